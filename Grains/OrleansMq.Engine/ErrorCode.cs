@@ -100,7 +100,7 @@ public static class ErrorCodes
 }
 
 /// <summary>The broker refused a request, or could not do it. <see cref="Code"/> says which; the message says what to do.</summary>
-public sealed class BrokerException : Exception
+public class BrokerException : Exception
 {
     /// <summary>An error with its code and a message that names the field and the fix.</summary>
     public BrokerException(ErrorCode code, string message, Exception? inner = null) : base(message, inner) => Code = code;

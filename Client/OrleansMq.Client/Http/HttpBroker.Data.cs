@@ -1,0 +1,141 @@
+using System.Buffers;
+using System.Globalization;
+using System.Net.Http.Json;
+using System.Text.Json;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Client.Http;
+
+/// <content>The data path: raw batches both ways, errors as codes.</content>
+public sealed partial class HttpBroker
+{
+    /// <inheritdoc/>
+    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        var content = new BatchContent(batch);
+        try
+        {
+            return await PostBatchAsync($"{PartitionPath(partition)}/batches?acks={HttpContract.Format(acks)}", content).ConfigureAwait(false);
+        }
+        finally
+        {
+            // The memory is the caller's again when this returns, so nothing may still be reading it.
+            await content.DetachAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default)
+    {
+        var path = string.Create(CultureInfo.InvariantCulture,
+            $"{PartitionPath(request.Partition)}/batches?offset={request.Offset}&maxBytes={request.MaxBytes}&minBytes={request.MinBytes}&waitMs={(long)request.MaxWait.TotalMilliseconds}&isolation={HttpContract.Format(request.Isolation)}");
+        using var deadline = new CancellationTokenSource(_options.RequestTimeout + request.MaxWait, _options.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        using var message = NewRequest(HttpMethod.Get, path, null);
+        try
+        {
+            using var response = await _http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, either.Token).ConfigureAwait(false);
+            if (!response.IsSuccessStatusCode)
+            {
+                var (code, text, _) = await ReadErrorAsync(response, either.Token).ConfigureAwait(false);
+                return FetchResult.Failed(code, text, Header(response, HttpContract.HighWatermarkHeader),
+                    Header(response, HttpContract.LastStableOffsetHeader), Header(response, HttpContract.LogStartOffsetHeader));
+            }
+            var (owner, length) = await ReadBodyAsync(response, either.Token).ConfigureAwait(false);
+            return new FetchResult(ErrorCode.None, Header(response, HttpContract.HighWatermarkHeader), Header(response, HttpContract.LastStableOffsetHeader),
+                Header(response, HttpContract.LogStartOffsetHeader), owner.Memory[..length], owner);
+        }
+        catch (Exception e) when (IsUnreachable(e) && !cancellationToken.IsCancellationRequested)
+        {
+            // A read has no effect, so that "certainly not done" is always right.
+            return FetchResult.Failed(ErrorCode.LeaderNotAvailable, UnreachableMessage(e));
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            var found = await AskAsync(HttpMethod.Get, $"{PartitionPath(partition)}/offsets?at={HttpContract.Format(spec)}", null,
+                HttpJson.Default.OffsetResponse, cancellationToken).ConfigureAwait(false);
+            return new OffsetResult(ErrorCode.None, found.Offset, found.Timestamp, found.LeaderEpoch);
+        }
+        catch (BrokerUnreachableException e)
+        {
+            return new OffsetResult(ErrorCode.LeaderNotAvailable, -1, Message: e.Message);
+        }
+        catch (BrokerException e)
+        {
+            return new OffsetResult(e.Code, -1, Message: e.Message);
+        }
+    }
+
+    private async ValueTask<ProduceResult> PostBatchAsync(string path, BatchContent content)
+    {
+        using var deadline = new CancellationTokenSource(_options.RequestTimeout, _options.TimeProvider);
+        using var request = NewRequest(HttpMethod.Post, path, content);
+        try
+        {
+            using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead, deadline.Token).ConfigureAwait(false);
+            if (!response.IsSuccessStatusCode)
+            {
+                var (code, text, _) = await ReadErrorAsync(response, deadline.Token).ConfigureAwait(false);
+                return ProduceResult.Failed(code, text);
+            }
+            var answer = await response.Content.ReadFromJsonAsync(HttpJson.Default.ProduceResponse, deadline.Token).ConfigureAwait(false);
+            return answer is null
+                ? ProduceResult.Failed(ErrorCode.RequestTimedOut, $"{_baseAddress}{path} answered with null.")
+                : new ProduceResult(ErrorCode.None, answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset);
+        }
+        catch (JsonException e)
+        {
+            return ProduceResult.Failed(ErrorCode.UnknownServerError, NotABroker(path, e).Message);
+        }
+        catch (Exception e) when (IsUnreachable(e))
+        {
+            return ProduceResult.Failed(content.WasStarted ? ErrorCode.RequestTimedOut : CodeOfUnreachable(e), UnreachableMessage(e));
+        }
+    }
+
+    private static async ValueTask<(IMemoryOwner<byte> Owner, int Length)> ReadBodyAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        const int UnknownLengthStart = 64 << 10;
+        var expected = response.Content.Headers.ContentLength;
+        var owner = MemoryPool<byte>.Shared.Rent(Math.Max(1, (int)Math.Min(expected ?? UnknownLengthStart, Array.MaxLength)));
+        try
+        {
+            await using var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+            var length = 0;
+            while (true)
+            {
+                if (length == owner.Memory.Length && length != expected)
+                    owner = Grow(owner, length);
+                // The handler fails by itself when the body ends before its content length; at the end it reads nothing, into any buffer.
+                var read = await body.ReadAsync(owner.Memory[length..], cancellationToken).ConfigureAwait(false);
+                if (read == 0)
+                    return (owner, length);
+                length += read;
+            }
+        }
+        catch
+        {
+            owner.Dispose();
+            throw;
+        }
+    }
+
+    private static IMemoryOwner<byte> Grow(IMemoryOwner<byte> owner, int length)
+    {
+        var larger = MemoryPool<byte>.Shared.Rent(checked(length * 2));
+        owner.Memory[..length].CopyTo(larger.Memory);
+        owner.Dispose();
+        return larger;
+    }
+
+    private static long Header(HttpResponseMessage response, string name) =>
+        response.Headers.TryGetValues(name, out var values) && long.TryParse(values.FirstOrDefault(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
+            ? value
+            : -1;
+}

@@ -1,0 +1,66 @@
+using System.Net;
+using System.Text.Json;
+
+namespace OrleansMq.Client.Http;
+
+/// <content>What becomes of errors: the broker's own by their problem details, everything else as "no broker answered".</content>
+public sealed partial class HttpBroker
+{
+    private static bool IsUnreachable(Exception e) => e is HttpRequestException or IOException or OperationCanceledException;
+
+    /// <summary>Certainly not done, where no connection came about; otherwise the request may have arrived.</summary>
+    private static ErrorCode CodeOfUnreachable(Exception e) =>
+        e is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError }
+            ? ErrorCode.LeaderNotAvailable
+            : ErrorCode.RequestTimedOut;
+
+    private string UnreachableMessage(Exception e) => e is OperationCanceledException
+        ? $"The broker at {_baseAddress} did not answer within {_options.RequestTimeout.TotalSeconds:0.###} s."
+        : $"The broker at {_baseAddress} cannot be reached: {e.Message}. Is it running, and is the address right?";
+
+    private BrokerException NotABroker(string path, Exception e) =>
+        new(ErrorCode.UnknownServerError, $"{_baseAddress}{path} answered with something else than an OrleansMq broker does ({e.Message}). Check the address.", e);
+
+    private async ValueTask ThrowOnErrorAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        if (response.IsSuccessStatusCode)
+            return;
+        var (code, message, fromBroker) = await ReadErrorAsync(response, cancellationToken).ConfigureAwait(false);
+        throw fromBroker ? new BrokerException(code, message) : new BrokerUnreachableException(code, message);
+    }
+
+    /// <summary>
+    /// The error behind a status. A problem with a code is the broker's; a bare 502, 503 or 504 is that of something in between, so that
+    /// nobody knows what the broker did.
+    /// </summary>
+    private async ValueTask<(ErrorCode Code, string Message, bool FromBroker)> ReadErrorAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        var problem = await ReadProblemAsync(response, cancellationToken).ConfigureAwait(false);
+        if (problem is { ErrorCode: { } number } && Enum.IsDefined((ErrorCode)number))
+            return ((ErrorCode)number, problem.Detail ?? problem.Title ?? problem.Code ?? "", true);
+        if (problem is { Code: { } name } && Enum.TryParse<ErrorCode>(name, out var named))
+            return (named, problem.Detail ?? problem.Title ?? name, true);
+
+        var message = $"{response.RequestMessage?.RequestUri} answered {(int)response.StatusCode} {response.ReasonPhrase}"
+            + (problem?.Detail is { } detail ? $": {detail}" : ".");
+        return response.StatusCode is HttpStatusCode.BadGateway or HttpStatusCode.ServiceUnavailable or HttpStatusCode.GatewayTimeout
+            ? (ErrorCode.RequestTimedOut, message, false)
+            : (ErrorCode.UnknownServerError, message, true);
+    }
+
+    private static async ValueTask<HttpProblem?> ReadProblemAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
+        if (response.Content.Headers.ContentType?.MediaType is not (HttpContract.ProblemMediaType or "application/json"))
+            return null;
+        try
+        {
+            await using var body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+            return await JsonSerializer.DeserializeAsync(body, HttpJson.Default.HttpProblem, cancellationToken).ConfigureAwait(false);
+        }
+        catch (JsonException)
+        {
+            // Not a problem after all: the status alone has to do.
+            return null;
+        }
+    }
+}
