@@ -1,0 +1,166 @@
+using System.Globalization;
+using System.Text;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Log;
+
+/// <summary>A leader epoch and the first offset written in it.</summary>
+/// <param name="Epoch">0 or above.</param>
+/// <param name="StartOffset">The log end when the epoch began.</param>
+public readonly record struct LeaderEpochEntry(int Epoch, long StartOffset);
+
+/// <summary>
+/// Which offsets were written in which leader epoch: the history that replicas compare to find where they part (KIP-101, KIP-279). Epochs and
+/// start offsets both rise strictly. Kept in <c>leader-epoch-checkpoint</c>, in Kafka's text form:
+/// <code>
+/// 0                  version
+/// 2                  how many lines follow
+/// 0 0                epoch, start offset
+/// 3 4711
+/// </code>
+/// Every change is durable before it is visible. Thread safe.
+/// </summary>
+public sealed class LeaderEpochCache
+{
+    /// <summary>The file's name in the partition's directory.</summary>
+    public const string FileName = "leader-epoch-checkpoint";
+    /// <summary>No epoch, no offset.</summary>
+    public static readonly LeaderEpochEntry None = new(-1, -1);
+
+    private readonly Lock _lock = new();
+    private readonly IFileSystem _fileSystem;
+    private readonly string _path;
+    private LeaderEpochEntry[] _entries;
+
+    private LeaderEpochCache(IFileSystem fileSystem, string path, LeaderEpochEntry[] entries)
+    {
+        _fileSystem = fileSystem;
+        _path = path;
+        _entries = entries;
+    }
+
+    /// <summary>Reads the checkpoint of a partition's directory; without one the cache is empty.</summary>
+    /// <exception cref="InvalidDataException">The file is damaged; the message names it and the line.</exception>
+    public static LeaderEpochCache Open(IFileSystem fileSystem, string partitionDirectory)
+    {
+        var path = Path.Combine(partitionDirectory, FileName);
+        var bytes = AtomicFile.TryRead(fileSystem, path);
+        return new LeaderEpochCache(fileSystem, path, bytes is null ? [] : Parse(path, Encoding.ASCII.GetString(bytes)));
+    }
+
+    /// <summary>All entries, oldest first.</summary>
+    public IReadOnlyList<LeaderEpochEntry> Entries => Volatile.Read(ref _entries);
+
+    /// <summary>The latest epoch with its start; <see cref="None"/> where there is none.</summary>
+    public LeaderEpochEntry Latest => Volatile.Read(ref _entries) is [.., var last] ? last : None;
+
+    /// <summary>
+    /// Takes note that <paramref name="epoch"/> begins at <paramref name="startOffset"/>. An epoch that is known, or older than the latest,
+    /// changes nothing; an epoch in which nothing was written (it began at or after this start) is dropped.
+    /// </summary>
+    /// <returns>Whether there is something new.</returns>
+    public bool Assign(int epoch, long startOffset)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(epoch);
+        ArgumentOutOfRangeException.ThrowIfNegative(startOffset);
+        lock (_lock)
+        {
+            if (epoch <= Latest.Epoch)
+                return false;
+            Store([.. _entries.Where(e => e.StartOffset < startOffset), new LeaderEpochEntry(epoch, startOffset)]);
+            return true;
+        }
+    }
+
+    /// <summary>
+    /// Where an epoch ends, as a follower asks after its own latest one: the largest epoch at or below <paramref name="epoch"/> with the start of
+    /// the epoch after it; the log end for the latest epoch; <see cref="None"/> for an epoch above the latest, or where nothing is known.
+    /// For an epoch below all that are known: that epoch itself, with the start of the first.
+    /// </summary>
+    /// <returns><see cref="LeaderEpochEntry.StartOffset"/> holds the end offset.</returns>
+    public LeaderEpochEntry EndOffsetFor(int epoch, long logEndOffset)
+    {
+        var entries = Volatile.Read(ref _entries);
+        if (entries.Length == 0 || epoch > entries[^1].Epoch)
+            return None;
+        if (epoch == entries[^1].Epoch)
+            return new LeaderEpochEntry(epoch, logEndOffset);
+        var next = Array.FindIndex(entries, e => e.Epoch > epoch);
+        return next == 0
+            ? new LeaderEpochEntry(epoch, entries[0].StartOffset)
+            : new LeaderEpochEntry(entries[next - 1].Epoch, entries[next].StartOffset);
+    }
+
+    /// <summary>The epoch an offset was written in; -1 where it is below all that are known.</summary>
+    public int EpochOf(long offset)
+    {
+        var entries = Volatile.Read(ref _entries);
+        var index = Array.FindLastIndex(entries, e => e.StartOffset <= offset);
+        return index < 0 ? -1 : entries[index].Epoch;
+    }
+
+    /// <summary>The log was cut: drops epochs that began at or after its new end.</summary>
+    public void TruncateFromEnd(long endOffset)
+    {
+        lock (_lock)
+        {
+            if (_entries is [.., var last] && last.StartOffset >= endOffset)
+                Store([.. _entries.Where(e => e.StartOffset < endOffset)]);
+        }
+    }
+
+    /// <summary>The log's start moved: drops epochs that ended before it; the one it lies in now begins there.</summary>
+    public void TruncateFromStart(long startOffset)
+    {
+        lock (_lock)
+        {
+            var current = Array.FindLastIndex(_entries, e => e.StartOffset <= startOffset);
+            if (current < 0 || (current == 0 && _entries[0].StartOffset == startOffset))
+                return;
+            Store([_entries[current] with { StartOffset = startOffset }, .. _entries.AsSpan(current + 1)]);
+        }
+    }
+
+    /// <summary>Forgets everything: the log was emptied.</summary>
+    public void Clear()
+    {
+        lock (_lock)
+        {
+            if (_entries.Length > 0)
+                Store([]);
+        }
+    }
+
+    private void Store(LeaderEpochEntry[] entries)
+    {
+        var text = new StringBuilder().Append(CultureInfo.InvariantCulture, $"0\n{entries.Length}\n");
+        foreach (var entry in entries)
+            text.Append(CultureInfo.InvariantCulture, $"{entry.Epoch} {entry.StartOffset}\n");
+        AtomicFile.Write(_fileSystem, _path, Encoding.ASCII.GetBytes(text.ToString()));
+        Volatile.Write(ref _entries, entries);
+    }
+
+    private static LeaderEpochEntry[] Parse(string path, string text)
+    {
+        var lines = text.Split('\n', StringSplitOptions.TrimEntries);
+        if (lines[0] != "0")
+            throw Damaged(path, 1, "the version '0'");
+        if (lines.Length < 2 || !int.TryParse(lines[1], NumberStyles.None, CultureInfo.InvariantCulture, out var count))
+            throw Damaged(path, 2, "the number of entries");
+        var entries = new List<LeaderEpochEntry>();
+        for (var i = 2; i < lines.Length && lines[i].Length > 0; i++)
+        {
+            var fields = lines[i].Split(' ');
+            if (fields.Length != 2 || !int.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out var epoch)
+                || !long.TryParse(fields[1], NumberStyles.None, CultureInfo.InvariantCulture, out var startOffset))
+                throw Damaged(path, i + 1, "'<epoch> <start offset>'");
+            if (entries is [.., var last] && (epoch <= last.Epoch || startOffset <= last.StartOffset))
+                throw Damaged(path, i + 1, "an epoch and an offset above those of the line before");
+            entries.Add(new LeaderEpochEntry(epoch, startOffset));
+        }
+        return entries.Count == count ? [.. entries] : throw Damaged(path, 2, $"the number of entries that follow ({entries.Count})");
+    }
+
+    private static InvalidDataException Damaged(string path, int line, string expected) =>
+        new($"'{path}' is damaged: line {line} should hold {expected}. Delete the file to have it rebuilt from the log, or restore it from a copy.");
+}

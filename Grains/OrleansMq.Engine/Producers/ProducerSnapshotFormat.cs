@@ -1,0 +1,194 @@
+using System.Buffers.Binary;
+using System.Numerics;
+
+namespace OrleansMq.Producers;
+
+/// <summary>
+/// Producer state as bytes. Two files, both big-endian, CRC-32C over all that follows it.
+/// <para><c>&lt;offset&gt;.snapshot</c> is Kafka's, byte for byte (ProducerSnapshot version 1), and knows the last batch of each producer:
+/// <code>
+/// 0 version i16 = 1 | 2 crc u32 | 6 count i32 | entries:
+///   0 producerId i64 | 8 epoch i16 | 10 lastSequence i32 | 14 lastOffset i64 | 22 offsetDelta i32 | 26 timestamp i64
+///   34 coordinatorEpoch i32 | 38 currentTxnFirstOffset i64                                       = 46 bytes
+/// </code></para>
+/// <para><c>&lt;offset&gt;.producers</c> is ours and holds what Kafka's forgets: the batches before the last, so that a retry is recognised
+/// after a restart too. It names the snapshot it belongs to by that one's CRC; where it is missing or does not fit, the last batch is all
+/// that is remembered, and an older retry is refused as out of order rather than doubled.
+/// <code>
+/// 0 version i16 = 1 | 2 crc u32 | 6 snapshotCrc u32 | 10 count i32 | entries:
+///   0 producerId i64 | 8 flags i8 (bit 0: epoch held from sequence 0) | 9 lastAppendTime i64 | 17 batches i8 (0 to 4, oldest first), each:
+///     0 baseSequence i32 | 4 offsetDelta i32 | 8 baseOffset i64 | 16 timestamp i64                  = 24 bytes
+/// </code></para>
+/// </summary>
+internal static class ProducerSnapshotFormat
+{
+    private const short Version = 1;
+    private const int CrcOffset = 2;
+    private const int BodyOffset = 6;
+    private const int SnapshotEntrySize = 46;
+    private const int CompanionEntrySize = 18;
+    private const int BatchSize = 24;
+
+    public static byte[] EncodeSnapshot(ProducerStateManager producers)
+    {
+        var bytes = new byte[BodyOffset + 4 + (producers.Count * SnapshotEntrySize)];
+        var writer = new Writer(bytes, BodyOffset);
+        writer.Int32(producers.Count);
+        foreach (var (id, state) in producers.Producers)
+        {
+            var hasBatch = state.Count > 0;
+            var last = hasBatch ? state[0] : default;
+            writer.Int64(id);
+            writer.Int16(state.Epoch);
+            writer.Int32(hasBatch ? last.LastSequence : -1);
+            writer.Int64(hasBatch ? last.LastOffset : -1);
+            writer.Int32(last.OffsetDelta);
+            writer.Int64(hasBatch ? last.Timestamp : state.LastAppendTime);
+            writer.Int32(state.CoordinatorEpoch);
+            writer.Int64(state.CurrentTransactionFirstOffset);
+        }
+        Seal(bytes);
+        return bytes;
+    }
+
+    public static byte[] EncodeCompanion(ProducerStateManager producers, ReadOnlySpan<byte> snapshot)
+    {
+        var batches = 0;
+        foreach (var (_, state) in producers.Producers)
+            batches += Math.Max(0, state.Count - 1);
+        var bytes = new byte[BodyOffset + 8 + (producers.Count * CompanionEntrySize) + (batches * BatchSize)];
+        var writer = new Writer(bytes, BodyOffset);
+        writer.Int32((int)ReadCrc(snapshot));
+        writer.Int32(producers.Count);
+        foreach (var (id, state) in producers.Producers)
+        {
+            writer.Int64(id);
+            writer.Byte(state.StartedAtZero ? (byte)1 : (byte)0);
+            writer.Int64(state.LastAppendTime);
+            writer.Byte((byte)Math.Max(0, state.Count - 1));
+            for (var age = state.Count - 1; age > 0; age--)
+            {
+                var batch = state[age];
+                writer.Int32(batch.BaseSequence);
+                writer.Int32(batch.OffsetDelta);
+                writer.Int64(batch.BaseOffset);
+                writer.Int64(batch.Timestamp);
+            }
+        }
+        Seal(bytes);
+        return bytes;
+    }
+
+    /// <summary>Fills <paramref name="into"/>; false, with nothing filled in, where the snapshot is damaged.</summary>
+    public static bool TryDecode(ReadOnlySpan<byte> snapshot, ReadOnlySpan<byte> companion, long now, ProducerStateManager into)
+    {
+        if (!IsIntact(snapshot, BodyOffset + 4))
+            return false;
+        var reader = new Reader(snapshot, BodyOffset);
+        var count = reader.Int32();
+        if (count < 0 || snapshot.Length != BodyOffset + 4 + ((long)count * SnapshotEntrySize))
+            return false;
+        var older = DecodeCompanion(companion, ReadCrc(snapshot));
+        for (var i = 0; i < count; i++)
+        {
+            var id = reader.Int64();
+            var epoch = reader.Int16();
+            var lastSequence = reader.Int32();
+            var lastOffset = reader.Int64();
+            var offsetDelta = reader.Int32();
+            var timestamp = reader.Int64();
+            var coordinatorEpoch = reader.Int32();
+            var transactionFirstOffset = reader.Int64();
+            older.TryGetValue(id, out var rest);
+            var state = ProducerState.Restore(epoch, rest?.StartedAtZero ?? false, rest?.LastAppendTime ?? now, coordinatorEpoch, transactionFirstOffset);
+            foreach (var batch in rest?.Batches ?? [])
+                state.Remember(batch);
+            if (lastOffset >= 0)
+            {
+                var baseSequence = (int)(((long)lastSequence - offsetDelta) & int.MaxValue);
+                state.Remember(new ProducerBatch(baseSequence, offsetDelta, lastOffset - offsetDelta, timestamp));
+            }
+            into.Restore(id, state);
+        }
+        return true;
+    }
+
+    private static Dictionary<long, Older> DecodeCompanion(ReadOnlySpan<byte> bytes, uint snapshotCrc)
+    {
+        var all = new Dictionary<long, Older>();
+        if (!IsIntact(bytes, BodyOffset + 8))
+            return all;
+        var reader = new Reader(bytes, BodyOffset);
+        if ((uint)reader.Int32() != snapshotCrc)
+            return all;
+        // The CRC vouches for the rest: it was written by the method above.
+        for (var left = reader.Int32(); left > 0; left--)
+        {
+            var id = reader.Int64();
+            var startedAtZero = (reader.Byte() & 1) != 0;
+            var lastAppendTime = reader.Int64();
+            var batches = new ProducerBatch[reader.Byte()];
+            for (var i = 0; i < batches.Length; i++)
+                batches[i] = new ProducerBatch(reader.Int32(), reader.Int32(), reader.Int64(), reader.Int64());
+            all[id] = new Older(startedAtZero, lastAppendTime, batches);
+        }
+        return all;
+    }
+
+    private static void Seal(Span<byte> bytes)
+    {
+        BinaryPrimitives.WriteInt16BigEndian(bytes, Version);
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[CrcOffset..], ComputeCrc(bytes[BodyOffset..]));
+    }
+
+    private static bool IsIntact(ReadOnlySpan<byte> bytes, int minLength) =>
+        bytes.Length >= minLength && BinaryPrimitives.ReadInt16BigEndian(bytes) == Version && ReadCrc(bytes) == ComputeCrc(bytes[BodyOffset..]);
+
+    private static uint ReadCrc(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]);
+
+    private static uint ComputeCrc(ReadOnlySpan<byte> bytes)
+    {
+        var crc = uint.MaxValue;
+        foreach (var b in bytes)
+            crc = BitOperations.Crc32C(crc, b);
+        return ~crc;
+    }
+
+    private sealed record Older(bool StartedAtZero, long LastAppendTime, ProducerBatch[] Batches);
+
+    private ref struct Writer(Span<byte> bytes, int position)
+    {
+        private readonly Span<byte> _bytes = bytes;
+        private int _position = position;
+
+        public void Byte(byte value) => _bytes[_position++] = value;
+        public void Int16(short value) => BinaryPrimitives.WriteInt16BigEndian(Next(2), value);
+        public void Int32(int value) => BinaryPrimitives.WriteInt32BigEndian(Next(4), value);
+        public void Int64(long value) => BinaryPrimitives.WriteInt64BigEndian(Next(8), value);
+
+        private Span<byte> Next(int size)
+        {
+            var next = _bytes.Slice(_position, size);
+            _position += size;
+            return next;
+        }
+    }
+
+    private ref struct Reader(ReadOnlySpan<byte> bytes, int position)
+    {
+        private readonly ReadOnlySpan<byte> _bytes = bytes;
+        private int _position = position;
+
+        public byte Byte() => _bytes[_position++];
+        public short Int16() => BinaryPrimitives.ReadInt16BigEndian(Next(2));
+        public int Int32() => BinaryPrimitives.ReadInt32BigEndian(Next(4));
+        public long Int64() => BinaryPrimitives.ReadInt64BigEndian(Next(8));
+
+        private ReadOnlySpan<byte> Next(int size)
+        {
+            var next = _bytes.Slice(_position, size);
+            _position += size;
+            return next;
+        }
+    }
+}

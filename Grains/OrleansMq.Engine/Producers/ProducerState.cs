@@ -1,0 +1,153 @@
+using System.Runtime.CompilerServices;
+using OrleansMq.Records;
+
+namespace OrleansMq.Producers;
+
+/// <summary>One batch that a producer wrote.</summary>
+/// <param name="BaseSequence">The sequence number of its first record.</param>
+/// <param name="OffsetDelta">Its last offset less its first; the same for sequence numbers.</param>
+/// <param name="BaseOffset">Its first offset.</param>
+/// <param name="Timestamp">Its largest timestamp, in milliseconds since 1970.</param>
+public readonly record struct ProducerBatch(int BaseSequence, int OffsetDelta, long BaseOffset, long Timestamp)
+{
+    /// <summary>The sequence number of its last record; sequences wrap from 2,147,483,647 to 0.</summary>
+    public int LastSequence => (int)(((long)BaseSequence + OffsetDelta) & int.MaxValue);
+    /// <summary>Its last offset.</summary>
+    public long LastOffset => BaseOffset + OffsetDelta;
+}
+
+/// <summary>
+/// What a partition knows of one producer id: its epoch and the last five batches of that epoch. A value, so that it lives in its table
+/// without an object of its own and a copy is a snapshot.
+/// </summary>
+public struct ProducerState
+{
+    /// <summary>
+    /// Batches remembered: 5, because a client may have five requests in flight and sends each again until it is answered.
+    /// </summary>
+    public const int RememberedBatches = 5;
+
+    /// <summary>No epoch: nothing known.</summary>
+    public const short NoEpoch = -1;
+
+    private Batches _batches;
+    private byte _count;
+    private byte _newest;
+
+    /// <summary>Nothing known yet.</summary>
+    public ProducerState()
+    {
+    }
+
+    /// <summary>The newest epoch seen; <see cref="NoEpoch"/> before the first batch.</summary>
+    public short Epoch { get; private set; } = NoEpoch;
+
+    /// <summary>
+    /// Whether the log held this epoch from sequence 0 on. Only then is a sequence below the remembered ones surely a duplicate: a producer
+    /// whose state had expired may have been accepted in the middle, with an earlier batch still on its way.
+    /// </summary>
+    public bool StartedAtZero { get; private set; }
+
+    /// <summary>When its last batch was appended, by the broker's clock, in milliseconds since 1970: what expiry goes by.</summary>
+    public long LastAppendTime { get; private set; }
+
+    /// <summary>The first offset of its open transaction; -1 where there is none.</summary>
+    public long CurrentTransactionFirstOffset { get; private set; } = -1;
+
+    /// <summary>The epoch of the coordinator that ended its last transaction; -1 where none did.</summary>
+    public int CoordinatorEpoch { get; private set; } = -1;
+
+    /// <summary>How many batches are remembered: 0 to <see cref="RememberedBatches"/>.</summary>
+    public readonly int Count => _count;
+
+    /// <summary>A remembered batch: 0 is the newest.</summary>
+    public readonly ProducerBatch this[int age] => _batches[(_newest + RememberedBatches - age) % RememberedBatches];
+
+    /// <summary>The decision on a data batch. Pure.</summary>
+    public readonly ProducerDecision Check(in RecordBatchHeader batch)
+    {
+        if (batch.ProducerEpoch < Epoch)
+            return new ProducerDecision(ProducerOutcome.FencedEpoch, KnownEpoch: Epoch);
+        if (batch.IsControl)
+            return ProducerDecision.Accepted;
+        if (batch.BaseSequence < 0)
+            return new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: ExpectedSequence(batch.ProducerEpoch));
+        if (Epoch == NoEpoch)
+            return ProducerDecision.Accepted;
+        if (batch.ProducerEpoch > Epoch || _count == 0)
+        {
+            return batch.BaseSequence == 0
+                ? ProducerDecision.Accepted
+                : new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: 0);
+        }
+        return CheckSequence(batch);
+    }
+
+    private readonly ProducerDecision CheckSequence(in RecordBatchHeader batch)
+    {
+        if (batch.BaseSequence == ExpectedSequence(Epoch))
+            return ProducerDecision.Accepted;
+        for (var age = 0; age < _count; age++)
+        {
+            var known = this[age];
+            if (known.BaseSequence == batch.BaseSequence && known.LastSequence == batch.LastSequence)
+                return new ProducerDecision(ProducerOutcome.Duplicate, known.BaseOffset, known.LastOffset);
+        }
+        return StartedAtZero && IsBefore(batch.LastSequence, this[_count - 1].BaseSequence)
+            ? new ProducerDecision(ProducerOutcome.DuplicateSequence)
+            : new ProducerDecision(ProducerOutcome.OutOfOrderSequence, ExpectedSequence: ExpectedSequence(Epoch));
+    }
+
+    private readonly int ExpectedSequence(short epoch) =>
+        epoch != Epoch || _count == 0 ? 0 : (int)((this[0].LastSequence + 1L) & int.MaxValue);
+
+    // Sequences wrap, so "before" is the shorter way round.
+    private static bool IsBefore(int sequence, int other) => ((other - (long)sequence) & int.MaxValue) is > 0 and < 1 << 30;
+
+    /// <summary>Remembers a batch that is in the log. Checks nothing: what the log holds is a fact, also when compaction left gaps.</summary>
+    internal void Apply(in RecordBatchHeader batch, long appendTime)
+    {
+        if (batch.ProducerEpoch != Epoch)
+        {
+            Epoch = batch.ProducerEpoch;
+            StartedAtZero = batch.BaseSequence == 0;
+            _count = 0;
+        }
+        LastAppendTime = appendTime;
+        if (batch.IsControl)
+        {
+            CurrentTransactionFirstOffset = -1;
+            return;
+        }
+        if (batch.IsTransactional && CurrentTransactionFirstOffset < 0)
+            CurrentTransactionFirstOffset = batch.BaseOffset;
+        if (_count == 0)
+            StartedAtZero = batch.BaseSequence == 0;
+        Remember(new ProducerBatch(batch.BaseSequence, batch.LastOffsetDelta, batch.BaseOffset, batch.MaxTimestamp));
+    }
+
+    /// <summary>Adds a batch as the newest.</summary>
+    internal void Remember(ProducerBatch batch)
+    {
+        _newest = _count == 0 ? (byte)0 : (byte)((_newest + 1) % RememberedBatches);
+        _batches[_newest] = batch;
+        if (_count < RememberedBatches)
+            _count++;
+    }
+
+    /// <summary>The state that a snapshot describes, before its batches are remembered.</summary>
+    internal static ProducerState Restore(short epoch, bool startedAtZero, long lastAppendTime, int coordinatorEpoch, long currentTransactionFirstOffset) => new()
+    {
+        Epoch = epoch,
+        StartedAtZero = startedAtZero,
+        LastAppendTime = lastAppendTime,
+        CoordinatorEpoch = coordinatorEpoch,
+        CurrentTransactionFirstOffset = currentTransactionFirstOffset,
+    };
+
+    [InlineArray(RememberedBatches)]
+    private struct Batches
+    {
+        private ProducerBatch _first;
+    }
+}
