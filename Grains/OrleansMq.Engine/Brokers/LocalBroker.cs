@@ -7,6 +7,9 @@ public sealed class LocalBroker : IBroker, IAsyncDisposable
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     public static Task<LocalBroker> OpenAsync(BrokerOptions options, CancellationToken cancellationToken = default) => throw new NotImplementedException();
 
+    /// <summary>The partitions on this broker, online or not: what metrics are read from.</summary>
+    public IReadOnlyCollection<Partitions.Partition> Partitions => throw new NotImplementedException();
+
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) => throw new NotImplementedException();
     /// <inheritdoc/>
