@@ -1,0 +1,27 @@
+namespace OrleansMq.Storage;
+
+/// <summary>What an <see cref="IOException"/> of the machine's disk means: the runtime puts the system's error number into its HResult.</summary>
+internal static class DiskFaults
+{
+    // The numbers are those of errno.h (Linux; macOS and the BSDs where they differ) and winerror.h.
+    private const int NoSpaceLeft = 28;
+    private const int QuotaExceededLinux = 122;
+    private const int QuotaExceededBsd = 69;
+    private const int WouldBlockLinux = 11;
+    private const int WouldBlockBsd = 35;
+    private const int WindowsSharingViolation = unchecked((int)0x80070020);
+    private const int WindowsLockViolation = unchecked((int)0x80070021);
+    private const int WindowsHandleDiskFull = unchecked((int)0x80070027);
+    private const int WindowsDiskFull = unchecked((int)0x80070070);
+
+    public static bool IsDiskFull(IOException exception) => OperatingSystem.IsWindows()
+        ? exception.HResult is WindowsDiskFull or WindowsHandleDiskFull
+        : IsDiskFull(exception.HResult);
+
+    public static bool IsDiskFull(int errno) =>
+        errno == NoSpaceLeft || errno == (OperatingSystem.IsLinux() ? QuotaExceededLinux : QuotaExceededBsd);
+
+    public static bool IsLocked(IOException exception) => OperatingSystem.IsWindows()
+        ? exception.HResult is WindowsSharingViolation or WindowsLockViolation
+        : exception.HResult == (OperatingSystem.IsLinux() ? WouldBlockLinux : WouldBlockBsd);
+}

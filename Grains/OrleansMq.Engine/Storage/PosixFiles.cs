@@ -1,0 +1,138 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace OrleansMq.Storage;
+
+/// <summary>The calls of a POSIX system that .NET has no way to make, or makes only with an allocation.</summary>
+internal static unsafe partial class PosixFiles
+{
+    // Buffers handed over in one call: far below the system's limit (1,024), and what fits the stack without a thought.
+    private const int MaxVectors = 64;
+
+    private const int Interrupted = 4;
+    private const int InvalidArgument = 22;
+
+    /// <summary>Whether <see cref="WriteGather"/> works here: file offsets must be 64 bits wide.</summary>
+    public static bool HasWriteGather => (OperatingSystem.IsLinux() || OperatingSystem.IsMacOS()) && sizeof(nint) == sizeof(long);
+
+    /// <summary>Returns when the file's content and length are on stable storage; its times may not be.</summary>
+    public static void FlushData(SafeFileHandle file, string path)
+    {
+        while (FDataSync(file) != 0)
+        {
+            var errno = Marshal.GetLastPInvokeError();
+            if (errno != Interrupted)
+                throw Fault("flush", path, errno);
+        }
+    }
+
+    /// <summary>Returns when the directory's entries are on stable storage.</summary>
+    public static void FlushDirectory(string path)
+    {
+        const int readOnly = 0;
+        var closeOnExec = OperatingSystem.IsLinux() ? 0x80000 : OperatingSystem.IsMacOS() ? 0x1000000 : 0x100000;
+        var descriptor = OpenPath(path, readOnly | closeOnExec);
+        if (descriptor < 0)
+            throw Fault("open", path, Marshal.GetLastPInvokeError());
+        try
+        {
+            while (FSync(descriptor) != 0)
+            {
+                var errno = Marshal.GetLastPInvokeError();
+                if (errno == InvalidArgument)
+                    return; // A file system that flushes no directories (some network and FUSE mounts) does not forget them either.
+                if (errno != Interrupted)
+                    throw Fault("flush the directory", path, errno);
+            }
+        }
+        finally
+        {
+            _ = Close(descriptor);
+        }
+    }
+
+    /// <summary>Writes all buffers, one after the other, with one call for each <see cref="MaxVectors"/> of them; allocates nothing.</summary>
+    public static void WriteGather(SafeFileHandle file, string path, IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position)
+    {
+        var first = 0;
+        var skip = 0; // Bytes of the first buffer that are written already.
+        while (first < buffers.Count)
+        {
+            var written = WriteVectors(file, path, buffers, first, skip, position);
+            position += written;
+            written += skip;
+            while (first < buffers.Count && written >= buffers[first].Length)
+                written -= buffers[first++].Length;
+            skip = (int)written;
+        }
+    }
+
+    private static long WriteVectors(SafeFileHandle file, string path, IReadOnlyList<ReadOnlyMemory<byte>> buffers, int first, int skip, long position)
+    {
+        var count = Math.Min(buffers.Count - first, MaxVectors);
+        var vectors = stackalloc Vector[MaxVectors];
+        var pins = new Pins();
+        var total = 0L;
+        try
+        {
+            for (var i = 0; i < count; i++)
+            {
+                var buffer = i == 0 ? buffers[first][skip..] : buffers[first + i];
+                pins[i] = buffer.Pin();
+                vectors[i] = new Vector { Base = pins[i].Pointer, Length = (nuint)buffer.Length };
+                total += buffer.Length;
+            }
+            while (total > 0)
+            {
+                var written = PWriteV(file, vectors, count, position);
+                if (written > 0)
+                    return written;
+                var errno = Marshal.GetLastPInvokeError();
+                if (written == 0)
+                    throw new IOException($"The system wrote none of {total} bytes to '{path}'. Check the volume and its mount options.");
+                if (errno != Interrupted)
+                    throw Fault("write", path, errno);
+            }
+            return 0;
+        }
+        finally
+        {
+            for (var i = 0; i < count; i++)
+                pins[i].Dispose();
+        }
+    }
+
+    private static IOException Fault(string action, string path, int errno) => DiskFaults.IsDiskFull(errno)
+        ? new DiskFullException(path, new IOException(Marshal.GetPInvokeErrorMessage(errno), errno))
+        : new IOException($"Cannot {action} '{path}': {Marshal.GetPInvokeErrorMessage(errno)} (error {errno}).", errno);
+
+    /// <summary><c>struct iovec</c>.</summary>
+    private struct Vector
+    {
+        public void* Base;
+        public nuint Length;
+    }
+
+    [InlineArray(MaxVectors)]
+    private struct Pins
+    {
+        private MemoryHandle _first;
+    }
+
+    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
+    private static partial int FDataSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
+    private static partial int FSync(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int OpenPath(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
+    private static partial int Close(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "pwritev", SetLastError = true)]
+    private static partial nint PWriteV(SafeFileHandle file, Vector* vectors, int count, long position);
+}
