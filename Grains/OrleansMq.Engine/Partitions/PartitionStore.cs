@@ -10,12 +10,12 @@ namespace OrleansMq.Partitions;
 public sealed class PartitionStore : IAsyncDisposable
 {
     /// <summary>
-    /// Locks the data directory and recovers every partition in it. A partition that cannot be recovered is offline, not missing.
+    /// Recovers every partition in the data directory, which the host has opened and locked before (<c>DataDirectory.Open</c>: it needs the topics'
+    /// documents in it to answer <paramref name="findConfig"/>). A partition that cannot be recovered is offline, not missing.
     /// </summary>
     /// <param name="options">Where, and the limits.</param>
     /// <param name="findConfig">The topic's configuration for a topic id; null for a topic that is not known (its directory is set aside).</param>
     /// <param name="cancellationToken">Stops the recovery.</param>
-    /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     public static Task<PartitionStore> OpenAsync(BrokerOptions options, Func<Guid, TopicConfig?> findConfig, CancellationToken cancellationToken = default) =>
         throw new NotImplementedException();
 
@@ -31,6 +31,6 @@ public sealed class PartitionStore : IAsyncDisposable
     /// <summary>Stops the partition, fails its waiters with <see cref="ErrorCode.UnknownTopicOrPartition"/> and frees its disk.</summary>
     public Task DeleteAsync(TopicPartition partition) => throw new NotImplementedException();
 
-    /// <summary>Drains the append loops, flushes, writes checkpoints and the clean-shutdown marker, and unlocks the directory.</summary>
+    /// <summary>Drains the append loops, flushes, writes checkpoints and the clean-shutdown marker. The host then unlocks the directory.</summary>
     public ValueTask DisposeAsync() => throw new NotImplementedException();
 }

@@ -1,6 +1,4 @@
-using System.Globalization;
 using System.IO.Enumeration;
-using System.Text;
 using Microsoft.Win32.SafeHandles;
 
 namespace OrleansMq.Storage;
@@ -137,28 +135,18 @@ public sealed class DiskFileSystem : IFileSystem
     /// <inheritdoc/>
     public IDisposable? TryLock(string path)
     {
-        // On Unix FileShare.None is an exclusive flock, which ends with the process; readers are not bound by it. On Windows sharing is
-        // enforced, and others must be able to read who holds the lock.
-        var share = OperatingSystem.IsWindows() ? FileShare.Read : FileShare.None;
-        SafeFileHandle handle;
         try
         {
-            handle = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, share);
+            // On Unix this is an exclusive flock: it ends with the process, however that ends.
+            return File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
         catch (IOException exception) when (DiskFaults.IsLocked(exception))
         {
             return null;
         }
-        try
+        catch (IOException exception) when (DiskFaults.IsDiskFull(exception))
         {
-            RandomAccess.SetLength(handle, 0);
-            RandomAccess.Write(handle, Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture)), 0);
-            return handle;
-        }
-        catch (IOException exception)
-        {
-            handle.Dispose();
-            throw DiskFaults.IsDiskFull(exception) ? new DiskFullException(path, exception) : exception;
+            throw new DiskFullException(path, exception);
         }
     }
 }

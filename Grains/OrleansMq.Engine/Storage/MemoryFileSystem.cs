@@ -1,6 +1,4 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Globalization;
-using System.Text;
 
 namespace OrleansMq.Storage;
 
@@ -265,16 +263,10 @@ public sealed class MemoryFileSystem : IFileSystem
     /// <inheritdoc/>
     public IDisposable? TryLock(string path)
     {
-        using var file = Open(path, FileOpening.OpenOrCreate);
+        Open(path, FileOpening.OpenOrCreate).Dispose();
+        var full = Path.GetFullPath(path);
         lock (_lock)
-        {
-            var full = Path.GetFullPath(path);
-            if (!_locked.Add(full))
-                return null;
-            file.SetLength(0);
-            file.Write(Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture)), 0);
-            return new HeldLock(this, full);
-        }
+            return _locked.Add(full) ? new HeldLock(this, full) : null;
     }
 
     /// <summary>How many of <paramref name="wanted"/> bytes at <paramref name="position"/> the capacity leaves room for.</summary>

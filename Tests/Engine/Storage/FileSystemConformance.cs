@@ -170,12 +170,11 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void A_lock_excludes_until_it_is_let_go_and_names_its_holder()
+    public void A_lock_excludes_until_it_is_let_go()
     {
         var held = Files.TryLock(At(".lock"));
         Assert.NotNull(held);
         Assert.Null(Files.TryLock(At(".lock")));
-        Assert.Equal(Environment.ProcessId.ToString(), System.Text.Encoding.ASCII.GetString(ReadAll(At(".lock"))));
         held.Dispose();
         using var again = Files.TryLock(At(".lock"));
         Assert.NotNull(again);
