@@ -27,6 +27,8 @@ public enum RecordBatchError
     BadRecord = 9,
     /// <summary>Producer id, epoch and sequence that do not belong together.</summary>
     BadProducer = 10,
+    /// <summary>An attribute that only a broker may set: control, LogAppendTime or delete horizon.</summary>
+    BadAttributes = 11,
 }
 
 /// <summary>Bytes that are not a valid record batch.</summary>
@@ -46,8 +48,9 @@ public sealed class RecordBatchException(RecordBatchError error, string message)
 /// </code>
 /// The CRC-32C covers byte 21 to the end, so base offset and leader epoch are stamped without computing it again.
 /// </summary>
-public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int PartitionLeaderEpoch, sbyte Magic, uint Crc, short Attributes,
-    int LastOffsetDelta, long BaseTimestamp, long MaxTimestamp, long ProducerId, short ProducerEpoch, int BaseSequence, int RecordCount)
+public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int PartitionLeaderEpoch, sbyte Magic, uint Crc,
+    short Attributes, int LastOffsetDelta, long BaseTimestamp, long MaxTimestamp, long ProducerId, short ProducerEpoch,
+    int BaseSequence, int RecordCount)
 {
     /// <summary>Bytes of a header.</summary>
     public const int Size = 61;
@@ -99,6 +102,24 @@ public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int
             BinaryPrimitives.ReadInt16BigEndian(bytes[51..]),
             BinaryPrimitives.ReadInt32BigEndian(bytes[53..]),
             BinaryPrimitives.ReadInt32BigEndian(bytes[57..]));
+    }
+
+    /// <summary>Writes the fields as they are, into the first <see cref="Size"/> bytes.</summary>
+    public void WriteTo(Span<byte> batch)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(batch, BaseOffset);
+        BinaryPrimitives.WriteInt32BigEndian(batch[8..], Length);
+        BinaryPrimitives.WriteInt32BigEndian(batch[12..], PartitionLeaderEpoch);
+        batch[16] = (byte)Magic;
+        BinaryPrimitives.WriteUInt32BigEndian(batch[17..], Crc);
+        BinaryPrimitives.WriteInt16BigEndian(batch[21..], Attributes);
+        BinaryPrimitives.WriteInt32BigEndian(batch[23..], LastOffsetDelta);
+        BinaryPrimitives.WriteInt64BigEndian(batch[27..], BaseTimestamp);
+        BinaryPrimitives.WriteInt64BigEndian(batch[35..], MaxTimestamp);
+        BinaryPrimitives.WriteInt64BigEndian(batch[43..], ProducerId);
+        BinaryPrimitives.WriteInt16BigEndian(batch[51..], ProducerEpoch);
+        BinaryPrimitives.WriteInt32BigEndian(batch[53..], BaseSequence);
+        BinaryPrimitives.WriteInt32BigEndian(batch[57..], RecordCount);
     }
 
     /// <summary>Stamps the offset of the first record; the CRC does not cover it.</summary>

@@ -1,0 +1,92 @@
+using System.Buffers;
+
+namespace OrleansMq.Records;
+
+/// <summary>
+/// A growing buffer over memory from the shared pool. <see cref="Clear"/> keeps the memory, so that a buffer in steady use allocates
+/// nothing. Not thread safe. Spans and memory taken from it are valid until the next write or dispose.
+/// </summary>
+public sealed class PooledBuffer : IBufferWriter<byte>, IDisposable
+{
+    private const int MinCapacity = 256;
+    private byte[] _bytes;
+
+    /// <summary>An empty buffer with room for <paramref name="initialCapacity"/> bytes.</summary>
+    public PooledBuffer(int initialCapacity = 0) => _bytes = initialCapacity == 0 ? [] : ArrayPool<byte>.Shared.Rent(initialCapacity);
+
+    /// <summary>Bytes written.</summary>
+    public int Length { get; private set; }
+
+    /// <summary>The bytes written, which may be changed in place.</summary>
+    public Span<byte> WrittenSpan => _bytes.AsSpan(0, Length);
+
+    /// <summary>The bytes written, which may be changed in place.</summary>
+    public Memory<byte> WrittenMemory => _bytes.AsMemory(0, Length);
+
+    /// <inheritdoc/>
+    public Span<byte> GetSpan(int sizeHint = 0)
+    {
+        Reserve(sizeHint);
+        return _bytes.AsSpan(Length);
+    }
+
+    /// <inheritdoc/>
+    public Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        Reserve(sizeHint);
+        return _bytes.AsMemory(Length);
+    }
+
+    /// <inheritdoc/>
+    public void Advance(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, _bytes.Length - Length);
+        Length += count;
+    }
+
+    /// <summary>Writes bytes at the end.</summary>
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        Reserve(bytes.Length);
+        bytes.CopyTo(_bytes.AsSpan(Length));
+        Length += bytes.Length;
+    }
+
+    /// <summary>Forgets what was written after the first <paramref name="length"/> bytes.</summary>
+    public void Truncate(int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(length, Length);
+        Length = length;
+    }
+
+    /// <summary>Forgets what was written, and keeps the memory.</summary>
+    public void Clear() => Length = 0;
+
+    /// <summary>Returns the memory to the pool. The buffer may be used again.</summary>
+    public void Dispose()
+    {
+        var bytes = _bytes;
+        _bytes = [];
+        Length = 0;
+        if (bytes.Length > 0)
+            ArrayPool<byte>.Shared.Return(bytes);
+    }
+
+    private void Reserve(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        if (_bytes.Length - Length >= Math.Max(count, 1))
+            return;
+        var needed = (long)Length + Math.Max(count, 1);
+        if (needed > Array.MaxLength)
+            throw new InvalidOperationException($"A buffer of {needed} bytes was asked for; {Array.MaxLength} is the most.");
+        var capacity = (int)Math.Min(Math.Max(Math.Max(needed, 2L * _bytes.Length), MinCapacity), Array.MaxLength);
+        var larger = ArrayPool<byte>.Shared.Rent(capacity);
+        _bytes.AsSpan(0, Length).CopyTo(larger);
+        if (_bytes.Length > 0)
+            ArrayPool<byte>.Shared.Return(_bytes);
+        _bytes = larger;
+    }
+}
