@@ -1,0 +1,223 @@
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Grains.Brokers;
+
+/// <summary>
+/// The broker API over grains, for a silo or an Orleans client. Where the partition's grain is active on this silo the engine is called
+/// directly; otherwise the batch travels to the silo that leads it. Thread safe.
+/// <para>A call that the cluster does not answer (a timeout, a silo that died) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome is
+/// unknown, retry.</para>
+/// </summary>
+public sealed class GrainBroker : IBroker
+{
+    private readonly IGrainFactory _grains;
+    private readonly ILocalPartitions? _local;
+    private readonly GrainBrokerOptions _options;
+    private readonly TopicDirectory _topics;
+
+    /// <summary>A broker over a cluster.</summary>
+    /// <param name="grains">An Orleans client, or a silo's grain factory.</param>
+    /// <param name="local">On a silo: the partitions that are active there. Null on a client.</param>
+    /// <param name="options">Times; null for the defaults.</param>
+    public GrainBroker(IGrainFactory grains, ILocalPartitions? local = null, GrainBrokerOptions? options = null)
+    {
+        _grains = grains;
+        _local = local;
+        _options = options ?? new GrainBrokerOptions();
+        _topics = new TopicDirectory(grains, _options);
+    }
+
+    private IClusterGrain Cluster => _grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
+
+    /// <inheritdoc/>
+    public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
+    {
+        var created = await GrainFaults.AnswerAsync($"Creating topic '{topic.Name}'", Cluster.CreateTopicAsync(topic), cancellationToken).ConfigureAwait(false);
+        _topics.Remember(created);
+        return created;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default)
+    {
+        _topics.Forget(topic);
+        await GrainFaults.AnswerAsync($"Deleting topic '{topic}'", DeleteAsync(), cancellationToken).ConfigureAwait(false);
+        _topics.Forget(topic);
+
+        async Task<bool> DeleteAsync()
+        {
+            await Cluster.DeleteTopicAsync(topic).ConfigureAwait(false);
+            return true;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        await GrainFaults.AnswerAsync("Listing topics", Cluster.ListTopicsAsync(), cancellationToken).ConfigureAwait(false);
+
+    /// <inheritdoc/>
+    public async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
+    {
+        CheckNameOfExisting(topic);
+        var description = await GrainFaults.AnswerAsync($"Describing topic '{topic}'", Topic(topic).DescribeAsync(), cancellationToken).ConfigureAwait(false);
+        _topics.Remember(description);
+        return description;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
+    {
+        CheckNameOfExisting(topic);
+        var known = await GrainFaults.AnswerAsync($"Looking up topic '{topic}'", _topics.FindRecentAsync(topic).AsTask(), cancellationToken).ConfigureAwait(false);
+        return known?.Listing ?? throw UnknownTopic(topic);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default)
+    {
+        CheckNameOfExisting(topic);
+        return await GrainFaults.AnswerAsync($"Altering topic '{topic}'", Topic(topic).AlterAsync(new(configs)), cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default)
+    {
+        CheckNameOfExisting(topic);
+        var description = await GrainFaults.AnswerAsync($"Adding partitions to topic '{topic}'", Topic(topic).AddPartitionsAsync(totalCount), cancellationToken).ConfigureAwait(false);
+        _topics.Remember(description);
+        return description;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    {
+        if (_local is not null && _local.TryGet(partition, out var local))
+            return local.AppendAsync(batch, acks, cancellationToken);
+        cancellationToken.ThrowIfCancellationRequested();
+        return CallAsync(partition, grain => grain.AppendAsync(batch, acks), static result => result.Error, ProduceResult.Failed);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
+        _local is not null && _local.TryGet(request.Partition, out var local)
+            ? local.ReadAsync(request, cancellationToken)
+            : PollAsync(request, cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default)
+    {
+        if (_local is not null && _local.TryGet(partition, out var local))
+            return new(local.FindOffset(spec));
+        cancellationToken.ThrowIfCancellationRequested();
+        return CallAsync(partition, grain => grain.FindOffsetAsync(spec), static result => result.Error,
+            static (error, message) => new OffsetResult(error, -1, Message: message));
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default)
+    {
+        if (_local is not null && _local.TryGet(partition, out var local))
+            return await local.DeleteRecordsAsync(beforeOffset, cancellationToken).ConfigureAwait(false);
+        cancellationToken.ThrowIfCancellationRequested();
+        var result = await CallAsync(partition, DeleteAsync, static result => result.Error,
+            static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message)).ConfigureAwait(false);
+        return result.Error == ErrorCode.None ? result.LogStartOffset : throw new BrokerException(result.Error, result.Message!);
+
+        async Task<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteAsync(IPartitionGrain grain)
+        {
+            try
+            {
+                return (ErrorCode.None, await grain.DeleteRecordsAsync(beforeOffset).ConfigureAwait(false), null);
+            }
+            catch (BrokerException refused)
+            {
+                return (refused.Code, -1, refused.Message);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
+        GrainFaults.AnswerAsync("Asking for a producer id", Cluster.InitProducerIdAsync(), cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+        GrainFaults.AnswerAsync("Describing the cluster", Cluster.DescribeAsync(), cancellationToken);
+
+    /// <summary>A long poll as a series of calls, none longer than <see cref="GrainBrokerOptions.MaxWaitPerCall"/>.</summary>
+    private async ValueTask<FetchResult> PollAsync(FetchRequest request, CancellationToken cancellationToken)
+    {
+        var began = _options.TimeProvider.GetTimestamp();
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var left = request.MaxWait - _options.TimeProvider.GetElapsedTime(began);
+            var wait = left <= TimeSpan.Zero ? TimeSpan.Zero : left < _options.MaxWaitPerCall ? left : _options.MaxWaitPerCall;
+            var read = new PartitionRead(request.Offset)
+            {
+                MaxBytes = request.MaxBytes,
+                MinBytes = request.MinBytes,
+                MaxWait = wait,
+                Isolation = request.Isolation,
+            };
+            var result = await CallAsync(request.Partition, grain => grain.ReadAsync(read, cancellationToken), static result => result.Error,
+                static (error, message) => FetchResult.Failed(error, message)).ConfigureAwait(false);
+            if (result.Error != ErrorCode.None || result.Records.Length >= request.MinBytes || wait == left || wait == TimeSpan.Zero)
+                return result;
+            result.Dispose();
+        }
+    }
+
+    /// <summary>
+    /// Calls a partition's grain. Where the topic turns out to be another one by now (deleted and created again, or with more partitions), its
+    /// grain is asked and the call made once more: nothing was done by a grain that does not know the topic's id.
+    /// </summary>
+    private async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<IPartitionGrain, Task<T>> call, Func<T, ErrorCode> errorOf,
+        Func<ErrorCode, string, T> failed)
+    {
+        if (!CouldExist(partition.Topic))
+            return failed(ErrorCode.UnknownTopicOrPartition, UnknownTopic(partition.Topic).Message);
+        try
+        {
+            var topic = await _topics.FindAsync(partition.Topic).ConfigureAwait(false);
+            if (topic?.Partition(partition.Partition) is { } grain)
+            {
+                var result = await call(grain).ConfigureAwait(false);
+                if (errorOf(result) != ErrorCode.UnknownTopicId)
+                    return ForgetWhereStale(partition, result, errorOf(result));
+            }
+            topic = await _topics.RefreshAsync(partition.Topic).ConfigureAwait(false);
+            if (topic is null)
+                return failed(ErrorCode.UnknownTopicOrPartition, UnknownTopic(partition.Topic).Message);
+            if (topic.Partition(partition.Partition) is not { } other)
+                return failed(ErrorCode.UnknownTopicOrPartition,
+                    $"Topic '{partition.Topic}' has no partition {partition.Partition}: it has 0 to {topic.Listing.Partitions - 1}.");
+            return await call(other).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
+        {
+            _topics.Forget(partition.Topic);
+            return failed(ErrorCode.RequestTimedOut, GrainFaults.Message($"The request to partition '{partition}'", exception));
+        }
+    }
+
+    private T ForgetWhereStale<T>(TopicPartition partition, T result, ErrorCode error)
+    {
+        if (error is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.UnknownTopicOrPartition or ErrorCode.FencedLeaderEpoch)
+            _topics.Forget(partition.Topic);
+        return result;
+    }
+
+    private ITopicGrain Topic(string topic) => _grains.GetGrain<ITopicGrain>(topic);
+
+    /// <summary>A name that no topic can have is answered here: it makes no grain.</summary>
+    private static void CheckNameOfExisting(string topic)
+    {
+        if (!CouldExist(topic))
+            throw UnknownTopic(topic);
+    }
+
+    private static bool CouldExist(string topic) => topic is { Length: > 0 and <= 249 };
+
+    private static BrokerException UnknownTopic(string topic) => new(ErrorCode.UnknownTopicOrPartition, $"There is no topic '{topic}'. Create it first.");
+}

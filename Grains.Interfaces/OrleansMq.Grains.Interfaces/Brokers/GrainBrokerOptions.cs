@@ -1,0 +1,20 @@
+namespace OrleansMq.Grains.Brokers;
+
+/// <summary>Times of a <see cref="GrainBroker"/>.</summary>
+public sealed record GrainBrokerOptions
+{
+    /// <summary>
+    /// The longest a single grain call waits for records; a longer poll is made of several calls. 10 seconds: well below Orleans' response
+    /// timeout of 30 seconds, so that a poll without records never looks like a dead silo.
+    /// </summary>
+    public TimeSpan MaxWaitPerCall { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// For how long <see cref="GrainBroker.GetTopicAsync"/> answers from memory: 1 second, so that partitions added elsewhere are soon
+    /// seen while a producer's question for every batch stays cheap. Records never go astray by it: partitions are called by topic id.
+    /// </summary>
+    public TimeSpan MetadataMaxAge { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Where the time comes from.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+}

@@ -1,0 +1,68 @@
+using System.Collections.Concurrent;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Grains.Brokers;
+
+/// <summary>
+/// What this process knows of topics: id, number of partitions, the references of their grains. Only topics that exist are remembered, so it
+/// is bounded by the catalogue; an entry that proves wrong is forgotten.
+/// </summary>
+internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options)
+{
+    private readonly ConcurrentDictionary<string, KnownTopic> _topics = new(StringComparer.Ordinal);
+
+    /// <summary>The topic, however old the knowledge; asked for where there is none. Null where it does not exist.</summary>
+    public ValueTask<KnownTopic?> FindAsync(string topic) =>
+        _topics.TryGetValue(topic, out var known) ? new(known) : RefreshAsync(topic);
+
+    /// <summary>The topic, asked for where the knowledge is older than <see cref="GrainBrokerOptions.MetadataMaxAge"/>.</summary>
+    public ValueTask<KnownTopic?> FindRecentAsync(string topic) =>
+        _topics.TryGetValue(topic, out var known) && options.TimeProvider.GetElapsedTime(known.AskedAt) < options.MetadataMaxAge
+            ? new(known)
+            : RefreshAsync(topic);
+
+    /// <summary>Asks the topic's grain.</summary>
+    public async ValueTask<KnownTopic?> RefreshAsync(string topic)
+    {
+        var askedAt = options.TimeProvider.GetTimestamp();
+        var listing = await grains.GetGrain<ITopicGrain>(topic).FindAsync().ConfigureAwait(false);
+        if (listing is null)
+        {
+            Forget(topic);
+            return null;
+        }
+        return Remember(listing, askedAt);
+    }
+
+    /// <summary>Takes over what an answer said about a topic.</summary>
+    public void Remember(TopicDescription description) =>
+        Remember(new TopicListing(description.Name, description.TopicId, description.Partitions.Count), options.TimeProvider.GetTimestamp());
+
+    /// <summary>Forgets a topic: the next to need it asks.</summary>
+    public void Forget(string topic) => _topics.TryRemove(topic, out _);
+
+    private KnownTopic Remember(TopicListing listing, long askedAt)
+    {
+        var known = new KnownTopic(listing, askedAt, grains);
+        _topics[listing.Name] = known;
+        return known;
+    }
+}
+
+/// <summary>A topic that was asked for at some time, with the references of its partitions' grains, made when first needed.</summary>
+internal sealed class KnownTopic(TopicListing listing, long askedAt, IGrainFactory grains)
+{
+    private readonly IPartitionGrain?[] _partitions = new IPartitionGrain?[listing.Partitions];
+
+    public TopicListing Listing => listing;
+
+    public long AskedAt => askedAt;
+
+    /// <summary>The partition's grain; null where the topic has no such partition.</summary>
+    public IPartitionGrain? Partition(int partition)
+    {
+        if ((uint)partition >= (uint)_partitions.Length)
+            return null;
+        return _partitions[partition] ??= grains.GetGrain<IPartitionGrain>(GrainKeys.Partition(listing.TopicId, partition));
+    }
+}

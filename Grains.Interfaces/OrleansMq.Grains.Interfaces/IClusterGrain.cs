@@ -1,0 +1,47 @@
+using Orleans.Concurrency;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Grains;
+
+/// <summary>
+/// The catalogue of the cluster: which topics there are, and who is in it. One grain, under the key <see cref="GrainKeys.Cluster"/>:
+/// <c>grains.GetGrain&lt;IClusterGrain&gt;(GrainKeys.Cluster)</c>.
+/// <para>Methods throw <see cref="BrokerException"/>; its <see cref="BrokerException.Action"/> says whether to retry, abort or give up.
+/// Beyond that a call may fail with <see cref="TimeoutException"/> or an Orleans exception when a silo dies: the outcome is unknown then.
+/// To create and to delete may be sent again: what was done already is reported as <see cref="ErrorCode.TopicAlreadyExists"/> or
+/// <see cref="ErrorCode.UnknownTopicOrPartition"/>.</para>
+/// </summary>
+[Alias("omq.IClusterGrain")]
+public interface IClusterGrain : IGrainWithStringKey
+{
+    /// <summary>Creates a topic and its partitions; returns when all of them can be written.</summary>
+    /// <param name="topic">Name, number of partitions, configuration.</param>
+    /// <returns>The topic as it was created.</returns>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidTopic"/>,
+    /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>:
+    /// abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
+    [Alias("CreateTopic")]
+    Task<TopicDescription> CreateTopicAsync(NewTopic topic);
+
+    /// <summary>Deletes a topic with all its records and frees the disk. Once begun it is finished, even after a crash.</summary>
+    /// <param name="topic">The topic's name.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
+    [Alias("DeleteTopic")]
+    Task DeleteTopicAsync(string topic);
+
+    /// <summary>All topics, by name in ordinal order. Those that are being created or deleted are left out.</summary>
+    [Alias("ListTopics")]
+    [AlwaysInterleave]
+    Task<TopicListing[]> ListTopicsAsync();
+
+    /// <summary>A producer id that was never given out before, with epoch 0, for an idempotent producer.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: retry.</exception>
+    [Alias("InitProducerId")]
+    [AlwaysInterleave]
+    Task<ProducerIdentity> InitProducerIdAsync();
+
+    /// <summary>The cluster and its brokers.</summary>
+    [Alias("Describe")]
+    [AlwaysInterleave]
+    Task<ClusterDescription> DescribeAsync();
+}
