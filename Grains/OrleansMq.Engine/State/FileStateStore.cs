@@ -1,0 +1,180 @@
+using System.Globalization;
+using System.Text.Json;
+using OrleansMq.Storage;
+
+namespace OrleansMq.State;
+
+/// <summary>
+/// State documents as files: <c>&lt;directory&gt;/&lt;type&gt;/&lt;name&gt;.json</c>, one file a document, replaced as a whole (written beside, flushed,
+/// renamed, the directory flushed). For one process at a time: the data directory's lock sees to that. Thread safe; of concurrent writers
+/// with one etag exactly one wins.
+/// </summary>
+public sealed class FileStateStore : IStateStore
+{
+    // Writers of one key must take turns; so many locks that those of different keys hardly ever meet.
+    private const int LockStripes = 64;
+
+    private readonly IFileSystem _files;
+    private readonly string _directory;
+    private readonly Lock[] _locks = [.. Enumerable.Range(0, LockStripes).Select(_ => new Lock())];
+    // A document deleted and created again goes on counting here, so that an etag from before the delete does not fit the new one.
+    private long _highestDeletedVersion;
+
+    private FileStateStore(IFileSystem files, string directory)
+    {
+        _files = files;
+        _directory = directory;
+    }
+
+    /// <summary>Opens the store, creates its directory where there is none, and removes what a crash left half written.</summary>
+    /// <exception cref="IOException">The directory cannot be used.</exception>
+    public static FileStateStore Open(IFileSystem files, string directory)
+    {
+        if (!files.DirectoryExists(directory))
+            CreateDurably(files, directory);
+        foreach (var type in files.ListDirectories(directory))
+        {
+            var folder = Path.Combine(directory, type);
+            foreach (var name in files.ListFiles(folder).Where(name => name.EndsWith(AtomicFile.TemporarySuffix, StringComparison.Ordinal)))
+                files.DeleteFile(Path.Combine(folder, name));
+        }
+        return new FileStateStore(files, directory);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">The document's file does not hold what was written.</exception>
+    public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default)
+    {
+        var path = PathOf(key);
+        return new ValueTask<StateDocument?>(Task.Run(
+            () => Find(path) is { } found ? new StateDocument(found.Value, ETagOf(found.Version)) : null, cancellationToken));
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">The document's file does not hold what was written.</exception>
+    public ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+    {
+        var path = PathOf(key);
+        return new ValueTask<string>(Task.Run(() =>
+        {
+            lock (LockOf(path))
+                return Write(key, path, value, etag);
+        }, cancellationToken));
+    }
+
+    private string Write(string key, string path, ReadOnlyMemory<byte> value, string? etag)
+    {
+        var stored = Find(path);
+        ThrowIfOther(key, etag, stored);
+        var folder = Path.GetDirectoryName(path)!;
+        if (!_files.DirectoryExists(folder))
+            CreateDurably(_files, folder);
+        var version = (stored?.Version ?? Volatile.Read(ref _highestDeletedVersion)) + 1;
+        AtomicFile.Write(_files, path, new StateEnvelope(version, Split(key).Name, value).ToBytes());
+        return ETagOf(version);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">The document's file does not hold what was written.</exception>
+    public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default)
+    {
+        var path = PathOf(key);
+        return new ValueTask(Task.Run(() =>
+        {
+            lock (LockOf(path))
+                Delete(key, path, etag);
+        }, cancellationToken));
+    }
+
+    private void Delete(string key, string path, string? etag)
+    {
+        if (Find(path) is not { } stored)
+            return;
+        ThrowIfOther(key, etag, stored);
+        long highest;
+        while ((highest = Volatile.Read(ref _highestDeletedVersion)) < stored.Version
+            && Interlocked.CompareExchange(ref _highestDeletedVersion, stored.Version, highest) != highest)
+        {
+            // Another delete came between: look again.
+        }
+        _files.DeleteFile(path);
+        _files.FlushDirectory(Path.GetDirectoryName(path)!);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="CorruptStateException">A document with a very long name does not hold what was written.</exception>
+    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
+        new(Task.Run<IReadOnlyList<string>>(() => List(type), cancellationToken));
+
+    private List<string> List(string type)
+    {
+        var folder = Path.Combine(_directory, StateFileName.Escape(type));
+        var keys = new List<string>();
+        if (!_files.DirectoryExists(folder))
+            return keys;
+        foreach (var file in _files.ListFiles(folder))
+        {
+            if (!file.EndsWith(StateFileName.Suffix, StringComparison.Ordinal))
+                continue;
+            var name = StateFileName.Unescape(file[..^StateFileName.Suffix.Length]) ?? Find(Path.Combine(folder, file))?.Name;
+            if (name is not null)
+                keys.Add($"{type}/{name}");
+        }
+        return keys;
+    }
+
+    private StateEnvelope? Find(string path)
+    {
+        try
+        {
+            return AtomicFile.TryRead(_files, path) is { } bytes ? StateEnvelope.Parse(bytes) : null;
+        }
+        catch (FileNotFoundException)
+        {
+            return null; // Deleted between the look and the read.
+        }
+        catch (JsonException exception)
+        {
+            throw new CorruptStateException(path, exception);
+        }
+    }
+
+    private static void ThrowIfOther(string key, string? etag, StateEnvelope? stored)
+    {
+        var storedETag = stored is { } found ? ETagOf(found.Version) : null;
+        if (storedETag != etag)
+            throw new StateConflictException(key, etag, storedETag);
+    }
+
+    private static void CreateDurably(IFileSystem files, string directory)
+    {
+        files.CreateDirectory(directory);
+        files.FlushDirectory(Path.GetDirectoryName(directory)!);
+    }
+
+    private Lock LockOf(string path) => _locks[(uint)string.GetHashCode(path, StringComparison.Ordinal) % LockStripes];
+
+    private string PathOf(string key)
+    {
+        var (type, name) = Split(key);
+        return Path.Combine(_directory, StateFileName.Escape(type), StateFileName.Escape(name) + StateFileName.Suffix);
+    }
+
+    private static (string Type, string Name) Split(string key)
+    {
+        var slash = key.IndexOf('/');
+        return slash > 0 && slash < key.Length - 1
+            ? (key[..slash], key[(slash + 1)..])
+            : throw new ArgumentException($"A state key is 'type/name', not '{key}'.", nameof(key));
+    }
+
+    private static string ETagOf(long version) => version.ToString(CultureInfo.InvariantCulture);
+}
+
+/// <summary>A state document's file does not hold what was written into it.</summary>
+public sealed class CorruptStateException(string path, Exception inner)
+    : IOException($"The state file '{path}' is damaged: {inner.Message} Restore it from a backup, or move it away to go on without what it held.", inner)
+{
+    /// <summary>The file.</summary>
+    public string Path { get; } = path;
+}

@@ -1,0 +1,70 @@
+using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+
+namespace OrleansMq.State;
+
+/// <summary>
+/// A state document as it stands in its file: <c>{"version":7,"name":"orders","value":{...}}</c>. The version counts the writes and is the
+/// etag; the value is kept byte for byte.
+/// </summary>
+internal readonly record struct StateEnvelope(long Version, string Name, ReadOnlyMemory<byte> Value)
+{
+    public byte[] ToBytes()
+    {
+        var buffer = new ArrayBufferWriter<byte>(Value.Length + 64);
+        using (var writer = new Utf8JsonWriter(buffer))
+        {
+            writer.WriteStartObject();
+            writer.WriteNumber("version"u8, Version);
+            writer.WriteString("name"u8, Name);
+            writer.WritePropertyName("value"u8);
+            writer.WriteRawValue(Value.Span);
+            writer.WriteEndObject();
+        }
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    /// <summary>Reads a file's bytes.</summary>
+    /// <exception cref="JsonException">They are not an envelope.</exception>
+    public static StateEnvelope Parse(ReadOnlyMemory<byte> bytes)
+    {
+        var reader = new Utf8JsonReader(bytes.Span);
+        long? version = null;
+        string? name = null;
+        ReadOnlyMemory<byte>? value = null;
+        Expect(reader.Read() && reader.TokenType == JsonTokenType.StartObject, "it is not a JSON object");
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var property = reader.GetString();
+            reader.Read();
+            switch (property)
+            {
+                case "version":
+                    Expect(reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) && (version = number) > 0, "its version is no number above 0");
+                    break;
+                case "name":
+                    Expect(reader.TokenType == JsonTokenType.String, "its name is no string");
+                    name = reader.GetString();
+                    break;
+                case "value":
+                    var start = (int)reader.TokenStartIndex;
+                    reader.Skip();
+                    value = bytes[start..(int)reader.BytesConsumed];
+                    break;
+                default:
+                    reader.Skip();
+                    break;
+            }
+        }
+        Expect(!reader.Read(), "something follows it");
+        Expect(version is not null && name is not null && value is not null, "its version, name or value is missing");
+        return new StateEnvelope(version.Value, name, value.Value);
+    }
+
+    private static void Expect([DoesNotReturnIf(false)] bool condition, string otherwise)
+    {
+        if (!condition)
+            throw new JsonException(otherwise);
+    }
+}
