@@ -1,0 +1,31 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using OrleansMq.Cli.Segments;
+
+namespace OrleansMq.Cli.CommandLine;
+
+/// <summary>The whole command line.</summary>
+internal static class OmqCommandLine
+{
+    private static readonly string[] Examples =
+    [
+        "omq up --data ./data                          (a broker in the foreground; Ctrl-C ends it)",
+        "omq topic create orders --partitions 3",
+        "echo 'hello' | omq produce orders",
+        "omq consume orders --max 1",
+        "omq test                                      (every test this machine can run)",
+    ];
+
+    /// <summary>The root command with everything below it.</summary>
+    public static RootCommand Create()
+    {
+        var root = new RootCommand(
+            "The command line client of OrleansMq. 'omq up' runs a broker, 'omq test' the tests; both belong to the launcher ./omq.")
+        {
+            DumpCommand.Create(),
+        };
+        var help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new HelpWithExamples((HelpAction)help.Action!, Examples);
+        return root;
+    }
+}
