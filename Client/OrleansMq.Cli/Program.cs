@@ -3,12 +3,14 @@ using System.CommandLine.Invocation;
 using OrleansMq;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
+using OrleansMq.Client.Http;
 
 return (int)await RunAsync(args).ConfigureAwait(false);
 
 static async Task<ExitCode> RunAsync(string[] args)
 {
-    var parsed = OmqCommandLine.Create().Parse(args);
+    // Without response files: an argument that begins with @ is an argument.
+    var parsed = OmqCommandLine.Create().Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
     if (parsed.Action is null or ParseErrorAction)
         return RefuseUsage(parsed);
     try
@@ -24,6 +26,10 @@ static async Task<ExitCode> RunAsync(string[] args)
     catch (CommandFailedException e)
     {
         return Fail(e.ExitCode, e.Message);
+    }
+    catch (BrokerUnreachableException e)
+    {
+        return Fail(ExitCode.Unreachable, e.Message);
     }
     catch (BrokerException e)
     {

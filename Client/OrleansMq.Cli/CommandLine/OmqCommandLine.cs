@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using OrleansMq.Cli.Segments;
+using OrleansMq.Cli.Topics;
 
 namespace OrleansMq.Cli.CommandLine;
 
@@ -22,6 +23,7 @@ internal static class OmqCommandLine
         var root = new RootCommand(
             "The command line client of OrleansMq. 'omq up' runs a broker, 'omq test' the tests; both belong to the launcher ./omq.")
         {
+            TopicCommands.Create(),
             DumpCommand.Create(),
         };
         var help = root.Options.OfType<HelpOption>().Single();
