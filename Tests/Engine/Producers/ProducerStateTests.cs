@@ -1,0 +1,196 @@
+using OrleansMq.Producers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Tests.Engine.Producers;
+
+public class ProducerStateTests
+{
+    private const long Id = 4711;
+    private readonly ProducerStateManager _producers = new();
+    private long _end;
+
+    [Fact]
+    public void BatchWithoutProducerIsAcceptedAndLeavesNoTrace()
+    {
+        Append(Batch(-1, -1, -1, 3));
+        Append(Batch(-1, -1, -1, 3));
+        Assert.Equal(0, _producers.Count);
+        Assert.Equal(6, _producers.EndOffset);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(17)]
+    [InlineData(int.MaxValue)]
+    public void FirstBatchOfAnUnknownProducerMayHaveAnySequence(int sequence) =>
+        Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 0, sequence, 1)).Outcome);
+
+    [Fact]
+    public void NextInSequenceIsAcceptedAndAGapIsNot()
+    {
+        Append(Batch(Id, 0, 0, 10));
+        Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 0, 10, 1)).Outcome);
+        var gap = Check(Batch(Id, 0, 11, 1));
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, gap.Outcome);
+        Assert.Equal(10, gap.ExpectedSequence);
+        Assert.Equal(ErrorCode.OutOfOrderSequenceNumber, gap.ErrorCode);
+    }
+
+    [Fact]
+    public void LastFiveBatchesAreRecognisedWithTheirOffsets()
+    {
+        var batches = Enumerable.Range(0, 7).Select(i => Append(Batch(Id, 0, i * 2, 2))).ToList();
+        for (var i = 0; i < batches.Count; i++)
+        {
+            var decision = Check(Batch(Id, 0, i * 2, 2));
+            if (i < 2)
+            {
+                Assert.Equal(ProducerOutcome.DuplicateSequence, decision.Outcome);
+                continue;
+            }
+            Assert.Equal(new ProducerDecision(ProducerOutcome.Duplicate, batches[i].BaseOffset, batches[i].LastOffset), decision);
+        }
+    }
+
+    [Fact]
+    public void BatchCutOtherwiseThanTheOriginalIsNoDuplicate()
+    {
+        Append(Batch(Id, 0, 0, 4));
+        Append(Batch(Id, 0, 4, 4));
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 0, 4, 2)).Outcome);
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 0, 2, 4)).Outcome);
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 0, 6, 4)).Outcome);
+    }
+
+    [Fact]
+    public void OlderSequenceIsOutOfOrderWhereTheLogDidNotHoldTheEpochFromItsStart()
+    {
+        // Accepted in the middle: an earlier batch may still be on its way, and is in no log.
+        for (var sequence = 100; sequence < 110; sequence++)
+            Append(Batch(Id, 0, sequence, 1));
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 0, 99, 1)).Outcome);
+    }
+
+    [Fact]
+    public void SequencesWrapBehindTheLargestNumber()
+    {
+        Append(Batch(Id, 0, int.MaxValue - 2, 2));
+        Append(Batch(Id, 0, int.MaxValue, 3)); // int.MaxValue, 0, 1
+        Assert.Equal(ProducerOutcome.Duplicate, Check(Batch(Id, 0, int.MaxValue, 3)).Outcome);
+        Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 0, 2, 1)).Outcome);
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 0, 3, 1)).Outcome);
+    }
+
+    [Fact]
+    public void OlderEpochIsFenced()
+    {
+        Append(Batch(Id, 3, 0, 1));
+        var decision = Check(Batch(Id, 2, 1, 1));
+        Assert.Equal(ProducerOutcome.FencedEpoch, decision.Outcome);
+        Assert.Equal(3, decision.KnownEpoch);
+        Assert.Equal(ErrorCode.InvalidProducerEpoch, decision.ErrorCode);
+    }
+
+    [Fact]
+    public void NewEpochStartsAtZeroAndForgetsTheOldBatches()
+    {
+        Append(Batch(Id, 0, 0, 5));
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 1, 5, 1)).Outcome);
+        Append(Batch(Id, 1, 0, 5));
+        Assert.True(_producers.TryGet(Id, out var state));
+        Assert.Equal(1, state.Count);
+        Assert.Equal(5, state[0].BaseOffset);
+    }
+
+    [Fact]
+    public void ControlBatchRaisesTheEpochAndEndsTheTransaction()
+    {
+        Append(Batch(Id, 0, 0, 5) with { Attributes = 0x10 });
+        Assert.True(_producers.TryGet(Id, out var open));
+        Assert.Equal(0, open.CurrentTransactionFirstOffset);
+        Append(Batch(Id, 1, -1, 1) with { Attributes = 0x30 });
+        Assert.True(_producers.TryGet(Id, out var ended));
+        Assert.Equal(-1, ended.CurrentTransactionFirstOffset);
+        Assert.Equal(ProducerOutcome.FencedEpoch, Check(Batch(Id, 0, 5, 1)).Outcome);
+        Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 1, 5, 1)).Outcome);
+        Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 1, 0, 1)).Outcome);
+    }
+
+    [Fact]
+    public void BatchesOfOneGroupSeeEachOther()
+    {
+        _producers.BeginGroup();
+        Append(Batch(Id, 0, 0, 1));
+        Assert.Equal(ProducerOutcome.Duplicate, Check(Batch(Id, 0, 0, 1)).Outcome);
+        Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 0, 1, 1)).Outcome);
+        _producers.CommitGroup();
+        Assert.Equal(ProducerOutcome.Duplicate, Check(Batch(Id, 0, 0, 1)).Outcome);
+    }
+
+    [Fact]
+    public void RolledBackGroupLeavesNoTrace()
+    {
+        for (var i = 0; i < 3; i++)
+            Append(Batch(Id, 0, i, 1));
+        Assert.True(_producers.TryGet(Id, out var before));
+        _producers.BeginGroup();
+        for (var i = 3; i < 12; i++)
+            Append(Batch(Id, 0, i, 1));
+        Append(Batch(Id, 1, 0, 1));
+        Append(Batch(Id + 1, 0, 0, 1));
+        _producers.RollbackGroup();
+
+        Assert.True(_producers.TryGet(Id, out var after));
+        Assert.Equal(before, after);
+        Assert.Equal(1, _producers.Count);
+        Assert.Equal(3, _producers.EndOffset);
+        Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 0, 3, 1)).Outcome);
+    }
+
+    [Fact]
+    public void ProducerExpiresByTheBrokersClockUnlessItsTransactionIsOpen()
+    {
+        Append(Batch(Id, 0, 0, 1) with { MaxTimestamp = 5 }, now: 1000);
+        Append(Batch(Id + 1, 0, 0, 1) with { Attributes = 0x10 }, now: 1000);
+        Append(Batch(Id + 2, 0, 0, 1), now: 1500);
+        Assert.Equal(0, _producers.RemoveExpired(1999, TimeSpan.FromSeconds(1)));
+        Assert.Equal(1, _producers.RemoveExpired(2000, TimeSpan.FromSeconds(1)));
+        Assert.False(_producers.TryGet(Id, out _));
+        Assert.True(_producers.TryGet(Id + 1, out _));
+        Assert.True(_producers.TryGet(Id + 2, out _));
+    }
+
+    [Fact]
+    public void KnownProducerCostsNoAllocation()
+    {
+        for (var i = 0; i < 100; i++)
+            AppendGroup(i);
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 100; i < 10_000; i++)
+            AppendGroup(i);
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+
+        void AppendGroup(int sequence)
+        {
+            _producers.BeginGroup();
+            var batch = Batch(Id, 0, sequence, 1) with { BaseOffset = _end++ };
+            if (_producers.Check(batch).Outcome == ProducerOutcome.Accept)
+                _producers.Apply(batch, 0);
+            _producers.CommitGroup();
+        }
+    }
+
+    private ProducerDecision Check(RecordBatchHeader batch) => _producers.Check(batch);
+
+    private RecordBatchHeader Append(RecordBatchHeader batch, long now = 0)
+    {
+        batch = batch with { BaseOffset = _end };
+        Assert.Equal(ProducerOutcome.Accept, _producers.Check(batch).Outcome);
+        _producers.Apply(batch, now);
+        _end = batch.NextOffset;
+        return batch;
+    }
+
+    internal static RecordBatchHeader Batch(long producerId, short epoch, int sequence, int count, long offset = 0) =>
+        new(offset, 100, 0, 2, 0, 0, count - 1, 1000, 1000 + count, producerId, epoch, sequence, count);
+}
