@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using System.Numerics;
+using OrleansMq.Records;
 
 namespace OrleansMq.Producers;
 
@@ -138,21 +138,13 @@ internal static class ProducerSnapshotFormat
     private static void Seal(Span<byte> bytes)
     {
         BinaryPrimitives.WriteInt16BigEndian(bytes, Version);
-        BinaryPrimitives.WriteUInt32BigEndian(bytes[CrcOffset..], ComputeCrc(bytes[BodyOffset..]));
+        BinaryPrimitives.WriteUInt32BigEndian(bytes[CrcOffset..], Crc32C.Compute(bytes[BodyOffset..]));
     }
 
     private static bool IsIntact(ReadOnlySpan<byte> bytes, int minLength) =>
-        bytes.Length >= minLength && BinaryPrimitives.ReadInt16BigEndian(bytes) == Version && ReadCrc(bytes) == ComputeCrc(bytes[BodyOffset..]);
+        bytes.Length >= minLength && BinaryPrimitives.ReadInt16BigEndian(bytes) == Version && ReadCrc(bytes) == Crc32C.Compute(bytes[BodyOffset..]);
 
     private static uint ReadCrc(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]);
-
-    private static uint ComputeCrc(ReadOnlySpan<byte> bytes)
-    {
-        var crc = uint.MaxValue;
-        foreach (var b in bytes)
-            crc = BitOperations.Crc32C(crc, b);
-        return ~crc;
-    }
 
     private sealed record Older(bool StartedAtZero, long LastAppendTime, ProducerBatch[] Batches);
 

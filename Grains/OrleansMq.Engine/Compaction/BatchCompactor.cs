@@ -1,0 +1,91 @@
+using OrleansMq.Records;
+
+namespace OrleansMq.Compaction;
+
+/// <summary>What a cleaning did with a batch.</summary>
+internal enum BatchFate
+{
+    /// <summary>Never returned.</summary>
+    Unknown = 0,
+    /// <summary>Copied byte for byte.</summary>
+    Kept = 1,
+    /// <summary>Written anew, with fewer records or with a delete horizon.</summary>
+    Rewritten = 2,
+    /// <summary>Written without its records, since it is the last of its producer.</summary>
+    Emptied = 3,
+    /// <summary>Gone.</summary>
+    Dropped = 4,
+}
+
+/// <summary>
+/// Cleans single batches: base offset, last offset delta, leader epoch, producer fields and codec stay, each record keeps its offset, timestamp,
+/// headers and bytes. Not thread safe.
+/// </summary>
+/// <param name="codecs">To look into compressed batches with.</param>
+internal sealed class BatchCompactor(CompressionCodecs codecs)
+{
+    private readonly List<bool> _keeps = [];
+
+    /// <summary>Notes the keys of a batch.</summary>
+    public void PutKeys(ReadOnlyMemory<byte> batch, KeyOffsetMap map)
+    {
+        using var reader = new RecordReader(batch, codecs, verifyCrc: false);
+        while (reader.MoveNext())
+        {
+            if (reader.Current.Key is { } key)
+                map.Put(key.Span, reader.Current.Offset);
+        }
+    }
+
+    /// <summary>Cleans one batch onto the end of <paramref name="destination"/>.</summary>
+    /// <param name="batch">Exactly one valid batch, below the end of what <paramref name="map"/> covers.</param>
+    /// <param name="header">Its header.</param>
+    /// <param name="map">The latest offset of each key in the dirty part.</param>
+    /// <param name="isLastOfProducer">Whether its producer is still known and wrote nothing later.</param>
+    /// <param name="now">Milliseconds since 1970.</param>
+    /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
+    /// <param name="destination">Gets one batch more, or nothing.</param>
+    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, bool isLastOfProducer, long now, long deleteRetentionMs,
+        PooledBuffer destination)
+    {
+        if (header.IsControl)
+        {
+            destination.Write(batch.Span);
+            return BatchFate.Kept;
+        }
+        var kept = Decide(batch, header, map, now, out var hasTombstone);
+        if (kept == 0 && !isLastOfProducer)
+            return BatchFate.Dropped;
+        // The first cleaning that sees a tombstone starts the time in which readers can see it, too.
+        long? horizon = hasTombstone && !header.HasDeleteHorizon ? RecordFates.DeleteHorizon(now, deleteRetentionMs) : null;
+        if (kept == header.RecordCount && horizon is null)
+        {
+            destination.Write(batch.Span);
+            return BatchFate.Kept;
+        }
+        var next = 0;
+        RecordBatchRewriter.Retain(batch, (in Record _) => _keeps[next++], codecs, destination, horizon);
+        return kept == 0 ? BatchFate.Emptied : BatchFate.Rewritten;
+    }
+
+    private int Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long now, out bool hasTombstone)
+    {
+        _keeps.Clear();
+        hasTombstone = false;
+        var kept = 0;
+        long? horizon = header.HasDeleteHorizon ? header.BaseTimestamp : null;
+        using var reader = new RecordReader(batch, codecs, verifyCrc: false);
+        while (reader.MoveNext())
+        {
+            var record = reader.Current;
+            var latest = record.Key is { } key ? map.LatestOffsetOf(key.Span) : -1;
+            var keep = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now) == RecordFate.Keep;
+            _keeps.Add(keep);
+            if (!keep)
+                continue;
+            kept++;
+            hasTombstone |= record.Value is null;
+        }
+        return kept;
+    }
+}
