@@ -1,0 +1,70 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.IO.Compression;
+using OrleansMq.Records;
+
+namespace OrleansMq.Compression;
+
+/// <summary>gzip by .NET's own zlib. The one codec that allocates with each call: .NET offers it as a stream only.</summary>
+internal sealed class GzipCodec : ICompressionCodec
+{
+    // Header, an empty block and trailer: the shortest stream there is. .NET writes nothing at all instead, and reads nothing as nothing.
+    private static ReadOnlySpan<byte> EmptyStream => [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    public CompressionType Type => CompressionType.Gzip;
+
+    public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination)
+    {
+        if (source.IsEmpty)
+        {
+            destination.Write(EmptyStream);
+            return;
+        }
+        using var gzip = new GZipStream(new BufferWriterStream(destination), CompressionLevel.Optimal);
+        gzip.Write(source);
+    }
+
+    public unsafe void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
+    {
+        if (source.Length < EmptyStream.Length)
+            throw new RecordBatchException(RecordBatchError.BadCompression, $"{source.Length} bytes are not a gzip stream.");
+        var bound = new DecompressionBound(destination, maxLength);
+        fixed (byte* start = source)
+        {
+            using var input = new UnmanagedMemoryStream(start, source.Length);
+            using var gzip = new GZipStream(input, CompressionMode.Decompress);
+            try
+            {
+                int read;
+                while ((read = gzip.Read(bound.NextSpan())) > 0)
+                    bound.Advance(read);
+            }
+            // zlib's own failures are IOException, of a type that is not public.
+            catch (Exception exception) when (exception is InvalidDataException or IOException)
+            {
+                throw new RecordBatchException(RecordBatchError.BadCompression, $"The records are not a gzip stream: {exception.Message}");
+            }
+        }
+        // .NET takes the end of the bytes for the end of the stream. The trailer tells: its last field is the length. Clients write one member.
+        var length = BinaryPrimitives.ReadUInt32LittleEndian(source[^4..]);
+        if (length != (uint)bound.Written)
+            throw new RecordBatchException(RecordBatchError.BadCompression,
+                $"The gzip stream ends after {bound.Written} of {length} bytes.");
+    }
+
+    /// <summary>A stream that writes onto a buffer writer.</summary>
+    private sealed class BufferWriterStream(IBufferWriter<byte> destination) : Stream
+    {
+        public override bool CanRead => false;
+        public override bool CanSeek => false;
+        public override bool CanWrite => true;
+        public override long Length => throw new NotSupportedException();
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+        public override void Flush() { }
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+        public override void SetLength(long value) => throw new NotSupportedException();
+        public override void Write(byte[] buffer, int offset, int count) => destination.Write(buffer.AsSpan(offset, count));
+        public override void Write(ReadOnlySpan<byte> buffer) => destination.Write(buffer);
+    }
+}

@@ -1,0 +1,108 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using OrleansMq.Records;
+
+namespace OrleansMq.Compression;
+
+/// <summary>Zstandard frames by the system's libzstd.</summary>
+internal sealed unsafe class ZstdCodec : ICompressionCodec
+{
+    // Kafka's default, and the library's.
+    private const int Level = 3;
+
+    // A frame may ask for a window of up to 128 MiB (the library's own bound); contexts that grew so are not kept.
+    private const int MaxPooledContextSize = 16 << 20;
+
+    private readonly NativeContextPool<CompressionContext> _compressors = new(() => new CompressionContext());
+    private readonly NativeContextPool<DecompressionContext> _decompressors = new(() => new DecompressionContext());
+
+    public CompressionType Type => CompressionType.Zstd;
+
+    public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination)
+    {
+        var span = destination.GetSpan(checked((int)ZstdNative.Functions.CompressBound((nuint)source.Length)));
+        var context = _compressors.Rent();
+        nuint length;
+        fixed (byte* from = source, to = span)
+            length = ZstdNative.Functions.CompressCCtx(context.Pointer, to, (nuint)span.Length, from, (nuint)source.Length, Level);
+        _compressors.Return(context);
+        if (ZstdNative.Functions.IsError(length) != 0)
+            throw new InvalidOperationException($"zstd cannot compress {source.Length} bytes: {ZstdNative.ErrorName(length)}.");
+        destination.Advance((int)length);
+    }
+
+    public void Decompress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination, int maxLength)
+    {
+        var context = _decompressors.Rent();
+        try
+        {
+            Decompress(context, source, new DecompressionBound(destination, maxLength));
+        }
+        finally
+        {
+            if (ZstdNative.Functions.SizeOfDCtx(context.Pointer) <= MaxPooledContextSize)
+                _decompressors.Return(context);
+            else
+                context.Dispose();
+        }
+    }
+
+    private static void Decompress(DecompressionContext context, ReadOnlySpan<byte> source, DecompressionBound bound)
+    {
+        ZstdNative.Functions.ResetDCtx(context.Pointer, ZstdNative.ResetSession);
+        var frameEnded = false;
+        while (!source.IsEmpty || !frameEnded)
+        {
+            var span = bound.NextSpan();
+            ZstdBuffer input, output;
+            nuint hint;
+            fixed (byte* from = source, to = span)
+            {
+                input = new ZstdBuffer { Bytes = from, Size = (nuint)source.Length };
+                output = new ZstdBuffer { Bytes = to, Size = (nuint)span.Length };
+                hint = ZstdNative.Functions.DecompressStream(context.Pointer, &output, &input);
+            }
+            if (ZstdNative.Functions.IsError(hint) != 0)
+                throw new RecordBatchException(RecordBatchError.BadCompression,
+                    $"The records are not a zstd frame: {ZstdNative.ErrorName(hint)}.");
+            frameEnded = hint == 0;
+            if (input.Position == 0 && output.Position == 0 && !frameEnded)
+                throw new RecordBatchException(RecordBatchError.BadCompression, "The zstd frame ends too early.");
+            bound.Advance((int)output.Position);
+            source = source[(int)input.Position..];
+        }
+    }
+
+    private sealed class CompressionContext : SafeHandle
+    {
+        public CompressionContext() : base(0, ownsHandle: true)
+        {
+            SetHandle(ZstdNative.Functions.CreateCCtx());
+            if (IsInvalid)
+                throw new OutOfMemoryException("zstd has no memory for a compression context.");
+        }
+
+        public override bool IsInvalid => handle == 0;
+
+        // Between rent and return the pool's user holds the object, so the pointer lives.
+        public nint Pointer => handle;
+
+        protected override bool ReleaseHandle() => ZstdNative.Functions.IsError(ZstdNative.Functions.FreeCCtx(handle)) == 0;
+    }
+
+    private sealed class DecompressionContext : SafeHandle
+    {
+        public DecompressionContext() : base(0, ownsHandle: true)
+        {
+            SetHandle(ZstdNative.Functions.CreateDCtx());
+            if (IsInvalid)
+                throw new OutOfMemoryException("zstd has no memory for a decompression context.");
+        }
+
+        public override bool IsInvalid => handle == 0;
+
+        public nint Pointer => handle;
+
+        protected override bool ReleaseHandle() => ZstdNative.Functions.IsError(ZstdNative.Functions.FreeDCtx(handle)) == 0;
+    }
+}

@@ -1,0 +1,209 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Text;
+using OrleansMq.Compression;
+using OrleansMq.Records;
+
+namespace OrleansMq.Tests.Engine.Records;
+
+public class CodecTests
+{
+    public static TheoryData<CompressionType> Compressing =>
+        [CompressionType.Gzip, CompressionType.Snappy, CompressionType.Lz4, CompressionType.Zstd];
+
+    [Theory]
+    [MemberData(nameof(Compressing))]
+    public void Gives_back_what_was_compressed(CompressionType type)
+    {
+        var random = new Random(3);
+        foreach (var length in new[] { 0, 1, 2, 3, 4, 15, 16, 59, 60, 61, 255, 256, 257, 4096, 65535, 65536, 65537, 131_072, 1_000_000 })
+        {
+            foreach (var source in Samples(random, length))
+                AssertRoundTrip(type, source);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Compressing))]
+    public void Appends_to_what_the_destination_holds(CompressionType type)
+    {
+        var codec = StandardCodecs.All.Get(type);
+        using var compressed = new PooledBuffer();
+        compressed.Write("head"u8);
+        codec.Compress("body body body body"u8, compressed);
+        using var plain = new PooledBuffer();
+        plain.Write("more "u8);
+        codec.Decompress(compressed.WrittenSpan[4..], plain, 100);
+        Assert.Equal("more body body body body", Encoding.ASCII.GetString(plain.WrittenSpan));
+    }
+
+    [Theory]
+    [MemberData(nameof(Compressing))]
+    public void A_bomb_is_refused_and_costs_no_more_than_the_bound(CompressionType type)
+    {
+        var codec = StandardCodecs.All.Get(type);
+        using var compressed = new PooledBuffer();
+        codec.Compress(new byte[32 << 20], compressed);
+        Assert.True(compressed.Length < 2 << 20);
+        var destination = new ArrayBufferWriter<byte>();
+
+        var exception = Assert.Throws<RecordBatchException>(() => codec.Decompress(compressed.WrittenSpan, destination, 1 << 20));
+
+        Assert.Equal(RecordBatchError.BadCompression, exception.Error);
+        Assert.Contains("1048576", exception.Message);
+        Assert.True(destination.Capacity <= 4 << 20, $"{destination.Capacity} bytes were taken");
+    }
+
+    [Theory]
+    [MemberData(nameof(Compressing))]
+    public void The_bound_itself_is_allowed(CompressionType type)
+    {
+        var codec = StandardCodecs.All.Get(type);
+        using var compressed = new PooledBuffer();
+        codec.Compress(new byte[100_000], compressed);
+        using var plain = new PooledBuffer();
+        codec.Decompress(compressed.WrittenSpan, plain, 100_000);
+        Assert.Equal(100_000, plain.Length);
+        plain.Clear();
+        Assert.Throws<RecordBatchException>(() => codec.Decompress(compressed.WrittenSpan, plain, 99_999));
+    }
+
+    [Theory]
+    [MemberData(nameof(Compressing))]
+    public void Bytes_cut_off_are_noticed(CompressionType type)
+    {
+        var codec = StandardCodecs.All.Get(type);
+        var source = Samples(new Random(4), 3000).First();
+        using var compressed = new PooledBuffer();
+        codec.Compress(source, compressed);
+        for (var length = 0; length < compressed.Length; length++)
+        {
+            // The framing of snappy has no end: a cut between two blocks, or after its header, is a shorter stream.
+            if (type == CompressionType.Snappy && length == 16)
+                continue;
+            using var plain = new PooledBuffer();
+            var cut = compressed.WrittenMemory[..length];
+            var exception = Xunit.Record.Exception(() => codec.Decompress(cut.Span, plain, 1 << 20)) as RecordBatchException;
+            Assert.True(exception is not null, $"{length} of {compressed.Length} bytes");
+            Assert.Equal(RecordBatchError.BadCompression, exception.Error);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Compressing))]
+    public void Changed_bytes_never_do_worse_than_a_named_error(CompressionType type)
+    {
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        var codec = StandardCodecs.All.Get(type);
+        using var compressed = new PooledBuffer();
+        codec.Compress(Samples(random, 2000)[1], compressed);
+        var original = compressed.WrittenSpan.ToArray();
+        for (var round = 0; round < 2000; round++)
+        {
+            var bytes = (byte[])original.Clone();
+            for (var flips = random.Next(1, 6); flips > 0; flips--)
+                bytes[random.Next(bytes.Length)] = (byte)random.Next(256);
+            AssertNoCrash(codec, bytes, seed);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Compressing))]
+    public void Garbage_never_does_worse_than_a_named_error(CompressionType type)
+    {
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        var codec = StandardCodecs.All.Get(type);
+        for (var round = 0; round < 2000; round++)
+        {
+            var bytes = new byte[random.Next(200)];
+            random.NextBytes(bytes);
+            AssertNoCrash(codec, bytes, seed);
+        }
+    }
+
+    [Fact]
+    public void Snappy_reads_a_raw_block()
+    {
+        // 11 bytes: the literal "ab", then a copy of 9 bytes from 2 back.
+        byte[] block = [11, (2 - 1) << 2, (byte)'a', (byte)'b', ((9 - 4) << 2) | 1, 2];
+        using var plain = new PooledBuffer();
+        StandardCodecs.All.Get(CompressionType.Snappy).Decompress(block, plain, 11);
+        Assert.Equal("abababababa", Encoding.ASCII.GetString(plain.WrittenSpan));
+    }
+
+    [Fact]
+    public void Snappy_writes_the_framing_of_the_Java_library()
+    {
+        using var compressed = new PooledBuffer();
+        StandardCodecs.All.Get(CompressionType.Snappy).Compress("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"u8, compressed);
+        Assert.Equal("82534E4150505900" + "00000001" + "00000001", Convert.ToHexString(compressed.WrittenSpan[..16]));
+        Assert.Equal(compressed.Length - 20, BinaryPrimitives.ReadInt32BigEndian(compressed.WrittenSpan[16..]));
+    }
+
+    [Fact]
+    public void Snappy_refuses_a_length_that_its_bytes_cannot_hold()
+    {
+        // A block of a few bytes that claims 2 GiB - 1: refused before memory is taken.
+        byte[] block = [0xFF, 0xFF, 0xFF, 0xFF, 0x07, 0, 1];
+        var destination = new ArrayBufferWriter<byte>();
+        Assert.Throws<RecordBatchException>(() =>
+            StandardCodecs.All.Get(CompressionType.Snappy).Decompress(block, destination, int.MaxValue));
+        Assert.True(destination.Capacity < 4096);
+    }
+
+    [Fact]
+    public void Lz4_blocks_are_independent_and_64_KiB()
+    {
+        using var compressed = new PooledBuffer();
+        StandardCodecs.All.Get(CompressionType.Lz4).Compress(new byte[100], compressed);
+        // Magic, then FLG: version 01, independent blocks, no checksums, no content size; BD: 64 KiB.
+        Assert.Equal("04224D18" + "60" + "40", Convert.ToHexString(compressed.WrittenSpan[..6]));
+    }
+
+    [Fact]
+    public void A_codec_that_is_not_installed_says_so()
+    {
+        var exception = Assert.Throws<CodecUnavailableException>(() => CompressionCodecs.Empty.Get(CompressionType.Zstd));
+        Assert.Equal(CompressionType.Zstd, exception.Type);
+        var library = new NativeCodecLibrary(CompressionType.Zstd, ["libomq-missing.so.1"], "Install it.");
+        exception = Assert.Throws<CodecUnavailableException>(() => library.Function("any"));
+        Assert.Contains("libomq-missing.so.1", exception.Message);
+        Assert.Contains("Install it.", exception.Message);
+    }
+
+    private static void AssertRoundTrip(CompressionType type, byte[] source)
+    {
+        var codec = StandardCodecs.All.Get(type);
+        using var compressed = new PooledBuffer();
+        codec.Compress(source, compressed);
+        using var plain = new PooledBuffer();
+        codec.Decompress(compressed.WrittenSpan, plain, source.Length);
+        Assert.True(plain.WrittenSpan.SequenceEqual(source), $"{type} of {source.Length} bytes");
+    }
+
+    private static void AssertNoCrash(ICompressionCodec codec, byte[] bytes, int seed)
+    {
+        using var plain = new PooledBuffer();
+        try
+        {
+            codec.Decompress(bytes, plain, 1 << 20);
+        }
+        catch (RecordBatchException exception)
+        {
+            Assert.True(exception.Error == RecordBatchError.BadCompression, Seeds.Replay(seed));
+        }
+        Assert.True(plain.Length <= (1 << 20) + 1, Seeds.Replay(seed));
+    }
+
+    private static byte[][] Samples(Random random, int length)
+    {
+        var noise = new byte[length];
+        random.NextBytes(noise);
+        var text = new byte[length];
+        for (var i = 0; i < length; i++)
+            text[i] = (byte)"the quick brown fox jumps over it "[random.Next(8) == 0 ? random.Next(34) : i % 34];
+        return [noise, text, new byte[length]];
+    }
+}
