@@ -1,0 +1,151 @@
+using OrleansMq.Brokers;
+using OrleansMq.Grains;
+using OrleansMq.Grains.Brokers;
+
+namespace OrleansMq.Tests.Cluster.Brokers;
+
+/// <summary>What the broker over grains makes of their answers, with grains that answer by script and a clock that stands still.</summary>
+public sealed class GrainBrokerTests
+{
+    private static readonly Guid OldId = Guid.Parse("00000000-0000-0000-0000-00000000000a");
+    private static readonly Guid NewId = Guid.Parse("00000000-0000-0000-0000-00000000000b");
+    private static readonly TopicPartition Orders = new("orders", 0);
+
+    private readonly ManualTime _time = new();
+    private readonly ScriptedGrains _script;
+    private readonly GrainBroker _broker;
+
+    public GrainBrokerTests()
+    {
+        (var factory, _script) = ScriptedGrains.Create();
+        _broker = new GrainBroker(factory, options: new GrainBrokerOptions { TimeProvider = _time });
+        _script.Topics["orders"] = new TopicListing("orders", OldId, 1);
+    }
+
+    [Fact]
+    public async Task ALongPollIsMadeOfCallsThatEndBeforeTheResponseTimeout()
+    {
+        var waits = new List<double>();
+        _script.Read = (_, read) =>
+        {
+            waits.Add(read.MaxWait.TotalSeconds);
+            _time.Advance(read.MaxWait);
+            return Task.FromResult(Empty());
+        };
+        using var result = await _broker.FetchAsync(new FetchRequest(Orders, 5, MaxWait: TimeSpan.FromSeconds(25)));
+        Assert.Equal([10, 10, 5], waits);
+        Assert.Equal((ErrorCode.None, 0), (result.Error, result.Records.Length));
+    }
+
+    [Fact]
+    public async Task APollThatWantsMoreBytesGoesOnUntilItHasThem()
+    {
+        var sizes = new Queue<int>([0, 10, 70]);
+        _script.Read = (_, read) =>
+        {
+            _time.Advance(TimeSpan.FromSeconds(3));
+            return Task.FromResult(new FetchResult(ErrorCode.None, 9, 9, 0, new byte[sizes.Dequeue()]));
+        };
+        using var result = await _broker.FetchAsync(new FetchRequest(Orders, 5, MaxWait: TimeSpan.FromMinutes(1), MinBytes: 64));
+        Assert.Equal(70, result.Records.Length);
+    }
+
+    [Fact]
+    public async Task AReadThatDoesNotWaitIsOneCall()
+    {
+        var calls = 0;
+        _script.Read = (_, read) =>
+        {
+            calls++;
+            Assert.Equal(TimeSpan.Zero, read.MaxWait);
+            return Task.FromResult(Empty());
+        };
+        using var result = await _broker.FetchAsync(new FetchRequest(Orders, 5));
+        Assert.Equal(1, calls);
+    }
+
+    [Fact]
+    public async Task ATopicCreatedAgainIsFoundUnderItsNewId()
+    {
+        _script.Append = key => Task.FromResult(key == GrainKeys.Partition(NewId, 0)
+            ? new ProduceResult(ErrorCode.None, 7)
+            : ProduceResult.Failed(ErrorCode.UnknownTopicId, "gone"));
+        Assert.Equal(OldId, (await _broker.GetTopicAsync("orders")).TopicId);
+        _script.Topics["orders"] = new TopicListing("orders", NewId, 1);
+        Assert.Equal(7, (await _broker.ProduceAsync(Orders, new byte[61], Acks.All)).BaseOffset);
+    }
+
+    [Fact]
+    public async Task ADeletedTopicIsUnknown()
+    {
+        _script.Append = _ => Task.FromResult(ProduceResult.Failed(ErrorCode.UnknownTopicId, "gone"));
+        await _broker.GetTopicAsync("orders");
+        _script.Topics.Clear();
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await _broker.ProduceAsync(Orders, new byte[61], Acks.All)).Error);
+    }
+
+    [Fact]
+    public async Task APartitionAddedElsewhereIsFound()
+    {
+        _script.Append = _ => Task.FromResult(new ProduceResult(ErrorCode.None, 7));
+        await _broker.GetTopicAsync("orders");
+        var second = new TopicPartition("orders", 1);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await _broker.ProduceAsync(second, new byte[61], Acks.All)).Error);
+        _script.Topics["orders"] = new TopicListing("orders", OldId, 2);
+        Assert.Equal(7, (await _broker.ProduceAsync(second, new byte[61], Acks.All)).BaseOffset);
+    }
+
+    [Fact]
+    public async Task MetadataIsAnsweredFromMemoryForASecond()
+    {
+        await _broker.GetTopicAsync("orders");
+        _script.Topics["orders"] = new TopicListing("orders", OldId, 2);
+        _time.Advance(TimeSpan.FromMilliseconds(999));
+        Assert.Equal(1, (await _broker.GetTopicAsync("orders")).Partitions);
+        Assert.Equal(1, _script.Lookups);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(2, (await _broker.GetTopicAsync("orders")).Partitions);
+    }
+
+    [Theory]
+    [MemberData(nameof(Unanswered))]
+    public async Task ACallThatIsNotAnsweredHasAnUnknownOutcome(Exception exception)
+    {
+        _script.Append = _ => Task.FromException<ProduceResult>(exception);
+        var result = await _broker.ProduceAsync(Orders, new byte[61], Acks.All);
+        Assert.Equal(ErrorCode.RequestTimedOut, result.Error);
+        Assert.Equal(ErrorAction.Retry, result.Error.Action());
+        Assert.Contains("Retry", result.Message, StringComparison.Ordinal);
+    }
+
+    public static TheoryData<Exception> Unanswered() => [new TimeoutException("30 s"), new Orleans.Runtime.SiloUnavailableException("gone")];
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(null)]
+    public async Task ANameThatNoTopicCanHaveMakesNoGrain(string? name)
+    {
+        name ??= new string('a', 250);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await _broker.ProduceAsync(new TopicPartition(name, 0), new byte[61], Acks.All)).Error);
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await _broker.GetTopicAsync(name));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, refused.Code);
+        Assert.Equal(0, _script.Lookups);
+    }
+
+    [Theory]
+    [InlineData("0000000000000000000000000000000a/0", true)]
+    [InlineData("0000000000000000000000000000000a/10000", true)]
+    [InlineData("0000000000000000000000000000000A/0", false)]
+    [InlineData("0000000000000000000000000000000a/00", false)]
+    [InlineData("0000000000000000000000000000000a/-1", false)]
+    [InlineData("0000000000000000000000000000000a", false)]
+    [InlineData("orders/0", false)]
+    public void APartitionHasExactlyOneKey(string key, bool isKey)
+    {
+        Assert.Equal(isKey, GrainKeys.TryParsePartition(key, out var topicId, out var partition));
+        if (isKey)
+            Assert.Equal(key, GrainKeys.Partition(topicId, partition));
+    }
+
+    private static FetchResult Empty() => new(ErrorCode.None, 5, 5, 0, default);
+}

@@ -1,0 +1,65 @@
+using System.Reflection;
+using OrleansMq.Brokers;
+using OrleansMq.Grains;
+
+namespace OrleansMq.Tests.Cluster.Brokers;
+
+/// <summary>A grain factory whose topics and partitions answer as a test says.</summary>
+public class ScriptedGrains : DispatchProxy
+{
+    private ScriptedGrains Self => this;
+
+    /// <summary>Topics by name, as their grains know them now.</summary>
+    public Dictionary<string, TopicListing> Topics { get; } = [];
+
+    /// <summary>What a read of the partition with that key answers.</summary>
+    public Func<string, PartitionRead, Task<FetchResult>> Read { get; set; } = (_, _) => throw new InvalidOperationException("No read was expected.");
+
+    /// <summary>What an append to the partition with that key answers.</summary>
+    public Func<string, Task<ProduceResult>> Append { get; set; } = _ => throw new InvalidOperationException("No append was expected.");
+
+    /// <summary>How often a topic's grain was asked.</summary>
+    public int Lookups { get; private set; }
+
+    public static (IGrainFactory Factory, ScriptedGrains Script) Create()
+    {
+        var factory = Create<IGrainFactory, ScriptedGrains>();
+        return (factory, ((ScriptedGrains)(object)factory).Self);
+    }
+
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
+    {
+        var key = (string)args![0]!;
+        return targetMethod!.ReturnType == typeof(ITopicGrain) ? new Topic(this, key)
+            : targetMethod.ReturnType == typeof(IPartitionGrain) ? new Partition(this, key)
+            : throw new NotSupportedException($"No script for {targetMethod.ReturnType}.");
+    }
+
+    private sealed class Topic(ScriptedGrains script, string name) : ITopicGrain
+    {
+        public Task<TopicListing?> FindAsync()
+        {
+            script.Lookups++;
+            return Task.FromResult(script.Topics.GetValueOrDefault(name));
+        }
+
+        public Task<TopicDescription> DescribeAsync() => throw new NotSupportedException();
+
+        public Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs) => throw new NotSupportedException();
+
+        public Task<TopicDescription> AddPartitionsAsync(int totalCount) => throw new NotSupportedException();
+    }
+
+    private sealed class Partition(ScriptedGrains script, string key) : IPartitionGrain
+    {
+        public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) => script.Append(key);
+
+        public Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) => script.Read(key, read);
+
+        public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) => throw new NotSupportedException();
+
+        public Task<long> DeleteRecordsAsync(long beforeOffset) => throw new NotSupportedException();
+
+        public Task<PartitionDescription> DescribeAsync() => throw new NotSupportedException();
+    }
+}
