@@ -1,0 +1,117 @@
+using System.Collections.Immutable;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Topics;
+
+/// <summary>A topic in the catalogue.</summary>
+/// <param name="TopicId">Never reused, never empty.</param>
+/// <param name="Status">Where it is in its life.</param>
+public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
+
+/// <summary>What a topic is created with where the request leaves it open, and the limits.</summary>
+/// <param name="Defaults">The configuration of what a topic does not set.</param>
+/// <param name="DefaultPartitions">Partitions of a topic created without a number.</param>
+/// <param name="DefaultReplicationFactor">Copies of a topic created without a number.</param>
+/// <param name="Brokers">How many brokers there are: no topic can have more copies.</param>
+public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1);
+
+/// <summary>
+/// All topics, stored under <see cref="Key"/>: the same in both flavours. A name belongs to the topic that stands here first. Its methods decide what
+/// the next document is; who calls them writes it, and only then acts. The order of writes that a crash can interrupt anywhere:
+/// <code>
+/// create: catalogue Creating -> topic document Creating -> partitions -> topic document Active -> catalogue Active
+/// delete: catalogue Deleting -> partitions gone -> topic document gone -> catalogue entry gone
+/// </code>
+/// What to do after a crash, <see cref="TopicRecovery"/> decides.
+/// </summary>
+public sealed record TopicCatalogue
+{
+    /// <summary>The document's key in the state store.</summary>
+    public const string Key = "catalogue/cluster";
+
+    /// <summary>No topic.</summary>
+    public static TopicCatalogue Empty { get; } = new();
+
+    /// <summary>The topics by name.</summary>
+    public ImmutableSortedDictionary<string, TopicCatalogueEntry> Topics
+    {
+        get;
+        init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader makes one that compares by culture.
+    } = ImmutableSortedDictionary.Create<string, TopicCatalogueEntry>(StringComparer.Ordinal);
+
+    /// <summary>A topic is to be created.</summary>
+    /// <param name="request">Its name, partitions, copies and configuration.</param>
+    /// <param name="topicId">A new UUID.</param>
+    /// <param name="limits">Defaults and limits.</param>
+    /// <returns>The next catalogue and the topic's document, or why not: <see cref="ErrorCode.InvalidTopic"/>,
+    /// <see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>,
+    /// <see cref="ErrorCode.InvalidConfig"/>.</returns>
+    public TopicDecision<TopicCreation> BeginCreate(NewTopic request, Guid topicId, TopicLimits limits)
+    {
+        Diagnostics.Invariant.Check(topicId != Guid.Empty, "A topic's id is never empty");
+        if (TopicName.Validate(request.Name) is { } badName)
+            return Refuse(ErrorCode.InvalidTopic, badName);
+        if (Topics.TryGetValue(request.Name, out var existing))
+            return Refuse(ErrorCode.TopicAlreadyExists, AlreadyExists(request.Name, existing.Status));
+        if (Topics.Keys.FirstOrDefault(name => TopicName.Collide(name, request.Name)) is { } other)
+            return Refuse(ErrorCode.InvalidTopic, $"Topic '{request.Name}' collides with '{other}': in the names of metrics '.' and '_' are the same. Choose another name.");
+        if (request.Partitions is 0 or < -1 or > TopicState.MaxPartitions)
+            return Refuse(ErrorCode.InvalidPartitions, $"A topic has 1 to {TopicState.MaxPartitions} partitions (-1 for the default), not {request.Partitions}.");
+        var replicationFactor = request.ReplicationFactor == -1 ? limits.DefaultReplicationFactor : request.ReplicationFactor;
+        if (replicationFactor < 1 || replicationFactor > limits.Brokers)
+            return Refuse(ErrorCode.InvalidReplicationFactor,
+                $"A replication factor of {replicationFactor} is not possible with {limits.Brokers} broker{(limits.Brokers == 1 ? "" : "s")}: choose 1 to {limits.Brokers}, or -1 for the default.");
+        var configs = (request.Configs ?? ImmutableSortedDictionary<string, string>.Empty).ToImmutableSortedDictionary(
+            pair => pair.Key, pair => pair.Value?.Trim()!, StringComparer.Ordinal);
+        var parsed = TopicConfigRules.Parse(configs, limits.Defaults);
+        if (!parsed.IsAccepted)
+            return Refuse(parsed.Error, parsed.Message!);
+        var topic = new TopicState
+        {
+            Name = request.Name,
+            TopicId = topicId,
+            Partitions = request.Partitions == -1 ? limits.DefaultPartitions : request.Partitions,
+            Configs = configs,
+            Status = TopicStatus.Creating,
+        };
+        return TopicDecision<TopicCreation>.Accept(new TopicCreation(With(request.Name, topicId, TopicStatus.Creating), topic, parsed.Next));
+    }
+
+    /// <summary>The topic's partitions are there: it is served from now on. Also takes a topic in that was only known by its document.</summary>
+    public TopicCatalogue FinishCreate(string name, Guid topicId) => With(name, topicId, TopicStatus.Active);
+
+    /// <summary>A topic is to be deleted; one whose creation or deletion was interrupted, too.</summary>
+    /// <returns>The next catalogue, or <see cref="ErrorCode.UnknownTopicOrPartition"/>.</returns>
+    public TopicDecision<TopicCatalogue> BeginDelete(string name) => Topics.TryGetValue(name, out var entry)
+        ? TopicDecision<TopicCatalogue>.Accept(With(name, entry.TopicId, TopicStatus.Deleting))
+        : TopicDecision<TopicCatalogue>.Refuse(ErrorCode.UnknownTopicOrPartition, UnknownTopic(name));
+
+    /// <summary>Nothing of the topic is left. Another that has the name by now stays.</summary>
+    public TopicCatalogue Forget(string name, Guid topicId) => Topics.TryGetValue(name, out var entry) && entry.TopicId == topicId
+        ? this with { Topics = Topics.Remove(name) }
+        : this;
+
+    /// <summary>What is said of a topic that is not there.</summary>
+    public static string UnknownTopic(string name) => $"There is no topic '{name}'. Create it first, or check the name: it is case sensitive.";
+
+    /// <summary>What is said of a partition that is not there.</summary>
+    public static string UnknownPartition(TopicPartition partition, int count) =>
+        $"Topic '{partition.Topic}' has no partition {partition.Partition}: it has {count}, numbered from 0.";
+
+    private static string AlreadyExists(string name, TopicStatus status) => status switch
+    {
+        TopicStatus.Deleting => $"Topic '{name}' is being deleted. Retry when that is done; if it failed, delete the topic again.",
+        TopicStatus.Creating => $"Topic '{name}' is being created. If that failed, delete the topic and create it again.",
+        _ => $"Topic '{name}' exists already.",
+    };
+
+    private TopicCatalogue With(string name, Guid topicId, TopicStatus status) => this with { Topics = Topics.SetItem(name, new TopicCatalogueEntry(topicId, status)) };
+
+    private static TopicDecision<TopicCreation> Refuse(ErrorCode error, string message) => TopicDecision<TopicCreation>.Refuse(error, message);
+}
+
+/// <summary>A topic that may be created: what to write.</summary>
+/// <param name="Catalogue">The next catalogue, written first.</param>
+/// <param name="Topic">The topic's document, written second.</param>
+/// <param name="Config">The configuration of its partitions.</param>
+public sealed record TopicCreation(TopicCatalogue Catalogue, TopicState Topic, TopicConfig Config);

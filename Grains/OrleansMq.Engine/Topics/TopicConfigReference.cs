@@ -1,0 +1,27 @@
+using System.Text;
+
+namespace OrleansMq.Topics;
+
+/// <summary>The reference of topic configuration in the documentation, written from the table that the broker checks by.</summary>
+public static class TopicConfigReference
+{
+    /// <summary>Two Markdown tables: the keys that can be set, and those of Kafka's that cannot.</summary>
+    public static string ToMarkdown()
+    {
+        var text = new StringBuilder();
+        text.Append("| key | default | allowed | meaning |\n|---|---|---|---|\n");
+        foreach (var key in TopicConfigKeys.All.Where(key => key.IsImplemented).OrderBy(key => key.Name, StringComparer.Ordinal))
+        {
+            var unit = key.Unit.Length == 0 ? "" : $" {key.Unit}";
+            text.Append($"| `{key.Name}` | {Readable(key.Format(TopicConfig.Default))}{unit} | {Readable(key.Allowed)} | {key.Documentation} |\n");
+        }
+        text.Append("\nKafka's other keys are refused unless set to Kafka's default, since the broker would not do what they say:\n\n");
+        text.Append("| key | accepted | meaning in Kafka |\n|---|---|---|\n");
+        foreach (var key in TopicConfigKeys.All.Where(key => !key.IsImplemented).OrderBy(key => key.Name, StringComparer.Ordinal))
+            text.Append($"| `{key.Name}` | {key.Allowed} | {key.Documentation} |\n");
+        return text.ToString();
+    }
+
+    // Nobody reads nineteen digits; what they mean is "no limit".
+    private static string Readable(string value) => value.Replace("9223372036854775807", "2^63-1").Replace("2147483647", "2^31-1");
+}

@@ -1,0 +1,49 @@
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Topics;
+
+/// <summary>From Kafka's keys and values to a <see cref="TopicConfig"/> and back, by the table <see cref="TopicConfigKeys"/>.</summary>
+public static class TopicConfigRules
+{
+    /// <summary>The configuration of a topic that sets these keys and leaves the others to the broker's defaults.</summary>
+    /// <returns>The configuration, or <see cref="ErrorCode.InvalidConfig"/> with every key that is wrong, its value, and what is allowed.</returns>
+    public static TopicDecision<TopicConfig> Parse(IReadOnlyDictionary<string, string> configs, TopicConfig defaults)
+    {
+        var config = defaults;
+        List<string>? faults = null;
+        foreach (var (name, value) in configs)
+        {
+            if (TopicConfigKeys.Find(name) is not { } key)
+                (faults ??= []).Add(UnknownKey(name));
+            else if (value is null || key.TrySet(config, value) is not { } changed)
+                (faults ??= []).Add(BadValue(key, value));
+            else
+                config = changed;
+        }
+        if (faults is null && Contradiction(config) is { } contradiction)
+            faults = [contradiction];
+        return faults is null
+            ? TopicDecision<TopicConfig>.Accept(config)
+            : TopicDecision<TopicConfig>.Refuse(ErrorCode.InvalidConfig, string.Join(' ', faults));
+    }
+
+    /// <summary>Every key with its effective value, by name in ordinal order.</summary>
+    public static IReadOnlyList<ConfigEntry> Describe(IReadOnlyDictionary<string, string> configs, TopicConfig effective) =>
+        [.. TopicConfigKeys.All.Select(key => new ConfigEntry(key.Name, key.Format(effective), IsDefault: !configs.ContainsKey(key.Name)))
+            .OrderBy(entry => entry.Name, StringComparer.Ordinal)];
+
+    private static string UnknownKey(string name)
+    {
+        var suggestion = TopicConfigKeys.Nearest(name) is { } nearest ? $" Did you mean '{nearest}'?" : "";
+        var known = string.Join(", ", TopicConfigKeys.All.Where(key => key.IsImplemented).Select(key => key.Name).Order(StringComparer.Ordinal));
+        return $"There is no topic configuration '{name}'.{suggestion} Allowed are: {known}.";
+    }
+
+    private static string BadValue(TopicConfigKey key, string? value) => key.IsImplemented
+        ? $"Topic configuration '{key.Name}' cannot be '{value}': allowed is {key.Allowed}{(key.Unit.Length == 0 ? "" : $" ({key.Unit})")}."
+        : $"Topic configuration '{key.Name}' is Kafka's, but not implemented here: it accepts {key.Allowed}. Leave '{key.Name}' out.";
+
+    private static string? Contradiction(TopicConfig config) => config.MinCompactionLagMs > config.MaxCompactionLagMs
+        ? $"Topic configuration 'min.compaction.lag.ms' ({config.MinCompactionLagMs}) must not exceed 'max.compaction.lag.ms' ({config.MaxCompactionLagMs})."
+        : null;
+}

@@ -1,0 +1,14 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace OrleansMq.Topics;
+
+/// <summary>The JSON of the state documents, the same in both flavours.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(TopicState))]
+[JsonSerializable(typeof(TopicCatalogue))]
+[JsonSerializable(typeof(ProducerIdState))]
+public sealed partial class TopicJson : JsonSerializerContext;
+
+/// <summary>Writes a <see cref="TopicStatus"/> as <c>"active"</c>.</summary>
+public sealed class TopicStatusConverter() : JsonStringEnumConverter<TopicStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);

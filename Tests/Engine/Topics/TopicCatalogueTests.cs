@@ -1,0 +1,149 @@
+using System.Text.Json;
+using OrleansMq.Brokers;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Topics;
+
+public sealed class TopicCatalogueTests
+{
+    private static readonly Guid Id = Guid.Parse("0196c5a0-0000-7000-8000-000000000001");
+    private static readonly Guid OtherId = Guid.Parse("0196c5a0-0000-7000-8000-000000000002");
+    private static readonly TopicLimits Limits = new(TopicConfig.Default, DefaultPartitions: 3);
+
+    private static TopicCatalogue With(params string[] names) =>
+        names.Aggregate(TopicCatalogue.Empty, (catalogue, name) => catalogue.FinishCreate(name, Guid.NewGuid()));
+
+    private static TopicDecision<TopicCreation> Create(NewTopic topic, TopicCatalogue? catalogue = null) =>
+        (catalogue ?? TopicCatalogue.Empty).BeginCreate(topic, Id, Limits);
+
+    [Fact]
+    public void A_topic_begins_as_creating_in_both_documents()
+    {
+        var created = Create(new NewTopic("orders", 6, 1, new Dictionary<string, string> { ["retention.ms"] = " 5 " })).Next;
+        Assert.Equal(new TopicCatalogueEntry(Id, TopicStatus.Creating), created.Catalogue.Topics["orders"]);
+        Assert.Equal(("orders", Id, 6, TopicStatus.Creating), (created.Topic.Name, created.Topic.TopicId, created.Topic.Partitions, created.Topic.Status));
+        Assert.Equal("5", created.Topic.Configs["retention.ms"]);
+        Assert.Equal(5, created.Config.RetentionMs);
+        Assert.Equal(TopicStatus.Active, created.Catalogue.FinishCreate("orders", Id).Topics["orders"].Status);
+    }
+
+    [Fact]
+    public void What_is_left_open_is_the_brokers_default() => Assert.Equal(3, Create(new NewTopic("orders")).Next.Topic.Partitions);
+
+    [Theory]
+    [InlineData("", 1, 1, ErrorCode.InvalidTopic, "empty")]
+    [InlineData("a b", 1, 1, ErrorCode.InvalidTopic, "a b")]
+    [InlineData("taken", 1, 1, ErrorCode.TopicAlreadyExists, "taken")]
+    [InlineData("dotted_name", 1, 1, ErrorCode.InvalidTopic, "dotted.name")]
+    [InlineData("orders", 0, 1, ErrorCode.InvalidPartitions, "10000")]
+    [InlineData("orders", -2, 1, ErrorCode.InvalidPartitions, "-2")]
+    [InlineData("orders", 10_001, 1, ErrorCode.InvalidPartitions, "10001")]
+    [InlineData("orders", 1, 0, ErrorCode.InvalidReplicationFactor, "0")]
+    [InlineData("orders", 1, 2, ErrorCode.InvalidReplicationFactor, "1 broker")]
+    [InlineData("orders", 1, -2, ErrorCode.InvalidReplicationFactor, "-2")]
+    public void A_request_that_cannot_be_is_refused_by_name(string name, int partitions, short replicationFactor, ErrorCode error, string said)
+    {
+        var refused = Create(new NewTopic(name, partitions, replicationFactor), With("taken", "dotted.name"));
+        Assert.Equal(error, refused.Error);
+        Assert.Contains(said, refused.Message);
+    }
+
+    [Fact]
+    public void A_bad_configuration_is_refused() =>
+        Assert.Equal(ErrorCode.InvalidConfig, Create(new NewTopic("orders", Configs: new Dictionary<string, string> { ["x"] = "1" })).Error);
+
+    [Fact]
+    public void A_name_stays_taken_until_the_last_write_of_its_deletion()
+    {
+        var catalogue = With("orders");
+        var id = catalogue.Topics["orders"].TopicId;
+        var deleting = catalogue.BeginDelete("orders").Next;
+        Assert.Equal(new TopicCatalogueEntry(id, TopicStatus.Deleting), deleting.Topics["orders"]);
+        Assert.Equal(ErrorCode.TopicAlreadyExists, Create(new NewTopic("orders"), deleting).Error);
+        Assert.True(deleting.BeginDelete("orders").IsAccepted);
+        Assert.True(Create(new NewTopic("orders"), deleting.Forget("orders", id)).IsAccepted);
+    }
+
+    [Fact]
+    public void Forgetting_a_topic_spares_the_next_of_its_name()
+    {
+        var catalogue = TopicCatalogue.Empty.FinishCreate("orders", OtherId);
+        Assert.Same(catalogue, catalogue.Forget("orders", Id));
+    }
+
+    [Fact]
+    public void Only_a_topic_that_is_there_is_deleted() => Assert.Equal(ErrorCode.UnknownTopicOrPartition, With("a").BeginDelete("b").Error);
+
+    [Fact]
+    public void Alter_sets_and_resets_all_or_nothing()
+    {
+        var topic = Create(new NewTopic("orders", 1, 1, new Dictionary<string, string> { ["retention.ms"] = "5", ["segment.ms"] = "7" })).Next.Topic.Activate();
+        var altered = topic.Alter(new Dictionary<string, string?> { ["retention.ms"] = null, ["segment.ms"] = " 8", ["retention.bytes"] = null }, TopicConfig.Default).Next;
+        Assert.Equal(["segment.ms=8"], altered.Configs.Select(pair => $"{pair.Key}={pair.Value}"));
+        var refused = topic.Alter(new Dictionary<string, string?> { ["retention.ms"] = "9", ["segment.ms"] = "x" }, TopicConfig.Default);
+        Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
+        Assert.Equal(ErrorCode.InvalidConfig, topic.Alter(new Dictionary<string, string?> { ["nonsense"] = null }, TopicConfig.Default).Error);
+    }
+
+    [Fact]
+    public void Partitions_are_only_added()
+    {
+        var topic = Create(new NewTopic("orders", 3)).Next.Topic.Activate();
+        Assert.Equal(ErrorCode.InvalidPartitions, topic.BeginAddPartitions(3).Error);
+        Assert.Equal(ErrorCode.InvalidPartitions, topic.BeginAddPartitions(2).Error);
+        Assert.Equal(ErrorCode.InvalidPartitions, topic.BeginAddPartitions(10_001).Error);
+        var growing = topic.BeginAddPartitions(5).Next;
+        Assert.Equal((3, 5), (growing.Partitions, growing.GrowingTo));
+        var grown = growing.FinishAddPartitions();
+        Assert.Equal((5, null), (grown.Partitions, grown.GrowingTo));
+    }
+
+    [Fact]
+    public void The_documents_have_this_json()
+    {
+        var topic = Create(new NewTopic("orders", 2, 1, new Dictionary<string, string> { ["retention.ms"] = "5" })).Next.Topic.Activate();
+        const string topicJson =
+            """{"name":"orders","topicId":"0196c5a0-0000-7000-8000-000000000001","partitions":2,"configs":{"retention.ms":"5"},"status":"active"}""";
+        Assert.Equal(topicJson, JsonSerializer.Serialize(topic, TopicJson.Default.TopicState));
+        var read = JsonSerializer.Deserialize(topicJson, TopicJson.Default.TopicState)!;
+        Assert.Equal(topicJson, JsonSerializer.Serialize(read, TopicJson.Default.TopicState));
+        Assert.Contains("\"growingTo\":4", JsonSerializer.Serialize(topic.BeginAddPartitions(4).Next, TopicJson.Default.TopicState));
+
+        const string catalogueJson = """{"topics":{"orders":{"topicId":"0196c5a0-0000-7000-8000-000000000001","status":"creating"}}}""";
+        Assert.Equal(catalogueJson, JsonSerializer.Serialize(Create(new NewTopic("orders")).Next.Catalogue, TopicJson.Default.TopicCatalogue));
+        var catalogue = JsonSerializer.Deserialize(catalogueJson, TopicJson.Default.TopicCatalogue)!;
+        Assert.Equal(new TopicCatalogueEntry(Id, TopicStatus.Creating), catalogue.Topics["orders"]);
+        Assert.Same(StringComparer.Ordinal, catalogue.Topics.KeyComparer);
+
+        Assert.Equal("""{"nextProducerId":1000}""", JsonSerializer.Serialize(ProducerIdState.Initial.TakeBlock().Next, TopicJson.Default.ProducerIdState));
+    }
+
+    public static readonly TheoryData<TopicStatus?, TopicStatus?, int?, TopicRecoveryAction> Recoveries = new()
+    {
+        { TopicStatus.Active, TopicStatus.Active, null, TopicRecoveryAction.Serve },
+        { TopicStatus.Active, TopicStatus.Active, 9, TopicRecoveryAction.FinishAddPartitions },
+        { TopicStatus.Creating, null, null, TopicRecoveryAction.UndoCreate },
+        { TopicStatus.Creating, TopicStatus.Creating, null, TopicRecoveryAction.FinishCreate },
+        { TopicStatus.Creating, TopicStatus.Active, null, TopicRecoveryAction.FinishCreate },
+        { TopicStatus.Active, TopicStatus.Creating, null, TopicRecoveryAction.FinishCreate },
+        { TopicStatus.Deleting, TopicStatus.Active, null, TopicRecoveryAction.FinishDelete },
+        { TopicStatus.Deleting, null, null, TopicRecoveryAction.FinishDelete },
+        { TopicStatus.Active, null, null, TopicRecoveryAction.Damaged },
+        { null, TopicStatus.Active, null, TopicRecoveryAction.Adopt },
+        { null, TopicStatus.Creating, null, TopicRecoveryAction.Adopt },
+        { null, null, null, TopicRecoveryAction.Unknown },
+    };
+
+    [Theory]
+    [MemberData(nameof(Recoveries))]
+    public void Each_state_a_crash_leaves_has_one_way_on(TopicStatus? entry, TopicStatus? topic, int? growingTo, TopicRecoveryAction expected)
+    {
+        var document = topic is { } status ? new TopicState { Name = "orders", TopicId = Id, Partitions = 1, Status = status, GrowingTo = growingTo } : null;
+        Assert.Equal(expected, TopicRecovery.Decide(entry is { } known ? new TopicCatalogueEntry(Id, known) : null, document));
+    }
+
+    [Fact]
+    public void A_document_of_another_topic_id_is_damage() =>
+        Assert.Equal(TopicRecoveryAction.Damaged, TopicRecovery.Decide(new TopicCatalogueEntry(OtherId, TopicStatus.Active),
+            new TopicState { Name = "orders", TopicId = Id, Partitions = 1, Status = TopicStatus.Active }));
+}
