@@ -82,7 +82,8 @@ public class DamageTests
             if (round % 2 == 0)
             {
                 // Past the header's checks, so that garbage reaches codecs and records.
-                var header = new RecordBatchHeader(0, 0, 0, RecordBatches.Magic, 0, (short)random.Next(5), random.Next(10), 0, 0, -1, -1, -1, 0);
+                var codec = (short)random.Next(5);
+                var header = new RecordBatchHeader(0, 0, 0, RecordBatches.Magic, 0, codec, random.Next(10), 0, 0, -1, -1, -1, 0);
                 (header with { RecordCount = random.Next(header.LastOffsetDelta + 2) }).WriteTo(batch);
                 RecordBatches.Seal(batch);
             }

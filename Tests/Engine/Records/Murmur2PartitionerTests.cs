@@ -22,7 +22,8 @@ public class Murmur2PartitionerTests
     public void Partition_is_the_positive_hash_modulo_the_count(string key, int partitions)
     {
         var bytes = Encoding.UTF8.GetBytes(key);
-        Assert.Equal((int)((uint)(Murmur2Partitioner.Hash(bytes) & 0x7FFFFFFF) % (uint)partitions), Murmur2Partitioner.ForKey(bytes, partitions));
+        var expected = (int)((Murmur2Partitioner.Hash(bytes) & 0x7FFFFFFFL) % partitions);
+        Assert.Equal(expected, Murmur2Partitioner.ForKey(bytes, partitions));
     }
 
     [Theory]

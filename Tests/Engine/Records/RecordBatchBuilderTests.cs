@@ -26,7 +26,7 @@ public class RecordBatchBuilderTests
             "00000000000003E8" + "00000000000003E8" + // base and max timestamp
             "0102030405060708" + "1112" + "21222324" + // producer id, epoch, base sequence
             "00000002" + // records
-            "18" + "00" + "00" + "00" + "02" + "6B" + "04" + "7631" + "02" + "02" + "68" + "01" + // 12 bytes, deltas 0, "k", "v1", one header
+            "18" + "00" + "00" + "00" + "02" + "6B" + "04" + "7631" + "02" + "02" + "68" + "01" + // deltas 0, "k", "v1", one header
             "0C" + "00" + "01" + "02" + "01" + "01" + "00"; // 6 bytes, timestamp delta -1, offset delta 1, nulls, no header
         Assert.Equal(expected, bytes);
     }
@@ -128,7 +128,8 @@ public class RecordBatchBuilderTests
         for (var i = 0; i < 40; i++)
         {
             Assert.True(reader.MoveNext());
-            Assert.Equal((i, value.Length, (byte)i), (reader.Current.Offset, reader.Current.Value!.Value.Length, reader.Current.Value!.Value.Span[i]));
+            var read = reader.Current.Value!.Value.Span;
+            Assert.Equal((i, value.Length, (byte)i), (reader.Current.Offset, read.Length, read[i]));
         }
         Assert.False(reader.MoveNext());
     }

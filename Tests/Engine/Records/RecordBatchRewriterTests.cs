@@ -24,7 +24,8 @@ public class RecordBatchRewriterTests
         var batch = SampleRecord.Build(Three);
         RecordBatchRewriter.StampLogAppendTime(batch, 5_000);
         using var destination = new PooledBuffer();
-        RecordBatchRewriter.Retain(batch, (in OrleansMq.Records.Record record) => record.Offset == 1, StandardCodecs.All, destination, 9_000);
+        RecordPredicate second = (in OrleansMq.Records.Record record) => record.Offset == 1;
+        RecordBatchRewriter.Retain(batch, second, StandardCodecs.All, destination, deleteHorizon: 9_000);
         var left = Assert.Single(SampleRecord.Read(destination.WrittenMemory));
         Assert.Equal((1L, 5_000L), (left.Offset, left.Record.Timestamp));
     }

@@ -131,8 +131,8 @@ public class RecordBatchRulesTests
     [Fact]
     public void Every_error_has_a_code_of_the_protocol()
     {
-        foreach (var error in Enum.GetValues<RecordBatchError>())
-            Assert.Contains(error.ToErrorCode(), new[] { ErrorCode.CorruptMessage, ErrorCode.InvalidRecord, ErrorCode.UnsupportedCompressionType });
+        ErrorCode[] codes = [ErrorCode.CorruptMessage, ErrorCode.InvalidRecord, ErrorCode.UnsupportedCompressionType];
+        Assert.All(Enum.GetValues<RecordBatchError>(), error => Assert.Contains(error.ToErrorCode(), codes));
     }
 
     private static void Int32(byte[] batch, int at, int value) => BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(at), value);

@@ -12,7 +12,8 @@ internal sealed record SampleRecord(long Timestamp, byte[]? Key, byte[]? Value, 
         ArbMap.Default.GeneratorFor<byte[]>(),
         Gen.Choose(0, 300).Select(length => new byte[length]));
 
-    private static readonly Gen<byte[]?> NullableBytes = Gen.Frequency((1, Gen.Constant<byte[]?>(null)), (4, Bytes.Select(b => (byte[]?)b)));
+    private static readonly Gen<byte[]?> NullableBytes =
+        Gen.Frequency((1, Gen.Constant<byte[]?>(null)), (4, Bytes.Select(b => (byte[]?)b)));
 
     private static readonly Gen<long> Timestamps = Gen.Frequency(
         (6, Gen.Choose(-100_000, 100_000).Select(delta => 1_700_000_000_000 + delta)),
@@ -79,7 +80,8 @@ internal sealed record SampleRecord(long Timestamp, byte[]? Key, byte[]? Value, 
     }
 
     public override string ToString() =>
-        $"@{Timestamp} key {Show(Key)} value {Show(Value)} headers [{string.Join(", ", Headers.Select(h => Show(h.Key) + "=" + Show(h.Value)))}]";
+        $"@{Timestamp} key {Show(Key)} value {Show(Value)} headers "
+        + string.Join(", ", Headers.Select(h => Show(h.Key) + "=" + Show(h.Value)));
 
     private static string Show(byte[]? bytes) => bytes is null ? "null" : Convert.ToHexString(bytes);
 }
