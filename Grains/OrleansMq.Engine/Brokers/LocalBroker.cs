@@ -1,41 +1,197 @@
+using System.Reflection;
+using OrleansMq.Partitions;
+using OrleansMq.State;
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
 namespace OrleansMq.Brokers;
 
-/// <summary>The broker in one process: the engine behind the broker API, without a cluster.</summary>
+/// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.</summary>
 public sealed class LocalBroker : IBroker, IAsyncDisposable
 {
-    /// <summary>Opens the data directory (created where it does not exist) and recovers what is in it.</summary>
-    /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
-    public static Task<LocalBroker> OpenAsync(BrokerOptions options, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    private readonly BrokerOptions _options;
+    private readonly DataDirectory _directory;
+    private readonly PartitionStore _partitions;
+    private readonly LocalTopics _topics;
+    private readonly ProducerIds _producerIds;
+    private int _disposed;
+
+    private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state)
+    {
+        _options = options;
+        _directory = directory;
+        _partitions = partitions;
+        _topics = topics;
+        _producerIds = new ProducerIds(state);
+    }
+
+    /// <summary>The version of the engine.</summary>
+    public static string Version { get; } =
+        typeof(LocalBroker).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0.0.0";
 
     /// <summary>The partitions on this broker, online or not: what metrics are read from.</summary>
-    public IReadOnlyCollection<Partitions.Partition> Partitions => throw new NotImplementedException();
+    public IReadOnlyCollection<Partition> Partitions => _partitions.Partitions;
+
+    /// <summary>Made when the data directory was first used.</summary>
+    public string ClusterId => _directory.ClusterId;
+
+    /// <summary>Opens the data directory (created where it does not exist) and recovers what is in it.</summary>
+    /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
+    /// <exception cref="CorruptStateException">The catalogue of topics is damaged.</exception>
+    public static async Task<LocalBroker> OpenAsync(BrokerOptions options, CancellationToken cancellationToken = default)
+    {
+        var files = options.FileSystem ?? DiskFileSystem.Instance;
+        options = options with { FileSystem = files, DataDirectory = Path.GetFullPath(options.DataDirectory) };
+        var directory = await Task.Run(() => DataDirectory.Open(files, options.DataDirectory, options.BrokerId), cancellationToken).ConfigureAwait(false);
+        PartitionStore? partitions = null;
+        try
+        {
+            var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
+            var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
+            partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, cancellationToken).ConfigureAwait(false);
+            var topics = await LocalTopics.OpenAsync(state, options, partitions, stored).ConfigureAwait(false);
+            return new LocalBroker(options, directory, partitions, topics, state);
+        }
+        catch
+        {
+            if (partitions is not null)
+                await partitions.DisposeAsync().ConfigureAwait(false);
+            directory.Dispose();
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
-    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
+        Describe(await _topics.CreateAsync(topic, cancellationToken).ConfigureAwait(false));
+
     /// <inheritdoc/>
-    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => new(_topics.DeleteAsync(topic, cancellationToken));
+
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        new([.. _topics.Served.Select(topic => topic.Listing).OrderBy(topic => topic.Name, StringComparer.Ordinal)]);
+
     /// <inheritdoc/>
-    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        Answer(() => Describe(_topics.Get(topic)));
+
     /// <inheritdoc/>
-    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        _topics.TryGet(topic, out var served) ? new(served.Listing) : Answer(() => _topics.Get(topic).Listing);
+
     /// <inheritdoc/>
-    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public async ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
+        Describe(await _topics.AlterAsync(topic, configs, cancellationToken).ConfigureAwait(false));
+
     /// <inheritdoc/>
-    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
+        Describe(await _topics.AddPartitionsAsync(topic, totalCount, cancellationToken).ConfigureAwait(false));
+
     /// <inheritdoc/>
-    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    {
+        if (Find(partition, out var error, out var message) is not { } found)
+            return new(ProduceResult.Failed(error, message!));
+        if (acks is < Acks.All or > Acks.Leader)
+            return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is 0, 1 or -1 (all), not {(int)acks}."));
+        if (acks == Acks.All && found.Config.MinInsyncReplicas > 1)
+            return new(ProduceResult.Failed(ErrorCode.NotEnoughReplicas,
+                $"Partition {partition} has 1 replica, its topic's 'min.insync.replicas' is {found.Config.MinInsyncReplicas}: set that to 1, or send with acks=1."));
+        return found.AppendAsync(batch, acks, cancellationToken);
+    }
+
     /// <inheritdoc/>
-    public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
+        Find(request.Partition, out var error, out var message) is { } found
+            ? found.ReadAsync(request, cancellationToken)
+            : new(FetchResult.Failed(error, message!));
+
     /// <inheritdoc/>
-    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) =>
+        new(Find(partition, out var error, out var message) is { } found ? found.FindOffset(spec) : new OffsetResult(error, -1, Message: message));
+
     /// <inheritdoc/>
-    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
+        Find(partition, out var error, out var message) is { } found
+            ? found.DeleteRecordsAsync(beforeOffset, cancellationToken)
+            : ValueTask.FromException<long>(new BrokerException(error, message!));
+
     /// <inheritdoc/>
-    public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public async ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return await _producerIds.NextAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or StateConflictException)
+        {
+            throw new BrokerException(ErrorCode.KafkaStorageError, $"No producer id could be taken: {exception.Message}", exception);
+        }
+    }
+
     /// <inheritdoc/>
-    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => throw new NotImplementedException();
+    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default)
+    {
+        var missing = _topics.Served.Sum(topic => topic.Partitions.Count(partition => partition is null));
+        var offline = _partitions.Partitions.Count(partition => partition.OfflineReason is not null);
+        var online = _partitions.Partitions.Count - offline;
+        return new(new ClusterDescription(ClusterId, "standalone", [new BrokerDescription(_options.BrokerId.Value, Version, online, offline + missing, _directory.Path)]));
+    }
+
     /// <summary>Drains and closes cleanly.</summary>
-    public ValueTask DisposeAsync() => throw new NotImplementedException();
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        await _topics.CloseAsync().ConfigureAwait(false);
+        try
+        {
+            await _partitions.DisposeAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _directory.Dispose();
+        }
+    }
+
+    private Partition? Find(TopicPartition partition, out ErrorCode error, out string? message)
+    {
+        message = null;
+        if (!_topics.TryGet(partition.Topic, out var topic))
+        {
+            (error, message) = _topics.WhyNot(partition.Topic);
+            return null;
+        }
+        var found = topic.Find(partition, out error);
+        if (found is null)
+            message = error == ErrorCode.KafkaStorageError ? _topics.MissingReason(partition) : TopicCatalogue.UnknownPartition(partition, topic.Partitions.Count);
+        return found;
+    }
+
+    private TopicDescription Describe(ServedTopic topic)
+    {
+        var partitions = new PartitionDescription[topic.Partitions.Count];
+        for (var number = 0; number < partitions.Length; number++)
+        {
+            var name = new TopicPartition(topic.State.Name, number);
+            partitions[number] = topic.Partitions[number] is { } partition
+                ? PartitionDescriptions.Describe(partition, _options.BrokerId)
+                : PartitionDescriptions.Missing(name, _options.BrokerId, _topics.MissingReason(name));
+        }
+        return topic.State.Describe(partitions, topic.Config);
+    }
+
+    // An exception belongs into the task, not into the caller's stack.
+    private static ValueTask<T> Answer<T>(Func<T> answer)
+    {
+        try
+        {
+            return new(answer());
+        }
+        catch (BrokerException exception)
+        {
+            return ValueTask.FromException<T>(exception);
+        }
+    }
 }

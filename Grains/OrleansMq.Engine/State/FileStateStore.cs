@@ -30,8 +30,7 @@ public sealed class FileStateStore : IStateStore
     /// <exception cref="IOException">The directory cannot be used.</exception>
     public static FileStateStore Open(IFileSystem files, string directory)
     {
-        if (!files.DirectoryExists(directory))
-            CreateDurably(files, directory);
+        DurableDirectory.Create(files, directory);
         foreach (var type in files.ListDirectories(directory))
         {
             var folder = Path.Combine(directory, type);
@@ -66,9 +65,7 @@ public sealed class FileStateStore : IStateStore
     {
         var stored = Find(path);
         ThrowIfOther(key, etag, stored);
-        var folder = Path.GetDirectoryName(path)!;
-        if (!_files.DirectoryExists(folder))
-            CreateDurably(_files, folder);
+        DurableDirectory.Create(_files, Path.GetDirectoryName(path)!);
         var version = (stored?.Version ?? Volatile.Read(ref _highestDeletedVersion)) + 1;
         AtomicFile.Write(_files, path, new StateEnvelope(version, Split(key).Name, value).ToBytes());
         return ETagOf(version);
@@ -144,12 +141,6 @@ public sealed class FileStateStore : IStateStore
         var storedETag = stored is { } found ? ETagOf(found.Version) : null;
         if (storedETag != etag)
             throw new StateConflictException(key, etag, storedETag);
-    }
-
-    private static void CreateDurably(IFileSystem files, string directory)
-    {
-        files.CreateDirectory(directory);
-        files.FlushDirectory(Path.GetDirectoryName(directory)!);
     }
 
     private Lock LockOf(string path) => _locks[(uint)string.GetHashCode(path, StringComparison.Ordinal) % LockStripes];

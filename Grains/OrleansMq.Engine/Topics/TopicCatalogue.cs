@@ -77,7 +77,10 @@ public sealed record TopicCatalogue
         return TopicDecision<TopicCreation>.Accept(new TopicCreation(With(request.Name, topicId, TopicStatus.Creating), topic, parsed.Next));
     }
 
-    /// <summary>The topic's partitions are there: it is served from now on. Also takes a topic in that was only known by its document.</summary>
+    /// <summary>Takes in a topic that has a document but no entry: the catalogue was lost, or is older than the document.</summary>
+    public TopicCatalogue Adopt(TopicState topic) => With(topic.Name, topic.TopicId, topic.Status);
+
+    /// <summary>The topic's partitions are there: it is served from now on.</summary>
     public TopicCatalogue FinishCreate(string name, Guid topicId) => With(name, topicId, TopicStatus.Active);
 
     /// <summary>A topic is to be deleted; one whose creation or deletion was interrupted, too.</summary>

@@ -1,0 +1,170 @@
+using System.Buffers.Text;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Brokers;
+
+/// <summary>
+/// A broker's data directory, opened and locked for this process until it is disposed:
+/// <code>
+/// meta.json      format version, cluster id, broker id
+/// .lock          held while a broker runs; broker.pid says which process that is
+/// state/         state documents
+/// logs/          partitions
+/// </code>
+/// The same in both flavours: what one wrote the other opens.
+/// </summary>
+public sealed class DataDirectory : IDisposable
+{
+    /// <summary>The layout this program writes, and the newest it reads.</summary>
+    public const int FormatVersion = 1;
+
+    private const string MetaFile = "meta.json";
+    private const string LockFile = ".lock";
+    private const string ProcessIdFile = "broker.pid";
+
+    private readonly IFileSystem _files;
+    private readonly IDisposable _lock;
+
+    private DataDirectory(IFileSystem files, string path, IDisposable @lock, DataDirectoryMeta meta)
+    {
+        _files = files;
+        _lock = @lock;
+        Path = path;
+        ClusterId = meta.ClusterId;
+        BrokerId = new BrokerId(meta.BrokerId);
+    }
+
+    /// <summary>Its full path.</summary>
+    public string Path { get; }
+
+    /// <summary>Made when the directory was first used: a UUID in base64url, 22 characters.</summary>
+    public string ClusterId { get; }
+
+    /// <summary>The broker it belongs to.</summary>
+    public BrokerId BrokerId { get; }
+
+    /// <summary>Where the state documents are.</summary>
+    public string StatePath => StatePathOf(Path);
+
+    /// <summary>Where the partitions' directories are.</summary>
+    public string LogsPath => LogsPathOf(Path);
+
+    /// <summary>Where the state documents of the data directory <paramref name="path"/> are.</summary>
+    public static string StatePathOf(string path) => System.IO.Path.Combine(path, "state");
+
+    /// <summary>Where the partitions' directories of the data directory <paramref name="path"/> are.</summary>
+    public static string LogsPathOf(string path) => System.IO.Path.Combine(path, "logs");
+
+    /// <summary>Opens a data directory and locks it; creates one that does not exist.</summary>
+    /// <exception cref="DataDirectoryException">Another process uses it, it cannot be written, it is damaged or of a newer format, or it belongs to
+    /// another broker. The message names the path and the fix.</exception>
+    public static DataDirectory Open(IFileSystem files, string path, BrokerId brokerId)
+    {
+        path = System.IO.Path.GetFullPath(path);
+        try
+        {
+            if (files.FileExists(path))
+                throw new DataDirectoryException($"'{path}' is a file. Choose a directory with --data.");
+            DurableDirectory.Create(files, path);
+            var held = files.TryLock(System.IO.Path.Combine(path, LockFile)) ?? throw InUse(files, path);
+            try
+            {
+                WriteProcessId(files, path);
+                return new DataDirectory(files, path, held, ReadOrCreateMeta(files, path, brokerId));
+            }
+            catch
+            {
+                held.Dispose();
+                throw;
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new DataDirectoryException(exception is DiskFullException
+                ? exception.Message
+                : $"The data directory '{path}' cannot be used: {exception.Message} Let this user read and write it, or choose another --data.", exception);
+        }
+    }
+
+    /// <summary>Unlocks it.</summary>
+    public void Dispose()
+    {
+        try
+        {
+            _files.DeleteFile(System.IO.Path.Combine(Path, ProcessIdFile));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // Only a note for people: the lock itself ends below.
+        }
+        _lock.Dispose();
+    }
+
+    private static DataDirectoryException InUse(IFileSystem files, string path)
+    {
+        var holder = AtomicFile.TryRead(files, System.IO.Path.Combine(path, ProcessIdFile));
+        var pid = holder is null ? "" : $" (pid {Encoding.ASCII.GetString(holder).Trim()})";
+        return new DataDirectoryException($"The data directory '{path}' is in use: another broker{pid} is using it. Stop it, or choose another --data.");
+    }
+
+    private static void WriteProcessId(IFileSystem files, string path) => AtomicFile.Write(files, System.IO.Path.Combine(path, ProcessIdFile),
+        Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), durable: false);
+
+    private static DataDirectoryMeta ReadOrCreateMeta(IFileSystem files, string path, BrokerId brokerId)
+    {
+        var metaPath = System.IO.Path.Combine(path, MetaFile);
+        if (AtomicFile.TryRead(files, metaPath) is { } bytes)
+            return Check(Parse(bytes, metaPath), path, metaPath, brokerId);
+        if (files.DirectoryExists(LogsPathOf(path)) && files.ListDirectories(LogsPathOf(path)).Count > 0)
+            throw new DataDirectoryException($"'{metaPath}' is missing, but there are partitions beside it. Restore the file from a backup, or choose another --data.");
+        var meta = new DataDirectoryMeta(FormatVersion, NewClusterId(), brokerId.Value);
+        AtomicFile.Write(files, metaPath, JsonSerializer.SerializeToUtf8Bytes(meta, DataDirectoryJson.Default.DataDirectoryMeta));
+        return meta;
+    }
+
+    private static DataDirectoryMeta Parse(byte[] bytes, string metaPath)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(bytes, DataDirectoryJson.Default.DataDirectoryMeta) ?? throw new JsonException("It is null.");
+        }
+        catch (JsonException exception)
+        {
+            throw new DataDirectoryException($"'{metaPath}' is damaged: {exception.Message} Restore it from a backup, or choose another --data.", exception);
+        }
+    }
+
+    private static DataDirectoryMeta Check(DataDirectoryMeta meta, string path, string metaPath, BrokerId brokerId)
+    {
+        if (meta.FormatVersion > FormatVersion)
+            throw new DataDirectoryException(
+                $"The data directory '{path}' has format version {meta.FormatVersion}, this program reads up to {FormatVersion}. Start the newer version that wrote it, or choose another --data.");
+        if (meta.FormatVersion < 1 || string.IsNullOrEmpty(meta.ClusterId))
+            throw new DataDirectoryException($"'{metaPath}' is damaged: it has no format version or no cluster id. Restore it from a backup, or choose another --data.");
+        if (meta.BrokerId != brokerId.Value)
+            throw new DataDirectoryException(
+                $"The data directory '{path}' belongs to broker {meta.BrokerId}, and this is broker {brokerId}. Start with --broker-id {meta.BrokerId}, or choose another --data.");
+        return meta;
+    }
+
+    // Not one that begins with '-': command lines take that for an option.
+    private static string NewClusterId()
+    {
+        string id;
+        do
+            id = Base64Url.EncodeToString(Guid.NewGuid().ToByteArray(bigEndian: true));
+        while (id[0] == '-');
+        return id;
+    }
+}
+
+/// <summary><c>meta.json</c>.</summary>
+internal sealed record DataDirectoryMeta(int FormatVersion, string ClusterId, int BrokerId);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
+[JsonSerializable(typeof(DataDirectoryMeta))]
+internal sealed partial class DataDirectoryJson : JsonSerializerContext;

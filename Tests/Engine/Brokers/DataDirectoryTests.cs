@@ -1,0 +1,161 @@
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Tests.Engine.Brokers;
+
+public sealed class DataDirectoryTests
+{
+    private const string Root = "/data/broker";
+
+    private readonly MemoryFileSystem _files = new();
+
+    private DataDirectory Open(int brokerId = 0, IFileSystem? files = null) => DataDirectory.Open(files ?? _files, Root, new BrokerId(brokerId));
+
+    private string Refused(int brokerId = 0)
+    {
+        var refused = Assert.Throws<DataDirectoryException>(() => Open(brokerId));
+        Assert.Contains(Root, refused.Message);
+        return refused.Message;
+    }
+
+    private void Write(string path, string content)
+    {
+        using var file = _files.Open(path, FileOpening.CreateOrTruncate);
+        file.Write(Encoding.UTF8.GetBytes(content), 0);
+    }
+
+    [Fact]
+    public void A_new_directory_gets_an_identity_that_stays()
+    {
+        string clusterId;
+        using (var directory = Open(3))
+        {
+            clusterId = directory.ClusterId;
+            Assert.Matches("^[A-Za-z0-9_][A-Za-z0-9_-]{21}$", clusterId);
+            Assert.Equal((Root, new BrokerId(3), Root + "/state", Root + "/logs"), (directory.Path, directory.BrokerId, directory.StatePath, directory.LogsPath));
+        }
+        using (var again = Open(3))
+            Assert.Equal(clusterId, again.ClusterId);
+        _files.DeleteFile(Root + "/meta.json");
+        using (var other = Open(3))
+            Assert.NotEqual(clusterId, other.ClusterId);
+    }
+
+    [Fact]
+    public void The_identity_survives_every_power_cut()
+    {
+        for (var seed = 0; seed < 100; seed++)
+        {
+            var files = new MemoryFileSystem();
+            var clusterId = Open(files: files).ClusterId;
+            using var after = Open(files: files.PowerCut(new Random(seed)));
+            Assert.Equal(clusterId, after.ClusterId);
+        }
+    }
+
+    [Fact]
+    public void A_second_broker_is_refused_and_told_who_has_it()
+    {
+        using (Open())
+        {
+            var message = Refused();
+            Assert.Contains($"another broker (pid {Environment.ProcessId}) is using it", message);
+            Assert.Contains("--data", message);
+        }
+        using var after = Open();
+        Assert.NotNull(after);
+    }
+
+    [Fact]
+    public void The_lock_of_a_killed_broker_is_gone()
+    {
+        Open();
+        using var next = Open(files: _files.ProcessKill());
+        Assert.NotNull(next);
+    }
+
+    [Fact]
+    public void A_refused_open_leaves_no_lock_behind()
+    {
+        Open(1).Dispose();
+        Refused(2);
+        Open(1).Dispose();
+    }
+
+    [Fact]
+    public void A_newer_format_is_refused_with_both_versions()
+    {
+        Open().Dispose();
+        Write(Root + "/meta.json", """{"formatVersion":7,"clusterId":"abcdefghijklmnopqrstuv","brokerId":0,"later":true}""");
+        var message = Refused();
+        Assert.Contains("format version 7", message);
+        Assert.Contains("up to 1", message);
+        Assert.Contains("newer version", message);
+    }
+
+    [Fact]
+    public void Another_brokers_directory_is_refused()
+    {
+        Open(1).Dispose();
+        var message = Refused(2);
+        Assert.Contains("belongs to broker 1", message);
+        Assert.Contains("--broker-id 1", message);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("null")]
+    [InlineData("{")]
+    [InlineData("{}")]
+    [InlineData("""{"formatVersion":1,"brokerId":0}""")]
+    [InlineData("""{"formatVersion":"1","clusterId":"x","brokerId":0}""")]
+    public void A_damaged_identity_is_named(string content)
+    {
+        Open().Dispose();
+        Write(Root + "/meta.json", content);
+        var message = Refused();
+        Assert.Contains("meta.json", message);
+        Assert.Contains("damaged", message);
+    }
+
+    [Fact]
+    public void Partitions_without_an_identity_are_not_given_a_new_one()
+    {
+        using (var directory = Open())
+            _files.CreateDirectory(Path.Combine(directory.LogsPath, "orders-0"));
+        _files.DeleteFile(Root + "/meta.json");
+        Assert.Contains("missing", Refused());
+    }
+
+    [Fact]
+    public void A_file_is_no_data_directory()
+    {
+        _files.CreateDirectory("/data");
+        Write(Root, "");
+        Assert.Contains("is a file", Refused());
+    }
+
+    [Fact]
+    public void A_file_above_it_is_named()
+    {
+        Write("/data", "");
+        Assert.Contains("--data", Refused());
+    }
+
+    [Fact]
+    public void A_full_disk_is_named()
+    {
+        _files.Capacity = 0;
+        Assert.Contains("No space left", Refused());
+    }
+
+    [SkippableFact]
+    public void A_read_only_directory_is_named()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux() && Directory.Exists("/proc/self"), "Needs a directory that even root cannot write.");
+        var refused = Assert.Throws<DataDirectoryException>(() => DataDirectory.Open(DiskFileSystem.Instance, "/proc/self/omq", new BrokerId(0)));
+        Assert.Contains("/proc/self/omq", refused.Message);
+        Assert.Contains("--data", refused.Message);
+    }
+}
