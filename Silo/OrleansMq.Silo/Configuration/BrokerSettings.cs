@@ -1,0 +1,79 @@
+using OrleansMq.Brokers;
+using OrleansMq.Compression;
+using OrleansMq.Diagnostics;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Silo.Configuration;
+
+/// <summary>Which host drives the engine.</summary>
+internal enum Flavour
+{
+    /// <summary>The cluster host where this build has one, else the standalone host.</summary>
+    Best = 0,
+    /// <summary>One process without a cluster.</summary>
+    Standalone = 1,
+    /// <summary>A silo of an Orleans cluster.</summary>
+    Cluster = 2,
+}
+
+/// <summary>What the operator configured, checked; what was left out has its default.</summary>
+internal sealed record BrokerSettings
+{
+    /// <summary>All defaults.</summary>
+    public static BrokerSettings Default { get; } = new();
+
+    /// <summary>Where the data lives; relative to the working directory.</summary>
+    public string DataDirectory { get; init; } = "./data";
+    /// <summary>Where the HTTP API listens.</summary>
+    public ListenAddress Http { get; init; } = new(System.Net.IPAddress.Loopback, 8080);
+    /// <summary>When appended bytes are made durable, for topics that say nothing else.</summary>
+    public FlushPolicy Flush { get; init; } = FlushPolicy.None;
+    /// <summary>This broker's number.</summary>
+    public int BrokerId { get; init; }
+    /// <summary>Which host to run.</summary>
+    public Flavour Flavour { get; init; }
+    /// <summary>Partitions of a topic created without a number.</summary>
+    public int Partitions { get; init; } = 1;
+    /// <summary>Appends are refused when the volume has fewer free bytes.</summary>
+    public long MinFreeBytes { get; init; } = 256L << 20;
+    /// <summary>Open segment and index files at most.</summary>
+    public int MaxOpenFiles { get; init; } = 4096;
+    /// <summary>Threads that write and flush.</summary>
+    public int AppendThreads { get; init; } = 4;
+    /// <summary>Whether the CRC of batches is checked as they are read from disk.</summary>
+    public bool VerifyOnRead { get; init; } = true;
+    /// <summary>How often retention and rolling by age are looked at.</summary>
+    public TimeSpan RetentionCheckInterval { get; init; } = TimeSpan.FromMinutes(5);
+    /// <summary>How often recovery points are written.</summary>
+    public TimeSpan CheckpointInterval { get; init; } = TimeSpan.FromMinutes(1);
+    /// <summary>How often compaction looks for something to clean.</summary>
+    public TimeSpan CompactionCheckInterval { get; init; } = TimeSpan.FromSeconds(15);
+    /// <summary>After how long without a batch a producer id is forgotten.</summary>
+    public TimeSpan ProducerIdExpiration { get; init; } = TimeSpan.FromDays(1);
+    /// <summary>How long requests in flight may take to end when the broker stops.</summary>
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>The least that is logged.</summary>
+    public LogLevel LogLevel { get; init; } = LogLevel.Information;
+    /// <summary>Topic configuration for topics that say nothing else, on top of what <see cref="Flush"/> stands for.</summary>
+    public IReadOnlyDictionary<string, string> TopicDefaults { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>What the engine is given.</summary>
+    public BrokerOptions ToOptions(EngineLog log, TimeProvider timeProvider) => new()
+    {
+        DataDirectory = Path.GetFullPath(DataDirectory),
+        BrokerId = new BrokerId(BrokerId),
+        TimeProvider = timeProvider,
+        Log = log,
+        Codecs = StandardCodecs.All,
+        TopicDefaults = TopicConfigRules.Parse(TopicDefaults, TopicConfig.DefaultFor(Flush)).Next,
+        DefaultPartitions = Partitions,
+        MinFreeBytes = MinFreeBytes,
+        MaxOpenFiles = MaxOpenFiles,
+        AppendThreads = AppendThreads,
+        VerifyOnRead = VerifyOnRead,
+        RetentionCheckInterval = RetentionCheckInterval,
+        CheckpointInterval = CheckpointInterval,
+        CompactionCheckInterval = CompactionCheckInterval,
+        ProducerIdExpiration = ProducerIdExpiration,
+    };
+}

@@ -1,0 +1,45 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Net;
+
+namespace OrleansMq.Silo.Configuration;
+
+/// <summary>Where a listener binds: <c>[HOST:]PORT</c>.</summary>
+/// <param name="Address">The interface's address; 127.0.0.1 unless told otherwise.</param>
+/// <param name="Port">0 to 65,535; 0 takes any free port.</param>
+internal sealed record ListenAddress(IPAddress Address, int Port)
+{
+    /// <summary>What <see cref="TryParse"/> understands, for error messages.</summary>
+    public const string Expected = "[HOST:]PORT, where HOST is an IP address, localhost or * and PORT is 0 to 65535, such as 8080 or 0.0.0.0:8080";
+
+    /// <summary>Whether only this machine can connect.</summary>
+    public bool IsLoopback => IPAddress.IsLoopback(Address);
+
+    /// <summary>Reads <c>8080</c>, <c>127.0.0.1:8080</c>, <c>[::1]:8080</c>, <c>localhost:8080</c> or <c>*:8080</c>.</summary>
+    public static bool TryParse(string text, [NotNullWhen(true)] out ListenAddress? address)
+    {
+        address = null;
+        var colon = text.LastIndexOf(':');
+        var host = colon < 0 ? "127.0.0.1" : text[..colon];
+        if (!int.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var port) || port > IPEndPoint.MaxPort)
+            return false;
+        if (ParseHost(host) is not { } ip)
+            return false;
+        address = new ListenAddress(ip, port);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => new IPEndPoint(Address, Port).ToString();
+
+    private static IPAddress? ParseHost(string host)
+    {
+        if (host == "localhost")
+            return IPAddress.Loopback;
+        if (host == "*")
+            return IPAddress.IPv6Any;
+        var bracketed = host.StartsWith('[') && host.EndsWith(']');
+        // Without brackets "::1:8080" could be an address and a port, or an address alone.
+        return (bracketed || !host.Contains(':')) && IPAddress.TryParse(bracketed ? host[1..^1] : host, out var ip) ? ip : null;
+    }
+}

@@ -1,0 +1,30 @@
+using System.Text;
+
+namespace OrleansMq.Silo.Configuration;
+
+/// <summary>One thing an operator can set, by a flag, an environment variable or a key of the configuration file.</summary>
+/// <param name="Key">Its key in the file, in camelCase; flag and variable are derived from it.</param>
+/// <param name="ValueName">What stands for the value in the help.</param>
+/// <param name="Expected">What a good value looks like, for error messages.</param>
+/// <param name="Help">What it does, its unit and its default.</param>
+/// <param name="Apply">The settings with this value, or null where the value is wrong.</param>
+internal sealed record Setting(string Key, string ValueName, string Expected, string Help, Func<BrokerSettings, string, BrokerSettings?> Apply)
+{
+    /// <summary>The flag, such as <c>--min-free-bytes</c>.</summary>
+    public string Flag { get; } = "--" + Separate(Key, '-').ToLowerInvariant();
+
+    /// <summary>The environment variable, such as <c>OMQ_MIN_FREE_BYTES</c>.</summary>
+    public string Variable { get; } = "OMQ_" + Separate(Key, '_').ToUpperInvariant();
+
+    private static string Separate(string camelCase, char separator)
+    {
+        var text = new StringBuilder();
+        foreach (var c in camelCase)
+        {
+            if (char.IsAsciiLetterUpper(c))
+                text.Append(separator);
+            text.Append(c);
+        }
+        return text.ToString();
+    }
+}

@@ -1,0 +1,68 @@
+using System.Globalization;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Silo.Configuration;
+
+/// <summary>Everything an operator can set: the one table that flags, environment, file, help and error messages are made from.</summary>
+internal static class Settings
+{
+    /// <summary>The key of the object with topic defaults, which only the file has.</summary>
+    public const string TopicDefaultsKey = "topicDefaults";
+
+    /// <summary>All of them, in the order the help shows.</summary>
+    public static IReadOnlyList<Setting> All { get; } =
+    [
+        new("data", "DIR", "the path of a directory", "The data directory, created where it does not exist. Default: ./data.",
+            (s, text) => text.Length == 0 ? null : s with { DataDirectory = text }),
+        new("http", "[HOST:]PORT", ListenAddress.Expected, "Where the HTTP API listens; port 0 takes a free one. Default: 127.0.0.1:8080.",
+            (s, text) => ListenAddress.TryParse(text, out var address) ? s with { Http = address } : null),
+        new("flush", "none|interval|sync", "none, interval or sync",
+            "When records are made durable, for topics that say nothing else: none leaves it to the operating system, interval flushes every second, sync before anything is acknowledged. Default: none.",
+            (s, text) => TryChoose<FlushPolicy>(text, out var flush) ? s with { Flush = flush } : null),
+        new("brokerId", "N", "a whole number from 0", "This broker's number. Default: 0.",
+            (s, text) => TryNumber(text, 0, int.MaxValue, out var n) ? s with { BrokerId = (int)n } : null),
+        new("partitions", "N", "a whole number from 1 to 10000", "Partitions of a topic that is created without a number. Default: 1.",
+            (s, text) => TryNumber(text, 1, 10_000, out var n) ? s with { Partitions = (int)n } : null),
+        new("minFreeBytes", "N", "a whole number of bytes from 0", "Appends are refused when the volume has fewer free bytes. Default: 268435456.",
+            (s, text) => TryNumber(text, 0, long.MaxValue, out var n) ? s with { MinFreeBytes = n } : null),
+        new("maxOpenFiles", "N", "a whole number from 16 to 1000000", "Segment and index files kept open at most. Default: 4096.",
+            (s, text) => TryNumber(text, 16, 1_000_000, out var n) ? s with { MaxOpenFiles = (int)n } : null),
+        new("appendThreads", "N", "a whole number from 1 to 256", "Threads that write and flush. Default: 4.",
+            (s, text) => TryNumber(text, 1, 256, out var n) ? s with { AppendThreads = (int)n } : null),
+        new("verifyOnRead", "true|false", "true or false", "Check the CRC of batches as they are read from disk. Default: true.",
+            (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyOnRead = verify } : null),
+        new("retentionCheckMs", "MS", Milliseconds, "How often retention and rolling by age are looked at. Default: 300000.",
+            (s, text) => TryInterval(text, 1, out var interval) ? s with { RetentionCheckInterval = interval } : null),
+        new("checkpointMs", "MS", Milliseconds, "How often recovery points are written: bounds what a restart after a crash reads. Default: 60000.",
+            (s, text) => TryInterval(text, 1, out var interval) ? s with { CheckpointInterval = interval } : null),
+        new("compactionCheckMs", "MS", Milliseconds, "How often compaction looks for something to clean. Default: 15000.",
+            (s, text) => TryInterval(text, 1, out var interval) ? s with { CompactionCheckInterval = interval } : null),
+        new("producerIdExpirationMs", "MS", Milliseconds, "After how long without a batch a producer id is forgotten. Default: 86400000.",
+            (s, text) => TryInterval(text, 1, out var interval) ? s with { ProducerIdExpiration = interval } : null),
+        new("drainTimeoutMs", "MS", "a whole number of milliseconds from 0 to 2147483647",
+            "How long requests in flight may take to end when the broker stops. Default: 10000.",
+            (s, text) => TryInterval(text, 0, out var timeout) ? s with { DrainTimeout = timeout } : null),
+        new("logLevel", "LEVEL", "trace, debug, information, warning, error, critical or none", "The least that is logged, to standard error. Default: information.",
+            (s, text) => TryChoose<LogLevel>(text, out var level) ? s with { LogLevel = level } : null),
+        new("flavour", "best|standalone|cluster", "best, standalone or cluster",
+            "Which host to run; best is the cluster host where this build has one. Default: best.",
+            (s, text) => TryChoose<Flavour>(text, out var flavour) ? s with { Flavour = flavour } : null),
+    ];
+
+    private const string Milliseconds = "a whole number of milliseconds from 1 to 2147483647";
+
+    private static bool TryNumber(string text, long least, long most, out long number) =>
+        long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number >= least && number <= most;
+
+    private static bool TryInterval(string text, long least, out TimeSpan interval)
+    {
+        // Timers take no more than 2^31 - 1 milliseconds, nearly 25 days.
+        var known = TryNumber(text, least, int.MaxValue, out var milliseconds);
+        interval = TimeSpan.FromMilliseconds(milliseconds);
+        return known;
+    }
+
+    private static bool TryChoose<T>(string text, out T value) where T : struct, Enum =>
+        // Enum.TryParse takes numbers too, which nobody documented.
+        Enum.TryParse(text, ignoreCase: true, out value) && text.Length > 0 && char.IsAsciiLetter(text[0]) && Enum.IsDefined(value);
+}

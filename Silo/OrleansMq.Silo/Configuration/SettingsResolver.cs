@@ -1,0 +1,111 @@
+using System.Text.Json;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Silo.Configuration;
+
+/// <summary>A value that cannot be used; the message names the flag, the variable, or the file and key, and the fix.</summary>
+internal sealed class SettingsException(string message) : Exception(message);
+
+/// <summary>Puts the settings together: a flag beats the environment, which beats the configuration file, which beats the default.</summary>
+internal static class SettingsResolver
+{
+    /// <summary>The environment variable that names the configuration file.</summary>
+    public const string FileVariable = "OMQ_CONFIG";
+
+    /// <param name="flags">The values of the flags that were given, by <see cref="Setting.Key"/>.</param>
+    /// <param name="configFlag">The value of <c>--config</c>, or null.</param>
+    /// <param name="environment">The value of an environment variable, or null. An empty one counts as not set.</param>
+    /// <param name="readFile">The text of a file.</param>
+    /// <exception cref="SettingsException">A value is wrong, a key is not known, or the file cannot be read.</exception>
+    public static BrokerSettings Resolve(IReadOnlyDictionary<string, string> flags, string? configFlag, Func<string, string?> environment,
+        Func<string, string> readFile)
+    {
+        var settings = BrokerSettings.Default;
+        if (configFlag is not null)
+            settings = ApplyFile(settings, configFlag, $"--config {configFlag}", readFile);
+        else if (environment(FileVariable) is { Length: > 0 } path)
+            settings = ApplyFile(settings, path, $"{FileVariable}={path}", readFile);
+
+        foreach (var setting in Settings.All)
+        {
+            if (environment(setting.Variable) is { Length: > 0 } text)
+                settings = Apply(settings, setting, text, $"{setting.Variable}={text}");
+        }
+        foreach (var setting in Settings.All)
+        {
+            if (flags.TryGetValue(setting.Key, out var text))
+                settings = Apply(settings, setting, text, $"{setting.Flag} {text}");
+        }
+        return settings;
+    }
+
+    private static BrokerSettings Apply(BrokerSettings settings, Setting setting, string text, string source) =>
+        setting.Apply(settings, text) ?? throw new SettingsException($"{source}: expected {setting.Expected}.");
+
+    private static BrokerSettings ApplyFile(BrokerSettings settings, string path, string source, Func<string, string> readFile)
+    {
+        using var document = Parse(path, source, readFile);
+        if (document.RootElement.ValueKind != JsonValueKind.Object)
+            throw new SettingsException($"{path}: expected a JSON object, such as {{\"data\": \"/var/lib/orleansmq\", \"flush\": \"sync\"}}.");
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (var property in document.RootElement.EnumerateObject())
+        {
+            if (!seen.Add(property.Name))
+                throw new SettingsException($"{path}: key \"{property.Name}\" stands there twice; keep one.");
+            settings = property.Name == Settings.TopicDefaultsKey
+                ? settings with { TopicDefaults = ReadTopicDefaults(path, property.Value) }
+                : ApplyKey(settings, path, property);
+        }
+        return settings;
+    }
+
+    private static JsonDocument Parse(string path, string source, Func<string, string> readFile)
+    {
+        try
+        {
+            return JsonDocument.Parse(readFile(path), new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+        }
+        catch (JsonException e)
+        {
+            throw new SettingsException($"{path}: not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: correct it there.");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new SettingsException($"{source}: the file cannot be read: {e.Message} Check the path and its permissions.");
+        }
+    }
+
+    private static BrokerSettings ApplyKey(BrokerSettings settings, string path, JsonProperty property)
+    {
+        var setting = Settings.All.FirstOrDefault(s => s.Key == property.Name)
+            ?? throw new SettingsException($"{path}: unknown key \"{property.Name}\"; allowed are {AllowedKeys()}.");
+        var text = Scalar(property.Value)
+            ?? throw new SettingsException($"{path}: \"{property.Name}\": expected {setting.Expected}.");
+        return Apply(settings, setting, text, $"{path}: \"{property.Name}\": {property.Value.GetRawText()}");
+    }
+
+    private static Dictionary<string, string> ReadTopicDefaults(string path, JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.Object)
+            throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": expected an object of topic configuration, such as {{\"retention.ms\": 86400000}}.");
+        var defaults = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var property in value.EnumerateObject())
+        {
+            var text = Scalar(property.Value)
+                ?? throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": \"{property.Name}\": expected a string, a number, true or false.");
+            if (!defaults.TryAdd(property.Name, text))
+                throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": key \"{property.Name}\" stands there twice; keep one.");
+        }
+        var checkedConfig = TopicConfigRules.Parse(defaults, TopicConfig.Default);
+        return checkedConfig.IsAccepted ? defaults : throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": {checkedConfig.Message}");
+    }
+
+    private static string? Scalar(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.String => value.GetString(),
+        JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False => value.GetRawText(),
+        _ => null,
+    };
+
+    private static string AllowedKeys() => string.Join(", ", Settings.All.Select(s => s.Key).Append(Settings.TopicDefaultsKey));
+}

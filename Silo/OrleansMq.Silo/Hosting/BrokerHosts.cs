@@ -1,0 +1,22 @@
+using OrleansMq.Brokers;
+using OrleansMq.Silo.Configuration;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>Chooses the host. What a build without Orleans lacks is the other half of this class, in the folder <c>Cluster</c>.</summary>
+internal static partial class BrokerHosts
+{
+    /// <summary>The host that the settings ask for.</summary>
+    /// <exception cref="SettingsException">A cluster is asked for, and this build has none.</exception>
+    public static IBrokerHost Create(BrokerSettings settings, BrokerOptions options)
+    {
+        IBrokerHost? cluster = null;
+        if (settings.Flavour != Flavour.Standalone)
+            CreateCluster(settings, options, ref cluster);
+        if (cluster is null && settings.Flavour == Flavour.Cluster)
+            throw new SettingsException("--flavour cluster: this build has no Orleans. Build with -p:Orleans=true, or run --flavour standalone.");
+        return cluster ?? new StandaloneHost(options);
+    }
+
+    static partial void CreateCluster(BrokerSettings settings, BrokerOptions options, ref IBrokerHost? host);
+}

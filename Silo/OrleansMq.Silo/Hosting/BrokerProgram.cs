@@ -1,0 +1,79 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using OrleansMq.Silo.Configuration;
+using OrleansMq.Silo.Logging;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>The program: from the command line to the exit code.</summary>
+internal static class BrokerProgram
+{
+    /// <summary>It ran and was stopped.</summary>
+    public const int Done = 0;
+    /// <summary>It could not start: the message says what is in the way.</summary>
+    public const int Refused = 1;
+    /// <summary>A flag, a variable or the configuration file is wrong.</summary>
+    public const int WrongUsage = 2;
+    /// <summary>A second Ctrl-C: what a shell reports of a program that the signal ended.</summary>
+    private const int Interrupted = 130;
+
+    /// <summary>Runs the broker until it is told to stop; returns the exit code.</summary>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        try
+        {
+            var invocation = new BrokerCommandLine().Parse(args);
+            if (invocation.Answer is { } answer)
+                return answer();
+            var settings = SettingsResolver.Resolve(invocation.Flags, invocation.ConfigFile, Environment.GetEnvironmentVariable, File.ReadAllText);
+            await ServeAsync(settings, invocation.Json);
+            return Done;
+        }
+        catch (SettingsException e)
+        {
+            return Fail(e, WrongUsage);
+        }
+        catch (StartException e)
+        {
+            return Fail(e, Refused);
+        }
+        catch (OperationCanceledException)
+        {
+            // Told to stop before it was ready.
+            return Done;
+        }
+    }
+
+    private static async Task ServeAsync(BrokerSettings settings, bool json)
+    {
+        using var log = new ConsoleLog(Console.Error, settings.LogLevel, TimeProvider.System);
+        using var stop = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal => Stop(signal, stop));
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Stop(signal, stop));
+
+        await using var server = await BrokerServer.StartAsync(settings, log, cancellationToken: stop.Token);
+        Console.Out.WriteLine(new ReadyLine(server.Address, Path.GetFullPath(settings.DataDirectory), server.Flavour, Environment.ProcessId, SinceProcessStart()).ToString(json));
+        await Task.Delay(Timeout.Infinite, stop.Token).ContinueWith(static _ => { }, TaskScheduler.Default);
+        log.CreateLogger("broker").Stopping();
+    }
+
+    private static void Stop(PosixSignalContext signal, CancellationTokenSource stop)
+    {
+        signal.Cancel = true;
+        if (stop.IsCancellationRequested)
+            Environment.Exit(Interrupted);
+        stop.Cancel();
+    }
+
+    private static long SinceProcessStart()
+    {
+        using var process = Process.GetCurrentProcess();
+        return (long)(DateTime.UtcNow - process.StartTime.ToUniversalTime()).TotalMilliseconds;
+    }
+
+    private static int Fail(Exception e, int code)
+    {
+        Console.Error.WriteLine($"orleansmq: {e.Message.ReplaceLineEndings(" ")}");
+        return code;
+    }
+}

@@ -1,0 +1,192 @@
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using OrleansMq.Brokers;
+using OrleansMq.Silo.Configuration;
+using OrleansMq.Silo.Http;
+using OrleansMq.Silo.Logging;
+using OrleansMq.Silo.Metrics;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>The broker cannot start; the message is one line that names what is in the way, and the fix.</summary>
+internal sealed class StartException(string message, Exception inner) : Exception(message, inner);
+
+/// <summary>A running broker: the HTTP API in front of a host.</summary>
+internal sealed class BrokerServer : IAsyncDisposable
+{
+    private readonly BrokerSettings _settings;
+    private readonly BrokerGate _gate = new();
+    private readonly IBrokerHost _host;
+    private readonly BrokerMetrics _metrics;
+    private readonly ILogger _logger;
+    private WebApplication? _app;
+
+    private BrokerServer(BrokerSettings settings, IBrokerHost host, ILogger logger)
+    {
+        _settings = settings;
+        _host = host;
+        _logger = logger;
+        _metrics = new BrokerMetrics(new MetricSource
+        {
+            Partitions = () => host.LocalPartitions,
+            FreeBytes = FreeBytes,
+            Version = ProgramVersion.Text,
+            Flavour = host.Flavour,
+        });
+    }
+
+    /// <summary>Where the HTTP API listens, with the port that was taken.</summary>
+    public string Address => _app!.Urls.First();
+
+    /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
+    public string Flavour => _host.Flavour;
+
+    /// <summary>The routes that are mapped, for the test that compares them with the API's description.</summary>
+    internal IEnumerable<RouteEndpoint> Routes => ((IEndpointRouteBuilder)_app!).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>();
+
+    /// <summary>Starts everything and returns when the broker serves.</summary>
+    /// <param name="settings">What the operator configured.</param>
+    /// <param name="log">Where log lines go.</param>
+    /// <param name="createHost">Chooses the host; <see cref="BrokerHosts.Create"/> unless a test brings its own.</param>
+    /// <param name="cancellationToken">Gives the start up.</param>
+    /// <exception cref="SettingsException">The settings contradict this build.</exception>
+    /// <exception cref="StartException">The directory or the port cannot be used.</exception>
+    public static async Task<BrokerServer> StartAsync(BrokerSettings settings, ConsoleLog log,
+        Func<BrokerSettings, BrokerOptions, IBrokerHost>? createHost = null, CancellationToken cancellationToken = default)
+    {
+        var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System);
+        var server = new BrokerServer(settings, (createHost ?? BrokerHosts.Create)(settings, options), log.CreateLogger("broker"));
+        try
+        {
+            await server.StartAsync(log, cancellationToken);
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Stops: long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end, then the data directory is
+    /// closed cleanly.
+    /// </summary>
+    public async ValueTask DisposeAsync()
+    {
+        _gate.Drain();
+        if (_app is { } app)
+            await StopAsync(app);
+        await _host.DisposeAsync();
+        if (_app is not null)
+            await _app.DisposeAsync();
+        _metrics.Dispose();
+        _gate.Dispose();
+    }
+
+    private async Task StartAsync(ConsoleLog log, CancellationToken cancellationToken)
+    {
+        _app = Build(log);
+        try
+        {
+            await _app.StartAsync(cancellationToken);
+        }
+        catch (Exception e) when (SocketErrorOf(e) is { } error)
+        {
+            throw new StartException($"--http {_settings.Http}: {ReasonOf(error, e)}", e);
+        }
+        WarnOfOpenDoor();
+        try
+        {
+            _gate.Open(new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic));
+        }
+        catch (DataDirectoryException e)
+        {
+            throw new StartException(e.Message, e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new StartException($"--data {_settings.DataDirectory}: {e.Message}", e);
+        }
+    }
+
+    private WebApplication Build(ConsoleLog log)
+    {
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "OrleansMq.Silo" });
+        builder.Logging.AddProvider(log).SetMinimumLevel(_settings.LogLevel);
+        builder.Services.AddSingleton<IHostLifetime>(new ProgramLifetime());
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = _settings.DrainTimeout);
+        builder.Services.AddRoutingCore();
+        builder.WebHost.UseKestrelCore();
+        builder.WebHost.ConfigureKestrel(ConfigureKestrel);
+        _host.Configure(builder);
+
+        var app = builder.Build();
+        HttpApi.Map(app, new ApiServices
+        {
+            Gate = _gate,
+            Codecs = Compression.StandardCodecs.All,
+            IsDiskFull = () => FreeBytes() is { } free && free < _settings.MinFreeBytes,
+            Logger = log.CreateLogger("http"),
+            Metrics = _metrics,
+        });
+        return app;
+    }
+
+    private void ConfigureKestrel(KestrelServerOptions options)
+    {
+        options.AddServerHeader = false;
+        options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
+        options.Listen(_settings.Http.Address, _settings.Http.Port, static listen => listen.Protocols = HttpProtocols.Http1);
+    }
+
+    private void WarnOfOpenDoor()
+    {
+        if (!_settings.Http.IsLoopback)
+            _logger.OpenDoor(_settings.Http.ToString());
+    }
+
+    private async Task StopAsync(WebApplication app)
+    {
+        using var deadline = new CancellationTokenSource(_settings.DrainTimeout);
+        try
+        {
+            await app.StopAsync(deadline.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            _logger.DrainDeadlinePassed(_settings.DrainTimeout.TotalSeconds);
+        }
+    }
+
+    private long? FreeBytes()
+    {
+        try
+        {
+            return new DriveInfo(Path.GetFullPath(_settings.DataDirectory)).AvailableFreeSpace;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A volume that cannot be asked (not mounted any more) is neither full nor free.
+            return null;
+        }
+    }
+
+    private static SocketError? SocketErrorOf(Exception? e)
+    {
+        for (; e is not null; e = e.InnerException)
+        {
+            if (e is SocketException socket)
+                return socket.SocketErrorCode;
+        }
+        return null;
+    }
+
+    private static string ReasonOf(SocketError error, Exception e) => error switch
+    {
+        SocketError.AddressAlreadyInUse => "the port is in use. Stop the program that holds it, or choose another port.",
+        SocketError.AddressNotAvailable => "this machine has no such address. Choose one of its own, or * for all.",
+        SocketError.AccessDenied => "this user may not listen on that port. Choose one above 1023.",
+        _ => e.Message,
+    };
+}

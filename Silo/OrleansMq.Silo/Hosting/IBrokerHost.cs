@@ -1,0 +1,24 @@
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>
+/// What drives the engine behind the HTTP API: one process by itself, or a silo of a cluster. Called in this order, once each:
+/// <see cref="Configure"/>, then (with the web host started) <see cref="StartAsync"/>, and at the end, whatever happened, dispose.
+/// </summary>
+internal interface IBrokerHost : IAsyncDisposable
+{
+    /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
+    string Flavour { get; }
+
+    /// <summary>Adds what this host needs to the program's services before they are built.</summary>
+    void Configure(WebApplicationBuilder builder);
+
+    /// <summary>Opens the data directory and recovers; returns the broker when it can serve.</summary>
+    /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
+    Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken);
+
+    /// <summary>The partitions on this broker, online or not, for metrics; empty before <see cref="StartAsync"/> is done.</summary>
+    IReadOnlyCollection<Partition> LocalPartitions { get; }
+}

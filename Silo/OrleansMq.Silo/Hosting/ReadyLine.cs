@@ -1,0 +1,28 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>The one line on standard output: the broker serves.</summary>
+/// <param name="Http">Where the HTTP API listens.</param>
+/// <param name="Data">The data directory's full path.</param>
+/// <param name="Flavour"><c>standalone</c> or <c>cluster</c>.</param>
+/// <param name="Pid">The process.</param>
+/// <param name="Ms">Milliseconds from the start of the process.</param>
+internal sealed record ReadyLine(string Http, string Data, string Flavour, int Pid, long Ms)
+{
+    /// <summary>The line, without its end.</summary>
+    public string ToString(bool json) => json
+        ? JsonSerializer.Serialize(this, ReadyLineJson.Readable.ReadyLine)
+        : $"ready http={Http} data={Data} flavour={Flavour} pid={Pid} ms={Ms}";
+}
+
+/// <summary>How the line is written as JSON.</summary>
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
+[JsonSerializable(typeof(ReadyLine))]
+internal sealed partial class ReadyLineJson : JsonSerializerContext
+{
+    /// <summary>Paths stay as they are, in any language.</summary>
+    public static ReadyLineJson Readable { get; } = new(new JsonSerializerOptions(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+}

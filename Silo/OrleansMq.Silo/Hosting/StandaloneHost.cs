@@ -1,0 +1,39 @@
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Silo.Hosting;
+
+/// <summary>One process, local disk, no cluster: the engine in process.</summary>
+internal sealed class StandaloneHost(BrokerOptions options) : IBrokerHost
+{
+    private readonly CancellationTokenSource _stopped = new();
+    private Task<LocalBroker>? _opening;
+    private volatile LocalBroker? _broker;
+
+    /// <inheritdoc/>
+    public string Flavour => "standalone";
+
+    /// <inheritdoc/>
+    public IReadOnlyCollection<Partition> LocalPartitions => _broker?.Partitions ?? [];
+
+    /// <summary>Begins to open the data directory already, while the web host is built: both take their time, on two cores.</summary>
+    public void Configure(WebApplicationBuilder builder) => _opening = Task.Run(() => LocalBroker.OpenAsync(options, _stopped.Token));
+
+    /// <inheritdoc/>
+    public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken)
+    {
+        await using var stop = cancellationToken.Register(_stopped.Cancel);
+        return _broker = await _opening!;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stopped.CancelAsync();
+        if (_opening is not null)
+            await _opening.ContinueWith(static _ => { }, TaskScheduler.Default);
+        if (_opening is { IsCompletedSuccessfully: true })
+            await _opening.Result.DisposeAsync();
+        _stopped.Dispose();
+    }
+}

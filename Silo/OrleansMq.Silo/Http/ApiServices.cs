@@ -1,0 +1,22 @@
+using OrleansMq.Records;
+
+namespace OrleansMq.Silo.Http;
+
+/// <summary>What the endpoints share.</summary>
+internal sealed record ApiServices
+{
+    /// <summary>The way to the broker.</summary>
+    public required BrokerGate Gate { get; init; }
+    /// <summary>The codecs records are compressed and read with.</summary>
+    public required CompressionCodecs Codecs { get; init; }
+    /// <summary>Where record timestamps and waiting times come from.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+    /// <summary>Whether the data volume is below its low watermark: tells a full disk from a broken one.</summary>
+    public Func<bool> IsDiskFull { get; init; } = static () => false;
+    /// <summary>Where unexpected errors are logged.</summary>
+    public required ILogger Logger { get; init; }
+    /// <summary>The metrics behind <c>/metrics</c>.</summary>
+    public required Metrics.BrokerMetrics Metrics { get; init; }
+    /// <summary>What the produce path needs to know of topics.</summary>
+    public TopicShapes TopicShapes { get; } = new();
+}

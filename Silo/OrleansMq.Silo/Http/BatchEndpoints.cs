@@ -1,0 +1,90 @@
+using System.Globalization;
+using Microsoft.Net.Http.Headers;
+using OrleansMq.Brokers;
+using OrleansMq.Client.Http;
+
+namespace OrleansMq.Silo.Http;
+
+/// <summary><c>.../batches</c>: record batches as they are on disk, for clients that speak the format. The fast way in and out.</summary>
+internal static class BatchEndpoints
+{
+    /// <summary>How long a read may wait: 10 minutes. A client that wants to wait longer asks again.</summary>
+    public const int MaxWaitMs = 600_000;
+
+    /// <summary>What one read returns at most, whatever it asks for: bounds the memory of an answer. 64 MiB.</summary>
+    public const int MaxFetchBytes = 64 << 20;
+
+    /// <summary>Bytes handed to the connection at a time, so that a slow reader holds little more than the batches themselves.</summary>
+    private const int WriteBytes = 128 << 10;
+
+    private const string Path = "/api/topics/{topic}/partitions/{partition}/batches";
+
+    /// <summary>Maps them.</summary>
+    public static void Map(IEndpointRouteBuilder routes, ApiServices api)
+    {
+        routes.MapPost(Path, http => ProduceAsync(http, api));
+        routes.MapGet(Path, http => FetchAsync(http, api));
+    }
+
+    private static async Task ProduceAsync(HttpContext http, ApiServices api)
+    {
+        var acks = new QueryValues(http, "acks").Acks();
+        var partition = RouteValues.Partition(http);
+        RefuseOtherMediaTypes(http.Request);
+        var broker = api.Gate.Broker;
+        RequestBody.Limit(http, RequestBody.MaxBatchBytes);
+        using var body = await RequestBody.ReadAsync(http, http.RequestAborted);
+        // From here on the broker owns the memory until it answers, so a client that goes away must not end this.
+        var result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
+        if (result.Error == ErrorCode.None)
+            await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset), HttpJson.Default.ProduceResponse);
+        else
+            await Problems.WriteAsync(http, api, result.Error, result.Message);
+    }
+
+    private static async Task FetchAsync(HttpContext http, ApiServices api)
+    {
+        var query = new QueryValues(http, "offset", "maxBytes", "minBytes", "waitMs", "isolation");
+        if (query.Text("offset") is null)
+            throw new RequestException("Query parameter 'offset' is missing; expected the first offset wanted, a whole number from 0.");
+        var request = new FetchRequest(
+            RouteValues.Partition(http),
+            query.Number("offset", 0, 0, long.MaxValue),
+            (int)Math.Min(query.Number("maxBytes", 1 << 20, 1, int.MaxValue), MaxFetchBytes),
+            TimeSpan.FromMilliseconds(query.Number("waitMs", 0, 0, MaxWaitMs)),
+            (int)query.Number("minBytes", 1, 0, int.MaxValue),
+            query.Isolation());
+        using var result = await LongPoll.FetchAsync(http, api, request);
+        if (result.Error == ErrorCode.None)
+            await WriteAsync(http, result);
+        else
+            await Problems.WriteAsync(http, api, result.Error, result.Message);
+    }
+
+    private static async Task WriteAsync(HttpContext http, FetchResult result)
+    {
+        WriteOffsets(http.Response, result);
+        http.Response.ContentType = HttpContract.RecordBatchMediaType;
+        http.Response.ContentLength = result.Records.Length;
+        for (var rest = result.Records; !rest.IsEmpty; rest = rest[Math.Min(WriteBytes, rest.Length)..])
+            await http.Response.BodyWriter.WriteAsync(rest[..Math.Min(WriteBytes, rest.Length)], http.RequestAborted);
+    }
+
+    /// <summary>Puts the partition's offsets into the headers.</summary>
+    public static void WriteOffsets(HttpResponse response, FetchResult result)
+    {
+        response.Headers[HttpContract.HighWatermarkHeader] = result.HighWatermark.ToString(CultureInfo.InvariantCulture);
+        response.Headers[HttpContract.LastStableOffsetHeader] = result.LastStableOffset.ToString(CultureInfo.InvariantCulture);
+        response.Headers[HttpContract.LogStartOffsetHeader] = result.LogStartOffset.ToString(CultureInfo.InvariantCulture);
+    }
+
+    private static void RefuseOtherMediaTypes(HttpRequest request)
+    {
+        if (request.ContentType == HttpContract.RecordBatchMediaType)
+            return;
+        if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
+            || !type.MediaType.Equals(HttpContract.RecordBatchMediaType, StringComparison.OrdinalIgnoreCase))
+            throw new RequestException(StatusCodes.Status415UnsupportedMediaType, ErrorCode.InvalidRequest,
+                $"Content-Type is '{request.ContentType}'; expected {HttpContract.RecordBatchMediaType} with one raw record batch. For JSON lines use /api/topics/{{topic}}/records.");
+    }
+}

@@ -1,0 +1,54 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using OrleansMq.Client.Http;
+
+namespace OrleansMq.Silo.Http;
+
+/// <summary>JSON in and out of the administrative endpoints.</summary>
+internal static class JsonBodies
+{
+    /// <summary>The shared contract, read strictly: a member that is not known is somebody's typing error.</summary>
+    private static readonly HttpJson _strict = new(new JsonSerializerOptions(JsonSerializerDefaults.Web)
+    {
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        AllowDuplicateProperties = false,
+    });
+
+    /// <summary>How a body of <c>PUT /api/topics/{topic}</c> is read.</summary>
+    public static JsonTypeInfo<CreateTopicBody> CreateTopic => _strict.CreateTopicBody;
+    /// <summary>How a body of <c>PATCH /api/topics/{topic}</c> is read.</summary>
+    public static JsonTypeInfo<AlterTopicBody> AlterTopic => _strict.AlterTopicBody;
+    /// <summary>How a body of <c>POST .../delete-records</c> is read.</summary>
+    public static JsonTypeInfo<DeleteRecordsBody> DeleteRecords => _strict.DeleteRecordsBody;
+
+    /// <summary>Reads the body; null where there is none.</summary>
+    /// <param name="http">The request.</param>
+    /// <param name="type">What it is.</param>
+    /// <param name="example">What a right one looks like, for the error message.</param>
+    /// <exception cref="RequestException">It is not that.</exception>
+    public static async Task<T?> ReadAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class
+    {
+        using var body = await RequestBody.ReadAsync(http, http.RequestAborted);
+        if (body.Memory.Span.Trim(" \t\r\n"u8).IsEmpty)
+            return null;
+        try
+        {
+            return JsonSerializer.Deserialize(body.Memory.Span, type)
+                ?? throw new RequestException($"The body is null; expected JSON such as {example}.");
+        }
+        catch (JsonException e)
+        {
+            var where = e.Path is null or "$" ? $"at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}" : $"at {e.Path}";
+            throw new RequestException($"The body is wrong {where}; expected JSON such as {example}.");
+        }
+    }
+
+    /// <summary>Answers with JSON.</summary>
+    public static Task WriteAsync<T>(HttpContext http, T value, JsonTypeInfo<T> type, int status = StatusCodes.Status200OK)
+    {
+        http.Response.StatusCode = status;
+        http.Response.ContentType = "application/json";
+        return JsonSerializer.SerializeAsync(http.Response.BodyWriter, value, type, http.RequestAborted);
+    }
+}

@@ -1,0 +1,230 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Silo.Http.Lines;
+
+/// <summary>
+/// One produce request: lines of JSON in, answers in the same order out, both streamed, in bounded memory.
+/// <para>One loop reads, appends and answers; what completes elsewhere (input, a batch, a flush) only wakes it. Lines are appended as they
+/// come: a line that is wrong ends the stream, what stood before it is appended and answered, and nothing of it or after it is. A batch
+/// that the broker refuses is answered as an error for each of its records, and the stream goes on.</para>
+/// </summary>
+internal sealed class ProduceStream
+{
+    private readonly HttpContext _http;
+    private readonly ApiServices _api;
+    private readonly PipeReader _input;
+    private readonly WakeUp _wakeUp = new();
+    private readonly AnswerQueue _answers = new();
+    private readonly AnswerWriter _writer;
+    private readonly BatchSender _sender;
+    private readonly RecordLineParser _parser;
+    private readonly int _maxLineBytes;
+    private byte[] _joined = [];
+    private long _line;
+    private StreamFault? _fault;
+
+    public ProduceStream(HttpContext http, ApiServices api, IBroker broker, string topic, TopicShape shape, ProduceOptions options)
+    {
+        _http = http;
+        _api = api;
+        _input = http.Request.BodyReader;
+        _writer = new AnswerWriter(http, _answers, _wakeUp);
+        _parser = new RecordLineParser(options.IsBase64);
+        _sender = new BatchSender(broker, topic, shape, options, api.Codecs, _wakeUp);
+        // JSON makes at most six bytes of one (\u0000), so that no record the topic takes is refused for its line.
+        _maxLineBytes = (int)Math.Min(6L * shape.MaxMessageBytes + 4096, Array.MaxLength);
+    }
+
+    /// <summary>Handles the request to its end.</summary>
+    /// <exception cref="RequestException">Nothing was appended, and why.</exception>
+    public async Task RunAsync()
+    {
+        RequestBody.Limit(_http, null);
+        // A stream of events may be silent for hours.
+        if (_http.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate)
+            rate.MinDataRate = null;
+        await using var aborted = _http.RequestAborted.Register(static state => ((WakeUp)state!).Signal(), _wakeUp);
+        await using var draining = _api.Gate.Draining.Register(static state => ((PipeReader)state!).CancelPendingRead(), _input);
+        try
+        {
+            await ReadAsync();
+            await AnswerAllAsync();
+        }
+        finally
+        {
+            // The broker owns the memory of what was sent until it answers, whatever became of the client.
+            await _sender.SettleAsync();
+            _sender.Dispose();
+            _parser.Dispose();
+            if (_joined.Length > 0)
+                ArrayPool<byte>.Shared.Return(_joined);
+        }
+    }
+
+    private async Task ReadAsync()
+    {
+        while (_fault is null)
+        {
+            await UntilAsync(static stream => stream._answers.HasRoom);
+            if (!_input.TryRead(out var read))
+                read = await WaitForInputAsync();
+            var consumed = await AppendLinesAsync(read.Buffer, read.IsCompleted);
+            _input.AdvanceTo(consumed, _fault is null ? read.Buffer.End : consumed);
+            _writer.Pump();
+            if (read.IsCanceled && _fault is null)
+                _fault = new StreamFault(_line + 1, ErrorCode.LeaderNotAvailable,
+                    $"the broker is shutting down: line {_line + 1} and those after it were not read; send them again to a broker that runs.");
+            if (read.IsCompleted)
+                return;
+        }
+    }
+
+    private async ValueTask<ReadResult> WaitForInputAsync()
+    {
+        var pending = _input.ReadAsync(_http.RequestAborted);
+        if (pending.IsCompleted)
+            return await pending;
+        var reading = WakeWhenDone(pending.AsTask());
+        while (true)
+        {
+            var next = _wakeUp.Next;
+            // Nothing comes just now, so nothing is gained by holding back what is there.
+            _sender.SendIdle();
+            _writer.Pump();
+            if (reading.IsCompleted)
+                return await reading;
+            await next;
+        }
+    }
+
+    private async Task<ReadResult> WakeWhenDone(Task<ReadResult> reading)
+    {
+        try
+        {
+            return await reading;
+        }
+        finally
+        {
+            _wakeUp.Signal();
+        }
+    }
+
+    /// <summary>Appends the whole lines of <paramref name="buffer"/>; returns how far it came.</summary>
+    private async ValueTask<SequencePosition> AppendLinesAsync(ReadOnlySequence<byte> buffer, bool isLast)
+    {
+        while (_fault is null && !buffer.IsEmpty)
+        {
+            var end = buffer.PositionOf((byte)'\n');
+            if (end is null && !isLast)
+            {
+                if (buffer.Length > _maxLineBytes)
+                    FailNextLine($"longer than {_maxLineBytes} bytes; no record of that size fits the topic's max.message.bytes");
+                break;
+            }
+            var line = end is { } feed ? buffer.Slice(0, feed) : buffer;
+            _line++;
+            if (ParseLine(line))
+                await AppendRecordAsync();
+            if (_fault is null)
+                buffer = end is { } at ? buffer.Slice(buffer.GetPosition(1, at)) : buffer.Slice(buffer.End);
+        }
+        return buffer.Start;
+    }
+
+    /// <summary>Whether the line holds a record; blank lines are passed over.</summary>
+    private bool ParseLine(in ReadOnlySequence<byte> line)
+    {
+        var text = (line.IsSingleSegment ? line.FirstSpan : Join(line)).Trim(" \t\r"u8);
+        if (text.IsEmpty)
+            return false;
+        if (_parser.Parse(text) is { } fault)
+            Fail(fault.Field, fault.Message);
+        else if (_parser.Partition is { } partition && partition >= _sender.PartitionCount)
+            Fail("partition", $"{partition} is not there: the topic has {_sender.PartitionCount}, numbered from 0", ErrorCode.UnknownTopicOrPartition);
+        return _fault is null;
+    }
+
+    private ReadOnlySpan<byte> Join(in ReadOnlySequence<byte> line)
+    {
+        var length = (int)line.Length;
+        if (_joined.Length < length)
+        {
+            if (_joined.Length > 0)
+                ArrayPool<byte>.Shared.Return(_joined);
+            _joined = ArrayPool<byte>.Shared.Rent(length);
+        }
+        line.CopyTo(_joined);
+        return _joined.AsSpan(0, length);
+    }
+
+    private async ValueTask AppendRecordAsync()
+    {
+        var size = _sender.SizeOf(_parser);
+        var lane = _sender.LaneFor(_parser);
+        if (!_sender.TryMakeRoom(lane, size))
+            await UntilAsync(stream => stream._sender.TryMakeRoom(lane, size));
+        var timestamp = _parser.Timestamp ?? _api.TimeProvider.GetUtcNow().ToUnixTimeMilliseconds();
+        _answers.Add(_sender.Add(lane, _parser, timestamp));
+    }
+
+    private void FailNextLine(string message)
+    {
+        _line++;
+        Fail(null, message);
+    }
+
+    private void Fail(string? field, string message, ErrorCode code = ErrorCode.InvalidRequest) =>
+        _fault = new StreamFault(_line, code, $"line {_line}: {(field is null ? "" : field + ": ")}{message}.");
+
+    private async Task AnswerAllAsync()
+    {
+        await UntilAsync(static stream => stream._sender.TrySendAll());
+        await UntilAsync(static stream => !stream._sender.IsBusy);
+        RefuseWhole();
+        _writer.InputEnded = true;
+        await UntilAsync(static stream => stream._writer.IsIdle);
+        if (_fault is not null)
+            _writer.WriteFault(_fault);
+        _writer.Start();
+        await UntilAsync(static stream => stream._writer.IsIdle);
+    }
+
+    /// <summary>A request of which nothing was appended, for one reason, is answered by that reason's status rather than by lines.</summary>
+    private void RefuseWhole()
+    {
+        if (_writer.HasStarted)
+            return;
+        if (_answers.Count == 0)
+        {
+            if (_fault is not null)
+                throw new RequestException(ErrorStatus.Of(_fault.Code, false), _fault.Code, _fault.Message);
+            return;
+        }
+        ProduceResult? first = null;
+        foreach (var batch in _answers.Batches())
+        {
+            first ??= batch.Result;
+            if (batch.Result.Error == ErrorCode.None || batch.Result.Error != first.Value.Error)
+                return;
+        }
+        if (_fault is null && first is { } refusal)
+            throw new BrokerException(refusal.Error, refusal.Message ?? refusal.Error.ToString());
+    }
+
+    /// <summary>Answers what is done, and waits for what is not, until <paramref name="condition"/> holds.</summary>
+    private async ValueTask UntilAsync(Func<ProduceStream, bool> condition)
+    {
+        while (true)
+        {
+            var next = _wakeUp.Next;
+            _writer.Pump();
+            if (condition(this))
+                return;
+            _http.RequestAborted.ThrowIfCancellationRequested();
+            await next;
+        }
+    }
+}

@@ -1,0 +1,17 @@
+namespace OrleansMq.Silo.Http.Lines;
+
+/// <summary>
+/// Wakes one waiting loop from any thread. The loop takes <see cref="Next"/> first, then looks at its conditions, then awaits: what
+/// happens in between is not missed.
+/// </summary>
+internal sealed class WakeUp
+{
+    private TaskCompletionSource _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Completes with the next <see cref="Signal"/>.</summary>
+    public Task Next => Volatile.Read(ref _next).Task;
+
+    /// <summary>Something happened.</summary>
+    public void Signal() =>
+        Interlocked.Exchange(ref _next, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
+}

@@ -1,0 +1,25 @@
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Silo.Http;
+
+/// <summary>A read that may wait: it ends when the client goes away, and answers with what there is when the broker drains.</summary>
+internal static class LongPoll
+{
+    /// <summary>Reads; see <see cref="IBroker.FetchAsync"/>.</summary>
+    public static async ValueTask<FetchResult> FetchAsync(HttpContext http, ApiServices api, FetchRequest request)
+    {
+        var broker = api.Gate.Broker;
+        if (request.MaxWait == TimeSpan.Zero || api.Gate.Draining.IsCancellationRequested)
+            return await broker.FetchAsync(request with { MaxWait = TimeSpan.Zero }, http.RequestAborted);
+
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, api.Gate.Draining);
+        try
+        {
+            return await broker.FetchAsync(request, ended.Token);
+        }
+        catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
+        {
+            return await broker.FetchAsync(request with { MaxWait = TimeSpan.Zero }, http.RequestAborted);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+namespace OrleansMq.Silo.Http;
+
+/// <summary><c>/metrics</c>: the Prometheus text format.</summary>
+internal static class MetricsEndpoint
+{
+    /// <summary>Maps it.</summary>
+    public static void Map(IEndpointRouteBuilder routes, ApiServices api) => routes.MapGet("/metrics", async http =>
+    {
+        http.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
+        api.Metrics.WriteText(http.Response.BodyWriter);
+        await http.Response.BodyWriter.FlushAsync(http.RequestAborted);
+    });
+}

@@ -1,0 +1,21 @@
+namespace OrleansMq.Silo.Http;
+
+/// <summary>
+/// <c>/openapi.json</c>: the description of this API. It is a file kept by hand beside the endpoints, so that it says more than signatures
+/// do; a test holds that its paths and the mapped routes are the same.
+/// </summary>
+internal static class OpenApiEndpoint
+{
+    /// <summary>Maps it.</summary>
+    public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/openapi.json", async http =>
+    {
+        await using var document = Open();
+        http.Response.ContentType = "application/json";
+        http.Response.ContentLength = document.Length;
+        await document.CopyToAsync(http.Response.Body, http.RequestAborted);
+    });
+
+    /// <summary>The document.</summary>
+    public static Stream Open() => typeof(OpenApiEndpoint).Assembly.GetManifestResourceStream("openapi.json")
+        ?? throw new InvalidOperationException("openapi.json is not in the assembly: see OrleansMq.Silo.csproj.");
+}

@@ -1,0 +1,71 @@
+using System.Globalization;
+using System.Text;
+
+namespace OrleansMq.Silo.Logging;
+
+/// <summary>
+/// Logs to standard error, one line an entry: time in UTC, level, category, message. Written at once, so that the last words of a
+/// process are not lost in a queue; logging is rare enough (never for each request) for that.
+/// </summary>
+internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvider timeProvider) : ILoggerProvider
+{
+    private readonly Lock _lock = new();
+
+    /// <inheritdoc/>
+    public ILogger CreateLogger(string categoryName) => new Category(this, categoryName);
+
+    /// <inheritdoc/>
+    public void Dispose() { }
+
+    private void Write(LogLevel level, string category, string message, Exception? exception)
+    {
+        var line = new StringBuilder(128);
+        line.Append(timeProvider.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
+        line.Append(' ').Append(Name(level)).Append(' ').Append(category).Append(": ");
+        AppendOnOneLine(line, message);
+        if (exception is not null)
+        {
+            line.Append(" | ");
+            AppendOnOneLine(line, exception.ToString());
+        }
+        lock (_lock)
+        {
+            writer.WriteLine(line);
+            writer.Flush();
+        }
+    }
+
+    private static void AppendOnOneLine(StringBuilder line, string text)
+    {
+        foreach (var part in text.AsSpan().EnumerateLines())
+            line.Append(part.Trim()).Append(' ');
+        line.Length--;
+    }
+
+    private static string Name(LogLevel level) => level switch
+    {
+        LogLevel.Trace => "trace",
+        LogLevel.Debug => "debug",
+        LogLevel.Information => "info ",
+        LogLevel.Warning => "WARN ",
+        LogLevel.Error => "ERROR",
+        _ => "FATAL",
+    };
+
+    private sealed class Category(ConsoleLog log, string name) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= log.MinimumFor(name) && logLevel != LogLevel.None;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (IsEnabled(logLevel))
+                log.Write(logLevel, name, formatter(state, exception), exception);
+        }
+    }
+
+    /// <summary>What the web framework says of itself at level information is for its own developers.</summary>
+    private LogLevel MinimumFor(string category) =>
+        minimum > LogLevel.Debug && minimum < LogLevel.Warning && category.StartsWith("Microsoft.", StringComparison.Ordinal) ? LogLevel.Warning : minimum;
+}

@@ -1,0 +1,23 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Silo.Logging;
+
+/// <summary>What the engine says, through the host's logging.</summary>
+internal sealed partial class EngineLogAdapter(ILogger logger) : EngineLog
+{
+    /// <inheritdoc/>
+    public override void Write(EngineLogLevel level, string message, Exception? exception = null)
+    {
+        var mapped = level switch
+        {
+            EngineLogLevel.Debug => LogLevel.Debug,
+            EngineLogLevel.Information => LogLevel.Information,
+            EngineLogLevel.Warning => LogLevel.Warning,
+            _ => LogLevel.Error,
+        };
+        Say(logger, mapped, message, exception);
+    }
+
+    [LoggerMessage(EventId = 1, Message = "{Message}")]
+    private static partial void Say(ILogger logger, LogLevel level, string message, Exception? exception);
+}

@@ -1,0 +1,3 @@
+using OrleansMq.Silo.Hosting;
+
+return await BrokerProgram.RunAsync(args);
