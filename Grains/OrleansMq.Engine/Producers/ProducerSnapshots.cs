@@ -28,14 +28,21 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
     /// <param name="durable">
     /// Whether it survives a power cut. On a roll it need not: a damaged one is noticed, and the one before is used.
     /// </param>
-    public void Take(ProducerStateManager producers, bool durable)
+    public void Take(ProducerStateManager producers, bool durable) => Write(Prepare(producers), durable);
+
+    /// <summary>The bytes of the snapshot at the state's <see cref="ProducerStateManager.EndOffset"/>: what must be done while nobody appends.</summary>
+    internal static PreparedSnapshot Prepare(ProducerStateManager producers)
     {
         var snapshot = ProducerSnapshotFormat.EncodeSnapshot(producers);
-        var companion = ProducerSnapshotFormat.EncodeCompanion(producers, snapshot);
-        var offset = producers.EndOffset;
+        return new PreparedSnapshot(producers.EndOffset, snapshot, ProducerSnapshotFormat.EncodeCompanion(producers, snapshot));
+    }
+
+    /// <summary>Writes what was prepared: see <see cref="Take"/>.</summary>
+    internal void Write(PreparedSnapshot prepared, bool durable)
+    {
         // The companion goes first: it counts for nothing until the snapshot it belongs to is there.
-        AtomicFile.Write(fileSystem, Path.Combine(directory, FileName(offset, CompanionSuffix)), companion, durable);
-        AtomicFile.Write(fileSystem, PathOf(offset), snapshot, durable);
+        AtomicFile.Write(fileSystem, Path.Combine(directory, FileName(prepared.Offset, CompanionSuffix)), prepared.Companion, durable);
+        AtomicFile.Write(fileSystem, PathOf(prepared.Offset), prepared.Snapshot, durable);
     }
 
     /// <summary>
@@ -112,3 +119,9 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
 
     private static string FileName(long offset, string suffix) => offset.ToString("D20", CultureInfo.InvariantCulture) + suffix;
 }
+
+/// <summary>A producer snapshot that is to be written.</summary>
+/// <param name="Offset">All batches below it are in it.</param>
+/// <param name="Snapshot">Kafka's file.</param>
+/// <param name="Companion">Ours beside it.</param>
+internal sealed record PreparedSnapshot(long Offset, byte[] Snapshot, byte[] Companion);

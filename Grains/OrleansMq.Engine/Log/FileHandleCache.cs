@@ -1,0 +1,227 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Log;
+
+/// <summary>
+/// The open handles of all segments' files, bounded: files are opened when they are used and closed when others need the room (second
+/// chance: a handle used since the hand last passed stays). A handle that is leased is never closed, so with more leases than room the
+/// bound is exceeded for as long as they last.
+/// <para>Closing a handle loses nothing: what was written is in the page cache. Which files still need a flush is remembered by their
+/// segments, not here.</para>
+/// <para>Locks: <c>_lock</c> guards the list of open files; a <see cref="CachedFile"/>'s own monitor guards its opening and closing and is
+/// taken before <c>_lock</c>, or tried (never waited for) under it.</para>
+/// </summary>
+internal sealed class FileHandleCache(IFileSystem files, int capacity)
+{
+    private readonly Lock _lock = new();
+    private readonly List<CachedFile> _open = [];
+    private int _hand;
+
+    /// <summary>The disk.</summary>
+    public IFileSystem Files { get; } = files;
+
+    /// <summary>Handles open at this moment.</summary>
+    public int OpenCount
+    {
+        get
+        {
+            lock (_lock)
+                return _open.Count;
+        }
+    }
+
+    /// <summary>Called after a file was opened: takes it in, and closes others while there are too many.</summary>
+    internal void Opened(CachedFile file)
+    {
+        lock (_lock)
+        {
+            // Two turns: the first takes away the marks of use, the second finds what was not used again.
+            for (var step = 0; _open.Count >= capacity && step < 2 * capacity; step++)
+            {
+                if (_hand >= _open.Count)
+                    _hand = 0;
+                if (_open[_hand].TryEvict())
+                    RemoveAt(_hand);
+                else
+                    _hand++;
+            }
+            _open.Add(file);
+        }
+    }
+
+    /// <summary>Called after a file was closed for another reason than lack of room.</summary>
+    internal void Closed(CachedFile file)
+    {
+        lock (_lock)
+        {
+            var index = _open.IndexOf(file);
+            if (index >= 0)
+                RemoveAt(index);
+        }
+    }
+
+    private void RemoveAt(int index)
+    {
+        _open[index] = _open[^1];
+        _open.RemoveAt(_open.Count - 1);
+    }
+}
+
+/// <summary>
+/// One file of a partition, open or not: of a segment, or (<paramref name="baseOffset"/> below 0) one whose whole name is
+/// <paramref name="suffix"/>. <see cref="Rent"/> opens it where needed; the handle stays open at least until the lease is disposed.
+/// </summary>
+/// <remarks>
+/// <c>_leases</c> is the number of leases, or <see cref="NotOpen"/>. It goes from there to 1 and from 0 back only under the monitor; between,
+/// it is counted up and down without a lock, so that renting an open file costs one interlocked operation.
+/// </remarks>
+internal sealed class CachedFile(FileHandleCache cache, string directory, long baseOffset, string suffix)
+{
+    private const int NotOpen = -1;
+
+    private IFile? _file;
+    private int _leases = NotOpen;
+    private bool _used;
+    private bool _doomed;
+    private string _suffix = suffix;
+
+    /// <summary>Where it is now (files are renamed before they are deleted).</summary>
+    public string Path => PathWith(Volatile.Read(ref _suffix));
+
+    /// <summary>Opens the file, or uses the open handle.</summary>
+    /// <exception cref="FileNotFoundException">It is not there (any more).</exception>
+    public FileLease Rent()
+    {
+        while (true)
+        {
+            var leases = Volatile.Read(ref _leases);
+            if (leases < 0)
+                return OpenAndRent();
+            if (Interlocked.CompareExchange(ref _leases, leases + 1, leases) == leases)
+            {
+                _used = true;
+                return new FileLease(this, _file!);
+            }
+        }
+    }
+
+    /// <summary>The file's length, without opening it.</summary>
+    public long GetLength() => cache.Files.GetLength(Path);
+
+    /// <summary>Whether it is there.</summary>
+    public bool Exists() => cache.Files.FileExists(Path);
+
+    /// <summary>Creates the file, or empties it.</summary>
+    public void CreateEmpty()
+    {
+        lock (this)
+        {
+            Invariant.Check(Volatile.Read(ref _leases) == NotOpen, "A segment's file was created while it was open.");
+            Adopt(cache.Files.Open(Path, FileOpening.CreateOrTruncate), leases: 0);
+        }
+        cache.Opened(this);
+    }
+
+    /// <summary>Renames the file; who holds a lease goes on reading.</summary>
+    public void Rename(string newSuffix)
+    {
+        lock (this)
+        {
+            cache.Files.MoveFile(Path, PathWith(newSuffix));
+            Volatile.Write(ref _suffix, newSuffix);
+        }
+    }
+
+    /// <summary>Deletes the file; who holds a lease goes on reading what is no longer in the directory.</summary>
+    public void Delete()
+    {
+        lock (this)
+        {
+            cache.Files.DeleteFile(Path);
+            _doomed = true;
+        }
+        Close();
+    }
+
+    /// <summary>Closes the handle unless it is leased.</summary>
+    public void Close()
+    {
+        bool closed;
+        lock (this)
+            closed = TryCloseLocked();
+        if (closed)
+            cache.Closed(this);
+    }
+
+    /// <summary>Called under the cache's lock: closes the handle if it was not used since the last call and is neither leased nor being opened; true when it is closed.</summary>
+    internal bool TryEvict()
+    {
+        if (_used)
+        {
+            _used = false;
+            return false;
+        }
+        if (!Monitor.TryEnter(this))
+            return false;
+        try
+        {
+            return Volatile.Read(ref _leases) == NotOpen || TryCloseLocked();
+        }
+        finally
+        {
+            Monitor.Exit(this);
+        }
+    }
+
+    internal void Release()
+    {
+        if (Interlocked.Decrement(ref _leases) == 0 && Volatile.Read(ref _doomed))
+            Close();
+    }
+
+    private string PathWith(string suffix) => System.IO.Path.Combine(directory, baseOffset < 0 ? suffix : LogFiles.Name(baseOffset, suffix));
+
+    private FileLease OpenAndRent()
+    {
+        IFile opened;
+        lock (this)
+        {
+            if (Volatile.Read(ref _leases) >= 0)
+            {
+                Interlocked.Increment(ref _leases);
+                return new FileLease(this, _file!);
+            }
+            opened = cache.Files.Open(Path, FileOpening.ReadWrite);
+            Adopt(opened, leases: 1);
+        }
+        cache.Opened(this);
+        return new FileLease(this, opened);
+    }
+
+    private void Adopt(IFile file, int leases)
+    {
+        _file = file;
+        _used = true;
+        Volatile.Write(ref _leases, leases);
+    }
+
+    private bool TryCloseLocked()
+    {
+        if (Interlocked.CompareExchange(ref _leases, NotOpen, 0) != 0)
+            return false;
+        _file!.Dispose();
+        _file = null;
+        return true;
+    }
+}
+
+/// <summary>The right to use an open file. Dispose it once.</summary>
+internal readonly struct FileLease(CachedFile owner, IFile file) : IDisposable
+{
+    /// <summary>The open file.</summary>
+    public IFile File { get; } = file;
+
+    /// <summary>Lets the cache close it.</summary>
+    public void Dispose() => owner.Release();
+}

@@ -1,0 +1,45 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Log;
+
+/// <summary>What a crash may leave in a partition's directory beside the log, and what becomes of it.</summary>
+internal static class LogLeftovers
+{
+    private static readonly string[] Worthless = [LogFiles.Deleted, LogFiles.Cleaned, AtomicFile.TemporarySuffix];
+
+    /// <summary>Deletes what is worthless: files that were being deleted, or not finished.</summary>
+    public static void Remove(IFileSystem files, string directory, EngineLog log)
+    {
+        var removed = 0;
+        foreach (var name in files.ListFiles(directory))
+        {
+            if (!Worthless.Any(suffix => name.EndsWith(suffix, StringComparison.Ordinal)))
+                continue;
+            files.DeleteFile(Path.Combine(directory, name));
+            removed++;
+        }
+        if (removed > 0)
+            log.Write(EngineLogLevel.Debug, $"{removed} files left over from an interrupted deletion or compaction were removed from '{directory}'.");
+    }
+
+    /// <summary>The base offsets of the segments in a directory, ascending; indexes without a log are deleted.</summary>
+    public static List<long> FindSegments(IFileSystem files, string directory)
+    {
+        var names = files.ListFiles(directory);
+        var bases = new List<long>();
+        foreach (var name in names)
+        {
+            if (LogFiles.TryParse(name, LogFiles.Log, out var segmentBase))
+                bases.Add(segmentBase);
+        }
+        bases.Sort();
+        foreach (var name in names)
+        {
+            if ((LogFiles.TryParse(name, LogFiles.Index, out var orphan) || LogFiles.TryParse(name, LogFiles.TimeIndex, out orphan))
+                && bases.BinarySearch(orphan) < 0)
+                files.DeleteFile(Path.Combine(directory, name));
+        }
+        return bases;
+    }
+}

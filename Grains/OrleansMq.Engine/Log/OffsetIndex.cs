@@ -1,0 +1,49 @@
+using System.Buffers.Binary;
+
+namespace OrleansMq.Log;
+
+/// <summary>
+/// A segment's <c>.index</c>: where batches begin, one entry about every <c>index.interval.bytes</c>. Kafka's layout, big-endian:
+/// <code>
+/// 0 offset i32, of the batch's last record, relative to the segment's base | 4 position i32, of the batch's first byte in .log
+/// </code>
+/// </summary>
+internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseIndex(file, EntrySize)
+{
+    /// <summary>Bytes of an entry.</summary>
+    public const int EntrySize = 8;
+
+    /// <summary>Adds the batch that ends with <paramref name="lastOffset"/>; greater than all before.</summary>
+    public void Add(long lastOffset, int position)
+    {
+        var entry = Reserve();
+        BinaryPrimitives.WriteInt32BigEndian(entry, checked((int)(lastOffset - baseOffset)));
+        BinaryPrimitives.WriteInt32BigEndian(entry[4..], position);
+        Reveal();
+    }
+
+    /// <summary>
+    /// A position at or before the batch that holds <paramref name="offset"/>: of a batch, or 0.
+    /// </summary>
+    public int FindPosition(long offset)
+    {
+        Span<byte> entry = stackalloc byte[EntrySize];
+        return TryFindFloor(Math.Min(offset - baseOffset, int.MaxValue), entry) ? BinaryPrimitives.ReadInt32BigEndian(entry[4..]) : 0;
+    }
+
+    /// <summary>Entry number <paramref name="index"/>, from 0.</summary>
+    public bool TryGet(int index, out long lastOffset, out int position)
+    {
+        Span<byte> entry = stackalloc byte[EntrySize];
+        var found = index >= 0 && TryRead(index, entry);
+        lastOffset = found ? baseOffset + BinaryPrimitives.ReadInt32BigEndian(entry) : -1;
+        position = found ? BinaryPrimitives.ReadInt32BigEndian(entry[4..]) : -1;
+        return found;
+    }
+
+    /// <summary>The last entry.</summary>
+    public bool TryGetLast(out long lastOffset, out int position) => TryGet(Count - 1, out lastOffset, out position);
+
+    /// <inheritdoc/>
+    protected override long KeyOf(ReadOnlySpan<byte> entry) => BinaryPrimitives.ReadInt32BigEndian(entry);
+}

@@ -1,0 +1,128 @@
+using System.Buffers.Binary;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Log;
+
+/// <summary>What a partition must know of itself before it reads its log.</summary>
+/// <param name="LogStartOffset">Nothing below it is shown to a reader.</param>
+/// <param name="RecoveryPoint">Where a restart after a crash begins to read: all before it is checked, indexed and durable.</param>
+/// <param name="FlushedPoint">All before it was durable when this was written: damage there is never cut.</param>
+/// <param name="HasProducers">Whether a producer snapshot stands for the recovery point; false when no producer was known there.</param>
+internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint, bool HasProducers)
+{
+    /// <summary>Of a partition nothing is known of.</summary>
+    public static readonly CheckpointState Unknown = new(-1, LogPosition.None, LogPosition.None, true);
+}
+
+/// <summary>
+/// The file <c>partition-checkpoint</c>: two slots of one disk sector each, written in turn and in place, so that the file's length and place
+/// never change and a flush of it is as cheap as a flush can be. A slot torn by a power cut fails its CRC, and the other one counts. Big-endian:
+/// <code>
+///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers)
+///  12 zero i32 | 16 sequence i64, the higher one counts
+///  24 log start offset i64
+///  32 recovery point: offset i64 | 40 segment base i64 | 48 position i64          (-1 each: not known)
+///  56 flushed point:  offset i64 | 64 segment base i64 | 72 position i64          (-1 each: not known)
+///  80 zeros up to 512
+/// </code>
+/// </summary>
+/// <remarks>Not thread safe: used under the log's flush lock.</remarks>
+internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
+{
+    private const int SlotBytes = 512;
+    private const uint Magic = 0x4F4D5150;
+    private const short Version = 1;
+    private const short HasProducersFlag = 1;
+
+    private readonly byte[] _slot = new byte[SlotBytes];
+    private long _sequence;
+
+    /// <summary>Where it is.</summary>
+    public string Path { get; } = System.IO.Path.Combine(directory, LogFiles.Checkpoint);
+
+    /// <summary>
+    /// Reads the newer of the slots that are whole.
+    /// </summary>
+    /// <returns>False when the file is missing or neither slot is whole; then <paramref name="state"/> is <see cref="CheckpointState.Unknown"/>.</returns>
+    public bool TryRead(out CheckpointState state)
+    {
+        state = CheckpointState.Unknown;
+        if (!files.FileExists(Path))
+            return false;
+        using var file = files.Open(Path, FileOpening.Read);
+        Span<byte> slot = stackalloc byte[SlotBytes];
+        var found = false;
+        for (var number = 0; number < 2; number++)
+        {
+            if (file.Read(slot, number * SlotBytes) < SlotBytes || !IsWhole(slot))
+                continue;
+            var sequence = BinaryPrimitives.ReadInt64BigEndian(slot[16..]);
+            if (found && sequence <= _sequence)
+                continue;
+            found = true;
+            _sequence = sequence;
+            state = Decode(slot);
+        }
+        return found;
+    }
+
+    /// <summary>Writes the other slot and makes it durable.</summary>
+    /// <param name="file">The file, open (see <see cref="Create"/>).</param>
+    /// <param name="state">What to keep.</param>
+    public void Write(IFile file, in CheckpointState state)
+    {
+        _sequence++;
+        Encode(state);
+        file.Write(_slot, _sequence % 2 * SlotBytes);
+        file.Flush();
+    }
+
+    /// <summary>Creates the file, or makes a file of another length right, with <paramref name="state"/> in both slots; durable when it returns.</summary>
+    public void Create(in CheckpointState state)
+    {
+        // Under its name only when it is whole: a crash leaves no file or a good one.
+        Span<byte> both = stackalloc byte[2 * SlotBytes];
+        for (var number = 0; number < 2; number++)
+        {
+            _sequence++;
+            Encode(state);
+            _slot.CopyTo(both[(int)(_sequence % 2 * SlotBytes)..]);
+        }
+        AtomicFile.Write(files, Path, both);
+    }
+
+    private void Encode(in CheckpointState state)
+    {
+        var slot = _slot.AsSpan();
+        BinaryPrimitives.WriteUInt32BigEndian(slot, Magic);
+        BinaryPrimitives.WriteInt16BigEndian(slot[8..], Version);
+        BinaryPrimitives.WriteInt16BigEndian(slot[10..], state.HasProducers ? HasProducersFlag : (short)0);
+        BinaryPrimitives.WriteInt64BigEndian(slot[16..], _sequence);
+        BinaryPrimitives.WriteInt64BigEndian(slot[24..], state.LogStartOffset);
+        WritePosition(slot[32..], state.RecoveryPoint);
+        WritePosition(slot[56..], state.FlushedPoint);
+        BinaryPrimitives.WriteUInt32BigEndian(slot[4..], Crc32C.Compute(slot[8..]));
+    }
+
+    private static bool IsWhole(ReadOnlySpan<byte> slot) =>
+        BinaryPrimitives.ReadUInt32BigEndian(slot) == Magic
+        && BinaryPrimitives.ReadUInt32BigEndian(slot[4..]) == Crc32C.Compute(slot[8..])
+        && BinaryPrimitives.ReadInt16BigEndian(slot[8..]) == Version;
+
+    private static CheckpointState Decode(ReadOnlySpan<byte> slot) => new(
+        BinaryPrimitives.ReadInt64BigEndian(slot[24..]),
+        ReadPosition(slot[32..]),
+        ReadPosition(slot[56..]),
+        (BinaryPrimitives.ReadInt16BigEndian(slot[10..]) & HasProducersFlag) != 0);
+
+    private static void WritePosition(Span<byte> bytes, LogPosition position)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(bytes, position.Offset);
+        BinaryPrimitives.WriteInt64BigEndian(bytes[8..], position.SegmentBase);
+        BinaryPrimitives.WriteInt64BigEndian(bytes[16..], position.Position);
+    }
+
+    private static LogPosition ReadPosition(ReadOnlySpan<byte> bytes) => new(
+        BinaryPrimitives.ReadInt64BigEndian(bytes), BinaryPrimitives.ReadInt64BigEndian(bytes[8..]), BinaryPrimitives.ReadInt64BigEndian(bytes[16..]));
+}

@@ -1,0 +1,57 @@
+using OrleansMq.Topics;
+
+namespace OrleansMq.Log;
+
+/// <summary>What retention looks at in a segment.</summary>
+/// <param name="BaseOffset">Its first offset.</param>
+/// <param name="NextOffset">The offset after its last.</param>
+/// <param name="Size">Bytes of its log.</param>
+/// <param name="MaxTimestamp">Of its records, in milliseconds since 1970; -1 where no record has one.</param>
+internal readonly record struct SegmentFacts(long BaseOffset, long NextOffset, long Size, long MaxTimestamp);
+
+/// <summary>Which of the oldest segments may go. Pure. Never the active one, and none that is not wholly below the high watermark.</summary>
+internal static class RetentionPolicy
+{
+    /// <summary>How many segments are too old (<c>retention.ms</c>). A segment without any timestamp never is.</summary>
+    public static int CountExpired(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark, long now)
+    {
+        if (!config.CleanupDelete || config.RetentionMs < 0)
+            return 0;
+        var count = 0;
+        while (count < segments.Count - 1 && IsExpired(segments[count], config, now) && segments[count].NextOffset <= highWatermark)
+            count++;
+        return count;
+    }
+
+    /// <summary>How many segments must go for the rest to be no larger than <c>retention.bytes</c>; the rest is never smaller than that.</summary>
+    public static int CountOversize(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark)
+    {
+        if (!config.CleanupDelete || config.RetentionBytes < 0)
+            return 0;
+        var excess = segments.Sum(segment => segment.Size) - config.RetentionBytes;
+        var count = 0;
+        while (count < segments.Count - 1 && excess - segments[count].Size >= 0 && segments[count].NextOffset <= highWatermark)
+            excess -= segments[count++].Size;
+        return count;
+    }
+
+    /// <summary>How many segments hold nothing at or above the log start offset.</summary>
+    public static int CountBelow(IReadOnlyList<SegmentFacts> segments, long logStartOffset)
+    {
+        var count = 0;
+        while (count < segments.Count - 1 && segments[count].NextOffset <= logStartOffset)
+            count++;
+        return count;
+    }
+
+    /// <summary>Whether the active segment, and with it all others, is expired: then it is rolled, so that its records can go too.</summary>
+    public static bool MustRollActive(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark, long now)
+    {
+        var active = segments[^1];
+        return config.CleanupDelete && config.RetentionMs >= 0 && active.Size > 0 && active.NextOffset <= highWatermark && IsExpired(active, config, now)
+            && CountExpired(segments, config, highWatermark, now) == segments.Count - 1;
+    }
+
+    private static bool IsExpired(in SegmentFacts segment, TopicConfig config, long now) =>
+        segment.MaxTimestamp >= 0 && now - segment.MaxTimestamp > config.RetentionMs;
+}

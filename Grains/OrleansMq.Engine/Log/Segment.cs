@@ -1,0 +1,242 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Records;
+
+namespace OrleansMq.Log;
+
+/// <summary>
+/// A piece of a partition's log: the batches from <see cref="BaseOffset"/> up to the next segment's, and the two indexes over them. Only the
+/// last segment of a log is appended to; once another follows, its bytes never change.
+/// </summary>
+/// <remarks>
+/// Appending, cutting and sealing are done by one thread at a time, under the partition's append lock. Readers use what is published:
+/// <see cref="Size"/> and <see cref="NextOffset"/> move forward after the bytes are in the file.
+/// </remarks>
+internal sealed class Segment
+{
+    private const long NoTimestamp = -1;
+    private const long NotLoaded = long.MinValue;
+
+    private long _size;
+    private long _nextOffset;
+    private long _flushedSize;
+    private long _maxTimestamp = NotLoaded;
+    private long _offsetOfMaxTimestamp;
+    private int _bytesSinceEntry;
+    private volatile bool _removed;
+
+    /// <summary>A segment whose files may or may not be there.</summary>
+    public Segment(FileHandleCache cache, string directory, long baseOffset, string suffix = "")
+    {
+        BaseOffset = baseOffset;
+        _nextOffset = baseOffset;
+        Log = new CachedFile(cache, directory, baseOffset, LogFiles.Log + suffix);
+        Index = new OffsetIndex(new CachedFile(cache, directory, baseOffset, LogFiles.Index + suffix), baseOffset);
+        TimeIndex = new TimeIndex(new CachedFile(cache, directory, baseOffset, LogFiles.TimeIndex + suffix), baseOffset);
+    }
+
+    /// <summary>No record in it has a lower offset; names its files.</summary>
+    public long BaseOffset { get; }
+    /// <summary>The <c>.log</c> file.</summary>
+    public CachedFile Log { get; }
+    /// <summary>Offset to position.</summary>
+    public OffsetIndex Index { get; }
+    /// <summary>Timestamp to offset.</summary>
+    public TimeIndex TimeIndex { get; }
+    /// <summary>Bytes of whole batches in the <c>.log</c> file.</summary>
+    public long Size => Volatile.Read(ref _size);
+    /// <summary>Every record in it has a lower offset. Of a sealed segment, the next segment's base.</summary>
+    public long NextOffset => Volatile.Read(ref _nextOffset);
+    /// <summary>How much of the log file is known to be on stable storage.</summary>
+    public long FlushedSize => Volatile.Read(ref _flushedSize);
+    /// <summary>Whether bytes were written since the last flush.</summary>
+    public bool IsDirty => FlushedSize < Size;
+    /// <summary>When the segment was begun, in milliseconds since 1970; after a restart, a guess from its first batch.</summary>
+    public long CreatedAt { get; set; }
+    /// <summary>The first batch's largest timestamp; -1 where the segment is empty, or sealed and nobody needed it.</summary>
+    public long FirstTimestamp { get; set; } = NoTimestamp;
+    /// <summary>Whether it is no longer part of the log: its files may be gone.</summary>
+    public bool IsRemoved => _removed;
+
+    /// <summary>The largest timestamp of its records, in milliseconds since 1970; -1 where no record has one.</summary>
+    public long MaxTimestamp
+    {
+        get
+        {
+            var known = Volatile.Read(ref _maxTimestamp);
+            if (known != NotLoaded)
+                return known;
+            return LoadMaxTimestamp();
+        }
+    }
+
+    /// <summary>Takes the largest timestamp from the time index.</summary>
+    public long LoadMaxTimestamp()
+    {
+        var known = TimeIndex.TryGetLast(out var timestamp, out var offset) ? timestamp : NoTimestamp;
+        Volatile.Write(ref _offsetOfMaxTimestamp, offset);
+        Volatile.Write(ref _maxTimestamp, known);
+        return known;
+    }
+
+    /// <summary>Creates the files, empty.</summary>
+    public void Create(long now)
+    {
+        Log.CreateEmpty();
+        Index.File.CreateEmpty();
+        TimeIndex.File.CreateEmpty();
+        Index.Created();
+        TimeIndex.Created();
+        _maxTimestamp = NoTimestamp;
+        CreatedAt = now;
+    }
+
+    /// <summary>Says what a segment found on disk holds; its largest timestamp is loaded when somebody asks.</summary>
+    public void Found(long size, long nextOffset, bool flushed)
+    {
+        Volatile.Write(ref _size, size);
+        Volatile.Write(ref _nextOffset, nextOffset);
+        if (flushed)
+            Volatile.Write(ref _flushedSize, size);
+    }
+
+    /// <summary>
+    /// Takes note of a batch whose bytes are in the file at the end of what there was: index entries first, then the new size for readers.
+    /// </summary>
+    public void Appended(in RecordBatchHeader batch, long position, int indexIntervalBytes)
+    {
+        Invariant.Check(batch.BaseOffset >= _nextOffset, "A batch was appended below the log's end.");
+        NoteForIndexes(batch, position, indexIntervalBytes);
+        Volatile.Write(ref _nextOffset, batch.NextOffset);
+        Volatile.Write(ref _size, position + batch.SizeInBytes);
+    }
+
+    /// <summary>The index work of <see cref="Appended"/>, also done where a tail of the log is walked again at open.</summary>
+    public void NoteForIndexes(in RecordBatchHeader batch, long position, int indexIntervalBytes)
+    {
+        var largest = MaxTimestamp;
+        if (position == 0)
+            FirstTimestamp = batch.MaxTimestamp;
+        if (batch.MaxTimestamp > largest)
+        {
+            _offsetOfMaxTimestamp = batch.LastOffset;
+            Volatile.Write(ref _maxTimestamp, batch.MaxTimestamp);
+        }
+        if (_bytesSinceEntry > indexIntervalBytes)
+        {
+            Index.Add(batch.LastOffset, (int)position);
+            TimeIndex.AddIfLater(_maxTimestamp, _offsetOfMaxTimestamp);
+            _bytesSinceEntry = 0;
+        }
+        _bytesSinceEntry += batch.SizeInBytes;
+    }
+
+    /// <summary>Says how many bytes lie between the last index entry's batch (included) and the end.</summary>
+    public void SetBytesSinceEntry(int bytes) => _bytesSinceEntry = bytes;
+
+    /// <summary>Forgets the largest timestamp, before a walk finds it again.</summary>
+    public void ForgetMaxTimestamp() => Volatile.Write(ref _maxTimestamp, NoTimestamp);
+
+    /// <summary>Writes both indexes out, with the last entry of the time index, which is the segment's largest timestamp.</summary>
+    public void CompleteIndexes()
+    {
+        if (Size > 0)
+            TimeIndex.AddIfLater(MaxTimestamp, _offsetOfMaxTimestamp);
+        Index.WritePending();
+        TimeIndex.WritePending();
+    }
+
+    /// <summary>Makes the log file durable up to what it held at the call. Never call it again after it threw: the page cache may have lost the bytes.</summary>
+    public void FlushLog()
+    {
+        var size = Size;
+        using (var lease = Log.Rent())
+            lease.File.Flush();
+        if (size > FlushedSize)
+            Volatile.Write(ref _flushedSize, size);
+    }
+
+    /// <summary>Makes the indexes durable.</summary>
+    public void FlushIndexes()
+    {
+        using (var lease = Index.File.Rent())
+            lease.File.Flush();
+        using (var lease = TimeIndex.File.Rent())
+            lease.File.Flush();
+    }
+
+    /// <summary>
+    /// Finds the first batch whose last offset is at least <paramref name="offset"/>.
+    /// </summary>
+    /// <returns>False when there is none in this segment.</returns>
+    public bool TryFindBatch(long offset, out long position, out RecordBatchHeader header)
+    {
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = Log.Rent();
+        var walker = new BatchWalker(lease.File, Index.FindPosition(offset), Size, buffer);
+        while (walker.TryMoveNext())
+        {
+            if (walker.Header.LastOffset < offset)
+                continue;
+            position = walker.Position;
+            header = walker.Header;
+            return true;
+        }
+        if (walker.NextPosition < Size)
+            throw new DamagedLogException(Log.Path, walker.NextPosition, walker.Header.NextOffset, "no whole record batch begins there");
+        position = -1;
+        header = default;
+        return false;
+    }
+
+    /// <summary>Takes the segment out of the log: its files get another name, under which open readers still find them.</summary>
+    public void Remove()
+    {
+        _removed = true;
+        RenameAll(LogFiles.Deleted);
+    }
+
+    /// <summary>Gives all files the suffix <paramref name="suffix"/> after their usual one (or none, for empty).</summary>
+    public void RenameAll(string suffix)
+    {
+        // The log last: a segment is there as long as its log is; indexes without a log are removed at open.
+        foreach (var (file, own) in AllFiles())
+        {
+            if (file.Exists())
+                file.Rename(own + suffix);
+        }
+    }
+
+    /// <summary>Deletes the files.</summary>
+    public void DeleteFiles()
+    {
+        foreach (var (file, _) in AllFiles())
+            file.Delete();
+    }
+
+    /// <summary>Closes what is open and not in use.</summary>
+    public void CloseFiles()
+    {
+        foreach (var (file, _) in AllFiles())
+            file.Close();
+    }
+
+    private IEnumerable<(CachedFile File, string Suffix)> AllFiles()
+    {
+        yield return (Index.File, LogFiles.Index);
+        yield return (TimeIndex.File, LogFiles.TimeIndex);
+        yield return (Log, LogFiles.Log);
+    }
+}
+
+/// <summary>Bytes on disk that are not what was written there.</summary>
+internal sealed class DamagedLogException(string path, long position, long offset, string what, Exception? inner = null)
+    : IOException($"'{path}' is damaged at byte {position} (offset {offset}): {what}. Restore the partition's directory from a copy or a "
+        + "replica, or move it away to go on without its records; then restart the broker.", inner)
+{
+    /// <summary>The file.</summary>
+    public string Path { get; } = path;
+    /// <summary>The batch's first byte.</summary>
+    public long Position { get; } = position;
+    /// <summary>The offset expected there.</summary>
+    public long Offset { get; } = offset;
+}

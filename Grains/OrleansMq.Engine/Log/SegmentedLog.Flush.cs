@@ -1,0 +1,114 @@
+using OrleansMq.Producers;
+
+namespace OrleansMq.Log;
+
+// What is on stable storage, and what is written down about it.
+internal sealed partial class SegmentedLog
+{
+    /// <summary>All before it is on stable storage.</summary>
+    public LogPosition FlushedPoint
+    {
+        get
+        {
+            lock (_flushLock)
+                return _flushedPoint;
+        }
+    }
+
+    /// <summary>Where a restart after a crash would begin to read.</summary>
+    public LogPosition RecoveryPoint
+    {
+        get
+        {
+            lock (_flushLock)
+                return _recoveryPoint;
+        }
+    }
+
+    /// <summary>
+    /// Makes all before <paramref name="target"/> durable, then writes down that it is (before anything of it is acknowledged under the policy
+    /// <c>sync</c>): recovery tells damage from a torn write by it.
+    /// </summary>
+    /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes and forgotten that it did.</remarks>
+    public void FlushTo(LogPosition target)
+    {
+        lock (_flushLock)
+        {
+            if (FlushFiles(target))
+                WriteCheckpoint();
+        }
+    }
+
+    /// <summary>
+    /// Moves the recovery point to the log's end: everything flushed, indexes too, and a producer snapshot for it.
+    /// </summary>
+    /// <returns>Whether there was something to do.</returns>
+    public bool MoveRecoveryPoint()
+    {
+        LogPosition target;
+        PreparedSnapshot? snapshot;
+        var before = RecoveryPoint;
+        lock (AppendLock)
+        {
+            target = End;
+            if (target == before)
+                return false;
+            Active.CompleteIndexes();
+            snapshot = Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null;
+        }
+        lock (_flushLock)
+        {
+            if (target.Offset < _recoveryPoint.Offset)
+                return false;
+            FlushFiles(target);
+            FlushIndexes(target);
+            if (snapshot is not null)
+                Snapshots.Write(snapshot, durable: true);
+            _recoveryPoint = target;
+            _hasProducersAtRecoveryPoint = snapshot is not null;
+            WriteCheckpoint();
+            if (snapshot is not null)
+                Snapshots.DeleteExcept(OffsetsOfSnapshotsToKeep(target));
+        }
+        return true;
+    }
+
+    // Of each segment's start (those that rolling took), and of the recovery point.
+    private HashSet<long> OffsetsOfSnapshotsToKeep(LogPosition recoveryPoint) =>
+        [.. _segments.Select(segment => segment.BaseOffset), recoveryPoint.Offset];
+
+    private bool FlushFiles(LogPosition target)
+    {
+        // At one offset there can be two places: the end of a segment, and the start of the next.
+        if (target == _flushedPoint || target.Offset < _flushedPoint.Offset)
+            return false;
+        foreach (var segment in _segments)
+        {
+            if (segment.IsDirty && segment.BaseOffset <= target.SegmentBase)
+                segment.FlushLog();
+        }
+        if (_directoryDirty)
+        {
+            _directoryDirty = false;
+            _ports.Files.FlushDirectory(Directory);
+        }
+        _flushedPoint = target;
+        return true;
+    }
+
+    private void FlushIndexes(LogPosition target)
+    {
+        foreach (var segment in _segments)
+        {
+            if (segment.BaseOffset >= _recoveryPoint.SegmentBase && segment.BaseOffset <= target.SegmentBase)
+                segment.FlushIndexes();
+        }
+    }
+
+    // Under the flush lock.
+    private void WriteCheckpoint()
+    {
+        using var lease = _checkpointFile.Rent();
+        _checkpoint.Write(lease.File, new CheckpointState(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint));
+    }
+}

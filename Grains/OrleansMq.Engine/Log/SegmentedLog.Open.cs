@@ -1,0 +1,145 @@
+using System.Globalization;
+using OrleansMq.Diagnostics;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Log;
+
+// From a directory to a log. Clean: sizes and the last index interval. Otherwise: recovery from the recovery point on.
+internal sealed partial class SegmentedLog
+{
+    /// <summary>Opens the log in a directory, or begins one there.</summary>
+    /// <param name="ports">What all logs share.</param>
+    /// <param name="directory">The partition's directory; it exists.</param>
+    /// <param name="config">The topic's configuration.</param>
+    /// <param name="clean">Whether the broker was closed in good order the last time: then what lies before the recovery point need not be read.</param>
+    /// <exception cref="DamagedLogException">Bytes that were flushed are gone or changed; nothing was touched.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public static SegmentedLog Open(LogPorts ports, string directory, TopicConfig config, bool clean)
+    {
+        var log = new SegmentedLog(ports, directory, config, new PartitionCheckpoint(ports.Files, directory));
+        LogLeftovers.Remove(ports.Files, directory, ports.Log);
+        var bases = LogLeftovers.FindSegments(ports.Files, directory);
+        var known = log._checkpoint.TryRead(out var checkpoint);
+        if (bases.Count == 0 && !known)
+        {
+            log.Begin();
+            return log;
+        }
+        if (!known)
+            ports.Log.Write(EngineLogLevel.Warning, $"'{log._checkpoint.Path}' is missing or damaged: the whole log is read, and taken as it is found.");
+        log._logStartOffset = Math.Max(checkpoint.LogStartOffset, 0);
+        log._flushedPoint = checkpoint.FlushedPoint;
+        log.LoadSegments(bases, checkpoint.FlushedPoint);
+        if (checkpoint.LogStartOffset < 0)
+            log._logStartOffset = log._segments[0].BaseOffset;
+        var start = log.FindStart(checkpoint.RecoveryPoint);
+        log._recoveryPoint = start == checkpoint.RecoveryPoint ? start : LogPosition.None;
+        log._hasProducersAtRecoveryPoint = checkpoint.HasProducers;
+        log.LoadProducers(start, checkpoint.HasProducers);
+        if (!known)
+            log._checkpoint.Create(checkpoint);
+        if (clean && log.IsEnd(start))
+            log.OpenAtEnd(start);
+        else
+            log.Recover(start, allowGaps: !checkpoint.RecoveryPoint.IsKnown);
+        log.RemoveBelowLogStart();
+        return log;
+    }
+
+    private void Begin()
+    {
+        var segment = new Segment(_ports.Cache, Directory, 0);
+        segment.Create(_ports.Now);
+        _segments = [segment];
+        Producers.Reset(0);
+        _recoveryPoint = _flushedPoint = End;
+        // Makes the directory's entries durable, too.
+        _checkpoint.Create(DescribeForCheckpoint());
+    }
+
+    private void LoadSegments(List<long> bases, LogPosition flushedPoint)
+    {
+        var segments = bases.ConvertAll(segmentBase => new Segment(_ports.Cache, Directory, segmentBase));
+        var lengths = segments.ConvertAll(segment => (segment.BaseOffset, segment.Log.GetLength()));
+        if (RecoveryDecision.FindLoss(lengths, flushedPoint) is { } loss)
+            throw new DamagedLogException(Path.Combine(Directory, LogFiles.Name(loss.SegmentBase, LogFiles.Log)), loss.Position, flushedPoint.Offset, loss.What);
+        for (var i = 0; i < segments.Count; i++)
+        {
+            var next = i + 1 < segments.Count ? segments[i + 1].BaseOffset : segments[i].BaseOffset;
+            segments[i].Found(lengths[i].Item2, next, flushed: segments[i].BaseOffset < flushedPoint.SegmentBase);
+            IndexRebuild.EnsureFiles(_ports.Files, segments[i], i + 1 < segments.Count ? _config.IndexIntervalBytes : null);
+        }
+        if (segments.Count == 0)
+        {
+            // The checkpoint knew of none either: the segment was lost before anything was flushed into it.
+            segments.Add(new Segment(_ports.Cache, Directory, _logStartOffset));
+            segments[0].Create(_ports.Now);
+            _directoryDirty = true;
+        }
+        _segments = [.. segments];
+    }
+
+    /// <summary>The recovery point, if the files have such a place; otherwise the start of the first segment.</summary>
+    private LogPosition FindStart(LogPosition recoveryPoint)
+    {
+        if (recoveryPoint.IsKnown)
+        {
+            foreach (var segment in _segments)
+            {
+                if (segment.BaseOffset == recoveryPoint.SegmentBase && segment.Size >= recoveryPoint.Position)
+                    return recoveryPoint;
+            }
+        }
+        var first = _segments[0].BaseOffset;
+        return new LogPosition(first, first, 0);
+    }
+
+    private void LoadProducers(LogPosition start, bool hasSnapshot)
+    {
+        var from = start.Offset;
+        if (hasSnapshot)
+            from = Snapshots.Load(Producers, _segments[0].BaseOffset, start.Offset, _ports.Now);
+        else
+            Producers.Reset(start.Offset);
+        if (from < start.Offset)
+            ApplyHeaders(from, start);
+    }
+
+    // The snapshot that stood for the recovery point is gone: an older one is brought up to it.
+    private void ApplyHeaders(long from, LogPosition to)
+    {
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        foreach (var segment in _segments)
+        {
+            if (segment.BaseOffset > to.SegmentBase || (segment.NextOffset <= from && segment.BaseOffset != to.SegmentBase))
+                continue;
+            using var lease = segment.Log.Rent();
+            var end = segment.BaseOffset == to.SegmentBase ? to.Position : segment.Size;
+            var walker = new BatchWalker(lease.File, 0, end, buffer);
+            while (walker.TryMoveNext())
+            {
+                if (walker.Header.BaseOffset >= from)
+                    Producers.Apply(walker.Header, _ports.Now);
+            }
+        }
+    }
+
+    private bool IsEnd(LogPosition place) => place.SegmentBase == Active.BaseOffset && place.Position == Active.Size;
+
+    /// <summary>Nothing was written after the recovery point: the tail is looked at only as far as the index needs.</summary>
+    private void OpenAtEnd(LogPosition end)
+    {
+        var active = Active;
+        IndexRebuild.OpenTail(active, end, _config.IndexIntervalBytes);
+        active.Found(end.Position, end.Offset, flushed: true);
+        active.CreatedAt = GuessCreation(active);
+        _flushedPoint = end;
+    }
+
+    private long GuessCreation(Segment active) =>
+        active.FirstTimestamp >= 0 ? Math.Min(active.FirstTimestamp, _ports.Now) : _ports.Now;
+
+    private CheckpointState DescribeForCheckpoint() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint);
+
+    private static string Bytes(long count) => count.ToString("N0", CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,107 @@
+using System.Buffers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Log;
+
+/// <summary>Whole batches, in memory from a pool that whoever holds this gives back.</summary>
+internal sealed class BatchBuffer(byte[] bytes, int length, long nextOffset) : IMemoryOwner<byte>
+{
+    private byte[]? _bytes = bytes;
+
+    /// <summary>The offset after the last batch.</summary>
+    public long NextOffset { get; } = nextOffset;
+
+    /// <summary>The batches.</summary>
+    public Memory<byte> Memory => _bytes is null ? default : _bytes.AsMemory(0, length);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _bytes, null) is { } taken)
+            ArrayPool<byte>.Shared.Return(taken);
+    }
+}
+
+// Reading takes no lock: a segment that was removed meanwhile is noticed by its missing file, and the search starts again.
+internal sealed partial class SegmentedLog
+{
+    /// <summary>
+    /// Reads whole batches from the one that holds <paramref name="offset"/> (or the first after it) on, all below <paramref name="limit"/>, of
+    /// one segment.
+    /// </summary>
+    /// <param name="offset">At or above the log start offset.</param>
+    /// <param name="limit">The first offset not to be read; a batch boundary.</param>
+    /// <param name="maxBytes">At most so many bytes, but always at least one batch.</param>
+    /// <returns>Null when there is nothing below the limit.</returns>
+    /// <exception cref="DamagedLogException">What is in the file is not what was written.</exception>
+    public BatchBuffer? Read(long offset, long limit, int maxBytes)
+    {
+        while (true)
+        {
+            var segments = _segments;
+            var index = FindSegment(segments, offset);
+            try
+            {
+                for (; index < segments.Length && segments[index].BaseOffset < limit; index++)
+                {
+                    if (segments[index].TryFindBatch(offset, out var position, out var first))
+                        return first.BaseOffset >= limit ? null : ReadFrom(segments[index], position, first, limit, maxBytes);
+                }
+                return null;
+            }
+            catch (FileNotFoundException) when (segments[index].IsRemoved)
+            {
+                // Retention or compaction took the segment away after the list was read: the new list has what is left.
+            }
+        }
+    }
+
+    private BatchBuffer? ReadFrom(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes)
+    {
+        var wanted = (int)Math.Min(Math.Max(maxBytes, first.SizeInBytes), segment.Size - position);
+        var bytes = ArrayPool<byte>.Shared.Rent(wanted);
+        try
+        {
+            int read;
+            using (var lease = segment.Log.Rent())
+                read = lease.File.Read(bytes.AsSpan(0, wanted), position);
+            if (read < wanted)
+                throw new DamagedLogException(segment.Log.Path, position + read, first.BaseOffset, "the file ends before its time");
+            var length = CheckBatches(segment, bytes.AsSpan(0, read), position, first.BaseOffset, limit, out var nextOffset);
+            if (length > 0)
+            {
+                var result = new BatchBuffer(bytes, length, nextOffset);
+                bytes = null;
+                return result;
+            }
+            return null;
+        }
+        finally
+        {
+            if (bytes is not null)
+                ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>How many of the bytes are whole batches below the limit.</summary>
+    private int CheckBatches(Segment segment, ReadOnlySpan<byte> bytes, long position, long expectedOffset, long limit, out long nextOffset)
+    {
+        var length = 0;
+        nextOffset = expectedOffset;
+        while (bytes.Length - length >= RecordBatchHeader.Size)
+        {
+            var rest = bytes[length..];
+            var header = RecordBatchHeader.Read(rest);
+            if (header.Magic != RecordBatches.Magic || header.BaseOffset < nextOffset || header.LastOffsetDelta < 0
+                || header.Length is < RecordBatchHeader.Size - RecordBatchHeader.Overhead or > int.MaxValue - RecordBatchHeader.Overhead)
+                throw new DamagedLogException(segment.Log.Path, position + length, nextOffset, "no record batch begins there");
+            if (header.BaseOffset >= limit || header.SizeInBytes > rest.Length)
+                break;
+            if (_ports.VerifyOnRead && Crc32C.Compute(rest[RecordBatchHeader.CrcStart..header.SizeInBytes]) != header.Crc)
+                throw new DamagedLogException(segment.Log.Path, position + length, header.BaseOffset, "the batch's CRC does not match");
+            length += header.SizeInBytes;
+            nextOffset = header.NextOffset;
+        }
+        return length;
+    }
+}

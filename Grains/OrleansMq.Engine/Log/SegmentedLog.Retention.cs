@@ -1,0 +1,111 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Log;
+
+// What goes: by retention, by delete-records, and the files themselves a little later.
+internal sealed partial class SegmentedLog
+{
+    private readonly Queue<(Segment Segment, long Due)> _dying = new();
+
+    /// <summary>
+    /// Moves the log start offset, durable when it returns; then removes the segments wholly below it. Never beyond the log's end.
+    /// </summary>
+    public void MoveLogStart(long offset, long now)
+    {
+        Invariant.Check(offset <= LogEndOffset, "The log start offset was moved past the log's end.");
+        if (offset <= LogStartOffset)
+            return;
+        // What the log start offset speaks of must not be lost by a crash, or offsets would be given out twice; and neither point may lie in a
+        // segment that goes.
+        var first = _segments[FindSegment(_segments, offset)];
+        if (RecoveryPoint.SegmentBase < first.BaseOffset || FlushedPoint.Offset < offset)
+            MoveRecoveryPoint();
+        lock (_flushLock)
+        {
+            if (offset <= _logStartOffset)
+                return;
+            Volatile.Write(ref _logStartOffset, offset);
+            // Into both slots: a slot that is damaged later must not bring back what was deleted.
+            WriteCheckpoint();
+            WriteCheckpoint();
+        }
+        RemoveBelowLogStart(now);
+    }
+
+    /// <summary>
+    /// Drops what <c>retention.ms</c> and <c>retention.bytes</c> say.
+    /// </summary>
+    /// <returns>How many segments went.</returns>
+    public int Retain(long highWatermark, long now)
+    {
+        RollIfExpired(highWatermark, now);
+        var segments = _segments;
+        var facts = FactsOf(segments);
+        var count = RetentionPolicy.CountExpired(facts, _config, highWatermark, now);
+        var oversize = RetentionPolicy.CountOversize(facts[count..], _config, highWatermark);
+        var remaining = count + oversize;
+        if (remaining == 0)
+            return 0;
+        _ports.Log.Write(EngineLogLevel.Information,
+            $"'{Directory}': {count} segments are older than retention.ms, {oversize} more exceed retention.bytes; the log starts at offset {segments[remaining].BaseOffset} now.");
+        MoveLogStart(segments[remaining].BaseOffset, now);
+        return remaining;
+    }
+
+    /// <summary>Deletes the files that were to stay for <c>file.delete.delay.ms</c>.</summary>
+    public void DeleteDying(long now, bool all = false)
+    {
+        while (true)
+        {
+            Segment segment;
+            lock (_dying)
+            {
+                if (_dying.Count == 0 || (!all && _dying.Peek().Due > now))
+                    return;
+                segment = _dying.Dequeue().Segment;
+            }
+            segment.DeleteFiles();
+        }
+    }
+
+    private void RollIfExpired(long highWatermark, long now)
+    {
+        if (!RetentionPolicy.MustRollActive(FactsOf(_segments), _config, highWatermark, now))
+            return;
+        lock (AppendLock)
+        {
+            if (RetentionPolicy.MustRollActive(FactsOf(_segments), _config, highWatermark, now))
+                Roll(now);
+        }
+    }
+
+    private void RemoveBelowLogStart() => RemoveBelowLogStart(_ports.Now);
+
+    private void RemoveBelowLogStart(long now)
+    {
+        Segment[] gone;
+        lock (AppendLock)
+        {
+            var segments = _segments;
+            var count = RetentionPolicy.CountBelow(FactsOf(segments, withTime: false), LogStartOffset);
+            if (count == 0)
+                return;
+            gone = segments[..count];
+            _segments = segments[count..];
+        }
+        foreach (var segment in gone)
+            Bury(segment, now);
+        Snapshots.DeleteBefore(LogStartOffset);
+        DeleteDying(now);
+    }
+
+    private void Bury(Segment segment, long now)
+    {
+        segment.Remove();
+        lock (_dying)
+            _dying.Enqueue((segment, now + _config.FileDeleteDelayMs));
+    }
+
+    private static SegmentFacts[] FactsOf(Segment[] segments, bool withTime = true) =>
+        Array.ConvertAll(segments, s => new SegmentFacts(s.BaseOffset, s.NextOffset, s.Size, withTime ? s.MaxTimestamp : -1));
+}

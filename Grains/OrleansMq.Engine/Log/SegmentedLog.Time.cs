@@ -1,0 +1,100 @@
+using OrleansMq.Records;
+
+namespace OrleansMq.Log;
+
+/// <summary>A record that was found by its time.</summary>
+internal readonly record struct FoundRecord(long Offset, long Timestamp, int LeaderEpoch);
+
+// Looking up by time: the time index leads to an offset, the offset index to a position, headers to the batch, the batch to the record.
+internal sealed partial class SegmentedLog
+{
+    /// <summary>The first record below <paramref name="limit"/> with at least that timestamp; null when there is none.</summary>
+    /// <exception cref="DamagedLogException">What is in the file is not what was written.</exception>
+    /// <exception cref="CodecUnavailableException">The batch is compressed by a codec that is not there.</exception>
+    public FoundRecord? FindAtOrAfter(long timestamp, long limit)
+    {
+        while (true)
+        {
+            var segments = _segments;
+            var index = FindSegment(segments, LogStartOffset);
+            try
+            {
+                for (; index < segments.Length && segments[index].BaseOffset < limit; index++)
+                {
+                    if (segments[index].MaxTimestamp >= timestamp && FindIn(segments[index], timestamp, limit) is { } found)
+                        return found;
+                }
+                return null;
+            }
+            catch (FileNotFoundException) when (segments[index].IsRemoved)
+            {
+                // As in Read.
+            }
+        }
+    }
+
+    /// <summary>The first of the records with the largest timestamp; null when there is none.</summary>
+    /// <exception cref="DamagedLogException">What is in the file is not what was written.</exception>
+    /// <exception cref="CodecUnavailableException">The batch is compressed by a codec that is not there.</exception>
+    public FoundRecord? FindMaxTimestamp(long limit)
+    {
+        var largest = -1L;
+        var segments = _segments;
+        for (var index = FindSegment(segments, LogStartOffset); index < segments.Length; index++)
+        {
+            try
+            {
+                largest = Math.Max(largest, segments[index].MaxTimestamp);
+            }
+            catch (FileNotFoundException) when (segments[index].IsRemoved)
+            {
+                // Its records are below the log start offset by now, or in the segment that took its place.
+            }
+        }
+        return largest < 0 ? null : FindAtOrAfter(largest, limit);
+    }
+
+    private FoundRecord? FindIn(Segment segment, long timestamp, long limit)
+    {
+        var start = LogStartOffset;
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = segment.Log.Rent();
+        var from = segment.Index.FindPosition(Math.Max(segment.TimeIndex.FindOffset(timestamp), start));
+        var walker = new BatchWalker(lease.File, from, segment.Size, buffer);
+        while (walker.TryMoveNext() && walker.Header.BaseOffset < limit)
+        {
+            if (walker.Header.MaxTimestamp < timestamp || walker.Header.LastOffset < start)
+                continue;
+            var batch = ReadFrom(segment, walker.Position, walker.Header, limit, walker.Header.SizeInBytes);
+            using (batch)
+            {
+                if (batch is not null && FindRecord(segment, walker.Position, batch.Memory, timestamp, start) is { } found)
+                    return found;
+            }
+        }
+        return null;
+    }
+
+    private FoundRecord? FindRecord(Segment segment, long position, ReadOnlyMemory<byte> batch, long timestamp, long start)
+    {
+        try
+        {
+            using var reader = new RecordReader(batch, _ports.Codecs, verifyCrc: false);
+            while (reader.MoveNext())
+            {
+                var record = reader.Current;
+                if (record.Timestamp >= timestamp && record.Offset >= start)
+                    return new FoundRecord(record.Offset, record.Timestamp, reader.Batch.PartitionLeaderEpoch);
+            }
+            return null;
+        }
+        catch (RecordBatchException exception)
+        {
+            // Its CRC is right: a producer sent it so. It counts as a record at the batch's start.
+            _ports.Log.Write(Diagnostics.EngineLogLevel.Warning,
+                $"The batch at byte {position} of '{segment.Log.Path}' cannot be looked into: {exception.Message}", exception);
+            var header = RecordBatchHeader.Read(batch.Span);
+            return new FoundRecord(Math.Max(header.BaseOffset, start), header.MaxTimestamp, header.PartitionLeaderEpoch);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Log;
+
+/// <summary>
+/// A file of fixed-size entries whose keys grow, and the entries that are not in the file yet. A sealed segment's index keeps nothing in
+/// memory: a look-up is a binary search with positioned reads. The active segment's entries are collected in <c>_pending</c> and written
+/// many at a time; an index that a crash left behind its log is rebuilt from the log.
+/// </summary>
+/// <remarks>
+/// One thread at a time changes an index (under the partition's append lock); any number of readers search it meanwhile, without a lock:
+/// entries are written into the buffer before the count that reveals them, and whoever moves entries from the buffer to the file raises
+/// <c>_version</c> before and after, so that a reader that was passed starts again.
+/// </remarks>
+internal abstract class SparseIndex(CachedFile file, int entrySize)
+{
+    /// <summary>Entries collected before they are written: 256 stand for 1 MiB of log at the default interval.</summary>
+    private const int PendingEntries = 256;
+    /// <summary>When the search is down to so many bytes they are read at once: one page.</summary>
+    private const int BlockBytes = 4096;
+    private const int LengthNotKnown = -1;
+
+    private byte[]? _pending;
+    private int _pendingCount;
+    private int _writtenCount = LengthNotKnown;
+    private int _version;
+
+    /// <summary>The index file.</summary>
+    public CachedFile File { get; } = file;
+
+    /// <summary>Entries in the file and in the buffer.</summary>
+    public int Count => Written() + Volatile.Read(ref _pendingCount);
+
+    /// <summary>Bytes of memory its buffer takes.</summary>
+    public int BufferBytes => _pending?.Length ?? 0;
+
+    /// <summary>What entries are ordered by.</summary>
+    protected abstract long KeyOf(ReadOnlySpan<byte> entry);
+
+    /// <summary>Tells a new index that its file is empty.</summary>
+    public void Created() => Volatile.Write(ref _writtenCount, 0);
+
+    /// <summary>Forgets what was known of the file: after it was replaced, cut or found wrong.</summary>
+    public void Reload()
+    {
+        BeginMove();
+        _pendingCount = 0;
+        _writtenCount = LengthNotKnown;
+        EndMove();
+    }
+
+    /// <summary>Room for one more entry at the end: fill it, then call <see cref="Reveal"/>.</summary>
+    protected Span<byte> Reserve()
+    {
+        var buffer = _pending ??= new byte[PendingEntries * entrySize];
+        if ((_pendingCount + 1) * entrySize > buffer.Length)
+            buffer = MakeRoom(buffer);
+        return buffer.AsSpan(_pendingCount * entrySize, entrySize);
+    }
+
+    // The batch that the entry is for is in the log already: an index that cannot be written now (a full disk) must not undo that.
+    private byte[] MakeRoom(byte[] buffer)
+    {
+        try
+        {
+            WritePending();
+        }
+        catch (IOException)
+        {
+            Array.Resize(ref buffer, buffer.Length * 2);
+            _pending = buffer;
+        }
+        return buffer;
+    }
+
+    /// <summary>Shows readers the entry that was filled in.</summary>
+    protected void Reveal() => Volatile.Write(ref _pendingCount, _pendingCount + 1);
+
+    /// <summary>Writes what is in the buffer to the file (not flushed: an index can be rebuilt).</summary>
+    public void WritePending()
+    {
+        var count = _pendingCount;
+        if (count == 0)
+            return;
+        var written = Written();
+        using (var lease = File.Rent())
+            lease.File.Write(_pending.AsSpan(0, count * entrySize), (long)written * entrySize);
+        BeginMove();
+        _writtenCount = written + count;
+        _pendingCount = 0;
+        EndMove();
+    }
+
+    /// <summary>Gives the buffer up; call <see cref="WritePending"/> before.</summary>
+    public void ReleaseBuffer()
+    {
+        Invariant.Check(_pendingCount == 0, "An index gave up a buffer that was not written.");
+        _pending = null;
+    }
+
+    /// <summary>Removes all entries after the first <paramref name="count"/>, also in the file.</summary>
+    public void CutTo(int count)
+    {
+        WritePending();
+        var written = Written();
+        if (count >= written)
+            return;
+        using (var lease = File.Rent())
+            lease.File.SetLength((long)count * entrySize);
+        BeginMove();
+        _writtenCount = count;
+        EndMove();
+    }
+
+    /// <summary>Copies the last entry whose key is at most <paramref name="key"/>; false when there is none.</summary>
+    protected bool TryFindFloor(long key, Span<byte> entry)
+    {
+        while (true)
+        {
+            var version = Volatile.Read(ref _version);
+            if ((version & 1) == 0)
+            {
+                var found = FindFloor(key, entry);
+                Interlocked.MemoryBarrier();
+                if (Volatile.Read(ref _version) == version)
+                    return found;
+            }
+            Thread.Yield();
+        }
+    }
+
+    /// <summary>Copies entry number <paramref name="index"/>, from 0.</summary>
+    protected bool TryRead(int index, Span<byte> entry)
+    {
+        while (true)
+        {
+            var version = Volatile.Read(ref _version);
+            if ((version & 1) == 0)
+            {
+                var found = ReadAt(index, entry);
+                Interlocked.MemoryBarrier();
+                if (Volatile.Read(ref _version) == version)
+                    return found;
+            }
+            Thread.Yield();
+        }
+    }
+
+    private bool ReadAt(int index, Span<byte> entry)
+    {
+        var written = Written();
+        if (index < written)
+        {
+            using var lease = File.Rent();
+            return lease.File.Read(entry, (long)index * entrySize) == entrySize;
+        }
+        var pending = _pending;
+        var place = index - written;
+        if (pending is null || place < 0 || place >= Volatile.Read(ref _pendingCount))
+            return false;
+        pending.AsSpan(place * entrySize, entrySize).CopyTo(entry);
+        return true;
+    }
+
+    private bool FindFloor(long key, Span<byte> entry)
+    {
+        var count = Volatile.Read(ref _pendingCount);
+        if (count > 0 && _pending is { } pending && count * entrySize <= pending.Length)
+        {
+            var place = FloorIn(pending.AsSpan(0, count * entrySize), key);
+            if (place >= 0)
+            {
+                pending.AsSpan(place * entrySize, entrySize).CopyTo(entry);
+                return true;
+            }
+        }
+        return FindFloorInFile(key, entry);
+    }
+
+    private bool FindFloorInFile(long key, Span<byte> entry)
+    {
+        var high = Written();
+        if (high == 0)
+            return false;
+        using var lease = File.Rent();
+        Span<byte> block = stackalloc byte[BlockBytes];
+        var low = 0;
+        // Invariant: the entry looked for is in [low, high), or there is none (then low stays 0).
+        while ((high - low) * entrySize > BlockBytes)
+        {
+            var middle = low + (high - low) / 2;
+            if (lease.File.Read(block[..entrySize], (long)middle * entrySize) < entrySize)
+                return false;
+            if (KeyOf(block[..entrySize]) <= key)
+                low = middle;
+            else
+                high = middle;
+        }
+        var bytes = (high - low) * entrySize;
+        var read = lease.File.Read(block[..bytes], (long)low * entrySize);
+        var place = FloorIn(block[..(read - read % entrySize)], key);
+        if (place < 0)
+            return false;
+        block.Slice(place * entrySize, entrySize).CopyTo(entry);
+        return true;
+    }
+
+    private int FloorIn(ReadOnlySpan<byte> entries, long key)
+    {
+        int low = 0, high = entries.Length / entrySize;
+        while (low < high)
+        {
+            var middle = low + (high - low) / 2;
+            if (KeyOf(entries[(middle * entrySize)..]) <= key)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low - 1;
+    }
+
+    private int Written()
+    {
+        var written = Volatile.Read(ref _writtenCount);
+        if (written == LengthNotKnown)
+        {
+            // A reader may get here after the appender, which knows better by now.
+            var counted = (int)(File.GetLength() / entrySize);
+            var known = Interlocked.CompareExchange(ref _writtenCount, counted, LengthNotKnown);
+            written = known == LengthNotKnown ? counted : known;
+        }
+        return written;
+    }
+
+    private void BeginMove()
+    {
+        Volatile.Write(ref _version, _version + 1);
+        Interlocked.MemoryBarrier();
+    }
+
+    private void EndMove()
+    {
+        Interlocked.MemoryBarrier();
+        Volatile.Write(ref _version, _version + 1);
+    }
+}

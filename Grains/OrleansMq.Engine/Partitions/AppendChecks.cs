@@ -1,0 +1,64 @@
+using OrleansMq.Records;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>Which batches a topic takes from a producer. Pure.</summary>
+internal static class AppendChecks
+{
+    /// <summary>
+    /// Checks a batch against the format and the topic's configuration.
+    /// </summary>
+    /// <returns><see cref="ErrorCode.None"/>, or what is wrong, with a message that names the field and the limit.</returns>
+    public static (ErrorCode Error, string? Message) Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs, long now, out RecordBatchHeader header)
+    {
+        if (batch.Length > config.MaxMessageBytes)
+        {
+            header = default;
+            return (ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is {config.MaxMessageBytes}.");
+        }
+        if (RecordBatches.ValidateProduced(batch.Span, out header) is { } fault)
+            return (fault.Error.ToErrorCode(), fault.Message);
+        if (header.IsTransactional)
+            return (ErrorCode.InvalidRecord, "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
+        if (CheckTimestamp(header, config, now) is { } outside)
+            return (ErrorCode.InvalidTimestamp, outside);
+        return config.CleanupCompact ? CheckKeys(batch, codecs) : (ErrorCode.None, null);
+    }
+
+    // The latest is in the header; the earliest too, as nearly as matters: producers write the first record's there.
+    private static string? CheckTimestamp(in RecordBatchHeader header, TopicConfig config, long now)
+    {
+        if (config.TimestampType == TimestampType.LogAppendTime)
+            return null;
+        if (header.MaxTimestamp > now && header.MaxTimestamp - now > config.TimestampAfterMaxMs)
+            return $"The batch's largest timestamp {header.MaxTimestamp} is {header.MaxTimestamp - now} ms ahead of the broker's clock; message.timestamp.after.max.ms is "
+                + $"{config.TimestampAfterMaxMs}.";
+        if (header.MaxTimestamp >= 0 && now > header.MaxTimestamp && now - header.MaxTimestamp > config.TimestampBeforeMaxMs)
+            return $"The batch's largest timestamp {header.MaxTimestamp} is {now - header.MaxTimestamp} ms behind the broker's clock; message.timestamp.before.max.ms is "
+                + $"{config.TimestampBeforeMaxMs}.";
+        return null;
+    }
+
+    private static (ErrorCode, string?) CheckKeys(ReadOnlyMemory<byte> batch, CompressionCodecs codecs)
+    {
+        try
+        {
+            using var reader = new RecordReader(batch, codecs, verifyCrc: false);
+            for (var i = 0; reader.MoveNext(); i++)
+            {
+                if (reader.Current.Key is null)
+                    return (ErrorCode.InvalidRecord, $"Record {i} of the batch has no key; a compacted topic needs one in each.");
+            }
+            return (ErrorCode.None, null);
+        }
+        catch (RecordBatchException fault)
+        {
+            return (fault.Error.ToErrorCode(), fault.Message);
+        }
+        catch (CodecUnavailableException fault)
+        {
+            return (ErrorCode.UnsupportedCompressionType, fault.Message);
+        }
+    }
+}

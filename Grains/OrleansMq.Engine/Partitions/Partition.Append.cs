@@ -1,0 +1,88 @@
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Partitions;
+
+// From the caller's thread into the queue: everything that can be checked without knowing the log's end.
+public sealed partial class Partition
+{
+    private readonly AppendQueue _queue = new();
+
+    /// <summary>Appends one batch. See <see cref="IBroker.ProduceAsync"/>.</summary>
+    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<ProduceResult>(cancellationToken);
+        if (Refusal(out var refusal) is not ErrorCode.None and var refused)
+            return new(ProduceResult.Failed(refused, refusal));
+        if (acks is < Acks.All or > Acks.Leader)
+            return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all)."));
+        var config = Config;
+        var (error, message) = AppendChecks.Check(batch, config, _ports.Log.Codecs, _ports.Log.Now, out var header);
+        if (error != ErrorCode.None)
+            return new(ProduceResult.Failed(error, message!));
+
+        var operation = _ports.Operations.Rent();
+        operation.Batch = batch;
+        operation.Header = header;
+        if (MustCopy(header, config) && TryCopy(operation, config) is { } failed)
+        {
+            _ports.Operations.Return(operation);
+            return new(failed);
+        }
+        return Enqueue(operation);
+    }
+
+    private ValueTask<ProduceResult> Enqueue(AppendOperation operation)
+    {
+        var task = operation.Task;
+        switch (_queue.TryAdd(operation))
+        {
+            case QueueOutcome.AddedFirst:
+                _ports.Threads.Schedule(this);
+                return task;
+            case QueueOutcome.Added:
+                return task;
+            case QueueOutcome.Full:
+                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError,
+                    $"{AppendQueue.MaxBytes >> 20} MiB wait to be written to {TopicPartition}: the disk is slower than its producers. Nothing was appended; retry."));
+                break;
+            default:
+                var refused = Refusal(out var refusal);
+                operation.Decide(ProduceResult.Failed(refused, refusal));
+                break;
+        }
+        operation.Complete();
+        return task;
+    }
+
+    private static bool MustCopy(in RecordBatchHeader header, TopicConfig config) =>
+        config.TimestampType == TimestampType.LogAppendTime || (config.CompressionType is { } wanted && wanted != header.Compression);
+
+    /// <summary>
+    /// Copies a batch that is to be changed in more than offset and epoch: the sender may send his bytes again, and then they must be his.
+    /// </summary>
+    private ProduceResult? TryCopy(AppendOperation operation, TopicConfig config)
+    {
+        var copy = new PooledBuffer(operation.Batch.Length);
+        try
+        {
+            RecordBatchRewriter.Recompress(operation.Batch.Span, config.CompressionType ?? operation.Header.Compression, _ports.Log.Codecs, copy);
+        }
+        catch (CodecUnavailableException fault)
+        {
+            copy.Dispose();
+            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, fault.Message);
+        }
+        catch (RecordBatchException fault)
+        {
+            copy.Dispose();
+            return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
+        }
+        operation.Owned = copy;
+        operation.Batch = copy.WrittenMemory;
+        operation.Header = RecordBatchHeader.Read(copy.WrittenSpan);
+        return null;
+    }
+}

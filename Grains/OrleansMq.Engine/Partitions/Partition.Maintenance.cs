@@ -1,0 +1,133 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Partitions;
+
+// What happens beside the appends: background flushes, recovery points, retention, delete-records, the end.
+public sealed partial class Partition
+{
+    private long _unflushedRecords;
+    private long _unflushedSince;
+    private int _flushScheduled;
+
+    /// <summary>Moves the log start offset; durable when it returns.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that is only
+    /// compacted), <see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    public async ValueTask<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        if (Refusal(out var refusal) is not ErrorCode.None and var refused)
+            throw new BrokerException(refused, refusal);
+        if (!Config.CleanupDelete)
+            throw new BrokerException(ErrorCode.PolicyViolation, $"The topic '{TopicPartition.Topic}' is only compacted: records cannot be deleted by offset. Add "
+                + "'delete' to its cleanup.policy.");
+        var limit = HighWatermark;
+        var offset = beforeOffset == -1 ? limit : beforeOffset;
+        if (offset < 0 || offset > limit)
+            throw new BrokerException(ErrorCode.OffsetOutOfRange, $"Records of {TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
+        // Flushes block: not on the caller's thread, which may be a grain's.
+        await Task.Run(() => Guarded(log => log.MoveLogStart(offset, _ports.Log.Now)), CancellationToken.None).ConfigureAwait(false);
+        if (Refusal(out refusal) is not ErrorCode.None and var failed)
+            throw new BrokerException(failed, refusal);
+        return LogStartOffset;
+    }
+
+    /// <summary>
+    /// Flushes if <c>flush.ms</c> or <c>flush.messages</c> says so.
+    /// </summary>
+    /// <returns>False when it is too early.</returns>
+    internal bool FlushIfDue(long now)
+    {
+        var config = Config;
+        if (config.FlushPolicy == FlushPolicy.Interval && now - Volatile.Read(ref _unflushedSince) < config.FlushMs
+            && Volatile.Read(ref _unflushedRecords) < config.FlushMessages)
+            return false;
+        // What is appended from here on schedules the next flush.
+        Volatile.Write(ref _unflushedRecords, 0);
+        Volatile.Write(ref _flushScheduled, 0);
+        Flush();
+        return true;
+    }
+
+    /// <summary>Makes all that was appended durable.</summary>
+    internal void Flush() => Guarded(log =>
+    {
+        LogPosition end;
+        lock (log.AppendLock)
+            end = log.End;
+        log.FlushTo(end);
+    });
+
+    /// <summary>Moves the recovery point to the log's end, if that has moved.</summary>
+    internal void Checkpoint() => Guarded(log => log.MoveRecoveryPoint());
+
+    /// <summary>Rolls by age, drops what retention says, forgets idle producers, deletes files whose time has come.</summary>
+    internal void Maintain(long now) => Guarded(log =>
+    {
+        log.RollIfOld(now);
+        log.Retain(HighWatermark, now);
+        lock (log.AppendLock)
+            log.Producers.RemoveExpired(now, _ports.ProducerIdExpiration);
+        log.DeleteDying(now);
+    });
+
+    /// <summary>
+    /// Ends the partition in good order: what waits is written, all is flushed, the recovery point is the log's end.
+    /// </summary>
+    /// <returns>Whether it did; not so when it is or went offline.</returns>
+    internal async Task<bool> CloseAsync()
+    {
+        _closed = true;
+        await _queue.CloseAsync().ConfigureAwait(false);
+        _waiters.WakeAll();
+        Guarded(log =>
+        {
+            log.MoveRecoveryPoint();
+            log.DeleteDying(0, all: true);
+        });
+        _log?.CloseFiles();
+        return OfflineReason is null;
+    }
+
+    /// <summary>Ends the partition because its topic is deleted; the caller removes the directory afterwards.</summary>
+    internal async Task AbandonAsync()
+    {
+        _deleted = true;
+        await _queue.CloseAsync().ConfigureAwait(false);
+        _waiters.WakeAll();
+        _log?.CloseFiles();
+    }
+
+    private void NoteUnflushed(long records, long now)
+    {
+        Volatile.Write(ref _unflushedRecords, _unflushedRecords + records);
+        if (Volatile.Read(ref _flushScheduled) != 0)
+            return;
+        Volatile.Write(ref _unflushedSince, now);
+        Volatile.Write(ref _flushScheduled, 1);
+        _ports.Flushes.Add(this);
+    }
+
+    /// <summary>Runs something on the log; a fault of the disk takes the partition offline.</summary>
+    private void Guarded(Action<SegmentedLog> action)
+    {
+        if (_log is null || OfflineReason is not null || _deleted)
+            return;
+        try
+        {
+            action(_log);
+        }
+        catch (DiskFullException fault)
+        {
+            // Nothing is lost by waiting: what could not be written down is tried again the next time.
+            _ports.Log.Log.Write(EngineLogLevel.Warning, $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}", fault);
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            if (!_deleted)
+                GoOffline(StorageFaults.Describe(_log.Directory, fault), fault);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+using OrleansMq.Brokers;
+using OrleansMq.Log;
+using OrleansMq.Records;
+
+namespace OrleansMq.Partitions;
+
+// Reading: no lock, and nothing that an append waits for.
+public sealed partial class Partition
+{
+    /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>.</summary>
+    public ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<FetchResult>(cancellationToken);
+        var result = ReadNow(request, out var enough);
+        if (enough || request.MaxWait <= TimeSpan.Zero)
+            return new(result);
+        result.Dispose();
+        return WaitAndReadAsync(request, cancellationToken);
+    }
+
+    /// <summary>Finds an offset.</summary>
+    public OffsetResult FindOffset(OffsetSpec spec)
+    {
+        if (Refusal(out var refusal) is not ErrorCode.None and var refused)
+            return new OffsetResult(refused, -1, Message: refusal);
+        if (spec == OffsetSpec.Earliest)
+            return new OffsetResult(ErrorCode.None, LogStartOffset, LeaderEpoch: EpochOf(LogStartOffset));
+        if (spec == OffsetSpec.Latest)
+            return new OffsetResult(ErrorCode.None, HighWatermark, LeaderEpoch: LeaderEpoch);
+        if (spec.Value < 0 && spec != OffsetSpec.MaxTimestamp)
+            return new OffsetResult(ErrorCode.InvalidRequest, -1, Message: $"{spec.Value} names no offset; use a time in milliseconds since 1970, -1 (latest), "
+                + "-2 (earliest) or -3 (largest timestamp).");
+        try
+        {
+            var found = spec == OffsetSpec.MaxTimestamp ? _log!.FindMaxTimestamp(HighWatermark) : _log!.FindAtOrAfter(spec.Value, HighWatermark);
+            return found is { } record
+                ? new OffsetResult(ErrorCode.None, record.Offset, record.Timestamp, record.LeaderEpoch)
+                : new OffsetResult(ErrorCode.None, -1);
+        }
+        catch (CodecUnavailableException fault)
+        {
+            return new OffsetResult(ErrorCode.UnsupportedCompressionType, -1, Message: fault.Message);
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            return new OffsetResult(ErrorCode.KafkaStorageError, -1, Message: FailRead(fault));
+        }
+    }
+
+    private async ValueTask<FetchResult> WaitAndReadAsync(FetchRequest request, CancellationToken cancellationToken)
+    {
+        var clock = _ports.Log.Time;
+        var started = clock.GetTimestamp();
+        while (true)
+        {
+            using var waiter = _waiters.Arm();
+            var result = ReadNow(request, out var enough);
+            var left = request.MaxWait - clock.GetElapsedTime(started);
+            if (enough || left <= TimeSpan.Zero)
+                return result;
+            var missing = Math.Min(request.MinBytes, request.MaxBytes) - result.Records.Length;
+            result.Dispose();
+            await waiter.WaitAsync(Math.Max(missing, 1), left, clock, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <param name="request">What to read.</param>
+    /// <param name="enough">Whether there is no reason to wait: an error, as many bytes as wanted, or more to read behind them.</param>
+    private FetchResult ReadNow(in FetchRequest request, out bool enough)
+    {
+        enough = true;
+        if (Refusal(out var refusal) is not ErrorCode.None and var refused)
+            return FetchResult.Failed(refused, refusal);
+        var start = LogStartOffset;
+        var limit = HighWatermark;
+        if (request.Offset < start || request.Offset > LogEndOffset)
+            return FetchResult.Failed(ErrorCode.OffsetOutOfRange, $"Offset {request.Offset} of {TopicPartition} is outside {start} to {limit}.", limit, limit, start);
+        BatchBuffer? batches = null;
+        if (request.Offset < limit)
+        {
+            try
+            {
+                batches = _log!.Read(request.Offset, limit, request.MaxBytes);
+            }
+            catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+            {
+                return FetchResult.Failed(ErrorCode.KafkaStorageError, FailRead(fault), limit, limit, start);
+            }
+        }
+        enough = batches is not null && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit);
+        return new FetchResult(ErrorCode.None, limit, limit, start, batches?.Memory ?? default, batches);
+    }
+
+    /// <summary>A read that fails speaks of damage: what was acknowledged cannot be given out.</summary>
+    private string FailRead(Exception fault)
+    {
+        if (Refusal(out var refusal) != ErrorCode.None)
+            return refusal;
+        var reason = StorageFaults.Describe(_log!.Directory, fault);
+        GoOffline(reason, fault);
+        return reason;
+    }
+
+    private int EpochOf(long offset) => _epochs!.EpochOf(offset) is >= 0 and var epoch ? epoch : LeaderEpoch;
+}

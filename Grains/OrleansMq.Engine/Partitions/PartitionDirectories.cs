@@ -1,0 +1,139 @@
+using System.Globalization;
+using System.Text;
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>A partition's directory that was found.</summary>
+internal readonly record struct FoundPartition(TopicPartition TopicPartition, Guid TopicId, string Directory);
+
+/// <summary>
+/// The directories of partitions below <c>&lt;data&gt;/logs</c>: <c>&lt;topic&gt;-&lt;partition&gt;</c>, each with the topic's id in Kafka's form:
+/// <code>
+/// partition.metadata:  version: 0\n  topic_id: &lt;the UUID's 16 bytes, most significant first, as base64url without padding&gt;\n
+/// </code>
+/// One that is being deleted is called <c>&lt;name&gt;.&lt;id&gt;-delete</c>, one that belongs to no known topic <c>&lt;name&gt;.&lt;id&gt;-stray</c>: the latter is never
+/// touched again, since it may hold what somebody misses.
+/// </summary>
+internal sealed class PartitionDirectories(IFileSystem files, string root, EngineLog log)
+{
+    private const string DeleteSuffix = "-delete";
+    private const string StraySuffix = "-stray";
+
+    /// <summary>Where they all are.</summary>
+    public string Root { get; } = root;
+
+    /// <summary>A partition's directory.</summary>
+    public string PathOf(TopicPartition partition) => Path.Combine(Root, partition.ToString());
+
+    /// <summary>
+    /// Finds the partitions, finishes deletions that were interrupted, and sets aside what is not known.
+    /// </summary>
+    public List<FoundPartition> Find(Func<Guid, bool> isKnown)
+    {
+        var found = new List<FoundPartition>();
+        foreach (var name in files.ListDirectories(Root))
+        {
+            var path = Path.Combine(Root, name);
+            if (name.EndsWith(DeleteSuffix, StringComparison.Ordinal))
+            {
+                files.DeleteDirectory(path);
+                continue;
+            }
+            if (name.EndsWith(StraySuffix, StringComparison.Ordinal) || !TryParse(name, out var partition))
+                continue;
+            var topicId = ReadTopicId(path);
+            if (topicId is { } id && isKnown(id))
+                found.Add(new FoundPartition(partition, id, path));
+            else
+                SetAside(path, topicId);
+        }
+        files.FlushDirectory(Root);
+        return found;
+    }
+
+    /// <summary>Creates a partition's directory with its metadata; durable when it returns.</summary>
+    public string Create(TopicPartition partition, Guid topicId)
+    {
+        var path = PathOf(partition);
+        // Nobody serves it under this name, or the store would have found it.
+        if (files.DirectoryExists(path))
+            SetAside(path, ReadTopicId(path));
+        files.CreateDirectory(path);
+        AtomicFile.Write(files, Path.Combine(path, LogFiles.Metadata), Encoding.ASCII.GetBytes($"version: 0\ntopic_id: {Encode(topicId)}\n"));
+        files.FlushDirectory(Root);
+        return path;
+    }
+
+    /// <summary>Deletes a partition's directory: out of the way first, so that a crash in the middle leaves nothing that looks like a partition.</summary>
+    public void Delete(TopicPartition partition, Guid topicId)
+    {
+        var path = PathOf(partition);
+        var dying = $"{path}.{topicId:N}{DeleteSuffix}";
+        files.MoveDirectory(path, dying);
+        files.FlushDirectory(Root);
+        files.DeleteDirectory(dying);
+    }
+
+    private void SetAside(string path, Guid? topicId)
+    {
+        var holdsNothing = topicId is null && files.ListDirectories(path).Count == 0
+            && !files.ListFiles(path).Any(name => name.EndsWith(LogFiles.Log, StringComparison.Ordinal));
+        if (holdsNothing)
+        {
+            // Its creation was interrupted before it could hold a record.
+            files.DeleteDirectory(path);
+            return;
+        }
+        var stem = $"{path}.{(topicId is { } id ? id.ToString("N") : "unknown")}";
+        var aside = stem + StraySuffix;
+        for (var number = 2; files.DirectoryExists(aside); number++)
+            aside = string.Create(CultureInfo.InvariantCulture, $"{stem}-{number}{StraySuffix}");
+        files.MoveDirectory(path, aside);
+        log.Write(EngineLogLevel.Warning, $"'{path}' belongs to no topic of this broker (topic id {topicId?.ToString() ?? "unknown"}); it was set aside as '{aside}'. Delete "
+            + "that directory if nobody misses its records.");
+    }
+
+    private Guid? ReadTopicId(string path)
+    {
+        var bytes = AtomicFile.TryRead(files, Path.Combine(path, LogFiles.Metadata));
+        if (bytes is null)
+            return null;
+        foreach (var line in Encoding.ASCII.GetString(bytes).Split('\n'))
+        {
+            const string field = "topic_id: ";
+            if (line.StartsWith(field, StringComparison.Ordinal) && TryDecode(line[field.Length..].Trim(), out var topicId))
+                return topicId;
+        }
+        return null;
+    }
+
+    private static string Encode(Guid topicId)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        topicId.TryWriteBytes(bytes, bigEndian: true, out _);
+        return Convert.ToBase64String(bytes).TrimEnd('=').Replace('+', '-').Replace('/', '_');
+    }
+
+    private static bool TryDecode(string text, out Guid topicId)
+    {
+        Span<byte> bytes = stackalloc byte[18];
+        topicId = default;
+        if (text.Length != 22 || !Convert.TryFromBase64String(text.Replace('-', '+').Replace('_', '/') + "==", bytes, out var count) || count != 16)
+            return false;
+        topicId = new Guid(bytes[..16], bigEndian: true);
+        return true;
+    }
+
+    private static bool TryParse(string name, out TopicPartition partition)
+    {
+        var dash = name.LastIndexOf('-');
+        partition = default;
+        if (dash <= 0 || !int.TryParse(name.AsSpan(dash + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+            return false;
+        partition = new TopicPartition(name[..dash], number);
+        return partition.ToString() == name;
+    }
+}
