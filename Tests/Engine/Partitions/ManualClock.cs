@@ -1,0 +1,95 @@
+namespace OrleansMq.Tests.Engine.Partitions;
+
+/// <summary>A clock that stands until it is told to go; timers fire in the order of their times, on the thread that moves the clock.</summary>
+internal sealed class ManualClock : TimeProvider
+{
+    private readonly Lock _lock = new();
+    private readonly List<ManualTimer> _timers = [];
+    private DateTimeOffset _now = DateTimeOffset.FromUnixTimeMilliseconds(1_700_000_000_000);
+
+    public long Now => GetUtcNow().ToUnixTimeMilliseconds();
+
+    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    /// <summary>Timers that are waiting; a test waits for one to appear before it moves the clock.</summary>
+    public int TimerCount
+    {
+        get
+        {
+            lock (_lock)
+                return _timers.Count;
+        }
+    }
+
+    public override DateTimeOffset GetUtcNow()
+    {
+        lock (_lock)
+            return _now;
+    }
+
+    public override long GetTimestamp() => GetUtcNow().UtcTicks;
+
+    public void Advance(TimeSpan time)
+    {
+        DateTimeOffset target;
+        lock (_lock)
+            target = _now + time;
+        while (true)
+        {
+            ManualTimer? due;
+            lock (_lock)
+            {
+                due = _timers.Where(t => t.Due <= target).MinBy(t => t.Due);
+                _now = due is null ? target : due.Due > _now ? due.Due : _now;
+                if (due is null)
+                    return;
+                if (due.Period > TimeSpan.Zero)
+                    due.Due += due.Period;
+                else
+                    _timers.Remove(due);
+            }
+            due.Fire();
+        }
+    }
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        var timer = new ManualTimer(this, callback, state);
+        timer.Change(dueTime, period);
+        return timer;
+    }
+
+    private sealed class ManualTimer(ManualClock clock, TimerCallback callback, object? state) : ITimer
+    {
+        public DateTimeOffset Due { get; set; }
+        public TimeSpan Period { get; private set; }
+
+        public void Fire() => callback(state);
+
+        public bool Change(TimeSpan dueTime, TimeSpan period)
+        {
+            lock (clock._lock)
+            {
+                clock._timers.Remove(this);
+                Period = period;
+                if (dueTime == Timeout.InfiniteTimeSpan)
+                    return true;
+                Due = clock._now + dueTime;
+                clock._timers.Add(this);
+                return true;
+            }
+        }
+
+        public void Dispose()
+        {
+            lock (clock._lock)
+                clock._timers.Remove(this);
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            Dispose();
+            return ValueTask.CompletedTask;
+        }
+    }
+}

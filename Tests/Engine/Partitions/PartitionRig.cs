@@ -1,0 +1,164 @@
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Compression;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitions;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions;
+
+/// <summary>A broker's partitions on a disk in memory, under a clock of the test's, with one topic <c>t</c> of one partition.</summary>
+internal sealed class PartitionRig : IAsyncDisposable
+{
+    public const string Data = "/data";
+    public static readonly TopicPartition Name = new("t", 0);
+    public static readonly Guid TopicId = new("11112222-3333-4444-5555-666677778888");
+    public static readonly string PartitionPath = Path.Combine(Data, "logs", "t-0");
+
+    private PartitionRig(IFileSystem files, TopicConfig config)
+    {
+        Files = files;
+        Config = config;
+    }
+
+    public IFileSystem Files { get; private set; }
+    public TopicConfig Config { get; set; }
+    public ManualClock Clock { get; } = new();
+    public LogLines Lines { get; } = new();
+    public PartitionStore Store { get; private set; } = null!;
+    public Partition Partition => Store.TryGet(Name, out var found) ? found : throw new InvalidOperationException("The partition is not there.");
+    public Func<BrokerOptions, BrokerOptions> Options { get; set; } = options => options;
+
+    public static async Task<PartitionRig> StartAsync(TopicConfig? config = null, IFileSystem? files = null, Func<BrokerOptions, BrokerOptions>? options = null)
+    {
+        var rig = new PartitionRig(files ?? new MemoryFileSystem(), config ?? TopicConfig.Default);
+        if (options is not null)
+            rig.Options = options;
+        rig.Files.CreateDirectory(Data);
+        await rig.OpenAsync();
+        return rig;
+    }
+
+    public async Task OpenAsync()
+    {
+        Store = await PartitionStore.OpenAsync(Options(new BrokerOptions
+        {
+            DataDirectory = Data,
+            FileSystem = Files,
+            TimeProvider = Clock,
+            Log = Lines,
+            Codecs = StandardCodecs.All,
+            MinFreeBytes = 0,
+            AppendThreads = 2,
+        }), id => id == TopicId ? Config : null);
+        Store.GetOrCreate(Name, TopicId, Config);
+    }
+
+    /// <summary>Stops in good order and starts again.</summary>
+    public async Task RestartAsync()
+    {
+        await Store.DisposeAsync();
+        await OpenAsync();
+    }
+
+    /// <summary>The process dies; another one starts with what the system has.</summary>
+    public async Task KillAsync()
+    {
+        Files = ((MemoryFileSystem)Files).ProcessKill();
+        await OpenAsync();
+    }
+
+    /// <summary>The machine dies; another start finds what was on stable storage, and part of what was not.</summary>
+    public async Task CutPowerAsync(int seed)
+    {
+        Files = ((MemoryFileSystem)Files).PowerCut(new Random(seed));
+        await OpenAsync();
+    }
+
+    /// <summary>Appends one batch with these values.</summary>
+    public async Task<ProduceResult> AppendAsync(params string[] values) => await Partition.AppendAsync(Batch(Clock.Now, values), Acks.All);
+
+    public async Task<long> AppendManyAsync(int batches, int bytes = 100)
+    {
+        for (var i = 0; i < batches; i++)
+            Assert.Equal(ErrorCode.None, (await AppendAsync(new string((char)('a' + i % 26), bytes))).Error);
+        return Partition.LogEndOffset;
+    }
+
+    public static byte[] Batch(long timestamp, params string[] values) => Batch(timestamp, null, values);
+
+    public static byte[] Batch(long timestamp, Action<RecordBatchBuilder>? change, params string[] values)
+    {
+        using var builder = new RecordBatchBuilder();
+        foreach (var value in values)
+            builder.Add(timestamp, Encoding.UTF8.GetBytes("k" + value), true, Encoding.UTF8.GetBytes(value), true);
+        change?.Invoke(builder);
+        return builder.Build().ToArray();
+    }
+
+    /// <summary>All values from an offset to the high watermark.</summary>
+    public async Task<List<(long Offset, string Value)>> ReadAllAsync(long from = 0, int maxBytes = 1 << 20)
+    {
+        var values = new List<(long, string)>();
+        var offset = from;
+        while (offset < Partition.HighWatermark)
+        {
+            using var result = await Partition.ReadAsync(new FetchRequest(Name, offset, maxBytes));
+            Assert.True(result.Error == ErrorCode.None, $"{result.Error}: {result.Message}");
+            Assert.False(result.Records.IsEmpty);
+            using var reader = new RecordReader(result.Records, StandardCodecs.All);
+            while (reader.MoveNext())
+            {
+                if (reader.Current.Offset >= from)
+                    values.Add((reader.Current.Offset, Encoding.UTF8.GetString(reader.Current.Value!.Value.Span)));
+                offset = reader.Current.Offset + 1;
+            }
+        }
+        return values;
+    }
+
+    public IReadOnlyList<string> FilesOf(string suffix) =>
+        [.. Files.ListFiles(PartitionPath).Where(name => name.EndsWith(suffix, StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+
+    /// <summary>Changes a byte of one of the partition's files.</summary>
+    public void Flip(string name, long position)
+    {
+        using var file = Files.Open(Path.Combine(PartitionPath, name), FileOpening.ReadWrite);
+        Span<byte> one = stackalloc byte[1];
+        file.Read(one, position);
+        one[0] ^= 0x40;
+        file.Write(one, position);
+        file.Flush();
+    }
+
+    public void Truncate(string name, long length)
+    {
+        using var file = Files.Open(Path.Combine(PartitionPath, name), FileOpening.ReadWrite);
+        file.SetLength(length);
+        file.Flush();
+    }
+
+    public long LengthOf(string name) => Files.GetLength(Path.Combine(PartitionPath, name));
+
+    public ValueTask DisposeAsync() => Store.DisposeAsync();
+}
+
+/// <summary>What the engine said.</summary>
+internal sealed class LogLines : EngineLog
+{
+    private readonly List<(EngineLogLevel Level, string Message)> _lines = [];
+
+    public override void Write(EngineLogLevel level, string message, Exception? exception = null)
+    {
+        lock (_lines)
+            _lines.Add((level, message));
+    }
+
+    public IReadOnlyList<string> Of(EngineLogLevel level)
+    {
+        lock (_lines)
+            return [.. _lines.Where(line => line.Level == level).Select(line => line.Message)];
+    }
+}
