@@ -1,0 +1,37 @@
+using OrleansMq.Brokers;
+using OrleansMq.Compression;
+using OrleansMq.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Benchmarks;
+
+/// <summary>A partition on the machine's disk, in a directory of its own that goes with it.</summary>
+internal sealed class BenchmarkPartition : IAsyncDisposable
+{
+    private readonly PartitionStore _store;
+    private readonly string _directory;
+
+    private BenchmarkPartition(string directory, PartitionStore store, Partition partition)
+    {
+        _directory = directory;
+        _store = store;
+        Partition = partition;
+    }
+
+    public Partition Partition { get; }
+
+    public static async Task<BenchmarkPartition> OpenAsync(string directory, TopicConfig? config = null)
+    {
+        Directory.CreateDirectory(directory);
+        var options = new BrokerOptions { DataDirectory = directory, Codecs = StandardCodecs.All };
+        var store = await PartitionStore.OpenAsync(options, _ => null);
+        var partition = store.GetOrCreate(new TopicPartition("bench", 0), Guid.NewGuid(), config ?? TopicConfig.Default);
+        return new BenchmarkPartition(directory, store, partition);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _store.DisposeAsync();
+        Directory.Delete(_directory, recursive: true);
+    }
+}
