@@ -1,0 +1,48 @@
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Tests.Shared;
+
+/// <summary>Record batches to produce, and what came back of them.</summary>
+public static class TestBatches
+{
+    /// <summary>2026-01-01 in milliseconds since 1970: timestamps count up from here, a second a record.</summary>
+    public const long FirstTimestamp = 1_767_225_600_000;
+
+    /// <summary>A batch with one record a value, the key the same as the value.</summary>
+    public static byte[] Of(params string[] values) => Build(FirstTimestamp, null, values);
+
+    /// <summary>A batch whose first record has that timestamp; each further one is a second later.</summary>
+    public static byte[] At(long timestamp, params string[] values) => Build(timestamp, null, values);
+
+    /// <summary>A batch of an idempotent producer.</summary>
+    public static byte[] From(ProducerIdentity producer, int baseSequence, params string[] values) => Build(FirstTimestamp, (producer, baseSequence), values);
+
+    /// <summary>A batch of one record with a value of that many bytes.</summary>
+    public static byte[] OfSize(int valueBytes) => Of(new string('x', valueBytes));
+
+    private static byte[] Build(long timestamp, (ProducerIdentity Identity, int Sequence)? producer, string[] values)
+    {
+        using var builder = new RecordBatchBuilder();
+        foreach (var value in values)
+        {
+            var bytes = Encoding.UTF8.GetBytes(value);
+            builder.Add(timestamp, bytes, true, bytes, true);
+            timestamp += 1000;
+        }
+        if (producer is { } from)
+            builder.SetProducer(from.Identity.ProducerId, from.Identity.ProducerEpoch, from.Sequence);
+        return builder.Build().ToArray();
+    }
+
+    /// <summary>Offset and value of every record.</summary>
+    public static IReadOnlyList<(long Offset, string Value)> Read(ReadOnlyMemory<byte> records)
+    {
+        var read = new List<(long, string)>();
+        using var reader = new RecordReader(records, CompressionCodecs.Empty);
+        while (reader.MoveNext())
+            read.Add((reader.Current.Offset, Encoding.UTF8.GetString(reader.Current.Value!.Value.Span)));
+        return read;
+    }
+}
