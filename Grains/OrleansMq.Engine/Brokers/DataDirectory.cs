@@ -74,7 +74,9 @@ public sealed class DataDirectory : IDisposable
             try
             {
                 WriteProcessId(files, path);
-                return new DataDirectory(files, path, held, ReadOrCreateMeta(files, path, brokerId));
+                var meta = ReadOrCreateMeta(files, path, brokerId);
+                DurableDirectory.Create(files, LogsPathOf(path));
+                return new DataDirectory(files, path, held, meta);
             }
             catch
             {
