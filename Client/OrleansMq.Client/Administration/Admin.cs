@@ -1,0 +1,74 @@
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Client;
+
+/// <summary>Administration over a broker. See <see cref="IAdmin"/>.</summary>
+/// <param name="broker">The broker.</param>
+public sealed class Admin(IBroker broker) : IAdmin
+{
+    /// <inheritdoc/>
+    public Task<TopicDescription> CreateTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
+        CancellationToken cancellationToken = default) =>
+        broker.CreateTopicAsync(new NewTopic(name, partitions ?? -1, Configs: configs), cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public async Task<TopicDescription> EnsureTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
+        CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return await CreateTopicAsync(name, partitions, configs, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
+        {
+            return await DescribeTopicAsync(name, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task DeleteTopicAsync(string name, CancellationToken cancellationToken = default) => broker.DeleteTopicAsync(name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => broker.ListTopicsAsync(cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public Task<TopicDescription> DescribeTopicAsync(string name, CancellationToken cancellationToken = default) =>
+        broker.DescribeTopicAsync(name, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public Task<TopicDescription> AlterTopicAsync(string name, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
+        broker.AlterTopicAsync(name, configs, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public Task<TopicDescription> AddPartitionsAsync(string name, int totalCount, CancellationToken cancellationToken = default) =>
+        broker.AddPartitionsAsync(name, totalCount, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<TopicPartition>> ListPartitionsAsync(string name, CancellationToken cancellationToken = default)
+    {
+        var topic = await broker.GetTopicAsync(name, cancellationToken).ConfigureAwait(false);
+        return [.. Enumerable.Range(0, topic.Partitions).Select(partition => new TopicPartition(topic.Name, partition))];
+    }
+
+    /// <inheritdoc/>
+    public async Task<long> FindOffsetAsync(TopicPartition partition, ReadFrom start, CancellationToken cancellationToken = default)
+    {
+        if (start.Chosen.ExactOffset is { } exact)
+            return exact;
+        var found = await FindAsync(partition, start.Spec, cancellationToken).ConfigureAwait(false);
+        return found >= 0 ? found : await FindAsync(partition, OffsetSpec.Latest, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public Task<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
+        broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public Task<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => broker.DescribeClusterAsync(cancellationToken).AsTask();
+
+    private async Task<long> FindAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
+    {
+        var found = await broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
+        return found.Error == ErrorCode.None ? found.Offset : throw new BrokerException(found.Error, found.Message ?? $"{partition}: {found.Error}");
+    }
+}

@@ -1,0 +1,72 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Client;
+
+/// <summary>
+/// The way into a broker: makes producers and readers over one <see cref="IBroker"/>, whichever that is (in process, over HTTP, over
+/// Orleans). Thread safe. What it makes is disposed by whoever asked for it; the broker by whoever made that.
+/// <code>
+/// using var broker = new HttpBroker(new Uri("http://127.0.0.1:8080"));
+/// var client = new OrleansMqClient(broker);
+/// await using var producer = client.CreateProducer&lt;string, string&gt;();
+/// var report = await producer.SendAsync(new("orders", "customer-7", "two apples"));
+/// </code>
+/// </summary>
+public sealed class OrleansMqClient
+{
+    private readonly ILoggerFactory _loggers;
+    private readonly OrleansMqClientOptions _options;
+
+    /// <summary>A client over a broker.</summary>
+    /// <param name="broker">The broker.</param>
+    /// <param name="options">What producers and readers have where they are given nothing else; null for the defaults.</param>
+    /// <param name="loggers">Where they log; null for nowhere.</param>
+    public OrleansMqClient(IBroker broker, OrleansMqClientOptions? options = null, ILoggerFactory? loggers = null)
+    {
+        ArgumentNullException.ThrowIfNull(broker);
+        Broker = broker;
+        _options = options ?? new OrleansMqClientOptions();
+        _loggers = loggers ?? NullLoggerFactory.Instance;
+    }
+
+    /// <summary>The broker itself: raw batches both ways.</summary>
+    public IBroker Broker { get; }
+
+    /// <summary>Topics, offsets and the cluster.</summary>
+    public IAdmin Admin => field ??= new Admin(Broker);
+
+    /// <summary>A producer; one serves a whole process.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> for records without keys.</typeparam>
+    /// <typeparam name="TValue">The type of values.</typeparam>
+    /// <param name="options">Null for the client's.</param>
+    /// <param name="keys">Serializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Serializes values; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public IProducer<TKey, TValue> CreateProducer<TKey, TValue>(ProducerOptions? options = null, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null) =>
+        new Producer<TKey, TValue>(Broker, keys, values, options ?? _options.Producer, _loggers.CreateLogger("OrleansMq.Client.Producer"));
+
+    /// <summary>A reader of partitions; one for each reading loop.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to leave them aside.</typeparam>
+    /// <typeparam name="TValue">The type of values.</typeparam>
+    /// <param name="options">Null for the client's.</param>
+    /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public IPartitionReader<TKey, TValue> CreatePartitionReader<TKey, TValue>(ReaderOptions? options = null, IDeserializer<TKey>? keys = null,
+        IDeserializer<TValue>? values = null) =>
+        new PartitionReader<TKey, TValue>(Broker, keys, values, options ?? _options.Reader, _loggers.CreateLogger("OrleansMq.Client.PartitionReader"));
+}
+
+/// <summary>What a client's producers and readers have where they are given nothing else.</summary>
+public sealed record OrleansMqClientOptions
+{
+    /// <summary>For producers.</summary>
+    public ProducerOptions Producer { get; set; } = new();
+
+    /// <summary>For partition readers.</summary>
+    public ReaderOptions Reader { get; set; } = new();
+}

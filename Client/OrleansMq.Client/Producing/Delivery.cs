@@ -1,0 +1,102 @@
+using System.Collections.Concurrent;
+using System.Threading.Tasks.Sources;
+
+namespace OrleansMq.Client;
+
+/// <summary>
+/// The promise behind one awaited record, reused: two parties end it (the producer with a report, the caller's token with a cancellation),
+/// and the first wins. It goes back to its pool when its result was taken and the producer, too, is done with it, that is never after a
+/// cancellation.
+/// </summary>
+internal sealed class Delivery : IValueTaskSource<DeliveryReport>
+{
+    // A pool per process: bounded, since what is beyond it is garbage like any other.
+    private const int MaxPooled = 8192;
+    private static readonly ConcurrentQueue<Delivery> _pool = new();
+    private static int _pooled;
+
+    private const int Waiting = 0;
+    private const int Ended = 1;
+
+    private ManualResetValueTaskSourceCore<DeliveryReport> _core = new() { RunContinuationsAsynchronously = true };
+    private int _state;
+    private bool _cancelled;
+    private CancellationToken _token;
+    private CancellationTokenRegistration _registration;
+    private PendingRecord? _pending;
+
+    public static Delivery Rent()
+    {
+        if (!_pool.TryDequeue(out var delivery))
+            return new Delivery();
+        Interlocked.Decrement(ref _pooled);
+        return delivery;
+    }
+
+    public ValueTask<DeliveryReport> Task => new(this, _core.Version);
+
+    /// <summary>From here on the token may end the wait. <paramref name="pending"/>: what to withdraw, where the record waits for room.</summary>
+    public void ObserveCancellation(CancellationToken token, PendingRecord? pending)
+    {
+        if (!token.CanBeCanceled)
+            return;
+        _token = token;
+        _pending = pending;
+        _registration = token.UnsafeRegister(static state => ((Delivery)state!).OnCancelled(), this);
+    }
+
+    /// <summary>Ends it with a report; called once by the producer.</summary>
+    public void Complete(in DeliveryReport report)
+    {
+        if (Interlocked.Exchange(ref _state, Ended) != Waiting)
+            return;
+        if (report.Error is { } error)
+            _core.SetException(error);
+        else
+            _core.SetResult(report);
+    }
+
+    DeliveryReport IValueTaskSource<DeliveryReport>.GetResult(short token)
+    {
+        var version = _core.Version;
+        try
+        {
+            return _core.GetResult(token);
+        }
+        finally
+        {
+            // A wrong token threw before; then the object is somebody else's and stays untouched.
+            if (token == version)
+                Return();
+        }
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<DeliveryReport>.GetStatus(short token) => _core.GetStatus(token);
+
+    void IValueTaskSource<DeliveryReport>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
+
+    private void OnCancelled()
+    {
+        if (Interlocked.Exchange(ref _state, Ended) != Waiting)
+            return;
+        _cancelled = true;
+        _pending?.Topic.Producer.Withdraw(_pending);
+        _core.SetException(new OperationCanceledException("The wait for a record's delivery was cancelled; the record may be delivered nevertheless.", _token));
+    }
+
+    private void Return()
+    {
+        // Waits for a callback that is running, so that none touches the object's next life.
+        _registration.Dispose();
+        _registration = default;
+        if (_cancelled || Volatile.Read(ref _pooled) >= MaxPooled)
+            return;
+        _token = default;
+        _pending = null;
+        _core.Reset();
+        Volatile.Write(ref _state, Waiting);
+        Interlocked.Increment(ref _pooled);
+        _pool.Enqueue(this);
+    }
+}

@@ -1,0 +1,66 @@
+namespace OrleansMq.Client;
+
+/// <summary>
+/// The records (counted by batch) sent between two flushes. A flush ends the current generation and waits until that and all earlier ones
+/// are done, whatever is sent afterwards.
+/// </summary>
+internal sealed class FlushGeneration(FlushGeneration? previous)
+{
+    private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private FlushGeneration? _previous = previous;
+    // One more than is outstanding while the generation is the current one: it cannot be done before it was ended.
+    private int _outstanding = 1;
+
+    /// <summary>Adds to the current generation.</summary>
+    public static FlushGeneration Join(ref FlushGeneration current)
+    {
+        while (true)
+        {
+            var generation = Volatile.Read(ref current);
+            if (generation.TryAdd())
+                return generation;
+            // It was ended, and done, between the two lines: there is a new one.
+        }
+    }
+
+    /// <summary>Makes a new generation the current one; completes when the old one and all before it are done.</summary>
+    public static Task End(ref FlushGeneration current)
+    {
+        while (true)
+        {
+            var ended = Volatile.Read(ref current);
+            if (Interlocked.CompareExchange(ref current, new FlushGeneration(ended), ended) != ended)
+                continue;
+            ended.Done();
+            return ended.WhenDoneAsync();
+        }
+    }
+
+    /// <summary>Takes off what <see cref="Join"/> added.</summary>
+    public void Done()
+    {
+        if (Interlocked.Decrement(ref _outstanding) == 0)
+            _empty.TrySetResult();
+    }
+
+    private bool TryAdd()
+    {
+        var outstanding = Volatile.Read(ref _outstanding);
+        while (outstanding > 0)
+        {
+            var seen = Interlocked.CompareExchange(ref _outstanding, outstanding + 1, outstanding);
+            if (seen == outstanding)
+                return true;
+            outstanding = seen;
+        }
+        return false;
+    }
+
+    private async Task WhenDoneAsync()
+    {
+        if (_previous is { } previous)
+            await previous.WhenDoneAsync().ConfigureAwait(false);
+        await _empty.Task.ConfigureAwait(false);
+        _previous = null;
+    }
+}

@@ -1,0 +1,313 @@
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Client;
+
+/// <summary>
+/// One partition: the batch that records go into, and the loop that hands batches to the broker.
+/// <para>The loop (<see cref="Pump"/>) is run by at most one thread at a time: whoever changes something while nobody runs it. It sends
+/// first and reports afterwards, so that callbacks hold up no batch.</para>
+/// </summary>
+internal sealed class PartitionQueue : IThreadPoolWorkItem
+{
+    // A thread that sends runs the loop for its own batch; what is left after so many steps goes to the pool.
+    private const int StepsOnCallersThread = 4;
+    private const int StepsOnPoolThread = 64;
+
+    private readonly ProducerCore _producer;
+    private readonly TopicQueue _topic;
+    private readonly TopicPartition _topicPartition;
+    private readonly Lock _gate = new();
+    private readonly SendQueue _queue;
+    private readonly List<(ProduceBatch Batch, ProduceResult Result)> _ended = [];
+    private readonly List<Resolution> _reports = []; // The loop's own.
+    private readonly bool _lingers;
+    private ProduceBatch? _open;
+    private bool _pumping;
+    private bool _identityAsked;
+    private ITimer? _timer;
+    private long _wakeAt = long.MaxValue;
+
+    public PartitionQueue(ProducerCore producer, TopicQueue topic, int partition)
+    {
+        _producer = producer;
+        _topic = topic;
+        _topicPartition = new TopicPartition(topic.Name, partition);
+        _lingers = producer.Options.Linger > TimeSpan.Zero;
+        var idempotent = producer.Options.IsIdempotent;
+        _queue = new SendQueue(idempotent, retries: producer.Options.Acks != Acks.None, idempotent ? producer.Options.MaxInFlight : 1,
+            producer.Clock.Ticks(ProducerCore.ProducerRest));
+    }
+
+    /// <summary>Puts a record, for which room was taken, into the open batch, and sees to it that the batch leaves.</summary>
+    /// <param name="record">The record.</param>
+    /// <param name="sentAt">When it was sent; null for now.</param>
+    /// <param name="mayPump">Whether this thread may go on to send: it holds no lock.</param>
+    public void Append(in RecordData record, long? sentAt, bool mayPump)
+    {
+        bool start;
+        var closed = false;
+        lock (_gate)
+        {
+            if (_open is not null && !_open.HasRoomFor(record.Size, _producer.Options.BatchSize))
+                closed = Close();
+            _open ??= OpenBatch(sentAt ?? _producer.Clock.Now);
+            _open.Add(record);
+            if (_open.IsFull(_producer.Options.BatchSize))
+                closed = Close();
+            start = !_pumping && WantsPump(closed);
+            _pumping |= start;
+        }
+        if (closed)
+            _topic.OnBatchClosed(_topicPartition.Partition, _producer.Clock.Now);
+        if (!start)
+            return;
+        // Who awaits wants the shortest way. Who does not gets the thread back at once, and sealing and sending run beside it.
+        if (mayPump && record.Recipient.IsAwaited)
+            Pump(StepsOnCallersThread);
+        else
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>The open batch lingers no longer.</summary>
+    public void Urge()
+    {
+        lock (_gate)
+        {
+            if (_open is null)
+                return;
+            _open.IsUrgent = true;
+        }
+        Start();
+    }
+
+    /// <summary>Runs the loop, on a thread of the pool, unless it runs already.</summary>
+    public void Start()
+    {
+        lock (_gate)
+        {
+            if (_pumping)
+                return;
+            _pumping = true;
+        }
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>When the oldest unreported record was sent; null where there is none.</summary>
+    public long? OldestSentAt
+    {
+        get
+        {
+            lock (_gate)
+                return _queue.OldestSentAt ?? _open?.SentAt;
+        }
+    }
+
+    /// <summary>Takes over a producer id that was asked for.</summary>
+    public void OnIdentity(ProducerIdentity identity)
+    {
+        lock (_gate)
+        {
+            _identityAsked = false;
+            _queue.SetIdentity(identity);
+        }
+        Start();
+    }
+
+    /// <summary>There will be no producer id: what waits for it has failed.</summary>
+    public void OnIdentityRefused(ProduceResult error)
+    {
+        lock (_gate)
+        {
+            _identityAsked = false;
+            _queue.FailAll(error.Error, $"No producer id: {error.Message}");
+        }
+        Start();
+    }
+
+    /// <summary>Whether anything waits for a producer id; if not, it is not asked for again.</summary>
+    public bool StillWantsIdentity()
+    {
+        lock (_gate)
+        {
+            _identityAsked = _queue.Count > 0;
+            return _identityAsked;
+        }
+    }
+
+    /// <summary>A call to the broker ended. Runs on the broker's thread.</summary>
+    public void OnCallEnded(ProduceBatch batch)
+    {
+        if (!End(batch, batch.TakeResult()))
+            return;
+        // Callbacks and compression have no business on a thread that is not of the pool: that would be one of the broker's own.
+        if (Thread.CurrentThread.IsThreadPoolThread)
+            Pump(StepsOnPoolThread);
+        else
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    void IThreadPoolWorkItem.Execute() => Pump(StepsOnPoolThread);
+
+    public void Dispose() => _timer?.Dispose();
+
+    private void Pump(int steps)
+    {
+        while (steps-- > 0)
+        {
+            SendStep step;
+            ProduceBatch? batch;
+            ProducerIdentity? identity;
+            var closed = false;
+            long now;
+            lock (_gate)
+            {
+                now = _producer.Clock.Now;
+                TakeEnded(now);
+                Expire(now);
+                if (_queue.IsIdle && _open is not null && IsReady(_open, now))
+                    closed = Close();
+                step = NextStep(now, out batch);
+                identity = _queue.Identity;
+                _queue.TakeResolved(_reports);
+                if (batch is null && step is SendStep.Wait or SendStep.Backoff && _reports.Count == 0 && !closed)
+                {
+                    ArmTimer(step, now);
+                    _pumping = false;
+                    return;
+                }
+            }
+            if (closed)
+                _topic.OnBatchClosed(_topicPartition.Partition, now);
+            if (batch is not null)
+                HandOver(batch, identity);
+            else if (step is SendStep.GetIdentity or SendStep.GetNewIdentity)
+                _producer.AskForIdentity(this, step == SendStep.GetNewIdentity);
+            Report();
+        }
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    private SendStep NextStep(long now, out ProduceBatch? batch)
+    {
+        var step = _queue.Next(now, out batch);
+        if (step is not (SendStep.GetIdentity or SendStep.GetNewIdentity))
+            return step;
+        if (_identityAsked)
+            return SendStep.Wait;
+        _identityAsked = true;
+        return step;
+    }
+
+    private void HandOver(ProduceBatch batch, ProducerIdentity? identity)
+    {
+        _producer.CountSent(batch);
+        bool ended;
+        try
+        {
+            var call = _producer.Broker.ProduceAsync(_topicPartition, batch.Seal(identity), _producer.Options.Acks);
+            ended = batch.Await(call);
+        }
+        catch (CodecUnavailableException e)
+        {
+            End(batch, ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, e.Message));
+            return;
+        }
+        catch (Exception e)
+        {
+            End(batch, ProduceBatch.ResultOf(e));
+            return;
+        }
+        if (ended)
+            End(batch, batch.TakeResult());
+    }
+
+    /// <summary>Notes an answer. True: the loop is to be run, by the caller.</summary>
+    private bool End(ProduceBatch batch, ProduceResult result)
+    {
+        lock (_gate)
+        {
+            _ended.Add((batch, result));
+            var start = !_pumping;
+            _pumping = true;
+            return start;
+        }
+    }
+
+    private void TakeEnded(long now)
+    {
+        foreach (var (batch, result) in _ended)
+            _queue.OnResult(batch, result, now, result.Error == ErrorCode.None ? now : _producer.RetryAt(now, batch.Attempts));
+        _ended.Clear();
+    }
+
+    private void Expire(long now)
+    {
+        var sentBefore = now - _producer.DeliveryTicks;
+        if (_queue.OldestSentAt <= sentBefore)
+            _queue.Expire(sentBefore);
+        if (_open is not null && _open.SentAt <= sentBefore)
+        {
+            Close();
+            _queue.Expire(sentBefore);
+        }
+    }
+
+    private void Report()
+    {
+        foreach (var resolution in _reports)
+            _producer.Report(_topicPartition, resolution);
+        _reports.Clear();
+    }
+
+    private ProduceBatch OpenBatch(long sentAt)
+    {
+        var batch = _producer.RentBatch();
+        batch.Queue = this;
+        batch.Open(sentAt, _lingers ? _producer.Clock.After(sentAt, _producer.Options.Linger) : long.MinValue, _producer.JoinGeneration());
+        _producer.ArmDeadline(sentAt);
+        return batch;
+    }
+
+    private bool Close()
+    {
+        _queue.Enqueue(_open!);
+        _open = null;
+        return true;
+    }
+
+    private static bool IsReady(ProduceBatch open, long now) => open.IsUrgent || now >= open.LingerUntil;
+
+    /// <summary>Whether what was just appended gives the loop something to do. While a batch is in flight its end does, and runs the loop.</summary>
+    private bool WantsPump(bool closed)
+    {
+        if (!_queue.IsIdle)
+            return closed && _queue.CanPipeline;
+        // The first record of a batch that lingers starts the timer, an urgent one ends it; those in between are only added.
+        return _open is { } open && (!_lingers || open.IsUrgent || open.RecordCount == 1);
+    }
+
+    private void ArmTimer(SendStep step, long now)
+    {
+        var wakeAt = step == SendStep.Backoff ? _queue.RetryAt
+            : _queue.IsIdle && _open is not null ? _open.LingerUntil
+            : long.MaxValue;
+        if (wakeAt == _wakeAt)
+            return;
+        _wakeAt = wakeAt;
+        if (wakeAt == long.MaxValue)
+            return; // A timer that is armed finds nothing to do.
+        var due = _producer.Clock.Until(wakeAt, now);
+        if (_timer is null)
+            _timer = _producer.Options.TimeProvider.CreateTimer(static state => ((PartitionQueue)state!).OnTimer(), this, due, Timeout.InfiniteTimeSpan);
+        else
+            _timer.Change(due, Timeout.InfiniteTimeSpan);
+    }
+
+    private void OnTimer()
+    {
+        lock (_gate)
+            _wakeAt = long.MaxValue;
+        Start();
+    }
+}

@@ -1,0 +1,162 @@
+using System.Runtime.CompilerServices;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Client;
+
+/// <summary>A batch of one partition, from its first record to its report.</summary>
+internal sealed class ProduceBatch(CompressionType compression, CompressionCodecs codecs) : IDisposable
+{
+    private readonly RecordBatchBuilder _builder = new(compression, codecs);
+    private Entry[] _entries = [];
+    private int _entryCount;
+
+    /// <summary>When its first record was sent: its delivery deadline counts from here.</summary>
+    public long SentAt { get; private set; }
+    /// <summary>Until when it waits for more records, unless somebody awaits one of them.</summary>
+    public long LingerUntil { get; set; }
+    /// <summary>Whether somebody awaits one of its records, or a flush wants it: no linger.</summary>
+    public bool IsUrgent { get; set; }
+    /// <summary>Bytes accounted for its records.</summary>
+    public long Bytes { get; private set; }
+    public int RecordCount => _builder.RecordCount;
+    public FlushGeneration? Generation { get; private set; }
+
+    /// <summary>While sent: the sequence number of its first record; -1 without idempotence.</summary>
+    public int BaseSequence { get; set; } = -1;
+    /// <summary>How often it was handed to the broker.</summary>
+    public int Attempts { get; set; }
+    /// <summary>The broker has it: neither its bytes nor its outcome are ours.</summary>
+    public bool IsInFlight { get; set; }
+    /// <summary>Handed over with nothing unresolved before it: a wrong sequence number is then not the fault of an earlier batch.</summary>
+    public bool WasHead { get; set; }
+    /// <summary>Delivered, but reported only after those before it.</summary>
+    public bool IsAcknowledged { get; set; }
+    /// <summary>An attempt ended without saying whether it was appended.</summary>
+    public bool MayBeWritten { get; set; }
+    /// <summary>A batch before it, under the same producer epoch, will never be written; so neither will this one.</summary>
+    public bool CannotBeWritten { get; set; }
+    /// <summary>Its recipients have been told.</summary>
+    public bool IsReported { get; set; }
+    /// <summary>The last answer.</summary>
+    public ProduceResult Result { get; set; }
+
+    public void Open(long sentAt, long lingerUntil, FlushGeneration generation)
+    {
+        SentAt = sentAt;
+        LingerUntil = lingerUntil;
+        Generation = generation;
+    }
+
+    /// <summary>Whether a record fits; the first always does.</summary>
+    public bool HasRoomFor(int size, int batchSize) => _builder.RecordCount == 0 || _builder.EstimatedSize + size <= batchSize;
+
+    /// <summary>Whether not even a small record would fit.</summary>
+    public bool IsFull(int batchSize) => _builder.EstimatedSize >= batchSize;
+
+    public void Add(in RecordData record)
+    {
+        if (record.Recipient.Target is { } target)
+            AddEntry(new Entry(_builder.RecordCount, record.Timestamp, target));
+        IsUrgent |= record.Recipient.IsAwaited;
+        Bytes += record.Size;
+        _builder.Add(record.Timestamp, record.Key, record.HasKey, record.Value, record.HasValue, record.Headers);
+    }
+
+    /// <summary>The batch's bytes, sealed for a producer and sequence; valid until the batch is reset.</summary>
+    public Memory<byte> Seal(ProducerIdentity? identity)
+    {
+        if (identity is { } producer)
+            _builder.SetProducer(producer.ProducerId, producer.ProducerEpoch, BaseSequence);
+        return _builder.Build();
+    }
+
+    /// <summary>Those who want to hear of their records, in order.</summary>
+    public ReadOnlySpan<Entry> Entries => _entries.AsSpan(0, _entryCount);
+
+    /// <summary>The keys of its records, for those of a batch that failed; all unknown where the codec is what failed.</summary>
+    public ReadOnlyMemory<byte>?[] ReadKeys(CompressionCodecs codecs)
+    {
+        var keys = new ReadOnlyMemory<byte>?[RecordCount];
+        try
+        {
+            using var reader = new RecordReader(_builder.Build(), codecs, verifyCrc: false);
+            for (var i = 0; reader.MoveNext(); i++)
+                keys[i] = reader.Current.Key is { } key ? key.ToArray() : (ReadOnlyMemory<byte>?)null;
+        }
+        catch (CodecUnavailableException)
+        {
+            // That is why the batch failed, and it says so.
+        }
+        return keys;
+    }
+
+    /// <summary>Back to how it was made, with the memory it has.</summary>
+    public void Reset()
+    {
+        Array.Clear(_entries, 0, _entryCount);
+        _entryCount = 0;
+        _builder.Reset();
+        Bytes = 0;
+        Generation = null;
+        IsUrgent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = CannotBeWritten = IsReported = false;
+        BaseSequence = -1;
+        Attempts = 0;
+        Result = default;
+    }
+
+    public void Dispose() => _builder.Dispose();
+
+    private void AddEntry(Entry entry)
+    {
+        if (_entryCount == _entries.Length)
+            Array.Resize(ref _entries, Math.Max(16, _entries.Length * 2));
+        _entries[_entryCount++] = entry;
+    }
+
+    /// <summary>A record somebody wants to hear of.</summary>
+    internal readonly record struct Entry(int Index, long Timestamp, object Target);
+
+    // --- The call to the broker, without an allocation: the awaiter is kept here, and the continuation is made once.
+
+    private ConfiguredValueTaskAwaitable<ProduceResult>.ConfiguredValueTaskAwaiter _awaiter;
+    private Action? _onReturned;
+
+    /// <summary>The queue that is told when the call returns.</summary>
+    public PartitionQueue? Queue { get; set; }
+
+    /// <summary>Keeps a call that is under way; the queue is told when it ends. True: it has ended already.</summary>
+    public bool Await(ValueTask<ProduceResult> call)
+    {
+        _awaiter = call.ConfigureAwait(false).GetAwaiter();
+        if (_awaiter.IsCompleted)
+            return true;
+        _awaiter.UnsafeOnCompleted(_onReturned ??= () => Queue!.OnCallEnded(this));
+        return false;
+    }
+
+    /// <summary>What the call returned; what it threw becomes a code.</summary>
+    public ProduceResult TakeResult()
+    {
+        try
+        {
+            return _awaiter.GetResult();
+        }
+        catch (Exception e)
+        {
+            return ResultOf(e);
+        }
+        finally
+        {
+            _awaiter = default;
+        }
+    }
+
+    /// <summary>A broker returns its refusals; one that throws broke off at a point nobody knows, unless it says which.</summary>
+    public static ProduceResult ResultOf(Exception e) => e switch
+    {
+        BrokerException refused => ProduceResult.Failed(refused.Code, refused.Message),
+        OperationCanceledException or TimeoutException => ProduceResult.Failed(ErrorCode.RequestTimedOut, e.Message),
+        _ => ProduceResult.Failed(ErrorCode.UnknownServerError, $"The broker failed: {e.GetType().Name}: {e.Message}"),
+    };
+}

@@ -1,0 +1,172 @@
+using System.Buffers;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Client;
+
+/// <summary>The producer: serializes, and hands the bytes on. See <see cref="IProducer{TKey, TValue}"/>.</summary>
+/// <typeparam name="TKey">The type of keys.</typeparam>
+/// <typeparam name="TValue">The type of values.</typeparam>
+public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
+{
+    private readonly ProducerCore _core;
+    private readonly ISerializer<TKey> _keys;
+    private readonly ISerializer<TValue> _values;
+
+    /// <summary>A producer over a broker.</summary>
+    /// <param name="broker">The broker; it is not disposed with the producer.</param>
+    /// <param name="keys">Serializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Serializes values; null for the built-in format of the type.</param>
+    /// <param name="options">Null for the defaults.</param>
+    /// <param name="logger">Where failed batches and throwing callbacks are logged; null for nowhere.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public Producer(IBroker broker, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null, ProducerOptions? options = null, ILogger? logger = null)
+    {
+        ArgumentNullException.ThrowIfNull(broker);
+        _keys = keys ?? Serdes.For<TKey>();
+        _values = values ?? Serdes.For<TValue>();
+        _core = new ProducerCore(broker, options ?? new ProducerOptions(), logger ?? NullLogger.Instance);
+    }
+
+    /// <inheritdoc/>
+    public event Action<ProduceException>? DeliveryFailed
+    {
+        add => _core.DeliveryFailed += value;
+        remove => _core.DeliveryFailed -= value;
+    }
+
+    /// <inheritdoc/>
+    public ProducerStatistics Statistics => _core.Statistics;
+
+    /// <inheritdoc/>
+    public ValueTask<DeliveryReport> SendAsync(ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<DeliveryReport>(cancellationToken);
+        var delivery = Delivery.Rent();
+        var task = delivery.Task;
+        try
+        {
+            var pending = Accept(record, new Recipient(delivery), wantsAcceptance: false);
+            delivery.ObserveCancellation(cancellationToken, pending);
+            return task;
+        }
+        catch (ProduceException e)
+        {
+            return ValueTask.FromException<DeliveryReport>(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null, CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled(cancellationToken);
+        try
+        {
+            var pending = Accept(record, new Recipient(callback), wantsAcceptance: true);
+            return pending is null || pending.Accepted.IsCompletedSuccessfully ? default : new ValueTask(AcceptedAsync(pending, cancellationToken));
+        }
+        catch (ProduceException e)
+        {
+            return ValueTask.FromException(e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Send(in ProducerRecord<TKey, TValue> record, CancellationToken cancellationToken = default) =>
+        Send(record, new Recipient(null), cancellationToken);
+
+    /// <inheritdoc/>
+    public void Send(in ProducerRecord<TKey, TValue> record, Action<DeliveryReport> callback, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(callback);
+        Send(record, new Recipient(callback), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public Task FlushAsync(CancellationToken cancellationToken = default) => _core.FlushAsync(cancellationToken);
+
+    /// <summary>
+    /// Refuses further records and waits for those it has, at most until the last one's delivery deadline. Records that fail meanwhile are
+    /// reported as ever.
+    /// </summary>
+    public ValueTask DisposeAsync() => _core.DisposeAsync();
+
+    private void Send(in ProducerRecord<TKey, TValue> record, Recipient recipient, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        var pending = Accept(record, recipient, wantsAcceptance: true);
+        if (pending is not null && !pending.Accepted.IsCompletedSuccessfully)
+            AcceptedAsync(pending, cancellationToken).GetAwaiter().GetResult();
+    }
+
+    /// <summary>Waits for room. Cancelled, the record is withdrawn, unless it found room in the last moment: then it is sent.</summary>
+    private async Task AcceptedAsync(PendingRecord pending, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await pending.Accepted.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            if (_core.Withdraw(pending))
+                throw;
+            await pending.Accepted.ConfigureAwait(false);
+        }
+    }
+
+    private PendingRecord? Accept(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)
+    {
+        if (record.Partition is < 0)
+            throw new ProduceException(ErrorCode.UnknownTopicOrPartition, $"Partition {record.Partition} is negative.", new TopicPartition(record.Topic, -1));
+        var buffer = SerializationBuffer.Rent();
+        try
+        {
+            var hasKey = !_keys.IsNull(record.Key);
+            var hasValue = !_values.IsNull(record.Value);
+            Serialize(record, hasKey, hasValue, buffer, out var keyLength);
+            var bytes = buffer.WrittenSpan;
+            var headers = record.Headers.Span;
+            var data = new RecordData
+            {
+                Key = bytes[..keyLength],
+                HasKey = hasKey,
+                Value = bytes[keyLength..],
+                HasValue = hasValue,
+                Headers = headers,
+                Timestamp = record.Timestamp?.ToUnixTimeMilliseconds() ?? _core.Clock.UnixMilliseconds,
+                Size = RecordBatchBuilder.MaxRecordSize(keyLength, bytes.Length - keyLength, headers),
+                Partition = record.Partition ?? -1,
+                Recipient = recipient,
+            };
+            return _core.Accept(record.Topic, data, wantsAcceptance);
+        }
+        finally
+        {
+            SerializationBuffer.Return(buffer);
+        }
+    }
+
+    private void Serialize(in ProducerRecord<TKey, TValue> record, bool hasKey, bool hasValue, ArrayBufferWriter<byte> buffer, out int keyLength)
+    {
+        var part = "key";
+        try
+        {
+            if (hasKey)
+                _keys.Serialize(record.Key, buffer);
+            keyLength = buffer.WrittenCount;
+            part = "value";
+            if (hasValue)
+                _values.Serialize(record.Value, buffer);
+        }
+        catch (Exception e)
+        {
+            throw new ProduceException(ErrorCode.InvalidRecord, $"The {part} of a record for topic '{record.Topic}' cannot be serialized: {e.Message}",
+                new TopicPartition(record.Topic, record.Partition ?? -1), inner: e);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+using System.Collections.Concurrent;
+
+namespace OrleansMq.Client;
+
+/// <content>
+/// Delivery deadlines: one timer for the whole producer, armed for the oldest record. While records are delivered in time it fires once per
+/// <see cref="ProducerOptions.DeliveryTimeout"/>, whatever the traffic.
+/// </content>
+internal sealed partial class ProducerCore
+{
+    private readonly ConcurrentQueue<PartitionQueue> _partitions = new();
+    private readonly Lock _deadlineGate = new();
+    private ITimer? _deadlineTimer;
+    private long _deadlineAt = long.MaxValue;
+
+    /// <summary>Makes partitions known to flushes and deadlines.</summary>
+    public void Register(ReadOnlySpan<PartitionQueue> partitions)
+    {
+        foreach (var partition in partitions)
+            _partitions.Enqueue(partition);
+    }
+
+    /// <summary>Sees to it that what was sent at a time is looked at when its deadline has passed.</summary>
+    public void ArmDeadline(long sentAt)
+    {
+        var at = sentAt + DeliveryTicks;
+        if (Volatile.Read(ref _deadlineAt) <= at)
+            return;
+        lock (_deadlineGate)
+        {
+            if (_deadlineAt <= at)
+                return;
+            _deadlineAt = at;
+            var due = Clock.Until(at, Clock.Now);
+            if (_deadlineTimer is null)
+                _deadlineTimer = Options.TimeProvider.CreateTimer(static state => ((ProducerCore)state!).OnDeadline(), this, due, Timeout.InfiniteTimeSpan);
+            else
+                _deadlineTimer.Change(due, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    private void OnDeadline()
+    {
+        // Disarmed before anything is looked at: what is sent from here on arms the timer itself.
+        lock (_deadlineGate)
+            _deadlineAt = long.MaxValue;
+        var sentBefore = Clock.Now - DeliveryTicks;
+        FailWaiting(sentBefore);
+        var oldest = _buffer.OldestSentAt ?? long.MaxValue;
+        foreach (var topic in _topics.Values)
+            oldest = Math.Min(oldest, topic.OldestSentAt ?? long.MaxValue);
+        foreach (var partition in _partitions)
+        {
+            if (partition.OldestSentAt is not { } sentAt)
+                continue;
+            if (sentAt <= sentBefore)
+                partition.Start();
+            oldest = Math.Min(oldest, Math.Max(sentAt, sentBefore + 1));
+        }
+        if (oldest != long.MaxValue)
+            ArmDeadline(oldest);
+    }
+
+    private void FailWaiting(long sentBefore)
+    {
+        var expired = new List<PendingRecord>();
+        _buffer.Expire(sentBefore, expired);
+        foreach (var record in expired)
+        {
+            FailWithoutRoom(record, new ProduceException(ErrorCode.RequestTimedOut,
+                $"No room for the record within {Options.DeliveryTimeout}: ProducerOptions.BufferMemory ({Options.BufferMemory} bytes) is used up by records that are not delivered. Nothing was sent; try again later.",
+                record.TopicPartition, record.Key));
+        }
+        expired.Clear();
+        foreach (var topic in _topics.Values)
+            topic.Expire(sentBefore, expired);
+        foreach (var record in expired)
+        {
+            Fail(record, new ProduceException(ErrorCode.RequestTimedOut,
+                $"Topic '{record.Topic.Name}' was not found out about within {Options.DeliveryTimeout}: the broker does not answer. Nothing was sent; try again later.",
+                record.TopicPartition, record.Key));
+        }
+    }
+}

@@ -1,0 +1,58 @@
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Client;
+
+/// <content>Producer ids: one that all partitions share, and others for partitions where the broker refuses that.</content>
+internal sealed partial class ProducerCore
+{
+    private readonly Lock _identityGate = new();
+    private Task<ProducerIdentity>? _sharedIdentity;
+
+    /// <summary>Gets a producer id for a partition, which hears of it by <see cref="PartitionQueue.OnIdentity"/>.</summary>
+    public void AskForIdentity(PartitionQueue partition, bool fresh) => _ = AskForIdentityAsync(partition, fresh);
+
+    /// <summary>When to try again after a failed attempt.</summary>
+    public long RetryAt(long now, int attempt) => Clock.After(now, Backoff(attempt));
+
+    /// <summary>Waits before the next attempt.</summary>
+    public Task BackoffAsync(int attempt) => Task.Delay(Backoff(attempt), Options.TimeProvider);
+
+    private TimeSpan Backoff(int attempt) => RetryBackoff.For(attempt, Options.RetryBackoff, Options.RetryBackoffMax, Options.Random.NextDouble());
+
+    private async Task AskForIdentityAsync(PartitionQueue partition, bool fresh)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            ProduceResult error;
+            try
+            {
+                partition.OnIdentity(await (fresh ? NewIdentityAsync() : SharedIdentityAsync()).ConfigureAwait(false));
+                return;
+            }
+            catch (Exception e)
+            {
+                error = ProduceBatch.ResultOf(e);
+            }
+            if (error.Error.Action() != ErrorAction.Retry)
+            {
+                partition.OnIdentityRefused(error);
+                return;
+            }
+            await BackoffAsync(attempt).ConfigureAwait(false);
+            if (!partition.StillWantsIdentity())
+                return;
+        }
+    }
+
+    private Task<ProducerIdentity> SharedIdentityAsync()
+    {
+        lock (_identityGate)
+        {
+            if (_sharedIdentity is null || _sharedIdentity.IsFaulted || _sharedIdentity.IsCanceled)
+                _sharedIdentity = NewIdentityAsync();
+            return _sharedIdentity;
+        }
+    }
+
+    private async Task<ProducerIdentity> NewIdentityAsync() => await Broker.InitProducerIdAsync().ConfigureAwait(false);
+}

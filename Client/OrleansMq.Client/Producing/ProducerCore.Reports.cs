@@ -1,0 +1,144 @@
+using Microsoft.Extensions.Logging;
+
+namespace OrleansMq.Client;
+
+/// <content>Who hears what became of a record, and what is counted.</content>
+internal sealed partial class ProducerCore
+{
+    private readonly BatchPool _batches;
+    private long _delivered;
+    private long _failed;
+    private long _sent;
+    private long _retries;
+
+    public event Action<ProduceException>? DeliveryFailed;
+
+    public ProducerStatistics Statistics => new(Volatile.Read(ref _delivered), Volatile.Read(ref _failed), Volatile.Read(ref _sent),
+        Volatile.Read(ref _retries), _buffer.Used);
+
+    public ProduceBatch RentBatch() => _batches.Rent();
+
+    public void CountSent(ProduceBatch batch)
+    {
+        Interlocked.Increment(ref _sent);
+        if (batch.Attempts > 1)
+            Interlocked.Increment(ref _retries);
+    }
+
+    /// <summary>Tells the recipients of a batch what became of it, gives its room back, and the batch, if the broker is done with it.</summary>
+    public void Report(TopicPartition topicPartition, Resolution resolution)
+    {
+        var batch = resolution.Batch;
+        // Room first: a callback may want to send.
+        if (resolution.Release)
+            _buffer.Release(batch.Bytes);
+        if (resolution.Report)
+        {
+            if (batch.Result.Error == ErrorCode.None)
+                ReportDelivered(topicPartition, batch);
+            else
+                ReportFailed(topicPartition, batch);
+            batch.Generation!.Done();
+        }
+        if (resolution.Release)
+            _batches.Return(batch);
+    }
+
+    /// <summary>A record that had found room has failed before it got into a batch.</summary>
+    public void Fail(PendingRecord record, ProduceException error)
+    {
+        _buffer.Release(record.Size);
+        FailWithoutRoom(record, error);
+    }
+
+    /// <summary>As <see cref="Fail"/>, but not on this thread: it holds locks.</summary>
+    public void FailLater(PendingRecord record, ProduceException error) =>
+        ThreadPool.UnsafeQueueUserWorkItem(static state => state.Producer.Fail(state.Record, state.Error), (Producer: this, Record: record, Error: error), preferLocal: false);
+
+    private void FailWithoutRoom(PendingRecord record, ProduceException error)
+    {
+        Interlocked.Increment(ref _failed);
+        // Who still waits for room gets the exception there, and no callback.
+        if (!record.TrySetFailed(error))
+        {
+            if (record.Recipient.Target is { } target)
+                Tell(target, new DeliveryReport(error.TopicPartition, -1, record.Data.Timestamp, error));
+            else
+                RaiseDeliveryFailed(error);
+        }
+        record.Generation.Done();
+    }
+
+    private void ReportDelivered(TopicPartition topicPartition, ProduceBatch batch)
+    {
+        Interlocked.Add(ref _delivered, batch.RecordCount);
+        var baseOffset = batch.Result.BaseOffset;
+        var appendTime = batch.Result.LogAppendTime;
+        foreach (ref readonly var entry in batch.Entries)
+        {
+            Tell(entry.Target, new DeliveryReport(topicPartition, baseOffset < 0 ? -1 : baseOffset + entry.Index,
+                appendTime >= 0 ? appendTime : entry.Timestamp));
+        }
+    }
+
+    private void ReportFailed(TopicPartition topicPartition, ProduceBatch batch)
+    {
+        Interlocked.Add(ref _failed, batch.RecordCount);
+        var code = batch.Result.Error;
+        LogBatchFailed(topicPartition, batch.RecordCount, code, batch.MayBeWritten, batch.Result.Message);
+        var message = $"{topicPartition}: {batch.Result.Message ?? code.ToString()}"
+            + (batch.MayBeWritten ? " Whether the record is in the log is not known." : " The record is not in the log.");
+        // While the broker has the batch its bytes are not ours to read, so the keys of such a batch stay unknown.
+        var keys = batch.IsInFlight ? new ReadOnlyMemory<byte>?[batch.RecordCount] : batch.ReadKeys(Options.Codecs);
+        var entries = batch.Entries;
+        for (var i = 0; i < keys.Length; i++)
+        {
+            var error = new ProduceException(code, message, topicPartition, keys[i], batch.MayBeWritten);
+            if (!entries.IsEmpty && entries[0].Index == i)
+            {
+                Tell(entries[0].Target, new DeliveryReport(topicPartition, -1, entries[0].Timestamp, error));
+                entries = entries[1..];
+            }
+            else
+            {
+                RaiseDeliveryFailed(error);
+            }
+        }
+    }
+
+    private void Tell(object target, in DeliveryReport report)
+    {
+        if (target is Delivery delivery)
+        {
+            delivery.Complete(report);
+            return;
+        }
+        try
+        {
+            ((Action<DeliveryReport>)target)(report);
+        }
+        catch (Exception e)
+        {
+            // The user's code, in our loop: the records behind it are not to suffer.
+            LogCallbackFailed(e, report.TopicPartition);
+        }
+    }
+
+    private void RaiseDeliveryFailed(ProduceException error)
+    {
+        try
+        {
+            DeliveryFailed?.Invoke(error);
+        }
+        catch (Exception e)
+        {
+            LogCallbackFailed(e, error.TopicPartition);
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "{RecordCount} records for {TopicPartition} were not delivered: {Code} (may be written: {MayBeWritten}). {Reason}")]
+    private partial void LogBatchFailed(TopicPartition topicPartition, int recordCount, ErrorCode code, bool mayBeWritten, string? reason);
+
+    [LoggerMessage(2, LogLevel.Error, "A delivery callback for {TopicPartition} threw.")]
+    private partial void LogCallbackFailed(Exception exception, TopicPartition topicPartition);
+}

@@ -1,0 +1,151 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Client;
+
+/// <summary>
+/// A producer of bytes: what is common to producers of all types. Its parts: <see cref="BufferMemory"/> lets records in,
+/// <see cref="TopicQueue"/> finds their partition, <see cref="PartitionQueue"/> batches and sends them.
+/// </summary>
+internal sealed partial class ProducerCore : IAsyncDisposable
+{
+    /// <summary>
+    /// After so long without an acknowledgement a partition's next batch goes alone, see <see cref="SendQueue"/>. Far below the day after
+    /// which brokers forget a producer.
+    /// </summary>
+    public static readonly TimeSpan ProducerRest = TimeSpan.FromMinutes(10);
+
+    private readonly ConcurrentDictionary<string, TopicQueue> _topics = new(StringComparer.Ordinal);
+    private readonly BufferMemory _buffer;
+    private readonly ILogger _logger;
+    private TopicQueue? _lastTopic;
+    private FlushGeneration _generation = new(null);
+    private volatile bool _disposed;
+
+    public ProducerCore(IBroker broker, ProducerOptions options, ILogger logger)
+    {
+        options.Validate();
+        Broker = broker;
+        Options = options;
+        _logger = logger;
+        Clock = new ProducerClock(options.TimeProvider);
+        Partitioner = options.Partitioner ?? new DefaultPartitioner();
+        DeliveryTicks = Clock.Ticks(options.DeliveryTimeout);
+        _buffer = new BufferMemory(options.BufferMemory);
+        _batches = new BatchPool(options);
+    }
+
+    public IBroker Broker { get; }
+    public ProducerOptions Options { get; }
+    public ProducerClock Clock { get; }
+    public IPartitioner Partitioner { get; }
+    public long DeliveryTicks { get; }
+
+    /// <summary>Counts a batch (or a record outside of one) towards the next flush.</summary>
+    public FlushGeneration JoinGeneration() => FlushGeneration.Join(ref _generation);
+
+    /// <summary>Takes a record: into its batch if there is room for it and its topic is known, else in line for both.</summary>
+    /// <param name="topicName">The topic.</param>
+    /// <param name="record">The record, over memory of the caller's.</param>
+    /// <param name="wantsAcceptance">Whether the caller goes on to look at <see cref="PendingRecord.Accepted"/>.</param>
+    /// <returns>Null if it is in its batch; otherwise what waits in its stead.</returns>
+    /// <exception cref="ProduceException">It is refused.</exception>
+    public PendingRecord? Accept(string topicName, in RecordData record, bool wantsAcceptance)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, typeof(IProducer<,>));
+        if (record.Size > Options.MaxRequestSize)
+            throw TooLarge(topicName, record);
+        var topic = FindTopic(topicName);
+        if (topic.Partitions is { } partitions && _buffer.TryTake(record.Size))
+        {
+            ChooseOrGiveBack(topic, partitions, record).Append(record, sentAt: null, mayPump: true);
+            return null;
+        }
+        return AcceptLater(topic, record, wantsAcceptance);
+    }
+
+    /// <summary>Takes back a record that still waits for room.</summary>
+    /// <returns>Whether it did; then it is not sent.</returns>
+    public bool Withdraw(PendingRecord record)
+    {
+        if (!_buffer.Withdraw(record))
+            return false;
+        record.Generation.Done();
+        return true;
+    }
+
+    public Task FlushAsync(CancellationToken cancellationToken)
+    {
+        var done = FlushGeneration.End(ref _generation);
+        Urge();
+        return done.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Refuses further records and waits for those it has: at most until the last one's delivery deadline.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _disposed = true;
+        await FlushAsync(CancellationToken.None).ConfigureAwait(false);
+        _deadlineTimer?.Dispose();
+        foreach (var partition in _partitions)
+            partition.Dispose();
+        _batches.Dispose();
+    }
+
+    private TopicQueue FindTopic(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        var last = Volatile.Read(ref _lastTopic);
+        if (last is not null && ReferenceEquals(last.Name, name))
+            return last;
+        var topic = _topics.GetOrAdd(name, static (name, producer) => new TopicQueue(producer, name), this);
+        Volatile.Write(ref _lastTopic, topic);
+        return topic;
+    }
+
+    private PartitionQueue ChooseOrGiveBack(TopicQueue topic, PartitionQueue[] partitions, in RecordData record)
+    {
+        try
+        {
+            return topic.Choose(partitions, record);
+        }
+        catch
+        {
+            _buffer.Release(record.Size);
+            throw;
+        }
+    }
+
+    private PendingRecord AcceptLater(TopicQueue topic, in RecordData record, bool wantsAcceptance)
+    {
+        var now = Clock.Now;
+        var pending = new PendingRecord(topic, record, now, JoinGeneration());
+        if (wantsAcceptance)
+            _ = pending.Accepted;
+        if (_buffer.TakeOrQueue(pending))
+        {
+            pending.IsGone = true;
+            topic.Append(pending);
+        }
+        else
+        {
+            ArmDeadline(now);
+            // What lingers holds room that somebody waits for.
+            Urge();
+        }
+        return pending;
+    }
+
+    private void Urge()
+    {
+        if (Options.Linger == TimeSpan.Zero)
+            return;
+        foreach (var partition in _partitions)
+            partition.Urge();
+    }
+
+    private ProduceException TooLarge(string topic, in RecordData record) => new(ErrorCode.MessageTooLarge,
+        $"The record takes {record.Size} bytes; ProducerOptions.MaxRequestSize is {Options.MaxRequestSize}. Raise it, and the topic's max.message.bytes, or send less.",
+        new TopicPartition(topic, record.Partition), record.HasKey ? record.Key.ToArray() : (ReadOnlyMemory<byte>?)null);
+}

@@ -1,0 +1,29 @@
+using System.Buffers;
+
+namespace OrleansMq.Client;
+
+/// <summary>A buffer a thread: records are serialized into it, and copied into their batch when their size is known.</summary>
+internal static class SerializationBuffer
+{
+    // A buffer that one large record blew up is not kept.
+    private const int MaxKept = 256 << 10;
+
+    [ThreadStatic]
+    private static ArrayBufferWriter<byte>? _buffer;
+
+    public static ArrayBufferWriter<byte> Rent()
+    {
+        // Taken while in use: a serializer may send something itself.
+        var buffer = _buffer ?? new ArrayBufferWriter<byte>(1024);
+        _buffer = null;
+        return buffer;
+    }
+
+    public static void Return(ArrayBufferWriter<byte> buffer)
+    {
+        if (buffer.Capacity > MaxKept)
+            return;
+        buffer.ResetWrittenCount();
+        _buffer = buffer;
+    }
+}

@@ -1,0 +1,55 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+
+namespace OrleansMq.Client;
+
+/// <summary>The formats the library brings. Numbers are big-endian and text is UTF-8, as Kafka's own serializers write them.</summary>
+public static class Serdes
+{
+    /// <summary>UTF-8; null is null.</summary>
+    public static ISerde<string?> String { get; } = new Utf8Serde();
+    /// <summary>Bytes as they are; null is null. Reading copies.</summary>
+    public static ISerde<byte[]?> Bytes { get; } = new BytesSerde();
+    /// <summary>Bytes as they are, never null: an empty memory is an empty value. Reading copies, and reads null as empty.</summary>
+    public static ISerde<ReadOnlyMemory<byte>> Memory { get; } = new MemorySerde();
+    /// <summary>4 bytes, big-endian.</summary>
+    public static ISerde<int> Int32 { get; } = new Int32Serde();
+    /// <summary>8 bytes, big-endian.</summary>
+    public static ISerde<long> Int64 { get; } = new Int64Serde();
+    /// <summary>8 bytes, IEEE 754, big-endian.</summary>
+    public static ISerde<double> Double { get; } = new DoubleSerde();
+    /// <summary>36 characters of text with hyphens, in lower case: what Kafka's UUID serializer writes.</summary>
+    public static ISerde<Guid> Guid { get; } = new GuidSerde();
+    /// <summary>Nothing: always null.</summary>
+    public static ISerde<Ignore> Ignore { get; } = new IgnoreSerde();
+
+    /// <summary>JSON by source-generated metadata: no reflection, fit for native AOT. Null is null, not the text <c>null</c>.</summary>
+    /// <param name="type">From a JsonSerializerContext of yours.</param>
+    public static ISerde<T> Json<T>(JsonTypeInfo<T> type) => new JsonSerde<T>(type ?? throw new ArgumentNullException(nameof(type)));
+
+    /// <summary>JSON by reflection. Null is null, not the text <c>null</c>.</summary>
+    /// <param name="options">Null for <see cref="JsonSerializerOptions.Web"/>: camelCase names, read without regard to case.</param>
+    [RequiresUnreferencedCode("Reads the type by reflection; with trimming pass a JsonTypeInfo instead.")]
+    [RequiresDynamicCode("Reads the type by reflection; with native AOT pass a JsonTypeInfo instead.")]
+    public static ISerde<T> Json<T>(JsonSerializerOptions? options = null) =>
+        new JsonSerde<T>((JsonTypeInfo<T>)(options ?? JsonSerializerOptions.Web).GetTypeInfo(typeof(T)));
+
+    /// <summary>The library's format for a type: one of the properties here.</summary>
+    /// <exception cref="InvalidOperationException">There is none for the type: pass one, such as <see cref="Json{T}(JsonTypeInfo{T})"/>.</exception>
+    public static ISerde<T> For<T>()
+    {
+        object? found =
+            typeof(T) == typeof(string) ? String
+            : typeof(T) == typeof(byte[]) ? Bytes
+            : typeof(T) == typeof(ReadOnlyMemory<byte>) ? Memory
+            : typeof(T) == typeof(int) ? Int32
+            : typeof(T) == typeof(long) ? Int64
+            : typeof(T) == typeof(double) ? Double
+            : typeof(T) == typeof(Guid) ? Guid
+            : typeof(T) == typeof(Ignore) ? Ignore
+            : null;
+        return (ISerde<T>?)found ?? throw new InvalidOperationException(
+            $"There is no built-in format for {typeof(T)}. Pass a serializer or deserializer, such as Serdes.Json(MyJsonContext.Default.{typeof(T).Name}).");
+    }
+}

@@ -1,0 +1,74 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+using OrleansMq.Brokers;
+using OrleansMq.Client;
+using OrleansMq.Client.Http;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Registers the client library.</summary>
+public static class OrleansMqClientServiceCollectionExtensions
+{
+    /// <summary>
+    /// Registers <see cref="OrleansMqClient"/> and <see cref="IAdmin"/> over the <see cref="IBroker"/> in the container: one that the host
+    /// registers itself (a broker in process, an Orleans silo or client), or <see cref="UseHttp"/>, or <see cref="UseBroker"/>.
+    /// <code>services.AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:8080")).AddProducer&lt;string, Order&gt;(values: Serdes.Json(MyJson.Default.Order));</code>
+    /// </summary>
+    /// <param name="services">The container.</param>
+    /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>
+    public static OrleansMqClientBuilder AddOrleansMqClient(this IServiceCollection services, Action<OrleansMqClientOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        var options = new OrleansMqClientOptions();
+        configure?.Invoke(options);
+        services.TryAddSingleton(provider => new OrleansMqClient(
+            provider.GetService<IBroker>() ?? throw new InvalidOperationException(
+                "AddOrleansMqClient() found no broker. Add .UseHttp(uri), .UseBroker(broker), or register an IBroker."),
+            options, provider.GetService<ILoggerFactory>()));
+        services.TryAddSingleton(provider => provider.GetRequiredService<OrleansMqClient>().Admin);
+        return new OrleansMqClientBuilder(services);
+    }
+
+    /// <summary>Reaches the broker over HTTP.</summary>
+    /// <param name="builder">The client.</param>
+    /// <param name="baseAddress">The broker's address, such as <c>http://127.0.0.1:8080</c>.</param>
+    /// <param name="options">Time limits and connections; null for the defaults.</param>
+    public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, Uri baseAddress, HttpBrokerOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        builder.Services.Replace(ServiceDescriptor.Singleton<IBroker>(_ => new HttpBroker(baseAddress, options)));
+        return builder;
+    }
+
+    /// <summary>Uses a broker that exists already, such as one in process; it is not disposed with the container.</summary>
+    public static OrleansMqClientBuilder UseBroker(this OrleansMqClientBuilder builder, IBroker broker)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(broker);
+        builder.Services.Replace(ServiceDescriptor.Singleton(broker));
+        return builder;
+    }
+
+    /// <summary>
+    /// Registers <see cref="IProducer{TKey, TValue}"/> as a singleton; the container drains it when it is disposed (asynchronously).
+    /// </summary>
+    /// <param name="builder">The client.</param>
+    /// <param name="options">Null for the client's.</param>
+    /// <param name="keys">Serializes keys; null for the built-in format of the type.</param>
+    /// <param name="values">Serializes values; null for the built-in format of the type.</param>
+    public static OrleansMqClientBuilder AddProducer<TKey, TValue>(this OrleansMqClientBuilder builder, ProducerOptions? options = null,
+        ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        builder.Services.AddSingleton(provider => provider.GetRequiredService<OrleansMqClient>().CreateProducer(options, keys, values));
+        return builder;
+    }
+}
+
+/// <summary>The registration of a client, to go on with.</summary>
+/// <param name="services">The container.</param>
+public sealed class OrleansMqClientBuilder(IServiceCollection services)
+{
+    /// <summary>The container.</summary>
+    public IServiceCollection Services { get; } = services;
+}
