@@ -21,16 +21,19 @@ public interface IClusterGrain : IGrainWithStringKey
     /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>:
     /// abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("CreateTopic")]
+    [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> CreateTopicAsync(NewTopic topic);
 
     /// <summary>Deletes a topic with all its records and frees the disk. Once begun it is finished, even after a crash.</summary>
     /// <param name="topic">The topic's name.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
     [Alias("DeleteTopic")]
+    [ResponseTimeout(GrainTimes.Administration)]
     Task DeleteTopicAsync(string topic);
 
     /// <summary>All topics, by name in ordinal order. Those that are being created or deleted are left out.</summary>
     [Alias("ListTopics")]
+    [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
     Task<TopicListing[]> ListTopicsAsync();
 

@@ -21,6 +21,7 @@ public interface ITopicGrain : IGrainWithStringKey
     /// <summary>The topic with its configuration and the offsets of each partition.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
     [Alias("Describe")]
+    [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
     Task<TopicDescription> DescribeAsync();
 
@@ -29,6 +30,7 @@ public interface ITopicGrain : IGrainWithStringKey
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidConfig"/>: abort.
     /// <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("Alter")]
+    [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs);
 
     /// <summary>Raises the number of partitions; existing records stay where they are, so keys map to other partitions from then on.</summary>
@@ -36,5 +38,6 @@ public interface ITopicGrain : IGrainWithStringKey
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/> (not more
     /// than there are, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("AddPartitions")]
+    [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> AddPartitionsAsync(int totalCount);
 }

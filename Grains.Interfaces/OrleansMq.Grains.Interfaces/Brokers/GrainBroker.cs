@@ -1,4 +1,5 @@
 using OrleansMq.Brokers;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Brokers;
 
@@ -92,7 +93,7 @@ public sealed class GrainBroker : IBroker
     public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
     {
         if (_local is not null && _local.TryGet(partition, out var local))
-            return local.AppendAsync(batch, acks, cancellationToken);
+            return SoleReplica.Refuses(local, acks, out var refusal) ? new(refusal) : local.AppendAsync(batch, acks, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         return CallAsync(partition, grain => grain.AppendAsync(batch, acks), static result => result.Error, ProduceResult.Failed);
     }
@@ -176,7 +177,7 @@ public sealed class GrainBroker : IBroker
         Func<ErrorCode, string, T> failed)
     {
         if (!CouldExist(partition.Topic))
-            return failed(ErrorCode.UnknownTopicOrPartition, UnknownTopic(partition.Topic).Message);
+            return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
         try
         {
             var topic = await _topics.FindAsync(partition.Topic).ConfigureAwait(false);
@@ -188,10 +189,9 @@ public sealed class GrainBroker : IBroker
             }
             topic = await _topics.RefreshAsync(partition.Topic).ConfigureAwait(false);
             if (topic is null)
-                return failed(ErrorCode.UnknownTopicOrPartition, UnknownTopic(partition.Topic).Message);
+                return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
             if (topic.Partition(partition.Partition) is not { } other)
-                return failed(ErrorCode.UnknownTopicOrPartition,
-                    $"Topic '{partition.Topic}' has no partition {partition.Partition}: it has 0 to {topic.Listing.Partitions - 1}.");
+                return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownPartition(partition, topic.Listing.Partitions));
             return await call(other).ConfigureAwait(false);
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
@@ -217,7 +217,7 @@ public sealed class GrainBroker : IBroker
             throw UnknownTopic(topic);
     }
 
-    private static bool CouldExist(string topic) => topic is { Length: > 0 and <= 249 };
+    private static bool CouldExist(string topic) => TopicName.Validate(topic) is null;
 
-    private static BrokerException UnknownTopic(string topic) => new(ErrorCode.UnknownTopicOrPartition, $"There is no topic '{topic}'. Create it first.");
+    private static BrokerException UnknownTopic(string topic) => new(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(topic));
 }

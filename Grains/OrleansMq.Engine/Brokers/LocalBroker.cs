@@ -95,9 +95,8 @@ public sealed class LocalBroker : IBroker, IAsyncDisposable
             return new(ProduceResult.Failed(error, message!));
         if (acks is < Acks.All or > Acks.Leader)
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is 0, 1 or -1 (all), not {(int)acks}."));
-        if (acks == Acks.All && found.Config.MinInsyncReplicas > 1)
-            return new(ProduceResult.Failed(ErrorCode.NotEnoughReplicas,
-                $"Partition {partition} has 1 replica, its topic's 'min.insync.replicas' is {found.Config.MinInsyncReplicas}: set that to 1, or send with acks=1."));
+        if (SoleReplica.Refuses(found, acks, out var refusal))
+            return new(refusal);
         return found.AppendAsync(batch, acks, cancellationToken);
     }
 

@@ -31,4 +31,11 @@ public sealed record StateDocument(ReadOnlyMemory<byte> Value, string ETag);
 
 /// <summary>A compare-and-swap that lost.</summary>
 public sealed class StateConflictException(string key, string? expected, string? stored)
-    : Exception($"State '{key}' changed meanwhile: expected etag {expected ?? "none"}, stored {stored ?? "none"}.");
+    : Exception($"State '{key}' changed meanwhile: expected etag {expected ?? "none"}, stored {stored ?? "none"}.")
+{
+    /// <summary>The etag the writer had read; null where it had found nothing.</summary>
+    public string? Expected { get; } = expected;
+
+    /// <summary>The etag of what is stored; null where nothing is.</summary>
+    public string? Stored { get; } = stored;
+}

@@ -32,6 +32,10 @@ internal sealed record BrokerSettings
     public int BrokerId { get; init; }
     /// <summary>Which host to run.</summary>
     public Flavour Flavour { get; init; }
+    /// <summary>In a cluster: where other silos reach this one; null for 11111, or a free port where that is taken. 0: a free port.</summary>
+    public int? OrleansPort { get; init; }
+    /// <summary>In a cluster: where Orleans clients reach this silo; null for 30000, or a free port where that is taken. 0: a free port.</summary>
+    public int? GatewayPort { get; init; }
     /// <summary>Partitions of a topic created without a number.</summary>
     public int Partitions { get; init; } = 1;
     /// <summary>Appends are refused when the volume has fewer free bytes.</summary>

@@ -47,8 +47,13 @@ internal static class Settings
         new("flavour", "best|standalone|cluster", "best, standalone or cluster",
             "Which host to run; best is the cluster host where this build has one. Default: best.",
             (s, text) => TryChoose<Flavour>(text, out var flavour) ? s with { Flavour = flavour } : null),
+        new("orleansPort", "PORT", Port, "In a cluster: the port other silos reach this one on; 0 takes a free one. Default: 11111, or a free one where that is taken.",
+            (s, text) => TryNumber(text, 0, 65_535, out var n) ? s with { OrleansPort = (int)n } : null),
+        new("gatewayPort", "PORT", Port, "In a cluster: the port Orleans clients reach this silo on; 0 takes a free one. Default: 30000, or a free one where that is taken.",
+            (s, text) => TryNumber(text, 0, 65_535, out var n) ? s with { GatewayPort = (int)n } : null),
     ];
 
+    private const string Port = "a whole number from 0 to 65535";
     private const string Milliseconds = "a whole number of milliseconds from 1 to 2147483647";
 
     private static bool TryNumber(string text, long least, long most, out long number) =>

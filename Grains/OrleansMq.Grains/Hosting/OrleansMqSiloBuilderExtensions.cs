@@ -1,0 +1,49 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+using Orleans.Runtime.Hosting;
+using Orleans.Serialization.Serializers;
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Brokers;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Grains.Hosting;
+
+/// <summary>Makes a silo a broker.</summary>
+public static class OrleansMqSiloBuilderExtensions
+{
+    /// <summary>
+    /// Makes this silo a broker of its cluster: <c>silo.AddOrleansMq(options => options with { DataDirectory = "/var/lib/omq" })</c>. The data
+    /// directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. Registers
+    /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly.
+    /// </summary>
+    /// <param name="silo">The silo.</param>
+    /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, the engine's lines in the silo's log under <c>OrleansMq</c>. For
+    /// compacted topics, and topics that set <c>compression.type</c>, add codecs.</param>
+    /// <remarks>Where the directory is locked, unwritable or of a newer format the silo's start fails with a
+    /// <see cref="DataDirectoryException"/>.</remarks>
+    public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
+    {
+        silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure)));
+        silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
+        silo.Services.AddSingleton<ServedPartitions>();
+        silo.Services.AddSingleton<ILocalPartitions>(services => services.GetRequiredService<ServedPartitions>());
+        silo.Services.AddGrainStorage(FileGrainStorage.ProviderName, (services, _) => new FileGrainStorage(
+            services.GetRequiredService<SiloBroker>().State, TopicJson.Default.Options, services.GetRequiredService<IActivatorProvider>()));
+        silo.Services.TryAddSingleton<IBroker>(services =>
+            new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>()));
+        return silo;
+    }
+
+    private static BrokerOptions Configured(IServiceProvider services, Func<BrokerOptions, BrokerOptions>? configure)
+    {
+        var defaults = new BrokerOptions
+        {
+            DataDirectory = "./data",
+            Log = new EngineLogAdapter(services.GetRequiredService<ILoggerFactory>()),
+        };
+        return configure?.Invoke(defaults) ?? defaults;
+    }
+}

@@ -1,0 +1,197 @@
+using System.Collections.Concurrent;
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitions;
+using OrleansMq.State;
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Grains.Hosting;
+
+/// <summary>
+/// What this silo holds of the cluster's data: the data directory, the state documents in it, and the partitions. Opened before the silo
+/// becomes active, by the code that the standalone host opens a directory with; closed when its grains are deactivated.
+/// </summary>
+internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
+{
+    /// <summary>How <see cref="ClusterDescription.Flavour"/> and the program's ready line call this host.</summary>
+    public const string Flavour = "cluster";
+
+    private readonly IFileSystem _files;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private DataDirectory? _directory;
+    private FileStateStore? _state;
+    private PartitionStore? _partitions;
+    // The partitions that are here, and why those are not that should be: by topic id and number, as grains know them.
+    private readonly ConcurrentDictionary<(Guid, int), Partition> _here = new();
+    private readonly ConcurrentDictionary<(Guid, int), string> _missing = new();
+    private readonly ConcurrentDictionary<string, string> _damaged = new(StringComparer.Ordinal);
+    private volatile bool _isOpen;
+
+    public SiloBroker(BrokerOptions options)
+    {
+        _files = options.FileSystem ?? DiskFileSystem.Instance;
+        Options = options with { FileSystem = _files, DataDirectory = Path.GetFullPath(options.DataDirectory) };
+    }
+
+    /// <summary>What the broker was given.</summary>
+    public BrokerOptions Options { get; }
+
+    /// <summary>What a topic is created with where the request leaves it open.</summary>
+    public TopicLimits Limits => new(Options.TopicDefaults, Options.DefaultPartitions);
+
+    /// <summary>Cancelled when the silo begins to stop: long polls end then.</summary>
+    public CancellationToken Stopping => _stopping.Token;
+
+    /// <summary>Whether the directory is open.</summary>
+    public bool IsOpen => _isOpen;
+
+    /// <summary>The state documents.</summary>
+    public IStateStore State => _state ?? throw NotOpen();
+
+    /// <summary>The partitions on this broker.</summary>
+    public PartitionStore Partitions => _partitions ?? throw NotOpen();
+
+    /// <inheritdoc/>
+    public void Participate(ISiloLifecycle lifecycle)
+    {
+        lifecycle.Subscribe(nameof(SiloBroker), ServiceLifecycleStage.RuntimeStorageServices, OpenAsync, _ => CloseAsync());
+        lifecycle.Subscribe(nameof(SiloBroker), ServiceLifecycleStage.Active, _ => Task.CompletedTask, _ => _stopping.CancelAsync());
+    }
+
+    /// <summary>Opens the directory and recovers what is in it; once it is open, does nothing.</summary>
+    /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
+    /// <exception cref="CorruptStateException">The catalogue of topics is damaged.</exception>
+    public async Task OpenAsync(CancellationToken cancellationToken)
+    {
+        await _gate.WaitAsync(cancellationToken);
+        try
+        {
+            if (!_isOpen)
+                await OpenOnceAsync(cancellationToken);
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    /// <summary>The partition of that topic id and number, if this broker holds it.</summary>
+    public Partition? Find(Guid topicId, int number) => _here.GetValueOrDefault((topicId, number));
+
+    /// <summary>Why a partition that the topic has is not here; null where the topic has no such partition.</summary>
+    public string? WhyMissing(Guid topicId, int number) => _missing.GetValueOrDefault((topicId, number));
+
+    /// <summary>Why a topic cannot be served, and what to do; null for one that can, or does not exist.</summary>
+    public string? WhyDamaged(string topic) => _damaged.GetValueOrDefault(topic);
+
+    /// <summary>One more than the highest number of a partition of that topic id on this broker; 0 where there is none.</summary>
+    public int CountOf(Guid topicId) => _here.Keys.Where(key => key.Item1 == topicId).Select(key => key.Item2 + 1).DefaultIfEmpty(0).Max();
+
+    /// <summary>Makes a partition, or finds it where it was made already.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    public Partition Open(TopicPartition partition, Guid topicId, IReadOnlyDictionary<string, string> configs)
+    {
+        try
+        {
+            return _here[(topicId, partition.Partition)] = Partitions.GetOrCreate(partition, topicId, Parse(configs));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new BrokerException(ErrorCode.KafkaStorageError, exception.Message, exception);
+        }
+    }
+
+    /// <summary>Deletes a partition and frees its disk; one that is gone is fine.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    public async Task DropAsync(TopicPartition partition, Guid topicId)
+    {
+        _missing.TryRemove((topicId, partition.Partition), out _);
+        if (!_here.ContainsKey((topicId, partition.Partition)))
+            return;
+        try
+        {
+            await Partitions.DeleteAsync(partition);
+            _here.TryRemove((topicId, partition.Partition), out _);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new BrokerException(ErrorCode.KafkaStorageError, exception.Message, exception);
+        }
+    }
+
+    /// <summary>The configuration of a topic that sets these keys.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>.</exception>
+    public TopicConfig Parse(IReadOnlyDictionary<string, string> configs) => TopicConfigRules.Parse(configs, Options.TopicDefaults).Next;
+
+    /// <summary>A topic was deleted: nothing is wrong with it any more.</summary>
+    public void Forget(string topic) => _damaged.TryRemove(topic, out _);
+
+    /// <summary>The cluster, as long as it has one broker.</summary>
+    public ClusterDescription DescribeCluster()
+    {
+        var offline = Partitions.Partitions.Count(partition => partition.OfflineReason is not null);
+        var online = Partitions.Partitions.Count - offline;
+        return new ClusterDescription((_directory ?? throw NotOpen()).ClusterId, Flavour,
+            [new BrokerDescription(Options.BrokerId.Value, LocalBroker.Version, online, offline + _missing.Count, _directory.Path)]);
+    }
+
+    /// <summary>Writes a line into the engine's log.</summary>
+    public void Log(EngineLogLevel level, string message, Exception? exception = null) => Options.Log.Write(level, message, exception);
+
+    /// <summary>Closes the directory, where the silo's stop has not.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await CloseAsync();
+        _stopping.Dispose();
+    }
+
+    private async Task OpenOnceAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            _directory = await Task.Run(() => DataDirectory.Open(_files, Options.DataDirectory, Options.BrokerId), cancellationToken);
+            _state = await Task.Run(() => FileStateStore.Open(_files, _directory.StatePath), cancellationToken);
+            var stored = await StoredTopics.ReadAsync(_state, Options);
+            _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, cancellationToken);
+            // Finishes or undoes what a crash interrupted. From then on topics are their grains'.
+            TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored), stored);
+            _isOpen = true;
+        }
+        catch
+        {
+            await CloseAsync();
+            throw;
+        }
+    }
+
+    private void TakeOver(LocalTopics topics, StoredTopics stored)
+    {
+        foreach (var partition in Partitions.Partitions)
+            _here[(partition.TopicId, partition.TopicPartition.Partition)] = partition;
+        foreach (var topic in topics.Served)
+        {
+            for (var number = 0; number < topic.Partitions.Count; number++)
+            {
+                if (topic.Partitions[number] is null)
+                    _missing[(topic.State.TopicId, number)] = topics.MissingReason(new TopicPartition(topic.State.Name, number));
+            }
+        }
+        foreach (var name in stored.Damaged.Keys)
+        {
+            if (topics.WhyNot(name) is (ErrorCode.KafkaStorageError, var reason))
+                _damaged[name] = reason;
+        }
+    }
+
+    private async Task CloseAsync()
+    {
+        _isOpen = false;
+        if (Interlocked.Exchange(ref _partitions, null) is { } partitions)
+            await partitions.DisposeAsync();
+        Interlocked.Exchange(ref _directory, null)?.Dispose();
+    }
+
+    private static InvalidOperationException NotOpen() => new("The data directory is not open: the silo has not started, or has stopped.");
+}

@@ -1,0 +1,135 @@
+using System.Runtime.InteropServices;
+using Orleans.Concurrency;
+using Orleans.Placement;
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Grains.Partitions;
+
+/// <summary>
+/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. Active means leading. It never idles out and never
+/// moves by itself. Reentrant, since the engine's partition is thread safe: reads go on while appends wait for the disk.
+/// <para>An activation that finds no such partition answers <see cref="ErrorCode.UnknownTopicId"/> and goes: the topic was deleted, or the
+/// key made up.</para>
+/// </summary>
+[GrainType("omq.partition")]
+[KeepAlive, Immovable, Reentrant]
+internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served) : Grain, IPartitionGrain, IPartitionOwnerGrain
+{
+    private Guid _topicId;
+    private int _number = -1;
+    // Null until the partition was found or opened, and after it was dropped.
+    private Partition? _partition;
+
+    /// <inheritdoc/>
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        if (GrainKeys.TryParsePartition(this.GetPrimaryKeyString(), out _topicId, out _number) && broker.Find(_topicId, _number) is { } found)
+            Serve(found);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came directly is
+    /// in the engine's append loop, which the silo closes after all grains.</remarks>
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        StopServing();
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it where it is.</remarks>
+    public async Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks)
+    {
+        if (_partition is not { } partition)
+            return ProduceResult.Failed(WhyNot(out var message), message);
+        return SoleReplica.Refuses(partition, acks, out var refusal) ? refusal : await partition.AppendAsync(MemoryMarshal.AsMemory(batch), acks);
+    }
+
+    /// <inheritdoc/>
+    public async Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken)
+    {
+        if (_partition is not { } partition)
+            return FetchResult.Failed(WhyNot(out var message), message);
+        // A silo that stops waits for its grains' requests: a poll must not hold it up.
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, broker.Stopping);
+        try
+        {
+            var request = new FetchRequest(partition.TopicPartition, read.Offset, read.MaxBytes, read.MaxWait, read.MinBytes, read.Isolation);
+            using var result = await partition.ReadAsync(request, ending.Token);
+            // The answer is serialized after this method has returned, so it cannot be pooled memory.
+            return new FetchResult(result.Error, result.HighWatermark, result.LastStableOffset, result.LogStartOffset, result.Records.ToArray(),
+                owner: null, result.Message);
+        }
+        catch (OperationCanceledException) when (broker.Stopping.IsCancellationRequested)
+        {
+            return FetchResult.Failed(ErrorCode.NotLeaderOrFollower, $"The broker that leads partition '{partition.TopicPartition}' is stopping. Retry.");
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<OffsetResult> FindOffsetAsync(OffsetSpec spec) =>
+        Task.FromResult(_partition is { } partition
+            ? partition.FindOffset(spec)
+            : new OffsetResult(WhyNot(out var message), -1, Message: message));
+
+    /// <inheritdoc/>
+    public async Task<long> DeleteRecordsAsync(long beforeOffset) => await Existing().DeleteRecordsAsync(beforeOffset);
+
+    /// <inheritdoc/>
+    public Task<PartitionDescription> DescribeAsync() => Task.FromResult(PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId));
+
+    /// <inheritdoc/>
+    public Task OpenAsync(PartitionSpec spec)
+    {
+        if (_partition is null)
+            Serve(broker.Open(new TopicPartition(spec.Topic, _number), _topicId, spec.Configs));
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task ConfigureAsync(Dictionary<string, string> configs)
+    {
+        _partition?.UpdateConfig(broker.Parse(configs));
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async Task DropAsync(string topic)
+    {
+        StopServing();
+        await broker.DropAsync(new TopicPartition(topic, _number), _topicId);
+        DeactivateOnIdle();
+    }
+
+    private void Serve(Partition partition)
+    {
+        _partition = partition;
+        served.Add(partition);
+    }
+
+    private void StopServing()
+    {
+        if (_partition is not { } partition)
+            return;
+        served.Remove(partition);
+        _partition = null;
+    }
+
+    private Partition Existing() => _partition ?? throw new BrokerException(WhyNot(out var message), message);
+
+    /// <summary>Why there is no partition here. The activation goes, so that made-up keys leave nothing behind.</summary>
+    private ErrorCode WhyNot(out string message)
+    {
+        DeactivateOnIdle();
+        if (broker.WhyMissing(_topicId, _number) is { } missing)
+        {
+            message = missing;
+            return ErrorCode.KafkaStorageError;
+        }
+        message = $"No topic has the id {_topicId} and a partition {_number}: it was deleted. Look the topic up again.";
+        return ErrorCode.UnknownTopicId;
+    }
+}

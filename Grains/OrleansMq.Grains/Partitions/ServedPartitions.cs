@@ -1,0 +1,21 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using OrleansMq.Grains.Brokers;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Grains.Partitions;
+
+/// <summary>The partitions whose grain is active on this silo; their grains enter and remove them.</summary>
+internal sealed class ServedPartitions : ILocalPartitions
+{
+    private readonly ConcurrentDictionary<TopicPartition, Partition> _served = new();
+
+    /// <inheritdoc/>
+    public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found) => _served.TryGetValue(partition, out found);
+
+    /// <summary>From now on calls from this silo go to the engine directly.</summary>
+    public void Add(Partition partition) => _served[partition.TopicPartition] = partition;
+
+    /// <summary>From now on calls go through the grain again. Another partition of that name, of a topic created since, stays.</summary>
+    public void Remove(Partition partition) => _served.TryRemove(new(partition.TopicPartition, partition));
+}

@@ -1,0 +1,136 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Grains.Topics;
+
+/// <summary>
+/// The catalogue. What the next catalogue is, <see cref="TopicCatalogue"/> decides, where the order of writes is drawn, too. Topics are
+/// created and deleted one at a time; everything else interleaves.
+/// </summary>
+[GrainType("omq.cluster")]
+internal sealed class ClusterGrain : Grain, IClusterGrain
+{
+    // Topics asked at a time when they are listed.
+    private const int TopicsAtATime = 64;
+
+    private readonly SiloBroker _broker;
+    private readonly GrainDocument<TopicCatalogue> _catalogue;
+    private readonly GrainDocument<ProducerIdState> _producerIds;
+    private readonly SemaphoreSlim _takingBlock = new(1, 1);
+    // The rest of the block of producer ids that was taken last: from _nextProducerId to before _endOfBlock.
+    private long _nextProducerId;
+    private long _endOfBlock;
+
+    public ClusterGrain(IGrainContext context, SiloBroker broker, [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
+    {
+        _broker = broker;
+        _catalogue = new GrainDocument<TopicCatalogue>(storage, "catalogue", context.GrainId);
+        _producerIds = new GrainDocument<ProducerIdState>(storage, "producer-ids", context.GrainId);
+    }
+
+    /// <inheritdoc/>
+    public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
+    {
+        var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
+        var creation = (await CatalogueAsync()).BeginCreate(topic, topicId, _broker.Limits).Next;
+        await _catalogue.WriteAsync(creation.Catalogue);
+        try
+        {
+            var created = await Owner(topic.Name).CreateAsync(new TopicSpec
+            {
+                TopicId = topicId,
+                Partitions = creation.Topic.Partitions,
+                Configs = new Dictionary<string, string>(creation.Topic.Configs),
+            });
+            await _catalogue.WriteAsync((await CatalogueAsync()).FinishCreate(topic.Name, topicId));
+            return created;
+        }
+        catch (BrokerException failure) when (failure.Code == ErrorCode.KafkaStorageError)
+        {
+            await UndoAsync(topic.Name, failure);
+            throw new BrokerException(failure.Code, $"Topic '{topic.Name}' was not created: {failure.Message}", failure);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task DeleteTopicAsync(string topic)
+    {
+        var deleting = (await CatalogueAsync()).BeginDelete(topic).Next;
+        var topicId = deleting.Topics[topic].TopicId;
+        try
+        {
+            await _catalogue.WriteAsync(deleting);
+            await Owner(topic).DeleteAsync(topicId);
+            await _catalogue.WriteAsync((await CatalogueAsync()).Forget(topic, topicId));
+        }
+        catch (BrokerException failure) when (failure.Code == ErrorCode.KafkaStorageError)
+        {
+            throw new BrokerException(failure.Code, $"Topic '{topic}' was not deleted completely; delete it again: {failure.Message}", failure);
+        }
+        _broker.Forget(topic);
+    }
+
+    /// <inheritdoc/>
+    public async Task<TopicListing[]> ListTopicsAsync()
+    {
+        var listings = new List<TopicListing>();
+        var names = (await CatalogueAsync()).Topics.Where(topic => topic.Value.Status == TopicStatus.Active).Select(topic => topic.Key);
+        foreach (var some in names.Chunk(TopicsAtATime))
+        {
+            var found = await Task.WhenAll(some.Select(name => GrainFactory.GetGrain<ITopicGrain>(name).FindAsync()));
+            listings.AddRange(found.OfType<TopicListing>());
+        }
+        return [.. listings];
+    }
+
+    /// <inheritdoc/>
+    public async Task<ProducerIdentity> InitProducerIdAsync()
+    {
+        while (_nextProducerId >= _endOfBlock)
+            await TakeBlockAsync();
+        return new ProducerIdentity(_nextProducerId++, 0);
+    }
+
+    /// <inheritdoc/>
+    public Task<ClusterDescription> DescribeAsync() => Task.FromResult(_broker.DescribeCluster());
+
+    // The disk did not let a topic be: take away what there is of it. What cannot be taken away now, the next start finishes.
+    private async Task UndoAsync(string topic, BrokerException cause)
+    {
+        _broker.Log(EngineLogLevel.Warning, $"Topic '{topic}' could not be created; undoing it.", cause);
+        try
+        {
+            await DeleteTopicAsync(topic);
+        }
+        catch (BrokerException exception)
+        {
+            _broker.Log(EngineLogLevel.Warning, $"What was made of topic '{topic}' could not be removed. Delete the topic, or restart the broker.", exception);
+        }
+    }
+
+    private async ValueTask<TopicCatalogue> CatalogueAsync() => await _catalogue.ReadAsync() ?? TopicCatalogue.Empty;
+
+    private async Task TakeBlockAsync()
+    {
+        await _takingBlock.WaitAsync();
+        try
+        {
+            if (_nextProducerId < _endOfBlock)
+                return; // Another call has taken one meanwhile.
+            var (next, first) = (await _producerIds.ReadAsync() ?? ProducerIdState.Initial).TakeBlock();
+            await _producerIds.WriteAsync(next);
+            (_nextProducerId, _endOfBlock) = (first, next.NextProducerId);
+        }
+        finally
+        {
+            _takingBlock.Release();
+        }
+    }
+
+    private ITopicOwnerGrain Owner(string topic) => GrainFactory.GetGrain<ITopicOwnerGrain>(topic);
+}

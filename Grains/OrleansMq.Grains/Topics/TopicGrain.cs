@@ -1,0 +1,146 @@
+using System.Collections.Immutable;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Grains.Topics;
+
+/// <summary>
+/// One topic: its document, and the order in which document and partitions change. What the next document is, <see cref="TopicState"/>
+/// decides. One change at a time; look-ups and descriptions interleave and see only what is stored.
+/// </summary>
+[GrainType("omq.topic")]
+internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
+{
+    // Partitions opened, configured, described or dropped at a time: enough to overlap their disk, few enough to leave room for others.
+    private const int PartitionsAtATime = 64;
+
+    private readonly SiloBroker _broker;
+    private readonly GrainDocument<TopicState> _topic;
+    // Set when deletion begins: the topic is not served any more, although its document is still there.
+    private bool _deleting;
+
+    public TopicGrain(IGrainContext context, SiloBroker broker, [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
+    {
+        _broker = broker;
+        _topic = new GrainDocument<TopicState>(storage, "topic", context.GrainId);
+    }
+
+    private string Name => this.GetPrimaryKeyString();
+
+    /// <inheritdoc/>
+    public async Task<TopicListing?> FindAsync()
+    {
+        if (await ServedAsync() is { } served)
+            return served.ToListing();
+        if (_topic.Known is null)
+            DeactivateOnIdle(); // So that made-up names leave nothing behind.
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public async Task<TopicDescription> DescribeAsync() => await DescribeAsync(await ExistingAsync());
+
+    /// <inheritdoc/>
+    /// <remarks>The partitions are told even where nothing changed, so that a change that failed half way is finished by sending it again.</remarks>
+    public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs)
+    {
+        var next = (await ExistingAsync()).Alter(configs, _broker.Options.TopicDefaults).Next;
+        await _topic.WriteAsync(next);
+        var set = new Dictionary<string, string>(next.Configs);
+        await ForEachAsync(0, next.Partitions, partition => Owner(next.TopicId, partition).ConfigureAsync(set));
+        return await DescribeAsync(next);
+    }
+
+    /// <inheritdoc/>
+    public async Task<TopicDescription> AddPartitionsAsync(int totalCount)
+    {
+        var growing = (await ExistingAsync()).BeginAddPartitions(totalCount).Next;
+        await _topic.WriteAsync(growing);
+        await OpenAsync(growing, growing.Partitions, totalCount);
+        var grown = growing.FinishAddPartitions();
+        await _topic.WriteAsync(grown);
+        return await DescribeAsync(grown);
+    }
+
+    /// <inheritdoc/>
+    public async Task<TopicDescription> CreateAsync(TopicSpec spec)
+    {
+        var creating = new TopicState
+        {
+            Name = Name,
+            TopicId = spec.TopicId,
+            Partitions = spec.Partitions,
+            Configs = spec.Configs.ToImmutableSortedDictionary(StringComparer.Ordinal),
+            Status = TopicStatus.Creating,
+        };
+        _deleting = false;
+        await _topic.WriteAsync(creating);
+        await OpenAsync(creating, 0, creating.Partitions);
+        var active = creating.Activate();
+        await _topic.WriteAsync(active);
+        return await DescribeAsync(active);
+    }
+
+    /// <inheritdoc/>
+    public async Task DeleteAsync(Guid topicId)
+    {
+        var topic = await _topic.ReadAsync();
+        if (topic is not null && topic.TopicId != topicId)
+            return;
+        _deleting = true;
+        // What is here beyond the document: partitions of a topic whose document was lost.
+        var count = Math.Max(_broker.CountOf(topicId), topic is null ? 0 : Math.Max(topic.Partitions, topic.GrowingTo ?? 0));
+        await ForEachAsync(0, count, partition => Owner(topicId, partition).DropAsync(Name));
+        await _topic.ClearAsync();
+        DeactivateOnIdle();
+    }
+
+    private Task OpenAsync(TopicState topic, int from, int to)
+    {
+        var spec = new PartitionSpec { Topic = topic.Name, Configs = new Dictionary<string, string>(topic.Configs) };
+        return ForEachAsync(from, to, partition => Owner(topic.TopicId, partition).OpenAsync(spec));
+    }
+
+    private async Task<TopicDescription> DescribeAsync(TopicState topic)
+    {
+        var partitions = new PartitionDescription[topic.Partitions];
+        await ForEachAsync(0, topic.Partitions, async partition => partitions[partition] = await DescribeAsync(topic, partition));
+        return topic.Describe(partitions, _broker.Parse(topic.Configs));
+    }
+
+    private async Task<PartitionDescription> DescribeAsync(TopicState topic, int partition)
+    {
+        try
+        {
+            return await GrainFactory.GetGrain<IPartitionGrain>(GrainKeys.Partition(topic.TopicId, partition)).DescribeAsync();
+        }
+        catch (BrokerException exception) when (exception.Code is ErrorCode.UnknownTopicId or ErrorCode.KafkaStorageError)
+        {
+            return PartitionDescriptions.Missing(new TopicPartition(topic.Name, partition), _broker.Options.BrokerId, exception.Message);
+        }
+    }
+
+    private static async Task ForEachAsync(int from, int to, Func<int, Task> action)
+    {
+        for (var start = from; start < to; start += PartitionsAtATime)
+            await Task.WhenAll(Enumerable.Range(start, Math.Min(PartitionsAtATime, to - start)).Select(action));
+    }
+
+    private IPartitionOwnerGrain Owner(Guid topicId, int partition) =>
+        GrainFactory.GetGrain<IPartitionOwnerGrain>(GrainKeys.Partition(topicId, partition));
+
+    private async ValueTask<TopicState?> ServedAsync()
+    {
+        if (_broker.WhyDamaged(Name) is { } reason)
+            throw new BrokerException(ErrorCode.KafkaStorageError, reason);
+        return await _topic.ReadAsync() is { Status: TopicStatus.Active } topic && !_deleting ? topic : null;
+    }
+
+    private async ValueTask<TopicState> ExistingAsync() =>
+        await ServedAsync() ?? throw new BrokerException(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(Name));
+}
