@@ -43,7 +43,7 @@ internal static class IndexRebuild
         }
         segment.Index.CutTo(CountBelow(segment.Index.Count, i => segment.Index.TryGet(i, out _, out var position) && position < from));
         segment.TimeIndex.CutTo(CountBelow(segment.TimeIndex.Count, i => segment.TimeIndex.TryGet(i, out _, out var offset) && offset < fromOffset));
-        if (!IsLastEntryRight(segment, from))
+        if (!IsLastEntryRight(segment, from, indexIntervalBytes))
         {
             Clear(segment);
             Walk(segment, 0, from, indexIntervalBytes);
@@ -73,11 +73,11 @@ internal static class IndexRebuild
             throw new DamagedLogException(segment.Log.Path, walker.NextPosition, walker.Header.NextOffset, "no whole record batch begins there");
     }
 
-    /// <summary>Whether the last entry is what the batch at its position says.</summary>
-    public static bool IsLastEntryRight(Segment segment, long end)
+    /// <summary>Whether the last entry is what the batch at its position says; and whether there is one, where there should be.</summary>
+    private static bool IsLastEntryRight(Segment segment, long end, int indexIntervalBytes)
     {
         if (!segment.Index.TryGetLast(out var lastOffset, out var position))
-            return true;
+            return end <= indexIntervalBytes;
         if (position < 0 || position + RecordBatchHeader.Size > end)
             return false;
         return TryReadHeader(segment, position, out var header) && header.Magic == RecordBatches.Magic && header.LastOffset == lastOffset;

@@ -151,6 +151,17 @@ internal sealed partial class SegmentedLog
         lease.File.SetLength(Active.Size);
     }
 
+    /// <summary>Writes out what the active segment's indexes hold in memory, and gives that memory up.</summary>
+    public void WriteIndexes()
+    {
+        lock (AppendLock)
+        {
+            Active.CompleteIndexes();
+            Active.Index.ReleaseBuffer();
+            Active.TimeIndex.ReleaseBuffer();
+        }
+    }
+
     /// <summary>Closes what is open and not in use; what is used later is opened again.</summary>
     public void CloseFiles()
     {

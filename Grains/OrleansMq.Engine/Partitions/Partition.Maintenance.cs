@@ -84,6 +84,7 @@ public sealed partial class Partition
         _waiters.WakeAll();
         Guarded(log =>
         {
+            log.WriteIndexes();
             log.MoveRecoveryPoint();
             log.DeleteDying(0, all: true);
         });

@@ -124,7 +124,11 @@ public sealed partial class PartitionStore : IAsyncDisposable
 
     private void OpenAll(Func<Guid, TopicConfig?> findConfig, CancellationToken cancellationToken)
     {
-        _files.CreateDirectory(_directories.Root);
+        if (!_files.DirectoryExists(_directories.Root))
+        {
+            _files.CreateDirectory(_directories.Root);
+            _files.FlushDirectory(_options.DataDirectory);
+        }
         var clean = TakeMarker();
         var found = _directories.Find(id => findConfig(id) is not null);
         var parallel = new ParallelOptions { CancellationToken = cancellationToken, MaxDegreeOfParallelism = Environment.ProcessorCount * 2 };

@@ -37,6 +37,7 @@ internal sealed class PartitionRig : IAsyncDisposable
         if (options is not null)
             rig.Options = options;
         rig.Files.CreateDirectory(Data);
+        rig.Files.FlushDirectory("/");
         await rig.OpenAsync();
         return rig;
     }
