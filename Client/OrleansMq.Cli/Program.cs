@@ -1,61 +1,69 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
-using OrleansMq;
+using System.CommandLine.Parsing;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client.Http;
 
-return (int)await RunAsync(args).ConfigureAwait(false);
+namespace OrleansMq.Cli;
 
-static async Task<ExitCode> RunAsync(string[] args)
+/// <summary>The entry point: parses, runs one command, and turns what went wrong into one line and an exit code.</summary>
+internal static class Program
 {
-    // Without response files: an argument that begins with @ is an argument.
-    var parsed = OmqCommandLine.Create().Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-    if (parsed.Action is null or ParseErrorAction)
-        return RefuseUsage(parsed);
-    try
-    {
-        // A command that is asked to end (Ctrl-C) gets some time to say what it has done.
-        var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(30) };
-        return (ExitCode)await parsed.InvokeAsync(configuration).ConfigureAwait(false);
-    }
-    catch (BrokenPipeException)
-    {
-        return ExitCode.Done;
-    }
-    catch (CommandFailedException e)
-    {
-        return Fail(e.ExitCode, e.Message);
-    }
-    catch (BrokerUnreachableException e)
-    {
-        return Fail(ExitCode.Unreachable, e.Message);
-    }
-    catch (BrokerException e)
-    {
-        return Fail(ExitCode.Refused, $"{e.Message} ({e.Code})");
-    }
-}
+    // A command that is asked to end (Ctrl-C) gets this long to say what it has done.
+    private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(30);
 
-static ExitCode RefuseUsage(ParseResult parsed)
-{
-    foreach (var error in parsed.Errors)
-        Console.Error.WriteLine("omq: " + error.Message);
-    var command = string.Join(" ", Path(parsed));
-    Console.Error.WriteLine($"Usage and examples: {command} --help");
-    return ExitCode.WrongUsage;
-}
+    private static async Task<int> Main(string[] args)
+    {
+        // Without response files: an argument that begins with @ is an argument.
+        var parsed = OmqCommandLine.Create().Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        return (int)(parsed.Action is null or ParseErrorAction ? RefuseUsage(parsed) : await RunAsync(parsed).ConfigureAwait(false));
+    }
 
-static IEnumerable<string> Path(ParseResult parsed)
-{
-    var names = new Stack<string>();
-    for (System.CommandLine.Parsing.SymbolResult? result = parsed.CommandResult; result is System.CommandLine.Parsing.CommandResult command; result = command.Parent)
-        names.Push(command.Parent is null ? "omq" : command.Command.Name);
-    return names;
-}
+    private static async Task<ExitCode> RunAsync(ParseResult parsed)
+    {
+        try
+        {
+            var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TerminationTimeout };
+            return (ExitCode)await parsed.InvokeAsync(configuration).ConfigureAwait(false);
+        }
+        catch (BrokenPipeException)
+        {
+            return ExitCode.Done;
+        }
+        catch (CommandFailedException e)
+        {
+            return Fail(e.ExitCode, e.Message);
+        }
+        catch (BrokerUnreachableException e)
+        {
+            return Fail(ExitCode.Unreachable, e.Message);
+        }
+        catch (BrokerException e)
+        {
+            return Fail(ExitCode.Refused, $"{e.Message} ({e.Code})");
+        }
+    }
 
-static ExitCode Fail(ExitCode exitCode, string message)
-{
-    Console.Error.WriteLine("omq: " + message);
-    return exitCode;
+    private static ExitCode RefuseUsage(ParseResult parsed)
+    {
+        foreach (var error in parsed.Errors)
+            Console.Error.WriteLine("omq: " + error.Message);
+        Console.Error.WriteLine($"Usage and examples: {CommandPath(parsed)} --help");
+        return ExitCode.WrongUsage;
+    }
+
+    private static string CommandPath(ParseResult parsed)
+    {
+        var names = new Stack<string>();
+        for (var command = parsed.CommandResult; command is not null; command = command.Parent as CommandResult)
+            names.Push(command.Parent is null ? "omq" : command.Command.Name);
+        return string.Join(' ', names);
+    }
+
+    private static ExitCode Fail(ExitCode exitCode, string message)
+    {
+        Console.Error.WriteLine("omq: " + message);
+        return exitCode;
+    }
 }

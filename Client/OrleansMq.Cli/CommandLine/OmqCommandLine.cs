@@ -1,5 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using OrleansMq.Cli.Benchmark;
+using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Segments;
 using OrleansMq.Cli.Topics;
 
@@ -24,7 +26,10 @@ internal static class OmqCommandLine
             "The command line client of OrleansMq. 'omq up' runs a broker, 'omq test' the tests; both belong to the launcher ./omq.")
         {
             TopicCommands.Create(),
+            ProduceCommand.Create(),
+            ConsumeCommand.Create(),
             DumpCommand.Create(),
+            BenchCommand.Create(),
         };
         var help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExamples((HelpAction)help.Action!, Examples);

@@ -34,7 +34,8 @@ internal sealed class ServerOption
     /// <summary>A client of the broker; nothing is sent yet.</summary>
     public HttpBroker Connect(ParseResult parsed, HttpBrokerOptions? options = null) => new(Address(parsed), options);
 
-    private Uri Address(ParseResult parsed) =>
+    /// <summary>The broker's address: from the option, the environment, or the default.</summary>
+    public Uri Address(ParseResult parsed) =>
         parsed.GetResult(Option) is { Implicit: false }
             ? parsed.GetRequiredValue(Option)
             : Parse(FromEnvironment() ?? Default, error => throw CommandFailedException.Usage($"{EnvironmentVariable}: {error}"))!;

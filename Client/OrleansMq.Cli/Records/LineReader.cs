@@ -29,12 +29,12 @@ internal sealed class LineReader
     /// <summary>Lines returned so far.</summary>
     public long LineNumber { get; private set; }
 
-    /// <summary>Whether the next line can be had without reading from the stream.</summary>
-    public bool HasBufferedLine => _buffer.AsSpan(_scanned, _end - _scanned).Contains((byte)'\n');
+    /// <summary>Bytes of those lines, without their ends.</summary>
+    public long BytesRead { get; private set; }
 
     /// <summary>The next line, valid until the next call; false at the end.</summary>
     /// <exception cref="LineTooLongException">A line is longer than allowed; it was not read to its end.</exception>
-    public bool TryRead(out ReadOnlySpan<byte> line)
+    public bool TryRead(out ReadOnlyMemory<byte> line)
     {
         while (true)
         {
@@ -54,7 +54,7 @@ internal sealed class LineReader
         }
     }
 
-    private bool TakeLast(out ReadOnlySpan<byte> line)
+    private bool TakeLast(out ReadOnlyMemory<byte> line)
     {
         line = default;
         if (_start == _end)
@@ -64,14 +64,15 @@ internal sealed class LineReader
         return true;
     }
 
-    private ReadOnlySpan<byte> Take(int length)
+    private ReadOnlyMemory<byte> Take(int length)
     {
-        var line = _buffer.AsSpan(_start, length);
-        if (_trimCarriageReturn && line is [.., (byte)'\r'])
+        var line = _buffer.AsMemory(_start, length);
+        if (_trimCarriageReturn && line.Span is [.., (byte)'\r'])
             line = line[..^1];
         if (line.Length > _maxLineBytes)
             throw new LineTooLongException(LineNumber + 1, _maxLineBytes);
         LineNumber++;
+        BytesRead += line.Length;
         return line;
     }
 

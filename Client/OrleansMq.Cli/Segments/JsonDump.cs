@@ -9,6 +9,7 @@ namespace OrleansMq.Cli.Segments;
 /// <summary>A segment for programs: one JSON object a batch, one a line, and nothing else.</summary>
 internal sealed class JsonDump(StreamWriter output, bool withRecords) : ISegmentDump
 {
+    private readonly Stream _output = output.BaseStream;
     // The output is no web page: text stays readable.
     private readonly Utf8JsonWriter _json = new(output.BaseStream, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
@@ -24,12 +25,12 @@ internal sealed class JsonDump(StreamWriter output, bool withRecords) : ISegment
         _json.WriteString("error", error);
         _json.WriteEndObject();
         _json.Flush();
-        output.BaseStream.WriteByte((byte)'\n');
+        _output.WriteByte((byte)'\n');
         return error is null;
     }
 
     /// <inheritdoc/>
-    public void End(long batches, long records, long faults, long unreadBytes) => output.BaseStream.Flush();
+    public void End(long batches, long records, long faults, long unreadBytes) => _output.Flush();
 
     private void WriteHeader(ScannedBatch batch)
     {

@@ -1,0 +1,85 @@
+using System.Diagnostics;
+using System.Numerics;
+
+namespace OrleansMq.Cli.Benchmark;
+
+/// <summary>
+/// Counts latencies in buckets whose width grows with the value, so that any percentile is exact to 1% and nothing is allocated while
+/// measuring. Thread safe.
+/// </summary>
+internal sealed class LatencyHistogram
+{
+    // 128 buckets for each power of two: a bucket is at most 1/128 of its value wide.
+    private const int SubBucketBits = 7;
+    private const int SubBuckets = 1 << SubBucketBits;
+
+    private readonly long[] _counts = new long[(64 - SubBucketBits) * SubBuckets];
+    private long _count;
+    private long _maxNanoseconds;
+
+    /// <summary>How many were recorded.</summary>
+    public long Count => Volatile.Read(ref _count);
+
+    /// <summary>Records the time since a <see cref="Stopwatch"/> timestamp.</summary>
+    public void RecordSince(long startTimestamp) => Record(Stopwatch.GetElapsedTime(startTimestamp));
+
+    /// <summary>Records one latency; below 0 counts as 0.</summary>
+    public void Record(TimeSpan latency)
+    {
+        var nanoseconds = Math.Max(0, latency.Ticks) * TimeSpan.NanosecondsPerTick;
+        Interlocked.Increment(ref _counts[BucketOf(nanoseconds)]);
+        Interlocked.Increment(ref _count);
+        InterlockedMax(ref _maxNanoseconds, nanoseconds);
+    }
+
+    /// <summary>The percentiles so far; all zero where nothing was recorded.</summary>
+    public Latency Summarize() => new(Percentile(0.5), Percentile(0.95), Percentile(0.99), Percentile(0.999), ToMs(_maxNanoseconds));
+
+    private double Percentile(double fraction)
+    {
+        var rank = (long)Math.Ceiling(Count * fraction);
+        var seen = 0L;
+        for (var bucket = 0; bucket < _counts.Length && rank > 0; bucket++)
+        {
+            seen += Volatile.Read(ref _counts[bucket]);
+            if (seen >= rank)
+                return ToMs(Math.Min(HighestOf(bucket), _maxNanoseconds));
+        }
+        return 0;
+    }
+
+    private static int BucketOf(long value)
+    {
+        // Values below 2 * SubBuckets have a bucket each; above, the leading bits choose.
+        var shift = Math.Max(0, 63 - BitOperations.LeadingZeroCount((ulong)value | 1) - SubBucketBits);
+        return (shift * SubBuckets) + (int)(value >> shift);
+    }
+
+    private static long HighestOf(int bucket)
+    {
+        var shift = Math.Max(0, (bucket / SubBuckets) - 1);
+        var leading = bucket - (shift * SubBuckets);
+        return ((leading + 1L) << shift) - 1;
+    }
+
+    private static void InterlockedMax(ref long location, long value)
+    {
+        for (var seen = Volatile.Read(ref location); value > seen;)
+        {
+            var before = Interlocked.CompareExchange(ref location, value, seen);
+            if (before == seen)
+                return;
+            seen = before;
+        }
+    }
+
+    private static double ToMs(long nanoseconds) => nanoseconds / 1e6;
+}
+
+/// <summary>Latencies in milliseconds.</summary>
+/// <param name="P50">Half are at most this.</param>
+/// <param name="P95">95 of 100 are at most this.</param>
+/// <param name="P99">99 of 100 are at most this.</param>
+/// <param name="P999">999 of 1,000 are at most this.</param>
+/// <param name="Max">The longest.</param>
+internal sealed record Latency(double P50, double P95, double P99, double P999, double Max);

@@ -1,0 +1,63 @@
+using System.CommandLine;
+using System.Globalization;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Client;
+
+namespace OrleansMq.Cli.Records;
+
+/// <summary><c>omq consume TOPIC</c>: values on standard output, one a line, and nothing else there.</summary>
+internal static class ConsumeCommand
+{
+    /// <summary>The command for the command line.</summary>
+    public static Command Create()
+    {
+        var topic = new Argument<string>("TOPIC") { Description = "The topic." };
+        var partition = new Option<int?>("--partition") { Description = "The partition; without it all of them, in no particular order among each other.", HelpName = "N" }.AtLeast(0);
+        var offset = new Option<ReadFrom?>("--offset")
+        {
+            Description = "Where to begin; without it earliest. A number needs --partition, unless the topic has only one.",
+            HelpName = "earliest|latest|N",
+            CustomParser = result => ParseOffset(result.Tokens[0].Value, result.AddError),
+        };
+        var max = new Option<long?>("--max") { Description = "End after so many records.", HelpName = "N" }.AtLeast(1);
+        var idle = new Option<int?>("--idle-timeout") { Description = "End when all there is was read and nothing came for so long; without it only Ctrl-C ends.", HelpName = "MS" }.AtLeast(0);
+        var separator = KeySeparator.Option("Write the key and this before each value.");
+        var json = new Option<bool>("--json") { Description = "Write each record as one line of JSON; bytes that are no text are base64." };
+        var command = new OmqCommand("consume", "Writes a topic's records to standard output, one value a line, and waits for more. Bytes are written as they are.",
+            "omq consume orders --max 10", "omq consume orders --partition 0 --offset latest", "omq consume orders --json --idle-timeout 1000 | jq .value")
+        {
+            topic, partition, offset, max, idle, separator, json,
+        };
+        var server = ServerOption.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var broker = server.Connect(parsed);
+            var key = KeySeparator.Bytes(parsed.GetValue(separator));
+            if (key is not null && parsed.GetValue(json))
+                throw CommandFailedException.Usage("--json has the key in a field of its own: leave --key-separator out.");
+            using var output = parsed.GetValue(json) ? (IRecordOutput)new JsonRecordOutput() : new LineRecordOutput(key);
+            var run = new ConsumeRun(broker, parsed.GetRequiredValue(topic), output)
+            {
+                Partition = parsed.GetValue(partition),
+                From = parsed.GetValue(offset) ?? ReadFrom.Earliest,
+                FromIsNumber = parsed.GetResult(offset)?.Tokens is [{ Value: [>= '0' and <= '9', ..] }],
+                MaxRecords = parsed.GetValue(max) ?? long.MaxValue,
+                IdleTimeout = parsed.GetValue(idle) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,
+            };
+            await run.RunAsync(cancellationToken).ConfigureAwait(false);
+        });
+        return command;
+    }
+
+    private static ReadFrom? ParseOffset(string text, Action<string> addError)
+    {
+        if (text == "earliest")
+            return ReadFrom.Earliest;
+        if (text == "latest")
+            return ReadFrom.Latest;
+        if (long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var offset))
+            return ReadFrom.Offset(offset);
+        addError($"--offset is '{text}'; it may be earliest, latest or a number from 0.");
+        return null;
+    }
+}

@@ -1,0 +1,113 @@
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Client;
+using OrleansMq.Client.Http;
+
+namespace OrleansMq.Cli.Records;
+
+/// <summary>One run of <c>omq consume</c>.</summary>
+internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput output)
+{
+    /// <summary>A broker that is restarted meanwhile is waited for; one that is gone for longer is not.</summary>
+    private static readonly TimeSpan RetryTimeout = TimeSpan.FromSeconds(60);
+
+    /// <summary>Null for all.</summary>
+    public int? Partition { get; init; }
+
+    /// <summary>Where to begin.</summary>
+    public ReadFrom From { get; init; } = ReadFrom.Earliest;
+
+    /// <summary>Whether that is an offset, which belongs to one partition.</summary>
+    public bool FromIsNumber { get; init; }
+
+    /// <summary>When to end.</summary>
+    public long MaxRecords { get; init; } = long.MaxValue;
+
+    /// <summary>How long to wait for more; null for ever.</summary>
+    public TimeSpan? IdleTimeout { get; init; }
+
+    /// <summary>Writes records until one of the limits, or until it is cancelled, which is no failure.</summary>
+    /// <exception cref="CommandFailedException">The topic cannot be read.</exception>
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var partitions = await PartitionsAsync(cancellationToken).ConfigureAwait(false);
+            await using var reader = new PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(
+                broker, OptionalBytes.Instance, OptionalBytes.Instance, new ReaderOptions { RetryTimeout = RetryTimeout });
+            reader.Assign(partitions, From);
+            await CopyAsync(reader, cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            output.Flush();
+        }
+        catch (ConsumeException e)
+        {
+            output.Flush();
+            throw Explain(e);
+        }
+    }
+
+    private async Task<List<TopicPartition>> PartitionsAsync(CancellationToken cancellationToken)
+    {
+        var count = (await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
+        if (Partition is null && FromIsNumber && count > 1)
+            throw CommandFailedException.Usage($"Topic '{topic}' has {count} partitions, each with offsets of its own: say which by --partition.");
+        if (Partition >= count)
+            throw CommandFailedException.Refused($"Topic '{topic}' has no partition {Partition}: its partitions are 0 to {count - 1}.");
+        return [.. (Partition is { } one ? [one] : Enumerable.Range(0, count)).Select(partition => new TopicPartition(topic, partition))];
+    }
+
+    private async Task CopyAsync(PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader, CancellationToken cancellationToken)
+    {
+        for (var records = 0L; records < MaxRecords; records++)
+        {
+            var record = await reader.ReadAsync(TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
+            if (record is null)
+            {
+                // Nothing more at hand: whoever reads the output sees what there is before the wait.
+                output.Flush();
+                record = await WaitAsync(reader, cancellationToken).ConfigureAwait(false);
+            }
+            if (record is not { } present)
+                break;
+            output.Write(present);
+        }
+        output.Flush();
+    }
+
+    /// <summary>The next record; null when nothing came for the idle timeout, and everything there is was read.</summary>
+    private async ValueTask<ConsumeResult<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>?> WaitAsync(
+        PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader, CancellationToken cancellationToken)
+    {
+        if (IdleTimeout is not { } idle)
+            return await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+        while (true)
+        {
+            var record = await reader.ReadAsync(idle, cancellationToken).ConfigureAwait(false);
+            if (record is not null || await IsAtEndAsync(reader, cancellationToken).ConfigureAwait(false))
+                return record;
+        }
+    }
+
+    /// <summary>A slow first answer is not the end of a topic: only a position at the high watermark is.</summary>
+    private static async ValueTask<bool> IsAtEndAsync(PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader, CancellationToken cancellationToken)
+    {
+        foreach (var partition in reader.Assignment)
+        {
+            var highWatermark = reader.GetHighWatermark(partition);
+            if (highWatermark < 0 || await reader.GetPositionAsync(partition, cancellationToken).ConfigureAwait(false) < highWatermark)
+                return false;
+        }
+        return true;
+    }
+
+    private CommandFailedException Explain(ConsumeException e) => e switch
+    {
+        OffsetOutOfRangeException range => CommandFailedException.Refused(
+            $"Partition {e.Partition.Partition} of topic '{topic}' has no offset {e.Offset}: it holds {range.LogStartOffset} to {range.HighWatermark}. "
+            + "Choose another --offset, or earliest.", e),
+        { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } => new CommandFailedException(ExitCode.Unreachable, e.Message, e),
+        _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
+    };
+}

@@ -1,0 +1,55 @@
+using System.CommandLine;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Terminal;
+using OrleansMq.Client;
+
+namespace OrleansMq.Cli.Records;
+
+/// <summary><c>omq produce TOPIC</c>: standard input, one record a line.</summary>
+internal static class ProduceCommand
+{
+    /// <summary>The command for the command line.</summary>
+    public static Command Create()
+    {
+        var topic = new Argument<string>("TOPIC") { Description = "The topic, which must exist." };
+        var separator = KeySeparator.Option("The key of a record is what stands before the first of it on the line.");
+        var partition = new Option<int?>("--partition") { Description = "The partition; without it by key, or in turn where there is none.", HelpName = "N" }.AtLeast(0);
+        var timeout = new Option<int>("--timeout")
+        {
+            Description = "How long a record may take to be acknowledged, all retries included: a broker that is restarted meanwhile loses and doubles nothing.",
+            HelpName = "MS",
+            DefaultValueFactory = _ => 120_000,
+        }.AtLeast(1);
+        var trim = new Option<bool>("--trim-cr") { Description = "Drop a carriage return at the end of a line; without it every byte is kept." };
+        var (acks, compression) = (RecordOptions.Acks(), RecordOptions.Compression());
+        var command = new OmqCommand("produce", "Sends standard input, one record a line. Bytes are sent as they are.",
+            "echo hello | omq produce orders", "omq produce orders --key-separator : --compression zstd < orders.txt")
+        {
+            topic, separator, acks, compression, partition, timeout, trim,
+        };
+        var server = ServerOption.AddTo(command);
+        var json = JsonOption.AddTo(command, "Write what was acknowledged as JSON to standard output.");
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var broker = server.Connect(parsed);
+            var run = new ProduceRun(broker, parsed.GetRequiredValue(topic))
+            {
+                Separator = KeySeparator.Bytes(parsed.GetValue(separator)),
+                Partition = parsed.GetValue(partition),
+                TrimCarriageReturn = parsed.GetValue(trim),
+                Options = new ProducerOptions
+                {
+                    Acks = RecordOptions.ParseAcks(parsed.GetRequiredValue(acks)),
+                    Compression = RecordOptions.ParseCompression(parsed.GetRequiredValue(compression)),
+                    DeliveryTimeout = TimeSpan.FromMilliseconds(parsed.GetValue(timeout)),
+                },
+            };
+            var summary = await run.RunAsync(Console.OpenStandardInput(), cancellationToken).ConfigureAwait(false);
+            if (parsed.GetValue(json))
+                Output.WriteJson(summary, RecordsJson.Default.ProduceSummary);
+            else
+                Console.Error.WriteLine(summary.Describe());
+        });
+        return command;
+    }
+}

@@ -1,0 +1,134 @@
+using System.Diagnostics;
+using System.Globalization;
+using OrleansMq.Brokers;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Terminal;
+using OrleansMq.Client;
+using OrleansMq.Client.Http;
+using OrleansMq.Records;
+
+namespace OrleansMq.Cli.Records;
+
+/// <summary>
+/// One run of <c>omq produce</c>: lines become records in the order they are read, and the first that fails ends it. The producer is
+/// idempotent unless acks says otherwise, and goes on by itself when the broker is restarted.
+/// </summary>
+internal sealed class ProduceRun(HttpBroker broker, string topic)
+{
+    private long _acknowledged;
+    private ProduceException? _failure;
+
+    /// <summary>What separates key and value; null where lines have no key.</summary>
+    public byte[]? Separator { get; init; }
+
+    /// <summary>Null to let the producer choose.</summary>
+    public int? Partition { get; init; }
+
+    /// <summary>Whether a carriage return at the end of a line is dropped.</summary>
+    public bool TrimCarriageReturn { get; init; }
+
+    /// <summary>How to send.</summary>
+    public ProducerOptions Options { get; init; } = new();
+
+    /// <summary>Sends all lines of <paramref name="input"/> and waits for their acknowledgements.</summary>
+    /// <exception cref="CommandFailedException">Not all lines were acknowledged; the message says how many were, and why no more.</exception>
+    public async Task<ProduceSummary> RunAsync(Stream input, CancellationToken cancellationToken)
+    {
+        var description = await broker.DescribeTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        var maxBatchBytes = MaxBatchBytes(description);
+        var maxRecordBytes = maxBatchBytes - RecordBatchHeader.Size;
+        var options = Options with
+        {
+            MaxRequestSize = maxRecordBytes,
+            BatchSize = Math.Min(Options.BatchSize, maxBatchBytes),
+            BufferMemory = Math.Max(Options.BufferMemory, maxRecordBytes),
+        };
+        var lines = new LineReader(input, maxRecordBytes - RecordBatchBuilder.MaxRecordSize(0, 0, []), TrimCarriageReturn);
+        var start = Stopwatch.GetTimestamp();
+        await using var producer = new Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(broker, OptionalBytes.Instance, OptionalBytes.Instance, options);
+        using var progress = new ProgressLine(() => Progress(lines.LineNumber, producer.Statistics.Retries, start));
+        Exception? stopped = null;
+        try
+        {
+            // Reading blocks its thread, and cannot be cancelled: it is left behind when the run is.
+            await Task.Run(() => Send(lines, producer, cancellationToken), CancellationToken.None).WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is OperationCanceledException or LineTooLongException or CommandFailedException or ProduceException)
+        {
+            stopped = e;
+        }
+        // What was read is on its way, and gets its time.
+        await producer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
+        progress.Dispose();
+        if (_failure is not null || stopped is not null)
+            throw Explain(_failure ?? stopped!, lines, maxBatchBytes);
+        return new ProduceSummary(topic, Volatile.Read(ref _acknowledged), lines.BytesRead, producer.Statistics.Retries,
+            Stopwatch.GetElapsedTime(start).TotalSeconds);
+    }
+
+    private void Send(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
+    {
+        Action<DeliveryReport> delivered = OnDelivered;
+        while (!cancellationToken.IsCancellationRequested && Volatile.Read(ref _failure) is null && lines.TryRead(out var line))
+        {
+            var (key, value) = Split(line, lines.LineNumber);
+            var record = new ProducerRecord<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(topic, key, value) { Partition = Partition };
+            producer.Send(record, delivered, cancellationToken);
+        }
+    }
+
+    private void OnDelivered(DeliveryReport report)
+    {
+        if (report.Error is null)
+            Interlocked.Increment(ref _acknowledged);
+        else
+            Interlocked.CompareExchange(ref _failure, report.Error, null);
+    }
+
+    private (ReadOnlyMemory<byte>? Key, ReadOnlyMemory<byte> Value) Split(ReadOnlyMemory<byte> line, long lineNumber)
+    {
+        if (Separator is null)
+            return (null, line);
+        var at = line.Span.IndexOf(Separator);
+        return at >= 0
+            ? (line[..at], line[(at + Separator.Length)..])
+            : throw CommandFailedException.Refused($"Line {lineNumber} has no key separator.");
+    }
+
+    private int MaxBatchBytes(TopicDescription description)
+    {
+        if (Partition >= description.Partitions.Count)
+        {
+            throw CommandFailedException.Refused(
+                $"Topic '{topic}' has no partition {Partition}: its partitions are 0 to {description.Partitions.Count - 1}.");
+        }
+        var setting = description.Configs.FirstOrDefault(config => config.Name == "max.message.bytes")?.Value;
+        var max = int.TryParse(setting, NumberStyles.None, CultureInfo.InvariantCulture, out var bytes) ? bytes : Options.MaxRequestSize;
+        // The producer works from 1 KiB on; in a topic with a lower limit it is the broker that refuses.
+        return Math.Max(max, 1024 + RecordBatchHeader.Size);
+    }
+
+    private CommandFailedException Explain(Exception e, LineReader lines, int maxBatchBytes)
+    {
+        var acknowledged = string.Create(CultureInfo.InvariantCulture, $"{Volatile.Read(ref _acknowledged):N0} lines were acknowledged.");
+        return e switch
+        {
+            LineTooLongException tooLong => CommandFailedException.Refused(
+                $"Line {tooLong.LineNumber} is longer than {tooLong.MaxLineBytes} bytes, which is what fits into topic '{topic}' with max.message.bytes={maxBatchBytes}. "
+                + $"Shorten it, or raise the setting by 'omq topic alter'. {acknowledged}", e),
+            ProduceException { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } => new CommandFailedException(ExitCode.Unreachable,
+                $"{e.Message} {acknowledged}", e),
+            OperationCanceledException => CommandFailedException.Refused(
+                string.Create(CultureInfo.InvariantCulture, $"Interrupted after {lines.LineNumber:N0} lines; {acknowledged}"), e),
+            _ => CommandFailedException.Refused($"{e.Message} {acknowledged}", e),
+        };
+    }
+
+    private string Progress(long read, long retries, long start)
+    {
+        var acknowledged = Volatile.Read(ref _acknowledged);
+        var rate = acknowledged / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        var retried = retries > 0 ? string.Create(CultureInfo.InvariantCulture, $", {retries:N0} retries") : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{read:N0} lines read, {acknowledged:N0} acknowledged, {rate:N0}/s{retried}");
+    }
+}

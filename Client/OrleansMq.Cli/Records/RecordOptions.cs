@@ -1,0 +1,70 @@
+using System.CommandLine;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Cli.Records;
+
+/// <summary>Options that several commands share.</summary>
+internal static class RecordOptions
+{
+    /// <summary><c>--acks all|1|0</c>.</summary>
+    public static Option<string> Acks()
+    {
+        var acks = new Option<string>("--acks")
+        {
+            Description = "When a record counts as done: all in-sync replicas have it, the leader has it (1), or it was sent (0). Below all, a retry may double records.",
+            HelpName = "all|1|0",
+            DefaultValueFactory = _ => "all",
+        };
+        acks.AcceptOnlyFromAmong("all", "1", "0");
+        return acks;
+    }
+
+    /// <summary>What <see cref="Acks"/> was set to.</summary>
+    public static Acks ParseAcks(string text) => text switch
+    {
+        "0" => Brokers.Acks.None,
+        "1" => Brokers.Acks.Leader,
+        _ => Brokers.Acks.All,
+    };
+
+    /// <summary><c>--compression none|gzip|snappy|lz4|zstd</c>.</summary>
+    public static Option<string> Compression()
+    {
+        var compression = new Option<string>("--compression")
+        {
+            Description = "The codec of the batches.",
+            HelpName = "none|gzip|snappy|lz4|zstd",
+            DefaultValueFactory = _ => "none",
+        };
+        compression.AcceptOnlyFromAmong("none", "gzip", "snappy", "lz4", "zstd");
+        return compression;
+    }
+
+    /// <summary>What <see cref="Compression"/> was set to.</summary>
+    public static CompressionType ParseCompression(string text) => Enum.Parse<CompressionType>(text, ignoreCase: true);
+
+    /// <summary>Refuses numbers below a least one.</summary>
+    public static Option<T> AtLeast<T>(this Option<T> option, long least) where T : struct, IConvertible
+    {
+        option.Validators.Add(result => Require(result, Convert.ToInt64(result.GetValueOrDefault<T>(), null), option.Name, least));
+        return option;
+    }
+
+    /// <summary>Refuses numbers below a least one; absent is fine.</summary>
+    public static Option<T?> AtLeast<T>(this Option<T?> option, long least) where T : struct, IConvertible
+    {
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<T?>() is { } given)
+                Require(result, Convert.ToInt64(given, null), option.Name, least);
+        });
+        return option;
+    }
+
+    private static void Require(System.CommandLine.Parsing.SymbolResult result, long value, string name, long least)
+    {
+        if (value < least)
+            result.AddError($"{name} is {value}; it is at least {least}.");
+    }
+}

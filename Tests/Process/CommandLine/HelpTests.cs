@@ -1,0 +1,91 @@
+using System.CommandLine;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.CommandLine;
+
+/// <summary>Help on everything, with an example each; wrong usage is told apart from everything else.</summary>
+public sealed class HelpTests
+{
+    /// <summary>The words of every command there is.</summary>
+    public static TheoryData<string> Commands()
+    {
+        var data = new TheoryData<string>("");
+        Add(OmqCommandLine.Create(), "");
+        return data;
+
+        void Add(Command command, string path)
+        {
+            foreach (var below in command.Subcommands)
+            {
+                var words = (path + " " + below.Name).Trim();
+                data.Add(words);
+                Add(below, words);
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Commands))]
+    public async Task Every_command_has_help_with_an_example(string words)
+    {
+        var outcome = (await RunningProgram.OmqAsync([.. words.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"])).Expect(0);
+
+        Assert.Matches($"Examples?:\n  (.*\\| )?omq {words}", outcome.Text);
+        Assert.Empty(outcome.Error);
+    }
+
+    [Fact]
+    public async Task The_brokers_help_has_an_example()
+    {
+        var outcome = (await RunningProgram.OmqAsync(["up", "--help"])).Expect(0);
+
+        Assert.Contains("--data", outcome.Text, StringComparison.Ordinal);
+        Assert.Contains("omq up", outcome.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("topic")]
+    [InlineData("topic crate orders")]
+    [InlineData("topic create")]
+    [InlineData("topic create orders --partitions three")]
+    [InlineData("topic create orders --config retention.ms")]
+    [InlineData("topic alter orders")]
+    [InlineData("produce")]
+    [InlineData("produce orders --acks 2")]
+    [InlineData("produce orders --compression zip")]
+    [InlineData("produce orders --partition -1")]
+    [InlineData("consume")]
+    [InlineData("consume orders --offset middle")]
+    [InlineData("consume orders --max 0")]
+    [InlineData("dump")]
+    [InlineData("bench")]
+    [InlineData("bench produce --records 0")]
+    [InlineData("topic list --server ftp://127.0.0.1")]
+    public async Task Wrong_usage_exits_2_with_a_line_that_says_why(string words)
+    {
+        var outcome = (await RunningProgram.OmqAsync(words.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Expect(2);
+
+        Assert.StartsWith("omq: ", outcome.Error, StringComparison.Ordinal);
+        Assert.Empty(outcome.Output);
+    }
+
+    [Theory]
+    [InlineData("topic list")]
+    [InlineData("topic create orders")]
+    [InlineData("topic describe orders")]
+    [InlineData("topic alter orders --config retention.ms=1")]
+    [InlineData("topic add-partitions orders --partitions 2")]
+    [InlineData("topic delete orders")]
+    [InlineData("produce orders")]
+    [InlineData("consume orders")]
+    public async Task A_broker_that_does_not_answer_is_exit_code_3(string words)
+    {
+        // Nothing can listen on port 1 without being root and meaning it.
+        var outcome = (await RunningProgram.OmqAsync([.. words.Split(' '), "--server", "http://127.0.0.1:1"])).Expect(3);
+
+        Assert.Contains("127.0.0.1:1", outcome.Error, StringComparison.Ordinal);
+        Assert.Empty(outcome.Output);
+    }
+}

@@ -1,0 +1,62 @@
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+
+namespace OrleansMq.Tests.Process.Crash;
+
+/// <summary>Real text, and much of it: the XML documentation of the .NET packs that are installed with the SDK.</summary>
+internal static class Corpus
+{
+    /// <summary>Writes all of it into one file, in the order of the files' names, each line ended by a line feed.</summary>
+    /// <returns>How many lines there are.</returns>
+    public static long WriteTo(string path)
+    {
+        using var target = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20);
+        var lines = 0L;
+        foreach (var file in Files())
+        {
+            var bytes = File.ReadAllBytes(file);
+            target.Write(bytes);
+            lines += bytes.AsSpan().Count((byte)'\n');
+            if (bytes is [.., not (byte)'\n'])
+            {
+                target.WriteByte((byte)'\n');
+                lines++;
+            }
+        }
+        return lines;
+    }
+
+    /// <summary>A fingerprint of each line of a file: lines are compared by these, so that a million of them fit in memory.</summary>
+    public static UInt128[] Fingerprints(string path)
+    {
+        var fingerprints = new List<UInt128>(1 << 20);
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20);
+        var line = new List<byte>(1 << 10);
+        var buffer = new byte[1 << 20];
+        Span<byte> hash = stackalloc byte[MD5.HashSizeInBytes];
+        for (int read; (read = file.Read(buffer)) > 0;)
+        {
+            var rest = buffer.AsSpan(0, read);
+            for (int end; (end = rest.IndexOf((byte)'\n')) >= 0; rest = rest[(end + 1)..])
+            {
+                line.AddRange(rest[..end]);
+                MD5.HashData(CollectionsMarshal.AsSpan(line), hash);
+                fingerprints.Add(MemoryMarshal.Read<UInt128>(hash));
+                line.Clear();
+            }
+            line.AddRange(rest);
+        }
+        Assert.Empty(line);
+        return [.. fingerprints];
+    }
+
+    /// <summary>The packs lie beside the runtime's <c>shared</c> folder, three levels above its assemblies.</summary>
+    private static IEnumerable<string> Files()
+    {
+        var packs = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "packs"));
+        Skip.IfNot(Directory.Exists(packs), $"This .NET has no packs with documentation in {packs}.");
+        var files = Directory.EnumerateFiles(packs, "*.xml", SearchOption.AllDirectories).Order(StringComparer.Ordinal).ToList();
+        Skip.If(files.Count == 0, $"There is no XML documentation in {packs}.");
+        return files;
+    }
+}

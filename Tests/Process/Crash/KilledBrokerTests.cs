@@ -1,0 +1,133 @@
+using System.Globalization;
+using System.Text.Json;
+using OrleansMq.Tests.Process.Running;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Process.Crash;
+
+/// <summary>
+/// The promise of the whole program: whatever was acknowledged survives the death of the process, once and in order. Nearly a million lines
+/// of real text go through <c>omq produce</c> while the broker is killed with SIGKILL and started again, and come back by
+/// <c>omq consume</c>.
+/// </summary>
+public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
+{
+    // Enough to hit appends, rolls of segments and idle moments alike; each costs a start of the broker.
+    private const int Kills = 8;
+    private const string SmallSegments = "segment.bytes=8388608";
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+
+    private readonly TemporaryDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [SkippableTheory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task No_line_is_lost_doubled_or_out_of_order_when_the_broker_is_killed_again_and_again(int partitions)
+    {
+        var seed = Environment.GetEnvironmentVariable("OMQ_SEED") is { Length: > 0 } given ? int.Parse(given, CultureInfo.InvariantCulture) : Environment.TickCount;
+        output.WriteLine($"Seed {seed}");
+        try
+        {
+            await RunAsync(partitions, new Random(seed));
+        }
+        catch (Exception e) when (e is not SkipException)
+        {
+            throw new InvalidOperationException($"Seed {seed}; replay it with: OMQ_SEED={seed} ./omq test Process", e);
+        }
+    }
+
+    private async Task RunAsync(int partitions, Random random)
+    {
+        var corpus = _directory["lines"];
+        var lines = Corpus.WriteTo(corpus);
+        await using var brokers = new RestartedBroker(_directory["data"]);
+        await brokers.StartAsync();
+        (await brokers.OmqAsync("topic", "create", "lines", "--partitions", partitions.ToString(CultureInfo.InvariantCulture), "--config", SmallSegments)).Expect(0);
+
+        await ProduceAsync(brokers, corpus, lines, random);
+        await brokers.KillAndRestartAsync();
+
+        Assert.Equal(lines, await CountAsync(brokers));
+        var sent = Corpus.Fingerprints(corpus);
+        var read = new List<UInt128>(sent.Length);
+        for (var partition = 0; partition < partitions; partition++)
+        {
+            var received = await ConsumeAsync(brokers, partition);
+            AssertSubsequence(received, sent, partition);
+            read.AddRange(received);
+        }
+        AssertSameLines(sent, [.. read]);
+    }
+
+    /// <summary>Sends the file, and kills the broker as often as planned while records are on their way.</summary>
+    private async Task ProduceAsync(RestartedBroker brokers, string corpus, long lines, Random random)
+    {
+        var length = new FileInfo(corpus).Length;
+        var moments = Enumerable.Range(0, Kills).Select(_ => random.NextInt64(length / 20, length * 19 / 20)).ToList();
+        RunningProgram? producer = null;
+        await using var input = new KillingStream(File.OpenRead(corpus), moments, async () =>
+        {
+            Assert.False(producer!.HasExited, "the producer ended before all lines were read");
+            await brokers.KillAndRestartAsync();
+        });
+        await using (producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--json", "--server", brokers.Url], input: input))
+        {
+            var outcome = (await producer.ExitAsync(Patience)).Expect(0);
+            await input.LastAsync();
+            using var summary = JsonDocument.Parse(outcome.Output);
+            output.WriteLine(outcome.Text);
+            Assert.Equal(lines, summary.RootElement.GetProperty("acknowledged").GetInt64());
+            Assert.True(summary.RootElement.GetProperty("retries").GetInt64() > 0, "no batch was on its way at any of the kills");
+        }
+        Assert.Equal(Kills, brokers.Kills);
+    }
+
+    /// <summary>The records the partitions hold by their offsets: what was written twice would count twice.</summary>
+    private static async Task<long> CountAsync(RestartedBroker brokers)
+    {
+        var description = (await brokers.OmqAsync("topic", "describe", "lines", "--json")).Expect(0);
+        using var json = JsonDocument.Parse(description.Output);
+        return json.RootElement.GetProperty("partitions").EnumerateArray().Sum(partition => partition.GetProperty("logEndOffset").GetInt64());
+    }
+
+    private async Task<UInt128[]> ConsumeAsync(RestartedBroker brokers, int partition)
+    {
+        var description = (await brokers.OmqAsync("topic", "describe", "lines", "--json")).Expect(0);
+        using var json = JsonDocument.Parse(description.Output);
+        var count = json.RootElement.GetProperty("partitions")[partition].GetProperty("logEndOffset").GetInt64();
+        var path = _directory["read"];
+        await using (var file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
+        {
+            string[] arguments = ["consume", "lines", "--partition", partition.ToString(CultureInfo.InvariantCulture), "--offset", "earliest",
+                "--max", count.ToString(CultureInfo.InvariantCulture), "--idle-timeout", "30000", "--server", brokers.Url];
+            await using var consumer = new RunningProgram(Repository.Launcher, arguments, outputTo: file);
+            (await consumer.ExitAsync(Patience)).Expect(0);
+        }
+        var received = Corpus.Fingerprints(path);
+        Assert.Equal(count, received.Length);
+        return received;
+    }
+
+    /// <summary>One producer's records keep their order within a partition; with one partition that is the order of the file.</summary>
+    private static void AssertSubsequence(UInt128[] received, UInt128[] sent, int partition)
+    {
+        var next = 0;
+        for (var i = 0; i < received.Length; i++)
+        {
+            while (next < sent.Length && sent[next] != received[i])
+                next++;
+            Assert.True(next < sent.Length, $"Record {i} of partition {partition} is out of order, doubled, or was never sent.");
+            next++;
+        }
+    }
+
+    private static void AssertSameLines(UInt128[] sent, UInt128[] read)
+    {
+        Array.Sort(sent);
+        Array.Sort(read);
+        Assert.Equal(sent.Length, read.Length);
+        Assert.True(sent.AsSpan().SequenceEqual(read), "the lines that came back are not those that were sent");
+    }
+}

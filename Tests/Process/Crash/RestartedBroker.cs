@@ -1,0 +1,28 @@
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.Crash;
+
+/// <summary>A broker that comes back on the same directory and port each time it is killed.</summary>
+internal sealed class RestartedBroker(string dataDirectory) : IAsyncDisposable
+{
+    private RunningBroker? _broker;
+
+    public int Kills { get; private set; }
+
+    public string Url => _broker!.Url;
+
+    public async Task StartAsync() => _broker = await RunningBroker.UpAsync(dataDirectory);
+
+    public async Task KillAndRestartAsync()
+    {
+        var port = _broker!.Port;
+        await _broker.KillAsync();
+        Kills++;
+        await _broker.DisposeAsync();
+        _broker = await RunningBroker.UpAsync(dataDirectory, port);
+    }
+
+    public Task<Outcome> OmqAsync(params string[] arguments) => _broker!.OmqAsync(arguments);
+
+    public ValueTask DisposeAsync() => _broker?.DisposeAsync() ?? ValueTask.CompletedTask;
+}

@@ -1,0 +1,176 @@
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.Launcher;
+
+/// <summary>What <c>./omq test</c> makes of the results of test projects: only a run in which everything is accounted for passes.</summary>
+public sealed class TestRunnerTests : IDisposable
+{
+    private readonly FakeRepository _repository = new();
+
+    public TestRunnerTests() => Results(Passed("Suite.A"), Passed("Suite.B(x: &quot;&lt;&quot;)"));
+
+    public void Dispose() => _repository.Dispose();
+
+    [Fact]
+    public async Task Passed_tests_pass_and_are_counted_in_the_last_line()
+    {
+        var outcome = (await RunAsync("Engine")).Expect(0);
+
+        Assert.Equal("2 passed, 0 failed, 0 skipped", outcome.Lines[^1]);
+        Assert.Contains("Run: Engine", outcome.Lines);
+        Assert.Contains("  suite Client: not asked for", outcome.Lines);
+    }
+
+    [Fact]
+    public async Task A_failed_test_fails_the_run_and_is_named_with_its_message()
+    {
+        Results(Passed("Suite.A"), Failed("Suite.Broken", "Expected 1, &amp; got 2"));
+
+        var outcome = (await RunAsync("Engine")).Expect(1);
+
+        Assert.Equal("1 passed, 1 failed, 0 skipped", outcome.Lines[^1]);
+        Assert.Contains("Suite.Broken", outcome.Text, StringComparison.Ordinal);
+        Assert.Contains("Expected 1, & got 2", outcome.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_skip_that_nobody_expects_fails_the_run()
+    {
+        Results(Passed("Suite.A"), Skipped("Suite.Left", "no broker here"));
+
+        var outcome = (await RunAsync("Engine")).Expect(1);
+
+        Assert.Contains("Suite.Left was skipped, and Tests/expected-skips.txt does not name it", outcome.Text, StringComparison.Ordinal);
+        Assert.Equal("1 passed, 0 failed, 1 skipped", outcome.Lines[^1]);
+    }
+
+    [Fact]
+    public async Task A_skip_that_is_expected_is_named_with_its_reason_and_passes()
+    {
+        Results(Passed("Suite.A"), Skipped("Suite.Left(x: 1)", "no broker here"));
+        await File.WriteAllTextAsync(_repository["Tests/expected-skips.txt"], "# comment\nSuite.Left # needs a broker of another project\n");
+
+        var outcome = (await RunAsync("Engine")).Expect(0);
+
+        Assert.Contains("  skipped: Suite.Left(x: 1) (no broker here)", outcome.Lines);
+        Assert.Equal("1 passed, 0 failed, 1 skipped", outcome.Lines[^1]);
+    }
+
+    [Fact]
+    public async Task A_suite_that_runs_no_test_fails_the_run()
+    {
+        Results();
+
+        var outcome = (await RunAsync("Engine")).Expect(1);
+
+        Assert.Contains("Engine ran no test at all", outcome.Text, StringComparison.Ordinal);
+        Assert.Equal("0 passed, 0 failed, 0 skipped", outcome.Lines[^1]);
+    }
+
+    [Fact]
+    public async Task A_suite_that_leaves_no_results_fails_the_run()
+    {
+        _repository.Dotnet("echo 'the host crashed'; exit 134");
+
+        var outcome = (await RunAsync("Engine")).Expect(1);
+
+        Assert.Contains("Engine ended with code 134 and left no results", outcome.Text, StringComparison.Ordinal);
+        Assert.Contains("the host crashed", outcome.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_suite_over_its_budget_is_ended_and_fails_the_run()
+    {
+        var runner = await File.ReadAllTextAsync(_repository["Tests/run"]);
+        await File.WriteAllTextAsync(_repository["Tests/run"], runner.Replace("[Engine]=600", "[Engine]=1", StringComparison.Ordinal));
+        _repository.Dotnet("[[ $1 != test ]] || { echo 'still at it'; sleep 600; }");
+
+        var outcome = (await RunAsync("Engine")).Expect(1);
+
+        Assert.Contains("Engine was ended after its budget of 1 s", outcome.Text, StringComparison.Ordinal);
+        Assert.Contains("still at it", outcome.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_test_project_without_a_budget_fails_the_run()
+    {
+        Directory.CreateDirectory(_repository["Tests/Forgotten"]);
+        await File.WriteAllTextAsync(_repository["Tests/Forgotten/Forgotten.csproj"], "");
+
+        var outcome = (await RunAsync("Engine")).Expect(1);
+
+        Assert.Contains("Tests/Forgotten has no budget", outcome.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Without_orleans_its_tests_are_named_as_not_run()
+    {
+        await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"], "OrleansMq.Tests.Cluster.A_test\n");
+
+        var outcome = (await RunAsync("Engine", "Cluster")).Expect(0);
+
+        Assert.Contains("  OrleansMq.Tests.Cluster.A_test: needs the Microsoft.Orleans packages", outcome.Lines);
+    }
+
+    [Theory]
+    [InlineData("OrleansMq.Tests.Cluster.A_test\n", 0)]
+    [InlineData("OrleansMq.Tests.Cluster.Gone\n", 1)]
+    [InlineData("", 1)]
+    public async Task With_orleans_the_list_of_its_tests_has_to_be_true(string pinned, int exitCode)
+    {
+        DiscoveredAndResults("OrleansMq.Tests.Cluster.A_test", Passed("OrleansMq.Tests.Cluster.A_test"));
+        await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"], pinned);
+
+        var outcome = (await RunAsync("cluster", ["Cluster"])).Expect(exitCode);
+
+        Assert.Equal(exitCode != 0, outcome.Text.Contains("expected-not-run-without-orleans.txt differs", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("Enigne")]
+    [InlineData("--lnog")]
+    public async Task A_suite_or_option_that_does_not_exist_is_wrong_usage(string argument)
+    {
+        var outcome = (await RunAsync(argument)).Expect(2);
+
+        Assert.Contains(argument, outcome.Error, StringComparison.Ordinal);
+    }
+
+    private Task<Outcome> RunAsync(params string[] arguments) => RunAsync("standalone", arguments);
+
+    private async Task<Outcome> RunAsync(string flavour, string[] arguments)
+    {
+        foreach (var suite in (string[])["Engine", "Cluster"])
+        {
+            var dll = _repository[$"artifacts/{flavour}/bin/OrleansMq.Tests.{suite}/release/OrleansMq.Tests.{suite}.dll"];
+            Directory.CreateDirectory(Path.GetDirectoryName(dll)!);
+            await File.WriteAllTextAsync(dll, "");
+        }
+        await using var program = new RunningProgram(_repository["Tests/run"], [_repository["bin/dotnet"], flavour, .. arguments]);
+        return await program.ExitAsync();
+    }
+
+    private void Results(params string[] results) => DiscoveredAndResults("", results);
+
+    /// <summary>A <c>dotnet</c> whose test runs leave these results, and whose discovery finds that test.</summary>
+    private void DiscoveredAndResults(string discovered, params string[] results)
+    {
+        File.WriteAllText(_repository["results"], $"""<?xml version="1.0"?><TestRun><Results>{string.Concat(results)}</Results></TestRun>""");
+        _repository.Dotnet($$"""
+            for argument in "$@"; do
+                case $argument in
+                    --ListTestsTargetPath:*) echo '{{discovered}}' >"${argument#*:}"; [[ $* != *Category=Long* ]] || : >"${argument#*:}" ;;
+                    trx*) cp "$root/results" "$root/artifacts/test-results/${argument##*=}" ;;
+                esac
+            done
+            """);
+    }
+
+    private static string Passed(string name) => $"""<UnitTestResult testName="{name}" duration="0" outcome="Passed" />""";
+
+    private static string Skipped(string name, string reason) =>
+        $"""<UnitTestResult testName="{name}" outcome="NotExecuted"><Output><ErrorInfo><Message>{reason}</Message></ErrorInfo></Output></UnitTestResult>""";
+
+    private static string Failed(string name, string message) =>
+        $"""<UnitTestResult outcome="Failed" testName="{name}"><Output><ErrorInfo><Message>{message}</Message></ErrorInfo></Output></UnitTestResult>""";
+}

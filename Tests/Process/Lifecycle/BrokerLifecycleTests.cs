@@ -1,0 +1,126 @@
+using System.Globalization;
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.Lifecycle;
+
+/// <summary>Starting and ending the real broker, and being refused.</summary>
+public sealed class BrokerLifecycleTests : IDisposable
+{
+    private const int Interrupt = 2;
+    private const int Terminate = 15;
+
+    private readonly TemporaryDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task Up_says_when_it_is_ready_and_where()
+    {
+        await using var broker = await RunningBroker.UpAsync(_directory["data"]);
+
+        Assert.Equal(_directory["data"], broker.Field("data"));
+        Assert.Equal(broker.Program.Id, int.Parse(broker.Field("pid"), CultureInfo.InvariantCulture));
+        Assert.Contains(broker.Field("flavour"), new[] { "standalone", "cluster" });
+        Assert.True(int.Parse(broker.Field("ms"), CultureInfo.InvariantCulture) > 0);
+        using var http = new HttpClient();
+        Assert.Equal("ok", (await http.GetStringAsync(broker.Url + "/healthz")).Trim());
+    }
+
+    [Theory]
+    [InlineData(Interrupt)]
+    [InlineData(Terminate)]
+    public async Task A_signal_to_end_drains_and_exits_0(int signal)
+    {
+        await using var broker = await RunningBroker.UpAsync(_directory["data"]);
+        (await broker.OmqAsync(["topic", "create", "orders"])).Expect(0);
+
+        broker.Program.Signal(signal);
+
+        (await broker.Program.ExitAsync()).Expect(0);
+        Assert.True(File.Exists(Path.Combine(broker.DataDirectory, "clean-shutdown")), "a clean end leaves its marker");
+    }
+
+    [Fact]
+    public async Task A_second_broker_on_the_same_directory_is_refused_with_its_path()
+    {
+        await using var broker = await RunningBroker.UpAsync(_directory["data"]);
+
+        var second = (await RunningProgram.OmqAsync(["up", "--data", broker.DataDirectory, "--http", "0"])).Expect(1);
+
+        Assert.Contains(broker.DataDirectory, second.Error, StringComparison.Ordinal);
+        (await broker.OmqAsync(["topic", "list"])).Expect(0);
+    }
+
+    [Fact]
+    public async Task A_port_in_use_is_refused_with_the_port()
+    {
+        await using var broker = await RunningBroker.UpAsync(_directory["data"]);
+
+        var second = (await RunningProgram.OmqAsync(["up", "--data", _directory["other"], "--http", broker.Port.ToString(CultureInfo.InvariantCulture)])).Expect(1);
+
+        Assert.Contains(broker.Port.ToString(CultureInfo.InvariantCulture), second.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--http", "nowhere")]
+    [InlineData("--flush", "sometimes")]
+    [InlineData("--no-such-flag", "1")]
+    public async Task Wrong_arguments_exit_2_and_name_the_argument(string flag, string value)
+    {
+        var outcome = (await RunningProgram.OmqAsync(["up", "--data", _directory["data"], flag, value])).Expect(2);
+
+        Assert.Contains(flag, outcome.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_directory["data"]), "a refused start writes nothing");
+    }
+
+    [Fact]
+    public async Task A_directory_that_cannot_be_written_is_refused_with_its_path()
+    {
+        var path = ReadOnlyPath();
+
+        var outcome = (await RunningProgram.OmqAsync(["up", "--data", path, "--http", "0"])).Expect(1);
+
+        Assert.Contains(path, outcome.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_directory_of_a_newer_format_is_refused_and_left_as_it_is()
+    {
+        await using (var broker = await RunningBroker.UpAsync(_directory["data"]))
+        {
+            broker.Program.Signal(Terminate);
+            await broker.Program.ExitAsync();
+        }
+        var meta = Path.Combine(_directory["data"], "meta.json");
+        var newer = System.Text.RegularExpressions.Regex.Replace(await File.ReadAllTextAsync(meta), "(\"formatVersion\"\\s*:\\s*)\\d+", "${1}999");
+        Assert.Contains("999", newer, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(meta, newer);
+
+        var outcome = (await RunningProgram.OmqAsync(["up", "--data", _directory["data"], "--http", "0"])).Expect(1);
+
+        Assert.Contains(_directory["data"], outcome.Error, StringComparison.Ordinal);
+        Assert.Contains("999", outcome.Error, StringComparison.Ordinal);
+        Assert.Equal(newer, await File.ReadAllTextAsync(meta));
+    }
+
+    [Fact]
+    public async Task The_data_directory_is_that_of_the_callers_working_directory()
+    {
+        await using var program = new RunningProgram(Repository.Launcher, ["up", "--http", "0"], _directory.FullName);
+
+        await program.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal));
+
+        Assert.True(File.Exists(_directory["data/meta.json"]));
+    }
+
+    /// <summary>Root may write anywhere but where the kernel itself keeps the files.</summary>
+    private string ReadOnlyPath()
+    {
+        if (Environment.UserName == "root")
+            return "/sys/kernel/omq";
+        var locked = Directory.CreateDirectory(_directory["locked"]);
+        if (!OperatingSystem.IsWindows())
+            locked.UnixFileMode = UnixFileMode.UserRead | UnixFileMode.UserExecute;
+        return Path.Combine(locked.FullName, "data");
+    }
+}

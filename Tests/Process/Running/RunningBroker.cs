@@ -1,0 +1,53 @@
+namespace OrleansMq.Tests.Process.Running;
+
+/// <summary>A broker started by the launcher, ready to serve.</summary>
+internal sealed class RunningBroker : IAsyncDisposable
+{
+    private RunningBroker(RunningProgram program, string readyLine, string dataDirectory)
+    {
+        Program = program;
+        ReadyLine = readyLine;
+        DataDirectory = dataDirectory;
+        Url = Field("http");
+    }
+
+    public RunningProgram Program { get; }
+    public string ReadyLine { get; }
+    public string DataDirectory { get; }
+    public string Url { get; }
+
+    /// <summary>The port, to start the next broker on the same.</summary>
+    public int Port => new Uri(Url).Port;
+
+    /// <summary>Starts <c>./omq up</c> and waits until it is ready.</summary>
+    public static async Task<RunningBroker> UpAsync(string dataDirectory, int port = 0, params string[] more)
+    {
+        string[] arguments = ["up", "--data", dataDirectory, "--http", $"127.0.0.1:{port}", .. more];
+        var program = new RunningProgram(Repository.Launcher, arguments);
+        try
+        {
+            return new RunningBroker(program, await program.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal)), dataDirectory);
+        }
+        catch
+        {
+            await program.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>A field of the ready line, such as <c>http</c>.</summary>
+    public string Field(string name) =>
+        ReadyLine.Split(' ').Single(word => word.StartsWith(name + "=", StringComparison.Ordinal))[(name.Length + 1)..];
+
+    /// <summary>Runs a client command against this broker to its end.</summary>
+    public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) => RunningProgram.OmqAsync([.. arguments, "--server", Url], input: input);
+
+    /// <summary>Ends the broker at once, as a power-off button of the process would.</summary>
+    public async Task KillAsync()
+    {
+        Program.Signal(9);
+        await Program.ExitAsync();
+    }
+
+    public ValueTask DisposeAsync() => Program.DisposeAsync();
+}
