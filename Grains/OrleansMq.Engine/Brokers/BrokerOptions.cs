@@ -39,6 +39,12 @@ public sealed record BrokerOptions
     public TimeSpan CheckpointInterval { get; init; } = TimeSpan.FromSeconds(60);
     /// <summary>How often compaction looks for something to clean.</summary>
     public TimeSpan CompactionCheckInterval { get; init; } = TimeSpan.FromSeconds(15);
+    /// <summary>
+    /// The most memory for the keys of one pass of compaction: 64 MiB holds 2.1 million keys; a log with more takes several passes. One log is cleaned at a time.
+    /// </summary>
+    public int CompactionMapBytes { get; init; } = Compaction.KeyOffsetMap.DefaultMaxBytes;
+    /// <summary>Bytes that compaction reads and writes in a second at most; 0 for no limit.</summary>
+    public long CompactionMaxBytesPerSecond { get; init; }
     /// <summary>After how long without a batch a producer id is forgotten: 1 day, Kafka's <c>producer.id.expiration.ms</c>.</summary>
     public TimeSpan ProducerIdExpiration { get; init; } = TimeSpan.FromDays(1);
     /// <summary>Whether the CRC of batches is checked as they are read from disk.</summary>

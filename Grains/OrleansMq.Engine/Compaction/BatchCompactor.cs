@@ -19,22 +19,37 @@ internal enum BatchFate
 
 /// <summary>
 /// Cleans single batches: base offset, last offset delta, leader epoch, producer fields and codec stay, each record keeps its offset, timestamp,
-/// headers and bytes. Not thread safe.
+/// headers and bytes. A batch that cannot be looked into (written before the topic was compacted, or by a codec that is not there) is kept as it is,
+/// and its keys count for nothing. Not thread safe.
 /// </summary>
 /// <param name="codecs">To look into compressed batches with.</param>
 internal sealed class BatchCompactor(CompressionCodecs codecs)
 {
     private readonly List<bool> _keeps = [];
+    private readonly List<(ReadOnlyMemory<byte> Key, long Offset)> _keys = [];
 
     /// <summary>Notes the keys of a batch.</summary>
-    public void PutKeys(ReadOnlyMemory<byte> batch, KeyOffsetMap map)
+    /// <returns>Null; or why the batch cannot be looked into.</returns>
+    public string? PutKeys(ReadOnlyMemory<byte> batch, KeyOffsetMap map)
     {
+        _keys.Clear();
         using var reader = new RecordReader(batch, codecs, verifyCrc: false);
-        while (reader.MoveNext())
+        try
         {
-            if (reader.Current.Key is { } key)
-                map.Put(key.Span, reader.Current.Offset);
+            while (reader.MoveNext())
+            {
+                if (reader.Current.Key is { } key)
+                    _keys.Add((key, reader.Current.Offset));
+            }
         }
+        catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException)
+        {
+            return fault.Message;
+        }
+        // Only now, when all could be read: a key that readers never get to must not supersede one that they do.
+        foreach (var (key, offset) in _keys)
+            map.Put(key.Span, offset);
+        return null;
     }
 
     /// <summary>Cleans one batch onto the end of <paramref name="destination"/>.</summary>
@@ -48,12 +63,11 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, bool isLastOfProducer, long now, long deleteRetentionMs,
         PooledBuffer destination)
     {
-        if (header.IsControl)
+        if (header.IsControl || Decide(batch, header, map, now, out var hasTombstone) is not { } kept)
         {
             destination.Write(batch.Span);
             return BatchFate.Kept;
         }
-        var kept = Decide(batch, header, map, now, out var hasTombstone);
         if (kept == 0 && !isLastOfProducer)
             return BatchFate.Dropped;
         // The first cleaning that sees a tombstone starts the time in which readers can see it, too.
@@ -68,24 +82,32 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
         return kept == 0 ? BatchFate.Emptied : BatchFate.Rewritten;
     }
 
-    private int Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long now, out bool hasTombstone)
+    /// <summary>How many records stay; null where the batch cannot be looked into.</summary>
+    private int? Decide(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, long now, out bool hasTombstone)
     {
         _keeps.Clear();
         hasTombstone = false;
         var kept = 0;
         long? horizon = header.HasDeleteHorizon ? header.BaseTimestamp : null;
         using var reader = new RecordReader(batch, codecs, verifyCrc: false);
-        while (reader.MoveNext())
+        try
         {
-            var record = reader.Current;
-            var latest = record.Key is { } key ? map.LatestOffsetOf(key.Span) : -1;
-            var keep = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now) == RecordFate.Keep;
-            _keeps.Add(keep);
-            if (!keep)
-                continue;
-            kept++;
-            hasTombstone |= record.Value is null;
+            while (reader.MoveNext())
+            {
+                var record = reader.Current;
+                var latest = record.Key is { } key ? map.LatestOffsetOf(key.Span) : -1;
+                var keep = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now) == RecordFate.Keep;
+                _keeps.Add(keep);
+                if (!keep)
+                    continue;
+                kept++;
+                hasTombstone |= record.Value is null;
+            }
+            return kept;
         }
-        return kept;
+        catch (Exception fault) when (fault is RecordBatchException or CodecUnavailableException)
+        {
+            return null;
+        }
     }
 }

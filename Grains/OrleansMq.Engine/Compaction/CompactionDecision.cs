@@ -8,7 +8,7 @@ namespace OrleansMq.Compaction;
 /// <param name="FirstTimestamp">The largest timestamp of its first batch, in milliseconds since 1970; -1 where it is empty or not known.</param>
 /// <param name="LargestTimestamp">The largest timestamp in it, in milliseconds since 1970; -1 where it is empty.</param>
 /// <param name="IsActive">Whether it is still appended to.</param>
-public readonly record struct SegmentFacts(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp, bool IsActive);
+public readonly record struct CleanableSegment(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp, bool IsActive);
 
 /// <summary>Why a log is cleaned now, or not.</summary>
 public enum CompactionReason
@@ -47,7 +47,7 @@ public readonly record struct CompactionDecision(CompactionReason Reason, long F
     /// <param name="highWatermark">Records at or above it may still vanish, so they say nothing about older ones.</param>
     /// <param name="config">The topic's configuration.</param>
     /// <param name="now">Milliseconds since 1970.</param>
-    public static CompactionDecision Decide(IReadOnlyList<SegmentFacts> segments, long checkpoint, long logStartOffset, long highWatermark, TopicConfig config, long now)
+    public static CompactionDecision Decide(IReadOnlyList<CleanableSegment> segments, long checkpoint, long logStartOffset, long highWatermark, TopicConfig config, long now)
     {
         if (!config.CleanupCompact)
             return new CompactionDecision(CompactionReason.NotCompacted);
@@ -77,14 +77,14 @@ public readonly record struct CompactionDecision(CompactionReason Reason, long F
         return new CompactionDecision(reason, dirty, uncleanable, ratio);
     }
 
-    private static long FindFirstDirty(IReadOnlyList<SegmentFacts> segments, long checkpoint, long logStartOffset)
+    private static long FindFirstDirty(IReadOnlyList<CleanableSegment> segments, long checkpoint, long logStartOffset)
     {
         var first = segments.Count > 0 ? Math.Min(segments[0].BaseOffset, logStartOffset) : logStartOffset;
         // A checkpoint beyond the active segment is of a log that was cut since: nothing of it is believed.
         return checkpoint < first || (segments.Count > 0 && checkpoint > segments[^1].BaseOffset) ? first : checkpoint;
     }
 
-    private static long FindFirstUncleanable(IReadOnlyList<SegmentFacts> segments, long highWatermark, long minLagMs, long now)
+    private static long FindFirstUncleanable(IReadOnlyList<CleanableSegment> segments, long highWatermark, long minLagMs, long now)
     {
         foreach (var segment in segments)
         {

@@ -12,10 +12,10 @@ public static class SegmentGroups
     /// <param name="maxBytes">The most bytes of a segment's log; one that is larger already makes a group of its own.</param>
     /// <param name="maxOffsetRange">The most offsets a segment may span: what its index can express.</param>
     /// <returns>Runs of segments, each of at least one.</returns>
-    public static IReadOnlyList<IReadOnlyList<SegmentFacts>> Group(IReadOnlyList<SegmentFacts> segments, long endOffset, long maxBytes, long maxOffsetRange = int.MaxValue)
+    public static IReadOnlyList<IReadOnlyList<CleanableSegment>> Group(IReadOnlyList<CleanableSegment> segments, long endOffset, long maxBytes, long maxOffsetRange = int.MaxValue)
     {
-        var groups = new List<IReadOnlyList<SegmentFacts>>();
-        List<SegmentFacts>? open = null;
+        var groups = new List<IReadOnlyList<CleanableSegment>>();
+        List<CleanableSegment>? open = null;
         long bytes = 0;
         for (var i = 0; i < segments.Count && segments[i].BaseOffset < endOffset && !segments[i].IsActive; i++)
         {

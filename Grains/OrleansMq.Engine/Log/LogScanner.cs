@@ -23,6 +23,9 @@ internal sealed class LogScanner(IFile file, long position, long end) : IDisposa
     /// <summary>What is wrong with the bytes at <see cref="Position"/>; null when all up to the end is well.</summary>
     public string? Fault { get; private set; }
 
+    /// <summary>The batch that was stepped over last; valid until the next step.</summary>
+    public ReadOnlyMemory<byte> Batch { get; private set; }
+
     /// <summary>Bytes read from the file.</summary>
     public long BytesRead { get; private set; }
 
@@ -51,6 +54,7 @@ internal sealed class LogScanner(IFile file, long position, long end) : IDisposa
             return Stop(fault.Message);
         if (header.BaseOffset < expectedOffset || (header.BaseOffset > expectedOffset && !allowGap))
             return Stop($"the batch's base offset is {header.BaseOffset} where {expectedOffset} should follow");
+        Batch = _buffer.AsMemory((int)(Position - _bufferStart), header.SizeInBytes);
         Position += header.SizeInBytes;
         return true;
     }

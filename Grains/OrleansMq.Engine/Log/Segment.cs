@@ -16,6 +16,8 @@ internal sealed class Segment
     private const long NoTimestamp = -1;
     private const long NotLoaded = long.MinValue;
 
+    private static long s_removals;
+
     private long _size;
     private long _nextOffset;
     private long _flushedSize;
@@ -76,6 +78,19 @@ internal sealed class Segment
         Volatile.Write(ref _offsetOfMaxTimestamp, offset);
         Volatile.Write(ref _maxTimestamp, known);
         return known;
+    }
+
+    /// <summary>The first batch's largest timestamp, read where it is not known; -1 where the segment is empty.</summary>
+    public long LoadFirstTimestamp()
+    {
+        if (FirstTimestamp < 0 && Size >= RecordBatchHeader.Size)
+        {
+            Span<byte> header = stackalloc byte[RecordBatchHeader.Size];
+            using var lease = Log.Rent();
+            if (lease.File.Read(header, 0) == header.Length)
+                FirstTimestamp = RecordBatchHeader.Read(header).MaxTimestamp;
+        }
+        return FirstTimestamp;
     }
 
     /// <summary>Creates the files, empty.</summary>
@@ -192,7 +207,8 @@ internal sealed class Segment
     public void Remove()
     {
         _removed = true;
-        RenameAll(LogFiles.Deleted);
+        // Compaction makes segments of one name again and again: the names they die under differ, or a late reader would find the next one's bytes.
+        RenameAll($".{Interlocked.Increment(ref s_removals)}{LogFiles.Deleted}");
     }
 
     /// <summary>Gives all files the suffix <paramref name="suffix"/> after their usual one (or none, for empty).</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Topics;
 
@@ -17,6 +18,7 @@ internal sealed partial class SegmentedLog
     public static SegmentedLog Open(LogPorts ports, string directory, TopicConfig config, bool clean)
     {
         var log = new SegmentedLog(ports, directory, config, new PartitionCheckpoint(ports.Files, directory));
+        SegmentSwap.Recover(ports.Files, directory, ports.Log);
         LogLeftovers.Remove(ports.Files, directory, ports.Log);
         var bases = LogLeftovers.FindSegments(ports.Files, directory);
         var known = log._checkpoint.TryRead(out var checkpoint);

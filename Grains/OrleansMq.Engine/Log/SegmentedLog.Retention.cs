@@ -83,25 +83,30 @@ internal sealed partial class SegmentedLog
 
     private void RemoveBelowLogStart(long now)
     {
-        Segment[] gone;
-        lock (AppendLock)
+        lock (_removalLock)
         {
-            var segments = _segments;
-            var count = RetentionPolicy.CountBelow(FactsOf(segments, withTime: false), LogStartOffset);
-            if (count == 0)
-                return;
-            gone = segments[..count];
-            _segments = segments[count..];
+            Segment[] gone;
+            lock (AppendLock)
+            {
+                var segments = _segments;
+                var count = RetentionPolicy.CountBelow(FactsOf(segments, withTime: false), LogStartOffset);
+                if (count == 0)
+                    return;
+                gone = segments[..count];
+                _segments = segments[count..];
+            }
+            foreach (var segment in gone)
+            {
+                segment.Remove();
+                DieLater(segment, now);
+            }
         }
-        foreach (var segment in gone)
-            Bury(segment, now);
         Snapshots.DeleteBefore(LogStartOffset);
         DeleteDying(now);
     }
 
-    private void Bury(Segment segment, long now)
+    private void DieLater(Segment segment, long now)
     {
-        segment.Remove();
         lock (_dying)
             _dying.Enqueue((segment, now + _config.FileDeleteDelayMs));
     }

@@ -11,6 +11,7 @@ namespace OrleansMq.Log;
 /// <remarks>
 /// Locks, taken in this order:
 /// <list type="number">
+/// <item><c>_removalLock</c>: which segments leave the log. Held while compaction exchanges segments, so that none goes meanwhile.</item>
 /// <item><see cref="AppendLock"/>: the log's end, the list of segments, the producers. Held by the append loop for a round, and by whoever
 /// rolls, removes or replaces segments.</item>
 /// <item><c>_flushLock</c>: the flushed point, the recovery point, the log start offset and the checkpoint file that holds them. Held during
@@ -24,6 +25,7 @@ internal sealed partial class SegmentedLog
     private readonly PartitionCheckpoint _checkpoint;
     private readonly CachedFile _checkpointFile;
     private readonly Lock _flushLock = new();
+    private readonly Lock _removalLock = new();
     private volatile Segment[] _segments;
     private volatile TopicConfig _config;
     private long _logStartOffset;

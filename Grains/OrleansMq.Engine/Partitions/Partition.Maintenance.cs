@@ -96,6 +96,7 @@ public sealed partial class Partition
     internal async Task AbandonAsync()
     {
         _deleted = true;
+        await StopCompactionAsync().ConfigureAwait(false);
         await _queue.CloseAsync().ConfigureAwait(false);
         _waiters.WakeAll();
         _log?.CloseFiles();

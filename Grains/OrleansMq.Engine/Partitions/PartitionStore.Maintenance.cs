@@ -43,6 +43,7 @@ public sealed partial class PartitionStore
         _nextRetention = now + (long)_options.RetentionCheckInterval.TotalMilliseconds;
         _nextCheckpoint = now + (long)_options.CheckpointInterval.TotalMilliseconds;
         _timer = _options.TimeProvider.CreateTimer(static store => ((PartitionStore)store!).OnTick(), this, Tick, Tick);
+        StartCompaction();
     }
 
     private void OnTick()
@@ -68,6 +69,7 @@ public sealed partial class PartitionStore
     {
         if (_timer is not null)
             await _timer.DisposeAsync().ConfigureAwait(false);
+        await StopCompactionAsync().ConfigureAwait(false);
         lock (_maintenanceLock)
         {
             // A run that was under way is over.

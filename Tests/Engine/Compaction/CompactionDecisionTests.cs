@@ -9,7 +9,7 @@ public class CompactionDecisionTests
     private static readonly TopicConfig Compacted = TopicConfig.Default with { CleanupCompact = true, CleanupDelete = false };
 
     // Three rolled segments of 100 offsets and 1,000 bytes each, and an active one.
-    private static readonly SegmentFacts[] Log =
+    private static readonly CleanableSegment[] Log =
     [
         new(0, 1000, 100, 200, false), new(100, 1000, 300, 400, false), new(200, 1000, 500, 600, false), new(300, 500, 700, 800, true),
     ];
@@ -69,7 +69,7 @@ public class CompactionDecisionTests
     [Fact]
     public void EmptyLogHasNothingToClean()
     {
-        SegmentFacts[] empty = [new(0, 0, -1, -1, true)];
+        CleanableSegment[] empty = [new(0, 0, -1, -1, true)];
         Assert.Equal(CompactionReason.NothingDirty, CompactionDecision.Decide(empty, -1, 0, 0, Compacted, Now).Reason);
     }
 
@@ -79,38 +79,38 @@ public class CompactionDecisionTests
 
 public class SegmentGroupsTests
 {
-    private static SegmentFacts Segment(long baseOffset, long size, bool active = false) => new(baseOffset, size, 0, 0, active);
+    private static CleanableSegment Segment(long baseOffset, long size, bool active = false) => new(baseOffset, size, 0, 0, active);
 
     [Fact]
     public void NeighboursAreJoinedWhileTheyFit()
     {
-        SegmentFacts[] log = [Segment(0, 40), Segment(10, 40), Segment(20, 40), Segment(30, 40), Segment(40, 10, active: true)];
+        CleanableSegment[] log = [Segment(0, 40), Segment(10, 40), Segment(20, 40), Segment(30, 40), Segment(40, 10, active: true)];
         Assert.Equal([[0L, 10L], [20L, 30L]], Bases(SegmentGroups.Group(log, 40, 100)));
     }
 
     [Fact]
     public void SegmentLargerThanTheLimitStaysAlone()
     {
-        SegmentFacts[] log = [Segment(0, 40), Segment(10, 400), Segment(20, 40), Segment(30, 1, active: true)];
+        CleanableSegment[] log = [Segment(0, 40), Segment(10, 400), Segment(20, 40), Segment(30, 1, active: true)];
         Assert.Equal([[0L], [10L], [20L]], Bases(SegmentGroups.Group(log, 30, 100)));
     }
 
     [Fact]
     public void OffsetsOfAGroupStayWithinWhatAnIndexCanExpress()
     {
-        SegmentFacts[] log = [Segment(0, 1), Segment(10, 1), Segment(int.MaxValue, 1), Segment(int.MaxValue + 1L, 1), Segment(int.MaxValue + 10L, 0, active: true)];
+        CleanableSegment[] log = [Segment(0, 1), Segment(10, 1), Segment(int.MaxValue, 1), Segment(int.MaxValue + 1L, 1), Segment(int.MaxValue + 10L, 0, active: true)];
         Assert.Equal([[0L, 10L, int.MaxValue], [int.MaxValue + 1L]], Bases(SegmentGroups.Group(log, long.MaxValue, 100)));
     }
 
     [Fact]
     public void OnlySegmentsBelowTheEndAreTouched()
     {
-        SegmentFacts[] log = [Segment(0, 1), Segment(10, 1), Segment(20, 1), Segment(30, 0, active: true)];
+        CleanableSegment[] log = [Segment(0, 1), Segment(10, 1), Segment(20, 1), Segment(30, 0, active: true)];
         Assert.Equal([[0L, 10L]], Bases(SegmentGroups.Group(log, 11, 100)));
         Assert.Empty(SegmentGroups.Group(log, 0, 100));
     }
 
-    private static IEnumerable<IEnumerable<long>> Bases(IReadOnlyList<IReadOnlyList<SegmentFacts>> groups) => groups.Select(g => g.Select(s => s.BaseOffset));
+    private static IEnumerable<IEnumerable<long>> Bases(IReadOnlyList<IReadOnlyList<CleanableSegment>> groups) => groups.Select(g => g.Select(s => s.BaseOffset));
 }
 
 public class RecordFateTests

@@ -1,0 +1,184 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Records;
+
+namespace OrleansMq.Compaction;
+
+/// <summary>Limits of compaction.</summary>
+/// <param name="MaxMapBytes">The most memory for the keys of one pass; a log with more keys takes several.</param>
+/// <param name="MaxBytesPerSecond">Bytes read and written in a second at most; 0 for no limit.</param>
+public sealed record CompactionOptions(int MaxMapBytes = KeyOffsetMap.DefaultMaxBytes, long MaxBytesPerSecond = 0);
+
+/// <summary>What a cleaning did.</summary>
+/// <param name="Decision">Whether there was something to do.</param>
+/// <param name="Passes">How often the log was gone through: once, if all keys fitted the memory.</param>
+/// <param name="SegmentsBefore">Segments that were replaced.</param>
+/// <param name="SegmentsAfter">Segments they became.</param>
+/// <param name="BytesBefore">Bytes of the segments that were replaced.</param>
+/// <param name="BytesAfter">Bytes of the segments they became.</param>
+public readonly record struct CompactionResult(CompactionDecision Decision, int Passes = 0, int SegmentsBefore = 0, int SegmentsAfter = 0, long BytesBefore = 0,
+    long BytesAfter = 0);
+
+/// <summary>
+/// Cleans one log: notes the latest offset of each key in the dirty part, then writes the segments from the log's start to there anew without what is
+/// superseded. Appends and reads go on meanwhile; readers that are in an old segment finish there. One cleaning a log at a time.
+/// </summary>
+internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
+{
+    private readonly BatchCompactor _batches = new(ports.Codecs);
+
+    /// <summary>Cleans the log if it is due.</summary>
+    /// <param name="log">The log.</param>
+    /// <param name="highWatermark">Nothing at or above it is looked at.</param>
+    /// <param name="cancellationToken">Stops between two batches; what was not swapped in is deleted.</param>
+    /// <exception cref="DamagedLogException">A batch on disk is not what was written; nothing of it is replaced.</exception>
+    /// <exception cref="IOException">The disk failed, or is full; see <see cref="SegmentSwapException"/>.</exception>
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    public CompactionResult Run(SegmentedLog log, long highWatermark, CancellationToken cancellationToken)
+    {
+        var config = log.Config;
+        var checkpoint = CompactionCheckpoint.Read(ports.Files, log.Directory);
+        var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset, highWatermark, config, ports.Now);
+        if (!decision.ShouldClean)
+            return new CompactionResult(decision);
+
+        // A record is superseded only by one that is durable, and no place in the checkpoint file may lie in a segment that goes.
+        log.SecureForCompaction();
+        var end = Math.Min(decision.FirstUncleanableOffset, log.RecoveryPoint.SegmentBase);
+        var result = new CompactionResult(decision);
+        var throttle = new CompactionThrottle(options.MaxBytesPerSecond, ports.Time);
+        var map = new KeyOffsetMap(options.MaxMapBytes, Math.Max(0, end - decision.FirstDirtyOffset));
+        for (var dirty = decision.FirstDirtyOffset; dirty < end;)
+        {
+            map.Clear();
+            var next = BuildMap(log, dirty, end, map, throttle, cancellationToken);
+            if (next <= dirty)
+                break;
+            dirty = next;
+            result = result with { Passes = result.Passes + 1 };
+            foreach (var group in SegmentGroups.Group(FactsOf(log, checkpoint), dirty, config.SegmentBytes))
+                result = CleanGroup(log, group, dirty, map, throttle, result, cancellationToken);
+            CompactionCheckpoint.Write(ports.Files, log.Directory, dirty);
+        }
+        return result;
+    }
+
+    /// <summary>Notes keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached; returns where it stopped.</summary>
+    private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, CompactionThrottle throttle, CancellationToken cancellationToken)
+    {
+        foreach (var segment in log.Segments)
+        {
+            if (segment.NextOffset <= from || segment.BaseOffset >= end)
+                continue;
+            using var lease = segment.Log.Rent();
+            using var scanner = new LogScanner(lease.File, 0, segment.Size);
+            var expected = segment.BaseOffset;
+            for (; scanner.TryMoveNext(expected, allowGap: true, out var header, out var at); expected = header.NextOffset)
+            {
+                ThrowIfBeyond(segment, header, at);
+                if (header.LastOffset < from)
+                    continue;
+                if (header.NextOffset > end)
+                    return Math.Max(from, header.BaseOffset);
+                if (!map.HasRoomFor(header.RecordCount) && map.Count > 0)
+                    return header.BaseOffset;
+                map.GrowFor(header.RecordCount);
+                if (!header.IsControl && _batches.PutKeys(scanner.Batch, map) is { } opaque)
+                    ports.Log.Write(EngineLogLevel.Warning, $"The batch at byte {at} of '{segment.Log.Path}' is not compacted, since it cannot be looked into: {opaque}");
+                throttle.Wait(header.SizeInBytes, cancellationToken);
+            }
+            ThrowIfDamaged(segment, scanner, expected);
+        }
+        return end;
+    }
+
+    private CompactionResult CleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map, CompactionThrottle throttle,
+        CompactionResult result, CancellationToken cancellationToken)
+    {
+        var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
+        if (old.Count != group.Count)
+            return result; // Retention was faster.
+        var lastOffsets = log.LastOffsetsOfProducers();
+        using var cleaned = new CleanedSegment(ports.Cache, log.Directory, old[0].BaseOffset, log.Config.IndexIntervalBytes, ports.Now);
+        var changed = old.Count > 1;
+        foreach (var segment in old)
+            changed |= CleanSegment(log, segment, mapEnd, map, lastOffsets, cleaned, throttle, cancellationToken);
+        if (!changed)
+            return result;
+        var bytesBefore = old.Sum(segment => segment.Size);
+        var segmentAfter = cleaned.Finish();
+        if (!log.Replace(old, segmentAfter, ports.Now))
+        {
+            segmentAfter.DeleteFiles();
+            return result;
+        }
+        return result with
+        {
+            SegmentsBefore = result.SegmentsBefore + old.Count,
+            SegmentsAfter = result.SegmentsAfter + 1,
+            BytesBefore = result.BytesBefore + bytesBefore,
+            BytesAfter = result.BytesAfter + segmentAfter.Size,
+        };
+    }
+
+    /// <summary>Returns whether anything changed.</summary>
+    private bool CleanSegment(SegmentedLog log, Segment segment, long mapEnd, KeyOffsetMap map, Dictionary<long, long> lastOffsets, CleanedSegment cleaned,
+        CompactionThrottle throttle, CancellationToken cancellationToken)
+    {
+        var changed = false;
+        using var lease = segment.Log.Rent();
+        using var scanner = new LogScanner(lease.File, 0, segment.Size);
+        var expected = segment.BaseOffset;
+        for (; scanner.TryMoveNext(expected, allowGap: true, out var header, out var at); expected = header.NextOffset)
+        {
+            ThrowIfBeyond(segment, header, at);
+            var start = cleaned.Buffer.Length;
+            var fate = BatchFate.Kept;
+            if (header.BaseOffset >= mapEnd)
+            {
+                cleaned.Buffer.Write(scanner.Batch.Span);
+            }
+            else
+            {
+                var isLast = header.HasProducer && lastOffsets.TryGetValue(header.ProducerId, out var last) && last == header.LastOffset;
+                fate = _batches.Clean(scanner.Batch, header, map, isLast, ports.Now, log.Config.DeleteRetentionMs, cleaned.Buffer);
+            }
+            changed |= fate != BatchFate.Kept;
+            var written = cleaned.Buffer.Length - start;
+            if (fate != BatchFate.Dropped)
+                cleaned.Added(start);
+            throttle.Wait(header.SizeInBytes + written, cancellationToken);
+        }
+        ThrowIfDamaged(segment, scanner, expected);
+        return changed;
+    }
+
+    private static void ThrowIfDamaged(Segment segment, LogScanner scanner, long expected)
+    {
+        if (scanner.Fault is { } fault)
+            throw new DamagedLogException(segment.Log.Path, scanner.Position, expected, fault);
+    }
+
+    // The CRC does not cover the base offset.
+    private static void ThrowIfBeyond(Segment segment, in RecordBatchHeader header, long position)
+    {
+        if (header.NextOffset > segment.NextOffset)
+            throw new DamagedLogException(segment.Log.Path, position, header.BaseOffset, $"the batch's offset is above {segment.NextOffset}, where the next segment begins");
+    }
+
+    // Timestamps are read from the files, so only where the decision asks for them.
+    private static List<CleanableSegment> FactsOf(SegmentedLog log, long checkpoint)
+    {
+        var config = log.Config;
+        var segments = log.Segments;
+        var facts = new List<CleanableSegment>(segments.Count);
+        for (var i = 0; i < segments.Count; i++)
+        {
+            var segment = segments[i];
+            var largest = config.MinCompactionLagMs > 0 ? segment.MaxTimestamp : -1;
+            var first = config.MaxCompactionLagMs != long.MaxValue && segment.NextOffset > checkpoint ? segment.LoadFirstTimestamp() : -1;
+            facts.Add(new CleanableSegment(segment.BaseOffset, segment.Size, first, largest, IsActive: i == segments.Count - 1));
+        }
+        return facts;
+    }
+}

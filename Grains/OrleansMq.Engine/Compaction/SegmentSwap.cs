@@ -1,0 +1,77 @@
+using System.Globalization;
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Compaction;
+
+/// <summary>
+/// How cleaned segments take the place of those they were made from, so that a crash at any instruction leaves the old ones or the new one:
+/// <list type="number">
+/// <item>The cleaned files are written as <c>.cleaned</c> and flushed. After a crash they are deleted.</item>
+/// <item>They are renamed to <c>.&lt;end offset&gt;.swap</c>, the log last, and the directory is flushed. From here on the swap will happen.</item>
+/// <item>The old files of all segments from the base up to the end offset are renamed to <c>.deleted</c>; the directory is flushed.</item>
+/// <item>The swap files get their final names, the log last, and the directory is flushed.</item>
+/// </list>
+/// The end offset in the name says which segments are replaced: the cleaned log alone cannot tell, its last batches may be gone.
+/// After a crash <see cref="Recover"/> does what is left of 3 and 4. An index that is lost on the way is built anew when the log is opened.
+/// </summary>
+internal static class SegmentSwap
+{
+    /// <summary>What a cleaned file's name has after its own suffix from step 2 on.</summary>
+    public static string SuffixFor(long endOffset) => string.Create(CultureInfo.InvariantCulture, $".{endOffset:D20}{LogFiles.Swap}");
+
+    /// <summary>
+    /// Completes swaps that a crash interrupted, and deletes index files whose log did not get so far. Call it before the directory's segments are
+    /// listed. Killed itself, it is completed by the next call.
+    /// </summary>
+    public static void Recover(IFileSystem files, string directory, EngineLog log)
+    {
+        var names = files.ListFiles(directory);
+        foreach (var name in names)
+        {
+            if (TryParse(name, out var file, out var endOffset) && LogFiles.TryParse(file, LogFiles.Log, out var baseOffset))
+            {
+                Complete(files, directory, names, baseOffset, endOffset);
+                log.Write(EngineLogLevel.Information,
+                    $"Completed the compaction of the segments {baseOffset} to {endOffset} in '{directory}', which a crash had interrupted.");
+            }
+        }
+        foreach (var name in files.ListFiles(directory))
+        {
+            if (name.EndsWith(LogFiles.Swap, StringComparison.Ordinal))
+                files.DeleteFile(Path.Combine(directory, name));
+        }
+    }
+
+    private static void Complete(IFileSystem files, string directory, IReadOnlyList<string> names, long baseOffset, long endOffset)
+    {
+        string[] suffixes = [LogFiles.Index, LogFiles.TimeIndex, LogFiles.Log];
+        foreach (var name in names)
+        {
+            if (suffixes.Any(suffix => LogFiles.TryParse(name, suffix, out var old) && old >= baseOffset && old < endOffset))
+                files.MoveFile(Path.Combine(directory, name), Path.Combine(directory, name + LogFiles.Deleted));
+        }
+        files.FlushDirectory(directory);
+        foreach (var suffix in suffixes)
+        {
+            var final = Path.Combine(directory, LogFiles.Name(baseOffset, suffix));
+            var swap = final + SuffixFor(endOffset);
+            if (files.FileExists(swap))
+                files.MoveFile(swap, final);
+        }
+        files.FlushDirectory(directory);
+    }
+
+    // "<base>.log.<end>.swap" is "<base>.log" and the end.
+    private static bool TryParse(string name, out string file, out long endOffset)
+    {
+        var length = 1 + LogFiles.OffsetDigits + LogFiles.Swap.Length;
+        file = "";
+        endOffset = 0;
+        if (name.Length <= length || !name.EndsWith(LogFiles.Swap, StringComparison.Ordinal) || name[^length] != '.')
+            return false;
+        file = name[..^length];
+        return long.TryParse(name.AsSpan(name.Length - length + 1, LogFiles.OffsetDigits), NumberStyles.None, CultureInfo.InvariantCulture, out endOffset);
+    }
+}

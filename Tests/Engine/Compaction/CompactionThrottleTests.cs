@@ -1,0 +1,18 @@
+using OrleansMq.Compaction;
+
+namespace OrleansMq.Tests.Engine.Compaction;
+
+public class CompactionThrottleTests
+{
+    [Theory]
+    [InlineData(1000, 1000, 0, 1000)]
+    [InlineData(1000, 1000, 400, 600)]
+    [InlineData(1000, 1000, 1001, 0)]
+    [InlineData(1, 1000, 0, 1)]
+    public void WaitsUntilTheBytesAreDue(long bytes, long perSecond, int elapsedMs, int waitMs) =>
+        Assert.Equal(TimeSpan.FromMilliseconds(waitMs), CompactionThrottle.WaitFor(bytes, perSecond, TimeSpan.FromMilliseconds(elapsedMs)));
+
+    [Fact]
+    public void StopsWithTheBroker() =>
+        Assert.Throws<OperationCanceledException>(() => new CompactionThrottle(0, TimeProvider.System).Wait(1, new CancellationToken(canceled: true)));
+}

@@ -1,0 +1,279 @@
+using OrleansMq.Compaction;
+using OrleansMq.Log;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Tests.Engine.Compaction;
+
+public class LogCompactorTests
+{
+    private readonly MemoryFileSystem _disk = new();
+
+    [Fact]
+    public void LatestRecordOfEachKeySurvivesWithItsOffsetAndTime()
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", "1"), ("b", "2"), ("a", "3"));
+        test.Time.Advance(10);
+        test.Append(("c", "4"), ("b", "5"));
+        test.Roll();
+        test.Append(("a", "6"));
+        var before = test.ReadAll();
+
+        var result = test.Compact();
+        Assert.Equal((1, 1, 1), (result.Passes, result.SegmentsBefore, result.SegmentsAfter));
+        Assert.Equal(before.Where(e => e.Offset is 2 or 3 or 4 or 5), test.ReadAll());
+        Assert.Equal(6, test.Log.LogEndOffset);
+    }
+
+    [Fact]
+    public void ActiveSegmentAndWhatIsAboveTheHighWatermarkAreLeftAlone()
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", "1"));
+        test.Append(("a", "2"));
+        test.Append(("a", "3"));
+        test.Roll();
+        test.Append(("a", "4"));
+        test.Append(("a", "5"));
+        test.Compact(highWatermark: 2);
+        Assert.Equal([1L, 2, 3, 4], test.ReadAll().Select(e => e.Offset));
+        test.Compact();
+        Assert.Equal([2L, 3, 4], test.ReadAll().Select(e => e.Offset));
+    }
+
+    [Fact]
+    public void TombstoneStaysForDeleteRetentionAfterTheCleaningThatSawIt()
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", "1"), ("b", "2"));
+        test.Append(("a", null));
+        test.Roll();
+        test.Append(("z", "0"));
+        test.Time.Advance(1_000_000);
+        test.Compact();
+        Assert.Equal([1L, 2, 3], test.ReadAll().Select(e => e.Offset));
+
+        test.Time.Advance(1000);
+        Dirty(test, "x");
+        test.Compact();
+        Assert.Contains(test.ReadAll(), e => e is { Key: "a", Value: null });
+
+        test.Time.Advance(1);
+        Dirty(test, "y");
+        test.Compact();
+        Assert.DoesNotContain(test.ReadAll(), e => e.Key == "a");
+    }
+
+    [Fact]
+    public void TombstoneKeepsItsTimestampWhenTheHorizonIsSet()
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", null), ("b", "1"));
+        test.Roll();
+        var before = test.ReadAll();
+        test.Time.Advance(500_000);
+        test.Compact();
+        Assert.Equal(before, test.ReadAll());
+        using var batch = test.Log.Read(0, 2, 1)!;
+        var header = RecordBatchHeader.Read(batch.Memory.Span);
+        Assert.True(header.HasDeleteHorizon);
+        Assert.Equal(test.Time.NowMs + 1000, header.BaseTimestamp);
+    }
+
+    [Fact]
+    public void RecordsWithoutKeyGo()
+    {
+        var test = new TestLog(_disk);
+        test.Append((null, "1"), ("a", "2"));
+        test.Roll();
+        test.Compact();
+        Assert.Equal([1L], test.ReadAll().Select(e => e.Offset));
+    }
+
+    [Fact]
+    public void LastBatchOfAProducerStaysEmptySoThatItsSequenceDoes()
+    {
+        var test = new TestLog(_disk);
+        test.Append(CompressionType.Gzip, 7, 0, ("a", "1"), ("b", "1"));
+        test.Append(CompressionType.Gzip, 7, 2, ("a", "2"), ("b", "2"));
+        test.Append(CompressionType.None, 8, 0, ("a", "3"), ("b", "3"));
+        test.Roll();
+        test.Append(("c", "4"));
+        test.Compact();
+        Assert.Equal([4L, 5, 6], test.ReadAll().Select(e => e.Offset));
+
+        // Nothing but the log knows of producer 7 now.
+        foreach (var name in _disk.ListFiles(TestLog.Directory).Where(n => n.Contains("0.snapshot") || n.EndsWith(".producers") || n.EndsWith(".snapshot")))
+            _disk.DeleteFile(Path.Combine(TestLog.Directory, name));
+        var reopened = new TestLog(_disk.ProcessKill(), time: test.Time);
+        Assert.True(reopened.Log.Producers.TryGet(7, out var state));
+        Assert.Equal(3, state[0].LastSequence);
+        Assert.Equal(3, state[0].LastOffset);
+    }
+
+    [Fact]
+    public void NeighboursBecomeOneSegmentWithinItsLimit()
+    {
+        var test = new TestLog(_disk, TestLog.Compacted with { SegmentBytes = 1000 });
+        for (var i = 0; i < 12; i++)
+        {
+            test.Append(("k" + i, new string('x', 200)));
+            if (i % 2 == 1)
+                test.Roll();
+        }
+        Assert.Equal(7, test.Log.Segments.Count);
+        var before = test.ReadAll();
+        test.Compact();
+        Assert.Equal(before, test.ReadAll());
+        Assert.All(test.Log.Segments, s => Assert.InRange(s.Size, 0, 1000));
+        Assert.Equal([0L, 2, 4, 6, 8, 10, 12], test.Log.Segments.Select(s => s.BaseOffset)); // 543 bytes each: no two fit
+
+        test.Log.Config = test.Log.Config with { SegmentBytes = 1500 };
+        Dirty(test, "k0");
+        test.Compact();
+        Assert.Equal(before.Skip(1), test.ReadAll().Where(e => e.Key != "k0"));
+        Assert.True(test.Log.Segments.Count < 7, $"{test.Log.Segments.Count} segments");
+    }
+
+    [Fact]
+    public void WhatIsCleanIsRememberedOverARestart()
+    {
+        var test = new TestLog(_disk, TestLog.Compacted with { MinCleanableDirtyRatio = 0.5 });
+        for (var i = 0; i < 10; i++)
+            test.Append(("k" + i, new string('x', 500)));
+        test.Roll();
+        Assert.Equal(CompactionReason.DirtyRatio, test.Compact().Decision.Reason);
+        Assert.Equal(CompactionReason.NothingDirty, test.Compact().Decision.Reason);
+
+        var reopened = new TestLog(_disk.ProcessKill(), test.Log.Config, test.Time);
+        Assert.Equal(10, reopened.Compact().Decision.FirstDirtyOffset);
+        reopened.Append(("k0", "new"));
+        reopened.Roll();
+        Assert.Equal(CompactionReason.BelowDirtyRatio, reopened.Compact().Decision.Reason);
+    }
+
+    [Fact]
+    public void LogWithMoreKeysThanFitIsCleanedInSeveralPassesToTheSameEnd()
+    {
+        var one = new TestLog(_disk, directory: "/data/logs/one-0");
+        var many = new TestLog(_disk, directory: "/data/logs/many-0");
+        foreach (var test in new[] { one, many })
+        {
+            var random = new Random(5);
+            for (var i = 0; i < 400; i++)
+            {
+                test.Append(("k" + random.Next(150), "v" + i), ("k" + random.Next(150), "w" + i));
+                if (i % 50 == 49)
+                    test.Roll();
+            }
+        }
+        Assert.Equal(1, one.Compact().Passes);
+        Assert.InRange(many.Compact(maxMapBytes: 24 * 60).Passes, 2, 100);
+        Assert.Equal(one.ReadAll(), many.ReadAll());
+        Assert.InRange(one.ReadAll().Count, 140, 150);
+    }
+
+    [Fact]
+    public void BatchWithMoreKeysThanFitIsCleanedAllTheSame()
+    {
+        var test = new TestLog(_disk);
+        var records = Enumerable.Range(0, 300).Select(i => ((string?)$"k{i}", (string?)"v")).ToArray();
+        test.Append(records);
+        test.Append(records);
+        test.Roll();
+        test.Compact(maxMapBytes: 24 * 20);
+        Assert.Equal(Enumerable.Range(300, 300).Select(i => (long)i), test.ReadAll().Select(e => e.Offset));
+    }
+
+    [Fact]
+    public void ReaderInAnOldSegmentFinishesThere()
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", "1"));
+        test.Append(("a", "2"));
+        test.Roll();
+        var old = test.Log.Segments[0];
+        using (var lease = old.Log.Rent())
+        {
+            var before = new byte[old.Size];
+            lease.File.Read(before, 0);
+            test.Compact();
+            var after = new byte[old.Size];
+            Assert.Equal(before.Length, lease.File.Read(after, 0));
+            Assert.Equal(before, after);
+        }
+        Assert.True(old.IsRemoved);
+        Assert.Equal([1L], test.ReadAll().Select(e => e.Offset));
+    }
+
+    [Theory]
+    [InlineData(5, 0)] // base offset
+    [InlineData(30, 0)] // what the CRC covers
+    [InlineData(72, 70)] // base offset of the second batch
+    [InlineData(81, 70)] // its length
+    [InlineData(86, 70)] // its magic
+    public void DamagedBatchStopsTheCleaningAndIsNamed(int damagedByte, long position)
+    {
+        var test = new TestLog(_disk);
+        test.Append(("a", "1"));
+        test.Append(("a", "2"));
+        test.Roll();
+        var path = Path.Combine(TestLog.Directory, "00000000000000000000.log");
+        using (var file = _disk.Open(path, FileOpening.ReadWrite))
+        {
+            var b = new byte[1];
+            file.Read(b, damagedByte);
+            b[0] ^= 4;
+            file.Write(b, damagedByte);
+        }
+        var exception = Assert.Throws<DamagedLogException>(() => test.Compact());
+        Assert.Contains(path, exception.Message);
+        Assert.Equal(position, exception.Position);
+        Assert.Single(_disk.ListFiles(TestLog.Directory), n => n.EndsWith("0.log"));
+    }
+
+    [Fact]
+    public void RetentionAndCompactionGoTogether()
+    {
+        var test = new TestLog(_disk, TestLog.Compacted with { CleanupDelete = true, RetentionMs = 10_000 });
+        test.Append(("a", "1"), ("b", "1"));
+        test.Append(("a", "2"));
+        test.Roll();
+        test.Time.Advance(6000);
+        test.Append(("c", "3"));
+        test.Roll();
+        test.Compact();
+        Assert.Equal([1L, 2, 3], test.ReadAll().Select(e => e.Offset));
+        test.Time.Advance(20_000);
+        test.Append(("d", "4"));
+        Assert.NotEqual(0, test.Log.Retain(test.Log.LogEndOffset, test.Time.NowMs));
+        Assert.Equal(4, test.Log.LogStartOffset);
+        test.Compact();
+        Assert.Equal([4L], test.ReadAll().Select(e => e.Offset));
+    }
+
+    [Theory]
+    [InlineData(CompressionType.None)]
+    [InlineData(CompressionType.Gzip)]
+    [InlineData(CompressionType.Snappy)]
+    public void CleanedBatchKeepsItsCodec(CompressionType compression)
+    {
+        var test = new TestLog(_disk);
+        test.Append(compression, -1, -1, ("a", "1"), ("b", "2"));
+        test.Append(("a", "3"));
+        test.Roll();
+        test.Compact();
+        using var batch = test.Log.Read(0, 3, 1)!;
+        var header = RecordBatchHeader.Read(batch.Memory.Span);
+        Assert.Equal((compression, 1, 1, 0L), (header.Compression, header.RecordCount, header.LastOffsetDelta, header.BaseOffset));
+        Assert.Equal([1L, 2], test.ReadAll().Select(e => e.Offset));
+    }
+
+    /// <summary>Writes a rolled segment, so that there is something to clean.</summary>
+    private static void Dirty(TestLog test, string key)
+    {
+        test.Append((key, "dirty"));
+        test.Roll();
+    }
+}
