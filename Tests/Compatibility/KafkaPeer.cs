@@ -11,8 +11,8 @@ internal static class KafkaPeer
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
 
-    /// <summary>Runs a main class (or a source file) with Kafka's jars, and returns its standard output.</summary>
-    public static async Task<string> RunAsync(string main, params string[] arguments)
+    /// <summary>Runs a main class (or a source file) with Kafka's jars, and returns what it wrote.</summary>
+    public static async Task<PeerOutput> RunAsync(string main, params string[] arguments)
     {
         var jars = Require();
         var start = new ProcessStartInfo("java")
@@ -21,7 +21,7 @@ internal static class KafkaPeer
             RedirectStandardError = true,
             StandardOutputEncoding = Encoding.UTF8,
         };
-        foreach (var argument in new[] { "-Xmx512m", "-Dfile.encoding=UTF-8", "-cp", Path.Combine(jars, "*"), main }.Concat(arguments))
+        foreach (var argument in new[] { "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp", Path.Combine(jars, "*"), main }.Concat(arguments))
             start.ArgumentList.Add(argument);
         using var process = Process.Start(start)!;
         using var deadline = new CancellationTokenSource(Deadline);
@@ -31,7 +31,7 @@ internal static class KafkaPeer
             var error = process.StandardError.ReadToEndAsync(deadline.Token);
             await process.WaitForExitAsync(deadline.Token);
             Assert.True(process.ExitCode == 0, $"{main} exited with {process.ExitCode}:\n{await error}\n{await output}");
-            return await output;
+            return new PeerOutput(await output, await error);
         }
         catch (OperationCanceledException)
         {
@@ -52,3 +52,8 @@ internal static class KafkaPeer
         return jars;
     }
 }
+
+/// <summary>What a program wrote.</summary>
+/// <param name="Text">To standard output.</param>
+/// <param name="Errors">To standard error, where Java's tools also put complaints, and exit with 0.</param>
+internal sealed record PeerOutput(string Text, string Errors);

@@ -15,7 +15,7 @@ public class RecordExchangeTests
     public async Task We_read_what_Kafka_writes()
     {
         using var directory = new TemporaryDirectory();
-        var theirs = await KafkaPeer.RunAsync(Program, "write", directory.Path);
+        var (theirs, _) = await KafkaPeer.RunAsync(Program, "write", directory.Path);
         var ours = new StringBuilder();
         foreach (var codec in Codecs)
         {
@@ -39,7 +39,7 @@ public class RecordExchangeTests
             await File.WriteAllBytesAsync(PathOf(directory, codec), batch);
             Print(codec, batch, ours);
         }
-        var theirs = await KafkaPeer.RunAsync(Program, "read", directory.Path);
+        var (theirs, _) = await KafkaPeer.RunAsync(Program, "read", directory.Path);
         Assert.Equal(Codecs.Length, Count(theirs, "batch"));
         Assert.Equal(ours.ToString(), theirs);
     }
