@@ -17,14 +17,24 @@ internal static class IndexRebuild
     /// <param name="indexIntervalBytes">To build missing ones by; null to leave them empty, for a segment whose tail is looked at anyway.</param>
     public static void EnsureFiles(IFileSystem files, Segment segment, int? indexIntervalBytes)
     {
-        if (IsWhole(files, segment.Index.File, OffsetIndex.EntrySize) && IsWhole(files, segment.TimeIndex.File, TimeIndex.EntrySize))
+        // Every batch with a timestamp has a sealed segment's time index say so in the end.
+        var leastTimes = indexIntervalBytes is not null && segment.Size > 0 ? 1 : 0;
+        if (IsWhole(files, segment.Index.File, OffsetIndex.EntrySize, 0) && IsWhole(files, segment.TimeIndex.File, TimeIndex.EntrySize, leastTimes))
             return;
-        Clear(segment);
         if (indexIntervalBytes is { } interval)
-        {
-            Walk(segment, 0, segment.Size, interval);
-            segment.CompleteIndexes();
-        }
+            Rebuild(segment, interval);
+        else
+            Clear(segment);
+    }
+
+    /// <summary>Makes both indexes of a sealed segment anew.</summary>
+    public static void Rebuild(Segment segment, int indexIntervalBytes)
+    {
+        Clear(segment);
+        Walk(segment, 0, segment.Size, indexIntervalBytes);
+        segment.CompleteIndexes();
+        segment.Index.ReleaseBuffer();
+        segment.TimeIndex.ReleaseBuffer();
     }
 
     /// <summary>
@@ -43,7 +53,7 @@ internal static class IndexRebuild
         }
         segment.Index.CutTo(CountBelow(segment.Index.Count, i => segment.Index.TryGet(i, out _, out var position) && position < from));
         segment.TimeIndex.CutTo(CountBelow(segment.TimeIndex.Count, i => segment.TimeIndex.TryGet(i, out _, out var offset) && offset < fromOffset));
-        if (!IsLastEntryRight(segment, from, indexIntervalBytes))
+        if (!IsLastEntryRight(segment, from, indexIntervalBytes) || segment.TimeIndex.Count == 0)
         {
             Clear(segment);
             Walk(segment, 0, from, indexIntervalBytes);
@@ -83,16 +93,13 @@ internal static class IndexRebuild
         return TryReadHeader(segment, position, out var header) && header.Magic == RecordBatches.Magic && header.LastOffset == lastOffset;
     }
 
-    private static bool IsWhole(IFileSystem files, CachedFile file, int entrySize) => files.FileExists(file.Path) && file.GetLength() % entrySize == 0;
+    private static bool IsWhole(IFileSystem files, CachedFile file, int entrySize, int least) =>
+        files.FileExists(file.Path) && file.GetLength() is var length && length % entrySize == 0 && length >= least * entrySize;
 
     private static void Clear(Segment segment)
     {
-        foreach (var index in (SparseIndex[])[segment.Index, segment.TimeIndex])
-        {
-            index.File.Close();
-            index.File.CreateEmpty();
-            index.Reload();
-        }
+        segment.Index.Clear();
+        segment.TimeIndex.Clear();
         segment.ForgetMaxTimestamp();
         segment.SetBytesSinceEntry(0);
     }

@@ -23,12 +23,16 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseInde
     }
 
     /// <summary>
-    /// A position at or before the batch that holds <paramref name="offset"/>: of a batch, or 0.
+    /// The last entry at or before <paramref name="offset"/>: its batch, or a later one, holds the offset. False when there is none: then look from
+    /// the segment's start.
     /// </summary>
-    public int FindPosition(long offset)
+    public bool TryFind(long offset, out long lastOffset, out int position)
     {
         Span<byte> entry = stackalloc byte[EntrySize];
-        return TryFindFloor(Math.Min(offset - baseOffset, int.MaxValue), entry) ? BinaryPrimitives.ReadInt32BigEndian(entry[4..]) : 0;
+        var found = TryFindFloor(Math.Min(offset - baseOffset, int.MaxValue), entry);
+        lastOffset = found ? baseOffset + BinaryPrimitives.ReadInt32BigEndian(entry) : -1;
+        position = found ? BinaryPrimitives.ReadInt32BigEndian(entry[4..]) : 0;
+        return found;
     }
 
     /// <summary>Entry number <paramref name="index"/>, from 0.</summary>

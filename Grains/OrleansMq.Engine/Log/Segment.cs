@@ -182,25 +182,36 @@ internal sealed class Segment
     /// <summary>
     /// Finds the first batch whose last offset is at least <paramref name="offset"/>.
     /// </summary>
-    /// <returns>False when there is none in this segment.</returns>
-    public bool TryFindBatch(long offset, out long position, out RecordBatchHeader header)
+    /// <param name="offset">The offset looked for.</param>
+    /// <param name="useIndex">Whether to begin where the index says, or at the start.</param>
+    /// <param name="position">Where the batch begins.</param>
+    /// <param name="header">The batch's header.</param>
+    /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
+    public BatchSearch FindBatch(long offset, bool useIndex, out long position, out RecordBatchHeader header)
     {
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
         using var lease = Log.Rent();
-        var walker = new BatchWalker(lease.File, Index.FindPosition(offset), Size, buffer);
+        var (lastOffset, from) = (-1L, 0);
+        var indexed = useIndex && Index.TryFind(offset, out lastOffset, out from);
+        var size = Size;
+        var walker = new BatchWalker(lease.File, from, size, buffer);
+        position = -1;
+        header = default;
         while (walker.TryMoveNext())
         {
+            if (indexed && walker.Position == from && walker.Header.LastOffset != lastOffset)
+                return BatchSearch.IndexWrong;
             if (walker.Header.LastOffset < offset)
                 continue;
             position = walker.Position;
             header = walker.Header;
-            return true;
+            return BatchSearch.Found;
         }
-        if (walker.NextPosition < Size)
+        if (indexed && (from < 0 || walker.NextPosition == from || walker.NextPosition < size))
+            return BatchSearch.IndexWrong;
+        if (walker.NextPosition < size)
             throw new DamagedLogException(Log.Path, walker.NextPosition, walker.Header.NextOffset, "no whole record batch begins there");
-        position = -1;
-        header = default;
-        return false;
+        return BatchSearch.NotHere;
     }
 
     /// <summary>Takes the segment out of the log: its files get another name, under which open readers still find them.</summary>
@@ -242,6 +253,19 @@ internal sealed class Segment
         yield return (TimeIndex.File, LogFiles.TimeIndex);
         yield return (Log, LogFiles.Log);
     }
+}
+
+/// <summary>What a search for a batch came to.</summary>
+internal enum BatchSearch
+{
+    /// <summary>Never returned.</summary>
+    Unknown = 0,
+    /// <summary>It is there.</summary>
+    Found = 1,
+    /// <summary>The segment holds no such offset, nor a later one.</summary>
+    NotHere = 2,
+    /// <summary>The index says what the log does not: search without it.</summary>
+    IndexWrong = 3,
 }
 
 /// <summary>Bytes on disk that are not what was written there.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using OrleansMq.Diagnostics;
 using OrleansMq.Records;
 
 namespace OrleansMq.Log;
@@ -25,6 +26,9 @@ internal sealed class BatchBuffer(byte[] bytes, int length, long nextOffset) : I
 // Reading takes no lock: a segment that was removed meanwhile is noticed by its missing file, and the search starts again.
 internal sealed partial class SegmentedLog
 {
+    // One rebuild at a time; readers that come meanwhile find an index with fewer entries, which is as good.
+    private readonly Lock _rebuildLock = new();
+
     /// <summary>
     /// Reads whole batches from the one that holds <paramref name="offset"/> (or the first after it) on, all below <paramref name="limit"/>, of
     /// one segment.
@@ -44,7 +48,7 @@ internal sealed partial class SegmentedLog
             {
                 for (; index < segments.Length && segments[index].BaseOffset < limit; index++)
                 {
-                    if (segments[index].TryFindBatch(offset, out var position, out var first))
+                    if (TryFindBatch(segments[index], offset, out var position, out var first))
                         return first.BaseOffset >= limit ? null : ReadFrom(segments[index], position, first, limit, maxBytes);
                 }
                 return null;
@@ -53,6 +57,30 @@ internal sealed partial class SegmentedLog
             {
                 // Retention or compaction took the segment away after the list was read: the new list has what is left.
             }
+        }
+    }
+
+    /// <summary>Finds the first batch that ends at or after an offset; an index that leads astray is made anew.</summary>
+    private bool TryFindBatch(Segment segment, long offset, out long position, out RecordBatchHeader header)
+    {
+        var search = segment.FindBatch(offset, useIndex: true, out position, out header);
+        if (search == BatchSearch.IndexWrong)
+        {
+            RebuildIndexes(segment);
+            search = segment.FindBatch(offset, useIndex: false, out position, out header);
+        }
+        return search == BatchSearch.Found;
+    }
+
+    private void RebuildIndexes(Segment segment)
+    {
+        // The active segment's index is the append loop's, and is read back into order by the next start.
+        if (ReferenceEquals(segment, Active))
+            return;
+        lock (_rebuildLock)
+        {
+            _ports.Log.Write(EngineLogLevel.Warning, $"The indexes of '{segment.Log.Path}' do not agree with the log; they are made anew.");
+            IndexRebuild.Rebuild(segment, _config.IndexIntervalBytes);
         }
     }
 

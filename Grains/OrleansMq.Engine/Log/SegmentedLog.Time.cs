@@ -57,9 +57,10 @@ internal sealed partial class SegmentedLog
     private FoundRecord? FindIn(Segment segment, long timestamp, long limit)
     {
         var start = LogStartOffset;
+        if (!TryFindBatch(segment, Math.Max(FindOffsetByTime(segment, timestamp), start), out var from, out _))
+            return null;
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
         using var lease = segment.Log.Rent();
-        var from = segment.Index.FindPosition(Math.Max(segment.TimeIndex.FindOffset(timestamp), start));
         var walker = new BatchWalker(lease.File, from, segment.Size, buffer);
         while (walker.TryMoveNext() && walker.Header.BaseOffset < limit)
         {
@@ -73,6 +74,17 @@ internal sealed partial class SegmentedLog
             }
         }
         return null;
+    }
+
+    /// <summary>An offset before which no record of the segment is as late as <paramref name="timestamp"/>.</summary>
+    private long FindOffsetByTime(Segment segment, long timestamp)
+    {
+        if (!segment.TimeIndex.TryFind(timestamp, out var entryTime, out var lastOffset))
+            return segment.BaseOffset;
+        if (TryFindBatch(segment, lastOffset, out _, out var batch) && batch.LastOffset == lastOffset && batch.MaxTimestamp == entryTime)
+            return lastOffset;
+        RebuildIndexes(segment);
+        return segment.BaseOffset;
     }
 
     private FoundRecord? FindRecord(Segment segment, long position, ReadOnlyMemory<byte> batch, long timestamp, long start)

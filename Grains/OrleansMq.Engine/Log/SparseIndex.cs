@@ -40,15 +40,6 @@ internal abstract class SparseIndex(CachedFile file, int entrySize)
     /// <summary>Tells a new index that its file is empty.</summary>
     public void Created() => Volatile.Write(ref _writtenCount, 0);
 
-    /// <summary>Forgets what was known of the file: after it was replaced, cut or found wrong.</summary>
-    public void Reload()
-    {
-        BeginMove();
-        _pendingCount = 0;
-        _writtenCount = LengthNotKnown;
-        EndMove();
-    }
-
     /// <summary>Room for one more entry at the end: fill it, then call <see cref="Reveal"/>.</summary>
     protected Span<byte> Reserve()
     {
@@ -109,6 +100,25 @@ internal abstract class SparseIndex(CachedFile file, int entrySize)
             lease.File.SetLength((long)count * entrySize);
         BeginMove();
         _writtenCount = count;
+        EndMove();
+    }
+
+    /// <summary>Empties the index, whatever its file was; creates the file where it is missing.</summary>
+    public void Clear()
+    {
+        if (File.Exists())
+        {
+            using var lease = File.Rent();
+            lease.File.SetLength(0);
+        }
+        else
+        {
+            File.Close();
+            File.CreateEmpty();
+        }
+        BeginMove();
+        _pendingCount = 0;
+        _writtenCount = 0;
         EndMove();
     }
 

@@ -27,13 +27,16 @@ internal sealed class TimeIndex(CachedFile file, long baseOffset) : SparseIndex(
     }
 
     /// <summary>
-    /// An offset such that no record before it (from the segment's base on) is as late as <paramref name="timestamp"/>, except in the batch
-    /// that holds it.
+    /// The last entry that is not later than <paramref name="timestamp"/>: no record before the batch that ends with <paramref name="lastOffset"/> is later.
+    /// False when there is none: then look from the segment's start.
     /// </summary>
-    public long FindOffset(long timestamp)
+    public bool TryFind(long timestamp, out long found, out long lastOffset)
     {
         Span<byte> entry = stackalloc byte[EntrySize];
-        return TryFindFloor(timestamp, entry) ? baseOffset + BinaryPrimitives.ReadInt32BigEndian(entry[8..]) : baseOffset;
+        var any = TryFindFloor(timestamp, entry);
+        found = any ? BinaryPrimitives.ReadInt64BigEndian(entry) : -1;
+        lastOffset = any ? baseOffset + BinaryPrimitives.ReadInt32BigEndian(entry[8..]) : baseOffset;
+        return any;
     }
 
     /// <summary>Entry number <paramref name="index"/>, from 0.</summary>

@@ -101,32 +101,49 @@ public sealed class RecoveryTests
     }
 
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Indexes_that_are_missing_or_wrong_are_made_anew(bool clean)
+    [InlineData("missing", true)]
+    [InlineData("missing", false)]
+    [InlineData("longer", true)]
+    [InlineData("longer", false)]
+    [InlineData("empty", true)]
+    [InlineData("empty", false)]
+    [InlineData("flipped position", true)]
+    [InlineData("flipped position", false)]
+    [InlineData("flipped offset", true)]
+    [InlineData("flipped offset", false)]
+    public async Task Indexes_that_are_missing_or_wrong_lead_nobody_astray(string fault, bool clean)
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush with { SegmentBytes = 3000 });
-        await rig.AppendManyAsync(40);
-        await rig.RestartAsync();
+        await rig.AppendManyAsync(60);
         await rig.Store.DisposeAsync();
         var indexes = rig.FilesOf("index");
-        var before = indexes.Select(name => Read(rig, name)).ToList();
-        Assert.Contains(before, bytes => bytes.Length > 16);
-        for (var i = 0; i < indexes.Count; i++)
-        {
-            if (i % 3 == 0)
-                rig.Files.DeleteFile(Path.Combine(PartitionRig.PartitionPath, indexes[i]));
-            else if (i % 3 == 1)
-                rig.Truncate(indexes[i], rig.LengthOf(indexes[i]) + 5);
-            else if (rig.LengthOf(indexes[i]) > 0)
-                rig.Flip(indexes[i], rig.LengthOf(indexes[i]) - 1);
-        }
+        Assert.Contains(indexes, name => rig.LengthOf(name) > 16);
+        foreach (var name in indexes)
+            Spoil(rig, name, fault);
         if (!clean)
             rig.Files.DeleteFile(Path.Combine(PartitionRig.Data, "clean-shutdown"));
         await rig.OpenAsync();
         Assert.Null(rig.Partition.OfflineReason);
-        for (var offset = 0; offset < 40; offset++)
+        for (var offset = 0; offset < 60; offset++)
             Assert.Equal(offset, (await rig.ReadAllAsync(offset))[0].Offset);
+        Assert.Equal(0, rig.Partition.FindOffset(OffsetSpec.AtOrAfter(rig.Clock.Now)).Offset);
+        Assert.Null(rig.Partition.OfflineReason);
+    }
+
+    [Theory]
+    [InlineData("missing")]
+    [InlineData("longer")]
+    public async Task Indexes_that_are_missing_are_made_anew_just_as_they_were(string fault)
+    {
+        await using var rig = await PartitionRig.StartAsync(NoFlush with { SegmentBytes = 3000 });
+        await rig.AppendManyAsync(60);
+        await rig.RestartAsync();
+        await rig.Store.DisposeAsync();
+        var indexes = rig.FilesOf("index");
+        var before = indexes.Select(name => Read(rig, name)).ToList();
+        foreach (var name in indexes)
+            Spoil(rig, name, fault);
+        await rig.OpenAsync();
         await rig.Store.DisposeAsync();
         Assert.Equal(before, indexes.Select(name => Read(rig, name)));
         await rig.OpenAsync();
@@ -287,6 +304,27 @@ public sealed class RecoveryTests
                 Assert.Equal(lastOffsets[position], segmentBase + System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(index.AsSpan(i)));
             }
             Assert.Equal(0, rig.LengthOf(name.Replace(".log", ".timeindex", StringComparison.Ordinal)) % 12);
+        }
+    }
+
+    private static void Spoil(PartitionRig rig, string name, string fault)
+    {
+        switch (fault)
+        {
+            case "missing":
+                rig.Files.DeleteFile(Path.Combine(PartitionRig.PartitionPath, name));
+                break;
+            case "longer":
+                rig.Truncate(name, rig.LengthOf(name) + 5);
+                break;
+            case "empty":
+                rig.Truncate(name, 0);
+                break;
+            default:
+                var size = name.EndsWith(".timeindex", StringComparison.Ordinal) ? 12 : 8;
+                for (var entry = 0; entry < rig.LengthOf(name); entry += size)
+                    rig.Flip(name, entry + (fault == "flipped offset" ? size - 5 : size - 1));
+                break;
         }
     }
 
