@@ -170,7 +170,7 @@ internal sealed class LocalTopics
         return Serve(grown, config);
     }
 
-    // After: catalogue Deleting.
+    // After: catalogue Deleting, or a creation that failed.
     private async Task FinishDeleteAsync(string name, Guid topicId)
     {
         _served.TryRemove(name, out _);
@@ -183,17 +183,16 @@ internal sealed class LocalTopics
         _damaged.TryRemove(name, out _);
     }
 
-    // A topic could not be made: take away what there is of it. What cannot be taken away now, the next start finishes.
+    // A topic could not be made: take away what there is of it, the partitions first, since a full disk needs their room to write that they are
+    // gone. A crash in between leaves a creation to finish or to undo. What cannot be taken away now, the next start finishes.
     private async Task UndoAsync(TopicState topic, Exception cause)
     {
         Log(EngineLogLevel.Warning, $"Topic '{topic.Name}' could not be created; undoing it.", cause);
         try
         {
-            var catalogue = await ReadCatalogueAsync().ConfigureAwait(false);
-            await _catalogue.WriteAsync(catalogue.BeginDelete(topic.Name).Next).ConfigureAwait(false);
             await FinishDeleteAsync(topic.Name, topic.TopicId).ConfigureAwait(false);
         }
-        catch (Exception exception) when (IsStorageFault(exception))
+        catch (Exception exception) when (IsStorageFault(exception) || exception is BrokerException)
         {
             Log(EngineLogLevel.Warning, $"What was made of topic '{topic.Name}' could not be removed. Delete the topic, or restart the broker.", exception);
         }

@@ -28,6 +28,9 @@ internal static class RecoveryDecision
     {
         if (!flushedPoint.IsKnown)
             return null;
+        // A crash while the log was begun may leave the checkpoint's name without the first segment's: nothing was flushed, so nothing is missing.
+        if (segments.Count == 0 && flushedPoint.Position == 0)
+            return null;
         foreach (var (segmentBase, length) in segments)
         {
             if (segmentBase == flushedPoint.SegmentBase)

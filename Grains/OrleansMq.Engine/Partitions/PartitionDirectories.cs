@@ -71,7 +71,7 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     public void Delete(TopicPartition partition, Guid topicId)
     {
         var path = PathOf(partition);
-        var dying = $"{path}.{topicId:N}{DeleteSuffix}";
+        var dying = FreePath(path, topicId, DeleteSuffix);
         files.MoveDirectory(path, dying);
         files.FlushDirectory(Root);
         files.DeleteDirectory(dying);
@@ -87,13 +87,23 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
             files.DeleteDirectory(path);
             return;
         }
-        var stem = $"{path}.{(topicId is { } id ? id.ToString("N") : "unknown")}";
-        var aside = stem + StraySuffix;
-        for (var number = 2; files.DirectoryExists(aside); number++)
-            aside = string.Create(CultureInfo.InvariantCulture, $"{stem}-{number}{StraySuffix}");
+        var aside = FreePath(path, topicId, StraySuffix);
         files.MoveDirectory(path, aside);
         log.Write(EngineLogLevel.Warning, $"'{path}' belongs to no topic of this broker (topic id {topicId?.ToString() ?? "unknown"}); it was set aside as '{aside}'. Delete "
             + "that directory if nobody misses its records.");
+    }
+
+    // A topic's name may be so long that nothing fits behind it: then its end gives way.
+    private string FreePath(string path, Guid? topicId, string suffix)
+    {
+        const int longestName = 255, numberDigits = 5;
+        var id = topicId?.ToString("N") ?? "unknown";
+        var name = Path.GetFileName(path);
+        name = name[..Math.Min(name.Length, longestName - numberDigits - id.Length - suffix.Length - 2)];
+        var free = Path.Combine(Root, $"{name}.{id}{suffix}");
+        for (var number = 2; files.DirectoryExists(free); number++)
+            free = Path.Combine(Root, string.Create(CultureInfo.InvariantCulture, $"{name}.{id}-{number}{suffix}"));
+        return free;
     }
 
     private Guid? ReadTopicId(string path)

@@ -1,0 +1,287 @@
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.State;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Shared;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Brokers;
+
+/// <summary>What a broker in one process does beyond the broker API: starts, stops, and what it makes of a damaged directory.</summary>
+public sealed class LocalBrokerTests
+{
+    private readonly MemoryFileSystem _files = new();
+    private readonly RecordedLog _log = new();
+
+    private Task<LocalBroker> OpenAsync(Func<BrokerOptions, BrokerOptions>? change = null)
+    {
+        var options = new BrokerOptions { DataDirectory = "/data", FileSystem = _files, Log = _log };
+        return LocalBroker.OpenAsync(change is null ? options : change(options));
+    }
+
+    private static async Task<long> ProduceAsync(IBroker broker, string topic, int partition = 0)
+    {
+        var produced = await broker.ProduceAsync(new TopicPartition(topic, partition), TestBatches.Of("value"), Acks.All);
+        Assert.True(produced.Error == ErrorCode.None, $"{produced.Error}: {produced.Message}");
+        return produced.BaseOffset;
+    }
+
+    private static async Task<int> CountAsync(IBroker broker, string topic, int partition = 0)
+    {
+        using var fetched = await broker.FetchAsync(new FetchRequest(new TopicPartition(topic, partition), 0));
+        Assert.True(fetched.Error == ErrorCode.None, $"{fetched.Error}: {fetched.Message}");
+        return TestBatches.Read(fetched.Records).Count;
+    }
+
+    /// <summary>Two topics, "a" and "b", with two partitions and a record in each; the broker is closed.</summary>
+    private async Task PrepareAsync()
+    {
+        await using var broker = await OpenAsync();
+        foreach (var topic in new[] { "a", "b" })
+        {
+            await broker.CreateTopicAsync(new NewTopic(topic, 2, 1, new Dictionary<string, string> { ["retention.ms"] = "-1" }));
+            await ProduceAsync(broker, topic, 0);
+            await ProduceAsync(broker, topic, 1);
+        }
+    }
+
+    private void Write(string path, string content)
+    {
+        using var file = _files.Open(path, FileOpening.CreateOrTruncate);
+        file.Write(Encoding.UTF8.GetBytes(content), 0);
+    }
+
+    [Fact]
+    public async Task Everything_is_there_after_a_restart()
+    {
+        await PrepareAsync();
+        await using var broker = await OpenAsync();
+        Assert.Equal(["a", "b"], (await broker.ListTopicsAsync()).Select(topic => topic.Name));
+        var described = await broker.DescribeTopicAsync("a");
+        Assert.Equal([1L, 1L], described.Partitions.Select(partition => partition.LogEndOffset));
+        Assert.Equal(new ConfigEntry("retention.ms", "-1", false), described.Configs.Single(entry => entry.Name == "retention.ms"));
+        Assert.Equal(1, await CountAsync(broker, "a", 1));
+        Assert.Equal(1, await ProduceAsync(broker, "a", 1));
+        Assert.Empty(_log.At(EngineLogLevel.Error));
+    }
+
+    [Fact]
+    public async Task Topic_and_cluster_ids_stay_and_producer_ids_do_not_repeat()
+    {
+        async Task<(string, Guid, long)> IdentitiesAsync()
+        {
+            await using var broker = await OpenAsync();
+            return ((await broker.DescribeClusterAsync()).ClusterId, (await broker.GetTopicAsync("a")).TopicId, (await broker.InitProducerIdAsync()).ProducerId);
+        }
+
+        await PrepareAsync();
+        var first = await IdentitiesAsync();
+        var second = await IdentitiesAsync();
+        Assert.Equal((first.Item1, first.Item2), (second.Item1, second.Item2));
+        Assert.True(second.Item3 > first.Item3);
+    }
+
+    [Fact]
+    public async Task A_second_broker_on_the_directory_is_refused_until_the_first_is_closed()
+    {
+        var broker = await OpenAsync();
+        await Assert.ThrowsAsync<DataDirectoryException>(() => OpenAsync());
+        await broker.DisposeAsync();
+        await broker.DisposeAsync();
+        await (await OpenAsync()).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task After_closing_nothing_is_changed_any_more()
+    {
+        await PrepareAsync();
+        var broker = await OpenAsync();
+        await broker.DisposeAsync();
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateTopicAsync(new NewTopic("late")));
+        Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorAction.Retry), (refused.Code, refused.Action));
+        Assert.NotEqual(ErrorCode.None, (await broker.ProduceAsync(new TopicPartition("a", 0), TestBatches.Of("late"), Acks.All)).Error);
+    }
+
+    [Fact]
+    public async Task A_deleted_topic_frees_its_disk()
+    {
+        await PrepareAsync();
+        await using var broker = await OpenAsync();
+        await broker.DeleteTopicAsync("a");
+        Assert.Equal(["b-0", "b-1"], _files.ListDirectories("/data/logs"));
+        Assert.Equal(["b.json"], _files.ListFiles("/data/state/topic"));
+    }
+
+    [Fact]
+    public async Task The_longest_topic_name_works_from_create_to_delete()
+    {
+        var root = Directory.CreateTempSubdirectory("omq-long-").FullName;
+        var name = new string('X', TopicName.MaxLength);
+        await using (var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = root }))
+        {
+            await broker.CreateTopicAsync(new NewTopic(name, 2));
+            await ProduceAsync(broker, name, 1);
+        }
+        await using (var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = root }))
+        {
+            Assert.Equal(1, await CountAsync(broker, name, 1));
+            await broker.DeleteTopicAsync(name);
+            Assert.Empty(Directory.GetDirectories(Path.Combine(root, "logs")));
+        }
+        Directory.Delete(root, recursive: true);
+    }
+
+    [Fact]
+    public async Task Fewer_in_sync_replicas_than_the_topic_wants_refuse_acks_all()
+    {
+        await using var broker = await OpenAsync();
+        await broker.CreateTopicAsync(new NewTopic("strict", 1, 1, new Dictionary<string, string> { ["min.insync.replicas"] = "2" }));
+        var partition = new TopicPartition("strict", 0);
+        var refused = await broker.ProduceAsync(partition, TestBatches.Of("a"), Acks.All);
+        Assert.Equal(ErrorCode.NotEnoughReplicas, refused.Error);
+        Assert.Contains("min.insync.replicas", refused.Message);
+        Assert.Equal(ErrorCode.None, (await broker.ProduceAsync(partition, TestBatches.Of("a"), Acks.Leader)).Error);
+    }
+
+    [Fact]
+    public async Task The_brokers_defaults_hold_where_a_topic_sets_nothing()
+    {
+        await using var broker = await OpenAsync(options => options with { TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.Sync), DefaultPartitions = 5 });
+        var topic = await broker.CreateTopicAsync(new NewTopic("defaults"));
+        Assert.Equal(5, topic.Partitions.Count);
+        Assert.Equal(new ConfigEntry("flush.messages", "1", true), topic.Configs.Single(entry => entry.Name == "flush.messages"));
+        await ProduceAsync(broker, "defaults");
+        Assert.Equal(0, _files.UnflushedWrites("/data/logs/defaults-0/00000000000000000000.log"));
+    }
+
+    [Fact]
+    public async Task A_full_disk_undoes_a_creation_and_the_name_stays_free()
+    {
+        await PrepareAsync();
+        await using var broker = await OpenAsync(options => options with { MinFreeBytes = 0 });
+        _files.Capacity = _files.Traffic.Keys.Where(_files.FileExists).Distinct().Sum(_files.GetLength) + 2500;
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateTopicAsync(new NewTopic("big", 100)));
+        Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
+        Assert.Contains("No space left", refused.Message);
+        _files.Capacity = long.MaxValue;
+        Assert.DoesNotContain(await broker.ListTopicsAsync(), topic => topic.Name == "big");
+        Assert.Equal(100, (await broker.CreateTopicAsync(new NewTopic("big", 100))).Partitions.Count);
+        Assert.Equal(1, await CountAsync(broker, "a"));
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("{")]
+    [InlineData("""{"version":1,"name":"a","value":{}}""")]
+    [InlineData("""{"version":1,"name":"a","value":{"name":"b","topicId":"0196c5a0-0000-7000-8000-000000000001","partitions":1,"configs":{},"status":"active"}}""")]
+    [InlineData("""{"version":1,"name":"a","value":{"name":"a","topicId":"0196c5a0-0000-7000-8000-000000000001","partitions":1,"configs":{},"status":"active"}}""")]
+    public async Task A_topic_with_a_damaged_document_is_refused_others_go_on_and_nothing_is_lost(string? content)
+    {
+        const string path = "/data/state/topic/a.json";
+        await PrepareAsync();
+        var good = Encoding.UTF8.GetString(AtomicFile.TryRead(_files, path)!);
+        if (content is null)
+            _files.DeleteFile(path);
+        else
+            Write(path, content);
+        await using (var broker = await OpenAsync())
+        {
+            Assert.Equal(["b"], (await broker.ListTopicsAsync()).Select(topic => topic.Name));
+            Assert.Equal(1, await CountAsync(broker, "b"));
+            var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.DescribeTopicAsync("a"));
+            Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
+            Assert.Contains("topic", refused.Message);
+            Assert.Contains("backup", refused.Message);
+            Assert.Equal(ErrorCode.KafkaStorageError, (await broker.ProduceAsync(new TopicPartition("a", 0), TestBatches.Of("x"), Acks.All)).Error);
+            var taken = await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateTopicAsync(new NewTopic("a")));
+            Assert.Equal(ErrorCode.TopicAlreadyExists, taken.Code);
+            Assert.NotEmpty(_log.At(EngineLogLevel.Error));
+        }
+        Write(path, good);
+        await using var restored = await OpenAsync();
+        Assert.Equal(1, await CountAsync(restored, "a", 1));
+    }
+
+    [Fact]
+    public async Task A_configuration_this_version_does_not_know_is_refused_and_nothing_is_deleted()
+    {
+        await PrepareAsync();
+        const string path = "/data/state/topic/a.json";
+        Write(path, Encoding.UTF8.GetString(AtomicFile.TryRead(_files, path)!).Replace("retention.ms", "retention.later"));
+        await using var broker = await OpenAsync();
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.DescribeTopicAsync("a"));
+        Assert.Contains("retention.later", refused.Message);
+        Assert.Contains("a-0", _files.ListDirectories("/data/logs"));
+    }
+
+    [Fact]
+    public async Task A_damaged_topic_can_be_deleted()
+    {
+        await PrepareAsync();
+        _files.DeleteFile("/data/state/topic/a.json");
+        await using var broker = await OpenAsync();
+        await broker.DeleteTopicAsync("a");
+        Assert.Equal(["b-0", "b-1"], _files.ListDirectories("/data/logs"));
+        await broker.CreateTopicAsync(new NewTopic("a"));
+        Assert.Equal(0, await ProduceAsync(broker, "a"));
+    }
+
+    [Fact]
+    public async Task A_lost_catalogue_is_made_again_from_the_topics()
+    {
+        await PrepareAsync();
+        _files.DeleteFile("/data/state/catalogue/cluster.json");
+        await using (var broker = await OpenAsync())
+            Assert.Equal(1, await CountAsync(broker, "a"));
+        await using var again = await OpenAsync();
+        Assert.Equal(["a", "b"], (await again.ListTopicsAsync()).Select(topic => topic.Name));
+    }
+
+    [Fact]
+    public async Task A_damaged_catalogue_stops_the_start_with_its_path()
+    {
+        await PrepareAsync();
+        Write("/data/state/catalogue/cluster.json", "{");
+        var refused = await Assert.ThrowsAsync<CorruptStateException>(() => OpenAsync());
+        Assert.Contains("/data/state/catalogue/cluster.json", refused.Message);
+        _files.DeleteFile("/data/state/catalogue/cluster.json");
+        await (await OpenAsync()).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_partition_whose_directory_is_missing_is_offline_and_not_begun_anew()
+    {
+        await PrepareAsync();
+        _files.DeleteDirectory("/data/logs/a-1");
+        await using var broker = await OpenAsync();
+        Assert.Equal(1, await CountAsync(broker, "a", 0));
+        var described = (await broker.DescribeTopicAsync("a")).Partitions[1];
+        Assert.Equal(-1, described.Leader);
+        Assert.Contains("/data/logs/a-1", described.OfflineReason);
+        var refused = await broker.ProduceAsync(new TopicPartition("a", 1), TestBatches.Of("x"), Acks.All);
+        Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
+        Assert.Contains("/data/logs/a-1", refused.Message);
+        Assert.Equal((3, 1), ((await broker.DescribeClusterAsync()).Brokers[0].OnlinePartitions, (await broker.DescribeClusterAsync()).Brokers[0].OfflinePartitions));
+        Assert.Contains(_log.At(EngineLogLevel.Error), line => line.Contains("/data/logs/a-1"));
+    }
+
+    [Fact]
+    public async Task A_directory_of_another_topic_id_is_not_served()
+    {
+        await PrepareAsync();
+        await using (var broker = await OpenAsync())
+            await broker.DeleteTopicAsync("b");
+        _files.MoveDirectory("/data/logs/a-0", "/data/kept");
+        await using (var broker = await OpenAsync())
+        {
+            await broker.DeleteTopicAsync("a");
+            await broker.CreateTopicAsync(new NewTopic("a"));
+        }
+        _files.DeleteDirectory("/data/logs/a-0");
+        _files.MoveDirectory("/data/kept", "/data/logs/a-0");
+        await using var last = await OpenAsync();
+        Assert.Equal(ErrorCode.KafkaStorageError, (await last.ProduceAsync(new TopicPartition("a", 0), TestBatches.Of("x"), Acks.All)).Error);
+        Assert.Contains(_files.ListDirectories("/data/logs"), name => name.EndsWith("-stray", StringComparison.Ordinal));
+    }
+}
