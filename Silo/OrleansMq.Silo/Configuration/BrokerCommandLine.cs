@@ -9,7 +9,7 @@ internal sealed class BrokerCommandLine
     private const string Description = """
         The OrleansMq broker: topics and records over HTTP, on local disk.
 
-        Example: OrleansMq.Silo --data /var/lib/orleansmq --http 127.0.0.1:8080 --flush sync
+        Example: omq up --data /var/lib/orleansmq --http 127.0.0.1:8080 --flush sync
 
         Every flag but --config, --json and --standalone is also an environment variable (--broker-id is OMQ_BROKER_ID) and a key of the
         configuration file (brokerId). A flag beats the environment, which beats the file.
