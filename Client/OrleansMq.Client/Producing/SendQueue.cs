@@ -337,7 +337,9 @@ internal sealed class SendQueue(bool idempotent, bool retries, int maxInFlight, 
     {
         _resetAt = -1;
         _recovering = false;
-        var lastAcknowledged = _batches.FindLastIndex(_sent - 1, _sent, static batch => batch.IsAcknowledged);
+        var lastAcknowledged = _sent - 1;
+        while (lastAcknowledged >= 0 && !_batches[lastAcknowledged].IsAcknowledged)
+            lastAcknowledged--;
         var kept = 0;
         for (var i = 0; i < _sent; i++)
         {

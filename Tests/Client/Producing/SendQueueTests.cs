@@ -1,0 +1,47 @@
+namespace OrleansMq.Tests.Client.Producing;
+
+public class SendQueueTests
+{
+    private const int Rounds = 3000;
+
+    [Fact]
+    public void Whatever_the_network_does_no_record_is_doubled_and_none_acknowledged_is_lost_or_out_of_order()
+    {
+        var first = Seeds.Next();
+        var (faults, epochs, acknowledged, failed, doubtful) = (0L, 0L, 0L, 0L, 0L);
+        for (var seed = first; seed < first + Rounds; seed++)
+        {
+            var simulation = new SendQueueSimulation(seed);
+            try
+            {
+                simulation.Run(steps: 400);
+                Check(simulation);
+            }
+            catch (Exception e)
+            {
+                Assert.Fail($"{Seeds.Replay(seed, nameof(SendQueueTests))}\n{e}");
+            }
+            faults += simulation.Faults;
+            epochs += simulation.Epochs;
+            acknowledged += simulation.Acknowledged.Count;
+            failed += simulation.SurelyFailed.Count;
+            doubtful += simulation.Doubtful.Count;
+        }
+        // The rounds are worth something only if all of this happened, and often.
+        Assert.True(faults > Rounds * 10, $"faults {faults}");
+        Assert.True(epochs > Rounds, $"epochs {epochs}");
+        Assert.True(acknowledged > Rounds * 20, $"acknowledged {acknowledged}");
+        Assert.True(failed > Rounds, $"failed {failed}");
+        Assert.True(doubtful > Rounds, $"doubtful {doubtful}");
+    }
+
+    private static void Check(SendQueueSimulation simulation)
+    {
+        Assert.Equal(simulation.Sent, simulation.Acknowledged.Count + simulation.SurelyFailed.Count + simulation.Doubtful.Count);
+        Assert.Equal(simulation.Log.Count, simulation.Log.Distinct().Count());
+        Assert.Equal(simulation.Acknowledged.Order(), simulation.Acknowledged);
+        var acknowledged = simulation.Acknowledged.ToHashSet();
+        Assert.Equal(simulation.Acknowledged, simulation.Log.Where(acknowledged.Contains));
+        Assert.Empty(simulation.Log.Intersect(simulation.SurelyFailed));
+    }
+}
