@@ -57,6 +57,9 @@ internal sealed class PartitionRig : IAsyncDisposable
         Store.GetOrCreate(Name, TopicId, Config);
     }
 
+    /// <summary>The next start uses this disk.</summary>
+    public void Use(IFileSystem files) => Files = files;
+
     /// <summary>Stops in good order and starts again.</summary>
     public async Task RestartAsync()
     {

@@ -1,0 +1,172 @@
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions;
+
+public sealed class RetentionTests
+{
+    private static readonly TopicConfig Small = new() { SegmentBytes = 1000, FileDeleteDelayMs = 0, IndexIntervalBytes = 100 };
+
+    [Fact]
+    public async Task Segments_whose_records_are_all_too_old_go()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small with { RetentionMs = 60_000 });
+        await rig.AppendManyAsync(10);
+        rig.Clock.Advance(TimeSpan.FromSeconds(45));
+        await rig.AppendManyAsync(10);
+        rig.Clock.Advance(TimeSpan.FromSeconds(30));
+        rig.Partition.Maintain(rig.Clock.Now);
+        var start = rig.Partition.LogStartOffset;
+        Assert.InRange(start, 5, 10);
+        Assert.Equal($"{start:D20}.log", rig.FilesOf(".log")[0]);
+        Assert.Equal(start, (await rig.ReadAllAsync(start))[0].Offset);
+        using var below = await rig.Partition.ReadAsync(new(PartitionRig.Name, 0));
+        Assert.Equal((ErrorCode.OffsetOutOfRange, start), (below.Error, below.LogStartOffset));
+        await rig.KillAsync();
+        Assert.Equal((start, 20L), (rig.Partition.LogStartOffset, rig.Partition.LogEndOffset));
+    }
+
+    [Fact]
+    public async Task When_everything_is_too_old_the_active_segment_is_rolled_and_offsets_go_on()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small with { RetentionMs = 60_000 });
+        await rig.AppendManyAsync(10);
+        rig.Clock.Advance(TimeSpan.FromSeconds(90));
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.Equal((10L, 10L, 0L), (rig.Partition.LogStartOffset, rig.Partition.LogEndOffset, rig.Partition.SizeInBytes));
+        Assert.Equal(["00000000000000000010.log"], rig.FilesOf(".log"));
+        Assert.Equal(10, (await rig.AppendAsync("on")).BaseOffset);
+        await rig.RestartAsync();
+        Assert.Equal([(10L, "on")], await rig.ReadAllAsync(10));
+        await rig.CutPowerAsync(1);
+        Assert.Equal(10, rig.Partition.LogStartOffset);
+    }
+
+    [Fact]
+    public async Task The_oldest_segments_go_while_the_log_is_too_large()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small with { RetentionBytes = 3000 });
+        await rig.AppendManyAsync(40);
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.InRange(rig.Partition.SizeInBytes, 3000, 4000);
+        Assert.Equal(40, rig.Partition.LogEndOffset);
+    }
+
+    [Fact]
+    public async Task Deleted_files_stay_for_their_time_so_that_a_reader_can_finish()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small with { RetentionBytes = 1000, FileDeleteDelayMs = 5000 });
+        await rig.AppendManyAsync(40);
+        var log = rig.Partition.Log!;
+        using (var lease = log.Segments[0].Log.Rent())
+        {
+            rig.Partition.Maintain(rig.Clock.Now);
+            Assert.NotEmpty(rig.FilesOf(".deleted"));
+            rig.Clock.Advance(TimeSpan.FromSeconds(6));
+            rig.Partition.Maintain(rig.Clock.Now);
+            Assert.Empty(rig.FilesOf(".deleted"));
+            Assert.Equal(61, lease.File.Read(new byte[61], 0));
+        }
+    }
+
+    [Fact]
+    public async Task Records_are_deleted_up_to_an_offset_for_good()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small);
+        await rig.AppendManyAsync(40);
+        Assert.Equal(17, await rig.Partition.DeleteRecordsAsync(17));
+        Assert.Equal(17, (await rig.ReadAllAsync(17))[0].Offset);
+        Assert.True(long.Parse(rig.FilesOf(".log")[0][..20]) is > 5 and <= 17);
+        Assert.Equal(17, await rig.Partition.DeleteRecordsAsync(3));
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.Equal((17L, 40L), (rig.Partition.LogStartOffset, rig.Partition.LogEndOffset));
+        Assert.Equal(40, await rig.Partition.DeleteRecordsAsync(-1));
+        await rig.RestartAsync();
+        Assert.Equal((40L, 40L), (rig.Partition.LogStartOffset, rig.Partition.LogEndOffset));
+        Assert.Equal(40, (await rig.AppendAsync("on")).BaseOffset);
+    }
+
+    [Fact]
+    public async Task Records_beyond_the_end_or_of_a_compacted_topic_cannot_be_deleted()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small);
+        await rig.AppendManyAsync(3);
+        Assert.Equal(ErrorCode.OffsetOutOfRange, (await Assert.ThrowsAsync<BrokerException>(() => rig.Partition.DeleteRecordsAsync(4).AsTask())).Code);
+        Assert.Equal(ErrorCode.OffsetOutOfRange, (await Assert.ThrowsAsync<BrokerException>(() => rig.Partition.DeleteRecordsAsync(-2).AsTask())).Code);
+        rig.Partition.UpdateConfig(Small with { CleanupDelete = false, CleanupCompact = true });
+        Assert.Equal(ErrorCode.PolicyViolation, (await Assert.ThrowsAsync<BrokerException>(() => rig.Partition.DeleteRecordsAsync(1).AsTask())).Code);
+    }
+
+    [Fact]
+    public async Task A_deletion_that_a_crash_interrupted_is_finished_at_the_start()
+    {
+        for (var step = 0; step < 30; step++)
+        {
+            var memory = new MemoryFileSystem();
+            await using var rig = await PartitionRig.StartAsync(Small, memory);
+            await rig.AppendManyAsync(40);
+            var before = await rig.ReadAllAsync();
+            // Dies at the n-th operation on a file.
+            var dying = new StepFiles(memory, step);
+            await rig.Store.DisposeAsync();
+            rig.Use(dying);
+            await rig.OpenAsync();
+            dying.Arm();
+            try
+            {
+                await rig.Partition.DeleteRecordsAsync(30);
+            }
+            catch (BrokerException)
+            {
+            }
+            rig.Use(memory.ProcessKill());
+            await rig.OpenAsync();
+            Assert.Null(rig.Partition.OfflineReason);
+            Assert.Contains(rig.Partition.LogStartOffset, (long[])[0, 30]);
+            Assert.Equal(before.Skip((int)rig.Partition.LogStartOffset), await rig.ReadAllAsync(rig.Partition.LogStartOffset));
+        }
+    }
+
+    [Fact]
+    public async Task A_segment_is_rolled_by_age_though_nothing_more_is_appended()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentMs = 60_000, RetentionMs = -1 });
+        await rig.AppendAsync("a");
+        rig.Clock.Advance(TimeSpan.FromSeconds(61));
+        rig.Partition.Maintain(rig.Clock.Now);
+        rig.Partition.Maintain(rig.Clock.Now);
+        Assert.Equal(2, rig.FilesOf(".log").Count);
+        await rig.AppendAsync("b");
+        Assert.Equal([(0L, "a"), (1L, "b")], await rig.ReadAllAsync());
+    }
+
+    [Fact]
+    public async Task The_clockwork_does_all_that_when_it_is_due()
+    {
+        await using var rig = await PartitionRig.StartAsync(Small with { RetentionMs = 60_000, FlushMs = 1000 });
+        await rig.AppendManyAsync(10);
+        Assert.True(rig.Partition.Log!.FlushedPoint.Offset < 10);
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(800));
+        Assert.True(rig.Partition.Log!.FlushedPoint.Offset < 10);
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(500));
+        Assert.Equal(10, rig.Partition.Log!.FlushedPoint.Offset);
+        Assert.Equal(0, rig.Partition.Log!.RecoveryPoint.Offset);
+        rig.Clock.Advance(TimeSpan.FromSeconds(60));
+        Assert.Equal(10, rig.Partition.Log!.RecoveryPoint.Offset);
+        Assert.Equal(0, rig.Partition.LogStartOffset);
+        rig.Clock.Advance(TimeSpan.FromMinutes(5));
+        Assert.Equal(10, rig.Partition.LogStartOffset);
+    }
+
+    [Fact]
+    public async Task So_many_unflushed_records_are_flushed_before_their_time()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { FlushMessages = 5, FlushMs = 1_000_000 });
+        await rig.AppendManyAsync(4);
+        rig.Clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(0, rig.Partition.Log!.FlushedPoint.Offset);
+        await rig.AppendManyAsync(1);
+        rig.Clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(5, rig.Partition.Log!.FlushedPoint.Offset);
+    }
+}

@@ -1,0 +1,172 @@
+using OrleansMq.Brokers;
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions;
+
+/// <summary>A disk that fails while the broker runs: what was promised stays, what was not is refused with the path and the fix.</summary>
+public sealed class StorageFaultTests
+{
+    private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with { SegmentBytes = 2000 };
+
+    [Fact]
+    public async Task A_full_disk_refuses_the_batch_leaves_no_trace_and_goes_on_by_itself()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        await rig.AppendManyAsync(5);
+        files.OnWrite = (path, _, _) => throw new DiskFullException(path);
+        var refused = await rig.AppendAsync("no room");
+        Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
+        Assert.Contains("00000000000000000000.log", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("Free some space", refused.Message, StringComparison.Ordinal);
+        Assert.Null(rig.Partition.OfflineReason);
+        files.OnWrite = null;
+        Assert.Equal(5, (await rig.AppendAsync("room")).BaseOffset);
+        var all = await rig.ReadAllAsync();
+        Assert.Equal((5L, "room"), all[^1]);
+        await rig.RestartAsync();
+        Assert.Equal(all, await rig.ReadAllAsync());
+    }
+
+    [Fact]
+    public async Task A_disk_too_full_for_a_new_segment_refuses_and_goes_on_by_itself()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        await rig.AppendManyAsync(5);
+        Assert.Single(rig.FilesOf(".log"));
+        files.OnOpen = path =>
+        {
+            if (path.EndsWith(".timeindex", StringComparison.Ordinal))
+                throw new DiskFullException(path);
+        };
+        var large = new string('x', 1500);
+        Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync(large)).Error);
+        Assert.Single(rig.FilesOf(".log"));
+        files.OnOpen = null;
+        Assert.Equal(5, (await rig.AppendAsync(large)).BaseOffset);
+        Assert.Equal(2, rig.FilesOf(".log").Count);
+        await rig.RestartAsync();
+        Assert.Equal(6, (await rig.ReadAllAsync()).Count);
+    }
+
+    [Fact]
+    public async Task A_failed_flush_takes_the_partition_offline_and_nothing_of_it_was_acknowledged()
+    {
+        var memory = new MemoryFileSystem();
+        var files = new FaultyFiles(memory);
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        await rig.AppendManyAsync(5);
+        var flushes = 0;
+        files.OnFlush = path =>
+        {
+            flushes++;
+            throw new IOException($"Cannot flush '{path}': Input/output error (error 5).");
+        };
+        var failed = await rig.AppendAsync("lost?");
+        Assert.Equal(ErrorCode.KafkaStorageError, failed.Error);
+        Assert.Equal(5, rig.Partition.HighWatermark);
+        Assert.Contains("Input/output error", rig.Partition.OfflineReason, StringComparison.Ordinal);
+        Assert.Contains(PartitionRig.PartitionPath, rig.Partition.OfflineReason, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync("again")).Error);
+        // An fsync is never tried twice: the second one would say yes to bytes that are gone.
+        Assert.Equal(1, flushes);
+    }
+
+    [Fact]
+    public async Task A_failed_write_that_cannot_be_cut_off_takes_the_partition_offline()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        await rig.AppendManyAsync(5);
+        files.OnWrite = (path, _, _) => throw new IOException("Input/output error");
+        files.OnSetLength = path => throw new IOException("Input/output error");
+        Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync("x")).Error);
+        Assert.NotNull(rig.Partition.OfflineReason);
+        files.OnWrite = null;
+        files.OnSetLength = null;
+        Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync("x")).Error);
+        await rig.RestartAsync();
+        Assert.Equal(5, (await rig.ReadAllAsync()).Count);
+    }
+
+    [Fact]
+    public async Task A_directory_that_became_read_only_is_named_with_the_fix()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        files.OnWrite = (path, _, _) => throw new UnauthorizedAccessException($"Access to the path '{path}' is denied.");
+        var refused = await rig.AppendAsync("x");
+        Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
+        Assert.Contains("writable for the broker's user", refused.Message, StringComparison.Ordinal);
+        files.OnWrite = null;
+        Assert.Equal(ErrorCode.None, (await rig.AppendAsync("x")).Error);
+    }
+
+    [Fact]
+    public async Task A_producers_sequence_goes_on_after_a_failed_write()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        Assert.Equal(0, (await Send(0)).BaseOffset);
+        files.OnWrite = (path, _, _) => throw new DiskFullException(path);
+        Assert.Equal(ErrorCode.KafkaStorageError, (await Send(1)).Error);
+        files.OnWrite = null;
+        Assert.Equal(1, (await Send(1)).BaseOffset);
+        Assert.Equal(1, (await Send(1)).BaseOffset);
+        Assert.Equal(2, (await Send(2)).BaseOffset);
+
+        ValueTask<ProduceResult> Send(int sequence) =>
+            rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, b => b.SetProducer(7, 0, sequence), "v"), Acks.All);
+    }
+
+    [Fact]
+    public async Task Below_the_free_space_limit_appends_are_refused_until_there_is_room()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default, files, options => options with { MinFreeBytes = 100 << 20 });
+        Assert.Equal(ErrorCode.None, (await rig.AppendAsync("a")).Error);
+        files.FreeSpace = 50 << 20;
+        rig.Clock.Advance(TimeSpan.FromSeconds(2));
+        var refused = await rig.AppendAsync("b");
+        Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
+        Assert.Contains("50 MiB left", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("100 MiB", refused.Message, StringComparison.Ordinal);
+        Assert.Single(await rig.ReadAllAsync());
+        files.FreeSpace = 200 << 20;
+        rig.Clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(1, (await rig.AppendAsync("b")).BaseOffset);
+    }
+
+    [Fact]
+    public async Task One_partition_offline_leaves_the_others_alone()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(Sync, files);
+        var other = rig.Store.GetOrCreate(new TopicPartition("t", 1), PartitionRig.TopicId, Sync);
+        files.OnFlush = path =>
+        {
+            if (path.Contains("t-0", StringComparison.Ordinal))
+                throw new IOException("Input/output error");
+        };
+        Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync("x")).Error);
+        Assert.Equal(ErrorCode.None, (await other.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "y"), Acks.All)).Error);
+        Assert.Null(other.OfflineReason);
+        Assert.NotNull(rig.Partition.OfflineReason);
+    }
+
+    [Fact]
+    public async Task A_full_disk_in_the_background_is_tried_again_later()
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig(), files);
+        await rig.AppendManyAsync(3);
+        files.OnWrite = (path, _, _) => throw new DiskFullException(path);
+        rig.Partition.Checkpoint();
+        Assert.Null(rig.Partition.OfflineReason);
+        files.OnWrite = null;
+        rig.Partition.Checkpoint();
+        Assert.Equal(3, rig.Partition.Log!.RecoveryPoint.Offset);
+    }
+}
