@@ -43,7 +43,8 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
     /// <param name="record">The record.</param>
     /// <param name="sentAt">When it was sent; null for now.</param>
     /// <param name="mayPump">Whether this thread may go on to send: it holds no lock.</param>
-    public void Append(in RecordData record, long? sentAt, bool mayPump)
+    /// <param name="sentIn">What the record was counted in while it waited; the batch takes its place. Null where it did not wait.</param>
+    public void Append(in RecordData record, long? sentAt, bool mayPump, FlushGeneration? sentIn = null)
     {
         bool start;
         var closed = false;
@@ -53,6 +54,8 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
                 closed = Close();
             _open ??= OpenBatch(sentAt ?? _producer.Clock.Now);
             _open.Add(record);
+            if (sentIn is not null)
+                _open.TakeOver(sentIn);
             if (_open.IsFull(_producer.Options.BatchSize))
                 closed = Close();
             start = !_pumping && WantsPump(closed);

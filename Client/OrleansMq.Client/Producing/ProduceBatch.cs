@@ -8,6 +8,7 @@ namespace OrleansMq.Client;
 internal sealed class ProduceBatch(CompressionType compression, CompressionCodecs codecs) : IDisposable
 {
     private readonly RecordBatchBuilder _builder = new(compression, codecs);
+    private readonly List<FlushGeneration> _earlierGenerations = [];
     private Entry[] _entries = [];
     private int _entryCount;
 
@@ -46,6 +47,26 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
         SentAt = sentAt;
         LingerUntil = lingerUntil;
         Generation = generation;
+    }
+
+    /// <summary>
+    /// Takes over the place in a flush of a record that had to wait for its batch: a flush that came meanwhile waits for this batch too.
+    /// </summary>
+    public void TakeOver(FlushGeneration sentIn)
+    {
+        if (ReferenceEquals(sentIn, Generation) || _earlierGenerations.Contains(sentIn))
+            sentIn.Done();
+        else
+            _earlierGenerations.Add(sentIn);
+    }
+
+    /// <summary>Its records are reported: no flush waits for it any longer.</summary>
+    public void LeaveGenerations()
+    {
+        Generation!.Done();
+        foreach (var generation in _earlierGenerations)
+            generation.Done();
+        _earlierGenerations.Clear();
     }
 
     /// <summary>Whether a record fits; the first always does.</summary>
@@ -99,6 +120,7 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
         _builder.Reset();
         Bytes = 0;
         Generation = null;
+        _earlierGenerations.Clear();
         IsUrgent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = CannotBeWritten = IsReported = false;
         BaseSequence = -1;
         Attempts = 0;

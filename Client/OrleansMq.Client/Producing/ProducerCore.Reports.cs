@@ -38,7 +38,7 @@ internal sealed partial class ProducerCore
                 ReportDelivered(topicPartition, batch);
             else
                 ReportFailed(topicPartition, batch);
-            batch.Generation!.Done();
+            batch.LeaveGenerations();
         }
         if (resolution.Release)
             _batches.Return(batch);

@@ -187,8 +187,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
     {
         try
         {
-            Choose(partitions, record.Data).Append(record.Data, record.SentAt, mayPump: false);
-            record.Generation.Done();
+            Choose(partitions, record.Data).Append(record.Data, record.SentAt, mayPump: false, record.Generation);
             return null;
         }
         catch (ProduceException e)
