@@ -1,5 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
-
 namespace OrleansMq.Storage;
 
 /// <summary>
@@ -7,7 +5,7 @@ namespace OrleansMq.Storage;
 /// <see cref="PowerCut"/> keeps what was flushed and throws a coin for the rest. Both return the file system for the next process; this one
 /// then refuses everything, so that threads of the killed process cannot go on writing. The same seed and the same calls leave the same bytes.
 /// </summary>
-public sealed class MemoryFileSystem : IFileSystem
+public sealed partial class MemoryFileSystem : IFileSystem
 {
     private readonly Lock _lock;
     private readonly MemoryDirectory _root;
@@ -307,41 +305,6 @@ public sealed class MemoryFileSystem : IFileSystem
             throw new IOException("The process that used this file system was killed.");
     }
 
-    private static string[] Split(string path) =>
-        Path.GetFullPath(path).Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries);
-
-    private bool TryFind(string path, [NotNullWhen(true)] out object? node)
-    {
-        node = _root;
-        foreach (var name in Split(path))
-        {
-            if (node is not MemoryDirectory directory || !directory.Entries.TryGetValue(name, out node))
-            {
-                node = null;
-                return false;
-            }
-        }
-        return true;
-    }
-
-    private MemoryInode FindFile(string path) =>
-        TryFind(path, out var node) ? AsFile(node, path) : throw new FileNotFoundException($"There is no file '{path}'.", path);
-
-    private static MemoryInode AsFile(object node, string path) =>
-        node as MemoryInode ?? throw new UnauthorizedAccessException($"'{path}' is a directory, not a file.");
-
-    private MemoryDirectory FindDirectory(string path) =>
-        TryFind(path, out var node) && node is MemoryDirectory directory
-            ? directory
-            : throw new DirectoryNotFoundException($"There is no directory '{path}'.");
-
-    private (MemoryDirectory Parent, string Name) FindParent(string path)
-    {
-        var full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        var parent = Path.GetDirectoryName(full) ?? throw new IOException($"'{path}' has no parent directory.");
-        return (FindDirectory(parent), Path.GetFileName(full));
-    }
-
     private sealed class HeldLock(MemoryFileSystem owner, string path) : IDisposable
     {
         public void Dispose()
@@ -351,9 +314,3 @@ public sealed class MemoryFileSystem : IFileSystem
         }
     }
 }
-
-/// <summary>What went through a file.</summary>
-/// <param name="BytesRead">Bytes read.</param>
-/// <param name="BytesWritten">Bytes written.</param>
-/// <param name="Flushes">Calls of <see cref="IFile.Flush"/>.</param>
-public readonly record struct FileTraffic(long BytesRead, long BytesWritten, int Flushes);
