@@ -44,10 +44,10 @@ internal sealed class BrokerCommandLine
     public Invocation Parse(string[] args)
     {
         var result = _root.Parse(args);
-        if (result.Action is HelpAction or { Terminating: true })
-            return new Invocation(() => result.Invoke(), new Dictionary<string, string>(), null, false);
-        if (result.Errors is [var error, ..])
+        if (result.Errors is [var error, ..] && result.Action is not HelpAction)
             throw new SettingsException($"{error.Message} See --help.");
+        if (result.Action is not null)
+            return new Invocation(() => result.Invoke(), new Dictionary<string, string>(), null, false);
 
         var flags = new Dictionary<string, string>();
         foreach (var (key, option) in _settings)
