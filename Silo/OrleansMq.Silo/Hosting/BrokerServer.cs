@@ -19,6 +19,8 @@ internal sealed class BrokerServer : IAsyncDisposable
     private readonly IBrokerHost _host;
     private readonly BrokerMetrics _metrics;
     private readonly ILogger _logger;
+    private readonly Lock _stopping = new();
+    private Task? _stopped;
     private WebApplication? _app;
 
     private BrokerServer(BrokerSettings settings, IBrokerHost host, ILogger logger)
@@ -72,8 +74,16 @@ internal sealed class BrokerServer : IAsyncDisposable
     /// Stops: long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end, then the data directory is
     /// closed cleanly.
     /// </summary>
-    public async ValueTask DisposeAsync()
+    public ValueTask DisposeAsync()
     {
+        lock (_stopping)
+            return new ValueTask(_stopped ??= StopAllAsync());
+    }
+
+    private async Task StopAllAsync()
+    {
+        // Draining runs the callbacks of whoever waits; not under the caller's lock.
+        await Task.Yield();
         _gate.Drain();
         if (_app is { } app)
             await StopAsync(app);

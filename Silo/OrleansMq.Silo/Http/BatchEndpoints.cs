@@ -37,7 +37,7 @@ internal static class BatchEndpoints
         // From here on the broker owns the memory until it answers, so a client that goes away must not end this.
         var result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
         if (result.Error == ErrorCode.None)
-            await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset), HttpJson.Default.ProduceResponse);
+            await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset), JsonBodies.Answers.ProduceResponse);
         else
             await Problems.WriteAsync(http, api, result.Error, result.Message);
     }

@@ -1,5 +1,3 @@
-using OrleansMq.Client.Http;
-
 namespace OrleansMq.Silo.Http;
 
 /// <summary><c>/api/cluster</c> and <c>/api/producers</c>: what belongs to no topic.</summary>
@@ -11,12 +9,12 @@ internal static class ClusterEndpoints
         routes.MapGet("/api/cluster", async http =>
         {
             _ = new QueryValues(http);
-            await JsonBodies.WriteAsync(http, await api.Gate.Broker.DescribeClusterAsync(http.RequestAborted), HttpJson.Default.ClusterDescription);
+            await JsonBodies.WriteAsync(http, await api.Gate.Broker.DescribeClusterAsync(http.RequestAborted), JsonBodies.Answers.ClusterDescription);
         });
         routes.MapPost("/api/producers", async http =>
         {
             _ = new QueryValues(http);
-            await JsonBodies.WriteAsync(http, await api.Gate.Broker.InitProducerIdAsync(http.RequestAborted), HttpJson.Default.ProducerIdentity);
+            await JsonBodies.WriteAsync(http, await api.Gate.Broker.InitProducerIdAsync(http.RequestAborted), JsonBodies.Answers.ProducerIdentity);
         });
     }
 }

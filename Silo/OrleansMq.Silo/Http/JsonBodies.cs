@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
@@ -13,7 +14,12 @@ internal static class JsonBodies
     {
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
         AllowDuplicateProperties = false,
+        NumberHandling = JsonNumberHandling.Strict,
+        RespectRequiredConstructorParameters = true,
     });
+
+    /// <summary>The shared contract as answers are written: text of any language, and quotes, stay readable, since no answer is part of a page.</summary>
+    public static HttpJson Answers { get; } = new(new JsonSerializerOptions(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
     /// <summary>How a body of <c>PUT /api/topics/{topic}</c> is read.</summary>
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => _strict.CreateTopicBody;

@@ -24,7 +24,7 @@ internal static class OffsetEndpoints
             throw QueryValues.Bad("at", at, "earliest, latest, max-timestamp or milliseconds since 1970");
         var found = await api.Gate.Broker.FindOffsetAsync(partition, spec, http.RequestAborted);
         if (found.Error == ErrorCode.None)
-            await JsonBodies.WriteAsync(http, new OffsetResponse(found.Offset, found.Timestamp, found.LeaderEpoch), HttpJson.Default.OffsetResponse);
+            await JsonBodies.WriteAsync(http, new OffsetResponse(found.Offset, found.Timestamp, found.LeaderEpoch), JsonBodies.Answers.OffsetResponse);
         else
             await Problems.WriteAsync(http, api, found.Error, found.Message);
     }
@@ -39,6 +39,6 @@ internal static class OffsetEndpoints
             throw new BrokerException(ErrorCode.OffsetOutOfRange,
                 $"beforeOffset is {body.BeforeOffset}; expected an offset from 0, or -1 for everything up to the high watermark.");
         var start = await broker.DeleteRecordsAsync(partition, body.BeforeOffset, http.RequestAborted);
-        await JsonBodies.WriteAsync(http, new DeleteRecordsResponse(start), HttpJson.Default.DeleteRecordsResponse);
+        await JsonBodies.WriteAsync(http, new DeleteRecordsResponse(start), JsonBodies.Answers.DeleteRecordsResponse);
     }
 }

@@ -42,7 +42,7 @@ internal static class Problems
 
     private static Task WriteBodyAsync(HttpContext http, int status, ErrorCode code, string detail)
     {
-        var body = JsonSerializer.SerializeToUtf8Bytes(HttpProblem.For(code, detail, status, http.Request.Path), HttpJson.Default.HttpProblem);
+        var body = JsonSerializer.SerializeToUtf8Bytes(HttpProblem.For(code, detail, status, http.Request.Path), JsonBodies.Answers.HttpProblem);
         http.Response.ContentType = HttpContract.ProblemMediaType;
         http.Response.ContentLength = body.Length;
         return HttpMethods.IsHead(http.Request.Method) ? Task.CompletedTask : http.Response.Body.WriteAsync(body).AsTask();

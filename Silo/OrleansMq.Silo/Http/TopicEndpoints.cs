@@ -22,7 +22,7 @@ internal static class TopicEndpoints
     private static async Task ListAsync(HttpContext http, IBroker broker)
     {
         _ = new QueryValues(http);
-        await JsonBodies.WriteAsync(http, await broker.ListTopicsAsync(http.RequestAborted), HttpJson.Default.IReadOnlyListTopicListing);
+        await JsonBodies.WriteAsync(http, await broker.ListTopicsAsync(http.RequestAborted), JsonBodies.Answers.IReadOnlyListTopicListing);
     }
 
     private static async Task CreateAsync(HttpContext http, IBroker broker)
@@ -34,13 +34,13 @@ internal static class TopicEndpoints
         var created = await broker.CreateTopicAsync(
             new NewTopic(topic, body.Partitions ?? -1, body.ReplicationFactor ?? -1, body.Configs), http.RequestAborted);
         http.Response.Headers.Location = $"/api/topics/{Uri.EscapeDataString(topic)}";
-        await JsonBodies.WriteAsync(http, created, HttpJson.Default.TopicDescription, StatusCodes.Status201Created);
+        await JsonBodies.WriteAsync(http, created, JsonBodies.Answers.TopicDescription, StatusCodes.Status201Created);
     }
 
     private static async Task DescribeAsync(HttpContext http, IBroker broker)
     {
         _ = new QueryValues(http);
-        await JsonBodies.WriteAsync(http, await broker.DescribeTopicAsync(RouteValues.Topic(http), http.RequestAborted), HttpJson.Default.TopicDescription);
+        await JsonBodies.WriteAsync(http, await broker.DescribeTopicAsync(RouteValues.Topic(http), http.RequestAborted), JsonBodies.Answers.TopicDescription);
     }
 
     private static async Task AlterAsync(HttpContext http, IBroker broker)
@@ -58,7 +58,7 @@ internal static class TopicEndpoints
             altered = await broker.AlterTopicAsync(topic, configs, http.RequestAborted);
         if (body.Partitions is { } total)
             altered = await broker.AddPartitionsAsync(topic, total, http.RequestAborted);
-        await JsonBodies.WriteAsync(http, altered!, HttpJson.Default.TopicDescription);
+        await JsonBodies.WriteAsync(http, altered!, JsonBodies.Answers.TopicDescription);
     }
 
     private static async Task DeleteAsync(HttpContext http, IBroker broker)

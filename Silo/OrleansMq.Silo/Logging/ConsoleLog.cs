@@ -60,7 +60,8 @@ internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvid
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (IsEnabled(logLevel))
+            // A failed start ends the program, which says why in a line of its own.
+            if (IsEnabled(logLevel) && eventId.Name != "HostedServiceStartupFaulted")
                 log.Write(logLevel, name, formatter(state, exception), exception);
         }
     }

@@ -88,24 +88,11 @@ internal sealed class AnswerWriter(HttpContext http, AnswerQueue queue, WakeUp w
     {
         var flush = Output.FlushAsync(http.RequestAborted);
         if (flush.IsCompleted)
+        {
             _ = flush.GetAwaiter().GetResult();
-        else
-            _flush = FinishAsync(flush);
-    }
-
-    private async Task FinishAsync(ValueTask<FlushResult> flush)
-    {
-        try
-        {
-            await flush;
+            return;
         }
-        catch (OperationCanceledException)
-        {
-            // The client went away; the loop sees that for itself.
-        }
-        finally
-        {
-            wakeUp.Signal();
-        }
+        _flush = flush.AsTask();
+        wakeUp.SignalAfter(_flush);
     }
 }

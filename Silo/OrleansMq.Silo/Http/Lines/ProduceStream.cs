@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using OrleansMq.Brokers;
 
@@ -75,11 +76,19 @@ internal sealed class ProduceStream
             _input.AdvanceTo(consumed, _fault is null ? read.Buffer.End : consumed);
             _writer.Pump();
             if (read.IsCanceled && _fault is null)
-                _fault = new StreamFault(_line + 1, ErrorCode.LeaderNotAvailable,
-                    $"the broker is shutting down: line {_line + 1} and those after it were not read; send them again to a broker that runs.");
+                Leave();
             if (read.IsCompleted)
                 return;
         }
+    }
+
+    /// <summary>The broker drains, and the rest of the input may be hours away.</summary>
+    private void Leave()
+    {
+        _fault = new StreamFault(_line + 1, ErrorCode.LeaderNotAvailable,
+            $"the broker is shutting down: line {_line + 1} and those after it were not read; send them again to a broker that runs.");
+        // Otherwise the server would wait for that input to end, so that the connection can take another request.
+        _http.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
     }
 
     private async ValueTask<ReadResult> WaitForInputAsync()
@@ -87,7 +96,8 @@ internal sealed class ProduceStream
         var pending = _input.ReadAsync(_http.RequestAborted);
         if (pending.IsCompleted)
             return await pending;
-        var reading = WakeWhenDone(pending.AsTask());
+        var reading = pending.AsTask();
+        _wakeUp.SignalAfter(reading);
         while (true)
         {
             var next = _wakeUp.Next;
@@ -100,30 +110,14 @@ internal sealed class ProduceStream
         }
     }
 
-    private async Task<ReadResult> WakeWhenDone(Task<ReadResult> reading)
-    {
-        try
-        {
-            return await reading;
-        }
-        finally
-        {
-            _wakeUp.Signal();
-        }
-    }
-
     /// <summary>Appends the whole lines of <paramref name="buffer"/>; returns how far it came.</summary>
     private async ValueTask<SequencePosition> AppendLinesAsync(ReadOnlySequence<byte> buffer, bool isLast)
     {
         while (_fault is null && !buffer.IsEmpty)
         {
             var end = buffer.PositionOf((byte)'\n');
-            if (end is null && !isLast)
-            {
-                if (buffer.Length > _maxLineBytes)
-                    FailNextLine($"longer than {_maxLineBytes} bytes; no record of that size fits the topic's max.message.bytes");
+            if (end is null && !isLast && buffer.Length <= _maxLineBytes)
                 break;
-            }
             var line = end is { } feed ? buffer.Slice(0, feed) : buffer;
             _line++;
             if (ParseLine(line))
@@ -137,6 +131,11 @@ internal sealed class ProduceStream
     /// <summary>Whether the line holds a record; blank lines are passed over.</summary>
     private bool ParseLine(in ReadOnlySequence<byte> line)
     {
+        if (line.Length > _maxLineBytes)
+        {
+            Fail(null, $"longer than {_maxLineBytes} bytes, more than any record within the topic's max.message.bytes can take", ErrorCode.MessageTooLarge);
+            return false;
+        }
         var text = (line.IsSingleSegment ? line.FirstSpan : Join(line)).Trim(" \t\r"u8);
         if (text.IsEmpty)
             return false;
@@ -168,12 +167,6 @@ internal sealed class ProduceStream
             await UntilAsync(stream => stream._sender.TryMakeRoom(lane, size));
         var timestamp = _parser.Timestamp ?? _api.TimeProvider.GetUtcNow().ToUnixTimeMilliseconds();
         _answers.Add(_sender.Add(lane, _parser, timestamp));
-    }
-
-    private void FailNextLine(string message)
-    {
-        _line++;
-        Fail(null, message);
     }
 
     private void Fail(string? field, string message, ErrorCode code = ErrorCode.InvalidRequest) =>

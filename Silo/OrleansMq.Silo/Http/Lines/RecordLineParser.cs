@@ -138,7 +138,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
                 return new LineFault("headers", "a name is not valid Unicode text");
             if (ParseBytes(ref reader, "headers", out var value) is { } fault)
                 return fault;
-            _headers.Add(new RecordHeader(Slice(name), value is { } bytes ? Slice(bytes) : null));
+            _headers.Add(new RecordHeader(Slice(name), value is { } bytes ? Slice(bytes) : (ReadOnlyMemory<byte>?)null));
         }
         return null;
     }

@@ -1,0 +1,36 @@
+using OrleansMq.Silo.Configuration;
+
+namespace OrleansMq.Tests.Silo.Configuration;
+
+public sealed class BrokerCommandLineTests
+{
+    [Fact]
+    public void Flags_are_found_by_key()
+    {
+        var invocation = new BrokerCommandLine().Parse(["--data", "/d", "--broker-id", "7", "--config=/c", "--json"]);
+        Assert.Equal(new Dictionary<string, string> { ["data"] = "/d", ["brokerId"] = "7" }, invocation.Flags);
+        Assert.Equal("/c", invocation.ConfigFile);
+        Assert.True(invocation.Json);
+        Assert.Null(invocation.Answer);
+    }
+
+    [Fact]
+    public void Standalone_is_short_for_the_flavour() => Assert.Equal("standalone", new BrokerCommandLine().Parse(["--standalone"]).Flags["flavour"]);
+
+    [Theory]
+    [InlineData("--bogus")]
+    [InlineData("--data")]
+    [InlineData("stray")]
+    [InlineData("--http", "1", "--http", "2")]
+    [InlineData("--standalone", "--flavour", "cluster")]
+    public void Wrong_usage_is_refused_in_one_line(params string[] args)
+    {
+        var refused = Assert.Throws<SettingsException>(() => new BrokerCommandLine().Parse(args));
+        Assert.DoesNotContain('\n', refused.Message);
+    }
+
+    [Theory]
+    [InlineData("--help")]
+    [InlineData("--version")]
+    public void Help_and_version_are_answered_instead_of_running(string flag) => Assert.NotNull(new BrokerCommandLine().Parse([flag]).Answer);
+}

@@ -1,0 +1,142 @@
+using System.Net;
+using OrleansMq.Silo.Configuration;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Silo.Configuration;
+
+public sealed class SettingsTests
+{
+    private const string File = "/etc/omq.json";
+
+    [Fact]
+    public void Without_anything_all_defaults_hold() => Assert.Equal(BrokerSettings.Default, Resolve());
+
+    [Fact]
+    public void A_flag_beats_the_environment_which_beats_the_file_which_beats_the_default()
+    {
+        const string text = """{"data": "file", "flush": "interval", "brokerId": 1, "partitions": 4}""";
+        var settings = Resolve(text, new() { ["OMQ_DATA"] = "environment", ["OMQ_FLUSH"] = "sync" }, new() { ["data"] = "flag" });
+        Assert.Equal("flag", settings.DataDirectory);
+        Assert.Equal(FlushPolicy.Sync, settings.Flush);
+        Assert.Equal(1, settings.BrokerId);
+        Assert.Equal(4, settings.Partitions);
+        Assert.Equal(BrokerSettings.Default.MinFreeBytes, settings.MinFreeBytes);
+    }
+
+    [Fact]
+    public void The_environment_may_name_the_file_and_the_flag_names_another()
+    {
+        var environment = new Dictionary<string, string> { ["OMQ_CONFIG"] = "/one" };
+        string Read(string path) => path == "/one" ? """{"brokerId": 1}""" : """{"brokerId": 2}""";
+        Assert.Equal(1, SettingsResolver.Resolve(new Dictionary<string, string>(), null, environment.GetValueOrDefault, Read).BrokerId);
+        Assert.Equal(2, SettingsResolver.Resolve(new Dictionary<string, string>(), "/two", environment.GetValueOrDefault, Read).BrokerId);
+    }
+
+    [Fact]
+    public void An_empty_variable_counts_as_not_set() =>
+        Assert.Equal(8080, Resolve(environment: new() { ["OMQ_HTTP"] = "", ["OMQ_CONFIG"] = "" }).Http.Port);
+
+    [Fact]
+    public void Names_of_flags_and_variables_follow_from_the_key()
+    {
+        var setting = Settings.All.Single(s => s.Key == "minFreeBytes");
+        Assert.Equal("--min-free-bytes", setting.Flag);
+        Assert.Equal("OMQ_MIN_FREE_BYTES", setting.Variable);
+    }
+
+    public static TheoryData<string, string> BadValues => new()
+    {
+        { "data", "" }, { "http", "x" }, { "http", "127.0.0.1:65536" }, { "http", "example.org:80" }, { "flush", "often" }, { "flush", "1" },
+        { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes", "1k" }, { "maxOpenFiles", "1" },
+        { "appendThreads", "0" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs", "0" }, { "compactionCheckMs", "x" },
+        { "producerIdExpirationMs", "0" }, { "drainTimeoutMs", "-1" }, { "logLevel", "loud" }, { "flavour", "vanilla" },
+    };
+
+    [Theory]
+    [MemberData(nameof(BadValues))]
+    public void A_bad_value_is_refused_by_the_name_of_its_source_with_what_is_expected(string key, string value)
+    {
+        var setting = Settings.All.Single(s => s.Key == key);
+        AssertRefused([setting.Flag, setting.Expected], () => Resolve(flags: new() { [key] = value }));
+        AssertRefused([File, $"\"{key}\"", setting.Expected], () => Resolve($$"""{"{{key}}": "{{value}}"}"""));
+        if (value.Length > 0)
+            AssertRefused([$"{setting.Variable}={value}", setting.Expected], () => Resolve(environment: new() { [setting.Variable] = value }));
+    }
+
+    [Fact]
+    public void Every_setting_is_tried_with_a_bad_value() =>
+        Assert.Equal(Settings.All.Select(s => s.Key).Order(), BadValues.Select(row => (string)((object[])row)[0]).Distinct().Order());
+
+    [Theory]
+    [InlineData("""{"dta": "x"}""", "unknown key \"dta\"", "data, http, flush")]
+    [InlineData("""{"data": "x", "data": "y"}""", "twice", "data")]
+    [InlineData("""{"data": ["x"]}""", "data", "expected")]
+    [InlineData("[]", "JSON object", "data")]
+    [InlineData("{\n\"data\": x}", "line 2", "JSON")]
+    [InlineData("""{"topicDefaults": 1}""", "topicDefaults", "object")]
+    [InlineData("""{"topicDefaults": {"retention.ms": []}}""", "retention.ms", "expected")]
+    [InlineData("""{"topicDefaults": {"retention.mss": 1}}""", "topicDefaults", "retention.mss")]
+    [InlineData("""{"topicDefaults": {"cleanup.policy": "keep"}}""", "topicDefaults", "cleanup.policy")]
+    public void A_wrong_file_is_refused_by_path_and_key(string text, string first, string second) => AssertRefused([File, first, second], () => Resolve(text));
+
+    [Fact]
+    public void A_file_that_cannot_be_read_is_refused_by_the_flag_that_names_it() =>
+        AssertRefused(["--config /nowhere", "cannot be read"], () => SettingsResolver.Resolve(new Dictionary<string, string>(), "/nowhere", _ => null,
+            path => throw new FileNotFoundException($"No {path}.")));
+
+    [Fact]
+    public void The_file_takes_numbers_booleans_and_comments()
+    {
+        var settings = Resolve("""{"brokerId": 3, "verifyOnRead": false, /* enough */ "minFreeBytes": "7",}""");
+        Assert.Equal((3, false, 7L), (settings.BrokerId, settings.VerifyOnRead, settings.MinFreeBytes));
+    }
+
+    [Fact]
+    public void Topic_defaults_stand_on_the_flush_policy()
+    {
+        var settings = Resolve("""{"flush": "sync", "topicDefaults": {"retention.ms": 1000, "cleanup.policy": "compact"}}""");
+        var config = settings.ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System).TopicDefaults;
+        Assert.Equal((1000L, true, FlushPolicy.Sync), (config.RetentionMs, config.CleanupCompact, config.FlushPolicy));
+    }
+
+    [Theory]
+    [InlineData("8080", "127.0.0.1:8080")]
+    [InlineData("0", "127.0.0.1:0")]
+    [InlineData("0.0.0.0:80", "0.0.0.0:80")]
+    [InlineData("localhost:80", "127.0.0.1:80")]
+    [InlineData("[::1]:80", "[::1]:80")]
+    [InlineData("*:80", "[::]:80")]
+    public void A_listener_is_a_port_or_an_address_and_a_port(string text, string expected)
+    {
+        Assert.True(ListenAddress.TryParse(text, out var address));
+        Assert.Equal(expected, address.ToString());
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData(":")]
+    [InlineData(":80")]
+    [InlineData("::1:80")]
+    [InlineData("[::1]")]
+    [InlineData("-1")]
+    [InlineData("+80")]
+    [InlineData("127.0.0.1:")]
+    public void Anything_else_is_no_listener(string text) => Assert.False(ListenAddress.TryParse(text, out _));
+
+    [Fact]
+    public void Only_loopback_counts_as_loopback()
+    {
+        Assert.True(new ListenAddress(IPAddress.IPv6Loopback, 1).IsLoopback);
+        Assert.False(new ListenAddress(IPAddress.Any, 1).IsLoopback);
+    }
+
+    private static BrokerSettings Resolve(string? file = null, Dictionary<string, string>? environment = null, Dictionary<string, string>? flags = null) =>
+        SettingsResolver.Resolve(flags ?? [], file is null ? null : File, (environment ?? []).GetValueOrDefault, _ => file!);
+
+    private static void AssertRefused(string[] named, Action resolve)
+    {
+        var refused = Assert.Throws<SettingsException>(resolve);
+        Assert.All(named, name => Assert.Contains(name, refused.Message, StringComparison.Ordinal));
+        Assert.DoesNotContain('\n', refused.Message);
+    }
+}

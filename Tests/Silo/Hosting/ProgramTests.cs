@@ -1,0 +1,121 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+
+namespace OrleansMq.Tests.Silo.Hosting;
+
+/// <summary>The program itself, in a process of its own: its lines, its exit codes, its signals.</summary>
+public sealed class ProgramTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("omq-program-").FullName;
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Theory]
+    [InlineData("--flush often", "--flush often: expected none, interval or sync")]
+    [InlineData("--bogus", "--bogus")]
+    [InlineData("--config /not/there.json", "--config /not/there.json")]
+    public async Task Wrong_usage_is_one_line_and_exit_code_2(string args, string named)
+    {
+        var (code, output, error) = await RunAsync(args.Split(' '));
+        Assert.Equal((2, ""), (code, output));
+        AssertOneLine(error, named);
+    }
+
+    [Fact]
+    public async Task A_wrong_variable_is_named()
+    {
+        var (code, _, error) = await RunAsync([], new() { ["OMQ_BROKER_ID"] = "first" });
+        Assert.Equal(2, code);
+        AssertOneLine(error, "OMQ_BROKER_ID=first");
+    }
+
+    [Fact]
+    public async Task Help_has_an_example_and_version_a_number()
+    {
+        var (code, help, _) = await RunAsync(["--help"]);
+        Assert.Equal(0, code);
+        Assert.Contains("Example: ", help, StringComparison.Ordinal);
+        Assert.Contains("--min-free-bytes", help, StringComparison.Ordinal);
+        Assert.Matches(@"^\d+\.\d+\.\d+", (await RunAsync(["--version"])).Output);
+    }
+
+    [Fact]
+    public async Task A_port_in_use_is_one_line_and_exit_code_1()
+    {
+        using var taken = new TcpListener(IPAddress.Loopback, 0);
+        taken.Start();
+        var port = ((IPEndPoint)taken.LocalEndpoint).Port;
+        var (code, output, error) = await RunAsync(["--data", _directory, "--http", $"{port}", "--standalone"]);
+        Assert.Equal((1, ""), (code, output));
+        AssertOneLine(error, $"--http 127.0.0.1:{port}", "in use");
+    }
+
+    [Fact]
+    public async Task A_data_directory_that_is_a_file_is_one_line_and_exit_code_1()
+    {
+        var path = Path.Combine(_directory, "file");
+        await File.WriteAllTextAsync(path, "");
+        var (code, output, error) = await RunAsync(["--data", path, "--http", "0", "--standalone"]);
+        Assert.Equal((1, ""), (code, output));
+        AssertOneLine(error, path);
+    }
+
+    [Theory]
+    [InlineData(PosixTerm)]
+    [InlineData(PosixInt)]
+    public async Task It_says_when_it_is_ready_and_a_signal_stops_it_cleanly(int signal)
+    {
+        using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--json"], []);
+        var ready = JsonDocument.Parse((await process.StandardOutput.ReadLineAsync().WaitAsync(RunningBroker.Patience))!).RootElement;
+        Assert.Equal((_directory, "standalone", process.Id),
+            (ready.GetProperty("data").GetString(), ready.GetProperty("flavour").GetString(), ready.GetProperty("pid").GetInt32()));
+        using (var http = new HttpClient { BaseAddress = new Uri(ready.GetProperty("http").GetString()!) })
+            Assert.Equal("ok", await http.GetStringAsync("/readyz"));
+
+        var second = await RunAsync(["--data", _directory, "--http", "0", "--standalone"]);
+        Assert.Equal((1, ""), (second.Code, second.Output));
+        AssertOneLine(second.Error, _directory);
+
+        using (var kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"]))
+            await kill.WaitForExitAsync();
+        await process.WaitForExitAsync().WaitAsync(RunningBroker.Patience);
+        Assert.Equal(0, process.ExitCode);
+        Assert.True(File.Exists(Path.Combine(_directory, "clean-shutdown")));
+        Assert.Equal("", await process.StandardOutput.ReadToEndAsync());
+    }
+
+    private const int PosixInt = 2;
+    private const int PosixTerm = 15;
+
+    private static void AssertOneLine(string error, params string[] named)
+    {
+        Assert.Single(error.TrimEnd().Split('\n'));
+        Assert.StartsWith("orleansmq: ", error, StringComparison.Ordinal);
+        Assert.All(named, name => Assert.Contains(name, error, StringComparison.Ordinal));
+    }
+
+    private static async Task<(int Code, string Output, string Error)> RunAsync(string[] args, Dictionary<string, string>? environment = null)
+    {
+        using var process = Start(args, environment ?? []);
+        var output = process.StandardOutput.ReadToEndAsync();
+        var error = process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync().WaitAsync(RunningBroker.Patience);
+        return (process.ExitCode, await output, await error);
+    }
+
+    private static Process Start(string[] args, Dictionary<string, string> environment)
+    {
+        var start = new ProcessStartInfo("dotnet", [typeof(OrleansMq.Silo.Hosting.BrokerServer).Assembly.Location, .. args])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        foreach (var name in start.Environment.Keys.Where(name => name.StartsWith("OMQ_", StringComparison.Ordinal)).ToList())
+            start.Environment.Remove(name);
+        foreach (var (name, value) in environment)
+            start.Environment[name] = value;
+        return Process.Start(start)!;
+    }
+}

@@ -1,0 +1,137 @@
+using System.Net;
+using System.Text.Json;
+
+namespace OrleansMq.Tests.Silo.Http;
+
+/// <summary>What holds for the whole API: health, problems for everything, its description.</summary>
+public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker>, IDisposable
+{
+    public void Dispose() => broker.Script.OnFetch = null;
+
+    [Theory]
+    [InlineData("/healthz")]
+    [InlineData("/readyz")]
+    public async Task A_running_broker_is_well(string path) => Assert.Equal("ok", await broker.Http.GetStringAsync(path));
+
+    [Theory]
+    [InlineData("/")]
+    [InlineData("/api")]
+    [InlineData("/api/topics/a/b/c")]
+    public async Task A_path_that_is_not_there_is_a_problem(string path)
+    {
+        using var response = await broker.Http.GetAsync(path);
+        await RunningBroker.AssertProblemAsync(response, 404, ErrorCode.InvalidRequest, path, "/openapi.json");
+    }
+
+    [Fact]
+    public async Task A_method_that_is_not_there_is_a_problem_that_names_the_others()
+    {
+        using var response = await broker.Http.PostAsync("/api/topics", null);
+        await RunningBroker.AssertProblemAsync(response, 405, ErrorCode.InvalidRequest, "POST", "GET");
+        Assert.Equal("GET", response.Content.Headers.Allow.Single());
+    }
+
+    [Fact]
+    public async Task A_page_of_another_site_is_refused_and_one_of_our_own_is_not()
+    {
+        using var foreign = new HttpRequestMessage(HttpMethod.Delete, "/api/topics/a") { Headers = { { "Origin", "https://example.org" } } };
+        using var refused = await broker.Http.SendAsync(foreign);
+        await RunningBroker.AssertProblemAsync(refused, 403, ErrorCode.InvalidRequest, "https://example.org");
+        using var own = new HttpRequestMessage(HttpMethod.Get, "/api/topics") { Headers = { { "Origin", broker.Http.BaseAddress!.ToString().TrimEnd('/') } } };
+        using var answered = await broker.Http.SendAsync(own);
+        Assert.Equal(HttpStatusCode.OK, answered.StatusCode);
+    }
+
+    [Fact]
+    public async Task A_fault_of_ours_is_a_problem_and_is_logged()
+    {
+        var topic = await broker.CreateTopicAsync();
+        broker.Script.OnFetch = (_, _) => throw new InvalidOperationException("a bug for the test");
+        using var response = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/batches?offset=0");
+        await RunningBroker.AssertProblemAsync(response, 500, ErrorCode.UnknownServerError, "InvalidOperationException");
+        Assert.Contains("a bug for the test", broker.Log, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("GET", "/api/cluster?x=1")]
+    [InlineData("POST", "/api/producers?x=1")]
+    [InlineData("GET", "/api/topics?x=1")]
+    public async Task A_parameter_where_none_is_taken_is_refused(string method, string path)
+    {
+        using var request = new HttpRequestMessage(new HttpMethod(method), path);
+        using var response = await broker.Http.SendAsync(request);
+        await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, "'x'", "takes none");
+    }
+
+    [Fact]
+    public async Task The_cluster_is_described_and_producer_ids_differ()
+    {
+        var cluster = JsonDocument.Parse(await broker.Http.GetStringAsync("/api/cluster")).RootElement;
+        Assert.Equal("standalone", cluster.GetProperty("flavour").GetString());
+        Assert.Equal(0, cluster.GetProperty("brokers")[0].GetProperty("brokerId").GetInt32());
+        var ids = new HashSet<long>();
+        for (var i = 0; i < 5; i++)
+        {
+            using var response = await broker.Http.PostAsync("/api/producers", null);
+            ids.Add(JsonDocument.Parse(await response.Content.ReadAsStringAsync()).RootElement.GetProperty("producerId").GetInt64());
+        }
+        Assert.Equal(5, ids.Count);
+    }
+
+    [Fact]
+    public async Task Every_route_is_described_and_everything_described_is_a_route()
+    {
+        var routes = broker.Server.Routes.SelectMany(route => route.Metadata.OfType<Microsoft.AspNetCore.Routing.HttpMethodMetadata>().Single().HttpMethods
+            .Select(method => $"{method} {route.RoutePattern.RawText}"));
+        var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
+        var described = document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()
+            .Where(member => member.Name != "parameters").Select(operation => $"{operation.Name.ToUpperInvariant()} {path.Name}"));
+        Assert.Equal(routes.Order(StringComparer.Ordinal), described.Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public async Task Every_operation_says_what_it_does_and_every_reference_leads_somewhere()
+    {
+        var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
+        var operations = document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()).Where(o => o.Name != "parameters").ToList();
+        Assert.All(operations, operation =>
+        {
+            Assert.NotEmpty(operation.Value.GetProperty("summary").GetString()!);
+            Assert.NotEmpty(operation.Value.GetProperty("responses").EnumerateObject());
+        });
+        Assert.Equal(operations.Count, operations.Select(o => o.Value.GetProperty("operationId").GetString()).Distinct().Count());
+        Assert.All(References(document), reference =>
+        {
+            var at = document;
+            foreach (var part in reference.TrimStart('#', '/').Split('/'))
+                Assert.True(at.TryGetProperty(part, out at), $"{reference} leads nowhere.");
+        });
+    }
+
+    [Fact]
+    public async Task Every_query_parameter_that_is_described_is_known_to_its_endpoint()
+    {
+        var topic = await broker.CreateTopicAsync();
+        var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
+        foreach (var path in document.GetProperty("paths").EnumerateObject())
+        {
+            foreach (var operation in path.Value.EnumerateObject().Where(o => o.Name is "get" or "post" && o.Value.TryGetProperty("parameters", out _)))
+            {
+                var names = operation.Value.GetProperty("parameters").EnumerateArray()
+                    .Select(p => p.TryGetProperty("$ref", out var to) ? document.GetProperty("components").GetProperty("parameters").GetProperty(to.GetString()!.Split('/')[^1]) : p)
+                    .Where(p => p.GetProperty("in").GetString() == "query").Select(p => p.GetProperty("name").GetString()!).ToList();
+                var url = path.Name.Replace("{topic}", topic).Replace("{partition}", "0") + "?surely-not-known=1";
+                using var request = new HttpRequestMessage(new HttpMethod(operation.Name.ToUpperInvariant()), url);
+                using var response = await broker.Http.SendAsync(request);
+                await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, $"allowed: {string.Join(", ", names)}.");
+            }
+        }
+    }
+
+    private static IEnumerable<string> References(JsonElement element) => element.ValueKind switch
+    {
+        JsonValueKind.Object => element.EnumerateObject().SelectMany(m => m.Name == "$ref" ? [m.Value.GetString()!] : References(m.Value)),
+        JsonValueKind.Array => element.EnumerateArray().SelectMany(References),
+        _ => [],
+    };
+}

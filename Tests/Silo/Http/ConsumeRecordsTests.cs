@@ -1,0 +1,136 @@
+using System.Net;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Tests.Silo.Http;
+
+public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<RunningBroker>, IDisposable
+{
+    public void Dispose() => broker.Script.OnFetch = null;
+
+    [Theory]
+    [InlineData("", "0 1 2 3 4", "0")]
+    [InlineData("?offset=earliest", "0 1 2 3 4", "0")]
+    [InlineData("?offset=3", "3 4", "3")]
+    [InlineData("?offset=5", "", "5")]
+    [InlineData("?offset=latest", "", "5")]
+    [InlineData("?offset=1&max=2", "1 2", "1")]
+    [InlineData("?timestamp=1030", "3 4", "3")]
+    [InlineData("?timestamp=1025&max=1", "3", "3")]
+    [InlineData("?timestamp=9999", "", "5")]
+    public async Task Reading_begins_and_ends_where_it_is_told(string query, string offsets, string start)
+    {
+        var topic = await broker.CreateTopicAsync();
+        for (var i = 0; i < 5; i++)
+            await broker.ProduceAllAsync(topic, $$"""{"value":"{{i}}","timestamp":{{1000 + (i * 10)}}}""");
+        using var response = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records{query}");
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        Assert.Equal("application/x-ndjson", response.Content.Headers.ContentType!.MediaType);
+        Assert.Equal(offsets, string.Join(' ', RunningBroker.Lines(await response.Content.ReadAsStringAsync()).Select(r => r.GetProperty("offset").GetInt64())));
+        Assert.Equal(start, response.Headers.GetValues("Omq-Start-Offset").Single());
+        Assert.Equal("5", response.Headers.GetValues("Omq-High-Watermark").Single());
+        Assert.Equal("0", response.Headers.GetValues("Omq-Log-Start-Offset").Single());
+    }
+
+    [Theory]
+    [InlineData("records?offset=x", 400, ErrorCode.InvalidRequest, "offset")]
+    [InlineData("records?offset=-1", 400, ErrorCode.InvalidRequest, "offset")]
+    [InlineData("records?offset=0&timestamp=0", 400, ErrorCode.InvalidRequest, "timestamp")]
+    [InlineData("records?timestamp=-5", 400, ErrorCode.InvalidRequest, "timestamp")]
+    [InlineData("records?max=0", 400, ErrorCode.InvalidRequest, "max")]
+    [InlineData("records?waitMs=600001", 400, ErrorCode.InvalidRequest, "waitMs")]
+    [InlineData("records?encoding=x", 400, ErrorCode.InvalidRequest, "encoding")]
+    [InlineData("records?limit=5", 400, ErrorCode.InvalidRequest, "limit")]
+    [InlineData("records?offset=1", 416, ErrorCode.OffsetOutOfRange, "1")]
+    public async Task A_wrong_parameter_is_refused_by_its_name(string path, int status, ErrorCode code, string named)
+    {
+        using var response = await broker.Http.GetAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/{path}");
+        await RunningBroker.AssertProblemAsync(response, status, code, named);
+    }
+
+    [Theory]
+    [InlineData("nowhere", "0", 404, ErrorCode.UnknownTopicOrPartition)]
+    [InlineData(null, "1", 404, ErrorCode.UnknownTopicOrPartition)]
+    [InlineData(null, "first", 400, ErrorCode.InvalidRequest)]
+    public async Task An_unknown_topic_or_partition_is_refused(string? topic, string partition, int status, ErrorCode code)
+    {
+        using var response = await broker.Http.GetAsync($"/api/topics/{topic ?? await broker.CreateTopicAsync()}/partitions/{partition}/records");
+        await RunningBroker.AssertProblemAsync(response, status, code, partition == "0" ? "nowhere" : partition);
+    }
+
+    [Fact]
+    public async Task A_long_poll_wakes_for_the_first_record()
+    {
+        var topic = await broker.CreateTopicAsync();
+        var waiting = ArmFetch();
+        var poll = broker.ConsumeAsync(topic, 0, "?waitMs=600000");
+        await waiting.WaitAsync(RunningBroker.Patience);
+        Assert.False(poll.IsCompleted);
+        await broker.ProduceAllAsync(topic, """{"value":"now"}""");
+        Assert.Equal("now", Assert.Single(await poll.WaitAsync(RunningBroker.Patience)).GetProperty("value").GetString());
+    }
+
+    [Fact]
+    public async Task A_long_poll_answers_without_a_record_when_its_time_is_up() =>
+        Assert.Empty(await broker.ConsumeAsync(await broker.CreateTopicAsync(), 0, "?waitMs=20"));
+
+    [Fact]
+    public async Task A_long_poll_ends_when_its_client_goes_away()
+    {
+        var topic = await broker.CreateTopicAsync();
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var waiting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        broker.Script.OnFetch = (_, cancellationToken) =>
+        {
+            cancellationToken.Register(() => ended.TrySetResult());
+            waiting.TrySetResult();
+            return null;
+        };
+        using var patience = new CancellationTokenSource();
+        var poll = broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records?waitMs=600000", patience.Token);
+        await waiting.Task.WaitAsync(RunningBroker.Patience);
+        await patience.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => poll);
+        await ended.Task.WaitAsync(RunningBroker.Patience);
+    }
+
+    [Fact]
+    public async Task Bytes_that_are_no_text_are_named_with_the_way_out()
+    {
+        var topic = await broker.CreateTopicAsync();
+        await broker.ProduceAllAsync(topic, """{"value":"/w=="}""", "?encoding=base64");
+        using var first = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records");
+        await RunningBroker.AssertProblemAsync(first, 400, ErrorCode.InvalidRequest, "offset 0", "encoding=base64");
+
+        topic = await broker.CreateTopicAsync();
+        await broker.ProduceAllAsync(topic, "{\"value\":\"YQ==\"}\n{\"value\":\"/w==\"}", "?encoding=base64");
+        var lines = await broker.ConsumeAsync(topic, 0);
+        Assert.Equal("a", lines[0].GetProperty("value").GetString());
+        Assert.Contains("offset 1", lines[1].GetProperty("error").GetString(), StringComparison.Ordinal);
+        Assert.Equal(1, lines[1].GetProperty("offset").GetInt64());
+    }
+
+    [Fact]
+    public async Task An_error_after_the_first_record_is_the_last_line()
+    {
+        var topic = await broker.CreateTopicAsync();
+        await broker.ProduceAllAsync(topic, "{\"value\":\"a\"}");
+        broker.Script.OnFetch = (request, _) => request.Offset == 0 ? null : new(FetchResult.Failed(ErrorCode.NotLeaderOrFollower, "moved away"));
+        var lines = await broker.ConsumeAsync(topic, 0);
+        Assert.Equal("a", lines[0].GetProperty("value").GetString());
+        Assert.Equal(("moved away", "NotLeaderOrFollower", 1L),
+            (lines[1].GetProperty("error").GetString(), lines[1].GetProperty("code").GetString(), lines[1].GetProperty("offset").GetInt64()));
+    }
+
+    /// <summary>Completes when a fetch that may wait has reached the broker.</summary>
+    private Task ArmFetch()
+    {
+        var waiting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        broker.Script.OnFetch = (request, _) =>
+        {
+            if (request.MaxWait > TimeSpan.Zero)
+                waiting.TrySetResult();
+            return null;
+        };
+        return waiting.Task;
+    }
+}

@@ -1,0 +1,233 @@
+using System.Net;
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Partitioning;
+
+namespace OrleansMq.Tests.Silo.Http;
+
+public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<RunningBroker>, IDisposable
+{
+    public void Dispose() => broker.Script.OnProduce = null;
+
+    [Theory]
+    [InlineData("none")]
+    [InlineData("gzip")]
+    [InlineData("snappy")]
+    [InlineData("lz4")]
+    [InlineData("zstd")]
+    public async Task Records_come_back_as_they_were_sent(string compression)
+    {
+        var topic = await broker.CreateTopicAsync();
+        var answers = await broker.ProduceAllAsync(topic, """
+            {"key":"k","value":"v \"quoted\" €","headers":{"h":"x","n":null},"timestamp":1767225600000}
+            {"value":null,"timestamp":1767225600001}
+            {"key":"","value":""}
+            """, $"?compression={compression}&acks=1");
+        Assert.Equal([0L, 1, 2], answers.Select(a => a.GetProperty("offset").GetInt64()));
+
+        var records = await broker.ConsumeAsync(topic, 0);
+        Assert.Equal("""{"partition":0,"offset":0,"timestamp":1767225600000,"key":"k","value":"v \"quoted\" €","headers":{"h":"x","n":null}}""", records[0].GetRawText());
+        Assert.Equal("""{"partition":0,"offset":1,"timestamp":1767225600001,"key":null,"value":null}""", records[1].GetRawText());
+        Assert.Equal(("", ""), (records[2].GetProperty("key").GetString(), records[2].GetProperty("value").GetString()));
+        Assert.InRange(records[2].GetProperty("timestamp").GetInt64(), 1767225600000, long.MaxValue);
+    }
+
+    [Fact]
+    public async Task Any_bytes_go_in_and_out_as_base64()
+    {
+        var topic = await broker.CreateTopicAsync();
+        await broker.ProduceAllAsync(topic, """{"key":"AP8=","value":"/w==","headers":{"h":"gA=="},"timestamp":1}""", "?encoding=base64");
+        Assert.Equal("""{"partition":0,"offset":0,"timestamp":1,"key":"AP8=","value":"/w==","headers":{"h":"gA=="}}""",
+            (await broker.ConsumeAsync(topic, 0, "?encoding=base64")).Single().GetRawText());
+    }
+
+    [Fact]
+    public async Task A_partition_is_honoured_and_keys_go_where_kafka_puts_them()
+    {
+        var topic = await broker.CreateTopicAsync(partitions: 5);
+        var lines = string.Join('\n', Enumerable.Range(0, 50).Select(i => $$"""{"key":"key-{{i}}","value":"v"}""").Append("""{"key":"key-1","value":"v","partition":4}"""));
+        var answers = await broker.ProduceAllAsync(topic, lines);
+        for (var i = 0; i < 50; i++)
+            Assert.Equal(Murmur2Partitioner.ForKey(Encoding.UTF8.GetBytes($"key-{i}"), 5), answers[i].GetProperty("partition").GetInt32());
+        Assert.Equal(4, answers[50].GetProperty("partition").GetInt32());
+    }
+
+    [Fact]
+    public async Task Records_without_a_key_stay_together_in_a_request_and_requests_take_turns()
+    {
+        var topic = await broker.CreateTopicAsync(partitions: 3);
+        var partitions = new HashSet<int>();
+        for (var i = 0; i < 12; i++)
+        {
+            var answers = await broker.ProduceAllAsync(topic, "{\"value\":\"a\"}\n{\"value\":\"b\"}\n");
+            partitions.Add(Assert.Single(answers.Select(a => a.GetProperty("partition").GetInt32()).Distinct()));
+        }
+        Assert.Equal(3, partitions.Count);
+    }
+
+    [Fact]
+    public async Task A_hundred_thousand_lines_stream_through_and_are_answered_in_order()
+    {
+        const int count = 100_000;
+        var topic = await broker.CreateTopicAsync(partitions: 4);
+        var text = new StringBuilder();
+        for (var i = 0; i < count; i++)
+            text.Append("{\"key\":\"").Append(i % 1000).Append("\",\"value\":\"value number ").Append(i).Append("\"}\n");
+        var answers = await broker.ProduceAllAsync(topic, text.ToString());
+        Assert.Equal(count, answers.Length);
+
+        var found = new string[count];
+        for (var partition = 0; partition < 4; partition++)
+        {
+            var records = await broker.ConsumeAsync(topic, partition);
+            for (var i = 0; i < count; i++)
+            {
+                if (answers[i].GetProperty("partition").GetInt32() == partition)
+                    found[i] = records[answers[i].GetProperty("offset").GetInt32()].GetProperty("value").GetString()!;
+            }
+        }
+        for (var i = 0; i < count; i++)
+            Assert.Equal($"value number {i}", found[i]);
+    }
+
+    [Fact]
+    public async Task Lines_are_answered_while_the_request_is_still_open()
+    {
+        var topic = await broker.CreateTopicAsync();
+        await using var exchange = await OpenExchange.StartAsync(broker, topic);
+        for (var i = 0; i < 3; i++)
+        {
+            await exchange.SendAsync($$"""{"value":"{{i}}"}""" + "\n");
+            Assert.Equal($$"""{"partition":0,"offset":{{i}}}""", await exchange.ReadLineAsync());
+        }
+        await exchange.SendAsync("""{"value":"without a line feed"}""");
+        await exchange.EndAsync();
+        Assert.Equal("""{"partition":0,"offset":3}""", await exchange.ReadLineAsync());
+        Assert.Null(await exchange.ReadLineAsync());
+    }
+
+    [Fact]
+    public async Task A_wrong_line_ends_the_stream_after_what_stood_before_it()
+    {
+        var topic = await broker.CreateTopicAsync();
+        using var response = await broker.ProduceAsync(topic, "{\"value\":\"a\"}\n\n{\"value\":\"b\"}\r\n{\"value\":5}\n{\"value\":\"c\"}\n");
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        var lines = RunningBroker.Lines(await response.Content.ReadAsStringAsync());
+        Assert.Equal([0L, 1], lines[..2].Select(l => l.GetProperty("offset").GetInt64()));
+        Assert.StartsWith("line 4: value: ", lines[2].GetProperty("error").GetString(), StringComparison.Ordinal);
+        Assert.Equal(("InvalidRequest", 4), (lines[2].GetProperty("code").GetString(), lines[2].GetProperty("line").GetInt32()));
+        Assert.Equal(3, lines.Length);
+        Assert.Equal(["a", "b"], (await broker.ConsumeAsync(topic, 0)).Select(r => r.GetProperty("value").GetString()));
+    }
+
+    [Theory]
+    [InlineData("""{"value":5}""", ErrorCode.InvalidRequest, 400, "line 1: value")]
+    [InlineData("\n\nnonsense", ErrorCode.InvalidRequest, 400, "line 3: not valid JSON")]
+    [InlineData("""{"value":"a","partition":7}""", ErrorCode.UnknownTopicOrPartition, 404, "line 1: partition: 7")]
+    public async Task Where_nothing_was_appended_the_status_says_so(string lines, ErrorCode code, int status, string named)
+    {
+        var topic = await broker.CreateTopicAsync();
+        using var response = await broker.ProduceAsync(topic, lines);
+        await RunningBroker.AssertProblemAsync(response, status, code, named);
+        Assert.Empty(await broker.ConsumeAsync(topic, 0));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("\n \r\n")]
+    public async Task No_record_is_no_answer(string lines) => Assert.Empty(await broker.ProduceAllAsync(await broker.CreateTopicAsync(), lines));
+
+    [Theory]
+    [InlineData("?acks=2", "acks", "0, 1 or all")]
+    [InlineData("?compression=rar", "compression", "none, gzip, snappy, lz4 or zstd")]
+    [InlineData("?encoding=hex", "encoding", "utf8 or base64")]
+    [InlineData("?ack=1", "'ack'", "acks, compression, encoding")]
+    [InlineData("?acks=1&acks=1", "acks", "2 times")]
+    public async Task A_wrong_parameter_is_refused_by_its_name(string query, string name, string allowed)
+    {
+        using var response = await broker.ProduceAsync(await broker.CreateTopicAsync(), """{"value":"a"}""", query);
+        await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, name, allowed);
+    }
+
+    [Fact]
+    public async Task An_unknown_topic_is_not_found()
+    {
+        using var response = await broker.ProduceAsync("nowhere", """{"value":"a"}""");
+        await RunningBroker.AssertProblemAsync(response, 404, ErrorCode.UnknownTopicOrPartition, "nowhere");
+    }
+
+    [Fact]
+    public async Task Batches_are_cut_to_what_the_topic_takes_and_a_record_above_it_is_refused()
+    {
+        var topic = await broker.CreateTopicAsync(configs: """{"max.message.bytes":"10000"}""");
+        var small = string.Concat(Enumerable.Repeat($$"""{"value":"{{new string('x', 900)}}"}""" + "\n", 100));
+        Assert.All(await broker.ProduceAllAsync(topic, small), answer => Assert.True(answer.TryGetProperty("offset", out _)));
+
+        using var large = await broker.ProduceAsync(topic, $$"""{"value":"{{new string('x', 20_000)}}"}""");
+        await RunningBroker.AssertProblemAsync(large, 413, ErrorCode.MessageTooLarge);
+        using var endless = await broker.ProduceAsync(topic, $$"""{"value":"{{new string('x', 100_000)}}"}""");
+        await RunningBroker.AssertProblemAsync(endless, 413, ErrorCode.MessageTooLarge, "line 1", "max.message.bytes");
+    }
+
+    [Theory]
+    [InlineData(ErrorCode.NotEnoughReplicas, 503)]
+    [InlineData(ErrorCode.RequestTimedOut, 504)]
+    [InlineData(ErrorCode.KafkaStorageError, 503)]
+    [InlineData(ErrorCode.OutOfOrderSequenceNumber, 409)]
+    [InlineData(ErrorCode.UnknownServerError, 500)]
+    public async Task A_refused_request_has_the_status_of_its_outcome(ErrorCode code, int status)
+    {
+        var topic = await broker.CreateTopicAsync();
+        broker.Script.OnProduce = (_, _) => new(ProduceResult.Failed(code, "because"));
+        using var response = await broker.ProduceAsync(topic, "{\"value\":\"a\"}\n{\"value\":\"b\"}\n");
+        await RunningBroker.AssertProblemAsync(response, status, code, "because");
+    }
+
+    [Fact]
+    public async Task A_refused_batch_is_answered_for_each_of_its_records_and_others_go_on()
+    {
+        var topic = await broker.CreateTopicAsync(partitions: 2);
+        broker.Script.OnProduce = (partition, _) => partition.Partition == 1 ? new(ProduceResult.Failed(ErrorCode.NotEnoughReplicas, "too few")) : null;
+        var lines = await broker.ProduceAllAsync(topic,
+            "{\"value\":\"a\",\"partition\":1}\n{\"value\":\"b\",\"partition\":0}\n{\"value\":\"c\",\"partition\":1}\n");
+        Assert.Equal(["too few", "offset 0", "too few"],
+            lines.Select(l => l.TryGetProperty("error", out var error) ? error.GetString() : $"offset {l.GetProperty("offset")}"));
+        Assert.Equal(("NotEnoughReplicas", true, 1),
+            (lines[0].GetProperty("code").GetString(), lines[0].GetProperty("retriable").GetBoolean(), lines[0].GetProperty("partition").GetInt32()));
+    }
+
+    [Fact]
+    public async Task A_client_that_reads_nothing_until_it_has_sent_everything_is_served()
+    {
+        // HttpClient over HTTP/1.1 is such a client: the answers to 300,000 records are far more than the sockets hold.
+        const int count = 300_000;
+        var topic = await broker.CreateTopicAsync();
+        var answers = await broker.ProduceAllAsync(topic, string.Concat(Enumerable.Repeat("{\"value\":\"x\"}\n", count)));
+        Assert.Equal(Enumerable.Range(0, count).Select(i => (long)i), answers.Select(a => a.GetProperty("offset").GetInt64()));
+    }
+
+    [Fact]
+    public async Task The_memory_of_a_batch_is_kept_until_the_broker_answers_although_the_client_went_away()
+    {
+        var topic = await broker.CreateTopicAsync();
+        var arrived = new TaskCompletionSource<Memory<byte>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var answer = new TaskCompletionSource<ProduceResult>(TaskCreationOptions.RunContinuationsAsynchronously);
+        broker.Script.OnProduce = (_, batch) =>
+        {
+            arrived.SetResult(batch);
+            return new ValueTask<ProduceResult>(answer.Task);
+        };
+        Memory<byte> batch;
+        await using (var exchange = await OpenExchange.StartAsync(broker, topic))
+        {
+            await exchange.SendAsync("{\"value\":\"mine\"}\n");
+            batch = await arrived.Task.WaitAsync(RunningBroker.Patience);
+        }
+        var before = batch.ToArray();
+        broker.Script.OnProduce = null;
+        for (var i = 0; i < 20; i++)
+            await broker.ProduceAllAsync(topic, $$"""{"value":"{{new string('y', i * 100)}}"}""");
+        Assert.Equal(before, batch.ToArray());
+        answer.SetResult(new ProduceResult(ErrorCode.None, 0));
+    }
+}

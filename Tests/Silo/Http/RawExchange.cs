@@ -1,0 +1,32 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+
+namespace OrleansMq.Tests.Silo.Http;
+
+/// <summary>Bytes to the broker's port and what comes back, for requests that no HTTP library would send.</summary>
+internal sealed class RawExchange : IAsyncDisposable
+{
+    private readonly TcpClient _client = new();
+
+    public static async Task<RawExchange> SendAsync(RunningBroker broker, string text)
+    {
+        var exchange = new RawExchange();
+        await exchange._client.ConnectAsync(IPAddress.Loopback, broker.Http.BaseAddress!.Port);
+        await exchange._client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(text));
+        return exchange;
+    }
+
+    /// <summary>Everything until the broker closes the connection.</summary>
+    public async Task<string> ReadToEndAsync()
+    {
+        using var reader = new StreamReader(_client.GetStream(), Encoding.UTF8, leaveOpen: true);
+        return await reader.ReadToEndAsync().WaitAsync(RunningBroker.Patience);
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _client.Dispose();
+        return default;
+    }
+}

@@ -1,0 +1,81 @@
+using System.Text;
+using OrleansMq.Silo.Http.Lines;
+
+namespace OrleansMq.Tests.Silo.Http;
+
+public sealed class RecordLineParserTests
+{
+    [Fact]
+    public void All_fields_are_read()
+    {
+        using var parser = new RecordLineParser(isBase64: false);
+        Assert.Null(parser.Parse("""{"key":"k\u00e9","value":"a\"b\\c\n€","partition":3,"headers":{"h":"x","n":null,"h":""},"timestamp":12}"""u8));
+        Assert.Equal("ké", Encoding.UTF8.GetString(parser.Key));
+        Assert.Equal("a\"b\\c\n€", Encoding.UTF8.GetString(parser.Value));
+        Assert.Equal((3, 12L), (parser.Partition, parser.Timestamp));
+        Assert.Equal(["h=x", "n=null", "h="], parser.Headers.ToArray().Select(h =>
+            $"{Encoding.UTF8.GetString(h.Key.Span)}={(h.Value is { } v ? Encoding.UTF8.GetString(v.Span) : "null")}"));
+    }
+
+    [Fact]
+    public void Null_is_not_empty_and_lines_do_not_leak_into_each_other()
+    {
+        using var parser = new RecordLineParser(isBase64: false);
+        Assert.Null(parser.Parse("""{"key":"","value":"","partition":1,"headers":{"h":"x"},"timestamp":1}"""u8));
+        Assert.True(parser.HasKey && parser.HasValue);
+        Assert.Null(parser.Parse("""{"value":null,"key":null,"partition":null,"headers":null,"timestamp":null}"""u8));
+        Assert.False(parser.HasKey || parser.HasValue);
+        Assert.Equal((null, null, 0), (parser.Partition, parser.Timestamp, parser.Headers.Length));
+    }
+
+    [Fact]
+    public void Base64_is_decoded_for_keys_values_and_header_values()
+    {
+        using var parser = new RecordLineParser(isBase64: true);
+        Assert.Null(parser.Parse("""{"key":"AP8=","value":"\/w==","headers":{"name":"gA=="}}"""u8));
+        Assert.Equal([0, 255], parser.Key.ToArray());
+        Assert.Equal([255], parser.Value.ToArray());
+        Assert.Equal("name", Encoding.UTF8.GetString(parser.Headers[0].Key.Span));
+        Assert.Equal([128], parser.Headers[0].Value!.Value.ToArray());
+    }
+
+    [Theory]
+    [InlineData("""{"value":1}""", "value")]
+    [InlineData("""{"value":{"a":1}}""", "value")]
+    [InlineData("""{"key":true,"value":""}""", "key")]
+    [InlineData("""{"key":"k"}""", "value")]
+    [InlineData("""{"value":"","partition":-1}""", "partition")]
+    [InlineData("""{"value":"","partition":"0"}""", "partition")]
+    [InlineData("""{"value":"","partition":2147483648}""", "partition")]
+    [InlineData("""{"value":"","timestamp":-1}""", "timestamp")]
+    [InlineData("""{"value":"","timestamp":1.5}""", "timestamp")]
+    [InlineData("""{"value":"","headers":[]}""", "headers")]
+    [InlineData("""{"value":"","headers":{"a":1}}""", "headers")]
+    [InlineData("""{"value":"\ud800"}""", "value")]
+    [InlineData("""{"value":"","val":1}""", "val")]
+    [InlineData("[]", null)]
+    [InlineData("1", null)]
+    [InlineData("{", null)]
+    [InlineData("""{"value":""}}""", null)]
+    [InlineData("""{"value":""} {"value":""}""", null)]
+    public void A_wrong_line_is_refused_by_its_field(string line, string? field)
+    {
+        using var parser = new RecordLineParser(isBase64: false);
+        Assert.Equal(field, Assert.IsType<LineFault>(parser.Parse(Encoding.UTF8.GetBytes(line))).Field);
+    }
+
+    [Fact]
+    public void Bytes_that_are_no_text_are_refused_with_the_way_out()
+    {
+        using var parser = new RecordLineParser(isBase64: false);
+        var fault = parser.Parse([.. "{\"value\":\""u8, 0xff, .. "\"}"u8]);
+        Assert.Contains("encoding=base64", fault!.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_is_no_base64_is_refused_by_its_field()
+    {
+        using var parser = new RecordLineParser(isBase64: true);
+        Assert.Equal("key", parser.Parse("""{"key":"*","value":""}"""u8)!.Field);
+    }
+}

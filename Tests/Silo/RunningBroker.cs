@@ -1,0 +1,113 @@
+using System.Net;
+using System.Text;
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+using OrleansMq.Silo.Configuration;
+using OrleansMq.Silo.Hosting;
+using OrleansMq.Silo.Logging;
+
+namespace OrleansMq.Tests.Silo;
+
+/// <summary>A broker with its HTTP API on a free port of 127.0.0.1, over a temporary directory, in this process.</summary>
+public sealed class RunningBroker : IAsyncLifetime
+{
+    private readonly string _directory = Path.Combine(Path.GetTempPath(), "omq-silo-tests", Guid.NewGuid().ToString("N"));
+    private readonly StringWriter _log = new();
+    private int _topics;
+
+    /// <summary>How long a test waits for what must happen.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    internal BrokerSettings Settings { get; init; } = new() { Http = new ListenAddress(IPAddress.Loopback, 0), DrainTimeout = TimeSpan.FromSeconds(20) };
+
+    internal BrokerServer Server { get; private set; } = null!;
+
+    /// <summary>What the broker is asked through; a test may put answers in its mouth.</summary>
+    public ScriptedBroker Script { get; private set; } = null!;
+
+    public HttpClient Http { get; private set; } = null!;
+
+    public string Log => _log.ToString();
+
+    public async Task InitializeAsync()
+    {
+        var settings = Settings with { DataDirectory = _directory };
+        Server = await BrokerServer.StartAsync(settings, new ConsoleLog(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System),
+            (_, options) => new ScriptedHost(options, this));
+        Http = new HttpClient { BaseAddress = new Uri(Server.Address), Timeout = Patience };
+    }
+
+    public async Task DisposeAsync()
+    {
+        Http?.Dispose();
+        if (Server is not null)
+            await Server.DisposeAsync();
+        if (Directory.Exists(_directory))
+            Directory.Delete(_directory, recursive: true);
+    }
+
+    /// <summary>Creates a topic that no other test knows.</summary>
+    public async Task<string> CreateTopicAsync(int partitions = 1, string configs = "{}")
+    {
+        var topic = $"topic-{Interlocked.Increment(ref _topics)}";
+        using var created = await Http.PutAsync($"/api/topics/{topic}", Json($$"""{"partitions":{{partitions}},"configs":{{configs}}}"""));
+        Assert.Equal(HttpStatusCode.Created, created.StatusCode);
+        return topic;
+    }
+
+    public async Task<HttpResponseMessage> ProduceAsync(string topic, string lines, string query = "") =>
+        await Http.PostAsync($"/api/topics/{topic}/records{query}", new StringContent(lines, Encoding.UTF8, "application/x-ndjson"));
+
+    /// <summary>Produces lines that must all be taken; returns the answers.</summary>
+    public async Task<JsonElement[]> ProduceAllAsync(string topic, string lines, string query = "")
+    {
+        using var response = await ProduceAsync(topic, lines, query);
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        return Lines(await response.Content.ReadAsStringAsync());
+    }
+
+    public async Task<JsonElement[]> ConsumeAsync(string topic, int partition, string query = "?max=1000000")
+    {
+        using var response = await Http.GetAsync($"/api/topics/{topic}/partitions/{partition}/records{query}");
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        return Lines(await response.Content.ReadAsStringAsync());
+    }
+
+    public static JsonElement[] Lines(string text) =>
+        [.. text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonDocument.Parse(line).RootElement)];
+
+    public static StringContent Json(string text) => new(text, Encoding.UTF8, "application/json");
+
+    /// <summary>Asserts that the answer is a problem of that status and code, whose detail names <paramref name="named"/>.</summary>
+    public static async Task AssertProblemAsync(HttpResponseMessage response, int status, ErrorCode code, params string[] named)
+    {
+        var text = await response.Content.ReadAsStringAsync();
+        Assert.True((int)response.StatusCode == status, $"expected {status}, got {(int)response.StatusCode}: {text}");
+        Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
+        var problem = JsonDocument.Parse(text).RootElement;
+        Assert.Equal(status, problem.GetProperty("status").GetInt32());
+        Assert.Equal(code.ToString(), problem.GetProperty("code").GetString());
+        Assert.Equal((int)code, problem.GetProperty("errorCode").GetInt32());
+        Assert.Equal(code.Action() == ErrorAction.Retry, problem.GetProperty("retriable").GetBoolean());
+        Assert.Equal(response.RequestMessage!.RequestUri!.AbsolutePath, problem.GetProperty("instance").GetString());
+        Assert.All(named, name => Assert.Contains(name, problem.GetProperty("detail").GetString(), StringComparison.Ordinal));
+    }
+
+    private sealed class ScriptedHost(BrokerOptions options, RunningBroker owner) : IBrokerHost
+    {
+        private readonly StandaloneHost _inner = new(options);
+
+        public string Flavour => _inner.Flavour;
+
+        public IReadOnlyCollection<Partition> LocalPartitions => _inner.LocalPartitions;
+
+        public void Configure(Microsoft.AspNetCore.Builder.WebApplicationBuilder builder) => _inner.Configure(builder);
+
+        public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken) =>
+            owner.Script = new ScriptedBroker(await _inner.StartAsync(services, cancellationToken));
+
+        public ValueTask DisposeAsync() => _inner.DisposeAsync();
+    }
+}
