@@ -10,7 +10,7 @@ namespace OrleansMq.Silo.Http;
 internal static class JsonBodies
 {
     /// <summary>The shared contract, read strictly: a member that is not known is somebody's typing error.</summary>
-    private static readonly HttpJson _strict = new(new JsonSerializerOptions(JsonSerializerDefaults.Web)
+    private static readonly HttpJson Strict = new(new JsonSerializerOptions(JsonSerializerDefaults.Web)
     {
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
         AllowDuplicateProperties = false,
@@ -22,11 +22,11 @@ internal static class JsonBodies
     public static HttpJson Answers { get; } = new(new JsonSerializerOptions(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
     /// <summary>How a body of <c>PUT /api/topics/{topic}</c> is read.</summary>
-    public static JsonTypeInfo<CreateTopicBody> CreateTopic => _strict.CreateTopicBody;
+    public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
     /// <summary>How a body of <c>PATCH /api/topics/{topic}</c> is read.</summary>
-    public static JsonTypeInfo<AlterTopicBody> AlterTopic => _strict.AlterTopicBody;
+    public static JsonTypeInfo<AlterTopicBody> AlterTopic => Strict.AlterTopicBody;
     /// <summary>How a body of <c>POST .../delete-records</c> is read.</summary>
-    public static JsonTypeInfo<DeleteRecordsBody> DeleteRecords => _strict.DeleteRecordsBody;
+    public static JsonTypeInfo<DeleteRecordsBody> DeleteRecords => Strict.DeleteRecordsBody;
 
     /// <summary>Reads the body; null where there is none.</summary>
     /// <param name="http">The request.</param>

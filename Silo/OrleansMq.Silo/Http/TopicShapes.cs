@@ -17,7 +17,7 @@ internal sealed class TopicShapes
 {
     /// <summary>Topics remembered at most; beyond, all are forgotten and asked for again.</summary>
     private const int Capacity = 10_000;
-    private static readonly TimeSpan _validFor = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ValidFor = TimeSpan.FromSeconds(1);
     private readonly ConcurrentDictionary<Guid, (int MaxMessageBytes, long Since)> _known = new();
 
     /// <summary>The topic as it is now, with its limit as of at most a second ago.</summary>
@@ -25,7 +25,7 @@ internal sealed class TopicShapes
     public async ValueTask<TopicShape> GetAsync(IBroker broker, string topic, TimeProvider time, CancellationToken cancellationToken)
     {
         var listing = await broker.GetTopicAsync(topic, cancellationToken);
-        if (_known.TryGetValue(listing.TopicId, out var known) && time.GetElapsedTime(known.Since) < _validFor)
+        if (_known.TryGetValue(listing.TopicId, out var known) && time.GetElapsedTime(known.Since) < ValidFor)
             return new TopicShape(listing.Partitions, known.MaxMessageBytes);
         var limit = MaxMessageBytes(await broker.DescribeTopicAsync(topic, cancellationToken));
         if (_known.Count >= Capacity)

@@ -52,9 +52,9 @@ internal sealed class BrokerMetrics : IDisposable
     /// <summary>Methods are what a client makes up, series are not.</summary>
     private static string KnownMethod(string method) => method is "GET" or "POST" or "PUT" or "PATCH" or "DELETE" or "HEAD" or "OPTIONS" ? method : "other";
 
-    private static readonly string[] _statusTexts = [.. Enumerable.Range(0, 600).Select(static status => status.ToString(System.Globalization.CultureInfo.InvariantCulture))];
+    private static readonly string[] StatusTexts = [.. Enumerable.Range(0, 600).Select(static status => status.ToString(System.Globalization.CultureInfo.InvariantCulture))];
 
-    private static string StatusText(int status) => (uint)status < (uint)_statusTexts.Length ? _statusTexts[status] : "other";
+    private static string StatusText(int status) => (uint)status < (uint)StatusTexts.Length ? StatusTexts[status] : "other";
 }
 
 /// <summary>Where metrics come from that are read when asked for.</summary>

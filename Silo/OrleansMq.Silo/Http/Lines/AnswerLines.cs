@@ -9,7 +9,7 @@ namespace OrleansMq.Silo.Http.Lines;
 /// <summary>The lines a produce request is answered with.</summary>
 internal static class AnswerLines
 {
-    private static readonly JsonWriterOptions _readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Bytes of the longest line of <see cref="WriteOffset"/>.</summary>
     public const int MaxOffsetLine = 64;
@@ -36,7 +36,7 @@ internal static class AnswerLines
 
     private static void WriteError(IBufferWriter<byte> output, ErrorCode code, string message, string whereName, long where)
     {
-        using (var json = new Utf8JsonWriter(output, _readable))
+        using (var json = new Utf8JsonWriter(output, Readable))
         {
             json.WriteStartObject();
             json.WriteString("error"u8, message);
