@@ -6,26 +6,36 @@ namespace OrleansMq.Tests.Benchmarks;
 /// <summary>One batch appended to a partition and acknowledged, one at a time: the latency of the append path.</summary>
 public class AppendBenchmarks
 {
+    private const int Appends = 256;
     private BenchmarkPartition _opened = null!;
     private byte[] _batch = [];
 
     [Params(1024, 65536)]
     public int BatchSize { get; set; }
 
+    // In this process setups and benchmarks are not awaited by the runner.
     [GlobalSetup]
-    public async Task Setup()
+    public void Setup()
     {
-        _opened = await BenchmarkPartition.OpenAsync(Directory.CreateTempSubdirectory("omq-append-").FullName);
+        var directory = new CommandArguments([]).Directory("append");
+        _opened = BenchmarkPartition.OpenAsync(directory, Samples.SmallTopic).GetAwaiter().GetResult();
         _batch = Samples.Batch(BatchSize);
     }
 
     [GlobalCleanup]
-    public async Task Cleanup() => await _opened.DisposeAsync();
+    public void Cleanup() => _opened.DisposeAsync().AsTask().GetAwaiter().GetResult();
 
-    [Benchmark]
-    public async ValueTask<long> Append()
+    [Benchmark(OperationsPerInvoke = Appends)]
+    public long Append() => AppendAsync().GetAwaiter().GetResult();
+
+    private async Task<long> AppendAsync()
     {
-        var result = await _opened.Partition.AppendAsync(_batch, Acks.Leader);
-        return result.Error == ErrorCode.None ? result.BaseOffset : throw new InvalidOperationException(result.Message);
+        for (var i = 0; i < Appends; i++)
+        {
+            var result = await _opened.Partition.AppendAsync(_batch, Acks.Leader);
+            if (result.Error != ErrorCode.None)
+                throw new InvalidOperationException(result.Message);
+        }
+        return _opened.Partition.HighWatermark;
     }
 }

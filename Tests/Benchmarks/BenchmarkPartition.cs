@@ -23,9 +23,9 @@ internal sealed class BenchmarkPartition : IAsyncDisposable
     public static async Task<BenchmarkPartition> OpenAsync(string directory, TopicConfig? config = null)
     {
         Directory.CreateDirectory(directory);
-        var options = new BrokerOptions { DataDirectory = directory, Codecs = StandardCodecs.All };
+        var options = new BrokerOptions { DataDirectory = directory, Codecs = StandardCodecs.All, RetentionCheckInterval = TimeSpan.FromSeconds(1) };
         var store = await PartitionStore.OpenAsync(options, _ => null);
-        var partition = store.GetOrCreate(new TopicPartition("bench", 0), Guid.NewGuid(), config ?? TopicConfig.Default);
+        var partition = store.GetOrCreate(new TopicPartition("bench", 0), Guid.NewGuid(), config ?? Samples.Topic);
         return new BenchmarkPartition(directory, store, partition);
     }
 

@@ -9,12 +9,17 @@ internal static class Program
         switch (args.FirstOrDefault())
         {
             case "append-ceiling":
-                return await AppendCeiling.RunAsync(args[1..]);
+                return await AppendCeiling.RunAsync(new CommandArguments(args[1..]));
+            case "client-throughput":
+                return await ClientThroughput.RunAsync(new CommandArguments(args[1..]));
             case "--help" or "-h" or "help":
                 Console.WriteLine("""
                     Benchmarks of OrleansMq. Run one with: dotnet run -c Release --project Tests/Benchmarks -- ...
                       --filter '*'       all of BenchmarkDotNet's, in a few minutes; '*Crc*' some; --job medium for better numbers
                       append-ceiling     the in-process append path beside a raw sequential write of the same bytes
+                                         [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--dir artifacts]
+                      client-throughput  records a second through the client library over a broker in this process
+                                         [--rounds 5] [--records 2000000] [--size 100] [--partitions 4] [--dir artifacts]
                     """);
                 return 0;
             default:

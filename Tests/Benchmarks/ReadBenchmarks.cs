@@ -3,46 +3,67 @@ using OrleansMq.Brokers;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>Fetches of up to 1 MiB out of 256 MiB, in order and at random offsets: the read path, index look-up included.</summary>
+/// <summary>Fetches of up to 1 MiB out of 256 MiB, in order and at random offsets: the read path, index look-up and CRC included.</summary>
 public class ReadBenchmarks
 {
     private const int Batches = 4096;
+    private const int Fetches = 64;
     private readonly Random _random = new(1);
     private BenchmarkPartition _opened = null!;
+    private byte[] _batch = [];
     private long _next;
 
     [GlobalSetup]
-    public async Task Setup()
+    public void Setup()
     {
-        _opened = await BenchmarkPartition.OpenAsync(Directory.CreateTempSubdirectory("omq-read-").FullName);
-        var batch = Samples.Batch(64 << 10);
+        _batch = Samples.Batch(64 << 10);
+        _opened = BenchmarkPartition.OpenAsync(new CommandArguments([]).Directory("read")).GetAwaiter().GetResult();
+        FillAsync().GetAwaiter().GetResult();
+    }
+
+    [GlobalCleanup]
+    public void Cleanup() => _opened.DisposeAsync().AsTask().GetAwaiter().GetResult();
+
+    [Benchmark(OperationsPerInvoke = Fetches)]
+    public long Sequential() => SequentialAsync().GetAwaiter().GetResult();
+
+    [Benchmark(OperationsPerInvoke = Fetches)]
+    public long Random() => RandomAsync().GetAwaiter().GetResult();
+
+    private async Task FillAsync()
+    {
         for (var i = 0; i < Batches; i++)
         {
-            var result = await _opened.Partition.AppendAsync(batch, Acks.Leader);
+            var result = await _opened.Partition.AppendAsync(_batch, Acks.Leader);
             if (result.Error != ErrorCode.None)
                 throw new InvalidOperationException(result.Message);
         }
     }
 
-    [GlobalCleanup]
-    public async Task Cleanup() => await _opened.DisposeAsync();
-
-    [Benchmark]
-    public async ValueTask<int> Sequential()
+    private async Task<long> SequentialAsync()
     {
-        if (_next >= _opened.Partition.HighWatermark)
-            _next = 0;
-        using var fetched = await FetchAsync(_next);
-        var bytes = fetched.Records.Length;
-        _next += bytes / (64 << 10) * (_opened.Partition.HighWatermark / Batches);
+        var recordsPerBatch = _opened.Partition.HighWatermark / Batches;
+        var bytes = 0L;
+        for (var i = 0; i < Fetches; i++)
+        {
+            if (_next >= _opened.Partition.HighWatermark)
+                _next = 0;
+            using var fetched = await FetchAsync(_next);
+            bytes += fetched.Records.Length;
+            _next += fetched.Records.Length / _batch.Length * recordsPerBatch;
+        }
         return bytes;
     }
 
-    [Benchmark]
-    public async ValueTask<int> Random()
+    private async Task<long> RandomAsync()
     {
-        using var fetched = await FetchAsync(_random.NextInt64(_opened.Partition.HighWatermark));
-        return fetched.Records.Length;
+        var bytes = 0L;
+        for (var i = 0; i < Fetches; i++)
+        {
+            using var fetched = await FetchAsync(_random.NextInt64(_opened.Partition.HighWatermark));
+            bytes += fetched.Records.Length;
+        }
+        return bytes;
     }
 
     private async ValueTask<FetchResult> FetchAsync(long offset)

@@ -1,5 +1,6 @@
 using OrleansMq.Compression;
 using OrleansMq.Records;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Benchmarks;
 
@@ -7,6 +8,12 @@ namespace OrleansMq.Tests.Benchmarks;
 internal static class Samples
 {
     private const int ValueSize = 100;
+
+    /// <summary>A topic that keeps everything: the samples' timestamps are old.</summary>
+    public static TopicConfig Topic { get; } = TopicConfig.Default with { RetentionMs = -1 };
+
+    /// <summary>A topic that keeps its last 512 MiB or so, for benchmarks that append without end.</summary>
+    public static TopicConfig SmallTopic { get; } = Topic with { SegmentBytes = 256 << 20, RetentionBytes = 512 << 20, FileDeleteDelayMs = 0 };
 
     private static readonly string[] Words = ["order", "customer", "created", "paid", "Berlin", "Lyon", "express", "standard", "EUR", "true"];
 

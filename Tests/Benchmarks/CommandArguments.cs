@@ -1,0 +1,25 @@
+using System.Globalization;
+
+namespace OrleansMq.Tests.Benchmarks;
+
+/// <summary>The options of a subcommand: <c>--name value</c>.</summary>
+internal sealed class CommandArguments(string[] arguments)
+{
+    public int Number(string name, int fallback) => Value(name) is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : fallback;
+
+    /// <summary>
+    /// A fresh directory in that of <c>--dir</c>, by default the working directory's <c>artifacts</c>: on the disk that is meant, since a temporary
+    /// directory may be in memory.
+    /// </summary>
+    public string Directory(string name)
+    {
+        var parent = Value("--dir") ?? "artifacts";
+        return System.IO.Directory.CreateDirectory(Path.GetFullPath(Path.Combine(parent, $"{name}-{Environment.ProcessId}"))).FullName;
+    }
+
+    private string? Value(string name)
+    {
+        var at = Array.IndexOf(arguments, name);
+        return at >= 0 && at + 1 < arguments.Length ? arguments[at + 1] : null;
+    }
+}
