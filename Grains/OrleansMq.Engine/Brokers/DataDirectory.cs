@@ -113,8 +113,19 @@ public sealed class DataDirectory : IDisposable
         return new DataDirectoryException($"The data directory '{path}' is in use: another broker{pid} is using it. Stop it, or choose another --data.");
     }
 
-    private static void WriteProcessId(IFileSystem files, string path) => AtomicFile.Write(files, System.IO.Path.Combine(path, ProcessIdFile),
-        Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), durable: false);
+    // Also shows that the directory can be written. A disk without room does not keep a broker from reading what it has.
+    private static void WriteProcessId(IFileSystem files, string path)
+    {
+        try
+        {
+            AtomicFile.Write(files, System.IO.Path.Combine(path, ProcessIdFile),
+                Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"), durable: false);
+        }
+        catch (DiskFullException)
+        {
+            files.DeleteFile(System.IO.Path.Combine(path, ProcessIdFile));
+        }
+    }
 
     private static DataDirectoryMeta ReadOrCreateMeta(IFileSystem files, string path, BrokerId brokerId)
     {

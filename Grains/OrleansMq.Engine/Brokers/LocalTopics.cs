@@ -41,7 +41,7 @@ internal sealed class LocalTopics
     {
         var topics = new LocalTopics(store, options, partitions, stored);
         foreach (var (name, action) in stored.Actions)
-            await topics.RecoverAsync(name, action, stored).ConfigureAwait(false);
+            await topics.TryRecoverAsync(name, action, stored).ConfigureAwait(false);
         return topics;
     }
 
@@ -123,6 +123,22 @@ internal sealed class LocalTopics
     /// <summary>What a topic is created with on the one broker there is.</summary>
     private static TopicLimits LimitsOf(BrokerOptions options) => new(options.TopicDefaults, options.DefaultPartitions);
 
+    // What keeps one topic from being finished (a full disk, say) keeps no other from being served.
+    private async Task TryRecoverAsync(string name, TopicRecoveryAction action, StoredTopics stored)
+    {
+        try
+        {
+            await RecoverAsync(name, action, stored).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (IsStorageFault(exception) || exception is BrokerException)
+        {
+            var reason = $"Topic '{name}' is as an interrupted change left it, which could not be finished: {exception.Message} Restart the broker when that is mended.";
+            Log(EngineLogLevel.Error, reason);
+            if (!_served.ContainsKey(name))
+                _damaged[name] = reason;
+        }
+    }
+
     private async Task RecoverAsync(string name, TopicRecoveryAction action, StoredTopics stored)
     {
         switch (action)
@@ -136,6 +152,7 @@ internal sealed class LocalTopics
                 break;
             case TopicRecoveryAction.FinishAddPartitions:
                 Log(EngineLogLevel.Information, $"Finishing to add partitions to topic '{name}', which was interrupted.");
+                Serve(stored.States[name], stored.Configs[name]);
                 await FinishAddPartitionsAsync(stored.States[name], stored.Configs[name]).ConfigureAwait(false);
                 break;
             case TopicRecoveryAction.UndoCreate or TopicRecoveryAction.FinishDelete:

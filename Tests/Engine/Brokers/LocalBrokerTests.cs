@@ -170,6 +170,43 @@ public sealed class LocalBrokerTests
         Assert.Equal(1, await CountAsync(broker, "a"));
     }
 
+    [Fact]
+    public async Task A_broker_starts_on_a_full_disk_and_serves_what_is_there()
+    {
+        await PrepareAsync();
+        await using (var broker = await OpenAsync())
+            await broker.CreateTopicAsync(new NewTopic("c", 1));
+        // As a crash leaves them: one topic that is to be finished, one that is to grow, one that is to go.
+        Replace("/data/state/catalogue/cluster.json", "\"c\":{", "active", "creating");
+        Replace("/data/state/catalogue/cluster.json", "\"b\":{", "active", "deleting");
+        Replace("/data/state/topic/a.json", "\"partitions\":2", "\"partitions\":2", "\"partitions\":2,\"growingTo\":3");
+        _files.DeleteDirectory("/data/logs/c-0");
+        _files.Capacity = 1;
+        await using (var broker = await OpenAsync())
+        {
+            Assert.Equal(["a"], (await broker.ListTopicsAsync()).Select(topic => topic.Name));
+            Assert.Equal(1, await CountAsync(broker, "a", 1));
+            var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.DescribeTopicAsync("c"));
+            Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
+            Assert.Contains("No space left", refused.Message);
+            Assert.Equal(3, _log.At(EngineLogLevel.Error).Count(line => line.Contains("interrupted change")));
+        }
+        _files.Capacity = long.MaxValue;
+        await using var again = await OpenAsync();
+        Assert.Equal(["a", "c"], (await again.ListTopicsAsync()).Select(topic => topic.Name));
+        Assert.Equal(0, await ProduceAsync(again, "a", 2));
+        Assert.Equal(0, await ProduceAsync(again, "c"));
+    }
+
+    private void Replace(string path, string after, string old, string changed)
+    {
+        var text = Encoding.UTF8.GetString(AtomicFile.TryRead(_files, path)!);
+        var from = text.IndexOf(after, StringComparison.Ordinal);
+        var at = text.IndexOf(old, from, StringComparison.Ordinal);
+        Assert.True(from >= 0 && at >= 0, text);
+        Write(path, text[..at] + changed + text[(at + old.Length)..]);
+    }
+
     [Theory]
     [InlineData(null)]
     [InlineData("{")]
