@@ -5,18 +5,43 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.CommandLine;
 
-/// <summary>Every command against a real broker.</summary>
-public sealed class TourTests : IAsyncLifetime
+/// <summary>One broker for a class of tests.</summary>
+public sealed class SharedBroker : IAsyncLifetime
 {
     private readonly TemporaryDirectory _directory = new();
-    private RunningBroker _broker = null!;
 
-    public async Task InitializeAsync() => _broker = await RunningBroker.UpAsync(_directory["data"]);
+    internal RunningBroker Broker { get; private set; } = null!;
+
+    public async Task InitializeAsync() => Broker = await RunningBroker.UpAsync(_directory["data"]);
 
     public async Task DisposeAsync()
     {
-        await _broker.DisposeAsync();
+        await Broker.DisposeAsync();
         _directory.Dispose();
+    }
+
+    /// <summary>Deletes all topics, so that the next test begins with none.</summary>
+    internal async Task ClearAsync()
+    {
+        using var http = new HttpClient { BaseAddress = new Uri(Broker.Url) };
+        using var topics = JsonDocument.Parse(await http.GetStringAsync("/api/topics"));
+        foreach (var topic in topics.RootElement.EnumerateArray())
+            (await http.DeleteAsync($"/api/topics/{topic.GetProperty("name").GetString()}")).EnsureSuccessStatusCode();
+    }
+}
+
+/// <summary>Every command against a real broker.</summary>
+public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>, IAsyncLifetime
+{
+    private readonly TemporaryDirectory _directory = new();
+    private readonly RunningBroker _broker = shared.Broker;
+
+    public Task InitializeAsync() => shared.ClearAsync();
+
+    public Task DisposeAsync()
+    {
+        _directory.Dispose();
+        return Task.CompletedTask;
     }
 
     [Fact]
@@ -245,6 +270,39 @@ public sealed class TourTests : IAsyncLifetime
         Assert.Contains("DAMAGED (BadCrc)", found.Text, StringComparison.Ordinal);
         Assert.Contains("DAMAGED (Truncated)", found.Text, StringComparison.Ordinal);
         Assert.Contains("codec zstd", found.Text, StringComparison.Ordinal); // the sound one behind it
+    }
+
+    [Theory]
+    [InlineData("produce", "produce")]
+    [InlineData("consume", "consume")]
+    [InlineData("both", "produce,end-to-end")]
+    public async Task Bench_measures_a_broker_beside_a_raw_write_and_leaves_nothing_behind(string mode, string phases)
+    {
+        var report = await JsonAsync($"bench {mode} --records 3000 --record-size 50 --partitions 2 --compression lz4 --json");
+
+        Assert.Equal(phases.Split(','), report.GetProperty("phases").EnumerateArray().Select(phase => phase.GetProperty("name").GetString()));
+        foreach (var phase in report.GetProperty("phases").EnumerateArray())
+        {
+            var latency = phase.GetProperty("latencyMs");
+            var percentiles = ((string[])["p50", "p95", "p99", "p999", "max"]).Select(name => latency.GetProperty(name).GetDouble()).ToList();
+            Assert.True(phase.GetProperty("recordsPerSecond").GetDouble() > 0);
+            Assert.Equal(150_000, phase.GetProperty("bytes").GetInt64());
+            Assert.Equal(percentiles.Order(), percentiles);
+            Assert.True(percentiles[^1] > 0);
+        }
+        Assert.Equal(150_000, report.GetProperty("rawWrite").GetProperty("bytes").GetInt64());
+        Assert.Equal(0, (await JsonAsync("topic list --json")).GetArrayLength());
+    }
+
+    [Fact]
+    public async Task Bench_without_a_server_starts_a_broker_of_its_own_and_shows_a_table()
+    {
+        var outcome = (await RunningProgram.OmqAsync(["bench", "produce", "--records", "1000", "--record-size", "10"],
+            environment: new Dictionary<string, string?> { ["TMPDIR"] = _directory.FullName })).Expect(0);
+
+        Assert.Contains("P99.9 MS", outcome.Text, StringComparison.Ordinal);
+        Assert.Contains("raw write", outcome.Text, StringComparison.Ordinal);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(_directory.FullName, "omq-bench-*"));
     }
 
     private static (string? Value, bool IsDefault) Setting(JsonElement topic, string name)

@@ -1,0 +1,46 @@
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.Crash;
+
+/// <summary>A producer that cannot, or may not, go on says how much was done.</summary>
+public sealed class InterruptedProducerTests : IDisposable
+{
+    private readonly TemporaryDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task A_broker_that_does_not_come_back_ends_it_with_3_and_the_number_of_lines_acknowledged()
+    {
+        await using var broker = await RunningBroker.UpAsync(_directory["data"]);
+        (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
+        var input = new SteppedStream();
+        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "2000", "--server", broker.Url], input: input);
+        input.Give("one\ntwo\n"u8);
+        Assert.Equal("one\ntwo\n", (await broker.OmqAsync(["consume", "lines", "--max", "2"])).Text);
+
+        await broker.KillAsync();
+        input.Give("three\n"u8);
+        input.End();
+
+        var outcome = (await producer.ExitAsync()).Expect(3);
+        Assert.Contains("2 lines were acknowledged", outcome.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_interrupt_lets_what_was_read_be_acknowledged_and_says_so()
+    {
+        await using var broker = await RunningBroker.UpAsync(_directory["data"]);
+        (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
+        var input = new SteppedStream();
+        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--server", broker.Url], input: input);
+        input.Give("one\ntwo\n"u8);
+        Assert.Equal("one\ntwo\n", (await broker.OmqAsync(["consume", "lines", "--max", "2"])).Text);
+
+        producer.Signal(2);
+
+        var outcome = (await producer.ExitAsync()).Expect(1);
+        Assert.Contains("Interrupted after 2 lines; 2 lines were acknowledged", outcome.Error, StringComparison.Ordinal);
+        input.End();
+    }
+}
