@@ -21,7 +21,9 @@ internal static class KafkaPeer
             RedirectStandardError = true,
             StandardOutputEncoding = Encoding.UTF8,
         };
-        foreach (var argument in new[] { "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp", Path.Combine(jars, "*"), main }.Concat(arguments))
+        // A short life on a machine that has other things to do.
+        string[] machine = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp", Path.Combine(jars, "*")];
+        foreach (var argument in machine.Append(main).Concat(arguments))
             start.ArgumentList.Add(argument);
         using var process = Process.Start(start)!;
         using var deadline = new CancellationTokenSource(Deadline);
