@@ -41,10 +41,8 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
 
     /// <summary>Puts a record, for which room was taken, into the open batch, and sees to it that the batch leaves.</summary>
     /// <param name="record">The record.</param>
-    /// <param name="sentAt">When it was sent; null for now.</param>
-    /// <param name="mayPump">Whether this thread may go on to send: it holds no lock.</param>
-    /// <param name="sentIn">What the record was counted in while it waited; the batch takes its place. Null where it did not wait.</param>
-    public void Append(in RecordData record, long? sentAt, bool mayPump, FlushGeneration? sentIn = null)
+    /// <param name="waited">Where the record waited until now; null where it comes straight from its sender, whose thread holds no lock.</param>
+    public void Append(in RecordData record, PendingRecord? waited = null)
     {
         bool start;
         var closed = false;
@@ -52,10 +50,10 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
         {
             if (_open is not null && !_open.HasRoomFor(record.Size, _producer.Options.BatchSize))
                 closed = Close();
-            _open ??= OpenBatch(sentAt ?? _producer.Clock.Now);
+            _open ??= OpenBatch(waited?.SentAt ?? _producer.Clock.Now);
             _open.Add(record);
-            if (sentIn is not null)
-                _open.TakeOver(sentIn);
+            if (waited is not null)
+                _open.Carry(waited.Generation);
             if (_open.IsFull(_producer.Options.BatchSize))
                 closed = Close();
             start = !_pumping && WantsPump(closed);
@@ -66,7 +64,7 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
         if (!start)
             return;
         // Who awaits wants the shortest way. Who does not gets the thread back at once, and sealing and sending run beside it.
-        if (mayPump && record.Recipient.IsAwaited)
+        if (waited is null && record.Recipient.IsAwaited)
             Pump(StepsOnCallersThread);
         else
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
@@ -285,7 +283,7 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
     private bool WantsPump(bool closed)
     {
         if (!_queue.IsIdle)
-            return closed && _queue.CanPipeline;
+            return closed && !_queue.IsSaturated;
         // The first record of a batch that lingers starts the timer, an urgent one ends it; those in between are only added.
         return _open is { } open && (!_lingers || open.IsUrgent || open.RecordCount == 1);
     }

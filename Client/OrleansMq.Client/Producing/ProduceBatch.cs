@@ -8,7 +8,6 @@ namespace OrleansMq.Client;
 internal sealed class ProduceBatch(CompressionType compression, CompressionCodecs codecs) : IDisposable
 {
     private readonly RecordBatchBuilder _builder = new(compression, codecs);
-    private readonly List<FlushGeneration> _earlierGenerations = [];
     private Entry[] _entries = [];
     private int _entryCount;
 
@@ -21,7 +20,8 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
     /// <summary>Bytes accounted for its records.</summary>
     public long Bytes { get; private set; }
     public int RecordCount => _builder.RecordCount;
-    public FlushGeneration? Generation { get; private set; }
+    private FlushGeneration? _generation;
+    private List<FlushGeneration>? _earlierGenerations;
 
     /// <summary>While sent: the sequence number of its first record; -1 without idempotence.</summary>
     public int BaseSequence { get; set; } = -1;
@@ -46,27 +46,34 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
     {
         SentAt = sentAt;
         LingerUntil = lingerUntil;
-        Generation = generation;
+        _generation = generation;
     }
 
     /// <summary>
-    /// Takes over the place in a flush of a record that had to wait for its batch: a flush that came meanwhile waits for this batch too.
+    /// Takes over what a record counts towards that waited before it got here. If that is not what the batch counts towards, somebody has
+    /// flushed since the record was sent, and waits for it.
     /// </summary>
-    public void TakeOver(FlushGeneration sentIn)
+    public void Carry(FlushGeneration generation)
     {
-        if (ReferenceEquals(sentIn, Generation) || _earlierGenerations.Contains(sentIn))
-            sentIn.Done();
+        if (ReferenceEquals(generation, _generation))
+        {
+            generation.Done();
+            return;
+        }
+        IsUrgent = true;
+        _earlierGenerations ??= [];
+        if (_earlierGenerations.Contains(generation))
+            generation.Done();
         else
-            _earlierGenerations.Add(sentIn);
+            _earlierGenerations.Add(generation);
     }
 
-    /// <summary>Its records are reported: no flush waits for it any longer.</summary>
-    public void LeaveGenerations()
+    /// <summary>Tells those who flush that this batch is done.</summary>
+    public void CountOff()
     {
-        Generation!.Done();
-        foreach (var generation in _earlierGenerations)
+        _generation!.Done();
+        foreach (var generation in _earlierGenerations ?? [])
             generation.Done();
-        _earlierGenerations.Clear();
     }
 
     /// <summary>Whether a record fits; the first always does.</summary>
@@ -119,8 +126,8 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
         _entryCount = 0;
         _builder.Reset();
         Bytes = 0;
-        Generation = null;
-        _earlierGenerations.Clear();
+        _generation = null;
+        _earlierGenerations?.Clear();
         IsUrgent = IsInFlight = WasHead = IsAcknowledged = MayBeWritten = CannotBeWritten = IsReported = false;
         BaseSequence = -1;
         Attempts = 0;

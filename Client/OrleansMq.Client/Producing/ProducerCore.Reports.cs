@@ -38,7 +38,7 @@ internal sealed partial class ProducerCore
                 ReportDelivered(topicPartition, batch);
             else
                 ReportFailed(topicPartition, batch);
-            batch.LeaveGenerations();
+            batch.CountOff();
         }
         if (resolution.Release)
             _batches.Return(batch);

@@ -59,7 +59,7 @@ internal sealed partial class ProducerCore : IAsyncDisposable
         var topic = FindTopic(topicName);
         if (topic.Partitions is { } partitions && _buffer.TryTake(record.Size))
         {
-            ChooseOrGiveBack(topic, partitions, record).Append(record, sentAt: null, mayPump: true);
+            ChooseOrGiveBack(topic, partitions, record).Append(record);
             return null;
         }
         return AcceptLater(topic, record, wantsAcceptance);

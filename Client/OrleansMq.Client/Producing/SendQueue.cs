@@ -71,8 +71,8 @@ internal sealed class SendQueue(bool idempotent, bool retries, int maxInFlight, 
     public ProducerIdentity? Identity => idempotent ? _identity : null;
     /// <summary>Whether nothing waits and nothing is in flight.</summary>
     public bool IsIdle => _batches.Count == 0;
-    /// <summary>Whether another batch could go to the broker behind those in flight.</summary>
-    public bool CanPipeline => !_recovering && _identity is not null == idempotent && InFlight < maxInFlight;
+    /// <summary>Whether as many batches are with the broker as may be: then there is nothing to do before one of them returns.</summary>
+    public bool IsSaturated => InFlight >= maxInFlight;
 
     /// <summary>Puts a batch at the end.</summary>
     public void Enqueue(ProduceBatch batch) => _batches.Add(batch);

@@ -187,7 +187,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
     {
         try
         {
-            Choose(partitions, record.Data).Append(record.Data, record.SentAt, mayPump: false, record.Generation);
+            Choose(partitions, record.Data).Append(record.Data, record);
             return null;
         }
         catch (ProduceException e)

@@ -1,0 +1,111 @@
+using OrleansMq.Client;
+
+namespace OrleansMq.Tests.Client.Producing;
+
+public class ProducerFlushTests : ProducerFixture
+{
+    [Fact]
+    public async Task A_flush_waits_for_what_was_sent_before_it_and_for_nothing_else()
+    {
+        var (first, second) = (NewGate(), NewGate());
+        await using var producer = NewProducer(Still);
+        await producer.SendAsync(Record("to know the topic")).SoonAsync();
+        Broker.OnProduce = call => Reaction.Normal with { Before = call.Number == 1 ? first.Task : second.Task };
+
+        producer.Send(Record(1));
+        await Wait.UntilAsync(() => Broker.Calls == 2, "the first batch");
+        var flush = producer.FlushAsync();
+        producer.Send(Record(2));
+        Assert.False(flush.IsCompleted);
+        first.SetResult();
+        await flush.SoonAsync();
+
+        Assert.Equal(["1"], Broker.Values(Topic).Skip(1));
+        second.SetResult();
+    }
+
+    [Fact]
+    public async Task A_flush_ends_the_linger()
+    {
+        await using var producer = NewProducer(Still with { Linger = TimeSpan.FromHours(1), DeliveryTimeout = TimeSpan.FromHours(2) });
+        producer.Send(Record(1));
+        producer.Send(Record(2));
+
+        await producer.FlushAsync().SoonAsync();
+
+        Assert.Equal(["1", "2"], Broker.Values(Topic));
+    }
+
+    [Fact]
+    public async Task A_flush_with_nothing_to_do_is_done()
+    {
+        await using var producer = NewProducer();
+
+        Assert.True(producer.FlushAsync().IsCompletedSuccessfully);
+    }
+
+    [Fact]
+    public async Task A_flush_does_not_throw_what_the_records_report()
+    {
+        Broker.OnProduce = _ => Reaction.Refuse(ErrorCode.InvalidRecord);
+        await using var producer = NewProducer();
+        producer.Send(Record(1));
+
+        await producer.FlushAsync().SoonAsync();
+
+        Assert.Equal(1, producer.Statistics.RecordsFailed);
+    }
+
+    [Fact]
+    public async Task The_wait_of_a_flush_can_be_cancelled()
+    {
+        var gate = NewGate();
+        Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
+        await using var producer = NewProducer();
+        producer.Send(Record(1));
+        using var cancel = new CancellationTokenSource();
+
+        var flush = producer.FlushAsync(cancel.Token);
+        await cancel.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => flush.SoonAsync());
+        gate.SetResult();
+        await producer.FlushAsync().SoonAsync();
+        Assert.Equal(["1"], Broker.Values(Topic));
+    }
+
+    [Fact]
+    public async Task Disposing_drains_and_then_refuses()
+    {
+        var delivered = 0;
+        var producer = NewProducer(Quick with { Linger = TimeSpan.FromMinutes(1) });
+        for (var i = 0; i < 1000; i++)
+            producer.Send(Record(i), report => delivered += report.Error is null ? 1 : 0);
+
+        await producer.DisposeAsync().SoonAsync();
+
+        Assert.Equal(1000, delivered);
+        Assert.Equal(Numbers(0, 1000), Broker.Values(Topic));
+        await Assert.ThrowsAsync<ObjectDisposedException>(async () => await producer.SendAsync(Record(1)));
+        Assert.Throws<ObjectDisposedException>(() => producer.Send(Record(1)));
+        await producer.DisposeAsync().SoonAsync();
+    }
+
+    [Fact]
+    public async Task Disposing_takes_no_longer_than_the_delivery_deadline_even_if_the_broker_is_silent()
+    {
+        Broker.OnProduce = _ => Reaction.Normal with { Before = new TaskCompletionSource().Task };
+        var producer = NewProducer(Still);
+        var failed = new List<ProduceException>();
+        producer.DeliveryFailed += failed.Add;
+        producer.Send(Record(1));
+        await Wait.UntilAsync(() => Broker.Calls == 1, "the call");
+
+        var disposed = producer.DisposeAsync().AsTask();
+        Assert.False(disposed.IsCompleted);
+        Clock.Advance(Still.DeliveryTimeout);
+        await disposed.SoonAsync();
+
+        Assert.True(Assert.Single(failed).MayBeWritten);
+    }
+}

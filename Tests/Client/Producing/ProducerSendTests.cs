@@ -1,0 +1,279 @@
+using System.Text;
+using OrleansMq.Client;
+using OrleansMq.Compression;
+using OrleansMq.Records;
+
+namespace OrleansMq.Tests.Client.Producing;
+
+public class ProducerSendTests : ProducerFixture
+{
+    [Fact]
+    public async Task A_record_arrives_and_its_report_says_where()
+    {
+        await using var producer = NewProducer();
+        await producer.SendAsync(Record("first"));
+
+        var report = await producer.SendAsync(Record("second", key: "k") with { Timestamp = DateTimeOffset.FromUnixTimeMilliseconds(42) }).SoonAsync();
+
+        Assert.Equal(new DeliveryReport(new TopicPartition(Topic, 0), 1, 42), report);
+        Assert.Equal([new(0, null, "first"), new LoggedRecord(1, "k", "second")], Broker.Log(Topic));
+    }
+
+    [Fact]
+    public async Task Null_key_and_tombstone_stay_null_and_headers_stay_in_order()
+    {
+        await using var producer = NewProducer();
+        RecordHeader[] headers = [RecordHeaders.Text("a", "1"), RecordHeaders.Text("b", null), RecordHeaders.Text("a", "")];
+
+        await producer.SendAsync(new ProducerRecord<string?, string?>(Topic, "", null) { Headers = headers }).SoonAsync();
+
+        Assert.Equal(new LoggedRecord(0, "", null), Assert.Single(Broker.Log(Topic)));
+        var fetched = await Broker.FetchAsync(new(new(Topic, 0), 0));
+        using var reader = new RecordReader(fetched.Records, CompressionCodecs.Empty);
+        Assert.True(reader.MoveNext());
+        Assert.Equal(["a=1", "b=", "a="], reader.Current.ReadHeaders().Select(header => $"{header.Name()}={header.TextValue()}"));
+        Assert.Null(reader.Current.ReadHeaders()[1].Value);
+    }
+
+    [Fact]
+    public async Task A_lone_awaiting_sender_waits_for_no_linger_and_arms_no_timer_but_the_deadline()
+    {
+        await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });
+
+        await producer.SendAsync(Record("now")).SoonAsync();
+
+        Assert.Equal(Still.DeliveryTimeout, Assert.Single(Clock.ArmedTimers));
+    }
+
+    [Fact]
+    public async Task Without_await_records_linger_until_the_time_is_up_and_leave_as_one_batch()
+    {
+        await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });
+        await producer.SendAsync(Record("to know the topic")).SoonAsync();
+        var before = Broker.Calls;
+
+        producer.Send(Record(1));
+        producer.Send(Record(2));
+        await Wait.UntilAsync(() => Clock.ArmedTimers.Contains(TimeSpan.FromSeconds(10)), "the linger timer");
+        Clock.Advance(TimeSpan.FromSeconds(9.999));
+        Assert.Equal(before, Broker.Calls);
+        Clock.Advance(TimeSpan.FromSeconds(0.001));
+        await producer.FlushAsync().SoonAsync();
+
+        Assert.Equal(before + 1, Broker.Calls);
+        Assert.Equal(["1", "2"], Broker.Values(Topic).Skip(1));
+    }
+
+    [Fact]
+    public async Task An_awaited_record_takes_those_that_linger_with_it()
+    {
+        await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });
+        await producer.SendAsync(Record("to know the topic")).SoonAsync();
+
+        producer.Send(Record(1));
+        var report = await producer.SendAsync(Record(2)).SoonAsync();
+
+        Assert.Equal(2, report.Offset);
+        Assert.Equal(2, Broker.LogOf(new(Topic, 0)).Batches[^1].RecordCount);
+    }
+
+    [Fact]
+    public async Task While_a_batch_is_in_flight_records_gather_in_the_next()
+    {
+        var gate = NewGate();
+        await using var producer = NewProducer(Still);
+        await producer.SendAsync(Record("to know the topic")).SoonAsync();
+        Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
+
+        var reports = Enumerable.Range(0, 100).Select(i => producer.SendAsync(Record(i)).AsTask()).ToArray();
+        Assert.Equal(2, Broker.Calls);
+        gate.SetResult();
+        await Task.WhenAll(reports).SoonAsync();
+
+        Assert.Equal(3, Broker.Calls);
+        Assert.Equal(Numbers(0, 100), Broker.Values(Topic).Skip(1));
+        Assert.Equal(Enumerable.Range(1, 100).Select(i => (long)i), reports.Select(report => report.Result.Offset));
+    }
+
+    [Theory]
+    [InlineData(5, 5)]
+    [InlineData(2, 2)]
+    public async Task Full_batches_are_in_flight_together_up_to_the_limit(int maxInFlight, int expected)
+    {
+        var gate = NewGate();
+        await using var producer = NewProducer(Still with { BatchSize = 1024, MaxInFlight = maxInFlight });
+        await producer.SendAsync(Record("to know the topic")).SoonAsync();
+        Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
+
+        var text = new string('x', 600);
+        for (var i = 0; i < 20; i++)
+            producer.Send(Record(text));
+        await Wait.UntilAsync(() => Broker.Calls == 1 + expected, "all batches that may be in flight");
+        gate.SetResult();
+        await producer.FlushAsync().SoonAsync();
+
+        Assert.Equal(expected, Broker.LogOf(new(Topic, 0)).MaxInFlight);
+        Assert.Equal(21, Broker.Log(Topic).Count);
+    }
+
+    [Fact]
+    public async Task The_first_batch_goes_alone_since_a_broker_takes_any_first_sequence()
+    {
+        var gate = NewGate();
+        Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
+        await using var producer = NewProducer(Still with { BatchSize = 1024 });
+
+        var text = new string('x', 600);
+        for (var i = 0; i < 20; i++)
+            producer.Send(Record(text));
+        await Wait.UntilAsync(() => Broker.Calls == 1, "the first batch");
+        gate.SetResult();
+        await producer.FlushAsync().SoonAsync();
+
+        var first = Broker.LogOf(new(Topic, 0)).Batches[0];
+        Assert.Equal(0, first.BaseSequence);
+        Assert.Equal(20, Broker.Log(Topic).Count);
+    }
+
+    [Fact]
+    public async Task Callbacks_come_in_the_order_of_sending_with_the_offsets()
+    {
+        await using var producer = NewProducer(Quick with { BatchSize = 1024 });
+        var offsets = new List<long>();
+
+        for (var i = 0; i < 5000; i++)
+            producer.Send(Record(i), report => offsets.Add(report.Offset));
+        await producer.FlushAsync().SoonAsync();
+
+        Assert.Equal(Enumerable.Range(0, 5000).Select(i => (long)i), offsets);
+        Assert.Equal(Numbers(0, 5000), Broker.Values(Topic));
+    }
+
+    [Fact]
+    public async Task A_callback_that_throws_spoils_nothing()
+    {
+        await using var producer = NewProducer();
+
+        producer.Send(Record(1), _ => throw new InvalidOperationException("user code"));
+
+        Assert.Equal(1, (await producer.SendAsync(Record(2)).SoonAsync()).Offset);
+    }
+
+    [Fact]
+    public async Task A_callback_may_send()
+    {
+        await using var producer = NewProducer();
+        var second = new TaskCompletionSource<DeliveryReport>(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        producer.Send(Record(1), _ => producer.Send(Record(2), second.SetResult));
+
+        Assert.Equal(1, (await second.Task.SoonAsync()).Offset);
+    }
+
+    [Fact]
+    public async Task Records_sent_while_the_topic_is_found_out_about_keep_their_order()
+    {
+        var gate = NewGate();
+        Broker.OnGetTopic = _ => gate.Task;
+        await using var producer = NewProducer();
+
+        var reports = Enumerable.Range(0, 50).Select(i => producer.SendAsync(Record(i)).AsTask()).ToArray();
+        gate.SetResult();
+        await Task.WhenAll(reports).SoonAsync();
+
+        Assert.Equal(Numbers(0, 50), Broker.Values(Topic));
+    }
+
+    [Theory]
+    [InlineData(CompressionType.Gzip)]
+    [InlineData(CompressionType.Snappy)]
+    public async Task Batches_are_compressed(CompressionType compression)
+    {
+        await using var producer = NewProducer(Quick with { Compression = compression, Codecs = StandardCodecs.All });
+
+        await producer.SendAsync(Record(new string('a', 10_000))).SoonAsync();
+
+        var batch = Assert.Single(Broker.LogOf(new(Topic, 0)).Batches);
+        Assert.Equal(compression, batch.Compression);
+        Assert.True(batch.SizeInBytes < 2000);
+        Assert.Equal(10_000, Broker.Log(Topic)[0].Value!.Length);
+    }
+
+    [Fact]
+    public async Task A_record_that_is_too_large_is_refused_and_others_go_on()
+    {
+        await using var producer = NewProducer(Quick with { MaxRequestSize = 2000 });
+
+        var error = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(Record(new string('x', 3000), key: "big")).AsTask());
+        Assert.Throws<ProduceException>(() => producer.Send(Record(new string('x', 3000))));
+
+        Assert.Equal((ErrorCode.MessageTooLarge, ErrorAction.Abort, false), (error.Code, error.Action, error.MayBeWritten));
+        Assert.Equal("big", Encoding.UTF8.GetString(error.Key!.Value.Span));
+        Assert.Contains("MaxRequestSize", error.Message, StringComparison.Ordinal);
+        Assert.Equal(0, (await producer.SendAsync(Record(1)).SoonAsync()).Offset);
+    }
+
+    [Fact]
+    public async Task A_record_larger_than_a_batch_has_one_of_its_own()
+    {
+        await using var producer = NewProducer(Quick with { BatchSize = 1024 });
+
+        await producer.SendAsync(Record(new string('x', 500_000))).SoonAsync();
+
+        Assert.Equal(500_000, Broker.Log(Topic)[0].Value!.Length);
+    }
+
+    [Fact]
+    public async Task A_serializer_that_throws_refuses_its_record_alone()
+    {
+        await using var producer = new Producer<string?, string?>(Broker, values: new Grumpy());
+
+        var error = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(Record("bad")).AsTask());
+
+        Assert.Equal((ErrorCode.InvalidRecord, ErrorAction.Abort), (error.Code, error.Action));
+        Assert.IsType<FormatException>(error.InnerException);
+        Assert.Equal(0, (await producer.SendAsync(Record("good")).SoonAsync()).Offset);
+    }
+
+    [Fact]
+    public async Task A_topic_that_does_not_exist_fails_its_records_whichever_way_they_were_sent()
+    {
+        await using var producer = NewProducer();
+        var failed = new TaskCompletionSource<ProduceException>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var called = new TaskCompletionSource<DeliveryReport>(TaskCreationOptions.RunContinuationsAsynchronously);
+        producer.DeliveryFailed += failed.SetResult;
+        var record = new ProducerRecord<string?, string?>("nowhere", "key", "value");
+
+        var error = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(record).SoonAsync());
+        producer.Send(record);
+        producer.Send(record, called.SetResult);
+
+        Assert.Equal((ErrorCode.UnknownTopicOrPartition, ErrorAction.Abort, false), (error.Code, error.Action, error.MayBeWritten));
+        Assert.Equal("key", Encoding.UTF8.GetString((await failed.Task.SoonAsync()).Key!.Value.Span));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await called.Task.SoonAsync()).Error!.Code);
+        await producer.FlushAsync().SoonAsync();
+        Assert.Equal(3, producer.Statistics.RecordsFailed);
+        Assert.Equal(0, producer.Statistics.BufferedBytes);
+    }
+
+    [Fact]
+    public void Options_that_contradict_each_other_are_refused_by_name()
+    {
+        var error = Assert.Throws<ArgumentException>(() => NewProducer(new ProducerOptions { Acks = Brokers.Acks.Leader, EnableIdempotence = true }));
+
+        Assert.Contains("EnableIdempotence", error.Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => NewProducer(new ProducerOptions { MaxInFlight = 6 }));
+        Assert.Throws<ArgumentException>(() => NewProducer(new ProducerOptions { BufferMemory = 10 }));
+        Assert.Throws<InvalidOperationException>(() => new Producer<string, DateTime>(Broker));
+    }
+
+    private sealed class Grumpy : ISerializer<string?>
+    {
+        public void Serialize(string? value, System.Buffers.IBufferWriter<byte> destination)
+        {
+            if (value == "bad")
+                throw new FormatException("not this one");
+            Serdes.String.Serialize(value, destination);
+        }
+    }
+}
