@@ -88,7 +88,8 @@ public sealed class DataDirectory : IDisposable
         {
             throw new DataDirectoryException(exception is DiskFullException
                 ? exception.Message
-                : $"The data directory '{path}' cannot be used: {exception.Message} Let this user read and write it, or choose another --data.", exception);
+                : $"The data directory '{path}' cannot be used: {exception.Message} Let this user read and write it, or choose "
+                    + "another --data.", exception);
         }
     }
 
@@ -110,7 +111,8 @@ public sealed class DataDirectory : IDisposable
     {
         var holder = AtomicFile.TryRead(files, System.IO.Path.Combine(path, ProcessIdFile));
         var pid = holder is null ? "" : $" (pid {Encoding.ASCII.GetString(holder).Trim()})";
-        return new DataDirectoryException($"The data directory '{path}' is in use: another broker{pid} is using it. Stop it, or choose another --data.");
+        return new DataDirectoryException($"The data directory '{path}' is in use: another broker{pid} is using it. Stop it, or "
+            + "choose another --data.");
     }
 
     // Also shows that the directory can be written. A disk without room does not keep a broker from reading what it has.
@@ -133,7 +135,8 @@ public sealed class DataDirectory : IDisposable
         if (AtomicFile.TryRead(files, metaPath) is { } bytes)
             return Check(Parse(bytes, metaPath), path, metaPath, brokerId);
         if (files.DirectoryExists(LogsPathOf(path)) && files.ListDirectories(LogsPathOf(path)).Count > 0)
-            throw new DataDirectoryException($"'{metaPath}' is missing, but there are partitions beside it. Restore the file from a backup, or choose another --data.");
+            throw new DataDirectoryException($"'{metaPath}' is missing, but there are partitions beside it. Restore the file from a "
+                + "backup, or choose another --data.");
         var meta = new DataDirectoryMeta(FormatVersion, NewClusterId(), brokerId.Value);
         AtomicFile.Write(files, metaPath, JsonSerializer.SerializeToUtf8Bytes(meta, DataDirectoryJson.Default.DataDirectoryMeta));
         return meta;
@@ -147,7 +150,8 @@ public sealed class DataDirectory : IDisposable
         }
         catch (JsonException exception)
         {
-            throw new DataDirectoryException($"'{metaPath}' is damaged: {exception.Message} Restore it from a backup, or choose another --data.", exception);
+            throw new DataDirectoryException($"'{metaPath}' is damaged: {exception.Message} Restore it from a backup, or choose "
+                + "another --data.", exception);
         }
     }
 
@@ -155,12 +159,15 @@ public sealed class DataDirectory : IDisposable
     {
         if (meta.FormatVersion > FormatVersion)
             throw new DataDirectoryException(
-                $"The data directory '{path}' has format version {meta.FormatVersion}, this program reads up to {FormatVersion}. Start the newer version that wrote it, or choose another --data.");
+                $"The data directory '{path}' has format version {meta.FormatVersion}, this program reads up to {FormatVersion}. "
+                    + "Start the newer version that wrote it, or choose another --data.");
         if (meta.FormatVersion < 1 || string.IsNullOrEmpty(meta.ClusterId))
-            throw new DataDirectoryException($"'{metaPath}' is damaged: it has no format version or no cluster id. Restore it from a backup, or choose another --data.");
+            throw new DataDirectoryException($"'{metaPath}' is damaged: it has no format version or no cluster id. Restore it from a "
+                + "backup, or choose another --data.");
         if (meta.BrokerId != brokerId.Value)
             throw new DataDirectoryException(
-                $"The data directory '{path}' belongs to broker {meta.BrokerId}, and this is broker {brokerId}. Start with --broker-id {meta.BrokerId}, or choose another --data.");
+                $"The data directory '{path}' belongs to broker {meta.BrokerId}, and this is broker {brokerId}. Start with "
+                    + $"--broker-id {meta.BrokerId}, or choose another --data.");
         return meta;
     }
 

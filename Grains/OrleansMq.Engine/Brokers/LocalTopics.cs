@@ -64,7 +64,8 @@ internal sealed class LocalTopics
         : (ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(name));
 
     /// <summary>Creates a topic.</summary>
-    public Task<ServedTopic> CreateAsync(NewTopic request, CancellationToken cancellationToken) => OneAtATimeAsync($"Topic '{request.Name}' was not created", async () =>
+    public Task<ServedTopic> CreateAsync(NewTopic request, CancellationToken cancellationToken) => OneAtATimeAsync(
+        $"Topic '{request.Name}' was not created", async () =>
     {
         var catalogue = await ReadCatalogueAsync().ConfigureAwait(false);
         var creation = catalogue.BeginCreate(request, Guid.CreateVersion7(_options.TimeProvider.GetUtcNow()), LimitsOf(_options)).Next;
@@ -83,7 +84,8 @@ internal sealed class LocalTopics
     }, cancellationToken);
 
     /// <summary>Deletes a topic and frees its disk.</summary>
-    public Task DeleteAsync(string name, CancellationToken cancellationToken) => OneAtATimeAsync($"Topic '{name}' was not deleted completely; delete it again", async () =>
+    public Task DeleteAsync(string name, CancellationToken cancellationToken) => OneAtATimeAsync(
+        $"Topic '{name}' was not deleted completely; delete it again", async () =>
     {
         var deleting = (await ReadCatalogueAsync().ConfigureAwait(false)).BeginDelete(name).Next;
         await _catalogue.WriteAsync(deleting).ConfigureAwait(false);
@@ -92,7 +94,9 @@ internal sealed class LocalTopics
     }, cancellationToken);
 
     /// <summary>Changes a topic's configuration, in force for every partition when it returns.</summary>
-    public Task<ServedTopic> AlterAsync(string name, IReadOnlyDictionary<string, string?> changes, CancellationToken cancellationToken) => OneAtATimeAsync($"Topic '{name}' was not altered", async () =>
+    public Task<ServedTopic> AlterAsync(string name, IReadOnlyDictionary<string, string?> changes,
+        CancellationToken cancellationToken) => OneAtATimeAsync(
+        $"Topic '{name}' was not altered", async () =>
     {
         var topic = Get(name);
         var altered = topic.State.Alter(changes, _options.TopicDefaults).Next;
@@ -104,7 +108,8 @@ internal sealed class LocalTopics
     }, cancellationToken);
 
     /// <summary>Adds partitions to a topic.</summary>
-    public Task<ServedTopic> AddPartitionsAsync(string name, int totalCount, CancellationToken cancellationToken) => OneAtATimeAsync($"Topic '{name}' did not get its partitions", async () =>
+    public Task<ServedTopic> AddPartitionsAsync(string name, int totalCount, CancellationToken cancellationToken) => OneAtATimeAsync(
+        $"Topic '{name}' did not get its partitions", async () =>
     {
         var topic = Get(name);
         var growing = topic.State.BeginAddPartitions(totalCount).Next;
@@ -132,7 +137,8 @@ internal sealed class LocalTopics
         }
         catch (Exception exception) when (IsStorageFault(exception) || exception is BrokerException)
         {
-            var reason = $"Topic '{name}' is as an interrupted change left it, which could not be finished: {exception.Message} Restart the broker when that is mended.";
+            var reason = $"Topic '{name}' is as an interrupted change left it, which could not be finished: {exception.Message} "
+                + "Restart the broker when that is mended.";
             Log(EngineLogLevel.Error, reason);
             if (!_served.ContainsKey(name))
                 _damaged[name] = reason;
@@ -211,7 +217,8 @@ internal sealed class LocalTopics
         }
         catch (Exception exception) when (IsStorageFault(exception) || exception is BrokerException)
         {
-            Log(EngineLogLevel.Warning, $"What was made of topic '{topic.Name}' could not be removed. Delete the topic, or restart the broker.", exception);
+            Log(EngineLogLevel.Warning, $"What was made of topic '{topic.Name}' could not be removed. Delete the topic, or restart "
+                + "the broker.", exception);
         }
     }
 
@@ -237,7 +244,8 @@ internal sealed class LocalTopics
 
     /// <summary>What is said of a partition that the topic has and the disk has not.</summary>
     public string MissingReason(TopicPartition partition) =>
-        $"The directory '{Path.Combine(DataDirectory.LogsPathOf(_options.DataDirectory), partition.ToString())}' of partition {partition} is missing. Restore it and restart the broker, or delete the topic.";
+        $"The directory '{Path.Combine(DataDirectory.LogsPathOf(_options.DataDirectory), partition.ToString())}' of partition "
+            + $"{partition} is missing. Restore it and restart the broker, or delete the topic.";
 
     private StoredDocument<TopicState> DocumentOf(string name) => _documents.TryGetValue(name, out var document)
         ? document

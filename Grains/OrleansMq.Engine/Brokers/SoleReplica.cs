@@ -17,7 +17,8 @@ public static class SoleReplica
             return false;
         }
         refusal = ProduceResult.Failed(ErrorCode.NotEnoughReplicas,
-            $"Partition {partition.TopicPartition} has 1 replica, its topic's 'min.insync.replicas' is {partition.Config.MinInsyncReplicas}: set that to 1, or send with acks=1.");
+            $"Partition {partition.TopicPartition} has 1 replica, its topic's 'min.insync.replicas' is "
+                + $"{partition.Config.MinInsyncReplicas}: set that to 1, or send with acks=1.");
         return true;
     }
 }

@@ -50,7 +50,8 @@ internal sealed class StoredTopics
             if (state.Name == name)
                 States[name] = state;
             else
-                Damaged[name] = $"The state document '{TopicState.KeyOf(name)}' is that of topic '{state.Name}'. Restore it from a backup, or delete the topic.";
+                Damaged[name] = $"The state document '{TopicState.KeyOf(name)}' is that of topic '{state.Name}'. Restore it from a "
+                    + "backup, or delete the topic.";
         }
         catch (CorruptStateException exception)
         {
@@ -78,7 +79,8 @@ internal sealed class StoredTopics
             ? TopicRecoveryAction.Damaged
             : TopicRecovery.Decide(entry, States.GetValueOrDefault(name));
         if (action == TopicRecoveryAction.Damaged)
-            Damaged.TryAdd(name, $"The state document '{TopicState.KeyOf(name)}' of topic '{name}' is missing or belongs to another topic. Restore the data directory from a backup, or delete the topic.");
+            Damaged.TryAdd(name, $"The state document '{TopicState.KeyOf(name)}' of topic '{name}' is missing or belongs to another "
+                + "topic. Restore the data directory from a backup, or delete the topic.");
         var config = defaults;
         if (States.TryGetValue(name, out var state) && action != TopicRecoveryAction.Damaged)
         {
@@ -86,7 +88,8 @@ internal sealed class StoredTopics
             if (parsed.IsAccepted)
                 config = parsed.Next;
             else
-                (action, Damaged[name]) = (TopicRecoveryAction.Damaged, $"Topic '{name}' has a configuration that this version does not accept. {parsed.Message}");
+                (action, Damaged[name]) = (TopicRecoveryAction.Damaged, $"Topic '{name}' has a configuration that this version does "
+                    + $"not accept. {parsed.Message}");
         }
         if (action == TopicRecoveryAction.Damaged)
             config = KeepEverything;

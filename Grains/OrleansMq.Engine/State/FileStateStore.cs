@@ -164,7 +164,8 @@ public sealed class FileStateStore : IStateStore
 
 /// <summary>A state document's file does not hold what was written into it.</summary>
 public sealed class CorruptStateException(string path, Exception inner)
-    : IOException($"The state file '{path}' is damaged: {inner.Message} Restore it from a backup, or move it away to go on without what it held.", inner)
+    : IOException($"The state file '{path}' is damaged: {inner.Message} Restore it from a backup, or move it away to go on without "
+        + "what it held.", inner)
 {
     /// <summary>The file.</summary>
     public string Path { get; } = path;

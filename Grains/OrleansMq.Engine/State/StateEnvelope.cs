@@ -41,7 +41,8 @@ internal readonly record struct StateEnvelope(long Version, string Name, ReadOnl
             switch (property)
             {
                 case "version":
-                    Expect(reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) && (version = number) > 0, "its version is no number above 0");
+                    Expect(reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) && (version = number) > 0,
+                        "its version is no number above 0");
                     break;
                 case "name":
                     Expect(reader.TokenType == JsonTokenType.String, "its name is no string");

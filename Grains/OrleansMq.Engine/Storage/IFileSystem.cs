@@ -96,7 +96,8 @@ public interface IFile : IDisposable
 
 /// <summary>The volume has no room for a write.</summary>
 public sealed class DiskFullException(string path, Exception? inner = null)
-    : IOException($"No space left on the volume of '{path}'. Free some space, or move the data directory to a larger volume; then restart the broker.", inner)
+    : IOException($"No space left on the volume of '{path}'. Free some space, or move the data directory to a larger volume; then "
+        + "restart the broker.", inner)
 {
     /// <summary>What was being written.</summary>
     public string Path { get; } = path;

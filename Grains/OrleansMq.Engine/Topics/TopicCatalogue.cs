@@ -54,13 +54,16 @@ public sealed record TopicCatalogue
         if (Topics.TryGetValue(request.Name, out var existing))
             return Refuse(ErrorCode.TopicAlreadyExists, AlreadyExists(request.Name, existing.Status));
         if (Topics.Keys.FirstOrDefault(name => TopicName.Collide(name, request.Name)) is { } other)
-            return Refuse(ErrorCode.InvalidTopic, $"Topic '{request.Name}' collides with '{other}': in the names of metrics '.' and '_' are the same. Choose another name.");
+            return Refuse(ErrorCode.InvalidTopic, $"Topic '{request.Name}' collides with '{other}': in the names of metrics '.' and "
+                + "'_' are the same. Choose another name.");
         if (request.Partitions is 0 or < -1 or > TopicState.MaxPartitions)
-            return Refuse(ErrorCode.InvalidPartitions, $"A topic has 1 to {TopicState.MaxPartitions} partitions (-1 for the default), not {request.Partitions}.");
+            return Refuse(ErrorCode.InvalidPartitions, $"A topic has 1 to {TopicState.MaxPartitions} partitions (-1 for the default), "
+                + $"not {request.Partitions}.");
         var replicationFactor = request.ReplicationFactor == -1 ? limits.DefaultReplicationFactor : request.ReplicationFactor;
         if (replicationFactor < 1 || replicationFactor > limits.Brokers)
             return Refuse(ErrorCode.InvalidReplicationFactor,
-                $"A replication factor of {replicationFactor} is not possible with {limits.Brokers} broker{(limits.Brokers == 1 ? "" : "s")}: choose 1 to {limits.Brokers}, or -1 for the default.");
+                $"A replication factor of {replicationFactor} is not possible with {limits.Brokers} "
+                    + $"broker{(limits.Brokers == 1 ? "" : "s")}: choose 1 to {limits.Brokers}, or -1 for the default.");
         var configs = (request.Configs ?? ImmutableSortedDictionary<string, string>.Empty).ToImmutableSortedDictionary(
             pair => pair.Key, pair => pair.Value?.Trim()!, StringComparer.Ordinal);
         var parsed = TopicConfigRules.Parse(configs, limits.Defaults);

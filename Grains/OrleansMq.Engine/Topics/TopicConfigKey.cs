@@ -47,23 +47,28 @@ public sealed class TopicConfigKey
     /// <inheritdoc/>
     public override string ToString() => Name;
 
-    internal static TopicConfigKey Int64(string name, string unit, long min, Func<TopicConfig, long> get, Func<TopicConfig, long, TopicConfig> set, string documentation) =>
+    internal static TopicConfigKey Int64(string name, string unit, long min,
+        Func<TopicConfig, long> get, Func<TopicConfig, long, TopicConfig> set, string documentation) =>
         new(name, unit, $"a whole number from {Text(min)} to {Text(long.MaxValue)}", documentation, true, config => Text(get(config)),
             (config, text) => TryParse(text, out var value) && value >= min ? set(config, value) : null);
 
-    internal static TopicConfigKey Int32(string name, string unit, int min, Func<TopicConfig, int> get, Func<TopicConfig, int, TopicConfig> set, string documentation) =>
+    internal static TopicConfigKey Int32(string name, string unit, int min,
+        Func<TopicConfig, int> get, Func<TopicConfig, int, TopicConfig> set, string documentation) =>
         new(name, unit, $"a whole number from {Text(min)} to {Text(int.MaxValue)}", documentation, true, config => Text(get(config)),
             (config, text) => TryParse(text, out var value) && value >= min && value <= int.MaxValue ? set(config, (int)value) : null);
 
-    internal static TopicConfigKey Ratio(string name, Func<TopicConfig, double> get, Func<TopicConfig, double, TopicConfig> set, string documentation) =>
+    internal static TopicConfigKey Ratio(string name, Func<TopicConfig, double> get, Func<TopicConfig, double, TopicConfig> set,
+        string documentation) =>
         new(name, "", "a number from 0 to 1", documentation, true, config => get(config).ToString(CultureInfo.InvariantCulture),
-            (config, text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && value is >= 0 and <= 1 ? set(config, value) : null);
+            (config, text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value)
+                && value is >= 0 and <= 1 ? set(config, value) : null);
 
     internal static TopicConfigKey Boolean(string name, Func<TopicConfig, bool> get, Func<TopicConfig, bool, TopicConfig> set, string documentation) =>
         new(name, "", "true or false", documentation, true, config => get(config) ? "true" : "false",
             (config, text) => bool.TryParse(text, out var value) ? set(config, value) : null);
 
-    internal static TopicConfigKey Choice<T>(string name, (string Text, T Value)[] choices, Func<TopicConfig, T> get, Func<TopicConfig, T, TopicConfig> set, string documentation) =>
+    internal static TopicConfigKey Choice<T>(string name, (string Text, T Value)[] choices,
+        Func<TopicConfig, T> get, Func<TopicConfig, T, TopicConfig> set, string documentation) =>
         new(name, "", "one of " + string.Join(", ", choices.Select(choice => choice.Text)), documentation, true,
             config => choices.First(choice => EqualityComparer<T>.Default.Equals(choice.Value, get(config))).Text,
             (config, text) =>
@@ -89,8 +94,8 @@ public sealed class TopicConfigKey
 
     /// <summary>A key of Kafka's that the broker knows but does not act on: only its default can be set, which changes nothing.</summary>
     internal static TopicConfigKey NotImplemented(string name, string kafkaDefault, string documentation) =>
-        new(name, "", kafkaDefault.Length == 0 ? "nothing but the empty value" : $"nothing but {kafkaDefault}", documentation, false, _ => kafkaDefault,
-            (config, text) => text == kafkaDefault ? config : null);
+        new(name, "", kafkaDefault.Length == 0 ? "nothing but the empty value" : $"nothing but {kafkaDefault}", documentation, false,
+            _ => kafkaDefault, (config, text) => text == kafkaDefault ? config : null);
 
     private static bool TryParse(string text, out long value) => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value);
 

@@ -35,7 +35,8 @@ public static class TopicConfigKeys
 
     private static TopicConfigKey[] Retention() =>
     [
-        TopicConfigKey.CleanupPolicy("cleanup.policy", "Old segments are deleted by age and size, or compacted to the latest record of each key, or both."),
+        TopicConfigKey.CleanupPolicy("cleanup.policy", "Old segments are deleted by age and size, or compacted to the latest record "
+            + "of each key, or both."),
         TopicConfigKey.Int64("retention.ms", "ms", -1, c => c.RetentionMs, (c, v) => c with { RetentionMs = v },
             "How old a segment's latest record gets before the segment is deleted; -1 for ever."),
         TopicConfigKey.Int64("retention.bytes", "bytes", -1, c => c.RetentionBytes, (c, v) => c with { RetentionBytes = v },

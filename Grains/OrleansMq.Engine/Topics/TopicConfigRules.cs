@@ -44,6 +44,7 @@ public static class TopicConfigRules
         : $"Topic configuration '{key.Name}' is Kafka's, but not implemented here: it accepts {key.Allowed}. Leave '{key.Name}' out.";
 
     private static string? Contradiction(TopicConfig config) => config.MinCompactionLagMs > config.MaxCompactionLagMs
-        ? $"Topic configuration 'min.compaction.lag.ms' ({config.MinCompactionLagMs}) must not exceed 'max.compaction.lag.ms' ({config.MaxCompactionLagMs})."
+        ? $"Topic configuration 'min.compaction.lag.ms' ({config.MinCompactionLagMs}) must not exceed 'max.compaction.lag.ms' "
+            + $"({config.MaxCompactionLagMs})."
         : null;
 }
