@@ -1,0 +1,34 @@
+using OrleansMq.Log;
+
+namespace OrleansMq.Tests.Engine.Log;
+
+public sealed class RecoveryDecisionTests
+{
+    private static readonly LogPosition Flushed = new(50, 30, 400);
+
+    [Theory]
+    [InlineData(10, 9999, DamageOutcome.Offline)]
+    [InlineData(30, 399, DamageOutcome.Offline)]
+    [InlineData(30, 400, DamageOutcome.Cut)]
+    [InlineData(31, 0, DamageOutcome.Cut)]
+    internal void Bytes_that_were_flushed_are_never_cut(long segmentBase, long position, DamageOutcome expected) =>
+        Assert.Equal(expected, RecoveryDecision.ForBadBatch(segmentBase, position, Flushed));
+
+    [Fact]
+    public void Where_nothing_is_known_to_be_flushed_the_log_is_cut() =>
+        Assert.Equal(DamageOutcome.Cut, RecoveryDecision.ForBadBatch(0, 0, LogPosition.None));
+
+    [Theory]
+    [InlineData(400, false)]
+    [InlineData(500, false)]
+    [InlineData(399, true)]
+    public void A_file_shorter_than_what_was_flushed_is_a_loss(long length, bool lost) =>
+        Assert.Equal(lost, RecoveryDecision.FindLoss([(0, 1000), (30, length), (60, 5)], Flushed) is not null);
+
+    [Fact]
+    public void A_missing_segment_is_a_loss_where_it_was_flushed()
+    {
+        Assert.Equal((30L, 0L), RecoveryDecision.FindLoss([(0, 1000), (60, 5)], Flushed) is { } loss ? (loss.SegmentBase, loss.Position) : default);
+        Assert.Null(RecoveryDecision.FindLoss([], LogPosition.None));
+    }
+}
