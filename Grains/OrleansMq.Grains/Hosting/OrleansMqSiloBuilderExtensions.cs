@@ -5,11 +5,12 @@ using Orleans.Runtime.Hosting;
 using Orleans.Serialization.Serializers;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Brokers;
+using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Storage;
 using OrleansMq.Topics;
 
-namespace OrleansMq.Grains.Hosting;
+namespace Orleans.Hosting;
 
 /// <summary>Makes a silo a broker.</summary>
 public static class OrleansMqSiloBuilderExtensions

@@ -19,6 +19,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     private readonly IFileSystem _files;
     private readonly CancellationTokenSource _stopping = new();
+    // Partitions are made and deleted one at a time: the disk gains nothing from more, and the grains' threads would all wait for it.
+    private readonly SemaphoreSlim _changing = new(1, 1);
     private readonly SemaphoreSlim _gate = new(1, 1);
     private DataDirectory? _directory;
     private FileStateStore? _state;
@@ -91,15 +93,17 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     /// <summary>Makes a partition, or finds it where it was made already.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
-    public Partition Open(TopicPartition partition, Guid topicId, IReadOnlyDictionary<string, string> configs)
+    public async Task<Partition> OpenAsync(TopicPartition partition, Guid topicId, IReadOnlyDictionary<string, string> configs)
     {
+        var config = Parse(configs);
+        await _changing.WaitAsync();
         try
         {
-            return _here[(topicId, partition.Partition)] = Partitions.GetOrCreate(partition, topicId, Parse(configs));
+            return _here[(topicId, partition.Partition)] = await Task.Run(() => Partitions.GetOrCreate(partition, topicId, config));
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        finally
         {
-            throw new BrokerException(ErrorCode.KafkaStorageError, exception.Message, exception);
+            _changing.Release();
         }
     }
 
@@ -110,14 +114,15 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         _missing.TryRemove((topicId, partition.Partition), out _);
         if (!_here.ContainsKey((topicId, partition.Partition)))
             return;
+        await _changing.WaitAsync();
         try
         {
             await Partitions.DeleteAsync(partition);
             _here.TryRemove((topicId, partition.Partition), out _);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        finally
         {
-            throw new BrokerException(ErrorCode.KafkaStorageError, exception.Message, exception);
+            _changing.Release();
         }
     }
 

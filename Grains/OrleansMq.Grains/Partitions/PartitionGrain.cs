@@ -82,11 +82,10 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     public Task<PartitionDescription> DescribeAsync() => Task.FromResult(PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId));
 
     /// <inheritdoc/>
-    public Task OpenAsync(PartitionSpec spec)
+    public async Task OpenAsync(PartitionSpec spec)
     {
         if (_partition is null)
-            Serve(broker.Open(new TopicPartition(spec.Topic, _number), _topicId, spec.Configs));
-        return Task.CompletedTask;
+            Serve(await broker.OpenAsync(new TopicPartition(spec.Topic, _number), _topicId, spec.Configs));
     }
 
     /// <inheritdoc/>

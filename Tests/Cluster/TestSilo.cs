@@ -1,0 +1,74 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.TestingHost;
+using OrleansMq.Brokers;
+using OrleansMq.Compression;
+using OrleansMq.Grains.Brokers;
+
+namespace OrleansMq.Tests.Cluster;
+
+/// <summary>A cluster of one silo in this process, with an Orleans client beside it, over a data directory.</summary>
+internal sealed class TestSilo : IAsyncDisposable
+{
+    private readonly InProcessTestCluster _cluster;
+
+    private TestSilo(InProcessTestCluster cluster)
+    {
+        _cluster = cluster;
+        Services = cluster.GetSiloServiceProvider();
+        Inside = Services.GetRequiredService<IBroker>();
+        Outside = new GrainBroker(cluster.Client);
+    }
+
+    /// <summary>The broker as a service on the silo has it: partitions that are active here are called directly.</summary>
+    public IBroker Inside { get; }
+
+    /// <summary>The broker as an Orleans client has it: everything is a grain call.</summary>
+    public IBroker Outside { get; }
+
+    /// <summary>The silo's services.</summary>
+    public IServiceProvider Services { get; }
+
+    /// <summary>The Orleans client.</summary>
+    public IClusterClient Client => _cluster.Client;
+
+    public static async Task<TestSilo> StartAsync(string dataDirectory, Func<BrokerOptions, BrokerOptions>? configure = null, Action<IClientBuilder>? client = null)
+    {
+        var builder = new InProcessTestClusterBuilder(1);
+        builder.ConfigureSilo((_, silo) => silo.AddOrleansMq(options =>
+        {
+            options = options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All };
+            return configure?.Invoke(options) ?? options;
+        }));
+        if (client is not null)
+            builder.ConfigureClient(client);
+        var cluster = builder.Build();
+        try
+        {
+            await cluster.DeployAsync();
+            return new TestSilo(cluster);
+        }
+        catch
+        {
+            await cluster.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Deactivates a grain and returns when it is gone.</summary>
+    public Task DeactivateAsync(IAddressable grain) => _cluster.DeactivateAsync(grain);
+
+    /// <summary>Stops the silo as a shutdown of its process does.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _cluster.StopAllSilosAsync();
+        await _cluster.DisposeAsync();
+    }
+}
+
+/// <summary>A directory that is deleted in the end.</summary>
+internal sealed class TempDirectory : IDisposable
+{
+    public string Path { get; } = Directory.CreateTempSubdirectory("omq-cluster-").FullName;
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}
