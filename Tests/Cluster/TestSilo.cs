@@ -31,14 +31,14 @@ internal sealed class TestSilo : IAsyncDisposable
     /// <summary>The Orleans client.</summary>
     public IClusterClient Client => _cluster.Client;
 
-    public static async Task<TestSilo> StartAsync(string dataDirectory, Func<BrokerOptions, BrokerOptions>? configure = null, Action<IClientBuilder>? client = null)
+    public static async Task<TestSilo> StartAsync(string dataDirectory, Action<ISiloBuilder>? silo = null, Action<IClientBuilder>? client = null)
     {
         var builder = new InProcessTestClusterBuilder(1);
-        builder.ConfigureSilo((_, silo) => silo.AddOrleansMq(options =>
+        builder.ConfigureSilo((_, host) =>
         {
-            options = options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All };
-            return configure?.Invoke(options) ?? options;
-        }));
+            host.AddOrleansMq(options => options with { DataDirectory = dataDirectory, Codecs = StandardCodecs.All });
+            silo?.Invoke(host);
+        });
         if (client is not null)
             builder.ConfigureClient(client);
         var cluster = builder.Build();
