@@ -58,7 +58,9 @@ internal sealed class ClusterHost(BrokerOptions options, int? siloPort, int? gat
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("Orleans", LogLevel.Warning)
             // It warns at every start that its own thread, which has only just begun, has been stuck since the machine booted.
-            .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error);
+            .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error)
+            // It recommends a heap a core at every start: one heap is this program's choice.
+            .AddFilter("Orleans.Runtime.Silo", LogLevel.Error);
         builder.Services.AddSingleton<IHostLifetime, NoSignals>();
         builder.UseOrleans(silo => silo.UseLocalhostClustering(ports.Silo, ports.Gateway).AddOrleansMq(_ => options));
         return builder.Build();
