@@ -13,6 +13,8 @@ public sealed partial class HttpBroker
     public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        if (acks is < Acks.All or > Acks.Leader)
+            return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all).");
         var content = new BatchContent(batch);
         try
         {
@@ -28,6 +30,8 @@ public sealed partial class HttpBroker
     /// <inheritdoc/>
     public async ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default)
     {
+        if (request.Offset < 0)
+            return FetchResult.Failed(ErrorCode.OffsetOutOfRange, $"{request.Partition}: offset {request.Offset} is below 0.");
         var path = string.Create(CultureInfo.InvariantCulture,
             $"{PartitionPath(request.Partition)}/batches?offset={request.Offset}&maxBytes={request.MaxBytes}&minBytes={request.MinBytes}&waitMs={(long)request.MaxWait.TotalMilliseconds}&isolation={HttpContract.Format(request.Isolation)}");
         using var deadline = new CancellationTokenSource(_options.RequestTimeout + request.MaxWait, _options.TimeProvider);

@@ -75,7 +75,8 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
-        PatchAsync(topic, new AlterTopicBody(Configs: configs), cancellationToken);
+        // The HTTP API refuses a change that changes nothing; the broker API does not.
+        configs.Count == 0 ? DescribeTopicAsync(topic, cancellationToken) : PatchAsync(topic, new AlterTopicBody(Configs: configs), cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>

@@ -56,9 +56,17 @@ internal static class BatchEndpoints
             query.Isolation());
         using var result = await LongPoll.FetchAsync(http, api, request);
         if (result.Error == ErrorCode.None)
+        {
             await WriteAsync(http, result);
-        else
-            await Problems.WriteAsync(http, api, result.Error, result.Message);
+            return;
+        }
+        // An offset that is not there is answered with those that are. Writing a problem clears the headers, so they come last.
+        http.Response.OnStarting(() =>
+        {
+            WriteOffsets(http.Response, result);
+            return Task.CompletedTask;
+        });
+        await Problems.WriteAsync(http, api, result.Error, result.Message);
     }
 
     private static async Task WriteAsync(HttpContext http, FetchResult result)
