@@ -22,7 +22,7 @@ internal static class AppendCeiling
         var directory = arguments.Directory("append-ceiling");
         Console.WriteLine($"{batches} batches of {batch.Length} bytes a run, {inFlight} in flight, {Environment.ProcessorCount} processors, in {directory}");
         Console.WriteLine($"raw: one write a batch; raw x{inFlight}: one for {inFlight} batches, as the append loop may do when it has fallen behind");
-        Console.WriteLine($"pair | append MB/s | raw MB/s | append/raw | raw x{inFlight} MB/s | append/raw x{inFlight} | allocated B/batch");
+        Console.WriteLine($"pair | append MB/s | raw MB/s | append/raw | raw x{inFlight} MB/s | append/raw x{inFlight} | CPU µs/batch append, raw | allocated B/batch");
 
         var runs = new List<Run>();
         try
@@ -31,10 +31,11 @@ internal static class AppendCeiling
             for (var pair = 0; pair <= pairs; pair++)
             {
                 var megabytes = (double)batch.Length * batches / 1e6;
-                var (seconds, allocated) = await AppendAsync(Path.Combine(directory, "partition"), batch, batches, inFlight);
+                var (append, allocated) = await AppendAsync(Path.Combine(directory, "partition"), batch, batches, inFlight);
                 var raw = WriteRaw(Path.Combine(directory, "raw"), batch, batches, batchesAtOnce: 1);
                 var large = WriteRaw(Path.Combine(directory, "raw"), batch, batches, inFlight);
-                var run = new Run(megabytes / seconds, megabytes / raw, megabytes / large, allocated);
+                var run = new Run(megabytes / append.Seconds, megabytes / raw.Seconds, megabytes / large.Seconds,
+                    append.ProcessorSeconds / batches * 1e6, raw.ProcessorSeconds / batches * 1e6, allocated);
                 Console.WriteLine($"{(pair == 0 ? "warm" : pair.ToString(CultureInfo.InvariantCulture)),4} {run}");
                 if (pair > 0)
                     runs.Add(run);
@@ -48,12 +49,13 @@ internal static class AppendCeiling
         return 0;
     }
 
-    private static async Task<(double Seconds, double AllocatedPerBatch)> AppendAsync(string directory, byte[] batch, int batches, int inFlight)
+    private static async Task<(Span Time, double AllocatedPerBatch)> AppendAsync(string directory, byte[] batch, int batches, int inFlight)
     {
         await using var opened = await BenchmarkPartition.OpenAsync(directory);
         var buffers = Enumerable.Range(0, inFlight).Select(_ => batch.ToArray()).ToArray();
         var pending = new ValueTask<ProduceResult>[inFlight];
-        long allocated = 0, start = 0;
+        long allocated = 0;
+        var start = default(Span);
         for (var i = 0; i < WarmUpBatches + batches + inFlight; i++)
         {
             if (i >= inFlight)
@@ -61,13 +63,13 @@ internal static class AppendCeiling
             if (i == WarmUpBatches)
             {
                 allocated = GC.GetTotalAllocatedBytes(precise: true);
-                start = Stopwatch.GetTimestamp();
+                start = Span.Now;
             }
             if (i < WarmUpBatches + batches)
                 pending[i % inFlight] = opened.Partition.AppendAsync(buffers[i % inFlight], Acks.Leader);
         }
-        var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        return (seconds, (double)(GC.GetTotalAllocatedBytes(precise: true) - allocated) / batches);
+        var time = Span.Since(start);
+        return (time, (double)(GC.GetTotalAllocatedBytes(precise: true) - allocated) / batches);
     }
 
     private static void Check(in ProduceResult result)
@@ -76,19 +78,19 @@ internal static class AppendCeiling
             throw new InvalidOperationException($"{result.Error}: {result.Message}");
     }
 
-    private static double WriteRaw(string path, byte[] batch, int batches, int batchesAtOnce)
+    private static Span WriteRaw(string path, byte[] batch, int batches, int batchesAtOnce)
     {
         var block = Enumerable.Repeat(batch, batchesAtOnce).SelectMany(bytes => bytes).ToArray();
-        double seconds;
+        Span time;
         using (var file = File.OpenHandle(path, FileMode.Create, FileAccess.ReadWrite))
         {
-            var start = Stopwatch.GetTimestamp();
+            var start = Span.Now;
             for (var i = 0; i < batches; i += batchesAtOnce)
                 RandomAccess.Write(file, block.AsSpan(0, Math.Min(batchesAtOnce, batches - i) * batch.Length), (long)i * batch.Length);
-            seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            time = Span.Since(start);
         }
         File.Delete(path);
-        return seconds;
+        return time;
     }
 
     private static void Report(List<Run> runs)
@@ -97,15 +99,28 @@ internal static class AppendCeiling
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"median: {Statistics.Median(ratios):P1} of raw (lowest {ratios.Min():P1}, highest {ratios.Max():P1}), "
             + $"{Statistics.Median(runs.Select(run => run.Append / run.RawLarge)):P1} of raw in large writes, "
-            + $"{Statistics.Median(runs.Select(run => run.Allocated)):F2} bytes allocated per batch"));
+            + $"{Statistics.Median(runs.Select(run => run.Allocated)):F2} bytes allocated per batch; CPU time per batch: append "
+            + $"{Statistics.Median(runs.Select(run => run.AppendProcessor)):F1} µs, raw {Statistics.Median(runs.Select(run => run.RawProcessor)):F1} µs"));
         // On a machine that does other things too, the best of each is what the others disturbed least.
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"best: append {runs.Max(run => run.Append):F0}, raw {runs.Max(run => run.Raw):F0}, large {runs.Max(run => run.RawLarge):F0} MB/s"));
     }
 
-    private readonly record struct Run(double Append, double Raw, double RawLarge, double Allocated)
+    /// <summary>Time on the clock, and time of processors, which does not count when other programs had the machine.</summary>
+    private readonly record struct Span(double Seconds, double ProcessorSeconds)
+    {
+        public static Span Now => new(Stopwatch.GetTimestamp() / (double)Stopwatch.Frequency, Environment.CpuUsage.TotalTime.TotalSeconds);
+
+        public static Span Since(in Span start)
+        {
+            var now = Now;
+            return new Span(now.Seconds - start.Seconds, now.ProcessorSeconds - start.ProcessorSeconds);
+        }
+    }
+
+    private readonly record struct Run(double Append, double Raw, double RawLarge, double AppendProcessor, double RawProcessor, double Allocated)
     {
         public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-            $"| {Append,11:F0} | {Raw,8:F0} | {Append / Raw,10:P1} | {RawLarge,12:F0} | {Append / RawLarge,14:P1} | {Allocated:F2}");
+            $"| {Append,11:F0} | {Raw,8:F0} | {Append / Raw,10:P1} | {RawLarge,12:F0} | {Append / RawLarge,14:P1} | {AppendProcessor,17:F1}, {RawProcessor,4:F1} | {Allocated:F2}");
     }
 }

@@ -20,10 +20,14 @@ internal sealed class BenchmarkPartition : IAsyncDisposable
 
     public Partition Partition { get; }
 
+    /// <param name="directory">Where.</param>
+    /// <param name="config">Null: everything is kept. Else retention is looked after each second.</param>
     public static async Task<BenchmarkPartition> OpenAsync(string directory, TopicConfig? config = null)
     {
         Directory.CreateDirectory(directory);
-        var options = new BrokerOptions { DataDirectory = directory, Codecs = StandardCodecs.All, RetentionCheckInterval = TimeSpan.FromSeconds(1) };
+        var options = new BrokerOptions { DataDirectory = directory, Codecs = StandardCodecs.All };
+        if (config is not null)
+            options = options with { RetentionCheckInterval = TimeSpan.FromSeconds(1) };
         var store = await PartitionStore.OpenAsync(options, _ => null);
         var partition = store.GetOrCreate(new TopicPartition("bench", 0), Guid.NewGuid(), config ?? Samples.Topic);
         return new BenchmarkPartition(directory, store, partition);
