@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
 
 namespace OrleansMq.Tests.Silo.Hosting;
@@ -78,12 +79,65 @@ public sealed class ProgramTests : IDisposable
         Assert.Equal((1, ""), (second.Code, second.Output));
         AssertOneLine(second.Error, _directory);
 
-        using (var kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"]))
-            await kill.WaitForExitAsync();
+        await SignalAsync(process, signal);
         await process.WaitForExitAsync().WaitAsync(RunningBroker.Patience);
         Assert.Equal(0, process.ExitCode);
         Assert.True(File.Exists(Path.Combine(_directory, "clean-shutdown")));
         Assert.Equal("", await process.StandardOutput.ReadToEndAsync());
+    }
+
+    [Fact]
+    public async Task A_request_that_does_not_end_is_cut_at_the_drain_deadline()
+    {
+        using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--drain-timeout-ms", "100"], []);
+        using var held = await HoldRequestAsync(await ReadyAddressAsync(process));
+        await SignalAsync(process, PosixTerm);
+        await process.WaitForExitAsync().WaitAsync(RunningBroker.Patience);
+        Assert.Equal(0, process.ExitCode);
+        Assert.Contains("still in flight", await process.StandardError.ReadToEndAsync(), StringComparison.Ordinal);
+        Assert.True(File.Exists(Path.Combine(_directory, "clean-shutdown")));
+    }
+
+    [Fact]
+    public async Task A_second_interrupt_does_not_wait()
+    {
+        using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--drain-timeout-ms", "600000"], []);
+        using var held = await HoldRequestAsync(await ReadyAddressAsync(process));
+        await SignalAsync(process, PosixInt);
+        Assert.Contains("Stopping", await process.StandardError.ReadLineAsync().WaitAsync(RunningBroker.Patience), StringComparison.Ordinal);
+        await SignalAsync(process, PosixInt);
+        await process.WaitForExitAsync().WaitAsync(RunningBroker.Patience);
+        Assert.Equal(130, process.ExitCode);
+    }
+
+    /// <summary>A request of which only the half is sent: it is in flight until the rest comes.</summary>
+    private static async Task<TcpClient> HoldRequestAsync(Uri address)
+    {
+        using (var http = new HttpClient { BaseAddress = address })
+        using (var created = await http.PutAsync("/api/topics/held", null))
+            Assert.Equal(HttpStatusCode.Created, created.StatusCode);
+        var client = new TcpClient();
+        await client.ConnectAsync(IPAddress.Loopback, address.Port);
+        await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes("POST /api/topics/held/partitions/0/batches HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            + "Content-Type: application/vnd.orleansmq.record-batch\r\nContent-Length: 100\r\n\r\n"));
+        // The broker asks for the body when it begins to read it: from here on the request is in flight.
+        var answer = new byte[25];
+        await client.GetStream().ReadExactlyAsync(answer).AsTask().WaitAsync(RunningBroker.Patience);
+        Assert.StartsWith("HTTP/1.1 100", Encoding.ASCII.GetString(answer), StringComparison.Ordinal);
+        return client;
+    }
+
+    private static async Task<Uri> ReadyAddressAsync(Process process)
+    {
+        var line = (await process.StandardOutput.ReadLineAsync().WaitAsync(RunningBroker.Patience))!;
+        Assert.StartsWith("ready http=", line, StringComparison.Ordinal);
+        return new Uri(line.Split(' ')[1]["http=".Length..]);
+    }
+
+    private static async Task SignalAsync(Process process, int signal)
+    {
+        using var kill = Process.Start("kill", [$"-{signal}", $"{process.Id}"]);
+        await kill.WaitForExitAsync();
     }
 
     private const int PosixInt = 2;

@@ -91,6 +91,24 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
+    public async Task Many_partitions_at_once_do_not_need_a_batch_in_memory_for_each()
+    {
+        // 200 partitions and 20 MB: more than is built at a time, so that batches are sent before they are full.
+        const int partitions = 200;
+        const int count = 20_000;
+        var topic = await broker.CreateTopicAsync(partitions);
+        var before = broker.Script.Produced;
+        var answers = await broker.ProduceAllAsync(topic, string.Concat(Enumerable.Range(0, count).Select(i =>
+            $$"""{"value":"{{i}} {{new string('x', 1000)}}","partition":{{i % partitions}}}""" + "\n")));
+        for (var i = 0; i < count; i++)
+            Assert.Equal((i % partitions, i / partitions), (answers[i].GetProperty("partition").GetInt32(), answers[i].GetProperty("offset").GetInt32()));
+        Assert.True(broker.Script.Produced - before >= 2 * partitions, "each partition got all its records in one batch");
+        var last = await broker.ConsumeAsync(topic, partitions - 1);
+        Assert.Equal(Enumerable.Range(0, count / partitions).Select(i => $"{(i * partitions) + partitions - 1}"),
+            last.Select(r => r.GetProperty("value").GetString()!.Split(' ')[0]));
+    }
+
+    [Fact]
     public async Task Lines_are_answered_while_the_request_is_still_open()
     {
         var topic = await broker.CreateTopicAsync();

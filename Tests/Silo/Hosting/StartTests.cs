@@ -1,0 +1,132 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+using OrleansMq.Silo.Configuration;
+using OrleansMq.Silo.Hosting;
+using OrleansMq.Silo.Logging;
+
+namespace OrleansMq.Tests.Silo.Hosting;
+
+public sealed class StartTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("omq-start-").FullName;
+    private readonly StringWriter _log = new();
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public async Task While_partitions_are_recovered_it_lives_but_is_not_ready()
+    {
+        var settings = Settings(FreePort());
+        var opened = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var starting = BrokerServer.StartAsync(settings, NewLog(), (_, options) => new SlowHost(options, opened.Task));
+        using var http = new HttpClient { BaseAddress = new Uri($"http://{settings.Http}") };
+        await ConnectAsync(settings.Http.Port);
+        Assert.Equal("ok", await http.GetStringAsync("/healthz"));
+        using (var ready = await http.GetAsync("/readyz"))
+            await RunningBroker.AssertProblemAsync(ready, 503, ErrorCode.LeaderNotAvailable, "recovers");
+        using (var topics = await http.GetAsync("/api/topics"))
+        {
+            await RunningBroker.AssertProblemAsync(topics, 503, ErrorCode.LeaderNotAvailable, "/readyz");
+            Assert.Equal(TimeSpan.FromSeconds(1), topics.Headers.RetryAfter!.Delta);
+        }
+        Assert.Contains("orleansmq_partitions_online 0\n", await http.GetStringAsync("/metrics"), StringComparison.Ordinal);
+
+        opened.SetResult();
+        await using var server = await starting.WaitAsync(RunningBroker.Patience);
+        Assert.Equal("ok", await http.GetStringAsync("/readyz"));
+    }
+
+    [Fact]
+    public async Task A_failed_start_leaves_the_directory_unlocked()
+    {
+        using var taken = new TcpListener(IPAddress.Loopback, 0);
+        taken.Start();
+        var refused = await Assert.ThrowsAsync<StartException>(() => BrokerServer.StartAsync(Settings(((IPEndPoint)taken.LocalEndpoint).Port), NewLog(), Standalone));
+        Assert.Contains("in use", refused.Message, StringComparison.Ordinal);
+        await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
+    }
+
+    [Fact]
+    public async Task A_directory_in_use_is_named()
+    {
+        await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
+        var refused = await Assert.ThrowsAsync<StartException>(() => BrokerServer.StartAsync(Settings(0), NewLog(), Standalone));
+        Assert.Contains(_directory, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_start_that_is_given_up_leaves_the_directory_unlocked()
+    {
+        using var giveUp = new CancellationTokenSource();
+        var starting = BrokerServer.StartAsync(Settings(FreePort()), NewLog(), (_, options) => new SlowHost(options, Task.Delay(Timeout.Infinite, giveUp.Token)), giveUp.Token);
+        await giveUp.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting.WaitAsync(RunningBroker.Patience));
+        await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
+    }
+
+    [Fact]
+    public void A_cluster_is_refused_where_the_build_has_none()
+    {
+        var settings = BrokerSettings.Default with { Flavour = Flavour.Cluster, DataDirectory = _directory };
+        var options = settings.ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System);
+#if ORLEANS
+        Assert.Equal("cluster", BrokerHosts.Create(settings, options).Flavour);
+#else
+        Assert.Contains("--flavour cluster", Assert.Throws<SettingsException>(() => BrokerHosts.Create(settings, options)).Message, StringComparison.Ordinal);
+#endif
+        Assert.Equal("standalone", BrokerHosts.Create(settings with { Flavour = Flavour.Standalone }, options).Flavour);
+    }
+
+    private static StandaloneHost Standalone(BrokerSettings settings, BrokerOptions options) => new(options);
+
+    private BrokerSettings Settings(int port) => BrokerSettings.Default with { DataDirectory = _directory, Http = new ListenAddress(IPAddress.Loopback, port) };
+
+    private ConsoleLog NewLog() => new(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System);
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private static async Task ConnectAsync(int port)
+    {
+        var deadline = DateTime.UtcNow + RunningBroker.Patience;
+        while (true)
+        {
+            using var client = new TcpClient();
+            try
+            {
+                await client.ConnectAsync(IPAddress.Loopback, port);
+                return;
+            }
+            catch (SocketException) when (DateTime.UtcNow < deadline)
+            {
+                await Task.Yield();
+            }
+        }
+    }
+
+    private sealed class SlowHost(BrokerOptions options, Task opened) : IBrokerHost
+    {
+        private readonly StandaloneHost _inner = new(options);
+
+        public string Flavour => _inner.Flavour;
+
+        public IReadOnlyCollection<Partition> LocalPartitions => _inner.LocalPartitions;
+
+        public void Configure(Microsoft.AspNetCore.Builder.WebApplicationBuilder builder) => _inner.Configure(builder);
+
+        public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken)
+        {
+            await opened;
+            return await _inner.StartAsync(services, cancellationToken);
+        }
+
+        public ValueTask DisposeAsync() => _inner.DisposeAsync();
+    }
+}

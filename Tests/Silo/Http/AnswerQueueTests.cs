@@ -1,0 +1,63 @@
+using OrleansMq.Records;
+using OrleansMq.Silo.Http.Lines;
+
+namespace OrleansMq.Tests.Silo.Http;
+
+public sealed class AnswerQueueTests
+{
+    [Fact]
+    public void Records_of_one_batch_in_a_row_are_one_run()
+    {
+        var queue = new AnswerQueue();
+        using var builder = new RecordBatchBuilder();
+        var (a, b) = (new ProduceBatch(0, builder), new ProduceBatch(1, builder));
+        foreach (var batch in new[] { a, a, a, b, a })
+            queue.Add(batch);
+        Assert.Equal(3, queue.Count);
+        Assert.Equal([a, b, a], queue.Batches());
+        Assert.Equal([(a, 3), (b, 1), (a, 1)], Drain(queue));
+        Assert.Equal(0, queue.Count);
+    }
+
+    [Fact]
+    public void A_run_that_was_looked_at_is_not_added_to_any_more()
+    {
+        var queue = new AnswerQueue();
+        using var builder = new RecordBatchBuilder();
+        var batch = new ProduceBatch(0, builder);
+        queue.Add(batch);
+        Assert.True(queue.TryPeek(out _, out var count));
+        Assert.Equal(1, count);
+        queue.Add(batch);
+        Assert.Equal([(batch, 1), (batch, 1)], Drain(queue));
+    }
+
+    [Fact]
+    public void There_is_room_for_a_million_runs_and_no_more()
+    {
+        var queue = new AnswerQueue();
+        using var builder = new RecordBatchBuilder();
+        var batches = new[] { new ProduceBatch(0, builder), new ProduceBatch(1, builder) };
+        for (var i = 0; i < AnswerQueue.Capacity; i++)
+        {
+            Assert.True(queue.HasRoom);
+            queue.Add(batches[i % 2]);
+        }
+        queue.Add(batches[0]);
+        Assert.False(queue.HasRoom);
+        Assert.True(queue.TryPeek(out _, out _));
+        queue.Dequeue();
+        Assert.True(queue.HasRoom);
+    }
+
+    private static List<(ProduceBatch, int)> Drain(AnswerQueue queue)
+    {
+        var runs = new List<(ProduceBatch, int)>();
+        while (queue.TryPeek(out var batch, out var count))
+        {
+            runs.Add((batch, count));
+            queue.Dequeue();
+        }
+        return runs;
+    }
+}
