@@ -163,10 +163,13 @@ internal sealed class BrokerServer : IAsyncDisposable
         {
             await app.StopAsync(deadline.Token);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested)
         {
-            _logger.DrainDeadlinePassed(_settings.DrainTimeout.TotalSeconds);
+            // A deadline that has passed before anything could stop; what follows cuts it all.
         }
+        // A server that cuts what is left at its deadline says nothing of it.
+        if (deadline.IsCancellationRequested)
+            _logger.DrainDeadlinePassed(_settings.DrainTimeout.TotalSeconds);
     }
 
     private long? FreeBytes()

@@ -50,6 +50,7 @@ public sealed class SettingsTests
         { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes", "1k" }, { "maxOpenFiles", "1" },
         { "appendThreads", "0" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs", "0" }, { "compactionCheckMs", "x" },
         { "producerIdExpirationMs", "0" }, { "drainTimeoutMs", "-1" }, { "logLevel", "loud" }, { "flavour", "vanilla" },
+        { "orleansPort", "65536" }, { "gatewayPort", "-1" },
     };
 
     [Theory]

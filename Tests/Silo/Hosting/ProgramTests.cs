@@ -86,10 +86,12 @@ public sealed class ProgramTests : IDisposable
         Assert.Equal("", await process.StandardOutput.ReadToEndAsync());
     }
 
-    [Fact]
-    public async Task A_request_that_does_not_end_is_cut_at_the_drain_deadline()
+    [Theory]
+    [InlineData("0")]
+    [InlineData("100")]
+    public async Task A_request_that_does_not_end_is_cut_at_the_drain_deadline(string milliseconds)
     {
-        using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--drain-timeout-ms", "100"], []);
+        using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--drain-timeout-ms", milliseconds], []);
         using var held = await HoldRequestAsync(await ReadyAddressAsync(process));
         await SignalAsync(process, PosixTerm);
         await process.WaitForExitAsync().WaitAsync(RunningBroker.Patience);
