@@ -47,6 +47,9 @@ public sealed partial class PartitionStore : IAsyncDisposable
         return store;
     }
 
+    /// <summary>What the partitions share.</summary>
+    internal PartitionPorts Ports => _ports;
+
     /// <summary>All partitions, online or not.</summary>
     public IReadOnlyCollection<Partition> Partitions => (IReadOnlyCollection<Partition>)_partitions.Values;
 

@@ -1,0 +1,161 @@
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Compression;
+using OrleansMq.Records;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions;
+
+/// <summary>Which batches are taken, which refused, and what the broker writes into those it takes.</summary>
+public sealed class AppendRulesTests
+{
+    [Fact]
+    public async Task A_batch_that_is_too_large_is_refused_by_name_of_the_limit()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { MaxMessageBytes = 200 });
+        Assert.Equal(ErrorCode.None, (await rig.AppendAsync("small")).Error);
+        var refused = await rig.AppendAsync(new string('x', 200));
+        Assert.Equal(ErrorCode.MessageTooLarge, refused.Error);
+        Assert.Contains("max.message.bytes is 200", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Anything_but_exactly_one_whole_batch_is_refused_and_nothing_is_written()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var batch = PartitionRig.Batch(rig.Clock.Now, "a");
+        var changed = batch.ToArray();
+        changed[^1] ^= 1;
+        foreach (var bytes in (byte[][])[[], batch[..60], batch[..^1], [.. batch, .. batch], [.. batch, 0], changed])
+        {
+            var refused = await rig.Partition.AppendAsync(bytes, Acks.All);
+            Assert.True(refused.Error is ErrorCode.CorruptMessage or ErrorCode.InvalidRecord, $"{refused.Error}");
+            Assert.NotNull(refused.Message);
+        }
+        Assert.Equal((0L, 0L), (rig.Partition.LogEndOffset, rig.Partition.SizeInBytes));
+    }
+
+    [Fact]
+    public async Task Every_byte_but_base_offset_and_leader_epoch_is_stored_as_it_was_sent()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("first");
+        rig.Partition.BeginLeaderEpoch(7);
+        var sent = PartitionRig.Batch(rig.Clock.Now, "a", "b");
+        var kept = sent.ToArray();
+        Assert.Equal(1, (await rig.Partition.AppendAsync(sent, Acks.All)).BaseOffset);
+        using var read = await rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 1));
+        var stored = read.Records.ToArray();
+        var header = RecordBatchHeader.Read(stored);
+        Assert.Equal((1L, 7), (header.BaseOffset, header.PartitionLeaderEpoch));
+        Assert.Equal(kept[8..12], stored[8..12]);
+        Assert.Equal(kept[16..], stored[16..]);
+        await rig.RestartAsync();
+        Assert.Equal(7, rig.Partition.LeaderEpoch);
+    }
+
+    [Theory]
+    [InlineData(1_001, 0, ErrorCode.InvalidTimestamp)]
+    [InlineData(1_000, 0, ErrorCode.None)]
+    [InlineData(0, 2_001, ErrorCode.InvalidTimestamp)]
+    [InlineData(0, 2_000, ErrorCode.None)]
+    public async Task Timestamps_outside_the_topics_window_are_refused(long ahead, long behind, ErrorCode expected)
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { TimestampAfterMaxMs = 1000, TimestampBeforeMaxMs = 2000 });
+        var result = await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now + ahead - behind, "a"), Acks.All);
+        Assert.Equal(expected, result.Error);
+    }
+
+    [Fact]
+    public async Task A_compacted_topic_takes_no_record_without_a_key()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { CleanupCompact = true });
+        Assert.Equal(ErrorCode.None, (await rig.AppendAsync("with")).Error);
+        foreach (var codec in (CompressionType[])[CompressionType.None, CompressionType.Gzip])
+        {
+            using var builder = new RecordBatchBuilder(codec, StandardCodecs.All);
+            builder.Add(rig.Clock.Now, "k"u8, true, "v"u8, true);
+            builder.Add(rig.Clock.Now, default, false, "v"u8, true);
+            var refused = await rig.Partition.AppendAsync(builder.Build().ToArray(), Acks.All);
+            Assert.Equal(ErrorCode.InvalidRecord, refused.Error);
+            Assert.Contains("Record 1", refused.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Markers_and_transactions_are_not_a_clients_to_write()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var control = PartitionRig.Batch(rig.Clock.Now, builder => builder.SetControl(), "a");
+        Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(control, Acks.All)).Error);
+        var transactional = PartitionRig.Batch(rig.Clock.Now, builder => builder.SetProducer(5, 0, 0, transactional: true), "a");
+        Assert.Equal(ErrorCode.InvalidRecord, (await rig.Partition.AppendAsync(transactional, Acks.All)).Error);
+    }
+
+    [Fact]
+    public async Task Under_log_append_time_records_carry_the_brokers_time_and_the_senders_bytes_stay_his()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { TimestampType = TimestampType.LogAppendTime });
+        var sent = PartitionRig.Batch(5, "a", "b");
+        var kept = sent.ToArray();
+        rig.Clock.Advance(TimeSpan.FromSeconds(3));
+        var result = await rig.Partition.AppendAsync(sent, Acks.All);
+        Assert.Equal((ErrorCode.None, rig.Clock.Now), (result.Error, result.LogAppendTime));
+        Assert.Equal(kept, sent);
+        using var read = await rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 0));
+        using var reader = new RecordReader(read.Records, StandardCodecs.All);
+        while (reader.MoveNext())
+            Assert.Equal(rig.Clock.Now, reader.Current.Timestamp);
+        Assert.Equal(0, rig.Partition.FindOffset(OffsetSpec.AtOrAfter(rig.Clock.Now)).Offset);
+    }
+
+    [Theory]
+    [InlineData(CompressionType.None, CompressionType.Gzip)]
+    [InlineData(CompressionType.Gzip, CompressionType.None)]
+    [InlineData(CompressionType.Snappy, CompressionType.Gzip)]
+    [InlineData(CompressionType.Gzip, CompressionType.Gzip)]
+    public async Task A_topics_codec_is_what_batches_are_stored_in(CompressionType sent, CompressionType stored)
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { CompressionType = stored });
+        using var builder = new RecordBatchBuilder(sent, StandardCodecs.All);
+        for (var i = 0; i < 10; i++)
+            builder.Add(rig.Clock.Now + i, Encoding.UTF8.GetBytes($"k{i}"), true, Encoding.UTF8.GetBytes($"v{i}"), true);
+        Assert.Equal(ErrorCode.None, (await rig.Partition.AppendAsync(builder.Build().ToArray(), Acks.All)).Error);
+        using var read = await rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, 0));
+        Assert.Equal(stored, RecordBatchHeader.Read(read.Records.Span).Compression);
+        Assert.Equal(Enumerable.Range(0, 10).Select(i => ((long)i, $"v{i}")), await rig.ReadAllAsync());
+    }
+
+    [Fact]
+    public async Task A_producer_in_flight_with_many_batches_is_deduplicated_within_one_round_too()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        ValueTask<ProduceResult>[] sent = [Send(0), Send(1), Send(1), Send(2), Send(4), Send(3), Send(3)];
+        var results = new List<(ErrorCode, long)>();
+        foreach (var one in sent)
+        {
+            var result = await one;
+            results.Add((result.Error, result.BaseOffset));
+        }
+        Assert.Equal(
+            [(ErrorCode.None, 0), (ErrorCode.None, 1), (ErrorCode.None, 1), (ErrorCode.None, 2), (ErrorCode.OutOfOrderSequenceNumber, -1), (ErrorCode.None, 3), (ErrorCode.None, 3)],
+            results);
+        Assert.Equal(4, rig.Partition.LogEndOffset);
+
+        ValueTask<ProduceResult> Send(int sequence) =>
+            rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, b => b.SetProducer(9, 0, sequence), "v"), Acks.All);
+    }
+
+    [Fact]
+    public async Task A_cancelled_append_is_not_queued_and_a_closed_partition_takes_nothing()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(
+            () => rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All, new CancellationToken(true)).AsTask());
+        Assert.Equal(ErrorCode.InvalidRequiredAcks, (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), (Acks)2)).Error);
+        var partition = rig.Partition;
+        await rig.Store.DisposeAsync();
+        var refused = await partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All);
+        Assert.Equal((ErrorCode.NotLeaderOrFollower, 0L), (refused.Error, partition.LogEndOffset));
+    }
+}
