@@ -52,7 +52,12 @@ internal sealed partial class SegmentedLog
         {
             target = End;
             if (target == before)
+            {
+                // Nothing was appended for a while: an idle partition holds no buffers.
+                if (Active.Index.BufferBytes + Active.TimeIndex.BufferBytes > 0)
+                    WriteIndexes();
                 return false;
+            }
             Active.CompleteIndexes();
             snapshot = Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null;
         }

@@ -32,7 +32,10 @@ internal sealed class FetchWaiters
             return;
         lock (_lock)
         {
-            foreach (var waiter in _waiting!)
+            // The last one may have stopped waiting since the count was read.
+            if (_waiting is null)
+                return;
+            foreach (var waiter in _waiting)
                 waiter.Notice(Interlocked.Read(ref _visibleBytes));
         }
     }
@@ -51,8 +54,9 @@ internal sealed class FetchWaiters
     {
         lock (_lock)
         {
-            if (_waiting!.Remove(waiter))
-                Interlocked.Decrement(ref _count);
+            if (_waiting is null || !_waiting.Remove(waiter))
+                return;
+            Interlocked.Decrement(ref _count);
             if (_waiting.Count == 0)
                 _waiting = null;
         }

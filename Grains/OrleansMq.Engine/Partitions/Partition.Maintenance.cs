@@ -8,8 +8,15 @@ namespace OrleansMq.Partitions;
 // What happens beside the appends: background flushes, recovery points, retention, delete-records, the end.
 public sealed partial class Partition
 {
+    /// <summary>Rolling asks for a recovery point; small segments may ask many times a second, and each costs some flushes.</summary>
+    private const long MinCheckpointIntervalMs = 1000;
+
+    // One upkeep at a time: taken before the log's own locks. Compaction, which may take hours, is not part of it.
+    private readonly Lock _upkeepLock = new();
     private long _unflushedRecords;
     private long _unflushedSince;
+    private long _lastCheckpoint;
+    private volatile bool _checkpointWanted;
     private int _flushScheduled;
 
     /// <summary>Moves the log start offset; durable when it returns.</summary>
@@ -28,31 +35,40 @@ public sealed partial class Partition
         if (offset < 0 || offset > limit)
             throw new BrokerException(ErrorCode.OffsetOutOfRange, $"Records of {TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
         // Flushes block: not on the caller's thread, which may be a grain's.
-        await Task.Run(() => Guarded(log => log.MoveLogStart(offset, _ports.Log.Now)), CancellationToken.None).ConfigureAwait(false);
+        await Task.Run(() => Upkeep(log => log.MoveLogStart(offset, _ports.Log.Now)), CancellationToken.None).ConfigureAwait(false);
         if (Refusal(out refusal) is not ErrorCode.None and var failed)
             throw new BrokerException(failed, refusal);
         return LogStartOffset;
     }
 
     /// <summary>
-    /// Flushes if <c>flush.ms</c> or <c>flush.messages</c> says so.
+    /// Flushes if <c>flush.ms</c> or <c>flush.messages</c> says so, and moves the recovery point if a segment was rolled.
     /// </summary>
-    /// <returns>False when it is too early.</returns>
+    /// <returns>False when something is left to do later.</returns>
     internal bool FlushIfDue(long now)
     {
-        var config = Config;
-        if (config.FlushPolicy == FlushPolicy.Interval && now - Volatile.Read(ref _unflushedSince) < config.FlushMs
-            && Volatile.Read(ref _unflushedRecords) < config.FlushMessages)
+        var checkpointIsDue = _checkpointWanted && now - _lastCheckpoint >= MinCheckpointIntervalMs;
+        if (!checkpointIsDue && !IsFlushDue(now))
             return false;
-        // What is appended from here on schedules the next flush.
+        // What is appended from here on schedules the next flush; what was, is in this one.
         Volatile.Write(ref _unflushedRecords, 0);
+        if (!checkpointIsDue)
+        {
+            var done = !_checkpointWanted;
+            if (done)
+                Volatile.Write(ref _flushScheduled, 0);
+            Flush();
+            return done;
+        }
+        _checkpointWanted = false;
+        _lastCheckpoint = now;
         Volatile.Write(ref _flushScheduled, 0);
-        Flush();
+        Checkpoint();
         return true;
     }
 
     /// <summary>Makes all that was appended durable.</summary>
-    internal void Flush() => Guarded(log =>
+    internal void Flush() => Upkeep(log =>
     {
         LogPosition end;
         lock (log.AppendLock)
@@ -60,11 +76,15 @@ public sealed partial class Partition
         log.FlushTo(end);
     });
 
-    /// <summary>Moves the recovery point to the log's end, if that has moved.</summary>
-    internal void Checkpoint() => Guarded(log => log.MoveRecoveryPoint());
+    /// <summary>Moves the recovery point to the log's end, if that has moved; deletes files whose time has come.</summary>
+    internal void Checkpoint() => Upkeep(log =>
+    {
+        log.MoveRecoveryPoint();
+        log.DeleteDying(_ports.Log.Now);
+    });
 
-    /// <summary>Rolls by age, drops what retention says, forgets idle producers, deletes files whose time has come.</summary>
-    internal void Maintain(long now) => Guarded(log =>
+    /// <summary>Rolls by age, drops what retention says, forgets idle producers.</summary>
+    internal void Maintain(long now) => Upkeep(log =>
     {
         log.RollIfOld(now);
         log.Retain(HighWatermark, now);
@@ -82,7 +102,7 @@ public sealed partial class Partition
         _closed = true;
         await _queue.CloseAsync().ConfigureAwait(false);
         _waiters.WakeAll();
-        Guarded(log =>
+        Upkeep(log =>
         {
             log.WriteIndexes();
             log.MoveRecoveryPoint();
@@ -99,17 +119,43 @@ public sealed partial class Partition
         await StopCompactionAsync().ConfigureAwait(false);
         await _queue.CloseAsync().ConfigureAwait(false);
         _waiters.WakeAll();
+        await Task.Run(() => Upkeep(static _ => { })).ConfigureAwait(false); // Waits for an upkeep that began before.
         _log?.CloseFiles();
     }
 
+    private bool IsFlushDue(long now)
+    {
+        var config = Config;
+        var records = Volatile.Read(ref _unflushedRecords);
+        return records > 0 && (config.FlushPolicy != FlushPolicy.Interval || records >= config.FlushMessages
+            || now - Volatile.Read(ref _unflushedSince) >= config.FlushMs);
+    }
+
+    // Under the append lock, as the next.
     private void NoteUnflushed(long records, long now)
     {
+        if (_unflushedRecords == 0)
+            Volatile.Write(ref _unflushedSince, now);
         Volatile.Write(ref _unflushedRecords, _unflushedRecords + records);
-        if (Volatile.Read(ref _flushScheduled) != 0)
-            return;
-        Volatile.Write(ref _unflushedSince, now);
-        Volatile.Write(ref _flushScheduled, 1);
-        _ports.Flushes.Add(this);
+        ScheduleFlush();
+    }
+
+    private void WantCheckpoint()
+    {
+        _checkpointWanted = true;
+        ScheduleFlush();
+    }
+
+    private void ScheduleFlush()
+    {
+        if (Interlocked.Exchange(ref _flushScheduled, 1) == 0)
+            _ports.Flushes.Add(this);
+    }
+
+    private void Upkeep(Action<SegmentedLog> action)
+    {
+        lock (_upkeepLock)
+            Guarded(action);
     }
 
     /// <summary>Runs something on the log; a fault of the disk takes the partition offline.</summary>

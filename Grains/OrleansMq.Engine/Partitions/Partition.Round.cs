@@ -145,6 +145,8 @@ public sealed partial class Partition : IAppendWork
         try
         {
             _log!.Roll(now);
+            // The rolled segment is flushed in the background, and a restart need not read it.
+            WantCheckpoint();
             return true;
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))

@@ -1,0 +1,154 @@
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions;
+
+public sealed class PartitionStoreTests
+{
+    private static readonly string Logs = Path.Combine(PartitionRig.Data, "logs");
+
+    [Fact]
+    public async Task The_metadata_is_in_kafkas_form()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var text = Encoding.ASCII.GetString(AtomicFile.TryRead(rig.Files, Path.Combine(PartitionRig.PartitionPath, "partition.metadata"))!);
+        Assert.Equal("version: 0\ntopic_id: EREiIjMzRERVVWZmd3eIiA\n", text);
+    }
+
+    [Fact]
+    public async Task A_partition_is_created_once_and_belongs_to_its_topics_id()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        Assert.Same(rig.Partition, rig.Store.GetOrCreate(PartitionRig.Name, PartitionRig.TopicId, TopicConfig.Default));
+        var refused = Assert.Throws<BrokerException>(() => rig.Store.GetOrCreate(PartitionRig.Name, Guid.NewGuid(), TopicConfig.Default));
+        Assert.Equal(ErrorCode.InconsistentTopicId, refused.Code);
+    }
+
+    [Fact]
+    public async Task Directories_of_unknown_topics_are_set_aside_and_kept()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendAsync("somebody's");
+        await rig.Store.DisposeAsync();
+        // The topic is not known any more, and then it is created again under another id.
+        await using (await Partitions(rig, _ => null))
+        {
+            Assert.False(rig.Files.DirectoryExists(PartitionRig.PartitionPath));
+        }
+        var aside = Assert.Single(rig.Files.ListDirectories(Logs));
+        Assert.Equal($"t-0.{PartitionRig.TopicId:N}-stray", aside);
+        Assert.Contains(rig.Lines.Of(EngineLogLevel.Warning), line => line.Contains(aside, StringComparison.Ordinal));
+        await rig.OpenAsync();
+        Assert.Equal(0, rig.Partition.LogEndOffset);
+        Assert.True(rig.Files.GetLength(Path.Combine(Logs, aside, "00000000000000000000.log")) > 0);
+        Assert.Equal(2, rig.Files.ListDirectories(Logs).Count);
+    }
+
+    [Fact]
+    public async Task An_interrupted_deletion_is_finished_and_an_interrupted_creation_begun_again()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.Store.DisposeAsync();
+        var dying = Path.Combine(Logs, $"old-1.{Guid.NewGuid():N}-delete");
+        rig.Files.CreateDirectory(dying);
+        rig.Files.Open(Path.Combine(dying, "00000000000000000000.log"), FileOpening.CreateOrTruncate).Dispose();
+        rig.Files.CreateDirectory(Path.Combine(Logs, "half-0"));
+        await rig.OpenAsync();
+        Assert.Equal(["t-0"], rig.Files.ListDirectories(Logs));
+        Assert.Equal(0, rig.Store.GetOrCreate(new TopicPartition("half", 0), PartitionRig.TopicId, TopicConfig.Default).LogEndOffset);
+    }
+
+    [Fact]
+    public async Task A_partition_created_again_under_another_id_begins_empty()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        await rig.AppendManyAsync(5);
+        var old = rig.Partition;
+        await rig.Store.DeleteAsync(PartitionRig.Name);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await old.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All)).Error);
+        using var read = await old.ReadAsync(new FetchRequest(PartitionRig.Name, 0));
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, read.Error);
+        Assert.Equal(0, rig.Store.GetOrCreate(PartitionRig.Name, Guid.NewGuid(), TopicConfig.Default).LogEndOffset);
+        await rig.Store.DeleteAsync(new TopicPartition("never", 3));
+    }
+
+    [Fact]
+    public async Task A_topic_deleted_under_load_leaves_nothing()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 500, FlushMs = 0 });
+        using var stop = new CancellationTokenSource();
+        var partition = rig.Partition;
+        var senders = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        {
+            while (!stop.IsCancellationRequested)
+            {
+                var result = await partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "x"), Acks.All);
+                if (result.Error != ErrorCode.None)
+                    return result.Error;
+            }
+            return ErrorCode.None;
+        })).ToArray();
+        var upkeep = Task.Run(() =>
+        {
+            while (!stop.IsCancellationRequested)
+            {
+                rig.Store.RunMaintenance(rig.Clock.Now);
+                partition.Checkpoint();
+            }
+        });
+        while (partition.LogEndOffset < 200)
+            await Task.Yield();
+        await rig.Store.DeleteAsync(PartitionRig.Name);
+        Assert.All(await Task.WhenAll(senders), error => Assert.Equal(ErrorCode.UnknownTopicOrPartition, error));
+        await stop.CancelAsync();
+        await upkeep;
+        Assert.Empty(rig.Files.ListDirectories(Logs));
+        Assert.Empty(rig.Lines.Of(EngineLogLevel.Error));
+    }
+
+    [Fact]
+    public async Task The_marker_of_a_clean_stop_is_gone_before_anything_is_appended_and_not_written_when_a_partition_is_offline()
+    {
+        var marker = Path.Combine(PartitionRig.Data, "clean-shutdown");
+        await using var rig = await PartitionRig.StartAsync();
+        Assert.False(rig.Files.FileExists(marker));
+        await rig.Store.DisposeAsync();
+        Assert.True(rig.Files.FileExists(marker));
+        await rig.OpenAsync();
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.False(rig.Files.FileExists(marker));
+        rig.Partition.GoOffline("the disk is gone", null);
+        await rig.Store.DisposeAsync();
+        Assert.False(rig.Files.FileExists(marker));
+        await rig.OpenAsync();
+        Assert.Null(rig.Partition.OfflineReason);
+    }
+
+    [Fact]
+    public async Task What_waits_when_the_broker_closes_is_written_and_answered()
+    {
+        await using var rig = await PartitionRig.StartAsync();
+        var waiting = Enumerable.Range(0, 300).Select(i => rig.AppendAsync($"{i}")).ToArray();
+        await rig.Store.DisposeAsync();
+        var results = await Task.WhenAll(waiting);
+        Assert.All(results, result => Assert.True(result.Error is ErrorCode.None or ErrorCode.NotLeaderOrFollower));
+        await rig.OpenAsync();
+        Assert.Equal(results.Count(result => result.Error == ErrorCode.None), rig.Partition.LogEndOffset);
+    }
+
+    [Fact]
+    public async Task A_rolled_segment_moves_the_recovery_point_soon()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 1000 });
+        await rig.AppendManyAsync(20);
+        rig.Clock.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal(20, rig.Partition.Log!.RecoveryPoint.Offset);
+    }
+
+    private static async Task<IAsyncDisposable> Partitions(PartitionRig rig, Func<Guid, TopicConfig?> findConfig) =>
+        await OrleansMq.Partitions.PartitionStore.OpenAsync(
+            new BrokerOptions { DataDirectory = PartitionRig.Data, FileSystem = rig.Files, Log = rig.Lines, TimeProvider = rig.Clock, MinFreeBytes = 0 }, findConfig);
+}
