@@ -194,6 +194,10 @@ public sealed class GrainBroker : IBroker
                 return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownPartition(partition, topic.Listing.Partitions));
             return await call(other).ConfigureAwait(false);
         }
+        catch (BrokerException refused)
+        {
+            return failed(refused.Code, refused.Message); // The topic's grain refused: its document is damaged.
+        }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {
             _topics.Forget(partition.Topic);

@@ -19,8 +19,10 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     private readonly IFileSystem _files;
     private readonly CancellationTokenSource _stopping = new();
-    // Partitions are made and deleted one at a time: the disk gains nothing from more, and the grains' threads would all wait for it.
-    private readonly SemaphoreSlim _changing = new(1, 1);
+    // Partitions are made one at a time: the store makes no more at once, and the grains' threads would all wait for it.
+    private readonly SemaphoreSlim _making = new(1, 1);
+    // Deleting waits for append loops, too, so that some at a time are faster than one; all would leave no thread to anybody else.
+    private readonly SemaphoreSlim _deleting = new(4, 4);
     private readonly SemaphoreSlim _gate = new(1, 1);
     private DataDirectory? _directory;
     private FileStateStore? _state;
@@ -96,14 +98,14 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     public async Task<Partition> OpenAsync(TopicPartition partition, Guid topicId, IReadOnlyDictionary<string, string> configs)
     {
         var config = Parse(configs);
-        await _changing.WaitAsync();
+        await _making.WaitAsync();
         try
         {
             return _here[(topicId, partition.Partition)] = await Task.Run(() => Partitions.GetOrCreate(partition, topicId, config));
         }
         finally
         {
-            _changing.Release();
+            _making.Release();
         }
     }
 
@@ -114,7 +116,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         _missing.TryRemove((topicId, partition.Partition), out _);
         if (!_here.ContainsKey((topicId, partition.Partition)))
             return;
-        await _changing.WaitAsync();
+        await _deleting.WaitAsync();
         try
         {
             await Partitions.DeleteAsync(partition);
@@ -122,7 +124,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         }
         finally
         {
-            _changing.Release();
+            _deleting.Release();
         }
     }
 

@@ -1,0 +1,109 @@
+using System.Text.Json;
+using OrleansMq.Brokers;
+using OrleansMq.State;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Shared;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Cluster.Hosting;
+
+/// <summary>What a silo makes of a directory that a crash or a damage left behind.</summary>
+public sealed class RecoveryTests : IDisposable
+{
+    private readonly TempDirectory _data = new();
+
+    public void Dispose() => _data.Dispose();
+
+    [Fact]
+    public async Task A_creation_that_was_interrupted_is_finished()
+    {
+        var topic = new TopicState { Name = "orders", TopicId = Guid.NewGuid(), Partitions = 2, Status = TopicStatus.Creating };
+        await StoreAsync(TopicCatalogue.Empty with { Topics = TopicCatalogue.Empty.Topics.Add("orders", new(topic.TopicId, TopicStatus.Creating)) }, topic);
+        await using var silo = await TestSilo.StartAsync(_data.Path);
+        Assert.Equal(new TopicListing("orders", topic.TopicId, 2), Assert.Single(await silo.Outside.ListTopicsAsync()));
+        Assert.Equal(0, (await silo.Outside.ProduceAsync(new TopicPartition("orders", 1), TestBatches.Of("a"), Acks.All)).BaseOffset);
+    }
+
+    [Fact]
+    public async Task A_deletion_that_was_interrupted_is_finished()
+    {
+        await using (var silo = await TestSilo.StartAsync(_data.Path))
+            await silo.Inside.CreateTopicAsync(new NewTopic("orders", 2));
+        var topic = await ReadAsync();
+        await StoreAsync(TopicCatalogue.Empty with { Topics = TopicCatalogue.Empty.Topics.Add("orders", new(topic.TopicId, TopicStatus.Deleting)) }, null);
+        await using (var silo = await TestSilo.StartAsync(_data.Path))
+        {
+            Assert.Empty(await silo.Outside.ListTopicsAsync());
+            await silo.Outside.CreateTopicAsync(new NewTopic("orders", 1));
+            Assert.Equal(0, (await silo.Outside.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a"), Acks.All)).BaseOffset);
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_topic_whose_document_is_lost_says_so_everywhere_and_can_be_deleted(bool inside)
+    {
+        await using (var silo = await TestSilo.StartAsync(_data.Path))
+            await silo.Inside.CreateTopicAsync(new NewTopic("orders", 2));
+        Directory.Delete(Path.Combine(_data.Path, "state", "topic"), recursive: true);
+        await using (var silo = await TestSilo.StartAsync(_data.Path))
+        {
+            var broker = inside ? silo.Inside : silo.Outside;
+            var partition = new TopicPartition("orders", 0);
+            var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.DescribeTopicAsync("orders"));
+            Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
+            Assert.Contains("topic/orders", refused.Message, StringComparison.Ordinal);
+            Assert.Equal(ErrorCode.KafkaStorageError, (await Assert.ThrowsAsync<BrokerException>(async () => await broker.GetTopicAsync("orders"))).Code);
+            Assert.Equal((ErrorCode.KafkaStorageError, refused.Message), Outcome(await broker.ProduceAsync(partition, TestBatches.Of("a"), Acks.All)));
+            await broker.DeleteTopicAsync("orders");
+            await broker.CreateTopicAsync(new NewTopic("orders", 1));
+            Assert.Equal(0, (await broker.ProduceAsync(partition, TestBatches.Of("a"), Acks.All)).BaseOffset);
+        }
+        await using var standalone = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = _data.Path });
+        Assert.Equal(1, Assert.Single((await standalone.DescribeTopicAsync("orders")).Partitions).LogEndOffset);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_partition_whose_directory_is_missing_says_so_and_the_others_go_on(bool inside)
+    {
+        await using (var silo = await TestSilo.StartAsync(_data.Path))
+            await silo.Inside.CreateTopicAsync(new NewTopic("orders", 2));
+        Directory.Delete(Path.Combine(_data.Path, "logs", "orders-1"), recursive: true);
+        await using (var silo = await TestSilo.StartAsync(_data.Path))
+        {
+            var broker = inside ? silo.Inside : silo.Outside;
+            var (error, message) = Outcome(await broker.ProduceAsync(new TopicPartition("orders", 1), TestBatches.Of("a"), Acks.All));
+            Assert.Equal(ErrorCode.KafkaStorageError, error);
+            Assert.Contains("orders-1", message, StringComparison.Ordinal);
+            Assert.Equal(0, (await broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a"), Acks.All)).BaseOffset);
+            var described = await broker.DescribeTopicAsync("orders");
+            Assert.Equal((0, -1), (described.Partitions[0].Leader, described.Partitions[1].Leader));
+            Assert.Equal(message, described.Partitions[1].OfflineReason);
+            Assert.Equal((1, 1), ((await broker.DescribeClusterAsync()).Brokers[0].OnlinePartitions, (await broker.DescribeClusterAsync()).Brokers[0].OfflinePartitions));
+            await broker.AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "-1" });
+        }
+    }
+
+    private static (ErrorCode Error, string? Message) Outcome(ProduceResult result) => (result.Error, result.Message);
+
+    private FileStateStore OpenStore()
+    {
+        Directory.CreateDirectory(_data.Path);
+        return FileStateStore.Open(DiskFileSystem.Instance, DataDirectory.StatePathOf(_data.Path));
+    }
+
+    private async Task<TopicState> ReadAsync() =>
+        JsonSerializer.Deserialize((await OpenStore().ReadAsync(TopicState.KeyOf("orders")))!.Value.Span, TopicJson.Default.TopicState)!;
+
+    private async Task StoreAsync(TopicCatalogue catalogue, TopicState? topic)
+    {
+        var store = OpenStore();
+        var etag = (await store.ReadAsync(TopicCatalogue.Key))?.ETag;
+        await store.WriteAsync(TopicCatalogue.Key, JsonSerializer.SerializeToUtf8Bytes(catalogue, TopicJson.Default.TopicCatalogue), etag);
+        if (topic is not null)
+            await store.WriteAsync(TopicState.KeyOf(topic.Name), JsonSerializer.SerializeToUtf8Bytes(topic, TopicJson.Default.TopicState), null);
+    }
+}
