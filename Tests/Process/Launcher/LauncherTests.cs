@@ -6,7 +6,11 @@ public sealed class LauncherTests : IDisposable
     private const string OrleansIsMissing = """
         case "$*" in
             --list-sdks) echo '10.0.100 [/sdk]' ;;
-            restore*-p:Orleans=true*) echo "$root/Silo/Silo.csproj : error NU1101: Unable to find package Microsoft.Orleans.Server. No packages exist with this id in source(s): feed"; exit 1 ;;
+            restore*-p:Orleans=true*)
+                echo "$root/Silo/Silo.csproj : error NU1101: Unable to find package Microsoft.Orleans.Server. No packages exist with this id in source(s): feed"
+                echo "$root/Silo/Silo.csproj : error NU1102: Unable to find package System.IO.Hashing with version (>= 10.0.12)"
+                echo "$root/Silo/Silo.csproj : error NU1605: Warning As Error: Detected package downgrade: Microsoft.Extensions.Options from 10.0.11 to 10.0.5."
+                exit 1 ;;
             restore*|build*) ;;
             *) echo "ran $(basename "$1") ${*:2}" ;;
         esac
@@ -75,7 +79,7 @@ public sealed class LauncherTests : IDisposable
 
         Assert.Equal("ran omq.dll topic list\n", first.Text);
         var line = Assert.Single(first.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
-        Assert.Contains("Microsoft.Orleans.Server", line, StringComparison.Ordinal);
+        Assert.Contains("(Microsoft.Orleans.Server, System.IO.Hashing)", line, StringComparison.Ordinal);
         Assert.Contains("STANDALONE", line, StringComparison.Ordinal);
         Assert.Equal("", second.Error);
         Assert.Equal("standalone\n", await File.ReadAllTextAsync(_repository["artifacts/flavour"]));
