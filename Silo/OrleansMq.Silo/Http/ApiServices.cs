@@ -17,6 +17,8 @@ internal sealed record ApiServices
     public required ILogger Logger { get; init; }
     /// <summary>The metrics behind <c>/metrics</c>.</summary>
     public required Metrics.BrokerMetrics Metrics { get; init; }
+    /// <summary>The memory of raw batches on their way in.</summary>
+    public BodyMemory BodyMemory { get; init; } = new(BodyMemory.DefaultBytes);
     /// <summary>What the produce path needs to know of topics.</summary>
     public TopicShapes TopicShapes { get; } = new();
 }

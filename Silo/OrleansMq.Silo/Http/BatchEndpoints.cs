@@ -31,8 +31,22 @@ internal static class BatchEndpoints
         var acks = new QueryValues(http, "acks").Acks();
         var partition = RouteValues.Partition(http);
         RefuseOtherMediaTypes(http.Request);
+        var length = LengthOf(http.Request);
         var broker = api.Gate.Broker;
         RequestBody.Limit(http, RequestBody.MaxBatchBytes);
+        await api.BodyMemory.TakeAsync(length);
+        try
+        {
+            await ProduceAsync(http, api, broker, partition, acks);
+        }
+        finally
+        {
+            api.BodyMemory.Return(length);
+        }
+    }
+
+    private static async Task ProduceAsync(HttpContext http, ApiServices api, IBroker broker, TopicPartition partition, Acks acks)
+    {
         using var body = await RequestBody.ReadAsync(http, http.RequestAborted);
         // From here on the broker owns the memory until it answers, so a client that goes away must not end this.
         var result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
@@ -40,6 +54,16 @@ internal static class BatchEndpoints
             await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset), JsonBodies.Answers.ProduceResponse);
         else
             await Problems.WriteAsync(http, api, result.Error, result.Message);
+    }
+
+    /// <summary>The batch's length, which tells how much memory it needs before it is read.</summary>
+    private static long LengthOf(HttpRequest request)
+    {
+        if (request.ContentLength is not { } length)
+            throw new RequestException(StatusCodes.Status411LengthRequired, ErrorCode.InvalidRequest,
+                "Content-Length is missing: a record batch is sent whole, not in chunks. Send its length in bytes.");
+        return length <= RequestBody.MaxBatchBytes ? length : throw new RequestException(StatusCodes.Status413PayloadTooLarge, ErrorCode.MessageTooLarge,
+            $"Content-Length is {length} bytes; a record batch may have {RequestBody.MaxBatchBytes}.");
     }
 
     private static async Task FetchAsync(HttpContext http, ApiServices api)

@@ -86,6 +86,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
         var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
         var described = document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()
             .Where(member => member.Name != "parameters").Select(operation => $"{operation.Name.ToUpperInvariant()} {path.Name}"));
+        Assert.Equal(OrleansMq.Silo.Hosting.ProgramVersion.Text, document.GetProperty("info").GetProperty("version").GetString());
         Assert.Equal(routes.Order(StringComparer.Ordinal), described.Order(StringComparer.Ordinal));
     }
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
@@ -111,6 +112,36 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
         await using var exchange = await RawExchange.SendAsync(broker,
             $"POST /api/topics/{topic}/partitions/0/batches HTTP/1.1\r\nHost: x\r\nContent-Type: {HttpContract.RecordBatchMediaType}\r\nContent-Length: 9999999999\r\n\r\n");
         Assert.StartsWith("HTTP/1.1 413", await exchange.ReadToEndAsync(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_batch_in_chunks_is_refused()
+    {
+        var topic = await broker.CreateTopicAsync();
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"/api/topics/{topic}/partitions/0/batches") { Content = new ByteArrayContent(Batch("one")) };
+        request.Content.Headers.ContentType = new MediaTypeHeaderValue(HttpContract.RecordBatchMediaType);
+        request.Headers.TransferEncodingChunked = true;
+        using var response = await broker.Http.SendAsync(request);
+        await RunningBroker.AssertProblemAsync(response, 411, ErrorCode.InvalidRequest, "Content-Length");
+    }
+
+    [Fact]
+    public async Task A_batch_whose_inside_is_damaged_is_named_when_it_is_read_as_records()
+    {
+        var topic = await broker.CreateTopicAsync();
+        using (var good = await PostAsync(topic, Batch("one")))
+            Assert.Equal(HttpStatusCode.OK, good.StatusCode);
+        // Says gzip, holds plain records: the header is right, and that is all the broker looks at.
+        var batch = Batch("two");
+        batch[22] = 1;
+        BinaryPrimitives.WriteUInt32BigEndian(batch.AsSpan(17), Crc32C.Compute(batch.AsSpan(RecordBatchHeader.CrcStart)));
+        using (var bad = await PostAsync(topic, batch))
+            Assert.Equal(HttpStatusCode.OK, bad.StatusCode);
+        var lines = await broker.ConsumeAsync(topic, 0);
+        Assert.Equal("one", lines[0].GetProperty("value").GetString());
+        Assert.Equal(("CorruptMessage", 1L), (lines[1].GetProperty("code").GetString(), lines[1].GetProperty("offset").GetInt64()));
+        using var first = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records?offset=1");
+        await RunningBroker.AssertProblemAsync(first, 400, ErrorCode.CorruptMessage, "cannot be read");
     }
 
     [Fact]

@@ -155,6 +155,10 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("\n \r\n")]
     public async Task No_record_is_no_answer(string lines) => Assert.Empty(await broker.ProduceAllAsync(await broker.CreateTopicAsync(), lines));
 
+    [Fact]
+    public async Task A_byte_order_mark_before_the_first_line_is_passed_over() =>
+        Assert.Equal(2, (await broker.ProduceAllAsync(await broker.CreateTopicAsync(), "\uFEFF{\"value\":\"a\"}\n{\"value\":\"b\"}")).Length);
+
     [Theory]
     [InlineData("?acks=2", "acks", "0, 1 or all")]
     [InlineData("?compression=rar", "compression", "none, gzip, snappy, lz4 or zstd")]

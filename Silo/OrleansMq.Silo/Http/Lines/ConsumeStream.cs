@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using OrleansMq.Brokers;
 using OrleansMq.Client.Http;
 using OrleansMq.Records;
@@ -31,6 +32,9 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     public async Task RunAsync(long start, long max, TimeSpan wait)
     {
         using var lines = _lines;
+        // Who pages through an answer reads nothing for minutes.
+        if (http.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
+            rate.MinDataRate = null;
         (_position, _left) = (start, max);
         var started = api.TimeProvider.GetTimestamp();
         while (_left > 0)
@@ -46,11 +50,29 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
             Start(result);
             if (result.Records.IsEmpty)
                 return;
-            if (await WriteRecordsAsync(result.Records) is { } unreadable)
+            if (await TryWriteRecordsAsync(result.Records) is { } unreadable)
             {
-                await FailAsync(ErrorCode.InvalidRequest, unreadable);
+                await FailAsync(unreadable.Code, unreadable.Message);
                 return;
             }
+        }
+    }
+
+    /// <summary>Writes the wanted records of whole batches; returns why not where one cannot be read or shown.</summary>
+    private async ValueTask<(ErrorCode Code, string Message)?> TryWriteRecordsAsync(ReadOnlyMemory<byte> batches)
+    {
+        try
+        {
+            return await WriteRecordsAsync(batches) is { } unreadable ? (ErrorCode.InvalidRequest, unreadable) : null;
+        }
+        catch (CodecUnavailableException e)
+        {
+            return (ErrorCode.UnsupportedCompressionType, e.Message);
+        }
+        catch (RecordBatchException e)
+        {
+            // The broker does not look into a compressed batch that it is given; whoever sent it did not either.
+            return (ErrorCode.CorruptMessage, $"The batch after offset {_position - 1} cannot be read: {e.Message} Go on behind it, or read it raw.");
         }
     }
 

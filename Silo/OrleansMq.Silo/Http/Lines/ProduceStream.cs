@@ -14,6 +14,9 @@ namespace OrleansMq.Silo.Http.Lines;
 /// </summary>
 internal sealed class ProduceStream
 {
+    /// <summary>How long a client may leave a full queue of answers unread before its connection is cut: it would never send on.</summary>
+    private static readonly TimeSpan UnreadTimeout = TimeSpan.FromSeconds(60);
+
     private readonly HttpContext _http;
     private readonly ApiServices _api;
     private readonly PipeReader _input;
@@ -44,9 +47,11 @@ internal sealed class ProduceStream
     public async Task RunAsync()
     {
         RequestBody.Limit(_http, null);
-        // A stream of events may be silent for hours.
-        if (_http.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } rate)
-            rate.MinDataRate = null;
+        // A stream of events may be silent for hours, and some clients read no answer before they have sent everything.
+        if (_http.Features.Get<IHttpMinRequestBodyDataRateFeature>() is { } input)
+            input.MinDataRate = null;
+        if (_http.Features.Get<IHttpMinResponseDataRateFeature>() is { } output)
+            output.MinDataRate = null;
         await using var aborted = _http.RequestAborted.Register(static state => ((WakeUp)state!).Signal(), _wakeUp);
         await using var draining = _api.Gate.Draining.Register(static state => ((PipeReader)state!).CancelPendingRead(), _input);
         try
@@ -69,7 +74,8 @@ internal sealed class ProduceStream
     {
         while (_fault is null)
         {
-            await UntilAsync(static stream => stream._answers.HasRoom);
+            if (!_answers.HasRoom)
+                await WaitForRoomAsync();
             if (!_input.TryRead(out var read))
                 read = await WaitForInputAsync();
             var consumed = await AppendLinesAsync(read.Buffer, read.IsCompleted);
@@ -80,6 +86,19 @@ internal sealed class ProduceStream
             if (read.IsCompleted)
                 return;
         }
+    }
+
+    /// <summary>The client reads no answers, and no more of them can be kept.</summary>
+    private async ValueTask WaitForRoomAsync()
+    {
+        using var patience = new CancellationTokenSource(UnreadTimeout, _api.TimeProvider);
+        await using var over = patience.Token.Register(static state => ((WakeUp)state!).Signal(), _wakeUp);
+        await UntilAsync(stream => stream._answers.HasRoom || patience.IsCancellationRequested);
+        if (_answers.HasRoom)
+            return;
+        _api.Logger.AnswersUnread(_answers.Count, UnreadTimeout.TotalSeconds);
+        _http.Abort();
+        throw new OperationCanceledException("The client reads no answers.");
     }
 
     /// <summary>The broker drains, and the rest of the input may be hours away.</summary>
@@ -137,6 +156,8 @@ internal sealed class ProduceStream
             return false;
         }
         var text = (line.IsSingleSegment ? line.FirstSpan : Join(line)).Trim(" \t\r"u8);
+        if (_line == 1 && text.StartsWith("\uFEFF"u8))
+            text = text["\uFEFF"u8.Length..];
         if (text.IsEmpty)
             return false;
         if (_parser.Parse(text) is { } fault)
