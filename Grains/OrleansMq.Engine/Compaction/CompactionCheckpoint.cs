@@ -13,6 +13,9 @@ public static class CompactionCheckpoint
     /// <summary>The file's name.</summary>
     public const string FileName = "cleaner-checkpoint";
 
+    /// <summary>Whether the log was ever compacted, and may have gaps therefore: the file is written before the first segment is replaced.</summary>
+    public static bool Exists(IFileSystem fileSystem, string partitionDirectory) => fileSystem.FileExists(Path.Combine(partitionDirectory, FileName));
+
     /// <summary>The first dirty offset; -1 where none is known.</summary>
     public static long Read(IFileSystem fileSystem, string partitionDirectory)
     {

@@ -44,6 +44,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 
         // A record is superseded only by one that is durable, and no place in the checkpoint file may lie in a segment that goes.
         log.SecureForCompaction();
+        if (checkpoint < 0)
+            CompactionCheckpoint.Write(ports.Files, log.Directory, decision.FirstDirtyOffset);
         var end = Math.Min(decision.FirstUncleanableOffset, log.RecoveryPoint.SegmentBase);
         var result = new CompactionResult(decision);
         var throttle = new CompactionThrottle(options.MaxBytesPerSecond, ports.Time);

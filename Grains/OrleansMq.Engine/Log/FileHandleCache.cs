@@ -144,6 +144,14 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
         Close();
     }
 
+    /// <summary>Closes the handle as soon as nobody leases it: another file has got its name.</summary>
+    public void CloseWhenIdle()
+    {
+        lock (this)
+            _doomed = Volatile.Read(ref _leases) != NotOpen;
+        Close();
+    }
+
     /// <summary>Closes the handle unless it is leased.</summary>
     public void Close()
     {
@@ -193,6 +201,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
                 return new FileLease(this, _file!);
             }
             opened = cache.Files.Open(Path, FileOpening.ReadWrite);
+            _doomed = false;
             Adopt(opened, leases: 1);
         }
         cache.Opened(this);

@@ -10,38 +10,62 @@ namespace OrleansMq.Log;
 internal static class IndexRebuild
 {
     /// <summary>
-    /// Makes sure that both index files are there and hold whole entries.
+    /// Makes sure that both index files are there, and those of a sealed segment hold whole entries.
     /// </summary>
     /// <param name="files">The disk.</param>
     /// <param name="segment">The segment; its size is set.</param>
     /// <param name="indexIntervalBytes">To build missing ones by; null to leave them empty, for a segment whose tail is looked at anyway.</param>
     public static void EnsureFiles(IFileSystem files, Segment segment, int? indexIntervalBytes)
     {
-        // Every batch with a timestamp has a sealed segment's time index say so in the end.
-        var leastTimes = indexIntervalBytes is not null && segment.Size > 0 ? 1 : 0;
-        if (IsWhole(files, segment.Index.File, OffsetIndex.EntrySize, 0) && IsWhole(files, segment.TimeIndex.File, TimeIndex.EntrySize, leastTimes))
+        if (indexIntervalBytes is not { } interval)
+        {
+            foreach (var file in (CachedFile[])[segment.Index.File, segment.TimeIndex.File])
+            {
+                if (!file.Exists())
+                    file.CreateEmpty();
+            }
             return;
-        if (indexIntervalBytes is { } interval)
-            Rebuild(segment, interval);
-        else
-            Clear(segment);
+        }
+        // Every batch with a timestamp has a sealed segment's time index say so in the end.
+        if (!IsWhole(files, segment.Index.File, OffsetIndex.EntrySize, 0) || !IsWhole(files, segment.TimeIndex.File, TimeIndex.EntrySize, segment.Size > 0 ? 1 : 0))
+            Rebuild(files, segment, segment.Size, interval);
     }
 
-    /// <summary>Makes both indexes of a sealed segment anew.</summary>
-    public static void Rebuild(Segment segment, int indexIntervalBytes)
+    /// <summary>
+    /// Makes both indexes anew over the batches before <paramref name="end"/>: beside the old ones, which they replace when they are whole and durable. A
+    /// crash in the middle leaves what was found wrong, to be found wrong again.
+    /// </summary>
+    /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
+    public static void Rebuild(IFileSystem files, Segment segment, long end, int indexIntervalBytes)
     {
-        Clear(segment);
-        Walk(segment, 0, segment.Size, indexIntervalBytes);
-        segment.CompleteIndexes();
-        segment.Index.ReleaseBuffer();
-        segment.TimeIndex.ReleaseBuffer();
+        var made = segment.BeginNewIndexes();
+        try
+        {
+            Walk(segment, made, end, indexIntervalBytes);
+            made.Found(end, segment.NextOffset, flushed: true);
+            made.CompleteIndexes();
+            made.FlushIndexes();
+        }
+        catch (Exception)
+        {
+            made.DeleteFiles();
+            throw;
+        }
+        segment.TakeIndexesOf(made);
+        files.FlushDirectory(Path.GetDirectoryName(segment.Log.Path)!);
     }
 
     /// <summary>
     /// Removes what the indexes say about <paramref name="from"/> and later, checks what remains, and makes the segment ready for batches from
     /// there on.
     /// </summary>
-    public static void CutTail(Segment segment, long fromOffset, long from, int indexIntervalBytes)
+    /// <param name="files">The disk.</param>
+    /// <param name="segment">The segment.</param>
+    /// <param name="fromOffset">The offset of the batch at <paramref name="from"/>.</param>
+    /// <param name="from">Batches before it are right, and were indexed durably.</param>
+    /// <param name="indexIntervalBytes">To build what is missing by.</param>
+    /// <param name="afterCrash">Whether entries behind the durable ones may be torn or zeros, which no binary search gets past: then all are looked at.</param>
+    public static void CutTail(IFileSystem files, Segment segment, long fromOffset, long from, int indexIntervalBytes, bool afterCrash)
     {
         segment.ForgetMaxTimestamp();
         segment.SetBytesSinceEntry(0);
@@ -51,16 +75,27 @@ internal static class IndexRebuild
             segment.TimeIndex.CutTo(0);
             return;
         }
-        segment.Index.CutTo(CountBelow(segment.Index.Count, i => segment.Index.TryGet(i, out _, out var position) && position < from));
-        segment.TimeIndex.CutTo(CountBelow(segment.TimeIndex.Count, i => segment.TimeIndex.TryGet(i, out _, out var offset) && offset < fromOffset));
-        if (!IsLastEntryRight(segment, from, indexIntervalBytes) || segment.TimeIndex.Count == 0)
+        if (afterCrash)
         {
-            Clear(segment);
-            Walk(segment, 0, from, indexIntervalBytes);
-            return;
+            bool TryGetPlace(int index, out long offset, out long position)
+            {
+                var found = segment.Index.TryGet(index, out offset, out var at);
+                position = at;
+                return found && offset < fromOffset;
+            }
+
+            segment.Index.CutTo(CountRising(segment.Index.Count, TryGetPlace, from));
+            segment.TimeIndex.CutTo(CountRising(segment.TimeIndex.Count, segment.TimeIndex.TryGet, fromOffset));
         }
+        else
+        {
+            segment.Index.CutTo(CountBelow(segment.Index.Count, i => segment.Index.TryGet(i, out _, out var position) && position < from));
+            segment.TimeIndex.CutTo(CountBelow(segment.TimeIndex.Count, i => segment.TimeIndex.TryGet(i, out _, out var offset) && offset < fromOffset));
+        }
+        if (!IsLastEntryRight(segment, from, indexIntervalBytes) || !IsLastTimeRight(segment, from))
+            Rebuild(files, segment, from, indexIntervalBytes);
         ReadFirstTimestamp(segment);
-        segment.LoadMaxTimestamp();
+        segment.TakeMaxTimestamp();
         segment.SetBytesSinceEntry((int)(from - (segment.Index.TryGetLast(out _, out var last) ? last : 0)));
     }
 
@@ -68,9 +103,9 @@ internal static class IndexRebuild
     /// Opens the active segment after a clean stop: its last index entry must lead, batch by batch, to <paramref name="end"/>.
     /// </summary>
     /// <exception cref="DamagedLogException">It does not: the file is not what was closed.</exception>
-    public static void OpenTail(Segment segment, LogPosition end, int indexIntervalBytes)
+    public static void OpenTail(IFileSystem files, Segment segment, LogPosition end, int indexIntervalBytes)
     {
-        CutTail(segment, end.Offset, end.Position, indexIntervalBytes);
+        CutTail(files, segment, end.Offset, end.Position, indexIntervalBytes, afterCrash: false);
         if (end.Position == 0)
             return;
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
@@ -83,34 +118,75 @@ internal static class IndexRebuild
             throw new DamagedLogException(segment.Log.Path, walker.NextPosition, walker.Header.NextOffset, "no whole record batch begins there");
     }
 
-    /// <summary>Whether the last entry is what the batch at its position says; and whether there is one, where there should be.</summary>
+    /// <summary>Whether the last entry is what the batch at its position says, and no entry is missing between it and <paramref name="end"/>.</summary>
     private static bool IsLastEntryRight(Segment segment, long end, int indexIntervalBytes)
     {
-        if (!segment.Index.TryGetLast(out var lastOffset, out var position))
-            return end <= indexIntervalBytes;
-        if (position < 0 || position + RecordBatchHeader.Size > end)
+        var indexed = segment.Index.TryGetLast(out var lastOffset, out var last);
+        if (!indexed)
+            last = 0;
+        if (last < 0 || last + RecordBatchHeader.Size > end)
             return false;
-        return TryReadHeader(segment, position, out var header) && header.Magic == RecordBatches.Magic && header.LastOffset == lastOffset;
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = segment.Log.Rent();
+        var walker = new BatchWalker(lease.File, last, end, buffer);
+        while (walker.TryMoveNext())
+        {
+            if (indexed && walker.Position == last && walker.Header.LastOffset != lastOffset)
+                return false;
+            if (walker.Position - last > indexIntervalBytes)
+                return false;
+        }
+        return walker.NextPosition == end;
+    }
+
+    /// <summary>Whether the last entry of the time index is what the batch at its offset says; false also where there is none.</summary>
+    private static bool IsLastTimeRight(Segment segment, long end)
+    {
+        if (!segment.TimeIndex.TryGetLast(out var timestamp, out var lastOffset))
+            return false;
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = segment.Log.Rent();
+        var walker = new BatchWalker(lease.File, segment.Index.TryFind(lastOffset, out _, out var from) ? from : 0, end, buffer);
+        while (walker.TryMoveNext() && walker.Header.LastOffset <= lastOffset)
+        {
+            if (walker.Header.LastOffset == lastOffset)
+                return walker.Header.MaxTimestamp == timestamp;
+        }
+        return false;
+    }
+
+    private delegate bool TryGetEntry(int index, out long first, out long second);
+
+    // Both numbers of an entry rise from entry to entry: the first that does not is not an entry.
+    private static int CountRising(int count, TryGetEntry tryGet, long secondBelow)
+    {
+        long first = -1, second = -1;
+        for (var i = 0; i < count; i++)
+        {
+            if (!tryGet(i, out var nextFirst, out var nextSecond) || nextFirst <= first || nextSecond <= second || nextSecond >= secondBelow)
+                return i;
+            (first, second) = (nextFirst, nextSecond);
+        }
+        return count;
     }
 
     private static bool IsWhole(IFileSystem files, CachedFile file, int entrySize, int least) =>
         files.FileExists(file.Path) && file.GetLength() is var length && length % entrySize == 0 && length >= least * entrySize;
 
-    private static void Clear(Segment segment)
-    {
-        segment.Index.Clear();
-        segment.TimeIndex.Clear();
-        segment.ForgetMaxTimestamp();
-        segment.SetBytesSinceEntry(0);
-    }
-
-    private static void Walk(Segment segment, long from, long end, int indexIntervalBytes)
+    private static void Walk(Segment segment, Segment into, long end, int indexIntervalBytes)
     {
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
         using var lease = segment.Log.Rent();
-        var walker = new BatchWalker(lease.File, from, end, buffer);
+        var walker = new BatchWalker(lease.File, 0, end, buffer);
+        var expected = segment.BaseOffset;
         while (walker.TryMoveNext())
-            segment.NoteForIndexes(walker.Header, walker.Position, indexIntervalBytes);
+        {
+            // No index can express an offset that the CRC does not protect and a disk has changed.
+            if (walker.Header.BaseOffset < expected || walker.Header.LastOffset - segment.BaseOffset > int.MaxValue)
+                throw new DamagedLogException(segment.Log.Path, walker.Position, expected, $"the batch there has base offset {walker.Header.BaseOffset}");
+            into.NoteForIndexes(walker.Header, walker.Position, indexIntervalBytes);
+            expected = walker.Header.NextOffset;
+        }
     }
 
     private static void ReadFirstTimestamp(Segment segment)

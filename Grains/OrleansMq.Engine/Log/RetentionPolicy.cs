@@ -52,6 +52,7 @@ internal static class RetentionPolicy
             && CountExpired(segments, config, highWatermark, now) == segments.Count - 1;
     }
 
+    // Compaction may leave a segment empty: then it must not keep what follows it.
     private static bool IsExpired(in SegmentFacts segment, TopicConfig config, long now) =>
-        segment.MaxTimestamp >= 0 && now - segment.MaxTimestamp > config.RetentionMs;
+        segment.Size == 0 || (segment.MaxTimestamp >= 0 && now - segment.MaxTimestamp > config.RetentionMs);
 }

@@ -1,5 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Records;
+using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
@@ -16,8 +17,10 @@ internal sealed class Segment
     private const long NoTimestamp = -1;
     private const long NotLoaded = long.MinValue;
 
-    private static long s_removals;
+    private static long _removals;
 
+    private readonly FileHandleCache _cache;
+    private readonly string _directory;
     private long _size;
     private long _nextOffset;
     private long _flushedSize;
@@ -29,6 +32,8 @@ internal sealed class Segment
     /// <summary>A segment whose files may or may not be there.</summary>
     public Segment(FileHandleCache cache, string directory, long baseOffset, string suffix = "")
     {
+        _cache = cache;
+        _directory = directory;
         BaseOffset = baseOffset;
         _nextOffset = baseOffset;
         Log = new CachedFile(cache, directory, baseOffset, LogFiles.Log + suffix);
@@ -71,13 +76,45 @@ internal sealed class Segment
         }
     }
 
-    /// <summary>Takes the largest timestamp from the time index.</summary>
-    public long LoadMaxTimestamp()
+    /// <summary>Takes the largest timestamp from the time index, whose last entry is known to be right.</summary>
+    public void TakeMaxTimestamp()
     {
         var known = TimeIndex.TryGetLast(out var timestamp, out var offset) ? timestamp : NoTimestamp;
         Volatile.Write(ref _offsetOfMaxTimestamp, offset);
         Volatile.Write(ref _maxTimestamp, known);
+    }
+
+    /// <summary>
+    /// Takes the largest timestamp from the time index, if the batch it speaks of agrees: retention goes by it, and must not follow an index that a disk
+    /// has changed. Otherwise from the batches.
+    /// </summary>
+    private long LoadMaxTimestamp()
+    {
+        var known = NoTimestamp;
+        if (TimeIndex.TryGetLast(out var timestamp, out var offset))
+        {
+            known = FindBatch(offset, useIndex: true, gapless: false, out _, out var batch) == BatchSearch.Found && batch.LastOffset == offset && batch.MaxTimestamp == timestamp
+                ? timestamp
+                : FindMaxTimestamp(out offset);
+        }
+        Volatile.Write(ref _offsetOfMaxTimestamp, offset);
+        Volatile.Write(ref _maxTimestamp, known);
         return known;
+    }
+
+    private long FindMaxTimestamp(out long offset)
+    {
+        var largest = NoTimestamp;
+        offset = -1;
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = Log.Rent();
+        var walker = new BatchWalker(lease.File, 0, Size, buffer);
+        while (walker.TryMoveNext())
+        {
+            if (walker.Header.MaxTimestamp > largest)
+                (largest, offset) = (walker.Header.MaxTimestamp, walker.Header.LastOffset);
+        }
+        return largest;
     }
 
     /// <summary>The first batch's largest timestamp, read where it is not known; -1 where the segment is empty.</summary>
@@ -91,6 +128,32 @@ internal sealed class Segment
                 FirstTimestamp = RecordBatchHeader.Read(header).MaxTimestamp;
         }
         return FirstTimestamp;
+    }
+
+    /// <summary>Indexes for this segment beside those it has, empty, under names that mean nothing after a crash.</summary>
+    public Segment BeginNewIndexes()
+    {
+        var made = new Segment(_cache, _directory, BaseOffset, AtomicFile.TemporarySuffix);
+        made.Index.File.CreateEmpty();
+        made.TimeIndex.File.CreateEmpty();
+        made.Index.Created();
+        made.TimeIndex.Created();
+        made.ForgetMaxTimestamp();
+        return made;
+    }
+
+    /// <summary>Puts indexes that were made beside this segment's in their place.</summary>
+    public void TakeIndexesOf(Segment made)
+    {
+        made.Index.File.Rename(LogFiles.Index);
+        made.TimeIndex.File.Rename(LogFiles.TimeIndex);
+        made.CloseFiles();
+        Index.File.CloseWhenIdle();
+        TimeIndex.File.CloseWhenIdle();
+        Index.Reload();
+        TimeIndex.Reload();
+        _offsetOfMaxTimestamp = made._offsetOfMaxTimestamp;
+        Volatile.Write(ref _maxTimestamp, made.MaxTimestamp);
     }
 
     /// <summary>Creates the files, empty.</summary>
@@ -160,6 +223,9 @@ internal sealed class Segment
         TimeIndex.WritePending();
     }
 
+    /// <summary>The file was cut back to <see cref="Size"/>: until the next flush a crash may bring back what was cut off.</summary>
+    public void WasCut() => Volatile.Write(ref _flushedSize, -1);
+
     /// <summary>Makes the log file durable up to what it held at the call. Never call it again after it threw: the page cache may have lost the bytes.</summary>
     public void FlushLog()
     {
@@ -184,23 +250,34 @@ internal sealed class Segment
     /// </summary>
     /// <param name="offset">The offset looked for.</param>
     /// <param name="useIndex">Whether to begin where the index says, or at the start.</param>
+    /// <param name="gapless">Whether each batch must begin where the one before ended: so in a log that was never compacted.</param>
     /// <param name="position">Where the batch begins.</param>
     /// <param name="header">The batch's header.</param>
     /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
-    public BatchSearch FindBatch(long offset, bool useIndex, out long position, out RecordBatchHeader header)
+    public BatchSearch FindBatch(long offset, bool useIndex, bool gapless, out long position, out RecordBatchHeader header)
     {
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
         using var lease = Log.Rent();
         var (lastOffset, from) = (-1L, 0);
         var indexed = useIndex && Index.TryFind(offset, out lastOffset, out from);
         var size = Size;
+        var end = NextOffset; // Read after the size: never below the end of what is read.
+        var expected = BaseOffset;
         var walker = new BatchWalker(lease.File, from, size, buffer);
         position = -1;
         header = default;
         while (walker.TryMoveNext())
         {
-            if (indexed && walker.Position == from && walker.Header.LastOffset != lastOffset)
-                return BatchSearch.IndexWrong;
+            if (indexed && walker.Position == from)
+            {
+                if (walker.Header.LastOffset != lastOffset)
+                    return BatchSearch.IndexWrong;
+            }
+            else
+            {
+                ThrowIfOutOfPlace(walker.Header, walker.Position, expected, end, gapless);
+            }
+            expected = walker.Header.NextOffset;
             if (walker.Header.LastOffset < offset)
                 continue;
             position = walker.Position;
@@ -214,12 +291,20 @@ internal sealed class Segment
         return BatchSearch.NotHere;
     }
 
+    /// <summary>The CRC does not cover the base offset; its neighbours and the segment's bounds do.</summary>
+    /// <exception cref="DamagedLogException">The batch is not where it belongs.</exception>
+    public void ThrowIfOutOfPlace(in RecordBatchHeader header, long position, long expected, long end, bool gapless)
+    {
+        if (header.BaseOffset < expected || (gapless && header.BaseOffset != expected) || header.NextOffset > end)
+            throw new DamagedLogException(Log.Path, position, expected, $"the batch there says that its base offset is {header.BaseOffset}");
+    }
+
     /// <summary>Takes the segment out of the log: its files get another name, under which open readers still find them.</summary>
     public void Remove()
     {
         _removed = true;
         // Compaction makes segments of one name again and again: the names they die under differ, or a late reader would find the next one's bytes.
-        RenameAll($".{Interlocked.Increment(ref s_removals)}{LogFiles.Deleted}");
+        RenameAll($".{Interlocked.Increment(ref _removals)}{LogFiles.Deleted}");
     }
 
     /// <summary>Gives all files the suffix <paramref name="suffix"/> after their usual one (or none, for empty).</summary>

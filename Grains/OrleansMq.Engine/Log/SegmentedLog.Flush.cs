@@ -111,9 +111,11 @@ internal sealed partial class SegmentedLog
     }
 
     // Under the flush lock.
-    private void WriteCheckpoint()
+    private void WriteCheckpoint() => WriteCheckpoint(_logStartOffset);
+
+    private void WriteCheckpoint(long logStartOffset)
     {
         using var lease = _checkpointFile.Rent();
-        _checkpoint.Write(lease.File, new CheckpointState(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint));
+        _checkpoint.Write(lease.File, new CheckpointState(logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint));
     }
 }

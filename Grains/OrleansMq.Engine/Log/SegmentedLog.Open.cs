@@ -19,6 +19,7 @@ internal sealed partial class SegmentedLog
     {
         var log = new SegmentedLog(ports, directory, config, new PartitionCheckpoint(ports.Files, directory));
         SegmentSwap.Recover(ports.Files, directory, ports.Log);
+        log._mayHaveGaps = config.CleanupCompact || CompactionCheckpoint.Exists(ports.Files, directory);
         LogLeftovers.Remove(ports.Files, directory, ports.Log);
         var bases = LogLeftovers.FindSegments(ports.Files, directory);
         var known = log._checkpoint.TryRead(out var checkpoint);
@@ -43,7 +44,7 @@ internal sealed partial class SegmentedLog
         if (clean && log.IsEnd(start))
             log.OpenAtEnd(start);
         else
-            log.Recover(start, allowGaps: !checkpoint.RecoveryPoint.IsKnown);
+            log.Recover(start, allowGaps: !checkpoint.RecoveryPoint.IsKnown && !log.IsGapless);
         log.RemoveBelowLogStart();
         return log;
     }
@@ -132,7 +133,7 @@ internal sealed partial class SegmentedLog
     private void OpenAtEnd(LogPosition end)
     {
         var active = Active;
-        IndexRebuild.OpenTail(active, end, _config.IndexIntervalBytes);
+        IndexRebuild.OpenTail(_ports.Files, active, end, _config.IndexIntervalBytes);
         active.Found(end.Position, end.Offset, flushed: true);
         active.CreatedAt = GuessCreation(active);
         _flushedPoint = end;

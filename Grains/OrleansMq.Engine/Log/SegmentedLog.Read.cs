@@ -63,11 +63,11 @@ internal sealed partial class SegmentedLog
     /// <summary>Finds the first batch that ends at or after an offset; an index that leads astray is made anew.</summary>
     private bool TryFindBatch(Segment segment, long offset, out long position, out RecordBatchHeader header)
     {
-        var search = segment.FindBatch(offset, useIndex: true, out position, out header);
+        var search = segment.FindBatch(offset, useIndex: true, IsGapless, out position, out header);
         if (search == BatchSearch.IndexWrong)
         {
             RebuildIndexes(segment);
-            search = segment.FindBatch(offset, useIndex: false, out position, out header);
+            search = segment.FindBatch(offset, useIndex: false, IsGapless, out position, out header);
         }
         return search == BatchSearch.Found;
     }
@@ -80,7 +80,7 @@ internal sealed partial class SegmentedLog
         lock (_rebuildLock)
         {
             _ports.Log.Write(EngineLogLevel.Warning, $"The indexes of '{segment.Log.Path}' do not agree with the log; they are made anew.");
-            IndexRebuild.Rebuild(segment, _config.IndexIntervalBytes);
+            IndexRebuild.Rebuild(_ports.Files, segment, segment.Size, _config.IndexIntervalBytes);
         }
     }
 
@@ -120,9 +120,12 @@ internal sealed partial class SegmentedLog
         {
             var rest = bytes[length..];
             var header = RecordBatchHeader.Read(rest);
-            if (header.Magic != RecordBatches.Magic || header.BaseOffset < nextOffset || header.LastOffsetDelta < 0
+            if (header.Magic != RecordBatches.Magic || header.LastOffsetDelta < 0
                 || header.Length is < RecordBatchHeader.Size - RecordBatchHeader.Overhead or > int.MaxValue - RecordBatchHeader.Overhead)
                 throw new DamagedLogException(segment.Log.Path, position + length, nextOffset, "no record batch begins there");
+            if (header.BaseOffset == nextOffset && nextOffset >= limit)
+                break;
+            segment.ThrowIfOutOfPlace(header, position + length, nextOffset, segment.NextOffset, IsGapless);
             if (header.BaseOffset >= limit || header.SizeInBytes > rest.Length)
                 break;
             if (_ports.VerifyOnRead && Crc32C.Compute(rest[RecordBatchHeader.CrcStart..header.SizeInBytes]) != header.Crc)

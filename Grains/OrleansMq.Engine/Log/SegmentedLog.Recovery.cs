@@ -33,7 +33,7 @@ internal sealed partial class SegmentedLog
     private string? RecoverSegment(Segment segment, long from, ref long expected, bool allowGaps, long now)
     {
         var size = segment.Size;
-        IndexRebuild.CutTail(segment, expected, from, _config.IndexIntervalBytes);
+        IndexRebuild.CutTail(_ports.Files, segment, expected, from, _config.IndexIntervalBytes, afterCrash: true);
         segment.Found(from, expected, flushed: false);
         using var lease = segment.Log.Rent();
         using var scanner = new LogScanner(lease.File, from, size);
@@ -60,6 +60,7 @@ internal sealed partial class SegmentedLog
         var dropped = segment.Log.GetLength() - segment.Size;
         _ports.Log.Write(EngineLogLevel.Warning, $"Cut {Bytes(dropped)} bytes off '{segment.Log.Path}' at byte {segment.Size} (offset {offset}), which were never "
             + $"known to be on stable storage: {fault}.");
+        segment.WasCut();
         using var lease = segment.Log.Rent();
         lease.File.SetLength(segment.Size);
     }

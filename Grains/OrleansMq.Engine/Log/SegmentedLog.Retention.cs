@@ -24,9 +24,9 @@ internal sealed partial class SegmentedLog
         {
             if (offset <= _logStartOffset)
                 return;
+            WriteCheckpoint(offset);
             Volatile.Write(ref _logStartOffset, offset);
             // Into both slots: a slot that is damaged later must not bring back what was deleted.
-            WriteCheckpoint();
             WriteCheckpoint();
         }
         RemoveBelowLogStart(now);

@@ -33,6 +33,7 @@ internal sealed partial class SegmentedLog
     private LogPosition _flushedPoint;
     private bool _hasProducersAtRecoveryPoint;
     private volatile bool _directoryDirty;
+    private volatile bool _mayHaveGaps;
 
     private SegmentedLog(LogPorts ports, string directory, TopicConfig config, PartitionCheckpoint checkpoint)
     {
@@ -50,7 +51,18 @@ internal sealed partial class SegmentedLog
     /// <summary>Where its files are.</summary>
     public string Directory { get; }
     /// <summary>The topic's configuration in force.</summary>
-    public TopicConfig Config { get => _config; set => _config = value; }
+    public TopicConfig Config
+    {
+        get => _config;
+        set
+        {
+            _mayHaveGaps |= value.CleanupCompact;
+            _config = value;
+        }
+    }
+
+    /// <summary>Whether offsets follow each other without gaps: so in every log that was never compacted.</summary>
+    public bool IsGapless => !_mayHaveGaps;
     /// <summary>What is known of producers at the log's end. Under <see cref="AppendLock"/>.</summary>
     public ProducerStateManager Producers { get; } = new();
     /// <summary>The producer snapshots beside the segments.</summary>
@@ -149,6 +161,7 @@ internal sealed partial class SegmentedLog
     /// <summary>Cuts off what a failed write may have left. Under <see cref="AppendLock"/>. When this throws the file's content is not known.</summary>
     public void UndoWrite()
     {
+        Active.WasCut();
         using var lease = Active.Log.Rent();
         lease.File.SetLength(Active.Size);
     }

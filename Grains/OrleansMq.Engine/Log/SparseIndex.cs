@@ -93,13 +93,25 @@ internal abstract class SparseIndex(CachedFile file, int entrySize)
     public void CutTo(int count)
     {
         WritePending();
-        var written = Written();
-        if (count >= written)
-            return;
+        count = Math.Min(count, Written());
         using (var lease = File.Rent())
+        {
+            // A crash may have left a part of an entry, too.
+            if (lease.File.Length == (long)count * entrySize)
+                return;
             lease.File.SetLength((long)count * entrySize);
+        }
         BeginMove();
         _writtenCount = count;
+        EndMove();
+    }
+
+    /// <summary>Forgets what was known of the file: another has taken its place.</summary>
+    public void Reload()
+    {
+        BeginMove();
+        _pendingCount = 0;
+        _writtenCount = LengthNotKnown;
         EndMove();
     }
 

@@ -35,9 +35,11 @@ public sealed partial class Partition
         if (offset < 0 || offset > limit)
             throw new BrokerException(ErrorCode.OffsetOutOfRange, $"Records of {TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
         // Flushes block: not on the caller's thread, which may be a grain's.
-        await Task.Run(() => Upkeep(log => log.MoveLogStart(offset, _ports.Log.Now)), CancellationToken.None).ConfigureAwait(false);
+        var full = await Task.Run(() => Upkeep(log => log.MoveLogStart(offset, _ports.Log.Now)), CancellationToken.None).ConfigureAwait(false);
         if (Refusal(out refusal) is not ErrorCode.None and var failed)
             throw new BrokerException(failed, refusal);
+        if (full is not null)
+            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.DescribeRefused(_log!.Directory, full), full);
         return LogStartOffset;
     }
 
@@ -152,17 +154,18 @@ public sealed partial class Partition
             _ports.Flushes.Add(this);
     }
 
-    private void Upkeep(Action<SegmentedLog> action)
+    private DiskFullException? Upkeep(Action<SegmentedLog> action)
     {
         lock (_upkeepLock)
-            Guarded(action);
+            return Guarded(action);
     }
 
     /// <summary>Runs something on the log; a fault of the disk takes the partition offline.</summary>
-    private void Guarded(Action<SegmentedLog> action)
+    /// <returns>The full disk that kept it from being done; null where it was done, and where the partition is offline.</returns>
+    private DiskFullException? Guarded(Action<SegmentedLog> action)
     {
         if (_log is null || OfflineReason is not null || _deleted)
-            return;
+            return null;
         try
         {
             action(_log);
@@ -171,11 +174,13 @@ public sealed partial class Partition
         {
             // Nothing is lost by waiting: what could not be written down is tried again the next time.
             _ports.Log.Log.Write(EngineLogLevel.Warning, $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}", fault);
+            return fault;
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
             if (!_deleted)
                 GoOffline(StorageFaults.Describe(_log.Directory, fault), fault);
         }
+        return null;
     }
 }

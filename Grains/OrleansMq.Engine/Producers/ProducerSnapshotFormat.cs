@@ -3,6 +3,19 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Producers;
 
+/// <summary>What a snapshot's two files hold.</summary>
+internal enum SnapshotOutcome
+{
+    /// <summary>Never returned.</summary>
+    Unknown = 0,
+    /// <summary>All that was known of each producer.</summary>
+    Whole = 1,
+    /// <summary>The last batch of each producer; the file with the earlier ones is missing, damaged, or another's.</summary>
+    LastBatchesOnly = 2,
+    /// <summary>Nothing that can be used.</summary>
+    Damaged = 3,
+}
+
 /// <summary>
 /// Producer state as bytes. Two files, both big-endian, CRC-32C over all that follows it.
 /// <para><c>&lt;offset&gt;.snapshot</c> is Kafka's, byte for byte (ProducerSnapshot version 1), and knows the last batch of each producer:
@@ -79,16 +92,16 @@ internal static class ProducerSnapshotFormat
         return bytes;
     }
 
-    /// <summary>Fills <paramref name="into"/>; false, with nothing filled in, where the snapshot is damaged.</summary>
-    public static bool TryDecode(ReadOnlySpan<byte> snapshot, ReadOnlySpan<byte> companion, long now, ProducerStateManager into)
+    /// <summary>Fills <paramref name="into"/> with what the files hold.</summary>
+    public static SnapshotOutcome Decode(ReadOnlySpan<byte> snapshot, ReadOnlySpan<byte> companion, long now, ProducerStateManager into)
     {
         if (!IsIntact(snapshot, BodyOffset + 4))
-            return false;
+            return SnapshotOutcome.Damaged;
         var reader = new Reader(snapshot, BodyOffset);
         var count = reader.Int32();
         if (count < 0 || snapshot.Length != BodyOffset + 4 + ((long)count * SnapshotEntrySize))
-            return false;
-        var older = DecodeCompanion(companion, ReadCrc(snapshot));
+            return SnapshotOutcome.Damaged;
+        var whole = TryDecodeCompanion(companion, ReadCrc(snapshot), out var older);
         for (var i = 0; i < count; i++)
         {
             var id = reader.Int64();
@@ -110,17 +123,17 @@ internal static class ProducerSnapshotFormat
             }
             into.Restore(id, state);
         }
-        return true;
+        return whole ? SnapshotOutcome.Whole : SnapshotOutcome.LastBatchesOnly;
     }
 
-    private static Dictionary<long, Older> DecodeCompanion(ReadOnlySpan<byte> bytes, uint snapshotCrc)
+    private static bool TryDecodeCompanion(ReadOnlySpan<byte> bytes, uint snapshotCrc, out Dictionary<long, Older> all)
     {
-        var all = new Dictionary<long, Older>();
+        all = [];
         if (!IsIntact(bytes, BodyOffset + 8))
-            return all;
+            return false;
         var reader = new Reader(bytes, BodyOffset);
         if ((uint)reader.Int32() != snapshotCrc)
-            return all;
+            return false;
         // The CRC vouches for the rest: it was written by the method above.
         for (var left = reader.Int32(); left > 0; left--)
         {
@@ -132,7 +145,7 @@ internal static class ProducerSnapshotFormat
                 batches[i] = new ProducerBatch(reader.Int32(), reader.Int32(), reader.Int64(), reader.Int64());
             all[id] = new Older(startedAtZero, lastAppendTime, batches);
         }
-        return all;
+        return true;
     }
 
     private static void Seal(Span<byte> bytes)

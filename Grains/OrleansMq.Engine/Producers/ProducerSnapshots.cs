@@ -56,18 +56,38 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
     /// <returns>The offset from which batches are to be applied; equals <see cref="ProducerStateManager.EndOffset"/>.</returns>
     public long Load(ProducerStateManager producers, long logStartOffset, long maxOffset, long now)
     {
+        var withoutCompanion = -1L;
         foreach (var offset in List().Where(o => o <= maxOffset && o >= logStartOffset).OrderDescending())
         {
-            producers.Reset(offset);
-            var snapshot = AtomicFile.TryRead(fileSystem, PathOf(offset));
-            var companion = AtomicFile.TryRead(fileSystem, Path.Combine(directory, FileName(offset, CompanionSuffix)));
-            if (ProducerSnapshotFormat.TryDecode(snapshot, companion, now, producers))
+            var outcome = Load(producers, offset, now);
+            if (outcome == SnapshotOutcome.Whole)
                 return offset;
+            // A crash may have torn what a roll did not flush. The snapshot before it is whole then, and no more than a segment older.
+            if (outcome == SnapshotOutcome.LastBatchesOnly)
+            {
+                withoutCompanion = Math.Max(withoutCompanion, offset);
+                continue;
+            }
             log.Write(EngineLogLevel.Warning, $"The producer snapshot '{PathOf(offset)}' is damaged; it is deleted, and the state is built from the log.");
             Delete(offset);
         }
+        if (withoutCompanion >= 0)
+        {
+            log.Write(EngineLogLevel.Warning, $"'{Path.Combine(directory, FileName(withoutCompanion, CompanionSuffix))}' is missing or damaged: of each producer only the last "
+                + "batch is known.");
+            Load(producers, withoutCompanion, now);
+            return withoutCompanion;
+        }
         producers.Reset(logStartOffset);
         return logStartOffset;
+    }
+
+    private SnapshotOutcome Load(ProducerStateManager producers, long offset, long now)
+    {
+        producers.Reset(offset);
+        var snapshot = AtomicFile.TryRead(fileSystem, PathOf(offset));
+        var companion = AtomicFile.TryRead(fileSystem, Path.Combine(directory, FileName(offset, CompanionSuffix)));
+        return ProducerSnapshotFormat.Decode(snapshot, companion, now, producers);
     }
 
     /// <summary>The offsets of the snapshots that are there, in no particular order.</summary>

@@ -118,7 +118,7 @@ public sealed class ProducerStateManager
 
     /// <summary>
     /// Forgets everything; the log's next batch is at or above <paramref name="endOffset"/>. Truncation starts here: clear, load the latest
-    /// snapshot that is not above the cut (<see cref="ProducerSnapshots.Load"/>), and apply the batches from there to the cut.
+    /// snapshot that is not above the cut (<see cref="ProducerSnapshots"/>), and apply the batches from there to the cut.
     /// </summary>
     public void Reset(long endOffset)
     {

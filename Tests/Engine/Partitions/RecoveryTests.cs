@@ -218,7 +218,7 @@ public sealed class RecoveryTests
         await rig.AppendManyAsync(20, 1000);
         await rig.KillAsync();
         var read = ((MemoryFileSystem)rig.Files).Traffic.Where(t => t.Key.EndsWith(".log", StringComparison.Ordinal)).Sum(t => t.Value.BytesRead);
-        Assert.InRange(read, 20 * 1000, 64 << 10);
+        Assert.InRange(read, 20 * 1000, 96 << 10);
         Assert.Equal(2020, rig.Partition.LogEndOffset);
     }
 
