@@ -3,7 +3,9 @@ using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
+using OrleansMq.Client;
 using OrleansMq.Client.Http;
+using OrleansMq.Records;
 
 namespace OrleansMq.Cli;
 
@@ -42,6 +44,15 @@ internal static class Program
         catch (BrokerException e)
         {
             return Fail(ExitCode.Refused, $"{e.Message} ({e.Code})");
+        }
+        catch (Exception e) when (e is ProduceException or ConsumeException or CodecUnavailableException or IOException or UnauthorizedAccessException)
+        {
+            // The message says what to do; anything else is a bug of ours, and shows its trace.
+            return Fail(ExitCode.Refused, e.Message);
+        }
+        catch (OperationCanceledException)
+        {
+            return Fail(ExitCode.Refused, "Interrupted.");
         }
     }
 

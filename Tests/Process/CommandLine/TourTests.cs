@@ -233,6 +233,18 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         Assert.Equal("begin\none\ntwo\nend\n", await File.ReadAllTextAsync(_directory["file"]));
     }
 
+    [SkippableFact]
+    public async Task An_output_that_cannot_be_written_is_refused_with_the_reason()
+    {
+        Skip.IfNot(File.Exists("/dev/full"), "/dev/full is Linux's.");
+        await OmqAsync("topic create full");
+        await OmqAsync("produce full", "line\n"u8.ToArray());
+
+        await using var shell = new RunningProgram("/bin/bash", ["-c", $"'{Repository.Launcher}' consume full --max 1 --server {_broker.Url} > /dev/full"]);
+
+        Assert.Contains("Standard output cannot be written", (await shell.ExitAsync()).Expect(1).Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task The_server_may_be_named_by_the_environment_and_without_a_scheme()
     {

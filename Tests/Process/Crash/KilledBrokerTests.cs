@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Process.Crash;
 /// <summary>
 /// The promise of the whole program: whatever was acknowledged survives the death of the process, once and in order. Nearly a million lines
 /// of real text go through <c>omq produce</c> while the broker is killed with SIGKILL and started again, and come back by
-/// <c>omq consume</c>.
+/// <c>omq consume</c>: once while all that happens, and once more when it is over.
 /// </summary>
 public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
 {
@@ -46,11 +46,20 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         await brokers.StartAsync();
         (await brokers.OmqAsync("topic", "create", "lines", "--partitions", partitions.ToString(CultureInfo.InvariantCulture), "--config", SmallSegments)).Expect(0);
 
+        await using var followed = new FileStream(_directory["followed"], FileMode.Create, FileAccess.Write, FileShare.Read, 1 << 20);
+        await using var follower = new RunningProgram(Repository.Launcher,
+            ["consume", "lines", "--max", lines.ToString(CultureInfo.InvariantCulture), "--server", brokers.Url], outputTo: followed);
+
         await ProduceAsync(brokers, corpus, lines, random);
         await brokers.KillAndRestartAsync();
 
         Assert.Equal(lines, await CountAsync(brokers));
+        (await follower.ExitAsync(Patience)).Expect(0);
+        await followed.DisposeAsync();
         var sent = Corpus.Fingerprints(corpus);
+        var seen = Corpus.Fingerprints(_directory["followed"]);
+        if (partitions == 1)
+            AssertSubsequence(seen, sent, 0);
         var read = new List<UInt128>(sent.Length);
         for (var partition = 0; partition < partitions; partition++)
         {
@@ -59,6 +68,7 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
             read.AddRange(received);
         }
         AssertSameLines(sent, [.. read]);
+        AssertSameLines(sent, seen);
     }
 
     /// <summary>Sends the file, and kills the broker as often as planned while records are on their way.</summary>
