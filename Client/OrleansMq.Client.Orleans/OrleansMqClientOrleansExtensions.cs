@@ -16,8 +16,8 @@ public static class OrleansMqClientOrleansExtensions
 
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> over this Orleans client:
-    /// <c>host.UseOrleansClient(client => client.UseLocalhostClustering().AddOrleansMqClient().AddProducer&lt;string, Order&gt;())</c>. Batches
-    /// travel to the silo that leads their partition.
+    /// <c>host.UseOrleansClient(client => client.UseLocalhostClustering().AddOrleansMqClient().AddProducer&lt;string, Order&gt;())</c>.
+    /// Batches travel to the silo that leads their partition.
     /// </summary>
     /// <param name="client">The Orleans client.</param>
     /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>
@@ -28,8 +28,8 @@ public static class OrleansMqClientOrleansExtensions
     }
 
     /// <summary>
-    /// Registers <see cref="OrleansMqClient"/> on a silo. Where the silo is a broker itself (<c>AddOrleansMq()</c>), partitions that are active on it
-    /// are called directly: no serialization, no hop.
+    /// Registers <see cref="OrleansMqClient"/> on a silo. Where the silo is a broker itself (<c>AddOrleansMq()</c>), partitions that are
+    /// active on it are called directly: no serialization, no hop.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>

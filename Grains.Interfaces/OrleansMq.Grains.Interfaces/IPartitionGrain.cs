@@ -6,10 +6,10 @@ namespace OrleansMq.Grains;
 /// <summary>
 /// One partition, active where it is led. The key is <see cref="GrainKeys.Partition"/> of the topic's id (from
 /// <see cref="ITopicGrain.FindAsync"/>) and the partition's number.
-/// <para>Reads and lookups go on while appends wait. Outcomes of the data path are returned as <see cref="ErrorCode"/>, not thrown. Whichever
-/// error: <see cref="ErrorCodes.Action"/> says whether to retry, abort or give up; <see cref="ErrorCode.UnknownTopicId"/> means that the
-/// topic was deleted (and perhaps created again): ask its <see cref="ITopicGrain"/> for the id. A <see cref="TimeoutException"/> or an
-/// Orleans exception means that the outcome is unknown; an append with a producer id may be sent again without being doubled.</para>
+/// <para>Reads and lookups go on while appends wait. Outcomes of the data path are returned as <see cref="ErrorCode"/>, not thrown.
+/// Whichever error: <see cref="ErrorCodes.Action"/> says whether to retry, abort or give up; <see cref="ErrorCode.UnknownTopicId"/> means
+/// that the topic was deleted (and perhaps created again): ask its <see cref="ITopicGrain"/> for the id. A <see cref="TimeoutException"/>
+/// or an Orleans exception means that the outcome is unknown; an append with a producer id may be sent again without being doubled.</para>
 /// </summary>
 [Alias("omq.IPartitionGrain")]
 public interface IPartitionGrain : IGrainWithStringKey
@@ -23,10 +23,13 @@ public interface IPartitionGrain : IGrainWithStringKey
     [Alias("Append")]
     Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks);
 
-    /// <summary>Reads whole batches from the one that holds the offset on, up to the high watermark; with nothing to read it waits.</summary>
-    /// <param name="read">Where from and how much. Wait less than the response timeout of the client (30 seconds unless configured).</param>
+    /// <summary>Reads whole batches from the one that holds the offset on, up to the high watermark; with nothing to read it
+    /// waits.</summary>
+    /// <param name="read">Where from and how much. Wait less than the response timeout of the client (30 seconds unless
+    /// configured).</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    /// <returns>The batches as one piece of memory, which the garbage collector owns: <see cref="FetchResult.Dispose"/> may be left out.</returns>
+    /// <returns>The batches as one piece of memory, which the garbage collector owns: <see cref="FetchResult.Dispose"/> may be left
+    /// out.</returns>
     [Alias("Read")]
     Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken = default);
 
@@ -38,7 +41,8 @@ public interface IPartitionGrain : IGrainWithStringKey
     /// <param name="beforeOffset">The first offset to keep; -1 for the high watermark.</param>
     /// <returns>The new log start offset.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicId"/>: look the topic up again;
-    /// <see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that is only compacted): abort.</exception>
+    /// <see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that is only compacted):
+    /// abort.</exception>
     [Alias("DeleteRecords")]
     Task<long> DeleteRecordsAsync(long beforeOffset);
 

@@ -33,10 +33,11 @@ public interface ITopicGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs);
 
-    /// <summary>Raises the number of partitions; existing records stay where they are, so keys map to other partitions from then on.</summary>
+    /// <summary>Raises the number of partitions; existing records stay where they are, so keys map to other partitions from then
+    /// on.</summary>
     /// <param name="totalCount">How many there are to be, 10,000 at most.</param>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/> (not more
-    /// than there are, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/> (not
+    /// more than there are, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("AddPartitions")]
     [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> AddPartitionsAsync(int totalCount);

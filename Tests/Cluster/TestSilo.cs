@@ -31,7 +31,8 @@ internal sealed class TestSilo : IAsyncDisposable
     /// <summary>The Orleans client.</summary>
     public IClusterClient Client => _cluster.Client;
 
-    public static async Task<TestSilo> StartAsync(string dataDirectory, Action<ISiloBuilder>? silo = null, Action<IClientBuilder>? client = null)
+    public static async Task<TestSilo> StartAsync(string dataDirectory, Action<ISiloBuilder>? silo = null,
+        Action<IClientBuilder>? client = null)
     {
         var builder = new InProcessTestClusterBuilder(1);
         builder.ConfigureSilo((_, host) =>

@@ -6,8 +6,8 @@ namespace OrleansMq.Grains.Brokers;
 /// <summary>
 /// The broker API over grains, for a silo or an Orleans client. Where the partition's grain is active on this silo the engine is called
 /// directly; otherwise the batch travels to the silo that leads it. Thread safe.
-/// <para>A call that the cluster does not answer (a timeout, a silo that died) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome is
-/// unknown, retry.</para>
+/// <para>A call that the cluster does not answer (a timeout, a silo that died) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome
+/// is unknown, retry.</para>
 /// </summary>
 public sealed class GrainBroker : IBroker
 {
@@ -33,7 +33,8 @@ public sealed class GrainBroker : IBroker
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
     {
-        var created = await GrainFaults.AnswerAsync($"Creating topic '{topic.Name}'", Cluster.CreateTopicAsync(topic), cancellationToken).ConfigureAwait(false);
+        var call = Cluster.CreateTopicAsync(topic);
+        var created = await GrainFaults.AnswerAsync($"Creating topic '{topic.Name}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(created);
         return created;
     }
@@ -60,7 +61,8 @@ public sealed class GrainBroker : IBroker
     public async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        var description = await GrainFaults.AnswerAsync($"Describing topic '{topic}'", Topic(topic).DescribeAsync(), cancellationToken).ConfigureAwait(false);
+        var call = Topic(topic).DescribeAsync();
+        var description = await GrainFaults.AnswerAsync($"Describing topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);
         return description;
     }
@@ -69,28 +71,33 @@ public sealed class GrainBroker : IBroker
     public async ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        var known = await GrainFaults.AnswerAsync($"Looking up topic '{topic}'", _topics.FindRecentAsync(topic).AsTask(), cancellationToken).ConfigureAwait(false);
+        var call = _topics.FindRecentAsync(topic).AsTask();
+        var known = await GrainFaults.AnswerAsync($"Looking up topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
         return known?.Listing ?? throw UnknownTopic(topic);
     }
 
     /// <inheritdoc/>
-    public async ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default)
+    public async ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        return await GrainFaults.AnswerAsync($"Altering topic '{topic}'", Topic(topic).AlterAsync(new(configs)), cancellationToken).ConfigureAwait(false);
+        var call = Topic(topic).AlterAsync(new(configs));
+        return await GrainFaults.AnswerAsync($"Altering topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
-        var description = await GrainFaults.AnswerAsync($"Adding partitions to topic '{topic}'", Topic(topic).AddPartitionsAsync(totalCount), cancellationToken).ConfigureAwait(false);
+        var call = Topic(topic).AddPartitionsAsync(totalCount);
+        var description = await GrainFaults.AnswerAsync($"Adding partitions to '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);
         return description;
     }
 
     /// <inheritdoc/>
-    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
     {
         if (_local is not null && _local.TryGet(partition, out var local))
             return SoleReplica.Refuses(local, acks, out var refusal) ? new(refusal) : local.AppendAsync(batch, acks, cancellationToken);
@@ -115,7 +122,8 @@ public sealed class GrainBroker : IBroker
     }
 
     /// <inheritdoc/>
-    public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default)
+    public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset,
+        CancellationToken cancellationToken = default)
     {
         if (_local is not null && _local.TryGet(partition, out var local))
             return await local.DeleteRecordsAsync(beforeOffset, cancellationToken).ConfigureAwait(false);
@@ -161,8 +169,8 @@ public sealed class GrainBroker : IBroker
                 MaxWait = wait,
                 Isolation = request.Isolation,
             };
-            var result = await CallAsync(request.Partition, grain => grain.ReadAsync(read, cancellationToken), static result => result.Error,
-                static (error, message) => FetchResult.Failed(error, message)).ConfigureAwait(false);
+            var result = await CallAsync(request.Partition, grain => grain.ReadAsync(read, cancellationToken),
+                static result => result.Error, static (error, message) => FetchResult.Failed(error, message)).ConfigureAwait(false);
             if (result.Error != ErrorCode.None || result.Records.Length >= request.MinBytes || wait == left || wait == TimeSpan.Zero)
                 return result;
             result.Dispose();
@@ -170,8 +178,8 @@ public sealed class GrainBroker : IBroker
     }
 
     /// <summary>
-    /// Calls a partition's grain. Where the topic turns out to be another one by now (deleted and created again, or with more partitions), its
-    /// grain is asked and the call made once more: nothing was done by a grain that does not know the topic's id.
+    /// Calls a partition's grain. Where the topic turns out to be another one by now (deleted and created again, or with more partitions),
+    /// its grain is asked and the call made once more: nothing was done by a grain that does not know the topic's id.
     /// </summary>
     private async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<IPartitionGrain, Task<T>> call, Func<T, ErrorCode> errorOf,
         Func<ErrorCode, string, T> failed)
@@ -207,7 +215,8 @@ public sealed class GrainBroker : IBroker
 
     private T ForgetWhereStale<T>(TopicPartition partition, T result, ErrorCode error)
     {
-        if (error is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.UnknownTopicOrPartition or ErrorCode.FencedLeaderEpoch)
+        if (error is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.UnknownTopicOrPartition
+            or ErrorCode.FencedLeaderEpoch)
             _topics.Forget(partition.Topic);
         return result;
     }

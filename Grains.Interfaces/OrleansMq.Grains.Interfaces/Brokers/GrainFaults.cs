@@ -3,7 +3,8 @@ namespace OrleansMq.Grains.Brokers;
 /// <summary>What a grain call that got no answer means to the caller of the broker API.</summary>
 internal static class GrainFaults
 {
-    /// <summary>Whether the exception is Orleans' way to say that no answer came: a timeout, a silo that died, a message that was refused.</summary>
+    /// <summary>Whether the exception is Orleans' way to say that no answer came: a timeout, a silo that died, a message that was
+    /// refused.</summary>
     public static bool IsUnanswered(Exception exception) => exception is TimeoutException or OrleansException;
 
     /// <summary>The message of <see cref="ErrorCode.RequestTimedOut"/>.</summary>

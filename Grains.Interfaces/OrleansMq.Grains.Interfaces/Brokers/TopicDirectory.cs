@@ -4,8 +4,8 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
-/// What this process knows of topics: id, number of partitions, the references of their grains. Only topics that exist are remembered, so it
-/// is bounded by the catalogue; an entry that proves wrong is forgotten.
+/// What this process knows of topics: id, number of partitions, the references of their grains. Only topics that exist are remembered, so
+/// it is bounded by the catalogue; an entry that proves wrong is forgotten.
 /// </summary>
 internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options)
 {
@@ -36,7 +36,8 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
 
     /// <summary>Takes over what an answer said about a topic.</summary>
     public void Remember(TopicDescription description) =>
-        Remember(new TopicListing(description.Name, description.TopicId, description.Partitions.Count), options.TimeProvider.GetTimestamp());
+        Remember(new TopicListing(description.Name, description.TopicId, description.Partitions.Count),
+            options.TimeProvider.GetTimestamp());
 
     /// <summary>Forgets a topic: the next to need it asks.</summary>
     public void Forget(string topic) => _topics.TryRemove(topic, out _);

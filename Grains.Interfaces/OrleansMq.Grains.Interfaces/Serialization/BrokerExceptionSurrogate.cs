@@ -1,6 +1,7 @@
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="BrokerException"/> between silos: code and message; the inner exception stays in the log of the silo it happened on.</summary>
+/// <summary>A <see cref="BrokerException"/> between silos: code and message; the inner exception stays in the log of the silo it happened
+/// on.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.BrokerException.1")]
 internal struct BrokerExceptionSurrogate
@@ -14,5 +15,6 @@ internal sealed class BrokerExceptionConverter : IConverter<BrokerException, Bro
 {
     public BrokerException ConvertFromSurrogate(in BrokerExceptionSurrogate surrogate) => new((ErrorCode)surrogate.Code, surrogate.Message);
 
-    public BrokerExceptionSurrogate ConvertToSurrogate(in BrokerException value) => new() { Code = (short)value.Code, Message = value.Message };
+    public BrokerExceptionSurrogate ConvertToSurrogate(in BrokerException value) =>
+        new() { Code = (short)value.Code, Message = value.Message };
 }

@@ -62,7 +62,8 @@ internal struct ProducerIdentitySurrogate
 [RegisterConverter]
 internal sealed class ProducerIdentityConverter : IConverter<ProducerIdentity, ProducerIdentitySurrogate>
 {
-    public ProducerIdentity ConvertFromSurrogate(in ProducerIdentitySurrogate surrogate) => new(surrogate.ProducerId, surrogate.ProducerEpoch);
+    public ProducerIdentity ConvertFromSurrogate(in ProducerIdentitySurrogate surrogate) =>
+        new(surrogate.ProducerId, surrogate.ProducerEpoch);
 
     public ProducerIdentitySurrogate ConvertToSurrogate(in ProducerIdentity value) =>
         new() { ProducerId = value.ProducerId, ProducerEpoch = value.ProducerEpoch };

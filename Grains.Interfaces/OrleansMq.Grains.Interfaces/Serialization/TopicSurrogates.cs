@@ -41,7 +41,8 @@ internal struct TopicListingSurrogate
 [RegisterConverter]
 internal sealed class TopicListingConverter : IConverter<TopicListing, TopicListingSurrogate>
 {
-    public TopicListing ConvertFromSurrogate(in TopicListingSurrogate surrogate) => new(surrogate.Name, surrogate.TopicId, surrogate.Partitions);
+    public TopicListing ConvertFromSurrogate(in TopicListingSurrogate surrogate) =>
+        new(surrogate.Name, surrogate.TopicId, surrogate.Partitions);
 
     public TopicListingSurrogate ConvertToSurrogate(in TopicListing value) =>
         new() { Name = value.Name, TopicId = value.TopicId, Partitions = value.Partitions };
@@ -107,9 +108,9 @@ internal struct PartitionDescriptionSurrogate
 [RegisterConverter]
 internal sealed class PartitionDescriptionConverter : IConverter<PartitionDescription, PartitionDescriptionSurrogate>
 {
-    public PartitionDescription ConvertFromSurrogate(in PartitionDescriptionSurrogate surrogate) => new(surrogate.Partition, surrogate.Leader,
-        surrogate.LeaderEpoch, surrogate.Replicas, surrogate.InSyncReplicas, surrogate.LogStartOffset, surrogate.HighWatermark,
-        surrogate.LogEndOffset, surrogate.SizeBytes, surrogate.OfflineReason);
+    public PartitionDescription ConvertFromSurrogate(in PartitionDescriptionSurrogate surrogate) => new(surrogate.Partition,
+        surrogate.Leader, surrogate.LeaderEpoch, surrogate.Replicas, surrogate.InSyncReplicas, surrogate.LogStartOffset,
+        surrogate.HighWatermark, surrogate.LogEndOffset, surrogate.SizeBytes, surrogate.OfflineReason);
 
     public PartitionDescriptionSurrogate ConvertToSurrogate(in PartitionDescription value) => new()
     {

@@ -16,13 +16,13 @@ namespace Orleans.Hosting;
 public static class OrleansMqSiloBuilderExtensions
 {
     /// <summary>
-    /// Makes this silo a broker of its cluster: <c>silo.AddOrleansMq(options => options with { DataDirectory = "/var/lib/omq" })</c>. The data
-    /// directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. Registers
+    /// Makes this silo a broker of its cluster: <c>silo.AddOrleansMq(options => options with { DataDirectory = "/var/lib/omq" })</c>. The
+    /// data directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. Registers
     /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly.
     /// </summary>
     /// <param name="silo">The silo.</param>
-    /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, the engine's lines in the silo's log under <c>OrleansMq</c>. For
-    /// compacted topics, and topics that set <c>compression.type</c>, add codecs.</param>
+    /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, the engine's lines in the silo's log under <c>OrleansMq</c>.
+    /// For compacted topics, and topics that set <c>compression.type</c>, add codecs.</param>
     /// <remarks>Where the directory is locked, unwritable or of a newer format the silo's start fails with a
     /// <see cref="DataDirectoryException"/>.</remarks>
     public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)

@@ -185,7 +185,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
                     _missing[(topic.State.TopicId, number)] = topics.MissingReason(new TopicPartition(topic.State.Name, number));
             }
         }
-        foreach (var name in stored.Damaged.Keys)
+        foreach (var name in stored.Actions.Keys)
         {
             if (topics.WhyNot(name) is (ErrorCode.KafkaStorageError, var reason))
                 _damaged[name] = reason;

@@ -8,8 +8,8 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. Active means leading. It never idles out and never
-/// moves by itself. Reentrant, since the engine's partition is thread safe: reads go on while appends wait for the disk.
+/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. Active means leading. It never idles out and
+/// never moves by itself. Reentrant, since the engine's partition is thread safe: reads go on while appends wait for the disk.
 /// <para>An activation that finds no such partition answers <see cref="ErrorCode.UnknownTopicId"/> and goes: the topic was deleted, or the
 /// key made up.</para>
 /// </summary>
@@ -25,14 +25,15 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     /// <inheritdoc/>
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        if (GrainKeys.TryParsePartition(this.GetPrimaryKeyString(), out _topicId, out _number) && broker.Find(_topicId, _number) is { } found)
+        if (GrainKeys.TryParsePartition(this.GetPrimaryKeyString(), out _topicId, out _number)
+            && broker.Find(_topicId, _number) is { } found)
             Serve(found);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came directly is
-    /// in the engine's append loop, which the silo closes after all grains.</remarks>
+    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came
+    /// directly is in the engine's append loop, which the silo closes after all grains.</remarks>
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         StopServing();
@@ -45,7 +46,9 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     {
         if (_partition is not { } partition)
             return ProduceResult.Failed(WhyNot(out var message), message);
-        return SoleReplica.Refuses(partition, acks, out var refusal) ? refusal : await partition.AppendAsync(MemoryMarshal.AsMemory(batch), acks);
+        return SoleReplica.Refuses(partition, acks, out var refusal)
+            ? refusal
+            : await partition.AppendAsync(MemoryMarshal.AsMemory(batch), acks);
     }
 
     /// <inheritdoc/>
@@ -57,15 +60,17 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, broker.Stopping);
         try
         {
-            var request = new FetchRequest(partition.TopicPartition, read.Offset, read.MaxBytes, read.MaxWait, read.MinBytes, read.Isolation);
+            var request = new FetchRequest(partition.TopicPartition, read.Offset, read.MaxBytes, read.MaxWait, read.MinBytes,
+                read.Isolation);
             using var result = await partition.ReadAsync(request, ending.Token);
             // The answer is serialized after this method has returned, so it cannot be pooled memory.
-            return new FetchResult(result.Error, result.HighWatermark, result.LastStableOffset, result.LogStartOffset, result.Records.ToArray(),
-                owner: null, result.Message);
+            return new FetchResult(result.Error, result.HighWatermark, result.LastStableOffset, result.LogStartOffset,
+                result.Records.ToArray(), owner: null, result.Message);
         }
         catch (OperationCanceledException) when (broker.Stopping.IsCancellationRequested)
         {
-            return FetchResult.Failed(ErrorCode.NotLeaderOrFollower, $"The broker that leads partition '{partition.TopicPartition}' is stopping. Retry.");
+            return FetchResult.Failed(ErrorCode.NotLeaderOrFollower,
+                $"The broker that leads partition '{partition.TopicPartition}' is stopping. Retry.");
         }
     }
 
@@ -79,7 +84,8 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     public async Task<long> DeleteRecordsAsync(long beforeOffset) => await Existing().DeleteRecordsAsync(beforeOffset);
 
     /// <inheritdoc/>
-    public Task<PartitionDescription> DescribeAsync() => Task.FromResult(PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId));
+    public Task<PartitionDescription> DescribeAsync() =>
+        Task.FromResult(PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId));
 
     /// <inheritdoc/>
     public async Task OpenAsync(PartitionSpec spec)

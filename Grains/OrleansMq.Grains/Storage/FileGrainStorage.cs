@@ -6,8 +6,8 @@ using OrleansMq.State;
 namespace OrleansMq.Grains.Storage;
 
 /// <summary>
-/// Grain state in the engine's state store: the document <c>&lt;state name&gt;/&lt;grain key&gt;</c> holds the state as JSON and nothing else, so
-/// that the standalone host reads and writes the same documents. The provider's name is <see cref="ProviderName"/>.
+/// Grain state in the engine's state store: the document <c>&lt;state name&gt;/&lt;grain key&gt;</c> holds the state as JSON and nothing
+/// else, so that the standalone host reads and writes the same documents. The provider's name is <see cref="ProviderName"/>.
 /// <para>A write or clear that lost against another is an <see cref="InconsistentStateException"/>; a disk that fails is an
 /// <see cref="IOException"/> that names the path.</para>
 /// </summary>

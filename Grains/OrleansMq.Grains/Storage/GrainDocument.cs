@@ -4,16 +4,16 @@ using Orleans.Storage;
 namespace OrleansMq.Grains.Storage;
 
 /// <summary>
-/// A grain's stored document, over any grain storage. <see cref="Known"/> is only ever what is stored: what is being written is not seen before
-/// it is durable. After a change that failed, or whose outcome is unclear, the next use reads what is stored. For the turns of one grain,
-/// which may interleave.
+/// A grain's stored document, over any grain storage. <see cref="Known"/> is only ever what is stored: what is being written is not seen
+/// before it is durable. After a change that failed, or whose outcome is unclear, the next use reads what is stored. For the turns of one
+/// grain, which may interleave.
 /// </summary>
 /// <typeparam name="T">An immutable document of the engine.</typeparam>
 /// <param name="storage">Where it is stored.</param>
 /// <param name="type">The state's name: the first half of the document's key.</param>
 /// <param name="grain">Whose it is: the second half.</param>
-/// <remarks>Not Orleans' persistent state, because that shows what is being written as if it were stored, fails the activation of a grain whose
-/// document cannot be read, and loses which file it was.</remarks>
+/// <remarks>Not Orleans' persistent state, because that shows what is being written as if it were stored, fails the activation of a grain
+/// whose document cannot be read, and loses which file it was.</remarks>
 internal sealed class GrainDocument<T>(IGrainStorage storage, string type, GrainId grain) where T : class
 {
     private readonly SemaphoreSlim _gate = new(1, 1);
@@ -70,7 +70,8 @@ internal sealed class GrainDocument<T>(IGrainStorage storage, string type, Grain
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or OrleansException or DbException)
         {
-            throw new BrokerException(ErrorCode.KafkaStorageError, $"The state '{type}/{grain.Key}' {failure}. {exception.Message}", exception);
+            throw new BrokerException(ErrorCode.KafkaStorageError,
+                $"The state '{type}/{grain.Key}' {failure}. {exception.Message}", exception);
         }
         finally
         {

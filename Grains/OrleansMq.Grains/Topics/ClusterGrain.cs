@@ -70,7 +70,8 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
         }
         catch (BrokerException failure) when (failure.Code == ErrorCode.KafkaStorageError)
         {
-            throw new BrokerException(failure.Code, $"Topic '{topic}' was not deleted completely; delete it again: {failure.Message}", failure);
+            throw new BrokerException(failure.Code,
+                $"Topic '{topic}' was not deleted completely; delete it again: {failure.Message}", failure);
         }
         _broker.Forget(topic);
     }
@@ -109,7 +110,8 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
         }
         catch (BrokerException exception)
         {
-            _broker.Log(EngineLogLevel.Warning, $"What was made of topic '{topic}' could not be removed. Delete the topic, or restart the broker.", exception);
+            _broker.Log(EngineLogLevel.Warning,
+                $"What was made of topic '{topic}' could not be removed. Delete the topic, or restart the broker.", exception);
         }
     }
 

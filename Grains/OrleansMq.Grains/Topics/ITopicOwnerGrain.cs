@@ -40,6 +40,7 @@ internal sealed record TopicSpec
 /// <summary>How long the calls between the grains of a topic may take.</summary>
 internal static class OwnerTimes
 {
-    /// <summary>Below what the caller of the whole operation waits for, so that the caller hears which step it was that took too long.</summary>
+    /// <summary>Below what the caller of the whole operation waits for, so that the caller hears which step it was that took too
+    /// long.</summary>
     public const string Administration = "00:04:30";
 }

@@ -46,7 +46,8 @@ internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     public async Task<TopicDescription> DescribeAsync() => await DescribeAsync(await ExistingAsync());
 
     /// <inheritdoc/>
-    /// <remarks>The partitions are told even where nothing changed, so that a change that failed half way is finished by sending it again.</remarks>
+    /// <remarks>The partitions are told even where nothing changed, so that a change that failed half way is finished by sending it
+    /// again.</remarks>
     public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs)
     {
         var next = (await ExistingAsync()).Alter(configs, _broker.Options.TopicDefaults).Next;

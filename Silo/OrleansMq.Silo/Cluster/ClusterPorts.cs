@@ -15,13 +15,13 @@ internal sealed record ClusterPorts(int Silo, int Gateway)
     public const int UsualGateway = 30000;
 
     /// <summary>
-    /// The ports that were asked for; of those that were not, the usual ones, or free ones where another process has them (a second broker on
-    /// this machine).
+    /// The ports that were asked for; of those that were not, the usual ones, or free ones where another process has them (a second broker
+    /// on this machine).
     /// </summary>
     /// <param name="silo">Null: the usual one or a free one. 0: a free one.</param>
     /// <param name="gateway">Null: the usual one or a free one. 0: a free one.</param>
-    /// <remarks>Both are held while they are chosen, so that they differ. Between this and the silo's start another process may take one: the
-    /// start then fails and names the port.</remarks>
+    /// <remarks>Both are held while they are chosen, so that they differ. Between this and the silo's start another process may take one:
+    /// the start then fails and names the port.</remarks>
     public static ClusterPorts Choose(int? silo, int? gateway)
     {
         using var siloListener = Hold(silo ?? UsualSilo, orFree: silo is null);
@@ -42,7 +42,8 @@ internal sealed record ClusterPorts(int Silo, int Gateway)
             listener.Dispose();
             return orFree
                 ? Hold(0, orFree: false)
-                : throw new IOException($"Port {port} is taken. Stop the process that listens on it, or choose another with --orleans-port or --gateway-port.", exception);
+                : throw new IOException($"Port {port} is taken. Stop the process that listens on it, or choose another with "
+                    + "--orleans-port or --gateway-port.", exception);
         }
     }
 

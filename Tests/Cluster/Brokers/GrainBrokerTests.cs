@@ -118,7 +118,8 @@ public sealed class GrainBrokerTests
         Assert.Contains("Retry", result.Message, StringComparison.Ordinal);
     }
 
-    public static TheoryData<Exception> Unanswered() => [new TimeoutException("30 s"), new Orleans.Runtime.SiloUnavailableException("gone")];
+    public static TheoryData<Exception> Unanswered() =>
+        [new TimeoutException("30 s"), new Orleans.Runtime.SiloUnavailableException("gone")];
 
     [Theory]
     [InlineData("")]
@@ -126,7 +127,8 @@ public sealed class GrainBrokerTests
     public async Task ANameThatNoTopicCanHaveMakesNoGrain(string? name)
     {
         name ??= new string('a', 250);
-        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await _broker.ProduceAsync(new TopicPartition(name, 0), new byte[61], Acks.All)).Error);
+        var produced = await _broker.ProduceAsync(new TopicPartition(name, 0), new byte[61], Acks.All);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, produced.Error);
         var refused = await Assert.ThrowsAsync<BrokerException>(async () => await _broker.GetTopicAsync(name));
         Assert.Equal(ErrorCode.UnknownTopicOrPartition, refused.Code);
         Assert.Equal(0, _script.Lookups);

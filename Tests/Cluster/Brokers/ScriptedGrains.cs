@@ -13,7 +13,8 @@ public class ScriptedGrains : DispatchProxy
     public Dictionary<string, TopicListing> Topics { get; } = [];
 
     /// <summary>What a read of the partition with that key answers.</summary>
-    public Func<string, PartitionRead, Task<FetchResult>> Read { get; set; } = (_, _) => throw new InvalidOperationException("No read was expected.");
+    public Func<string, PartitionRead, Task<FetchResult>> Read { get; set; } =
+        (_, _) => throw new InvalidOperationException("No read was expected.");
 
     /// <summary>What an append to the partition with that key answers.</summary>
     public Func<string, Task<ProduceResult>> Append { get; set; } = _ => throw new InvalidOperationException("No append was expected.");

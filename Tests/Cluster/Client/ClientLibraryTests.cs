@@ -16,7 +16,8 @@ public sealed class ClientLibraryTests : IDisposable
     [Fact]
     public async Task An_orleans_client_produces_and_reads()
     {
-        await using var silo = await TestSilo.StartAsync(_data.Path, client: client => client.AddOrleansMqClient().AddProducer<string, string>());
+        await using var silo = await TestSilo.StartAsync(_data.Path,
+            client: client => client.AddOrleansMqClient().AddProducer<string, string>());
         var services = silo.Client.ServiceProvider;
         Assert.IsType<GrainBroker>(services.GetRequiredService<IBroker>());
         await ProduceAndReadAsync(services.GetRequiredService<OrleansMqClient>(), services.GetRequiredService<IProducer<string, string>>());
@@ -26,7 +27,8 @@ public sealed class ClientLibraryTests : IDisposable
     public async Task A_silo_produces_and_reads_its_own_partitions()
     {
         await using var silo = await TestSilo.StartAsync(_data.Path, silo: silo => silo.AddOrleansMqClient().AddProducer<string, string>());
-        await ProduceAndReadAsync(silo.Services.GetRequiredService<OrleansMqClient>(), silo.Services.GetRequiredService<IProducer<string, string>>());
+        await ProduceAndReadAsync(silo.Services.GetRequiredService<OrleansMqClient>(),
+            silo.Services.GetRequiredService<IProducer<string, string>>());
         Assert.True(silo.Services.GetRequiredService<ILocalPartitions>().TryGet(new TopicPartition("orders", 0), out _));
     }
 

@@ -18,7 +18,7 @@ public sealed class RecoveryTests : IDisposable
     public async Task A_creation_that_was_interrupted_is_finished()
     {
         var topic = new TopicState { Name = "orders", TopicId = Guid.NewGuid(), Partitions = 2, Status = TopicStatus.Creating };
-        await StoreAsync(TopicCatalogue.Empty with { Topics = TopicCatalogue.Empty.Topics.Add("orders", new(topic.TopicId, TopicStatus.Creating)) }, topic);
+        await StoreAsync(CatalogueOf(topic.TopicId, TopicStatus.Creating), topic);
         await using var silo = await TestSilo.StartAsync(_data.Path);
         Assert.Equal(new TopicListing("orders", topic.TopicId, 2), Assert.Single(await silo.Outside.ListTopicsAsync()));
         Assert.Equal(0, (await silo.Outside.ProduceAsync(new TopicPartition("orders", 1), TestBatches.Of("a"), Acks.All)).BaseOffset);
@@ -30,7 +30,7 @@ public sealed class RecoveryTests : IDisposable
         await using (var silo = await TestSilo.StartAsync(_data.Path))
             await silo.Inside.CreateTopicAsync(new NewTopic("orders", 2));
         var topic = await ReadAsync();
-        await StoreAsync(TopicCatalogue.Empty with { Topics = TopicCatalogue.Empty.Topics.Add("orders", new(topic.TopicId, TopicStatus.Deleting)) }, null);
+        await StoreAsync(CatalogueOf(topic.TopicId, TopicStatus.Deleting), null);
         await using (var silo = await TestSilo.StartAsync(_data.Path))
         {
             Assert.Empty(await silo.Outside.ListTopicsAsync());
@@ -54,8 +54,10 @@ public sealed class RecoveryTests : IDisposable
             var refused = await Assert.ThrowsAsync<BrokerException>(async () => await broker.DescribeTopicAsync("orders"));
             Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
             Assert.Contains("topic/orders", refused.Message, StringComparison.Ordinal);
-            Assert.Equal(ErrorCode.KafkaStorageError, (await Assert.ThrowsAsync<BrokerException>(async () => await broker.GetTopicAsync("orders"))).Code);
-            Assert.Equal((ErrorCode.KafkaStorageError, refused.Message), Outcome(await broker.ProduceAsync(partition, TestBatches.Of("a"), Acks.All)));
+            var unfound = await Assert.ThrowsAsync<BrokerException>(async () => await broker.GetTopicAsync("orders"));
+            Assert.Equal(ErrorCode.KafkaStorageError, unfound.Code);
+            var produced = await broker.ProduceAsync(partition, TestBatches.Of("a"), Acks.All);
+            Assert.Equal((ErrorCode.KafkaStorageError, refused.Message), Outcome(produced));
             await broker.DeleteTopicAsync("orders");
             await broker.CreateTopicAsync(new NewTopic("orders", 1));
             Assert.Equal(0, (await broker.ProduceAsync(partition, TestBatches.Of("a"), Acks.All)).BaseOffset);
@@ -82,12 +84,16 @@ public sealed class RecoveryTests : IDisposable
             var described = await broker.DescribeTopicAsync("orders");
             Assert.Equal((0, -1), (described.Partitions[0].Leader, described.Partitions[1].Leader));
             Assert.Equal(message, described.Partitions[1].OfflineReason);
-            Assert.Equal((1, 1), ((await broker.DescribeClusterAsync()).Brokers[0].OnlinePartitions, (await broker.DescribeClusterAsync()).Brokers[0].OfflinePartitions));
+            var one = Assert.Single((await broker.DescribeClusterAsync()).Brokers);
+            Assert.Equal((1, 1), (one.OnlinePartitions, one.OfflinePartitions));
             await broker.AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "-1" });
         }
     }
 
     private static (ErrorCode Error, string? Message) Outcome(ProduceResult result) => (result.Error, result.Message);
+
+    private static TopicCatalogue CatalogueOf(Guid topicId, TopicStatus status) =>
+        TopicCatalogue.Empty with { Topics = TopicCatalogue.Empty.Topics.Add("orders", new(topicId, status)) };
 
     private FileStateStore OpenStore()
     {
@@ -104,6 +110,9 @@ public sealed class RecoveryTests : IDisposable
         var etag = (await store.ReadAsync(TopicCatalogue.Key))?.ETag;
         await store.WriteAsync(TopicCatalogue.Key, JsonSerializer.SerializeToUtf8Bytes(catalogue, TopicJson.Default.TopicCatalogue), etag);
         if (topic is not null)
-            await store.WriteAsync(TopicState.KeyOf(topic.Name), JsonSerializer.SerializeToUtf8Bytes(topic, TopicJson.Default.TopicState), null);
+        {
+            var value = JsonSerializer.SerializeToUtf8Bytes(topic, TopicJson.Default.TopicState);
+            await store.WriteAsync(TopicState.KeyOf(topic.Name), value, null);
+        }
     }
 }

@@ -18,7 +18,8 @@ public sealed class WireContractTests
 {
     private static readonly Serializer Serializer =
         new ServiceCollection().AddSerializer(builder => builder
-            .AddAssembly(typeof(IClusterGrain).Assembly).AddAssembly(typeof(IPartitionOwnerGrain).Assembly)).BuildServiceProvider().GetRequiredService<Serializer>();
+            .AddAssembly(typeof(IClusterGrain).Assembly).AddAssembly(typeof(IPartitionOwnerGrain).Assembly))
+            .BuildServiceProvider().GetRequiredService<Serializer>();
 
     /// <summary>One value of every type that crosses silos, each field with a value of its own.</summary>
     public static IReadOnlyDictionary<string, object> Samples { get; } = new Dictionary<string, object>
@@ -32,21 +33,32 @@ public sealed class WireContractTests
         ["OffsetResult"] = new OffsetResult(ErrorCode.OffsetNotAvailable, 17, 1234, 2, "m"),
         ["OffsetSpec"] = OffsetSpec.MaxTimestamp,
         ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline"),
-        ["PartitionRead"] = new PartitionRead(17) { MaxBytes = 100, MinBytes = 2, MaxWait = TimeSpan.FromSeconds(1), Isolation = IsolationLevel.ReadCommitted },
+        ["PartitionRead"] = new PartitionRead(17)
+        {
+            MaxBytes = 100,
+            MinBytes = 2,
+            MaxWait = TimeSpan.FromSeconds(1),
+            Isolation = IsolationLevel.ReadCommitted,
+        },
         ["PartitionSpec"] = new PartitionSpec { Topic = "orders", Configs = new() { ["retention.ms"] = "1000" } },
         ["ProduceResult"] = new ProduceResult(ErrorCode.MessageTooLarge, 5, 6, 7, "m"),
         ["ProducerIdentity"] = new ProducerIdentity(1000, 3),
-        ["TopicDescription"] = new TopicDescription("orders", TopicId, [new PartitionDescription(0, 1, 2, [1], [1], 3, 4, 5, 6)], [new ConfigEntry("a", "b", false)]),
+        ["TopicDescription"] = new TopicDescription("orders", TopicId,
+            [new PartitionDescription(0, 1, 2, [1], [1], 3, 4, 5, 6)], [new ConfigEntry("a", "b", false)]),
         ["TopicListing"] = new TopicListing("orders", TopicId, 6),
         ["TopicSpec"] = new TopicSpec { TopicId = TopicId, Partitions = 6, Configs = new() { ["retention.ms"] = "1000" } },
     };
+
+    private static readonly Type[] Grains =
+        [typeof(IClusterGrain), typeof(IPartitionGrain), typeof(IPartitionOwnerGrain), typeof(ITopicGrain), typeof(ITopicOwnerGrain)];
 
     private static Guid TopicId => Guid.Parse("00112233-4455-6677-8899-aabbccddeeff");
 
     [Fact]
     public void EveryTypeThatCrossesSilosHasASample()
     {
-        var crossing = EngineTypeAliases.Aliases.Values.Concat([typeof(PartitionRead), typeof(PartitionSpec), typeof(TopicSpec)]).Order(Comparer<Type>.Create((a, b) => string.CompareOrdinal(a.Name, b.Name)));
+        var crossing = EngineTypeAliases.Aliases.Values.Concat([typeof(PartitionRead), typeof(PartitionSpec), typeof(TopicSpec)])
+            .OrderBy(type => type.Name, StringComparer.Ordinal);
         Assert.Equal(crossing, Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal).Select(sample => sample.Value.GetType()));
     }
 
@@ -56,7 +68,7 @@ public sealed class WireContractTests
 
     [Fact]
     public void GrainsAndMethodsAreThoseOfTheContract() => Contract.Check("methods.txt",
-        from type in new[] { typeof(IClusterGrain), typeof(IPartitionGrain), typeof(IPartitionOwnerGrain), typeof(ITopicGrain), typeof(ITopicOwnerGrain) }
+        from type in Grains
         from method in type.GetMethods().OrderBy(method => method.Name, StringComparer.Ordinal)
         select $"{type.GetCustomAttribute<AliasAttribute>()!.Alias}.{method.GetCustomAttribute<AliasAttribute>()!.Alias}"
             + $"({string.Join(", ", method.GetParameters().Select(parameter => parameter.ParameterType.Name))})");

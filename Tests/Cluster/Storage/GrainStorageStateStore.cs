@@ -10,7 +10,8 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Cluster.Storage;
 
-/// <summary>A state store on top of the grain storage that is on top of a state store: whoever passes the suite through it changed nothing.</summary>
+/// <summary>A state store on top of the grain storage that is on top of a state store: whoever passes the suite through it changed
+/// nothing.</summary>
 internal sealed class GrainStorageStateStore(IStateStore inner) : IStateStore
 {
     private static readonly IServiceProvider Serialization = new ServiceCollection().AddSerializer().BuildServiceProvider();
@@ -27,7 +28,8 @@ internal sealed class GrainStorageStateStore(IStateStore inner) : IStateStore
         return state.RecordExists ? new StateDocument(Encoding.UTF8.GetBytes(state.State.GetRawText()), state.ETag!) : null;
     }
 
-    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
+        CancellationToken cancellationToken = default)
     {
         var (type, grain) = Split(key);
         var state = new GrainState<JsonElement>(JsonSerializer.Deserialize<JsonElement>(value.Span)) { ETag = etag };
@@ -59,7 +61,8 @@ internal sealed class GrainStorageStateStore(IStateStore inner) : IStateStore
     }
 
     /// <summary>Grain storage cannot list; nobody asks it to.</summary>
-    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => inner.ListAsync(type, cancellationToken);
+    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
+        inner.ListAsync(type, cancellationToken);
 
     private static (string Type, GrainId Grain) Split(string key)
     {
