@@ -13,9 +13,15 @@ namespace OrleansMq.Tests.Silo;
 /// <summary>A broker with its HTTP API on a free port of 127.0.0.1, over a temporary directory, in this process.</summary>
 public sealed class RunningBroker : IAsyncLifetime
 {
-    private readonly string _directory = Path.Combine(Path.GetTempPath(), "omq-silo-tests", Guid.NewGuid().ToString("N"));
+    private readonly string _directory;
     private readonly StringWriter _log = new();
     private int _topics;
+
+    public RunningBroker() : this(Path.Combine(Path.GetTempPath(), "omq-silo-tests", Guid.NewGuid().ToString("N")))
+    {
+    }
+
+    private RunningBroker(string directory) => _directory = directory;
 
     /// <summary>How long a test waits for what must happen.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
@@ -46,6 +52,17 @@ public sealed class RunningBroker : IAsyncLifetime
             await Server.DisposeAsync();
         if (Directory.Exists(_directory))
             Directory.Delete(_directory, recursive: true);
+    }
+
+    /// <summary>Stops the broker and starts another at the same address over the same data; this object is done with.</summary>
+    public async Task<RunningBroker> RestartAsync()
+    {
+        var address = new Uri(Server.Address);
+        Http.Dispose();
+        await Server.DisposeAsync();
+        var next = new RunningBroker(_directory) { Settings = Settings with { Http = new ListenAddress(IPAddress.Loopback, address.Port) } };
+        await next.InitializeAsync();
+        return next;
     }
 
     /// <summary>Creates a topic that no other test knows.</summary>

@@ -1,0 +1,263 @@
+using System.Net;
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Client.Http;
+using OrleansMq.Testing;
+
+namespace OrleansMq.Tests.Client.Http;
+
+/// <summary>The broker over HTTP, against answers that no broker of ours would give.</summary>
+public sealed class HttpBrokerTests : IDisposable
+{
+    private static readonly TopicPartition _partition = new("a b/c", 3);
+
+    private readonly ScriptedHandler _handler = new();
+    private readonly HttpClient _http;
+    private readonly ManualTimeProvider _clock = new();
+    private readonly HttpBroker _broker;
+
+    public HttpBrokerTests()
+    {
+        _http = new HttpClient(_handler);
+        _broker = new HttpBroker(_http, new Uri("http://broker/prefix"), new HttpBrokerOptions { TimeProvider = _clock });
+    }
+
+    public void Dispose()
+    {
+        _broker.Dispose();
+        _http.Dispose();
+        _handler.Dispose();
+    }
+
+    [Fact]
+    public async Task Paths_stay_below_the_base_address_and_names_are_escaped()
+    {
+        _handler.Answer = async (request, _) =>
+        {
+            Assert.Equal([1, 2, 3], await request.Content!.ReadAsByteArrayAsync());
+            Assert.Equal(HttpContract.RecordBatchMediaType, request.Content.Headers.ContentType!.MediaType);
+            return Json("""{"baseOffset":7,"logAppendTime":-1,"logStartOffset":2}""");
+        };
+
+        var result = await _broker.ProduceAsync(_partition, new byte[] { 1, 2, 3 }, Acks.Leader);
+
+        Assert.Equal(new ProduceResult(ErrorCode.None, 7, -1, 2), result);
+        Assert.Equal("http://broker/prefix/api/topics/a%20b%2Fc/partitions/3/batches?acks=1", _handler.LastUri!.AbsoluteUri);
+    }
+
+    [Fact]
+    public async Task A_problem_comes_back_as_its_code()
+    {
+        _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.Conflict, """{"detail":"there is one","code":"TopicAlreadyExists","errorCode":36}"""));
+
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await _broker.CreateTopicAsync(new NewTopic("t")));
+        var produced = await _broker.ProduceAsync(_partition, new byte[1], Acks.All);
+
+        Assert.Equal((ErrorCode.TopicAlreadyExists, "there is one", ErrorAction.Abort), (refused.Code, refused.Message, refused.Action));
+        Assert.Equal((ErrorCode.TopicAlreadyExists, "there is one"), (produced.Error, produced.Message));
+    }
+
+    [Fact]
+    public async Task A_code_that_is_not_known_by_number_is_found_by_name_and_otherwise_is_unknown()
+    {
+        _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"InvalidTopic","errorCode":31000}"""));
+        Assert.Equal(ErrorCode.InvalidTopic, (await _broker.FindOffsetAsync(_partition, OffsetSpec.Latest)).Error);
+
+        _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"FromTheFuture","errorCode":31000}"""));
+        Assert.Equal(ErrorCode.UnknownServerError, (await _broker.FindOffsetAsync(_partition, OffsetSpec.Latest)).Error);
+    }
+
+    [Fact]
+    public async Task A_proxy_that_cannot_reach_the_broker_leaves_the_outcome_unknown()
+    {
+        _handler.Answer = (_, _) => Task.FromResult(new HttpResponseMessage(HttpStatusCode.BadGateway) { Content = new StringContent("<html>") });
+
+        Assert.Equal(ErrorCode.RequestTimedOut, (await _broker.ProduceAsync(_partition, new byte[1], Acks.All)).Error);
+        await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await _broker.ListTopicsAsync());
+    }
+
+    [Fact]
+    public async Task Something_else_than_a_broker_is_named_as_such()
+    {
+        _handler.Answer = (_, _) => Task.FromResult(Json("<html>hello</html>"));
+
+        Assert.Contains("Check the address", (await Assert.ThrowsAsync<BrokerException>(async () => await _broker.ListTopicsAsync())).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_connection_that_breaks_before_the_batch_left_is_certain_and_afterwards_it_is_not()
+    {
+        _handler.Answer = (_, _) => throw new HttpRequestException(HttpRequestError.ConnectionError, "refused");
+        var before = await _broker.ProduceAsync(_partition, new byte[1], Acks.All);
+        _handler.Answer = async (request, token) =>
+        {
+            await request.Content!.CopyToAsync(Stream.Null, token);
+            throw new HttpRequestException(HttpRequestError.ConnectionError, "reset");
+        };
+        var after = await _broker.ProduceAsync(_partition, new byte[1], Acks.All);
+
+        Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorCode.RequestTimedOut), (before.Error, after.Error));
+    }
+
+    [Fact]
+    public async Task A_broker_that_does_not_answer_is_given_up_in_time()
+    {
+        _handler.Answer = async (request, token) =>
+        {
+            await request.Content!.CopyToAsync(Stream.Null, token);
+            await Task.Delay(Timeout.Infinite, token);
+            throw new InvalidOperationException("never");
+        };
+
+        var call = _broker.ProduceAsync(_partition, new byte[1], Acks.All).AsTask();
+        await Wait.UntilAsync(() => _clock.ArmedTimers.Count == 1, "the time limit");
+        _clock.Advance(TimeSpan.FromSeconds(30));
+
+        var result = await call.SoonAsync();
+        Assert.Equal(ErrorCode.RequestTimedOut, result.Error);
+        Assert.Contains("30 s", result.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_call_does_not_return_while_anybody_reads_its_memory()
+    {
+        var (reading, gate) = (new TaskCompletionSource(), new TaskCompletionSource());
+        Task? copying = null;
+        _handler.Answer = async (request, _) =>
+        {
+            // A handler that answers while the body is still being sent, as a server that refuses early makes it do.
+            copying = request.Content!.CopyToAsync(new SlowStream(reading, gate.Task), CancellationToken.None);
+            await reading.Task;
+            return Problem(HttpStatusCode.RequestEntityTooLarge, """{"code":"MessageTooLarge","errorCode":10}""");
+        };
+
+        var call = _broker.ProduceAsync(_partition, new byte[100], Acks.All).AsTask();
+        await reading.Task.SoonAsync();
+        await Task.WhenAny(call, Task.Delay(20));
+        Assert.False(call.IsCompleted);
+        gate.SetResult();
+
+        Assert.Equal(ErrorCode.MessageTooLarge, (await call.SoonAsync()).Error);
+        await copying!.SoonAsync();
+    }
+
+    [Fact]
+    public async Task A_handler_that_sends_twice_or_too_late_gets_no_bytes()
+    {
+        HttpContent? kept = null;
+        _handler.Answer = async (request, token) =>
+        {
+            kept = request.Content!;
+            await kept.CopyToAsync(Stream.Null, token);
+            await Assert.ThrowsAnyAsync<Exception>(() => kept.CopyToAsync(Stream.Null, token));
+            return Json("""{"baseOffset":0}""");
+        };
+
+        Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(_partition, new byte[1], Acks.All)).Error);
+        await Assert.ThrowsAnyAsync<Exception>(() => kept!.CopyToAsync(Stream.Null));
+    }
+
+    [Fact]
+    public async Task A_batch_that_was_handed_over_is_not_cancelled_any_more()
+    {
+        using var cancel = new CancellationTokenSource();
+        _handler.Answer = async (_, token) =>
+        {
+            await cancel.CancelAsync();
+            token.ThrowIfCancellationRequested();
+            return Json("""{"baseOffset":0}""");
+        };
+
+        Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(_partition, new byte[1], Acks.All, cancel.Token)).Error);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await _broker.ProduceAsync(_partition, new byte[1], Acks.All, cancel.Token));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_read_returns_the_bytes_whether_or_not_their_length_is_known(bool knownLength)
+    {
+        var bytes = new byte[200_000];
+        new Random(1).NextBytes(bytes);
+        _handler.Answer = (_, _) =>
+        {
+            var response = new HttpResponseMessage { Content = knownLength ? new ByteArrayContent(bytes) : new StreamContent(new SlowStream(bytes)) };
+            response.Headers.Add(HttpContract.HighWatermarkHeader, "9");
+            response.Headers.Add(HttpContract.LogStartOffsetHeader, "3");
+            return Task.FromResult(response);
+        };
+
+        using var result = await _broker.FetchAsync(new FetchRequest(_partition, 5, MaxBytes: 77, MaxWait: TimeSpan.FromMilliseconds(250)));
+
+        Assert.True(result.Records.Span.SequenceEqual(bytes));
+        Assert.Equal((9, -1, 3), (result.HighWatermark, result.LastStableOffset, result.LogStartOffset));
+        Assert.Equal("?offset=5&maxBytes=77&minBytes=1&waitMs=250&isolation=read_uncommitted", _handler.LastUri!.Query);
+    }
+
+    [Fact]
+    public async Task A_read_that_is_cancelled_ends_as_cancelled()
+    {
+        using var cancel = new CancellationTokenSource();
+        _handler.Answer = async (_, token) =>
+        {
+            await Task.Delay(Timeout.Infinite, token);
+            throw new InvalidOperationException("never");
+        };
+
+        var call = _broker.FetchAsync(new FetchRequest(_partition, 5), cancel.Token).AsTask();
+        await cancel.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => call.SoonAsync());
+    }
+
+    [Fact]
+    public void An_address_that_is_no_http_url_is_refused()
+    {
+        Assert.Contains("http://127.0.0.1:8080", Assert.Throws<ArgumentException>(() => new HttpBroker(new Uri("ftp://x"))).Message, StringComparison.Ordinal);
+    }
+
+    private static HttpResponseMessage Json(string text) => new() { Content = new StringContent(text, Encoding.UTF8, "application/json") };
+
+    private static HttpResponseMessage Problem(HttpStatusCode status, string text) =>
+        new(status) { Content = new StringContent(text, Encoding.UTF8, HttpContract.ProblemMediaType) };
+
+    private sealed class ScriptedHandler : HttpMessageHandler
+    {
+        public Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> Answer { get; set; } = (_, _) => throw new InvalidOperationException("no script");
+
+        public Uri? LastUri { get; private set; }
+
+        protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            LastUri = request.RequestUri;
+            var response = await Answer(request, cancellationToken);
+            response.RequestMessage = request;
+            return response;
+        }
+    }
+
+    /// <summary>Reads in small pieces without a known length; or, to write to, stops at a gate with the buffer in hand.</summary>
+    private sealed class SlowStream : MemoryStream
+    {
+        private readonly TaskCompletionSource? _reading;
+        private readonly Task _gate = Task.CompletedTask;
+
+        public SlowStream(byte[] bytes) : base(bytes)
+        {
+        }
+
+        public SlowStream(TaskCompletionSource reading, Task gate) => (_reading, _gate) = (reading, gate);
+
+        public override bool CanSeek => false;
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
+            base.ReadAsync(buffer[..Math.Min(buffer.Length, 1777)], cancellationToken);
+
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            _reading?.SetResult();
+            await _gate;
+            Assert.Equal(100, buffer.Length);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+using System.Buffers.Binary;
+using OrleansMq.Brokers;
+using OrleansMq.Client;
+using OrleansMq.Compression;
+using OrleansMq.Records;
+using OrleansMq.Testing;
+
+namespace OrleansMq.Tests.Client.Reading;
+
+public class PartitionReaderTests
+{
+    private static readonly TopicPartition _partition = new("t", 0);
+    private static readonly ReaderOptions _quick = new() { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(2) };
+
+    private readonly ScriptedBroker _broker = new(("t", 3));
+
+    private PartitionReader<string?, string?> NewReader(ReaderOptions? options = null) => new(_broker, options: options ?? _quick);
+
+    /// <summary>Puts one batch into the log.</summary>
+    private void Append(params string?[] values) => Append(0, CompressionType.None, values);
+
+    private void Append(int partition, CompressionType compression, params string?[] values)
+    {
+        using var builder = new RecordBatchBuilder(compression, StandardCodecs.All);
+        foreach (var value in values)
+            builder.Add(1000, "k"u8, true, System.Text.Encoding.UTF8.GetBytes(value ?? ""), value is not null);
+        Assert.Equal(ErrorCode.None, _broker.LogOf(_partition with { Partition = partition }).Append(builder.Build()).Error);
+    }
+
+    private static async Task<IEnumerable<string?>> TakeAsync(PartitionReader<string?, string?> reader, int count)
+    {
+        var values = new string?[count];
+        for (var i = 0; i < count; i++)
+            values[i] = (await reader.ReadAsync().SoonAsync()).Value;
+        return values;
+    }
+
+    [Fact]
+    public async Task Reading_begins_inside_a_batch_where_the_position_is()
+    {
+        Append("0", "1", "2");
+        Append("3");
+        await using var reader = NewReader();
+
+        reader.Assign(_partition, ReadFrom.Offset(1));
+
+        Assert.Equal(["1", "2", "3"], await TakeAsync(reader, 3));
+        Assert.Equal(4, await reader.GetPositionAsync(_partition));
+        Assert.Equal(4, reader.GetHighWatermark(_partition));
+    }
+
+    [Theory]
+    [InlineData(CompressionType.Gzip)]
+    [InlineData(CompressionType.Snappy)]
+    public async Task Compressed_batches_are_read(CompressionType compression)
+    {
+        Append(0, compression, "a", null, "b");
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        Assert.Equal(["a", null, "b"], await TakeAsync(reader, 3));
+    }
+
+    [Fact]
+    public async Task Markers_of_transactions_are_passed_over()
+    {
+        Append("0");
+        var marker = NewBatch("marker");
+        marker[22] |= 0x20;
+        BinaryPrimitives.WriteUInt32BigEndian(marker.AsSpan(17), Crc32C.Compute(marker.AsSpan(RecordBatchHeader.CrcStart)));
+        _broker.LogOf(_partition).Append(marker);
+        Append("2");
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        Assert.Equal(["0", "2"], await TakeAsync(reader, 2));
+    }
+
+    [Fact]
+    public async Task A_waiting_read_wakes_when_a_record_comes_and_ends_at_once_when_cancelled()
+    {
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Latest);
+        using var cancel = new CancellationTokenSource();
+
+        var cancelled = reader.ReadAsync(cancel.Token).AsTask();
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled.SoonAsync());
+        await reader.GetPositionAsync(_partition).SoonAsync();
+        var waiting = reader.ReadAsync().AsTask();
+        Append("after");
+
+        Assert.Equal("after", (await waiting.SoonAsync()).Value);
+    }
+
+    [Fact]
+    public async Task An_enumeration_ends_when_it_is_cancelled()
+    {
+        Append("0", "1");
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+        using var cancel = new CancellationTokenSource();
+        var read = new List<string?>();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+        {
+            await foreach (var record in reader.WithCancellation(cancel.Token))
+            {
+                read.Add(record.Value);
+                if (read.Count == 2)
+                    await cancel.CancelAsync();
+            }
+        });
+
+        Assert.Equal(["0", "1"], read);
+    }
+
+    [Fact]
+    public async Task A_read_with_a_limit_returns_null_when_the_time_is_up()
+    {
+        var clock = new ManualTimeProvider();
+        await using var reader = NewReader(_quick with { TimeProvider = clock });
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        Assert.Null(await reader.ReadAsync(TimeSpan.Zero));
+        var waiting = reader.ReadAsync(TimeSpan.FromSeconds(5)).AsTask();
+        clock.Advance(TimeSpan.FromSeconds(4.9));
+        Assert.False(waiting.IsCompleted);
+        clock.Advance(TimeSpan.FromSeconds(0.1));
+
+        Assert.Null(await waiting.SoonAsync());
+    }
+
+    [Fact]
+    public async Task A_seek_drops_what_was_fetched_ahead()
+    {
+        Append("0", "1", "2", "3");
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+        Assert.Equal(["0", "1"], await TakeAsync(reader, 2));
+
+        reader.Seek(_partition, ReadFrom.Offset(3));
+
+        Assert.Equal(["3"], await TakeAsync(reader, 1));
+    }
+
+    [Fact]
+    public async Task Partitions_are_read_together_and_an_unassigned_one_no_more()
+    {
+        Append(0, CompressionType.None, "a0", "a1");
+        Append(1, CompressionType.None, "b0", "b1");
+        await using var reader = NewReader();
+        reader.Assign([_partition, _partition with { Partition = 1 }], ReadFrom.Earliest);
+        Assert.Equal(["a0", "a1", "b0", "b1"], (await TakeAsync(reader, 4)).Order());
+
+        reader.Unassign(_partition);
+        Append(0, CompressionType.None, "a2");
+        Append(1, CompressionType.None, "b2");
+
+        Assert.Equal(["b2"], await TakeAsync(reader, 1));
+        Assert.Equal([_partition with { Partition = 1 }], reader.Assignment);
+        Assert.Throws<InvalidOperationException>(() => reader.Seek(_partition, ReadFrom.Earliest));
+    }
+
+    [Fact]
+    public async Task A_start_must_be_chosen()
+    {
+        await using var reader = NewReader();
+
+        Assert.Throws<ArgumentException>(() => reader.Assign(_partition, default));
+    }
+
+    [Fact]
+    public async Task Out_of_range_is_thrown_until_the_partition_is_sought()
+    {
+        Append("0");
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Offset(7));
+
+        for (var i = 0; i < 2; i++)
+        {
+            var error = await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().SoonAsync());
+            Assert.Equal((_partition, 7, 0, 1), (error.Partition, error.Offset, error.LogStartOffset, error.HighWatermark));
+        }
+        reader.Seek(_partition, ReadFrom.Earliest);
+
+        Assert.Equal(["0"], await TakeAsync(reader, 1));
+    }
+
+    [Fact]
+    public async Task Errors_that_may_pass_are_retried_and_nothing_is_skipped()
+    {
+        Append("0");
+        Append("1");
+        var fetches = 0;
+        _broker.OnFetch = (request, token) => (++fetches % 3) switch
+        {
+            1 => new(FetchResult.Failed(ErrorCode.NotLeaderOrFollower, "not here")),
+            2 => throw new BrokerException(ErrorCode.RequestTimedOut, "too slow"),
+            _ => _broker.LogOf(_partition).FetchAsync(request with { MaxBytes = 1 }, token),
+        };
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        Assert.Equal(["0", "1"], await TakeAsync(reader, 2));
+    }
+
+    [Fact]
+    public async Task Retries_end_where_a_limit_is_set()
+    {
+        _broker.OnFetch = (_, _) => new(FetchResult.Failed(ErrorCode.LeaderNotAvailable, "nobody there"));
+        await using var reader = NewReader(_quick with { RetryTimeout = TimeSpan.FromMilliseconds(5) });
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        var error = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
+
+        Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorAction.Retry, 0), (error.Code, error.Action, error.Offset));
+        Assert.Contains("nobody there", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_refusal_reaches_the_application(bool atStart)
+    {
+        if (atStart)
+            _broker.OnFindOffset = (_, _) => new OffsetResult(ErrorCode.UnknownTopicOrPartition, -1, Message: "gone");
+        _broker.OnFetch = (_, _) => new(FetchResult.Failed(ErrorCode.UnknownTopicOrPartition, "gone"));
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        var error = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
+
+        Assert.Equal((ErrorCode.UnknownTopicOrPartition, ErrorAction.Abort), (error.Code, error.Action));
+        if (atStart)
+            await Assert.ThrowsAsync<ConsumeException>(() => reader.GetPositionAsync(_partition).SoonAsync());
+    }
+
+    [Fact]
+    public async Task A_broker_that_breaks_is_seen_rather_than_waited_for()
+    {
+        _broker.OnFetch = (_, _) => throw new NotSupportedException("a bug");
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        Assert.Contains("a bug", (await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync())).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_damaged_batch_is_named_by_its_offset_and_what_is_before_it_is_read()
+    {
+        Append("0", "1");
+        var damaged = NewBatch("2");
+        RecordBatchHeader.StampBaseOffset(damaged, 2);
+        damaged[^1] ^= 1;
+        _broker.OnFetch = async (request, token) =>
+        {
+            using var good = await _broker.LogOf(_partition).FetchAsync(request with { Offset = 0 }, token);
+            return new FetchResult(ErrorCode.None, 3, 3, 0, (byte[])[.. good.Records.Span, .. damaged]);
+        };
+        await using var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Offset(0));
+
+        Assert.Equal(["0", "1"], await TakeAsync(reader, 2));
+        var error = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
+        Assert.Equal((ErrorCode.CorruptMessage, 2), (error.Code, error.Offset));
+        Assert.IsType<RecordBatchException>(error.InnerException);
+    }
+
+    [Fact]
+    public async Task A_record_that_cannot_be_deserialized_has_its_coordinates_and_is_never_skipped_in_silence()
+    {
+        Append("1", "no number", "3");
+        await using var reader = new PartitionReader<string?, int>(_broker, values: new Number(), options: _quick);
+        reader.Assign(_partition, ReadFrom.Earliest);
+        Assert.Equal(1, (await reader.ReadAsync().SoonAsync()).Value);
+
+        for (var i = 0; i < 2; i++)
+        {
+            var error = await Assert.ThrowsAsync<DeserializationException>(() => reader.ReadAsync().SoonAsync());
+            Assert.Equal((_partition, 1, "value"), (error.Partition, error.Offset, error.Part));
+        }
+        Assert.Equal(1, await reader.GetPositionAsync(_partition));
+        reader.Seek(_partition, ReadFrom.Offset(2));
+
+        Assert.Equal(3, (await reader.ReadAsync().SoonAsync()).Value);
+    }
+
+    [Fact]
+    public async Task What_is_held_ahead_is_bounded()
+    {
+        for (var i = 0; i < 50; i++)
+            Append(new string('x', 5000));
+        var fetched = 0;
+        _broker.OnFetch = async (request, token) =>
+        {
+            var result = await _broker.LogOf(_partition).FetchAsync(request, token);
+            Assert.True(request.MaxBytes <= 16 << 10);
+            Interlocked.Add(ref fetched, result.Records.Length);
+            return result;
+        };
+        await using var reader = NewReader(_quick with { PrefetchBytes = 32 << 10 });
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        await reader.ReadAsync().SoonAsync();
+        await Wait.UntilAsync(() => Volatile.Read(ref fetched) > 16 << 10, "what is fetched ahead");
+        Assert.InRange(Volatile.Read(ref fetched), 16 << 10, 32 << 10);
+        await TakeAsync(reader, 49);
+
+        Assert.True(fetched > 250_000);
+    }
+
+    [Fact]
+    public async Task Disposing_stops_fetching_and_refuses_more()
+    {
+        var reader = NewReader();
+        reader.Assign(_partition, ReadFrom.Earliest);
+
+        await reader.DisposeAsync().SoonAsync();
+        await reader.DisposeAsync().SoonAsync();
+
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => reader.ReadAsync().SoonAsync());
+        Assert.Throws<ObjectDisposedException>(() => reader.Assign(_partition, ReadFrom.Earliest));
+    }
+
+    private static byte[] NewBatch(string value)
+    {
+        using var builder = new RecordBatchBuilder();
+        builder.Add(1000, default, false, System.Text.Encoding.UTF8.GetBytes(value), true);
+        return builder.Build().ToArray();
+    }
+
+    private sealed class Number : IDeserializer<int>
+    {
+        public int Deserialize(ReadOnlySpan<byte> bytes, bool isNull) => int.Parse(bytes);
+    }
+}
