@@ -44,6 +44,7 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 
         // A record is superseded only by one that is durable, and no place in the checkpoint file may lie in a segment that goes.
         log.SecureForCompaction();
+        // From here on offsets may be missing: a reader takes a gap for damage where there is no such file.
         if (checkpoint < 0)
             CompactionCheckpoint.Write(ports.Files, log.Directory, decision.FirstDirtyOffset);
         var end = Math.Min(decision.FirstUncleanableOffset, log.RecoveryPoint.SegmentBase);

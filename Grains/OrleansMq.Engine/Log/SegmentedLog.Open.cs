@@ -66,6 +66,10 @@ internal sealed partial class SegmentedLog
         var lengths = segments.ConvertAll(segment => (segment.BaseOffset, segment.Log.GetLength()));
         if (RecoveryDecision.FindLoss(lengths, flushedPoint) is { } loss)
             throw new DamagedLogException(Path.Combine(Directory, LogFiles.Name(loss.SegmentBase, LogFiles.Log)), loss.Position, flushedPoint.Offset, loss.What);
+        // The segment that holds the log start offset is never removed.
+        if (segments.Count > 0 && segments[0].BaseOffset > _logStartOffset && flushedPoint.IsKnown)
+            throw new DamagedLogException(Path.Combine(Directory, LogFiles.Name(_logStartOffset, LogFiles.Log)), 0, _logStartOffset,
+                $"the log starts at offset {_logStartOffset}, and its first segment at {segments[0].BaseOffset}: files before it are missing");
         for (var i = 0; i < segments.Count; i++)
         {
             var next = i + 1 < segments.Count ? segments[i + 1].BaseOffset : segments[i].BaseOffset;

@@ -50,6 +50,7 @@ internal sealed partial class SegmentedLog
                 {
                     if (TryFindBatch(segments[index], offset, out var position, out var first))
                         return first.BaseOffset >= limit ? null : ReadFrom(segments[index], position, first, limit, maxBytes);
+                    ThrowIfLost(segments[index], offset);
                 }
                 return null;
             }
@@ -58,6 +59,15 @@ internal sealed partial class SegmentedLog
                 // Retention or compaction took the segment away after the list was read: the new list has what is left.
             }
         }
+    }
+
+    /// <summary>
+    /// A segment without an offset that lies below the next segment's base: compaction makes such gaps, or somebody took the records away.
+    /// </summary>
+    private void ThrowIfLost(Segment segment, long offset)
+    {
+        if (IsGapless && offset >= segment.BaseOffset && offset < segment.NextOffset)
+            throw new DamagedLogException(segment.Log.Path, segment.Size, offset, $"the file ends before offset {segment.NextOffset}, where the next segment begins");
     }
 
     /// <summary>Finds the first batch that ends at or after an offset; an index that leads astray is made anew.</summary>

@@ -35,7 +35,7 @@ public sealed partial class Partition
         if (offset < 0 || offset > limit)
             throw new BrokerException(ErrorCode.OffsetOutOfRange, $"Records of {TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
         // Flushes block: not on the caller's thread, which may be a grain's.
-        var full = await Task.Run(() => Upkeep(log => log.MoveLogStart(offset, _ports.Log.Now)), CancellationToken.None).ConfigureAwait(false);
+        var full = await Task.Run(() => Upkeep(log => MoveLogStart(log, offset)), CancellationToken.None).ConfigureAwait(false);
         if (Refusal(out refusal) is not ErrorCode.None and var failed)
             throw new BrokerException(failed, refusal);
         if (full is not null)
@@ -89,7 +89,8 @@ public sealed partial class Partition
     internal void Maintain(long now) => Upkeep(log =>
     {
         log.RollIfOld(now);
-        log.Retain(HighWatermark, now);
+        if (log.Retain(HighWatermark, now) > 0)
+            _epochs!.TruncateFromStart(log.LogStartOffset);
         lock (log.AppendLock)
             log.Producers.RemoveExpired(now, _ports.ProducerIdExpiration);
         log.DeleteDying(now);
@@ -123,6 +124,12 @@ public sealed partial class Partition
         _waiters.WakeAll();
         await Task.Run(() => Upkeep(static _ => { })).ConfigureAwait(false); // Waits for an upkeep that began before.
         _log?.CloseFiles();
+    }
+
+    private void MoveLogStart(SegmentedLog log, long offset)
+    {
+        log.MoveLogStart(offset, _ports.Log.Now);
+        _epochs!.TruncateFromStart(log.LogStartOffset);
     }
 
     private bool IsFlushDue(long now)

@@ -88,7 +88,7 @@ public sealed partial class Partition
                 return FetchResult.Failed(ErrorCode.KafkaStorageError, FailRead(fault), limit, limit, start);
             }
         }
-        enough = batches is not null && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit);
+        enough = request.MinBytes <= 0 || (batches is not null && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit));
         return new FetchResult(ErrorCode.None, limit, limit, start, batches?.Memory ?? default, batches);
     }
 

@@ -209,6 +209,28 @@ public sealed class RecoveryTests
         Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync("x")).Error);
     }
 
+    [Theory]
+    [InlineData(0, "missing")]
+    [InlineData(1, "missing")]
+    [InlineData(1, "cut")]
+    public async Task Records_that_somebody_took_away_are_never_skipped_in_silence(int segment, string fault)
+    {
+        await using var rig = await PartitionRig.StartAsync(NoFlush);
+        await rig.AppendManyAsync(40);
+        await rig.Store.DisposeAsync();
+        var name = rig.FilesOf(".log")[segment];
+        var offset = long.Parse(name[..20]) + 2;
+        if (fault == "missing")
+            rig.Files.DeleteFile(Path.Combine(PartitionRig.PartitionPath, name));
+        else
+            rig.Truncate(name, PartitionRig.Batch(rig.Clock.Now, new string('a', 100)).Length);
+        await rig.OpenAsync();
+        using var read = await rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, offset));
+        Assert.Equal(ErrorCode.KafkaStorageError, read.Error);
+        Assert.Contains(".log' is damaged at byte", rig.Partition.OfflineReason, StringComparison.Ordinal);
+        Assert.Equal(fault == "missing" ? 13 : 14, rig.FilesOf(".log").Count);
+    }
+
     [Fact]
     public async Task Recovery_reads_only_what_lies_past_the_recovery_point()
     {

@@ -1,4 +1,3 @@
-using OrleansMq.Storage;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
@@ -95,36 +94,6 @@ public sealed class RetentionTests
         Assert.Equal(ErrorCode.OffsetOutOfRange, (await Assert.ThrowsAsync<BrokerException>(() => rig.Partition.DeleteRecordsAsync(-2).AsTask())).Code);
         rig.Partition.UpdateConfig(Small with { CleanupDelete = false, CleanupCompact = true });
         Assert.Equal(ErrorCode.PolicyViolation, (await Assert.ThrowsAsync<BrokerException>(() => rig.Partition.DeleteRecordsAsync(1).AsTask())).Code);
-    }
-
-    [Fact]
-    public async Task A_deletion_that_a_crash_interrupted_is_finished_at_the_start()
-    {
-        for (var step = 0; step < 30; step++)
-        {
-            var memory = new MemoryFileSystem();
-            await using var rig = await PartitionRig.StartAsync(Small, memory);
-            await rig.AppendManyAsync(40);
-            var before = await rig.ReadAllAsync();
-            // Dies at the n-th operation on a file.
-            var dying = new StepFiles(memory, step);
-            await rig.Store.DisposeAsync();
-            rig.Use(dying);
-            await rig.OpenAsync();
-            dying.Arm();
-            try
-            {
-                await rig.Partition.DeleteRecordsAsync(30);
-            }
-            catch (BrokerException)
-            {
-            }
-            rig.Use(memory.ProcessKill());
-            await rig.OpenAsync();
-            Assert.Null(rig.Partition.OfflineReason);
-            Assert.Contains(rig.Partition.LogStartOffset, (long[])[0, 30]);
-            Assert.Equal(before.Skip((int)rig.Partition.LogStartOffset), await rig.ReadAllAsync(rig.Partition.LogStartOffset));
-        }
     }
 
     [Fact]

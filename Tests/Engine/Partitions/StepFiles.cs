@@ -7,6 +7,9 @@ internal sealed class StepFiles(IFileSystem inner, int steps) : IFileSystem
 {
     private int _left = int.MaxValue;
 
+    /// <summary>Whether a step was refused.</summary>
+    public bool HasDied => Volatile.Read(ref _left) < 0;
+
     /// <summary>Begins to count.</summary>
     public void Arm() => _left = steps;
 
