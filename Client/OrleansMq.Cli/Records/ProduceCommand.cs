@@ -12,7 +12,7 @@ internal static class ProduceCommand
     public static Command Create()
     {
         var topic = new Argument<string>("TOPIC") { Description = "The topic, which must exist." };
-        var separator = KeySeparator.Option("The key of a record is what stands before the first of it on the line.");
+        var separator = KeySeparator.Option("What stands before the first of these on a line is the record's key.");
         var partition = new Option<int?>("--partition") { Description = "The partition; without it by key, or in turn where there is none.", HelpName = "N" }.AtLeast(0);
         var timeout = new Option<int>("--timeout")
         {

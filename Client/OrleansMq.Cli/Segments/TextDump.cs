@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
-using OrleansMq.Records;
 using OrleansMq.Compression;
+using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Segments;
 

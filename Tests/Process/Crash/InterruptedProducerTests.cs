@@ -15,7 +15,7 @@ public sealed class InterruptedProducerTests : IDisposable
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
         var input = new SteppedStream();
-        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "2000", "--server", broker.Url], input: input);
+        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "6000", "--server", broker.Url], input: input);
         input.Give("one\ntwo\n"u8);
         Assert.Equal("one\ntwo\n", (await broker.OmqAsync(["consume", "lines", "--max", "2"])).Text);
 

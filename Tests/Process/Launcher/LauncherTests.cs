@@ -144,6 +144,22 @@ public sealed class LauncherTests : IDisposable
         Assert.Equal(2, _repository.Count("build"));
     }
 
+    [Fact]
+    public async Task Tests_that_cannot_be_built_count_as_a_failure()
+    {
+        _repository.Dotnet("""
+            case "$*" in
+                --list-sdks) echo '10.0.100 [/sdk]' ;;
+                build*) echo "$root/Tests/A.cs(1,2): error CS1002: ; expected [$root/Tests/A.csproj]"; exit 1 ;;
+            esac
+            """);
+
+        var outcome = (await _repository.OmqAsync("test")).Expect(1);
+
+        Assert.Equal("0 passed, 1 failed, 0 skipped", outcome.Lines[^1]);
+        Assert.Contains("CS1002", outcome.Error, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("echo '8.0.404 [/sdk]'")]
     [InlineData("true")]
