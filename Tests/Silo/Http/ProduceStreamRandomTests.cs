@@ -1,0 +1,185 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Compression;
+using OrleansMq.Records;
+
+namespace OrleansMq.Tests.Silo.Http;
+
+/// <summary>
+/// Produce requests cut into chunks anywhere, over a broker that answers late, in any order of partitions, and refuses some batches: every
+/// line is answered once, in order, and what an answer says is where the record is.
+/// </summary>
+public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixture<RunningBroker>, IDisposable
+{
+    private const int Rounds = 40;
+
+    public void Dispose() => broker.Script.OnProduce = null;
+
+    [Fact]
+    public async Task Every_line_is_answered_in_order_whatever_the_timing()
+    {
+        var fixedSeed = Environment.GetEnvironmentVariable("OMQ_SEED");
+        var first = fixedSeed is null ? Random.Shared.Next() : int.Parse(fixedSeed, CultureInfo.InvariantCulture);
+        for (var seed = first; seed < first + (fixedSeed is null ? Rounds : 1); seed++)
+        {
+            try
+            {
+                await RunAsync(new Random(seed)).WaitAsync(RunningBroker.Patience);
+            }
+            catch (Exception e)
+            {
+                Assert.Fail($"seed {seed}: OMQ_SEED={seed} dotnet test Tests/Silo -p:Orleans=false --filter ProduceStreamRandomTests\n{e}");
+            }
+        }
+    }
+
+    private async Task RunAsync(Random random)
+    {
+        var partitions = random.Next(1, 6);
+        var topic = await broker.CreateTopicAsync(partitions, """{"max.message.bytes":"20000"}""");
+        var late = new LateBroker(random.Next(), refuses: random.Next(2) == 0);
+        broker.Script.OnProduce = late.ProduceAsync;
+        var values = Enumerable.Range(0, random.Next(0, 2000)).Select(i => $"{i}-{new string('v', random.Next(random.Next(4) == 0 ? 3000 : 30))}").ToList();
+        var text = string.Concat(values.Select(value => Line(random, value, partitions)));
+
+        using var client = new TcpClient();
+        await client.ConnectAsync(IPAddress.Loopback, broker.Http.BaseAddress!.Port);
+        var answer = ReadAsync(client.GetStream());
+        await SendAsync(client.GetStream(), topic, Encoding.UTF8.GetBytes(text), random);
+        Check(values, await answer, late);
+    }
+
+    private static string Line(Random random, string value, int partitions)
+    {
+        var key = random.Next(2) == 0 ? $"\"key\":\"{random.Next(20)}\"," : "";
+        var partition = random.Next(5) == 0 ? $",\"partition\":{random.Next(partitions)}" : "";
+        return $"{{{key}\"value\":\"{value}\"{partition}}}" + (random.Next(10) == 0 ? "\r\n\n" : "\n");
+    }
+
+    private static async Task SendAsync(NetworkStream stream, string topic, byte[] body, Random random)
+    {
+        await stream.WriteAsync(Encoding.ASCII.GetBytes($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        for (var at = 0; at < body.Length;)
+        {
+            var length = Math.Min(body.Length - at, random.Next(1, random.Next(3) == 0 ? 50_000 : 500));
+            await stream.WriteAsync(Encoding.ASCII.GetBytes($"{length:x}\r\n"));
+            await stream.WriteAsync(body.AsMemory(at, length));
+            await stream.WriteAsync("\r\n"u8.ToArray());
+            at += length;
+            if (random.Next(20) == 0)
+                await Task.Yield();
+        }
+        await stream.WriteAsync("0\r\n\r\n"u8.ToArray());
+    }
+
+    private static async Task<string> ReadAsync(NetworkStream stream)
+    {
+        using var reader = new StreamReader(stream, Encoding.UTF8, leaveOpen: true);
+        return await reader.ReadToEndAsync();
+    }
+
+    private static void Check(List<string> values, string response, LateBroker late)
+    {
+        var head = response[..response.IndexOf("\r\n\r\n", StringComparison.Ordinal)];
+        if (!head.StartsWith("HTTP/1.1 200", StringComparison.Ordinal))
+        {
+            // Only where nothing at all was appended.
+            Assert.StartsWith("HTTP/1.1 503", head, StringComparison.Ordinal);
+            Assert.True(values.Count > 0 && late.Appended == 0);
+            return;
+        }
+        var lines = RunningBroker.Lines(Unchunk(response[(head.Length + 4)..]));
+        Assert.Equal(values.Count, lines.Length);
+        for (var i = 0; i < values.Count; i++)
+        {
+            var partition = lines[i].GetProperty("partition").GetInt32();
+            if (lines[i].TryGetProperty("error", out _))
+                Assert.Contains(values[i], late.RefusedBy(partition));
+            else
+                Assert.Equal(values[i], late.AppendedTo(partition)[lines[i].GetProperty("offset").GetInt32()]);
+        }
+        Assert.Equal(values.Count, late.Appended + late.Refused);
+    }
+
+    private static string Unchunk(string body)
+    {
+        var text = new StringBuilder();
+        while (true)
+        {
+            var end = body.IndexOf("\r\n", StringComparison.Ordinal);
+            var length = Convert.ToInt32(body[..end], 16);
+            if (length == 0)
+                return text.ToString();
+            // The answers are ASCII, so that characters are bytes.
+            text.Append(body, end + 2, length);
+            body = body[(end + 4 + length)..];
+        }
+    }
+
+    /// <summary>Appends to lists, after a while, and refuses a batch now and then. Fails a partition that is sent a second batch before the first is answered.</summary>
+    private sealed class LateBroker(int seed, bool refuses)
+    {
+        private readonly Lock _lock = new();
+        private readonly Random _random = new(seed);
+        private readonly Dictionary<int, List<string>> _appended = [];
+        private readonly Dictionary<int, HashSet<string>> _refused = [];
+        private readonly HashSet<int> _busy = [];
+
+        public int Appended => _appended.Values.Sum(list => list.Count);
+
+        public int Refused => _refused.Values.Sum(set => set.Count);
+
+        public List<string> AppendedTo(int partition) => _appended[partition];
+
+        public HashSet<string> RefusedBy(int partition) => _refused[partition];
+
+        public ValueTask<ProduceResult>? ProduceAsync(TopicPartition partition, Memory<byte> batch)
+        {
+            lock (_lock)
+            {
+                Assert.True(_busy.Add(partition.Partition), $"{partition} was sent a batch before the one before it was answered");
+                return AppendAsync(partition.Partition, batch, _random.Next(4), refused: refuses && _random.Next(5) == 0);
+            }
+        }
+
+        private async ValueTask<ProduceResult> AppendAsync(int partition, Memory<byte> batch, int delay, bool refused)
+        {
+            if (delay == 1)
+                await Task.Yield();
+            else if (delay > 1)
+                await Task.Delay(delay);
+            lock (_lock)
+            {
+                _busy.Remove(partition);
+                return refused ? Refuse(partition, batch) : Append(partition, batch);
+            }
+        }
+
+        private ProduceResult Append(int partition, Memory<byte> batch)
+        {
+            if (!_appended.TryGetValue(partition, out var list))
+                _appended.Add(partition, list = []);
+            var result = new ProduceResult(ErrorCode.None, list.Count);
+            list.AddRange(Values(batch));
+            return result;
+        }
+
+        private ProduceResult Refuse(int partition, Memory<byte> batch)
+        {
+            if (!_refused.TryGetValue(partition, out var set))
+                _refused.Add(partition, set = []);
+            set.UnionWith(Values(batch));
+            return ProduceResult.Failed(ErrorCode.NotEnoughReplicas, "too few");
+        }
+
+        private static IEnumerable<string> Values(Memory<byte> batch)
+        {
+            using var reader = new RecordReader(batch, StandardCodecs.All);
+            while (reader.MoveNext())
+                yield return Encoding.UTF8.GetString(reader.Current.Value!.Value.Span);
+        }
+    }
+}
