@@ -105,6 +105,8 @@ internal sealed partial class SegmentedLog
         }
         if (Active.Size == 0)
             Active.CreatedAt = now;
+        // Snapshots beyond the end speak of batches that are no more, and others will get their offsets.
+        Snapshots.DeleteAfter(LogEndOffset);
         MoveRecoveryPoint();
     }
 }

@@ -40,6 +40,9 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
     /// <summary>Writes what was prepared: see <see cref="Take"/>.</summary>
     internal void Write(PreparedSnapshot prepared, bool durable)
     {
+        // One that is there says the same, and may be durable: it must not be lost with what would replace it.
+        if (!durable && fileSystem.FileExists(PathOf(prepared.Offset)))
+            return;
         // The companion goes first: it counts for nothing until the snapshot it belongs to is there.
         AtomicFile.Write(fileSystem, Path.Combine(directory, FileName(prepared.Offset, CompanionSuffix)), prepared.Companion, durable);
         AtomicFile.Write(fileSystem, PathOf(prepared.Offset), prepared.Snapshot, durable);

@@ -30,6 +30,12 @@ public sealed class FaultyFileSystem : IFileSystem
     /// <summary>The disk behind, without faults: what a test looks at and damages.</summary>
     public MemoryFileSystem Disk => _disk;
 
+    /// <summary>The effect of a crash that interrupted nothing.</summary>
+    public const string BetweenOperations = "between operations";
+
+    /// <summary>Whether the crash took the machine, too.</summary>
+    public bool WasPowerCut => _powerCut;
+
     /// <summary>Whether the process is gone.</summary>
     public bool Crashed { get; private set; }
 
@@ -72,7 +78,7 @@ public sealed class FaultyFileSystem : IFileSystem
     public void Crash(bool powerCut)
     {
         lock (_lock)
-            CrashLocked(powerCut ? FaultKind.PowerCut : FaultKind.ProcessKill, "between operations");
+            CrashLocked(powerCut ? FaultKind.PowerCut : FaultKind.ProcessKill, BetweenOperations);
     }
 
     /// <summary>The disk as the next process finds it. A power cut that found nothing unflushed and interrupted nothing is not counted as a fault.</summary>

@@ -1,0 +1,127 @@
+namespace OrleansMq.Tests.Engine.Crash;
+
+/// <summary>
+/// Judges a log after a restart by the ledger: separate from the code under test, and with nothing of it. Throws <see cref="CheckFailedException"/> with
+/// what is wrong.
+/// </summary>
+internal static class CrashChecker
+{
+    /// <summary>What was found after a restart.</summary>
+    /// <param name="Batches">All batches, by offset.</param>
+    /// <param name="LogStart">The log start offset.</param>
+    /// <param name="LogEnd">The log end offset.</param>
+    /// <param name="PowerCut">Whether what was not durable may be gone.</param>
+    internal sealed record Found(IReadOnlyList<NaiveBatch> Batches, long LogStart, long LogEnd, bool PowerCut);
+
+    /// <summary>Checks, and takes what was found into the ledger as what is known from now on.</summary>
+    public static void Check(Ledger ledger, Found found)
+    {
+        CheckFailedException.Unless(found.LogStart >= ledger.LogStart && found.LogStart <= ledger.LogStartAtMost,
+            $"log start offset {found.LogStart}, acknowledged was {ledger.LogStart}, asked for at most {ledger.LogStartAtMost}");
+        CheckOffsets(ledger, found);
+        var records = CheckRecords(ledger, found);
+        CheckAcknowledged(ledger, found, records);
+        CheckCompaction(ledger, found, records);
+        Learn(ledger, found, records);
+    }
+
+    /// <summary>Offsets follow each other without gap, but for what compaction took.</summary>
+    private static void CheckOffsets(Ledger ledger, Found found)
+    {
+        var expected = found.LogStart;
+        foreach (var batch in found.Batches.Where(b => b.LastOffset >= found.LogStart))
+        {
+            CheckFailedException.Unless(batch.BaseOffset <= expected || expected < ledger.CompactedBelow, $"offset {expected} is missing: {batch.BaseOffset} follows");
+            CheckFailedException.Unless(batch.BaseOffset >= expected || batch.BaseOffset < found.LogStart, $"offset {batch.BaseOffset} is there twice");
+            expected = batch.LastOffset + 1;
+        }
+        CheckFailedException.Unless(expected == found.LogEnd || (expected < found.LogEnd && expected < ledger.CompactedBelow),
+            $"the log ends at offset {found.LogEnd}, its last batch at {expected}");
+    }
+
+    /// <summary>Every record was sent, is what was sent, is there once, and is not one that was refused or lost.</summary>
+    private static Dictionary<string, NaiveRecord> CheckRecords(Ledger ledger, Found found)
+    {
+        var records = new Dictionary<string, NaiveRecord>(StringComparer.Ordinal);
+        foreach (var record in found.Batches.SelectMany(b => b.Records))
+        {
+            CheckFailedException.Unless(ledger.TryFind(record.Id, out var batch, out var index), $"offset {record.Offset} holds a record that nobody sent");
+            var sent = batch.Records[index];
+            CheckFailedException.Unless(sent == new SentRecord(record.Id, record.Key ?? "", record.Value, record.Timestamp), $"offset {record.Offset}: the record is not as it was sent");
+            CheckFailedException.Unless(records.TryAdd(record.Id, record), $"offset {record.Offset}: the record is there twice");
+            CheckFailedException.Unless(batch.State != BatchState.Lost, $"offset {record.Offset}: the record was lost before");
+            // What was cut off after a failed write can come back by a power cut, as long as nothing durable was written in its place.
+            CheckFailedException.Unless(batch.State != BatchState.Refused || found.PowerCut, $"offset {record.Offset}: the record was refused");
+            CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset + index == record.Offset,
+                $"offset {record.Offset}: the record was acknowledged at {batch.Offset + index}");
+        }
+        return records;
+    }
+
+    /// <summary>What was acknowledged is there, unless the crash was allowed to lose it; and then all after it is lost, too.</summary>
+    private static void CheckAcknowledged(Ledger ledger, Found found, Dictionary<string, NaiveRecord> records)
+    {
+        foreach (var batch in ledger.Batches.Where(b => b.State == BatchState.Acknowledged))
+        {
+            for (var i = 0; i < batch.Records.Count; i++)
+            {
+                var offset = batch.Offset + i;
+                if (offset < found.LogStart || offset < ledger.CompactedBelow || records.ContainsKey(batch.Records[i].Id))
+                    continue;
+                CheckFailedException.Unless(!batch.Durable, $"offset {offset} was durable and is lost");
+                CheckFailedException.Unless(found.PowerCut, $"offset {offset} was acknowledged, and lost by a kill of the process");
+                CheckFailedException.Unless(offset >= found.LogEnd, $"offset {offset} is lost, and the log goes on to {found.LogEnd}");
+            }
+        }
+    }
+
+    /// <summary>Below where compaction was: the latest of each key is there, and where that is a deletion that went, none of its elders came back.</summary>
+    private static void CheckCompaction(Ledger ledger, Found found, Dictionary<string, NaiveRecord> records)
+    {
+        if (ledger.CompactedBelow == 0)
+            return;
+        var latest = new Dictionary<string, (long Offset, SentRecord Record, SentBatch Batch)>(StringComparer.Ordinal);
+        foreach (var batch in ledger.Batches.Where(b => b.State == BatchState.Acknowledged).OrderBy(b => b.Offset))
+        {
+            for (var i = 0; i < batch.Records.Count; i++)
+            {
+                CheckFailedException.Unless(!batch.Durable || batch.Offset + i < found.LogEnd, $"offset {batch.Offset + i} was durable and is lost");
+                // A compaction that was killed early may have got nowhere: then what is lost at the end is lost as ever.
+                if (batch.Offset + i < Math.Min(ledger.CompactedBelow, found.LogEnd) && batch.Offset + i >= found.LogStart)
+                    latest[batch.Records[i].Key] = (batch.Offset + i, batch.Records[i], batch);
+            }
+        }
+        foreach (var (key, (offset, record, batch)) in latest)
+        {
+            if (records.ContainsKey(record.Id))
+                continue;
+            // Only what is durable is compacted, so nothing below may be lost by a power cut either.
+            CheckFailedException.Unless(record.Value is null, $"offset {offset}, the latest of key '{key}' below {ledger.CompactedBelow}, is gone (durable: {batch.Durable})");
+            var elder = found.Batches.SelectMany(b => b.Records).FirstOrDefault(r => r.Key == key && r.Offset < offset);
+            CheckFailedException.Unless(elder is null, $"the deletion of key '{key}' at offset {offset} is gone, and offset {elder?.Offset} is still there");
+        }
+    }
+
+    private static void Learn(Ledger ledger, Found found, Dictionary<string, NaiveRecord> records)
+    {
+        foreach (var batch in ledger.Batches)
+        {
+            if (batch.State is BatchState.Unanswered or BatchState.Refused)
+            {
+                var index = batch.Records.ToList().FindIndex(r => records.ContainsKey(r.Id));
+                if (index >= 0)
+                    batch.Acknowledge(records[batch.Records[index].Id].Offset - index, durable: true);
+                else if (batch.State == BatchState.Unanswered)
+                    batch.State = BatchState.Lost;
+            }
+            else if (batch.State == BatchState.Acknowledged)
+            {
+                if (batch.Offset >= found.LogEnd)
+                    batch.State = BatchState.Lost;
+                batch.Durable = true; // Recovery makes durable what it found.
+            }
+        }
+        ledger.LogStart = found.LogStart;
+        ledger.LogStartAtMost = found.LogStart;
+    }
+}

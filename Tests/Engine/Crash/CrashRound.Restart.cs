@@ -1,0 +1,196 @@
+using OrleansMq.Brokers;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Tests.Engine.Crash;
+
+// The broker comes back, and is judged.
+internal sealed partial class CrashRound
+{
+    /// <summary>A bit that was turned over; for a log, with the last offset of the batch it is in, where that is known.</summary>
+    private sealed record Flip(string File, long Position, long LastOffset)
+    {
+        public bool IsInLog => File.EndsWith(".log", StringComparison.Ordinal);
+        public bool IsInIndex => File.EndsWith("index", StringComparison.Ordinal);
+    }
+
+    private async Task RestartAsync(bool clean)
+    {
+        _disk = _disk.Restart();
+        var flip = Scenario.Kind == FaultKind.FlippedBit ? FlipBit() : null;
+        _mutant.BeforeRestart(_disk.Disk, Directory, _ledger);
+        if (Scenario.CrashInRecovery && flip is null)
+            await CrashInRecoveryAsync();
+        else
+            await OpenAsync();
+        _mutant.AfterRestart(_disk.Disk, Directory);
+        Statistics.Recoveries++;
+        if (!await CheckAsync(flip, _powerCut || (flip is not null && !clean)))
+            return;
+        await SendAgainAsync(flip);
+        var steps = _random.Next(20);
+        while (steps-- > 0)
+            await StepAsync();
+        Checkpoint();
+        await CheckAsync(flip, powerCut: false);
+        if (_random.Next(4) == 0)
+            await RestartInGoodOrderAsync(flip);
+    }
+
+    private async Task RestartInGoodOrderAsync(Flip? flip)
+    {
+        await _store.DisposeAsync();
+        _ledger.MarkDurable();
+        await OpenAsync();
+        await CheckAsync(flip, powerCut: false);
+    }
+
+    private async Task CrashInRecoveryAsync()
+    {
+        var kind = _random.Next(2) == 0 ? FaultKind.ProcessKill : FaultKind.PowerCut;
+        _disk.Arm(new Fault(kind, _random.Next(25)));
+        try
+        {
+            await OpenAsync();
+        }
+        catch (Exception exception) when (_disk.Crashed && exception is CrashedException or BrokerException or AggregateException)
+        {
+            // Killed before there was anything to close; the store that was being opened has written its last.
+        }
+        _disk.Disarm();
+        if (!_disk.Crashed)
+            return;
+        Statistics.Faults.AddRange(_disk.TookEffect);
+        _powerCut |= _disk.WasPowerCut;
+        await _store.DisposeAsync();
+        _disk = _disk.Restart();
+        await OpenAsync();
+    }
+
+    /// <summary>Compares what readers get, what the files hold, what the indexes say, and what the ledger knows.</summary>
+    /// <returns>False when the partition is, and may be, offline.</returns>
+    private async Task<bool> CheckAsync(Flip? flip, bool powerCut)
+    {
+        var batches = new List<NaiveBatch>();
+        if (Partition.OfflineReason is null)
+            batches = await ReadAllAsync();
+        if (Partition.OfflineReason is { } reason)
+        {
+            CheckFailedException.Unless(flip is not null, $"offline, and nothing was damaged: {reason}");
+            CheckFailedException.Unless(reason.Contains(flip!.File, StringComparison.Ordinal), $"{flip} took the partition offline, and is not named: {reason}");
+            CheckFailedException.Unless(!flip.IsInLog || (reason.Contains("at byte", StringComparison.Ordinal)
+                && reason.Contains("offset", StringComparison.Ordinal)), $"neither byte nor offset is named: {reason}");
+            Statistics.EndedOffline = true;
+            return false;
+        }
+        var log = Partition.Log!;
+        var start = Partition.LogStartOffset;
+        CheckFailedException.Unless(Partition.HighWatermark == Partition.LogEndOffset, $"high watermark {Partition.HighWatermark}, log end {Partition.LogEndOffset}");
+        if (flip is { IsInLog: true } && flip.LastOffset < start)
+            return false; // It hit what is deleted, and nobody reads.
+        var found = NaiveLog.Read(_disk.Disk, Directory);
+        CompareWithFiles(batches, [.. found.Where(b => b.LastOffset >= start)]);
+        Statistics.LostUnflushed |= _ledger.Batches.Any(b => b.State == BatchState.Acknowledged && b.Offset >= Partition.LogEndOffset);
+        CrashChecker.Check(_ledger, new CrashChecker.Found(found, start, Partition.LogEndOffset, powerCut));
+        // Nobody reads whole indexes at a start; one that was changed is found out when it is used, and leads no reader astray.
+        if (flip is not { IsInIndex: true })
+            NaiveLog.CheckIndexes(_disk.Disk, Directory, found, Scenario.Config.IndexIntervalBytes);
+        CheckFailedException.Unless(log.SizeInBytes == found.Sum(b => (long)b.Size), $"{log.SizeInBytes} bytes are in the log, {found.Sum(b => (long)b.Size)} in its files");
+        CheckLookUps(found);
+        return true;
+    }
+
+    private async Task<List<NaiveBatch>> ReadAllAsync()
+    {
+        var batches = new List<NaiveBatch>();
+        var offset = Partition.LogStartOffset;
+        while (offset < Partition.HighWatermark)
+        {
+            using var result = await Partition.ReadAsync(new FetchRequest(Main, offset, _random.Next(1, 2000)));
+            if (result.Error != ErrorCode.None || result.Records.IsEmpty)
+                break;
+            batches.AddRange(NaiveLog.ReadFile("read", result.Records.ToArray()));
+            offset = batches[^1].LastOffset + 1;
+        }
+        return batches;
+    }
+
+    private static void CompareWithFiles(List<NaiveBatch> read, List<NaiveBatch> inFiles)
+    {
+        CheckFailedException.Unless(read.Count == inFiles.Count, $"{read.Count} batches were read, {inFiles.Count} are in the files");
+        for (var i = 0; i < read.Count; i++)
+        {
+            CheckFailedException.Unless((read[i].BaseOffset, read[i].LastOffset, read[i].Size) == (inFiles[i].BaseOffset, inFiles[i].LastOffset, inFiles[i].Size)
+                && read[i].Records.SequenceEqual(inFiles[i].Records), $"the batch at offset {read[i].BaseOffset} is not that at {inFiles[i].BaseOffset} in {inFiles[i].File}");
+        }
+    }
+
+    private void CheckLookUps(List<NaiveBatch> found)
+    {
+        var records = found.SelectMany(b => b.Records).Where(r => r.Offset >= Partition.LogStartOffset).ToList();
+        for (var i = 0; i < 4 && records.Count > 0; i++)
+        {
+            var timestamp = records[_random.Next(records.Count)].Timestamp + _random.Next(3) - 1;
+            var expected = records.Find(r => r.Timestamp >= timestamp);
+            var answer = Partition.FindOffset(OffsetSpec.AtOrAfter(timestamp));
+            CheckFailedException.Unless(answer.Error == ErrorCode.None && answer.Offset == (expected?.Offset ?? -1),
+                $"the first record at or after {timestamp} is at {expected?.Offset}, and {answer} was found");
+        }
+    }
+
+    /// <summary>Idempotent senders do not know what became of their last batches, and send them again: none is doubled, none is left out.</summary>
+    private async Task SendAgainAsync(Flip? flip)
+    {
+        for (var producer = 0; producer < 3; producer++)
+        {
+            _blocked[producer].Clear();
+            var own = _ledger.Batches.Where(b => b.ProducerId == 100 + producer).OrderBy(b => b.Sequence).ToList();
+            foreach (var batch in own.Where(b => b.State == BatchState.Acknowledged).TakeLast(5))
+            {
+                var answer = await _mutant.SendAsync(Partition, batch.Encode(), batch);
+                Statistics.Retries++;
+                // Refused, but not doubled: where nothing knows of the earlier batches any more.
+                var forgotten = (batch.Offset < _ledger.CompactedBelow || flip is not null && flip.File.EndsWith(".producers", StringComparison.Ordinal))
+                    && answer.Error is ErrorCode.DuplicateSequenceNumber or ErrorCode.OutOfOrderSequenceNumber;
+                CheckFailedException.Unless(forgotten || (answer.Error == ErrorCode.None && answer.BaseOffset == batch.Offset),
+                    $"the batch at offset {batch.Offset} was sent again after the restart, and answered with {answer.Error}, offset {answer.BaseOffset}: {answer.Message}");
+            }
+            foreach (var batch in own.Where(b => b.State is BatchState.Lost or BatchState.Refused))
+            {
+                var end = Partition.LogEndOffset;
+                var answer = await _mutant.SendAsync(Partition, batch.Encode(), batch);
+                Statistics.Retries++;
+                CheckFailedException.Unless(answer.Error == ErrorCode.None && answer.BaseOffset == end,
+                    $"the batch with sequence {batch.Sequence} was lost, sent again, and answered with {answer.Error}, offset {answer.BaseOffset}: {answer.Message}");
+                batch.Acknowledge(answer.BaseOffset, durable: false);
+            }
+        }
+    }
+
+    /// <summary>Turns a bit of one of the partition's files over.</summary>
+    private Flip FlipBit()
+    {
+        var files = _disk.ListFiles(Directory).Where(n => !n.EndsWith(".deleted", StringComparison.Ordinal) && n != "partition.metadata"
+            && _disk.GetLength(Path.Combine(Directory, n)) > 0).Order(StringComparer.Ordinal).ToList();
+        var logs = files.Where(n => n.EndsWith(".log", StringComparison.Ordinal)).ToList();
+        var choice = logs.Count > 0 && _random.Next(10) < 6 ? logs : files;
+        var name = choice[_random.Next(choice.Count)];
+        using var file = _disk.Disk.Open(Path.Combine(Directory, name), FileOpening.ReadWrite);
+        var position = _random.NextInt64(file.Length);
+        var lastOffset = long.MaxValue;
+        if (name.EndsWith(".log", StringComparison.Ordinal))
+        {
+            // Bytes 0 to 15 of a batch are outside its CRC. What they say is checked by its neighbours, but for the leader epoch (from byte 12 on), which is no
+            // part of a record, and for offsets where compaction leaves gaps.
+            while (NaiveLog.FindBatch(AtomicFile.TryRead(_disk.Disk, file.Path)!, position, out var start, out lastOffset)
+                && position - start < 16 && (position - start >= 12 || _ledger.CompactedBelow > 0))
+                position = _random.NextInt64(file.Length);
+        }
+        var bytes = new byte[1];
+        file.Read(bytes, position);
+        bytes[0] ^= (byte)(1 << _random.Next(8));
+        file.Write(bytes, position);
+        file.Flush();
+        Statistics.Faults.Add((FaultKind.FlippedBit, $"{name} at {position}"));
+        return new Flip(name, position, lastOffset);
+    }
+}
