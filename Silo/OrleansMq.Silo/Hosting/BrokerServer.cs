@@ -147,7 +147,12 @@ internal sealed class BrokerServer : IAsyncDisposable
     {
         options.AddServerHeader = false;
         options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
-        options.Listen(_settings.Http.Address, _settings.Http.Port, static listen => listen.Protocols = HttpProtocols.Http1);
+        var (address, port) = _settings.Http;
+        if (address.Equals(System.Net.IPAddress.IPv6Any))
+            // Both families, and IPv4 alone on a machine without the other.
+            options.ListenAnyIP(port, static listen => listen.Protocols = HttpProtocols.Http1);
+        else
+            options.Listen(address, port, static listen => listen.Protocols = HttpProtocols.Http1);
     }
 
     private void WarnOfOpenDoor()

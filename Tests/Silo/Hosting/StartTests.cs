@@ -67,6 +67,25 @@ public sealed class StartTests : IDisposable
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
     }
 
+    [Theory]
+    [InlineData("*:0")]
+    [InlineData("0.0.0.0:0")]
+    public async Task A_broker_that_is_bound_wider_than_this_machine_says_so_loudly(string listener)
+    {
+        Assert.True(ListenAddress.TryParse(listener, out var address));
+        await using var server = await BrokerServer.StartAsync(Settings(0) with { Http = address }, NewLog(), Standalone);
+        Assert.Contains("WARN  broker: ANYONE WHO CAN REACH", _log.ToString(), StringComparison.Ordinal);
+        using var http = new HttpClient();
+        Assert.Equal("ok", await http.GetStringAsync($"http://127.0.0.1:{new Uri(server.Address).Port}/readyz"));
+    }
+
+    [Fact]
+    public async Task A_broker_on_loopback_has_nothing_to_warn_of()
+    {
+        await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
+        Assert.DoesNotContain("WARN", _log.ToString(), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_cluster_is_refused_where_the_build_has_none()
     {
