@@ -11,6 +11,9 @@ internal sealed class FetchWaiters
     private long _visibleBytes;
     private int _count;
 
+    /// <summary>Bytes that became visible since the partition was opened.</summary>
+    public long VisibleBytes => Interlocked.Read(ref _visibleBytes);
+
     /// <summary>Registers a waiter for whatever comes next.</summary>
     public FetchWaiter Arm()
     {
@@ -80,7 +83,8 @@ internal sealed class FetchWaiter(FetchWaiters owner) : IDisposable
     public async Task WaitAsync(long bytes, TimeSpan time, TimeProvider clock, CancellationToken cancellationToken)
     {
         Volatile.Write(ref _target, Baseline + bytes);
-        owner.Advance(0); // Looks at once: something may have come since the reader looked.
+        Interlocked.MemoryBarrier();
+        Notice(owner.VisibleBytes); // Something may have come since the reader looked.
         if (_woken.Task.IsCompleted)
             return;
         using var timer = clock.CreateTimer(static waiter => ((FetchWaiter)waiter!).Wake(), this, time, Timeout.InfiniteTimeSpan);

@@ -42,7 +42,17 @@ public sealed partial class PartitionStore : IAsyncDisposable
     public static async Task<PartitionStore> OpenAsync(BrokerOptions options, Func<Guid, TopicConfig?> findConfig, CancellationToken cancellationToken = default)
     {
         var store = new PartitionStore(options);
-        await Task.Run(() => store.OpenAll(findConfig, cancellationToken), cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await Task.Run(() => store.OpenAll(findConfig, cancellationToken), cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception)
+        {
+            // Given up, or the data directory itself failed: nothing was changed that the next start could not read.
+            foreach (var partition in store._partitions.Values)
+                partition.Log?.CloseFiles();
+            throw;
+        }
         store.StartMaintenance();
         return store;
     }
