@@ -4,7 +4,8 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Walks over the batches of a <c>.log</c> file by their headers, reading as little as it can: where batches are large only the headers, where
+/// Walks over the batches of a <c>.log</c> file by their headers, reading as little as it can: where batches are large only the headers,
+/// where
 /// they are small many at a time. Checks nothing but what it needs to find the next one (<see cref="TryMoveNext"/> stops there).
 /// </summary>
 internal ref struct BatchWalker(IFile file, long position, long end, Span<byte> buffer)

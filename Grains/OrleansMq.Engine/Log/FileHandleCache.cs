@@ -73,7 +73,8 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
 /// <paramref name="suffix"/>. <see cref="Rent"/> opens it where needed; the handle stays open at least until the lease is disposed.
 /// </summary>
 /// <remarks>
-/// <c>_leases</c> is the number of leases, or <see cref="NotOpen"/>. It goes from there to 1 and from 0 back only under the monitor; between,
+/// <c>_leases</c> is the number of leases, or <see cref="NotOpen"/>. It goes from there to 1 and from 0 back only under the monitor;
+/// between,
 /// it is counted up and down without a lock, so that renting an open file costs one interlocked operation.
 /// </remarks>
 internal sealed class CachedFile(FileHandleCache cache, string directory, long baseOffset, string suffix)
@@ -162,7 +163,8 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
             cache.Closed(this);
     }
 
-    /// <summary>Called under the cache's lock: closes the handle if it was not used since the last call and is neither leased nor being opened; true when it is closed.</summary>
+    /// <summary>Called under the cache's lock: closes the handle if it was not used since the last call and is neither leased nor being
+    /// opened; true when it is closed.</summary>
     internal bool TryEvict()
     {
         if (_used)
@@ -188,7 +190,8 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
             Close();
     }
 
-    private string PathWith(string suffix) => System.IO.Path.Combine(directory, baseOffset < 0 ? suffix : LogFiles.Name(baseOffset, suffix));
+    private string PathWith(string suffix) =>
+        System.IO.Path.Combine(directory, baseOffset < 0 ? suffix : LogFiles.Name(baseOffset, suffix));
 
     private FileLease OpenAndRent()
     {

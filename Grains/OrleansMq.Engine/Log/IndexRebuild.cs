@@ -4,7 +4,8 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Brings a segment's indexes in line with its log: an index is only a shortcut, so whatever is wrong with it is made anew by a walk over the
+/// Brings a segment's indexes in line with its log: an index is only a shortcut, so whatever is wrong with it is made anew by a walk over
+/// the
 /// batches' headers.
 /// </summary>
 internal static class IndexRebuild
@@ -14,7 +15,8 @@ internal static class IndexRebuild
     /// </summary>
     /// <param name="files">The disk.</param>
     /// <param name="segment">The segment; its size is set.</param>
-    /// <param name="indexIntervalBytes">To build missing ones by; null to leave them empty, for a segment whose tail is looked at anyway.</param>
+    /// <param name="indexIntervalBytes">To build missing ones by; null to leave them empty, for a segment whose tail is looked at
+    /// anyway.</param>
     public static void EnsureFiles(IFileSystem files, Segment segment, int? indexIntervalBytes)
     {
         if (indexIntervalBytes is not { } interval)
@@ -27,12 +29,14 @@ internal static class IndexRebuild
             return;
         }
         // Every batch with a timestamp has a sealed segment's time index say so in the end.
-        if (!IsWhole(files, segment.Index.File, OffsetIndex.EntrySize, 0) || !IsWhole(files, segment.TimeIndex.File, TimeIndex.EntrySize, segment.Size > 0 ? 1 : 0))
+        if (!IsWhole(files, segment.Index.File, OffsetIndex.EntrySize, 0)
+            || !IsWhole(files, segment.TimeIndex.File, TimeIndex.EntrySize, segment.Size > 0 ? 1 : 0))
             Rebuild(files, segment, segment.Size, interval);
     }
 
     /// <summary>
-    /// Makes both indexes anew over the batches before <paramref name="end"/>: beside the old ones, which they replace when they are whole and durable. A
+    /// Makes both indexes anew over the batches before <paramref name="end"/>: beside the old ones, which they replace when they are whole
+    /// and durable. A
     /// crash in the middle leaves what was found wrong, to be found wrong again.
     /// </summary>
     /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
@@ -56,7 +60,8 @@ internal static class IndexRebuild
     }
 
     /// <summary>
-    /// Removes what the indexes say about <paramref name="from"/> and later, checks what remains, and makes the segment ready for batches from
+    /// Removes what the indexes say about <paramref name="from"/> and later, checks what remains, and makes the segment ready for batches
+    /// from
     /// there on.
     /// </summary>
     /// <param name="files">The disk.</param>
@@ -64,7 +69,8 @@ internal static class IndexRebuild
     /// <param name="fromOffset">The offset of the batch at <paramref name="from"/>.</param>
     /// <param name="from">Batches before it are right, and were indexed durably.</param>
     /// <param name="indexIntervalBytes">To build what is missing by.</param>
-    /// <param name="afterCrash">Whether entries behind the durable ones may be torn or zeros, which no binary search gets past: then all are looked at.</param>
+    /// <param name="afterCrash">Whether entries behind the durable ones may be torn or zeros, which no binary search gets past: then all
+    /// are looked at.</param>
     public static void CutTail(IFileSystem files, Segment segment, long fromOffset, long from, int indexIntervalBytes, bool afterCrash)
     {
         segment.ForgetMaxTimestamp();
@@ -90,7 +96,8 @@ internal static class IndexRebuild
         else
         {
             segment.Index.CutTo(CountBelow(segment.Index.Count, i => segment.Index.TryGet(i, out _, out var position) && position < from));
-            segment.TimeIndex.CutTo(CountBelow(segment.TimeIndex.Count, i => segment.TimeIndex.TryGet(i, out _, out var offset) && offset < fromOffset));
+            segment.TimeIndex.CutTo(CountBelow(segment.TimeIndex.Count, i => segment.TimeIndex.TryGet(i, out _, out var offset)
+                && offset < fromOffset));
         }
         if (!IsLastEntryRight(segment, from, indexIntervalBytes) || !IsLastTimeRight(segment, from))
             Rebuild(files, segment, from, indexIntervalBytes);
@@ -115,10 +122,12 @@ internal static class IndexRebuild
         {
         }
         if (walker.NextPosition != end.Position || walker.Header.NextOffset != end.Offset)
-            throw new DamagedLogException(segment.Log.Path, walker.NextPosition, walker.Header.NextOffset, "no whole record batch begins there");
+            throw new DamagedLogException(segment.Log.Path, walker.NextPosition, walker.Header.NextOffset,
+                "no whole record batch begins there");
     }
 
-    /// <summary>Whether the last entry is what the batch at its position says, and no entry is missing between it and <paramref name="end"/>.</summary>
+    /// <summary>Whether the last entry is what the batch at its position says, and no entry is missing between it and
+    /// <paramref name="end"/>.</summary>
     private static bool IsLastEntryRight(Segment segment, long end, int indexIntervalBytes)
     {
         var indexed = segment.Index.TryGetLast(out var lastOffset, out var last);
@@ -163,7 +172,8 @@ internal static class IndexRebuild
         long first = -1, second = -1;
         for (var i = 0; i < count; i++)
         {
-            if (!tryGet(i, out var nextFirst, out var nextSecond) || nextFirst <= first || nextSecond <= second || nextSecond >= secondBelow)
+            if (!tryGet(i, out var nextFirst, out var nextSecond) || nextFirst <= first || nextSecond <= second
+                || nextSecond >= secondBelow)
                 return i;
             (first, second) = (nextFirst, nextSecond);
         }
@@ -183,7 +193,8 @@ internal static class IndexRebuild
         {
             // No index can express an offset that the CRC does not protect and a disk has changed.
             if (walker.Header.BaseOffset < expected || walker.Header.LastOffset - segment.BaseOffset > int.MaxValue)
-                throw new DamagedLogException(segment.Log.Path, walker.Position, expected, $"the batch there has base offset {walker.Header.BaseOffset}");
+                throw new DamagedLogException(segment.Log.Path, walker.Position, expected,
+                    $"the batch there has base offset {walker.Header.BaseOffset}");
             into.NoteForIndexes(walker.Header, walker.Position, indexIntervalBytes);
             expected = walker.Header.NextOffset;
         }

@@ -10,7 +10,8 @@ namespace OrleansMq.Log;
 public readonly record struct LeaderEpochEntry(int Epoch, long StartOffset);
 
 /// <summary>
-/// Which offsets were written in which leader epoch: the history that replicas compare to find where they part (KIP-101, KIP-279). Epochs and
+/// Which offsets were written in which leader epoch: the history that replicas compare to find where they part (KIP-101, KIP-279). Epochs
+/// and
 /// start offsets both rise strictly. Kept in <c>leader-epoch-checkpoint</c>, in Kafka's text form:
 /// <code>
 /// 0                  version
@@ -73,7 +74,8 @@ public sealed class LeaderEpochCache
     }
 
     /// <summary>
-    /// Where an epoch ends, as a follower asks after its own latest one: the largest epoch at or below <paramref name="epoch"/> with the start of
+    /// Where an epoch ends, as a follower asks after its own latest one: the largest epoch at or below <paramref name="epoch"/> with the
+    /// start of
     /// the epoch after it; the log end for the latest epoch; <see cref="None"/> for an epoch above the latest, or where nothing is known.
     /// For an epoch below all that are known: that epoch itself, with the start of the first.
     /// </summary>
@@ -162,5 +164,6 @@ public sealed class LeaderEpochCache
     }
 
     private static InvalidDataException Damaged(string path, int line, string expected) =>
-        new($"'{path}' is damaged: line {line} should hold {expected}. Delete the file to have it rebuilt from the log, or restore it from a copy.");
+        new($"'{path}' is damaged: line {line} should hold {expected}. Delete the file to have it rebuilt from the log, or restore it "
+            + "from a copy.");
 }

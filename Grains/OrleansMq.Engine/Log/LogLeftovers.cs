@@ -20,7 +20,8 @@ internal static class LogLeftovers
             removed++;
         }
         if (removed > 0)
-            log.Write(EngineLogLevel.Debug, $"{removed} files left over from an interrupted deletion or compaction were removed from '{directory}'.");
+            log.Write(EngineLogLevel.Debug, $"{removed} files left over from an interrupted deletion or compaction were removed from "
+                + $"'{directory}'.");
     }
 
     /// <summary>The base offsets of the segments in a directory, ascending; indexes without a log are deleted.</summary>

@@ -21,6 +21,7 @@ internal sealed record LogPorts(FileHandleCache Cache, TimeProvider Time, Engine
 
     /// <summary>What a broker's options amount to.</summary>
     public static LogPorts For(BrokerOptions options) => new(
-        new FileHandleCache(options.FileSystem ?? new DiskFileSystem(), options.MaxOpenFiles), options.TimeProvider, options.Log, options.Codecs,
+        new FileHandleCache(options.FileSystem ?? new DiskFileSystem(), options.MaxOpenFiles), options.TimeProvider, options.Log,
+            options.Codecs,
         options.VerifyOnRead);
 }

@@ -5,7 +5,8 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Reads every batch of a <c>.log</c> file from a position on and checks it in full: length, magic, CRC, fields, offset. What recovery does with
+/// Reads every batch of a <c>.log</c> file from a position on and checks it in full: length, magic, CRC, fields, offset. What recovery
+/// does with
 /// what it finds wrong is decided elsewhere.
 /// </summary>
 internal sealed class LogScanner(IFile file, long position, long end) : IDisposable

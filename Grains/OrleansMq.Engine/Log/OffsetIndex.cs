@@ -23,7 +23,8 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseInde
     }
 
     /// <summary>
-    /// The last entry at or before <paramref name="offset"/>: its batch, or a later one, holds the offset. False when there is none: then look from
+    /// The last entry at or before <paramref name="offset"/>: its batch, or a later one, holds the offset. False when there is none: then
+    /// look from
     /// the segment's start.
     /// </summary>
     public bool TryFind(long offset, out long lastOffset, out int position)

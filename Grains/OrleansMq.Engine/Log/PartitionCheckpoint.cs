@@ -16,8 +16,10 @@ internal readonly record struct CheckpointState(long LogStartOffset, LogPosition
 }
 
 /// <summary>
-/// The file <c>partition-checkpoint</c>: two slots of one disk sector each, written in turn and in place, so that the file's length and place
-/// never change and a flush of it is as cheap as a flush can be. A slot torn by a power cut fails its CRC, and the other one counts. Big-endian:
+/// The file <c>partition-checkpoint</c>: two slots of one disk sector each, written in turn and in place, so that the file's length and
+/// place
+/// never change and a flush of it is as cheap as a flush can be. A slot torn by a power cut fails its CRC, and the other one counts.
+/// Big-endian:
 /// <code>
 ///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers)
 ///  12 zero i32 | 16 sequence i64, the higher one counts
@@ -44,7 +46,8 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     /// <summary>
     /// Reads the newer of the slots that are whole.
     /// </summary>
-    /// <returns>False when the file is missing or neither slot is whole; then <paramref name="state"/> is <see cref="CheckpointState.Unknown"/>.</returns>
+    /// <returns>False when the file is missing or neither slot is whole; then <paramref name="state"/> is
+    /// <see cref="CheckpointState.Unknown"/>.</returns>
     public bool TryRead(out CheckpointState state)
     {
         state = CheckpointState.Unknown;
@@ -78,7 +81,8 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
         file.Flush();
     }
 
-    /// <summary>Creates the file, or makes a file of another length right, with <paramref name="state"/> in both slots; durable when it returns.</summary>
+    /// <summary>Creates the file, or makes a file of another length right, with <paramref name="state"/> in both slots; durable when it
+    /// returns.</summary>
     public void Create(in CheckpointState state)
     {
         // Under its name only when it is whole: a crash leaves no file or a good one.
@@ -124,5 +128,6 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     }
 
     private static LogPosition ReadPosition(ReadOnlySpan<byte> bytes) => new(
-        BinaryPrimitives.ReadInt64BigEndian(bytes), BinaryPrimitives.ReadInt64BigEndian(bytes[8..]), BinaryPrimitives.ReadInt64BigEndian(bytes[16..]));
+        BinaryPrimitives.ReadInt64BigEndian(bytes), BinaryPrimitives.ReadInt64BigEndian(bytes[8..]),
+            BinaryPrimitives.ReadInt64BigEndian(bytes[16..]));
 }

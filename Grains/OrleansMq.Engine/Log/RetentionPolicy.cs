@@ -9,7 +9,8 @@ namespace OrleansMq.Log;
 /// <param name="MaxTimestamp">Of its records, in milliseconds since 1970; -1 where no record has one.</param>
 internal readonly record struct SegmentFacts(long BaseOffset, long NextOffset, long Size, long MaxTimestamp);
 
-/// <summary>Which of the oldest segments may go. Pure. Never the active one, and none that is not wholly below the high watermark.</summary>
+/// <summary>Which of the oldest segments may go. Pure. Never the active one, and none that is not wholly below the high
+/// watermark.</summary>
 internal static class RetentionPolicy
 {
     /// <summary>How many segments are too old (<c>retention.ms</c>). A segment without any timestamp never is.</summary>
@@ -23,7 +24,8 @@ internal static class RetentionPolicy
         return count;
     }
 
-    /// <summary>How many segments must go for the rest to be no larger than <c>retention.bytes</c>; the rest is never smaller than that.</summary>
+    /// <summary>How many segments must go for the rest to be no larger than <c>retention.bytes</c>; the rest is never smaller than
+    /// that.</summary>
     public static int CountOversize(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark)
     {
         if (!config.CleanupDelete || config.RetentionBytes < 0)
@@ -44,11 +46,13 @@ internal static class RetentionPolicy
         return count;
     }
 
-    /// <summary>Whether the active segment, and with it all others, is expired: then it is rolled, so that its records can go too.</summary>
+    /// <summary>Whether the active segment, and with it all others, is expired: then it is rolled, so that its records can go
+    /// too.</summary>
     public static bool MustRollActive(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark, long now)
     {
         var active = segments[^1];
-        return config.CleanupDelete && config.RetentionMs >= 0 && active.Size > 0 && active.NextOffset <= highWatermark && IsExpired(active, config, now)
+        return config.CleanupDelete && config.RetentionMs >= 0 && active.Size > 0 && active.NextOffset <= highWatermark
+            && IsExpired(active, config, now)
             && CountExpired(segments, config, highWatermark, now) == segments.Count - 1;
     }
 

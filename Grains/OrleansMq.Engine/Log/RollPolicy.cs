@@ -27,13 +27,16 @@ internal static class RollPolicy
     /// <param name="TimeIndexEntries">Entries of its time index.</param>
     /// <param name="FirstTimestamp">Of its first batch; -1 where it has none.</param>
     /// <param name="CreatedAt">When it was begun, by the broker's clock.</param>
-    public readonly record struct Active(long BaseOffset, long Size, int IndexEntries, int TimeIndexEntries, long FirstTimestamp, long CreatedAt);
+    public readonly record struct Active(long BaseOffset, long Size, int IndexEntries, int TimeIndexEntries, long FirstTimestamp,
+        long CreatedAt);
 
     /// <summary>
-    /// Whether a batch of <paramref name="batchBytes"/> that ends with <paramref name="lastOffset"/> goes into a new segment. Age counts in the time of the records, so that
+    /// Whether a batch of <paramref name="batchBytes"/> that ends with <paramref name="lastOffset"/> goes into a new segment. Age counts
+    /// in the time of the records, so that
     /// old records that are written today do not make a segment each.
     /// </summary>
-    public static RollReason BeforeAppend(in Active active, int batchBytes, long lastOffset, long batchTimestamp, TopicConfig config, long jitter)
+    public static RollReason BeforeAppend(in Active active, int batchBytes, long lastOffset, long batchTimestamp, TopicConfig config,
+        long jitter)
     {
         if (active.Size == 0)
             return RollReason.None;
@@ -43,15 +46,18 @@ internal static class RollPolicy
             return RollReason.RelativeOffset;
         if (IsIndexFull(active, config))
             return RollReason.IndexFull;
-        return active.FirstTimestamp >= 0 && batchTimestamp - active.FirstTimestamp > MaxAge(config, jitter) ? RollReason.Age : RollReason.None;
+        return active.FirstTimestamp >= 0 && batchTimestamp - active.FirstTimestamp > MaxAge(config, jitter) ? RollReason.Age
+            : RollReason.None;
     }
 
-    /// <summary>Whether a segment is old enough to be closed though nothing more is appended: then retention and compaction can have it.</summary>
+    /// <summary>Whether a segment is old enough to be closed though nothing more is appended: then retention and compaction can have
+    /// it.</summary>
     public static RollReason WhileIdle(in Active active, TopicConfig config, long jitter, long now) =>
         active.Size > 0 && now - active.CreatedAt > MaxAge(config, jitter) ? RollReason.Age : RollReason.None;
 
     private static bool IsIndexFull(in Active active, TopicConfig config) =>
-        active.IndexEntries >= config.SegmentIndexBytes / OffsetIndex.EntrySize || active.TimeIndexEntries >= (config.SegmentIndexBytes / TimeIndex.EntrySize) - 1;
+        active.IndexEntries >= config.SegmentIndexBytes / OffsetIndex.EntrySize
+            || active.TimeIndexEntries >= (config.SegmentIndexBytes / TimeIndex.EntrySize) - 1;
 
     private static long MaxAge(TopicConfig config, long jitter) => config.SegmentMs - Math.Min(jitter, config.SegmentMs);
 }

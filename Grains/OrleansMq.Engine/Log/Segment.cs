@@ -1,18 +1,18 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Records;
-using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
 /// <summary>
-/// A piece of a partition's log: the batches from <see cref="BaseOffset"/> up to the next segment's, and the two indexes over them. Only the
+/// A piece of a partition's log: the batches from <see cref="BaseOffset"/> up to the next segment's, and the two indexes over them. Only
+/// the
 /// last segment of a log is appended to; once another follows, its bytes never change.
 /// </summary>
 /// <remarks>
 /// Appending, cutting and sealing are done by one thread at a time, under the partition's append lock. Readers use what is published:
 /// <see cref="Size"/> and <see cref="NextOffset"/> move forward after the bytes are in the file.
 /// </remarks>
-internal sealed class Segment
+internal sealed partial class Segment
 {
     private const long NoTimestamp = -1;
     private const long NotLoaded = long.MinValue;
@@ -74,86 +74,6 @@ internal sealed class Segment
                 return known;
             return LoadMaxTimestamp();
         }
-    }
-
-    /// <summary>Takes the largest timestamp from the time index, whose last entry is known to be right.</summary>
-    public void TakeMaxTimestamp()
-    {
-        var known = TimeIndex.TryGetLast(out var timestamp, out var offset) ? timestamp : NoTimestamp;
-        Volatile.Write(ref _offsetOfMaxTimestamp, offset);
-        Volatile.Write(ref _maxTimestamp, known);
-    }
-
-    /// <summary>
-    /// Takes the largest timestamp from the time index, if the batch it speaks of agrees: retention goes by it, and must not follow an index that a disk
-    /// has changed. Otherwise from the batches.
-    /// </summary>
-    private long LoadMaxTimestamp()
-    {
-        var known = NoTimestamp;
-        if (TimeIndex.TryGetLast(out var timestamp, out var offset))
-        {
-            known = FindBatch(offset, useIndex: true, gapless: false, out _, out var batch) == BatchSearch.Found && batch.LastOffset == offset && batch.MaxTimestamp == timestamp
-                ? timestamp
-                : FindMaxTimestamp(out offset);
-        }
-        Volatile.Write(ref _offsetOfMaxTimestamp, offset);
-        Volatile.Write(ref _maxTimestamp, known);
-        return known;
-    }
-
-    private long FindMaxTimestamp(out long offset)
-    {
-        var largest = NoTimestamp;
-        offset = -1;
-        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
-        using var lease = Log.Rent();
-        var walker = new BatchWalker(lease.File, 0, Size, buffer);
-        while (walker.TryMoveNext())
-        {
-            if (walker.Header.MaxTimestamp > largest)
-                (largest, offset) = (walker.Header.MaxTimestamp, walker.Header.LastOffset);
-        }
-        return largest;
-    }
-
-    /// <summary>The first batch's largest timestamp, read where it is not known; -1 where the segment is empty.</summary>
-    public long LoadFirstTimestamp()
-    {
-        if (FirstTimestamp < 0 && Size >= RecordBatchHeader.Size)
-        {
-            Span<byte> header = stackalloc byte[RecordBatchHeader.Size];
-            using var lease = Log.Rent();
-            if (lease.File.Read(header, 0) == header.Length)
-                FirstTimestamp = RecordBatchHeader.Read(header).MaxTimestamp;
-        }
-        return FirstTimestamp;
-    }
-
-    /// <summary>Indexes for this segment beside those it has, empty, under names that mean nothing after a crash.</summary>
-    public Segment BeginNewIndexes()
-    {
-        var made = new Segment(_cache, _directory, BaseOffset, AtomicFile.TemporarySuffix);
-        made.Index.File.CreateEmpty();
-        made.TimeIndex.File.CreateEmpty();
-        made.Index.Created();
-        made.TimeIndex.Created();
-        made.ForgetMaxTimestamp();
-        return made;
-    }
-
-    /// <summary>Puts indexes that were made beside this segment's in their place.</summary>
-    public void TakeIndexesOf(Segment made)
-    {
-        made.Index.File.Rename(LogFiles.Index);
-        made.TimeIndex.File.Rename(LogFiles.TimeIndex);
-        made.CloseFiles();
-        Index.File.CloseWhenIdle();
-        TimeIndex.File.CloseWhenIdle();
-        Index.Reload();
-        TimeIndex.Reload();
-        _offsetOfMaxTimestamp = made._offsetOfMaxTimestamp;
-        Volatile.Write(ref _maxTimestamp, made.MaxTimestamp);
     }
 
     /// <summary>Creates the files, empty.</summary>
@@ -226,7 +146,8 @@ internal sealed class Segment
     /// <summary>The file was cut back to <see cref="Size"/>: until the next flush a crash may bring back what was cut off.</summary>
     public void WasCut() => Volatile.Write(ref _flushedSize, -1);
 
-    /// <summary>Makes the log file durable up to what it held at the call. Never call it again after it threw: the page cache may have lost the bytes.</summary>
+    /// <summary>Makes the log file durable up to what it held at the call. Never call it again after it threw: the page cache may have
+    /// lost the bytes.</summary>
     public void FlushLog()
     {
         var size = Size;
@@ -244,124 +165,4 @@ internal sealed class Segment
         using (var lease = TimeIndex.File.Rent())
             lease.File.Flush();
     }
-
-    /// <summary>
-    /// Finds the first batch whose last offset is at least <paramref name="offset"/>.
-    /// </summary>
-    /// <param name="offset">The offset looked for.</param>
-    /// <param name="useIndex">Whether to begin where the index says, or at the start.</param>
-    /// <param name="gapless">Whether each batch must begin where the one before ended: so in a log that was never compacted.</param>
-    /// <param name="position">Where the batch begins.</param>
-    /// <param name="header">The batch's header.</param>
-    /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
-    public BatchSearch FindBatch(long offset, bool useIndex, bool gapless, out long position, out RecordBatchHeader header)
-    {
-        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
-        using var lease = Log.Rent();
-        var (lastOffset, from) = (-1L, 0);
-        var indexed = useIndex && Index.TryFind(offset, out lastOffset, out from);
-        var size = Size;
-        var end = NextOffset; // Read after the size: never below the end of what is read.
-        var expected = BaseOffset;
-        var walker = new BatchWalker(lease.File, from, size, buffer);
-        position = -1;
-        header = default;
-        while (walker.TryMoveNext())
-        {
-            if (indexed && walker.Position == from)
-            {
-                if (walker.Header.LastOffset != lastOffset)
-                    return BatchSearch.IndexWrong;
-            }
-            else
-            {
-                ThrowIfOutOfPlace(walker.Header, walker.Position, expected, end, gapless);
-            }
-            expected = walker.Header.NextOffset;
-            if (walker.Header.LastOffset < offset)
-                continue;
-            position = walker.Position;
-            header = walker.Header;
-            return BatchSearch.Found;
-        }
-        if (indexed && (from < 0 || walker.NextPosition == from || walker.NextPosition < size))
-            return BatchSearch.IndexWrong;
-        if (walker.NextPosition < size)
-            throw new DamagedLogException(Log.Path, walker.NextPosition, walker.Header.NextOffset, "no whole record batch begins there");
-        return BatchSearch.NotHere;
-    }
-
-    /// <summary>The CRC does not cover the base offset; its neighbours and the segment's bounds do.</summary>
-    /// <exception cref="DamagedLogException">The batch is not where it belongs.</exception>
-    public void ThrowIfOutOfPlace(in RecordBatchHeader header, long position, long expected, long end, bool gapless)
-    {
-        if (header.BaseOffset < expected || (gapless && header.BaseOffset != expected) || header.NextOffset > end)
-            throw new DamagedLogException(Log.Path, position, expected, $"the batch there says that its base offset is {header.BaseOffset}");
-    }
-
-    /// <summary>Takes the segment out of the log: its files get another name, under which open readers still find them.</summary>
-    public void Remove()
-    {
-        _removed = true;
-        // Compaction makes segments of one name again and again: the names they die under differ, or a late reader would find the next one's bytes.
-        RenameAll($".{Interlocked.Increment(ref _removals)}{LogFiles.Deleted}");
-    }
-
-    /// <summary>Gives all files the suffix <paramref name="suffix"/> after their usual one (or none, for empty).</summary>
-    public void RenameAll(string suffix)
-    {
-        // The log last: a segment is there as long as its log is; indexes without a log are removed at open.
-        foreach (var (file, own) in AllFiles())
-        {
-            if (file.Exists())
-                file.Rename(own + suffix);
-        }
-    }
-
-    /// <summary>Deletes the files.</summary>
-    public void DeleteFiles()
-    {
-        foreach (var (file, _) in AllFiles())
-            file.Delete();
-    }
-
-    /// <summary>Closes what is open and not in use.</summary>
-    public void CloseFiles()
-    {
-        foreach (var (file, _) in AllFiles())
-            file.Close();
-    }
-
-    private IEnumerable<(CachedFile File, string Suffix)> AllFiles()
-    {
-        yield return (Index.File, LogFiles.Index);
-        yield return (TimeIndex.File, LogFiles.TimeIndex);
-        yield return (Log, LogFiles.Log);
-    }
-}
-
-/// <summary>What a search for a batch came to.</summary>
-internal enum BatchSearch
-{
-    /// <summary>Never returned.</summary>
-    Unknown = 0,
-    /// <summary>It is there.</summary>
-    Found = 1,
-    /// <summary>The segment holds no such offset, nor a later one.</summary>
-    NotHere = 2,
-    /// <summary>The index says what the log does not: search without it.</summary>
-    IndexWrong = 3,
-}
-
-/// <summary>Bytes on disk that are not what was written there.</summary>
-internal sealed class DamagedLogException(string path, long position, long offset, string what, Exception? inner = null)
-    : IOException($"'{path}' is damaged at byte {position} (offset {offset}): {what}. Restore the partition's directory from a copy or a "
-        + "replica, or move it away to go on without its records; then restart the broker.", inner)
-{
-    /// <summary>The file.</summary>
-    public string Path { get; } = path;
-    /// <summary>The batch's first byte.</summary>
-    public long Position { get; } = position;
-    /// <summary>The offset expected there.</summary>
-    public long Offset { get; } = offset;
 }

@@ -6,7 +6,8 @@ namespace OrleansMq.Log;
 internal sealed partial class SegmentedLog
 {
     /// <summary>
-    /// Makes all that is in the log now durable, and the segments before the active one free to be replaced: neither slot of the checkpoint speaks of
+    /// Makes all that is in the log now durable, and the segments before the active one free to be replaced: neither slot of the
+    /// checkpoint speaks of
     /// them any more.
     /// </summary>
     public void SecureForCompaction()

@@ -26,7 +26,8 @@ internal sealed partial class SegmentedLog
     }
 
     /// <summary>
-    /// Makes all before <paramref name="target"/> durable, then writes down that it is (before anything of it is acknowledged under the policy
+    /// Makes all before <paramref name="target"/> durable, then writes down that it is (before anything of it is acknowledged under the
+    /// policy
     /// <c>sync</c>): recovery tells damage from a torn write by it.
     /// </summary>
     /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes and forgotten that it did.</remarks>

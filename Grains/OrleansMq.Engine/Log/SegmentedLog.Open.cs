@@ -12,7 +12,8 @@ internal sealed partial class SegmentedLog
     /// <param name="ports">What all logs share.</param>
     /// <param name="directory">The partition's directory; it exists.</param>
     /// <param name="config">The topic's configuration.</param>
-    /// <param name="clean">Whether the broker was closed in good order the last time: then what lies before the recovery point need not be read.</param>
+    /// <param name="clean">Whether the broker was closed in good order the last time: then what lies before the recovery point need not be
+    /// read.</param>
     /// <exception cref="DamagedLogException">Bytes that were flushed are gone or changed; nothing was touched.</exception>
     /// <exception cref="IOException">The disk failed.</exception>
     public static SegmentedLog Open(LogPorts ports, string directory, TopicConfig config, bool clean)
@@ -29,7 +30,8 @@ internal sealed partial class SegmentedLog
             return log;
         }
         if (!known)
-            ports.Log.Write(EngineLogLevel.Warning, $"'{log._checkpoint.Path}' is missing or damaged: the whole log is read, and taken as it is found.");
+            ports.Log.Write(EngineLogLevel.Warning, $"'{log._checkpoint.Path}' is missing or damaged: the whole log is read, and taken "
+                + "as it is found.");
         log._logStartOffset = Math.Max(checkpoint.LogStartOffset, 0);
         log._flushedPoint = checkpoint.FlushedPoint;
         log.LoadSegments(bases, checkpoint.FlushedPoint);
@@ -65,11 +67,13 @@ internal sealed partial class SegmentedLog
         var segments = bases.ConvertAll(segmentBase => new Segment(_ports.Cache, Directory, segmentBase));
         var lengths = segments.ConvertAll(segment => (segment.BaseOffset, segment.Log.GetLength()));
         if (RecoveryDecision.FindLoss(lengths, flushedPoint) is { } loss)
-            throw new DamagedLogException(Path.Combine(Directory, LogFiles.Name(loss.SegmentBase, LogFiles.Log)), loss.Position, flushedPoint.Offset, loss.What);
+            throw new DamagedLogException(Path.Combine(Directory, LogFiles.Name(loss.SegmentBase, LogFiles.Log)), loss.Position,
+                flushedPoint.Offset, loss.What);
         // The segment that holds the log start offset is never removed.
         if (segments.Count > 0 && segments[0].BaseOffset > _logStartOffset && flushedPoint.IsKnown)
             throw new DamagedLogException(Path.Combine(Directory, LogFiles.Name(_logStartOffset, LogFiles.Log)), 0, _logStartOffset,
-                $"the log starts at offset {_logStartOffset}, and its first segment at {segments[0].BaseOffset}: files before it are missing");
+                $"the log starts at offset {_logStartOffset}, and its first segment at {segments[0].BaseOffset}: files before it are "
+                    + "missing");
         for (var i = 0; i < segments.Count; i++)
         {
             var next = i + 1 < segments.Count ? segments[i + 1].BaseOffset : segments[i].BaseOffset;

@@ -30,7 +30,8 @@ internal sealed partial class SegmentedLog
     private readonly Lock _rebuildLock = new();
 
     /// <summary>
-    /// Reads whole batches from the one that holds <paramref name="offset"/> (or the first after it) on, all below <paramref name="limit"/>, of
+    /// Reads whole batches from the one that holds <paramref name="offset"/> (or the first after it) on, all below
+    /// <paramref name="limit"/>, of
     /// one segment.
     /// </summary>
     /// <param name="offset">At or above the log start offset.</param>
@@ -67,7 +68,8 @@ internal sealed partial class SegmentedLog
     private void ThrowIfLost(Segment segment, long offset)
     {
         if (IsGapless && offset >= segment.BaseOffset && offset < segment.NextOffset)
-            throw new DamagedLogException(segment.Log.Path, segment.Size, offset, $"the file ends before offset {segment.NextOffset}, where the next segment begins");
+            throw new DamagedLogException(segment.Log.Path, segment.Size, offset,
+                $"the file ends before offset {segment.NextOffset}, where the next segment begins");
     }
 
     /// <summary>Finds the first batch that ends at or after an offset; an index that leads astray is made anew.</summary>

@@ -58,7 +58,8 @@ internal sealed partial class SegmentedLog
         RefuseToGuess(index, segment, segment.Size, offset, fault);
         RemoveAfter(index, offset);
         var dropped = segment.Log.GetLength() - segment.Size;
-        _ports.Log.Write(EngineLogLevel.Warning, $"Cut {Bytes(dropped)} bytes off '{segment.Log.Path}' at byte {segment.Size} (offset {offset}), which were never "
+        _ports.Log.Write(EngineLogLevel.Warning, $"Cut {Bytes(dropped)} bytes off '{segment.Log.Path}' at byte {segment.Size} (offset "
+            + $"{offset}), which were never "
             + $"known to be on stable storage: {fault}.");
         segment.WasCut();
         using var lease = segment.Log.Rent();
@@ -74,12 +75,14 @@ internal sealed partial class SegmentedLog
         RemoveAfter(index - 1, offset);
     }
 
-    // Without the flushed point a torn tail cannot be told from damage. A crash does not lose the checkpoint, so there was damage already; and
+    // Without the flushed point a torn tail cannot be told from damage. A crash does not lose the checkpoint, so there was damage already;
+    // and
     // whole segments are more than a crash would tear.
     private void RefuseToGuess(int index, Segment segment, long position, long offset, string fault)
     {
         if (!_flushedPoint.IsKnown && index < _segments.Length - 1)
-            throw new DamagedLogException(segment.Log.Path, position, offset, $"{fault}, more segments follow, and '{_checkpoint.Path}' is lost");
+            throw new DamagedLogException(segment.Log.Path, position, offset,
+                $"{fault}, more segments follow, and '{_checkpoint.Path}' is lost");
     }
 
     private void RemoveAfter(int index, long offset)
@@ -87,7 +90,8 @@ internal sealed partial class SegmentedLog
         for (var i = _segments.Length - 1; i > index; i--)
         {
             var later = _segments[i];
-            _ports.Log.Write(EngineLogLevel.Warning, $"Removed '{later.Log.Path}' ({Bytes(later.Log.GetLength())} bytes): the log was cut at offset {offset} before it.");
+            _ports.Log.Write(EngineLogLevel.Warning, $"Removed '{later.Log.Path}' ({Bytes(later.Log.GetLength())} bytes): the log was "
+                + $"cut at offset {offset} before it.");
             later.DeleteFiles();
             _directoryDirty = true;
         }

@@ -15,7 +15,8 @@ internal sealed partial class SegmentedLog
         Invariant.Check(offset <= LogEndOffset, "The log start offset was moved past the log's end.");
         if (offset <= LogStartOffset)
             return;
-        // What the log start offset speaks of must not be lost by a crash, or offsets would be given out twice; and neither point may lie in a
+        // What the log start offset speaks of must not be lost by a crash, or offsets would be given out twice; and neither point may lie
+        // in a
         // segment that goes.
         var first = _segments[FindSegment(_segments, offset)];
         if (RecoveryPoint.SegmentBase < first.BaseOffset || FlushedPoint.Offset < offset)
@@ -47,7 +48,8 @@ internal sealed partial class SegmentedLog
         if (remaining == 0)
             return 0;
         _ports.Log.Write(EngineLogLevel.Information,
-            $"'{Directory}': {count} segments are older than retention.ms, {oversize} more exceed retention.bytes; the log starts at offset {segments[remaining].BaseOffset} now.");
+            $"'{Directory}': {count} segments are older than retention.ms, {oversize} more exceed retention.bytes; the log starts at "
+                + $"offset {segments[remaining].BaseOffset} now.");
         MoveLogStart(segments[remaining].BaseOffset, now);
         return remaining;
     }

@@ -14,7 +14,8 @@ namespace OrleansMq.Log;
 /// <item><c>_removalLock</c>: which segments leave the log. Held while compaction exchanges segments, so that none goes meanwhile.</item>
 /// <item><see cref="AppendLock"/>: the log's end, the list of segments, the producers. Held by the append loop for a round, and by whoever
 /// rolls, removes or replaces segments.</item>
-/// <item><c>_flushLock</c>: the flushed point, the recovery point, the log start offset and the checkpoint file that holds them. Held during
+/// <item><c>_flushLock</c>: the flushed point, the recovery point, the log start offset and the checkpoint file that holds them. Held
+/// during
 /// flushes, also without the append lock, so that a flush in the background stops no append.</item>
 /// </list>
 /// Readers take neither: the array of segments is replaced, never changed, and offsets are published after what they speak of.
@@ -91,11 +92,13 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>Whether a batch belongs into a new segment, when <paramref name="pendingBytes"/> are about to be written to this one. Under <see cref="AppendLock"/>.</summary>
+    /// <summary>Whether a batch belongs into a new segment, when <paramref name="pendingBytes"/> are about to be written to this one.
+    /// Under <see cref="AppendLock"/>.</summary>
     public RollReason MustRoll(in RecordBatchHeader batch, long lastOffset, long pendingBytes)
     {
         var active = Describe(Active);
-        return RollPolicy.BeforeAppend(active with { Size = active.Size + pendingBytes }, batch.SizeInBytes, lastOffset, batch.MaxTimestamp, _config, Jitter());
+        return RollPolicy.BeforeAppend(active with { Size = active.Size + pendingBytes }, batch.SizeInBytes, lastOffset,
+            batch.MaxTimestamp, _config, Jitter());
     }
 
     /// <summary>Begins a new segment if the active one is older than <c>segment.ms</c>.</summary>
@@ -143,7 +146,8 @@ internal sealed partial class SegmentedLog
     }
 
     /// <summary>
-    /// Writes batches to the end of the active segment with one call. Under <see cref="AppendLock"/>. Nobody sees them before <see cref="Appended"/>; after a
+    /// Writes batches to the end of the active segment with one call. Under <see cref="AppendLock"/>. Nobody sees them before
+    /// <see cref="Appended"/>; after a
     /// throw call <see cref="UndoWrite"/>.
     /// </summary>
     public void Write(IReadOnlyList<ReadOnlyMemory<byte>> batches)
@@ -158,7 +162,8 @@ internal sealed partial class SegmentedLog
     /// <summary>Takes note of a batch that was written at the end. Under <see cref="AppendLock"/>.</summary>
     public void Appended(in RecordBatchHeader batch) => Active.Appended(batch, Active.Size, _config.IndexIntervalBytes);
 
-    /// <summary>Cuts off what a failed write may have left. Under <see cref="AppendLock"/>. When this throws the file's content is not known.</summary>
+    /// <summary>Cuts off what a failed write may have left. Under <see cref="AppendLock"/>. When this throws the file's content is not
+    /// known.</summary>
     public void UndoWrite()
     {
         Active.WasCut();
@@ -185,7 +190,8 @@ internal sealed partial class SegmentedLog
         _checkpointFile.Close();
     }
 
-    /// <summary>The segment that would hold an offset: the last one that does not begin above it; the first for offsets below all.</summary>
+    /// <summary>The segment that would hold an offset: the last one that does not begin above it; the first for offsets below
+    /// all.</summary>
     private static int FindSegment(Segment[] segments, long offset)
     {
         int low = 0, high = segments.Length - 1;

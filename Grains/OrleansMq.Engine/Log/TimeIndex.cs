@@ -6,7 +6,8 @@ namespace OrleansMq.Log;
 /// A segment's <c>.timeindex</c>: how late the records up to an offset are. Timestamps and offsets both grow from entry to entry. Kafka's
 /// layout, big-endian:
 /// <code>
-/// 0 timestamp i64, the largest so far, in milliseconds since 1970 | 8 offset i32, of the last record of the batch with that timestamp, relative
+/// 0 timestamp i64, the largest so far, in milliseconds since 1970 | 8 offset i32, of the last record of the batch with that timestamp,
+/// relative
 /// </code>
 /// The last entry of a sealed segment is its largest timestamp.
 /// </summary>
@@ -27,7 +28,8 @@ internal sealed class TimeIndex(CachedFile file, long baseOffset) : SparseIndex(
     }
 
     /// <summary>
-    /// The last entry that is not later than <paramref name="timestamp"/>: no record before the batch that ends with <paramref name="lastOffset"/> is later.
+    /// The last entry that is not later than <paramref name="timestamp"/>: no record before the batch that ends with
+    /// <paramref name="lastOffset"/> is later.
     /// False when there is none: then look from the segment's start.
     /// </summary>
     public bool TryFind(long timestamp, out long found, out long lastOffset)

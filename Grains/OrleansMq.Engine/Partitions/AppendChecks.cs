@@ -10,12 +10,14 @@ internal static class AppendChecks
     /// Checks a batch against the format and the topic's configuration.
     /// </summary>
     /// <returns><see cref="ErrorCode.None"/>, or what is wrong, with a message that names the field and the limit.</returns>
-    public static (ErrorCode Error, string? Message) Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs, long now, out RecordBatchHeader header)
+    public static (ErrorCode Error, string? Message) Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs,
+        long now, out RecordBatchHeader header)
     {
         if (batch.Length > config.MaxMessageBytes)
         {
             header = default;
-            return (ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is {config.MaxMessageBytes}.");
+            return (ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is "
+                + $"{config.MaxMessageBytes}.");
         }
         if (RecordBatches.ValidateProduced(batch.Span, out header) is { } fault)
             return (fault.Error.ToErrorCode(), fault.Message);
@@ -32,10 +34,12 @@ internal static class AppendChecks
         if (config.TimestampType == TimestampType.LogAppendTime)
             return null;
         if (header.MaxTimestamp > now && header.MaxTimestamp - now > config.TimestampAfterMaxMs)
-            return $"The batch's largest timestamp {header.MaxTimestamp} is {header.MaxTimestamp - now} ms ahead of the broker's clock; message.timestamp.after.max.ms is "
+            return $"The batch's largest timestamp {header.MaxTimestamp} is {header.MaxTimestamp - now} ms ahead of the broker's clock; "
+                + "message.timestamp.after.max.ms is "
                 + $"{config.TimestampAfterMaxMs}.";
         if (header.MaxTimestamp >= 0 && now > header.MaxTimestamp && now - header.MaxTimestamp > config.TimestampBeforeMaxMs)
-            return $"The batch's largest timestamp {header.MaxTimestamp} is {now - header.MaxTimestamp} ms behind the broker's clock; message.timestamp.before.max.ms is "
+            return $"The batch's largest timestamp {header.MaxTimestamp} is {now - header.MaxTimestamp} ms behind the broker's clock; "
+                + "message.timestamp.before.max.ms is "
                 + $"{config.TimestampBeforeMaxMs}.";
         return null;
     }

@@ -68,12 +68,14 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
     ValueTaskSourceStatus IValueTaskSource<ProduceResult>.GetStatus(short token) => _promise.GetStatus(token);
 
     /// <inheritdoc/>
-    void IValueTaskSource<ProduceResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<ProduceResult>.OnCompleted(Action<object?> continuation, object? state, short token,
+        ValueTaskSourceOnCompletedFlags flags) =>
         _promise.OnCompleted(continuation, state, token, flags);
 }
 
 /// <summary>
-/// Operations that wait to be used again: as many as are in flight in a busy broker; more than that are left to the garbage collector, as are
+/// Operations that wait to be used again: as many as are in flight in a busy broker; more than that are left to the garbage collector, as
+/// are
 /// those whose sender never looked at the result.
 /// </summary>
 internal sealed class AppendOperationPool

@@ -16,7 +16,8 @@ internal enum QueueOutcome
 }
 
 /// <summary>
-/// Batches that wait to be appended, in the order they came: a linked list through the operations, behind a lock held for an instant. Bounded
+/// Batches that wait to be appended, in the order they came: a linked list through the operations, behind a lock held for an instant.
+/// Bounded
 /// in bytes: 64 MiB is a second's work of a fast disk; a sender that is further ahead has to hear of it before the memory is full.
 /// </summary>
 internal sealed class AppendQueue

@@ -3,7 +3,8 @@ namespace OrleansMq.Partitions;
 /// <summary>Something an append thread does a piece of.</summary>
 internal interface IAppendWork
 {
-    /// <summary>Does a bounded piece of work; never by two threads at a time, since it is not scheduled again before it has run. Must not throw.</summary>
+    /// <summary>Does a bounded piece of work; never by two threads at a time, since it is not scheduled again before it has run. Must not
+    /// throw.</summary>
     void Run(AppendRound round);
 }
 
@@ -96,7 +97,8 @@ internal sealed class AppendRound
 {
     /// <summary>Batches of one round at most: what one gather write takes.</summary>
     public const int MaxBatches = 64;
-    /// <summary>Bytes of one round, unless its first batch is larger: long enough a write to be worth a call, short enough for others to wait for.</summary>
+    /// <summary>Bytes of one round, unless its first batch is larger: long enough a write to be worth a call, short enough for others to
+    /// wait for.</summary>
     public const int MaxBytes = 1 << 20;
 
     /// <summary>All operations of the round, in the order they came.</summary>

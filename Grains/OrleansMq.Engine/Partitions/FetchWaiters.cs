@@ -88,7 +88,8 @@ internal sealed class FetchWaiter(FetchWaiters owner) : IDisposable
         if (_woken.Task.IsCompleted)
             return;
         using var timer = clock.CreateTimer(static waiter => ((FetchWaiter)waiter!).Wake(), this, time, Timeout.InfiniteTimeSpan);
-        using var registration = cancellationToken.UnsafeRegister(static (waiter, token) => ((FetchWaiter)waiter!)._woken.TrySetCanceled(token), this);
+        using var registration = cancellationToken.UnsafeRegister(static (waiter, token) =>
+            ((FetchWaiter)waiter!)._woken.TrySetCanceled(token), this);
         await _woken.Task.ConfigureAwait(false);
     }
 

@@ -3,7 +3,8 @@ using System.Collections.Concurrent;
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// The partitions that have written since their last flush and are to be flushed in the background (<c>flush.ms</c>, <c>flush.messages</c>);
+/// The partitions that have written since their last flush and are to be flushed in the background (<c>flush.ms</c>,
+/// <c>flush.messages</c>);
 /// each stands here at most once.
 /// </summary>
 internal sealed class FlushSchedule

@@ -3,8 +3,10 @@ using OrleansMq.Storage;
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Refuses appends before the volume is full, so that checkpoints, state and the operator's own work still find room. Asks the system at most
-/// once a second or every 32 MiB (what a fast disk takes in a fraction of the reserve's time), and goes on by itself when there is room again.
+/// Refuses appends before the volume is full, so that checkpoints, state and the operator's own work still find room. Asks the system at
+/// most
+/// once a second or every 32 MiB (what a fast disk takes in a fraction of the reserve's time), and goes on by itself when there is room
+/// again.
 /// </summary>
 internal sealed class FreeSpaceGuard(IFileSystem files, string directory, long minFreeBytes, TimeProvider time)
 {
@@ -34,7 +36,8 @@ internal sealed class FreeSpaceGuard(IFileSystem files, string directory, long m
             var free = files.GetFreeSpace(directory);
             _refusal = free >= minFreeBytes
                 ? null
-                : $"The volume of '{directory}' has {free >> 20} MiB left, and appends are refused below {minFreeBytes >> 20} MiB. Free some space, or lower "
+                : $"The volume of '{directory}' has {free >> 20} MiB left, and appends are refused below {minFreeBytes >> 20} MiB. Free "
+                    + "some space, or lower "
                     + "retention.ms or retention.bytes of some topics; appends go on by themselves.";
             return _refusal;
         }

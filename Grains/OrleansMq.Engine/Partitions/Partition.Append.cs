@@ -46,7 +46,8 @@ public sealed partial class Partition
                 return task;
             case QueueOutcome.Full:
                 operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError,
-                    $"{AppendQueue.MaxBytes >> 20} MiB wait to be written to {TopicPartition}: the disk is slower than its producers. Nothing was appended; retry."));
+                    $"{AppendQueue.MaxBytes >> 20} MiB wait to be written to {TopicPartition}: the disk is slower than its producers. "
+                        + "Nothing was appended; retry."));
                 break;
             default:
                 var refused = Refusal(out var refusal);
@@ -68,7 +69,8 @@ public sealed partial class Partition
         var copy = new PooledBuffer(operation.Batch.Length);
         try
         {
-            RecordBatchRewriter.Recompress(operation.Batch.Span, config.CompressionType ?? operation.Header.Compression, _ports.Log.Codecs, copy);
+            RecordBatchRewriter.Recompress(operation.Batch.Span, config.CompressionType ?? operation.Header.Compression, _ports.Log.Codecs,
+                copy);
         }
         catch (CodecUnavailableException fault)
         {

@@ -11,9 +11,11 @@ public sealed partial class Partition
     private CancellationTokenSource? _compactionStop;
 
     /// <summary>
-    /// Cleans the log if it is due. A full disk is told and leaves everything as it was; damage, and a disk that fails, take the partition offline.
+    /// Cleans the log if it is due. A full disk is told and leaves everything as it was; damage, and a disk that fails, take the partition
+    /// offline.
     /// </summary>
-    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled; nothing is lost by that.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled; nothing is lost by
+    /// that.</exception>
     internal void Compact(LogCompactor compactor, CancellationToken cancellationToken)
     {
         lock (_compactionLock)
@@ -35,7 +37,8 @@ public sealed partial class Partition
         }
     }
 
-    /// <summary>Stops a cleaning that is under way, once the partition is marked as deleted, and waits for it: it must not write into a directory that somebody else gets.</summary>
+    /// <summary>Stops a cleaning that is under way, once the partition is marked as deleted, and waits for it: it must not write into a
+    /// directory that somebody else gets.</summary>
     private Task StopCompactionAsync()
     {
         Interlocked.MemoryBarrier();
@@ -55,6 +58,7 @@ public sealed partial class Partition
     {
         if (result.SegmentsBefore > 0)
             _ports.Log.Log.Write(EngineLogLevel.Information, string.Create(CultureInfo.InvariantCulture,
-                $"Partition {TopicPartition}: compacted {result.SegmentsBefore} segments of {result.BytesBefore:N0} bytes into {result.SegmentsAfter} of {result.BytesAfter:N0}."));
+                $"Partition {TopicPartition}: compacted {result.SegmentsBefore} segments of {result.BytesBefore:N0} bytes into "
+                    + $"{result.SegmentsAfter} of {result.BytesAfter:N0}."));
     }
 }

@@ -20,7 +20,8 @@ public sealed partial class Partition
     private int _flushScheduled;
 
     /// <summary>Moves the log start offset; durable when it returns.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that is only
+    /// <exception cref="BrokerException"><see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that
+    /// is only
     /// compacted), <see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public async ValueTask<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken = default)
     {
@@ -28,12 +29,14 @@ public sealed partial class Partition
         if (Refusal(out var refusal) is not ErrorCode.None and var refused)
             throw new BrokerException(refused, refusal);
         if (!Config.CleanupDelete)
-            throw new BrokerException(ErrorCode.PolicyViolation, $"The topic '{TopicPartition.Topic}' is only compacted: records cannot be deleted by offset. Add "
+            throw new BrokerException(ErrorCode.PolicyViolation,
+                $"The topic '{TopicPartition.Topic}' is only compacted: records cannot be deleted by offset. Add "
                 + "'delete' to its cleanup.policy.");
         var limit = HighWatermark;
         var offset = beforeOffset == -1 ? limit : beforeOffset;
         if (offset < 0 || offset > limit)
-            throw new BrokerException(ErrorCode.OffsetOutOfRange, $"Records of {TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
+            throw new BrokerException(ErrorCode.OffsetOutOfRange,
+                $"Records of {TopicPartition} can be deleted up to offset {limit}; {beforeOffset} was asked for.");
         // Flushes block: not on the caller's thread, which may be a grain's.
         var full = await Task.Run(() => Upkeep(log => MoveLogStart(log, offset)), CancellationToken.None).ConfigureAwait(false);
         if (Refusal(out refusal) is not ErrorCode.None and var failed)
@@ -180,7 +183,8 @@ public sealed partial class Partition
         catch (DiskFullException fault)
         {
             // Nothing is lost by waiting: what could not be written down is tried again the next time.
-            _ports.Log.Log.Write(EngineLogLevel.Warning, $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}", fault);
+            _ports.Log.Log.Write(EngineLogLevel.Warning,
+                $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}", fault);
             return fault;
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))

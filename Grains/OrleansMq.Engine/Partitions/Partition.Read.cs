@@ -29,11 +29,13 @@ public sealed partial class Partition
         if (spec == OffsetSpec.Latest)
             return new OffsetResult(ErrorCode.None, HighWatermark, LeaderEpoch: LeaderEpoch);
         if (spec.Value < 0 && spec != OffsetSpec.MaxTimestamp)
-            return new OffsetResult(ErrorCode.InvalidRequest, -1, Message: $"{spec.Value} names no offset; use a time in milliseconds since 1970, -1 (latest), "
+            return new OffsetResult(ErrorCode.InvalidRequest, -1,
+                Message: $"{spec.Value} names no offset; use a time in milliseconds since 1970, -1 (latest), "
                 + "-2 (earliest) or -3 (largest timestamp).");
         try
         {
-            var found = spec == OffsetSpec.MaxTimestamp ? _log!.FindMaxTimestamp(HighWatermark) : _log!.FindAtOrAfter(spec.Value, HighWatermark);
+            var found = spec == OffsetSpec.MaxTimestamp ? _log!.FindMaxTimestamp(HighWatermark)
+                : _log!.FindAtOrAfter(spec.Value, HighWatermark);
             return found is { } record
                 ? new OffsetResult(ErrorCode.None, record.Offset, record.Timestamp, record.LeaderEpoch)
                 : new OffsetResult(ErrorCode.None, -1);
@@ -75,7 +77,8 @@ public sealed partial class Partition
         var start = LogStartOffset;
         var limit = HighWatermark;
         if (request.Offset < start || request.Offset > LogEndOffset)
-            return FetchResult.Failed(ErrorCode.OffsetOutOfRange, $"Offset {request.Offset} of {TopicPartition} is outside {start} to {limit}.", limit, limit, start);
+            return FetchResult.Failed(ErrorCode.OffsetOutOfRange,
+                $"Offset {request.Offset} of {TopicPartition} is outside {start} to {limit}.", limit, limit, start);
         BatchBuffer? batches = null;
         if (request.Offset < limit)
         {
@@ -88,7 +91,8 @@ public sealed partial class Partition
                 return FetchResult.Failed(ErrorCode.KafkaStorageError, FailRead(fault), limit, limit, start);
             }
         }
-        enough = request.MinBytes <= 0 || (batches is not null && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit));
+        enough = request.MinBytes <= 0 || (batches is not null
+            && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit));
         return new FetchResult(ErrorCode.None, limit, limit, start, batches?.Memory ?? default, batches);
     }
 

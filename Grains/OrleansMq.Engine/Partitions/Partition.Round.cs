@@ -48,7 +48,8 @@ public sealed partial class Partition : IAppendWork
         }
         catch (Exception fault)
         {
-            // A storage fault that gets here left the file in a state nobody knows; anything else is a bug of ours. Either way the partition stops.
+            // A storage fault that gets here left the file in a state nobody knows; anything else is a bug of ours. Either way the
+            // partition stops.
             var reason = StorageFaults.IsStorageFault(fault)
                 ? StorageFaults.Describe(_log!.Directory, fault)
                 : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.";
@@ -133,10 +134,12 @@ public sealed partial class Partition : IAppendWork
         operation.Decide(ProduceResult.Failed(decision.ErrorCode, decision.Outcome switch
         {
             ProducerOutcome.FencedEpoch =>
-                $"Producer {header.ProducerId} with epoch {header.ProducerEpoch} is fenced by epoch {decision.KnownEpoch}: a newer instance writes. Close this one.",
+                $"Producer {header.ProducerId} with epoch {header.ProducerEpoch} is fenced by epoch {decision.KnownEpoch}: a newer "
+                    + "instance writes. Close this one.",
             ProducerOutcome.DuplicateSequence =>
                 $"Sequence {header.BaseSequence} of producer {header.ProducerId} was appended so long ago that its offset is forgotten.",
-            _ => $"Sequence {header.BaseSequence} of producer {header.ProducerId} does not follow: {decision.ExpectedSequence} was expected. Open another producer.",
+            _ => $"Sequence {header.BaseSequence} of producer {header.ProducerId} does not follow: {decision.ExpectedSequence} was "
+                + "expected. Open another producer.",
         }));
     }
 

@@ -12,7 +12,8 @@ namespace OrleansMq.Partitions;
 /// </summary>
 /// <remarks>
 /// A record's way: <see cref="AppendAsync"/> checks the batch on the caller's thread and queues it; an append thread takes all that waits
-/// (<c>RunRound</c>): dedupe, stamp, one write, one flush where the policy says so, high watermark, answers, waiting readers. The log's append
+/// (<c>RunRound</c>): dedupe, stamp, one write, one flush where the policy says so, high watermark, answers, waiting readers. The log's
+/// append
 /// lock is the only lock of that way, and readers never take it.
 /// </remarks>
 public sealed partial class Partition
@@ -28,7 +29,8 @@ public sealed partial class Partition
     private volatile bool _deleted;
     private volatile bool _closed;
 
-    private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config, SegmentedLog? log, LeaderEpochCache? epochs,
+    private Partition(TopicPartition topicPartition, Guid topicId, PartitionPorts ports, TopicConfig config, SegmentedLog? log,
+        LeaderEpochCache? epochs,
         string? offlineReason)
     {
         TopicPartition = topicPartition;
@@ -69,7 +71,8 @@ public sealed partial class Partition
     /// <summary>
     /// Opens the partition in a directory (created by the caller, with its metadata). One whose log is damaged comes back offline.
     /// </summary>
-    internal static Partition Open(TopicPartition topicPartition, Guid topicId, string directory, PartitionPorts ports, TopicConfig config, bool clean)
+    internal static Partition Open(TopicPartition topicPartition, Guid topicId, string directory, PartitionPorts ports, TopicConfig config,
+        bool clean)
     {
         try
         {
@@ -95,9 +98,11 @@ public sealed partial class Partition
     }
 
     /// <summary>
-    /// Begins a leader epoch at the log's end: later appends are stamped with it. Durable when it returns. An epoch that is not newer changes nothing.
+    /// Begins a leader epoch at the log's end: later appends are stamped with it. Durable when it returns. An epoch that is not newer
+    /// changes nothing.
     /// </summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: the partition is offline, or its storage failed.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: the partition is offline, or its storage
+    /// failed.</exception>
     public void BeginLeaderEpoch(int epoch)
     {
         if (_log is null || _epochs is null || OfflineReason is not null)

@@ -10,11 +10,13 @@ namespace OrleansMq.Partitions;
 internal readonly record struct FoundPartition(TopicPartition TopicPartition, Guid TopicId, string Directory);
 
 /// <summary>
-/// The directories of partitions below <c>&lt;data&gt;/logs</c>: <c>&lt;topic&gt;-&lt;partition&gt;</c>, each with the topic's id in Kafka's form:
+/// The directories of partitions below <c>&lt;data&gt;/logs</c>: <c>&lt;topic&gt;-&lt;partition&gt;</c>, each with the topic's id in
+/// Kafka's form:
 /// <code>
 /// partition.metadata:  version: 0\n  topic_id: &lt;the UUID's 16 bytes, most significant first, as base64url without padding&gt;\n
 /// </code>
-/// One that is being deleted is called <c>&lt;name&gt;.&lt;id&gt;-delete</c>, one that belongs to no known topic <c>&lt;name&gt;.&lt;id&gt;-stray</c>: the latter is never
+/// One that is being deleted is called <c>&lt;name&gt;.&lt;id&gt;-delete</c>, one that belongs to no known topic
+/// <c>&lt;name&gt;.&lt;id&gt;-stray</c>: the latter is never
 /// touched again, since it may hold what somebody misses.
 /// </summary>
 internal sealed class PartitionDirectories(IFileSystem files, string root, EngineLog log)
@@ -62,12 +64,14 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         if (files.DirectoryExists(path))
             SetAside(path, ReadTopicId(path));
         files.CreateDirectory(path);
-        AtomicFile.Write(files, Path.Combine(path, LogFiles.Metadata), Encoding.ASCII.GetBytes($"version: 0\ntopic_id: {Encode(topicId)}\n"));
+        AtomicFile.Write(files, Path.Combine(path, LogFiles.Metadata),
+            Encoding.ASCII.GetBytes($"version: 0\ntopic_id: {Encode(topicId)}\n"));
         files.FlushDirectory(Root);
         return path;
     }
 
-    /// <summary>Deletes a partition's directory: out of the way first, so that a crash in the middle leaves nothing that looks like a partition.</summary>
+    /// <summary>Deletes a partition's directory: out of the way first, so that a crash in the middle leaves nothing that looks like a
+    /// partition.</summary>
     public void Delete(TopicPartition partition, Guid topicId)
     {
         var path = PathOf(partition);
@@ -89,7 +93,8 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         }
         var aside = FreePath(path, topicId, StraySuffix);
         files.MoveDirectory(path, aside);
-        log.Write(EngineLogLevel.Warning, $"'{path}' belongs to no topic of this broker (topic id {topicId?.ToString() ?? "unknown"}); it was set aside as '{aside}'. Delete "
+        log.Write(EngineLogLevel.Warning, $"'{path}' belongs to no topic of this broker (topic id {topicId?.ToString() ?? "unknown"}); "
+            + $"it was set aside as '{aside}'. Delete "
             + "that directory if nobody misses its records.");
     }
 
@@ -131,7 +136,8 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     {
         Span<byte> bytes = stackalloc byte[18];
         topicId = default;
-        if (text.Length != 22 || !Convert.TryFromBase64String(text.Replace('-', '+').Replace('_', '/') + "==", bytes, out var count) || count != 16)
+        if (text.Length != 22 || !Convert.TryFromBase64String(text.Replace('-', '+').Replace('_', '/') + "==", bytes, out var count)
+            || count != 16)
             return false;
         topicId = new Guid(bytes[..16], bigEndian: true);
         return true;

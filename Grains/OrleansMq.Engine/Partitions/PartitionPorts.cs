@@ -13,7 +13,8 @@ internal sealed class PartitionPorts(BrokerOptions options)
     /// <summary>Operations to use again.</summary>
     public AppendOperationPool Operations { get; } = new();
     /// <summary>Whether the volume has room.</summary>
-    public FreeSpaceGuard Space { get; } = new(options.FileSystem ?? new Storage.DiskFileSystem(), options.DataDirectory, options.MinFreeBytes, options.TimeProvider);
+    public FreeSpaceGuard Space { get; } = new(options.FileSystem ?? new Storage.DiskFileSystem(), options.DataDirectory,
+        options.MinFreeBytes, options.TimeProvider);
     /// <summary>Told of partitions that have something to flush in the background.</summary>
     public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>

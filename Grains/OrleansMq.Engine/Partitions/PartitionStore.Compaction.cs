@@ -16,7 +16,8 @@ public sealed partial class PartitionStore
     {
         lock (_compactionLock)
         {
-            var compactor = new LogCompactor(new CompactionOptions(_options.CompactionMapBytes, _options.CompactionMaxBytesPerSecond), _ports.Log);
+            var compactor = new LogCompactor(new CompactionOptions(_options.CompactionMapBytes, _options.CompactionMaxBytesPerSecond),
+                _ports.Log);
             foreach (var partition in _partitions.Values)
             {
                 if (partition.Config.CleanupCompact)
@@ -26,13 +27,15 @@ public sealed partial class PartitionStore
     }
 
     private void StartCompaction() =>
-        _compactionTimer = _options.TimeProvider.CreateTimer(static store => ((PartitionStore)store!).OnCompactionTick(), this, _options.CompactionCheckInterval,
+        _compactionTimer = _options.TimeProvider.CreateTimer(static store => ((PartitionStore)store!).OnCompactionTick(), this,
+            _options.CompactionCheckInterval,
             _options.CompactionCheckInterval);
 
     private void OnCompactionTick()
     {
         // Ticks do not overlap a cleaning, which may take hours.
-        if (!_compaction.IsCompleted || _compactionStop.IsCancellationRequested || !_partitions.Values.Any(partition => partition.Config.CleanupCompact))
+        if (!_compaction.IsCompleted || _compactionStop.IsCancellationRequested
+            || !_partitions.Values.Any(partition => partition.Config.CleanupCompact))
             return;
         _compaction = Task.Factory.StartNew(Compact, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }

@@ -57,7 +57,8 @@ public sealed partial class PartitionStore
         }
         catch (Exception fault)
         {
-            _options.Log.Write(EngineLogLevel.Error, $"A bug in OrleansMq stopped a maintenance run: {fault.Message} Please report it.", fault);
+            _options.Log.Write(EngineLogLevel.Error, $"A bug in OrleansMq stopped a maintenance run: {fault.Message} Please report it.",
+                fault);
         }
         finally
         {

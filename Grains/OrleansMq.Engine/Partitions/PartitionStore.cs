@@ -33,13 +33,16 @@ public sealed partial class PartitionStore : IAsyncDisposable
     }
 
     /// <summary>
-    /// Recovers every partition in the data directory, which the host has opened and locked before (<c>DataDirectory.Open</c>: it needs the topics'
+    /// Recovers every partition in the data directory, which the host has opened and locked before (<c>DataDirectory.Open</c>: it needs
+    /// the topics'
     /// documents in it to answer <paramref name="findConfig"/>). A partition that cannot be recovered is offline, not missing.
     /// </summary>
     /// <param name="options">Where, and the limits.</param>
-    /// <param name="findConfig">The topic's configuration for a topic id; null for a topic that is not known (its directory is set aside).</param>
+    /// <param name="findConfig">The topic's configuration for a topic id; null for a topic that is not known (its directory is set
+    /// aside).</param>
     /// <param name="cancellationToken">Stops the recovery.</param>
-    public static async Task<PartitionStore> OpenAsync(BrokerOptions options, Func<Guid, TopicConfig?> findConfig, CancellationToken cancellationToken = default)
+    public static async Task<PartitionStore> OpenAsync(BrokerOptions options, Func<Guid, TopicConfig?> findConfig,
+        CancellationToken cancellationToken = default)
     {
         var store = new PartitionStore(options);
         try
@@ -64,7 +67,8 @@ public sealed partial class PartitionStore : IAsyncDisposable
     public IReadOnlyCollection<Partition> Partitions => (IReadOnlyCollection<Partition>)_partitions.Values;
 
     /// <summary>Creates the partition's directory, or returns the one that exists under the same topic id.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.InconsistentTopicId"/>: a partition of that name belongs to another topic id.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InconsistentTopicId"/>: a partition of that name belongs to another topic
+    /// id.</exception>
     public Partition GetOrCreate(TopicPartition partition, Guid topicId, TopicConfig config)
     {
         if (TryGet(partition, out var found))
@@ -81,7 +85,8 @@ public sealed partial class PartitionStore : IAsyncDisposable
             }
             catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
             {
-                throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.Describe(_directories.PathOf(partition), fault), fault);
+                throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.Describe(_directories.PathOf(partition), fault),
+                    fault);
             }
             _partitions[partition] = found;
             return found;
@@ -128,12 +133,14 @@ public sealed partial class PartitionStore : IAsyncDisposable
         if (closed == _partitions.Count)
             WriteMarker();
         else
-            _options.Log.Write(EngineLogLevel.Warning, $"{_partitions.Count - closed} partitions were offline at the end: the next start checks all logs.");
+            _options.Log.Write(EngineLogLevel.Warning,
+                $"{_partitions.Count - closed} partitions were offline at the end: the next start checks all logs.");
     }
 
     private static Partition SameTopic(Partition found, Guid topicId) => found.TopicId == topicId
         ? found
-        : throw new BrokerException(ErrorCode.InconsistentTopicId, $"{found.TopicPartition} belongs to topic id {found.TopicId}, not {topicId}.");
+        : throw new BrokerException(ErrorCode.InconsistentTopicId,
+            $"{found.TopicPartition} belongs to topic id {found.TopicId}, not {topicId}.");
 
     private void OpenAll(Func<Guid, TopicConfig?> findConfig, CancellationToken cancellationToken)
     {
@@ -144,7 +151,8 @@ public sealed partial class PartitionStore : IAsyncDisposable
         }
         var clean = TakeMarker();
         var found = _directories.Find(id => findConfig(id) is not null);
-        var parallel = new ParallelOptions { CancellationToken = cancellationToken, MaxDegreeOfParallelism = Environment.ProcessorCount * 2 };
+        var parallel = new ParallelOptions { CancellationToken = cancellationToken,
+            MaxDegreeOfParallelism = Environment.ProcessorCount * 2 };
         Parallel.ForEach(found, parallel, one =>
         {
             if (findConfig(one.TopicId) is { } config)

@@ -13,15 +13,18 @@ internal static class StorageFaults
     public static string Describe(string directory, Exception fault) => fault switch
     {
         DamagedLogException or DiskFullException or InvalidDataException => fault.Message,
-        UnauthorizedAccessException => $"{fault.Message} Make '{directory}' and its files writable for the broker's user; then restart the broker.",
+        UnauthorizedAccessException => $"{fault.Message} Make '{directory}' and its files writable for the broker's user; then restart "
+            + "the broker.",
         _ => $"The storage of '{directory}' failed: {fault.Message} Check the disk and its mount; then restart the broker.",
     };
 
     /// <summary>The message where a write failed and left no trace: the partition goes on.</summary>
     public static string DescribeRefused(string directory, Exception fault) => fault switch
     {
-        DiskFullException full => $"No space left on the volume of '{full.Path}'; nothing was appended. Free some space; appends go on by themselves.",
-        UnauthorizedAccessException => $"{fault.Message} Nothing was appended. Make '{directory}' and its files writable for the broker's user, and retry.",
+        DiskFullException full => $"No space left on the volume of '{full.Path}'; nothing was appended. Free some space; appends go on "
+            + "by themselves.",
+        UnauthorizedAccessException => $"{fault.Message} Nothing was appended. Make '{directory}' and its files writable for the "
+            + "broker's user, and retry.",
         _ => $"A write in '{directory}' failed; nothing was appended: {fault.Message} Check the disk and its mount, and retry.",
     };
 }

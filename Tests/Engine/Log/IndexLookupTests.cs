@@ -48,7 +48,8 @@ public sealed class IndexLookupTests
         var time = rig.Clock.Now;
         for (var batches = random.Next(1, 150); batches > 0; batches--)
         {
-            using var builder = new RecordBatchBuilder(random.Next(4) == 0 ? CompressionType.Gzip : CompressionType.None, StandardCodecs.All);
+            using var builder = new RecordBatchBuilder(random.Next(4) == 0 ? CompressionType.Gzip : CompressionType.None,
+                StandardCodecs.All);
             for (var count = random.Next(1, 12); count > 0; count--)
             {
                 time += random.Next(-500, 700);

@@ -34,7 +34,8 @@ public sealed class PartitionCheckpointTests
         var bytes = AtomicFile.TryRead(files, Path.Combine(Directory, LogFiles.Checkpoint))!;
         // The second write goes to the first slot.
         Assert.Equal("4F4D5150", Convert.ToHexString(bytes[..4]));
-        Assert.Equal("000100010000000000000000000000020000000000000005000000000000001100000000" + "0000000A00000000000002BC00000000000000150000" + "00000000000A0000000000000384",
+        Assert.Equal("000100010000000000000000000000020000000000000005" + "0000000000000011000000000000000A00000000000002BC"
+            + "0000000000000015000000000000000A0000000000000384",
             Convert.ToHexString(bytes[8..80]));
         Assert.All(bytes[80..512], b => Assert.Equal(0, b));
     }

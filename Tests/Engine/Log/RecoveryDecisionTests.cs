@@ -28,7 +28,8 @@ public sealed class RecoveryDecisionTests
     [Fact]
     public void A_missing_segment_is_a_loss_where_it_was_flushed()
     {
-        Assert.Equal((30L, 0L), RecoveryDecision.FindLoss([(0, 1000), (60, 5)], Flushed) is { } loss ? (loss.SegmentBase, loss.Position) : default);
+        Assert.Equal((30L, 0L), RecoveryDecision.FindLoss([(0, 1000), (60, 5)], Flushed) is { } loss ? (loss.SegmentBase, loss.Position)
+            : default);
         Assert.Null(RecoveryDecision.FindLoss([], LogPosition.None));
     }
 }

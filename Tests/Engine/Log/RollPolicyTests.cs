@@ -6,7 +6,8 @@ namespace OrleansMq.Tests.Engine.Log;
 public sealed class RollPolicyTests
 {
     private static readonly TopicConfig Config = new() { SegmentBytes = 1000, SegmentMs = 5000, SegmentIndexBytes = 60 };
-    private static readonly RollPolicy.Active Active = new(BaseOffset: 100, Size: 500, IndexEntries: 1, TimeIndexEntries: 1, FirstTimestamp: 10_000, CreatedAt: 20_000);
+    private static readonly RollPolicy.Active Active = new(BaseOffset: 100, Size: 500, IndexEntries: 1, TimeIndexEntries: 1,
+        FirstTimestamp: 10_000, CreatedAt: 20_000);
 
     [Theory]
     [InlineData(500, RollReason.None)]
@@ -46,5 +47,6 @@ public sealed class RollPolicyTests
     internal void While_nothing_is_appended_by_the_brokers_clock(long now, long size, RollReason expected) =>
         Assert.Equal(expected, RollPolicy.WhileIdle(Active with { Size = size }, Config, 0, now));
 
-    private static RollReason Decide(RollPolicy.Active active, int batchBytes) => RollPolicy.BeforeAppend(active, batchBytes, 110, 10_000, Config, 0);
+    private static RollReason Decide(RollPolicy.Active active, int batchBytes) =>
+        RollPolicy.BeforeAppend(active, batchBytes, 110, 10_000, Config, 0);
 }

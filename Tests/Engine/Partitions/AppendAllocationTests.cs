@@ -9,7 +9,8 @@ namespace OrleansMq.Tests.Engine.Partitions;
 public sealed class AppendAllocationTests
 {
     private const int InFlight = 5;
-    // Together fewer than 1,024, and the first more than 512: a queue that this test fills and nobody empties doubles in the first, not in the second.
+    // Together fewer than 1,024, and the first more than 512: a queue that this test fills and nobody empties doubles in the first, not in
+    // the second.
     private const int WarmUpRounds = 600;
     private const int Rounds = 400;
 
@@ -22,7 +23,8 @@ public sealed class AppendAllocationTests
         var directory = Directory.CreateTempSubdirectory("omq-alloc-").FullName;
         try
         {
-            var options = new BrokerOptions { DataDirectory = directory, MinFreeBytes = 0, FileSystem = new DiskFileSystem(), AppendThreads = 1 };
+            var options = new BrokerOptions { DataDirectory = directory, MinFreeBytes = 0, FileSystem = new DiskFileSystem(),
+                AppendThreads = 1 };
             await using var store = await PartitionStore.OpenAsync(options, _ => null);
             var partition = store.GetOrCreate(new TopicPartition("t", 0), Guid.NewGuid(), TopicConfig.DefaultFor(policy));
             using var blocker = new Blocker();

@@ -138,7 +138,8 @@ public sealed class AppendRulesTests
             results.Add((result.Error, result.BaseOffset));
         }
         Assert.Equal(
-            [(ErrorCode.None, 0), (ErrorCode.None, 1), (ErrorCode.None, 1), (ErrorCode.None, 2), (ErrorCode.OutOfOrderSequenceNumber, -1), (ErrorCode.None, 3), (ErrorCode.None, 3)],
+            [(ErrorCode.None, 0), (ErrorCode.None, 1), (ErrorCode.None, 1), (ErrorCode.None, 2), (ErrorCode.OutOfOrderSequenceNumber, -1),
+                (ErrorCode.None, 3), (ErrorCode.None, 3)],
             results);
         Assert.Equal(4, rig.Partition.LogEndOffset);
 
@@ -152,7 +153,8 @@ public sealed class AppendRulesTests
         await using var rig = await PartitionRig.StartAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(
             () => rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All, new CancellationToken(true)).AsTask());
-        Assert.Equal(ErrorCode.InvalidRequiredAcks, (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), (Acks)2)).Error);
+        Assert.Equal(ErrorCode.InvalidRequiredAcks,
+            (await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), (Acks)2)).Error);
         var partition = rig.Partition;
         await rig.Store.DisposeAsync();
         var refused = await partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All);

@@ -35,7 +35,8 @@ public sealed class CleanRestartTests(ITestOutputHelper output)
 
             counting.Reset();
             await using var reopened = await PartitionStore.OpenAsync(options, _ => config);
-            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{LogBytes >> 20} MiB in batches of {batchBytes}: {counting.BytesRead} bytes read"));
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"{LogBytes >> 20} MiB in batches of {batchBytes}: {counting.BytesRead} bytes read"));
             Assert.True(reopened.TryGet(name, out var partition));
             Assert.Equal((null, end), (partition.OfflineReason, partition.LogEndOffset));
             Assert.InRange(partition.SizeInBytes, LogBytes, long.MaxValue);

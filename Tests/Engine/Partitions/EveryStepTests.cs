@@ -4,13 +4,15 @@ using OrleansMq.Topics;
 namespace OrleansMq.Tests.Engine.Partitions;
 
 /// <summary>
-/// Each thing that changes more than one file, interrupted before each of its steps in turn: by the death of the process, and by that of the machine.
+/// Each thing that changes more than one file, interrupted before each of its steps in turn: by the death of the process, and by that of
+/// the machine.
 /// Whatever is left opens, and holds all that was durable.
 /// </summary>
 public sealed class EveryStepTests
 {
     private const int Records = 40;
-    private static readonly TopicConfig Config = new() { SegmentBytes = 1000, IndexIntervalBytes = 100, RetentionBytes = 2000, RetentionMs = -1, FlushMessages = 1 };
+    private static readonly TopicConfig Config = new() { SegmentBytes = 1000, IndexIntervalBytes = 100, RetentionBytes = 2000,
+        RetentionMs = -1, FlushMessages = 1 };
 
     public static TheoryData<string, bool, bool> Cases()
     {

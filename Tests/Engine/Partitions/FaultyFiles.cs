@@ -56,7 +56,8 @@ internal sealed class FaultyFiles(IFileSystem inner) : IFileSystem
             inner.Write(bytes, position);
         }
 
-        public void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position) => Write(buffers.SelectMany(b => b.ToArray()).ToArray(), position);
+        public void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position) =>
+            Write(buffers.SelectMany(b => b.ToArray()).ToArray(), position);
 
         public void Flush()
         {

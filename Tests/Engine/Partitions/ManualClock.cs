@@ -1,6 +1,7 @@
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A clock that stands until it is told to go; timers fire in the order of their times, on the thread that moves the clock.</summary>
+/// <summary>A clock that stands until it is told to go; timers fire in the order of their times, on the thread that moves the
+/// clock.</summary>
 internal sealed class ManualClock : TimeProvider
 {
     private readonly Lock _lock = new();

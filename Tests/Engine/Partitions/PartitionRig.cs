@@ -28,10 +28,12 @@ internal sealed class PartitionRig : IAsyncDisposable
     public ManualClock Clock { get; } = new();
     public LogLines Lines { get; } = new();
     public PartitionStore Store { get; private set; } = null!;
-    public Partition Partition => Store.TryGet(Name, out var found) ? found : throw new InvalidOperationException("The partition is not there.");
+    public Partition Partition => Store.TryGet(Name, out var found) ? found
+        : throw new InvalidOperationException("The partition is not there.");
     public Func<BrokerOptions, BrokerOptions> Options { get; set; } = options => options;
 
-    public static async Task<PartitionRig> StartAsync(TopicConfig? config = null, IFileSystem? files = null, Func<BrokerOptions, BrokerOptions>? options = null)
+    public static async Task<PartitionRig> StartAsync(TopicConfig? config = null, IFileSystem? files = null, Func<BrokerOptions,
+        BrokerOptions>? options = null)
     {
         var rig = new PartitionRig(files ?? new MemoryFileSystem(), config ?? TopicConfig.Default);
         if (options is not null)

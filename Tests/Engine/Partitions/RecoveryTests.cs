@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
@@ -10,7 +11,8 @@ namespace OrleansMq.Tests.Engine.Partitions;
 /// <summary>What a start makes of what a crash, or a bad disk, left.</summary>
 public sealed class RecoveryTests
 {
-    private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with { SegmentBytes = 1000, IndexIntervalBytes = 100 };
+    private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with { SegmentBytes = 1000,
+        IndexIntervalBytes = 100 };
     private static readonly TopicConfig NoFlush = Sync with { FlushMessages = long.MaxValue };
 
     [Fact]
@@ -239,7 +241,8 @@ public sealed class RecoveryTests
         rig.Partition.Checkpoint();
         await rig.AppendManyAsync(20, 1000);
         await rig.KillAsync();
-        var read = ((MemoryFileSystem)rig.Files).Traffic.Where(t => t.Key.EndsWith(".log", StringComparison.Ordinal)).Sum(t => t.Value.BytesRead);
+        var read = ((MemoryFileSystem)rig.Files).Traffic.Where(t => t.Key.EndsWith(".log", StringComparison.Ordinal)).Sum(t =>
+            t.Value.BytesRead);
         Assert.InRange(read, 20 * 1000, 96 << 10);
         Assert.Equal(2020, rig.Partition.LogEndOffset);
     }
@@ -262,7 +265,8 @@ public sealed class RecoveryTests
             var after = await rig.ReadAllAsync();
             Assert.True(before.Take(after.Count).SequenceEqual(after), Seeds.Replay(seed));
             var least = sync ? 60 : round % 3 == 0 ? 30 : 0;
-            Assert.True(after.Count >= least, $"round {round}: {after.Count} of at least {least} are left; {string.Join("\n", rig.Lines.Of(EngineLogLevel.Warning))}; {Seeds.Replay(seed)}");
+            Assert.True(after.Count >= least, $"round {round}: {after.Count} of at least {least} are left; "
+                + $"{string.Join("\n", rig.Lines.Of(EngineLogLevel.Warning))}; {Seeds.Replay(seed)}");
             Assert.Equal(after.Count, (await rig.AppendAsync("on")).BaseOffset);
             await rig.RestartAsync();
             Assert.Equal(after.Count + 1, (await rig.ReadAllAsync()).Count);
@@ -274,11 +278,13 @@ public sealed class RecoveryTests
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush);
         await rig.AppendManyAsync(20);
-        foreach (var name in new[] { "00000000000000000003.log.deleted", "00000000000000000003.log.cleaned", "00000000000000000777.index", "x.tmp" })
+        foreach (var name in new[] { "00000000000000000003.log.deleted", "00000000000000000003.log.cleaned", "00000000000000000777.index",
+            "x.tmp" })
             rig.Files.Open(Path.Combine(PartitionRig.PartitionPath, name), FileOpening.CreateOrTruncate).Dispose();
         await rig.KillAsync();
         Assert.Equal(20, (await rig.ReadAllAsync()).Count);
-        Assert.DoesNotContain(rig.Files.ListFiles(PartitionRig.PartitionPath), name => name.EndsWith("ed", StringComparison.Ordinal) || name.Contains("777", StringComparison.Ordinal)
+        Assert.DoesNotContain(rig.Files.ListFiles(PartitionRig.PartitionPath), name => name.EndsWith("ed", StringComparison.Ordinal)
+            || name.Contains("777", StringComparison.Ordinal)
             || name.EndsWith(".tmp", StringComparison.Ordinal));
     }
 
@@ -297,7 +303,8 @@ public sealed class RecoveryTests
         Assert.Equal(21, rig.Partition.LogEndOffset);
 
         ValueTask<ProduceResult> Send(int sequence) =>
-            rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, b => b.SetProducer(7, 0, sequence), new string('v', 100)), Acks.All);
+            rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, b => b.SetProducer(7, 0, sequence), new string('v', 100)),
+                Acks.All);
     }
 
     [Fact]
@@ -322,8 +329,8 @@ public sealed class RecoveryTests
             Assert.Equal(0, index.Length % 8);
             for (var i = 0; i < index.Length; i += 8)
             {
-                var position = System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(index.AsSpan(i + 4));
-                Assert.Equal(lastOffsets[position], segmentBase + System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(index.AsSpan(i)));
+                var position = BinaryPrimitives.ReadInt32BigEndian(index.AsSpan(i + 4));
+                Assert.Equal(lastOffsets[position], segmentBase + BinaryPrimitives.ReadInt32BigEndian(index.AsSpan(i)));
             }
             Assert.Equal(0, rig.LengthOf(name.Replace(".log", ".timeindex", StringComparison.Ordinal)) % 12);
         }
@@ -356,9 +363,11 @@ public sealed class RecoveryTests
         file.Write(bytes, file.Length);
     }
 
-    private static byte[] Read(PartitionRig rig, string name) => AtomicFile.TryRead(rig.Files, Path.Combine(PartitionRig.PartitionPath, name))!;
+    private static byte[] Read(PartitionRig rig, string name) =>
+        AtomicFile.TryRead(rig.Files, Path.Combine(PartitionRig.PartitionPath, name))!;
 
     // Without the indexes: they are only shortcuts, made anew at each start.
     private static Dictionary<string, string> Contents(PartitionRig rig) => rig.Files.ListFiles(PartitionRig.PartitionPath)
-        .Where(name => !name.EndsWith("index", StringComparison.Ordinal)).ToDictionary(name => name, name => Convert.ToHexString(Read(rig, name)));
+        .Where(name => !name.EndsWith("index", StringComparison.Ordinal)).ToDictionary(name => name, name =>
+            Convert.ToHexString(Read(rig, name)));
 }

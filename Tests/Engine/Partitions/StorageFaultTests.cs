@@ -125,7 +125,8 @@ public sealed class StorageFaultTests
     public async Task Below_the_free_space_limit_appends_are_refused_until_there_is_room()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
-        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default, files, options => options with { MinFreeBytes = 100 << 20 });
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.Default, files, options =>
+            options with { MinFreeBytes = 100 << 20 });
         Assert.Equal(ErrorCode.None, (await rig.AppendAsync("a")).Error);
         files.FreeSpace = 50 << 20;
         rig.Clock.Advance(TimeSpan.FromSeconds(2));

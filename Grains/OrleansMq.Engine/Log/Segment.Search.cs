@@ -1,0 +1,118 @@
+using OrleansMq.Records;
+
+namespace OrleansMq.Log;
+
+// Finding batches by offset, and the largest timestamp: what the indexes say is compared with the log.
+internal sealed partial class Segment
+{
+    /// <summary>
+    /// Finds the first batch whose last offset is at least <paramref name="offset"/>.
+    /// </summary>
+    /// <param name="offset">The offset looked for.</param>
+    /// <param name="useIndex">Whether to begin where the index says, or at the start.</param>
+    /// <param name="gapless">Whether each batch must begin where the one before ended: so in a log that was never compacted.</param>
+    /// <param name="position">Where the batch begins.</param>
+    /// <param name="header">The batch's header.</param>
+    /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
+    public BatchSearch FindBatch(long offset, bool useIndex, bool gapless, out long position, out RecordBatchHeader header)
+    {
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = Log.Rent();
+        var (lastOffset, from) = (-1L, 0);
+        var indexed = useIndex && Index.TryFind(offset, out lastOffset, out from);
+        var size = Size;
+        var end = NextOffset; // Read after the size: never below the end of what is read.
+        var expected = BaseOffset;
+        var walker = new BatchWalker(lease.File, from, size, buffer);
+        position = -1;
+        header = default;
+        while (walker.TryMoveNext())
+        {
+            if (indexed && walker.Position == from)
+            {
+                if (walker.Header.LastOffset != lastOffset)
+                    return BatchSearch.IndexWrong;
+            }
+            else
+            {
+                ThrowIfOutOfPlace(walker.Header, walker.Position, expected, end, gapless);
+            }
+            expected = walker.Header.NextOffset;
+            if (walker.Header.LastOffset < offset)
+                continue;
+            position = walker.Position;
+            header = walker.Header;
+            return BatchSearch.Found;
+        }
+        if (indexed && (from < 0 || walker.NextPosition == from || walker.NextPosition < size))
+            return BatchSearch.IndexWrong;
+        if (walker.NextPosition < size)
+            throw new DamagedLogException(Log.Path, walker.NextPosition, walker.Header.NextOffset, "no whole record batch begins there");
+        return BatchSearch.NotHere;
+    }
+
+    /// <summary>The CRC does not cover the base offset; its neighbours and the segment's bounds do.</summary>
+    /// <exception cref="DamagedLogException">The batch is not where it belongs.</exception>
+    public void ThrowIfOutOfPlace(in RecordBatchHeader header, long position, long expected, long end, bool gapless)
+    {
+        if (header.BaseOffset < expected || (gapless && header.BaseOffset != expected) || header.NextOffset > end)
+            throw new DamagedLogException(Log.Path, position, expected,
+                $"the batch there says that its base offset is {header.BaseOffset}");
+    }
+
+    /// <summary>Takes the largest timestamp from the time index, whose last entry is known to be right.</summary>
+    public void TakeMaxTimestamp()
+    {
+        var known = TimeIndex.TryGetLast(out var timestamp, out var offset) ? timestamp : NoTimestamp;
+        Volatile.Write(ref _offsetOfMaxTimestamp, offset);
+        Volatile.Write(ref _maxTimestamp, known);
+    }
+
+    /// <summary>
+    /// Takes the largest timestamp from the time index, if the batch it speaks of agrees: retention goes by it, and must not follow an
+    /// index that a disk
+    /// has changed. Otherwise from the batches.
+    /// </summary>
+    private long LoadMaxTimestamp()
+    {
+        var known = NoTimestamp;
+        if (TimeIndex.TryGetLast(out var timestamp, out var offset))
+        {
+            known = FindBatch(offset, useIndex: true, gapless: false, out _, out var batch) == BatchSearch.Found
+                && batch.LastOffset == offset && batch.MaxTimestamp == timestamp
+                ? timestamp
+                : FindMaxTimestamp(out offset);
+        }
+        Volatile.Write(ref _offsetOfMaxTimestamp, offset);
+        Volatile.Write(ref _maxTimestamp, known);
+        return known;
+    }
+
+    private long FindMaxTimestamp(out long offset)
+    {
+        var largest = NoTimestamp;
+        offset = -1;
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = Log.Rent();
+        var walker = new BatchWalker(lease.File, 0, Size, buffer);
+        while (walker.TryMoveNext())
+        {
+            if (walker.Header.MaxTimestamp > largest)
+                (largest, offset) = (walker.Header.MaxTimestamp, walker.Header.LastOffset);
+        }
+        return largest;
+    }
+
+    /// <summary>The first batch's largest timestamp, read where it is not known; -1 where the segment is empty.</summary>
+    public long LoadFirstTimestamp()
+    {
+        if (FirstTimestamp < 0 && Size >= RecordBatchHeader.Size)
+        {
+            Span<byte> header = stackalloc byte[RecordBatchHeader.Size];
+            using var lease = Log.Rent();
+            if (lease.File.Read(header, 0) == header.Length)
+                FirstTimestamp = RecordBatchHeader.Read(header).MaxTimestamp;
+        }
+        return FirstTimestamp;
+    }
+}
