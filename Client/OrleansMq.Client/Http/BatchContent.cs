@@ -13,7 +13,7 @@ internal sealed class BatchContent : HttpContent
     private const int Sending = 1;
     private const int Detached = 2;
 
-    private static readonly MediaTypeHeaderValue _mediaType = new(HttpContract.RecordBatchMediaType);
+    private static readonly MediaTypeHeaderValue MediaType = new(HttpContract.RecordBatchMediaType);
     private readonly TaskCompletionSource _sent = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly int _length;
     private ReadOnlyMemory<byte> _batch;
@@ -23,7 +23,7 @@ internal sealed class BatchContent : HttpContent
     {
         _batch = batch;
         _length = batch.Length;
-        Headers.ContentType = _mediaType;
+        Headers.ContentType = MediaType;
     }
 
     /// <summary>Whether any byte of the batch may have left: then the broker may have appended it.</summary>

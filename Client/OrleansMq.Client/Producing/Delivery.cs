@@ -12,7 +12,7 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 {
     // A pool per process: bounded, since what is beyond it is garbage like any other.
     private const int MaxPooled = 8192;
-    private static readonly ConcurrentQueue<Delivery> _pool = new();
+    private static readonly ConcurrentQueue<Delivery> Pool = new();
     private static int _pooled;
 
     private const int Waiting = 0;
@@ -27,7 +27,7 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 
     public static Delivery Rent()
     {
-        if (!_pool.TryDequeue(out var delivery))
+        if (!Pool.TryDequeue(out var delivery))
             return new Delivery();
         Interlocked.Decrement(ref _pooled);
         return delivery;
@@ -97,6 +97,6 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
         _core.Reset();
         Volatile.Write(ref _state, Waiting);
         Interlocked.Increment(ref _pooled);
-        _pool.Enqueue(this);
+        Pool.Enqueue(this);
     }
 }

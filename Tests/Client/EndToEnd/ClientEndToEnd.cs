@@ -10,7 +10,7 @@ namespace OrleansMq.Tests.Client.EndToEnd;
 /// </summary>
 public abstract partial class ClientEndToEnd
 {
-    private static readonly TimeSpan _deadline = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
 
     protected abstract OrleansMqClient Client { get; }
 
@@ -23,7 +23,7 @@ public abstract partial class ClientEndToEnd
 
     private static async Task<List<ConsumeResult<TKey, TValue>>> TakeAsync<TKey, TValue>(IPartitionReader<TKey, TValue> reader, int count)
     {
-        using var deadline = new CancellationTokenSource(_deadline);
+        using var deadline = new CancellationTokenSource(Deadline);
         var taken = new List<ConsumeResult<TKey, TValue>>();
         if (count == 0)
             return taken;
@@ -119,7 +119,7 @@ public abstract partial class ClientEndToEnd
         var waiting = reader.ReadAsync().AsTask();
         await producer.SendAsync(new(topic, default, "new"));
 
-        Assert.Equal("new", (await waiting.WaitAsync(_deadline)).Value);
+        Assert.Equal("new", (await waiting.WaitAsync(Deadline)).Value);
         Assert.Equal(2, await reader.GetPositionAsync(partition));
     }
 
@@ -156,8 +156,8 @@ public abstract partial class ClientEndToEnd
         await using var reader = Client.CreatePartitionReader<Ignore, int>();
 
         reader.Assign(partition, ReadFrom.Offset(1));
-        var error = await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().AsTask().WaitAsync(_deadline));
-        await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().AsTask().WaitAsync(_deadline));
+        var error = await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().AsTask().WaitAsync(Deadline));
+        await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().AsTask().WaitAsync(Deadline));
 
         Assert.Equal((partition, 1, 3), (error.Partition, error.Offset, error.LogStartOffset));
         reader.Seek(partition, ReadFrom.Earliest);
@@ -187,12 +187,12 @@ public abstract partial class ClientEndToEnd
         var topic = await TopicAsync(1, ("cleanup.policy", "compact"), ("max.message.bytes", "2000"));
         await using var producer = Client.CreateProducer<string?, string>();
 
-        var keyless = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, null, "a record without a key")).AsTask().WaitAsync(_deadline));
-        var large = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, "k", new string('x', 5000))).AsTask().WaitAsync(_deadline));
+        var keyless = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, null, "a record without a key")).AsTask().WaitAsync(Deadline));
+        var large = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, "k", new string('x', 5000))).AsTask().WaitAsync(Deadline));
 
         Assert.Equal((ErrorAction.Abort, false), (keyless.Action, keyless.MayBeWritten));
         Assert.Equal((ErrorCode.MessageTooLarge, ErrorAction.Abort, false), (large.Code, large.Action, large.MayBeWritten));
-        Assert.Equal(0, (await producer.SendAsync(new(topic, "k", "fits")).AsTask().WaitAsync(_deadline)).Offset);
+        Assert.Equal(0, (await producer.SendAsync(new(topic, "k", "fits")).AsTask().WaitAsync(Deadline)).Offset);
     }
 
     [Fact]

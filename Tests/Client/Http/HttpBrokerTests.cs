@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Client.Http;
 /// <summary>The broker over HTTP, against answers that no broker of ours would give.</summary>
 public sealed class HttpBrokerTests : IDisposable
 {
-    private static readonly TopicPartition _partition = new("a b/c", 3);
+    private static readonly TopicPartition Partition = new("a b/c", 3);
 
     private readonly ScriptedHandler _handler = new();
     private readonly HttpClient _http;
@@ -39,7 +39,7 @@ public sealed class HttpBrokerTests : IDisposable
             return Json("""{"baseOffset":7,"logAppendTime":-1,"logStartOffset":2}""");
         };
 
-        var result = await _broker.ProduceAsync(_partition, new byte[] { 1, 2, 3 }, Acks.Leader);
+        var result = await _broker.ProduceAsync(Partition, new byte[] { 1, 2, 3 }, Acks.Leader);
 
         Assert.Equal(new ProduceResult(ErrorCode.None, 7, -1, 2), result);
         Assert.Equal("http://broker/prefix/api/topics/a%20b%2Fc/partitions/3/batches?acks=1", _handler.LastUri!.AbsoluteUri);
@@ -51,7 +51,7 @@ public sealed class HttpBrokerTests : IDisposable
         _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.Conflict, """{"detail":"there is one","code":"TopicAlreadyExists","errorCode":36}"""));
 
         var refused = await Assert.ThrowsAsync<BrokerException>(async () => await _broker.CreateTopicAsync(new NewTopic("t")));
-        var produced = await _broker.ProduceAsync(_partition, new byte[1], Acks.All);
+        var produced = await _broker.ProduceAsync(Partition, new byte[1], Acks.All);
 
         Assert.Equal((ErrorCode.TopicAlreadyExists, "there is one", ErrorAction.Abort), (refused.Code, refused.Message, refused.Action));
         Assert.Equal((ErrorCode.TopicAlreadyExists, "there is one"), (produced.Error, produced.Message));
@@ -61,10 +61,10 @@ public sealed class HttpBrokerTests : IDisposable
     public async Task A_code_that_is_not_known_by_number_is_found_by_name_and_otherwise_is_unknown()
     {
         _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"InvalidTopic","errorCode":31000}"""));
-        Assert.Equal(ErrorCode.InvalidTopic, (await _broker.FindOffsetAsync(_partition, OffsetSpec.Latest)).Error);
+        Assert.Equal(ErrorCode.InvalidTopic, (await _broker.FindOffsetAsync(Partition, OffsetSpec.Latest)).Error);
 
         _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"FromTheFuture","errorCode":31000}"""));
-        Assert.Equal(ErrorCode.UnknownServerError, (await _broker.FindOffsetAsync(_partition, OffsetSpec.Latest)).Error);
+        Assert.Equal(ErrorCode.UnknownServerError, (await _broker.FindOffsetAsync(Partition, OffsetSpec.Latest)).Error);
     }
 
     [Fact]
@@ -72,7 +72,7 @@ public sealed class HttpBrokerTests : IDisposable
     {
         _handler.Answer = (_, _) => Task.FromResult(new HttpResponseMessage(HttpStatusCode.BadGateway) { Content = new StringContent("<html>") });
 
-        Assert.Equal(ErrorCode.RequestTimedOut, (await _broker.ProduceAsync(_partition, new byte[1], Acks.All)).Error);
+        Assert.Equal(ErrorCode.RequestTimedOut, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All)).Error);
         await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await _broker.ListTopicsAsync());
     }
 
@@ -88,13 +88,13 @@ public sealed class HttpBrokerTests : IDisposable
     public async Task A_connection_that_breaks_before_the_batch_left_is_certain_and_afterwards_it_is_not()
     {
         _handler.Answer = (_, _) => throw new HttpRequestException(HttpRequestError.ConnectionError, "refused");
-        var before = await _broker.ProduceAsync(_partition, new byte[1], Acks.All);
+        var before = await _broker.ProduceAsync(Partition, new byte[1], Acks.All);
         _handler.Answer = async (request, token) =>
         {
             await request.Content!.CopyToAsync(Stream.Null, token);
             throw new HttpRequestException(HttpRequestError.ConnectionError, "reset");
         };
-        var after = await _broker.ProduceAsync(_partition, new byte[1], Acks.All);
+        var after = await _broker.ProduceAsync(Partition, new byte[1], Acks.All);
 
         Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorCode.RequestTimedOut), (before.Error, after.Error));
     }
@@ -109,7 +109,7 @@ public sealed class HttpBrokerTests : IDisposable
             throw new InvalidOperationException("never");
         };
 
-        var call = _broker.ProduceAsync(_partition, new byte[1], Acks.All).AsTask();
+        var call = _broker.ProduceAsync(Partition, new byte[1], Acks.All).AsTask();
         await Wait.UntilAsync(() => _clock.ArmedTimers.Count == 1, "the time limit");
         _clock.Advance(TimeSpan.FromSeconds(30));
 
@@ -131,7 +131,7 @@ public sealed class HttpBrokerTests : IDisposable
             return Problem(HttpStatusCode.RequestEntityTooLarge, """{"code":"MessageTooLarge","errorCode":10}""");
         };
 
-        var call = _broker.ProduceAsync(_partition, new byte[100], Acks.All).AsTask();
+        var call = _broker.ProduceAsync(Partition, new byte[100], Acks.All).AsTask();
         await reading.Task.SoonAsync();
         await Task.WhenAny(call, Task.Delay(20));
         Assert.False(call.IsCompleted);
@@ -153,7 +153,7 @@ public sealed class HttpBrokerTests : IDisposable
             return Json("""{"baseOffset":0}""");
         };
 
-        Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(_partition, new byte[1], Acks.All)).Error);
+        Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All)).Error);
         await Assert.ThrowsAnyAsync<Exception>(() => kept!.CopyToAsync(Stream.Null));
     }
 
@@ -168,8 +168,8 @@ public sealed class HttpBrokerTests : IDisposable
             return Json("""{"baseOffset":0}""");
         };
 
-        Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(_partition, new byte[1], Acks.All, cancel.Token)).Error);
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await _broker.ProduceAsync(_partition, new byte[1], Acks.All, cancel.Token));
+        Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All, cancel.Token)).Error);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await _broker.ProduceAsync(Partition, new byte[1], Acks.All, cancel.Token));
     }
 
     [Theory]
@@ -187,7 +187,7 @@ public sealed class HttpBrokerTests : IDisposable
             return Task.FromResult(response);
         };
 
-        using var result = await _broker.FetchAsync(new FetchRequest(_partition, 5, MaxBytes: 77, MaxWait: TimeSpan.FromMilliseconds(250)));
+        using var result = await _broker.FetchAsync(new FetchRequest(Partition, 5, MaxBytes: 77, MaxWait: TimeSpan.FromMilliseconds(250)));
 
         Assert.True(result.Records.Span.SequenceEqual(bytes));
         Assert.Equal((9, -1, 3), (result.HighWatermark, result.LastStableOffset, result.LogStartOffset));
@@ -204,7 +204,7 @@ public sealed class HttpBrokerTests : IDisposable
             throw new InvalidOperationException("never");
         };
 
-        var call = _broker.FetchAsync(new FetchRequest(_partition, 5), cancel.Token).AsTask();
+        var call = _broker.FetchAsync(new FetchRequest(Partition, 5), cancel.Token).AsTask();
         await cancel.CancelAsync();
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => call.SoonAsync());

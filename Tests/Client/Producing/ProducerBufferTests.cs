@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Client.Producing;
 public class ProducerBufferTests : ProducerFixture
 {
     private const int Limit = 4000;
-    private static readonly string _kilobyte = new('x', 1000);
+    private static readonly string Kilobyte = new('x', 1000);
 
     private ProducerOptions Small => Still with { MaxRequestSize = 1500, BufferMemory = Limit };
 
@@ -16,7 +16,7 @@ public class ProducerBufferTests : ProducerFixture
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
         await using var producer = NewProducer(Small);
 
-        var reports = Enumerable.Range(0, 20).Select(i => producer.SendAsync(Record($"{i:00}{_kilobyte}")).AsTask()).ToArray();
+        var reports = Enumerable.Range(0, 20).Select(i => producer.SendAsync(Record($"{i:00}{Kilobyte}")).AsTask()).ToArray();
         var small = producer.SendAsync(Record("small")).AsTask();
         var accepted = producer.EnqueueAsync(Record("last")).AsTask();
         Assert.InRange(producer.Statistics.BufferedBytes, 3000, Limit);
@@ -36,9 +36,9 @@ public class ProducerBufferTests : ProducerFixture
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
         await using var producer = NewProducer(Small);
         for (var i = 0; i < 3; i++)
-            producer.Send(Record(_kilobyte));
+            producer.Send(Record(Kilobyte));
 
-        var returned = Task.Factory.StartNew(() => producer.Send(Record(_kilobyte)), TaskCreationOptions.LongRunning);
+        var returned = Task.Factory.StartNew(() => producer.Send(Record(Kilobyte)), TaskCreationOptions.LongRunning);
         await Wait.UntilAsync(() => Broker.Calls == 1, "the first call");
         Assert.False(returned.IsCompleted);
         gate.SetResult();
@@ -53,12 +53,12 @@ public class ProducerBufferTests : ProducerFixture
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
         await using var producer = NewProducer(Small);
         for (var i = 0; i < 3; i++)
-            producer.Send(Record(_kilobyte));
+            producer.Send(Record(Kilobyte));
         using var cancel = new CancellationTokenSource();
 
-        var awaited = producer.SendAsync(Record("A" + _kilobyte), cancel.Token).AsTask();
-        var enqueued = producer.EnqueueAsync(Record("B" + _kilobyte), _ => Assert.Fail("not sent, so not called"), cancel.Token).AsTask();
-        var behind = producer.SendAsync(Record("C" + _kilobyte)).AsTask();
+        var awaited = producer.SendAsync(Record("A" + Kilobyte), cancel.Token).AsTask();
+        var enqueued = producer.EnqueueAsync(Record("B" + Kilobyte), _ => Assert.Fail("not sent, so not called"), cancel.Token).AsTask();
+        var behind = producer.SendAsync(Record("C" + Kilobyte)).AsTask();
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => awaited.SoonAsync());
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => enqueued.SoonAsync());
@@ -75,10 +75,10 @@ public class ProducerBufferTests : ProducerFixture
         Broker.OnGetTopic = _ => new TaskCompletionSource().Task;
         await using var producer = NewProducer(Small);
         for (var i = 0; i < 3; i++)
-            producer.Send(Record(_kilobyte));
+            producer.Send(Record(Kilobyte));
 
-        var awaited = producer.SendAsync(Record(_kilobyte)).AsTask();
-        var enqueued = producer.EnqueueAsync(Record(_kilobyte), _ => Assert.Fail("thrown, so not called")).AsTask();
+        var awaited = producer.SendAsync(Record(Kilobyte)).AsTask();
+        var enqueued = producer.EnqueueAsync(Record(Kilobyte), _ => Assert.Fail("thrown, so not called")).AsTask();
         Clock.Advance(Small.DeliveryTimeout);
 
         var error = await Assert.ThrowsAsync<ProduceException>(() => awaited.SoonAsync());

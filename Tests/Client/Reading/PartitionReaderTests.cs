@@ -9,12 +9,12 @@ namespace OrleansMq.Tests.Client.Reading;
 
 public class PartitionReaderTests
 {
-    private static readonly TopicPartition _partition = new("t", 0);
-    private static readonly ReaderOptions _quick = new() { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(2) };
+    private static readonly TopicPartition Partition = new("t", 0);
+    private static readonly ReaderOptions Quick = new() { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(2) };
 
     private readonly ScriptedBroker _broker = new(("t", 3));
 
-    private PartitionReader<string?, string?> NewReader(ReaderOptions? options = null) => new(_broker, options: options ?? _quick);
+    private PartitionReader<string?, string?> NewReader(ReaderOptions? options = null) => new(_broker, options: options ?? Quick);
 
     /// <summary>Puts one batch into the log.</summary>
     private void Append(params string?[] values) => Append(0, CompressionType.None, values);
@@ -24,7 +24,7 @@ public class PartitionReaderTests
         using var builder = new RecordBatchBuilder(compression, StandardCodecs.All);
         foreach (var value in values)
             builder.Add(1000, "k"u8, true, System.Text.Encoding.UTF8.GetBytes(value ?? ""), value is not null);
-        Assert.Equal(ErrorCode.None, _broker.LogOf(_partition with { Partition = partition }).Append(builder.Build()).Error);
+        Assert.Equal(ErrorCode.None, _broker.LogOf(Partition with { Partition = partition }).Append(builder.Build()).Error);
     }
 
     private static async Task<IEnumerable<string?>> TakeAsync(PartitionReader<string?, string?> reader, int count)
@@ -42,11 +42,11 @@ public class PartitionReaderTests
         Append("3");
         await using var reader = NewReader();
 
-        reader.Assign(_partition, ReadFrom.Offset(1));
+        reader.Assign(Partition, ReadFrom.Offset(1));
 
         Assert.Equal(["1", "2", "3"], await TakeAsync(reader, 3));
-        Assert.Equal(4, await reader.GetPositionAsync(_partition));
-        Assert.Equal(4, reader.GetHighWatermark(_partition));
+        Assert.Equal(4, await reader.GetPositionAsync(Partition));
+        Assert.Equal(4, reader.GetHighWatermark(Partition));
     }
 
     [Theory]
@@ -56,7 +56,7 @@ public class PartitionReaderTests
     {
         Append(0, compression, "a", null, "b");
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         Assert.Equal(["a", null, "b"], await TakeAsync(reader, 3));
     }
@@ -68,10 +68,10 @@ public class PartitionReaderTests
         var marker = NewBatch("marker");
         marker[22] |= 0x20;
         BinaryPrimitives.WriteUInt32BigEndian(marker.AsSpan(17), Crc32C.Compute(marker.AsSpan(RecordBatchHeader.CrcStart)));
-        _broker.LogOf(_partition).Append(marker);
+        _broker.LogOf(Partition).Append(marker);
         Append("2");
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         Assert.Equal(["0", "2"], await TakeAsync(reader, 2));
     }
@@ -80,13 +80,13 @@ public class PartitionReaderTests
     public async Task A_waiting_read_wakes_when_a_record_comes_and_ends_at_once_when_cancelled()
     {
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Latest);
+        reader.Assign(Partition, ReadFrom.Latest);
         using var cancel = new CancellationTokenSource();
 
         var cancelled = reader.ReadAsync(cancel.Token).AsTask();
         await cancel.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled.SoonAsync());
-        await reader.GetPositionAsync(_partition).SoonAsync();
+        await reader.GetPositionAsync(Partition).SoonAsync();
         var waiting = reader.ReadAsync().AsTask();
         Append("after");
 
@@ -98,7 +98,7 @@ public class PartitionReaderTests
     {
         Append("0", "1");
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
         using var cancel = new CancellationTokenSource();
         var read = new List<string?>();
 
@@ -119,8 +119,8 @@ public class PartitionReaderTests
     public async Task A_read_with_a_limit_returns_null_when_the_time_is_up()
     {
         var clock = new ManualTimeProvider();
-        await using var reader = NewReader(_quick with { TimeProvider = clock });
-        reader.Assign(_partition, ReadFrom.Earliest);
+        await using var reader = NewReader(Quick with { TimeProvider = clock });
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         Assert.Null(await reader.ReadAsync(TimeSpan.Zero));
         var waiting = reader.ReadAsync(TimeSpan.FromSeconds(5)).AsTask();
@@ -136,10 +136,10 @@ public class PartitionReaderTests
     {
         Append("0", "1", "2", "3");
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
         Assert.Equal(["0", "1"], await TakeAsync(reader, 2));
 
-        reader.Seek(_partition, ReadFrom.Offset(3));
+        reader.Seek(Partition, ReadFrom.Offset(3));
 
         Assert.Equal(["3"], await TakeAsync(reader, 1));
     }
@@ -150,16 +150,16 @@ public class PartitionReaderTests
         Append(0, CompressionType.None, "a0", "a1");
         Append(1, CompressionType.None, "b0", "b1");
         await using var reader = NewReader();
-        reader.Assign([_partition, _partition with { Partition = 1 }], ReadFrom.Earliest);
+        reader.Assign([Partition, Partition with { Partition = 1 }], ReadFrom.Earliest);
         Assert.Equal(["a0", "a1", "b0", "b1"], (await TakeAsync(reader, 4)).Order());
 
-        reader.Unassign(_partition);
+        reader.Unassign(Partition);
         Append(0, CompressionType.None, "a2");
         Append(1, CompressionType.None, "b2");
 
         Assert.Equal(["b2"], await TakeAsync(reader, 1));
-        Assert.Equal([_partition with { Partition = 1 }], reader.Assignment);
-        Assert.Throws<InvalidOperationException>(() => reader.Seek(_partition, ReadFrom.Earliest));
+        Assert.Equal([Partition with { Partition = 1 }], reader.Assignment);
+        Assert.Throws<InvalidOperationException>(() => reader.Seek(Partition, ReadFrom.Earliest));
     }
 
     [Fact]
@@ -167,7 +167,7 @@ public class PartitionReaderTests
     {
         await using var reader = NewReader();
 
-        Assert.Throws<ArgumentException>(() => reader.Assign(_partition, default));
+        Assert.Throws<ArgumentException>(() => reader.Assign(Partition, default));
     }
 
     [Fact]
@@ -175,14 +175,14 @@ public class PartitionReaderTests
     {
         Append("0");
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Offset(7));
+        reader.Assign(Partition, ReadFrom.Offset(7));
 
         for (var i = 0; i < 2; i++)
         {
             var error = await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => reader.ReadAsync().SoonAsync());
-            Assert.Equal((_partition, 7, 0, 1), (error.Partition, error.Offset, error.LogStartOffset, error.HighWatermark));
+            Assert.Equal((Partition, 7, 0, 1), (error.Partition, error.Offset, error.LogStartOffset, error.HighWatermark));
         }
-        reader.Seek(_partition, ReadFrom.Earliest);
+        reader.Seek(Partition, ReadFrom.Earliest);
 
         Assert.Equal(["0"], await TakeAsync(reader, 1));
     }
@@ -197,10 +197,10 @@ public class PartitionReaderTests
         {
             1 => new(FetchResult.Failed(ErrorCode.NotLeaderOrFollower, "not here")),
             2 => throw new BrokerException(ErrorCode.RequestTimedOut, "too slow"),
-            _ => _broker.LogOf(_partition).FetchAsync(request with { MaxBytes = 1 }, token),
+            _ => _broker.LogOf(Partition).FetchAsync(request with { MaxBytes = 1 }, token),
         };
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         Assert.Equal(["0", "1"], await TakeAsync(reader, 2));
     }
@@ -209,8 +209,8 @@ public class PartitionReaderTests
     public async Task Retries_end_where_a_limit_is_set()
     {
         _broker.OnFetch = (_, _) => new(FetchResult.Failed(ErrorCode.LeaderNotAvailable, "nobody there"));
-        await using var reader = NewReader(_quick with { RetryTimeout = TimeSpan.FromMilliseconds(5) });
-        reader.Assign(_partition, ReadFrom.Earliest);
+        await using var reader = NewReader(Quick with { RetryTimeout = TimeSpan.FromMilliseconds(5) });
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         var error = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
 
@@ -227,13 +227,13 @@ public class PartitionReaderTests
             _broker.OnFindOffset = (_, _) => new OffsetResult(ErrorCode.UnknownTopicOrPartition, -1, Message: "gone");
         _broker.OnFetch = (_, _) => new(FetchResult.Failed(ErrorCode.UnknownTopicOrPartition, "gone"));
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         var error = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
 
         Assert.Equal((ErrorCode.UnknownTopicOrPartition, ErrorAction.Abort), (error.Code, error.Action));
         if (atStart)
-            await Assert.ThrowsAsync<ConsumeException>(() => reader.GetPositionAsync(_partition).SoonAsync());
+            await Assert.ThrowsAsync<ConsumeException>(() => reader.GetPositionAsync(Partition).SoonAsync());
     }
 
     [Fact]
@@ -241,7 +241,7 @@ public class PartitionReaderTests
     {
         _broker.OnFetch = (_, _) => throw new NotSupportedException("a bug");
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         Assert.Contains("a bug", (await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync())).Message, StringComparison.Ordinal);
     }
@@ -255,11 +255,11 @@ public class PartitionReaderTests
         damaged[^1] ^= 1;
         _broker.OnFetch = async (request, token) =>
         {
-            using var good = await _broker.LogOf(_partition).FetchAsync(request with { Offset = 0 }, token);
+            using var good = await _broker.LogOf(Partition).FetchAsync(request with { Offset = 0 }, token);
             return new FetchResult(ErrorCode.None, 3, 3, 0, (byte[])[.. good.Records.Span, .. damaged]);
         };
         await using var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Offset(0));
+        reader.Assign(Partition, ReadFrom.Offset(0));
 
         Assert.Equal(["0", "1"], await TakeAsync(reader, 2));
         var error = await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync());
@@ -271,17 +271,17 @@ public class PartitionReaderTests
     public async Task A_record_that_cannot_be_deserialized_has_its_coordinates_and_is_never_skipped_in_silence()
     {
         Append("1", "no number", "3");
-        await using var reader = new PartitionReader<string?, int>(_broker, values: new Number(), options: _quick);
-        reader.Assign(_partition, ReadFrom.Earliest);
+        await using var reader = new PartitionReader<string?, int>(_broker, values: new Number(), options: Quick);
+        reader.Assign(Partition, ReadFrom.Earliest);
         Assert.Equal(1, (await reader.ReadAsync().SoonAsync()).Value);
 
         for (var i = 0; i < 2; i++)
         {
             var error = await Assert.ThrowsAsync<DeserializationException>(() => reader.ReadAsync().SoonAsync());
-            Assert.Equal((_partition, 1, "value"), (error.Partition, error.Offset, error.Part));
+            Assert.Equal((Partition, 1, "value"), (error.Partition, error.Offset, error.Part));
         }
-        Assert.Equal(1, await reader.GetPositionAsync(_partition));
-        reader.Seek(_partition, ReadFrom.Offset(2));
+        Assert.Equal(1, await reader.GetPositionAsync(Partition));
+        reader.Seek(Partition, ReadFrom.Offset(2));
 
         Assert.Equal(3, (await reader.ReadAsync().SoonAsync()).Value);
     }
@@ -294,13 +294,13 @@ public class PartitionReaderTests
         var fetched = 0;
         _broker.OnFetch = async (request, token) =>
         {
-            var result = await _broker.LogOf(_partition).FetchAsync(request, token);
+            var result = await _broker.LogOf(Partition).FetchAsync(request, token);
             Assert.True(request.MaxBytes <= 16 << 10);
             Interlocked.Add(ref fetched, result.Records.Length);
             return result;
         };
-        await using var reader = NewReader(_quick with { PrefetchBytes = 32 << 10 });
-        reader.Assign(_partition, ReadFrom.Earliest);
+        await using var reader = NewReader(Quick with { PrefetchBytes = 32 << 10 });
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         await reader.ReadAsync().SoonAsync();
         await Wait.UntilAsync(() => Volatile.Read(ref fetched) > 16 << 10, "what is fetched ahead");
@@ -314,13 +314,13 @@ public class PartitionReaderTests
     public async Task Disposing_stops_fetching_and_refuses_more()
     {
         var reader = NewReader();
-        reader.Assign(_partition, ReadFrom.Earliest);
+        reader.Assign(Partition, ReadFrom.Earliest);
 
         await reader.DisposeAsync().SoonAsync();
         await reader.DisposeAsync().SoonAsync();
 
         await Assert.ThrowsAsync<ObjectDisposedException>(() => reader.ReadAsync().SoonAsync());
-        Assert.Throws<ObjectDisposedException>(() => reader.Assign(_partition, ReadFrom.Earliest));
+        Assert.Throws<ObjectDisposedException>(() => reader.Assign(Partition, ReadFrom.Earliest));
     }
 
     private static byte[] NewBatch(string value)
