@@ -151,8 +151,11 @@ public sealed partial class PartitionStore : IAsyncDisposable
         }
         var clean = TakeMarker();
         var found = _directories.Find(id => findConfig(id) is not null);
-        var parallel = new ParallelOptions { CancellationToken = cancellationToken,
-            MaxDegreeOfParallelism = Environment.ProcessorCount * 2 };
+        var parallel = new ParallelOptions
+        {
+            CancellationToken = cancellationToken,
+            MaxDegreeOfParallelism = Environment.ProcessorCount * 2
+        };
         Parallel.ForEach(found, parallel, one =>
         {
             if (findConfig(one.TopicId) is { } config)

@@ -20,8 +20,14 @@ internal sealed class TestLog
 
     public static readonly TopicConfig Compacted = TopicConfig.Default with
     {
-        CleanupCompact = true, CleanupDelete = false, MinCleanableDirtyRatio = 0, SegmentBytes = 1 << 20, IndexIntervalBytes = 256,
-        FileDeleteDelayMs = 0, TimestampAfterMaxMs = long.MaxValue, DeleteRetentionMs = 1000,
+        CleanupCompact = true,
+        CleanupDelete = false,
+        MinCleanableDirtyRatio = 0,
+        SegmentBytes = 1 << 20,
+        IndexIntervalBytes = 256,
+        FileDeleteDelayMs = 0,
+        TimestampAfterMaxMs = long.MaxValue,
+        DeleteRetentionMs = 1000,
     };
 
     public TestLog(IFileSystem disk, TopicConfig? config = null, ManualTime? time = null, string directory = Directory)

@@ -23,8 +23,13 @@ public sealed class AppendAllocationTests
         var directory = Directory.CreateTempSubdirectory("omq-alloc-").FullName;
         try
         {
-            var options = new BrokerOptions { DataDirectory = directory, MinFreeBytes = 0, FileSystem = new DiskFileSystem(),
-                AppendThreads = 1 };
+            var options = new BrokerOptions
+            {
+                DataDirectory = directory,
+                MinFreeBytes = 0,
+                FileSystem = new DiskFileSystem(),
+                AppendThreads = 1
+            };
             await using var store = await PartitionStore.OpenAsync(options, _ => null);
             var partition = store.GetOrCreate(new TopicPartition("t", 0), Guid.NewGuid(), TopicConfig.DefaultFor(policy));
             using var blocker = new Blocker();

@@ -11,8 +11,14 @@ namespace OrleansMq.Tests.Engine.Partitions;
 public sealed class EveryStepTests
 {
     private const int Records = 40;
-    private static readonly TopicConfig Config = new() { SegmentBytes = 1000, IndexIntervalBytes = 100, RetentionBytes = 2000,
-        RetentionMs = -1, FlushMessages = 1 };
+    private static readonly TopicConfig Config = new()
+    {
+        SegmentBytes = 1000,
+        IndexIntervalBytes = 100,
+        RetentionBytes = 2000,
+        RetentionMs = -1,
+        FlushMessages = 1
+    };
 
     public static TheoryData<string, bool, bool> Cases()
     {

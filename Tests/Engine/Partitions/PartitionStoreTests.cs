@@ -150,6 +150,12 @@ public sealed class PartitionStoreTests
 
     private static async Task<IAsyncDisposable> Partitions(PartitionRig rig, Func<Guid, TopicConfig?> findConfig) =>
         await OrleansMq.Partitions.PartitionStore.OpenAsync(
-            new BrokerOptions { DataDirectory = PartitionRig.Data, FileSystem = rig.Files, Log = rig.Lines, TimeProvider = rig.Clock,
-                MinFreeBytes = 0 }, findConfig);
+            new BrokerOptions
+            {
+                DataDirectory = PartitionRig.Data,
+                FileSystem = rig.Files,
+                Log = rig.Lines,
+                TimeProvider = rig.Clock,
+                MinFreeBytes = 0
+            }, findConfig);
 }

@@ -11,8 +11,11 @@ namespace OrleansMq.Tests.Engine.Partitions;
 /// <summary>What a start makes of what a crash, or a bad disk, left.</summary>
 public sealed class RecoveryTests
 {
-    private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with { SegmentBytes = 1000,
-        IndexIntervalBytes = 100 };
+    private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with
+    {
+        SegmentBytes = 1000,
+        IndexIntervalBytes = 100
+    };
     private static readonly TopicConfig NoFlush = Sync with { FlushMessages = long.MaxValue };
 
     [Fact]

@@ -112,8 +112,12 @@ public sealed class RetentionTests
     [Fact]
     public async Task The_clockwork_does_all_that_when_it_is_due()
     {
-        await using var rig = await PartitionRig.StartAsync(new TopicConfig { RetentionMs = 60_000, FlushMs = 1000,
-            FileDeleteDelayMs = 0 });
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig
+        {
+            RetentionMs = 60_000,
+            FlushMs = 1000,
+            FileDeleteDelayMs = 0
+        });
         await rig.AppendManyAsync(10);
         Assert.True(rig.Partition.Log!.FlushedPoint.Offset < 10);
         rig.Clock.Advance(TimeSpan.FromMilliseconds(800));
