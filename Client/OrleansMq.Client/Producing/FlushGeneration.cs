@@ -36,6 +36,9 @@ internal sealed class FlushGeneration(FlushGeneration? previous)
         }
     }
 
+    /// <summary>Adds one more for something that is counted already and becomes two.</summary>
+    public void AddAnother() => Interlocked.Increment(ref _outstanding);
+
     /// <summary>Takes off what <see cref="Join"/> added.</summary>
     public void Done()
     {

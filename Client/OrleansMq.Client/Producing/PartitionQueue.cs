@@ -22,6 +22,8 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
     private readonly List<(ProduceBatch Batch, ProduceResult Result)> _ended = [];
     private readonly List<Resolution> _reports = []; // The loop's own.
     private readonly bool _lingers;
+    // As the options say, until the topic finds a batch too large: then batches of half its size, and so on.
+    private int _batchSize;
     private ProduceBatch? _open;
     private bool _pumping;
     private bool _identityAsked;
@@ -36,7 +38,8 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
         _lingers = producer.Options.Linger > TimeSpan.Zero;
         var idempotent = producer.Options.IsIdempotent;
         _queue = new SendQueue(idempotent, retries: producer.Options.Acks != Acks.None, idempotent ? producer.Options.MaxInFlight : 1,
-            producer.Clock.Ticks(ProducerCore.ProducerRest));
+            producer.Clock.Ticks(ProducerCore.ProducerRest), Split);
+        _batchSize = producer.Options.BatchSize;
     }
 
     /// <summary>Puts a record, for which room was taken, into the open batch, and sees to it that the batch leaves.</summary>
@@ -48,13 +51,13 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
         var closed = false;
         lock (_gate)
         {
-            if (_open is not null && !_open.HasRoomFor(record.Size, _producer.Options.BatchSize))
+            if (_open is not null && !_open.HasRoomFor(record.Size, _batchSize))
                 closed = Close();
             _open ??= OpenBatch(waited?.SentAt ?? _producer.Clock.Now);
             _open.Add(record);
             if (waited is not null)
                 _open.Carry(waited.Generation);
-            if (_open.IsFull(_producer.Options.BatchSize))
+            if (_open.IsFull(_batchSize))
                 closed = Close();
             start = !_pumping && WantsPump(closed);
             _pumping |= start;
@@ -268,6 +271,14 @@ internal sealed class PartitionQueue : IThreadPoolWorkItem
         batch.Open(sentAt, _lingers ? _producer.Clock.After(sentAt, _producer.Options.Linger) : long.MinValue, _producer.JoinGeneration());
         _producer.ArmDeadline(sentAt);
         return batch;
+    }
+
+    private (ProduceBatch, ProduceBatch) Split(ProduceBatch tooLarge)
+    {
+        _batchSize = Math.Max(ProducerOptions.MinBatchSize, Math.Min(_batchSize, tooLarge.EstimatedSize / 2));
+        var (first, second) = (_producer.RentBatch(), _producer.RentBatch());
+        tooLarge.SplitInto(first, second, _producer.Options.Codecs);
+        return (first, second);
     }
 
     private bool Close()

@@ -102,6 +102,64 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
     /// <summary>Those who want to hear of their records, in order.</summary>
     public ReadOnlySpan<Entry> Entries => _entries.AsSpan(0, _entryCount);
 
+    /// <summary>Bytes of it, before compression.</summary>
+    public int EstimatedSize => _builder.EstimatedSize;
+
+    /// <summary>
+    /// Moves the records, with all that belongs to them, into two empty batches: the first half and the rest. This one is left with nothing
+    /// but its memory.
+    /// </summary>
+    public void SplitInto(ProduceBatch first, ProduceBatch second, CompressionCodecs codecs)
+    {
+        var half = RecordCount / 2;
+        _generation!.AddAnother();
+        first.Inherit(this);
+        second.Inherit(this);
+        (first._earlierGenerations, _earlierGenerations) = (_earlierGenerations, null);
+        using var reader = new RecordReader(_builder.Build(), codecs, verifyCrc: false);
+        var entries = Entries;
+        for (var i = 0; reader.MoveNext(); i++)
+        {
+            var target = i < half ? first : second;
+            var recipient = default(Recipient);
+            if (!entries.IsEmpty && entries[0].Index == i)
+            {
+                recipient = new Recipient(entries[0].Target);
+                entries = entries[1..];
+            }
+            target.Add(reader.Current, recipient);
+        }
+        Bytes = 0;
+    }
+
+    private void Inherit(ProduceBatch whole)
+    {
+        Queue = whole.Queue;
+        SentAt = whole.SentAt;
+        LingerUntil = whole.LingerUntil;
+        IsUrgent = whole.IsUrgent;
+        Result = whole.Result;
+        _generation = whole._generation;
+    }
+
+    private void Add(in Record record, Recipient recipient)
+    {
+        var headers = record.ReadHeaders();
+        var (key, value) = (record.Key.GetValueOrDefault(), record.Value.GetValueOrDefault());
+        Add(new RecordData
+        {
+            Key = key.Span,
+            HasKey = record.Key is not null,
+            Value = value.Span,
+            HasValue = record.Value is not null,
+            Headers = headers,
+            Timestamp = record.Timestamp,
+            Size = RecordBatchBuilder.MaxRecordSize(key.Length, value.Length, headers),
+            Partition = -1,
+            Recipient = recipient,
+        });
+    }
+
     /// <summary>The keys of its records, for those of a batch that failed; all unknown where the codec is what failed.</summary>
     public ReadOnlyMemory<byte>?[] ReadKeys(CompressionCodecs codecs)
     {

@@ -7,6 +7,9 @@ namespace OrleansMq.Client;
 /// <summary>How a producer sends. The defaults lose nothing and double nothing.</summary>
 public sealed record ProducerOptions
 {
+    /// <summary>The smallest <see cref="BatchSize"/>.</summary>
+    internal const int MinBatchSize = 1024;
+
     /// <summary>When a record counts as delivered: <see cref="Brokers.Acks.All"/> by default.</summary>
     public Acks Acks { get; init; } = Acks.All;
 
@@ -24,7 +27,10 @@ public sealed record ProducerOptions
     /// </summary>
     public TimeSpan Linger { get; init; } = TimeSpan.Zero;
 
-    /// <summary>Bytes of a batch, before compression, at which it is closed: 64 KiB by default, 1 KiB or above.</summary>
+    /// <summary>
+    /// Bytes of a batch, before compression, at which it is closed: 64 KiB by default, 1 KiB or above. A batch that its topic's
+    /// <c>max.message.bytes</c> refuses is split, and later ones of that partition are smaller.
+    /// </summary>
     public int BatchSize { get; init; } = 64 << 10;
 
     /// <summary>
@@ -84,7 +90,7 @@ public sealed record ProducerOptions
     {
         Require(EnableIdempotence is not true || Acks == Acks.All, nameof(EnableIdempotence), "needs Acks.All");
         Require(Linger >= TimeSpan.Zero && Linger < DeliveryTimeout, nameof(Linger), "is from zero to below DeliveryTimeout");
-        Require(BatchSize >= 1024, nameof(BatchSize), "is 1024 bytes or more");
+        Require(BatchSize >= MinBatchSize, nameof(BatchSize), "is 1024 bytes or more");
         Require(MaxRequestSize >= 1024, nameof(MaxRequestSize), "is 1024 bytes or more");
         Require(BufferMemory >= MaxRequestSize, nameof(BufferMemory), "is at least MaxRequestSize, or the largest record could never be sent");
         Require(MaxInFlight is >= 1 and <= 5, nameof(MaxInFlight), "is from 1 to 5");

@@ -46,7 +46,8 @@ internal readonly record struct Resolution(ProduceBatch Batch, bool Report, bool
 /// <param name="retries">Whether a retriable failure is retried at all (not with acks 0).</param>
 /// <param name="maxInFlight">Batches with the broker at once; 1 without idempotence, which alone keeps their order then.</param>
 /// <param name="restAfter">After so long without an acknowledgement the broker may have forgotten the producer.</param>
-internal sealed class SendQueue(bool idempotent, bool retries, int maxInFlight, long restAfter)
+/// <param name="split">Makes two batches of one that is too large.</param>
+internal sealed class SendQueue(bool idempotent, bool retries, int maxInFlight, long restAfter, Func<ProduceBatch, (ProduceBatch, ProduceBatch)> split)
 {
     private readonly List<ProduceBatch> _batches = [];
     private readonly List<Resolution> _resolved = [];
@@ -137,6 +138,8 @@ internal sealed class SendQueue(bool idempotent, bool retries, int maxInFlight, 
         batch.MayBeWritten |= IsInDoubt(code) && !batch.CannotBeWritten;
         if (batch.IsReported || !retries)
             Drop(batch);
+        else if (code == ErrorCode.MessageTooLarge && batch is { RecordCount: > 1, MayBeWritten: false })
+            Split(batch);
         else if (idempotent && IsOutOfStep(code))
             OnOutOfStep(batch, code, retryAt);
         else if (code.Action() == ErrorAction.Retry)
@@ -289,6 +292,26 @@ internal sealed class SendQueue(bool idempotent, bool retries, int maxInFlight, 
         _resolved.Add(new Resolution(batch, Report: !batch.IsReported, Release: true));
         batch.IsReported = true;
         ResolveAcknowledged();
+    }
+
+    /// <summary>
+    /// Puts the two halves of a batch that the topic finds too large in its place. Its sequence numbers are lost as those of a batch that was
+    /// dropped; where others come after it, the halves count as sent until all start over together.
+    /// </summary>
+    private void Split(ProduceBatch batch)
+    {
+        var index = _batches.IndexOf(batch);
+        var (first, second) = split(batch);
+        _resolved.Add(new Resolution(batch, Report: false, Release: true));
+        _sent--;
+        if (idempotent)
+            CloseGap(batch, index);
+        _batches[index] = first;
+        _batches.Insert(index + 1, second);
+        if (_resetAt >= 0)
+            _sent += 2;
+        if (_resetAt > index)
+            _resetAt++;
     }
 
     private void CloseGap(ProduceBatch batch, int index)

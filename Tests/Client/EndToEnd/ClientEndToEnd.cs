@@ -195,6 +195,37 @@ public abstract partial class ClientEndToEnd
         Assert.Equal(0, (await producer.SendAsync(new(topic, "k", "fits")).AsTask().WaitAsync(Deadline)).Offset);
     }
 
+    [Theory]
+    [InlineData(CompressionType.None)]
+    [InlineData(CompressionType.Snappy)]
+    public async Task Batches_that_a_topic_finds_too_large_are_split_and_nothing_is_lost_or_out_of_order(CompressionType compression)
+    {
+        const int Count = 3000;
+        var topic = await TopicAsync(1, ("max.message.bytes", "3000"));
+        var reported = new List<(int Number, DeliveryReport Report)>();
+        var random = new Random(1);
+        await using (var producer = Client.CreateProducer<int, byte[]>(new ProducerOptions { Compression = compression }))
+        {
+            for (var i = 0; i < Count; i++)
+            {
+                var (number, value) = (i, new byte[random.Next(400)]);
+                random.NextBytes(value);
+                await producer.EnqueueAsync(new(topic, number, value) { Headers = new[] { RecordHeaders.Text("n", $"{number}") } },
+                    report => reported.Add((number, report)));
+            }
+            await producer.FlushAsync();
+            Assert.Equal(0, producer.Statistics.BufferedBytes);
+        }
+
+        Assert.Equal(Enumerable.Range(0, Count), reported.Select(entry => entry.Number));
+        Assert.Equal(Enumerable.Range(0, Count).Select(offset => (long)offset), reported.Select(entry => entry.Report.Offset));
+        await using var reader = Client.CreatePartitionReader<int, byte[]>();
+        reader.Assign(new TopicPartition(topic, 0), ReadFrom.Earliest);
+        var records = await TakeAsync(reader, Count);
+        Assert.Equal(Enumerable.Range(0, Count), records.Select(record => record.Key));
+        Assert.All(records, record => Assert.Equal($"{record.Key}", Assert.Single(record.Headers).TextValue()));
+    }
+
     [Fact]
     public async Task Several_producers_and_readers_share_a_topic()
     {

@@ -14,11 +14,11 @@ internal sealed class SendQueueSimulation(int seed)
     private const int DeliveryTimeout = 200;
 
     private readonly Random _random = new(seed);
-    private readonly SendQueue _queue = new(idempotent: true, retries: true, maxInFlight: 5, restAfter: 1000);
+    private readonly SendQueue _queue = new(idempotent: true, retries: true, maxInFlight: 5, restAfter: 1000, Split);
     private readonly ProducerStateManager _producers = new();
     private readonly List<Request> _underWay = [];
     private readonly List<Request> _zombies = [];
-    private readonly Dictionary<ProduceBatch, int[]> _contents = [];
+    private readonly HashSet<int> _reported = [];
     private readonly List<Resolution> _resolutions = [];
     private readonly List<int> _log = [];
     private long _now;
@@ -30,6 +30,7 @@ internal sealed class SendQueueSimulation(int seed)
     public List<int> SurelyFailed { get; } = [];
     public List<int> Doubtful { get; } = [];
     public int Faults { get; private set; }
+    public int Splits { get; private set; }
     public int Epochs { get; private set; }
     public int Sent => _nextRecord;
     public IReadOnlyList<int> Log => _log;
@@ -81,7 +82,6 @@ internal sealed class SendQueueSimulation(int seed)
         _nextRecord += records.Length;
         foreach (var record in records)
             batch.Add(Data(record));
-        _contents.Add(batch, records);
         _queue.Enqueue(batch);
     }
 
@@ -93,7 +93,7 @@ internal sealed class SendQueueSimulation(int seed)
             {
                 case SendStep.Send:
                     var identity = _queue.Identity!.Value;
-                    _underWay.Add(new Request(batch!, Header(batch!, identity), _contents[batch!]));
+                    _underWay.Add(NewRequest(batch!, identity));
                     break;
                 case SendStep.GetIdentity or SendStep.GetNewIdentity:
                     _queue.SetIdentity(new ProducerIdentity(_nextProducerId++, 0));
@@ -107,7 +107,7 @@ internal sealed class SendQueueSimulation(int seed)
     /// <summary>A request makes a step: it arrives, or is refused on the way, or its answer arrives, or the client gives it up.</summary>
     private void Advance(Request request)
     {
-        var fault = _isCalm ? 99 : _random.Next(20);
+        var fault = _isCalm ? 10 : _random.Next(20);
         if (fault < 2)
         {
             Faults++;
@@ -118,6 +118,11 @@ internal sealed class SendQueueSimulation(int seed)
         else if (request.Answer is { } answer)
         {
             Answer(request, answer);
+        }
+        else if (fault == 19 && request.Records.Length > 1)
+        {
+            Splits++;
+            Answer(request, ProduceResult.Failed(ErrorCode.MessageTooLarge, "too large"));
         }
         else if (fault < 5)
         {
@@ -159,7 +164,8 @@ internal sealed class SendQueueSimulation(int seed)
         {
             if (!report)
                 continue;
-            Assert.True(_contents.Remove(batch, out var records), "A batch is reported once.");
+            var records = Records(batch.Seal(null));
+            Assert.All(records, record => Assert.True(_reported.Add(record), "A record is reported once."));
             var list = batch.Result.Error == ErrorCode.None ? Acknowledged : batch.MayBeWritten ? Doubtful : SurelyFailed;
             list.AddRange(records);
             if (batch.Result.Error == ErrorCode.None && batch.Result.BaseOffset >= 0)
@@ -167,11 +173,6 @@ internal sealed class SendQueueSimulation(int seed)
         }
         _resolutions.Clear();
         Epochs = Math.Max(Epochs, _queue.Identity?.ProducerEpoch ?? 0);
-        // Batches that are reported while the broker has them stay in the queue, and their requests need their records.
-        foreach (var request in _underWay)
-            _contents.TryAdd(request.Batch, request.Records);
-        foreach (var batch in _contents.Keys.Where(batch => batch.IsReported).ToArray())
-            _contents.Remove(batch);
     }
 
     private Request Take(List<Request> requests)
@@ -184,7 +185,27 @@ internal sealed class SendQueueSimulation(int seed)
 
     private ErrorCode Pick(params ReadOnlySpan<ErrorCode> codes) => codes[_random.Next(codes.Length)];
 
-    private static RecordBatchHeader Header(ProduceBatch batch, ProducerIdentity identity) => RecordBatchHeader.Read(batch.Seal(identity).Span);
+    private static Request NewRequest(ProduceBatch batch, ProducerIdentity identity)
+    {
+        var bytes = batch.Seal(identity);
+        return new Request(batch, RecordBatchHeader.Read(bytes.Span), Records(bytes));
+    }
+
+    private static int[] Records(ReadOnlyMemory<byte> bytes)
+    {
+        using var reader = new RecordReader(bytes, CompressionCodecs.Empty);
+        var records = new List<int>();
+        while (reader.MoveNext())
+            records.Add(BitConverter.ToInt32(reader.Current.Value!.Value.Span));
+        return [.. records];
+    }
+
+    private static (ProduceBatch, ProduceBatch) Split(ProduceBatch batch)
+    {
+        var (first, second) = (new ProduceBatch(CompressionType.None, CompressionCodecs.Empty), new ProduceBatch(CompressionType.None, CompressionCodecs.Empty));
+        batch.SplitInto(first, second, CompressionCodecs.Empty);
+        return (first, second);
+    }
 
     private static RecordData Data(int record) => new()
     {

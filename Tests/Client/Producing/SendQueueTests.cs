@@ -2,13 +2,13 @@ namespace OrleansMq.Tests.Client.Producing;
 
 public class SendQueueTests
 {
-    private const int Rounds = 3000;
+    private const int Rounds = 2000;
 
     [Fact]
     public void Whatever_the_network_does_no_record_is_doubled_and_none_acknowledged_is_lost_or_out_of_order()
     {
         var first = Seeds.Next();
-        var (faults, epochs, acknowledged, failed, doubtful) = (0L, 0L, 0L, 0L, 0L);
+        var (faults, splits, epochs, acknowledged, failed, doubtful) = (0L, 0L, 0L, 0L, 0L, 0L);
         for (var seed = first; seed < first + Rounds; seed++)
         {
             var simulation = new SendQueueSimulation(seed);
@@ -22,6 +22,7 @@ public class SendQueueTests
                 Assert.Fail($"{Seeds.Replay(seed, nameof(SendQueueTests))}\n{e}");
             }
             faults += simulation.Faults;
+            splits += simulation.Splits;
             epochs += simulation.Epochs;
             acknowledged += simulation.Acknowledged.Count;
             failed += simulation.SurelyFailed.Count;
@@ -29,6 +30,7 @@ public class SendQueueTests
         }
         // The rounds are worth something only if all of this happened, and often.
         Assert.True(faults > Rounds * 10, $"faults {faults}");
+        Assert.True(splits > Rounds, $"splits {splits}");
         Assert.True(epochs > Rounds, $"epochs {epochs}");
         Assert.True(acknowledged > Rounds * 20, $"acknowledged {acknowledged}");
         Assert.True(failed > Rounds, $"failed {failed}");
