@@ -15,7 +15,11 @@ namespace OrleansMq.Cli.Records;
 /// </summary>
 internal sealed class ProduceRun(HttpBroker broker, string topic)
 {
+    // Long enough for a broker that works, short enough for somebody who pressed Ctrl-C.
+    private static readonly TimeSpan InterruptedPatience = TimeSpan.FromSeconds(5);
+
     private long _acknowledged;
+    private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ProduceException? _failure;
 
     /// <summary>What separates key and value; null where lines have no key.</summary>
@@ -45,25 +49,51 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         };
         var lines = new LineReader(input, maxRecordBytes - RecordBatchBuilder.MaxRecordSize(0, 0, []), TrimCarriageReturn);
         var start = Stopwatch.GetTimestamp();
-        await using var producer = new Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(broker, OptionalBytes.Instance, OptionalBytes.Instance, options);
-        using var progress = new ProgressLine(() => Progress(lines.LineNumber, producer.Statistics.Retries, start));
-        Exception? stopped = null;
-        try
+        // Not disposed when the run is interrupted: that would wait for what the user no longer waits for, and the program ends anyway.
+        var producer = new Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(broker, OptionalBytes.Instance, OptionalBytes.Instance, options);
+        using (new ProgressLine(() => Progress(lines.LineNumber, producer.Statistics.Retries, start)))
         {
-            // Reading blocks its thread, and cannot be cancelled: it is left behind when the run is.
-            await Task.Run(() => Send(lines, producer, cancellationToken), CancellationToken.None).WaitAsync(cancellationToken).ConfigureAwait(false);
+            var stopped = await SendAsync(lines, producer, cancellationToken).ConfigureAwait(false)
+                ?? await FlushAsync(producer, cancellationToken).ConfigureAwait(false);
+            if ((_failure ?? stopped) is { } failure)
+                throw Explain(failure, lines, maxBatchBytes);
         }
-        catch (Exception e) when (e is OperationCanceledException or LineTooLongException or CommandFailedException or ProduceException)
-        {
-            stopped = e;
-        }
-        // What was read is on its way, and gets its time.
-        await producer.FlushAsync(CancellationToken.None).ConfigureAwait(false);
-        progress.Dispose();
-        if (_failure is not null || stopped is not null)
-            throw Explain(_failure ?? stopped!, lines, maxBatchBytes);
+        await producer.DisposeAsync().ConfigureAwait(false);
         return new ProduceSummary(topic, Volatile.Read(ref _acknowledged), lines.BytesRead, producer.Statistics.Retries,
             Stopwatch.GetElapsedTime(start).TotalSeconds);
+    }
+
+    /// <summary>Sends line by line; returns what stopped it before the end, once what was sent until then is acknowledged or given up.</summary>
+    private async Task<Exception?> SendAsync(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            // Reading blocks its thread, and cannot be cancelled: it is left behind when the run is, or when a record has failed.
+            var sending = Task.Run(() => Send(lines, producer, cancellationToken), CancellationToken.None);
+            await (await Task.WhenAny(sending, _failed.Task).WaitAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
+            return null;
+        }
+        catch (Exception e) when (e is OperationCanceledException or LineTooLongException or CommandFailedException or ProduceException or IOException)
+        {
+            await FlushAsync(producer, cancellationToken).ConfigureAwait(false);
+            return e;
+        }
+    }
+
+    /// <summary>What was sent is on its way, and gets its time; little of it once the user has asked to end.</summary>
+    private static async Task<Exception?> FlushAsync(Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await producer.FlushAsync(cancellationToken).ConfigureAwait(false);
+            return null;
+        }
+        catch (OperationCanceledException e)
+        {
+            // Not awaited for its outcome: what was acknowledged is counted as it comes.
+            await Task.WhenAny(producer.FlushAsync(CancellationToken.None), Task.Delay(InterruptedPatience, CancellationToken.None)).ConfigureAwait(false);
+            return e;
+        }
     }
 
     private void Send(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
@@ -81,8 +111,8 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
     {
         if (report.Error is null)
             Interlocked.Increment(ref _acknowledged);
-        else
-            Interlocked.CompareExchange(ref _failure, report.Error, null);
+        else if (Interlocked.CompareExchange(ref _failure, report.Error, null) is null)
+            _failed.TrySetResult();
     }
 
     private (ReadOnlyMemory<byte>? Key, ReadOnlyMemory<byte> Value) Split(ReadOnlyMemory<byte> line, long lineNumber)

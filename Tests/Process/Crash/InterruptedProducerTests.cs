@@ -21,10 +21,11 @@ public sealed class InterruptedProducerTests : IDisposable
 
         await broker.KillAsync();
         input.Give("three\n"u8);
-        input.End();
 
+        // Though there may be more lines to come.
         var outcome = (await producer.ExitAsync()).Expect(3);
         Assert.Contains("2 lines were acknowledged", outcome.Error, StringComparison.Ordinal);
+        input.End();
     }
 
     [Fact]
@@ -42,5 +43,25 @@ public sealed class InterruptedProducerTests : IDisposable
         var outcome = (await producer.ExitAsync()).Expect(1);
         Assert.Contains("Interrupted after 2 lines; 2 lines were acknowledged", outcome.Error, StringComparison.Ordinal);
         input.End();
+    }
+
+    [Fact]
+    public async Task An_interrupt_while_the_broker_is_away_does_not_wait_for_it()
+    {
+        await using var broker = await RunningBroker.UpAsync(_directory["data"]);
+        (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
+        var input = new SteppedStream();
+        // Were it waited for, the test would be out of patience before this is over.
+        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "3600000", "--server", broker.Url], input: input);
+        input.Give("one\n"u8);
+        Assert.Equal("one\n", (await broker.OmqAsync(["consume", "lines", "--max", "1"])).Text);
+        await broker.KillAsync();
+        input.Give("two\n"u8);
+        input.End();
+
+        producer.Signal(2);
+
+        var outcome = (await producer.ExitAsync()).Expect(1);
+        Assert.Matches("Interrupted after [12] lines; 1 lines were acknowledged", outcome.Error);
     }
 }
