@@ -12,18 +12,17 @@ public sealed partial class HttpBroker
     /// <inheritdoc/>
     public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
     {
-        cancellationToken.ThrowIfCancellationRequested();
         if (acks is < Acks.All or > Acks.Leader)
             return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all).");
-        var content = new BatchContent(batch);
+        var turn = _turns.GetOrAdd(partition, static _ => new SemaphoreSlim(1, 1));
+        await turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return await PostBatchAsync($"{PartitionPath(partition)}/batches?acks={HttpContract.Format(acks)}", content).ConfigureAwait(false);
+            return await PostBatchAsync($"{PartitionPath(partition)}/batches?acks={HttpContract.Format(acks)}", batch).ConfigureAwait(false);
         }
         finally
         {
-            // The memory is the caller's again when this returns, so nothing may still be reading it.
-            await content.DetachAsync().ConfigureAwait(false);
+            turn.Release();
         }
     }
 
@@ -76,7 +75,21 @@ public sealed partial class HttpBroker
         }
     }
 
-    private async ValueTask<ProduceResult> PostBatchAsync(string path, BatchContent content)
+    private async ValueTask<ProduceResult> PostBatchAsync(string path, Memory<byte> batch)
+    {
+        var content = new BatchContent(batch);
+        try
+        {
+            return await PostAsync(path, content).ConfigureAwait(false);
+        }
+        finally
+        {
+            // The memory is the caller's again when this returns, so nothing may still be reading it.
+            await content.DetachAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask<ProduceResult> PostAsync(string path, BatchContent content)
     {
         using var deadline = new CancellationTokenSource(_options.RequestTimeout, _options.TimeProvider);
         using var request = NewRequest(HttpMethod.Post, path, content);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
@@ -18,6 +19,10 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private readonly bool _ownsHttp;
     private readonly HttpBrokerOptions _options;
     private readonly Uri _baseAddress;
+
+    // Pooled connections overtake each other, and the broker refuses a batch whose predecessor is still on its way: one at a time for each
+    // partition. Grows with the partitions that are written to, like everything else that is known of them.
+    private readonly ConcurrentDictionary<TopicPartition, SemaphoreSlim> _turns = new();
 
     /// <summary>A broker at an address such as <c>http://127.0.0.1:8080</c>. Nothing is sent yet.</summary>
     /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>

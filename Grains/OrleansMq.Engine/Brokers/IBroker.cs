@@ -50,7 +50,8 @@ public interface IBroker
     /// <summary>
     /// Appends one record batch (Kafka format v2). The broker stamps base offset and leader epoch into <paramref name="batch"/> (and
     /// timestamps, where the topic says LogAppendTime), so the memory belongs to the broker until the task completes; afterwards the same
-    /// bytes may be sent again.
+    /// bytes may be sent again. Batches that one caller hands over for one partition, one call after the other, are appended in that order,
+    /// without his waiting for the answers.
     /// </summary>
     /// <param name="partition">Where to.</param>
     /// <param name="batch">Exactly one batch.</param>

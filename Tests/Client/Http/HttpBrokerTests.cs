@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Text;
 using OrleansMq.Brokers;
@@ -43,6 +44,37 @@ public sealed class HttpBrokerTests : IDisposable
 
         Assert.Equal(new ProduceResult(ErrorCode.None, 7, -1, 2), result);
         Assert.Equal("http://broker/prefix/api/topics/a%20b%2Fc/partitions/3/batches?acks=1", _handler.LastUri!.AbsoluteUri);
+    }
+
+    [Fact]
+    public async Task Batches_of_one_partition_go_out_one_by_one_in_the_order_of_the_calls()
+    {
+        var arrived = new ConcurrentQueue<byte>();
+        var answers = new ConcurrentDictionary<byte, TaskCompletionSource<HttpResponseMessage>>();
+        for (byte i = 1; i <= 5; i++)
+            answers[i] = new TaskCompletionSource<HttpResponseMessage>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _handler.Answer = async (request, _) =>
+        {
+            var batch = (await request.Content!.ReadAsByteArrayAsync())[0];
+            arrived.Enqueue(batch);
+            return await answers[batch].Task;
+        };
+
+        var calls = new List<Task<ProduceResult>>();
+        for (byte i = 1; i <= 4; i++)
+            calls.Add(_broker.ProduceAsync(_partition, new[] { i }, Acks.All).AsTask());
+        calls.Add(_broker.ProduceAsync(_partition with { Partition = 9 }, new byte[] { 5 }, Acks.All).AsTask());
+
+        Assert.Equal([1, 5], arrived); // The other partition does not wait for this one.
+        for (byte i = 1; i <= 5; i++)
+        {
+            var before = arrived.Count;
+            answers[i].SetResult(Json("""{"baseOffset":7}"""));
+            await calls[i - 1].SoonAsync();
+            if (i <= 3)
+                await Wait.UntilAsync(() => arrived.Count > before, "the next batch");
+        }
+        Assert.Equal([1, 5, 2, 3, 4], arrived);
     }
 
     [Fact]
