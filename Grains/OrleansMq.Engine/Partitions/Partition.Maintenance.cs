@@ -52,7 +52,9 @@ public sealed partial class Partition
     /// <returns>False when something is left to do later.</returns>
     internal bool FlushIfDue(long now)
     {
-        var checkpointIsDue = _checkpointWanted && now - _lastCheckpoint >= MinCheckpointIntervalMs;
+        if (_deleted || _closed || OfflineReason is not null)
+            return true;
+        var checkpointIsDue = _checkpointWanted && HasPassed(MinCheckpointIntervalMs, _lastCheckpoint, now);
         if (!checkpointIsDue && !IsFlushDue(now))
             return false;
         // What is appended from here on schedules the next flush; what was, is in this one.
@@ -140,8 +142,11 @@ public sealed partial class Partition
         var config = Config;
         var records = Volatile.Read(ref _unflushedRecords);
         return records > 0 && (config.FlushPolicy != FlushPolicy.Interval || records >= config.FlushMessages
-            || now - Volatile.Read(ref _unflushedSince) >= config.FlushMs);
+            || HasPassed(config.FlushMs, Volatile.Read(ref _unflushedSince), now));
     }
+
+    // A clock that was set back must not stop what goes by it.
+    private static bool HasPassed(long time, long since, long now) => now - since >= time || now < since;
 
     // Under the append lock, as the next.
     private void NoteUnflushed(long records, long now)

@@ -7,6 +7,9 @@ namespace OrleansMq.Partitions;
 // Reading: no lock, and nothing that an append waits for.
 public sealed partial class Partition
 {
+    /// <summary>Timers take no more than some weeks; who waits longer sets another.</summary>
+    private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(1);
+
     /// <summary>Reads batches. See <see cref="IBroker.FetchAsync"/>.</summary>
     public ValueTask<FetchResult> ReadAsync(FetchRequest request, CancellationToken cancellationToken = default)
     {
@@ -63,7 +66,7 @@ public sealed partial class Partition
                 return result;
             var missing = Math.Min(request.MinBytes, request.MaxBytes) - result.Records.Length;
             result.Dispose();
-            await waiter.WaitAsync(Math.Max(missing, 1), left, clock, cancellationToken).ConfigureAwait(false);
+            await waiter.WaitAsync(Math.Max(missing, 1), left < LongestTimer ? left : LongestTimer, clock, cancellationToken).ConfigureAwait(false);
         }
     }
 

@@ -65,6 +65,9 @@ public sealed partial class Partition
     /// <summary>Bytes of all segments' logs.</summary>
     public long SizeInBytes => _log?.SizeInBytes ?? 0;
 
+    /// <summary>Whether its topic was deleted: it does nothing any more, and its directory goes.</summary>
+    internal bool IsDeleted => _deleted;
+
     /// <summary>The log; null where it could not be opened.</summary>
     internal SegmentedLog? Log => _log;
 

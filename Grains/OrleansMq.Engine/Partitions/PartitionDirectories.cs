@@ -70,15 +70,19 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         return path;
     }
 
-    /// <summary>Deletes a partition's directory: out of the way first, so that a crash in the middle leaves nothing that looks like a
-    /// partition.</summary>
-    public void Delete(TopicPartition partition, Guid topicId)
+    /// <summary>
+    /// Takes a partition's directory out of the way, durably; a crash from here on leaves nothing that looks like a partition.
+    /// </summary>
+    /// <returns>What to delete.</returns>
+    public string MoveAway(TopicPartition partition, Guid topicId)
     {
         var path = PathOf(partition);
-        var dying = FreePath(path, topicId, DeleteSuffix);
-        files.MoveDirectory(path, dying);
-        files.FlushDirectory(Root);
+        var dying = $"{path}.{topicId:N}{DeleteSuffix}";
         files.DeleteDirectory(dying);
+        if (files.DirectoryExists(path))
+            files.MoveDirectory(path, dying);
+        files.FlushDirectory(Root);
+        return dying;
     }
 
     private void SetAside(string path, Guid? topicId)

@@ -2,16 +2,19 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Partitions;
 
-// The clockwork of a broker: one timer, one run at a time, each part when it is due. Tests call RunMaintenance with a time of their own.
+// The clockwork of a broker: flushes by the clock, and everything else, which may take long. Each runs once at a time. Tests call RunMaintenance
+// with a time of their own.
 public sealed partial class PartitionStore
 {
     /// <summary>
-    /// How often the timer looks whether something is due: what <c>flush.ms</c> and <c>file.delete.delay.ms</c> are exact to.
+    /// How often the timers look whether something is due: what <c>flush.ms</c> is exact to.
     /// </summary>
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(200);
 
-    private readonly Lock _maintenanceLock = new();
-    private ITimer? _timer;
+    private readonly Lock _flushesLock = new();
+    private readonly Lock _upkeepLock = new();
+    private ITimer? _flushTimer;
+    private ITimer? _upkeepTimer;
     private long _nextRetention;
     private long _nextCheckpoint;
 
@@ -21,19 +24,23 @@ public sealed partial class PartitionStore
     /// <param name="now">The broker's clock, in milliseconds since 1970.</param>
     internal void RunMaintenance(long now)
     {
-        lock (_maintenanceLock)
-        {
+        lock (_flushesLock)
             _ports.Flushes.Run(now);
-            if (IsDue(ref _nextRetention, _options.RetentionCheckInterval, now))
-            {
-                foreach (var partition in _partitions.Values)
-                    partition.Maintain(now);
-            }
-            if (IsDue(ref _nextCheckpoint, _options.CheckpointInterval, now))
-            {
-                foreach (var partition in _partitions.Values)
-                    partition.Checkpoint();
-            }
+        lock (_upkeepLock)
+            RunUpkeep(now);
+    }
+
+    private void RunUpkeep(long now)
+    {
+        if (IsDue(ref _nextRetention, _options.RetentionCheckInterval, now))
+        {
+            foreach (var partition in _partitions.Values)
+                partition.Maintain(now);
+        }
+        if (IsDue(ref _nextCheckpoint, _options.CheckpointInterval, now))
+        {
+            foreach (var partition in _partitions.Values)
+                partition.Checkpoint();
         }
     }
 
@@ -42,46 +49,56 @@ public sealed partial class PartitionStore
         var now = _ports.Log.Now;
         _nextRetention = now + (long)_options.RetentionCheckInterval.TotalMilliseconds;
         _nextCheckpoint = now + (long)_options.CheckpointInterval.TotalMilliseconds;
-        _timer = _options.TimeProvider.CreateTimer(static store => ((PartitionStore)store!).OnTick(), this, Tick, Tick);
+        var time = _options.TimeProvider;
+        _flushTimer = time.CreateTimer(static state => ((PartitionStore)state!).OnFlushTick(), this, Tick, Tick);
+        _upkeepTimer = time.CreateTimer(static state => ((PartitionStore)state!).OnUpkeepTick(), this, Tick, Tick);
         StartCompaction();
     }
 
-    private void OnTick()
+    private void OnFlushTick() => RunOnce(_flushesLock, "background flush", static (store, now) => store._ports.Flushes.Run(now));
+
+    private void OnUpkeepTick() => RunOnce(_upkeepLock, "maintenance run", static (store, now) => store.RunUpkeep(now));
+
+    private void RunOnce(Lock running, string what, Action<PartitionStore, long> run)
     {
         // A run that takes longer than a tick is not run twice.
-        if (!_maintenanceLock.TryEnter())
+        if (!running.TryEnter())
             return;
         try
         {
-            RunMaintenance(_ports.Log.Now);
+            run(this, _ports.Log.Now);
         }
         catch (Exception fault)
         {
-            _options.Log.Write(EngineLogLevel.Error, $"A bug in OrleansMq stopped a maintenance run: {fault.Message} Please report it.",
-                fault);
+            _options.Log.Write(EngineLogLevel.Error, $"A bug in OrleansMq stopped a {what}: {fault.Message} Please report it.", fault);
         }
         finally
         {
-            _maintenanceLock.Exit();
+            running.Exit();
         }
     }
 
     private async Task StopMaintenanceAsync()
     {
-        if (_timer is not null)
-            await _timer.DisposeAsync().ConfigureAwait(false);
+        if (_flushTimer is not null)
+            await _flushTimer.DisposeAsync().ConfigureAwait(false);
+        if (_upkeepTimer is not null)
+            await _upkeepTimer.DisposeAsync().ConfigureAwait(false);
         await StopCompactionAsync().ConfigureAwait(false);
-        lock (_maintenanceLock)
+        lock (_flushesLock)
+        lock (_upkeepLock)
         {
-            // A run that was under way is over.
+            // Runs that were under way are over.
         }
     }
 
     private static bool IsDue(ref long next, TimeSpan interval, long now)
     {
-        if (now < next)
+        var step = (long)interval.TotalMilliseconds;
+        // Also where the clock was set back by more than the interval.
+        if (now < next && next - now <= step)
             return false;
-        next = now + (long)interval.TotalMilliseconds;
+        next = now + step;
         return true;
     }
 }

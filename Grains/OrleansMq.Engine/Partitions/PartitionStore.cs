@@ -96,16 +96,19 @@ public sealed partial class PartitionStore : IAsyncDisposable
     /// <summary>The partition, if this broker holds it.</summary>
     public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found) => _partitions.TryGetValue(partition, out found);
 
-    /// <summary>Stops the partition, fails its waiters with <see cref="ErrorCode.UnknownTopicOrPartition"/> and frees its disk.</summary>
+    /// <summary>
+    /// Stops the partition, fails its waiters with <see cref="ErrorCode.UnknownTopicOrPartition"/> and frees its disk. Nothing takes its name before
+    /// that is done; where it fails, it may be called again.
+    /// </summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: the directory could not be removed.</exception>
     public async Task DeleteAsync(TopicPartition partition)
     {
-        if (!_partitions.TryRemove(partition, out var found))
+        if (!_partitions.TryGetValue(partition, out var found))
             return;
         await found.AbandonAsync().ConfigureAwait(false);
         try
         {
-            await Task.Run(() => _directories.Delete(partition, found.TopicId)).ConfigureAwait(false);
+            await Task.Run(() => RemoveDirectory(found)).ConfigureAwait(false);
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
@@ -137,7 +140,25 @@ public sealed partial class PartitionStore : IAsyncDisposable
                 $"{_partitions.Count - closed} partitions were offline at the end: the next start checks all logs.");
     }
 
-    private static Partition SameTopic(Partition found, Guid topicId) => found.TopicId == topicId
+    private void RemoveDirectory(Partition deleted)
+    {
+        string? dying = null;
+        lock (_createLock)
+        {
+            if (_partitions.TryGetValue(deleted.TopicPartition, out var found) && ReferenceEquals(found, deleted))
+            {
+                dying = _directories.MoveAway(deleted.TopicPartition, deleted.TopicId);
+                _partitions.TryRemove(deleted.TopicPartition, out _);
+            }
+        }
+        // What a crash, or a fault, leaves of it is removed at the next start.
+        if (dying is not null)
+            _files.DeleteDirectory(dying);
+    }
+
+    private static Partition SameTopic(Partition found, Guid topicId) => found.IsDeleted
+        ? throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{found.TopicPartition} of the deleted topic is still being removed. Retry.")
+        : found.TopicId == topicId
         ? found
         : throw new BrokerException(ErrorCode.InconsistentTopicId,
             $"{found.TopicPartition} belongs to topic id {found.TopicId}, not {topicId}.");

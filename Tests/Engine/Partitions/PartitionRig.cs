@@ -26,6 +26,8 @@ internal sealed class PartitionRig : IAsyncDisposable
     public IFileSystem Files { get; private set; }
     public TopicConfig Config { get; set; }
     public ManualClock Clock { get; } = new();
+    /// <summary>Timers that run while nobody waits.</summary>
+    public int TimersOfStore { get; private set; }
     public LogLines Lines { get; } = new();
     public PartitionStore Store { get; private set; } = null!;
     public Partition Partition => Store.TryGet(Name, out var found) ? found
@@ -56,6 +58,7 @@ internal sealed class PartitionRig : IAsyncDisposable
             MinFreeBytes = 0,
             AppendThreads = 2,
         }), id => id == TopicId ? Config : null);
+        TimersOfStore = Clock.TimerCount;
         Store.GetOrCreate(Name, TopicId, Config);
     }
 

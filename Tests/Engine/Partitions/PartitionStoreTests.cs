@@ -76,6 +76,37 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
+    public async Task Who_creates_a_partition_while_its_namesake_is_deleted_waits_and_gets_one_of_his_own()
+    {
+        for (var round = 0; round < 20; round++)
+        {
+            await using var rig = await PartitionRig.StartAsync();
+            await rig.AppendManyAsync(3);
+            var newId = Guid.NewGuid();
+            var creating = Task.Run(async () =>
+            {
+                while (true)
+                {
+                    try
+                    {
+                        return rig.Store.GetOrCreate(PartitionRig.Name, newId, TopicConfig.Default);
+                    }
+                    catch (BrokerException refused)
+                    {
+                        Assert.True(refused.Code is ErrorCode.InconsistentTopicId or ErrorCode.LeaderNotAvailable);
+                        await Task.Yield();
+                    }
+                }
+            });
+            await rig.Store.DeleteAsync(PartitionRig.Name);
+            var created = await creating;
+            Assert.Equal((newId, 0L), (created.TopicId, created.LogEndOffset));
+            Assert.Equal(0, (await created.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "mine"), Acks.All)).BaseOffset);
+            Assert.Equal(["t-0"], rig.Files.ListDirectories(Logs));
+        }
+    }
+
+    [Fact]
     public async Task A_topic_deleted_under_load_leaves_nothing()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 500, FlushMs = 0 });
