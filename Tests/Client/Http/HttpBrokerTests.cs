@@ -65,7 +65,7 @@ public sealed class HttpBrokerTests : IDisposable
             calls.Add(_broker.ProduceAsync(_partition, new[] { i }, Acks.All).AsTask());
         calls.Add(_broker.ProduceAsync(_partition with { Partition = 9 }, new byte[] { 5 }, Acks.All).AsTask());
 
-        Assert.Equal([1, 5], arrived); // The other partition does not wait for this one.
+        Assert.Equal(new byte[] { 1, 5 }, arrived); // The other partition does not wait for this one.
         for (byte i = 1; i <= 5; i++)
         {
             var before = arrived.Count;
@@ -74,7 +74,7 @@ public sealed class HttpBrokerTests : IDisposable
             if (i <= 3)
                 await Wait.UntilAsync(() => arrived.Count > before, "the next batch");
         }
-        Assert.Equal([1, 5, 2, 3, 4], arrived);
+        Assert.Equal(new byte[] { 1, 5, 2, 3, 4 }, arrived);
     }
 
     [Fact]
