@@ -61,16 +61,17 @@ internal static class IndexRebuild
 
     /// <summary>
     /// Removes what the indexes say about <paramref name="from"/> and later, checks what remains, and makes the segment ready for batches
-    /// from
-    /// there on.
+    /// from there on.
     /// </summary>
     /// <param name="files">The disk.</param>
     /// <param name="segment">The segment.</param>
     /// <param name="fromOffset">The offset of the batch at <paramref name="from"/>.</param>
     /// <param name="from">Batches before it are right, and were indexed durably.</param>
     /// <param name="indexIntervalBytes">To build what is missing by.</param>
-    /// <param name="afterCrash">Whether entries behind the durable ones may be torn or zeros, which no binary search gets past: then all
-    /// are looked at.</param>
+    /// <param name="afterCrash">
+    /// Whether there may be entries behind those of <paramref name="from"/>, torn ones and zeros among them: then all are looked at. After
+    /// a clean stop the last ones are, and one that does not belong there has the index made anew.
+    /// </param>
     public static void CutTail(IFileSystem files, Segment segment, long fromOffset, long from, int indexIntervalBytes, bool afterCrash)
     {
         segment.ForgetMaxTimestamp();
@@ -95,9 +96,8 @@ internal static class IndexRebuild
         }
         else
         {
-            segment.Index.CutTo(CountBelow(segment.Index.Count, i => segment.Index.TryGet(i, out _, out var position) && position < from));
-            segment.TimeIndex.CutTo(CountBelow(segment.TimeIndex.Count, i => segment.TimeIndex.TryGet(i, out _, out var offset)
-                && offset < fromOffset));
+            segment.Index.CutTo(segment.Index.Count); // Whole entries only.
+            segment.TimeIndex.CutTo(segment.TimeIndex.Count);
         }
         if (!IsLastEntryRight(segment, from, indexIntervalBytes) || !IsLastTimeRight(segment, from))
             Rebuild(files, segment, from, indexIntervalBytes);
@@ -213,19 +213,5 @@ internal static class IndexRebuild
         var read = lease.File.Read(bytes, position);
         header = read == bytes.Length ? RecordBatchHeader.Read(bytes) : default;
         return read == bytes.Length;
-    }
-
-    private static int CountBelow(int count, Func<int, bool> isBelow)
-    {
-        int low = 0, high = count;
-        while (low < high)
-        {
-            var middle = low + (high - low) / 2;
-            if (isBelow(middle))
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return low;
     }
 }

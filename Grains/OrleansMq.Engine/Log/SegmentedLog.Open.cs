@@ -34,7 +34,7 @@ internal sealed partial class SegmentedLog
                 + "as it is found.");
         log._logStartOffset = Math.Max(checkpoint.LogStartOffset, 0);
         log._flushedPoint = checkpoint.FlushedPoint;
-        log.LoadSegments(bases, checkpoint.FlushedPoint);
+        log.LoadSegments(bases, checkpoint);
         if (checkpoint.LogStartOffset < 0)
             log._logStartOffset = log._segments[0].BaseOffset;
         var start = log.FindStart(checkpoint.RecoveryPoint);
@@ -62,8 +62,9 @@ internal sealed partial class SegmentedLog
         _checkpoint.Create(DescribeForCheckpoint());
     }
 
-    private void LoadSegments(List<long> bases, LogPosition flushedPoint)
+    private void LoadSegments(List<long> bases, CheckpointState checkpoint)
     {
+        var flushedPoint = checkpoint.FlushedPoint;
         var segments = bases.ConvertAll(segmentBase => new Segment(_ports.Cache, Directory, segmentBase));
         var lengths = segments.ConvertAll(segment => (segment.BaseOffset, segment.Log.GetLength()));
         if (RecoveryDecision.FindLoss(lengths, flushedPoint) is { } loss)
@@ -78,7 +79,8 @@ internal sealed partial class SegmentedLog
         {
             var next = i + 1 < segments.Count ? segments[i + 1].BaseOffset : segments[i].BaseOffset;
             segments[i].Found(lengths[i].Item2, next, flushed: segments[i].BaseOffset < flushedPoint.SegmentBase);
-            IndexRebuild.EnsureFiles(_ports.Files, segments[i], i + 1 < segments.Count ? _config.IndexIntervalBytes : null);
+            // What lies behind the recovery point is checked first, and indexed on the way.
+            IndexRebuild.EnsureFiles(_ports.Files, segments[i], segments[i].BaseOffset < checkpoint.RecoveryPoint.SegmentBase ? _config.IndexIntervalBytes : null);
         }
         if (segments.Count == 0)
         {

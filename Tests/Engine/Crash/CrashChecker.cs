@@ -52,7 +52,7 @@ internal static class CrashChecker
             CheckFailedException.Unless(batch.State != BatchState.Lost, $"offset {record.Offset}: the record was lost before");
             // What was cut off after a failed write can come back by a power cut, as long as nothing durable was written in its place.
             CheckFailedException.Unless(batch.State != BatchState.Refused || found.PowerCut, $"offset {record.Offset}: the record was refused");
-            CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset + index == record.Offset,
+            CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset + index == record.Offset || (found.PowerCut && batch.WasRefused && !batch.Durable),
                 $"offset {record.Offset}: the record was acknowledged at {batch.Offset + index}");
         }
         return records;
@@ -70,10 +70,13 @@ internal static class CrashChecker
                     continue;
                 CheckFailedException.Unless(!batch.Durable, $"offset {offset} was durable and is lost");
                 CheckFailedException.Unless(found.PowerCut, $"offset {offset} was acknowledged, and lost by a kill of the process");
-                CheckFailedException.Unless(offset >= found.LogEnd, $"offset {offset} is lost, and the log goes on to {found.LogEnd}");
+                CheckFailedException.Unless(offset >= found.LogEnd || IsTakenByOneThatCameBack(ledger, records, offset), $"offset {offset} is lost, and the log goes on to {found.LogEnd}");
             }
         }
     }
+
+    private static bool IsTakenByOneThatCameBack(Ledger ledger, Dictionary<string, NaiveRecord> records, long offset) =>
+        records.Values.FirstOrDefault(r => r.Offset == offset) is { } record && ledger.TryFind(record.Id, out var batch, out _) && batch.WasRefused;
 
     /// <summary>Below where compaction was: the latest of each key is there, and where that is a deletion that went, none of its elders came back.</summary>
     private static void CheckCompaction(Ledger ledger, Found found, Dictionary<string, NaiveRecord> records)
@@ -106,9 +109,9 @@ internal static class CrashChecker
     {
         foreach (var batch in ledger.Batches)
         {
+            var index = batch.Records.ToList().FindIndex(r => records.ContainsKey(r.Id));
             if (batch.State is BatchState.Unanswered or BatchState.Refused)
             {
-                var index = batch.Records.ToList().FindIndex(r => records.ContainsKey(r.Id));
                 if (index >= 0)
                     batch.Acknowledge(records[batch.Records[index].Id].Offset - index, durable: true);
                 else if (batch.State == BatchState.Unanswered)
@@ -116,7 +119,9 @@ internal static class CrashChecker
             }
             else if (batch.State == BatchState.Acknowledged)
             {
-                if (batch.Offset >= found.LogEnd)
+                if (index >= 0)
+                    batch.Offset = records[batch.Records[index].Id].Offset - index;
+                else if (batch.Offset >= found.LogEnd || (batch.Offset >= ledger.CompactedBelow && batch.Offset >= found.LogStart))
                     batch.State = BatchState.Lost;
                 batch.Durable = true; // Recovery makes durable what it found.
             }

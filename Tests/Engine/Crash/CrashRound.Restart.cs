@@ -13,35 +13,37 @@ internal sealed partial class CrashRound
         public bool IsInIndex => File.EndsWith("index", StringComparison.Ordinal);
     }
 
+    private Flip? _flip;
+
     private async Task RestartAsync(bool clean)
     {
         _disk = _disk.Restart();
-        var flip = Scenario.Kind == FaultKind.FlippedBit ? FlipBit() : null;
+        _flip = Scenario.Kind == FaultKind.FlippedBit ? FlipBit() : null;
         _mutant.BeforeRestart(_disk.Disk, Directory, _ledger);
-        if (Scenario.CrashInRecovery && flip is null)
+        if (Scenario.CrashInRecovery && _flip is null)
             await CrashInRecoveryAsync();
         else
             await OpenAsync();
         _mutant.AfterRestart(_disk.Disk, Directory);
         Statistics.Recoveries++;
-        if (!await CheckAsync(flip, _powerCut || (flip is not null && !clean)))
+        if (!await CheckAsync(_powerCut || (_flip is not null && !clean)))
             return;
-        await SendAgainAsync(flip);
+        await SendAgainAsync();
         var steps = _random.Next(20);
         while (steps-- > 0)
             await StepAsync();
         Checkpoint();
-        await CheckAsync(flip, powerCut: false);
+        await CheckAsync(powerCut: false);
         if (_random.Next(4) == 0)
-            await RestartInGoodOrderAsync(flip);
+            await RestartInGoodOrderAsync();
     }
 
-    private async Task RestartInGoodOrderAsync(Flip? flip)
+    private async Task RestartInGoodOrderAsync()
     {
         await _store.DisposeAsync();
         _ledger.MarkDurable();
         await OpenAsync();
-        await CheckAsync(flip, powerCut: false);
+        await CheckAsync(powerCut: false);
     }
 
     private async Task CrashInRecoveryAsync()
@@ -68,8 +70,9 @@ internal sealed partial class CrashRound
 
     /// <summary>Compares what readers get, what the files hold, what the indexes say, and what the ledger knows.</summary>
     /// <returns>False when the partition is, and may be, offline.</returns>
-    private async Task<bool> CheckAsync(Flip? flip, bool powerCut)
+    private async Task<bool> CheckAsync(bool powerCut)
     {
+        var flip = _flip;
         var batches = new List<NaiveBatch>();
         if (Partition.OfflineReason is null)
             batches = await ReadAllAsync();
@@ -138,7 +141,7 @@ internal sealed partial class CrashRound
     }
 
     /// <summary>Idempotent senders do not know what became of their last batches, and send them again: none is doubled, none is left out.</summary>
-    private async Task SendAgainAsync(Flip? flip)
+    private async Task SendAgainAsync()
     {
         for (var producer = 0; producer < 3; producer++)
         {
@@ -148,10 +151,7 @@ internal sealed partial class CrashRound
             {
                 var answer = await _mutant.SendAsync(Partition, batch.Encode(), batch);
                 Statistics.Retries++;
-                // Refused, but not doubled: where nothing knows of the earlier batches any more.
-                var forgotten = (batch.Offset < _ledger.CompactedBelow || flip is not null && flip.File.EndsWith(".producers", StringComparison.Ordinal))
-                    && answer.Error is ErrorCode.DuplicateSequenceNumber or ErrorCode.OutOfOrderSequenceNumber;
-                CheckFailedException.Unless(forgotten || (answer.Error == ErrorCode.None && answer.BaseOffset == batch.Offset),
+                CheckFailedException.Unless(IsForgotten(batch, answer.Error) || (answer.Error == ErrorCode.None && answer.BaseOffset == batch.Offset),
                     $"the batch at offset {batch.Offset} was sent again after the restart, and answered with {answer.Error}, offset {answer.BaseOffset}: {answer.Message}");
             }
             foreach (var batch in own.Where(b => b.State is BatchState.Lost or BatchState.Refused))
@@ -165,6 +165,11 @@ internal sealed partial class CrashRound
             }
         }
     }
+
+    // Refused, but not doubled: where nothing knows of the earlier batches any more.
+    private bool IsForgotten(SentBatch batch, ErrorCode error) =>
+        Statistics.Recoveries > 0 && (batch.Offset < _ledger.CompactedBelow || _flip?.File.EndsWith(".producers", StringComparison.Ordinal) == true)
+            && error is ErrorCode.DuplicateSequenceNumber or ErrorCode.OutOfOrderSequenceNumber;
 
     /// <summary>Turns a bit of one of the partition's files over.</summary>
     private Flip FlipBit()

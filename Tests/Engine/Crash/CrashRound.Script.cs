@@ -118,12 +118,15 @@ internal sealed partial class CrashRound
             batch.Acknowledge(answer.BaseOffset, durable: Scenario.Config.FlushPolicy == FlushPolicy.Sync);
             return;
         }
+        if (answer.Error == ErrorCode.DuplicateSequenceNumber && batch.State == BatchState.Acknowledged)
+            return; // Twice in one group, with more than five others between.
         CheckFailedException.Unless(answer.Error is ErrorCode.KafkaStorageError or ErrorCode.OutOfOrderSequenceNumber, $"unexpected {answer.Error}: {answer.Message}");
         if (!IsUp || batch.State == BatchState.Acknowledged)
             return; // Nobody knows.
         CheckFailedException.Unless(answer.Error != ErrorCode.OutOfOrderSequenceNumber || (batch.ProducerId >= 0 && _blocked[batch.ProducerId - 100].Count > 0),
             $"in sequence, and refused: {answer.Message}");
         batch.State = BatchState.Refused;
+        batch.WasRefused = true;
         if (batch.ProducerId >= 0)
             _blocked[batch.ProducerId - 100][batch.Sequence] = batch;
     }
@@ -137,7 +140,7 @@ internal sealed partial class CrashRound
             return;
         var answer = await _mutant.SendAsync(Partition, batch.Encode(), batch);
         Statistics.Retries++;
-        if (IsUp && answer.Error != ErrorCode.KafkaStorageError)
+        if (IsUp && answer.Error != ErrorCode.KafkaStorageError && !IsForgotten(batch, answer.Error))
             CheckFailedException.Unless(answer.Error == ErrorCode.None && answer.BaseOffset == batch.Offset,
                 $"the batch at offset {batch.Offset} was sent again, and answered with {answer.Error}, offset {answer.BaseOffset}");
     }

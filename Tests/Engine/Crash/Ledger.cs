@@ -30,6 +30,8 @@ internal sealed class SentBatch(long producerId, int sequence, CompressionType c
     public IReadOnlyList<SentRecord> Records { get; } = records;
     public BatchState State { get; set; }
     public long Offset { get; set; } = -1;
+    /// <summary>Whether it was refused once: what was written of it then, and cut off, may come back by a power cut.</summary>
+    public bool WasRefused { get; set; }
     /// <summary>Whether no crash may lose it.</summary>
     public bool Durable { get; set; }
     public long LastOffset => Offset + Records.Count - 1;
