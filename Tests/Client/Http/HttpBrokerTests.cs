@@ -62,8 +62,8 @@ public sealed class HttpBrokerTests : IDisposable
 
         var calls = new List<Task<ProduceResult>>();
         for (byte i = 1; i <= 4; i++)
-            calls.Add(_broker.ProduceAsync(_partition, new[] { i }, Acks.All).AsTask());
-        calls.Add(_broker.ProduceAsync(_partition with { Partition = 9 }, new byte[] { 5 }, Acks.All).AsTask());
+            calls.Add(_broker.ProduceAsync(Partition, new[] { i }, Acks.All).AsTask());
+        calls.Add(_broker.ProduceAsync(new TopicPartition("a b/c", 9), new byte[] { 5 }, Acks.All).AsTask());
 
         Assert.Equal(new byte[] { 1, 5 }, arrived); // The other partition does not wait for this one.
         for (byte i = 1; i <= 5; i++)
