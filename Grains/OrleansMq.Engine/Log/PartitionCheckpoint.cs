@@ -75,10 +75,12 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     /// <param name="state">What to keep.</param>
     public void Write(IFile file, in CheckpointState state)
     {
-        _sequence++;
-        Encode(state);
-        file.Write(_slot, _sequence % 2 * SlotBytes);
-        file.Flush();
+        // Counted only when it is written: after a failed write the next one goes to the same slot, and the other stays whole.
+        var sequence = _sequence + 1;
+        Encode(state, sequence);
+        file.Write(_slot, sequence % 2 * SlotBytes);
+        FlushOnce.Flush(file);
+        _sequence = sequence;
     }
 
     /// <summary>Creates the file, or makes a file of another length right, with <paramref name="state"/> in both slots; durable when it
@@ -90,19 +92,19 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
         for (var number = 0; number < 2; number++)
         {
             _sequence++;
-            Encode(state);
+            Encode(state, _sequence);
             _slot.CopyTo(both[(int)(_sequence % 2 * SlotBytes)..]);
         }
         AtomicFile.Write(files, Path, both);
     }
 
-    private void Encode(in CheckpointState state)
+    private void Encode(in CheckpointState state, long sequence)
     {
         var slot = _slot.AsSpan();
         BinaryPrimitives.WriteUInt32BigEndian(slot, Magic);
         BinaryPrimitives.WriteInt16BigEndian(slot[8..], Version);
         BinaryPrimitives.WriteInt16BigEndian(slot[10..], state.HasProducers ? HasProducersFlag : (short)0);
-        BinaryPrimitives.WriteInt64BigEndian(slot[16..], _sequence);
+        BinaryPrimitives.WriteInt64BigEndian(slot[16..], sequence);
         BinaryPrimitives.WriteInt64BigEndian(slot[24..], state.LogStartOffset);
         WritePosition(slot[32..], state.RecoveryPoint);
         WritePosition(slot[56..], state.FlushedPoint);

@@ -152,7 +152,7 @@ internal sealed partial class Segment
     {
         var size = Size;
         using (var lease = Log.Rent())
-            lease.File.Flush();
+            FlushOnce.Flush(lease.File);
         if (size > FlushedSize)
             Volatile.Write(ref _flushedSize, size);
     }
@@ -161,8 +161,8 @@ internal sealed partial class Segment
     public void FlushIndexes()
     {
         using (var lease = Index.File.Rent())
-            lease.File.Flush();
+            FlushOnce.Flush(lease.File);
         using (var lease = TimeIndex.File.Rent())
-            lease.File.Flush();
+            FlushOnce.Flush(lease.File);
     }
 }

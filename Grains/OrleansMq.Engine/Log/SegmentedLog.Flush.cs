@@ -96,7 +96,7 @@ internal sealed partial class SegmentedLog
         if (_directoryDirty)
         {
             _directoryDirty = false;
-            _ports.Files.FlushDirectory(Directory);
+            FlushOnce.FlushDirectory(_ports.Files, Directory);
         }
         _flushedPoint = target;
         return true;

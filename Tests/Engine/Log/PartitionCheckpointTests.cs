@@ -76,6 +76,21 @@ public sealed class PartitionCheckpointTests
         Assert.Equal(2, seen.Count);
     }
 
+    [Fact]
+    public void A_write_that_fails_is_tried_again_in_the_same_slot()
+    {
+        var files = NewFiles();
+        var checkpoint = new PartitionCheckpoint(files, Directory);
+        checkpoint.Create(State);
+        using (var file = files.Open(checkpoint.Path, FileOpening.ReadWrite))
+        {
+            for (var i = 0; i < 2; i++)
+                Assert.Throws<IOException>(() => checkpoint.Write(new FileThatCannotFlush(file), State with { LogStartOffset = 9 }));
+            file.Write(new byte[512], 512);
+        }
+        Assert.Equal(State, Read(files));
+    }
+
     private static MemoryFileSystem NewFiles()
     {
         var files = new MemoryFileSystem();

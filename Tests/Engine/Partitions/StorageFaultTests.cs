@@ -74,6 +74,27 @@ public sealed class StorageFaultTests
         Assert.Equal(1, flushes);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_flush_in_the_background_that_failed_is_not_tried_again_either(bool diskFull)
+    {
+        var files = new FaultyFiles(new MemoryFileSystem());
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { FlushMs = 100 }, files);
+        await rig.AppendManyAsync(5);
+        var flushes = 0;
+        files.OnFlush = path =>
+        {
+            flushes++;
+            throw diskFull ? new DiskFullException(path) : new IOException("Input/output error");
+        };
+        rig.Clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Contains(PartitionRig.PartitionPath, rig.Partition.OfflineReason, StringComparison.Ordinal);
+        rig.Clock.Advance(TimeSpan.FromMinutes(10));
+        rig.Partition.Flush();
+        Assert.Equal(1, flushes);
+    }
+
     [Fact]
     public async Task A_failed_write_that_cannot_be_cut_off_takes_the_partition_offline()
     {
