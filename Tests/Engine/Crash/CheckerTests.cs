@@ -1,0 +1,50 @@
+namespace OrleansMq.Tests.Engine.Crash;
+
+/// <summary>A checker that cannot fail proves nothing: each of these mistakes is found, and called by its name.</summary>
+public class CheckerTests
+{
+    [Fact]
+    public Task Acknowledging_before_the_flush_is_found() => IsFoundAsync<AcknowledgesBeforeFlush>(FaultKind.PowerCut, "was durable and is lost", "offline, and nothing was damaged");
+
+    [Fact]
+    public Task Cutting_below_the_flushed_point_is_found() => IsFoundAsync<CutsBelowTheFlushedPoint>(FaultKind.ProcessKill, "was durable and is lost");
+
+    [Fact]
+    public Task Recovery_without_crc_is_found() => IsFoundAsync<DoesNotCheckTheCrc>(FaultKind.ProcessKill, "the record is not as it was sent");
+
+    [Fact]
+    public Task An_invented_record_is_found() => IsFoundAsync<InventsARecord>(FaultKind.ProcessKill, "holds a record that nobody sent");
+
+    [Fact]
+    public Task A_doubled_retry_is_found() => IsFoundAsync<DoublesRetries>(FaultKind.ProcessKill, "the record is there twice");
+
+    [Fact]
+    public Task A_lost_append_is_found() =>
+        IsFoundAsync<LosesAppends>(FaultKind.ProcessKill, "was durable and is lost", "lost by a kill of the process", "the record was acknowledged at", "was read, and is");
+
+    [Fact]
+    public Task A_wrong_index_is_found() => IsFoundAsync<LeavesAWrongIndex>(FaultKind.ProcessKill, "no batch at");
+
+    /// <summary>Runs rounds with the mistake until the checker has said one of the phrases; the same rounds without it pass, as the suite shows.</summary>
+    private static async Task IsFoundAsync<TMutant>(FaultKind kind, params string[] phrases)
+        where TMutant : Mutant, new()
+    {
+        const int MostRounds = 60;
+        var found = new List<string>();
+        for (var round = 0; round < MostRounds; round++)
+        {
+            var seed = (round * 7) + (int)kind - 1;
+            try
+            {
+                await new CrashRound(seed, new TMutant()).RunAsync();
+            }
+            catch (CheckFailedException exception)
+            {
+                found.Add(exception.Message);
+            }
+            if (found.Exists(message => phrases.Any(phrase => message.Contains(phrase, StringComparison.Ordinal))))
+                return;
+        }
+        Assert.Fail($"{MostRounds} rounds with the mistake {typeof(TMutant).Name}, and the checker said none of '{string.Join("', '", phrases)}', but:\n{string.Join('\n', found.Distinct())}");
+    }
+}

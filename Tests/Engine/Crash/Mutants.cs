@@ -1,0 +1,146 @@
+using System.Buffers.Binary;
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Tests.Engine.Crash;
+
+/// <summary>Acknowledges before the flush: no flush of a file does anything.</summary>
+internal sealed class AcknowledgesBeforeFlush : Mutant
+{
+    public override IFileSystem Wrap(IFileSystem disk) => new LyingDisk(disk);
+
+    private sealed class LyingDisk(IFileSystem disk) : IFileSystem
+    {
+        public IFile Open(string path, FileOpening mode) => new LyingFile(disk.Open(path, mode));
+        public bool FileExists(string path) => disk.FileExists(path);
+        public bool DirectoryExists(string path) => disk.DirectoryExists(path);
+        public long GetLength(string path) => disk.GetLength(path);
+        public void CreateDirectory(string path) => disk.CreateDirectory(path);
+        public IReadOnlyList<string> ListFiles(string directory) => disk.ListFiles(directory);
+        public IReadOnlyList<string> ListDirectories(string directory) => disk.ListDirectories(directory);
+        public void MoveFile(string from, string to) => disk.MoveFile(from, to);
+        public void MoveDirectory(string from, string to) => disk.MoveDirectory(from, to);
+        public void DeleteFile(string path) => disk.DeleteFile(path);
+        public void DeleteDirectory(string path) => disk.DeleteDirectory(path);
+        public void FlushDirectory(string path) => disk.FlushDirectory(path);
+        public long GetFreeSpace(string path) => disk.GetFreeSpace(path);
+        public IDisposable? TryLock(string path) => disk.TryLock(path);
+    }
+
+    private sealed class LyingFile(IFile file) : IFile
+    {
+        public string Path => file.Path;
+        public long Length => file.Length;
+        public int Read(Span<byte> buffer, long position) => file.Read(buffer, position);
+        public void Write(ReadOnlySpan<byte> bytes, long position) => file.Write(bytes, position);
+        public void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position) => file.Write(buffers, position);
+        public void SetLength(long length) => file.SetLength(length);
+        public void Dispose() => file.Dispose();
+
+        public void Flush()
+        {
+        }
+    }
+}
+
+/// <summary>Changes the last segment's file before the restart.</summary>
+internal abstract class ChangesLastSegment : Mutant
+{
+    public override void BeforeRestart(MemoryFileSystem disk, string directory, Ledger ledger)
+    {
+        var name = disk.ListFiles(directory).Where(n => n.EndsWith(".log", StringComparison.Ordinal) && disk.GetLength(Path.Combine(directory, n)) > 0)
+            .Order(StringComparer.Ordinal).Last();
+        var path = Path.Combine(directory, name);
+        var bytes = AtomicFile.TryRead(disk, path)!;
+        if (!NaiveLog.FindBatch(bytes, bytes.Length - 1, out var start, out var lastOffset))
+            return; // Torn: nothing to mislead anybody with.
+        bytes = Change(bytes, (int)start, lastOffset, long.Parse(name[..20]));
+        using var file = disk.Open(path, FileOpening.ReadWrite);
+        file.SetLength(bytes.Length);
+        file.Write(bytes, 0);
+        file.Flush();
+    }
+
+    /// <summary>The new content.</summary>
+    /// <param name="bytes">What is in the file.</param>
+    /// <param name="start">Where its last batch begins.</param>
+    /// <param name="lastOffset">That batch's last offset.</param>
+    /// <param name="segmentBase">The segment's base offset.</param>
+    protected abstract byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase);
+}
+
+/// <summary>Cuts a batch off that was flushed, and forgets that it was.</summary>
+internal sealed class CutsBelowTheFlushedPoint : ChangesLastSegment
+{
+    public override void BeforeRestart(MemoryFileSystem disk, string directory, Ledger ledger)
+    {
+        disk.DeleteFile(Path.Combine(directory, "partition-checkpoint"));
+        base.BeforeRestart(disk, directory, ledger);
+    }
+
+    protected override byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase) => bytes[..start];
+}
+
+/// <summary>Takes a changed record for right, as a recovery without CRC would.</summary>
+internal sealed class DoesNotCheckTheCrc : ChangesLastSegment
+{
+    protected override byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase)
+    {
+        // The first record's timestamp moves by a millisecond, and with it the CRC.
+        bytes[start + 34] ^= 1;
+        RecordBatches.Seal(bytes.AsSpan(start));
+        return bytes;
+    }
+}
+
+/// <summary>Finds a record that nobody sent.</summary>
+internal sealed class InventsARecord : ChangesLastSegment
+{
+    protected override byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase)
+    {
+        var batch = new SentBatch(-1, -1, CompressionType.None, [new SentRecord("nobody", "k1", "x", 1)]).Encode();
+        BinaryPrimitives.WriteInt64BigEndian(batch, lastOffset + 1);
+        BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(12), 0);
+        return [.. bytes, .. batch];
+    }
+}
+
+/// <summary>Appends again what was sent again, and says that it did not.</summary>
+internal sealed class DoublesRetries : Mutant
+{
+    public override async ValueTask<ProduceResult> SendAsync(Partition partition, byte[] bytes, SentBatch batch)
+    {
+        if (batch.State != BatchState.Acknowledged)
+            return await base.SendAsync(partition, bytes, batch);
+        var anonymous = new SentBatch(-1, -1, CompressionType.None, batch.Records);
+        var answer = await partition.AppendAsync(anonymous.Encode(), Acks.All);
+        return answer with { BaseOffset = batch.Offset };
+    }
+}
+
+/// <summary>Acknowledges what it does not append, now and then.</summary>
+internal sealed class LosesAppends : Mutant
+{
+    private int _sent;
+
+    public override ValueTask<ProduceResult> SendAsync(Partition partition, byte[] bytes, SentBatch batch) =>
+        batch.ProducerId < 0 && ++_sent % 10 == 0 ? new(new ProduceResult(ErrorCode.None, partition.LogEndOffset)) : base.SendAsync(partition, bytes, batch);
+}
+
+/// <summary>Leaves an index with an entry that leads nowhere.</summary>
+internal sealed class LeavesAWrongIndex : Mutant
+{
+    public override void AfterRestart(MemoryFileSystem disk, string directory)
+    {
+        var name = disk.ListFiles(directory).FirstOrDefault(n => n.EndsWith(".index", StringComparison.Ordinal) && disk.GetLength(Path.Combine(directory, n)) > 8);
+        if (name is null)
+            return;
+        using var file = disk.Open(Path.Combine(directory, name), FileOpening.ReadWrite);
+        var entry = new byte[8];
+        file.Read(entry, 0);
+        entry[7]++;
+        file.Write(entry, 0);
+    }
+}
