@@ -32,7 +32,8 @@ public interface IProducer<TKey, TValue> : IAsyncDisposable
     /// </summary>
     /// <param name="record">The record; its key and value are serialized before the call returns.</param>
     /// <param name="callback">
-    /// Called once, in the order of sending within a partition. It runs in the producer's send loop: keep it short, and never wait in it.
+    /// Called once, in the order of sending within a partition. It runs in the producer's send loop: keep it short, and never wait in it. To
+    /// send more from it use this method, not <c>Send</c>, which waits where there is no room.
     /// </param>
     /// <param name="cancellationToken">Ends the wait for room; the record is then not sent, and the callback not called.</param>
     /// <exception cref="ProduceException">Refused, or no room within <see cref="ProducerOptions.DeliveryTimeout"/>; the callback is not called.</exception>

@@ -112,10 +112,12 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
     public void SplitInto(ProduceBatch first, ProduceBatch second, CompressionCodecs codecs)
     {
         var half = RecordCount / 2;
+        // Each half counts towards every flush that the whole did.
+        foreach (var generation in _earlierGenerations ?? [])
+            generation.AddAnother();
         _generation!.AddAnother();
         first.Inherit(this);
         second.Inherit(this);
-        (first._earlierGenerations, _earlierGenerations) = (_earlierGenerations, null);
         using var reader = new RecordReader(_builder.Build(), codecs, verifyCrc: false);
         var entries = Entries;
         for (var i = 0; reader.MoveNext(); i++)
@@ -140,6 +142,7 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
         IsUrgent = whole.IsUrgent;
         Result = whole.Result;
         _generation = whole._generation;
+        _earlierGenerations = whole._earlierGenerations is { Count: > 0 } earlier ? [.. earlier] : null;
     }
 
     private void Add(in Record record, Recipient recipient)

@@ -148,15 +148,23 @@ internal sealed class SendQueue(bool idempotent, bool retries, int maxInFlight, 
             Drop(batch);
     }
 
-    /// <summary>Fails what is past its deadline.</summary>
+    /// <summary>Reports what is past its deadline: as failed, unless it was delivered and only its report waited.</summary>
     /// <param name="sentBefore">Batches sent at or before this time are.</param>
     public void Expire(long sentBefore)
     {
         for (var i = 0; i < _batches.Count;)
         {
             var batch = _batches[i];
-            if (batch.SentAt > sentBefore || batch.IsReported || batch.IsAcknowledged)
+            if (batch.SentAt > sentBefore || batch.IsReported)
             {
+                i++;
+                continue;
+            }
+            if (batch.IsAcknowledged)
+            {
+                // Those before it were given up while the broker has them: their answers are not waited for.
+                batch.IsReported = true;
+                _resolved.Add(new Resolution(batch, Report: true, Release: false));
                 i++;
                 continue;
             }

@@ -37,6 +37,28 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
+    public async Task A_flush_waits_for_both_halves_of_a_batch_that_was_split_and_for_records_that_waited_for_their_topic()
+    {
+        var (topic, half) = (NewGate(), NewGate());
+        Broker.OnGetTopic = _ => topic.Task;
+        Broker.OnProduce = call => call.Header.RecordCount > 5 ? Reaction.Refuse(ErrorCode.MessageTooLarge)
+            : call.Number == 2 ? Reaction.Normal with { Before = half.Task } : Reaction.Normal;
+        await using var producer = NewProducer(Still);
+        for (var i = 0; i < 8; i++)
+            producer.Send(Record(i));
+
+        var flush = producer.FlushAsync();
+        topic.SetResult();
+        await Wait.UntilAsync(() => Broker.Calls == 3 && producer.Statistics.RecordsDelivered == 4, "the second half on its way");
+        await Task.WhenAny(flush, Task.Delay(20));
+        Assert.False(flush.IsCompleted);
+        half.SetResult();
+        await flush.SoonAsync();
+
+        Assert.Equal(Numbers(0, 8), Broker.Values(Topic));
+    }
+
+    [Fact]
     public async Task A_flush_with_nothing_to_do_is_done()
     {
         await using var producer = NewProducer();

@@ -72,6 +72,7 @@ internal sealed class SendQueueSimulation(int seed)
         SendAll();
         TakeResolved();
         Assert.InRange(_queue.InFlight, 0, 5);
+        Assert.False(_queue.OldestSentAt <= _now - DeliveryTimeout, "Every record is reported by its deadline.");
     }
 
     private void Enqueue()
