@@ -112,6 +112,15 @@ public sealed class TestRunnerTests : IDisposable
         Assert.Contains("  OrleansMq.Tests.Cluster.A_test: needs the Microsoft.Orleans packages", outcome.Lines);
     }
 
+    [Fact]
+    public async Task A_run_of_nothing_fails()
+    {
+        var outcome = (await RunAsync("Cluster")).Expect(1);
+
+        Assert.Contains("no suite was run", outcome.Text, StringComparison.Ordinal);
+        Assert.Equal("0 passed, 0 failed, 0 skipped", outcome.Lines[^1]);
+    }
+
     [Theory]
     [InlineData("OrleansMq.Tests.Cluster.A_test\n", 0)]
     [InlineData("OrleansMq.Tests.Cluster.Gone\n", 1)]
