@@ -15,7 +15,7 @@ internal readonly record struct FoundPartition(TopicPartition TopicPartition, Gu
 /// <code>
 /// partition.metadata:  version: 0\n  topic_id: &lt;the UUID's 16 bytes, most significant first, as base64url without padding&gt;\n
 /// </code>
-/// One that is being deleted is called <c>&lt;name&gt;.&lt;id&gt;-delete</c>, one that belongs to no known topic
+/// One that is being deleted is called <c>&lt;name&gt;.&lt;id&gt;-&lt;number&gt;-delete</c>, one that belongs to no known topic
 /// <c>&lt;name&gt;.&lt;id&gt;-stray</c>: the latter is never
 /// touched again, since it may hold what somebody misses.
 /// </summary>
@@ -77,7 +77,7 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
     public string MoveAway(TopicPartition partition, Guid topicId)
     {
         var path = PathOf(partition);
-        var dying = $"{path}.{topicId:N}{DeleteSuffix}";
+        var dying = WithEnding(path, string.Create(CultureInfo.InvariantCulture, $".{topicId:N}-{partition.Partition}{DeleteSuffix}"));
         files.DeleteDirectory(dying);
         if (files.DirectoryExists(path))
             files.MoveDirectory(path, dying);
@@ -102,17 +102,21 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
             + "that directory if nobody misses its records.");
     }
 
-    // A topic's name may be so long that nothing fits behind it: then its end gives way.
     private string FreePath(string path, Guid? topicId, string suffix)
     {
-        const int longestName = 255, numberDigits = 5;
         var id = topicId?.ToString("N") ?? "unknown";
-        var name = Path.GetFileName(path);
-        name = name[..Math.Min(name.Length, longestName - numberDigits - id.Length - suffix.Length - 2)];
-        var free = Path.Combine(Root, $"{name}.{id}{suffix}");
+        var free = WithEnding(path, $".{id}{suffix}");
         for (var number = 2; files.DirectoryExists(free); number++)
-            free = Path.Combine(Root, string.Create(CultureInfo.InvariantCulture, $"{name}.{id}-{number}{suffix}"));
+            free = WithEnding(path, string.Create(CultureInfo.InvariantCulture, $".{id}-{number}{suffix}"));
         return free;
+    }
+
+    // A topic's name may be so long that nothing fits behind it: then its end gives way.
+    private string WithEnding(string path, string ending)
+    {
+        const int longestName = 255;
+        var name = Path.GetFileName(path);
+        return Path.Combine(Root, string.Concat(name.AsSpan(0, Math.Min(name.Length, longestName - ending.Length)), ending));
     }
 
     private Guid? ReadTopicId(string path)
