@@ -40,18 +40,62 @@ internal sealed partial class SegmentedLog
     {
         var largest = -1L;
         var segments = _segments;
-        for (var index = FindSegment(segments, LogStartOffset); index < segments.Length; index++)
+        var start = LogStartOffset;
+        for (var index = FindSegment(segments, start); index < segments.Length && segments[index].BaseOffset < limit; index++)
         {
+            var segment = segments[index];
             try
             {
-                largest = Math.Max(largest, segments[index].MaxTimestamp);
+                // What the segment knows of itself may speak of a record that was deleted, or that nobody may see yet.
+                var whole = segment.BaseOffset >= start && segment.NextOffset <= limit;
+                largest = Math.Max(largest, whole ? segment.MaxTimestamp : FindMaxTimestampIn(segment, start, limit));
             }
-            catch (FileNotFoundException) when (segments[index].IsRemoved)
+            catch (FileNotFoundException) when (segment.IsRemoved)
             {
                 // Its records are below the log start offset by now, or in the segment that took its place.
             }
         }
         return largest < 0 ? null : FindAtOrAfter(largest, limit);
+    }
+
+    private long FindMaxTimestampIn(Segment segment, long start, long limit)
+    {
+        var largest = -1L;
+        if (!TryFindBatch(segment, start, out var from, out _))
+            return largest;
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = segment.Log.Rent();
+        var walker = new BatchWalker(lease.File, from, segment.Size, buffer);
+        while (walker.TryMoveNext() && walker.Header.BaseOffset < limit)
+        {
+            if (walker.Header.MaxTimestamp <= largest)
+                continue;
+            largest = walker.Header.BaseOffset >= start ? walker.Header.MaxTimestamp
+                : Math.Max(largest, FindMaxTimestampOf(segment, walker.Position, walker.Header, start, limit));
+        }
+        return largest;
+    }
+
+    private long FindMaxTimestampOf(Segment segment, long position, in RecordBatchHeader header, long start, long limit)
+    {
+        using var batch = ReadFrom(segment, position, header, limit, header.SizeInBytes);
+        if (batch is null)
+            return -1;
+        var largest = -1L;
+        try
+        {
+            using var reader = new RecordReader(batch.Memory, _ports.Codecs, verifyCrc: false);
+            while (reader.MoveNext())
+            {
+                if (reader.Current.Offset >= start)
+                    largest = Math.Max(largest, reader.Current.Timestamp);
+            }
+            return largest;
+        }
+        catch (RecordBatchException)
+        {
+            return header.MaxTimestamp; // As the search by time takes a batch that cannot be looked into.
+        }
     }
 
     private FoundRecord? FindIn(Segment segment, long timestamp, long limit)
