@@ -80,8 +80,7 @@ public sealed partial class Partition
         var start = LogStartOffset;
         var limit = HighWatermark;
         if (request.Offset < start || request.Offset > LogEndOffset)
-            return FetchResult.Failed(ErrorCode.OffsetOutOfRange,
-                $"Offset {request.Offset} of {TopicPartition} is outside {start} to {limit}.", limit, limit, start);
+            return OutOfRange(request, start, limit);
         BatchBuffer? batches = null;
         if (request.Offset < limit)
         {
@@ -94,10 +93,20 @@ public sealed partial class Partition
                 return FetchResult.Failed(ErrorCode.KafkaStorageError, FailRead(fault), limit, limit, start);
             }
         }
+        start = LogStartOffset;
+        if (request.Offset < start)
+        {
+            // Its records went while it was read: what was found instead begins further on, and must not pass for what was asked for.
+            batches?.Dispose();
+            return OutOfRange(request, start, limit);
+        }
         enough = request.MinBytes <= 0 || (batches is not null
             && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit));
         return new FetchResult(ErrorCode.None, limit, limit, start, batches?.Memory ?? default, batches);
     }
+
+    private FetchResult OutOfRange(in FetchRequest request, long start, long limit) => FetchResult.Failed(ErrorCode.OffsetOutOfRange,
+        $"Offset {request.Offset} of {TopicPartition} is outside {start} to {limit}.", limit, limit, start);
 
     /// <summary>A read that fails speaks of damage: what was acknowledged cannot be given out.</summary>
     private string FailRead(Exception fault)

@@ -95,6 +95,7 @@ public sealed class CrowdTests
             while (reader.MoveNext())
             {
                 var offset = reader.Current.Offset;
+                Assert.True(expected >= 0 || offset <= from, "Records were skipped.");
                 var value = Encoding.UTF8.GetString(reader.Current.Value!.Value.Span);
                 Assert.True(expected < 0 || offset == expected, "Offsets leave a gap.");
                 Assert.StartsWith($"{partition.TopicPartition}/{offset % 3}/", value, StringComparison.Ordinal);
