@@ -9,6 +9,7 @@ using Xunit.Abstractions;
 namespace OrleansMq.Tests.Engine.Partitions;
 
 /// <summary>What partitions cost that nobody uses. With <c>OMQ_LONG=1</c> there are 10,000 of them.</summary>
+[Collection(nameof(WholeProcess))]
 public sealed class IdlePartitionTests(ITestOutputHelper output)
 {
     private static readonly TopicConfig Config = new() { SegmentBytes = 1000, CleanupDelete = true };
@@ -27,7 +28,6 @@ public sealed class IdlePartitionTests(ITestOutputHelper output)
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{count} partitions: {each} bytes each, opened in {seconds:F2} s"));
         Assert.Equal(count, store.Partitions.Count);
         Assert.All(store.Partitions, p => Assert.True(p.Log!.Segments.Count == 3 && p.LogEndOffset == 6));
-        // Other tests run meanwhile: their garbage is collected, what they hold is not.
         Assert.InRange(each, long.MinValue, 10_000);
     }
 
@@ -91,3 +91,7 @@ public sealed class IdlePartitionTests(ITestOutputHelper output)
         }
     }
 }
+
+/// <summary>Tests that measure the whole process, and so run when no other test does.</summary>
+[CollectionDefinition(nameof(WholeProcess), DisableParallelization = true)]
+public sealed class WholeProcess;
