@@ -1,11 +1,10 @@
-using System.Runtime.CompilerServices;
 using OrleansMq.Brokers;
 using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
 /// <summary>A batch of one partition, from its first record to its report.</summary>
-internal sealed class ProduceBatch(CompressionType compression, CompressionCodecs codecs) : IDisposable
+internal sealed partial class ProduceBatch(CompressionType compression, CompressionCodecs codecs) : IDisposable
 {
     private readonly RecordBatchBuilder _builder = new(compression, codecs);
     private Entry[] _entries = [];
@@ -206,47 +205,4 @@ internal sealed class ProduceBatch(CompressionType compression, CompressionCodec
 
     /// <summary>A record somebody wants to hear of.</summary>
     internal readonly record struct Entry(int Index, long Timestamp, object Target);
-
-    // --- The call to the broker, without an allocation: the awaiter is kept here, and the continuation is made once.
-
-    private ConfiguredValueTaskAwaitable<ProduceResult>.ConfiguredValueTaskAwaiter _awaiter;
-    private Action? _onReturned;
-
-    /// <summary>The queue that is told when the call returns.</summary>
-    public PartitionQueue? Queue { get; set; }
-
-    /// <summary>Keeps a call that is under way; the queue is told when it ends. True: it has ended already.</summary>
-    public bool Await(ValueTask<ProduceResult> call)
-    {
-        _awaiter = call.ConfigureAwait(false).GetAwaiter();
-        if (_awaiter.IsCompleted)
-            return true;
-        _awaiter.UnsafeOnCompleted(_onReturned ??= () => Queue!.OnCallEnded(this));
-        return false;
-    }
-
-    /// <summary>What the call returned; what it threw becomes a code.</summary>
-    public ProduceResult TakeResult()
-    {
-        try
-        {
-            return _awaiter.GetResult();
-        }
-        catch (Exception e)
-        {
-            return ResultOf(e);
-        }
-        finally
-        {
-            _awaiter = default;
-        }
-    }
-
-    /// <summary>A broker returns its refusals; one that throws broke off at a point nobody knows, unless it says which.</summary>
-    public static ProduceResult ResultOf(Exception e) => e switch
-    {
-        BrokerException refused => ProduceResult.Failed(refused.Code, refused.Message),
-        OperationCanceledException or TimeoutException => ProduceResult.Failed(ErrorCode.RequestTimedOut, e.Message),
-        _ => ProduceResult.Failed(ErrorCode.UnknownServerError, $"The broker failed: {e.GetType().Name}: {e.Message}"),
-    };
 }
