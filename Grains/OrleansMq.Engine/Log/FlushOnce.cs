@@ -3,7 +3,8 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Flushing what cannot be written again. A flush that failed must not be tried again: the system may have dropped the bytes, and the second
+/// Flushing what cannot be written again. A flush that failed must not be tried again: the system may have dropped the bytes, and the
+/// second
 /// flush would say yes to nothing. So a volume that turns out to be full only now is no passing refusal here, as it is for a write.
 /// </summary>
 internal static class FlushOnce

@@ -56,7 +56,8 @@ internal static class RetentionPolicy
             && CountExpired(segments, config, highWatermark, now) == segments.Count - 1;
     }
 
-    // Compaction may leave a segment empty: then it must not keep what follows it.
-    private static bool IsExpired(in SegmentFacts segment, TopicConfig config, long now) =>
-        segment.Size == 0 || (segment.MaxTimestamp >= 0 && now - segment.MaxTimestamp > config.RetentionMs);
+    /// <summary>Whether all records of a segment are older than <c>retention.ms</c>.</summary>
+    public static bool IsExpired(in SegmentFacts segment, TopicConfig config, long now) =>
+        // Compaction may leave a segment empty: then it must not keep what follows it.
+        config.RetentionMs >= 0 && (segment.Size == 0 || (segment.MaxTimestamp >= 0 && now - segment.MaxTimestamp > config.RetentionMs));
 }

@@ -80,7 +80,8 @@ internal sealed partial class SegmentedLog
             var next = i + 1 < segments.Count ? segments[i + 1].BaseOffset : segments[i].BaseOffset;
             segments[i].Found(lengths[i].Item2, next, flushed: segments[i].BaseOffset < flushedPoint.SegmentBase);
             // What lies behind the recovery point is checked first, and indexed on the way.
-            IndexRebuild.EnsureFiles(_ports.Files, segments[i], segments[i].BaseOffset < checkpoint.RecoveryPoint.SegmentBase ? _config.IndexIntervalBytes : null);
+            IndexRebuild.EnsureFiles(_ports.Files, segments[i], segments[i].BaseOffset < checkpoint.RecoveryPoint.SegmentBase
+                ? _config.IndexIntervalBytes : null);
         }
         if (segments.Count == 0)
         {

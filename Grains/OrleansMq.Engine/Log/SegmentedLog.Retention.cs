@@ -41,7 +41,7 @@ internal sealed partial class SegmentedLog
     {
         RollIfExpired(highWatermark, now);
         var segments = _segments;
-        var facts = FactsOf(segments);
+        var facts = FactsWithTime(segments, now);
         var count = RetentionPolicy.CountExpired(facts, _config, highWatermark, now);
         var oversize = RetentionPolicy.CountOversize(facts[count..], _config, highWatermark);
         var remaining = count + oversize;
@@ -72,11 +72,11 @@ internal sealed partial class SegmentedLog
 
     private void RollIfExpired(long highWatermark, long now)
     {
-        if (!RetentionPolicy.MustRollActive(FactsOf(_segments), _config, highWatermark, now))
+        if (!RetentionPolicy.MustRollActive(FactsWithTime(_segments, now), _config, highWatermark, now))
             return;
         lock (AppendLock)
         {
-            if (RetentionPolicy.MustRollActive(FactsOf(_segments), _config, highWatermark, now))
+            if (RetentionPolicy.MustRollActive(FactsWithTime(_segments, now), _config, highWatermark, now))
                 Roll(now);
         }
     }
@@ -91,7 +91,7 @@ internal sealed partial class SegmentedLog
             lock (AppendLock)
             {
                 var segments = _segments;
-                var count = RetentionPolicy.CountBelow(FactsOf(segments, withTime: false), LogStartOffset);
+                var count = RetentionPolicy.CountBelow(FactsOf(segments), LogStartOffset);
                 if (count == 0)
                     return;
                 gone = segments[..count];
@@ -113,6 +113,34 @@ internal sealed partial class SegmentedLog
             _dying.Enqueue((segment, now + _config.FileDeleteDelayMs));
     }
 
-    private static SegmentFacts[] FactsOf(Segment[] segments, bool withTime = true) =>
-        Array.ConvertAll(segments, s => new SegmentFacts(s.BaseOffset, s.NextOffset, s.Size, withTime ? s.MaxTimestamp : -1));
+    private static SegmentFacts[] FactsOf(Segment[] segments) =>
+        Array.ConvertAll(segments, segment => new SegmentFacts(segment.BaseOffset, segment.NextOffset, segment.Size, -1));
+
+    /// <summary>
+    /// The same with timestamps, which are read from the files: only up to the first segment that is not expired, behind which none goes
+    /// by its age.
+    /// </summary>
+    private SegmentFacts[] FactsWithTime(Segment[] segments, long now)
+    {
+        var facts = FactsOf(segments);
+        for (var i = 0; i < facts.Length; i++)
+        {
+            facts[i] = facts[i] with { MaxTimestamp = TimeOf(segments[i]) };
+            if (!RetentionPolicy.IsExpired(facts[i], _config, now))
+                break;
+        }
+        return facts;
+    }
+
+    private static long TimeOf(Segment segment)
+    {
+        try
+        {
+            return segment.MaxTimestamp;
+        }
+        catch (FileNotFoundException) when (segment.IsRemoved)
+        {
+            return long.MaxValue; // Compaction has just put another in its place: that one's turn is the next time.
+        }
+    }
 }

@@ -66,7 +66,8 @@ public sealed partial class Partition
                 return result;
             var missing = Math.Min(request.MinBytes, request.MaxBytes) - result.Records.Length;
             result.Dispose();
-            await waiter.WaitAsync(Math.Max(missing, 1), left < LongestTimer ? left : LongestTimer, clock, cancellationToken).ConfigureAwait(false);
+            await waiter.WaitAsync(Math.Max(missing, 1), left < LongestTimer ? left : LongestTimer, clock,
+                cancellationToken).ConfigureAwait(false);
         }
     }
 

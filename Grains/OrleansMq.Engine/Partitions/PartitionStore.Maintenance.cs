@@ -2,7 +2,8 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Partitions;
 
-// The clockwork of a broker: flushes by the clock, and everything else, which may take long. Each runs once at a time. Tests call RunMaintenance
+// The clockwork of a broker: flushes by the clock, and everything else, which may take long. Each runs once at a time. Tests call
+// RunMaintenance
 // with a time of their own.
 public sealed partial class PartitionStore
 {

@@ -97,7 +97,8 @@ public sealed partial class PartitionStore : IAsyncDisposable
     public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found) => _partitions.TryGetValue(partition, out found);
 
     /// <summary>
-    /// Stops the partition, fails its waiters with <see cref="ErrorCode.UnknownTopicOrPartition"/> and frees its disk. Nothing takes its name before
+    /// Stops the partition, fails its waiters with <see cref="ErrorCode.UnknownTopicOrPartition"/> and frees its disk. Nothing takes its
+    /// name before
     /// that is done; where it fails, it may be called again.
     /// </summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: the directory could not be removed.</exception>
@@ -157,7 +158,8 @@ public sealed partial class PartitionStore : IAsyncDisposable
     }
 
     private static Partition SameTopic(Partition found, Guid topicId) => found.IsDeleted
-        ? throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{found.TopicPartition} of the deleted topic is still being removed. Retry.")
+        ? throw new BrokerException(ErrorCode.LeaderNotAvailable,
+            $"{found.TopicPartition} of the deleted topic is still being removed. Retry.")
         : found.TopicId == topicId
         ? found
         : throw new BrokerException(ErrorCode.InconsistentTopicId,
