@@ -87,10 +87,10 @@ public sealed partial class PartitionStore
             await _upkeepTimer.DisposeAsync().ConfigureAwait(false);
         await StopCompactionAsync().ConfigureAwait(false);
         lock (_flushesLock)
-        lock (_upkeepLock)
-        {
-            // Runs that were under way are over.
-        }
+            lock (_upkeepLock)
+            {
+                // Runs that were under way are over.
+            }
     }
 
     private static bool IsDue(ref long next, TimeSpan interval, long now)
