@@ -18,9 +18,9 @@ internal enum BatchFate
 }
 
 /// <summary>
-/// Cleans single batches: base offset, last offset delta, leader epoch, producer fields and codec stay, each record keeps its offset, timestamp,
-/// headers and bytes. A batch that cannot be looked into (written before the topic was compacted, or by a codec that is not there) is kept as it is,
-/// and its keys count for nothing. Not thread safe.
+/// Cleans single batches: base offset, last offset delta, leader epoch, producer fields and codec stay, each record keeps its offset,
+/// timestamp, headers and bytes. A batch that cannot be looked into (written before the topic was compacted, or by a codec that is not
+/// there) is kept as it is, and its keys count for nothing. Not thread safe.
 /// </summary>
 /// <param name="codecs">To look into compressed batches with.</param>
 internal sealed class BatchCompactor(CompressionCodecs codecs)

@@ -4,7 +4,8 @@ using OrleansMq.Records;
 namespace OrleansMq.Compaction;
 
 /// <summary>
-/// The segment that a cleaning writes, under names that end in <c>.cleaned</c>. Disposed before it was <see cref="Finish"/>ed, its files are deleted.
+/// The segment that a cleaning writes, under names that end in <c>.cleaned</c>. Disposed before it was <see cref="Finish"/>ed, its files
+/// are deleted.
 /// </summary>
 internal sealed class CleanedSegment : IDisposable
 {

@@ -5,15 +5,16 @@ using OrleansMq.Storage;
 namespace OrleansMq.Compaction;
 
 /// <summary>
-/// How far a partition's log was cleaned, in <c>cleaner-checkpoint</c> in its directory: two lines, the version <c>0</c> and the first dirty
-/// offset. A file that is missing or damaged means that nothing is known to be clean, which costs time and no record.
+/// How far a partition's log was cleaned, in <c>cleaner-checkpoint</c> in its directory: two lines, the version <c>0</c> and the first
+/// dirty offset. A file that is missing or damaged means that nothing is known to be clean, which costs time and no record.
 /// </summary>
 public static class CompactionCheckpoint
 {
     /// <summary>The file's name.</summary>
     public const string FileName = "cleaner-checkpoint";
 
-    /// <summary>Whether the log was ever compacted, and may have gaps therefore: the file is written before the first segment is replaced.</summary>
+    /// <summary>Whether the log was ever compacted, and may have gaps therefore: the file is written before the first segment is
+    /// replaced.</summary>
     public static bool Exists(IFileSystem fileSystem, string partitionDirectory) => fileSystem.FileExists(Path.Combine(partitionDirectory, FileName));
 
     /// <summary>The first dirty offset; -1 where none is known.</summary>

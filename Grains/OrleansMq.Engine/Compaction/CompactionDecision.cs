@@ -5,7 +5,8 @@ namespace OrleansMq.Compaction;
 /// <summary>What a decision on compaction needs to know of a segment.</summary>
 /// <param name="BaseOffset">Its first possible offset.</param>
 /// <param name="SizeInBytes">Bytes of its log.</param>
-/// <param name="FirstTimestamp">The largest timestamp of its first batch, in milliseconds since 1970; -1 where it is empty or not known.</param>
+/// <param name="FirstTimestamp">The largest timestamp of its first batch, in milliseconds since 1970; -1 where it is empty or not
+/// known.</param>
 /// <param name="LargestTimestamp">The largest timestamp in it, in milliseconds since 1970; -1 where it is empty.</param>
 /// <param name="IsActive">Whether it is still appended to.</param>
 public readonly record struct CleanableSegment(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp, bool IsActive);

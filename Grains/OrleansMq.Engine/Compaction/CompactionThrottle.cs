@@ -1,6 +1,7 @@
 namespace OrleansMq.Compaction;
 
-/// <summary>Keeps a cleaning below so many bytes a second, so that it leaves the disk to those who wait for it. Blocks the thread that cleans.</summary>
+/// <summary>Keeps a cleaning below so many bytes a second, so that it leaves the disk to those who wait for it. Blocks the thread that
+/// cleans.</summary>
 /// <param name="maxBytesPerSecond">0 for no limit.</param>
 /// <param name="time">The broker's clock.</param>
 internal sealed class CompactionThrottle(long maxBytesPerSecond, TimeProvider time)

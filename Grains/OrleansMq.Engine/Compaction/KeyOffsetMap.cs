@@ -4,9 +4,9 @@ using System.Security.Cryptography;
 namespace OrleansMq.Compaction;
 
 /// <summary>
-/// The latest offset of each key in the dirty part of a log, in bounded memory: 24 bytes a slot, of which 16 are the first half of the key's
-/// SHA-256 instead of the key. Two keys with the same half would lose a record; at 2^32 keys the chance is below 2^-64, and nobody can make such
-/// a pair in fewer than 2^64 tries. Not thread safe.
+/// The latest offset of each key in the dirty part of a log, in bounded memory: 24 bytes a slot, of which 16 are the first half of the
+/// key's SHA-256 instead of the key. Two keys with the same half would lose a record; at 2^32 keys the chance is below 2^-64, and nobody
+/// can make such a pair in fewer than 2^64 tries. Not thread safe.
 /// </summary>
 public sealed class KeyOffsetMap
 {
@@ -38,8 +38,8 @@ public sealed class KeyOffsetMap
     public bool HasRoomFor(int keys) => Count + (long)keys <= Capacity;
 
     /// <summary>
-    /// Makes room for a single batch that would not even fit an empty map: the bound on memory gives way, since otherwise the log could never be
-    /// cleaned past that batch.
+    /// Makes room for a single batch that would not even fit an empty map: the bound on memory gives way, since otherwise the log could
+    /// never be cleaned past that batch.
     /// </summary>
     public void GrowFor(int keys)
     {

@@ -20,8 +20,9 @@ public readonly record struct CompactionResult(CompactionDecision Decision, int 
     long BytesAfter = 0);
 
 /// <summary>
-/// Cleans one log: notes the latest offset of each key in the dirty part, then writes the segments from the log's start to there anew without what is
-/// superseded. Appends and reads go on meanwhile; readers that are in an old segment finish there. One cleaning a log at a time.
+/// Cleans one log: notes the latest offset of each key in the dirty part, then writes the segments from the log's start to there anew
+/// without what is superseded. Appends and reads go on meanwhile; readers that are in an old segment finish there. One cleaning a log at
+/// a time.
 /// </summary>
 internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 {
@@ -66,7 +67,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         return result;
     }
 
-    /// <summary>Notes keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached; returns where it stopped.</summary>
+    /// <summary>Notes keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached; returns where it
+    /// stopped.</summary>
     private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, CompactionThrottle throttle, CancellationToken cancellationToken)
     {
         foreach (var segment in log.Segments)

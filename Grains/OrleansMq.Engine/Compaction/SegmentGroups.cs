@@ -4,8 +4,8 @@ namespace OrleansMq.Compaction;
 public static class SegmentGroups
 {
     /// <summary>
-    /// Groups segments so that the sum of what they are now fits one segment: cleaning then never grows beyond the limits, whatever it drops.
-    /// Pure.
+    /// Groups segments so that the sum of what they are now fits one segment: cleaning then never grows beyond the limits, whatever it
+    /// drops. Pure.
     /// </summary>
     /// <param name="segments">Rolled segments in the order of their offsets, and the one after them last or not at all.</param>
     /// <param name="endOffset">Segments that begin at or above it are left alone.</param>

@@ -5,7 +5,8 @@ public enum ProducerOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
-    /// <summary>Append it: the next in sequence, the first of a new epoch, of a producer nothing is known of, or of no producer at all.</summary>
+    /// <summary>Append it: the next in sequence, the first of a new epoch, of a producer nothing is known of, or of no producer at
+    /// all.</summary>
     Accept = 1,
     /// <summary>It is in the log already: answer with the original's offset, once the original is below the high watermark.</summary>
     Duplicate = 2,
@@ -28,7 +29,8 @@ public readonly record struct ProducerDecision(ProducerOutcome Outcome, long Bas
     /// <summary>The batch is to be appended.</summary>
     public static ProducerDecision Accepted => new(ProducerOutcome.Accept);
 
-    /// <summary>The code a sender is answered with; <see cref="ErrorCode.None"/> for an accepted batch and for a duplicate of known offset.</summary>
+    /// <summary>The code a sender is answered with; <see cref="ErrorCode.None"/> for an accepted batch and for a duplicate of known
+    /// offset.</summary>
     public ErrorCode ErrorCode => Outcome switch
     {
         ProducerOutcome.Accept or ProducerOutcome.Duplicate => ErrorCode.None,

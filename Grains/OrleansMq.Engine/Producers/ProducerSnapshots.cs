@@ -5,10 +5,10 @@ using OrleansMq.Storage;
 namespace OrleansMq.Producers;
 
 /// <summary>
-/// The producer snapshots in a partition's directory: <c>&lt;20 digits&gt;.snapshot</c> describes the producers after every batch below that
-/// offset. Taken when a segment is rolled (named by the new segment's base offset), when the recovery point moves, and on a clean shutdown, so
-/// that recovery reads batches only from the latest one on. A snapshot that is lost or damaged costs time, never records: an older one is
-/// used, or none.
+/// The producer snapshots in a partition's directory: <c>&lt;20 digits&gt;.snapshot</c> describes the producers after every batch below
+/// that offset. Taken when a segment is rolled (named by the new segment's base offset), when the recovery point moves, and on a clean
+/// shutdown, so that recovery reads batches only from the latest one on. A snapshot that is lost or damaged costs time, never records: an
+/// older one is used, or none.
 /// </summary>
 /// <param name="fileSystem">The disk.</param>
 /// <param name="directory">The partition's directory.</param>
@@ -30,7 +30,8 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
     /// </param>
     public void Take(ProducerStateManager producers, bool durable) => Write(Prepare(producers), durable);
 
-    /// <summary>The bytes of the snapshot at the state's <see cref="ProducerStateManager.EndOffset"/>: what must be done while nobody appends.</summary>
+    /// <summary>The bytes of the snapshot at the state's <see cref="ProducerStateManager.EndOffset"/>: what must be done while nobody
+    /// appends.</summary>
     internal static PreparedSnapshot Prepare(ProducerStateManager producers)
     {
         var snapshot = ProducerSnapshotFormat.EncodeSnapshot(producers);
@@ -49,8 +50,8 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
     }
 
     /// <summary>
-    /// Fills <paramref name="producers"/> from the latest intact snapshot between the log start offset and <paramref name="maxOffset"/>, and
-    /// deletes damaged ones on the way.
+    /// Fills <paramref name="producers"/> from the latest intact snapshot between the log start offset and <paramref name="maxOffset"/>,
+    /// and deletes damaged ones on the way.
     /// </summary>
     /// <param name="producers">Everything in it is replaced.</param>
     /// <param name="logStartOffset">Where to build from when there is no snapshot: the base offset of the first segment.</param>
@@ -107,8 +108,8 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
     public void DeleteAfter(long offset) => Delete(o => o > offset);
 
     /// <summary>
-    /// Deletes snapshots that are neither at one of <paramref name="keep"/> (the segments' base offsets) nor the latest: left by recovery points
-    /// that have moved on.
+    /// Deletes snapshots that are neither at one of <paramref name="keep"/> (the segments' base offsets) nor the latest: left by recovery
+    /// points that have moved on.
     /// </summary>
     public void DeleteExcept(IReadOnlySet<long> keep)
     {

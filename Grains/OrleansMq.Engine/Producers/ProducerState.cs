@@ -104,7 +104,8 @@ public struct ProducerState
     // Sequences wrap, so "before" is the shorter way round.
     private static bool IsBefore(int sequence, int other) => ((other - (long)sequence) & int.MaxValue) is > 0 and < 1 << 30;
 
-    /// <summary>Remembers a batch that is in the log. Checks nothing: what the log holds is a fact, also when compaction left gaps.</summary>
+    /// <summary>Remembers a batch that is in the log. Checks nothing: what the log holds is a fact, also when compaction left
+    /// gaps.</summary>
     internal void Apply(in RecordBatchHeader batch, long appendTime)
     {
         if (batch.ProducerEpoch != Epoch)

@@ -6,14 +6,14 @@ namespace OrleansMq.Producers;
 
 /// <summary>
 /// What one partition knows of its idempotent producers, as Kafka's broker does: live appends and recovery go through the same
-/// <see cref="Apply"/>. No I/O, no clock; not thread safe: it belongs to whoever holds the partition's append lock. A producer that is known
-/// costs no allocation.
+/// <see cref="Apply"/>. No I/O, no clock; not thread safe: it belongs to whoever holds the partition's append lock. A producer that is
+/// known costs no allocation.
 /// <para>Batches are checked and applied one by one before they are written, so that two of one group see each other:
 /// <see cref="BeginGroup"/>, then <see cref="Check"/> and <see cref="Apply"/> for each, the write, and <see cref="CommitGroup"/>, or
-/// <see cref="RollbackGroup"/> where the write failed and the log was cut back. A duplicate of a batch in the same group is acknowledged like
-/// any duplicate: when the high watermark has passed <see cref="ProducerDecision.LastOffset"/>, so it fails with its original.</para>
-/// <para>Of a producer id that nothing is known of, a batch with any sequence is accepted (Kafka since 2.5; the error UNKNOWN_PRODUCER_ID is no
-/// longer returned): its state may have expired, or gone with deleted records.</para>
+/// <see cref="RollbackGroup"/> where the write failed and the log was cut back. A duplicate of a batch in the same group is acknowledged
+/// like any duplicate: when the high watermark has passed <see cref="ProducerDecision.LastOffset"/>, so it fails with its original.</para>
+/// <para>Of a producer id that nothing is known of, a batch with any sequence is accepted (Kafka since 2.5; the error UNKNOWN_PRODUCER_ID
+/// is no longer returned): its state may have expired, or gone with deleted records.</para>
 /// </summary>
 public sealed class ProducerStateManager
 {
@@ -46,8 +46,8 @@ public sealed class ProducerStateManager
     }
 
     /// <summary>
-    /// Takes note of a batch that is appended (its base offset stamped), or that the log is found to hold. Batches come in the order of their
-    /// offsets.
+    /// Takes note of a batch that is appended (its base offset stamped), or that the log is found to hold. Batches come in the order of
+    /// their offsets.
     /// </summary>
     /// <param name="batch">Its header.</param>
     /// <param name="appendTime">The broker's clock, in milliseconds since 1970; in recovery the time of the recovery.</param>
