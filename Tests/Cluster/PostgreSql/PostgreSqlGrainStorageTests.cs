@@ -33,16 +33,15 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
         for (var round = 0; round < rounds; round++)
         {
             var grain = GrainId.Create("omq.topic", $"race-{round}");
-            var start = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            var attempts = silos.Select(async (silo, number) =>
+            var states = new[] { State("0"), State("1") };
+            for (var silo = 0; silo < silos.Length; silo++)
             {
-                var state = State($"{number}");
-                await silo.ReadStateAsync("topic", grain, state);
-                state.State = Json($"{number}");
-                await start.Task;
-                return await Record.ExceptionAsync(() => silo.WriteStateAsync("topic", grain, state));
-            }).ToArray();
-            start.SetResult();
+                await silos[silo].ReadStateAsync("topic", grain, states[silo]);
+                Assert.Equal((false, null), (states[silo].RecordExists, states[silo].ETag));
+                states[silo].State = Json($"{silo}");
+            }
+            var attempts = silos.Select((silo, number) =>
+                Task.Run(() => Record.ExceptionAsync(() => silo.WriteStateAsync("topic", grain, states[number]))));
             var outcomes = await Task.WhenAll(attempts);
             Assert.IsType<InconsistentStateException>(Assert.Single(outcomes, outcome => outcome is not null));
             var stored = State("null");
