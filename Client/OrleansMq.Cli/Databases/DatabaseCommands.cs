@@ -22,7 +22,8 @@ internal static class DatabaseCommands
     {
         var postgres = new Option<string>("--postgres")
         {
-            Description = $"How to connect, as Npgsql writes it; without it {EnvironmentVariable}, which keeps a password out of the process list.",
+            Description = $"How to connect, as Npgsql writes it; without it {EnvironmentVariable}, which keeps a password "
+                + "out of the process list.",
             HelpName = "CONNECTION",
         };
         var command = new OmqCommand("migrate", "Brings the database's schema to this program's version. Does nothing where it is.",
@@ -47,7 +48,8 @@ internal static class DatabaseCommands
         }
         catch (ArgumentException malformed)
         {
-            throw CommandFailedException.Usage($"This is no connection string: {malformed.Message} Write it like \"Host=localhost;Database=omq;Username=omq\".");
+            throw CommandFailedException.Usage($"This is no connection string: {malformed.Message} "
+                + "Write it like \"Host=localhost;Database=omq;Username=omq\".");
         }
         catch (DatabaseUnreachableException unreachable)
         {

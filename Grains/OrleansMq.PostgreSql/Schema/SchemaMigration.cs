@@ -125,5 +125,6 @@ public static class SchemaMigration
 /// <param name="Database">Host, port and database's name, for people.</param>
 /// <param name="FromVersion">The schema's version before; 0 where there was none.</param>
 /// <param name="ToVersion">The schema's version now.</param>
-/// <param name="Applied">The scripts that were applied, in order; those of another who migrated at the same time are not among them.</param>
+/// <param name="Applied">The scripts that were applied, in order; those of another who migrated at the same time are not among
+/// them.</param>
 public sealed record MigrationResult(string Database, int FromVersion, int ToVersion, IReadOnlyList<string> Applied);

@@ -21,6 +21,7 @@ public sealed record SchemaScript(int Version, string Name, string Text)
     private static SchemaScript Read(Assembly assembly, string name)
     {
         using var reader = new StreamReader(assembly.GetManifestResourceStream(name)!);
-        return new SchemaScript(int.Parse(name.AsSpan(0, name.IndexOf('-', StringComparison.Ordinal)), CultureInfo.InvariantCulture), name, reader.ReadToEnd());
+        var number = name.AsSpan(0, name.IndexOf('-', StringComparison.Ordinal));
+        return new SchemaScript(int.Parse(number, CultureInfo.InvariantCulture), name, reader.ReadToEnd());
     }
 }

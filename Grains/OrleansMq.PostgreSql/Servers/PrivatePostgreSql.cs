@@ -72,26 +72,10 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
     }
 
     /// <summary>Ends it in order: connections are cut, all is written.</summary>
-    public async Task StopAsync()
-    {
-        if (IsRunning)
-        {
-            await ServerCommand.RunAsync(_account.Start(_installation["pg_ctl"], "stop", "-D", Data, "-m", "fast", "-w"), CancellationToken.None)
-                .ConfigureAwait(false);
-        }
-        await EndAsync().ConfigureAwait(false);
-    }
+    public Task StopAsync() => EndAsync("fast");
 
     /// <summary>Ends it as a crash does: nothing more is written, its next start recovers.</summary>
-    public async Task KillAsync()
-    {
-        if (IsRunning)
-        {
-            await ServerCommand.RunAsync(_account.Start(_installation["pg_ctl"], "stop", "-D", Data, "-m", "immediate", "-w"), CancellationToken.None)
-                .ConfigureAwait(false);
-        }
-        await EndAsync().ConfigureAwait(false);
-    }
+    public Task KillAsync() => EndAsync("immediate");
 
     /// <summary>A connection string for one of its databases, as the superuser.</summary>
     public string ConnectionString(string database = "postgres") => new NpgsqlConnectionStringBuilder
@@ -128,8 +112,13 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
             "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"), cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task EndAsync()
+    private async Task EndAsync(string mode)
     {
+        if (IsRunning)
+        {
+            var stop = _account.Start(_installation["pg_ctl"], "stop", "-D", Data, "-m", mode, "-w");
+            await ServerCommand.RunAsync(stop, CancellationToken.None).ConfigureAwait(false);
+        }
         if (_server is { } server)
             await server.DisposeAsync().ConfigureAwait(false);
         _server = null;

@@ -22,7 +22,8 @@ internal sealed class ServerAccount
             "PostgreSQL does not run as root, and this machine has neither a user 'postgres' nor 'nobody'. Run it as another user."));
     }
 
-    /// <summary>How to start a program of the server; it does not inherit the caller's working directory, which it may not be able to read.</summary>
+    /// <summary>How to start a program of the server; it does not inherit the caller's working directory, which it may not be able to
+    /// read.</summary>
     public ProcessStartInfo Start(string program, params IEnumerable<string> arguments)
     {
         IEnumerable<string> words = [program, .. arguments];

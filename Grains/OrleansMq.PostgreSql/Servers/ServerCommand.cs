@@ -10,10 +10,13 @@ internal static class ServerCommand
     {
         using var process = Process.Start(start)!;
         process.StandardInput.Close();
-        var said = await Task.WhenAll(process.StandardOutput.ReadToEndAsync(cancellationToken), process.StandardError.ReadToEndAsync(cancellationToken))
-            .ConfigureAwait(false);
+        var (output, error) = (process.StandardOutput.ReadToEndAsync(cancellationToken), process.StandardError.ReadToEndAsync(cancellationToken));
+        var said = await Task.WhenAll(output, error).ConfigureAwait(false);
         await process.WaitForExitAsync(cancellationToken).ConfigureAwait(false);
         if (process.ExitCode != 0)
-            throw new InvalidOperationException($"{start.FileName} {string.Join(' ', start.ArgumentList)} failed: {string.Concat(said).Trim()}");
+        {
+            throw new InvalidOperationException(
+                $"{start.FileName} {string.Join(' ', start.ArgumentList)} failed: {string.Concat(said).Trim()}");
+        }
     }
 }
