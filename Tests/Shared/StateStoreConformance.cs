@@ -18,7 +18,7 @@ public abstract class StateStoreConformance
 
     private static string Text(StateDocument? document) => Encoding.UTF8.GetString(document!.Value.Span);
 
-    [Fact]
+    [SkippableFact]
     public async Task A_document_is_written_read_changed_and_deleted()
     {
         var store = await StoreAsync();
@@ -39,7 +39,7 @@ public abstract class StateStoreConformance
         await store.DeleteAsync(key, null);
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task A_write_with_another_etag_is_refused_and_changes_nothing()
     {
         var store = await StoreAsync();
@@ -55,7 +55,7 @@ public abstract class StateStoreConformance
         Assert.Equal(("2", second), (Text(read), read!.ETag));
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task An_etag_from_before_a_delete_does_not_fit_what_was_created_after_it()
     {
         var store = await StoreAsync();
@@ -66,7 +66,7 @@ public abstract class StateStoreConformance
         await Assert.ThrowsAsync<StateConflictException>(async () => await store.WriteAsync(key, Json("3"), before));
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Of_concurrent_writers_exactly_one_wins_each_round()
     {
         const int writers = 8, rounds = 20;
@@ -97,7 +97,7 @@ public abstract class StateStoreConformance
         }
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Keys_of_a_type_are_listed_whatever_they_look_like()
     {
         var store = await StoreAsync();

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using OrleansMq.Cli.Benchmark;
+using OrleansMq.Cli.Databases;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Segments;
 using OrleansMq.Cli.Topics;
@@ -30,6 +31,7 @@ internal static class OmqCommandLine
             ConsumeCommand.Create(),
             DumpCommand.Create(),
             BenchCommand.Create(),
+            DatabaseCommands.Create(),
         };
         var help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExamples((HelpAction)help.Action!, Examples);

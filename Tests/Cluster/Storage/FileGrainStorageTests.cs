@@ -13,7 +13,7 @@ public sealed class FileGrainStorageTests : StateStoreConformance
     private readonly FileStateStore _files = FileStateStore.Open(new MemoryFileSystem(), "/state");
     private readonly GrainStorageStateStore _store;
 
-    public FileGrainStorageTests() => _store = new GrainStorageStateStore(_files);
+    public FileGrainStorageTests() => _store = GrainStorageStateStore.Over(_files);
 
     protected override ValueTask<IStateStore> StoreAsync() => new(_store);
 

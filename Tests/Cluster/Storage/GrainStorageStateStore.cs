@@ -10,21 +10,27 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Cluster.Storage;
 
-/// <summary>A state store on top of the grain storage that is on top of a state store: whoever passes the suite through it changed
-/// nothing.</summary>
-internal sealed class GrainStorageStateStore(IStateStore inner) : IStateStore
+/// <summary>A state store on top of grain storage: whoever passes the suite through it keeps the store's contract.</summary>
+/// <param name="storage">The grain storage.</param>
+/// <param name="list">Grain storage cannot list, and nobody asks it to: lists the keys of a type below it.</param>
+internal sealed class GrainStorageStateStore(IGrainStorage storage, Func<string, ValueTask<IReadOnlyList<string>>> list) : IStateStore
 {
     private static readonly IServiceProvider Serialization = new ServiceCollection().AddSerializer().BuildServiceProvider();
 
-    private static readonly JsonSerializerOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    /// <summary>Documents are kept as they are given.</summary>
+    public static JsonSerializerOptions Json { get; } = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    public FileGrainStorage Storage { get; } = new(inner, Json, Serialization.GetRequiredService<IActivatorProvider>());
+    public IGrainStorage Storage => storage;
+
+    /// <summary>On top of the grain storage that is on top of a state store.</summary>
+    public static GrainStorageStateStore Over(IStateStore inner) =>
+        new(new FileGrainStorage(inner, Json, Serialization.GetRequiredService<IActivatorProvider>()), type => inner.ListAsync(type));
 
     public async ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default)
     {
         var (type, grain) = Split(key);
         var state = new GrainState<JsonElement>();
-        await Storage.ReadStateAsync(type, grain, state);
+        await storage.ReadStateAsync(type, grain, state);
         return state.RecordExists ? new StateDocument(Encoding.UTF8.GetBytes(state.State.GetRawText()), state.ETag!) : null;
     }
 
@@ -35,7 +41,7 @@ internal sealed class GrainStorageStateStore(IStateStore inner) : IStateStore
         var state = new GrainState<JsonElement>(JsonSerializer.Deserialize<JsonElement>(value.Span)) { ETag = etag };
         try
         {
-            await Storage.WriteStateAsync(type, grain, state);
+            await storage.WriteStateAsync(type, grain, state);
         }
         catch (InconsistentStateException conflict)
         {
@@ -51,7 +57,7 @@ internal sealed class GrainStorageStateStore(IStateStore inner) : IStateStore
         var state = new GrainState<JsonElement> { ETag = etag, RecordExists = true };
         try
         {
-            await Storage.ClearStateAsync(type, grain, state);
+            await storage.ClearStateAsync(type, grain, state);
         }
         catch (InconsistentStateException conflict)
         {
@@ -60,9 +66,7 @@ internal sealed class GrainStorageStateStore(IStateStore inner) : IStateStore
         Assert.Equal((false, null), (state.RecordExists, state.ETag));
     }
 
-    /// <summary>Grain storage cannot list; nobody asks it to.</summary>
-    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
-        inner.ListAsync(type, cancellationToken);
+    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => list(type);
 
     private static (string Type, GrainId Grain) Split(string key)
     {

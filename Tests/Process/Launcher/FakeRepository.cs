@@ -12,7 +12,7 @@ internal sealed class FakeRepository : IDisposable
 
     public FakeRepository()
     {
-        foreach (var folder in (string[])["Client", "Grains", "Grains.Interfaces", "Silo", "Tests", "bin"])
+        foreach (var folder in (string[])["Client", "Grains", "Grains.Interfaces", "Silo", "deploy/postgres", "Tests", "bin"])
             Directory.CreateDirectory(_directory[folder]);
         foreach (var file in (string[])["omq", "Tests/run", "Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props", ".editorconfig"])
             File.Copy(Path.Combine(Repository.Root, file), _directory[file]);

@@ -45,7 +45,7 @@ internal sealed class RunningProgram : IAsyncDisposable
             RedirectStandardError = true,
         };
         start.Environment["OMQ_ORLEANS"] = Repository.OrleansSwitch;
-        foreach (var inherited in (string[])["OMQ_SERVER", "OMQ_DATA", "OMQ_HTTP"])
+        foreach (var inherited in (string[])["OMQ_SERVER", "OMQ_DATA", "OMQ_HTTP", "OMQ_POSTGRES"])
             start.Environment.Remove(inherited);
         foreach (var (name, value) in environment ?? new Dictionary<string, string?>())
             start.Environment[name] = value;

@@ -1,0 +1,80 @@
+using System.CommandLine;
+using System.Text.Json.Serialization;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Terminal;
+using OrleansMq.PostgreSql.Schema;
+
+namespace OrleansMq.Cli.Databases;
+
+/// <summary><c>omq db ...</c>: the database in which a cluster keeps its members and its grains' state.</summary>
+internal static class DatabaseCommands
+{
+    private const string EnvironmentVariable = "OMQ_POSTGRES";
+
+    /// <summary>The command for the command line.</summary>
+    public static Command Create() => new OmqCommand("db", "Looks after a cluster's PostgreSQL database.",
+        """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd())
+    {
+        Migrate(),
+    };
+
+    private static OmqCommand Migrate()
+    {
+        var postgres = new Option<string>("--postgres")
+        {
+            Description = $"How to connect, as Npgsql writes it; without it {EnvironmentVariable}, which keeps a password "
+                + "out of the process list.",
+            HelpName = "CONNECTION",
+        };
+        var command = new OmqCommand("migrate", "Brings the database's schema to this program's version. Does nothing where it is.",
+            """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd()) { postgres };
+        var json = JsonOption.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var result = await MigrateAsync(ConnectionString(parsed.GetValue(postgres)), cancellationToken).ConfigureAwait(false);
+            if (parsed.GetValue(json))
+                Output.WriteJson(result, DatabaseJson.Default.MigrationResult);
+            else
+                Output.WriteLine(Describe(result));
+        });
+        return command;
+    }
+
+    private static async Task<MigrationResult> MigrateAsync(string connectionString, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await SchemaMigration.ApplyAsync(connectionString, cancellationToken).ConfigureAwait(false);
+        }
+        catch (ArgumentException malformed)
+        {
+            throw CommandFailedException.Usage($"This is no connection string: {malformed.Message} "
+                + "Write it like \"Host=localhost;Database=omq;Username=omq\".");
+        }
+        catch (DatabaseUnreachableException unreachable)
+        {
+            throw new CommandFailedException(ExitCode.Unreachable, unreachable.Message, unreachable);
+        }
+        catch (SchemaRefusedException refused)
+        {
+            throw CommandFailedException.Refused(refused.Message, refused);
+        }
+    }
+
+    private static string ConnectionString(string? given)
+    {
+        var connectionString = given ?? Environment.GetEnvironmentVariable(EnvironmentVariable);
+        return string.IsNullOrWhiteSpace(connectionString)
+            ? throw CommandFailedException.Usage($"Which database? Name it by --postgres \"Host=...\" or {EnvironmentVariable}.")
+            : connectionString;
+    }
+
+    private static string Describe(MigrationResult result) => result.Applied.Count == 0
+        ? $"The schema is at version {result.ToVersion} already, nothing was changed ({result.Database})."
+        : $"Applied {string.Join(", ", result.Applied)}: schema version {result.FromVersion} -> {result.ToVersion} ({result.Database}).";
+}
+
+/// <summary>JSON of the commands' results.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(MigrationResult))]
+internal sealed partial class DatabaseJson : JsonSerializerContext;

@@ -1,0 +1,147 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using Npgsql;
+
+namespace OrleansMq.PostgreSql.Servers;
+
+/// <summary>
+/// A PostgreSQL server of one's own, as a child of this process: for tests, and for a whole cluster on one machine. It listens on
+/// 127.0.0.1 only, asks for a password that only its directory holds, and writes through to the disk as any other.
+/// <para>The directory: <c>data/</c> is PostgreSQL's, <c>password</c> the superuser's password, <c>run/</c> its socket.</para>
+/// </summary>
+public sealed class PrivatePostgreSql : IAsyncDisposable
+{
+    private const string Superuser = "omq";
+
+    // A port that was free may be taken before the server has it.
+    private const int Attempts = 5;
+
+    private readonly PostgreSqlInstallation _installation;
+    private readonly ServerAccount _account;
+    private readonly string _directory;
+    private ServerProcess? _server;
+
+    private PrivatePostgreSql(PostgreSqlInstallation installation, ServerAccount account, string directory) =>
+        (_installation, _account, _directory) = (installation, account, directory);
+
+    /// <summary>The port on 127.0.0.1. A stopped server keeps it for its next start.</summary>
+    public int Port { get; private set; }
+
+    /// <summary>Whether it runs. False also after it ended by itself.</summary>
+    public bool IsRunning => _server is { HasExited: false };
+
+    /// <summary>Starts a server in a directory: a new one, or where it was before.</summary>
+    /// <param name="installation">The programs.</param>
+    /// <param name="directory">Made if it is missing. Where root calls, it is given to the user the server runs as, and the directories
+    /// above it must be open to that user. At most 80 characters, since a socket's path is short.</param>
+    /// <param name="cancellationToken">Gives the start up; nothing runs then.</param>
+    /// <returns>A server that takes connections. Disposing it stops it and leaves the directory.</returns>
+    /// <exception cref="InvalidOperationException">It does not start; the message holds what it said.</exception>
+    public static async Task<PrivatePostgreSql> StartAsync(PostgreSqlInstallation installation, string directory,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(installation);
+        var server = new PrivatePostgreSql(installation, ServerAccount.Choose(), Path.GetFullPath(directory));
+        await server.InitializeAsync(cancellationToken).ConfigureAwait(false);
+        await server.StartAsync(cancellationToken).ConfigureAwait(false);
+        return server;
+    }
+
+    /// <summary>Starts it again after <see cref="StopAsync"/> or <see cref="KillAsync"/>, at the same port.</summary>
+    /// <exception cref="InvalidOperationException">It runs, or does not start.</exception>
+    public async Task StartAsync(CancellationToken cancellationToken = default)
+    {
+        if (IsRunning)
+            throw new InvalidOperationException("The server runs already.");
+        for (var attempt = 1; ; attempt++)
+        {
+            var port = Port == 0 ? FreePort() : Port;
+            try
+            {
+                _server = await ServerProcess.StartAsync(_account.Start(_installation["postgres"],
+                    "-D", Data, "-k", Sockets, "-h", "127.0.0.1", "-p", $"{port}"), cancellationToken).ConfigureAwait(false);
+                Port = port;
+                return;
+            }
+            catch (InvalidOperationException) when (Port == 0 && attempt < Attempts && IsTaken(port))
+            {
+                // Another was faster; the next free one, then.
+            }
+        }
+    }
+
+    /// <summary>Ends it in order: connections are cut, all is written.</summary>
+    public Task StopAsync() => EndAsync("fast");
+
+    /// <summary>Ends it as a crash does: nothing more is written, its next start recovers.</summary>
+    public Task KillAsync() => EndAsync("immediate");
+
+    /// <summary>A connection string for one of its databases, as the superuser.</summary>
+    public string ConnectionString(string database = "postgres") => new NpgsqlConnectionStringBuilder
+    {
+        Host = "127.0.0.1",
+        Port = Port,
+        Username = Superuser,
+        Password = File.ReadAllText(PasswordFile),
+        Database = database,
+    }.ConnectionString;
+
+    /// <summary>Stops it; its directory stays.</summary>
+    public async ValueTask DisposeAsync() => await StopAsync().ConfigureAwait(false);
+
+    private string Data => Path.Combine(_directory, "data");
+
+    private string Sockets => Path.Combine(_directory, "run");
+
+    private string PasswordFile => Path.Combine(_directory, "password");
+
+    private async Task InitializeAsync(CancellationToken cancellationToken)
+    {
+        Directory.CreateDirectory(Sockets);
+        if (!File.Exists(PasswordFile))
+        {
+            await File.WriteAllTextAsync(PasswordFile, RandomNumberGenerator.GetHexString(32), cancellationToken).ConfigureAwait(false);
+            if (!OperatingSystem.IsWindows())
+                File.SetUnixFileMode(PasswordFile, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        }
+        await _account.OwnAsync(_directory, cancellationToken).ConfigureAwait(false);
+        if (File.Exists(Path.Combine(Data, "PG_VERSION")))
+            return;
+        await ServerCommand.RunAsync(_account.Start(_installation["initdb"], "-D", Data, "-U", Superuser, "--pwfile", PasswordFile,
+            "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"), cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task EndAsync(string mode)
+    {
+        if (IsRunning)
+        {
+            var stop = _account.Start(_installation["pg_ctl"], "stop", "-D", Data, "-m", mode, "-w");
+            await ServerCommand.RunAsync(stop, CancellationToken.None).ConfigureAwait(false);
+        }
+        if (_server is { } server)
+            await server.DisposeAsync().ConfigureAwait(false);
+        _server = null;
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private static bool IsTaken(int port)
+    {
+        try
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            listener.Start();
+            return false;
+        }
+        catch (SocketException)
+        {
+            return true;
+        }
+    }
+}

@@ -1,0 +1,39 @@
+using Npgsql;
+
+namespace OrleansMq.Tests.PostgreSql.Server;
+
+/// <summary>A private server keeps what it acknowledged, and lets nobody in without its password.</summary>
+public sealed class PrivatePostgreSqlTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
+{
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_was_committed_is_there_after_its_next_start(bool inOrder)
+    {
+        var server = postgres.Server;
+        var (database, port) = (await postgres.DatabaseAsync(), server.Port);
+        await PostgreSqlFixture.ExecuteAsync(database, "CREATE TABLE kept AS SELECT 7 AS number");
+        await (inOrder ? server.StopAsync() : server.KillAsync());
+        Assert.False(server.IsRunning);
+        await Assert.ThrowsAnyAsync<NpgsqlException>(() => PostgreSqlFixture.ReadAsync<int>(database, "SELECT number FROM kept"));
+        await server.StartAsync();
+        Assert.Equal((true, port), (server.IsRunning, server.Port));
+        Assert.Equal([7], await PostgreSqlFixture.ReadAsync<int>(database, "SELECT number FROM kept"));
+    }
+
+    [SkippableFact]
+    public async Task It_writes_through_to_the_disk()
+    {
+        var database = postgres.Server.ConnectionString();
+        Assert.Equal(["on"], await PostgreSqlFixture.ReadAsync<string>(database, "SHOW fsync"));
+        Assert.Equal(["on"], await PostgreSqlFixture.ReadAsync<string>(database, "SHOW synchronous_commit"));
+    }
+
+    [SkippableFact]
+    public async Task Without_its_password_nobody_gets_in()
+    {
+        var stranger = new NpgsqlConnectionStringBuilder(postgres.Server.ConnectionString()) { Password = "guess" }.ConnectionString;
+        var refusal = await Assert.ThrowsAsync<PostgresException>(() => PostgreSqlFixture.ReadAsync<int>(stranger, "SELECT 1"));
+        Assert.Equal(PostgresErrorCodes.InvalidPassword, refusal.SqlState);
+    }
+}

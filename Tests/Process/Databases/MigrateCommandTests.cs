@@ -1,0 +1,53 @@
+using System.Text.Json;
+using OrleansMq.PostgreSql.Schema;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.Databases;
+
+/// <summary><c>omq db migrate</c> as an operator runs it.</summary>
+public sealed class MigrateCommandTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
+{
+    [SkippableFact]
+    public async Task It_says_what_it_did_and_then_that_there_was_nothing_to_do()
+    {
+        var database = await postgres.DatabaseAsync();
+        var first = (await MigrateAsync(database)).Expect(0);
+        Assert.All(SchemaScript.All, script => Assert.Contains(script.Name, first.Text, StringComparison.Ordinal));
+        var second = (await MigrateAsync(database)).Expect(0);
+        Assert.Contains("nothing was changed", second.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("Password", first.Text + second.Text, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [SkippableFact]
+    public async Task Json_is_one_object_and_the_environment_names_the_database_too()
+    {
+        var environment = new Dictionary<string, string?> { ["OMQ_POSTGRES"] = await postgres.DatabaseAsync() };
+        var outcome = (await RunningProgram.OmqAsync(["db", "migrate", "--json"], environment: environment)).Expect(0);
+        var result = JsonSerializer.Deserialize<JsonElement>(outcome.Text);
+        Assert.Equal((0, SchemaScript.All.Count), (result.GetProperty("fromVersion").GetInt32(), result.GetProperty("toVersion").GetInt32()));
+        Assert.Equal(SchemaScript.All.Select(script => script.Name), result.GetProperty("applied").EnumerateArray().Select(name => name.GetString()));
+    }
+
+    [SkippableFact]
+    public async Task A_newer_schema_is_exit_code_1()
+    {
+        var database = await postgres.DatabaseAsync();
+        await SchemaMigration.ApplyAsync(database);
+        await PostgreSqlFixture.ExecuteAsync(database, "INSERT INTO omq_schema_version (version, script) VALUES (4711, '4711-future')");
+        var refusal = (await MigrateAsync(database)).Expect(1);
+        Assert.StartsWith("omq: ", refusal.Error, StringComparison.Ordinal);
+        Assert.Contains("4711", refusal.Error, StringComparison.Ordinal);
+        Assert.Empty(refusal.Output);
+    }
+
+    [Fact]
+    public async Task A_database_that_does_not_answer_is_exit_code_3()
+    {
+        var outcome = (await MigrateAsync("Host=127.0.0.1;Port=1;Username=omq")).Expect(3);
+        Assert.Contains("127.0.0.1:1", outcome.Error, StringComparison.Ordinal);
+        Assert.Empty(outcome.Output);
+    }
+
+    private static Task<Outcome> MigrateAsync(string database) => RunningProgram.OmqAsync(["db", "migrate", "--postgres", database]);
+}
