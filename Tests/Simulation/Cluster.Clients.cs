@@ -46,8 +46,10 @@ internal sealed partial class Cluster
         var isIdempotent = record.Producer < SimulatedLog.IdempotentProducers;
         if (complete.Error == ErrorCode.None && isIdempotent)
         {
+            if (Trace is not null)
+                Tell($"{broker.Id} acknowledges {record} at {complete.BaseOffset}");
             _clients.OnAcknowledged(complete.BaseOffset, record);
-            if (_latestLeader is { Leads: true } leader && leader != broker)
+            if (LatestLeader is { } leader && leader != broker)
                 _clients.OnServing(leader.Log);
         }
         if (Chance(3))

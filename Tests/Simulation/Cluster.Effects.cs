@@ -10,11 +10,14 @@ internal sealed partial class Cluster
         if (broker is { Leads: true, Announced: false })
         {
             broker.Announced = true;
+            if (Trace is not null)
+                Tell($"{broker.Id} LEADS {broker.Leader!.Epoch} from {broker.Leader.EpochStart}, high watermark {broker.Log.HighWatermark}: {broker.Leader.Committed}");
             Figures.Elections++;
             _replicas.OnLeading(broker.Id, broker.Leader!);
-            if (_latestLeader?.Leader is not { } former || former.Epoch < broker.Leader!.Epoch)
+            // A claim whose answer comes late may begin an epoch that is over: it serves nobody, for its followers and readers know better.
+            if (_latestEpoch < broker.Leader!.Epoch)
             {
-                _latestLeader = broker;
+                (_latestLeader, _latestEpoch) = (broker, broker.Leader.Epoch);
                 _clients.OnServing(broker.Log);
             }
         }
@@ -57,6 +60,8 @@ internal sealed partial class Cluster
 
     private void Receive(SimulatedBroker broker, ReplicationMessage message)
     {
+        if (Trace is not null && message is not Push { Batches.Count: 0 } && message is not PushAnswer { Outcome: PushAnswerOutcome.Accepted, CountedEnd: 0 })
+            Tell($"{broker.Id} <- {Describe(message)}");
         switch (message)
         {
             case Push push:
@@ -75,6 +80,15 @@ internal sealed partial class Cluster
                 break;
         }
     }
+
+    private static string Describe(ReplicationMessage message) => message switch
+    {
+        Push push => $"push {push.Epoch}/{push.Session} of {push.Leader}: {string.Join(' ', push.Batches.Select(b => $"{b.BaseOffset}@{b.Epoch}={SimulatedLog.Parse(b.Bytes)}"))} after @{push.PreviousEpoch}, high watermark {push.HighWatermark}",
+        PushAnswer answer => $"answer {answer.Epoch}/{answer.Session} of {answer.Follower}: {answer.Outcome} end {answer.LogEnd} counted {answer.CountedEnd} fence {answer.Fence}",
+        AlignRequest request => $"align? {request.Epoch}/{request.Session} of {request.Follower}: epoch {request.AskedEpoch}",
+        AlignAnswer answer => $"align! {answer.Epoch}/{answer.Session} of {answer.Leader}: epoch {answer.AskedEpoch} -> {answer.End.Epoch} ends at {answer.End.StartOffset}",
+        _ => message.ToString(),
+    };
 
     private int StoreDelay() => Chance(5) ? _random.Next(400) : 1 + _random.Next(8);
 
@@ -112,6 +126,8 @@ internal sealed partial class Cluster
         After(unclear && Chance(50) ? _random.Next(300) : StoreDelay(), () =>
         {
             var stored = _store.TryWrite(write.State, write.ETag);
+            if (Trace is not null)
+                Tell($"store <- {broker.Id}: {write.State} if {write.ETag}: {(stored ? "stored" : "refused")}{(unclear ? ", unclear" : "")}");
             var etag = _store.ETag;
             if (unclear)
                 return;

@@ -78,6 +78,8 @@ internal sealed partial class Cluster
         if (!broker.IsUp)
             return;
         Figures.Crashes++;
+        if (Trace is not null)
+            Tell($"{broker.Id} CRASHES, end {broker.Disk.Batches.Count}, flushed {broker.Disk.FlushedCount}");
         broker.Stop();
         After(_random.Next(20, 150), () => _declaredDead[broker.Id] |= !broker.IsUp);
         After(_random.Next(10, 600), () => StartProcess(broker));

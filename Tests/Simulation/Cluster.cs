@@ -8,8 +8,8 @@ namespace OrleansMq.Tests.Simulation;
 /// </summary>
 internal sealed partial class Cluster : IMembership
 {
-    private const long FaultsEndAt = 4_000;
-    private const long EndAt = 12_000;
+    private const long FaultsEndAt = 1_500;
+    private const long EndAt = 10_000;
 
     private readonly Random _random;
     private readonly ReplicationRules _rules;
@@ -25,6 +25,7 @@ internal sealed partial class Cluster : IMembership
     private long _now;
     private long _order;
     private SimulatedBroker? _latestLeader;
+    private int _latestEpoch = -1;
 
     public Cluster(int seed, ReplicationRules rules)
     {
@@ -42,6 +43,8 @@ internal sealed partial class Cluster : IMembership
     }
 
     public Scenario Scenario { get; }
+    /// <summary>Told of each step that matters, to understand a failing seed by; null for speed.</summary>
+    public Action<string>? Trace { get; init; }
     public Figures Figures { get; } = new() { Seeds = 1 };
 
     public bool IsAlive(int broker) => !_declaredDead[broker];
@@ -71,12 +74,15 @@ internal sealed partial class Cluster : IMembership
     }
 
     /// <summary>Faults are over, and all that was acknowledged was seen by the reader.</summary>
-    private bool IsDone => _now > FaultsEndAt + 1_000 && _brokers.All(b => b.IsUp) && _store.State.Isr.Length == _brokers.Length
-        && _latestLeader is { Leads: true } leader && leader.Log.HighWatermark == leader.Log.LogEndOffset && _clients.Seen == leader.Log.HighWatermark;
+    private bool IsDone => _now > FaultsEndAt + 200 && _brokers.All(b => b.IsUp) && _store.State.Isr.Length == _brokers.Length
+        && LatestLeader is { } leader && leader.Log.HighWatermark == leader.Log.LogEndOffset && _clients.Seen == leader.Log.HighWatermark;
+
+    /// <summary>Who leads the highest epoch there is; null while nobody does.</summary>
+    private SimulatedBroker? LatestLeader => _latestLeader is { Leads: true } broker && broker.Leader!.Epoch == _latestEpoch ? broker : null;
 
     private void CheckEnd()
     {
-        if (_latestLeader is { Leads: true } leader)
+        if (LatestLeader is { } leader)
             _clients.OnServing(leader.Log);
         if (!IsDone)
             Figures.Stuck = 1;
@@ -88,6 +94,8 @@ internal sealed partial class Cluster : IMembership
         _random.NextBytes(bytes);
         return new Guid(bytes);
     }
+
+    private void Tell(FormattableString line) => Trace?.Invoke(FormattableString.Invariant($"{_now,6} {FormattableString.Invariant(line)}"));
 
     private bool Chance(int percent) => _random.Next(100) < percent;
 
@@ -115,6 +123,8 @@ internal sealed partial class Cluster : IMembership
 
     private void StartProcess(SimulatedBroker broker)
     {
+        if (Trace is not null)
+            Tell($"{broker.Id} starts as {broker.Identity}, end {broker.Disk.Batches.Count}, fence {broker.Disk.Fence}");
         broker.Start(_rules, Scenario.Sync, _topicId, _replicas);
         AfterOn(broker, _random.Next(20), () => Tick(broker));
         After(_random.Next(5, 60), () => _declaredDead[broker.Id] &= !broker.IsUp);

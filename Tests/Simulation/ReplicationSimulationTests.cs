@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Simulation;
 
 public sealed class ReplicationSimulationTests(ITestOutputHelper output)
 {
-    private const int Seeds = 2_000;
+    private const int Seeds = 1_000;
 
     [Fact]
     public void Nothing_acknowledged_is_lost()
@@ -20,7 +20,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
         var failures = new ConcurrentQueue<string>();
         Parallel.ForEach(seeds, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount }, seed =>
         {
-            var cluster = new Cluster(seed, ReplicationRules.Shipped);
+            var cluster = new Cluster(seed, ReplicationRules.Shipped) { Trace = seeds.Length == 1 ? output.WriteLine : null };
             try
             {
                 cluster.Run();
