@@ -57,7 +57,7 @@ internal sealed partial class Cluster
         _waiting.Remove(complete.Waiter);
         if (complete.Error == ErrorCode.None && isIdempotent)
             _nextSequence[record.Producer]++;
-        After(complete.Error == ErrorCode.None ? 1 + _random.Next(25) : 20, () => Produce(record.Producer));
+        After(complete.Error == ErrorCode.None ? 1 + _random.Next(Scenario.ProduceEveryMs) : 20, () => Produce(record.Producer));
     }
 
     private void Consume()

@@ -51,9 +51,10 @@ internal sealed partial class Cluster
     {
         if (Chance(Scenario.DropPercent) || _cuts.Contains((from.Id, to.Id)))
             return;
-        AfterOn(to, Delay(), () => Receive(to, message));
+        // A message finds whatever process runs when it arrives.
+        After(Delay(), () => RunOn(to, to.Process, () => Receive(to, message)));
         if (Chance(Scenario.DuplicatePercent))
-            AfterOn(to, Delay() * 3, () => Receive(to, message));
+            After(Delay() * 3, () => RunOn(to, to.Process, () => Receive(to, message)));
     }
 
     private int Delay() => Chance(2) ? _random.Next(200) : 1 + _random.Next(Scenario.MaxDelayMs);

@@ -34,7 +34,7 @@ internal sealed partial class Cluster
         }
         After(Scenario.FaultEveryMs / 2 + _random.Next(Scenario.FaultEveryMs), Fault);
         var broker = Chance(50) ? _latestLeader ?? _brokers[0] : _brokers[_random.Next(_brokers.Length)];
-        switch (_random.Next(8))
+        switch (_random.Next(9))
         {
             case 0 or 1:
                 Crash(broker);
@@ -70,6 +70,16 @@ internal sealed partial class Cluster
             case 7:
                 Isolate(broker);
                 break;
+            case 8:
+                // A leader is stopped and another takes over; then all but the first are restarted while it wakes up.
+                broker.PausedUntil = broker.IsUp ? _now + 300 : 0;
+                DeclareDead(broker, 400);
+                After(200 + _random.Next(100), () => Array.ForEach(_brokers, other =>
+                {
+                    if (other != broker)
+                        Crash(other);
+                }));
+                break;
         }
     }
 
@@ -82,7 +92,7 @@ internal sealed partial class Cluster
             Tell($"{broker.Id} CRASHES, end {broker.Disk.Batches.Count}, flushed {broker.Disk.FlushedCount}");
         broker.Stop();
         After(_random.Next(20, 150), () => _declaredDead[broker.Id] |= !broker.IsUp);
-        After(_random.Next(10, 600), () => StartProcess(broker));
+        After(Chance(50) ? _random.Next(5, 30) : _random.Next(600), () => StartProcess(broker));
     }
 
     private void CutPower(SimulatedBroker broker)

@@ -23,7 +23,10 @@ public sealed class MutantTests(ITestOutputHelper output)
     [InlineData(nameof(LatestBeforeEpochStart))]
     [InlineData(nameof(JoinBeforeCaughtUp))]
     [InlineData(nameof(AnyReplicaMayClaim))]
-    [InlineData(nameof(AppendAcrossDivergence))]
+    [InlineData(nameof(ElrDoesNotHoldTheHighWatermark))]
+    [InlineData(nameof(UnknownEndsIgnored))]
+    [InlineData(nameof(ReadsWithoutLease))]
+    [InlineData(nameof(JoinAtHighWatermarkOnly))]
     public void Checkers_find(string mutant)
     {
         var type = typeof(MutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.{mutant}")!;

@@ -77,8 +77,26 @@ internal sealed class AnyReplicaMayClaim : ReplicationRules
         base.Claim(state with { Isr = [.. state.Isr.Where(m => m.Broker != self.Broker), self] }, self, topicId, fence, token, membership);
 }
 
-internal sealed class AppendAcrossDivergence : ReplicationRules
+internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
 {
-    public override PushOutcome Push(long baseOffset, long nextOffset, int previousEpoch, long logEnd, int lastEpoch) =>
-        nextOffset <= logEnd ? PushOutcome.Skip : baseOffset > logEnd ? PushOutcome.Gap : PushOutcome.Append;
+    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+        base.NextHighWatermark(current, countedEnds, enoughReplicas: true, hasElr: false);
+}
+
+internal sealed class UnknownEndsIgnored : ReplicationRules
+{
+    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+        base.NextHighWatermark(current, countedEnds.Where(e => e is not null), enoughReplicas, hasElr);
+}
+
+internal sealed class ReadsWithoutLease : ReplicationRules
+{
+    public override bool HoldsLease(IEnumerable<long> acknowledgedSendTimes, long now, long leaseMs) => true;
+}
+
+internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
+{
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+        long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, highWatermark, 0, maxLagMs, minInsync);
 }

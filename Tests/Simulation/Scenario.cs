@@ -13,6 +13,7 @@ internal sealed class Scenario
         MaxDelayMs = random.Next(2, 15);
         FaultEveryMs = random.Next(100, 400);
         StoreFailsPercent = random.Next(0, 30);
+        ProduceEveryMs = random.Next(4) == 0 ? 400 : 25;
     }
 
     public int Brokers { get; }
@@ -23,8 +24,10 @@ internal sealed class Scenario
     public int MaxDelayMs { get; }
     public int FaultEveryMs { get; }
     public int StoreFailsPercent { get; }
+    /// <summary>Few records leave epochs without any: what only the fence remembers.</summary>
+    public int ProduceEveryMs { get; }
 
     public override string ToString() =>
         $"{Brokers} brokers, min.insync {MinInsync}, {(Sync ? "sync" : "none")}, drops {DropPercent}%, doubles {DuplicatePercent}%, "
-        + $"delay up to {MaxDelayMs} ms, a fault every {FaultEveryMs} ms, store fails {StoreFailsPercent}%";
+        + $"delay up to {MaxDelayMs} ms, a fault every {FaultEveryMs} ms, store fails {StoreFailsPercent}%, a record every {ProduceEveryMs} ms";
 }
