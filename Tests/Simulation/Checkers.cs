@@ -12,12 +12,13 @@ internal sealed class Verdict(string message) : Exception(message)
     }
 }
 
-/// <summary>Invariant 4: two replicas that hold the same offset and leader epoch hold the same bytes. And who accepts an epoch never accepts an older one.</summary>
+/// <summary>Invariant 4: two replicas that hold the same offset and leader epoch hold the same bytes. And what makes the others hold: one
+/// leader an epoch, no older epoch accepted after a newer one, no reads without a lease.</summary>
 internal sealed class ReplicaChecker
 {
     private readonly Dictionary<(long Offset, int Epoch), ReadOnlyMemory<byte>> _written = [];
     private readonly Dictionary<ReplicaIdentity, int> _accepted = [];
-    private readonly Dictionary<int, (int Broker, LeaderReplica Leader)> _leaders = [];
+    private readonly Dictionary<int, (int Broker, LeaderReplica Leader, long Since)> _leaders = [];
 
     public void OnAppended(in ReplicatedBatch batch)
     {
@@ -32,10 +33,17 @@ internal sealed class ReplicaChecker
         _accepted[answer.Follower] = answer.Epoch;
     }
 
-    public void OnLeading(int broker, LeaderReplica leader)
+    public void OnLeading(int broker, LeaderReplica leader, long now)
     {
-        if (!_leaders.TryAdd(leader.Epoch, (broker, leader)) && !ReferenceEquals(_leaders[leader.Epoch].Leader, leader))
+        if (!_leaders.TryAdd(leader.Epoch, (broker, leader, now)) && !ReferenceEquals(_leaders[leader.Epoch].Leader, leader))
             throw new Verdict($"one leader an epoch: {broker} and {_leaders[leader.Epoch].Broker} lead epoch {leader.Epoch}");
+    }
+
+    /// <summary>Who has been replaced by a member of its own ISR serves no reads for longer than its lease.</summary>
+    public void OnRead(LeaderReplica leader, long now, long leaseMs)
+    {
+        if (_leaders.TryGetValue(leader.Epoch + 1, out var next) && leader.Committed!.Isr.Any(m => m.Broker == next.Broker))
+            Verdict.Require(now - next.Since <= leaseMs, $"lease: epoch {leader.Epoch} serves reads {now - next.Since} ms after the next one began");
     }
 }
 

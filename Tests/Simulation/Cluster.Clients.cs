@@ -16,7 +16,7 @@ internal sealed partial class Cluster
         var target = ChooseLeader();
         if (target is null)
         {
-            After(20, () => Produce(producer));
+            After(RetryDelay(), () => Produce(producer));
             return;
         }
         var record = (producer, _nextSequence[producer]);
@@ -57,15 +57,20 @@ internal sealed partial class Cluster
         _waiting.Remove(complete.Waiter);
         if (complete.Error == ErrorCode.None && isIdempotent)
             _nextSequence[record.Producer]++;
-        After(complete.Error == ErrorCode.None ? 1 + _random.Next(Scenario.ProduceEveryMs) : 20, () => Produce(record.Producer));
+        After(complete.Error == ErrorCode.None ? 1 + _random.Next(Scenario.ProduceEveryMs) : RetryDelay(), () => Produce(record.Producer));
     }
+
+    private int RetryDelay() => Scenario.ProduceEveryMs > 100 ? _random.Next(Scenario.ProduceEveryMs) : 20;
 
     private void Consume()
     {
         After(10 + _random.Next(15), Consume);
         if (ChooseLeader() is not { Leader: { } leader } broker || broker.PausedUntil > _now)
             return;
-        // The reader's view of the epoch is the highest it has met.
+        // One reader believes whoever says that it leads; what it is told is at most a lease old.
+        if (leader.TryReadLatest(leader.Epoch, _now, out _) == ErrorCode.None)
+            _replicas.OnRead(leader, _now, _options.LeaseMs);
+        // The other's view of the epoch is the highest it has met.
         _readerEpoch = Math.Max(_readerEpoch, leader.Epoch);
         if (leader.TryReadLatest(_readerEpoch, _now, out var latest) == ErrorCode.None)
             _clients.OnLatest(latest, broker.Log);

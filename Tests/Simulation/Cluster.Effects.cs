@@ -13,7 +13,7 @@ internal sealed partial class Cluster
             if (Trace is not null)
                 Tell($"{broker.Id} LEADS {broker.Leader!.Epoch} from {broker.Leader.EpochStart}, high watermark {broker.Log.HighWatermark}: {broker.Leader.Committed}");
             Figures.Elections++;
-            _replicas.OnLeading(broker.Id, broker.Leader!);
+            _replicas.OnLeading(broker.Id, broker.Leader!, _now);
             // A claim whose answer comes late may begin an epoch that is over: it serves nobody, for its followers and readers know better.
             if (_latestEpoch < broker.Leader!.Epoch)
             {
