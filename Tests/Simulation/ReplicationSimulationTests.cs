@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Simulation;
 
 public sealed class ReplicationSimulationTests(ITestOutputHelper output)
 {
-    private const int Seeds = 3_000;
+    private const int Seeds = 6_000;
 
     [Fact]
     public void Nothing_acknowledged_is_lost()

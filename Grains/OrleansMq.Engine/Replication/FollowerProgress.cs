@@ -3,6 +3,9 @@ namespace OrleansMq.Replication;
 /// <summary>What a leader knows of one follower, in its own epoch.</summary>
 internal sealed class FollowerProgress(int broker, long now)
 {
+    /// <summary>A time before every lease.</summary>
+    public const long Never = long.MinValue / 2;
+
     /// <summary>The follower.</summary>
     public int Broker { get; } = broker;
     /// <summary>Raised when another member answers than before, so that what the former one said counts no more.</summary>
@@ -20,7 +23,7 @@ internal sealed class FollowerProgress(int broker, long now)
     /// <summary>When it was last known to hold all the leader held.</summary>
     public long CaughtUpAt { get; private set; } = now;
     /// <summary>When the latest request was sent that it acknowledged; far in the past before the first.</summary>
-    public long AcknowledgedSentAt { get; private set; } = long.MinValue / 2;
+    public long AcknowledgedSentAt { get; private set; } = Never;
 
     /// <summary>Whether this is the member of the session. Another one opens a new session.</summary>
     public bool Belongs(ReplicaIdentity identity, int session)
@@ -31,7 +34,7 @@ internal sealed class FollowerProgress(int broker, long now)
             Identity = identity;
         if (Identity == identity)
             return true;
-        (Session, Identity, IsAligned, CountedEnd, NextOffset) = (Session + 1, identity, false, 0, 0);
+        (Session, Identity, IsAligned, CountedEnd, NextOffset, AcknowledgedSentAt) = (Session + 1, identity, false, 0, 0, Never);
         return false;
     }
 

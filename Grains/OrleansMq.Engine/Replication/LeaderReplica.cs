@@ -150,8 +150,13 @@ internal sealed partial class LeaderReplica
     }
 
     private bool HoldsLease(long now) => _rules.HoldsLease(
-        _rules.Union(_committed!, _unsettled).Where(m => m.Broker != _self.Broker).Select(m => ProgressOf(m.Broker)?.AcknowledgedSentAt ?? long.MinValue / 2),
-        now, _options.LeaseMs);
+        _rules.Union(_committed!, _unsettled).Where(m => m.Broker != _self.Broker).Select(AcknowledgedSentAt), now, _options.LeaseMs);
+
+    // A renewed replica on the member's broker may have forgotten its fence with its log: it proves nothing.
+    private long AcknowledgedSentAt(ReplicaIdentity member) =>
+        ProgressOf(member.Broker) is { Identity: { } identity } progress && _rules.SameMember(member, identity)
+            ? progress.AcknowledgedSentAt
+            : FollowerProgress.Never;
 
     private bool HasEnoughReplicas() =>
         HighWatermarkDecision.HasEnoughReplicas(_rules.CountInsync(_committed!, _unsettled), _options.MinInsyncReplicas);
