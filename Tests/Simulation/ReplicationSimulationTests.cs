@@ -10,6 +10,20 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
     private const int Seeds = 6_000;
 
     [Fact]
+    public void The_same_seed_runs_the_same_steps()
+    {
+        Assert.Equal(Transcript(7), Transcript(7));
+        Assert.NotEqual(Transcript(7), Transcript(8));
+
+        static List<string> Transcript(int seed)
+        {
+            var lines = new List<string>();
+            new Cluster(seed, ReplicationRules.Shipped) { Trace = lines.Add }.Run();
+            return lines;
+        }
+    }
+
+    [Fact]
     public void Nothing_acknowledged_is_lost()
     {
         // More seeds for a long night: OMQ_SEEDS. One of them again: OMQ_SEED.
