@@ -1,0 +1,44 @@
+using OrleansMq.Log;
+
+namespace OrleansMq.Replication;
+
+/// <summary>What a follower does after a leader's answer to an epoch lookup.</summary>
+public enum AlignmentOutcome
+{
+    /// <summary>Never returned.</summary>
+    Unknown = 0,
+    /// <summary>Truncate; the histories agree now.</summary>
+    Aligned = 1,
+    /// <summary>Truncate, then ask again with what is now the latest epoch.</summary>
+    AskAgain = 2,
+    /// <summary>It would truncate below the follower's own high watermark: go offline, touch nothing.</summary>
+    Offline = 3,
+    /// <summary>The leader knows no such epoch: it cannot be the leader of this log. Touch nothing.</summary>
+    Refuse = 4,
+}
+
+/// <summary>Leader-epoch lookups, repeated until the histories agree (KIP-101, KIP-279): never a guess from the high watermark. Pure.</summary>
+/// <param name="Outcome">What to do.</param>
+/// <param name="TruncateTo">Where the log is to end; at or above its end: nothing to cut.</param>
+internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long TruncateTo)
+{
+    /// <summary>Decides by a leader's answer.</summary>
+    /// <param name="askedEpoch">The follower's latest epoch, which it asked for; -1 for an empty log, which always agrees.</param>
+    /// <param name="answer">The leader's largest epoch at or below, and where that ends there.</param>
+    /// <param name="ownEnd">Where <paramref name="answer"/>'s epoch (or the largest below it) ends here; <see cref="LeaderEpochCache.None"/> where there is none.</param>
+    /// <param name="logEnd">The follower's log end.</param>
+    /// <param name="highWatermark">The highest high watermark the follower was told.</param>
+    public static AlignmentDecision Decide(int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark)
+    {
+        if (askedEpoch < 0)
+            return new AlignmentDecision(AlignmentOutcome.Aligned, logEnd);
+        if (answer == LeaderEpochCache.None)
+            return new AlignmentDecision(AlignmentOutcome.Refuse, logEnd);
+        var end = Math.Min(answer.StartOffset, logEnd);
+        if (answer.Epoch != askedEpoch && ownEnd != LeaderEpochCache.None)
+            end = Math.Min(end, ownEnd.StartOffset);
+        if (end < Math.Min(highWatermark, logEnd))
+            return new AlignmentDecision(AlignmentOutcome.Offline, logEnd);
+        return new AlignmentDecision(answer.Epoch == askedEpoch ? AlignmentOutcome.Aligned : AlignmentOutcome.AskAgain, end);
+    }
+}

@@ -1,0 +1,53 @@
+namespace OrleansMq.Replication;
+
+/// <summary>What becomes of a wish to lead.</summary>
+public enum ClaimOutcome
+{
+    /// <summary>Never returned.</summary>
+    Unknown = 0,
+    /// <summary>Write <see cref="ClaimDecision.Next"/>; lead once it is stored.</summary>
+    Claim = 1,
+    /// <summary>This replica may lack acknowledged records: it waits for a leader.</summary>
+    NotEligible = 2,
+    /// <summary>The disk has seen a later epoch than the store: the store was restored from the past. Offline.</summary>
+    StoreInThePast = 3,
+    /// <summary>The topic was deleted and created again: this directory is of another one. Set it aside.</summary>
+    OtherTopic = 4,
+}
+
+/// <summary>"Check that this broker is eligible; write <c>LeaderEpoch+1</c> with a fresh token": the first half of a claim. Pure.</summary>
+/// <param name="Outcome">What to do.</param>
+/// <param name="Next">With <see cref="ClaimOutcome.Claim"/>: the state to write; else null.</param>
+public readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState? Next = null)
+{
+    /// <summary>Decides on a claim.</summary>
+    /// <param name="state">As stored.</param>
+    /// <param name="self">This replica.</param>
+    /// <param name="topicId">The topic its directory belongs to.</param>
+    /// <param name="fence">The highest epoch on its disk.</param>
+    /// <param name="token">Fresh and random.</param>
+    /// <param name="membership">Who lives. It may be wrong: the high watermark stands still while there is an ELR, so that costs time, never records.</param>
+    /// <param name="sameMember">Whether two identities are the same member.</param>
+    internal static ClaimDecision Decide(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership,
+        Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember)
+    {
+        if (state.TopicId != topicId)
+            return new ClaimDecision(ClaimOutcome.OtherTopic);
+        if (fence > state.LeaderEpoch)
+            return new ClaimDecision(ClaimOutcome.StoreInThePast);
+        var claimed = state with { LeaderEpoch = state.LeaderEpoch + 1, Leader = self.Broker, LeaderToken = token };
+        // Nobody has led, so nothing was acknowledged: any replica may begin, and the others join by catching up.
+        if (state.LeaderEpoch == 0 && state.Isr.IsEmpty && state.Replicas.Contains(self.Broker))
+            return new ClaimDecision(ClaimOutcome.Claim, claimed with { Isr = [self], Elr = [] });
+        if (state.Isr.Any(m => sameMember(m, self)))
+            return new ClaimDecision(ClaimOutcome.Claim, claimed);
+        // The high watermark has stood still since the members of the ELR left, so they hold all below it; the old ISR does too, and stays eligible.
+        if (state.Elr.Any(m => sameMember(m, self)) && !state.Isr.Any(m => membership.IsAlive(m)))
+            return new ClaimDecision(ClaimOutcome.Claim, claimed with
+            {
+                Isr = [self],
+                Elr = [.. state.Isr.Concat(state.Elr).Where(m => m.Broker != self.Broker).Distinct()],
+            });
+        return new ClaimDecision(ClaimOutcome.NotEligible);
+    }
+}

@@ -1,0 +1,80 @@
+using System.Collections.Immutable;
+
+namespace OrleansMq.Replication;
+
+/// <summary>What a leader knows of a follower when it decides on the ISR.</summary>
+/// <param name="Broker">The follower.</param>
+/// <param name="Identity">As its last answer said in this epoch; null where it has not answered.</param>
+/// <param name="IsAlive">What membership says.</param>
+/// <param name="IsAligned">Its history agrees with the leader's, in this epoch and session.</param>
+/// <param name="CountedEnd">Its log end (flushed, under <c>sync</c>); meaningless unless aligned.</param>
+/// <param name="LagMs">Milliseconds since it was last known to hold all the leader held.</param>
+internal readonly record struct FollowerView(int Broker, ReplicaIdentity? Identity, bool IsAlive, bool IsAligned, long CountedEnd, long LagMs);
+
+/// <summary>Who belongs to the ISR and the ELR. Pure.</summary>
+internal static class IsrDecision
+{
+    /// <summary>Whether a member of the ISR must leave: declared dead, renewed, or behind or silent for longer than <paramref name="maxLagMs"/>.</summary>
+    public static bool MustLeave(ReplicaIdentity member, in FollowerView follower, long maxLagMs) =>
+        !follower.IsAlive || follower.LagMs > maxLagMs || (follower.Identity is { } now && now.Incarnation != member.Incarnation);
+
+    /// <summary>Whether a follower may join: its log end is at least the high watermark and the start of this epoch.</summary>
+    public static bool MayJoin(in FollowerView follower, long highWatermark, long epochStart) =>
+        follower is { IsAlive: true, IsAligned: true, Identity: not null } && follower.CountedEnd >= Math.Max(highWatermark, epochStart);
+
+    /// <summary>
+    /// The state to propose, or null where nothing changes. Members that leave while too few stay for the high watermark to move go to the ELR, except
+    /// for those that lost their tail; an ISR that is large enough again clears the ELR.
+    /// </summary>
+    public static PartitionState? Propose(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+        long epochStart, long maxLagMs, int minInsync)
+    {
+        var isr = ImmutableArray.CreateBuilder<ReplicaIdentity>();
+        var left = new List<ReplicaIdentity>();
+        isr.Add(self);
+        foreach (var follower in followers)
+        {
+            var wasMember = false;
+            foreach (var member in committed.Isr)
+            {
+                if (member.Broker != follower.Broker)
+                    continue;
+                if (!MustLeave(member, follower, maxLagMs))
+                {
+                    isr.Add(member);
+                    wasMember = true;
+                }
+                else if (follower.Identity is null || follower.Identity == member)
+                    left.Add(member);
+            }
+            if (!wasMember && !left.Exists(m => m.Broker == follower.Broker) && MayJoin(follower, highWatermark, epochStart) && follower.LagMs <= maxLagMs)
+                isr.Add(follower.Identity!.Value);
+        }
+        ImmutableArray<ReplicaIdentity> elr = isr.Count >= minInsync
+            ? []
+            : [.. committed.Elr.Concat(left).Where(m => !isr.Contains(m) && !IsRenewed(m, followers)).Distinct()];
+        return SameMembers(isr, committed.Isr) && SameMembers(elr, committed.Elr) ? null : committed with { Isr = isr.ToImmutable(), Elr = elr };
+    }
+
+    private static bool IsRenewed(ReplicaIdentity member, IReadOnlyList<FollowerView> followers)
+    {
+        foreach (var follower in followers)
+        {
+            if (follower.Broker == member.Broker && follower.Identity is { } now && now != member)
+                return true;
+        }
+        return false;
+    }
+
+    private static bool SameMembers(IReadOnlyList<ReplicaIdentity> one, ImmutableArray<ReplicaIdentity> other)
+    {
+        if (one.Count != other.Length)
+            return false;
+        foreach (var member in one)
+        {
+            if (!other.Contains(member))
+                return false;
+        }
+        return true;
+    }
+}

@@ -1,0 +1,136 @@
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Replication;
+
+// The claim, and the ISR: all that goes through the store, one operation in flight.
+internal sealed partial class LeaderReplica
+{
+    private PartitionState? _committed;
+    private string? _etag;
+    private PartitionState? _writing;
+    // Written, but nobody knows whether or when it will be stored: until a later write succeeds each of them may come true.
+    private readonly List<PartitionState> _unsettled = [];
+    private long _operation;
+    private bool _inFlight;
+    private bool _mustRead;
+
+    /// <summary>The state this leader goes by; null before it leads.</summary>
+    public PartitionState? Committed => _committed;
+
+    /// <summary>Begins the claim.</summary>
+    public void Start() => Read();
+
+    /// <summary>The state as stored.</summary>
+    public void OnStateRead(long operation, PartitionState state, string etag, long now)
+    {
+        if (!Ends(operation))
+            return;
+        _mustRead = false;
+        if (Status == LeaderStatus.Reading)
+        {
+            var claim = _rules.Claim(state, _self, _topicId, _log.Fence, _token, _membership);
+            if (claim.Outcome != ClaimOutcome.Claim)
+            {
+                Stop();
+                return;
+            }
+            Status = LeaderStatus.Claiming;
+            _etag = etag;
+            Write(claim.Next!);
+        }
+        else if (_rules.AfterFailedWrite(state, _token) == StoreOutcome.StepDown)
+            Stop();
+        else if (Status == LeaderStatus.Claiming)
+            Lead(state, etag, now);
+        else
+        {
+            // A new etag ends all writes that expected an older one.
+            if (etag != _etag)
+                _unsettled.Clear();
+            (_committed, _etag) = (state, etag);
+            Advance();
+        }
+    }
+
+    /// <summary>A write was stored.</summary>
+    public void OnStateWritten(long operation, string etag, long now)
+    {
+        if (!Ends(operation))
+            return;
+        var written = _writing!;
+        if (Status == LeaderStatus.Claiming)
+            Lead(written, etag, now);
+        else if (Status == LeaderStatus.Leading)
+        {
+            _unsettled.Clear();
+            (_committed, _etag) = (written, etag);
+            if (LeadsStill())
+                Advance();
+        }
+    }
+
+    /// <summary>An operation failed, or its outcome is unclear: it may yet come true.</summary>
+    public void OnStateFailed(long operation)
+    {
+        if (Ends(operation))
+            _mustRead = true;
+    }
+
+    private bool Ends(long operation)
+    {
+        if (!_inFlight || operation != _operation || Status == LeaderStatus.Stopped)
+            return false;
+        _inFlight = false;
+        return true;
+    }
+
+    private void Lead(PartitionState state, string etag, long now)
+    {
+        if (_rules.Fence(state.LeaderEpoch, _log.Fence) == FenceOutcome.Refuse)
+        {
+            Stop();
+            return;
+        }
+        (_committed, _etag, Epoch) = (state, etag, state.LeaderEpoch);
+        _log.RaiseFence(Epoch);
+        EpochStart = _log.LogEndOffset;
+        _log.BeginEpoch(Epoch);
+        Invariant.Check(_log.HighWatermark <= EpochStart, "a replica knows no high watermark above its own end");
+        _followers = [.. state.Replicas.Where(b => b != _self.Broker).Select(b => new FollowerProgress(b, now))];
+        Status = LeaderStatus.Leading;
+        PushToAll(now, heartbeat: true);
+        Advance();
+    }
+
+    private void ContinueStore()
+    {
+        if (_mustRead && !_inFlight)
+            Read();
+    }
+
+    private void ProposeIsr(long now)
+    {
+        if (_inFlight || _mustRead)
+            return;
+        var views = Array.ConvertAll(_followers, f => f.View(_membership.IsAlive(f.Broker), now));
+        var next = _rules.ProposeIsr(_committed!, _self, views, _log.HighWatermark, EpochStart, _options.MaxLagMs, _options.MinInsyncReplicas);
+        if (next is null && _unsettled.Count == 0)
+            return;
+        // Nothing to change, but an unclear write to settle: the same state under a new etag does it.
+        Write(next ?? _committed!);
+        _unsettled.Add(_writing!);
+    }
+
+    private void Read()
+    {
+        _inFlight = true;
+        _effects.Add(new ReadState(++_operation));
+    }
+
+    private void Write(PartitionState state)
+    {
+        _inFlight = true;
+        _writing = state;
+        _effects.Add(new WriteState(++_operation, state, _etag));
+    }
+}

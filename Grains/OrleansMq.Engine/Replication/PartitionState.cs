@@ -1,0 +1,58 @@
+using System.Collections.Immutable;
+using System.Text.Json.Serialization;
+
+namespace OrleansMq.Replication;
+
+/// <summary>
+/// A replica that has not lost its tail: the broker and the incarnation its copy of the log has on disk. The same broker with another incarnation
+/// is another member, for its log may lack what this one acknowledged.
+/// </summary>
+/// <param name="Broker">The broker's id.</param>
+/// <param name="Incarnation">Random, never empty; renewed as <see cref="IncarnationDecision"/> says.</param>
+public readonly record struct ReplicaIdentity(int Broker, Guid Incarnation)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Broker}:{Incarnation.ToString("N")[..4]}";
+}
+
+/// <summary>
+/// Who leads a partition and who may lead it next: written when the topic is created, afterwards only by a claimant or the leader, one write in
+/// flight, each a compare-and-swap.
+/// </summary>
+public sealed record PartitionState
+{
+    /// <summary>Nobody leads.</summary>
+    public const int NoLeader = -1;
+
+    /// <summary>The topic's id: a topic deleted and created again is another one.</summary>
+    public required Guid TopicId { get; init; }
+
+    /// <summary>Raised by one with every claim; 0 before the first.</summary>
+    public int LeaderEpoch { get; init; }
+
+    /// <summary>The broker that claimed <see cref="LeaderEpoch"/>; <see cref="NoLeader"/> before the first claim.</summary>
+    public int Leader { get; init; } = NoLeader;
+
+    /// <summary>Random, new with every claim: by it the writer of an unclear write knows its own.</summary>
+    public Guid LeaderToken { get; init; }
+
+    /// <summary>The brokers that hold the partition, the preferred leader first.</summary>
+    public required ImmutableArray<int> Replicas { get; init; }
+
+    /// <summary>In-sync replicas: each holds all that lies below the high watermark. Empty only before the first claim.</summary>
+    public ImmutableArray<ReplicaIdentity> Isr { get; init; } = [];
+
+    /// <summary>Eligible leader replicas (KIP-966): left the ISR while it was too small for the high watermark to move, so they hold all below it too.</summary>
+    public ImmutableArray<ReplicaIdentity> Elr { get; init; } = [];
+
+    /// <summary>A partition that nobody has led yet.</summary>
+    public static PartitionState Create(Guid topicId, ImmutableArray<int> replicas) => new() { TopicId = topicId, Replicas = replicas };
+
+    /// <inheritdoc/>
+    public override string ToString() => $"epoch {LeaderEpoch} leader {Leader} isr [{string.Join(' ', Isr)}] elr [{string.Join(' ', Elr)}]";
+}
+
+/// <summary>The JSON of a partition's state document.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(PartitionState))]
+public sealed partial class ReplicationJson : JsonSerializerContext;

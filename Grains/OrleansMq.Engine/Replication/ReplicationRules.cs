@@ -1,0 +1,69 @@
+using System.Collections.Immutable;
+using OrleansMq.Log;
+
+namespace OrleansMq.Replication;
+
+/// <summary>
+/// The decisions of the protocol, as the state machines call them. Shipped as it is; a test derives from it to put one mistake in and to prove that
+/// the simulation's checkers find it.
+/// </summary>
+internal class ReplicationRules
+{
+    /// <summary>The protocol.</summary>
+    public static readonly ReplicationRules Shipped = new();
+
+    /// <inheritdoc cref="ClaimDecision.Decide"/>
+    public virtual ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership) =>
+        ClaimDecision.Decide(state, self, topicId, fence, token, membership, SameMember);
+
+    /// <inheritdoc cref="StoreDecision.AfterFailedWrite"/>
+    public virtual StoreOutcome AfterFailedWrite(PartitionState stored, Guid ownToken) => StoreDecision.AfterFailedWrite(stored, ownToken);
+
+    /// <inheritdoc cref="FenceDecision.Decide"/>
+    public virtual FenceOutcome Fence(int epoch, int fence) => FenceDecision.Decide(epoch, fence);
+
+    /// <inheritdoc cref="FenceDecision.AfterRestart"/>
+    public virtual int FenceAfterRestart(int durableFence, int latestEpochInLog) => FenceDecision.AfterRestart(durableFence, latestEpochInLog);
+
+    /// <inheritdoc cref="IncarnationDecision.SameMember"/>
+    public virtual bool SameMember(ReplicaIdentity one, ReplicaIdentity other) => IncarnationDecision.SameMember(one, other);
+
+    /// <inheritdoc cref="IsrDecision.Propose"/>
+    public virtual PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+        long epochStart, long maxLagMs, int minInsync) =>
+        IsrDecision.Propose(committed, self, followers, highWatermark, epochStart, maxLagMs, minInsync);
+
+    /// <inheritdoc cref="HighWatermarkDecision.Union"/>
+    public virtual ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
+        HighWatermarkDecision.Union(committed, proposed);
+
+    /// <inheritdoc cref="HighWatermarkDecision.CountInsync"/>
+    public virtual int CountInsync(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
+        HighWatermarkDecision.CountInsync(committed, proposed);
+
+    /// <inheritdoc cref="HighWatermarkDecision.Next"/>
+    public virtual long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+        HighWatermarkDecision.Next(current, countedEnds, enoughReplicas, hasElr);
+
+    /// <inheritdoc cref="HighWatermarkDecision.IsReplicated"/>
+    public virtual bool IsReplicated(long endOffset, long highWatermark) => HighWatermarkDecision.IsReplicated(endOffset, highWatermark);
+
+    /// <inheritdoc cref="HighWatermarkDecision.IsDuplicateReplicated"/>
+    public virtual bool IsDuplicateReplicated(long originalEnd, long highWatermark) =>
+        HighWatermarkDecision.IsDuplicateReplicated(originalEnd, highWatermark);
+
+    /// <inheritdoc cref="HighWatermarkDecision.KnowsLatest"/>
+    public virtual bool KnowsLatest(long highWatermark, long epochStart) => HighWatermarkDecision.KnowsLatest(highWatermark, epochStart);
+
+    /// <inheritdoc cref="LeaseDecision.IsHeld"/>
+    public virtual bool HoldsLease(IEnumerable<long> acknowledgedSendTimes, long now, long leaseMs) =>
+        LeaseDecision.IsHeld(acknowledgedSendTimes, now, leaseMs);
+
+    /// <inheritdoc cref="PushDecision.Decide"/>
+    public virtual PushOutcome Push(long baseOffset, long nextOffset, int previousEpoch, long logEnd, int lastEpoch) =>
+        PushDecision.Decide(baseOffset, nextOffset, previousEpoch, logEnd, lastEpoch);
+
+    /// <inheritdoc cref="AlignmentDecision.Decide"/>
+    public virtual AlignmentDecision Align(int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark) =>
+        AlignmentDecision.Decide(askedEpoch, answer, ownEnd, logEnd, highWatermark);
+}

@@ -1,0 +1,63 @@
+using OrleansMq.Log;
+using OrleansMq.Replication;
+
+namespace OrleansMq.Tests.Engine.Replication;
+
+public sealed class FollowerDecisionTests
+{
+    [Theory]
+    [InlineData(4, 5, FenceOutcome.Refuse)]
+    [InlineData(5, 5, FenceOutcome.Current)]
+    [InlineData(6, 5, FenceOutcome.Raise)]
+    internal void An_older_epoch_is_refused(int epoch, int fence, FenceOutcome expected) => Assert.Equal(expected, FenceDecision.Decide(epoch, fence));
+
+    [Fact]
+    public void A_restart_forgets_no_epoch()
+    {
+        Assert.Equal(6, FenceDecision.AfterRestart(6, 4));
+        Assert.Equal(6, FenceDecision.AfterRestart(4, 6));
+    }
+
+    [Theory]
+    [InlineData(10, 12, 3, 12, 3, PushOutcome.Skip)]
+    [InlineData(10, 12, 3, 10, 3, PushOutcome.Append)]
+    [InlineData(10, 12, 3, 9, 3, PushOutcome.Gap)]
+    [InlineData(10, 12, 3, 10, 2, PushOutcome.Diverged)]
+    [InlineData(10, 12, 3, 11, 3, PushOutcome.Diverged)]
+    [InlineData(0, 1, -1, 0, -1, PushOutcome.Append)]
+    internal void A_push_never_truncates(long baseOffset, long nextOffset, int previousEpoch, long logEnd, int lastEpoch, PushOutcome expected) =>
+        Assert.Equal(expected, PushDecision.Decide(baseOffset, nextOffset, previousEpoch, logEnd, lastEpoch));
+
+    [Fact]
+    public void An_empty_log_agrees_with_every_history() => Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
+
+    [Fact]
+    public void The_same_epoch_is_cut_where_it_ends_at_the_leader()
+    {
+        Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 8), Align(3, new(3, 8), new(3, 10), 10, 5));
+        Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(3, new(3, 12), new(3, 10), 10, 5));
+    }
+
+    [Fact]
+    public void An_epoch_the_leader_never_had_is_cut_and_asked_on() =>
+        Assert.Equal(new AlignmentDecision(AlignmentOutcome.AskAgain, 6), Align(3, new(2, 8), new(2, 6), 10, 5));
+
+    [Fact]
+    public void Below_its_own_high_watermark_a_follower_goes_offline() =>
+        Assert.Equal(AlignmentOutcome.Offline, Align(3, new(3, 4), new(3, 10), 10, 5).Outcome);
+
+    [Fact]
+    public void A_leader_without_such_an_epoch_is_none() => Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
+
+    [Fact]
+    public void An_unclean_election_waits_for_all_and_loses_least()
+    {
+        Assert.Null(UncleanElection.Choose([0, 1], [new(0, 3, 10)]));
+        Assert.Equal(1, UncleanElection.Choose([0, 1], [new(0, 3, 10), new(1, 4, 2)]));
+        Assert.Equal(0, UncleanElection.Choose([0, 1], [new(0, 3, 10), new(1, 3, 9)]));
+        Assert.Null(UncleanElection.Choose([], []));
+    }
+
+    private static AlignmentDecision Align(int asked, LeaderEpochEntry answer, LeaderEpochEntry own, long logEnd, long highWatermark) =>
+        AlignmentDecision.Decide(asked, answer, own, logEnd, highWatermark);
+}

@@ -1,0 +1,62 @@
+using OrleansMq.Replication;
+using static OrleansMq.Tests.Engine.Replication.Members;
+
+namespace OrleansMq.Tests.Engine.Replication;
+
+public sealed class HighWatermarkDecisionTests
+{
+    [Fact]
+    public void Committed_and_proposed_members_all_hold_it_back()
+    {
+        Assert.Equal([A, B, C], HighWatermarkDecision.Union(Stored([A, B]), [Stored([A, B, C])]).Order(ByBroker).ToArray());
+        Assert.Equal([A, B, C], HighWatermarkDecision.Union(Stored([A, B, C]), [Stored([A, B])]).Order(ByBroker).ToArray());
+    }
+
+    [Fact]
+    public void Only_members_of_both_count_as_in_sync()
+    {
+        Assert.Equal(2, HighWatermarkDecision.CountInsync(Stored([A, B]), [Stored([A, B, C])]));
+        Assert.Equal(1, HighWatermarkDecision.CountInsync(Stored([A, B]), [Stored([A, C])]));
+        Assert.Equal(2, HighWatermarkDecision.CountInsync(Stored([A, B]), []));
+    }
+
+    [Fact]
+    public void It_is_the_lowest_end()
+    {
+        Assert.Equal(7, HighWatermarkDecision.Next(5, [9, 7, 8], enoughReplicas: true, hasElr: false));
+        Assert.Equal(9, HighWatermarkDecision.Next(5, [9], enoughReplicas: true, hasElr: false));
+    }
+
+    [Fact]
+    public void It_stands_still_where_an_end_is_unknown_or_replicas_are_missing_or_eligible_ones_lag()
+    {
+        Assert.Equal(5, HighWatermarkDecision.Next(5, [9, null], enoughReplicas: true, hasElr: false));
+        Assert.Equal(5, HighWatermarkDecision.Next(5, [9, 9], enoughReplicas: false, hasElr: false));
+        Assert.Equal(5, HighWatermarkDecision.Next(5, [9, 9], enoughReplicas: true, hasElr: true));
+        Assert.Equal(5, HighWatermarkDecision.Next(5, [], enoughReplicas: true, hasElr: false));
+    }
+
+    [Fact]
+    public void It_never_goes_back() => Assert.Equal(5, HighWatermarkDecision.Next(5, [9, 3], enoughReplicas: true, hasElr: false));
+
+    [Theory]
+    [InlineData(4, 5, true)]
+    [InlineData(5, 5, true)]
+    [InlineData(6, 5, false)]
+    public void An_append_is_acknowledged_below_it(long end, long highWatermark, bool acknowledged)
+    {
+        Assert.Equal(acknowledged, HighWatermarkDecision.IsReplicated(end, highWatermark));
+        Assert.Equal(acknowledged, HighWatermarkDecision.IsDuplicateReplicated(end, highWatermark));
+        Assert.Equal(acknowledged, HighWatermarkDecision.KnowsLatest(highWatermark, end));
+    }
+
+    [Fact]
+    public void A_lease_needs_every_member()
+    {
+        Assert.True(LeaseDecision.IsHeld([900, 1000], now: 1000, leaseMs: 100));
+        Assert.False(LeaseDecision.IsHeld([899, 1000], now: 1000, leaseMs: 100));
+        Assert.False(LeaseDecision.IsHeld([FollowerProgress.Never], now: 0, leaseMs: 100));
+    }
+
+    private static readonly Comparer<ReplicaIdentity> ByBroker = Comparer<ReplicaIdentity>.Create((x, y) => x.Broker.CompareTo(y.Broker));
+}
