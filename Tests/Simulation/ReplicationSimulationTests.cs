@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Simulation;
 
 public sealed class ReplicationSimulationTests(ITestOutputHelper output)
 {
-    private const int Seeds = 6_000;
+    private const int Seeds = 20_000;
 
     [Fact]
     public void The_same_seed_runs_the_same_steps()
