@@ -34,7 +34,11 @@ internal sealed partial class Cluster : IMembership
         Scenario = new Scenario(_random);
         _options = new LeaderOptions
         {
-            MinInsyncReplicas = Scenario.MinInsync, MaxLagMs = 300, LeaseMs = 150, ResendMs = 40, MaxBatchesPerPush = 1 + _random.Next(8),
+            MinInsyncReplicas = Scenario.MinInsync,
+            MaxLagMs = 300,
+            LeaseMs = 150,
+            ResendMs = 40,
+            MaxBatchesPerPush = 1 + _random.Next(8),
         };
         _topicId = NewGuid();
         _declaredDead = new bool[Scenario.Brokers];
