@@ -6,7 +6,9 @@ namespace OrleansMq.Silo.Http;
 internal static class RouteValues
 {
     /// <summary>The topic's name; whether there is such a topic is for the broker to say.</summary>
-    public static string Topic(HttpContext http) => (string)http.Request.RouteValues["topic"]!;
+    public static string Topic(HttpContext http) =>
+        // Routing decodes every escape but that of a slash, which no topic's name has: an error should show what was asked for.
+        ((string)http.Request.RouteValues["topic"]!).Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Topic and partition.</summary>
     /// <exception cref="RequestException">The partition is not a number.</exception>

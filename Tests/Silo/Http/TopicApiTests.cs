@@ -46,6 +46,13 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
         await RunningBroker.AssertProblemAsync(again, 409, ErrorCode.TopicAlreadyExists, topic);
     }
 
+    [Fact]
+    public async Task A_name_with_a_slash_is_refused_as_it_was_written()
+    {
+        using var response = await broker.Http.PutAsync("/api/topics/no%2Fslash", null);
+        await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidTopic, "no/slash");
+    }
+
     [Theory]
     [InlineData("bad%20name", "", ErrorCode.InvalidTopic)]
     [InlineData("a", """{"partitions":0}""", ErrorCode.InvalidPartitions)]
