@@ -3,6 +3,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Storage;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
@@ -11,35 +12,14 @@ internal sealed class AcknowledgesBeforeFlush : Mutant
 {
     public override IFileSystem Wrap(IFileSystem disk) => new LyingDisk(disk);
 
-    private sealed class LyingDisk(IFileSystem disk) : IFileSystem
+    private sealed class LyingDisk(IFileSystem disk) : WrappedFileSystem(disk)
     {
-        public IFile Open(string path, FileOpening mode) => new LyingFile(disk.Open(path, mode));
-        public bool FileExists(string path) => disk.FileExists(path);
-        public bool DirectoryExists(string path) => disk.DirectoryExists(path);
-        public long GetLength(string path) => disk.GetLength(path);
-        public void CreateDirectory(string path) => disk.CreateDirectory(path);
-        public IReadOnlyList<string> ListFiles(string directory) => disk.ListFiles(directory);
-        public IReadOnlyList<string> ListDirectories(string directory) => disk.ListDirectories(directory);
-        public void MoveFile(string from, string to) => disk.MoveFile(from, to);
-        public void MoveDirectory(string from, string to) => disk.MoveDirectory(from, to);
-        public void DeleteFile(string path) => disk.DeleteFile(path);
-        public void DeleteDirectory(string path) => disk.DeleteDirectory(path);
-        public void FlushDirectory(string path) => disk.FlushDirectory(path);
-        public long GetFreeSpace(string path) => disk.GetFreeSpace(path);
-        public IDisposable? TryLock(string path) => disk.TryLock(path);
+        public override IFile Open(string path, FileOpening mode) => new LyingFile(Inner.Open(path, mode));
     }
 
-    private sealed class LyingFile(IFile file) : IFile
+    private sealed class LyingFile(IFile file) : WrappedFile(file)
     {
-        public string Path => file.Path;
-        public long Length => file.Length;
-        public int Read(Span<byte> buffer, long position) => file.Read(buffer, position);
-        public void Write(ReadOnlySpan<byte> bytes, long position) => file.Write(bytes, position);
-        public void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position) => file.Write(buffers, position);
-        public void SetLength(long length) => file.SetLength(length);
-        public void Dispose() => file.Dispose();
-
-        public void Flush()
+        public override void Flush()
         {
         }
     }

@@ -3,6 +3,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Storage;
 using OrleansMq.Topics;
 using Xunit.Abstractions;
 
@@ -64,45 +65,23 @@ public sealed class CleanRestartTests(ITestOutputHelper output)
         return partition.LogEndOffset;
     }
 
-    private sealed class CountingFiles(IFileSystem inner) : IFileSystem
+    private sealed class CountingFiles(IFileSystem inner) : WrappedFileSystem(inner)
     {
         private long _read;
 
         public long BytesRead => Interlocked.Read(ref _read);
         public void Reset() => Interlocked.Exchange(ref _read, 0);
 
-        public IFile Open(string path, FileOpening mode) => new CountingFile(this, inner.Open(path, mode));
-        public bool FileExists(string path) => inner.FileExists(path);
-        public bool DirectoryExists(string path) => inner.DirectoryExists(path);
-        public long GetLength(string path) => inner.GetLength(path);
-        public void CreateDirectory(string path) => inner.CreateDirectory(path);
-        public IReadOnlyList<string> ListFiles(string directory) => inner.ListFiles(directory);
-        public IReadOnlyList<string> ListDirectories(string directory) => inner.ListDirectories(directory);
-        public void MoveFile(string from, string to) => inner.MoveFile(from, to);
-        public void MoveDirectory(string from, string to) => inner.MoveDirectory(from, to);
-        public void DeleteFile(string path) => inner.DeleteFile(path);
-        public void DeleteDirectory(string path) => inner.DeleteDirectory(path);
-        public void FlushDirectory(string path) => inner.FlushDirectory(path);
-        public long GetFreeSpace(string path) => inner.GetFreeSpace(path);
-        public IDisposable? TryLock(string path) => inner.TryLock(path);
+        public override IFile Open(string path, FileOpening mode) => new CountingFile(this, Inner.Open(path, mode));
 
-        private sealed class CountingFile(CountingFiles owner, IFile inner) : IFile
+        private sealed class CountingFile(CountingFiles owner, IFile inner) : WrappedFile(inner)
         {
-            public string Path => inner.Path;
-            public long Length => inner.Length;
-
-            public int Read(Span<byte> buffer, long position)
+            public override int Read(Span<byte> buffer, long position)
             {
-                var read = inner.Read(buffer, position);
+                var read = Inner.Read(buffer, position);
                 Interlocked.Add(ref owner._read, read);
                 return read;
             }
-
-            public void Write(ReadOnlySpan<byte> bytes, long position) => inner.Write(bytes, position);
-            public void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position) => inner.Write(buffers, position);
-            public void Flush() => inner.Flush();
-            public void SetLength(long length) => inner.SetLength(length);
-            public void Dispose() => inner.Dispose();
         }
     }
 }

@@ -1,9 +1,10 @@
 using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Storage;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
 /// <summary>A disk that does what a test says before the real one does its part: throw, wait, or count.</summary>
-internal sealed class FaultyFiles(IFileSystem inner) : IFileSystem
+internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
 {
     /// <summary>Called before a write: path, position, bytes.</summary>
     public Action<string, long, int>? OnWrite { get; set; }
@@ -16,33 +17,17 @@ internal sealed class FaultyFiles(IFileSystem inner) : IFileSystem
     /// <summary>What the volume says it has left.</summary>
     public long FreeSpace { get; set; } = long.MaxValue;
 
-    public IFile Open(string path, FileOpening mode)
+    public override IFile Open(string path, FileOpening mode)
     {
         OnOpen?.Invoke(path);
-        return new FaultyFile(this, inner.Open(path, mode));
+        return new FaultyFile(this, Inner.Open(path, mode));
     }
 
-    public bool FileExists(string path) => inner.FileExists(path);
-    public bool DirectoryExists(string path) => inner.DirectoryExists(path);
-    public long GetLength(string path) => inner.GetLength(path);
-    public void CreateDirectory(string path) => inner.CreateDirectory(path);
-    public IReadOnlyList<string> ListFiles(string directory) => inner.ListFiles(directory);
-    public IReadOnlyList<string> ListDirectories(string directory) => inner.ListDirectories(directory);
-    public void MoveFile(string from, string to) => inner.MoveFile(from, to);
-    public void MoveDirectory(string from, string to) => inner.MoveDirectory(from, to);
-    public void DeleteFile(string path) => inner.DeleteFile(path);
-    public void DeleteDirectory(string path) => inner.DeleteDirectory(path);
-    public void FlushDirectory(string path) => inner.FlushDirectory(path);
-    public long GetFreeSpace(string path) => FreeSpace;
-    public IDisposable? TryLock(string path) => inner.TryLock(path);
+    public override long GetFreeSpace(string path) => FreeSpace;
 
-    private sealed class FaultyFile(FaultyFiles owner, IFile inner) : IFile
+    private sealed class FaultyFile(FaultyFiles owner, IFile inner) : WrappedFile(inner)
     {
-        public string Path => inner.Path;
-        public long Length => inner.Length;
-        public int Read(Span<byte> buffer, long position) => inner.Read(buffer, position);
-
-        public void Write(ReadOnlySpan<byte> bytes, long position)
+        public override void Write(ReadOnlySpan<byte> bytes, long position)
         {
             try
             {
@@ -50,27 +35,25 @@ internal sealed class FaultyFiles(IFileSystem inner) : IFileSystem
             }
             catch (IOException)
             {
-                inner.Write(bytes[..(bytes.Length / 2)], position);
+                Inner.Write(bytes[..(bytes.Length / 2)], position);
                 throw;
             }
-            inner.Write(bytes, position);
+            Inner.Write(bytes, position);
         }
 
-        public void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position) =>
+        public override void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position) =>
             Write(buffers.SelectMany(b => b.ToArray()).ToArray(), position);
 
-        public void Flush()
+        public override void Flush()
         {
             owner.OnFlush?.Invoke(Path);
-            inner.Flush();
+            Inner.Flush();
         }
 
-        public void SetLength(long length)
+        public override void SetLength(long length)
         {
             owner.OnSetLength?.Invoke(Path);
-            inner.SetLength(length);
+            Inner.SetLength(length);
         }
-
-        public void Dispose() => inner.Dispose();
     }
 }
