@@ -49,6 +49,8 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         await using var followed = new FileStream(_directory["followed"], FileMode.Create, FileAccess.Write, FileShare.Read, 1 << 20);
         await using var follower = new RunningProgram(Repository.Launcher,
             ["consume", "lines", "--max", lines.ToString(CultureInfo.InvariantCulture), "--server", brokers.Url], outputTo: followed);
+        // From here on it outlives any broker; a broker that dies under its first question is one that cannot be reached (exit code 3).
+        await brokers.WaitUntilTopicWasAskedForAsync(Patience);
 
         await ProduceAsync(brokers, corpus, lines, random);
         await brokers.KillAndRestartAsync();
