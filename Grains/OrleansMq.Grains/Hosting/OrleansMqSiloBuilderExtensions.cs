@@ -8,7 +8,6 @@ using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Storage;
-using OrleansMq.Topics;
 
 namespace Orleans.Hosting;
 
@@ -32,7 +31,7 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.AddSingleton<ServedPartitions>();
         silo.Services.AddSingleton<ILocalPartitions>(services => services.GetRequiredService<ServedPartitions>());
         silo.Services.AddGrainStorage(FileGrainStorage.ProviderName, (services, _) => new FileGrainStorage(
-            services.GetRequiredService<SiloBroker>().State, TopicJson.Default.Options, services.GetRequiredService<IActivatorProvider>()));
+            services.GetRequiredService<SiloBroker>().State, StateDocuments.Json, services.GetRequiredService<IActivatorProvider>()));
         silo.Services.TryAddSingleton<IBroker>(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>()));
         return silo;

@@ -13,10 +13,13 @@ namespace OrleansMq.Grains.Partitions;
 /// <para>An activation that finds no such partition answers <see cref="ErrorCode.UnknownTopicId"/> and goes: the topic was deleted, or the
 /// key made up.</para>
 /// </summary>
-[GrainType("omq.partition")]
+[GrainType(TypeName)]
 [KeepAlive, Immovable, Reentrant]
 internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served) : Grain, IPartitionGrain, IPartitionOwnerGrain
 {
+    /// <summary>The grain's type: the first half of its id.</summary>
+    public const string TypeName = "omq.partition";
+
     private Guid _topicId;
     private int _number = -1;
     // Null until the partition was found or opened, and after it was dropped.

@@ -1,0 +1,82 @@
+using Orleans.Storage;
+using OrleansMq.Replication;
+using OrleansMq.State;
+
+namespace OrleansMq.Grains.Partitions;
+
+/// <summary>
+/// The stored states of all partitions, for whoever on a silo needs one: the grain that leads, the placement of that grain, the topic that is created.
+/// Every call stands alone, so that nobody's knowledge gets old here. Usable from any thread.
+/// </summary>
+internal interface IPartitionStates
+{
+    /// <summary>What is stored; null where nothing is. Any exception: not known.</summary>
+    Task<StoredPartitionState?> ReadAsync(ReplicaKey key);
+
+    /// <summary>Stores the first state of a partition; returns its etag.</summary>
+    /// <exception cref="StateConflictException">A state is stored. Any other exception: whether it was stored is not known.</exception>
+    Task<string> CreateAsync(ReplicaKey key, PartitionState state);
+
+    /// <summary>Stores a state if what is stored still has <paramref name="etag"/>; returns the new etag.</summary>
+    /// <exception cref="StateConflictException">Something else is stored. Any other exception: whether it was stored is not known.</exception>
+    Task<string> WriteAsync(ReplicaKey key, PartitionState state, string etag);
+
+    /// <summary>Removes what is stored, whatever it is; where nothing is, that is fine.</summary>
+    /// <exception cref="StateConflictException">It changed meanwhile. Any other exception: whether it was removed is not known.</exception>
+    Task ClearAsync(ReplicaKey key);
+}
+
+/// <summary>Partition states over grain storage: the document <c>partition/&lt;topic id&gt;/&lt;number&gt;</c>.</summary>
+/// <param name="storage">The broker's grain storage.</param>
+internal sealed class PartitionStates(IGrainStorage storage) : IPartitionStates
+{
+    /// <summary>The state's name: the first part of the document's key.</summary>
+    public const string StateName = "partition";
+
+    private static readonly GrainType Type = GrainType.Create(PartitionGrain.TypeName);
+
+    /// <inheritdoc/>
+    public async Task<StoredPartitionState?> ReadAsync(ReplicaKey key)
+    {
+        var stored = new GrainState<PartitionState>();
+        await storage.ReadStateAsync(StateName, GrainOf(key), stored).ConfigureAwait(false);
+        return stored.RecordExists ? new StoredPartitionState(stored.State!, stored.ETag!) : null;
+    }
+
+    /// <inheritdoc/>
+    public Task<string> CreateAsync(ReplicaKey key, PartitionState state) => StoreAsync(key, state, etag: null);
+
+    /// <inheritdoc/>
+    public Task<string> WriteAsync(ReplicaKey key, PartitionState state, string etag) => StoreAsync(key, state, etag);
+
+    /// <inheritdoc/>
+    public async Task ClearAsync(ReplicaKey key)
+    {
+        var stored = new GrainState<PartitionState>();
+        var grain = GrainOf(key);
+        await storage.ReadStateAsync(StateName, grain, stored).ConfigureAwait(false);
+        if (stored.RecordExists)
+            await CompareAndSwapAsync(key, stored.ETag, () => storage.ClearStateAsync(StateName, grain, stored)).ConfigureAwait(false);
+    }
+
+    private async Task<string> StoreAsync(ReplicaKey key, PartitionState state, string? etag)
+    {
+        var next = new GrainState<PartitionState>(state, etag!) { RecordExists = etag is not null };
+        await CompareAndSwapAsync(key, etag, () => storage.WriteStateAsync(StateName, GrainOf(key), next)).ConfigureAwait(false);
+        return next.ETag!;
+    }
+
+    private static async Task CompareAndSwapAsync(ReplicaKey key, string? etag, Func<Task> change)
+    {
+        try
+        {
+            await change().ConfigureAwait(false);
+        }
+        catch (InconsistentStateException conflict)
+        {
+            throw new StateConflictException($"{StateName}/{key}", etag, conflict.StoredEtag);
+        }
+    }
+
+    private static GrainId GrainOf(ReplicaKey key) => GrainId.Create(Type, GrainKeys.Partition(key.TopicId, key.Partition));
+}
