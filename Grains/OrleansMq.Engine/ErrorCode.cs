@@ -21,6 +21,8 @@ public enum ErrorCode : short
     NotLeaderOrFollower = 6,
     /// <summary>The request was not answered in time; its outcome is unknown. An idempotent producer may retry.</summary>
     RequestTimedOut = 7,
+    /// <summary>No broker of that number is alive.</summary>
+    BrokerNotAvailable = 8,
     /// <summary>A batch above the topic's <c>max.message.bytes</c>.</summary>
     MessageTooLarge = 10,
     /// <summary>A name that no topic may have.</summary>
@@ -39,6 +41,8 @@ public enum ErrorCode : short
     InvalidPartitions = 37,
     /// <summary>A replication factor below 1 or above the number of brokers.</summary>
     InvalidReplicationFactor = 38,
+    /// <summary>A list of replicas that is empty, names a broker twice, or names one that is not there.</summary>
+    InvalidReplicaAssignment = 39,
     /// <summary>A configuration key or value that is not allowed; the message names the allowed ones.</summary>
     InvalidConfig = 40,
     /// <summary>A request that contradicts itself or the protocol.</summary>
@@ -55,6 +59,8 @@ public enum ErrorCode : short
     KafkaStorageError = 56,
     /// <summary>The producer id is not known to the partition (any more).</summary>
     UnknownProducerId = 59,
+    /// <summary>Replicas are being moved already. Wait for it, or cancel it.</summary>
+    ReassignmentInProgress = 60,
     /// <summary>The caller's leader epoch is older than the partition's.</summary>
     FencedLeaderEpoch = 74,
     /// <summary>The caller's leader epoch is newer than the partition's.</summary>
@@ -63,10 +69,20 @@ public enum ErrorCode : short
     UnsupportedCompressionType = 76,
     /// <summary>The new leader does not know the last offset yet. Retry.</summary>
     OffsetNotAvailable = 78,
+    /// <summary>The preferred leader is not alive or not in sync, so it cannot lead now.</summary>
+    PreferredLeaderNotAvailable = 80,
+    /// <summary>No replica of the partition may lead it.</summary>
+    EligibleLeadersNotAvailable = 83,
+    /// <summary>The partition is led as asked for already.</summary>
+    ElectionNotNeeded = 84,
+    /// <summary>No replica is being moved.</summary>
+    NoReassignmentInProgress = 85,
     /// <summary>A record that the topic does not accept.</summary>
     InvalidRecord = 87,
     /// <summary>No topic has that id.</summary>
     UnknownTopicId = 100,
+    /// <summary>No broker of that number was ever in the cluster, or it was removed.</summary>
+    BrokerIdNotRegistered = 102,
     /// <summary>The topic id and the topic's name do not belong together.</summary>
     InconsistentTopicId = 103,
 }
@@ -93,7 +109,8 @@ public static class ErrorCodes
         ErrorCode.None => ErrorAction.None,
         ErrorCode.LeaderNotAvailable or ErrorCode.NotLeaderOrFollower or ErrorCode.RequestTimedOut or ErrorCode.NotEnoughReplicas
             or ErrorCode.NotEnoughReplicasAfterAppend or ErrorCode.KafkaStorageError or ErrorCode.OffsetNotAvailable
-            or ErrorCode.UnknownLeaderEpoch or ErrorCode.FencedLeaderEpoch or ErrorCode.UnknownTopicId => ErrorAction.Retry,
+            or ErrorCode.UnknownLeaderEpoch or ErrorCode.FencedLeaderEpoch or ErrorCode.UnknownTopicId or ErrorCode.BrokerNotAvailable
+            or ErrorCode.ReassignmentInProgress or ErrorCode.PreferredLeaderNotAvailable or ErrorCode.EligibleLeadersNotAvailable => ErrorAction.Retry,
         ErrorCode.InvalidProducerEpoch or ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId => ErrorAction.GiveUp,
         _ => ErrorAction.Abort,
     };

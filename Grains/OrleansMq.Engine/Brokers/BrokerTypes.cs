@@ -37,8 +37,11 @@ public sealed record ConfigEntry(string Name, string Value, bool IsDefault);
 /// <param name="LogEndOffset">The offset the next record gets.</param>
 /// <param name="SizeBytes">The bytes of its segments' logs on the leader.</param>
 /// <param name="OfflineReason">Null while it serves; otherwise what failed, where, and what to do.</param>
+/// <param name="EligibleLeaderReplicas">Brokers that left the in-sync replicas while those were too few, and may lead where no in-sync replica is alive
+/// (KIP-966). Null where there are none.</param>
 public sealed record PartitionDescription(int Partition, int Leader, int LeaderEpoch, IReadOnlyList<int> Replicas, IReadOnlyList<int> InSyncReplicas,
-    long LogStartOffset, long HighWatermark, long LogEndOffset, long SizeBytes, string? OfflineReason = null);
+    long LogStartOffset, long HighWatermark, long LogEndOffset, long SizeBytes, string? OfflineReason = null,
+    IReadOnlyList<int>? EligibleLeaderReplicas = null);
 
 /// <summary>The answer to a produce request.</summary>
 /// <param name="Error"><see cref="ErrorCode.None"/>, or why the batch was not (or perhaps not) appended.</param>
@@ -145,17 +148,3 @@ public readonly record struct OffsetResult(ErrorCode Error, long Offset, long Ti
 /// <param name="ProducerId">0 or above.</param>
 /// <param name="ProducerEpoch">0 to 32,767.</param>
 public readonly record struct ProducerIdentity(long ProducerId, short ProducerEpoch);
-
-/// <summary>A cluster (of one broker, where standalone).</summary>
-/// <param name="ClusterId">Made when the data directory was first used.</param>
-/// <param name="Flavour"><c>cluster</c> or <c>standalone</c>.</param>
-/// <param name="Brokers">Its brokers.</param>
-public sealed record ClusterDescription(string ClusterId, string Flavour, IReadOnlyList<BrokerDescription> Brokers);
-
-/// <summary>One broker.</summary>
-/// <param name="BrokerId">Its number.</param>
-/// <param name="Version">The program's version.</param>
-/// <param name="OnlinePartitions">Partitions it serves.</param>
-/// <param name="OfflinePartitions">Partitions whose storage failed.</param>
-/// <param name="DataDirectory">Where its data lives, on its own machine.</param>
-public sealed record BrokerDescription(int BrokerId, string Version, int OnlinePartitions, int OfflinePartitions, string DataDirectory);

@@ -78,4 +78,7 @@ public interface IBroker
 
     /// <summary>The broker or cluster itself.</summary>
     ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Administration of brokers and replicas; where there is one broker only, every method refuses.</summary>
+    IClusterAdministration Administration => SoleBrokerAdministration.Instance;
 }

@@ -8,8 +8,8 @@ internal static class ErrorStatus
     public static int Of(ErrorCode code, bool diskFull) => code switch
     {
         ErrorCode.None => StatusCodes.Status200OK,
-        ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId => StatusCodes.Status404NotFound,
-        ErrorCode.TopicAlreadyExists => StatusCodes.Status409Conflict,
+        ErrorCode.UnknownTopicOrPartition or ErrorCode.UnknownTopicId or ErrorCode.BrokerIdNotRegistered => StatusCodes.Status404NotFound,
+        ErrorCode.TopicAlreadyExists or ErrorCode.ReassignmentInProgress or ErrorCode.NoReassignmentInProgress or ErrorCode.ElectionNotNeeded => StatusCodes.Status409Conflict,
         ErrorCode.OutOfOrderSequenceNumber or ErrorCode.DuplicateSequenceNumber or ErrorCode.InvalidProducerEpoch or ErrorCode.UnknownProducerId
             or ErrorCode.FencedLeaderEpoch or ErrorCode.InconsistentTopicId => StatusCodes.Status409Conflict,
         ErrorCode.OffsetOutOfRange => StatusCodes.Status416RangeNotSatisfiable,
@@ -17,7 +17,8 @@ internal static class ErrorStatus
         ErrorCode.UnsupportedCompressionType => StatusCodes.Status415UnsupportedMediaType,
         ErrorCode.KafkaStorageError => diskFull ? StatusCodes.Status507InsufficientStorage : StatusCodes.Status503ServiceUnavailable,
         ErrorCode.LeaderNotAvailable or ErrorCode.NotLeaderOrFollower or ErrorCode.NotEnoughReplicas or ErrorCode.NotEnoughReplicasAfterAppend
-            or ErrorCode.OffsetNotAvailable or ErrorCode.UnknownLeaderEpoch => StatusCodes.Status503ServiceUnavailable,
+            or ErrorCode.OffsetNotAvailable or ErrorCode.UnknownLeaderEpoch or ErrorCode.BrokerNotAvailable or ErrorCode.PreferredLeaderNotAvailable
+            or ErrorCode.EligibleLeadersNotAvailable => StatusCodes.Status503ServiceUnavailable,
         ErrorCode.RequestTimedOut => StatusCodes.Status504GatewayTimeout,
         ErrorCode.UnknownServerError => StatusCodes.Status500InternalServerError,
         _ => StatusCodes.Status400BadRequest,

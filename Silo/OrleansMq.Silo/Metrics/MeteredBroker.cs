@@ -74,6 +74,9 @@ internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic) : IBrok
     /// <inheritdoc/>
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => inner.DescribeClusterAsync(cancellationToken);
 
+    /// <inheritdoc/>
+    public IClusterAdministration Administration => inner.Administration;
+
     private static int CountRecords(ReadOnlySpan<byte> batches)
     {
         var count = 0;
