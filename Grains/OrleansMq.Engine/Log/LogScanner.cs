@@ -24,6 +24,9 @@ internal sealed class LogScanner(IFile file, long position, long end) : IDisposa
     /// <summary>What is wrong with the bytes at <see cref="Position"/>; null when all up to the end is well.</summary>
     public string? Fault { get; private set; }
 
+    /// <summary>Whether the bytes just end too early: what a write leaves that its process did not live to finish.</summary>
+    public bool IsTorn { get; private set; }
+
     /// <summary>The batch that was stepped over last; valid until the next step.</summary>
     public ReadOnlyMemory<byte> Batch { get; private set; }
 
@@ -45,12 +48,12 @@ internal sealed class LogScanner(IFile file, long position, long end) : IDisposa
         if (Position == end)
             return false;
         if (!TryBuffer(RecordBatchHeader.Size, out var bytes))
-            return Stop($"{end - Position} bytes are no whole batch header");
+            return Stop($"{end - Position} bytes are no whole batch header", isTorn: true);
         header = RecordBatchHeader.Read(bytes);
         if (header.Length < RecordBatchHeader.Size - RecordBatchHeader.Overhead || header.Magic != RecordBatches.Magic)
             return Stop($"no record batch begins there (length {header.Length}, magic {header.Magic})");
         if (Position + RecordBatchHeader.Overhead + header.Length > end || !TryBuffer(header.SizeInBytes, out bytes))
-            return Stop($"the batch of {(long)header.Length + RecordBatchHeader.Overhead} bytes goes past the file's {end}");
+            return Stop($"the batch of {(long)header.Length + RecordBatchHeader.Overhead} bytes goes past the file's {end}", isTorn: true);
         if (RecordBatches.Validate(bytes, out header) is { } fault)
             return Stop(fault.Message);
         if (header.BaseOffset < expectedOffset || (header.BaseOffset > expectedOffset && !allowGap))
@@ -67,8 +70,9 @@ internal sealed class LogScanner(IFile file, long position, long end) : IDisposa
         _buffer = [];
     }
 
-    private bool Stop(string fault)
+    private bool Stop(string fault, bool isTorn = false)
     {
+        IsTorn = isTorn;
         Fault = fault;
         return false;
     }

@@ -9,7 +9,10 @@ namespace OrleansMq.Log;
 /// <param name="RecoveryPoint">Where a restart after a crash begins to read: all before it is checked, indexed and durable.</param>
 /// <param name="FlushedPoint">All before it was durable when this was written: damage there is never cut.</param>
 /// <param name="HasProducers">Whether a producer snapshot stands for the recovery point; false when no producer was known there.</param>
-internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint, bool HasProducers)
+/// <param name="IsBeingEmptied">The log is to be emptied and to start anew at the log start offset: whatever files there are must go.</param>
+/// <param name="Replica">What replication keeps beside the log.</param>
+internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint, bool HasProducers,
+    bool IsBeingEmptied = false, ReplicaMarks Replica = default)
 {
     /// <summary>Of a partition nothing is known of.</summary>
     public static readonly CheckpointState Unknown = new(-1, LogPosition.None, LogPosition.None, true);
@@ -21,12 +24,15 @@ internal readonly record struct CheckpointState(long LogStartOffset, LogPosition
 /// never change and a flush of it is as cheap as a flush can be. A slot torn by a power cut fails its CRC, and the other one counts.
 /// Big-endian:
 /// <code>
-///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers)
+///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers,
+///     1: is being emptied, 2: counted only flushed)
 ///  12 zero i32 | 16 sequence i64, the higher one counts
 ///  24 log start offset i64
 ///  32 recovery point: offset i64 | 40 segment base i64 | 48 position i64          (-1 each: not known)
 ///  56 flushed point:  offset i64 | 64 segment base i64 | 72 position i64          (-1 each: not known)
-///  80 zeros up to 512
+///  80 incarnation, 16 bytes | 96 boot id, 16 bytes                               (zeros: none; a UUID's bytes, most significant first)
+/// 112 fence i32 | 116 zero i32 | 120 high watermark i64, a lower bound            (zeros: none)
+/// 128 zeros up to 512
 /// </code>
 /// </summary>
 /// <remarks>Not thread safe: used under the log's flush lock.</remarks>
@@ -36,6 +42,8 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     private const uint Magic = 0x4F4D5150;
     private const short Version = 1;
     private const short HasProducersFlag = 1;
+    private const short IsBeingEmptiedFlag = 2;
+    private const short CountedOnlyFlushedFlag = 4;
 
     private readonly byte[] _slot = new byte[SlotBytes];
     private long _sequence;
@@ -75,12 +83,21 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     /// <param name="state">What to keep.</param>
     public void Write(IFile file, in CheckpointState state)
     {
+        var sequence = Put(file, state);
+        FlushOnce.Flush(file);
+        _sequence = sequence;
+    }
+
+    /// <summary>Writes the other slot; a power cut may lose it.</summary>
+    public void WriteWithoutFlush(IFile file, in CheckpointState state) => _sequence = Put(file, state);
+
+    private long Put(IFile file, in CheckpointState state)
+    {
         // Counted only when it is written: after a failed write the next one goes to the same slot, and the other stays whole.
         var sequence = _sequence + 1;
         Encode(state, sequence);
         file.Write(_slot, sequence % 2 * SlotBytes);
-        FlushOnce.Flush(file);
-        _sequence = sequence;
+        return sequence;
     }
 
     /// <summary>Creates the file, or makes a file of another length right, with <paramref name="state"/> in both slots; durable when it
@@ -103,11 +120,15 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
         var slot = _slot.AsSpan();
         BinaryPrimitives.WriteUInt32BigEndian(slot, Magic);
         BinaryPrimitives.WriteInt16BigEndian(slot[8..], Version);
-        BinaryPrimitives.WriteInt16BigEndian(slot[10..], state.HasProducers ? HasProducersFlag : (short)0);
+        BinaryPrimitives.WriteInt16BigEndian(slot[10..], FlagsOf(state));
         BinaryPrimitives.WriteInt64BigEndian(slot[16..], sequence);
         BinaryPrimitives.WriteInt64BigEndian(slot[24..], state.LogStartOffset);
         WritePosition(slot[32..], state.RecoveryPoint);
         WritePosition(slot[56..], state.FlushedPoint);
+        state.Replica.Incarnation.TryWriteBytes(slot[80..], bigEndian: true, out _);
+        state.Replica.BootId.TryWriteBytes(slot[96..], bigEndian: true, out _);
+        BinaryPrimitives.WriteInt32BigEndian(slot[112..], state.Replica.Fence);
+        BinaryPrimitives.WriteInt64BigEndian(slot[120..], state.Replica.HighWatermark);
         BinaryPrimitives.WriteUInt32BigEndian(slot[4..], Crc32C.Compute(slot[8..]));
     }
 
@@ -116,11 +137,18 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
         && BinaryPrimitives.ReadUInt32BigEndian(slot[4..]) == Crc32C.Compute(slot[8..])
         && BinaryPrimitives.ReadInt16BigEndian(slot[8..]) == Version;
 
-    private static CheckpointState Decode(ReadOnlySpan<byte> slot) => new(
-        BinaryPrimitives.ReadInt64BigEndian(slot[24..]),
-        ReadPosition(slot[32..]),
-        ReadPosition(slot[56..]),
-        (BinaryPrimitives.ReadInt16BigEndian(slot[10..]) & HasProducersFlag) != 0);
+    private static CheckpointState Decode(ReadOnlySpan<byte> slot)
+    {
+        var flags = BinaryPrimitives.ReadInt16BigEndian(slot[10..]);
+        var replica = new ReplicaMarks(new Guid(slot[80..96], bigEndian: true), new Guid(slot[96..112], bigEndian: true),
+            BinaryPrimitives.ReadInt32BigEndian(slot[112..]), (flags & CountedOnlyFlushedFlag) != 0,
+            BinaryPrimitives.ReadInt64BigEndian(slot[120..]));
+        return new CheckpointState(BinaryPrimitives.ReadInt64BigEndian(slot[24..]), ReadPosition(slot[32..]), ReadPosition(slot[56..]),
+            (flags & HasProducersFlag) != 0, (flags & IsBeingEmptiedFlag) != 0, replica);
+    }
+
+    private static short FlagsOf(in CheckpointState state) => (short)((state.HasProducers ? HasProducersFlag : 0)
+        | (state.IsBeingEmptied ? IsBeingEmptiedFlag : 0) | (state.Replica.CountedOnlyFlushed ? CountedOnlyFlushedFlag : 0));
 
     private static void WritePosition(Span<byte> bytes, LogPosition position)
     {

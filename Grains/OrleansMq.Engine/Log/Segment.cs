@@ -128,6 +128,28 @@ internal sealed partial class Segment
         _bytesSinceEntry += batch.SizeInBytes;
     }
 
+    /// <summary>
+    /// Takes the batches behind the last index entry into the largest timestamp, after the segment was cut.
+    /// </summary>
+    /// <returns>The offset after the last batch; the base offset where there is none.</returns>
+    public long NoteTail()
+    {
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        using var lease = Log.Rent();
+        var walker = new BatchWalker(lease.File, Index.TryGetLast(out _, out var from) ? from : 0, Size, buffer);
+        var end = BaseOffset;
+        while (walker.TryMoveNext())
+        {
+            end = walker.Header.NextOffset;
+            if (walker.Header.MaxTimestamp > MaxTimestamp)
+            {
+                _offsetOfMaxTimestamp = walker.Header.LastOffset;
+                Volatile.Write(ref _maxTimestamp, walker.Header.MaxTimestamp);
+            }
+        }
+        return end;
+    }
+
     /// <summary>Says how many bytes lie between the last index entry's batch (included) and the end.</summary>
     public void SetBytesSinceEntry(int bytes) => _bytesSinceEntry = bytes;
 

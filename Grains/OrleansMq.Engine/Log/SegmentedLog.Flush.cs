@@ -40,6 +40,21 @@ internal sealed partial class SegmentedLog
         }
     }
 
+    /// <summary>The same for all that is in the log now; for who does not hold <see cref="AppendLock"/>.</summary>
+    public void Flush()
+    {
+        LogPosition end;
+        int cuts;
+        lock (AppendLock)
+            (end, cuts) = (End, _cuts);
+        lock (_flushLock)
+        {
+            // A log that was cut meanwhile was flushed on the way.
+            if (cuts == _cuts && FlushFiles(end))
+                WriteCheckpoint();
+        }
+    }
+
     /// <summary>
     /// Moves the recovery point to the log's end: everything flushed, indexes too, and a producer snapshot for it.
     /// </summary>
@@ -48,10 +63,11 @@ internal sealed partial class SegmentedLog
     {
         LogPosition target;
         PreparedSnapshot? snapshot;
+        int cuts;
         var before = RecoveryPoint;
         lock (AppendLock)
         {
-            target = End;
+            (target, cuts) = (End, _cuts);
             if (target == before)
             {
                 // Nothing was appended for a while: an idle partition holds no buffers.
@@ -64,19 +80,25 @@ internal sealed partial class SegmentedLog
         }
         lock (_flushLock)
         {
-            if (target.Offset < _recoveryPoint.Offset)
+            if (cuts != _cuts || target.Offset < _recoveryPoint.Offset)
                 return false;
-            FlushFiles(target);
-            FlushIndexes(target);
-            if (snapshot is not null)
-                Snapshots.Write(snapshot, durable: true);
-            _recoveryPoint = target;
-            _hasProducersAtRecoveryPoint = snapshot is not null;
-            WriteCheckpoint();
-            if (snapshot is not null)
-                Snapshots.DeleteExcept(OffsetsOfSnapshotsToKeep(target));
+            MoveRecoveryPointTo(target, snapshot);
         }
         return true;
+    }
+
+    // Under the flush lock.
+    private void MoveRecoveryPointTo(LogPosition target, PreparedSnapshot? snapshot)
+    {
+        FlushFiles(target);
+        FlushIndexes(target);
+        if (snapshot is not null)
+            Snapshots.Write(snapshot, durable: true);
+        _recoveryPoint = target;
+        _hasProducersAtRecoveryPoint = snapshot is not null;
+        WriteCheckpoint();
+        if (snapshot is not null)
+            Snapshots.DeleteExcept(OffsetsOfSnapshotsToKeep(target));
     }
 
     // Of each segment's start (those that rolling took), and of the recovery point.
@@ -114,9 +136,11 @@ internal sealed partial class SegmentedLog
     // Under the flush lock.
     private void WriteCheckpoint() => WriteCheckpoint(_logStartOffset);
 
-    private void WriteCheckpoint(long logStartOffset)
+    private void WriteCheckpoint(long logStartOffset) => WriteCheckpoint(DescribeForCheckpoint() with { LogStartOffset = logStartOffset });
+
+    private void WriteCheckpoint(in CheckpointState state)
     {
         using var lease = _checkpointFile.Rent();
-        _checkpoint.Write(lease.File, new CheckpointState(logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint));
+        _checkpoint.Write(lease.File, state);
     }
 }

@@ -32,6 +32,13 @@ internal sealed partial class SegmentedLog
         if (!known)
             ports.Log.Write(EngineLogLevel.Warning, $"'{log._checkpoint.Path}' is missing or damaged: the whole log is read, and taken "
                 + "as it is found.");
+        log._marks = checkpoint.Replica;
+        log._highWatermark = checkpoint.Replica.HighWatermark;
+        if (checkpoint.IsBeingEmptied)
+        {
+            log.FinishEmptying(bases, checkpoint.LogStartOffset);
+            return log;
+        }
         log._logStartOffset = Math.Max(checkpoint.LogStartOffset, 0);
         log._flushedPoint = checkpoint.FlushedPoint;
         log.LoadSegments(bases, checkpoint);
@@ -44,7 +51,10 @@ internal sealed partial class SegmentedLog
         if (!known)
             log._checkpoint.Create(checkpoint);
         if (clean && log.IsEnd(start))
+        {
+            log.Opening = new OpeningReport(IsClean: true, CutMoreThanLastWrite: false);
             log.OpenAtEnd(start);
+        }
         else
             log.Recover(start, allowGaps: !checkpoint.RecoveryPoint.IsKnown && !log.IsGapless);
         log.RemoveBelowLogStart();
@@ -153,7 +163,8 @@ internal sealed partial class SegmentedLog
     private long GuessCreation(Segment active) =>
         active.FirstTimestamp >= 0 ? Math.Min(active.FirstTimestamp, _ports.Now) : _ports.Now;
 
-    private CheckpointState DescribeForCheckpoint() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint);
+    private CheckpointState DescribeForCheckpoint() => new(_logStartOffset, _recoveryPoint, _flushedPoint, _hasProducersAtRecoveryPoint,
+        Replica: _marks with { HighWatermark = Volatile.Read(ref _highWatermark) });
 
     private static string Bytes(long count) => count.ToString("N0", CultureInfo.InvariantCulture);
 }

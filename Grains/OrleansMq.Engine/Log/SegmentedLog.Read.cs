@@ -91,6 +91,9 @@ internal sealed partial class SegmentedLog
             return;
         lock (_rebuildLock)
         {
+            // A cut may have made it the active one meanwhile, or taken it away.
+            if (ReferenceEquals(segment, Active) || segment.IsRemoved)
+                return;
             _ports.Log.Write(EngineLogLevel.Warning, $"The indexes of '{segment.Log.Path}' do not agree with the log; they are made anew.");
             IndexRebuild.Rebuild(_ports.Files, segment, segment.Size, _config.IndexIntervalBytes);
         }

@@ -47,6 +47,8 @@ internal sealed partial class SegmentedLog
         if (scanner.Fault is { } fault
             && RecoveryDecision.ForBadBatch(segment.BaseOffset, scanner.Position, _flushedPoint) == DamageOutcome.Offline)
             throw new DamagedLogException(segment.Log.Path, scanner.Position, expected, fault);
+        if (scanner.Fault is not null && !scanner.IsTorn)
+            Opening = Opening with { CutMoreThanLastWrite = true };
         return scanner.Fault;
     }
 
@@ -92,6 +94,7 @@ internal sealed partial class SegmentedLog
             var later = _segments[i];
             _ports.Log.Write(EngineLogLevel.Warning, $"Removed '{later.Log.Path}' ({Bytes(later.Log.GetLength())} bytes): the log was "
                 + $"cut at offset {offset} before it.");
+            Opening = Opening with { CutMoreThanLastWrite = true };
             later.DeleteFiles();
             _directoryDirty = true;
         }

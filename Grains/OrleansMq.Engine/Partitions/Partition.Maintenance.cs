@@ -75,13 +75,7 @@ public sealed partial class Partition
     }
 
     /// <summary>Makes all that was appended durable.</summary>
-    internal void Flush() => Upkeep(log =>
-    {
-        LogPosition end;
-        lock (log.AppendLock)
-            end = log.End;
-        log.FlushTo(end);
-    });
+    internal void Flush() => Upkeep(static log => log.Flush());
 
     /// <summary>Moves the recovery point to the log's end, if that has moved; deletes files whose time has come.</summary>
     internal void Checkpoint() => Upkeep(log =>

@@ -1,0 +1,234 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Producers;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Log;
+
+/// <summary>A follower's log is cut where its history parts from the leader's.</summary>
+public sealed class TruncationTests
+{
+    private const string Directory = "/p";
+    private static readonly TopicConfig Config = new() { SegmentBytes = 700, IndexIntervalBytes = 150, FileDeleteDelayMs = 0 };
+
+    [Fact]
+    public void What_is_left_is_the_beginning_and_appends_go_on_there()
+    {
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        for (var round = 0; round < 60; round++)
+        {
+            var files = NewFiles();
+            var log = Open(files, clean: false);
+            var model = new List<RecordBatchHeader>();
+            for (var turn = 0; turn < 4; turn++)
+            {
+                for (var i = random.Next(30); i >= 0; i--)
+                    model.Add(Append(log, random));
+                var cut = random.NextInt64(log.LogEndOffset + 2);
+                Truncate(log, cut);
+                model.RemoveAll(b => b.NextOffset > cut);
+                Check(log, model, Seeds.Replay(seed));
+                Assert.True(log.FlushedPoint.Offset <= log.LogEndOffset);
+                if (random.Next(2) == 0)
+                    continue;
+                // Dead, or closed in good order.
+                log.CloseFiles();
+                log = Open(files, clean: random.Next(2) == 0);
+                Check(log, model, Seeds.Replay(seed));
+                Assert.False(log.Opening.CutMoreThanLastWrite);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_log_that_was_emptied_begins_where_it_was_told()
+    {
+        var files = NewFiles();
+        var log = Open(files, clean: false);
+        for (var i = 0; i < 40; i++)
+            Append(log, new Random(i));
+        Reset(log, 1000);
+        Assert.Equal((1000, 1000), (log.LogStartOffset, log.LogEndOffset));
+        var first = Append(log, new Random(1));
+        Assert.Equal(1000, first.BaseOffset);
+        Check(log, [first], "");
+        log.CloseFiles();
+        log = Open(files, clean: false);
+        Assert.Equal(1000, log.LogStartOffset);
+        Check(log, [first], "");
+    }
+
+    [Fact]
+    public void Below_the_logs_start_nothing_stays()
+    {
+        var log = Open(NewFiles(), clean: false);
+        for (var i = 0; i < 40; i++)
+            Append(log, new Random(i));
+        log.MoveLogStart(30, 0);
+        Truncate(log, 20);
+        Assert.Equal((20, 20), (log.LogStartOffset, log.LogEndOffset));
+    }
+
+    /// <summary>A flush that was prepared before the cut must not say that what is gone is on stable storage.</summary>
+    [Fact]
+    public async Task An_earlier_flush_in_the_background_does_not_speak_of_what_was_cut()
+    {
+        var files = NewFiles();
+        var log = Open(files, clean: false);
+        for (var i = 0; i < 40; i++)
+            Append(log, new Random(i));
+        using var taken = new ManualResetEventSlim();
+        Task flush;
+        lock (log.RemovalLock)
+            lock (log.AppendLock)
+            {
+                flush = Task.Run(() =>
+                {
+                    taken.Set();
+                    log.Flush();
+                });
+                Assert.True(taken.Wait(TimeSpan.FromSeconds(30)));
+                log.TruncateTo(3);
+            }
+        await flush.WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.True(log.FlushedPoint.Offset <= log.LogEndOffset);
+        log.CloseFiles();
+        Open(files, clean: false).CloseFiles();
+    }
+
+    [Theory]
+    [InlineData("cut", false)]
+    [InlineData("cut", true)]
+    [InlineData("empty", false)]
+    [InlineData("empty", true)]
+    public void Interrupted_anywhere_it_leaves_a_log_that_opens(string what, bool powerCut)
+    {
+        var seed = Seeds.Next();
+        for (var step = 0; ; step++)
+        {
+            Assert.True(step < 500, "It never came to its end.");
+            var memory = NewFiles();
+            var dying = new StepFiles(memory, step);
+            var log = Open(dying, clean: false);
+            var model = new List<RecordBatchHeader>();
+            for (var i = 0; i < 40; i++)
+                model.Add(Append(log, new Random(i)));
+            log.MoveRecoveryPoint();
+            var cut = model[12].BaseOffset;
+            dying.Arm();
+            try
+            {
+                if (what == "cut")
+                    Truncate(log, cut);
+                else
+                    Reset(log, 5000);
+            }
+            catch (IOException)
+            {
+                // Died there.
+            }
+            IFileSystem next = powerCut ? memory.PowerCut(new Random(unchecked(seed + step))) : memory.ProcessKill();
+            log = Open(next, clean: false);
+            var told = $"{what}, step {step}; {Seeds.Replay(seed)}";
+            if (what == "empty" && log.LogStartOffset == 5000)
+                model.Clear();
+            else
+                model.RemoveAll(b => b.NextOffset > log.LogEndOffset);
+            Check(log, model, told);
+            Assert.True(log.LogEndOffset >= cut, told);
+            Assert.False(log.Opening.CutMoreThanLastWrite, told);
+            if (!dying.HasDied)
+            {
+                Assert.Equal(what == "cut" ? cut : 5000, log.LogEndOffset);
+                return;
+            }
+            if (what == "cut")
+                Truncate(log, cut);
+            else
+                Reset(log, 5000);
+            model.RemoveAll(b => b.NextOffset > log.LogEndOffset || what == "empty");
+            Check(log, model, told);
+        }
+    }
+
+    private static void Truncate(SegmentedLog log, long cut)
+    {
+        lock (log.RemovalLock)
+            lock (log.AppendLock)
+                log.TruncateTo(cut);
+    }
+
+    private static void Reset(SegmentedLog log, long start)
+    {
+        lock (log.RemovalLock)
+            lock (log.AppendLock)
+                log.ResetTo(start);
+    }
+
+    private static void Check(SegmentedLog log, List<RecordBatchHeader> model, string told)
+    {
+        Assert.True(log.LogEndOffset == (model.Count > 0 ? model[^1].NextOffset : log.LogStartOffset), $"{log.LogEndOffset}; {told}");
+        var offset = log.LogStartOffset;
+        foreach (var batch in model)
+        {
+            using var read = log.Read(offset, log.LogEndOffset, 1);
+            Assert.True(read is not null, told);
+            Assert.Equal(batch, RecordBatchHeader.Read(read.Memory.Span));
+            offset = read.NextOffset;
+        }
+        Assert.Null(log.Read(offset, log.LogEndOffset, 1));
+        var largest = model.Count == 0 ? -1 : model.Max(b => b.MaxTimestamp);
+        Assert.Equal(largest, log.FindMaxTimestamp(log.LogEndOffset)?.Timestamp ?? -1);
+        var producers = new ProducerStateManager();
+        foreach (var batch in model)
+            producers.Apply(batch, 0);
+        Assert.Equal(producers.Count, log.Producers.Count);
+        foreach (var (id, state) in producers.Producers)
+        {
+            Assert.True(log.Producers.TryGet(id, out var known), told);
+            Assert.Equal(state.Count > 0 ? state[0] : default, known.Count > 0 ? known[0] : default);
+        }
+    }
+
+    private static RecordBatchHeader Append(SegmentedLog log, Random random)
+    {
+        using var builder = new RecordBatchBuilder();
+        for (var i = random.Next(3); i >= 0; i--)
+            builder.Add(random.Next(1_000_000), new byte[random.Next(60)], true, new byte[random.Next(60)], true);
+        var producer = random.Next(4);
+        if (producer > 0)
+        {
+            var next = log.Producers.TryGet(producer, out var state) && state.Count > 0 ? state[0].LastSequence + 1 : 0;
+            builder.SetProducer(producer, 0, next);
+        }
+        var batch = builder.Build();
+        lock (log.AppendLock)
+        {
+            RecordBatchHeader.StampBaseOffset(batch.Span, log.LogEndOffset);
+            RecordBatchHeader.StampLeaderEpoch(batch.Span, 0);
+            var header = RecordBatchHeader.Read(batch.Span);
+            if (log.MustRoll(header, header.LastOffset, 0) != RollReason.None)
+                log.Roll(0);
+            log.Write([batch]);
+            log.Producers.Apply(header, 0);
+            log.Appended(header);
+            return header;
+        }
+    }
+
+    private static SegmentedLog Open(IFileSystem files, bool clean) =>
+        SegmentedLog.Open(new LogPorts(new FileHandleCache(files, 64), TimeProvider.System, EngineLog.Silent, CompressionCodecs.Empty, VerifyOnRead: true),
+            Directory, Config, clean);
+
+    private static MemoryFileSystem NewFiles()
+    {
+        var files = new MemoryFileSystem();
+        files.CreateDirectory(Directory);
+        files.FlushDirectory("/");
+        return files;
+    }
+}
