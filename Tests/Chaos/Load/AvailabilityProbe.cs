@@ -1,0 +1,89 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+using OrleansMq.Tests.Chaos.Verification;
+
+namespace OrleansMq.Tests.Chaos.Load;
+
+/// <summary>
+/// Appends one record with acks=all every few milliseconds, whether or not the ones before were answered, to learn from when to when a
+/// partition could not be written. Its records are of no idempotent producer, so that none waits for another and none is tried again.
+/// </summary>
+internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition partition, Ledger ledger, PartitionHistory history, TimeSpan interval)
+{
+    // At an interval of 25 ms this is one second of unanswered ones; those behind them would measure nothing more.
+    private const int MaxUnanswered = 40;
+
+    private readonly int _producer = ledger.NewProducer(isOrdered: false);
+    private readonly ConcurrentQueue<Success> _successes = new();
+
+    /// <summary>An append that was acknowledged: when it was sent, and when the answer came, as timestamps of the stopwatch.</summary>
+    public readonly record struct Success(long Sent, long Answered);
+
+    public int Partition => partition.Partition;
+
+    /// <summary>Where a probe got no answer last.</summary>
+    public string? LastFailure { get; private set; }
+
+    /// <summary>The appends that were acknowledged, nearly in the order of time.</summary>
+    public IReadOnlyCollection<Success> Successes => _successes;
+
+    /// <summary>
+    /// How long after <paramref name="moment"/> the partition could be written again: until the first answer to an append that was sent
+    /// after it. Null where there is none.
+    /// </summary>
+    public TimeSpan? TimeToNextSuccess(long moment)
+    {
+        long? first = null;
+        foreach (var success in _successes)
+        {
+            if (success.Sent >= moment && (first is null || success.Answered < first))
+                first = success.Answered;
+        }
+        return first is { } answered ? Stopwatch.GetElapsedTime(moment, answered) : null;
+    }
+
+    /// <summary>Appends until it is stopped, then waits for the answers on their way.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        using var ticks = new PeriodicTimer(interval);
+        var unanswered = new HashSet<Task>();
+        try
+        {
+            while (await ticks.WaitForNextTickAsync(stop))
+            {
+                unanswered.RemoveWhere(task => task.IsCompleted);
+                if (unanswered.Count < MaxUnanswered)
+                    unanswered.Add(AppendAsync());
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            await Task.WhenAll(unanswered);
+        }
+    }
+
+    private async Task AppendAsync()
+    {
+        var id = ledger.Send(partition.Partition, _producer);
+        var batch = BatchOf(RecordValue.Of(id, RecordValue.MinSize));
+        var sent = Stopwatch.GetTimestamp();
+        var answer = await brokers().ProduceAsync(partition, batch, Acks.All);
+        if (answer.Error != ErrorCode.None)
+        {
+            LastFailure = $"{answer.Error}: {answer.Message}";
+            return;
+        }
+        _successes.Enqueue(new Success(sent, Stopwatch.GetTimestamp()));
+        ledger.Acknowledge(partition.Partition, id, answer.BaseOffset);
+        history.Saw(answer.BaseOffset, id, "the probe");
+    }
+
+    private static byte[] BatchOf(byte[] value)
+    {
+        using var builder = new RecordBatchBuilder();
+        builder.Add(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), default, false, value, true);
+        return builder.Build().ToArray();
+    }
+}

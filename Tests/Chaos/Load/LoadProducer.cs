@@ -1,0 +1,96 @@
+using OrleansMq.Brokers;
+using OrleansMq.Client;
+using OrleansMq.Tests.Chaos.Verification;
+
+namespace OrleansMq.Tests.Chaos.Load;
+
+/// <summary>
+/// Sends numbered records at a steady rate to all partitions in turn, idempotent and with acks=all, and enters into the ledger what it was
+/// told. When the broker no longer knows where it stands it begins anew, as another producer.
+/// </summary>
+internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger ledger, IReadOnlyList<PartitionHistory> histories)
+{
+    // Short enough that a rate of some hundred a second is steady, and no busy loop.
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(20);
+
+    private volatile bool _mustBeginAnew;
+    private long _failed;
+
+    /// <summary>Records that were reported as failed, certainly or perhaps not written.</summary>
+    public long Failed => Volatile.Read(ref _failed);
+
+    /// <summary>The last of those reports.</summary>
+    public string? LastFailure { get; private set; }
+
+    /// <summary>Sends until it is stopped, then waits for what is on its way.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            _mustBeginAnew = false;
+            await RunOneAsync(ledger.NewProducer(isOrdered: true), stop);
+        }
+    }
+
+    private async Task RunOneAsync(int number, CancellationToken stop)
+    {
+        var how = new ProducerOptions { DeliveryTimeout = options.DeliveryTimeout, RetryBackoff = TimeSpan.FromMilliseconds(20), RetryBackoffMax = TimeSpan.FromMilliseconds(250) };
+        await using var producer = new OrleansMqClient(broker).CreateProducer<Ignore, byte[]>(how);
+        using var ticks = new PeriodicTimer(Tick);
+        var (sent, ticked) = (0L, 0L);
+        try
+        {
+            while (!_mustBeginAnew && await ticks.WaitForNextTickAsync(stop))
+            {
+                ticked++;
+                for (var due = (long)(ticked * Tick.TotalSeconds * options.RecordsPerSecond); sent < due; sent++)
+                    await SendAsync(producer, number, (int)((number + sent) % options.Partitions), stop);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // Disposing waits for what was sent.
+        }
+    }
+
+    private async Task SendAsync(IProducer<Ignore, byte[]> producer, int number, int partition, CancellationToken stop)
+    {
+        var id = ledger.Send(partition, number);
+        try
+        {
+            var record = new ProducerRecord<Ignore, byte[]>(options.Topic, default, RecordValue.Of(id, options.ValueBytes)) { Partition = partition };
+            await producer.EnqueueAsync(record, report => Hear(partition, id, report), stop);
+        }
+        catch (OperationCanceledException)
+        {
+            ledger.Refuse(partition, id);
+            throw;
+        }
+        catch (ProduceException e)
+        {
+            Fail(partition, id, e);
+        }
+    }
+
+    private void Hear(int partition, RecordId id, DeliveryReport report)
+    {
+        if (report.Error is { } error)
+        {
+            Fail(partition, id, error);
+            return;
+        }
+        ledger.Acknowledge(partition, id, report.Offset);
+        if (report.Offset >= 0)
+            histories[partition].Saw(report.Offset, id, "its sender");
+    }
+
+    private void Fail(int partition, RecordId id, ProduceException error)
+    {
+        Interlocked.Increment(ref _failed);
+        LastFailure = $"{id} for partition {partition}: {error.Code}: {error.Message}";
+        if (!error.MayBeWritten)
+            ledger.Refuse(partition, id);
+        if (error.Action == ErrorAction.GiveUp)
+            _mustBeginAnew = true;
+    }
+}

@@ -1,0 +1,78 @@
+namespace OrleansMq.Tests.Chaos.Verification;
+
+/// <summary>The ways in which a broker can break its promises.</summary>
+internal enum ViolationKind
+{
+    /// <summary>Not known.</summary>
+    Unknown = 0,
+    /// <summary>An acknowledged record is not there.</summary>
+    Lost,
+    /// <summary>A record is there twice.</summary>
+    Doubled,
+    /// <summary>Two records of one producer are not in the order of sending.</summary>
+    Reordered,
+    /// <summary>Offsets that no record has, between two that have one.</summary>
+    Hole,
+    /// <summary>Another record, or another batch, than was seen at this offset before.</summary>
+    Changed,
+    /// <summary>The latest offset is lower than one that was known before it was asked for.</summary>
+    WentBack,
+    /// <summary>A record was read at or above the high watermark.</summary>
+    BeyondHighWatermark,
+    /// <summary>A record that was reported as certainly not written is there.</summary>
+    WrittenThoughRefused,
+    /// <summary>A record that nobody sent.</summary>
+    NeverSent,
+    /// <summary>Two replicas differ below the high watermark.</summary>
+    ReplicasDiffer,
+    /// <summary>Bytes that are no valid batch.</summary>
+    Damaged,
+}
+
+/// <summary>What the checkers found. Thread safe.</summary>
+internal sealed class Violations
+{
+    // A broken run breaks thousands of promises; the first ones tell why.
+    private const int Kept = 40;
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<ViolationKind, int> _counts = [];
+    private readonly List<string> _first = [];
+
+    /// <summary>Called for each of the first ones, as it is found.</summary>
+    public event Action<string>? Found;
+
+    public void Report(ViolationKind kind, string what)
+    {
+        var text = $"{kind}: {what}";
+        lock (_lock)
+        {
+            _counts[kind] = _counts.GetValueOrDefault(kind) + 1;
+            if (_first.Count == Kept)
+                return;
+            _first.Add(text);
+        }
+        Found?.Invoke(text);
+    }
+
+    public int Count(ViolationKind kind)
+    {
+        lock (_lock)
+            return _counts.GetValueOrDefault(kind);
+    }
+
+    public bool IsEmpty
+    {
+        get
+        {
+            lock (_lock)
+                return _counts.Count == 0;
+        }
+    }
+
+    public override string ToString()
+    {
+        lock (_lock)
+            return string.Join('\n', _counts.Select(count => $"{count.Value} x {count.Key}").Concat(_first));
+    }
+}
