@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Benchmark;
@@ -8,9 +9,6 @@ namespace OrleansMq.Cli.Benchmark;
 /// <summary>A broker of the benchmark's own: a process with a fresh data directory and a free port, both gone when it is disposed.</summary>
 internal sealed class PrivateBroker : IAsyncDisposable
 {
-    /// <summary>The environment variable by which the launcher says where the broker is.</summary>
-    public const string ProgramVariable = "OMQ_BROKER_DLL";
-
     // A broker with an empty directory is ready in under a second; a busy machine gets a minute.
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(20);
@@ -35,17 +33,9 @@ internal sealed class PrivateBroker : IAsyncDisposable
     /// <exception cref="CommandFailedException">It is not there, or did not become ready; the message has its last lines.</exception>
     public static async Task<PrivateBroker> StartAsync(string flush, CancellationToken cancellationToken)
     {
-        var program = Environment.GetEnvironmentVariable(ProgramVariable);
-        if (program is null || !File.Exists(program))
-            throw CommandFailedException.Refused("The benchmark starts a broker of its own only through the launcher: run ./omq bench, or name a running one by --server.");
+        var program = BrokerProgram.Words("The benchmark starts a broker of its own (or name a running one by --server)");
         var directory = System.IO.Directory.CreateTempSubdirectory("omq-bench-").FullName;
-        var start = new ProcessStartInfo(Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet")
-        {
-            ArgumentList = { program, "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--flush", flush },
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            RedirectStandardInput = true,
-        };
+        var start = BrokerProgram.Start([.. program, "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--flush", flush]);
         var broker = new PrivateBroker(new Process { StartInfo = start, EnableRaisingEvents = true }, directory);
         try
         {

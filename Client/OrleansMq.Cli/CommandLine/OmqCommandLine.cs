@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using OrleansMq.Cli.Benchmark;
+using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.Databases;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Segments;
@@ -31,6 +32,7 @@ internal static class OmqCommandLine
             ConsumeCommand.Create(),
             DumpCommand.Create(),
             BenchCommand.Create(),
+            ClusterCommands.Create(),
             DatabaseCommands.Create(),
         };
         var help = root.Options.OfType<HelpOption>().Single();

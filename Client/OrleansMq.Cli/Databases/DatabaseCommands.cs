@@ -18,14 +18,19 @@ internal static class DatabaseCommands
         Migrate(),
     };
 
+    /// <summary><c>--postgres</c>, for commands that need a database.</summary>
+    public static Option<string> PostgresOption(string description) => new("--postgres")
+    {
+        Description = $"{description} {EnvironmentVariable} does the same, and keeps a password out of the process list.",
+        HelpName = "CONNECTION",
+    };
+
+    /// <summary>The database that the environment names, or null.</summary>
+    public static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value ? value : null;
+
     private static OmqCommand Migrate()
     {
-        var postgres = new Option<string>("--postgres")
-        {
-            Description = $"How to connect, as Npgsql writes it; without it {EnvironmentVariable}, which keeps a password "
-                + "out of the process list.",
-            HelpName = "CONNECTION",
-        };
+        var postgres = PostgresOption("How to connect, as Npgsql writes it.");
         var command = new OmqCommand("migrate", "Brings the database's schema to this program's version. Does nothing where it is.",
             """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd()) { postgres };
         var json = JsonOption.AddTo(command);
@@ -40,7 +45,9 @@ internal static class DatabaseCommands
         return command;
     }
 
-    private static async Task<MigrationResult> MigrateAsync(string connectionString, CancellationToken cancellationToken)
+    /// <summary>Brings a database's schema to this program's version.</summary>
+    /// <exception cref="CommandFailedException">It is malformed, cannot be reached, or refuses.</exception>
+    public static async Task<MigrationResult> MigrateAsync(string connectionString, CancellationToken cancellationToken)
     {
         try
         {
@@ -63,7 +70,7 @@ internal static class DatabaseCommands
 
     private static string ConnectionString(string? given)
     {
-        var connectionString = given ?? Environment.GetEnvironmentVariable(EnvironmentVariable);
+        var connectionString = given ?? FromEnvironment();
         return string.IsNullOrWhiteSpace(connectionString)
             ? throw CommandFailedException.Usage($"Which database? Name it by --postgres \"Host=...\" or {EnvironmentVariable}.")
             : connectionString;

@@ -7,12 +7,16 @@ namespace OrleansMq.PostgreSql.Servers;
 
 /// <summary>
 /// A PostgreSQL server of one's own, as a child of this process: for tests, and for a whole cluster on one machine. It listens on
-/// 127.0.0.1 only, asks for a password that only its directory holds, and writes through to the disk as any other.
+/// 127.0.0.1 only, asks for a password that only its directory holds, and writes through to the disk as any other. On Linux it ends with
+/// this process, however that ends.
 /// <para>The directory: <c>data/</c> is PostgreSQL's, <c>password</c> the superuser's password, <c>run/</c> its socket.</para>
 /// </summary>
 public sealed class PrivatePostgreSql : IAsyncDisposable
 {
     private const string Superuser = "omq";
+
+    // The signal by which a server ends in order, and cuts its connections.
+    private const string FastShutdown = "INT";
 
     // A port that was free may be taken before the server has it.
     private const int Attempts = 5;
@@ -30,6 +34,12 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
 
     /// <summary>Whether it runs. False also after it ended by itself.</summary>
     public bool IsRunning => _server is { HasExited: false };
+
+    /// <summary>Its process; 0 while it is stopped.</summary>
+    public int ProcessId => _server?.Id ?? 0;
+
+    /// <summary>Completes when the server that runs now ends, whoever ended it; complete while it is stopped.</summary>
+    public Task Ended => _server?.Ended ?? Task.CompletedTask;
 
     /// <summary>Starts a server in a directory: a new one, or where it was before.</summary>
     /// <param name="installation">The programs.</param>
@@ -59,8 +69,8 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
             var port = Port == 0 ? FreePort() : Port;
             try
             {
-                _server = await ServerProcess.StartAsync(_account.Start(_installation["postgres"],
-                    "-D", Data, "-k", Sockets, "-h", "127.0.0.1", "-p", $"{port}"), cancellationToken).ConfigureAwait(false);
+                IEnumerable<string> words = ChildProcess.Tied(FastShutdown, [_installation["postgres"], "-D", Data, "-k", Sockets, "-h", "127.0.0.1", "-p", $"{port}"]);
+                _server = await ServerProcess.StartAsync(_account.Start(words.First(), words.Skip(1)), cancellationToken).ConfigureAwait(false);
                 Port = port;
                 return;
             }

@@ -23,13 +23,18 @@ internal sealed class ServerProcess : IAsyncDisposable
         _reading = Task.WhenAll(ReadAsync(process.StandardError), ReadAsync(process.StandardOutput));
     }
 
+    public int Id => _process.Id;
+
     public bool HasExited => _process.HasExited;
+
+    /// <summary>Completes when it has ended.</summary>
+    public Task Ended => _reading;
 
     /// <summary>Returns when the server takes connections.</summary>
     /// <exception cref="InvalidOperationException">It ended instead.</exception>
     public static async Task<ServerProcess> StartAsync(ProcessStartInfo start, CancellationToken cancellationToken)
     {
-        var server = new ServerProcess(Process.Start(start)!);
+        var server = new ServerProcess(ChildProcess.Start(start));
         try
         {
             await Task.WhenAny(server._ready.Task, server._reading).WaitAsync(cancellationToken).ConfigureAwait(false);

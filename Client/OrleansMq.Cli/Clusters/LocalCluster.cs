@@ -1,0 +1,91 @@
+using OrleansMq.Cli.CommandLine;
+
+namespace OrleansMq.Cli.Clusters;
+
+/// <summary>A whole cluster on this machine: a database, and silos as processes of their own. This process holds it together.</summary>
+internal sealed class LocalCluster : IDisposable
+{
+    private readonly ClusterDirectory _directory;
+    private readonly ClusterEvents _events;
+    private readonly LocalClusterOptions _options;
+    private readonly IReadOnlyList<string> _program;
+    private readonly string _connectionString;
+    private readonly List<Task> _running = [];
+    // Ends the silos; the database goes on until they have ended.
+    private readonly CancellationTokenSource _stopSilos = new();
+    private ClusterRoster _roster;
+
+    private LocalCluster(ClusterDirectory directory, ClusterRoster roster, string connectionString, LocalClusterOptions options,
+        IReadOnlyList<string> program, ClusterEvents events)
+    {
+        (_directory, _roster, _connectionString) = (directory, roster, connectionString);
+        (_options, _program, _events) = (options, program, events);
+    }
+
+    /// <summary>Runs a cluster until it is told to stop, then stops it in order: silos first, the database last.</summary>
+    /// <exception cref="CommandFailedException">It cannot be, or does not start; nothing runs then.</exception>
+    public static async Task RunAsync(LocalClusterOptions options, ClusterEvents events, CancellationToken stop)
+    {
+        var program = BrokerProgram.Words("A cluster's silos are started");
+        using var directory = ClusterDirectory.Open(options.Directory);
+        var roster = directory.ReadRoster().With(options.Silos, options.Racks);
+        events.Starting(new ClusterLine(roster.ClusterId, directory.Path, Environment.ProcessId), directory.IsTemporary);
+        using var stopDatabase = new CancellationTokenSource();
+        await using var database = await ClusterDatabase.OpenAsync(options.Postgres, directory.Postgres, stop).ConfigureAwait(false);
+        var databaseRuns = database.RunAsync(events, options.Restart, stopDatabase.Token);
+        try
+        {
+            directory.WriteRoster(roster);
+            using var cluster = new LocalCluster(directory, roster, database.ConnectionString, options, program, events);
+            await cluster.RunAsync(stop).ConfigureAwait(false);
+        }
+        finally
+        {
+            await stopDatabase.CancelAsync().ConfigureAwait(false);
+            await databaseRuns.ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _stopSilos.Dispose();
+
+    private async Task RunAsync(CancellationToken stop)
+    {
+        try
+        {
+            var starting = _roster.Brokers.Select(Start).ToList();
+            var ready = await Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop).ConfigureAwait(false);
+            using var control = ControlSocket.Listen(_directory.Path);
+            _events.AllReady(ready);
+            await control.RunAsync(AddAsync, stop).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // Told to stop before it was ready.
+        }
+        finally
+        {
+            await _stopSilos.CancelAsync().ConfigureAwait(false);
+            await Task.WhenAll(_running).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<BrokerLine> AddAsync(AddOrder order)
+    {
+        var roster = _roster.Plus(order.Rack);
+        var silo = Start(roster.Brokers[^1]);
+        var line = await silo.FirstReady.ConfigureAwait(false);
+        // Only one that has served belongs to the cluster: a failed start leaves the roster as it was.
+        _directory.WriteRoster(roster);
+        _roster = roster;
+        return line;
+    }
+
+    private SupervisedSilo Start(RosterEntry entry)
+    {
+        var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId), _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags);
+        var silo = new SupervisedSilo(spec, _events, _options.Restart);
+        _running.Add(Task.Run(() => silo.RunAsync(_stopSilos.Token)));
+        return silo;
+    }
+}
