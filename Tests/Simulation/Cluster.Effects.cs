@@ -35,6 +35,9 @@ internal sealed partial class Cluster
                     _replicas.OnAccepted(accepted);
                 Send(broker, _brokers[send.To], send.Message);
                 break;
+            case FillPush fill:
+                Fill(broker, fill);
+                break;
             case ReadState read:
                 Read(broker, read.Operation);
                 break;
@@ -74,7 +77,7 @@ internal sealed partial class Cluster
                 broker.Follower.OnAlignAnswer(answer);
                 break;
             case AlignRequest request:
-                broker.Leader?.OnAlignRequest(request);
+                broker.Leader?.OnAlignRequest(request, _now);
                 break;
             case PushAnswer answer:
                 broker.Leader?.OnPushAnswer(answer, _now);
@@ -84,12 +87,26 @@ internal sealed partial class Cluster
 
     private static string Describe(ReplicationMessage message) => message switch
     {
-        Push push => $"push {push.Epoch}/{push.Session} of {push.Leader}: {string.Join(' ', push.Batches.Select(b => $"{b.BaseOffset}@{b.Epoch}={SimulatedLog.Parse(b.Bytes)}"))} after @{push.PreviousEpoch}, high watermark {push.HighWatermark}",
+        Push push => $"push {push.Epoch}/{push.Session} of {push.Leader}: {string.Join(' ', push.Batches.Select(b => $"{b.BaseOffset}@{b.Epoch}={SimulatedLog.Parse(b.Bytes)}"))} after {push.PreviousEnd}@{push.PreviousEpoch} up to {push.EndOffset}, high watermark {push.HighWatermark}",
         PushAnswer answer => $"answer {answer.Epoch}/{answer.Session} of {answer.Follower}: {answer.Outcome} end {answer.LogEnd} counted {answer.CountedEnd} fence {answer.Fence}",
         AlignRequest request => $"align? {request.Epoch}/{request.Session} of {request.Follower}: epoch {request.AskedEpoch}",
         AlignAnswer answer => $"align! {answer.Epoch}/{answer.Session} of {answer.Leader}: epoch {answer.AskedEpoch} -> {answer.End.Epoch} ends at {answer.End.StartOffset}",
         _ => message.ToString(),
     };
+
+    // Read while the log goes on; mostly from the page cache.
+    private void Fill(SimulatedBroker broker, FillPush fill)
+    {
+        if (broker.Leader is not { } leader)
+            return;
+        AfterOn(broker, Chance(90) ? 0 : _random.Next(30), () =>
+        {
+            var batches = new List<ReplicatedBatch>();
+            broker.Log.Read(fill.From, _batchesPerPush, batches);
+            batches.RemoveAll(b => b.BaseOffset >= fill.Limit);
+            leader.OnPushFilled(fill.To, fill.Session, fill.From, batches, batches is [.., var last] ? last.NextOffset : fill.Limit, _now);
+        });
+    }
 
     private int StoreDelay() => Chance(5) ? _random.Next(400) : 1 + _random.Next(8);
 

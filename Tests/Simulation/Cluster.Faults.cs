@@ -19,7 +19,7 @@ internal sealed partial class Cluster
 
     private void Activate(SimulatedBroker broker) => AfterOn(broker, 0, () =>
     {
-        broker.Leader?.Stop(); // A new activation waits for the old one of the same replica to end.
+        broker.Leader?.Stop("another activation"); // A new activation waits for the old one of the same replica to end.
         broker.Announced = false;
         broker.Leader = new LeaderReplica(_rules, _options, broker.Log, broker.Identity, _topicId, NewGuid(), this, broker.Effects);
         broker.Leader.Start();

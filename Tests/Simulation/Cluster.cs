@@ -22,6 +22,7 @@ internal sealed partial class Cluster : IMembership
     private readonly ClientChecker _clients = new();
     private readonly bool[] _declaredDead;
     private readonly HashSet<(int, int)> _cuts = [];
+    private readonly int _batchesPerPush;
     private long _now;
     private long _order;
     private SimulatedBroker? _latestLeader;
@@ -38,8 +39,10 @@ internal sealed partial class Cluster : IMembership
             MaxLagMs = 300,
             LeaseMs = 150,
             ResendMs = 40,
-            MaxBatchesPerPush = 1 + _random.Next(8),
+            MaxUnansweredPushes = 1 + _random.Next(4),
+            HeartbeatMs = 20,
         };
+        _batchesPerPush = 1 + _random.Next(8);
         _topicId = NewGuid();
         _declaredDead = new bool[Scenario.Brokers];
         _store = new SimulatedStore(PartitionState.Create(_topicId, [.. Enumerable.Range(0, Scenario.Brokers)]));
@@ -146,10 +149,10 @@ internal sealed partial class Cluster : IMembership
         AfterOn(broker, 20, () => Tick(broker));
     }
 
-    private static void Flush(SimulatedBroker broker)
+    private void Flush(SimulatedBroker broker)
     {
         broker.Disk.FlushedCount = broker.Disk.Batches.Count;
         broker.Follower.OnFlushed();
-        broker.Leader?.OnFlushed();
+        broker.Leader?.OnFlushed(_now);
     }
 }

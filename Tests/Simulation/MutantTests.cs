@@ -1,6 +1,5 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Replication;
-using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
 

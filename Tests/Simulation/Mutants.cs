@@ -73,8 +73,8 @@ internal sealed class JoinBeforeCaughtUp : ReplicationRules
 
 internal sealed class AnyReplicaMayClaim : ReplicationRules
 {
-    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership) =>
-        base.Claim(state with { Isr = [.. state.Isr.Where(m => m.Broker != self.Broker), self] }, self, topicId, fence, token, membership);
+    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
+        base.Claim(state with { Isr = [.. state.Isr.Where(m => m.Broker != self.Broker), self] }, self, topicId, fence, token, membership, unclean);
 }
 
 internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
@@ -91,7 +91,7 @@ internal sealed class UnknownEndsIgnored : ReplicationRules
 
 internal sealed class ReadsWithoutLease : ReplicationRules
 {
-    public override bool HoldsLease(IEnumerable<long> acknowledgedSendTimes, long now, long leaseMs) => true;
+    public override long LeaseUntil(IEnumerable<long> acknowledgedSendTimes, long leaseMs) => long.MaxValue;
 }
 
 internal sealed class JoinAtHighWatermarkOnly : ReplicationRules

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using OrleansMq.Replication;
-using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
 

@@ -28,7 +28,7 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk)
         Leader = null;
         Log = new SimulatedLog(Disk, sync, checker);
         // What the disk says of the past is a decision too: a mutant forgets the fence here.
-        Disk.Fence = rules.FenceAfterRestart(Disk.Fence, Log.LatestEpoch.Epoch);
+        Disk.Fence = rules.FenceAfterRestart(Disk.Fence, Log.Epochs is [.., var last] ? last.Epoch : -1);
         Follower = new FollowerReplica(rules, Log, Identity, topicId, Effects);
     }
 

@@ -34,14 +34,19 @@ internal sealed class SimulatedLog : IReplicaLog
 
     public long LogEndOffset => _disk.Batches.Count;
     public long CountedEndOffset => _sync ? _disk.FlushedCount : _disk.Batches.Count;
-    public long HighWatermark { get; set; }
+    public long LogStartOffset => 0;
+    public long HighWatermark { get; private set; }
+    public int HighWatermarkEpoch { get; private set; } = -1;
     public int Fence => _disk.Fence;
-    public LeaderEpochEntry LatestEpoch => _disk.Epochs is [.., var last] ? last : LeaderEpochCache.None;
+    public IReadOnlyList<LeaderEpochEntry> Epochs => _disk.Epochs;
+    private LeaderEpochEntry LatestEpoch => _disk.Epochs is [.., var last] ? last : LeaderEpochCache.None;
     public ReplicatedBatch this[long offset] => _disk.Batches[(int)offset];
 
     public void RaiseFence(int epoch) => _disk.Fence = epoch;
 
-    public void BeginEpoch(int epoch) => Assign(epoch, LogEndOffset);
+    public void SetHighWatermark(long offset, int epoch) => (HighWatermark, HighWatermarkEpoch) = (offset, epoch);
+
+    public void AssignEpoch(int epoch, long startOffset) => Assign(epoch, startOffset);
 
     public LeaderEpochEntry EndOffsetFor(int epoch)
     {
@@ -53,8 +58,6 @@ internal sealed class SimulatedLog : IReplicaLog
         var next = epochs.FindIndex(e => e.Epoch > epoch);
         return next == 0 ? new LeaderEpochEntry(epoch, epochs[0].StartOffset) : new LeaderEpochEntry(epochs[next - 1].Epoch, epochs[next].StartOffset);
     }
-
-    public int EpochOf(long offset) => offset < LogEndOffset ? _disk.Batches[(int)offset].Epoch : -1;
 
     public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch)
     {
@@ -76,8 +79,7 @@ internal sealed class SimulatedLog : IReplicaLog
     public void AppendReplicated(in ReplicatedBatch batch)
     {
         Verdict.Require(batch.BaseOffset == LogEndOffset, "appends are sequential");
-        if (batch.Epoch > LatestEpoch.Epoch)
-            Assign(batch.Epoch, batch.BaseOffset);
+        Verdict.Require(batch.Epoch == LatestEpoch.Epoch, "epochs are assigned before their batches");
         _disk.Batches.Add(batch);
         NoteProducer(batch);
         _checker.OnAppended(batch);
@@ -88,6 +90,12 @@ internal sealed class SimulatedLog : IReplicaLog
         for (var i = (int)offset; i < _disk.Batches.Count && into.Count < maxBatches; i++)
             into.Add(_disk.Batches[i]);
     }
+
+    public void AdvanceTo(long endOffset) => throw new NotSupportedException();
+
+    public void MoveLogStart(long offset) => throw new NotSupportedException();
+
+    public void ResetTo(long logStart) => throw new NotSupportedException();
 
     public void TruncateTo(long endOffset)
     {

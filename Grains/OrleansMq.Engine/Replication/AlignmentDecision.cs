@@ -27,7 +27,7 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
     /// <param name="answer">The leader's largest epoch at or below, and where that ends there.</param>
     /// <param name="ownEnd">Where <paramref name="answer"/>'s epoch (or the largest below it) ends here; <see cref="LeaderEpochCache.None"/> where there is none.</param>
     /// <param name="logEnd">The follower's log end.</param>
-    /// <param name="highWatermark">The highest high watermark the follower was told.</param>
+    /// <param name="highWatermark">Below this nothing may be cut: <see cref="Floor"/>.</param>
     public static AlignmentDecision Decide(int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark)
     {
         if (askedEpoch < 0)
@@ -41,4 +41,8 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
             return new AlignmentDecision(AlignmentOutcome.Offline, logEnd);
         return new AlignmentDecision(answer.Epoch == askedEpoch ? AlignmentOutcome.Aligned : AlignmentOutcome.AskAgain, end);
     }
+
+    /// <summary>Below what a follower does not truncate: the highest high watermark it was told; but one that was told before an unclean election binds
+    /// nobody, for the loss was allowed, and logged.</summary>
+    public static long Floor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) => highWatermarkEpoch < uncleanEpoch ? 0 : highWatermark;
 }

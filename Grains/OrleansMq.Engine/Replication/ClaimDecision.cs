@@ -27,15 +27,16 @@ public readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState
     /// <param name="fence">The highest epoch on its disk.</param>
     /// <param name="token">Fresh and random.</param>
     /// <param name="membership">Who lives. It may be wrong: the high watermark stands still while there is an ELR, so that costs time, never records.</param>
+    /// <param name="unclean">Where it is not eligible: lead all the same, although acknowledged records may be lost by it.</param>
     /// <param name="sameMember">Whether two identities are the same member.</param>
     internal static ClaimDecision Decide(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership,
-        Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember)
+        bool unclean, Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember)
     {
         if (state.TopicId != topicId)
             return new ClaimDecision(ClaimOutcome.OtherTopic);
         if (fence > state.LeaderEpoch)
             return new ClaimDecision(ClaimOutcome.StoreInThePast);
-        var claimed = state with { LeaderEpoch = state.LeaderEpoch + 1, Leader = self.Broker, LeaderToken = token };
+        var claimed = state with { LeaderEpoch = state.LeaderEpoch + 1, Leader = self.Broker, LeaderToken = token, Successor = PartitionState.NoLeader };
         // Nobody has led, so nothing was acknowledged: any replica may begin, and the others join by catching up.
         if (state.LeaderEpoch == 0 && state.Isr.IsEmpty && state.Replicas.Contains(self.Broker))
             return new ClaimDecision(ClaimOutcome.Claim, claimed with { Isr = [self], Elr = [] });
@@ -48,6 +49,9 @@ public readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState
                 Isr = [self],
                 Elr = [.. state.Isr.Concat(state.Elr).Where(m => m.Broker != self.Broker).Distinct()],
             });
+        // What others hold above this one's log is lost by it, and they are told so: see PartitionState.UncleanEpoch.
+        if (unclean && state.Replicas.Contains(self.Broker))
+            return new ClaimDecision(ClaimOutcome.Claim, claimed with { Isr = [self], Elr = [], UncleanEpoch = claimed.LeaderEpoch });
         return new ClaimDecision(ClaimOutcome.NotEligible);
     }
 }

@@ -23,6 +23,7 @@ internal enum FollowerStatus
 /// Aligning  -- answer: they part further down --> Aligning                  (truncates, asks again)
 /// Aligned   -- push whose previous batch is another one --> Aligning
 /// Aligning  -- answer below the known high watermark --> Offline
+/// any but Offline -- push whose log start is above the log end --> Aligned  (begins again, empty)
 /// </code>
 /// </summary>
 internal sealed class FollowerReplica
@@ -33,7 +34,8 @@ internal sealed class FollowerReplica
     private readonly Guid _topicId;
     private readonly List<ReplicationEffect> _effects;
     private (int Epoch, int Session, int Leader) _talk = (-1, -1, -1);
-    private Push? _latestAccepted;
+    // What the next flush, or the alignment, lets this replica answer. A push's batches are not touched again.
+    private Push? _latest;
 
     /// <summary>Opens the role.</summary>
     /// <param name="rules">The protocol.</param>
@@ -44,13 +46,18 @@ internal sealed class FollowerReplica
     public FollowerReplica(ReplicationRules rules, IReplicaLog log, ReplicaIdentity self, Guid topicId, List<ReplicationEffect> effects)
     {
         (_rules, _log, _self, _topicId, _effects) = (rules, log, self, topicId, effects);
-        var fence = rules.FenceAfterRestart(log.Fence, log.LatestEpoch.Epoch);
+        var fence = rules.FenceAfterRestart(log.Fence, LatestEpoch);
         if (fence > log.Fence)
             log.RaiseFence(fence);
     }
 
     /// <summary>Where it stands.</summary>
     public FollowerStatus Status { get; private set; } = FollowerStatus.Aligning;
+
+    /// <summary>Who leads as far as it is known here; -1 where nobody has pushed yet.</summary>
+    public int Leader => _talk.Leader;
+
+    private int LatestEpoch => EpochHistory.Latest(_log.Epochs).Epoch;
 
     /// <summary>A leader pushed.</summary>
     public void OnPush(Push push)
@@ -72,7 +79,14 @@ internal sealed class FollowerReplica
         {
             _talk = (push.Epoch, push.Session, push.Leader);
             Status = FollowerStatus.Aligning;
-            _latestAccepted = null;
+            _latest = null;
+        }
+        if (_latest is null || push.Sequence >= _latest.Sequence)
+            _latest = push;
+        if (_rules.MustReset(push.LogStart, _log.LogEndOffset))
+        {
+            _log.ResetTo(push.LogStart);
+            Status = FollowerStatus.Aligned;
         }
         if (Status == FollowerStatus.Aligned)
             Take(push);
@@ -87,20 +101,24 @@ internal sealed class FollowerReplica
     public void OnAlignAnswer(AlignAnswer answer)
     {
         if (answer.TopicId != _topicId || Status != FollowerStatus.Aligning || (answer.Epoch, answer.Session, answer.Leader) != _talk
-            || answer.AskedEpoch != _log.LatestEpoch.Epoch || _rules.Fence(answer.Epoch, _log.Fence) != FenceOutcome.Current)
+            || answer.AskedEpoch != LatestEpoch || _rules.Fence(answer.Epoch, _log.Fence) != FenceOutcome.Current)
             return;
-        var decision = _rules.Align(answer.AskedEpoch, answer.End, _log.EndOffsetFor(answer.End.Epoch), _log.LogEndOffset, _log.HighWatermark);
+        var floor = _rules.AlignmentFloor(_log.HighWatermark, _log.HighWatermarkEpoch, answer.UncleanEpoch);
+        var decision = _rules.Align(answer.AskedEpoch, answer.End, _log.EndOffsetFor(answer.End.Epoch), _log.LogEndOffset, floor);
         switch (decision.Outcome)
         {
             case AlignmentOutcome.Aligned:
                 if (decision.TruncateTo < _log.LogEndOffset)
                     _log.TruncateTo(decision.TruncateTo);
                 Status = FollowerStatus.Aligned;
+                // The leader need not wait for its next push to be told.
+                if (_latest is { } push)
+                    Answer(push, PushAnswerOutcome.Accepted);
                 break;
             case AlignmentOutcome.AskAgain:
                 // Also where no record goes: an epoch that began at the log's end, without a record, goes with it.
                 _log.TruncateTo(decision.TruncateTo);
-                Invariant.Check(_log.LatestEpoch.Epoch < answer.AskedEpoch, "an alignment must go on to an older epoch");
+                Invariant.Check(LatestEpoch < answer.AskedEpoch, "an alignment must go on to an older epoch");
                 AskForAlignment();
                 break;
             case AlignmentOutcome.Offline:
@@ -112,40 +130,76 @@ internal sealed class FollowerReplica
     /// <summary>What was written is on stable storage now: under <c>sync</c> only this counts.</summary>
     public void OnFlushed()
     {
-        if (Status == FollowerStatus.Aligned && _latestAccepted is { } push && _rules.Fence(push.Epoch, _log.Fence) == FenceOutcome.Current)
+        if (Status == FollowerStatus.Aligned && _latest is { } push && _rules.Fence(push.Epoch, _log.Fence) == FenceOutcome.Current)
             Answer(push, PushAnswerOutcome.Accepted);
     }
 
     private void Take(Push push)
     {
-        var previousEpoch = push.PreviousEpoch;
+        var (previousEnd, previousEpoch) = (push.PreviousEnd, push.PreviousEpoch);
         foreach (var batch in push.Batches)
         {
-            var lastEpoch = _log.LogEndOffset == 0 ? -1 : _log.EpochOf(_log.LogEndOffset - 1);
-            switch (_rules.Push(batch.BaseOffset, batch.NextOffset, previousEpoch, _log.LogEndOffset, lastEpoch))
-            {
-                case PushOutcome.Append:
-                    _log.AppendReplicated(batch);
-                    break;
-                case PushOutcome.Gap:
-                    Answer(push, PushAnswerOutcome.Gap);
-                    return;
-                case PushOutcome.Diverged:
-                    Status = FollowerStatus.Aligning;
-                    return;
-            }
-            previousEpoch = batch.Epoch;
+            if (!Prepare(push, batch.BaseOffset, batch.NextOffset, previousEnd, previousEpoch, out var isNew))
+                return;
+            if (isNew)
+                _log.AppendReplicated(batch);
+            (previousEnd, previousEpoch) = (batch.NextOffset, batch.Epoch);
         }
-        _log.HighWatermark = Math.Max(_log.HighWatermark, Math.Min(push.HighWatermark, _log.LogEndOffset));
-        if (_latestAccepted is null || push.SentAt >= _latestAccepted.SentAt)
-            _latestAccepted = push;
+        // The leader may hold nothing more up to where the push ends.
+        if (!Prepare(push, push.EndOffset, push.EndOffset, previousEnd, previousEpoch, out var isAbove))
+            return;
+        if (isAbove)
+            _log.AdvanceTo(push.EndOffset);
+        if (push.LogStart > _log.LogStartOffset)
+            _log.MoveLogStart(push.LogStart);
+        var highWatermark = Math.Min(push.HighWatermark, _log.LogEndOffset);
+        if (highWatermark > _log.HighWatermark)
+            _log.SetHighWatermark(highWatermark, push.Epoch);
         Answer(push, PushAnswerOutcome.Accepted);
     }
 
+    /// <summary>Decides on a batch, or on a hole that ends at <paramref name="baseOffset"/>; where it is new, takes over the epochs up to it.</summary>
+    /// <returns>False where the push cannot be taken.</returns>
+    private bool Prepare(Push push, long baseOffset, long nextOffset, long previousEnd, int previousEpoch, out bool isNew)
+    {
+        isNew = false;
+        var ownPreviousEpoch = EpochHistory.EpochOf(_log.Epochs, previousEnd - 1);
+        switch (_rules.Push(baseOffset, nextOffset, previousEnd, previousEpoch, _log.LogEndOffset, ownPreviousEpoch))
+        {
+            case PushOutcome.Append when TakeEpochs(push, nextOffset):
+                isNew = true;
+                return true;
+            case PushOutcome.Skip:
+                return true;
+            case PushOutcome.Gap:
+                Answer(push, PushAnswerOutcome.Gap);
+                return false;
+            default:
+                Status = FollowerStatus.Aligning;
+                return false;
+        }
+    }
+
+    /// <summary>Takes over where epochs begin: a hole may hide the start from who looks at batches alone, and a replica whose epochs begin too late does not
+    /// see where others part from it.</summary>
+    /// <returns>False where this log holds what the leader says was written in a later epoch: the histories part.</returns>
+    private bool TakeEpochs(Push push, long below)
+    {
+        foreach (var (epoch, start) in push.Epochs)
+        {
+            if (epoch <= LatestEpoch || start >= below)
+                continue;
+            if (start < _log.LogEndOffset && LatestEpoch >= 0)
+                return false;
+            _log.AssignEpoch(epoch, Math.Max(start, _log.LogEndOffset));
+        }
+        return true;
+    }
+
     private void AskForAlignment() =>
-        _effects.Add(new SendMessage(_talk.Leader, new AlignRequest(_topicId, _talk.Epoch, _talk.Session, _self, _log.LatestEpoch.Epoch)));
+        _effects.Add(new SendMessage(_talk.Leader, new AlignRequest(_topicId, _talk.Epoch, _talk.Session, _self, LatestEpoch)));
 
     private void Answer(Push push, PushAnswerOutcome outcome) =>
-        _effects.Add(new SendMessage(push.Leader, new PushAnswer(_topicId, push.Epoch, push.Session, _self, outcome, _log.Fence, _log.LogEndOffset,
-            _log.CountedEndOffset, push.LeaderEnd, push.SentAt)));
+        _effects.Add(new SendMessage(push.Leader, new PushAnswer(_topicId, push.Epoch, push.Session, _self, push.Sequence, outcome, _log.Fence, _log.LogEndOffset,
+            _log.CountedEndOffset, push.SentAt)));
 }

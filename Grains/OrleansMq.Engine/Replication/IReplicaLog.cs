@@ -12,17 +12,27 @@ internal readonly record struct ReplicatedBatch(long BaseOffset, long NextOffset
 
 /// <summary>
 /// A replica's log and what its disk keeps beside it, as the roles need them. Called under the append lock; every call has happened when it returns.
+/// Compaction may leave holes between batches, also at the log's end: offsets are places, not counts.
 /// </summary>
 internal interface IReplicaLog
 {
-    /// <summary>The offset after the last record.</summary>
+    /// <summary>The first offset that can be read.</summary>
+    long LogStartOffset { get; }
+
+    /// <summary>The offset the next record gets.</summary>
     long LogEndOffset { get; }
 
     /// <summary>The end that counts in acknowledgements: the log end, or under <c>sync</c> the flushed end.</summary>
     long CountedEndOffset { get; }
 
-    /// <summary>The highest high watermark this replica was told or decided on since it was opened.</summary>
-    long HighWatermark { get; set; }
+    /// <summary>The highest high watermark this replica was told or decided on since it was opened. Never above the log end.</summary>
+    long HighWatermark { get; }
+
+    /// <summary>The epoch in which <see cref="HighWatermark"/> was told or decided on; -1 where none is known.</summary>
+    int HighWatermarkEpoch { get; }
+
+    /// <summary>Takes note of a high watermark. Memory alone: nothing need be durable.</summary>
+    void SetHighWatermark(long offset, int epoch);
 
     /// <summary>The highest epoch seen, as <see cref="RaiseFence"/> made it durable.</summary>
     int Fence { get; }
@@ -30,30 +40,37 @@ internal interface IReplicaLog
     /// <summary>Makes a higher epoch durable before its first request is answered.</summary>
     void RaiseFence(int epoch);
 
-    /// <summary>A leader takes the log end as its epoch's start and checkpoints it.</summary>
-    void BeginEpoch(int epoch);
-
-    /// <summary>The latest epoch with its start; <see cref="LeaderEpochCache.None"/> where there is none.</summary>
-    LeaderEpochEntry LatestEpoch { get; }
+    /// <summary>Which offsets were written in which epoch, oldest first; as <see cref="LeaderEpochCache.Entries"/>.</summary>
+    IReadOnlyList<LeaderEpochEntry> Epochs { get; }
 
     /// <inheritdoc cref="LeaderEpochCache.EndOffsetFor"/>
     LeaderEpochEntry EndOffsetFor(int epoch);
 
-    /// <summary>The epoch of the batch that holds an offset; -1 where there is none.</summary>
-    int EpochOf(long offset);
+    /// <summary>Takes note, durably, of where a new epoch begins; as <see cref="LeaderEpochCache.Assign"/>.</summary>
+    void AssignEpoch(int epoch, long startOffset);
 
     /// <summary>What becomes of a producer's batch. Followers keep this state too; truncation rebuilds it.</summary>
     ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch);
 
-    /// <summary>Stamps offset and epoch into a producer's batch and appends it.</summary>
+    /// <summary>Stamps offset and epoch into a producer's batch and appends it. For a leadership that is driven by <see cref="LeaderReplica.Append"/>;
+    /// others write by themselves and say so with <see cref="LeaderReplica.OnAppended"/>.</summary>
     ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch);
 
-    /// <summary>Appends a leader's batch as it is, at the log's end.</summary>
+    /// <summary>Appends a leader's batch as it is, at or above the log's end; its epoch is assigned already.</summary>
     void AppendReplicated(in ReplicatedBatch batch);
 
-    /// <summary>Adds batches from <paramref name="offset"/> on to <paramref name="into"/>, at most <paramref name="maxBatches"/>.</summary>
-    void Read(long offset, int maxBatches, List<ReplicatedBatch> into);
+    /// <summary>Moves the log's end up without a record: the leader's compaction left nothing between.</summary>
+    void AdvanceTo(long endOffset);
 
-    /// <summary>Cuts the log; epochs and producers follow. An offset inside a batch cuts the whole batch.</summary>
+    /// <summary>Cuts the log; epochs and producers follow, and a high watermark that lies above. The log ends at <paramref name="endOffset"/> exactly, also
+    /// where that lies in a hole (else offsets that were shown would be given out again); inside a batch, the whole batch goes and the log ends where it
+    /// began.</summary>
     void TruncateTo(long endOffset);
+
+    /// <summary>Removes what lies below, as its leader did by retention or delete-records. At most the log end.</summary>
+    void MoveLogStart(long offset);
+
+    /// <summary>Empties the log, epochs and producers included: it starts and ends at <paramref name="logStart"/>, and so does the high watermark. A crash
+    /// meanwhile leaves an empty log, at this offset or the old log start, or the old one.</summary>
+    void ResetTo(long logStart);
 }

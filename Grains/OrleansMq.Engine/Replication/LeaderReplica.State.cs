@@ -16,6 +16,8 @@ internal sealed partial class LeaderReplica
 
     /// <summary>The state this leader goes by; null before it leads.</summary>
     public PartitionState? Committed => _committed;
+    /// <summary>What the claim was decided to be; unknown before the state was read.</summary>
+    public ClaimOutcome Claim { get; private set; }
 
     /// <summary>Begins the claim.</summary>
     public void Start() => Read();
@@ -25,13 +27,15 @@ internal sealed partial class LeaderReplica
     {
         if (!Ends(operation))
             return;
+        Note(now);
         _mustRead = false;
         if (Status == LeaderStatus.Reading)
         {
-            var claim = _rules.Claim(state, _self, _topicId, _log.Fence, _token, _membership);
+            var claim = _rules.Claim(state, _self, _topicId, _log.Fence, _token, _membership, _unclean);
+            Claim = claim.Outcome;
             if (claim.Outcome != ClaimOutcome.Claim)
             {
-                Stop();
+                Stop($"the claim was refused: {claim.Outcome}; stored is {state}");
                 return;
             }
             Status = LeaderStatus.Claiming;
@@ -39,7 +43,7 @@ internal sealed partial class LeaderReplica
             Write(claim.Next!);
         }
         else if (_rules.AfterFailedWrite(state, _token) == StoreOutcome.StepDown)
-            Stop();
+            Stop($"another leadership is stored: {state}");
         else if (Status == LeaderStatus.Claiming)
             Lead(state, etag, now);
         else
@@ -57,6 +61,7 @@ internal sealed partial class LeaderReplica
     {
         if (!Ends(operation))
             return;
+        Note(now);
         var written = _writing!;
         if (Status == LeaderStatus.Claiming)
             Lead(written, etag, now);
@@ -64,7 +69,7 @@ internal sealed partial class LeaderReplica
         {
             _unsettled.Clear();
             (_committed, _etag) = (written, etag);
-            if (LeadsStill())
+            if (LeadsAt(now))
                 Advance();
         }
     }
@@ -88,17 +93,18 @@ internal sealed partial class LeaderReplica
     {
         if (_rules.Fence(state.LeaderEpoch, _log.Fence) == FenceOutcome.Refuse)
         {
-            Stop();
+            Stop($"epoch {_log.Fence} has begun meanwhile");
             return;
         }
         (_committed, _etag, Epoch) = (state, etag, state.LeaderEpoch);
         _log.RaiseFence(Epoch);
         EpochStart = _log.LogEndOffset;
-        _log.BeginEpoch(Epoch);
+        _log.AssignEpoch(Epoch, EpochStart);
         Invariant.Check(_log.HighWatermark <= EpochStart, "a replica knows no high watermark above its own end");
         _followers = [.. state.Replicas.Where(b => b != _self.Broker).Select(b => new FollowerProgress(b, now))];
         Status = LeaderStatus.Leading;
-        PushToAll(now, heartbeat: true);
+        foreach (var follower in _followers)
+            Send(follower, 0, [], 0, now);
         Advance();
     }
 

@@ -1,5 +1,3 @@
-using OrleansMq.Producers;
-
 namespace OrleansMq.Replication;
 
 /// <summary>Where a leadership stands.</summary>
@@ -36,8 +34,10 @@ internal sealed partial class LeaderReplica
     private readonly Guid _token;
     private readonly IMembership _membership;
     private readonly List<ReplicationEffect> _effects;
-    private readonly Queue<(long End, long Waiter, long BaseOffset, bool IsDuplicate)> _waiters = [];
+    private readonly bool _unclean;
     private FollowerProgress[] _followers = [];
+    private long _now = long.MinValue;
+    private long _leaseUntil = long.MinValue;
 
     /// <summary>Prepares a claim; <see cref="Start"/> begins it.</summary>
     /// <param name="rules">The protocol.</param>
@@ -48,9 +48,11 @@ internal sealed partial class LeaderReplica
     /// <param name="token">Random, new with every object.</param>
     /// <param name="membership">Who lives.</param>
     /// <param name="effects">Where effects are added.</param>
+    /// <param name="unclean">Claim also where acknowledged records may be lost by it.</param>
     public LeaderReplica(ReplicationRules rules, LeaderOptions options, IReplicaLog log, ReplicaIdentity self, Guid topicId, Guid token,
-        IMembership membership, List<ReplicationEffect> effects) =>
-        (_rules, _options, _log, _self, _topicId, _token, _membership, _effects) = (rules, options, log, self, topicId, token, membership, effects);
+        IMembership membership, List<ReplicationEffect> effects, bool unclean = false) =>
+        (_rules, _options, _log, _self, _topicId, _token, _membership, _effects, _unclean) =
+        (rules, options, log, self, topicId, token, membership, effects, unclean);
 
     /// <summary>Where it stands.</summary>
     public LeaderStatus Status { get; private set; } = LeaderStatus.Reading;
@@ -61,45 +63,16 @@ internal sealed partial class LeaderReplica
     /// <summary>Readers see nothing at or above it.</summary>
     public long HighWatermark => _log.HighWatermark;
 
-    /// <summary>
-    /// Appends a producer's batch. Answered by <see cref="CompleteAppend"/>: at once where it is refused or <paramref name="waitForAll"/> is false, else
-    /// when the high watermark has passed it.
-    /// </summary>
-    public void Append(ReadOnlyMemory<byte> batch, bool waitForAll, long waiter, long now)
-    {
-        var refusal = !LeadsStill() || (!waitForAll && !HoldsLease(now)) ? ErrorCode.NotLeaderOrFollower
-            : waitForAll && !HasEnoughReplicas() ? ErrorCode.NotEnoughReplicas
-            : ErrorCode.None;
-        if (refusal != ErrorCode.None)
-        {
-            Complete(waiter, refusal);
-            return;
-        }
-        var decision = _log.CheckProducer(batch);
-        if (decision.ErrorCode != ErrorCode.None)
-        {
-            Complete(waiter, decision.ErrorCode);
-            return;
-        }
-        var isDuplicate = decision.Outcome == ProducerOutcome.Duplicate;
-        var (baseOffset, end) = (decision.BaseOffset, decision.LastOffset + 1);
-        if (!isDuplicate)
-        {
-            var written = _log.Append(batch, Epoch);
-            (baseOffset, end) = (written.BaseOffset, written.NextOffset);
-        }
-        if (waitForAll)
-            _waiters.Enqueue((end, waiter, baseOffset, isDuplicate));
-        else
-            Complete(waiter, ErrorCode.None, baseOffset);
-        PushToAll(now, heartbeat: false);
-        Advance();
-    }
+    /// <summary>Why it stopped; null before.</summary>
+    public string? StopReason { get; private set; }
+    /// <summary>Until when reads and <c>acks=0/1</c> are served, milliseconds of the leader's clock: <see cref="long.MaxValue"/> where nobody else counts,
+    /// <see cref="long.MinValue"/> where it does not lead. The only member that may be read without the lock.</summary>
+    public long LeaseUntil => Volatile.Read(ref _leaseUntil);
 
-    /// <summary>Time went by: sends again, proves the lease, takes members out of the ISR and lets them in.</summary>
+    /// <summary>Time went by: sends again, proves the lease, takes members out of the ISR and lets them in, gives up what waited too long.</summary>
     public void Tick(long now)
     {
-        if (!LeadsStill())
+        if (!LeadsAt(now))
         {
             if (Status is LeaderStatus.Reading or LeaderStatus.Claiming)
                 ContinueStore();
@@ -109,14 +82,16 @@ internal sealed partial class LeaderReplica
         ProposeIsr(now);
         if (!HasEnoughReplicas())
             FailWaiters(ErrorCode.NotEnoughReplicasAfterAppend);
-        PushToAll(now, heartbeat: true);
+        FailOverdue();
+        foreach (var follower in _followers)
+            Beat(follower, now);
         Advance();
     }
 
     /// <summary>What was written is on stable storage now: under <c>sync</c> the leader's own end counts only then.</summary>
-    public void OnFlushed()
+    public void OnFlushed(long now)
     {
-        if (LeadsStill())
+        if (LeadsAt(now))
             Advance();
     }
 
@@ -124,7 +99,7 @@ internal sealed partial class LeaderReplica
     public ErrorCode TryReadLatest(int clientEpoch, long now, out long latest)
     {
         latest = -1;
-        if (!LeadsStill() || !HoldsLease(now))
+        if (!LeadsAt(now) || now > _leaseUntil)
             return ErrorCode.NotLeaderOrFollower;
         if (clientEpoch != Epoch)
             return clientEpoch < Epoch ? ErrorCode.FencedLeaderEpoch : ErrorCode.UnknownLeaderEpoch;
@@ -135,22 +110,25 @@ internal sealed partial class LeaderReplica
     }
 
     /// <summary>Leads no more: who waits is told that the outcome is unknown.</summary>
-    public void Stop()
+    public void Stop(string reason)
     {
-        Status = LeaderStatus.Stopped;
+        if (Status == LeaderStatus.Stopped)
+            return;
+        (Status, StopReason) = (LeaderStatus.Stopped, reason);
+        Volatile.Write(ref _leaseUntil, long.MinValue);
         FailWaiters(ErrorCode.RequestTimedOut);
     }
 
     /// <summary>Leads, and no later epoch has come by on this broker.</summary>
-    private bool LeadsStill()
+    private bool LeadsAt(long now)
     {
+        Note(now);
         if (Status == LeaderStatus.Leading && _rules.Fence(Epoch, _log.Fence) == FenceOutcome.Refuse)
-            Stop();
+            Stop($"epoch {_log.Fence} has begun");
         return Status == LeaderStatus.Leading;
     }
 
-    private bool HoldsLease(long now) => _rules.HoldsLease(
-        _rules.Union(_committed!, _unsettled).Where(m => m.Broker != _self.Broker).Select(AcknowledgedSentAt), now, _options.LeaseMs);
+    private void Note(long now) => _now = Math.Max(_now, now);
 
     // A renewed replica on the member's broker may have forgotten its fence with its log: it proves nothing.
     private long AcknowledgedSentAt(ReplicaIdentity member) =>
@@ -163,19 +141,16 @@ internal sealed partial class LeaderReplica
 
     private FollowerProgress? ProgressOf(int broker) => Array.Find(_followers, f => f.Broker == broker);
 
-    /// <summary>Moves the high watermark as far as it may go, and answers who waited for it.</summary>
+    /// <summary>Moves lease and high watermark as far as they may go, and answers who waited for it.</summary>
     private void Advance()
     {
+        var union = _rules.Union(_committed!, _unsettled);
+        Volatile.Write(ref _leaseUntil, _rules.LeaseUntil(union.Where(m => m.Broker != _self.Broker).Select(AcknowledgedSentAt), _options.LeaseMs));
         var hasElr = _committed!.Elr.Length > 0 || _unsettled.Exists(p => p.Elr.Length > 0);
-        var next = _rules.NextHighWatermark(_log.HighWatermark, _rules.Union(_committed, _unsettled).Select(CountedEnd), HasEnoughReplicas(), hasElr);
-        _log.HighWatermark = Math.Max(_log.HighWatermark, next);
-        while (_waiters.TryPeek(out var first) && (first.IsDuplicate
-            ? _rules.IsDuplicateReplicated(first.End, _log.HighWatermark)
-            : _rules.IsReplicated(first.End, _log.HighWatermark)))
-        {
-            _waiters.Dequeue();
-            Complete(first.Waiter, HasEnoughReplicas() ? ErrorCode.None : ErrorCode.NotEnoughReplicasAfterAppend, first.BaseOffset);
-        }
+        var next = _rules.NextHighWatermark(_log.HighWatermark, union.Select(CountedEnd), HasEnoughReplicas(), hasElr);
+        if (next > _log.HighWatermark)
+            _log.SetHighWatermark(next, Epoch);
+        CompleteReplicated();
     }
 
     private long? CountedEnd(ReplicaIdentity member)
@@ -186,13 +161,4 @@ internal sealed partial class LeaderReplica
             ? progress.CountedEnd
             : null;
     }
-
-    private void FailWaiters(ErrorCode error)
-    {
-        while (_waiters.TryDequeue(out var waiter))
-            Complete(waiter.Waiter, error);
-    }
-
-    private void Complete(long waiter, ErrorCode error, long baseOffset = -1) =>
-        _effects.Add(new CompleteAppend(waiter, error, error == ErrorCode.None ? baseOffset : -1));
 }

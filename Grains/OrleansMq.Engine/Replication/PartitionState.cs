@@ -45,11 +45,23 @@ public sealed record PartitionState
     /// <summary>Eligible leader replicas (KIP-966): left the ISR while it was too small for the high watermark to move, so they hold all below it too.</summary>
     public ImmutableArray<ReplicaIdentity> Elr { get; init; } = [];
 
+    /// <summary>The replica set that is being changed to; empty when none is. <see cref="Replicas"/> has its members first, then those that leave.</summary>
+    public ImmutableArray<int> Reassignment { get; init; } = [];
+
+    /// <summary>Whom the last leader named when it resigned; <see cref="NoLeader"/> where it named nobody. It claims as usual.</summary>
+    public int Successor { get; init; } = NoLeader;
+
+    /// <summary>The latest epoch that began with an unclean election: what was acknowledged before it may be lost; -1 where there was none.</summary>
+    public int UncleanEpoch { get; init; } = -1;
+
     /// <summary>A partition that nobody has led yet.</summary>
     public static PartitionState Create(Guid topicId, ImmutableArray<int> replicas) => new() { TopicId = topicId, Replicas = replicas };
 
     /// <inheritdoc/>
-    public override string ToString() => $"epoch {LeaderEpoch} leader {Leader} isr [{string.Join(' ', Isr)}] elr [{string.Join(' ', Elr)}]";
+    public override string ToString() =>
+        $"epoch {LeaderEpoch} leader {Leader} replicas [{string.Join(' ', Replicas)}] isr [{string.Join(' ', Isr)}] elr [{string.Join(' ', Elr)}]"
+        + (Reassignment.IsEmpty ? "" : $" to [{string.Join(' ', Reassignment)}]") + (Successor < 0 ? "" : $" successor {Successor}")
+        + (UncleanEpoch < 0 ? "" : $" unclean {UncleanEpoch}");
 }
 
 /// <summary>The JSON of a partition's state document.</summary>

@@ -3,8 +3,18 @@ namespace OrleansMq.Replication;
 /// <summary>What a role wants done outside. The host does it in this order and brings the answers back as inputs.</summary>
 internal abstract record ReplicationEffect;
 
-/// <summary>Sends a message; it may be lost.</summary>
+/// <summary>Sends a message; it may be lost. The memory of a push's batches is whoever's it was that gave them to <see cref="LeaderReplica.OnPushFilled"/>.</summary>
 internal sealed record SendMessage(int To, ReplicationMessage Message) : ReplicationEffect;
+
+/// <summary>
+/// Reads whole batches for a push, outside the lock; answer exactly once: with <see cref="LeaderReplica.OnPushFilled"/>, whatever has become of the
+/// follower meanwhile. At most one is outstanding for each follower. A log that cannot be read goes offline.
+/// </summary>
+/// <param name="To">The follower.</param>
+/// <param name="Session">Comes back with the answer.</param>
+/// <param name="From">The first batch is the first that ends above this; comes back with the answer.</param>
+/// <param name="Limit">The log's end at this moment: no batch at or above it.</param>
+internal sealed record FillPush(int To, int Session, long From, long Limit) : ReplicationEffect;
 
 /// <summary>Reads the partition's state; answer with <see cref="LeaderReplica.OnStateRead"/>, or <see cref="LeaderReplica.OnStateFailed"/>.</summary>
 internal sealed record ReadState(long Operation) : ReplicationEffect;

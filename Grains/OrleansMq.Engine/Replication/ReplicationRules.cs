@@ -13,8 +13,9 @@ internal class ReplicationRules
     public static readonly ReplicationRules Shipped = new();
 
     /// <inheritdoc cref="ClaimDecision.Decide"/>
-    public virtual ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership) =>
-        ClaimDecision.Decide(state, self, topicId, fence, token, membership, SameMember);
+    public virtual ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership,
+        bool unclean) =>
+        ClaimDecision.Decide(state, self, topicId, fence, token, membership, unclean, SameMember);
 
     /// <inheritdoc cref="StoreDecision.AfterFailedWrite"/>
     public virtual StoreOutcome AfterFailedWrite(PartitionState stored, Guid ownToken) => StoreDecision.AfterFailedWrite(stored, ownToken);
@@ -55,15 +56,21 @@ internal class ReplicationRules
     /// <inheritdoc cref="HighWatermarkDecision.KnowsLatest"/>
     public virtual bool KnowsLatest(long highWatermark, long epochStart) => HighWatermarkDecision.KnowsLatest(highWatermark, epochStart);
 
-    /// <inheritdoc cref="LeaseDecision.IsHeld"/>
-    public virtual bool HoldsLease(IEnumerable<long> acknowledgedSendTimes, long now, long leaseMs) =>
-        LeaseDecision.IsHeld(acknowledgedSendTimes, now, leaseMs);
+    /// <inheritdoc cref="LeaseDecision.Until"/>
+    public virtual long LeaseUntil(IEnumerable<long> acknowledgedSendTimes, long leaseMs) => LeaseDecision.Until(acknowledgedSendTimes, leaseMs);
 
     /// <inheritdoc cref="PushDecision.Decide"/>
-    public virtual PushOutcome Push(long baseOffset, long nextOffset, int previousEpoch, long logEnd, int lastEpoch) =>
-        PushDecision.Decide(baseOffset, nextOffset, previousEpoch, logEnd, lastEpoch);
+    public virtual PushOutcome Push(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch) =>
+        PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, logEnd, ownPreviousEpoch);
+
+    /// <inheritdoc cref="PushDecision.MustReset"/>
+    public virtual bool MustReset(long leaderLogStart, long logEnd) => PushDecision.MustReset(leaderLogStart, logEnd);
 
     /// <inheritdoc cref="AlignmentDecision.Decide"/>
     public virtual AlignmentDecision Align(int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark) =>
         AlignmentDecision.Decide(askedEpoch, answer, ownEnd, logEnd, highWatermark);
+
+    /// <inheritdoc cref="AlignmentDecision.Floor"/>
+    public virtual long AlignmentFloor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) =>
+        AlignmentDecision.Floor(highWatermark, highWatermarkEpoch, uncleanEpoch);
 }

@@ -32,6 +32,18 @@ public sealed class ClaimDecisionTests
     }
 
     [Fact]
+    public void An_unclean_claim_is_any_replicas_and_says_so()
+    {
+        var claim = Claim(Stored([A], B), C, unclean: true);
+        Assert.Equal(ClaimOutcome.Claim, claim.Outcome);
+        Assert.Equal([C], claim.Next!.Isr.ToArray());
+        Assert.Empty(claim.Next.Elr);
+        Assert.Equal(5, claim.Next.UncleanEpoch);
+        Assert.Equal(-1, Claim(Stored([A], B), A, unclean: true).Next!.UncleanEpoch);
+        Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A], B) with { Replicas = [0, 1] }, C, unclean: true).Outcome);
+    }
+
+    [Fact]
     public void The_first_claim_may_be_anyones_of_the_replicas()
     {
         var created = PartitionState.Create(TopicId, [0, 1, 2]);
@@ -64,6 +76,6 @@ public sealed class ClaimDecisionTests
         Assert.Equal([0, 1, 2], read.Replicas.ToArray());
     }
 
-    private static ClaimDecision Claim(PartitionState state, ReplicaIdentity self, int fence = 4, int[]? dead = null) =>
-        ReplicationRules.Shipped.Claim(state, self, TopicId, fence, Token, new AllBut(dead ?? []));
+    private static ClaimDecision Claim(PartitionState state, ReplicaIdentity self, int fence = 4, int[]? dead = null, bool unclean = false) =>
+        ReplicationRules.Shipped.Claim(state, self, TopicId, fence, Token, new AllBut(dead ?? []), unclean);
 }

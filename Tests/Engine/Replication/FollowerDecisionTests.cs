@@ -19,14 +19,33 @@ public sealed class FollowerDecisionTests
     }
 
     [Theory]
-    [InlineData(10, 12, 3, 12, 3, PushOutcome.Skip)]
-    [InlineData(10, 12, 3, 10, 3, PushOutcome.Append)]
-    [InlineData(10, 12, 3, 9, 3, PushOutcome.Gap)]
-    [InlineData(10, 12, 3, 10, 2, PushOutcome.Diverged)]
-    [InlineData(10, 12, 3, 11, 3, PushOutcome.Diverged)]
-    [InlineData(0, 1, -1, 0, -1, PushOutcome.Append)]
-    internal void A_push_never_truncates(long baseOffset, long nextOffset, int previousEpoch, long logEnd, int lastEpoch, PushOutcome expected) =>
-        Assert.Equal(expected, PushDecision.Decide(baseOffset, nextOffset, previousEpoch, logEnd, lastEpoch));
+    [InlineData(10, 12, 10, 3, 12, 3, PushOutcome.Skip)]
+    [InlineData(10, 12, 10, 3, 10, 3, PushOutcome.Append)]
+    [InlineData(10, 12, 10, 3, 9, 3, PushOutcome.Gap)]
+    [InlineData(10, 12, 10, 3, 10, 2, PushOutcome.Diverged)]
+    [InlineData(10, 12, 10, 3, 11, 3, PushOutcome.Diverged)]
+    [InlineData(0, 1, 0, -1, 0, -1, PushOutcome.Append)]
+    [InlineData(10, 12, 7, 3, 7, 3, PushOutcome.Append)]
+    [InlineData(10, 12, 7, 3, 8, 3, PushOutcome.Append)]
+    [InlineData(10, 12, 7, 3, 6, 3, PushOutcome.Gap)]
+    [InlineData(10, 12, 7, -1, 7, 3, PushOutcome.Append)]
+    internal void A_push_never_truncates(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch, PushOutcome expected) =>
+        Assert.Equal(expected, PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, logEnd, ownPreviousEpoch));
+
+    [Fact]
+    public void Who_ends_below_the_leaders_log_start_begins_again()
+    {
+        Assert.True(PushDecision.MustReset(leaderLogStart: 11, logEnd: 10));
+        Assert.False(PushDecision.MustReset(leaderLogStart: 10, logEnd: 10));
+    }
+
+    [Fact]
+    public void A_high_watermark_from_before_an_unclean_election_binds_nobody()
+    {
+        Assert.Equal(0, AlignmentDecision.Floor(50, highWatermarkEpoch: 3, uncleanEpoch: 4));
+        Assert.Equal(50, AlignmentDecision.Floor(50, highWatermarkEpoch: 4, uncleanEpoch: 4));
+        Assert.Equal(50, AlignmentDecision.Floor(50, highWatermarkEpoch: 3, uncleanEpoch: -1));
+    }
 
     [Fact]
     public void An_empty_log_agrees_with_every_history() => Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);

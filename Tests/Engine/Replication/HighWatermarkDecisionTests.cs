@@ -53,9 +53,9 @@ public sealed class HighWatermarkDecisionTests
     [Fact]
     public void A_lease_needs_every_member()
     {
-        Assert.True(LeaseDecision.IsHeld([900, 1000], now: 1000, leaseMs: 100));
-        Assert.False(LeaseDecision.IsHeld([899, 1000], now: 1000, leaseMs: 100));
-        Assert.False(LeaseDecision.IsHeld([FollowerProgress.Never], now: 0, leaseMs: 100));
+        Assert.Equal(1000, LeaseDecision.Until([900, 1000], leaseMs: 100));
+        Assert.True(LeaseDecision.Until([FollowerProgress.Never, 1000], leaseMs: 100) < 0);
+        Assert.Equal(long.MaxValue, LeaseDecision.Until([], leaseMs: 100));
     }
 
     private static readonly Comparer<ReplicaIdentity> ByBroker = Comparer<ReplicaIdentity>.Create((x, y) => x.Broker.CompareTo(y.Broker));
