@@ -1,5 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Replication;
+using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using OrleansMq.Replication;
+using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
 
