@@ -41,7 +41,8 @@ public sealed class DataDirectory : IDisposable
     /// <summary>Its full path.</summary>
     public string Path { get; }
 
-    /// <summary>Made when the directory was first used: a UUID in base64url, 22 characters.</summary>
+    /// <summary>The replicated cluster's name; without replication one made when the directory was first used: a UUID in base64url, 22
+    /// characters.</summary>
     public string ClusterId { get; }
 
     /// <summary>The broker it belongs to.</summary>
@@ -60,9 +61,14 @@ public sealed class DataDirectory : IDisposable
     public static string LogsPathOf(string path) => System.IO.Path.Combine(path, "logs");
 
     /// <summary>Opens a data directory and locks it; creates one that does not exist.</summary>
+    /// <param name="files">The disk.</param>
+    /// <param name="path">Where.</param>
+    /// <param name="brokerId">Whose it must be.</param>
+    /// <param name="clusterId">The replicated cluster it must belong to; null for a broker without replication. Neither opens the other's: its topics'
+    /// documents are elsewhere, and partitions without a topic are set aside.</param>
     /// <exception cref="DataDirectoryException">Another process uses it, it cannot be written, it is damaged or of a newer format, or it belongs to
-    /// another broker. The message names the path and the fix.</exception>
-    public static DataDirectory Open(IFileSystem files, string path, BrokerId brokerId)
+    /// another broker or cluster. The message names the path and the fix.</exception>
+    public static DataDirectory Open(IFileSystem files, string path, BrokerId brokerId, string? clusterId = null)
     {
         path = System.IO.Path.GetFullPath(path);
         try
@@ -74,7 +80,7 @@ public sealed class DataDirectory : IDisposable
             try
             {
                 WriteProcessId(files, path);
-                var meta = ReadOrCreateMeta(files, path, brokerId);
+                var meta = ReadOrCreateMeta(files, path, brokerId, clusterId);
                 DurableDirectory.Create(files, LogsPathOf(path));
                 return new DataDirectory(files, path, held, meta);
             }
@@ -129,15 +135,15 @@ public sealed class DataDirectory : IDisposable
         }
     }
 
-    private static DataDirectoryMeta ReadOrCreateMeta(IFileSystem files, string path, BrokerId brokerId)
+    private static DataDirectoryMeta ReadOrCreateMeta(IFileSystem files, string path, BrokerId brokerId, string? clusterId)
     {
         var metaPath = System.IO.Path.Combine(path, MetaFile);
         if (AtomicFile.TryRead(files, metaPath) is { } bytes)
-            return Check(Parse(bytes, metaPath), path, metaPath, brokerId);
+            return CheckCluster(Check(Parse(bytes, metaPath), path, metaPath, brokerId), path, clusterId);
         if (files.DirectoryExists(LogsPathOf(path)) && files.ListDirectories(LogsPathOf(path)).Count > 0)
             throw new DataDirectoryException($"'{metaPath}' is missing, but there are partitions beside it. Restore the file from a "
                 + "backup, or choose another --data.");
-        var meta = new DataDirectoryMeta(FormatVersion, NewClusterId(), brokerId.Value);
+        var meta = new DataDirectoryMeta(FormatVersion, clusterId ?? NewClusterId(), brokerId.Value, Replicated: clusterId is not null);
         AtomicFile.Write(files, metaPath, JsonSerializer.SerializeToUtf8Bytes(meta, DataDirectoryJson.Default.DataDirectoryMeta));
         return meta;
     }
@@ -171,6 +177,20 @@ public sealed class DataDirectory : IDisposable
         return meta;
     }
 
+    private static DataDirectoryMeta CheckCluster(DataDirectoryMeta meta, string path, string? clusterId)
+    {
+        if (meta.Replicated && clusterId is null)
+            throw new DataDirectoryException($"The data directory '{path}' belongs to a broker of the replicated cluster '{meta.ClusterId}', and this broker is "
+                + $"in none. Start with --postgres \"Host=...\" --cluster-id {meta.ClusterId}, or choose another --data.");
+        if (!meta.Replicated && clusterId is not null)
+            throw new DataDirectoryException($"The data directory '{path}' holds the topics of a broker without replication, and this broker is a member of "
+                + $"cluster '{clusterId}'. Start without --postgres, or choose another --data.");
+        if (clusterId is not null && meta.ClusterId != clusterId)
+            throw new DataDirectoryException($"The data directory '{path}' belongs to cluster '{meta.ClusterId}', and this is cluster '{clusterId}'. Start with "
+                + $"--cluster-id {meta.ClusterId}, or choose another --data.");
+        return meta;
+    }
+
     // Not one that begins with '-': command lines take that for an option.
     private static string NewClusterId()
     {
@@ -183,7 +203,8 @@ public sealed class DataDirectory : IDisposable
 }
 
 /// <summary><c>meta.json</c>.</summary>
-internal sealed record DataDirectoryMeta(int FormatVersion, string ClusterId, int BrokerId);
+internal sealed record DataDirectoryMeta(int FormatVersion, string ClusterId, int BrokerId,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] bool Replicated = false);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(DataDirectoryMeta))]

@@ -32,10 +32,29 @@ internal sealed record BrokerSettings
     public int BrokerId { get; init; }
     /// <summary>Which host to run.</summary>
     public Flavour Flavour { get; init; }
+    /// <summary>How to connect to the database of a replicated cluster, with its password: never logged. Null: a cluster of one broker, or
+    /// none.</summary>
+    public string? PostgreSql { get; init; }
+    /// <summary>The replicated cluster's name.</summary>
+    public string ClusterId { get; init; } = "orleansmq";
+    /// <summary>What fails together with this broker; null: unknown.</summary>
+    public string? Rack { get; init; }
+    /// <summary>Where others reach this machine: a name or an address; null: where it binds.</summary>
+    public string? AdvertisedHost { get; init; }
     /// <summary>In a cluster: where other silos reach this one; null for 11111, or a free port where that is taken. 0: a free port.</summary>
-    public int? OrleansPort { get; init; }
+    public ListenPort? OrleansPort { get; init; }
     /// <summary>In a cluster: where Orleans clients reach this silo; null for 30000, or a free port where that is taken. 0: a free port.</summary>
-    public int? GatewayPort { get; init; }
+    public ListenPort? GatewayPort { get; init; }
+    /// <summary>Replicas of a topic that is created without a number; 0: three, or as many as there are brokers.</summary>
+    public int ReplicationFactor { get; init; }
+    /// <summary>How long a replica may be unreachable or behind before it leaves the ISR.</summary>
+    public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>For how long an acknowledgement proves leadership.</summary>
+    public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
+    /// <summary>Whether a new broker gets its share of partitions without being asked.</summary>
+    public bool AutoRebalance { get; init; }
+    /// <summary>How long the start waits for the database and the other brokers.</summary>
+    public TimeSpan StartTimeout { get; init; } = TimeSpan.FromMinutes(2);
     /// <summary>Partitions of a topic created without a number.</summary>
     public int Partitions { get; init; } = 1;
     /// <summary>Appends are refused when the volume has fewer free bytes.</summary>
@@ -60,6 +79,9 @@ internal sealed record BrokerSettings
     public LogLevel LogLevel { get; init; } = LogLevel.Information;
     /// <summary>Topic configuration for topics that say nothing else, on top of what <see cref="Flush"/> stands for.</summary>
     public IReadOnlyDictionary<string, string> TopicDefaults { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Says nothing of the values: one of them may be a password.</summary>
+    public override string ToString() => nameof(BrokerSettings);
 
     /// <summary>What the engine is given.</summary>
     public BrokerOptions ToOptions(EngineLog log, TimeProvider timeProvider) => new()

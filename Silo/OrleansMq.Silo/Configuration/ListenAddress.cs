@@ -43,3 +43,21 @@ internal sealed record ListenAddress(IPAddress Address, int Port)
         return (bracketed || !host.Contains(':')) && IPAddress.TryParse(bracketed ? host[1..^1] : host, out var ip) ? ip : null;
     }
 }
+
+/// <summary>A port of a listener whose address follows from other settings unless it is given: <c>[HOST:]PORT</c>.</summary>
+/// <param name="Address">The interface's address; null where it was left open.</param>
+/// <param name="Port">0 to 65,535; 0 takes any free port.</param>
+internal sealed record ListenPort(IPAddress? Address, int Port)
+{
+    /// <summary>A port alone.</summary>
+    public static implicit operator ListenPort(int port) => new(null, port);
+
+    /// <summary>Reads what <see cref="ListenAddress"/> does.</summary>
+    public static bool TryParse(string text, [NotNullWhen(true)] out ListenPort? port)
+    {
+        port = ListenAddress.TryParse(text, out var address)
+            ? new ListenPort(text.Contains(':', StringComparison.Ordinal) ? address.Address : null, address.Port)
+            : null;
+        return port is not null;
+    }
+}

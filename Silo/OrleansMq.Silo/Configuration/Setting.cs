@@ -8,7 +8,9 @@ namespace OrleansMq.Silo.Configuration;
 /// <param name="Expected">What a good value looks like, for error messages.</param>
 /// <param name="Help">What it does, its unit and its default.</param>
 /// <param name="Apply">The settings with this value, or null where the value is wrong.</param>
-internal sealed record Setting(string Key, string ValueName, string Expected, string Help, Func<BrokerSettings, string, BrokerSettings?> Apply)
+/// <param name="IsSecret">Whether the value may hold a password: no error message repeats it.</param>
+internal sealed record Setting(string Key, string ValueName, string Expected, string Help, Func<BrokerSettings, string, BrokerSettings?> Apply,
+    bool IsSecret = false)
 {
     /// <summary>The flag, such as <c>--min-free-bytes</c>.</summary>
     public string Flag { get; } = "--" + Separate(Key, '-').ToLowerInvariant();

@@ -47,14 +47,55 @@ internal static class Settings
         new("flavour", "best|standalone|cluster", "best, standalone or cluster",
             "Which host to run; best is the cluster host where this build has one. Default: best.",
             (s, text) => TryChoose<Flavour>(text, out var flavour) ? s with { Flavour = flavour } : null),
-        new("orleansPort", "PORT", Port, "In a cluster: the port other silos reach this one on; 0 takes a free one. Default: 11111, or a free one where that is taken.",
-            (s, text) => TryNumber(text, 0, 65_535, out var n) ? s with { OrleansPort = (int)n } : null),
-        new("gatewayPort", "PORT", Port, "In a cluster: the port Orleans clients reach this silo on; 0 takes a free one. Default: 30000, or a free one where that is taken.",
-            (s, text) => TryNumber(text, 0, 65_535, out var n) ? s with { GatewayPort = (int)n } : null),
+        new("clusterId", "NAME", ClusterNames, "In a replicated cluster: its name, the same for all its brokers; a database may hold several. Default: orleansmq.",
+            (s, text) => IsName(text, 64) ? s with { ClusterId = text } : null),
+        new("postgres", "CONNECTION", "a connection string as Npgsql writes it, such as \"Host=db;Database=omq;Username=omq;Password=...\"",
+            "Makes this broker a member of a replicated cluster: the database in which its brokers find each other. The environment or the file keeps a password out of the process list. Default: none, a cluster of one broker.",
+            (s, text) => IsConnectionString(text) ? s with { PostgreSql = text } : null, IsSecret: true),
+        new("rack", "NAME", Names, "In a replicated cluster: what fails together with this broker; replicas are spread over racks. Default: none.",
+            (s, text) => IsName(text, 255) ? s with { Rack = text } : null),
+        new("advertised", "HOST", "a host name or an IP address that others reach this machine by, not a wildcard",
+            "In a replicated cluster: where other brokers and clients reach this one. Default: 127.0.0.1, or the address that --orleans-port binds.",
+            (s, text) => IsHost(text) ? s with { AdvertisedHost = text } : null),
+        new("orleansPort", "[HOST:]PORT", ListenAddress.Expected, "In a cluster: where other brokers reach this one; port 0 takes a free one. Default: 11111, or a free one where that is taken, on the advertised address.",
+            (s, text) => ListenPort.TryParse(text, out var port) ? s with { OrleansPort = port } : null),
+        new("gatewayPort", "[HOST:]PORT", ListenAddress.Expected, "In a cluster: where Orleans clients reach this broker; port 0 takes a free one. Default: 30000, or a free one where that is taken, on the advertised address.",
+            (s, text) => ListenPort.TryParse(text, out var port) ? s with { GatewayPort = port } : null),
+        new("replicationFactor", "N|auto", "auto, or a whole number from 1 to 32", "In a replicated cluster: how many replicas the partitions of a topic have that is created without a number; auto is 3, or as many as there are brokers. Default: auto.",
+            (s, text) => text == "auto" ? s with { ReplicationFactor = 0 } : TryNumber(text, 1, 32, out var n) ? s with { ReplicationFactor = (int)n } : null),
+        new("replicaLagTimeMaxMs", "MS", Milliseconds, "In a replicated cluster: how long a replica may be unreachable or behind before the others go on without it. Default: 10000.",
+            (s, text) => TryInterval(text, 1, out var interval) ? s with { ReplicaLagTimeMax = interval } : null),
+        new("leaderLeaseMs", "MS", Milliseconds, "In a replicated cluster: for how long the word of the other replicas proves that a broker still leads a partition. Default: 2000.",
+            (s, text) => TryInterval(text, 1, out var interval) ? s with { LeaderLease = interval } : null),
+        new("autoRebalance", "true|false", "true or false", "In a replicated cluster: give a new broker its share of partitions without being asked. Default: false.",
+            (s, text) => bool.TryParse(text, out var rebalance) ? s with { AutoRebalance = rebalance } : null),
+        new("startTimeoutMs", "MS", Milliseconds, "In a replicated cluster: how long the start waits for PostgreSQL, and for the other brokers. Default: 120000.",
+            (s, text) => TryInterval(text, 1, out var timeout) ? s with { StartTimeout = timeout } : null),
     ];
 
-    private const string Port = "a whole number from 0 to 65535";
+    private const string Names = "letters, digits, '.', '_' and '-', at most 255";
+    private const string ClusterNames = "letters, digits, '.', '_' and '-', at most 64, not beginning with '-'";
     private const string Milliseconds = "a whole number of milliseconds from 1 to 2147483647";
+
+    private static bool IsName(string text, int longest) => text.Length > 0 && text.Length <= longest && text[0] != '-'
+        && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
+
+    private static bool IsHost(string text) => System.Net.IPAddress.TryParse(text, out var address)
+        ? !address.Equals(System.Net.IPAddress.Any) && !address.Equals(System.Net.IPAddress.IPv6Any)
+        : Uri.CheckHostName(text) == UriHostNameType.Dns;
+
+    private static bool IsConnectionString(string text)
+    {
+        try
+        {
+            // The general form; which keys there are only Npgsql knows, and says.
+            return new System.Data.Common.DbConnectionStringBuilder { ConnectionString = text }.ContainsKey("Host");
+        }
+        catch (ArgumentException)
+        {
+            return false;
+        }
+    }
 
     private static bool TryNumber(string text, long least, long most, out long number) =>
         long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number) && number >= least && number <= most;

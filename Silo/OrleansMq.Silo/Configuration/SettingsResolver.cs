@@ -29,18 +29,38 @@ internal static class SettingsResolver
         foreach (var setting in Settings.All)
         {
             if (environment(setting.Variable) is { Length: > 0 } text)
-                settings = Apply(settings, setting, text, $"{setting.Variable}={text}");
+                settings = Apply(settings, setting, text, $"{setting.Variable}={Shown(setting, text)}");
         }
         foreach (var setting in Settings.All)
         {
             if (flags.TryGetValue(setting.Key, out var text))
-                settings = Apply(settings, setting, text, $"{setting.Flag} {text}");
+                settings = Apply(settings, setting, text, $"{setting.Flag} {Shown(setting, text)}");
         }
+        CheckTogether(settings);
         return settings;
     }
 
     private static BrokerSettings Apply(BrokerSettings settings, Setting setting, string text, string source) =>
         setting.Apply(settings, text) ?? throw new SettingsException($"{source}: expected {setting.Expected}.");
+
+    private static string Shown(Setting setting, string text) => setting.IsSecret ? "..." : text;
+
+    private static void CheckTogether(BrokerSettings settings)
+    {
+        if (settings.PostgreSql is not null && settings.Flavour == Flavour.Standalone)
+            throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is in no cluster. Leave one of them out.");
+        if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
+            throw new SettingsException($"{flag} means something only in a replicated cluster: add --postgres \"Host=...\", or leave {flag} out.");
+    }
+
+    // Those that are quietly without effect would be found too late: a rack that no replica was ever spread over.
+    private static string? FirstOfCluster(BrokerSettings settings) =>
+        settings.ClusterId != BrokerSettings.Default.ClusterId ? "--cluster-id"
+        : settings.Rack is not null ? "--rack"
+        : settings.AdvertisedHost is not null ? "--advertised"
+        : settings.ReplicationFactor > 1 ? "--replication-factor"
+        : settings.AutoRebalance ? "--auto-rebalance"
+        : null;
 
     private static BrokerSettings ApplyFile(BrokerSettings settings, string path, string source, Func<string, string> readFile)
     {
@@ -81,7 +101,7 @@ internal static class SettingsResolver
             ?? throw new SettingsException($"{path}: unknown key \"{property.Name}\"; allowed are {AllowedKeys()}.");
         var text = Scalar(property.Value)
             ?? throw new SettingsException($"{path}: \"{property.Name}\": expected {setting.Expected}.");
-        return Apply(settings, setting, text, $"{path}: \"{property.Name}\": {property.Value.GetRawText()}");
+        return Apply(settings, setting, text, $"{path}: \"{property.Name}\": {Shown(setting, property.Value.GetRawText())}");
     }
 
     private static Dictionary<string, string> ReadTopicDefaults(string path, JsonElement value)

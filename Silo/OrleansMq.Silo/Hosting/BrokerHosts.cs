@@ -15,6 +15,8 @@ internal static partial class BrokerHosts
             CreateCluster(settings, options, ref cluster);
         if (cluster is null && settings.Flavour == Flavour.Cluster)
             throw new SettingsException("--flavour cluster: this build has no Orleans. Build with -p:Orleans=true, or run --flavour standalone.");
+        if (cluster is null && settings.PostgreSql is not null)
+            throw new SettingsException("--postgres: this build has no Orleans, so it can join no cluster. Build with -p:Orleans=true, or leave --postgres out.");
         return cluster ?? new StandaloneHost(options);
     }
 

@@ -43,6 +43,29 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
+    public void A_replicated_brokers_directory_carries_its_clusters_name_and_opens_for_no_other()
+    {
+        DataDirectory Open(string? cluster) => DataDirectory.Open(_files, Root, new BrokerId(3), cluster);
+        string Refused(string? cluster) => Assert.Throws<DataDirectoryException>(() => Open(cluster)).Message;
+        using (var directory = Open("orders"))
+            Assert.Equal("orders", directory.ClusterId);
+        using (var again = Open("orders"))
+            Assert.Equal("orders", again.ClusterId);
+        Assert.All(["'orders'", "'other'", "--cluster-id orders", Root], part => Assert.Contains(part, Refused("other")));
+        Assert.All(["'orders'", "--postgres", Root], part => Assert.Contains(part, Refused(null)));
+    }
+
+    [Fact]
+    public void A_directory_of_a_broker_without_replication_opens_in_no_cluster()
+    {
+        string clusterId;
+        using (var directory = Open())
+            clusterId = directory.ClusterId;
+        var refused = Assert.Throws<DataDirectoryException>(() => DataDirectory.Open(_files, Root, new BrokerId(0), clusterId));
+        Assert.All(["without --postgres", Root], part => Assert.Contains(part, refused.Message));
+    }
+
+    [Fact]
     public void The_identity_survives_every_power_cut()
     {
         for (var seed = 0; seed < 100; seed++)

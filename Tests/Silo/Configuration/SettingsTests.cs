@@ -50,7 +50,10 @@ public sealed class SettingsTests
         { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes", "1k" }, { "maxOpenFiles", "1" },
         { "appendThreads", "0" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs", "0" }, { "compactionCheckMs", "x" },
         { "producerIdExpirationMs", "0" }, { "drainTimeoutMs", "-1" }, { "logLevel", "loud" }, { "flavour", "vanilla" },
-        { "orleansPort", "65536" }, { "gatewayPort", "-1" },
+        { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId", "-a" },
+        { "postgres", "db" }, { "postgres", "Database=omq" }, { "rack", "a/b" }, { "advertised", "0.0.0.0" }, { "advertised", "a b" },
+        { "replicationFactor", "0" }, { "replicationFactor", "33" }, { "replicaLagTimeMaxMs", "0" }, { "leaderLeaseMs", "0" },
+        { "autoRebalance", "yes" }, { "startTimeoutMs", "0" },
     };
 
     [Theory]
@@ -61,7 +64,7 @@ public sealed class SettingsTests
         AssertRefused([setting.Flag, setting.Expected], () => Resolve(flags: new() { [key] = value }));
         AssertRefused([File, $"\"{key}\"", setting.Expected], () => Resolve($$"""{"{{key}}": "{{value}}"}"""));
         if (value.Length > 0)
-            AssertRefused([$"{setting.Variable}={value}", setting.Expected], () => Resolve(environment: new() { [setting.Variable] = value }));
+            AssertRefused([$"{setting.Variable}={(setting.IsSecret ? "..." : value)}", setting.Expected], () => Resolve(environment: new() { [setting.Variable] = value }));
     }
 
     [Fact]
@@ -98,6 +101,38 @@ public sealed class SettingsTests
         var settings = Resolve("""{"flush": "sync", "topicDefaults": {"retention.ms": 1000, "cleanup.policy": "compact"}}""");
         var config = settings.ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System).TopicDefaults;
         Assert.Equal((1000L, true, FlushPolicy.Sync), (config.RetentionMs, config.CleanupCompact, config.FlushPolicy));
+    }
+
+    [Fact]
+    public void No_message_repeats_a_connection_string_that_is_refused()
+    {
+        const string text = "Hots=db;Password=hunter2";
+        foreach (var resolve in new Action[] { () => Resolve($$"""{"postgres": "{{text}}"}"""), () => Resolve(environment: new() { ["OMQ_POSTGRES"] = text }),
+            () => Resolve(flags: new() { ["postgres"] = text }) })
+            Assert.DoesNotContain("hunter2", Assert.Throws<SettingsException>(resolve).Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", Resolve(flags: new() { ["postgres"] = "Host=db;Password=hunter2" }).ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--postgres", "postgres", "Host=db", "flavour", "standalone")]
+    [InlineData("--cluster-id", "clusterId", "mine")]
+    [InlineData("--rack", "rack", "r1")]
+    [InlineData("--advertised", "advertised", "db.example")]
+    [InlineData("--replication-factor", "replicationFactor", "3")]
+    [InlineData("--auto-rebalance", "autoRebalance", "true")]
+    public void Contradictions_are_refused_by_name(string named, params string[] keysAndValues) => AssertRefused([named], () =>
+        Resolve(flags: keysAndValues.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1])));
+
+    [Fact]
+    public void A_member_of_a_replicated_cluster_is_told_so_by_its_database()
+    {
+        var settings = Resolve(environment: new() { ["OMQ_POSTGRES"] = "Host=db" }, flags: new()
+        {
+            ["clusterId"] = "mine", ["rack"] = "r1", ["advertised"] = "b1.example", ["orleansPort"] = "*:7000", ["gatewayPort"] = "0", ["replicationFactor"] = "auto",
+        });
+        Assert.Equal(("Host=db", "mine", "r1", "b1.example", 0), (settings.PostgreSql, settings.ClusterId, settings.Rack, settings.AdvertisedHost, settings.ReplicationFactor));
+        Assert.Equal(new ListenPort(IPAddress.IPv6Any, 7000), settings.OrleansPort);
+        Assert.Equal(new ListenPort(null, 0), settings.GatewayPort);
     }
 
     [Theory]
