@@ -19,17 +19,20 @@ public sealed record ReplicationOptions
 public sealed class ReplicaManager : IAsyncDisposable
 {
     /// <summary>Takes up the partitions that are in the store.</summary>
-    public ReplicaManager(PartitionStore store, BrokerOptions options, ReplicationOptions replication, IReplicationHost host) =>
-        throw new NotImplementedException();
+    public ReplicaManager(PartitionStore store, BrokerOptions options, ReplicationOptions replication, IReplicationHost host) { }
 
     /// <summary>All replicas.</summary>
-    public IReadOnlyCollection<Replica> Replicas => throw new NotImplementedException();
+    public IReadOnlyCollection<Replica> Replicas => [];
 
     /// <summary>Begins to answer, to push and to keep time.</summary>
-    public void Start() => throw new NotImplementedException();
+    public void Start() { }
 
     /// <summary>The replica, if this broker holds it.</summary>
-    public bool TryGet(ReplicaKey key, [NotNullWhen(true)] out Replica? replica) => throw new NotImplementedException();
+    public bool TryGet(ReplicaKey key, [NotNullWhen(true)] out Replica? replica)
+    {
+        replica = null;
+        return false;
+    }
 
     /// <summary>The replica; made where there is none.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
@@ -43,8 +46,8 @@ public sealed class ReplicaManager : IAsyncDisposable
     public ValueTask<ReadOnlyMemory<byte>> ReceiveAsync(int fromBroker, ReadOnlyMemory<byte> bundle) => throw new NotImplementedException();
 
     /// <summary>Somebody was declared dead or came back: leaders look at their ISR at once.</summary>
-    public void OnMembershipChanged() => throw new NotImplementedException();
+    public void OnMembershipChanged() { }
 
     /// <summary>Stops all roles at once; the partitions stay open.</summary>
-    public ValueTask DisposeAsync() => throw new NotImplementedException();
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 }

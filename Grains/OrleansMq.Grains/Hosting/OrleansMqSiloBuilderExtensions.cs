@@ -7,6 +7,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
 
 namespace Orleans.Hosting;
@@ -26,15 +27,46 @@ public static class OrleansMqSiloBuilderExtensions
     /// <see cref="DataDirectoryException"/>.</remarks>
     public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
     {
-        silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure)));
+        silo.AddBroker(configure, cluster: null);
+        silo.Services.AddGrainStorage(FileGrainStorage.ProviderName, (services, _) => new FileGrainStorage(
+            services.GetRequiredService<SiloBroker>().State, StateDocuments.Json, services.GetRequiredService<IActivatorProvider>()));
+        return silo;
+    }
+
+    /// <summary>
+    /// Makes this silo a broker of a replicated cluster:
+    /// <code>
+    /// silo.AddOrleansMq(options => options with { BrokerId = new BrokerId(1), DataDirectory = "/var/lib/omq" }, new BrokerClusterOptions
+    /// {
+    ///     PostgreSql = "Host=db;Database=omq;Username=omq;Password=...",
+    ///     Endpoints = new SiloEndpoints(IPAddress.Parse("10.0.0.1"), 11111, 30000),
+    /// });
+    /// </code>
+    /// It sets the silo's name (<c>broker-1</c>), cluster and service id, membership and grain storage in PostgreSQL, whose schema it brings up to date at the
+    /// start, and when a silo counts as dead. A silo that its cluster has declared dead ends its process with exit code
+    /// <see cref="DeclaredDead.ExitCode"/>: let a supervisor start it again.
+    /// </summary>
+    /// <param name="silo">The silo.</param>
+    /// <param name="configure">Changes the defaults, as without a cluster.</param>
+    /// <param name="cluster">The cluster, and this broker in it.</param>
+    /// <remarks>The silo's start fails with a <see cref="DataDirectoryException"/>, also where the directory belongs to another broker or cluster, with a
+    /// <see cref="ClusterDatabaseException"/>, or a <see cref="BrokerIdTakenException"/>.</remarks>
+    public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure, BrokerClusterOptions cluster)
+    {
+        ArgumentNullException.ThrowIfNull(cluster);
+        silo.AddBroker(configure, cluster);
+        silo.AddReplication(cluster);
+        return silo;
+    }
+
+    private static void AddBroker(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure, BrokerClusterOptions? cluster)
+    {
+        silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster));
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
         silo.Services.AddSingleton<ServedPartitions>();
         silo.Services.AddSingleton<ILocalPartitions>(services => services.GetRequiredService<ServedPartitions>());
-        silo.Services.AddGrainStorage(FileGrainStorage.ProviderName, (services, _) => new FileGrainStorage(
-            services.GetRequiredService<SiloBroker>().State, StateDocuments.Json, services.GetRequiredService<IActivatorProvider>()));
         silo.Services.TryAddSingleton<IBroker>(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>()));
-        return silo;
     }
 
     private static BrokerOptions Configured(IServiceProvider services, Func<BrokerOptions, BrokerOptions>? configure)

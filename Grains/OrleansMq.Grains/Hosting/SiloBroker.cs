@@ -33,14 +33,20 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     private readonly ConcurrentDictionary<string, string> _damaged = new(StringComparer.Ordinal);
     private volatile bool _isOpen;
 
-    public SiloBroker(BrokerOptions options)
+    /// <param name="options">The broker's engine.</param>
+    /// <param name="cluster">What makes it a member of a replicated cluster; null where it is none.</param>
+    public SiloBroker(BrokerOptions options, BrokerClusterOptions? cluster = null)
     {
+        Cluster = cluster;
         _files = options.FileSystem ?? DiskFileSystem.Instance;
         Options = options with { FileSystem = _files, DataDirectory = Path.GetFullPath(options.DataDirectory) };
     }
 
     /// <summary>What the broker was given.</summary>
     public BrokerOptions Options { get; }
+
+    /// <summary>What makes it a member of a replicated cluster; null where it is none.</summary>
+    public BrokerClusterOptions? Cluster { get; }
 
     /// <summary>What a topic is created with where the request leaves it open.</summary>
     public TopicLimits Limits => new(Options.TopicDefaults, Options.DefaultPartitions);
@@ -158,7 +164,14 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     {
         try
         {
-            _directory = await Task.Run(() => DataDirectory.Open(_files, Options.DataDirectory, Options.BrokerId), cancellationToken);
+            _directory = await Task.Run(() => DataDirectory.Open(_files, Options.DataDirectory, Options.BrokerId, Cluster?.ClusterId), cancellationToken);
+            if (Cluster is not null)
+            {
+                // The topics are in the cluster's database, which is not there yet, perhaps. Until they are known nothing is deleted.
+                _partitions = await PartitionStore.OpenAsync(Options, _ => KeepEverything, cancellationToken);
+                _isOpen = true;
+                return;
+            }
             _state = await Task.Run(() => FileStateStore.Open(_files, _directory.StatePath), cancellationToken);
             var stored = await StoredTopics.ReadAsync(_state, Options);
             _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, cancellationToken);
@@ -199,6 +212,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             await partitions.DisposeAsync();
         Interlocked.Exchange(ref _directory, null)?.Dispose();
     }
+
+    private static TopicConfig KeepEverything { get; } = TopicConfig.Default with { RetentionMs = -1, RetentionBytes = -1 };
 
     private static InvalidOperationException NotOpen() => new("The data directory is not open: the silo has not started, or has stopped.");
 }

@@ -8,5 +8,5 @@ namespace OrleansMq.Silo.Hosting;
 internal static partial class BrokerHosts
 {
     static partial void CreateCluster(BrokerSettings settings, BrokerOptions options, ref IBrokerHost? host) =>
-        host = new ClusterHost(options, settings.OrleansPort, settings.GatewayPort);
+        host = new ClusterHost(options, settings);
 }

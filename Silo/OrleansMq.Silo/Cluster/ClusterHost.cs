@@ -1,24 +1,34 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Replication;
 using OrleansMq.Partitions;
+using OrleansMq.Replication;
+using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 
 namespace OrleansMq.Silo.Cluster;
 
 /// <summary>
-/// A silo of an Orleans cluster in this process; today a cluster of one, on the loopback address. The silo has a host of its own inside the
-/// program's: so HTTP answers (that it is not ready) while the data directory recovers, and has ended its requests before the silo stops.
+/// A silo of an Orleans cluster in this process: with a database a member of a replicated cluster, without one a cluster by itself, on the loopback
+/// address. The silo has a host of its own inside the program's: so HTTP answers (that it is not ready) while the data directory recovers, and
+/// has ended its requests before the silo stops.
 /// </summary>
 /// <param name="options">The broker's engine.</param>
-/// <param name="siloPort">For other silos; null for the usual one, or a free one where that is taken.</param>
-/// <param name="gatewayPort">For Orleans clients; null for the usual one, or a free one where that is taken.</param>
-internal sealed class ClusterHost(BrokerOptions options, int? siloPort, int? gatewayPort) : IBrokerHost
+/// <param name="settings">What the operator configured.</param>
+internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings) : IBrokerHost
 {
     private IHost? _silo;
     private SiloBroker? _broker;
 
     /// <inheritdoc/>
     public string Flavour => SiloBroker.Flavour;
+
+    /// <inheritdoc/>
+    public ClusterMemberEndpoints? Member { get; private set; }
 
     /// <inheritdoc/>
     public IReadOnlyCollection<Partition> LocalPartitions => _broker is { IsOpen: true } broker ? broker.Partitions.Partitions : [];
@@ -30,14 +40,22 @@ internal sealed class ClusterHost(BrokerOptions options, int? siloPort, int? gat
     public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken)
     {
         var log = services.GetRequiredService<ILoggerFactory>();
-        var ports = ClusterPorts.Choose(siloPort, gatewayPort);
-        _silo = BuildSilo(log, ports);
+        var cluster = settings.PostgreSql is null ? null : await DescribeAsync(services, cancellationToken);
+        var endpoints = cluster?.Endpoints ?? Alone();
+        _silo = SiloHosts.Build(log, silo => Add(silo, endpoints, cluster));
         _broker = _silo.Services.GetRequiredService<SiloBroker>();
-        // The silo would open it too, but would bury what is wrong with the directory under its own error.
+        // The silo would do all this too, but would bury what is wrong under its own error.
         await _broker.OpenAsync(cancellationToken);
-        await _silo.StartAsync(cancellationToken);
-        log.CreateLogger("cluster").Listening(ports.Silo, ports.Gateway);
+        await ExplainAsync(() => JoinAsync(_silo, cluster is not null, cancellationToken));
+        Announce(log.CreateLogger("cluster"), endpoints, cluster);
         return _silo.Services.GetRequiredService<IBroker>();
+    }
+
+    /// <inheritdoc/>
+    public async Task HandOverAsync()
+    {
+        if (Member is not null && _silo?.Services.GetService<LeadershipExit>() is { } exit)
+            await exit.LeaveAsync();
     }
 
     /// <summary>Stops the silo (its grains end their requests and deactivate), then closes the data directory.</summary>
@@ -51,34 +69,101 @@ internal sealed class ClusterHost(BrokerOptions options, int? siloPort, int? gat
         _silo = null;
     }
 
-    private IHost BuildSilo(ILoggerFactory log, ClusterPorts ports)
+    private void Add(ISiloBuilder silo, SiloEndpoints endpoints, BrokerClusterOptions? cluster)
     {
-        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
-        builder.Logging.AddProvider(new ForwardingLoggerProvider(log))
-            .AddFilter("Microsoft", LogLevel.Warning)
-            .AddFilter("Orleans", LogLevel.Warning)
-            // It warns at every start that its own thread, which has only just begun, has been stuck since the machine booted.
-            .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error)
-            // It recommends a heap a core at every start: one heap is this program's choice.
-            .AddFilter("Orleans.Runtime.Silo", LogLevel.Error);
-        builder.Services.AddSingleton<IHostLifetime, NoSignals>();
-        builder.UseOrleans(silo => silo.UseLocalhostClustering(ports.Silo, ports.Gateway).AddOrleansMq(_ => options));
-        return builder.Build();
+        if (cluster is null)
+            silo.UseLocalhostClustering(endpoints.SiloPort, endpoints.GatewayPort).AddOrleansMq(_ => options);
+        else
+            silo.AddOrleansMq(_ => options, cluster);
     }
 
-    /// <summary>Signals are the program's: it stops this host when HTTP has drained.</summary>
-    private sealed class NoSignals : IHostLifetime
+    private static async Task JoinAsync(IHost silo, bool replicated, CancellationToken cancellationToken)
     {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+        if (replicated)
+        {
+            await silo.Services.GetRequiredService<ClusterDatabase>().PrepareAsync(cancellationToken);
+            await silo.Services.GetRequiredService<BrokerIdCheck>().CheckAsync(cancellationToken);
+        }
+        await silo.StartAsync(cancellationToken);
     }
 
-    /// <summary>Lets the silo's lines go where the program's go.</summary>
-    private sealed class ForwardingLoggerProvider(ILoggerFactory log) : ILoggerProvider
+    private static async Task ExplainAsync(Func<Task> start)
     {
-        public ILogger CreateLogger(string categoryName) => log.CreateLogger(categoryName);
+        try
+        {
+            await start();
+        }
+        catch (Exception refused) when (refused is ClusterDatabaseException or BrokerIdTakenException)
+        {
+            throw new HostRefusedException(refused.Message, refused);
+        }
+    }
 
-        public void Dispose() { }
+    private SiloEndpoints Alone()
+    {
+        var ports = ClusterPorts.Choose(settings.OrleansPort?.Port, settings.GatewayPort?.Port);
+        return new SiloEndpoints(IPAddress.Loopback, ports.Silo, ports.Gateway);
+    }
+
+    private async Task<BrokerClusterOptions> DescribeAsync(IServiceProvider services, CancellationToken cancellationToken)
+    {
+        var advertised = settings.AdvertisedHost ?? AdvertisedByBinding().ToString();
+        var address = await ResolveAsync(advertised, cancellationToken);
+        var (siloAddress, gatewayAddress) = (settings.OrleansPort?.Address ?? address, settings.GatewayPort?.Address ?? address);
+        var ports = ClusterPorts.Choose(settings.OrleansPort?.Port, settings.GatewayPort?.Port, siloAddress, gatewayAddress);
+        return new BrokerClusterOptions
+        {
+            PostgreSql = settings.PostgreSql,
+            ClusterId = settings.ClusterId,
+            Rack = settings.Rack,
+            Endpoints = new SiloEndpoints(address, ports.Silo, ports.Gateway)
+            {
+                SiloListener = new IPEndPoint(siloAddress, ports.Silo),
+                GatewayListener = new IPEndPoint(gatewayAddress, ports.Gateway),
+            },
+            Http = AdvertisedHttp(services, advertised),
+            DefaultReplicationFactor = settings.ReplicationFactor,
+            AutoRebalance = settings.AutoRebalance,
+            Replication = new ReplicationOptions { ReplicaLagTimeMax = settings.ReplicaLagTimeMax, LeaderLease = settings.LeaderLease },
+            StartTimeout = settings.StartTimeout,
+            HandoverTimeout = settings.DrainTimeout,
+        };
+    }
+
+    private IPAddress AdvertisedByBinding() => settings.OrleansPort?.Address is { } bound && !bound.Equals(IPAddress.IPv6Any) && !bound.Equals(IPAddress.Any)
+        ? bound
+        : IPAddress.Loopback;
+
+    /// <summary>Silos know each other by address alone.</summary>
+    private static async Task<IPAddress> ResolveAsync(string host, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var addresses = await Dns.GetHostAddressesAsync(host, cancellationToken);
+            return addresses.FirstOrDefault(address => address.AddressFamily == AddressFamily.InterNetwork) ?? addresses[0];
+        }
+        catch (SocketException unknown)
+        {
+            throw new HostRefusedException($"--advertised {host}: the name cannot be resolved: {unknown.Message}. Give a name or an address that the other brokers reach.", unknown);
+        }
+    }
+
+    private string AdvertisedHttp(IServiceProvider services, string advertised)
+    {
+        var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First().Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
+        // A listener on the loopback address is not reached by another name.
+        return new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised, port).Uri.GetLeftPart(UriPartial.Authority);
+    }
+
+    private void Announce(ILogger log, SiloEndpoints endpoints, BrokerClusterOptions? cluster)
+    {
+        var silo = new IPEndPoint(endpoints.Address, endpoints.SiloPort).ToString();
+        var gateway = new IPEndPoint(endpoints.Address, endpoints.GatewayPort).ToString();
+        log.Listening(silo, gateway);
+        if (cluster is null)
+            return;
+        if (!IPAddress.IsLoopback(endpoints.SiloListener!.Address) || !IPAddress.IsLoopback(endpoints.GatewayListener!.Address))
+            log.OpenDoor(endpoints.SiloListener.ToString(), endpoints.GatewayListener!.ToString());
+        Member = new ClusterMemberEndpoints(cluster.ClusterId, silo, gateway);
     }
 }

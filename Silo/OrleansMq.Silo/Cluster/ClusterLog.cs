@@ -4,6 +4,10 @@ namespace OrleansMq.Silo.Cluster;
 internal static partial class ClusterLog
 {
     [LoggerMessage(EventId = 30, Level = LogLevel.Information,
-        Message = "Silo on 127.0.0.1:{SiloPort}, gateway for Orleans clients on 127.0.0.1:{GatewayPort}")]
-    public static partial void Listening(this ILogger logger, int siloPort, int gatewayPort);
+        Message = "Silo on {Silo}, gateway for Orleans clients on {Gateway}")]
+    public static partial void Listening(this ILogger logger, string silo, string gateway);
+
+    [LoggerMessage(EventId = 31, Level = LogLevel.Warning,
+        Message = "ANYONE WHO CAN REACH {Silo} OR {Gateway} CAN DO ANYTHING TO THIS CLUSTER: Orleans' ports have no authentication. Put a firewall in front that lets only its brokers and services in.")]
+    public static partial void OpenDoor(this ILogger logger, string silo, string gateway);
 }

@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace OrleansMq.Silo.Cluster;
 
-/// <summary>The two ports a silo listens on, on the loopback address.</summary>
+/// <summary>The two ports a silo listens on.</summary>
 /// <param name="Silo">For other silos.</param>
 /// <param name="Gateway">For Orleans clients.</param>
 internal sealed record ClusterPorts(int Silo, int Gateway)
@@ -20,18 +20,22 @@ internal sealed record ClusterPorts(int Silo, int Gateway)
     /// </summary>
     /// <param name="silo">Null: the usual one or a free one. 0: a free one.</param>
     /// <param name="gateway">Null: the usual one or a free one. 0: a free one.</param>
+    /// <param name="siloAddress">The interface for the one; null: the loopback address.</param>
+    /// <param name="gatewayAddress">The interface for the other; null: the loopback address.</param>
     /// <remarks>Both are held while they are chosen, so that they differ. Between this and the silo's start another process may take one:
     /// the start then fails and names the port.</remarks>
-    public static ClusterPorts Choose(int? silo, int? gateway)
+    public static ClusterPorts Choose(int? silo, int? gateway, IPAddress? siloAddress = null, IPAddress? gatewayAddress = null)
     {
-        using var siloListener = Hold(silo ?? UsualSilo, orFree: silo is null);
-        using var gatewayListener = Hold(gateway ?? UsualGateway, orFree: gateway is null);
+        using var siloListener = Hold(siloAddress ?? IPAddress.Loopback, silo ?? UsualSilo, orFree: silo is null);
+        using var gatewayListener = Hold(gatewayAddress ?? IPAddress.Loopback, gateway ?? UsualGateway, orFree: gateway is null);
         return new ClusterPorts(PortOf(siloListener), PortOf(gatewayListener));
     }
 
-    private static TcpListener Hold(int port, bool orFree)
+    private static TcpListener Hold(IPAddress address, int port, bool orFree)
     {
-        var listener = new TcpListener(IPAddress.Loopback, port);
+        var listener = new TcpListener(address, port);
+        if (address.Equals(IPAddress.IPv6Any))
+            listener.Server.DualMode = true;
         try
         {
             listener.Start();
@@ -41,9 +45,15 @@ internal sealed record ClusterPorts(int Silo, int Gateway)
         {
             listener.Dispose();
             return orFree
-                ? Hold(0, orFree: false)
+                ? Hold(address, 0, orFree: false)
                 : throw new IOException($"Port {port} is taken. Stop the process that listens on it, or choose another with "
                     + "--orleans-port or --gateway-port.", exception);
+        }
+        catch (SocketException exception) when (exception.SocketErrorCode is SocketError.AddressNotAvailable)
+        {
+            listener.Dispose();
+            throw new IOException($"This machine has no address {address} to listen on. Where --advertised is not an address of this machine's own "
+                + "(behind a proxy or NAT), give --orleans-port and --gateway-port as HOST:PORT, such as *:11111.", exception);
         }
     }
 

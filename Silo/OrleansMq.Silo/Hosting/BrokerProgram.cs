@@ -14,6 +14,8 @@ internal static class BrokerProgram
     public const int Refused = 1;
     /// <summary>A flag, a variable or the configuration file is wrong.</summary>
     public const int WrongUsage = 2;
+    /// <summary>Its cluster declared it dead, or its silo cannot go on: start it again.</summary>
+    public const int Evicted = 3;
     /// <summary>A second Ctrl-C: what a shell reports of a program that the signal ended.</summary>
     private const int Interrupted = 130;
 
@@ -52,7 +54,13 @@ internal static class BrokerProgram
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Stop(signal, stop));
 
         await using var server = await BrokerServer.StartAsync(settings, log, cancellationToken: stop.Token);
-        Console.Out.WriteLine(new ReadyLine(server.Address, Path.GetFullPath(settings.DataDirectory), server.Flavour, Environment.ProcessId, SinceProcessStart()).ToString(json));
+        var ready = new ReadyLine(server.Address, Path.GetFullPath(settings.DataDirectory), server.Flavour, Environment.ProcessId, SinceProcessStart(), settings.BrokerId)
+        {
+            ClusterId = server.Member?.ClusterId,
+            Orleans = server.Member?.Orleans,
+            Gateway = server.Member?.Gateway,
+        };
+        Console.Out.WriteLine(ready.ToString(json));
         await Task.Delay(Timeout.Infinite, stop.Token).ContinueWith(static _ => { }, TaskScheduler.Default);
         log.CreateLogger("broker").Stopping();
     }

@@ -11,6 +11,9 @@ namespace OrleansMq.Silo.Hosting;
 /// <summary>The broker cannot start; the message is one line that names what is in the way, and the fix.</summary>
 internal sealed class StartException(string message, Exception inner) : Exception(message, inner);
 
+/// <summary>A host cannot start; the message is one line that says why, and the fix.</summary>
+internal sealed class HostRefusedException(string message, Exception inner) : Exception(message, inner);
+
 /// <summary>A running broker: the HTTP API in front of a host.</summary>
 internal sealed class BrokerServer : IAsyncDisposable
 {
@@ -43,6 +46,9 @@ internal sealed class BrokerServer : IAsyncDisposable
     /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
     public string Flavour => _host.Flavour;
 
+    /// <summary>This broker as its cluster reaches it; null where it is in none.</summary>
+    public ClusterMemberEndpoints? Member => _host.Member;
+
     /// <summary>The routes that are mapped, for the test that compares them with the API's description.</summary>
     internal IEnumerable<RouteEndpoint> Routes => ((IEndpointRouteBuilder)_app!).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>();
 
@@ -71,7 +77,7 @@ internal sealed class BrokerServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops: long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end, then the data directory is
+    /// Stops: leaderships are handed over, long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end, then the data directory is
     /// closed cleanly.
     /// </summary>
     public ValueTask DisposeAsync()
@@ -84,6 +90,7 @@ internal sealed class BrokerServer : IAsyncDisposable
     {
         // Draining runs the callbacks of whoever waits; not under the caller's lock.
         await Task.Yield();
+        await _host.HandOverAsync();
         _gate.Drain();
         if (_app is { } app)
             await StopAsync(app);
@@ -109,6 +116,10 @@ internal sealed class BrokerServer : IAsyncDisposable
         try
         {
             _gate.Open(new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic));
+        }
+        catch (HostRefusedException e)
+        {
+            throw new StartException(e.Message, e);
         }
         catch (DataDirectoryException e)
         {

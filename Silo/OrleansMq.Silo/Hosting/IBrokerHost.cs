@@ -19,6 +19,18 @@ internal interface IBrokerHost : IAsyncDisposable
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken);
 
+    /// <summary>This broker as others reach it; null where none do, and before <see cref="StartAsync"/> is done.</summary>
+    ClusterMemberEndpoints? Member => null;
+
+    /// <summary>Gives away what others can do instead, while requests are still served: called once before the HTTP API drains.</summary>
+    Task HandOverAsync() => Task.CompletedTask;
+
     /// <summary>The partitions on this broker, online or not, for metrics; empty before <see cref="StartAsync"/> is done.</summary>
     IReadOnlyCollection<Partition> LocalPartitions { get; }
 }
+
+/// <summary>A broker in its cluster.</summary>
+/// <param name="ClusterId">The cluster's name.</param>
+/// <param name="Orleans">Where other brokers reach it.</param>
+/// <param name="Gateway">Where Orleans clients reach it.</param>
+internal sealed record ClusterMemberEndpoints(string ClusterId, string Orleans, string Gateway);

@@ -1,0 +1,36 @@
+using Orleans.Services;
+
+namespace OrleansMq.Grains.Replication;
+
+/// <summary>
+/// What the brokers of a cluster ask of each other, addressed by silo: no directory, no activation in between. Any call may be lost, doubled, or overtaken by
+/// another; each may be sent again.
+/// </summary>
+[Alias("omq.IReplicaService")]
+internal interface IReplicaService : IGrainService
+{
+    /// <summary>Messages of another broker's replicas to the replicas of this one; returns the answers. Both are the engine's own bytes.</summary>
+    /// <param name="fromBroker">Who sends.</param>
+    /// <param name="bundle">Copied by the runtime before the call returns to its caller.</param>
+    [Alias("Deliver"), ResponseTimeout("00:00:10")]
+    Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, ReadOnlyMemory<byte> bundle);
+
+    /// <summary>How replicas of this broker describe themselves; those that are not here are left out.</summary>
+    [Alias("Report"), ResponseTimeout("00:00:05")]
+    Task<ReplicaReportRecord[]> ReportAsync(ReplicaKeyRecord[] keys);
+
+    /// <summary>Makes a replica where there is none; when it returns a leader can push to it.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    [Alias("OpenReplica")]
+    Task OpenReplicaAsync(ReplicaKeyRecord key, string topic, Dictionary<string, string> configs);
+
+    /// <summary>Ends a replica and frees its disk; one that is gone is fine.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    [Alias("DropReplica")]
+    Task DropReplicaAsync(ReplicaKeyRecord key);
+
+    /// <summary>The cluster's metadata as it is now, for <see cref="IClusterImageSink"/>.</summary>
+    /// <param name="image">Versioned by what is in it.</param>
+    [Alias("PushImage"), ResponseTimeout("00:00:05")]
+    Task PushImageAsync(ReadOnlyMemory<byte> image);
+}

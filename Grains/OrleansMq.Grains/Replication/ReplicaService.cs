@@ -1,0 +1,34 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Grains.Hosting;
+
+namespace OrleansMq.Grains.Replication;
+
+/// <summary>This silo's end of <see cref="IReplicaService"/>: hands on to the broker's replicas. Its calls interleave, so a slow disk holds up only who waits
+/// for it.</summary>
+internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
+    IEnumerable<IClusterImageSink> images) : GrainService(grainId, silo, loggers), IReplicaService
+{
+    /// <inheritdoc/>
+    public async Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, ReadOnlyMemory<byte> bundle) =>
+        await replicas.Manager.ReceiveAsync(fromBroker, bundle);
+
+    /// <inheritdoc/>
+    public Task<ReplicaReportRecord[]> ReportAsync(ReplicaKeyRecord[] keys) =>
+        Task.FromResult(keys.Select(key => replicas.Manager.TryGet(key, out var replica) ? ReplicaReportRecord.Of(replica.Report()) : null)
+            .OfType<ReplicaReportRecord>().ToArray());
+
+    /// <inheritdoc/>
+    public Task OpenReplicaAsync(ReplicaKeyRecord key, string topic, Dictionary<string, string> configs) =>
+        // Makes and flushes a directory: not on the thread that answers the others.
+        Task.Run(() => replicas.Manager.GetOrCreate(key, new(topic, broker.Parse(configs))));
+
+    /// <inheritdoc/>
+    public Task DropReplicaAsync(ReplicaKeyRecord key) => replicas.Manager.DropAsync(key);
+
+    /// <inheritdoc/>
+    public async Task PushImageAsync(ReadOnlyMemory<byte> image)
+    {
+        foreach (var sink in images)
+            await sink.AcceptAsync(image);
+    }
+}
