@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text.Json.Serialization;
 using OrleansMq.Brokers;
 
 namespace OrleansMq.Topics;
@@ -39,6 +40,10 @@ public sealed record TopicCatalogue
         init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader makes one that compares by culture.
     } = ImmutableSortedDictionary.Create<string, TopicCatalogueEntry>(StringComparer.Ordinal);
 
+    /// <summary>Topics that were deleted, with the brokers that may have something of them on their disks; null where there are none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableSortedDictionary<Guid, ImmutableArray<int>>? Leftovers { get; init; }
+
     /// <summary>A topic is to be created.</summary>
     /// <param name="request">Its name, partitions, copies and configuration.</param>
     /// <param name="topicId">A new UUID.</param>
@@ -66,7 +71,7 @@ public sealed record TopicCatalogue
                     + $"broker{(limits.Brokers == 1 ? "" : "s")}: choose 1 to {limits.Brokers}, or -1 for the default.");
         var configs = (request.Configs ?? ImmutableSortedDictionary<string, string>.Empty).ToImmutableSortedDictionary(
             pair => pair.Key, pair => pair.Value?.Trim()!, StringComparer.Ordinal);
-        var parsed = TopicConfigRules.Parse(configs, limits.Defaults);
+        var parsed = TopicConfigRules.Parse(configs, limits.Defaults.ForReplicas(replicationFactor));
         if (!parsed.IsAccepted)
             return Refuse(parsed.Error, parsed.Message!);
         var topic = new TopicState
@@ -74,6 +79,7 @@ public sealed record TopicCatalogue
             Name = request.Name,
             TopicId = topicId,
             Partitions = request.Partitions == -1 ? limits.DefaultPartitions : request.Partitions,
+            ReplicationFactor = replicationFactor,
             Configs = configs,
             Status = TopicStatus.Creating,
         };
@@ -97,12 +103,32 @@ public sealed record TopicCatalogue
         ? this with { Topics = Topics.Remove(name) }
         : this;
 
+    /// <summary>Brokers may have something of the topic on their disks: each is told until it has said that it has not.</summary>
+    public TopicCatalogue AddLeftovers(Guid topicId, IEnumerable<int> brokers) => brokers.ToImmutableArray() is { IsEmpty: false } some
+        ? this with { Leftovers = (Leftovers ?? NoLeftovers).SetItem(topicId, some) }
+        : this;
+
+    /// <summary>A broker has nothing of these topics on its disk any more.</summary>
+    /// <returns>This very catalogue where that was known.</returns>
+    public TopicCatalogue ClearLeftovers(int broker, IEnumerable<Guid> topicIds)
+    {
+        var left = Leftovers ?? NoLeftovers;
+        foreach (var id in topicIds)
+        {
+            if (left.TryGetValue(id, out var brokers) && brokers.Contains(broker))
+                left = brokers.Length == 1 ? left.Remove(id) : left.SetItem(id, brokers.Remove(broker));
+        }
+        return left == (Leftovers ?? NoLeftovers) ? this : this with { Leftovers = left.IsEmpty ? null : left };
+    }
+
     /// <summary>What is said of a topic that is not there.</summary>
     public static string UnknownTopic(string name) => $"There is no topic '{name}'. Create it first, or check the name: it is case sensitive.";
 
     /// <summary>What is said of a partition that is not there.</summary>
     public static string UnknownPartition(TopicPartition partition, int count) =>
         $"Topic '{partition.Topic}' has no partition {partition.Partition}: it has {count}, numbered from 0.";
+
+    private static ImmutableSortedDictionary<Guid, ImmutableArray<int>> NoLeftovers => ImmutableSortedDictionary<Guid, ImmutableArray<int>>.Empty;
 
     private static string AlreadyExists(string name, TopicStatus status) => status switch
     {

@@ -36,6 +36,18 @@ public sealed record TopicState
     /// <summary>How many partitions exist; while <see cref="TopicStatus.Creating"/>, how many there are to be.</summary>
     public required int Partitions { get; init; }
 
+    /// <summary>With how many replicas each of its partitions is made; 1 is left out of the document.</summary>
+    [JsonIgnore]
+    public short ReplicationFactor
+    {
+        get => StoredReplicationFactor ?? 1;
+        init => StoredReplicationFactor = value == 1 ? null : value;
+    }
+
+    /// <summary><see cref="ReplicationFactor"/> as it is written.</summary>
+    [JsonPropertyName("replicationFactor"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public short? StoredReplicationFactor { get; init; }
+
     /// <summary>The keys set on this topic, in Kafka's names and text form.</summary>
     public ImmutableSortedDictionary<string, string> Configs
     {

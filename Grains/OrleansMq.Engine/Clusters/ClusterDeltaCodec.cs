@@ -1,0 +1,195 @@
+using System.Collections.Immutable;
+using System.Text;
+using OrleansMq.Replication;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Clusters;
+
+/// <summary>
+/// The bytes of a <see cref="ClusterDelta"/>. Numbers are of variable length, 7 bits a byte, text is UTF-8 after its length in bytes; a text that may be
+/// missing has a byte 0 (missing) or 1 before it.
+/// <code>
+/// "OMC" version=1
+/// from to controller+1 flags(1: auto rebalance)
+/// n broker*     id flags(1: alive, 2: draining) rack? host? http? kafka? orleans? version directory
+/// n id*         brokers that are gone
+/// n topic*      id(16) name status replication-factor serving n (key value)* n partition*
+/// n id(16)*     topics that are gone
+/// n changed*    topic-id(16) number partition
+/// n id(16)*     topics to delete from disk
+/// n id(16)*     deleted topics to forget
+/// partition     leader+1 epoch n replica* n isr* n elr* n target*
+/// </code>
+/// A later version of the program writes a later version of the bytes only once every broker of the cluster reads it.
+/// </summary>
+public static class ClusterDeltaCodec
+{
+    private const byte Version = 1;
+
+    /// <summary>Writes a delta.</summary>
+    public static ReadOnlyMemory<byte> Write(ClusterDelta delta)
+    {
+        var stream = new MemoryStream();
+        using var writer = new BinaryWriter(stream, Encoding.UTF8);
+        writer.Write("OMC"u8);
+        writer.Write(Version);
+        writer.Write7BitEncodedInt64(delta.From);
+        writer.Write7BitEncodedInt64(delta.To);
+        writer.Write7BitEncodedInt(delta.Controller + 1);
+        writer.Write((byte)(delta.AutoRebalance ? 1 : 0));
+        WriteAll(writer, delta.Brokers, WriteBroker);
+        WriteAll(writer, delta.RemovedBrokers, static (to, id) => to.Write7BitEncodedInt(id));
+        WriteAll(writer, delta.Topics, WriteTopic);
+        WriteAll(writer, delta.RemovedTopics, WriteId);
+        WriteAll(writer, delta.Partitions, WriteChanged);
+        WriteAll(writer, delta.Deleted, WriteId);
+        WriteAll(writer, delta.Forgotten, WriteId);
+        return stream.GetBuffer().AsMemory(0, (int)stream.Length);
+    }
+
+    /// <summary>Reads a delta.</summary>
+    /// <exception cref="InvalidDataException">The bytes are none, or of a later version.</exception>
+    public static ClusterDelta Read(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length < 4 || !bytes.StartsWith("OMC"u8))
+            throw new InvalidDataException("This is no change of the cluster's metadata.");
+        if (bytes[3] != Version)
+            throw new InvalidDataException($"The cluster's metadata has version {bytes[3]}, this broker reads version {Version}: update it.");
+        using var reader = new BinaryReader(new MemoryStream(bytes[4..].ToArray()), Encoding.UTF8);
+        try
+        {
+            return new ClusterDelta(reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt() - 1,
+                (reader.ReadByte() & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber), ReadAll(reader, ReadTopic), ReadAll(reader, ReadId),
+                ReadAll(reader, ReadChanged), ReadAll(reader, ReadId), ReadAll(reader, ReadId));
+        }
+        catch (Exception exception) when (exception is EndOfStreamException or FormatException)
+        {
+            throw new InvalidDataException("A change of the cluster's metadata is cut off or damaged.", exception);
+        }
+    }
+
+    private static void WriteBroker(BinaryWriter to, ImageBroker broker)
+    {
+        var registration = broker.Registration;
+        to.Write7BitEncodedInt(registration.BrokerId);
+        to.Write((byte)((broker.IsAlive ? 1 : 0) | (broker.IsDraining ? 2 : 0)));
+        WriteOptional(to, registration.Rack);
+        WriteOptional(to, registration.Host);
+        WriteOptional(to, registration.Http);
+        WriteOptional(to, registration.Kafka);
+        WriteOptional(to, registration.Orleans);
+        to.Write(registration.Version);
+        to.Write(registration.DataDirectory);
+    }
+
+    private static ImageBroker ReadBroker(BinaryReader from)
+    {
+        var id = from.Read7BitEncodedInt();
+        var flags = from.ReadByte();
+        return new ImageBroker(new BrokerRegistration
+        {
+            BrokerId = id,
+            Rack = ReadOptional(from),
+            Host = ReadOptional(from),
+            Http = ReadOptional(from),
+            Kafka = ReadOptional(from),
+            Orleans = ReadOptional(from),
+            Version = from.ReadString(),
+            DataDirectory = from.ReadString(),
+        }, (flags & 1) != 0, (flags & 2) != 0);
+    }
+
+    private static void WriteTopic(BinaryWriter to, ImageTopic topic)
+    {
+        WriteId(to, topic.TopicId);
+        to.Write(topic.Name);
+        to.Write((byte)topic.Status);
+        to.Write7BitEncodedInt(topic.ReplicationFactor);
+        to.Write7BitEncodedInt(topic.Serving);
+        to.Write7BitEncodedInt(topic.Configs.Count);
+        foreach (var (key, value) in topic.Configs)
+        {
+            to.Write(key);
+            to.Write(value);
+        }
+        WriteAll(to, topic.Partitions, WritePartition);
+    }
+
+    private static ImageTopic ReadTopic(BinaryReader from)
+    {
+        var id = ReadId(from);
+        var name = from.ReadString();
+        var status = (TopicStatus)from.ReadByte();
+        var replicationFactor = (short)from.Read7BitEncodedInt();
+        var serving = from.Read7BitEncodedInt();
+        var configs = ImmutableSortedDictionary.CreateBuilder<string, string>(StringComparer.Ordinal);
+        for (var left = from.Read7BitEncodedInt(); left > 0; left--)
+            configs[from.ReadString()] = from.ReadString();
+        return new ImageTopic(name, id, status, replicationFactor, configs.ToImmutable(), ReadAll(from, ReadPartition), serving);
+    }
+
+    private static void WriteChanged(BinaryWriter to, ChangedPartition changed)
+    {
+        WriteId(to, changed.Key.TopicId);
+        to.Write7BitEncodedInt(changed.Key.Partition);
+        WritePartition(to, changed.Partition);
+    }
+
+    private static ChangedPartition ReadChanged(BinaryReader from) => new(new ReplicaKey(ReadId(from), from.Read7BitEncodedInt()), ReadPartition(from));
+
+    private static void WritePartition(BinaryWriter to, ImagePartition partition)
+    {
+        to.Write7BitEncodedInt(partition.Leader + 1);
+        to.Write7BitEncodedInt(partition.LeaderEpoch);
+        WriteAll(to, partition.Replicas, static (writer, id) => writer.Write7BitEncodedInt(id));
+        WriteAll(to, partition.Isr, static (writer, id) => writer.Write7BitEncodedInt(id));
+        WriteAll(to, partition.Elr, static (writer, id) => writer.Write7BitEncodedInt(id));
+        WriteAll(to, partition.Target, static (writer, id) => writer.Write7BitEncodedInt(id));
+    }
+
+    private static ImagePartition ReadPartition(BinaryReader from) => new(from.Read7BitEncodedInt() - 1, from.Read7BitEncodedInt(),
+        ReadAll(from, ReadNumber), ReadAll(from, ReadNumber), ReadAll(from, ReadNumber), ReadAll(from, ReadNumber));
+
+    private static void WriteId(BinaryWriter to, Guid id)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        id.TryWriteBytes(bytes, bigEndian: true, out _);
+        to.Write(bytes);
+    }
+
+    private static Guid ReadId(BinaryReader from)
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        from.BaseStream.ReadExactly(bytes);
+        return new Guid(bytes, bigEndian: true);
+    }
+
+    private static int ReadNumber(BinaryReader from) => from.Read7BitEncodedInt();
+
+    private static void WriteOptional(BinaryWriter to, string? text)
+    {
+        to.Write(text is not null);
+        if (text is not null)
+            to.Write(text);
+    }
+
+    private static string? ReadOptional(BinaryReader from) => from.ReadBoolean() ? from.ReadString() : null;
+
+    private static void WriteAll<T>(BinaryWriter to, ImmutableArray<T> items, Action<BinaryWriter, T> write)
+    {
+        to.Write7BitEncodedInt(items.Length);
+        foreach (var item in items)
+            write(to, item);
+    }
+
+    private static ImmutableArray<T> ReadAll<T>(BinaryReader from, Func<BinaryReader, T> read)
+    {
+        var count = from.Read7BitEncodedInt();
+        if (count < 0 || count > from.BaseStream.Length - from.BaseStream.Position) // Every item has a byte at least.
+            throw new FormatException($"{count} items are more than there are bytes.");
+        var items = ImmutableArray.CreateBuilder<T>(count);
+        for (var left = count; left > 0; left--)
+            items.Add(read(from));
+        return items.MoveToImmutable();
+    }
+}

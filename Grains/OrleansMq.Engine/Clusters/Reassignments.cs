@@ -1,0 +1,71 @@
+using System.Collections.Immutable;
+using OrleansMq.Brokers;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Clusters;
+
+/// <summary>Partitions whose replicas move: what may be asked for, and how it is told.</summary>
+public static class Reassignments
+{
+    /// <summary>Whether a partition may be held by these brokers.</summary>
+    /// <param name="image">The cluster.</param>
+    /// <param name="partition">Which.</param>
+    /// <param name="replicas">The brokers, the preferred leader first.</param>
+    /// <returns>The partition's present state, or <see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidReplicaAssignment"/>.</returns>
+    public static TopicDecision<ImagePartition> Check(ClusterImage image, TopicPartition partition, IReadOnlyList<int> replicas)
+    {
+        var found = Find(image, partition);
+        if (!found.IsAccepted)
+            return found;
+        if (replicas.Count == 0)
+            return Refuse($"The list of replicas of partition {partition} is empty: name one broker at least.");
+        if (replicas.GroupBy(broker => broker).FirstOrDefault(group => group.Count() > 1) is { } twice)
+            return Refuse($"Broker {twice.Key} stands twice in the replicas of partition {partition}.");
+        foreach (var broker in replicas.Except(found.Next.Holders))
+        {
+            if (!image.Brokers.TryGetValue(broker, out var target))
+                return Refuse($"There is no broker {broker} to hold partition {partition}: the cluster has {string.Join(", ", image.Brokers.Keys)}.");
+            if (!target.IsAlive)
+                return Refuse($"Broker {broker} is dead and cannot take partition {partition}: start it, or name another.");
+            if (target.IsDraining)
+                return Refuse($"Broker {broker} is being drained and takes no partition: name another, or resume it.");
+        }
+        return found;
+    }
+
+    /// <summary>A partition, or <see cref="ErrorCode.UnknownTopicOrPartition"/>.</summary>
+    public static TopicDecision<ImagePartition> Find(ClusterImage image, TopicPartition partition)
+    {
+        if (image.FindServed(partition.Topic) is not { } topic)
+            return TopicDecision<ImagePartition>.Refuse(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
+        return (uint)partition.Partition < (uint)topic.Serving
+            ? TopicDecision<ImagePartition>.Accept(topic.Partitions[partition.Partition])
+            : TopicDecision<ImagePartition>.Refuse(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownPartition(partition, topic.Serving));
+    }
+
+    /// <summary>A partition that moves to its <see cref="ImagePartition.Target"/>.</summary>
+    public static PartitionReassignment Describe(string topic, int number, ImagePartition partition)
+    {
+        var target = partition.Target.IsEmpty ? partition.Replicas : partition.Target;
+        return new PartitionReassignment(topic, number, target, partition.Replicas, [.. target.Except(partition.Isr)],
+            [.. partition.Replicas.Except(target)]);
+    }
+
+    /// <summary>Every partition that moves.</summary>
+    public static IReadOnlyList<PartitionReassignment> List(ClusterImage image) => [.. image.AllPartitions()
+        .Where(found => !found.Partition.Target.IsEmpty)
+        .Select(found => Describe(found.Topic.Name, found.Number, found.Partition))];
+
+    /// <summary>The partitions that could be led by their first replica and are not.</summary>
+    /// <param name="image">The cluster.</param>
+    /// <param name="topic">Of this topic only; null: of all.</param>
+    /// <param name="number">This partition only; null: all.</param>
+    public static ImmutableArray<(TopicPartition Partition, Guid TopicId, ImagePartition State)> NotPreferred(ClusterImage image, string? topic, int? number) =>
+        [.. image.AllPartitions()
+            .Where(found => (topic is null || found.Topic.Name == topic) && (number is null || found.Number == number)
+                && found.Topic.Status == TopicStatus.Active && found.Partition.Leader != found.Partition.Replicas[0])
+            .Select(found => (new TopicPartition(found.Topic.Name, found.Number), found.Topic.TopicId, found.Partition))];
+
+    private static TopicDecision<ImagePartition> Refuse(string message) =>
+        TopicDecision<ImagePartition>.Refuse(ErrorCode.InvalidReplicaAssignment, message);
+}

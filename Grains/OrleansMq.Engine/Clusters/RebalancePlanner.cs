@@ -1,0 +1,209 @@
+using System.Collections.Immutable;
+using OrleansMq.Brokers;
+using OrleansMq.Replication;
+
+namespace OrleansMq.Clusters;
+
+/// <summary>
+/// What to move so that every broker holds and leads its share, with as few moves of data as that takes. In this order: away from brokers that are being
+/// drained or gone; onto racks of their own; from those that hold more than their share to those that hold less; and, without moving data, the preferred
+/// leaders. Replicas on dead brokers stay where they are, since these are expected back. Pure.
+/// </summary>
+public sealed class RebalancePlanner
+{
+    private readonly ClusterImage _image;
+    private readonly BrokerLoads _loads;
+    private readonly Dictionary<ReplicaKey, Placement> _placements = [];
+
+    private RebalancePlanner(ClusterImage image)
+    {
+        _image = image;
+        _loads = new BrokerLoads(image);
+        foreach (var (topic, number, partition) in image.AllPartitions())
+        {
+            var replicas = partition.Target.IsEmpty ? partition.Replicas : partition.Target;
+            _placements.Add(new ReplicaKey(topic.TopicId, number), new Placement(topic, number, replicas));
+        }
+    }
+
+    /// <summary>Makes a plan.</summary>
+    /// <param name="image">The cluster.</param>
+    /// <param name="planId">Names the plan.</param>
+    public static RebalancePlan Plan(ClusterImage image, string planId)
+    {
+        var planner = new RebalancePlanner(image);
+        var before = planner._loads.All.ToDictionary(load => load.Broker, load => (load.Replicas, load.Leaders));
+        planner.MoveAway();
+        planner.SpreadOverRacks();
+        planner.LevelReplicas();
+        planner.LevelLeaders();
+        var moves = planner._placements.Values.Where(placement => placement.IsChanged).Select(placement => placement.ToMove()).ToArray();
+        var shares = planner._loads.All.Select(load =>
+            new BrokerShare(load.Broker, before[load.Broker].Replicas, load.Replicas, before[load.Broker].Leaders, load.Leaders));
+        return new RebalancePlan(planId, moves, [.. shares], Summarize(moves));
+    }
+
+    private static string Summarize(RebalanceMove[] moves)
+    {
+        if (moves.Length == 0)
+            return "Every broker holds and leads its share: nothing is to be moved.";
+        var copied = moves.Sum(move => move.To.Except(move.From).Count());
+        return $"{Count(moves.Length, "partition")} change{(moves.Length == 1 ? "s" : "")}: {Count(copied, "replica")} to copy, "
+            + $"{Count(moves.Count(move => move.To[0] != move.From[0]), "preferred leader")} to change.";
+    }
+
+    private static string Count(int count, string what) => $"{count} {what}{(count == 1 ? "" : "s")}";
+
+    private void MoveAway()
+    {
+        foreach (var placement in _placements.Values)
+        {
+            foreach (var broker in placement.Replicas.Where(MustLeave).ToArray())
+            {
+                if (BestFor(placement, leaving: broker) is { } target)
+                    Move(placement, broker, target, _image.Brokers.ContainsKey(broker) ? $"broker {broker} is drained" : $"broker {broker} is gone");
+            }
+        }
+    }
+
+    private bool MustLeave(int broker) => !_image.Brokers.TryGetValue(broker, out var found) || found.IsDraining;
+
+    private void SpreadOverRacks()
+    {
+        foreach (var placement in _placements.Values)
+        {
+            // The later of two on one rack goes, so that the preferred leader stays.
+            for (var index = placement.Replicas.Length - 1; index > 0; index--)
+            {
+                var broker = placement.Replicas[index];
+                var isShared = placement.Replicas.Any(other => other != broker && _loads.RackOf(other) == _loads.RackOf(broker));
+                if (isShared && _loads.TakesReplicas(broker) && BestFor(placement, broker) is { } target
+                    && RacksAfter(placement, broker, target) > _loads.CountRacks(placement.Replicas))
+                    Move(placement, broker, target, $"two replicas stand in {_loads.RackOf(broker)}");
+            }
+        }
+    }
+
+    // From the fullest to the emptiest as long as that brings them closer. Brokers whose surplus cannot go anywhere without putting two replicas of a
+    // partition on one rack are left with it.
+    private void LevelReplicas()
+    {
+        while (Pairs().Select(pair => (pair.From, pair.To, Placement: Movable(pair.From.Broker, pair.To.Broker)))
+            .FirstOrDefault(found => found.Placement is not null) is { Placement: { } placement } move)
+            Move(placement, move.From.Broker, move.To.Broker, $"broker {move.From.Broker} holds more than its share, broker {move.To.Broker} less");
+    }
+
+    private IEnumerable<(BrokerLoads.Load From, BrokerLoads.Load To)> Pairs() =>
+        from source in _loads.Taking.OrderByDescending(load => load.Replicas)
+        from target in _loads.Taking.OrderBy(load => load.Replicas)
+        where source.Replicas - target.Replicas > 1
+        orderby source.Replicas - target.Replicas descending
+        select (source, target);
+
+    // A partition of the topic that has most on the one and fewest on the other, so that each topic is spread, too; a follower rather than a leader, unless
+    // the one leads more than the other.
+    private Placement? Movable(int from, int to)
+    {
+        var leadsMore = _loads.Find(from)!.Leaders > _loads.Find(to)!.Leaders;
+        var perTopic = _placements.Values.GroupBy(placement => placement.Topic.TopicId).ToDictionary(group => group.Key,
+            group => group.Count(placement => placement.Replicas.Contains(from)) - group.Count(placement => placement.Replicas.Contains(to)));
+        return _placements.Values
+            .Where(placement => placement.Replicas.Contains(from) && !placement.Replicas.Contains(to)
+                && RacksAfter(placement, from, to) >= _loads.CountRacks(placement.Replicas))
+            .OrderBy(placement => placement.CostOf(from, to))
+            .ThenByDescending(placement => perTopic[placement.Topic.TopicId])
+            .ThenBy(placement => placement.Replicas[0] == from != leadsMore)
+            .FirstOrDefault();
+    }
+
+    // Along the shortest chain from a broker that leads too many to one that leads at least two fewer: each hands one partition on to the next, which holds
+    // it already. Once there is no such chain, no other choice of preferred leaders is more even.
+    private void LevelLeaders()
+    {
+        while (_loads.Taking.OrderByDescending(load => load.Leaders).Select(ChainFrom).FirstOrDefault(chain => chain is not null) is { } chain)
+        {
+            foreach (var (placement, broker) in chain)
+            {
+                _loads.Remove(placement.Replicas);
+                placement.Lead(broker, $"broker {broker} leads less than its share");
+                _loads.Add(placement.Replicas);
+            }
+        }
+    }
+
+    private List<(Placement, int)>? ChainFrom(BrokerLoads.Load source)
+    {
+        var reachedBy = new Dictionary<int, (Placement Placement, int From)>();
+        var open = new Queue<int>([source.Broker]);
+        var led = _placements.Values.ToLookup(placement => placement.Replicas[0]);
+        while (open.TryDequeue(out var broker))
+        {
+            if (broker != source.Broker && source.Leaders - _loads.Find(broker)!.Leaders > 1)
+                return Chain(reachedBy, source.Broker, broker);
+            foreach (var placement in led[broker])
+            {
+                foreach (var next in placement.Replicas.Skip(1).Where(next => next != source.Broker && _loads.TakesReplicas(next)))
+                {
+                    if (reachedBy.TryAdd(next, (placement, broker)))
+                        open.Enqueue(next);
+                }
+            }
+        }
+        return null;
+    }
+
+    private static List<(Placement, int)> Chain(Dictionary<int, (Placement Placement, int From)> reachedBy, int source, int end)
+    {
+        var chain = new List<(Placement, int)>();
+        for (var broker = end; broker != source; broker = reachedBy[broker].From)
+            chain.Add((reachedBy[broker].Placement, broker));
+        return chain;
+    }
+
+    private int? BestFor(Placement placement, int leaving) => _loads.Taking
+        .Where(load => !placement.Replicas.Contains(load.Broker))
+        .OrderByDescending(load => RacksAfter(placement, leaving, load.Broker))
+        .ThenBy(load => load.Replicas)
+        .Select(load => (int?)load.Broker)
+        .FirstOrDefault();
+
+    private int RacksAfter(Placement placement, int leaving, int joining) =>
+        _loads.CountRacks(placement.Replicas.Select(broker => broker == leaving ? joining : broker));
+
+    private void Move(Placement placement, int from, int to, string reason)
+    {
+        _loads.Remove(placement.Replicas);
+        placement.Replace(from, to, reason);
+        _loads.Add(placement.Replicas);
+    }
+
+    /// <summary>A partition while it is planned.</summary>
+    private sealed class Placement(ImageTopic topic, int number, ImmutableArray<int> replicas)
+    {
+        private readonly ImmutableArray<int> _before = replicas;
+        private readonly List<string> _reasons = [];
+
+        public ImageTopic Topic => topic;
+
+        public ImmutableArray<int> Replicas { get; private set; } = replicas;
+
+        public bool IsChanged => !Replicas.SequenceEqual(_before);
+
+        /// <summary>How many replicas more are to be copied: one that is not there yet may as well be made elsewhere.</summary>
+        public int CostOf(int from, int to) => (_before.Contains(to) ? 0 : 1) - (_before.Contains(from) ? 0 : 1);
+
+        public void Replace(int from, int to, string reason)
+        {
+            Replicas = Replicas.Replace(from, to);
+            _reasons.Add(reason);
+        }
+
+        public void Lead(int broker, string reason)
+        {
+            Replicas = Replicas.Remove(broker).Insert(0, broker);
+            _reasons.Add(reason);
+        }
+
+        public RebalanceMove ToMove() => new(topic.Name, number, _before, Replicas, string.Join("; ", _reasons.Distinct()));
+    }
+}

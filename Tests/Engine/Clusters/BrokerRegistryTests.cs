@@ -1,0 +1,51 @@
+using System.Text.Json;
+using OrleansMq.Clusters;
+
+namespace OrleansMq.Tests.Engine.Clusters;
+
+public class BrokerRegistryTests
+{
+    [Fact]
+    public void ABrokerThatComesBackAsItWasChangesNothing()
+    {
+        var registry = Three();
+        Assert.Same(registry, registry.Register(new BrokerRegistration { BrokerId = 2, Http = "h:2" }));
+        Assert.Equal("h:9", registry.Register(new BrokerRegistration { BrokerId = 2, Http = "h:9" }).Brokers[2].Registration.Http);
+    }
+
+    [Fact]
+    public void ABrokerThatIsDrainedStaysSoWhenItComesBack()
+    {
+        var registry = Three().Drain(2, 2, _ => true).Next;
+        Assert.True(registry.Register(new BrokerRegistration { BrokerId = 2, Http = "h:9" }).Brokers[2].Draining);
+        Assert.False(registry.Resume(2).Next.Brokers[2].Draining);
+    }
+
+    [Fact]
+    public void ABrokerIsNotDrainedWhereItsReplicasHadNowhereToGo()
+    {
+        Assert.Equal(ErrorCode.InvalidReplicationFactor, Three().Drain(2, 3, _ => true).Error);
+        Assert.Equal(ErrorCode.InvalidReplicationFactor, Three().Drain(2, 2, id => id != 1).Error);
+        Assert.Equal(ErrorCode.BrokerIdNotRegistered, Three().Drain(7, 1, _ => true).Error);
+    }
+
+    [Fact]
+    public void ABrokerThatHoldsSomethingOrLivesIsNotRemoved()
+    {
+        Assert.Equal(ErrorCode.InvalidRequest, Three().Remove(2, replicas: 1, isAlive: false).Error);
+        Assert.Equal(ErrorCode.InvalidRequest, Three().Remove(2, replicas: 0, isAlive: true).Error);
+        Assert.Equal([1, 3], Three().Remove(2, replicas: 0, isAlive: false).Next.Brokers.Keys);
+    }
+
+    [Fact]
+    public void TheDocumentIsReadAsItWasWritten()
+    {
+        var registry = Three().TakeOver().Drain(2, 1, _ => true).Next with { AutoRebalance = true };
+        var json = JsonSerializer.Serialize(registry, ClusterJson.Default.BrokerRegistry);
+        Assert.Equal("""{"metadataEpoch":1,"autoRebalance":true,"brokers":{"1":{"registration":{"brokerId":1,"http":"h:1","version":"","dataDirectory":""},"draining":false},"2":{"registration":{"brokerId":2,"http":"h:2","version":"","dataDirectory":""},"draining":true},"3":{"registration":{"brokerId":3,"http":"h:3","version":"","dataDirectory":""},"draining":false}}}""", json);
+        Assert.Equal(json, JsonSerializer.Serialize(JsonSerializer.Deserialize(json, ClusterJson.Default.BrokerRegistry), ClusterJson.Default.BrokerRegistry));
+    }
+
+    private static BrokerRegistry Three() => Enumerable.Range(1, 3).Aggregate(BrokerRegistry.Empty,
+        (registry, id) => registry.Register(new BrokerRegistration { BrokerId = id, Http = $"h:{id}" }));
+}

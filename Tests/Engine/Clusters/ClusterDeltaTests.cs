@@ -1,0 +1,74 @@
+using FsCheck.Fluent;
+using OrleansMq.Clusters;
+
+namespace OrleansMq.Tests.Engine.Clusters;
+
+public class ClusterDeltaTests
+{
+    [Fact]
+    public void WhatIsBetweenTwoImagesMakesTheOneOutOfTheOther() => Properties.ForAll(
+        from image in RandomImages.Any
+        from seed in Gen.Choose(0, int.MaxValue)
+        select (image, RandomImages.Change(image, new Random(seed))),
+        pair =>
+        {
+            var (before, after) = pair;
+            Assert.Equal(Bytes(after), Bytes(ClusterDelta.Between(before, after).Apply(before)!));
+        }, count: 500);
+
+    [Fact]
+    public void BytesAreReadAsTheyWereWritten() => Properties.ForAll(
+        from image in RandomImages.Any
+        from seed in Gen.Choose(0, int.MaxValue)
+        select ClusterDelta.Between(image, RandomImages.Change(image, new Random(seed))),
+        delta =>
+        {
+            var bytes = ClusterDeltaCodec.Write(delta);
+            Assert.Equal(bytes.ToArray(), ClusterDeltaCodec.Write(ClusterDeltaCodec.Read(bytes.Span)).ToArray());
+        });
+
+    [Fact]
+    public void BytesThatAreCutOffAreRefused() => Properties.ForAll(RandomImages.Any, image =>
+    {
+        var bytes = ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, image));
+        for (var length = 0; length < bytes.Length; length += Math.Max(1, bytes.Length / 50))
+            Assert.Throws<InvalidDataException>(() => ClusterDeltaCodec.Read(bytes.Span[..length]));
+    }, count: 50);
+
+    [Fact]
+    public void AnotherVersionIsRefusedByItsNumber()
+    {
+        var bytes = ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, ClusterImage.Empty)).ToArray();
+        bytes[3] = 9;
+        Assert.Contains("version 9", Assert.Throws<InvalidDataException>(() => ClusterDeltaCodec.Read(bytes)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AGapIsSeen()
+    {
+        var first = RandomImages.Brokers(3) with { Version = 7 };
+        var second = first with { Version = 8, Controller = 2 };
+        var third = second with { Version = 9, AutoRebalance = true };
+        Assert.Null(ClusterDelta.Between(second, third).Apply(first));
+        Assert.Equal(9, ClusterDelta.Between(ClusterImage.Empty, third).Apply(first)!.Version);
+    }
+
+    [Fact]
+    public void OnePartitionThatChangesIsAllThatTravels()
+    {
+        var topic = RandomImages.Topic("t", [.. Enumerable.Range(0, 1000).Select(_ => new[] { 1, 2, 3 })]);
+        var before = RandomImages.Brokers(3).WithTopic(topic) with { Version = 1 };
+        var after = before.WithPartition(new(topic.TopicId, 17), topic.Partitions[17] with { Leader = 2, LeaderEpoch = 2 }) with { Version = 2 };
+        var delta = ClusterDelta.Between(before, after);
+        Assert.Equal(17, Assert.Single(delta.Partitions).Key.Partition);
+        Assert.InRange(ClusterDeltaCodec.Write(delta).Length, 1, 60);
+        Assert.InRange(ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, after)).Length, 1000, 15_000);
+    }
+
+    private static string Bytes(ClusterImage image)
+    {
+        var whole = ClusterDelta.Between(ClusterImage.Empty, image);
+        // A dictionary by id has no order of its own.
+        return Convert.ToHexString(ClusterDeltaCodec.Write(whole with { Topics = [.. whole.Topics.OrderBy(topic => topic.Name, StringComparer.Ordinal)] }).Span);
+    }
+}

@@ -1,0 +1,112 @@
+using OrleansMq.Brokers;
+using OrleansMq.Clusters;
+
+namespace OrleansMq.Tests.Engine.Clusters;
+
+public class RebalanceDecisionTests
+{
+    private static readonly DateTimeOffset Now = DateTimeOffset.UnixEpoch;
+
+    [Fact]
+    public void MovesSoManyAtATimeUntilAllAreThere()
+    {
+        var image = Cluster();
+        var job = Begin(image, maxPartitions: 2);
+        var begun = 0;
+        while (job.IsRunning)
+        {
+            var (next, actions) = RebalanceDecision.Next(job, image, Now);
+            var moving = next.Steps.Count(step => step.State == RebalanceStepState.Moving);
+            Assert.InRange(moving, next.IsRunning ? 1 : 0, 2);
+            foreach (var action in actions.Where(action => action.Kind == RebalanceActionKind.Reassign))
+            {
+                begun++;
+                image = Moved(image, action);
+            }
+            job = next;
+        }
+        Assert.Equal(job.Steps.Length, begun);
+        Assert.Equal((RebalanceState.Completed, Now), (job.State, job.FinishedAt));
+        Assert.Empty(RebalancePlanner.Plan(image, "q").Moves);
+    }
+
+    [Fact]
+    public void AnActionThatWasLostIsAskedForAgain()
+    {
+        var image = Cluster();
+        var (job, first) = RebalanceDecision.Next(Begin(image, maxPartitions: 1), image, Now);
+        var (same, again) = RebalanceDecision.Next(job, image, Now);
+        Assert.Same(job, same);
+        Assert.Equal(first, again);
+    }
+
+    [Fact]
+    public void WhatMovesIsLeftAlone()
+    {
+        var image = Cluster();
+        var (job, actions) = RebalanceDecision.Next(Begin(image, maxPartitions: 1), image, Now);
+        image = Targeted(image, actions[0]);
+        Assert.Empty(RebalanceDecision.Next(job, image, Now).Actions);
+    }
+
+    [Fact]
+    public void CancellingTakesBackWhatMovesAndBeginsNothing()
+    {
+        var image = Cluster();
+        var (job, actions) = RebalanceDecision.Next(Begin(image, maxPartitions: 1), image, Now);
+        image = Targeted(image, actions[0]);
+        (job, actions) = RebalanceDecision.Next(job.Cancel(), image, Now);
+        Assert.Equal(RebalanceState.Cancelling, job.State);
+        Assert.Equal(job.Steps[0].From, Assert.Single(actions).Replicas);
+        image = image.WithPartition(actions[0].Key, ImagePartition.Create(job.Steps[0].From));
+        job = RebalanceDecision.Next(job, image, Now).Job;
+        Assert.Equal(RebalanceState.Cancelled, job.State);
+        Assert.All(job.Steps, step => Assert.Equal(RebalanceStepState.Skipped, step.State));
+    }
+
+    [Fact]
+    public void WhatSomebodyElseMovedOrDeletedIsSkipped()
+    {
+        var image = Cluster();
+        var job = Begin(image, maxPartitions: 100);
+        var moved = image.WithPartition(new(job.Steps[0].TopicId, job.Steps[0].Partition), ImagePartition.Create([9]));
+        Assert.Equal(RebalanceStepState.Skipped, RebalanceDecision.Next(job, moved, Now).Job.Steps[0].State);
+        var deleted = image.WithoutTopic(job.Steps[0].TopicId);
+        Assert.Equal(RebalanceState.Completed, RebalanceDecision.Next(job, deleted, Now).Job.State);
+    }
+
+    [Fact]
+    public void ALeaderThatIsToGoHandsOverFirst()
+    {
+        var image = RandomImages.Brokers(4).WithTopic(RandomImages.Topic("t", [1, 2, 3]));
+        var plan = new RebalancePlan("p", [new RebalanceMove("t", 0, [1, 2, 3], [4, 2, 3], "")], [], "");
+        var job = RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(), Now);
+        var (moving, actions) = RebalanceDecision.Next(job, image, Now);
+        Assert.Equal((RebalanceActionKind.HandOver, 2), (actions[0].Kind, actions[0].Replicas[0]));
+        image = image.WithPartition(actions[0].Key, image.FindServed("t")!.Partitions[0] with { Leader = 2 });
+        (moving, actions) = RebalanceDecision.Next(moving, image, Now);
+        Assert.Equal(RebalanceActionKind.Reassign, Assert.Single(actions).Kind);
+        image = image.WithPartition(actions[0].Key, image.FindServed("t")!.Partitions[0] with { Replicas = [4, 2, 3], Isr = [2, 3, 4] });
+        (moving, actions) = RebalanceDecision.Next(moving, image, Now);
+        Assert.Equal((RebalanceActionKind.HandOver, 4), (Assert.Single(actions).Kind, actions[0].Replicas[0]));
+        Assert.Equal(RebalanceState.Completed, moving.State);
+    }
+
+    private static ClusterImage Cluster()
+    {
+        var image = RandomImages.Brokers(2).WithTopic(RandomImages.Topic("t", [.. Enumerable.Range(0, 12).Select(number => new[] { (number % 2) + 1 })]));
+        return image with { Brokers = RandomImages.Brokers(3).Brokers };
+    }
+
+    private static RebalanceJob Begin(ClusterImage image, int maxPartitions) =>
+        RebalanceJob.Begin(RebalancePlanner.Plan(image, "p"), image, "asked for", new RebalanceThrottle(maxPartitions), Now);
+
+    private static ClusterImage Moved(ClusterImage image, RebalanceAction action) =>
+        image.WithPartition(action.Key, new ImagePartition(action.Replicas[0], 2, action.Replicas, action.Replicas, [], []));
+
+    private static ClusterImage Targeted(ClusterImage image, RebalanceAction action)
+    {
+        Assert.True(image.TryGetPartition(action.Key, out _, out var partition));
+        return image.WithPartition(action.Key, partition with { Target = action.Replicas });
+    }
+}
