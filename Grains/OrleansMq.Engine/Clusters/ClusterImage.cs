@@ -151,7 +151,8 @@ public sealed record ImagePartition(int Leader, int LeaderEpoch, ImmutableArray<
     /// <param name="isAlive">Whether a broker is alive.</param>
     public static ImagePartition Of(PartitionState state, Func<int, bool> isAlive) => new(
         state.Leader >= 0 && isAlive(state.Leader) ? state.Leader : PartitionState.NoLeader, state.LeaderEpoch, state.Replicas,
-        [.. state.Isr.Select(member => member.Broker)], [.. state.Elr.Select(member => member.Broker)], []);
+        [.. state.Isr.Select(member => member.Broker)], [.. state.Elr.Select(member => member.Broker)],
+        state.Reassignment);
 
     /// <summary>Every broker that is to hold it now or soon.</summary>
     public IEnumerable<int> Holders => Target.IsEmpty ? Replicas : Replicas.Union(Target);

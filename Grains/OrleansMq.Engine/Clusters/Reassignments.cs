@@ -51,6 +51,15 @@ public static class Reassignments
             [.. partition.Replicas.Except(target)]);
     }
 
+    /// <summary>Who held a partition before it began to move, as far as that can be told: those that are to leave, and of the others those that are in
+    /// sync, as many as it has replicas otherwise.</summary>
+    public static ImmutableArray<int> Origin(ImagePartition partition, int replicationFactor)
+    {
+        var leaving = partition.Replicas.Except(partition.Target).ToArray();
+        var staying = partition.Target.Where(broker => partition.Isr.Contains(broker) && !leaving.Contains(broker));
+        return [.. leaving.Concat(staying).Take(Math.Max(replicationFactor, leaving.Length))];
+    }
+
     /// <summary>Every partition that moves.</summary>
     public static IReadOnlyList<PartitionReassignment> List(ClusterImage image) => [.. image.AllPartitions()
         .Where(found => !found.Partition.Target.IsEmpty)
