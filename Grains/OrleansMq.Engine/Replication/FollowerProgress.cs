@@ -1,7 +1,7 @@
 namespace OrleansMq.Replication;
 
 /// <summary>What a leader knows of one follower, in its own epoch.</summary>
-internal sealed class FollowerProgress(int broker, long now)
+internal sealed class FollowerProgress(int broker, int session, long now)
 {
     /// <summary>A time before every lease.</summary>
     public const long Never = long.MinValue / 2;
@@ -14,7 +14,7 @@ internal sealed class FollowerProgress(int broker, long now)
     /// <summary>The follower.</summary>
     public int Broker { get; } = broker;
     /// <summary>Raised when another member answers than before, so that what the former one said counts no more.</summary>
-    public int Session { get; private set; } = 1;
+    public int Session { get; private set; } = session;
     /// <summary>Who answers in this session; null before the first answer.</summary>
     public ReplicaIdentity? Identity { get; private set; }
     /// <summary>Its last answer was given aligned.</summary>
@@ -40,8 +40,8 @@ internal sealed class FollowerProgress(int broker, long now)
     /// <summary>When the latest request was sent that it acknowledged; far in the past before the first.</summary>
     public long AcknowledgedSentAt { get; private set; } = Never;
 
-    /// <summary>Whether this is the member of the session. Another one opens a new session.</summary>
-    public bool Belongs(ReplicaIdentity identity, int session)
+    /// <summary>Whether this is the member of the session. Another one opens the session <paramref name="next"/>.</summary>
+    public bool Belongs(ReplicaIdentity identity, int session, ref int next)
     {
         if (session != Session)
             return false;
@@ -49,7 +49,7 @@ internal sealed class FollowerProgress(int broker, long now)
             Identity = identity;
         if (Identity == identity)
             return true;
-        (Session, Identity, IsAligned, CountedEnd, StatedEnd, NextOffset, AcknowledgedSentAt) = (Session + 1, identity, false, 0, 0, 0, Never);
+        (Session, Identity, IsAligned, CountedEnd, StatedEnd, NextOffset, AcknowledgedSentAt) = (++next, identity, false, 0, 0, 0, Never);
         _unanswered.Clear();
         _mark = null;
         return false;

@@ -19,6 +19,9 @@ internal sealed record LeaderOptions
     /// <summary>An append that has waited so long for its replicas fails, its outcome unknown.</summary>
     public long AppendTimeoutMs { get; init; } = 30_000;
 
+    /// <summary>How long a leader that a reassignment takes out drains before it resigns all the same.</summary>
+    public long HandoverMs { get; init; } = 5_000;
+
     /// <summary><see cref="HeartbeatMs"/> as it counts.</summary>
     public long EffectiveHeartbeatMs => HeartbeatMs > 0 ? HeartbeatMs : Math.Max(1, LeaseMs / 4);
 }

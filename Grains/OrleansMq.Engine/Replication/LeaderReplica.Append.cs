@@ -14,7 +14,7 @@ internal sealed partial class LeaderReplica
     /// <returns><see cref="ErrorCode.None"/>: append it.</returns>
     public ErrorCode RefuseAppend(bool waitForAll, long now)
     {
-        if (!LeadsAt(now) || (!waitForAll && now > _leaseUntil))
+        if (!LeadsAt(now) || IsResigning || (!waitForAll && now > _leaseUntil))
             return ErrorCode.NotLeaderOrFollower;
         return waitForAll && !HasEnoughReplicas() ? ErrorCode.NotEnoughReplicas : ErrorCode.None;
     }

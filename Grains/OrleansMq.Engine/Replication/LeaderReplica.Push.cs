@@ -29,7 +29,7 @@ internal sealed partial class LeaderReplica
     /// <summary>A follower answered a push.</summary>
     public void OnPushAnswer(PushAnswer answer, long now)
     {
-        if (!IsForMe(answer, now) || ProgressOf(answer.Follower.Broker) is not { } progress || !progress.Belongs(answer.Follower, answer.Session))
+        if (!IsForMe(answer, now) || ProgressOf(answer.Follower.Broker) is not { } progress || !progress.Belongs(answer.Follower, answer.Session, ref _sessions))
             return;
         progress.Answered(answer);
         Fill(progress);
@@ -39,7 +39,7 @@ internal sealed partial class LeaderReplica
     /// <summary>A follower asks where an epoch ends.</summary>
     public void OnAlignRequest(AlignRequest request, long now)
     {
-        if (IsForMe(request, now) && ProgressOf(request.Follower.Broker) is { } progress && progress.Belongs(request.Follower, request.Session))
+        if (IsForMe(request, now) && ProgressOf(request.Follower.Broker) is { } progress && progress.Belongs(request.Follower, request.Session, ref _sessions))
         {
             _effects.Add(new SendMessage(request.Follower.Broker, new AlignAnswer(_topicId, Epoch, request.Session, _self.Broker, request.AskedEpoch,
                 _log.EndOffsetFor(request.AskedEpoch), _committed!.UncleanEpoch)));

@@ -51,8 +51,7 @@ internal sealed partial class LeaderReplica
             // A new etag ends all writes that expected an older one.
             if (etag != _etag)
                 _unsettled.Clear();
-            (_committed, _etag) = (state, etag);
-            Advance();
+            Commit(state, etag, now);
         }
     }
 
@@ -68,10 +67,19 @@ internal sealed partial class LeaderReplica
         else if (Status == LeaderStatus.Leading)
         {
             _unsettled.Clear();
-            (_committed, _etag) = (written, etag);
-            if (LeadsAt(now))
-                Advance();
+            if (written.LeaderToken != _token)
+                Stop($"it resigned{(written.Successor < 0 ? "" : $" in favour of broker {written.Successor}")}");
+            else if (LeadsAt(now))
+                Commit(written, etag, now);
         }
+    }
+
+    private void Commit(PartitionState state, string etag, long now)
+    {
+        (_committed, _etag) = (state, etag);
+        FollowReplicas(now);
+        Propose(now);
+        Advance();
     }
 
     /// <summary>An operation failed, or its outcome is unclear: it may yet come true.</summary>
@@ -101,10 +109,8 @@ internal sealed partial class LeaderReplica
         EpochStart = _log.LogEndOffset;
         _log.AssignEpoch(Epoch, EpochStart);
         Invariant.Check(_log.HighWatermark <= EpochStart, "a replica knows no high watermark above its own end");
-        _followers = [.. state.Replicas.Where(b => b != _self.Broker).Select(b => new FollowerProgress(b, now))];
         Status = LeaderStatus.Leading;
-        foreach (var follower in _followers)
-            Send(follower, 0, [], 0, now);
+        FollowReplicas(now);
         Advance();
     }
 
@@ -114,13 +120,14 @@ internal sealed partial class LeaderReplica
             Read();
     }
 
-    private void ProposeIsr(long now)
+    private void Propose(long now)
     {
         if (_inFlight || _mustRead)
             return;
         var views = Array.ConvertAll(_followers, f => f.View(_membership.IsAlive(f.Broker), now));
-        var next = _rules.ProposeIsr(_committed!, _self, views, _log.HighWatermark, EpochStart, _options.MaxLagMs, _options.MinInsyncReplicas);
-        if (next is null && _unsettled.Count == 0)
+        var next = _rules.ProposeIsr(_committed!, _self, views, _log.HighWatermark, EpochStart, _options.MaxLagMs, _options.MinInsyncReplicas)
+            ?? ProposeReplicas(now);
+        if (_inFlight || (next is null && _unsettled.Count == 0))
             return;
         // Nothing to change, but an unclear write to settle: the same state under a new etag does it.
         Write(next ?? _committed!);

@@ -21,7 +21,7 @@ internal enum LeaderStatus
 /// <code>
 /// Reading  -- eligible --> Claiming (write epoch + 1)      -- not eligible --> Stopped
 /// Claiming -- written, or found written --> Leading        -- another token is stored --> Stopped
-/// Leading  -- a higher epoch is seen, another token is stored, Stop --> Stopped
+/// Leading  -- a higher epoch is seen, another token is stored, it resigned, Stop --> Stopped
 /// </code>
 /// </summary>
 internal sealed partial class LeaderReplica
@@ -36,6 +36,8 @@ internal sealed partial class LeaderReplica
     private readonly List<ReplicationEffect> _effects;
     private readonly bool _unclean;
     private FollowerProgress[] _followers = [];
+    // The number of the latest session: never used twice in an epoch, also not for a replica that left the set and came back.
+    private int _sessions;
     private long _now = long.MinValue;
     private long _leaseUntil = long.MinValue;
 
@@ -79,7 +81,7 @@ internal sealed partial class LeaderReplica
             return;
         }
         ContinueStore();
-        ProposeIsr(now);
+        Propose(now);
         if (!HasEnoughReplicas())
             FailWaiters(ErrorCode.NotEnoughReplicasAfterAppend);
         FailOverdue();
@@ -117,6 +119,7 @@ internal sealed partial class LeaderReplica
         (Status, StopReason) = (LeaderStatus.Stopped, reason);
         Volatile.Write(ref _leaseUntil, long.MinValue);
         FailWaiters(ErrorCode.RequestTimedOut);
+        EndReassignment(ErrorCode.RequestTimedOut);
     }
 
     /// <summary>Leads, and no later epoch has come by on this broker.</summary>
@@ -151,6 +154,7 @@ internal sealed partial class LeaderReplica
         if (next > _log.HighWatermark)
             _log.SetHighWatermark(next, Epoch);
         CompleteReplicated();
+        ContinueHandover();
     }
 
     private long? CountedEnd(ReplicaIdentity member)

@@ -22,6 +22,11 @@ internal sealed record ReadState(long Operation) : ReplicationEffect;
 /// <summary>Writes the state if <paramref name="ETag"/> is still stored; answer with <see cref="LeaderReplica.OnStateWritten"/>, or <see cref="LeaderReplica.OnStateFailed"/>.</summary>
 internal sealed record WriteState(long Operation, PartitionState State, string? ETag) : ReplicationEffect;
 
+/// <summary>Answers <see cref="LeaderReplica.Reassign"/>.</summary>
+/// <param name="Waiter">As given.</param>
+/// <param name="Error"><see cref="ErrorCode.None"/>: the write that begins it is stored. <see cref="ErrorCode.RequestTimedOut"/>: unknown.</param>
+internal sealed record CompleteReassignment(long Waiter, ErrorCode Error) : ReplicationEffect;
+
 /// <summary>Answers an append.</summary>
 /// <param name="Waiter">As given with the append.</param>
 /// <param name="Error"><see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown.</param>

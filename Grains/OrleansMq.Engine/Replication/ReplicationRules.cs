@@ -59,6 +59,19 @@ internal class ReplicationRules
     /// <inheritdoc cref="LeaseDecision.Until"/>
     public virtual long LeaseUntil(IEnumerable<long> acknowledgedSendTimes, long leaseMs) => LeaseDecision.Until(acknowledgedSendTimes, leaseMs);
 
+    /// <inheritdoc cref="HandoverDecision.ChooseSuccessor"/>
+    public virtual int ChooseSuccessor(PartitionState committed, int self, int? wanted, IMembership membership) =>
+        HandoverDecision.ChooseSuccessor(committed, self, wanted, membership);
+
+    /// <inheritdoc cref="HandoverDecision.IsDrained"/>
+    public virtual bool IsDrained(long logEnd, long highWatermark, long? successorEnd) => HandoverDecision.IsDrained(logEnd, highWatermark, successorEnd);
+
+    /// <inheritdoc cref="ReassignmentDecision.Begin"/>
+    public virtual PartitionState? BeginReassignment(PartitionState committed, ImmutableArray<int> target) => ReassignmentDecision.Begin(committed, target);
+
+    /// <inheritdoc cref="ReassignmentDecision.Decide"/>
+    public virtual ReassignmentDecision Reassign(PartitionState committed, int self) => ReassignmentDecision.Decide(committed, self);
+
     /// <inheritdoc cref="PushDecision.Decide"/>
     public virtual PushOutcome Push(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch) =>
         PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, logEnd, ownPreviousEpoch);
