@@ -11,6 +11,11 @@ public sealed class ScriptedBroker(IBroker inner) : IBroker
     /// <summary>Answers reads, where it returns a result.</summary>
     public Func<FetchRequest, CancellationToken, ValueTask<FetchResult>?>? OnFetch { get; set; }
 
+    /// <summary>Stands in for the administration, where it is set.</summary>
+    public IClusterAdministration? OnAdministration { get; set; }
+
+    public IClusterAdministration Administration => OnAdministration ?? inner.Administration;
+
     /// <summary>The batches sent so far.</summary>
     public int Produced;
 

@@ -33,26 +33,20 @@ public sealed partial class HttpBroker
             return FetchResult.Failed(ErrorCode.OffsetOutOfRange, $"{request.Partition}: offset {request.Offset} is below 0.");
         var path = string.Create(CultureInfo.InvariantCulture,
             $"{PartitionPath(request.Partition)}/batches?offset={request.Offset}&maxBytes={request.MaxBytes}&minBytes={request.MinBytes}&waitMs={(long)request.MaxWait.TotalMilliseconds}&isolation={HttpContract.Format(request.Isolation)}");
-        using var deadline = new CancellationTokenSource(_options.RequestTimeout + request.MaxWait, _options.TimeProvider);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-        using var message = NewRequest(HttpMethod.Get, path, null);
-        try
+        for (var attempt = 1; ; attempt++)
         {
-            using var response = await _http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, either.Token).ConfigureAwait(false);
-            if (!response.IsSuccessStatusCode)
+            var address = _addresses.Current;
+            try
             {
-                var (code, text, _) = await ReadErrorAsync(response, either.Token).ConfigureAwait(false);
-                return FetchResult.Failed(code, text, Header(response, HttpContract.HighWatermarkHeader),
-                    Header(response, HttpContract.LastStableOffsetHeader), Header(response, HttpContract.LogStartOffsetHeader));
+                return await FetchOnceAsync(address, path, request.MaxWait, cancellationToken).ConfigureAwait(false);
             }
-            var (owner, length) = await ReadBodyAsync(response, either.Token).ConfigureAwait(false);
-            return new FetchResult(ErrorCode.None, Header(response, HttpContract.HighWatermarkHeader), Header(response, HttpContract.LastStableOffsetHeader),
-                Header(response, HttpContract.LogStartOffsetHeader), owner.Memory[..length], owner);
-        }
-        catch (Exception e) when (IsUnreachable(e) && !cancellationToken.IsCancellationRequested)
-        {
-            // A read has no effect, so that "certainly not done" is always right.
-            return FetchResult.Failed(ErrorCode.LeaderNotAvailable, UnreachableMessage(e));
+            catch (Exception e) when (IsUnreachable(e) && !cancellationToken.IsCancellationRequested)
+            {
+                _addresses.MoveOn(address);
+                // A read has no effect, so that "certainly not done" is always right.
+                if (attempt >= _addresses.All.Count)
+                    return FetchResult.Failed(ErrorCode.LeaderNotAvailable, UnreachableMessage(address, e));
+            }
         }
     }
 
@@ -75,44 +69,71 @@ public sealed partial class HttpBroker
         }
     }
 
+    private async ValueTask<FetchResult> FetchOnceAsync(Uri address, string path, TimeSpan maxWait, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(_options.RequestTimeout + maxWait, _options.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        using var message = NewRequest(address, HttpMethod.Get, path, null);
+        using var response = await _http.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, either.Token).ConfigureAwait(false);
+        if (!response.IsSuccessStatusCode)
+        {
+            var (code, text, fromBroker) = await ReadErrorAsync(response, either.Token).ConfigureAwait(false);
+            MoveOnAfter(address, code, !fromBroker);
+            return FetchResult.Failed(code, text, Header(response, HttpContract.HighWatermarkHeader),
+                Header(response, HttpContract.LastStableOffsetHeader), Header(response, HttpContract.LogStartOffsetHeader));
+        }
+        var (owner, length) = await ReadBodyAsync(response, either.Token).ConfigureAwait(false);
+        return new FetchResult(ErrorCode.None, Header(response, HttpContract.HighWatermarkHeader), Header(response, HttpContract.LastStableOffsetHeader),
+            Header(response, HttpContract.LogStartOffsetHeader), owner.Memory[..length], owner);
+    }
+
     private async ValueTask<ProduceResult> PostBatchAsync(string path, Memory<byte> batch)
     {
-        var content = new BatchContent(batch);
-        try
+        for (var attempt = 1; ; attempt++)
         {
-            return await PostAsync(path, content).ConfigureAwait(false);
-        }
-        finally
-        {
-            // The memory is the caller's again when this returns, so nothing may still be reading it.
-            await content.DetachAsync().ConfigureAwait(false);
+            var address = _addresses.Current;
+            var content = new BatchContent(batch);
+            try
+            {
+                var result = await PostAsync(address, path, content).ConfigureAwait(false);
+                // Another broker gets it at once only where it certainly never left. Any other retry is the producer's to decide.
+                if (result.Error != ErrorCode.LeaderNotAvailable || content.WasStarted || attempt >= _addresses.All.Count)
+                    return result;
+            }
+            finally
+            {
+                // The memory is the caller's again when this returns, so nothing may still be reading it.
+                await content.DetachAsync().ConfigureAwait(false);
+            }
         }
     }
 
-    private async ValueTask<ProduceResult> PostAsync(string path, BatchContent content)
+    private async ValueTask<ProduceResult> PostAsync(Uri address, string path, BatchContent content)
     {
         using var deadline = new CancellationTokenSource(_options.RequestTimeout, _options.TimeProvider);
-        using var request = NewRequest(HttpMethod.Post, path, content);
+        using var request = NewRequest(address, HttpMethod.Post, path, content);
         try
         {
             using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead, deadline.Token).ConfigureAwait(false);
             if (!response.IsSuccessStatusCode)
             {
-                var (code, text, _) = await ReadErrorAsync(response, deadline.Token).ConfigureAwait(false);
+                var (code, text, fromBroker) = await ReadErrorAsync(response, deadline.Token).ConfigureAwait(false);
+                MoveOnAfter(address, code, !fromBroker);
                 return ProduceResult.Failed(code, text);
             }
             var answer = await response.Content.ReadFromJsonAsync(HttpJson.Default.ProduceResponse, deadline.Token).ConfigureAwait(false);
             return answer is null
-                ? ProduceResult.Failed(ErrorCode.RequestTimedOut, $"{_baseAddress}{path} answered with null.")
+                ? ProduceResult.Failed(ErrorCode.RequestTimedOut, $"{address}{path} answered with null.")
                 : new ProduceResult(ErrorCode.None, answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset);
         }
         catch (JsonException e)
         {
-            return ProduceResult.Failed(ErrorCode.UnknownServerError, NotABroker(path, e).Message);
+            return ProduceResult.Failed(ErrorCode.UnknownServerError, NotABroker($"{address}{path}", e).Message);
         }
         catch (Exception e) when (IsUnreachable(e))
         {
-            return ProduceResult.Failed(content.WasStarted ? ErrorCode.RequestTimedOut : CodeOfUnreachable(e), UnreachableMessage(e));
+            _addresses.MoveOn(address);
+            return ProduceResult.Failed(content.WasStarted ? ErrorCode.RequestTimedOut : CodeOfUnreachable(e), UnreachableMessage(address, e));
         }
     }
 

@@ -14,26 +14,28 @@ public sealed partial class HttpBroker
             ? ErrorCode.LeaderNotAvailable
             : ErrorCode.RequestTimedOut;
 
-    private string UnreachableMessage(Exception e) => e is OperationCanceledException
-        ? $"The broker at {_baseAddress} did not answer within {_options.RequestTimeout.TotalSeconds:0.###} s."
-        : $"The broker at {_baseAddress} cannot be reached: {e.Message}. Is it running, and is the address right?";
-
-    private BrokerException NotABroker(string path, Exception e) =>
-        new(ErrorCode.UnknownServerError, $"{_baseAddress}{path} answered with something else than an OrleansMq broker does ({e.Message}). Check the address.", e);
-
-    private async ValueTask ThrowOnErrorAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    private string UnreachableMessage(Uri address, Exception e)
     {
-        if (response.IsSuccessStatusCode)
-            return;
+        var message = e is OperationCanceledException
+            ? $"The broker at {address} did not answer within {_options.RequestTimeout.TotalSeconds:0.###} s."
+            : $"The broker at {address} cannot be reached: {e.Message}. Is it running, and is the address right?";
+        return _addresses.All.Count == 1 ? message : $"{message} (All addresses: {_addresses}.)";
+    }
+
+    private static BrokerException NotABroker(string address, Exception e) =>
+        new(ErrorCode.UnknownServerError, $"{address} answered with something else than an OrleansMq broker does ({e.Message}). Check the address.", e);
+
+    private static async ValueTask<BrokerException> ErrorOfAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
         var (code, message, fromBroker) = await ReadErrorAsync(response, cancellationToken).ConfigureAwait(false);
-        throw fromBroker ? new BrokerException(code, message) : new BrokerUnreachableException(code, message);
+        return fromBroker ? new BrokerException(code, message) : new BrokerUnreachableException(code, message);
     }
 
     /// <summary>
     /// The error behind a status. A problem with a code is the broker's; a bare 502, 503 or 504 is that of something in between, so that
     /// nobody knows what the broker did.
     /// </summary>
-    private async ValueTask<(ErrorCode Code, string Message, bool FromBroker)> ReadErrorAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    private static async ValueTask<(ErrorCode Code, string Message, bool FromBroker)> ReadErrorAsync(HttpResponseMessage response, CancellationToken cancellationToken)
     {
         var problem = await ReadProblemAsync(response, cancellationToken).ConfigureAwait(false);
         if (problem is { ErrorCode: { } number } && Enum.IsDefined((ErrorCode)number))

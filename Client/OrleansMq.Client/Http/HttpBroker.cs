@@ -1,8 +1,5 @@
 using System.Collections.Concurrent;
-using System.Net;
 using System.Net.Http.Json;
-using System.Text.Json;
-using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Brokers;
 
 namespace OrleansMq.Client.Http;
@@ -11,6 +8,8 @@ namespace OrleansMq.Client.Http;
 /// A broker reached over its HTTP API (HTTP/1.1, connections kept and pooled). Errors of the broker arrive with their
 /// <see cref="ErrorCode"/>. Where no broker answers, administration throws <see cref="BrokerUnreachableException"/> and the data path
 /// returns <see cref="ErrorCode.LeaderNotAvailable"/> (certainly not done) or <see cref="ErrorCode.RequestTimedOut"/> (outcome unknown).
+/// <para>Of a cluster any broker takes any request. Given several addresses, it asks one of them until that one cannot be reached (or says that it
+/// cannot serve now), then the next: within the same call where nothing was done, else from the next call on, such as a producer's retry.</para>
 /// Thread safe; one object serves a whole process.
 /// </summary>
 public sealed partial class HttpBroker : IBroker, IDisposable
@@ -18,7 +17,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private readonly HttpClient _http;
     private readonly bool _ownsHttp;
     private readonly HttpBrokerOptions _options;
-    private readonly Uri _baseAddress;
+    private readonly BrokerAddresses _addresses;
 
     // Pooled connections overtake each other, and the broker refuses a batch whose predecessor is still on its way: one at a time for each
     // partition. Grows with the partitions that are written to, like everything else that is known of them.
@@ -26,42 +25,47 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <summary>A broker at an address such as <c>http://127.0.0.1:8080</c>. Nothing is sent yet.</summary>
     /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>
-    public HttpBroker(Uri baseAddress, HttpBrokerOptions? options = null)
+    public HttpBroker(Uri baseAddress, HttpBrokerOptions? options = null) : this([baseAddress], options) { }
+
+    /// <summary>A cluster, by the addresses of some of its brokers or all. Nothing is sent yet.</summary>
+    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
+    public HttpBroker(IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null)
         : this(new HttpClient(CreateHandler(options ?? new HttpBrokerOptions()), disposeHandler: true) { Timeout = Timeout.InfiniteTimeSpan },
-            baseAddress, options) => _ownsHttp = true;
+            addresses, options) => _ownsHttp = true;
 
     /// <summary>A broker reached through an HTTP client of the caller's, which stays the caller's.</summary>
     /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>
-    public HttpBroker(HttpClient http, Uri baseAddress, HttpBrokerOptions? options = null)
+    public HttpBroker(HttpClient http, Uri baseAddress, HttpBrokerOptions? options = null) : this(http, [baseAddress], options) { }
+
+    /// <summary>A cluster reached through an HTTP client of the caller's, which stays the caller's.</summary>
+    /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
+    public HttpBroker(HttpClient http, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(http);
-        ArgumentNullException.ThrowIfNull(baseAddress);
-        if (!baseAddress.IsAbsoluteUri || (baseAddress.Scheme != Uri.UriSchemeHttp && baseAddress.Scheme != Uri.UriSchemeHttps))
-            throw new ArgumentException($"The broker's address '{baseAddress}' is not an http URL. Write it like http://127.0.0.1:8080.", nameof(baseAddress));
         _http = http;
         _options = options ?? new HttpBrokerOptions();
-        // A base address without a slash at its end would lose its last segment when a path is put behind it.
-        _baseAddress = baseAddress.AbsoluteUri.EndsWith('/') ? baseAddress : new Uri(baseAddress.AbsoluteUri + "/");
+        _addresses = new BrokerAddresses(addresses);
+        Administration = new HttpClusterAdministration(this);
     }
 
-    /// <summary>Where the broker is.</summary>
-    public Uri BaseAddress => _baseAddress;
+    /// <summary>Where the broker is that is asked at the moment.</summary>
+    public Uri BaseAddress => _addresses.Current;
+
+    /// <inheritdoc/>
+    public IClusterAdministration Administration { get; }
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(topic);
         var body = new CreateTopicBody(topic.Partitions, topic.ReplicationFactor, topic.Configs);
-        return AskAsync(HttpMethod.Put, TopicPath(topic.Name), JsonContent.Create(body, HttpJson.Default.CreateTopicBody),
+        return AskAsync(HttpMethod.Put, TopicPath(topic.Name), () => JsonContent.Create(body, HttpJson.Default.CreateTopicBody),
             HttpJson.Default.TopicDescription, cancellationToken);
     }
 
     /// <inheritdoc/>
-    public async ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default)
-    {
-        using var response = await SendAsync(HttpMethod.Delete, TopicPath(topic), null, cancellationToken).ConfigureAwait(false);
-        await ThrowOnErrorAsync(response, cancellationToken).ConfigureAwait(false);
-    }
+    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        TellAsync(HttpMethod.Delete, TopicPath(topic), null, cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
@@ -90,9 +94,9 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     /// <inheritdoc/>
     public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default)
     {
-        var body = JsonContent.Create(new DeleteRecordsBody(beforeOffset), HttpJson.Default.DeleteRecordsBody);
-        var response = await AskAsync(HttpMethod.Post, PartitionPath(partition) + "/delete-records", body,
-            HttpJson.Default.DeleteRecordsResponse, cancellationToken).ConfigureAwait(false);
+        var body = new DeleteRecordsBody(beforeOffset);
+        var response = await AskAsync(HttpMethod.Post, PartitionPath(partition) + "/delete-records",
+            () => JsonContent.Create(body, HttpJson.Default.DeleteRecordsBody), HttpJson.Default.DeleteRecordsResponse, cancellationToken).ConfigureAwait(false);
         return response.LogStartOffset;
     }
 
@@ -126,44 +130,6 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{TopicPath(partition.Topic)}/partitions/{partition.Partition}");
 
     private ValueTask<TopicDescription> PatchAsync(string topic, AlterTopicBody body, CancellationToken cancellationToken) =>
-        AskAsync(HttpMethod.Patch, TopicPath(topic), JsonContent.Create(body, HttpJson.Default.AlterTopicBody),
+        AskAsync(HttpMethod.Patch, TopicPath(topic), () => JsonContent.Create(body, HttpJson.Default.AlterTopicBody),
             HttpJson.Default.TopicDescription, cancellationToken);
-
-    private async ValueTask<T> AskAsync<T>(HttpMethod method, string path, HttpContent? body, JsonTypeInfo<T> type, CancellationToken cancellationToken)
-    {
-        using var response = await SendAsync(method, path, body, cancellationToken).ConfigureAwait(false);
-        await ThrowOnErrorAsync(response, cancellationToken).ConfigureAwait(false);
-        try
-        {
-            return await response.Content.ReadFromJsonAsync(type, cancellationToken).ConfigureAwait(false)
-                ?? throw new BrokerException(ErrorCode.UnknownServerError, $"{_baseAddress}{path} answered with null.");
-        }
-        catch (JsonException e)
-        {
-            throw NotABroker(path, e);
-        }
-    }
-
-    /// <summary>Sends one request of the administration; its whole answer is read within the time limit.</summary>
-    private async ValueTask<HttpResponseMessage> SendAsync(HttpMethod method, string path, HttpContent? body, CancellationToken cancellationToken)
-    {
-        using var request = NewRequest(method, path, body);
-        using var deadline = new CancellationTokenSource(_options.RequestTimeout, _options.TimeProvider);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-        try
-        {
-            return await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead, either.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (IsUnreachable(e) && !cancellationToken.IsCancellationRequested)
-        {
-            throw new BrokerUnreachableException(CodeOfUnreachable(e), UnreachableMessage(e), e);
-        }
-    }
-
-    private HttpRequestMessage NewRequest(HttpMethod method, string path, HttpContent? body) => new(method, new Uri(_baseAddress, path))
-    {
-        Version = HttpVersion.Version11,
-        VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-        Content = body,
-    };
 }

@@ -9,6 +9,12 @@ public sealed record HttpBrokerOptions
     /// </summary>
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// For how long a request of the administration is sent again that was certainly not done, or that changes nothing and may succeed later: zero by
+    /// default, which asks every address once. Producers and readers retry by themselves, within their own deadlines.
+    /// </summary>
+    public TimeSpan RetryTimeout { get; init; }
+
     /// <summary>How long to wait for a connection: 5 seconds by default, above 0.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
 

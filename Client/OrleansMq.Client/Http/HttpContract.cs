@@ -19,6 +19,11 @@ public static class HttpContract
     /// <summary>The header of a read with the partition's log start offset.</summary>
     public const string LogStartOffsetHeader = "Omq-Log-Start-Offset";
 
+    /// <summary>The type of an election of first replicas.</summary>
+    public const string PreferredElection = "preferred";
+    /// <summary>The type of an election that may lose acknowledged records.</summary>
+    public const string UncleanElection = "unclean";
+
     /// <summary>The query value of <c>acks</c>: <c>0</c>, <c>1</c> or <c>all</c>.</summary>
     public static string Format(Acks acks) => acks switch
     {

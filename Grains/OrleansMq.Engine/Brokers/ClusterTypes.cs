@@ -73,6 +73,7 @@ public sealed record PartitionReassignment(string Topic, int Partition, IReadOnl
 /// <param name="Topic">The topic's name.</param>
 /// <param name="Partition">The partition's number.</param>
 /// <param name="Leader">Who leads it now; -1 where nobody does.</param>
-/// <param name="Error"><see cref="ErrorCode.None"/>: it leads as asked for. <see cref="ErrorCode.ElectionNotNeeded"/>: it did so before.</param>
+/// <param name="Error">In JSON by name. <see cref="ErrorCode.None"/>: it leads as asked for. <see cref="ErrorCode.ElectionNotNeeded"/>: it did so before.</param>
 /// <param name="Message">On error: why not, and the fix. After an unclean election: what was lost.</param>
-public sealed record LeaderElection(string Topic, int Partition, int Leader, ErrorCode Error = ErrorCode.None, string? Message = null);
+public sealed record LeaderElection(string Topic, int Partition, int Leader,
+    [property: JsonConverter(typeof(JsonStringEnumConverter<ErrorCode>))] ErrorCode Error = ErrorCode.None, string? Message = null);

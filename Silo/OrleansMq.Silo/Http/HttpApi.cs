@@ -11,6 +11,9 @@ internal static class HttpApi
         MetricsEndpoint.Map(app, api);
         OpenApiEndpoint.Map(app);
         ClusterEndpoints.Map(app, api);
+        RebalanceEndpoints.Map(app, api);
+        BrokerEndpoints.Map(app, api);
+        ReplicaEndpoints.Map(app, api);
         TopicEndpoints.Map(app, api);
         RecordEndpoints.Map(app, api);
         BatchEndpoints.Map(app, api);

@@ -25,6 +25,14 @@ internal static class JsonBodies
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
     /// <summary>How a body of <c>PATCH /api/topics/{topic}</c> is read.</summary>
     public static JsonTypeInfo<AlterTopicBody> AlterTopic => Strict.AlterTopicBody;
+    /// <summary>How a body of <c>PATCH /api/cluster</c> is read.</summary>
+    public static JsonTypeInfo<AlterClusterBody> AlterCluster => Strict.AlterClusterBody;
+    /// <summary>How a body of <c>POST .../reassign</c> is read.</summary>
+    public static JsonTypeInfo<ReassignBody> Reassign => Strict.ReassignBody;
+    /// <summary>How a body of <c>POST /api/leaders/elect</c> is read.</summary>
+    public static JsonTypeInfo<ElectLeadersBody> ElectLeaders => Strict.ElectLeadersBody;
+    /// <summary>How a body of <c>POST /api/cluster/rebalance</c> is read.</summary>
+    public static JsonTypeInfo<ExecuteRebalanceBody> ExecuteRebalance => Strict.ExecuteRebalanceBody;
     /// <summary>How a body of <c>POST .../delete-records</c> is read.</summary>
     public static JsonTypeInfo<DeleteRecordsBody> DeleteRecords => Strict.DeleteRecordsBody;
 

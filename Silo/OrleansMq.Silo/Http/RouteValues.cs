@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>The parts of a path that name a topic and a partition.</summary>
+/// <summary>The parts of a path that name a topic, a partition or a broker.</summary>
 internal static class RouteValues
 {
     /// <summary>The topic's name; whether there is such a topic is for the broker to say.</summary>
@@ -18,5 +18,15 @@ internal static class RouteValues
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? new TopicPartition(Topic(http), number)
             : throw new RequestException($"Partition '{text}' in the path: expected a whole number from 0.");
+    }
+
+    /// <summary>A broker; whether there is such a broker is for the cluster to say.</summary>
+    /// <exception cref="RequestException">It is not a number.</exception>
+    public static int Broker(HttpContext http)
+    {
+        var text = (string)http.Request.RouteValues["broker"]!;
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            ? number
+            : throw new RequestException($"Broker '{text}' in the path: expected a whole number from 0.");
     }
 }

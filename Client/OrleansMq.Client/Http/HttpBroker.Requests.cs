@@ -1,0 +1,104 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+
+namespace OrleansMq.Client.Http;
+
+/// <content>Requests of the administration: one broker after the other, until one answers.</content>
+public sealed partial class HttpBroker
+{
+    // Between two rounds over all addresses: short, since a partition has another leader within a second.
+    private static readonly TimeSpan RoundPause = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Sends a request and reads its answer.</summary>
+    internal async ValueTask<T> AskAsync<T>(HttpMethod method, string path, Func<HttpContent>? body, JsonTypeInfo<T> type, CancellationToken cancellationToken)
+    {
+        using var response = await SendAsync(method, path, body, cancellationToken).ConfigureAwait(false);
+        return await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false)
+            ?? throw new BrokerException(ErrorCode.UnknownServerError, $"{response.RequestMessage?.RequestUri} answered with null.");
+    }
+
+    /// <summary>Sends a request whose answer may be that there is nothing: 204.</summary>
+    internal async ValueTask<T?> LookForAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
+    {
+        using var response = await SendAsync(method, path, null, cancellationToken).ConfigureAwait(false);
+        return response.StatusCode == HttpStatusCode.NoContent ? default : await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Sends a request that has no answer but that it was done.</summary>
+    internal async ValueTask TellAsync(HttpMethod method, string path, Func<HttpContent>? body, CancellationToken cancellationToken) =>
+        (await SendAsync(method, path, body, cancellationToken).ConfigureAwait(false)).Dispose();
+
+    /// <summary>Sends a request to one broker after the other; its whole answer, which is no error, is read within the time limit.</summary>
+    private async ValueTask<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? body, CancellationToken cancellationToken)
+    {
+        var started = _options.TimeProvider.GetTimestamp();
+        for (var attempt = 1; ; attempt++)
+        {
+            var address = _addresses.Current;
+            try
+            {
+                return await SendOnceAsync(address, method, path, body?.Invoke(), cancellationToken).ConfigureAwait(false);
+            }
+            catch (BrokerException e)
+            {
+                MoveOnAfter(address, e.Code, e is BrokerUnreachableException);
+                if (!IsHarmlessAgain(method, e) || (attempt >= _addresses.All.Count && _options.TimeProvider.GetElapsedTime(started) >= _options.RetryTimeout))
+                    throw;
+            }
+            if (attempt % _addresses.All.Count == 0)
+                await Task.Delay(RoundPause, _options.TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>What was certainly not done, and what changes nothing, may be sent again.</summary>
+    private static bool IsHarmlessAgain(HttpMethod method, BrokerException e) =>
+        e.Code == ErrorCode.LeaderNotAvailable || (method == HttpMethod.Get && e.Action == ErrorAction.Retry);
+
+    /// <summary>A broker that does not answer, or that is starting or stopping, is not asked next time.</summary>
+    private void MoveOnAfter(Uri address, ErrorCode code, bool isUnreachable)
+    {
+        if (isUnreachable || code == ErrorCode.LeaderNotAvailable)
+            _addresses.MoveOn(address);
+    }
+
+    private async ValueTask<HttpResponseMessage> SendOnceAsync(Uri address, HttpMethod method, string path, HttpContent? body, CancellationToken cancellationToken)
+    {
+        using var request = NewRequest(address, method, path, body);
+        using var deadline = new CancellationTokenSource(_options.RequestTimeout, _options.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+        HttpResponseMessage response;
+        try
+        {
+            response = await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead, either.Token).ConfigureAwait(false);
+        }
+        catch (Exception e) when (IsUnreachable(e) && !cancellationToken.IsCancellationRequested)
+        {
+            throw new BrokerUnreachableException(CodeOfUnreachable(e), UnreachableMessage(address, e), e);
+        }
+        if (response.IsSuccessStatusCode)
+            return response;
+        using (response)
+            throw await ErrorOfAsync(response, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static async ValueTask<T?> ReadAsync<T>(HttpResponseMessage response, string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await response.Content.ReadFromJsonAsync(type, cancellationToken).ConfigureAwait(false);
+        }
+        catch (JsonException e)
+        {
+            throw NotABroker(response.RequestMessage?.RequestUri?.AbsoluteUri ?? path, e);
+        }
+    }
+
+    private static HttpRequestMessage NewRequest(Uri address, HttpMethod method, string path, HttpContent? body) => new(method, new Uri(address, path))
+    {
+        Version = HttpVersion.Version11,
+        VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+        Content = body,
+    };
+}
