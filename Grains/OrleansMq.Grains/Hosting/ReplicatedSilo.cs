@@ -33,6 +33,15 @@ internal static class ReplicatedSilo
         services.AddSingleton(provider => new ClusterMembership(provider.GetRequiredService<IClusterMembershipService>(),
             provider.GetRequiredService<SiloBroker>().Options.Log));
         services.AddParticipant<ClusterMembership>();
+        if (cluster.WatchProcesses)
+        {
+            services.AddSingleton<Obituaries>();
+            services.AddSingleton(provider => new ProcessWatcher(provider.GetRequiredService<ClusterMembership>(),
+                provider.GetRequiredService<IClusterMembershipService>(), provider.GetRequiredService<Obituaries>(),
+                provider.GetRequiredService<ILocalSiloDetails>(),
+                provider.GetRequiredService<SiloBroker>().Options.Log));
+            services.AddParticipant<ProcessWatcher>();
+        }
         services.AddSingleton<BrokerIdCheck>();
         services.AddParticipant<BrokerIdCheck>();
         services.AddSingleton(provider => new DeclaredDead(provider.GetRequiredService<SiloBroker>().Options.Log, cluster.Exit));
@@ -60,7 +69,7 @@ internal static class ReplicatedSilo
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<T>());
 
     /// <summary>
-    /// Orleans' probes find the silo that hangs or is cut off; a killed process is found by its process watcher. So probes need not be fast, and must not
+    /// Orleans' probes find the silo that hangs or is cut off; a killed process is found by <see cref="ProcessWatcher"/>. So probes need not be fast, and must not
     /// take a busy machine for a dead one: six seconds without any answer, and the word of another silo where there is one.
     /// </summary>
     private static void Liveness(ClusterMembershipOptions options)

@@ -94,10 +94,9 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
 
     private async Task DeclareDeadAsync(IMembershipTable table, MembershipTableData members, SiloAddress silo, string why)
     {
-        var (entry, etag) = members.Members.First(row => row.Item1.SiloAddress.Equals(silo));
-        entry.Status = SiloStatus.Dead;
+        var name = members.Members.First(row => row.Item1.SiloAddress.Equals(silo)).Item1.SiloName;
         // Lost to another who changed the table: whoever reads it next sees what is left to do.
-        if (await table.UpdateRow(entry, etag, members.Version.Next()))
-            broker.Log(EngineLogLevel.Warning, $"{entry.SiloName} at {silo.Endpoint}, which stopped without a word, is declared dead: {why}.");
+        if (await Obituaries.TryDeclareDeadAsync(table, members, silo))
+            broker.Log(EngineLogLevel.Warning, $"{name} at {silo.Endpoint}, which stopped without a word, is declared dead: {why}.");
     }
 }

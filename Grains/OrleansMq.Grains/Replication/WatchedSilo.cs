@@ -1,0 +1,123 @@
+using System.Net.Sockets;
+
+namespace OrleansMq.Grains.Replication;
+
+/// <summary>
+/// A connection to another silo's port, kept for nothing but its end. Orleans greets on it and then waits for as long as it takes; what it sends is thrown away. Used by
+/// one thread.
+/// </summary>
+internal sealed class WatchedSilo(SiloAddress address) : IDisposable
+{
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(2);
+
+    private readonly byte[] _greeting = new byte[1024];
+    private Socket? _socket;
+    private TimeSpan _connectingSince;
+
+    /// <summary>Whose port it is.</summary>
+    public SiloAddress Address { get; } = address;
+
+    /// <summary>Whether no network lies between.</summary>
+    public bool IsLocal { get; } = EndpointProbe.IsLocal(address.Endpoint.Address);
+
+    /// <summary>What follows from it.</summary>
+    public ProcessProof Proof { get; } = new();
+
+    /// <summary>Whether it was said in the log that it is gone.</summary>
+    public bool IsTold { get; set; }
+
+    /// <summary>What to wait for; null between attempts.</summary>
+    public Socket? Socket => _socket;
+
+    /// <summary>Whether <see cref="Socket"/> is not connected yet.</summary>
+    public bool IsConnecting => _socket is not null && Proof.State != ProcessState.Connected;
+
+    /// <summary>Begins an attempt where one is due, looks at what came, ends an attempt that takes too long.</summary>
+    public void Advance(TimeSpan now)
+    {
+        try
+        {
+            if (_socket is null)
+            {
+                if (now >= Proof.NextAttempt)
+                    BeginConnect(now);
+            }
+            else if (IsConnecting)
+            {
+                EndConnect(now);
+            }
+            else
+            {
+                ReadAway(now);
+            }
+        }
+        catch (SocketException failure)
+        {
+            OnFailure(failure.SocketErrorCode, now);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _socket?.Dispose();
+
+    private void BeginConnect(TimeSpan now)
+    {
+        _connectingSince = now;
+        _socket = new Socket(Address.Endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { Blocking = false, NoDelay = true };
+        try
+        {
+            _socket.Connect(Address.Endpoint);
+            Proof.OnConnected();
+        }
+        catch (SocketException underway) when (underway.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
+        {
+            // Known when the socket can be written.
+        }
+    }
+
+    private void EndConnect(TimeSpan now)
+    {
+        if (_socket!.Poll(0, SelectMode.SelectWrite) || _socket.Poll(0, SelectMode.SelectError))
+        {
+            var outcome = (int)_socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Error)!;
+            if (outcome == 0)
+                Proof.OnConnected();
+            else
+                OnFailure((SocketError)outcome, now);
+        }
+        else if (now - _connectingSince > ConnectTimeout)
+        {
+            OnFailure(SocketError.TimedOut, now);
+        }
+    }
+
+    private void ReadAway(TimeSpan now)
+    {
+        while (_socket!.Poll(0, SelectMode.SelectRead))
+        {
+            if (_socket.Receive(_greeting) > 0)
+                continue;
+            Close();
+            Proof.OnClosed(now);
+            return;
+        }
+    }
+
+    private void OnFailure(SocketError error, TimeSpan now)
+    {
+        var wasConnected = Proof.State == ProcessState.Connected;
+        Close();
+        if (wasConnected)
+            Proof.OnClosed(now);
+        else if (error == SocketError.ConnectionRefused)
+            Proof.OnRefused(now);
+        else
+            Proof.OnUnclear(now);
+    }
+
+    private void Close()
+    {
+        _socket?.Dispose();
+        _socket = null;
+    }
+}
