@@ -63,8 +63,7 @@ public static class OrleansMqSiloBuilderExtensions
     {
         silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster));
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
-        silo.Services.AddSingleton<ServedPartitions>();
-        silo.Services.AddSingleton<ILocalPartitions>(services => services.GetRequiredService<ServedPartitions>());
+        silo.AddPartitions();
         silo.Services.TryAddSingleton<IBroker>(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>()));
     }

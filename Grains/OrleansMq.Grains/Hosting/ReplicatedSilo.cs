@@ -52,6 +52,7 @@ internal static class ReplicatedSilo
         services.AddSingleton<LeadershipExit>();
         services.AddParticipant<LeadershipExit>();
         silo.AddGrainService<ReplicaService>();
+        silo.AddPartitionLeadership();
         services.TryAddSingleton<IPartitionStates>(provider =>
             new PartitionStates(provider.GetRequiredKeyedService<Orleans.Storage.IGrainStorage>(FileGrainStorage.ProviderName)));
     }

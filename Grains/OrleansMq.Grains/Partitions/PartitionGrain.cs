@@ -1,42 +1,48 @@
 using System.Runtime.InteropServices;
 using Orleans.Concurrency;
+using Orleans.GrainDirectory;
 using Orleans.Placement;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;
+using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. Active means leading. It never idles out and
-/// never moves by itself. Reentrant, since the engine's partition is thread safe: reads go on while appends wait for the disk.
-/// <para>An activation that finds no such partition answers <see cref="ErrorCode.UnknownTopicId"/> and goes: the topic was deleted, or the
-/// key made up.</para>
+/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. It never idles out and never moves by itself. Reentrant, since
+/// the engine's partition is thread safe: reads go on while appends wait for the disk.
+/// <para>Replicated, an activation leads: it claims leadership when it begins, and goes when leadership ends. One that may not lead, or finds no such
+/// partition (the topic was deleted, or the key made up), answers why, and goes.</para>
 /// </summary>
 [GrainType(TypeName)]
 [KeepAlive, Immovable, Reentrant]
-internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served) : Grain, IPartitionGrain, IPartitionOwnerGrain
+[LeaderPlacement, GrainDirectory(PartitionDirectory.Name)]
+internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions served, IServiceProvider services)
+    : Grain, IPartitionGrain, IPartitionOwnerGrain, IPartitionLeaderGrain
 {
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.partition";
 
-    private Guid _topicId;
-    private int _number = -1;
+    private ReplicaKey _key = new(Guid.Empty, -1);
     // Null until the partition was found or opened, and after it was dropped.
     private Partition? _partition;
 
     /// <inheritdoc/>
-    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
-        if (GrainKeys.TryParsePartition(this.GetPrimaryKeyString(), out _topicId, out _number)
-            && broker.Find(_topicId, _number) is { } found)
+        if (!GrainKeys.TryParsePartition(this.GetPrimaryKeyString(), out var topicId, out var number))
+            return;
+        _key = new ReplicaKey(topicId, number);
+        if (_leadership is not null)
+            await LeadAsync(cancellationToken);
+        else if (broker.Find(topicId, number) is { } found)
             Serve(found);
-        return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came
-    /// directly is in the engine's append loop, which the silo closes after all grains.</remarks>
+    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came directly is in the
+    /// engine's append loop, which the silo closes after all grains. A replica that leads goes on leading.</remarks>
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         StopServing();
@@ -49,7 +55,7 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     {
         if (_partition is not { } partition)
             return ProduceResult.Failed(WhyNot(out var message), message);
-        return SoleReplica.Refuses(partition, acks, out var refusal)
+        return _leadership is null && SoleReplica.Refuses(partition, acks, out var refusal)
             ? refusal
             : await partition.AppendAsync(MemoryMarshal.AsMemory(batch), acks);
     }
@@ -87,14 +93,15 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     public async Task<long> DeleteRecordsAsync(long beforeOffset) => await Existing().DeleteRecordsAsync(beforeOffset);
 
     /// <inheritdoc/>
-    public Task<PartitionDescription> DescribeAsync() =>
-        Task.FromResult(PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId));
+    public Task<PartitionDescription> DescribeAsync() => Task.FromResult(_replica is not null
+        ? DescribeReplica(Existing())
+        : PartitionDescriptions.Describe(Existing(), broker.Options.BrokerId));
 
     /// <inheritdoc/>
     public async Task OpenAsync(PartitionSpec spec)
     {
         if (_partition is null)
-            Serve(await broker.OpenAsync(new TopicPartition(spec.Topic, _number), _topicId, spec.Configs));
+            Serve(await broker.OpenAsync(new TopicPartition(spec.Topic, _key.Partition), _key.TopicId, spec.Configs));
     }
 
     /// <inheritdoc/>
@@ -108,7 +115,7 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     public async Task DropAsync(string topic)
     {
         StopServing();
-        await broker.DropAsync(new TopicPartition(topic, _number), _topicId);
+        await broker.DropAsync(new TopicPartition(topic, _key.Partition), _key.TopicId);
         DeactivateOnIdle();
     }
 
@@ -120,9 +127,9 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
 
     private void StopServing()
     {
-        if (_partition is not { } partition)
-            return;
-        served.Remove(partition);
+        // A replica is served for as long as it leads, whichever activation there is.
+        if (_leadership is null && _partition is { } partition)
+            served.Remove(partition);
         _partition = null;
     }
 
@@ -131,13 +138,18 @@ internal sealed class PartitionGrain(SiloBroker broker, ServedPartitions served)
     /// <summary>Why there is no partition here. The activation goes, so that made-up keys leave nothing behind.</summary>
     private ErrorCode WhyNot(out string message)
     {
+        if (_refusal is { Error: not ErrorCode.None } refusal)
+        {
+            message = refusal.Message!;
+            return refusal.Error;
+        }
         DeactivateOnIdle();
-        if (broker.WhyMissing(_topicId, _number) is { } missing)
+        if (broker.WhyMissing(_key.TopicId, _key.Partition) is { } missing)
         {
             message = missing;
             return ErrorCode.KafkaStorageError;
         }
-        message = $"No topic has the id {_topicId} and a partition {_number}: it was deleted. Look the topic up again.";
+        message = $"No topic has the id {_key.TopicId} and a partition {_key.Partition}: it was deleted. Look the topic up again.";
         return ErrorCode.UnknownTopicId;
     }
 }

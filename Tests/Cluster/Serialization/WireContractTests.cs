@@ -50,7 +50,10 @@ public sealed class WireContractTests
     };
 
     private static readonly Type[] Grains =
-        [typeof(IClusterGrain), typeof(IPartitionGrain), typeof(IPartitionOwnerGrain), typeof(ITopicGrain), typeof(ITopicOwnerGrain)];
+        [
+        typeof(IClusterGrain), typeof(ILeaderService), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
+        typeof(ITopicGrain), typeof(ITopicOwnerGrain)
+    ];
 
     private static Guid TopicId => Guid.Parse("00112233-4455-6677-8899-aabbccddeeff");
 

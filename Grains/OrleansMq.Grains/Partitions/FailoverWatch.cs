@@ -1,0 +1,145 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Replication;
+
+namespace OrleansMq.Grains.Partitions;
+
+/// <summary>
+/// Sees to it that partitions without a leader get one, whether anybody calls them or not: when a broker died, those of this broker's replicas that it led;
+/// every few seconds, those that no leader speaks to. Every broker works out who is to lead, and only that one claims, through the partition's grain.
+/// </summary>
+internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
+{
+    // Enough to overlap the store's and the disk's latency, few enough to leave the claims' threads to others.
+    private const int AtATime = 32;
+
+    // After a broker's death, once more so soon for what somebody who did not answer held up.
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(250);
+    private const int Retries = 4;
+
+    // What no membership change tells of (a claim that failed, a leader that stepped down) waits so long at most.
+    private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(2);
+
+    private readonly ILocalReplicas _replicas;
+    private readonly IBrokerPeers _peers;
+    private readonly LeaderSearch _search;
+    private readonly LeaderFindings _findings;
+    private readonly IGrainFactory _grains;
+    private readonly TimeProvider _time;
+    private readonly EngineLog _log;
+    private readonly CancellationTokenSource _stopping = new();
+    private readonly SemaphoreSlim _changed = new(0, 1);
+    private Task _running = Task.CompletedTask;
+
+    public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, LeaderFindings findings, IGrainFactory grains, TimeProvider time,
+        EngineLog log)
+    {
+        (_replicas, _peers, _search, _findings, _grains, _time, _log) = (replicas, peers, search, findings, grains, time, log);
+        peers.Changed += OnMembershipChanged;
+    }
+
+    /// <inheritdoc/>
+    public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(FailoverWatch), ServiceLifecycleStage.Active, _ =>
+    {
+        _running = Task.Run(RunAsync, CancellationToken.None);
+        return Task.CompletedTask;
+    }, _ => StopAsync());
+
+    /// <summary>Begins to stop: this broker leads nothing more.</summary>
+    public async Task StopAsync()
+    {
+        await _stopping.CancelAsync();
+        await _running;
+    }
+
+    /// <summary>Leads those of the partitions that this broker is the one to lead.</summary>
+    public async Task LeadWhereChosenAsync(IReadOnlyList<ReplicaKey> keys)
+    {
+        var found = await _search.FindAsync(keys, AtATime).ConfigureAwait(false);
+        var chosen = keys.Zip(found).Where(pair => pair.Second.Choice is { Leads: false } choice && choice.Broker == _peers.Self);
+        await Parallel.ForEachAsync(chosen, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (pair, _) =>
+        {
+            _findings.Put(pair.First, pair.Second);
+            try
+            {
+                await Leader(pair.First).LeadAsync().ConfigureAwait(false);
+            }
+            catch (Exception refused) when (refused is BrokerException or OrleansException or TimeoutException)
+            {
+                _log.Write(EngineLogLevel.Warning, $"Partition {pair.First} could not be led: {refused.Message}");
+            }
+        }).ConfigureAwait(false);
+    }
+
+    /// <summary>Leads a partition that nobody can lead, although acknowledged records may be lost by it.</summary>
+    /// <exception cref="BrokerException">It does not lead.</exception>
+    public async Task LeadUncleanAsync(ReplicaKey key)
+    {
+        var found = await _search.FindAsync(key).ConfigureAwait(false);
+        if (found.State is null)
+            throw new BrokerException(found.Error, found.Choice.Why ?? $"The state of partition {key} is not known. Retry.");
+        if (found.Choice.Broker != LeaderChoice.Nobody)
+            throw new BrokerException(ErrorCode.ElectionNotNeeded, $"Broker {found.Choice.Broker} leads partition {key}, or can: nothing need be lost.");
+        _findings.Put(key, found with { Choice = found.Choice with { Broker = _peers.Self, Unclean = true, Why = null }, Error = ErrorCode.None });
+        await Leader(key).LeadAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        _peers.Changed -= OnMembershipChanged;
+        await StopAsync();
+        _stopping.Dispose();
+        _changed.Dispose();
+    }
+
+    private void OnMembershipChanged()
+    {
+        try
+        {
+            _changed.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // It is to look already.
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                if (await _changed.WaitAsync(SweepInterval, _stopping.Token).ConfigureAwait(false))
+                    await AfterChangeAsync().ConfigureAwait(false);
+                else
+                    await LeadOrphansAsync(IsForlorn).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
+        {
+            // It stops.
+        }
+    }
+
+    private async Task AfterChangeAsync()
+    {
+        for (var attempt = 0; attempt <= Retries && await LeadOrphansAsync(HasLostItsLeader).ConfigureAwait(false); attempt++)
+            await Task.Delay(RetryAfter, _time, _stopping.Token).ConfigureAwait(false);
+    }
+
+    private async Task<bool> LeadOrphansAsync(Func<Replica, bool> isOrphan)
+    {
+        var orphans = _replicas.Manager.Replicas.Where(isOrphan).Select(replica => replica.Key).ToArray();
+        if (orphans.Length > 0)
+            await LeadWhereChosenAsync(orphans).ConfigureAwait(false);
+        return orphans.Length > 0;
+    }
+
+    private bool HasLostItsLeader(Replica replica) =>
+        replica.Role == ReplicaRole.Follower && replica.Leader >= 0 && _peers.Find(replica.Leader) is null;
+
+    private bool IsForlorn(Replica replica) => replica.Role == ReplicaRole.Follower && (replica.Leader < 0 || HasLostItsLeader(replica));
+
+    private IPartitionLeaderGrain Leader(ReplicaKey key) => _grains.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
+}

@@ -1,0 +1,50 @@
+using Microsoft.Extensions.Logging;
+using Orleans.Concurrency;
+using Orleans.Runtime.Services;
+using Orleans.Services;
+using OrleansMq.Replication;
+
+namespace OrleansMq.Grains.Partitions;
+
+/// <summary>What a broker asks of another broker about leadership, whatever the partition's grain is doing.</summary>
+[Alias("omq.ILeaderService")]
+internal interface ILeaderService : IGrainService
+{
+    /// <summary>Asks to lead those of the partitions that it is the one to lead; complete when it does, or does not.</summary>
+    /// <param name="partitions">Their grains' keys.</param>
+    [Alias("Lead")]
+    [ResponseTimeout(LeaderTimes.Lead)]
+    Task LeadAsync(string[] partitions);
+
+    /// <summary>Leads the partition although acknowledged records may be lost by it, if nobody leads it.</summary>
+    /// <param name="partition">Its grain's key.</param>
+    /// <returns>What became of it, in words.</returns>
+    /// <exception cref="BrokerException">It does not lead.</exception>
+    [Alias("LeadUnclean")]
+    [ResponseTimeout(LeaderTimes.Lead)]
+    Task LeadUncleanAsync(string partition);
+}
+
+/// <summary>Calls the <see cref="ILeaderService"/> of a silo.</summary>
+internal sealed class LeaderServiceClient(IServiceProvider services) : GrainServiceClient<ILeaderService>(services)
+{
+    /// <summary>The service of that silo.</summary>
+    public ILeaderService Of(SiloAddress silo) => GetGrainService(silo);
+}
+
+/// <summary>See <see cref="ILeaderService"/>.</summary>
+[Reentrant]
+internal sealed class LeaderService(FailoverWatch failover, GrainId id, Silo silo, ILoggerFactory loggers)
+    : GrainService(id, silo, loggers), ILeaderService
+{
+    /// <inheritdoc/>
+    public Task LeadAsync(string[] partitions) =>
+        failover.LeadWhereChosenAsync([.. partitions.Select(Parse)]);
+
+    /// <inheritdoc/>
+    public Task LeadUncleanAsync(string partition) => failover.LeadUncleanAsync(Parse(partition));
+
+    private static ReplicaKey Parse(string key) => GrainKeys.TryParsePartition(key, out var topicId, out var number)
+        ? new(topicId, number)
+        : throw new ArgumentException($"'{key}' is no partition's key.", nameof(key));
+}

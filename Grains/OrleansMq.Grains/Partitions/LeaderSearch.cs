@@ -1,0 +1,145 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Replication;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Grains.Partitions;
+
+/// <summary>What placement and leadership need to know of the cluster's brokers. Thread safe.</summary>
+internal interface IBrokerPeers
+{
+    /// <summary>Whether partitions are replicated; otherwise this broker is the only one, and leads all.</summary>
+    bool IsReplicated { get; }
+
+    /// <summary>This broker.</summary>
+    int Self { get; }
+
+    /// <summary>The brokers that are not declared dead, this one among them.</summary>
+    IReadOnlyCollection<int> Live { get; }
+
+    /// <summary>Somebody was declared dead, or came.</summary>
+    event Action Changed;
+
+    /// <summary>Where a live broker is reached; null for one that is not alive.</summary>
+    SiloAddress? Find(int broker);
+
+    /// <summary>Whether a broker may be given new work: it is alive and does not stop.</summary>
+    bool IsActive(int broker);
+
+    /// <summary>The topic's configuration, as far as this broker knows of it; null where it does not.</summary>
+    TopicConfig? FindConfig(ReplicaKey key);
+
+    /// <summary>What a live broker says of its replicas of these partitions, in their order; null for one that it does not hold.</summary>
+    /// <exception cref="Exception">No answer.</exception>
+    Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken);
+}
+
+/// <summary>What a search for a partition's leader found.</summary>
+/// <param name="Choice">Who is to lead, or leads.</param>
+/// <param name="State">As stored; null where it could not be read, or where there is none.</param>
+/// <param name="Error"><see cref="ErrorCode.None"/>: somebody leads or can lead. Otherwise why nobody does; the choice says it in words.</param>
+internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State, ErrorCode Error);
+
+/// <summary>
+/// Finds out who leads a partition or is to lead it: reads the stored state and asks the live brokers for their replicas. Knows nothing between two searches.
+/// </summary>
+internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, TimeProvider time, EngineLog log)
+{
+    /// <summary>How long a broker may take to answer: far above the millisecond it takes, below what a client notices in a failover.</summary>
+    public static readonly TimeSpan AnswerTimeout = TimeSpan.FromMilliseconds(400);
+
+    /// <summary>How long the store may take: it answers in milliseconds, or not at all.</summary>
+    public static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>Searches.</summary>
+    public async Task<LeaderFinding> FindAsync(ReplicaKey key)
+    {
+        var asked = AskAllAsync([key]);
+        var (stored, failure) = await ReadAsync(key).ConfigureAwait(false);
+        var answers = await asked.ConfigureAwait(false);
+        return Conclude(key, stored, failure, broker => AnswerOf(answers, broker, 0));
+    }
+
+    /// <summary>Searches for many at once: each broker is asked once for all of them.</summary>
+    /// <param name="keys">Which.</param>
+    /// <param name="readsAtATime">States read at a time.</param>
+    public async Task<IReadOnlyList<LeaderFinding>> FindAsync(IReadOnlyList<ReplicaKey> keys, int readsAtATime)
+    {
+        var asked = AskAllAsync(keys);
+        var read = new (PartitionState? State, Exception? Failure)[keys.Count];
+        await Parallel.ForAsync(0, keys.Count, new ParallelOptions { MaxDegreeOfParallelism = readsAtATime },
+            async (i, _) => read[i] = await ReadAsync(keys[i]).ConfigureAwait(false)).ConfigureAwait(false);
+        var answers = await asked.ConfigureAwait(false);
+        return [.. keys.Select((key, i) => Conclude(key, read[i].State, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
+    }
+
+    private LeaderFinding Conclude(ReplicaKey key, PartitionState? state, Exception? failure, Func<int, ReplicaAnswer> answerOf)
+    {
+        if (failure is not null)
+        {
+            // Leaders go on without the store, so they are found without it.
+            var led = LeaderChoice.LedBy(peers.Live.Select(broker => answerOf(broker).Report).OfType<ReplicaReport>());
+            return led is { } leader
+                ? new LeaderFinding(new LeaderChoice(leader, Leads: true, []), null, ErrorCode.None)
+                : Failed($"Nobody leads it, and its state cannot be read, so that nobody can begin to: {failure.Message} "
+                    + "Bring the database back; then retry.");
+        }
+        if (state is null)
+        {
+            return new LeaderFinding(LeaderChoice.None($"No topic has the id {key.TopicId} and a partition {key.Partition}: it was deleted. "
+                + "Look the topic up again."), null, ErrorCode.UnknownTopicId);
+        }
+        var choice = LeaderChoice.Decide(state, IsAlive, peers.IsActive, answerOf);
+        if (choice.Broker == LeaderChoice.Nobody && peers.FindConfig(key) is { UncleanLeaderElection: true })
+            choice = LeaderChoice.DecideUnclean(choice, state, peers.IsActive, answerOf);
+        return new LeaderFinding(choice, state, choice.Broker == LeaderChoice.Nobody ? ErrorCode.LeaderNotAvailable : ErrorCode.None);
+
+        static LeaderFinding Failed(string why) => new(LeaderChoice.None(why), null, ErrorCode.LeaderNotAvailable);
+    }
+
+    private bool IsAlive(int broker) => peers.Find(broker) is not null;
+
+    private async Task<(PartitionState? State, Exception? Failure)> ReadAsync(ReplicaKey key)
+    {
+        try
+        {
+            var stored = await states.ReadAsync(key).WaitAsync(StoreTimeout, time).ConfigureAwait(false);
+            return (stored?.State, null);
+        }
+        catch (Exception failure) // Whatever a storage provider throws: the state is not known, and the finding says so.
+        {
+            log.Write(EngineLogLevel.Debug, $"The state of partition {key} could not be read.", failure);
+            return (null, failure);
+        }
+    }
+
+    private async Task<Dictionary<int, IReadOnlyList<ReplicaReport?>>> AskAllAsync(IReadOnlyList<ReplicaKey> keys)
+    {
+        using var timeout = new CancellationTokenSource(AnswerTimeout, time);
+        var asked = peers.Live.Select(broker => (Broker: broker, Answer: AskAsync(broker, keys, timeout.Token))).ToArray();
+        var answers = new Dictionary<int, IReadOnlyList<ReplicaReport?>>();
+        foreach (var (broker, answer) in asked)
+        {
+            if (await answer.ConfigureAwait(false) is { } reports)
+                answers[broker] = reports;
+        }
+        return answers;
+    }
+
+    private async Task<IReadOnlyList<ReplicaReport?>?> AskAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken timeout)
+    {
+        try
+        {
+            return await peers.ReportAsync(broker, keys, timeout).WaitAsync(timeout).ConfigureAwait(false);
+        }
+        catch (Exception failure) // Whatever the way to it throws: it did not answer, and is treated as one that did not.
+        {
+            log.Write(EngineLogLevel.Debug, $"Broker {broker} did not answer for its replicas.", failure);
+            return null;
+        }
+    }
+
+    private static ReplicaAnswer AnswerOf(Dictionary<int, IReadOnlyList<ReplicaReport?>> answers, int broker, int index) =>
+        !answers.TryGetValue(broker, out var reports) ? ReplicaAnswer.Silent
+        : reports[index] is { } report ? ReplicaAnswer.Of(report)
+        : ReplicaAnswer.None;
+}

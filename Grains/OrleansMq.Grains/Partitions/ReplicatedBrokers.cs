@@ -1,0 +1,58 @@
+using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Replication;
+using OrleansMq.Replication;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Grains.Partitions;
+
+/// <summary>The brokers of a replicated cluster, by its membership; this one's replicas are asked directly.</summary>
+internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker broker, ClusterMembership membership) : IBrokerPeers, ILocalReplicas
+{
+    // Found at their first use: they are made after what is made of this.
+    private readonly Lazy<SiloReplicas> _replicas = new(services.GetRequiredService<SiloReplicas>);
+    private readonly Lazy<ReplicaServices> _others = new(services.GetRequiredService<ReplicaServices>);
+    private readonly Lazy<IReplicaSpecs?> _specs = new(services.GetService<IReplicaSpecs>);
+
+    /// <inheritdoc/>
+    public event Action Changed
+    {
+        add => membership.Changed += value;
+        remove => membership.Changed -= value;
+    }
+
+    /// <inheritdoc/>
+    public bool IsReplicated => true;
+
+    /// <inheritdoc/>
+    public int Self => broker.Options.BrokerId.Value;
+
+    /// <inheritdoc/>
+    public IReadOnlyCollection<int> Live => [.. membership.Brokers.Silos.Keys];
+
+    /// <inheritdoc/>
+    public ReplicaManager Manager => _replicas.Value.Manager;
+
+    /// <inheritdoc/>
+    public SiloAddress? Find(int broker) => membership.AddressOf(broker);
+
+    /// <inheritdoc/>
+    public bool IsActive(int broker) => membership.IsActive(broker);
+
+    /// <inheritdoc/>
+    public ReplicaSpec? FindSpec(ReplicaKey key) => _specs.Value?.Find(key);
+
+    /// <inheritdoc/>
+    public TopicConfig? FindConfig(ReplicaKey key) =>
+        Manager.TryGet(key, out var replica) ? replica.Partition.Config : FindSpec(key)?.Config;
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken)
+    {
+        if (broker == Self)
+            return [.. keys.Select(key => Manager.TryGet(key, out var replica) ? replica.Report() : null)];
+        var reports = await _others.Value.ReportAsync(broker, keys, cancellationToken).ConfigureAwait(false);
+        var byKey = reports.ToDictionary(report => report.Key);
+        return [.. keys.Select(byKey.GetValueOrDefault)];
+    }
+}
