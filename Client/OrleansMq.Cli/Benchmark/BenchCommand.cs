@@ -47,7 +47,7 @@ internal static class BenchCommand
         {
             var settings = new BenchSettings(parsed.GetValue(records), parsed.GetValue(recordSize), parsed.GetValue(partitions), parsed.GetRequiredValue(acks),
                 parsed.GetRequiredValue(compression), parsed.GetValue(batchSize), parsed.GetValue(rate), parsed.GetRequiredValue(flush));
-            var report = await BenchRun.RunAsync(mode, settings, server.IsGiven(parsed) ? server.Address(parsed) : null, cancellationToken).ConfigureAwait(false);
+            var report = await BenchRun.RunAsync(mode, settings, server.IsGiven(parsed) ? server.Addresses(parsed) : null, cancellationToken).ConfigureAwait(false);
             if (parsed.GetValue(json))
                 Output.WriteJson(report, BenchJson.Default.BenchReport);
             else

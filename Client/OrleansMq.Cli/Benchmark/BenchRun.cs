@@ -13,13 +13,13 @@ internal static class BenchRun
     // Enough for the code of client and broker to be compiled and optimized, little enough to wait for.
     private const long MaxWarmUpRecords = 200_000;
 
-    /// <summary>Runs it, against the broker at <paramref name="server"/> or, where that is null, one of its own.</summary>
-    public static async Task<BenchReport> RunAsync(BenchMode mode, BenchSettings settings, Uri? server, CancellationToken cancellationToken)
+    /// <summary>Runs it, against the broker at <paramref name="servers"/> or, where that is null, one of its own.</summary>
+    public static async Task<BenchReport> RunAsync(BenchMode mode, BenchSettings settings, IReadOnlyList<Uri>? servers, CancellationToken cancellationToken)
     {
-        var own = server is null ? await PrivateBroker.StartAsync(settings.Flush, cancellationToken).ConfigureAwait(false) : null;
+        var own = servers is null ? await PrivateBroker.StartAsync(settings.Flush, cancellationToken).ConfigureAwait(false) : null;
         try
         {
-            using var broker = new HttpBroker(server ?? own!.Address);
+            using var broker = new HttpBroker(servers ?? [own!.Address]);
             var warmUp = settings with { Records = Math.Clamp(settings.Records / 10, 1, MaxWarmUpRecords), Rate = 0 };
             await MeasureAsync(broker, mode, warmUp, cancellationToken).ConfigureAwait(false);
             var phases = await MeasureAsync(broker, mode, settings, cancellationToken).ConfigureAwait(false);

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Replicas;
+using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Clusters;
 
@@ -13,7 +15,7 @@ internal static class ClusterCommands
     public static Command Create() => new OmqCommand("cluster", "Runs a whole cluster on this machine, and looks after any.",
         "omq cluster up --silos 3", "omq cluster status")
     {
-        Up(), Add(),
+        Up(), Add(), Status(), RebalanceCommand.Create(),
     };
 
     private static OmqCommand Up()
@@ -60,6 +62,14 @@ internal static class ClusterCommands
             var line = await ControlSocket.AskAsync(parsed.GetRequiredValue(data), new AddOrder(parsed.GetValue(rack)), cancellationToken).ConfigureAwait(false);
             new ClusterEvents(parsed.GetValue(json)).BrokerReady(line);
         });
+        return command;
+    }
+
+    private static OmqCommand Status()
+    {
+        var command = new OmqCommand("status", "Shows a cluster's brokers, and the partitions that nobody leads or that lack replicas.", "omq cluster status",
+            "omq cluster status --json | jq '.offlinePartitions'");
+        BrokerCall.Show(command, (broker, _, cancellationToken) => broker.DescribeClusterAsync(cancellationToken), HttpJson.Default.ClusterDescription, ClusterTables.Status);
         return command;
     }
 

@@ -4,6 +4,7 @@ using OrleansMq.Cli.Benchmark;
 using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.Databases;
 using OrleansMq.Cli.Records;
+using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Segments;
 using OrleansMq.Cli.Topics;
 
@@ -33,6 +34,9 @@ internal static class OmqCommandLine
             DumpCommand.Create(),
             BenchCommand.Create(),
             ClusterCommands.Create(),
+            PartitionCommands.Create(),
+            LeaderCommands.Create(),
+            BrokerCommands.Create(),
             DatabaseCommands.Create(),
         };
         var help = root.Options.OfType<HelpOption>().Single();

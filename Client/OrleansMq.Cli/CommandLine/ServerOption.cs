@@ -3,22 +3,25 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.CommandLine;
 
-/// <summary><c>--server URL</c>: where the broker is. Every command that talks to one has it.</summary>
+/// <summary><c>--server URL</c>: where the broker is, or several of a cluster. Every command that talks to one has it.</summary>
 internal sealed class ServerOption
 {
     private const string EnvironmentVariable = "OMQ_SERVER";
     private const string Default = "http://127.0.0.1:8080";
 
-    private ServerOption() => Option = new Option<Uri>("--server")
+    // A cluster that has just lost a broker has another leader for everything within seconds.
+    private static readonly TimeSpan ClusterRetryTimeout = TimeSpan.FromSeconds(15);
+
+    private ServerOption() => Option = new Option<IReadOnlyList<Uri>>("--server")
     {
-        Description = $"The broker's HTTP address; without it {EnvironmentVariable}, else {Default}.",
-        HelpName = "URL",
+        Description = $"The broker's HTTP address, or several of a cluster with commas between: where one does not answer the next is asked. Without it {EnvironmentVariable}, else {Default}.",
+        HelpName = "URL[,URL]",
         CustomParser = result => Parse(result.Tokens[0].Value, result.AddError),
         Arity = ArgumentArity.ExactlyOne,
     };
 
     /// <summary>The option itself.</summary>
-    public Option<Uri> Option { get; }
+    public Option<IReadOnlyList<Uri>> Option { get; }
 
     /// <summary>A new option, added to a command.</summary>
     public static ServerOption AddTo(Command command)
@@ -32,23 +35,32 @@ internal sealed class ServerOption
     public bool IsGiven(ParseResult parsed) => parsed.GetResult(Option) is { Implicit: false } || FromEnvironment() is not null;
 
     /// <summary>A client of the broker; nothing is sent yet.</summary>
-    public HttpBroker Connect(ParseResult parsed, HttpBrokerOptions? options = null) => new(Address(parsed), options);
+    public HttpBroker Connect(ParseResult parsed)
+    {
+        var addresses = Addresses(parsed);
+        return new HttpBroker(addresses, new HttpBrokerOptions { RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero });
+    }
 
-    /// <summary>The broker's address: from the option, the environment, or the default.</summary>
-    public Uri Address(ParseResult parsed) =>
+    /// <summary>The brokers' addresses: from the option, the environment, or the default.</summary>
+    public IReadOnlyList<Uri> Addresses(ParseResult parsed) =>
         parsed.GetResult(Option) is { Implicit: false }
             ? parsed.GetRequiredValue(Option)
-            : Parse(FromEnvironment() ?? Default, error => throw CommandFailedException.Usage($"{EnvironmentVariable}: {error}"))!;
+            : Parse(FromEnvironment() ?? Default, error => throw CommandFailedException.Usage($"{EnvironmentVariable}: {error}"));
 
     private static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value ? value : null;
 
-    /// <summary>An address as people write it: <c>broker:8080</c> is <c>http://broker:8080</c>.</summary>
-    private static Uri? Parse(string text, Action<string> addError)
+    /// <summary>Addresses as people write them: <c>broker:8080</c> is <c>http://broker:8080</c>.</summary>
+    private static List<Uri> Parse(string text, Action<string> addError)
     {
-        var url = text.Contains("://", StringComparison.Ordinal) ? text : "http://" + text;
-        if (Uri.TryCreate(url, UriKind.Absolute, out var address) && (address.Scheme == Uri.UriSchemeHttp || address.Scheme == Uri.UriSchemeHttps))
-            return address;
-        addError($"'{text}' is no address of a broker. Write it like {Default}.");
-        return null;
+        var addresses = new List<Uri>();
+        foreach (var part in text.Split(',', StringSplitOptions.TrimEntries))
+        {
+            var url = part.Contains("://", StringComparison.Ordinal) ? part : "http://" + part;
+            if (Uri.TryCreate(url, UriKind.Absolute, out var address) && (address.Scheme == Uri.UriSchemeHttp || address.Scheme == Uri.UriSchemeHttps))
+                addresses.Add(address);
+            else
+                addError($"'{part}' is no address of a broker. Write it like {Default}, and several with commas between.");
+        }
+        return addresses;
     }
 }

@@ -33,12 +33,12 @@ internal static class TopicTables
 
     private static Table Partitions(IReadOnlyList<PartitionDescription> partitions)
     {
-        var table = Output.NewTable("PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "START", "HIGH WATERMARK", "END", "BYTES");
+        var table = Output.NewTable("PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "ELIGIBLE", "START", "HIGH WATERMARK", "END", "BYTES");
         foreach (var partition in partitions)
         {
             table.AddRow(Number(partition.Partition), partition.Leader < 0 ? new Text("none") : Number(partition.Leader), Number(partition.LeaderEpoch),
-                new Text(string.Join(',', partition.Replicas)), new Text(string.Join(',', partition.InSyncReplicas)), Number(partition.LogStartOffset),
-                Number(partition.HighWatermark), Number(partition.LogEndOffset), Number(partition.SizeBytes));
+                new Text(string.Join(',', partition.Replicas)), new Text(string.Join(',', partition.InSyncReplicas)),
+                new Text(partition.EligibleLeaderReplicas is { Count: > 0 } eligible ? string.Join(',', eligible) : "-"), Number(partition.LogStartOffset), Number(partition.HighWatermark), Number(partition.LogEndOffset), Number(partition.SizeBytes));
         }
         return table;
     }

@@ -67,6 +67,22 @@ public sealed class HelpTests
     [InlineData("bench")]
     [InlineData("bench produce --records 0")]
     [InlineData("topic list --server ftp://127.0.0.1")]
+    [InlineData("topic list --server 127.0.0.1:8080,")]
+    [InlineData("cluster")]
+    [InlineData("cluster add")]
+    [InlineData("cluster rebalance --throttle 50M")]
+    [InlineData("cluster rebalance --execute --throttle fast")]
+    [InlineData("cluster rebalance --execute --cancel")]
+    [InlineData("cluster rebalance --auto maybe")]
+    [InlineData("partition reassign orders 0")]
+    [InlineData("partition reassign orders 0 --replicas 1,2,2")]
+    [InlineData("partition reassign orders 0 --replicas one")]
+    [InlineData("partition reassign orders first --replicas 1")]
+    [InlineData("leader elect")]
+    [InlineData("leader elect preferred --partition 0")]
+    [InlineData("leader elect unclean orders 0")]
+    [InlineData("broker drain")]
+    [InlineData("broker remove -1")]
     public async Task Wrong_usage_exits_2_with_a_line_that_says_why(string words)
     {
         var outcome = (await RunningProgram.OmqAsync(words.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Expect(2);
@@ -84,6 +100,16 @@ public sealed class HelpTests
     [InlineData("topic delete orders")]
     [InlineData("produce orders")]
     [InlineData("consume orders")]
+    [InlineData("cluster status")]
+    [InlineData("cluster rebalance")]
+    [InlineData("cluster rebalance --status")]
+    [InlineData("partition reassign orders 0 --replicas 1,2")]
+    [InlineData("partition list-moving")]
+    [InlineData("leader elect preferred")]
+    [InlineData("leader elect unclean orders 0 --accept-data-loss")]
+    [InlineData("broker drain 1")]
+    [InlineData("broker resume 1")]
+    [InlineData("broker remove 1")]
     public async Task A_broker_that_does_not_answer_is_exit_code_3(string words)
     {
         // Nothing can listen on port 1 without being root and meaning it.

@@ -1,0 +1,58 @@
+using System.CommandLine;
+using System.Text.Json.Serialization.Metadata;
+using OrleansMq.Brokers;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Terminal;
+using Spectre.Console.Rendering;
+
+namespace OrleansMq.Cli.Replicas;
+
+/// <summary>The shapes of the commands that ask something of a cluster's administration.</summary>
+internal static class BrokerCall
+{
+    /// <summary>A command that asks, and shows the answer as a table or as JSON.</summary>
+    public static void Show<T>(Command command, Func<IBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type, Func<T, IRenderable> table)
+    {
+        var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var broker = server.Connect(parsed);
+            var answer = await ask(broker, parsed, cancellationToken).ConfigureAwait(false);
+            if (parsed.GetValue(json))
+                Output.WriteJson(answer, type);
+            else
+                Output.Write(table(answer));
+        });
+    }
+
+    /// <summary>A command that gives an order, and says that it was done.</summary>
+    public static void Tell(Command command, Func<IBroker, ParseResult, CancellationToken, ValueTask> order, Func<ParseResult, string> done)
+    {
+        var server = ServerOption.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var broker = server.Connect(parsed);
+            await order(broker, parsed, cancellationToken).ConfigureAwait(false);
+            Output.WriteLine(done(parsed));
+        });
+    }
+
+    /// <summary>A broker's number.</summary>
+    public static Argument<int> BrokerArgument() => new Argument<int>("BROKER") { Description = "The broker's number: see omq cluster status." }.AtLeast(0);
+
+    /// <summary>A topic's name.</summary>
+    public static Argument<string> TopicArgument() => new("TOPIC") { Description = "The topic's name." };
+
+    /// <summary>A partition's number.</summary>
+    public static Argument<int> PartitionArgument() => new Argument<int>("PARTITION") { Description = "The partition's number, from 0." }.AtLeast(0);
+
+    private static Argument<int> AtLeast(this Argument<int> argument, int least)
+    {
+        argument.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: var text }] && (!int.TryParse(text, out var number) || number < least))
+                result.AddError($"{argument.Name} '{text}': expected a whole number from {least}.");
+        });
+        return argument;
+    }
+}

@@ -1,0 +1,36 @@
+using System.CommandLine;
+using OrleansMq.Brokers;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Terminal;
+
+namespace OrleansMq.Cli.Replicas;
+
+/// <summary>Waiting for a rebalance to end.</summary>
+internal static class RebalanceProgress
+{
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(300);
+
+    /// <summary><c>--wait</c>, added to a command.</summary>
+    public static Option<bool> WaitOption(Command command)
+    {
+        var wait = new Option<bool>("--wait") { Description = "Return when it is done." };
+        command.Options.Add(wait);
+        return wait;
+    }
+
+    /// <summary>Asks until it has ended.</summary>
+    /// <exception cref="CommandFailedException">Another one took its place.</exception>
+    public static async Task<RebalanceStatus> WaitAsync(IBroker broker, RebalanceStatus status, CancellationToken cancellationToken)
+    {
+        var last = status;
+        using var progress = new ProgressLine(() => ReplicaTables.OneLine(last));
+        while (last.State is RebalanceState.Running or RebalanceState.Cancelling)
+        {
+            await Task.Delay(Poll, cancellationToken).ConfigureAwait(false);
+            last = await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false) is { } next && next.PlanId == status.PlanId
+                ? next
+                : throw CommandFailedException.Refused("Another rebalance has taken its place: see omq cluster rebalance --status.");
+        }
+        return last;
+    }
+}
