@@ -1,0 +1,23 @@
+using OrleansMq.Tests.Chaos.Load;
+
+namespace OrleansMq.Tests.Chaos.Faults;
+
+/// <summary>A fault that took a partition's leader away from a cluster that was well.</summary>
+/// <param name="Kind">The fault.</param>
+/// <param name="Partition">The partition.</param>
+/// <param name="Moment">When, as a timestamp of the stopwatch.</param>
+internal readonly record struct Outage(FaultKind Kind, int Partition, long Moment);
+
+/// <summary>How long partitions could not be written.</summary>
+internal static class Outages
+{
+    /// <summary>From each fault to the first acknowledged append that was sent after it, by kind of fault, in ascending order.</summary>
+    public static IReadOnlyDictionary<FaultKind, IReadOnlyList<TimeSpan>> Measure(IEnumerable<Outage> outages, IReadOnlyList<AvailabilityProbe> probes) => outages
+        .Select(outage => (outage.Kind, Time: probes[outage.Partition].TimeToNextSuccess(outage.Moment)))
+        .Where(outage => outage.Time is not null)
+        .GroupBy(outage => outage.Kind, outage => outage.Time!.Value)
+        .ToDictionary(kind => kind.Key, kind => (IReadOnlyList<TimeSpan>)[.. kind.Order()]);
+
+    /// <summary>The value in the middle of an ascending list.</summary>
+    public static TimeSpan Median(IReadOnlyList<TimeSpan> ascending) => ascending[ascending.Count / 2];
+}

@@ -1,0 +1,43 @@
+using System.Globalization;
+using System.Net;
+
+namespace OrleansMq.Tests.Chaos.Network;
+
+/// <summary>Which process has a connection of this machine, as the kernel tells in <c>/proc</c>.</summary>
+internal static class SocketOwner
+{
+    /// <summary>One of the processes, or null where none of them has it.</summary>
+    /// <param name="local">The process's end.</param>
+    /// <param name="remote">The other end.</param>
+    /// <param name="processes">Who may have it.</param>
+    public static int? Find(IPEndPoint local, IPEndPoint remote, IEnumerable<int> processes)
+    {
+        var line = LineOf("/proc/net/tcp", $" {Hex(local)} {Hex(remote)} ") ?? LineOf("/proc/net/tcp6", $" {MappedPrefix}{Hex(local)} {MappedPrefix}{Hex(remote)} ");
+        if (line is null)
+            return null;
+        // sl local remote state queues timer retransmits uid timeout inode
+        var socket = $"socket:[{line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[9]}]";
+        return processes.Cast<int?>().FirstOrDefault(process => Has(process!.Value, socket));
+    }
+
+    // A socket for both versions of IP shows its IPv4 addresses as ::ffff:a.b.c.d, in words of the machine's byte order.
+    private const string MappedPrefix = "0000000000000000FFFF0000";
+
+    private static string? LineOf(string table, string ends) => File.ReadLines(table).FirstOrDefault(entry => entry.Contains(ends, StringComparison.Ordinal));
+
+    private static bool Has(int process, string socket)
+    {
+        try
+        {
+            return new DirectoryInfo($"/proc/{process}/fd").EnumerateFiles().Any(file => file.LinkTarget == socket);
+        }
+        catch (IOException)
+        {
+            // It ended meanwhile, or closed one of its files.
+            return false;
+        }
+    }
+
+    private static string Hex(IPEndPoint end) =>
+        string.Create(CultureInfo.InvariantCulture, $"{Convert.ToHexString([.. end.Address.MapToIPv4().GetAddressBytes().Reverse()])}:{end.Port:X4}");
+}

@@ -1,0 +1,76 @@
+using System.Text.Json;
+using OrleansMq.PostgreSql.Servers;
+
+namespace OrleansMq.Tests.Chaos.Running;
+
+/// <summary>A cluster as a user starts it: <c>omq cluster up --restart</c>, over the test's database.</summary>
+internal sealed class LocalCluster : RunningCluster
+{
+    private readonly StartedProgram _program;
+
+    private LocalCluster(PrivatePostgreSql database, string databaseDirectory, string data, int silos, RunLog log) : base(database, databaseDirectory, log) =>
+        _program = new StartedProgram(Programs.DotNet, [Programs.CommandLine, "cluster", "up", "--silos", $"{silos}", "--json", "--restart", "--data", data,
+            "--postgres", database.ConnectionString()], Hear, new Dictionary<string, string> { ["OMQ_BROKER_DLL"] = Programs.Silo });
+
+    /// <summary>Returns when all silos serve.</summary>
+    /// <param name="data">Where the brokers' data goes.</param>
+    /// <param name="silos">How many.</param>
+    /// <param name="log">What they say goes there.</param>
+    /// <returns>Null where the machine has no PostgreSQL.</returns>
+    public static async Task<LocalCluster?> StartAsync(string data, int silos, RunLog log)
+    {
+        if (await StartDatabaseAsync() is not { } database)
+            return null;
+        var cluster = new LocalCluster(database.Server, database.Directory, data, silos, log);
+        try
+        {
+            await cluster.AllAnnouncedAsync(silos);
+            return cluster;
+        }
+        catch
+        {
+            await cluster.DisposeAsync();
+            throw;
+        }
+    }
+
+    public override string Said() => _program.Said();
+
+    public override async ValueTask DisposeAsync()
+    {
+        // As a user ends it; what does not end is killed, and a silo that outlives its parent too.
+        Signals.TrySend(_program.Id, Signals.Interrupt);
+        await Task.WhenAny(_program.ExitAsync(), Task.Delay(TimeSpan.FromSeconds(30)));
+        if (!_program.HasExited)
+            Log.Tell("omq cluster up did not end within 30 s of Ctrl-C.");
+        await _program.DisposeAsync();
+        foreach (var silo in Silos)
+            Kill(silo);
+        await base.DisposeAsync();
+    }
+
+    private async Task AllAnnouncedAsync(int silos)
+    {
+        using var patience = new CancellationTokenSource(StartPatience);
+        while (Silos.Count < silos)
+        {
+            if (_program.HasExited || patience.IsCancellationRequested)
+                throw new InvalidOperationException($"{Silos.Count} of {silos} silos were announced. {Said()}");
+            await Task.Delay(20);
+        }
+    }
+
+    /// <summary>One JSON object a silo, again after each of its starts. What the silos log is in files beside their data.</summary>
+    private void Hear(string line)
+    {
+        Log.Note($"| {line}");
+        if (!line.StartsWith('{'))
+            return;
+        using var said = JsonDocument.Parse(line);
+        if (said.RootElement.TryGetProperty("brokerId", out var brokerId))
+        {
+            Announce(new Silo(brokerId.GetInt32(), said.RootElement.GetProperty("pid").GetInt32(), new Uri(said.RootElement.GetProperty("http").GetString()!),
+                said.RootElement.GetProperty("data").GetString()!));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+using System.Globalization;
+using System.Text;
+using OrleansMq.Tests.Chaos.Faults;
+using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Tests.Chaos.Verification;
+
+namespace OrleansMq.Tests.Chaos.Runs;
+
+/// <summary>A cluster under load, broken again and again, and at the end held against all it ever promised.</summary>
+internal sealed class ChaosRun
+{
+    // A replica that was down for some seconds catches up within one; a busy machine gets much more.
+    private static readonly TimeSpan RecoveryPatience = TimeSpan.FromSeconds(90);
+
+    // The pause before a request to another silo: longer than a failover, shorter than a paused silo stays paused.
+    private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(4);
+
+    private readonly RunningCluster _cluster;
+    private readonly FaultInjector _injector;
+    private readonly LoadOptions _options;
+    private readonly RotatingBroker _broker;
+    private readonly ClusterView _view;
+    private readonly int _seed;
+
+    public ChaosRun(RunningCluster cluster, FaultInjector injector, LoadOptions options, int seed)
+    {
+        _cluster = cluster;
+        _injector = injector;
+        _options = options;
+        _seed = seed;
+        _broker = new RotatingBroker(() => cluster.Addresses, RequestTimeout);
+        _view = new ClusterView(_broker, options.Topic, options.ReplicationFactor);
+        Load = new LoadRun(options, _broker, _broker.Any, new Random(seed));
+        Load.Violations.Found += violation => cluster.Log.Tell($"VIOLATION {violation}");
+    }
+
+    public LoadRun Load { get; }
+
+    public ClusterView View => _view;
+
+    public RotatingBroker Broker => _broker;
+
+    /// <summary>What producers, probes and readers complained of last, for an error message.</summary>
+    public string Story() => string.Join('\n', Load.Troubles.Take(8));
+
+    /// <summary>Breaks things for a while, then lets all get well, and judges.</summary>
+    /// <param name="faults">What is broken, in order.</param>
+    /// <param name="length">For how long.</param>
+    /// <param name="finale">Done under load after the last fault, before the end; null for nothing.</param>
+    /// <param name="cancellationToken">Gives the run up.</param>
+    /// <returns>The figures, in one line.</returns>
+    public async Task<string> RunAsync(IEnumerable<PlannedFault> faults, TimeSpan length, Func<CancellationToken, Task>? finale, CancellationToken cancellationToken)
+    {
+        await _broker.CreateTopicAsync(_options.ToNewTopic(), cancellationToken);
+        await _view.WellAsync(RecoveryPatience, cancellationToken);
+        _cluster.Log.Tell($"seed {_seed}: load begins");
+        Load.Start();
+        await BreakAsync(faults, length, cancellationToken);
+        _cluster.Log.Tell("calm");
+        if (finale is not null)
+            await finale(cancellationToken);
+        await _view.WellAsync(RecoveryPatience, cancellationToken);
+        await Load.StopAsync();
+        _cluster.Log.Tell($"load ended: {Load.Ledger.Acknowledged} records acknowledged, {Load.Ledger.Unknown} of unknown outcome, {Load.RecordsFailed} failed, {Load.RecordsRead} read");
+        var same = await JudgeAsync(cancellationToken);
+        var figures = Figures(same);
+        _cluster.Log.Tell(figures);
+        return figures;
+    }
+
+    private async Task BreakAsync(IEnumerable<PlannedFault> faults, TimeSpan length, CancellationToken cancellationToken)
+    {
+        using var time = new CancellationTokenSource(length);
+        var isWell = true;
+        foreach (var fault in faults)
+        {
+            await Task.Delay(fault.Before, cancellationToken);
+            if (time.IsCancellationRequested)
+                return;
+            var partitions = await _view.TryDescribeAsync(cancellationToken);
+            if (partitions is null)
+                continue;
+            _cluster.Log.Tell($"{fault}; leaders {string.Join(',', partitions.Select(partition => partition.Leader))}, acknowledged {Load.Ledger.Acknowledged}");
+            await _injector.InjectAsync(fault, partitions, isWell, cancellationToken);
+            isWell = fault.WaitsForRecovery;
+            if (isWell)
+            {
+                await _view.WellAsync(RecoveryPatience, cancellationToken);
+                _cluster.Log.Tell("well again");
+            }
+        }
+    }
+
+    /// <summary>Reads everything back from the leaders, then compares the replicas' files.</summary>
+    private async Task<long> JudgeAsync(CancellationToken cancellationToken)
+    {
+        var ends = await Load.ReadBackAsync(_broker, cancellationToken);
+        var partitions = await _view.WellAsync(RecoveryPatience, cancellationToken);
+        var same = 0L;
+        foreach (var partition in partitions)
+        {
+            var replicas = partition.Replicas.Select(broker => (broker, Path.Combine(_cluster[broker].Data, "logs", $"{_options.Topic}-{partition.Partition}"))).ToList();
+            same += ReplicaComparison.Compare(partition.Partition, replicas, ends[partition.Partition], Load.Ledger, Load.Histories[partition.Partition], Load.Violations);
+        }
+        return same;
+    }
+
+    private string Figures(long same)
+    {
+        var text = new StringBuilder();
+        var faults = string.Join(", ", _injector.Done.OrderBy(kind => kind.Key).Select(kind => $"{kind.Value} {kind.Key}"));
+        text.Append(CultureInfo.InvariantCulture, $"figures: seed {_seed}; {_injector.Kills} kills ({faults}); {Load.Ledger.Acknowledged} records acknowledged, ");
+        text.Append(CultureInfo.InvariantCulture, $"lost {Load.Violations.Count(ViolationKind.Lost)}, doubled {Load.Violations.Count(ViolationKind.Doubled)}; ");
+        text.Append(CultureInfo.InvariantCulture, $"{same / 1e6:0.0} MB identical on all replicas; without a leader");
+        foreach (var (kind, times) in Outages.Measure(_injector.Outages, Load.Probes).OrderBy(outage => outage.Key))
+            text.Append(CultureInfo.InvariantCulture, $" {kind}: median {Outages.Median(times).TotalSeconds:0.000} s, longest {times[^1].TotalSeconds:0.000} s of {times.Count};");
+        return text.ToString();
+    }
+}

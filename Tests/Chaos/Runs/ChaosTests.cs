@@ -1,0 +1,43 @@
+using OrleansMq.Tests.Chaos.Faults;
+using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Running;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Chaos.Runs;
+
+/// <summary>
+/// Three silos and a database as processes, broken at random under a load of idempotent producers with acks=all and of readers. The seed
+/// decides what is broken, <c>OMQ_SEED</c> repeats it (the processes' own timing it does not).
+/// </summary>
+public sealed class ChaosTests(ITestOutputHelper output)
+{
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(80);
+    private static readonly TimeSpan Long = TimeSpan.FromMinutes(20);
+
+    private static readonly Dictionary<FaultKind, int> Weights = new()
+    {
+        [FaultKind.KillLeader] = 6,
+        [FaultKind.PauseLeader] = 3,
+        [FaultKind.StopLeader] = 1,
+        [FaultKind.KillTwo] = 1,
+        [FaultKind.KillAll] = 1,
+        [FaultKind.KillTwice] = 1,
+        [FaultKind.StopDatabase] = 1,
+        [FaultKind.CrashDatabase] = 1,
+        [FaultKind.KillWithoutDatabase] = 1,
+    };
+
+    [SkippableFact]
+    public Task Nothing_acknowledged_is_lost_while_silos_and_the_database_die() => RunAsync(Short);
+
+    [SkippableFact]
+    [Trait("Category", "Long")]
+    public Task Nothing_acknowledged_is_lost_in_a_long_run_either() => RunAsync(Long);
+
+    private async Task RunAsync(TimeSpan length)
+    {
+        using var report = new RunReport(output, "silos and a database that die");
+        await report.RunAsync(async log => await LocalCluster.StartAsync(report.Data, silos: 3, log), cluster => new FaultInjector(cluster), new LoadOptions(),
+            Weights, length);
+    }
+}

@@ -1,0 +1,45 @@
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Tests.Chaos.Runs;
+
+/// <summary>What the cluster says of the topic under load.</summary>
+internal sealed class ClusterView(IBroker broker, string topic, short replicationFactor)
+{
+    /// <summary>The partitions as some broker describes them; null where none does at the moment.</summary>
+    public async Task<IReadOnlyList<PartitionDescription>?> TryDescribeAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await broker.DescribeTopicAsync(topic, cancellationToken)).Partitions;
+        }
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Waits until every partition has a leader and all its replicas are in sync.</summary>
+    /// <exception cref="TimeoutException">It did not get well in time; the message says what is missing.</exception>
+    public async Task<IReadOnlyList<PartitionDescription>> WellAsync(TimeSpan patience, CancellationToken cancellationToken)
+    {
+        using var deadline = new CancellationTokenSource(patience);
+        while (true)
+        {
+            var partitions = await TryDescribeAsync(cancellationToken);
+            if (partitions is not null && partitions.All(IsWell))
+                return partitions;
+            if (deadline.IsCancellationRequested)
+                throw new TimeoutException($"After {patience.TotalSeconds} s the cluster is not well: {Ills(partitions)}");
+            await Task.Delay(100, cancellationToken);
+        }
+    }
+
+    private bool IsWell(PartitionDescription partition) =>
+        partition.Leader >= 0 && partition.InSyncReplicas.Count >= replicationFactor && partition.OfflineReason is null;
+
+    private string Ills(IReadOnlyList<PartitionDescription>? partitions) => partitions is null
+        ? "no broker describes the topic."
+        : string.Join("; ", partitions.Where(partition => !IsWell(partition)).Select(partition =>
+            $"partition {partition.Partition} leader {partition.Leader} epoch {partition.LeaderEpoch} replicas {string.Join(',', partition.Replicas)} "
+            + $"isr {string.Join(',', partition.InSyncReplicas)} elr {string.Join(',', partition.EligibleLeaderReplicas ?? [])} {partition.HighWatermark}/{partition.LogEndOffset} {partition.OfflineReason}"));
+}
