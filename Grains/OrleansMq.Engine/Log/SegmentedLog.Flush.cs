@@ -142,5 +142,6 @@ internal sealed partial class SegmentedLog
     {
         using var lease = _checkpointFile.Rent();
         _checkpoint.Write(lease.File, state);
+        _marks = state.Replica;
     }
 }

@@ -56,7 +56,8 @@ internal sealed partial class SegmentedLog
             log.OpenAtEnd(start);
         }
         else
-            log.Recover(start, allowGaps: !checkpoint.RecoveryPoint.IsKnown && !log.IsGapless);
+            // Compaction moves the recovery point beyond its gaps; a replica's leader may send new ones.
+            log.Recover(start, allowGaps: !log.IsGapless && (!checkpoint.RecoveryPoint.IsKnown || checkpoint.Replica.Incarnation != Guid.Empty));
         log.RemoveBelowLogStart();
         return log;
     }

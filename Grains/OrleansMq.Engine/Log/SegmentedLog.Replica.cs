@@ -28,9 +28,16 @@ internal sealed partial class SegmentedLog
     public void WriteMarks(in ReplicaMarks marks)
     {
         lock (_flushLock)
-        {
             WriteCheckpoint(DescribeForCheckpoint() with { Replica = marks with { HighWatermark = Volatile.Read(ref _highWatermark) } });
-            _marks = marks;
+    }
+
+    /// <summary>Writes the high watermark down if it has moved since; durable when it returns.</summary>
+    public void WriteHighWatermark()
+    {
+        lock (_flushLock)
+        {
+            if (_marks.HighWatermark != Volatile.Read(ref _highWatermark))
+                WriteCheckpoint();
         }
     }
 

@@ -75,6 +75,25 @@ internal sealed partial class SegmentedLog
             }
     }
 
+    /// <summary>
+    /// Moves the log's end up without a record: compaction left nothing of what the leader held there. Under <see cref="AppendLock"/>.
+    /// </summary>
+    public void AdvanceTo(long endOffset)
+    {
+        NoteGap();
+        // An end that no batch says is a segment's start.
+        Active.Found(Active.Size, endOffset, flushed: false);
+        Roll(_ports.Now);
+    }
+
+    /// <summary>Offsets do not follow each other without gaps from here on: durable before the first gap, or a restart would take it for a loss.</summary>
+    public void NoteGap()
+    {
+        if (!CompactionCheckpoint.Exists(_ports.Files, Directory))
+            CompactionCheckpoint.Write(_ports.Files, Directory, LogStartOffset);
+        _mayHaveGaps = true;
+    }
+
     // The last process died while it emptied the log.
     private void FinishEmptying(List<long> bases, long logStartOffset)
     {

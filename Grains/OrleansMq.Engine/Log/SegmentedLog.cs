@@ -159,6 +159,13 @@ internal sealed partial class SegmentedLog
             lease.File.Write(batches, Active.Size);
     }
 
+    /// <summary>The same for one batch.</summary>
+    public void Write(ReadOnlyMemory<byte> batch)
+    {
+        using var lease = Active.Log.Rent();
+        lease.File.Write(batch.Span, Active.Size);
+    }
+
     /// <summary>Takes note of a batch that was written at the end. Under <see cref="AppendLock"/>.</summary>
     public void Appended(in RecordBatchHeader batch) => Active.Appended(batch, Active.Size, _config.IndexIntervalBytes);
 

@@ -25,6 +25,12 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
     public bool IsDuplicate { get; set; }
     /// <summary>Of a duplicate: the original's base offset.</summary>
     public long OriginalOffset { get; set; }
+    /// <summary>Of a duplicate: the offset after the original's last record.</summary>
+    public long OriginalEnd { get; set; }
+    /// <summary>When the sender wants the answer.</summary>
+    public Acks Acks { get; set; }
+    /// <summary>In the log, and waiting for other replicas: whoever replicates the partition completes it.</summary>
+    public bool IsWaiting { get; set; }
     /// <summary>Whether <see cref="Decide"/> was called.</summary>
     public bool IsDecided { get; private set; }
     /// <summary>What it was decided to be answered with.</summary>
@@ -60,6 +66,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
         _result = default;
         IsDecided = false;
         IsDuplicate = false;
+        IsWaiting = false;
         pool.Return(this);
         return result;
     }

@@ -26,6 +26,7 @@ public sealed partial class Partition
         var operation = _ports.Operations.Rent();
         operation.Batch = batch;
         operation.Header = header;
+        operation.Acks = acks;
         if (MustCopy(header, config) && TryCopy(operation, config) is { } failed)
         {
             _ports.Operations.Return(operation);

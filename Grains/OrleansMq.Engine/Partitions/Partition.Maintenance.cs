@@ -26,7 +26,7 @@ public sealed partial class Partition
     public async ValueTask<long> DeleteRecordsAsync(long beforeOffset, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (Refusal(out var refusal) is not ErrorCode.None and var refused)
+        if (RefuseRead(out var refusal) is not ErrorCode.None and var refused)
             throw new BrokerException(refused, refusal);
         if (!Config.CleanupDelete)
             throw new BrokerException(ErrorCode.PolicyViolation,
@@ -107,7 +107,8 @@ public sealed partial class Partition
         Upkeep(log =>
         {
             log.WriteIndexes();
-            log.MoveRecoveryPoint();
+            if (!log.MoveRecoveryPoint())
+                log.WriteHighWatermark();
             log.DeleteDying(0, all: true);
         });
         _log?.CloseFiles();

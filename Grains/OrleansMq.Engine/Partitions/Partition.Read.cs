@@ -25,10 +25,13 @@ public sealed partial class Partition
     /// <summary>Finds an offset.</summary>
     public OffsetResult FindOffset(OffsetSpec spec)
     {
-        if (Refusal(out var refusal) is not ErrorCode.None and var refused)
+        if (RefuseRead(out var refusal) is not ErrorCode.None and var refused)
             return new OffsetResult(refused, -1, Message: refusal);
         if (spec == OffsetSpec.Earliest)
             return new OffsetResult(ErrorCode.None, LogStartOffset, LeaderEpoch: EpochOf(LogStartOffset));
+        if (_replication is { KnowsLatest: false })
+            return new OffsetResult(ErrorCode.OffsetNotAvailable, -1, Message: $"The new leader of {TopicPartition} does not know yet how far its "
+                + "replicas are. Retry.");
         if (spec == OffsetSpec.Latest)
             return new OffsetResult(ErrorCode.None, HighWatermark, LeaderEpoch: LeaderEpoch);
         if (spec.Value < 0 && spec != OffsetSpec.MaxTimestamp)
@@ -76,7 +79,7 @@ public sealed partial class Partition
     private FetchResult ReadNow(in FetchRequest request, out bool enough)
     {
         enough = true;
-        if (Refusal(out var refusal) is not ErrorCode.None and var refused)
+        if (RefuseRead(out var refusal) is not ErrorCode.None and var refused)
             return FetchResult.Failed(refused, refusal);
         var start = LogStartOffset;
         var limit = HighWatermark;
@@ -104,6 +107,12 @@ public sealed partial class Partition
         enough = request.MinBytes <= 0 || (batches is not null
             && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit));
         return new FetchResult(ErrorCode.None, limit, limit, start, batches?.Memory ?? default, batches);
+    }
+
+    private ErrorCode RefuseRead(out string message)
+    {
+        var refused = Refusal(out message);
+        return refused != ErrorCode.None || _replication is not { } replication ? refused : replication.RefuseRead(out message);
     }
 
     private FetchResult OutOfRange(in FetchRequest request, long start, long limit) => FetchResult.Failed(ErrorCode.OffsetOutOfRange,

@@ -13,21 +13,24 @@ public sealed partial class Partition : IAppendWork
     void IAppendWork.Run(AppendRound round)
     {
         _queue.TakeRound(round);
-        var visible = RunRound(round);
+        var replication = _replication;
+        var visible = RunRound(round, replication);
         foreach (var operation in round.Operations)
             operation.Complete();
         round.Clear();
         if (visible > 0)
             _waiters.Advance(visible);
+        replication?.AfterRound();
         if (_queue.EndTurn())
             _ports.Threads.Schedule(this);
     }
 
     /// <summary>
-    /// Decides every operation of the round: deduplicates, stamps, writes, flushes where the policy says so, and moves the high watermark.
+    /// Decides every operation of the round: deduplicates, stamps, writes, flushes where the policy says so, and moves the high watermark, or tells who
+    /// replicates the partition.
     /// </summary>
     /// <returns>Bytes that became visible to readers.</returns>
-    private long RunRound(AppendRound round)
+    private long RunRound(AppendRound round, IPartitionReplication? replication)
     {
         try
         {
@@ -41,6 +44,13 @@ public sealed partial class Partition : IAppendWork
                 foreach (var operation in round.Operations)
                     bytes += Admit(operation, round, now);
                 bytes += WriteGroup(round);
+                if (replication is not null)
+                {
+                    if (_log.LogEndOffset > before)
+                        FollowFlushPolicy(_log.LogEndOffset - before, now);
+                    replication.OnRoundWritten(round, bytes);
+                    return 0;
+                }
                 if (_log.LogEndOffset > before)
                     MakeVisible(_log.LogEndOffset - before, now);
                 return bytes;
@@ -85,6 +95,11 @@ public sealed partial class Partition : IAppendWork
     {
         var written = 0L;
         var header = operation.Header;
+        if (_replication is { } replication && replication.RefuseAppend(operation.Acks, out var refusal) is not ErrorCode.None and var refused)
+        {
+            operation.Decide(ProduceResult.Failed(refused, refusal));
+            return 0;
+        }
         var decision = _log!.Producers.Check(header);
         if (decision.Outcome != ProducerOutcome.Accept)
         {
@@ -127,6 +142,7 @@ public sealed partial class Partition : IAppendWork
         {
             operation.IsDuplicate = true;
             operation.OriginalOffset = decision.BaseOffset;
+            operation.OriginalEnd = decision.LastOffset + 1;
             operation.Decide(new ProduceResult(ErrorCode.None, decision.BaseOffset, LogStartOffset: LogStartOffset));
             return;
         }
@@ -204,11 +220,7 @@ public sealed partial class Partition : IAppendWork
 
     private void MakeVisible(long records, long now)
     {
-        var config = _config;
-        if (config.FlushPolicy == FlushPolicy.Sync)
-            _log!.FlushTo(_log.End);
-        else if (config.FlushPolicy == FlushPolicy.Interval)
-            NoteUnflushed(records, now);
+        FollowFlushPolicy(records, now);
         var end = _log!.LogEndOffset;
         Invariant.Check(end >= _highWatermark, "The high watermark went back.");
         Volatile.Write(ref _highWatermark, end);

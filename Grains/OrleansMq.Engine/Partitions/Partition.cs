@@ -82,6 +82,8 @@ public sealed partial class Partition
             var log = SegmentedLog.Open(ports.Log, directory, config, clean);
             var epochs = LeaderEpochCache.Open(ports.Log.Files, directory);
             epochs.TruncateFromEnd(log.LogEndOffset + 1);
+            if (log.WasEmptied)
+                epochs.Clear();
             return new Partition(topicPartition, topicId, ports, config, log, epochs, null);
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException or InvalidDataException)
@@ -95,6 +97,7 @@ public sealed partial class Partition
     /// <summary>Takes over a changed topic configuration; appends that begin later follow it.</summary>
     public void UpdateConfig(TopicConfig config)
     {
+        GiveUpCountingOnlyFlushed(config);
         Volatile.Write(ref _config, config);
         if (_log is not null)
             _log.Config = config;
@@ -133,6 +136,7 @@ public sealed partial class Partition
             return;
         _ports.Log.Log.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
         _waiters.WakeAll();
+        _replication?.OnOffline(reason);
     }
 
     /// <summary>Why nothing can be done with the partition; <see cref="ErrorCode.None"/> when it can.</summary>

@@ -1,3 +1,5 @@
+using OrleansMq.Log;
+using OrleansMq.Replication.Links;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Replication;
@@ -42,9 +44,33 @@ public sealed record ReplicaReport(ReplicaKey Key, ReplicaIdentity Identity, Rep
     long LogStartOffset, long LogEndOffset, long HighWatermark, string? OfflineReason);
 
 /// <summary>One partition's replica on this broker: its log, its role and its epoch, whoever speaks to it. Thread safe.</summary>
-public sealed class Replica
+/// <remarks>
+/// Both roles are driven under the log's append lock (<see cref="Step"/>); what they want done is collected there, and done in that order by
+/// <see cref="Pump"/> when the lock is left. A fault of the storage, or a bug, takes the partition offline and ends the leadership.
+/// </remarks>
+public sealed partial class Replica
 {
-    internal Replica(ReplicaKey key, Partition partition) => (Key, Partition) = (key, partition);
+    private readonly ReplicaPorts _ports;
+    private readonly SegmentedLog? _log;
+    private readonly ReplicaLog? _view;
+    private readonly FollowerReplica? _follower;
+    private readonly List<ReplicationEffect> _effects = [];
+    // Changed under the append lock, as the leader's own state; read by whoever wants to know.
+    private volatile LeaderReplica? _leader;
+    private volatile string? _refusal;
+    private volatile bool _dropped;
+
+    internal Replica(ReplicaKey key, Partition partition, ReplicaPorts ports)
+    {
+        (Key, Partition, _ports, _log) = (key, partition, ports, partition.Log);
+        if (_log is null)
+            return;
+        Identity = new ReplicaIdentity(ports.Broker, _log.Marks.Incarnation);
+        _view = new ReplicaLog(partition);
+        lock (_log.AppendLock)
+            _follower = new FollowerReplica(ReplicationRules.Shipped, _view, Identity, key.TopicId, _effects);
+        partition.Replicate(this);
+    }
 
     /// <summary>Which partition.</summary>
     public ReplicaKey Key { get; }
@@ -52,36 +78,85 @@ public sealed class Replica
     public TopicPartition TopicPartition => Partition.TopicPartition;
     /// <summary>Its log, and those who append and read.</summary>
     public Partition Partition { get; }
-    /// <summary>Broker and incarnation.</summary>
-    public ReplicaIdentity Identity => throw new NotImplementedException();
+    /// <summary>Broker and incarnation; an empty incarnation where the log could not be opened.</summary>
+    public ReplicaIdentity Identity { get; }
+
     /// <summary>What it is at the moment.</summary>
-    public ReplicaRole Role => throw new NotImplementedException();
+    public ReplicaRole Role => OfflineReason is not null ? ReplicaRole.Offline : _leader?.Status switch
+    {
+        LeaderStatus.Leading => ReplicaRole.Leader,
+        LeaderStatus.Reading or LeaderStatus.Claiming => ReplicaRole.Claiming,
+        _ => ReplicaRole.Follower,
+    };
+
     /// <summary>The leader as far as it is known here; -1 where none is.</summary>
-    public int Leader => throw new NotImplementedException();
+    public int Leader => _leader is { Status: LeaderStatus.Leading } ? Identity.Broker : _follower?.Leader ?? PartitionState.NoLeader;
     /// <summary>The highest epoch it has seen.</summary>
-    public int LeaderEpoch => throw new NotImplementedException();
+    public int LeaderEpoch => _view?.Fence ?? 0;
     /// <summary>The committed state while it leads; else null.</summary>
-    public PartitionState? State => throw new NotImplementedException();
-    /// <summary>Completes when the present leadership ends; complete where it does not lead.</summary>
-    public Task LeadershipEnded => throw new NotImplementedException();
+    public PartitionState? State => _leader is { Status: LeaderStatus.Leading } leader ? leader.Committed : null;
 
-    /// <summary>Claims leadership; completes when it leads or was refused. While it leads already: at once.</summary>
-    public Task<ClaimResult> LeadAsync(ClaimRequest request, CancellationToken cancellationToken) => throw new NotImplementedException();
-
-    /// <summary>Hands leadership over: refuses appends, waits until the successor and the high watermark have reached the log's end or the time is up, and
-    /// stores that it leads no more. Complete when it does not lead any more; where it did not, at once.</summary>
-    /// <param name="successor">Who is to lead next; null for whoever is eligible.</param>
-    /// <param name="deadline">The longest it may take.</param>
-    public Task ResignAsync(int? successor, TimeSpan deadline) => throw new NotImplementedException();
-
-    /// <summary>Stops leading at once: who waits is told that the outcome is unknown.</summary>
-    public void StopLeading(string reason) => throw new NotImplementedException();
-
-    /// <summary>Changes the replica set: those that are added catch up and join the ISR, then those that are not wanted any more leave. Complete when the
-    /// write that begins it is stored.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>, <see cref="ErrorCode.RequestTimedOut"/>.</exception>
-    public Task ReassignAsync(IReadOnlyList<int> replicas, CancellationToken cancellationToken) => throw new NotImplementedException();
+    /// <summary>Why it can do nothing; null while it works.</summary>
+    private string? OfflineReason => Partition.OfflineReason ?? _refusal ?? (_follower is { Status: FollowerStatus.Offline }
+        ? $"Following the leader would cut {TopicPartition} below what was acknowledged: the replicas' histories part below the high watermark "
+            + $"{Partition.HighWatermark}. Compare the replicas before you remove this one's directory."
+        : null);
 
     /// <summary>How it describes itself to others.</summary>
-    public ReplicaReport Report() => throw new NotImplementedException();
+    public ReplicaReport Report() => new(Key, Identity, Role, Leader, LeaderEpoch, Partition.Epochs?.EpochOf(Partition.LogEndOffset - 1) ?? -1,
+        Partition.LogStartOffset, Partition.LogEndOffset, Partition.HighWatermark, OfflineReason);
+
+    /// <summary>The clock of leases, in milliseconds.</summary>
+    internal long Now => _ports.Now;
+
+    /// <summary>
+    /// Gives the roles an input, under the append lock, then does what they want done.
+    /// </summary>
+    /// <param name="input">Calls the roles.</param>
+    /// <param name="reply">Where answers to a broker go that waits for them; null: over its link.</param>
+    /// <param name="mayCut">Whether it may cut the log, or move its start.</param>
+    private void Step(Action input, BundleReply? reply = null, bool mayCut = false)
+    {
+        if (_log is null || _dropped || Partition.OfflineReason is not null)
+            return;
+        try
+        {
+            if (mayCut)
+            {
+                lock (_log.RemovalLock)
+                    StepLocked(input);
+            }
+            else
+            {
+                StepLocked(input);
+            }
+        }
+        catch (PushNotTakenException fault)
+        {
+            _ports.Warn(Key, $"Partition {TopicPartition} takes nothing from its leader: {fault.Message}");
+        }
+        catch (Exception fault)
+        {
+            // The log is in a state nobody knows, or the roles are.
+            Partition.GoOffline(StorageFaults.IsStorageFault(fault)
+                ? StorageFaults.Describe(_log.Directory, fault)
+                : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.", fault);
+        }
+        Pump(reply);
+    }
+
+    private void StepLocked(Action input)
+    {
+        lock (_log!.AppendLock)
+        {
+            try
+            {
+                input();
+            }
+            finally
+            {
+                NoteChanges();
+            }
+        }
+    }
 }

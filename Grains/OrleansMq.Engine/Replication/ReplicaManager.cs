@@ -1,6 +1,8 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Brokers;
 using OrleansMq.Partitions;
+using OrleansMq.Replication.Links;
 
 namespace OrleansMq.Replication;
 
@@ -16,38 +18,162 @@ public sealed record ReplicationOptions
 }
 
 /// <summary>All replicas of one broker: opens them over the broker's partitions, carries their messages, and keeps time for them. Thread safe.</summary>
-public sealed class ReplicaManager : IAsyncDisposable
+public sealed partial class ReplicaManager : IAsyncDisposable
 {
+    private readonly PartitionStore _store;
+    private readonly BrokerOptions _options;
+    private readonly IReplicationHost _host;
+    private readonly ReplicaLinks _links;
+    private readonly ReplicaPorts _ports;
+    private readonly TimeSpan _tick;
+    private readonly ConcurrentDictionary<ReplicaKey, Replica> _replicas = new();
+    private readonly ConcurrentDictionary<int, ReplicaInbox> _inboxes = new();
+    private readonly Lock _createLock = new();
+    private readonly Lock _tickLock = new();
+    private ITimer? _timer;
+    private volatile bool _started;
+    private volatile bool _disposed;
+
     /// <summary>Takes up the partitions that are in the store.</summary>
-    public ReplicaManager(PartitionStore store, BrokerOptions options, ReplicationOptions replication, IReplicationHost host) { }
+    public ReplicaManager(PartitionStore store, BrokerOptions options, ReplicationOptions replication, IReplicationHost host)
+    {
+        (_store, _options, _host) = (store, options, host);
+        _links = new ReplicaLinks(host, options.TimeProvider, options.Log) { OnAnswers = OnAnswers };
+        _ports = new ReplicaPorts(options.BrokerId.Value, replication, host, options.TimeProvider, options.Log, _links);
+        // Four chances within a heartbeat, which is a quarter of the lease.
+        _tick = TimeSpan.FromMilliseconds(Math.Clamp(replication.LeaderLease.TotalMilliseconds / 16, 5, 200));
+        Parallel.ForEach(store.Partitions, partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition));
+    }
 
     /// <summary>All replicas.</summary>
-    public IReadOnlyCollection<Replica> Replicas => [];
+    public IReadOnlyCollection<Replica> Replicas => (IReadOnlyCollection<Replica>)_replicas.Values;
 
     /// <summary>Begins to answer, to push and to keep time.</summary>
-    public void Start() { }
+    public void Start()
+    {
+        _started = true;
+        _timer = _options.TimeProvider.CreateTimer(static manager => ((ReplicaManager)manager!).OnTick(), this, _tick, _tick);
+    }
 
     /// <summary>The replica, if this broker holds it.</summary>
-    public bool TryGet(ReplicaKey key, [NotNullWhen(true)] out Replica? replica)
-    {
-        replica = null;
-        return false;
-    }
+    public bool TryGet(ReplicaKey key, [NotNullWhen(true)] out Replica? replica) => _replicas.TryGetValue(key, out replica);
 
     /// <summary>The replica; made where there is none.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
-    public Replica GetOrCreate(ReplicaKey key, ReplicaSpec spec) => throw new NotImplementedException();
+    public Replica GetOrCreate(ReplicaKey key, ReplicaSpec spec)
+    {
+        if (_replicas.TryGetValue(key, out var found))
+            return found;
+        lock (_createLock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _replicas.TryGetValue(key, out found)
+                ? found
+                : Take(key, _store.GetOrCreate(new TopicPartition(spec.Topic, key.Partition), key.TopicId, spec.Config));
+        }
+    }
 
     /// <summary>Ends a replica and frees its disk: its topic was deleted, or it was reassigned away. One that is gone is fine.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
-    public Task DropAsync(ReplicaKey key) => throw new NotImplementedException();
+    public async Task DropAsync(ReplicaKey key)
+    {
+        if (!_replicas.TryGetValue(key, out var replica))
+            return;
+        replica.Drop("it is removed from this broker");
+        await _store.DeleteAsync(replica.TopicPartition).ConfigureAwait(false);
+        _replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(key, replica));
+    }
 
     /// <summary>Takes a bundle that another broker's <see cref="IReplicationHost.DeliverAsync"/> carries; returns the answers.</summary>
-    public ValueTask<ReadOnlyMemory<byte>> ReceiveAsync(int fromBroker, ReadOnlyMemory<byte> bundle) => throw new NotImplementedException();
+    public ValueTask<ReadOnlyMemory<byte>> ReceiveAsync(int fromBroker, ReadOnlyMemory<byte> bundle)
+    {
+        if (!_started || _disposed)
+            return new(ReadOnlyMemory<byte>.Empty);
+        var inbox = _inboxes.GetOrAdd(fromBroker, static (from, manager) => new ReplicaInbox(from, manager._store.Ports.Threads, manager.TakeBundle), this);
+        return new(inbox.ReceiveAsync(bundle));
+    }
 
     /// <summary>Somebody was declared dead or came back: leaders look at their ISR at once.</summary>
-    public void OnMembershipChanged() { }
+    public void OnMembershipChanged() => ThreadPool.UnsafeQueueUserWorkItem(static manager => manager.OnTick(), this, preferLocal: false);
 
     /// <summary>Stops all roles at once; the partitions stay open.</summary>
-    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    public async ValueTask DisposeAsync()
+    {
+        lock (_createLock)
+        {
+            if (_disposed)
+                return;
+            _disposed = true;
+        }
+        if (_timer is not null)
+            await _timer.DisposeAsync().ConfigureAwait(false);
+        foreach (var replica in _replicas.Values)
+            replica.Drop("the broker stops");
+        await _links.CloseAsync().ConfigureAwait(false);
+    }
+
+    private Replica Take(ReplicaKey key, Partition partition)
+    {
+        try
+        {
+            ReplicaIncarnation.Settle(partition, _options);
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            partition.GoOffline(StorageFaults.Describe(partition.Log!.Directory, fault), fault);
+        }
+        var replica = new Replica(key, partition, _ports);
+        _replicas[key] = replica;
+        return replica;
+    }
+
+    private void OnTick()
+    {
+        // A tick that takes longer than the timer's period is not run twice.
+        if (_disposed || !_tickLock.TryEnter())
+            return;
+        try
+        {
+            foreach (var (_, replica) in _replicas)
+                replica.Tick();
+        }
+        finally
+        {
+            _tickLock.Exit();
+        }
+    }
+
+    private void TakeBundle(BundleReply reply, ReadOnlyMemory<byte> bundle)
+    {
+        var reader = new BundleReader(bundle);
+        while (reader.TryRead(out var key, out var message))
+            Find(key, message)?.Receive(message, reply);
+    }
+
+    private void OnAnswers(int broker, ReadOnlyMemory<byte> answers)
+    {
+        if (answers.IsEmpty)
+            return;
+        var reader = new BundleReader(answers);
+        while (reader.TryRead(out var key, out var message))
+            Find(key, message)?.Receive(message, reply: null);
+    }
+
+    // A leader pushes to whom the stored state names: what is not here yet is made.
+    private Replica? Find(ReplicaKey key, ReplicationMessage message)
+    {
+        if (_replicas.TryGetValue(key, out var replica))
+            return replica;
+        if (message is not Push || _host.FindSpec(key) is not { } spec)
+            return null;
+        try
+        {
+            return GetOrCreate(key, spec);
+        }
+        catch (BrokerException fault)
+        {
+            _ports.Warn(key, $"Partition {spec.Topic}-{key.Partition} could not be made for its leader: {fault.Message}");
+            return null;
+        }
+    }
 }

@@ -1,0 +1,67 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Partitions;
+
+// A partition with replicas elsewhere: who leads it, and how far its log is safe to show, is said from outside.
+public sealed partial class Partition
+{
+    private volatile IPartitionReplication? _replication;
+
+    /// <summary>Which offsets were written in which epoch; null where the log could not be opened.</summary>
+    internal LeaderEpochCache? Epochs => _epochs;
+
+    /// <summary>Those who wait for records.</summary>
+    internal FetchWaiters Waiters => _waiters;
+
+    /// <summary>What its broker's partitions share.</summary>
+    internal PartitionPorts Ports => _ports;
+
+    /// <summary>From now on it is one replica of several: it serves only while it leads, and its high watermark is what it is told. Before it serves
+    /// anybody.</summary>
+    internal void Replicate(IPartitionReplication replication)
+    {
+        if (_log is not null)
+        {
+            lock (_log.AppendLock)
+                SetHighWatermark(Math.Clamp(_log.Marks.HighWatermark, _log.LogStartOffset, _log.LogEndOffset));
+        }
+        _replication = replication;
+    }
+
+    /// <summary>Appends are stamped with this epoch from now on. Under the append lock.</summary>
+    internal void LeadIn(int epoch) => Volatile.Write(ref _leaderEpoch, epoch);
+
+    /// <summary>Readers see what lies below. Under the append lock.</summary>
+    internal void SetHighWatermark(long offset)
+    {
+        Invariant.Check(offset <= _log!.LogEndOffset, "The high watermark lies beyond the log's end.");
+        Volatile.Write(ref _highWatermark, offset);
+        _log.NoteHighWatermark(offset);
+    }
+
+    /// <summary>Says that so many records were written that are not flushed. Under the append lock.</summary>
+    internal void FollowFlushPolicy(long records, long now)
+    {
+        if (_config.FlushPolicy == FlushPolicy.Sync)
+            _log!.FlushTo(_log.End);
+        else if (_config.FlushPolicy == FlushPolicy.Interval)
+            NoteUnflushed(records, now);
+    }
+
+    /// <summary>Begins a new segment; the rolled one is flushed in the background. Under the append lock.</summary>
+    internal void Roll(long now)
+    {
+        _log!.Roll(now);
+        WantCheckpoint();
+    }
+
+    // What the flush policy promised for as long as this incarnation exists must not be broken before it is written down that it no longer holds.
+    private void GiveUpCountingOnlyFlushed(TopicConfig config)
+    {
+        if (config.FlushPolicy == FlushPolicy.Sync || _log is null || !_log.Marks.CountedOnlyFlushed)
+            return;
+        Guarded(static log => log.WriteMarks(log.Marks with { CountedOnlyFlushed = false }));
+    }
+}

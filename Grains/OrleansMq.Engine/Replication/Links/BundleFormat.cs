@@ -1,0 +1,52 @@
+namespace OrleansMq.Replication.Links;
+
+/// <summary>
+/// What brokers send each other: messages of many partitions in one piece. All numbers are big-endian; a topic id is a UUID's 16 bytes, most significant
+/// first.
+/// <code>
+/// bundle         version u8 = 1 | message *                                        (up to the end)
+/// message        length i32, of what follows | kind u8 | topic id 16 | partition i32 | epoch i32 | session i32 | body
+/// 1 push         leader i32 | sequence i64 | previous end i64 | previous epoch i32 | end offset i64 | log start i64 | high watermark i64
+///                | leader end i64 | sent at i64 | number of epochs i32 | (epoch i32, start offset i64) * | record batches, up to the end
+/// 2 push answer  follower | sequence i64 | outcome u8 | fence i32 | log end i64 | counted end i64 | sent at i64
+/// 3 align        follower | asked epoch i32
+/// 4 align answer leader i32 | asked epoch i32 | epoch i32 | end offset i64 | unclean epoch i32
+/// follower       broker i32 | incarnation, 16 bytes
+/// </code>
+/// </summary>
+internal static class BundleFormat
+{
+    /// <summary>The version that this program writes, and the only one it reads.</summary>
+    public const byte Version = 1;
+    /// <summary>Bytes of a bundle without messages.</summary>
+    public const int EmptyBytes = 1;
+    /// <summary>Bytes of a message before its body, the length included.</summary>
+    public const int HeaderBytes = 4 + 1 + 16 + 4 + 4 + 4;
+    /// <summary>Bytes of a push's body before its epochs and batches.</summary>
+    public const int PushBytes = 4 + 8 + 8 + 4 + 8 + 8 + 8 + 8 + 8 + 4;
+    /// <summary>Bytes of an epoch.</summary>
+    public const int EpochBytes = 4 + 8;
+    /// <summary>Bytes of a member.</summary>
+    public const int IdentityBytes = 4 + 16;
+    /// <summary>Bytes of a push answer's body.</summary>
+    public const int PushAnswerBytes = IdentityBytes + 8 + 1 + 4 + 8 + 8 + 8;
+    /// <summary>Bytes of an align request's body.</summary>
+    public const int AlignRequestBytes = IdentityBytes + 4;
+    /// <summary>Bytes of an align answer's body.</summary>
+    public const int AlignAnswerBytes = 4 + 4 + 4 + 8 + 4;
+}
+
+/// <summary>The kinds of messages, as numbers on the wire.</summary>
+internal enum MessageKind : byte
+{
+    /// <summary>Never sent.</summary>
+    Unknown = 0,
+    /// <summary><see cref="Replication.Push"/>.</summary>
+    Push = 1,
+    /// <summary><see cref="Replication.PushAnswer"/>.</summary>
+    PushAnswer = 2,
+    /// <summary><see cref="Replication.AlignRequest"/>.</summary>
+    AlignRequest = 3,
+    /// <summary><see cref="Replication.AlignAnswer"/>.</summary>
+    AlignAnswer = 4,
+}

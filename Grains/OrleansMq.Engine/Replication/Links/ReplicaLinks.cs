@@ -1,0 +1,32 @@
+using System.Collections.Concurrent;
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Replication.Links;
+
+/// <summary>A broker's links to the others: made as they are needed.</summary>
+/// <param name="host">Carries bundles.</param>
+/// <param name="time">The broker's clock.</param>
+/// <param name="log">Where trouble is told.</param>
+internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, EngineLog log)
+{
+    private readonly ConcurrentDictionary<int, ReplicaLink> _links = new();
+    private volatile bool _closed;
+
+    /// <summary>What the other brokers answer: a bundle, and whose. Set before anything is sent.</summary>
+    public Action<int, ReadOnlyMemory<byte>> OnAnswers { get; set; } = static (_, _) => { };
+
+    /// <summary>Whether nothing is sent any more.</summary>
+    public bool IsClosed => _closed;
+
+    /// <summary>The link to a broker.</summary>
+    public ReplicaLink To(int broker) => _links.GetOrAdd(broker, static (to, links) => links.Create(to), this);
+
+    /// <summary>Nothing is sent any more; completes when what is under way has ended, or been given up.</summary>
+    public Task CloseAsync()
+    {
+        _closed = true;
+        return Task.WhenAll(_links.Values.Select(link => link.CloseAsync()));
+    }
+
+    private ReplicaLink Create(int broker) => new(this, broker, host, time, log);
+}

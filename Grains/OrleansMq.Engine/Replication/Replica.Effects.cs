@@ -1,0 +1,167 @@
+using System.Runtime.InteropServices;
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitions;
+using OrleansMq.Replication.Links;
+using OrleansMq.State;
+
+namespace OrleansMq.Replication;
+
+// What the roles want done: in order, one thread at a time, on no lock.
+public sealed partial class Replica
+{
+    /// <summary>The replica's leadership, ISR, ELR or replicas changed: tells the host.</summary>
+    private sealed record TellHost : ReplicationEffect
+    {
+        public static readonly TellHost Instance = new();
+    }
+
+    /// <summary>What a leadership wants of the store or the disk, and the leadership it is brought back to: there may be another by then.</summary>
+    private sealed record AskedBy(LeaderReplica Leader, ReplicationEffect Effect) : ReplicationEffect;
+
+    /// <summary>A push was encoded, or never made: its memory is free.</summary>
+    private sealed record Release(IDisposable Memory) : ReplicationEffect;
+
+    // Those who wait for the high watermark, in the order the leader answers them. Under the append lock they get their number.
+    private readonly Queue<AppendOperation> _waiting = new();
+    private readonly Lock _pumpLock = new();
+    private readonly List<ReplicationEffect> _performing = [];
+    private int _pumps;
+
+    /// <summary>Does what the roles asked for, unless another thread is at it: then that one does it, too.</summary>
+    private void Pump(BundleReply? reply = null)
+    {
+        // Counts those who came while it was under way: what they brought was there before they said so.
+        if (Interlocked.Increment(ref _pumps) != 1)
+            return;
+        int seen;
+        do
+        {
+            seen = Volatile.Read(ref _pumps);
+            PerformAll(reply);
+        }
+        while (Interlocked.Add(ref _pumps, -seen) != 0);
+    }
+
+    private void PerformAll(BundleReply? reply)
+    {
+        lock (_log!.AppendLock)
+        {
+            _performing.AddRange(_effects);
+            _effects.Clear();
+            _bound = 0;
+        }
+        foreach (var effect in CollectionsMarshal.AsSpan(_performing))
+            Perform(effect, reply);
+        _performing.Clear();
+    }
+
+    private void Perform(ReplicationEffect effect, BundleReply? reply)
+    {
+        switch (effect)
+        {
+            case SendMessage send when reply is not null && reply.Broker == send.To && send.Message is not Push:
+                reply.Add(Key, send.Message);
+                break;
+            case SendMessage send:
+                _ports.Send(send.To, Key, send.Message);
+                break;
+            case CompleteAppend complete:
+                Complete(complete);
+                break;
+            case AskedBy { Effect: FillPush fill } asked:
+                _ports.Fill(this, asked.Leader, fill);
+                break;
+            case AskedBy { Effect: ReadState read } asked:
+                _ = ReadStateAsync(asked.Leader, read.Operation);
+                break;
+            case AskedBy { Effect: WriteState write } asked:
+                _ = WriteStateAsync(asked.Leader, write);
+                break;
+            case Release release:
+                release.Memory.Dispose();
+                break;
+            case TellHost:
+                Tell();
+                break;
+        }
+    }
+
+    private void Complete(CompleteAppend complete)
+    {
+        AppendOperation operation;
+        lock (_pumpLock)
+            operation = _waiting.Dequeue();
+        if (complete.Error != ErrorCode.None)
+            operation.Decide(ProduceResult.Failed(complete.Error, Describe(complete.Error)));
+        operation.Complete();
+    }
+
+    private string Describe(ErrorCode error) => error switch
+    {
+        ErrorCode.NotEnoughReplicasAfterAppend =>
+            $"The batch is in the log of {TopicPartition}'s leader, but too few replicas are in sync to acknowledge it. Retry.",
+        _ => $"Whether the batch stays in the log of {TopicPartition} is not known: the leader changed, or its replicas did not answer in time. Retry.",
+    };
+
+    private async Task ReadStateAsync(LeaderReplica claimant, long operation)
+    {
+        StoredPartitionState? stored;
+        try
+        {
+            using var timeout = new CancellationTokenSource(_ports.StoreTimeout, _ports.Time);
+            stored = await _ports.Host.ReadStateAsync(Key, timeout.Token).WaitAsync(_ports.StoreTimeout, _ports.Time).ConfigureAwait(false);
+        }
+        catch (Exception fault)
+        {
+            // Whatever it was: not known.
+            _ports.Warn(Key, $"The state of {TopicPartition} could not be read: {fault.Message}");
+            Step(() => claimant.OnStateFailed(operation));
+            return;
+        }
+        if (stored is null)
+            Step(() => claimant.Stop("no state is stored of the partition: its topic was deleted, or is not created yet"));
+        else
+            Step(() => claimant.OnStateRead(operation, stored.State, stored.ETag, Now));
+    }
+
+    private async Task WriteStateAsync(LeaderReplica claimant, WriteState write)
+    {
+        string etag;
+        try
+        {
+            using var timeout = new CancellationTokenSource(_ports.StoreTimeout, _ports.Time);
+            etag = await _ports.Host.WriteStateAsync(Key, write.State, write.ETag!, timeout.Token).WaitAsync(_ports.StoreTimeout, _ports.Time)
+                .ConfigureAwait(false);
+        }
+        catch (StateConflictException)
+        {
+            // Read at once: somebody else leads, or an earlier write of its own came through.
+            Step(() =>
+            {
+                claimant.OnStateFailed(write.Operation);
+                claimant.Tick(Now);
+            });
+            return;
+        }
+        catch (Exception fault)
+        {
+            _ports.Warn(Key, $"Whether the state of {TopicPartition} was written is not known: {fault.Message}");
+            Step(() => claimant.OnStateFailed(write.Operation));
+            return;
+        }
+        Step(() => claimant.OnStateWritten(write.Operation, etag, Now));
+    }
+
+    private void Tell()
+    {
+        try
+        {
+            _ports.Host.OnLeadershipChanged(this);
+        }
+        catch (Exception fault)
+        {
+            _ports.Log.Write(EngineLogLevel.Error, $"Telling of {TopicPartition}'s leadership failed: {fault.Message}", fault);
+        }
+    }
+}

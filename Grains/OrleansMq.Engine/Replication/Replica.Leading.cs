@@ -1,0 +1,250 @@
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Replication;
+
+// Leadership from outside: who wants it, who ends it, and what the partition asks of it.
+public sealed partial class Replica : IPartitionReplication
+{
+    private static readonly Task Ended = Task.CompletedTask;
+
+    // Under the append lock.
+    private TaskCompletionSource<ClaimResult>? _claim;
+    private PartitionState? _toldState;
+    private LeaderStatus _toldStatus;
+    private readonly Queue<(long End, long Bytes)> _rounds = new();
+    private long _shown;
+    private long _waiter;
+    private int _bound;
+    // Of the present leadership; published before it.
+    private long _epochStart;
+    private volatile TaskCompletionSource? _ended;
+
+    /// <summary>Completes when the present leadership ends; complete where it does not lead.</summary>
+    public Task LeadershipEnded => _ended?.Task ?? Ended;
+
+    /// <inheritdoc/>
+    bool IPartitionReplication.KnowsLatest => Partition.HighWatermark >= Volatile.Read(ref _epochStart);
+
+    /// <summary>Claims leadership; completes when it leads or was refused. While it leads already: at once.</summary>
+    public async Task<ClaimResult> LeadAsync(ClaimRequest request, CancellationToken cancellationToken)
+    {
+        Task<ClaimResult>? claim = null;
+        _refusal = null;
+        Step(() => claim = Claim(request));
+        if (claim is null)
+            return new ClaimResult(ClaimOutcome.NotEligible, OfflineReason ?? $"{TopicPartition} is being removed from this broker.");
+        using var registration = cancellationToken.UnsafeRegister(static replica => ((Replica)replica!).GiveUpClaim(), this);
+        return await claim.ConfigureAwait(false);
+    }
+
+    /// <summary>Stops leading at once: who waits is told that the outcome is unknown.</summary>
+    public void StopLeading(string reason) => Step(() => _leader?.Stop(reason));
+
+    /// <summary>Hands leadership over: refuses appends, waits until the successor and the high watermark have reached the log's end or the time is up, and
+    /// stores that it leads no more. Complete when it does not lead any more; where it did not, at once.</summary>
+    /// <param name="successor">Who is to lead next; null for whoever is eligible.</param>
+    /// <param name="deadline">The longest it may take.</param>
+    public Task ResignAsync(int? successor, TimeSpan deadline)
+    {
+        StopLeading("it resigned");
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Changes the replica set: those that are added catch up and join the ISR, then those that are not wanted any more leave. Complete when the
+    /// write that begins it is stored.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>, <see cref="ErrorCode.RequestTimedOut"/>.</exception>
+    public Task ReassignAsync(IReadOnlyList<int> replicas, CancellationToken cancellationToken) => throw new NotImplementedException();
+
+    /// <summary>Time went by.</summary>
+    internal void Tick()
+    {
+        if (_leader is not null)
+            Step(() => _leader?.Tick(Now));
+    }
+
+    /// <summary>It does nothing any more: its directory goes, or the broker does.</summary>
+    internal void Drop(string reason)
+    {
+        StopLeading(reason);
+        _dropped = true;
+    }
+
+    ErrorCode IPartitionReplication.RefuseAppend(Acks acks, out string message)
+    {
+        var refused = _leader?.RefuseAppend(acks == Acks.All, Now) ?? ErrorCode.NotLeaderOrFollower;
+        message = refused switch
+        {
+            ErrorCode.None => "",
+            ErrorCode.NotEnoughReplicas => $"Too few replicas of {TopicPartition} are in sync for acks=all; nothing was appended. Retry.",
+            _ => DescribeNotLeading(),
+        };
+        return refused;
+    }
+
+    ErrorCode IPartitionReplication.RefuseRead(out string message)
+    {
+        if (_leader is { } leader && Now <= leader.LeaseUntil)
+        {
+            message = "";
+            return ErrorCode.None;
+        }
+        message = DescribeNotLeading();
+        return ErrorCode.NotLeaderOrFollower;
+    }
+
+    void IPartitionReplication.OnRoundWritten(AppendRound round, long bytes)
+    {
+        if (_leader is not { } leader)
+            return;
+        if (bytes > 0)
+            _rounds.Enqueue((Partition.LogEndOffset, bytes));
+        try
+        {
+            foreach (var operation in round.Operations)
+            {
+                if (operation.Acks == Acks.All && operation.Result.Error == ErrorCode.None)
+                    Wait(operation, leader);
+            }
+        }
+        finally
+        {
+            round.Operations.RemoveAll(static operation => operation.IsWaiting);
+        }
+        leader.AfterAppends(Now);
+        NoteChanges();
+    }
+
+    void IPartitionReplication.AfterRound() => Pump();
+
+    void IPartitionReplication.OnOffline(string reason) =>
+        ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason), preferLocal: false);
+
+    private void Wait(AppendOperation operation, LeaderReplica leader)
+    {
+        operation.IsWaiting = true;
+        lock (_pumpLock)
+            _waiting.Enqueue(operation);
+        if (operation.IsDuplicate)
+            leader.OnAppended(operation.OriginalEnd, operation.OriginalOffset, isDuplicate: true, ++_waiter);
+        else
+            leader.OnAppended(operation.Header.NextOffset, operation.Header.BaseOffset, isDuplicate: false, ++_waiter);
+    }
+
+    private Task<ClaimResult> Claim(ClaimRequest request)
+    {
+        if (_leader is { Status: LeaderStatus.Leading })
+            return Task.FromResult(new ClaimResult(ClaimOutcome.Claim));
+        if (_claim is { } underWay)
+            return underWay.Task;
+        _claim = new TaskCompletionSource<ClaimResult>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _leader = new LeaderReplica(ReplicationRules.Shipped, _ports.LeaderOptions(Partition.Config), _view!, Identity, Key.TopicId, Guid.NewGuid(),
+            new ClaimMembership(_ports.Host, request.LostMembers), _effects, request.Unclean);
+        _leader.Start();
+        return _claim.Task;
+    }
+
+    private void GiveUpClaim() => Step(() =>
+    {
+        if (_leader is { Status: LeaderStatus.Reading or LeaderStatus.Claiming } claiming)
+            claiming.Stop("the claim was given up");
+    });
+
+    // The storage failed: what waits is told so, and the copy must not pass for what it was.
+    private void EndOffline(string reason)
+    {
+        try
+        {
+            _log!.ForgetIncarnation();
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            _ports.Warn(Key, $"That the storage of {TopicPartition} failed could not be written down: {fault.Message}");
+        }
+        lock (_log!.AppendLock)
+        {
+            _leader?.Stop(reason);
+            NoteChanges();
+        }
+        Pump();
+    }
+
+    /// <summary>Looks what an input has changed, after each, under the append lock.</summary>
+    private void NoteChanges()
+    {
+        ShowHighWatermark();
+        if (_leader is not { } leader)
+        {
+            _bound = _effects.Count;
+            return;
+        }
+        for (; _bound < _effects.Count; _bound++)
+        {
+            if (_effects[_bound] is FillPush or ReadState or WriteState)
+                _effects[_bound] = new AskedBy(leader, _effects[_bound]);
+        }
+        if (leader.Status == _toldStatus && ReferenceEquals(leader.Committed, _toldState))
+            return;
+        if (leader.Status == LeaderStatus.Leading && _toldStatus != LeaderStatus.Leading)
+            OnLeading(leader);
+        var tells = leader.Status == LeaderStatus.Leading || _toldStatus == LeaderStatus.Leading;
+        (_toldStatus, _toldState) = (leader.Status, leader.Committed);
+        if (leader.Status == LeaderStatus.Stopped)
+            OnStopped(leader);
+        if (tells)
+            _effects.Add(TellHost.Instance);
+        _bound = _effects.Count;
+    }
+
+    private void OnLeading(LeaderReplica leader)
+    {
+        Partition.LeadIn(leader.Epoch);
+        Volatile.Write(ref _epochStart, leader.EpochStart);
+        _rounds.Clear();
+        _ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _claim?.TrySetResult(new ClaimResult(ClaimOutcome.Claim));
+        _claim = null;
+        _ports.Log.Write(EngineLogLevel.Information,
+            $"Leads {TopicPartition} in epoch {leader.Epoch} from offset {leader.EpochStart}: {leader.Committed}");
+        if (leader.Committed!.UncleanEpoch == leader.Epoch)
+            _ports.Log.Write(EngineLogLevel.Warning, $"{TopicPartition} has got its leader by an unclean election: what other replicas held of it at or above offset "
+                + $"{leader.EpochStart} is lost, acknowledged or not.");
+    }
+
+    private void OnStopped(LeaderReplica leader)
+    {
+        var refused = leader.Claim is ClaimOutcome.Unknown or ClaimOutcome.Claim ? ClaimOutcome.NotEligible : leader.Claim;
+        _claim?.TrySetResult(new ClaimResult(refused, leader.StopReason));
+        _claim = null;
+        if (refused is ClaimOutcome.StoreInThePast)
+            _refusal = $"{leader.StopReason}. This broker's disk has seen epoch {LeaderEpoch}: the store of the cluster was restored from the past. Restore "
+                + "a later copy of it.";
+        if (leader.Epoch >= 0)
+            _ports.Log.Write(EngineLogLevel.Information, $"Leads {TopicPartition} in epoch {leader.Epoch} no more: {leader.StopReason}.");
+        _leader = null;
+        (_toldStatus, _toldState) = (LeaderStatus.Unknown, null);
+        _ended?.TrySetResult();
+        _ended = null;
+        Partition.Waiters.WakeAll();
+    }
+
+    // Readers see what the high watermark has passed: as many bytes as the rounds had, one where that is not known.
+    private void ShowHighWatermark()
+    {
+        var highWatermark = Partition.HighWatermark;
+        if (highWatermark == _shown)
+            return;
+        _shown = highWatermark;
+        if (_leader is null)
+            return;
+        var bytes = 0L;
+        while (_rounds.TryPeek(out var round) && round.End <= highWatermark)
+            bytes += _rounds.Dequeue().Bytes;
+        Partition.Waiters.Advance(Math.Max(bytes, 1));
+    }
+
+    private string DescribeNotLeading() => Leader is var leader && leader >= 0 && leader != Identity.Broker
+        ? $"Broker {Identity.Broker} does not lead {TopicPartition}; broker {leader} may. Retry there."
+        : $"Broker {Identity.Broker} does not lead {TopicPartition}, or cannot prove that it still does. Retry.";
+}

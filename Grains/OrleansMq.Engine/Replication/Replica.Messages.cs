@@ -1,0 +1,81 @@
+using OrleansMq.Log;
+using OrleansMq.Partitions;
+using OrleansMq.Replication.Links;
+
+namespace OrleansMq.Replication;
+
+// What other brokers say, and what is read for them.
+public sealed partial class Replica
+{
+    /// <summary>The most that is read for one push, unless its first batch is larger: enough for a disk's speed, not so much that it stands in the way of
+    /// others.</summary>
+    private const int MaxPushBytes = 1 << 20;
+
+    /// <summary>Another broker's replica said something.</summary>
+    /// <param name="message">Its batches are valid as long as the call lasts.</param>
+    /// <param name="reply">Where the answers to its broker go.</param>
+    internal void Receive(ReplicationMessage message, BundleReply? reply)
+    {
+        switch (message)
+        {
+            case Push push when ReplicatedBatches.FindDamage(push.Batches) is { } damage:
+                _ports.Warn(Key, $"Batches of {TopicPartition} came damaged from broker {push.Leader}, and were not taken: {damage}");
+                break;
+            case Push push:
+                Step(() => Take(push), reply, mayCut: push.LogStart > Partition.LogStartOffset);
+                break;
+            case AlignAnswer answer:
+                Step(() => _follower!.OnAlignAnswer(answer), reply, mayCut: true);
+                break;
+            case PushAnswer answer:
+                Step(() => _leader?.OnPushAnswer(answer, Now), reply);
+                break;
+            case AlignRequest request:
+                Step(() => _leader?.OnAlignRequest(request, Now), reply);
+                break;
+        }
+    }
+
+    private void Take(Push push)
+    {
+        var before = _view!.LogEndOffset;
+        _follower!.OnPush(push);
+        var records = _view.LogEndOffset - before;
+        if (records > 0)
+            Partition.FollowFlushPolicy(records, _ports.Clock);
+        // Under sync what was written counts only now.
+        if (records > 0 && Partition.Config.FlushPolicy == Topics.FlushPolicy.Sync)
+            _follower.OnFlushed();
+        if (_leader is { Status: LeaderStatus.Leading } leader && _view.Fence > leader.Epoch)
+            leader.OnFlushed(Now); // It notices that it has been replaced.
+    }
+
+    /// <summary>Reads batches for a follower, and has them sent. Not on the append lock.</summary>
+    internal void Fill(LeaderReplica leader, FillPush fill)
+    {
+        BatchBuffer? read = null;
+        var batches = new List<ReplicatedBatch>();
+        try
+        {
+            if (fill.From >= _log!.LogStartOffset)
+                read = _log.Read(fill.From, fill.Limit, MaxPushBytes);
+            if (read is not null && !ReplicatedBatches.TrySplit(read.Memory, batches))
+                throw new DamagedLogException(_log.Directory, 0, fill.From, "what was read is not whole record batches");
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            read?.Dispose();
+            // A log that is being cut may look like anything.
+            if (ReferenceEquals(leader, _leader) && leader.Status == LeaderStatus.Leading)
+                Partition.GoOffline(StorageFaults.Describe(_log!.Directory, fault), fault);
+            (read, batches) = (null, []);
+        }
+        var end = batches.Count > 0 ? batches[^1].NextOffset : fill.Limit;
+        Step(() =>
+        {
+            leader.OnPushFilled(fill.To, fill.Session, fill.From, batches, end, Now);
+            if (read is not null)
+                _effects.Add(new Release(read));
+        });
+    }
+}

@@ -1,0 +1,127 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Log;
+using OrleansMq.Partitions;
+using OrleansMq.Producers;
+using OrleansMq.Records;
+using OrleansMq.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Replication;
+
+/// <summary>A follower could not take what was pushed, and nothing of it is in the log: as if it had never come.</summary>
+internal sealed class PushNotTakenException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>A partition's log as the roles see it. Every call is made under the append lock, and under the removal lock where it may cut.</summary>
+internal sealed class ReplicaLog(Partition partition) : IReplicaLog
+{
+    private readonly SegmentedLog _log = partition.Log!;
+    private readonly LeaderEpochCache _epochs = partition.Epochs!;
+
+    /// <inheritdoc/>
+    public long LogStartOffset => _log.LogStartOffset;
+
+    /// <inheritdoc/>
+    public long LogEndOffset => _log.LogEndOffset;
+
+    /// <inheritdoc/>
+    public long CountedEndOffset => partition.Config.FlushPolicy == FlushPolicy.Sync
+        ? Math.Clamp(_log.FlushedPoint.Offset, 0, _log.LogEndOffset)
+        : _log.LogEndOffset;
+
+    /// <inheritdoc/>
+    public long HighWatermark => partition.HighWatermark;
+
+    /// <inheritdoc/>
+    public int HighWatermarkEpoch { get; private set; } = -1;
+
+    /// <inheritdoc/>
+    public void SetHighWatermark(long offset, int epoch)
+    {
+        partition.SetHighWatermark(offset);
+        HighWatermarkEpoch = epoch;
+    }
+
+    /// <inheritdoc/>
+    public int Fence { get; private set; } = partition.Log!.Marks.Fence;
+
+    /// <inheritdoc/>
+    public void RaiseFence(int epoch)
+    {
+        _log.WriteMarks(_log.Marks with { Fence = epoch });
+        Fence = epoch;
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<LeaderEpochEntry> Epochs => _epochs.Entries;
+
+    /// <inheritdoc/>
+    public LeaderEpochEntry EndOffsetFor(int epoch) => _epochs.EndOffsetFor(epoch, _log.LogEndOffset);
+
+    /// <inheritdoc/>
+    public void AssignEpoch(int epoch, long startOffset) => _epochs.Assign(epoch, startOffset);
+
+    /// <inheritdoc/>
+    public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch) => _log.Producers.Check(RecordBatchHeader.Read(batch.Span));
+
+    /// <summary>Not called: the partition's append loop writes for its leader.</summary>
+    public ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch) =>
+        throw new InvariantViolationException("A partition's own append loop writes for its leader.");
+
+    /// <inheritdoc/>
+    public void AppendReplicated(in ReplicatedBatch batch)
+    {
+        var now = partition.Ports.Log.Now;
+        var header = RecordBatchHeader.Read(batch.Bytes.Span);
+        if (partition.Ports.Space.Check(batch.Bytes.Length) is { } full)
+            throw new PushNotTakenException(full);
+        if (header.BaseOffset > _log.LogEndOffset && _log.IsGapless)
+            _log.NoteGap();
+        if (_log.MustRoll(header, header.LastOffset, 0) != RollReason.None)
+            partition.Roll(now);
+        try
+        {
+            _log.Write(batch.Bytes);
+        }
+        catch (DiskFullException fault)
+        {
+            _log.UndoWrite();
+            throw new PushNotTakenException(StorageFaults.DescribeRefused(_log.Directory, fault), fault);
+        }
+        _log.Producers.Apply(header, now);
+        _log.Appended(header);
+    }
+
+    /// <inheritdoc/>
+    public void AdvanceTo(long endOffset) => _log.AdvanceTo(endOffset);
+
+    /// <inheritdoc/>
+    public void TruncateTo(long endOffset)
+    {
+        // The high watermark first: nobody may look for what is going to be gone.
+        if (partition.HighWatermark > endOffset)
+            partition.SetHighWatermark(Math.Max(endOffset, _log.LogStartOffset));
+        _log.TruncateTo(endOffset);
+        // The epochs last: what a crash leaves then is an epoch without a record, which the next alignment drops.
+        _epochs.TruncateFromEnd(endOffset);
+        if (partition.HighWatermark > _log.LogEndOffset)
+            partition.SetHighWatermark(_log.LogEndOffset);
+    }
+
+    /// <inheritdoc/>
+    public void MoveLogStart(long offset)
+    {
+        _log.MoveLogStart(offset, partition.Ports.Log.Now);
+        _epochs.TruncateFromStart(_log.LogStartOffset);
+        if (partition.HighWatermark < offset)
+            partition.SetHighWatermark(offset);
+    }
+
+    /// <inheritdoc/>
+    public void ResetTo(long logStart)
+    {
+        _log.ResetTo(logStart);
+        _epochs.Clear();
+        partition.SetHighWatermark(logStart);
+        HighWatermarkEpoch = -1;
+    }
+}

@@ -1,0 +1,136 @@
+using OrleansMq.Brokers;
+using OrleansMq.Log;
+using OrleansMq.Replication;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Replicas;
+
+/// <summary>Three brokers (1, 2, 3) and one partition on all of them.</summary>
+internal sealed class ReplicatedPartition : IAsyncDisposable
+{
+    public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+    public static readonly ReplicaKey Key = new(new Guid("11112222-3333-4444-5555-666677778888"), 0);
+    public static readonly ReplicationOptions Fast = new()
+    {
+        ReplicaLagTimeMax = TimeSpan.FromSeconds(1),
+        LeaderLease = TimeSpan.FromMilliseconds(400),
+        AppendTimeout = TimeSpan.FromSeconds(10),
+    };
+
+    private ReplicatedPartition(MemoryCluster cluster, TopicConfig config) => (Cluster, Config) = (cluster, config);
+
+    public MemoryCluster Cluster { get; }
+    public TopicConfig Config { get; }
+    public TestBroker this[int broker] => Cluster.Brokers[broker];
+
+    public static async Task<ReplicatedPartition> StartAsync(TopicConfig? config = null, int seed = 0, ReplicationOptions? options = null,
+        Func<int, IFileSystem>? files = null)
+    {
+        var partition = new ReplicatedPartition(new MemoryCluster(seed), config ?? TopicConfig.Default with { MinInsyncReplicas = 2 });
+        partition.Cluster.Specs[Key] = new ReplicaSpec("t", partition.Config);
+        partition.Cluster.Create(Key, PartitionState.Create(Key.TopicId, [1, 2, 3]));
+        foreach (var id in (int[])[1, 2, 3])
+            await new TestBroker(partition.Cluster, id, options ?? Fast, files?.Invoke(id)).StartAsync();
+        return partition;
+    }
+
+    public PartitionState State => Cluster.Find(Key)!.State;
+
+    public Replica ReplicaOf(int broker) => this[broker].Manager.GetOrCreate(Key, Cluster.Specs[Key]);
+
+    public SegmentedLog LogOf(int broker) => ReplicaOf(broker).Partition.Log!;
+
+    public async Task<Replica> LeadAsync(int broker)
+    {
+        using var timeout = new CancellationTokenSource(Deadline);
+        var result = await ReplicaOf(broker).LeadAsync(new ClaimRequest([]), timeout.Token);
+        Assert.True(result.Outcome == ClaimOutcome.Claim, $"{result.Outcome}: {result.Message}");
+        return ReplicaOf(broker);
+    }
+
+    /// <summary>Waits until so many replicas are in sync.</summary>
+    public Task InSyncAsync(int replicas) => Until(() => State.Isr.Length == replicas, () => $"in sync: {State}");
+
+    /// <summary>Appends with acks=all, again where that fails, as an idempotent producer does.</summary>
+    public async Task<long> AppendAsync(string value, int producer = -1, int sequence = -1)
+    {
+        var started = DateTime.UtcNow;
+        while (true)
+        {
+            var batch = producer < 0 ? PartitionRig.Batch(1, value) : PartitionRig.Batch(1, b => b.SetProducer(producer, 0, sequence), value);
+            var leader = Cluster.Brokers.Values.FirstOrDefault(b => b.IsUp && ReplicaOf(b.Id).Role == ReplicaRole.Leader);
+            if (leader is not null)
+            {
+                var result = await ReplicaOf(leader.Id).Partition.AppendAsync(batch, Acks.All);
+                if (result.Error == ErrorCode.None)
+                    return result.BaseOffset;
+                Assert.True(result.Error.Action() == ErrorAction.Retry || result.Error == ErrorCode.KafkaStorageError, $"{result.Error}: {result.Message}");
+            }
+            Assert.True(DateTime.UtcNow - started < Deadline, $"nothing was acknowledged in time: {State}");
+            await Task.Yield();
+        }
+    }
+
+    public static async Task Until(Func<bool> condition, Func<string> describe)
+    {
+        var deadline = DateTime.UtcNow + Deadline;
+        while (!condition())
+        {
+            Assert.True(DateTime.UtcNow < deadline, $"Did not come about in time: {describe()}");
+            await Task.Delay(5);
+        }
+    }
+
+    /// <summary>All that lies below the high watermark, byte for byte.</summary>
+    public byte[] BytesOf(int broker)
+    {
+        var partition = ReplicaOf(broker).Partition;
+        var bytes = new List<byte>();
+        for (var offset = partition.LogStartOffset; offset < partition.HighWatermark;)
+        {
+            using var read = partition.Log!.Read(offset, partition.HighWatermark, 1 << 20);
+            Assert.NotNull(read);
+            bytes.AddRange(read.Memory.Span);
+            offset = read.NextOffset;
+        }
+        return [.. bytes];
+    }
+
+    public async Task<IReadOnlyList<(long Offset, string Value)>> ReadAsync(int broker)
+    {
+        var values = new List<(long, string)>();
+        var partition = ReplicaOf(broker).Partition;
+        for (var offset = partition.LogStartOffset; offset < partition.HighWatermark;)
+        {
+            using var result = await partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset));
+            Assert.True(result.Error == ErrorCode.None, $"{result.Error}: {result.Message}");
+            values.AddRange(Shared.TestBatches.Read(result.Records));
+            offset = values[^1].Item1 + 1;
+        }
+        return values;
+    }
+
+    /// <summary>Every replica has reached the leader's end, and holds the same bytes in the same files.</summary>
+    public async Task AllTheSameAsync()
+    {
+        var brokers = Cluster.Brokers.Values.Where(b => b.IsUp).Select(b => b.Id).Order().ToArray();
+        var leader = brokers.Single(b => ReplicaOf(b).Role == ReplicaRole.Leader);
+        var end = LogOf(leader).LogEndOffset;
+        await Until(() => brokers.All(b => ReplicaOf(b).Partition.HighWatermark == end), () =>
+            string.Join("; ", brokers.Select(b => ReplicaOf(b).Report().ToString())));
+        var first = BytesOf(leader);
+        foreach (var broker in brokers)
+        {
+            Assert.Equal(end, LogOf(broker).LogEndOffset);
+            Assert.Equal(first, BytesOf(broker));
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var broker in Cluster.Brokers.Values.Where(b => b.IsUp))
+            await broker.StopAsync();
+    }
+}

@@ -1,0 +1,108 @@
+using OrleansMq.Brokers;
+using OrleansMq.Compression;
+using OrleansMq.Partitions;
+using OrleansMq.Replication;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Replicas;
+
+/// <summary>A broker with its replicas on a disk of its own, in memory.</summary>
+internal sealed class TestBroker : IReplicationHost
+{
+    public const string Data = "/data";
+    public static readonly Guid Boot = new("22223333-4444-5555-6666-777788889999");
+    private readonly MemoryCluster _cluster;
+    private readonly ReplicationOptions _options;
+    private ReplicaManager? _manager;
+    private PartitionStore? _store;
+
+    public TestBroker(MemoryCluster cluster, int id, ReplicationOptions options, IFileSystem? files = null)
+    {
+        (_cluster, Id, _options) = (cluster, id, options);
+        Files = files ?? new MemoryFileSystem(tracksPowerCuts: true);
+        Files.CreateDirectory(Data);
+        Files.FlushDirectory("/");
+    }
+
+    public int Id { get; }
+    public IFileSystem Files { get; set; }
+    public Guid BootId { get; set; } = Boot;
+    public bool IsUp { get; private set; }
+    public LogLines Lines { get; } = new();
+    public ReplicaManager Manager => _manager ?? throw new InvalidOperationException("The broker is not up.");
+    public PartitionStore Store => _store ?? throw new InvalidOperationException("The broker is not up.");
+
+    public async Task StartAsync()
+    {
+        var options = new BrokerOptions
+        {
+            DataDirectory = Data,
+            BrokerId = new BrokerId(Id),
+            FileSystem = Files,
+            Log = Lines,
+            Codecs = StandardCodecs.All,
+            MinFreeBytes = 0,
+            AppendThreads = 3,
+            BootId = BootId,
+        };
+        _store = await PartitionStore.OpenAsync(options, _ => TopicConfig.Default);
+        foreach (var partition in _store.Partitions)
+        {
+            if (FindSpec(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition)) is { } spec)
+                partition.UpdateConfig(spec.Config);
+        }
+        _manager = new ReplicaManager(_store, options, _options, this);
+        _cluster.Brokers[Id] = this;
+        IsUp = true;
+        _manager.Start();
+    }
+
+    /// <summary>Stops in good order.</summary>
+    public async Task StopAsync()
+    {
+        IsUp = false;
+        await Manager.DisposeAsync();
+        await Store.DisposeAsync();
+    }
+
+    /// <summary>The process dies: nothing it does from here on reaches the disk or the network.</summary>
+    public async Task KillAsync()
+    {
+        IsUp = false;
+        Files = ((MemoryFileSystem)Files).ProcessKill();
+        await Manager.DisposeAsync();
+        await Store.DisposeAsync();
+    }
+
+    /// <summary>The machine dies.</summary>
+    public async Task CutPowerAsync(int seed)
+    {
+        IsUp = false;
+        Files = ((MemoryFileSystem)Files).PowerCut(new Random(seed));
+        BootId = Guid.NewGuid();
+        await Manager.DisposeAsync();
+        await Store.DisposeAsync();
+    }
+
+    public ValueTask<ReadOnlyMemory<byte>> ReceiveAsync(int from, ReadOnlyMemory<byte> bundle) =>
+        IsUp ? Manager.ReceiveAsync(from, bundle) : throw new IOException($"Broker {Id} is down.");
+
+    public Task<StoredPartitionState?> ReadStateAsync(ReplicaKey key, CancellationToken cancellationToken) =>
+        Task.Run(() => IsUp ? _cluster.Read(key) : throw new IOException("Down."), cancellationToken);
+
+    public Task<string> WriteStateAsync(ReplicaKey key, PartitionState state, string etag, CancellationToken cancellationToken) =>
+        Task.Run(() => IsUp ? _cluster.Write(key, state, etag) : throw new IOException("Down."), cancellationToken);
+
+    public Task<ReadOnlyMemory<byte>> DeliverAsync(int broker, ReadOnlyMemory<byte> bundle, CancellationToken cancellationToken) =>
+        IsUp ? _cluster.DeliverAsync(this, broker, bundle, cancellationToken) : throw new IOException("Down.");
+
+    public bool IsAlive(int broker) => _cluster.Brokers.TryGetValue(broker, out var found) && found.IsUp;
+
+    public ReplicaSpec? FindSpec(ReplicaKey key) => _cluster.Specs.GetValueOrDefault(key);
+
+    public void OnLeadershipChanged(Replica replica)
+    {
+    }
+}
