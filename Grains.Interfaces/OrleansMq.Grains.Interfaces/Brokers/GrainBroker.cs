@@ -8,6 +8,8 @@ namespace OrleansMq.Grains.Brokers;
 /// directly; otherwise the batch travels to the silo that leads it. Thread safe.
 /// <para>A call that the cluster does not answer (a timeout, a silo that died) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome
 /// is unknown, retry.</para>
+/// <para>While a partition's leadership moves, what changes nothing when it is repeated (reads, look-ups, deletion of records) is asked again for a while;
+/// an append is answered at once, since only its sender knows what else he has sent: an error to retry.</para>
 /// </summary>
 public sealed class GrainBroker : IBroker
 {
@@ -106,37 +108,48 @@ public sealed class GrainBroker : IBroker
     }
 
     /// <inheritdoc/>
-    public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
-        _local is not null && _local.TryGet(request.Partition, out var local)
-            ? local.ReadAsync(request, cancellationToken)
-            : PollAsync(request, cancellationToken);
+    public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default)
+    {
+        if (_local is null || !_local.TryGet(request.Partition, out var local))
+            return PollAsync(request, cancellationToken);
+        var read = local.ReadAsync(request, cancellationToken);
+        return read.IsCompletedSuccessfully ? OrElsewhere(read.Result) : OrElsewhereAsync(read);
+
+        // Leadership may have gone on to another broker meanwhile.
+        ValueTask<FetchResult> OrElsewhere(FetchResult result) =>
+            LeaderPatience.HasMoved(result.Error) ? PollAsync(request, cancellationToken) : new(result);
+
+        async ValueTask<FetchResult> OrElsewhereAsync(ValueTask<FetchResult> reading) =>
+            await OrElsewhere(await reading.ConfigureAwait(false)).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default)
     {
-        if (_local is not null && _local.TryGet(partition, out var local))
-            return new(local.FindOffset(spec));
-        cancellationToken.ThrowIfCancellationRequested();
-        return CallAsync(partition, grain => grain.FindOffsetAsync(spec), static result => result.Error,
-            static (error, message) => new OffsetResult(error, -1, Message: message));
+        if (_local is not null && _local.TryGet(partition, out var local) && local.FindOffset(spec) is var found && !LeaderPatience.HasMoved(found.Error))
+            return new(found);
+        return LeaderPatience.RetryAsync(_options, () => CallAsync(partition, grain => grain.FindOffsetAsync(spec), static result => result.Error,
+            static (error, message) => new OffsetResult(error, -1, Message: message)), static result => result.Error, cancellationToken);
     }
 
     /// <inheritdoc/>
     public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset,
         CancellationToken cancellationToken = default)
     {
-        if (_local is not null && _local.TryGet(partition, out var local))
-            return await local.DeleteRecordsAsync(beforeOffset, cancellationToken).ConfigureAwait(false);
-        cancellationToken.ThrowIfCancellationRequested();
-        var result = await CallAsync(partition, DeleteAsync, static result => result.Error,
-            static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message)).ConfigureAwait(false);
+        var result = await LeaderPatience.RetryAsync(_options, DeleteOnceAsync, static result => result.Error, cancellationToken).ConfigureAwait(false);
         return result.Error == ErrorCode.None ? result.LogStartOffset : throw new BrokerException(result.Error, result.Message!);
 
-        async Task<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteAsync(IPartitionGrain grain)
+        ValueTask<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteOnceAsync() =>
+            _local is not null && _local.TryGet(partition, out var local)
+                ? new(AnswerAsync(local.DeleteRecordsAsync(beforeOffset, cancellationToken).AsTask()))
+                : CallAsync(partition, grain => AnswerAsync(grain.DeleteRecordsAsync(beforeOffset)), static result => result.Error,
+                    static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message));
+
+        static async Task<(ErrorCode Error, long LogStartOffset, string? Message)> AnswerAsync(Task<long> deletion)
         {
             try
             {
-                return (ErrorCode.None, await grain.DeleteRecordsAsync(beforeOffset).ConfigureAwait(false), null);
+                return (ErrorCode.None, await deletion.ConfigureAwait(false), null);
             }
             catch (BrokerException refused)
             {
@@ -169,8 +182,9 @@ public sealed class GrainBroker : IBroker
                 MaxWait = wait,
                 Isolation = request.Isolation,
             };
-            var result = await CallAsync(request.Partition, grain => grain.ReadAsync(read, cancellationToken),
-                static result => result.Error, static (error, message) => FetchResult.Failed(error, message)).ConfigureAwait(false);
+            var result = await LeaderPatience.RetryAsync(_options, () => CallAsync(request.Partition, grain => grain.ReadAsync(read, cancellationToken),
+                static result => result.Error, static (error, message) => FetchResult.Failed(error, message)), static result => result.Error,
+                cancellationToken).ConfigureAwait(false);
             if (result.Error != ErrorCode.None || result.Records.Length >= request.MinBytes || wait == left || wait == TimeSpan.Zero)
                 return result;
             result.Dispose();
@@ -192,8 +206,10 @@ public sealed class GrainBroker : IBroker
             if (topic?.Partition(partition.Partition) is { } grain)
             {
                 var result = await call(grain).ConfigureAwait(false);
+                if (errorOf(result) == ErrorCode.UnknownTopicOrPartition)
+                    _topics.Forget(partition.Topic);
                 if (errorOf(result) != ErrorCode.UnknownTopicId)
-                    return ForgetWhereStale(partition, result, errorOf(result));
+                    return result;
             }
             topic = await _topics.RefreshAsync(partition.Topic).ConfigureAwait(false);
             if (topic is null)
@@ -204,21 +220,12 @@ public sealed class GrainBroker : IBroker
         }
         catch (BrokerException refused)
         {
-            return failed(refused.Code, refused.Message); // The topic's grain refused: its document is damaged.
+            return failed(refused.Code, refused.Message); // The topic's grain refused (its document is damaged), or no leader could be found.
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {
-            _topics.Forget(partition.Topic);
             return failed(ErrorCode.RequestTimedOut, GrainFaults.Message($"The request to partition '{partition}'", exception));
         }
-    }
-
-    private T ForgetWhereStale<T>(TopicPartition partition, T result, ErrorCode error)
-    {
-        if (error is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable or ErrorCode.UnknownTopicOrPartition
-            or ErrorCode.FencedLeaderEpoch)
-            _topics.Forget(partition.Topic);
-        return result;
     }
 
     private ITopicGrain Topic(string topic) => _grains.GetGrain<ITopicGrain>(topic);

@@ -12,13 +12,14 @@ public sealed class GrainBrokerTests
     private static readonly TopicPartition Orders = new("orders", 0);
 
     private readonly ManualTime _time = new();
+    private readonly IGrainFactory _grains;
     private readonly ScriptedGrains _script;
     private readonly GrainBroker _broker;
 
     public GrainBrokerTests()
     {
-        (var factory, _script) = ScriptedGrains.Create();
-        _broker = new GrainBroker(factory, options: new GrainBrokerOptions { TimeProvider = _time });
+        (_grains, _script) = ScriptedGrains.Create();
+        _broker = new GrainBroker(_grains, options: new GrainBrokerOptions { TimeProvider = _time });
         _script.Topics["orders"] = new TopicListing("orders", OldId, 1);
     }
 
@@ -116,6 +117,32 @@ public sealed class GrainBrokerTests
         Assert.Equal(ErrorCode.RequestTimedOut, result.Error);
         Assert.Equal(ErrorAction.Retry, result.Error.Action());
         Assert.Contains("Retry", result.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AReadIsRepeatedWhileItsPartitionHasNoLeader()
+    {
+        var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
+        var answers = new Queue<ErrorCode>([ErrorCode.LeaderNotAvailable, ErrorCode.NotLeaderOrFollower, ErrorCode.RequestTimedOut, ErrorCode.None]);
+        _script.Read = (_, _) => Task.FromResult(answers.Dequeue() is not ErrorCode.None and var error ? FetchResult.Failed(error, "no leader") : Empty());
+        using var result = await broker.FetchAsync(new FetchRequest(Orders, 5));
+        Assert.Equal((ErrorCode.None, 0), (result.Error, answers.Count));
+    }
+
+    [Fact]
+    public async Task AnAppendIsNotRepeatedForItsSender()
+    {
+        var calls = 0;
+        _script.Append = _ => Task.FromResult(ProduceResult.Failed(++calls == 1 ? ErrorCode.NotLeaderOrFollower : ErrorCode.None, "moved"));
+        Assert.Equal(ErrorCode.NotLeaderOrFollower, (await _broker.ProduceAsync(Orders, new byte[61], Acks.All)).Error);
+    }
+
+    [Fact]
+    public async Task ARefusalThatIsThrownIsAnAnswer()
+    {
+        _script.Append = _ => Task.FromException<ProduceResult>(new BrokerException(ErrorCode.LeaderNotAvailable, "broker 1 is down"));
+        var result = await _broker.ProduceAsync(Orders, new byte[61], Acks.All);
+        Assert.Equal((ErrorCode.LeaderNotAvailable, "broker 1 is down"), (result.Error, result.Message));
     }
 
     public static TheoryData<Exception> Unanswered() =>

@@ -1,0 +1,32 @@
+namespace OrleansMq.Grains.Brokers;
+
+/// <summary>How calls that may be repeated get over the moment in which a partition's leader changes.</summary>
+internal static class LeaderPatience
+{
+    // A handover takes some ten milliseconds, a failover some hundred: the first retries are quick, and none is a burden.
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(160);
+
+    /// <summary>Whether somebody else leads, or soon will: nothing was done.</summary>
+    public static bool HasMoved(ErrorCode error) => error is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable;
+
+    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while there is no leader to answer it.</summary>
+    /// <param name="options">The patience.</param>
+    /// <param name="call">Changes nothing when it is repeated.</param>
+    /// <param name="errorOf">What became of it.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public static async ValueTask<T> RetryAsync<T>(GrainBrokerOptions options, Func<ValueTask<T>> call, Func<T, ErrorCode> errorOf,
+        CancellationToken cancellationToken)
+    {
+        var began = options.TimeProvider.GetTimestamp();
+        for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            var result = await call().ConfigureAwait(false);
+            if ((!HasMoved(errorOf(result)) && errorOf(result) != ErrorCode.RequestTimedOut)
+                || options.TimeProvider.GetElapsedTime(began) + pause > options.LeaderPatience)
+                return result;
+            await Task.Delay(pause, options.TimeProvider, cancellationToken).ConfigureAwait(false);
+        }
+    }
+}
