@@ -29,6 +29,9 @@ internal static class ReplicatedSilo
             services.AddPostgreSqlGrainStorage(FileGrainStorage.ProviderName, postgreSql, StateDocuments.Json);
             services.AddSingleton(provider => new ClusterDatabase(postgreSql, cluster.StartTimeout, provider.GetRequiredService<SiloBroker>().Options.Log));
             services.AddParticipant<ClusterDatabase>();
+            services.AddSingleton(provider => new DatabaseWatch(provider, postgreSql, provider.GetRequiredService<ILocalSiloDetails>(),
+                provider.GetRequiredService<SiloBroker>().Options.Log, provider.GetRequiredService<SiloBroker>().Options.TimeProvider));
+            services.AddParticipant<DatabaseWatch>();
         }
         services.AddSingleton(provider => new ClusterMembership(provider.GetRequiredService<IClusterMembershipService>(),
             provider.GetRequiredService<SiloBroker>().Options.Log));
@@ -76,6 +79,8 @@ internal static class ReplicatedSilo
     private static void Liveness(ClusterMembershipOptions options)
     {
         options.ProbeTimeout = TimeSpan.FromSeconds(2);
+        // Releases of Orleans that adapt the timeout to what they measure know this bound, and would wait for four times as long without it.
+        typeof(ClusterMembershipOptions).GetProperty("MaxProbeTimeout")?.SetValue(options, options.ProbeTimeout);
         options.NumMissedProbesLimit = 3;
         options.EnableIndirectProbes = true;
         options.ExtendProbeTimeoutDuringDegradation = true;

@@ -23,6 +23,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
 {
     private IHost? _silo;
     private SiloBroker? _broker;
+    private bool _isStarted;
 
     /// <inheritdoc/>
     public string Flavour => SiloBroker.Flavour;
@@ -46,7 +47,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         _broker = _silo.Services.GetRequiredService<SiloBroker>();
         // The silo would do all this too, but would bury what is wrong under its own error.
         await _broker.OpenAsync(cancellationToken);
-        await ExplainAsync(() => JoinAsync(_silo, cluster is not null, cancellationToken));
+        await JoinAsync(_silo, log.CreateLogger("cluster"), cluster is not null, cancellationToken);
         Announce(log.CreateLogger("cluster"), endpoints, cluster);
         return _silo.Services.GetRequiredService<IBroker>();
     }
@@ -63,7 +64,9 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     {
         if (_silo is { } silo)
         {
-            await silo.StopAsync();
+            // Orleans refuses to stop what did not start.
+            if (_isStarted)
+                await silo.StopAsync();
             await ((IAsyncDisposable)silo).DisposeAsync();
         }
         _silo = null;
@@ -77,25 +80,26 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             silo.AddOrleansMq(_ => options, cluster);
     }
 
-    private static async Task JoinAsync(IHost silo, bool replicated, CancellationToken cancellationToken)
-    {
-        if (replicated)
-        {
-            await silo.Services.GetRequiredService<ClusterDatabase>().PrepareAsync(cancellationToken);
-            await silo.Services.GetRequiredService<BrokerIdCheck>().CheckAsync(cancellationToken);
-        }
-        await silo.StartAsync(cancellationToken);
-    }
-
-    private static async Task ExplainAsync(Func<Task> start)
+    private async Task JoinAsync(IHost silo, ILogger log, bool replicated, CancellationToken cancellationToken)
     {
         try
         {
-            await start();
+            if (replicated)
+            {
+                await silo.Services.GetRequiredService<ClusterDatabase>().PrepareAsync(cancellationToken);
+                await silo.Services.GetRequiredService<BrokerIdCheck>().CheckAsync(cancellationToken);
+            }
+            await silo.StartAsync(cancellationToken);
+            _isStarted = true;
         }
         catch (Exception refused) when (refused is ClusterDatabaseException or BrokerIdTakenException)
         {
             throw new HostRefusedException(refused.Message, refused);
+        }
+        catch (Exception failure) when (replicated && failure is not OperationCanceledException)
+        {
+            log.NotJoined(failure);
+            throw new HostRefusedException($"The broker could not join cluster '{settings.ClusterId}': {failure.GetBaseException().Message}", failure);
         }
     }
 

@@ -10,4 +10,7 @@ internal static partial class ClusterLog
     [LoggerMessage(EventId = 31, Level = LogLevel.Warning,
         Message = "ANYONE WHO CAN REACH {Silo} OR {Gateway} CAN DO ANYTHING TO THIS CLUSTER: Orleans' ports have no authentication. Put a firewall in front that lets only its brokers and services in.")]
     public static partial void OpenDoor(this ILogger logger, string silo, string gateway);
+
+    [LoggerMessage(EventId = 32, Level = LogLevel.Debug, Message = "Why the broker could not join")]
+    public static partial void NotJoined(this ILogger logger, Exception failure);
 }

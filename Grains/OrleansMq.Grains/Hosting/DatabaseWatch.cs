@@ -1,0 +1,87 @@
+using System.Data.Common;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
+using OrleansMq.Diagnostics;
+
+namespace OrleansMq.Grains.Hosting;
+
+/// <summary>
+/// Says once when the cluster's database is lost, and once when it is back, whatever tries to use it in between. When it is back it writes this silo's sign of life and
+/// reads who is a member at once: Orleans would do both only after pauses that grew while the database was away.
+/// </summary>
+internal sealed class DatabaseWatch(IServiceProvider services, string connectionString, ILocalSiloDetails self, EngineLog log, TimeProvider time)
+    : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+    private const int PatienceSeconds = 3;
+
+    private readonly CancellationTokenSource _stopped = new();
+    private Task _watching = Task.CompletedTask;
+    private DateTimeOffset? _lostSince;
+
+    /// <inheritdoc/>
+    public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(DatabaseWatch), ServiceLifecycleStage.Active, _ =>
+    {
+        _watching = Task.Run(WatchAsync);
+        return Task.CompletedTask;
+    }, _ => DisposeAsync().AsTask());
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stopped.CancelAsync();
+        await _watching;
+    }
+
+    private async Task WatchAsync()
+    {
+        // A connection of its own: that the pool of those who work is used up is another matter.
+        var settings = new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false, Timeout = PatienceSeconds, CommandTimeout = PatienceSeconds };
+        var target = $"PostgreSQL at {settings.Host}:{settings.Port}, database '{settings.Database ?? settings.Username}',";
+        await using var source = NpgsqlDataSource.Create(settings);
+        NpgsqlConnection? connection = null;
+        while (!_stopped.IsCancellationRequested)
+        {
+            try
+            {
+                connection ??= await source.OpenConnectionAsync(_stopped.Token);
+                await using (var ask = new NpgsqlCommand("SELECT 1", connection))
+                    await ask.ExecuteScalarAsync(_stopped.Token);
+                if (_lostSince is not null)
+                    await RegainAsync(target);
+            }
+            catch (Exception failure) when (failure is DbException or TimeoutException or IOException)
+            {
+                Lose(target, failure);
+                if (connection is not null)
+                    await connection.DisposeAsync();
+                connection = null;
+            }
+            catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
+            {
+                break;
+            }
+            await Task.Delay(Interval, time, _stopped.Token).ContinueWith(static _ => { }, TaskScheduler.Default);
+        }
+        if (connection is not null)
+            await connection.DisposeAsync();
+    }
+
+    private void Lose(string target, Exception failure)
+    {
+        if (_lostSince is not null)
+            return;
+        _lostSince = time.GetUtcNow();
+        log.Write(EngineLogLevel.Warning, $"{target} does not answer: {failure.GetBaseException().Message.ReplaceLineEndings(" ").TrimEnd('.')}. Partitions are "
+            + "served on; what changes topics, leaders or replicas waits for it.");
+    }
+
+    private async Task RegainAsync(string target)
+    {
+        await services.GetRequiredService<IMembershipTable>().UpdateIAmAlive(
+            new MembershipEntry { SiloAddress = self.SiloAddress, IAmAliveTime = time.GetUtcNow().UtcDateTime });
+        await services.GetRequiredService<IClusterMembershipService>().Refresh(cancellationToken: _stopped.Token);
+        log.Write(EngineLogLevel.Information, $"{target} answers again, after {(time.GetUtcNow() - _lostSince!.Value).TotalSeconds:0} s.");
+        _lostSince = null;
+    }
+}
