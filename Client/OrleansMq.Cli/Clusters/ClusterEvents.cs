@@ -89,11 +89,17 @@ internal sealed class ClusterEvents(bool json)
     }
 
     /// <summary>All silos serve.</summary>
-    public void AllReady(IReadOnlyList<BrokerLine> brokers)
+    public void AllReady(string clusterId, IReadOnlyList<BrokerLine> brokers)
     {
-        if (!json)
-            WriteText($"\n{brokers.Count} brokers run; Ctrl-C ends all of it. In another terminal:\n"
-                + $"  export OMQ_SERVER={string.Join(',', brokers.OrderBy(broker => broker.BrokerId).Select(broker => broker.Http))}");
+        if (json)
+            return;
+        var inOrder = brokers.OrderBy(broker => broker.BrokerId).ToList();
+        WriteText($"""
+
+            {brokers.Count} brokers run; Ctrl-C ends all of it. In another terminal:
+              export OMQ_SERVER={string.Join(',', inOrder.Select(broker => broker.Http))}
+            Orleans clients: cluster {clusterId}, gateways {string.Join(',', inOrder.Select(broker => broker.Gateway))}
+            """);
     }
 
     /// <summary>A silo's line for people.</summary>

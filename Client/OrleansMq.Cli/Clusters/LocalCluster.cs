@@ -56,7 +56,7 @@ internal sealed class LocalCluster : IDisposable
             var starting = _roster.Brokers.Select(Start).ToList();
             var ready = await Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop).ConfigureAwait(false);
             using var control = ControlSocket.Listen(_directory.Path);
-            _events.AllReady(ready);
+            _events.AllReady(_roster.ClusterId, ready);
             await control.RunAsync(AddAsync, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)

@@ -1,0 +1,61 @@
+using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Grains;
+using OrleansMq.Records;
+
+namespace OrleansMq.Samples.Orders;
+
+/// <summary>One partition of the orders, as one idempotent producer writes it and one reader reads it.</summary>
+internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition, ProducerIdentity producer)
+{
+    private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(5);
+
+    private readonly IPartitionGrain _partition = grains.GetGrain<IPartitionGrain>(GrainKeys.Partition(topicId, partition));
+    private int _sequence;
+
+    /// <summary>Where the next record goes.</summary>
+    public async Task<long> FindEndAsync(CancellationToken cancellationToken) =>
+        (await Retrying.CallAsync(() => _partition.FindOffsetAsync(OffsetSpec.Latest), found => (found.Error, found.Message), cancellationToken)).Offset;
+
+    /// <summary>
+    /// Appends orders of a customer. Whatever goes wrong on the way, the same batch with the same sequence number may be sent again: where it
+    /// was appended before, the broker answers with the offset it got then.
+    /// </summary>
+    public async Task AppendAsync(string customer, int[] orders, CancellationToken cancellationToken)
+    {
+        using var batch = new RecordBatchBuilder();
+        var key = Encoding.UTF8.GetBytes(customer);
+        var value = new byte[sizeof(int)];
+        foreach (var order in orders)
+        {
+            BinaryPrimitives.WriteInt32BigEndian(value, order);
+            batch.Add(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), key, hasKey: true, value, hasValue: true, []);
+        }
+        batch.SetProducer(producer.ProducerId, producer.ProducerEpoch, _sequence);
+        ReadOnlyMemory<byte> bytes = batch.Build();
+        await Retrying.CallAsync(() => _partition.AppendAsync(bytes, Acks.All), appended => (appended.Error, appended.Message), cancellationToken);
+        _sequence += orders.Length;
+    }
+
+    /// <summary>The values of so many records from an offset on; waits for those that are not there yet.</summary>
+    public async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(long offset, int count, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        while (count > 0)
+        {
+            var read = new PartitionRead(offset) { MaxWait = LongPoll };
+            using var result = await Retrying.CallAsync(() => _partition.ReadAsync(read, cancellationToken), fetched => (fetched.Error, fetched.Message), cancellationToken);
+            using var records = new RecordReader(result.Records, CompressionCodecs.Empty);
+            while (count > 0 && records.MoveNext())
+            {
+                // A read begins with the batch that holds the offset.
+                if (records.Current.Offset < offset)
+                    continue;
+                offset = records.Current.Offset + 1;
+                count--;
+                yield return records.Current.Value!.Value;
+            }
+        }
+    }
+}
