@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
+using OrleansMq;
 using OrleansMq.Samples.Orders;
 
 // A service of its own that uses a cluster as any .NET service can: it references the grains' interfaces and Orleans' client, nothing else.
@@ -46,6 +47,12 @@ try
     await new OrderService(running.Services.GetRequiredService<IClusterClient>()).RunAsync(count, stop.Token);
     await running.StopAsync(CancellationToken.None);
     return 0;
+}
+catch (Exception e) when (e is BrokerException or TimeoutException or OrleansException)
+{
+    // Retried for a minute in vain, or nothing that a retry mends.
+    Console.Error.WriteLine($"orders: {e.Message}");
+    return 1;
 }
 catch (OperationCanceledException)
 {
