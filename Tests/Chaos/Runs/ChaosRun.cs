@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using OrleansMq.Client.Http;
 using OrleansMq.Tests.Chaos.Faults;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Running;
@@ -8,7 +9,7 @@ using OrleansMq.Tests.Chaos.Verification;
 namespace OrleansMq.Tests.Chaos.Runs;
 
 /// <summary>A cluster under load, broken again and again, and at the end held against all it ever promised.</summary>
-internal sealed class ChaosRun
+internal sealed class ChaosRun : IDisposable
 {
     // A replica that was down for some seconds catches up within one; a busy machine gets much more.
     private static readonly TimeSpan RecoveryPatience = TimeSpan.FromSeconds(90);
@@ -18,20 +19,22 @@ internal sealed class ChaosRun
 
     private readonly RunningCluster _cluster;
     private readonly FaultInjector _injector;
+    private readonly ClusterClient _client;
     private readonly LoadOptions _options;
-    private readonly RotatingBroker _broker;
+    private readonly HttpBroker _broker;
     private readonly ClusterView _view;
     private readonly int _seed;
 
     public ChaosRun(RunningCluster cluster, FaultInjector injector, LoadOptions options, int seed)
     {
+        _client = new ClusterClient(cluster.Addresses, RequestTimeout);
         _cluster = cluster;
         _injector = injector;
         _options = options;
         _seed = seed;
-        _broker = new RotatingBroker(() => cluster.Addresses, RequestTimeout);
+        _broker = _client.Broker;
         _view = new ClusterView(_broker, options.Topic, options.ReplicationFactor);
-        Load = new LoadRun(options, _broker, _broker.Any, new Random(seed));
+        Load = new LoadRun(options, _broker, _client.Any, new Random(seed));
         Load.Violations.Found += violation => cluster.Log.Tell($"VIOLATION {violation}");
     }
 
@@ -39,7 +42,7 @@ internal sealed class ChaosRun
 
     public ClusterView View => _view;
 
-    public RotatingBroker Broker => _broker;
+    public HttpBroker Broker => _broker;
 
     /// <summary>What producers, probes and readers complained of last, for an error message.</summary>
     public string Story() => string.Join('\n', Load.Troubles.Take(8));
@@ -68,6 +71,8 @@ internal sealed class ChaosRun
         _cluster.Log.Tell(figures);
         return figures;
     }
+
+    public void Dispose() => _client.Dispose();
 
     private async Task BreakAsync(IEnumerable<PlannedFault> faults, TimeSpan length, CancellationToken cancellationToken)
     {

@@ -30,7 +30,7 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
             return;
         }
         using var patience = new CancellationTokenSource(length + Slack);
-        var run = new ChaosRun(cluster, injector(cluster), load, _seed);
+        using var run = new ChaosRun(cluster, injector(cluster), load, _seed);
         try
         {
             await run.RunAsync(FaultPlan.From(_seed, weights), length, finale is null ? null : token => finale(cluster, run, token), patience.Token);
