@@ -34,6 +34,9 @@ internal sealed class LocalCluster : RunningCluster
         }
     }
 
+    /// <summary>The cluster's name in the database; Orleans' cluster id.</summary>
+    public string ClusterId { get; private set; } = "";
+
     public override string Said() => _program.Said();
 
     public override async ValueTask DisposeAsync()
@@ -67,6 +70,8 @@ internal sealed class LocalCluster : RunningCluster
         if (!line.StartsWith('{'))
             return;
         using var said = JsonDocument.Parse(line);
+        if (said.RootElement.TryGetProperty("cluster", out var cluster))
+            ClusterId = cluster.GetProperty("clusterId").GetString()!;
         if (said.RootElement.TryGetProperty("brokerId", out var brokerId))
         {
             Announce(new Silo(brokerId.GetInt32(), said.RootElement.GetProperty("pid").GetInt32(), new Uri(said.RootElement.GetProperty("http").GetString()!),

@@ -1,0 +1,27 @@
+using OrleansMq.Tests.Benchmarks;
+
+namespace OrleansMq.Tests.ClusterBenchmarks;
+
+internal static class Program
+{
+    private static async Task<int> Main(string[] args)
+    {
+        switch (args.FirstOrDefault())
+        {
+            case "failover":
+                return await FailoverTime.RunAsync(new CommandArguments(args[1..]));
+            case "replication":
+                return await ReplicationThroughput.RunAsync(new CommandArguments(args[1..]));
+            default:
+                Console.WriteLine("""
+                    Benchmarks of a cluster of three broker processes and a private PostgreSQL on this machine. Run one with:
+                    dotnet run -c Release --project Tests/ClusterBenchmarks -- ...
+                      replication  throughput and latency at replication factor 1 and 3, acks=1 and acks=all, over HTTP and an Orleans client
+                                   [--rounds 3] [--records 500000] [--size 100] [--partitions 4] [--rate 500] [--seconds 10] [--dir artifacts]
+                      failover     how long a partition has no leader after its silo was killed, idle and loaded
+                                   [--kills 20] [--rate 2000] [--dir artifacts]
+                    """);
+                return args is ["--help" or "-h" or "help"] ? 0 : 2;
+        }
+    }
+}
