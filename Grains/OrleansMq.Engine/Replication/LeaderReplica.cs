@@ -27,7 +27,7 @@ internal enum LeaderStatus
 internal sealed partial class LeaderReplica
 {
     private readonly ReplicationRules _rules;
-    private readonly LeaderOptions _options;
+    private LeaderOptions _options;
     private readonly IReplicaLog _log;
     private readonly ReplicaIdentity _self;
     private readonly Guid _topicId;
@@ -89,6 +89,9 @@ internal sealed partial class LeaderReplica
             Beat(follower, now);
         Advance();
     }
+
+    /// <summary>Goes by other times and bounds from now on: the topic's configuration changed.</summary>
+    public void Follow(LeaderOptions options) => _options = options;
 
     /// <summary>What was written is on stable storage now: under <c>sync</c> the leader's own end counts only then.</summary>
     public void OnFlushed(long now)

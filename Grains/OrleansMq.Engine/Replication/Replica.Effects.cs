@@ -24,6 +24,7 @@ public sealed partial class Replica
 
     // Those who wait for the high watermark, in the order the leader answers them. Under the append lock they get their number.
     private readonly Queue<AppendOperation> _waiting = new();
+    private readonly Dictionary<long, TaskCompletionSource<ErrorCode>> _reassignments = [];
     private readonly Lock _pumpLock = new();
     private readonly List<ReplicationEffect> _performing = [];
     private int _pumps;
@@ -69,6 +70,9 @@ public sealed partial class Replica
             case CompleteAppend complete:
                 Complete(complete);
                 break;
+            case CompleteReassignment complete:
+                TakeReassignment(complete.Waiter).SetResult(complete.Error);
+                break;
             case AskedBy { Effect: FillPush fill } asked:
                 _ports.Fill(this, asked.Leader, fill);
                 break;
@@ -84,6 +88,15 @@ public sealed partial class Replica
             case TellHost:
                 Tell();
                 break;
+        }
+    }
+
+    private TaskCompletionSource<ErrorCode> TakeReassignment(long waiter)
+    {
+        lock (_pumpLock)
+        {
+            _reassignments.Remove(waiter, out var begun);
+            return begun!;
         }
     }
 

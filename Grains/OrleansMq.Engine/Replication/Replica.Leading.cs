@@ -1,6 +1,7 @@
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
@@ -17,6 +18,7 @@ public sealed partial class Replica : IPartitionReplication
     private long _shown;
     private long _waiter;
     private int _bound;
+    private TopicConfig? _followed;
     // Of the present leadership; published before it.
     private long _epochStart;
     private volatile TaskCompletionSource? _ended;
@@ -48,20 +50,49 @@ public sealed partial class Replica : IPartitionReplication
     /// <param name="deadline">The longest it may take.</param>
     public Task ResignAsync(int? successor, TimeSpan deadline)
     {
-        StopLeading("it resigned");
-        return Task.CompletedTask;
+        var ended = Ended;
+        Step(() =>
+        {
+            ended = LeadershipEnded;
+            _leader?.Resign(successor, Now + (long)deadline.TotalMilliseconds, Now);
+        });
+        return ended;
     }
 
     /// <summary>Changes the replica set: those that are added catch up and join the ISR, then those that are not wanted any more leave. Complete when the
     /// write that begins it is stored.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>, <see cref="ErrorCode.RequestTimedOut"/>.</exception>
-    public Task ReassignAsync(IReadOnlyList<int> replicas, CancellationToken cancellationToken) => throw new NotImplementedException();
+    public async Task ReassignAsync(IReadOnlyList<int> replicas, CancellationToken cancellationToken)
+    {
+        Task<ErrorCode>? begun = null;
+        Step(() => begun = Reassign(replicas));
+        var error = begun is null ? ErrorCode.NotLeaderOrFollower : await begun.WaitAsync(cancellationToken).ConfigureAwait(false);
+        if (error != ErrorCode.None)
+            throw new BrokerException(error, error switch
+            {
+                ErrorCode.InvalidReplicaAssignment => $"{string.Join(", ", replicas)} is no set of replicas: name at least one broker, and none twice.",
+                ErrorCode.ReassignmentInProgress => $"Another change of {TopicPartition}'s replicas is just being stored. Retry.",
+                ErrorCode.RequestTimedOut => $"Whether the change of {TopicPartition}'s replicas has begun is not known: the leader changed meanwhile. Look, and retry.",
+                _ => DescribeNotLeading(),
+            });
+    }
 
     /// <summary>Time went by.</summary>
     internal void Tick()
     {
-        if (_leader is not null)
-            Step(() => _leader?.Tick(Now));
+        if (_leader is null)
+            return;
+        Step(() =>
+        {
+            if (_leader is not { } leader)
+                return;
+            if (!ReferenceEquals(_followed, Partition.Config))
+            {
+                _followed = Partition.Config;
+                leader.Follow(_ports.LeaderOptions(_followed));
+            }
+            leader.Tick(Now);
+        });
     }
 
     /// <summary>It does nothing any more: its directory goes, or the broker does.</summary>
@@ -141,8 +172,21 @@ public sealed partial class Replica : IPartitionReplication
         _claim = new TaskCompletionSource<ClaimResult>(TaskCreationOptions.RunContinuationsAsynchronously);
         _leader = new LeaderReplica(ReplicationRules.Shipped, _ports.LeaderOptions(Partition.Config), _view!, Identity, Key.TopicId, Guid.NewGuid(),
             new ClaimMembership(_ports.Host, request.LostMembers), _effects, request.Unclean);
+        _followed = Partition.Config;
         _leader.Start();
         return _claim.Task;
+    }
+
+    private Task<ErrorCode>? Reassign(IReadOnlyList<int> replicas)
+    {
+        if (_leader is not { Status: LeaderStatus.Leading } leader)
+            return null;
+        var waiter = ++_waiter;
+        var begun = new TaskCompletionSource<ErrorCode>(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_pumpLock)
+            _reassignments.Add(waiter, begun);
+        leader.Reassign(replicas, waiter, Now);
+        return begun.Task;
     }
 
     private void GiveUpClaim() => Step(() =>

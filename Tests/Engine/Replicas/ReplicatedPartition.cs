@@ -1,7 +1,6 @@
 using OrleansMq.Brokers;
 using OrleansMq.Log;
 using OrleansMq.Replication;
-using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
 
@@ -26,13 +25,13 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
     public TestBroker this[int broker] => Cluster.Brokers[broker];
 
     public static async Task<ReplicatedPartition> StartAsync(TopicConfig? config = null, int seed = 0, ReplicationOptions? options = null,
-        Func<int, IFileSystem>? files = null)
+        Func<int, string>? directories = null)
     {
         var partition = new ReplicatedPartition(new MemoryCluster(seed), config ?? TopicConfig.Default with { MinInsyncReplicas = 2 });
         partition.Cluster.Specs[Key] = new ReplicaSpec("t", partition.Config);
         partition.Cluster.Create(Key, PartitionState.Create(Key.TopicId, [1, 2, 3]));
         foreach (var id in (int[])[1, 2, 3])
-            await new TestBroker(partition.Cluster, id, options ?? Fast, files?.Invoke(id)).StartAsync();
+            await new TestBroker(partition.Cluster, id, options ?? Fast, directories?.Invoke(id)).StartAsync();
         return partition;
     }
 

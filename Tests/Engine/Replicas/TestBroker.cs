@@ -8,25 +8,27 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>A broker with its replicas on a disk of its own, in memory.</summary>
+/// <summary>A broker with its replicas, on a disk of its own in memory, or in a directory.</summary>
 internal sealed class TestBroker : IReplicationHost
 {
-    public const string Data = "/data";
     public static readonly Guid Boot = new("22223333-4444-5555-6666-777788889999");
     private readonly MemoryCluster _cluster;
     private readonly ReplicationOptions _options;
     private ReplicaManager? _manager;
     private PartitionStore? _store;
 
-    public TestBroker(MemoryCluster cluster, int id, ReplicationOptions options, IFileSystem? files = null)
+    public TestBroker(MemoryCluster cluster, int id, ReplicationOptions options, string? directory = null)
     {
         (_cluster, Id, _options) = (cluster, id, options);
-        Files = files ?? new MemoryFileSystem(tracksPowerCuts: true);
+        Files = directory is null ? new MemoryFileSystem() : new DiskFileSystem();
+        Data = directory ?? "/data";
         Files.CreateDirectory(Data);
-        Files.FlushDirectory("/");
+        Files.FlushDirectory(Path.GetDirectoryName(Data)!);
     }
 
     public int Id { get; }
+    /// <summary>Its data directory.</summary>
+    public string Data { get; }
     public IFileSystem Files { get; set; }
     public Guid BootId { get; set; } = Boot;
     public bool IsUp { get; private set; }

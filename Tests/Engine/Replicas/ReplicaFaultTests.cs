@@ -1,0 +1,242 @@
+using System.Collections.Concurrent;
+using OrleansMq.Brokers;
+using OrleansMq.Replication;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Replicas;
+
+/// <summary>Three managers over real logs, while brokers die, networks lose and stores fail.</summary>
+public sealed class ReplicaFaultTests
+{
+    private static readonly TopicConfig Small = TopicConfig.Default with
+    {
+        MinInsyncReplicas = 2,
+        SegmentBytes = 4000,
+        IndexIntervalBytes = 200,
+        FileDeleteDelayMs = 0,
+        TimestampAfterMaxMs = long.MaxValue,
+        TimestampBeforeMaxMs = long.MaxValue,
+        RetentionMs = -1,
+    };
+
+    [Fact]
+    public async Task A_network_that_loses_doubles_and_delays_costs_time_alone()
+    {
+        var seed = Seeds.Next();
+        await using var partition = await ReplicatedPartition.StartAsync(Small, seed);
+        await partition.LeadAsync(1);
+        (partition.Cluster.LossPercent, partition.Cluster.DoublePercent, partition.Cluster.MaxDelayMs) = (5, 10, 5);
+        var acknowledged = await ProduceAsync(partition, producers: 4, batches: 100);
+        (partition.Cluster.LossPercent, partition.Cluster.MaxDelayMs) = (0, 0);
+        await partition.InSyncAsync(3);
+        await partition.AllTheSameAsync();
+        Check(acknowledged, await partition.ReadAsync(1), Seeds.Replay(seed));
+    }
+
+    /// <summary>A leader that is cut off goes on taking what it cannot replicate; when it comes back it has been replaced, and cuts that off.</summary>
+    [Fact]
+    public async Task A_leader_that_was_cut_off_gives_up_what_it_could_not_replicate()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        var old = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("both");
+        partition.Cluster.Isolate(1);
+        var lonely = Enumerable.Range(0, 30).Select(i => old.Partition.AppendAsync(PartitionRig.Batch(1, $"lonely {i}"), Acks.All).AsTask()).ToArray();
+        await ReplicatedPartition.Until(() => old.Partition.LogEndOffset == 31, () => "written");
+        await partition.LeadAsync(2);
+        var ended = old.LeadershipEnded;
+        // Its lease is over: whoever asks it is not told what may be out of date.
+        await ReplicatedPartition.Until(() => old.Partition.FindOffset(OffsetSpec.Latest).Error == ErrorCode.NotLeaderOrFollower, () => "no lease");
+        partition.Cluster.Mend();
+        await ended.WaitAsync(ReplicatedPartition.Deadline);
+        foreach (var append in lonely)
+            Assert.NotEqual(ErrorCode.None, (await append).Error);
+        var next = await partition.ReplicaOf(2).Partition.AppendAsync(PartitionRig.Batch(1, "after"), Acks.All);
+        Assert.Equal((ErrorCode.None, 1), (next.Error, next.BaseOffset));
+        await partition.InSyncAsync(3);
+        await partition.AllTheSameAsync();
+        Assert.Equal([(0L, "both"), (1, "after")], await partition.ReadAsync(2));
+    }
+
+    [Fact]
+    public async Task A_wiped_follower_is_another_member_and_catches_up_while_appends_go_on()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        var acknowledged = await ProduceAsync(partition, producers: 3, batches: 100);
+        var before = partition.ReplicaOf(3).Identity;
+        await partition[3].StopAsync();
+        partition[3].Files.DeleteDirectory(Path.Combine(partition[3].Data, "logs"));
+        var producing = ProduceAsync(partition, producers: 3, batches: 100, firstProducer: 10, acknowledged);
+        await partition[3].StartAsync();
+        await producing;
+        await partition.InSyncAsync(3);
+        Assert.NotEqual(before, partition.ReplicaOf(3).Identity);
+        Assert.DoesNotContain(before, partition.State.Isr);
+        await partition.AllTheSameAsync();
+        Check(acknowledged, await partition.ReadAsync(1), "");
+    }
+
+    [Fact]
+    public async Task A_power_cut_makes_another_member_of_a_replica_that_had_not_flushed()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        var acknowledged = await ProduceAsync(partition, producers: 2, batches: 50);
+        var before = partition.ReplicaOf(1).Identity;
+        await partition[1].CutPowerAsync(7);
+        await partition.LeadAsync(2);
+        await partition[1].StartAsync();
+        await partition.InSyncAsync(3);
+        Assert.NotEqual(before, partition.ReplicaOf(1).Identity);
+        await partition.AllTheSameAsync();
+        Check(acknowledged, await partition.ReadAsync(2), "");
+    }
+
+    [Fact]
+    public async Task Under_sync_all_may_lose_power_at_once()
+    {
+        var seed = Seeds.Next();
+        await using var partition = await ReplicatedPartition.StartAsync(Small with { FlushMessages = 1 }, seed);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        var acknowledged = await ProduceAsync(partition, producers: 3, batches: 30);
+        var members = partition.State.Isr;
+        foreach (var id in (int[])[1, 2, 3])
+            await partition[id].CutPowerAsync(unchecked(seed + id));
+        foreach (var id in (int[])[1, 2, 3])
+            await partition[id].StartAsync();
+        await partition.LeadAsync(2);
+        await partition.InSyncAsync(3);
+        Assert.True(members.ToHashSet().SetEquals(partition.State.Isr));
+        await partition.AllTheSameAsync();
+        Check(acknowledged, await partition.ReadAsync(2), Seeds.Replay(seed));
+    }
+
+    [Fact]
+    public async Task With_the_store_down_appends_go_on_and_what_needs_it_waits()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        partition.Cluster.StoreIsDown = true;
+        await partition.AppendAsync("without a store");
+        await partition[3].KillAsync();
+        // Broker 3 cannot be taken out of the ISR, so the high watermark waits for it.
+        var waiting = partition.ReplicaOf(1).Partition.AppendAsync(PartitionRig.Batch(1, "waits"), Acks.All).AsTask();
+        await ReplicatedPartition.Until(() => partition.LogOf(2).LogEndOffset == 2, () => "on broker 2");
+        Assert.False(waiting.IsCompleted);
+        partition.Cluster.StoreIsDown = false;
+        Assert.Equal(ErrorCode.None, (await waiting).Error);
+        Assert.Equal(2, partition.State.Isr.Length);
+    }
+
+    [Fact]
+    public async Task Leadership_is_handed_over_with_all_that_was_appended()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        var acknowledged = await ProduceAsync(partition, producers: 2, batches: 20);
+        await leader.ResignAsync(3, TimeSpan.FromSeconds(10));
+        Assert.NotEqual(ReplicaRole.Leader, leader.Role);
+        Assert.Equal(3, partition.State.Successor);
+        await partition.LeadAsync(3);
+        await ProduceAsync(partition, producers: 2, batches: 20, firstProducer: 10, acknowledged);
+        await partition.AllTheSameAsync();
+        Check(acknowledged, await partition.ReadAsync(3), "");
+    }
+
+    [Fact]
+    public async Task A_replica_set_is_changed_step_by_step()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        await new TestBroker(partition.Cluster, 4, ReplicatedPartition.Fast).StartAsync();
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        var acknowledged = await ProduceAsync(partition, producers: 2, batches: 50);
+        await leader.ReassignAsync([1, 2, 4], CancellationToken.None);
+        await ReplicatedPartition.Until(() => partition.State is { Reassignment.IsEmpty: true, Isr.Length: 3 }, () => partition.State.ToString());
+        Assert.Equal("1 2 4", string.Join(' ', partition.State.Replicas));
+        await partition[3].Manager.DropAsync(ReplicatedPartition.Key);
+        await partition[3].StopAsync();
+        await ProduceAsync(partition, producers: 2, batches: 20, firstProducer: 10, acknowledged);
+        await partition.AllTheSameAsync();
+        Check(acknowledged, await partition.ReadAsync(1), "");
+    }
+
+    /// <summary>Everything at once, by a seed: kills, power cuts, cuts of the network, handovers, under load.</summary>
+    [Fact]
+    public async Task Nothing_acknowledged_is_lost_whatever_happens_to_one_at_a_time()
+    {
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        await using var partition = await ReplicatedPartition.StartAsync(Small, seed);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        (partition.Cluster.LossPercent, partition.Cluster.DoublePercent, partition.Cluster.MaxDelayMs) = (2, 2, 3);
+        var acknowledged = new ConcurrentBag<(long Offset, string Value)>();
+        for (var round = 0; round < 7; round++)
+        {
+            var producing = ProduceAsync(partition, producers: 3, batches: 40, firstProducer: 100 * (round + 1), acknowledged);
+            var leader = partition.Cluster.Brokers.Values.First(b => partition.ReplicaOf(b.Id).Role == ReplicaRole.Leader).Id;
+            var next = leader % 3 + 1;
+            var fate = random.Next(4);
+            switch (fate)
+            {
+                case 0:
+                    await partition[leader].KillAsync();
+                    break;
+                case 1:
+                    await partition[leader].CutPowerAsync(random.Next());
+                    break;
+                case 2:
+                    partition.Cluster.Isolate(leader);
+                    break;
+                default:
+                    await partition.ReplicaOf(leader).ResignAsync(next, TimeSpan.FromSeconds(1));
+                    break;
+            }
+            await partition.LeadAsync(next);
+            if (!partition[leader].IsUp)
+                await partition[leader].StartAsync();
+            partition.Cluster.Mend();
+            await producing;
+            await partition.InSyncAsync(3);
+        }
+        (partition.Cluster.LossPercent, partition.Cluster.MaxDelayMs) = (0, 0);
+        await partition.AllTheSameAsync();
+        var last = partition.Cluster.Brokers.Values.First(b => partition.ReplicaOf(b.Id).Role == ReplicaRole.Leader).Id;
+        Check(acknowledged, await partition.ReadAsync(last), Seeds.Replay(seed));
+    }
+
+    private static async Task<ConcurrentBag<(long Offset, string Value)>> ProduceAsync(ReplicatedPartition partition, int producers, int batches, int firstProducer = 0,
+        ConcurrentBag<(long Offset, string Value)>? into = null)
+    {
+        into ??= [];
+        await Task.WhenAll(Enumerable.Range(firstProducer, producers).Select(async producer =>
+        {
+            await Task.Yield();
+            for (var i = 0; i < batches; i++)
+            {
+                var value = $"{producer}/{i}";
+                into.Add((await partition.AppendAsync(value, producer, i), value));
+            }
+        }));
+        return into;
+    }
+
+    // All that was acknowledged is there where it was said to be; nothing is there twice; each producer's records are in order.
+    private static void Check(ConcurrentBag<(long Offset, string Value)> acknowledged, IReadOnlyList<(long Offset, string Value)> read, string told)
+    {
+        var found = read.ToDictionary(r => r.Offset, r => r.Value);
+        Assert.All(acknowledged, a => Assert.True(found.GetValueOrDefault(a.Offset) == a.Value, $"{a} is {found.GetValueOrDefault(a.Offset)}; {told}"));
+        Assert.True(read.Select(r => r.Value).Distinct().Count() == read.Count, $"something is there twice; {told}");
+        foreach (var producer in read.Select(r => r.Value.Split('/')).GroupBy(v => v[0]))
+            Assert.Equal(producer.Select(v => int.Parse(v[1], null)).Order(), producer.Select(v => int.Parse(v[1], null)));
+    }
+}
