@@ -56,8 +56,6 @@ internal static class ReplicatedSilo
         services.AddParticipant<LeadershipExit>();
         silo.AddGrainService<ReplicaService>();
         silo.AddPartitionLeadership();
-        services.TryAddSingleton<IPartitionStates>(provider =>
-            new PartitionStates(provider.GetRequiredKeyedService<Orleans.Storage.IGrainStorage>(FileGrainStorage.ProviderName)));
     }
 
     // A host that has its own way out, as test clusters do, keeps it.
@@ -70,7 +68,7 @@ internal static class ReplicatedSilo
 
     /// <summary>Lets a service take part in the silo's start and stop.</summary>
     public static void AddParticipant<T>(this IServiceCollection services) where T : class, ILifecycleParticipant<ISiloLifecycle> =>
-        services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<T>());
+        services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => new Participant(provider.GetRequiredService<T>()));
 
     /// <summary>
     /// Orleans' probes find the silo that hangs or is cut off; a killed process is found by <see cref="ProcessWatcher"/>. So probes need not be fast, and must not
@@ -99,6 +97,12 @@ internal static class ReplicatedSilo
         options.GatewayPort = endpoints.GatewayPort;
         options.SiloListeningEndpoint = endpoints.SiloListener;
         options.GatewayListeningEndpoint = endpoints.GatewayListener;
+    }
+
+    // What is registered under two types is disposed of twice; this stands in for the second.
+    private sealed class Participant(ILifecycleParticipant<ISiloLifecycle> participant) : ILifecycleParticipant<ISiloLifecycle>
+    {
+        public void Participate(ISiloLifecycle lifecycle) => participant.Participate(lifecycle);
     }
 
     private sealed class BrokerName(SiloBroker broker) : IPostConfigureOptions<SiloOptions>

@@ -1,0 +1,146 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Replication;
+
+namespace OrleansMq.Tests.Cluster.Membership;
+
+/// <summary>What a broker does about those that the membership table knows, before it joins.</summary>
+public sealed class BrokerIdCheckTests : IDisposable
+{
+    private readonly MembershipTable _table = new();
+    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly int _refusing;
+
+    public BrokerIdCheckTests()
+    {
+        _listener.Start();
+        using var closed = new TcpListener(IPAddress.Loopback, 0);
+        closed.Start();
+        _refusing = ((IPEndPoint)closed.LocalEndpoint).Port;
+    }
+
+    private int Accepting => ((IPEndPoint)_listener.LocalEndpoint).Port;
+
+    public void Dispose() => _listener.Dispose();
+
+    [Fact]
+    public async Task What_is_left_of_a_killed_predecessor_is_declared_dead()
+    {
+        _table.Add("broker-1", IPAddress.Loopback, _refusing);
+        await CheckAsync(1);
+        Assert.Equal([SiloStatus.Dead], _table.Statuses);
+    }
+
+    [Fact]
+    public async Task So_is_what_is_left_of_other_brokers_of_this_machine_but_not_of_others()
+    {
+        _table.Add("broker-2", IPAddress.Loopback, _refusing);
+        _table.Add("broker-3", IPAddress.Loopback, Accepting);
+        _table.Add("broker-4", IPAddress.Parse("192.0.2.1"), _refusing);
+        await CheckAsync(1);
+        Assert.Equal([SiloStatus.Dead, SiloStatus.Active, SiloStatus.Active], _table.Statuses);
+    }
+
+    [Fact]
+    public async Task A_table_that_changes_meanwhile_is_read_again()
+    {
+        _table.Add("broker-1", IPAddress.Loopback, _refusing);
+        _table.Add("broker-2", IPAddress.Loopback, _refusing);
+        _table.LosesFirst = 3;
+        await CheckAsync(1);
+        Assert.Equal([SiloStatus.Dead, SiloStatus.Dead], _table.Statuses);
+    }
+
+    [Fact]
+    public async Task A_live_silo_with_the_same_broker_id_is_named()
+    {
+        _table.Add("broker-1", IPAddress.Loopback, Accepting);
+        _table.SignsOfLife = true;
+        var refused = await Assert.ThrowsAsync<BrokerIdTakenException>(() => CheckAsync(1));
+        Assert.All([$"127.0.0.1:{Accepting}", "host-1", "--broker-id", "'orders'", "Broker 1"], part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
+        Assert.Equal([SiloStatus.Active], _table.Statuses);
+    }
+
+    [Fact]
+    public async Task Who_died_long_ago_is_nobodys_business()
+    {
+        _table.Add("broker-1", IPAddress.Loopback, Accepting, SiloStatus.Dead);
+        await CheckAsync(1);
+        Assert.Equal([SiloStatus.Dead], _table.Statuses);
+    }
+
+    private Task CheckAsync(int broker)
+    {
+        var options = new BrokerOptions { DataDirectory = "/nowhere", BrokerId = new BrokerId(broker) };
+        var cluster = new BrokerClusterOptions { ClusterId = "orders" };
+        var services = new ServiceCollection().AddSingleton<IMembershipTable>(_table).BuildServiceProvider();
+        return new BrokerIdCheck(services, new SiloBroker(options, cluster), cluster).CheckAsync(CancellationToken.None);
+    }
+
+    /// <summary>A membership table in memory.</summary>
+    private sealed class MembershipTable : IMembershipTable
+    {
+        private readonly List<MembershipEntry> _entries = [];
+        private int _version;
+
+        public int LosesFirst { get; set; }
+
+        public bool SignsOfLife { get; set; }
+
+        public IEnumerable<SiloStatus> Statuses => _entries.Select(entry => entry.Status);
+
+        public void Add(string name, IPAddress address, int port, SiloStatus status = SiloStatus.Active) => _entries.Add(new MembershipEntry
+        {
+            SiloName = name,
+            SiloAddress = SiloAddress.New(address, port, _entries.Count + 1),
+            Status = status,
+            HostName = $"host-{_entries.Count + 1}",
+            StartTime = DateTime.UnixEpoch,
+            IAmAliveTime = DateTime.UnixEpoch,
+        });
+
+        public Task InitializeMembershipTable(bool tryInitTableVersion) => Task.CompletedTask;
+
+        public Task<MembershipTableData> ReadAll()
+        {
+            if (SignsOfLife)
+                _entries.ForEach(entry => entry.IAmAliveTime += TimeSpan.FromSeconds(1));
+            var rows = _entries.Select(entry => Tuple.Create(Copy(entry), $"{_version}")).ToList();
+            return Task.FromResult(new MembershipTableData(rows, new TableVersion(_version, $"{_version}")));
+        }
+
+        public Task<bool> UpdateRow(MembershipEntry entry, string etag, TableVersion tableVersion)
+        {
+            if (LosesFirst-- > 0)
+                _version++;
+            if (tableVersion.Version != _version + 1)
+                return Task.FromResult(false);
+            _version++;
+            _entries[_entries.FindIndex(known => known.SiloAddress.Equals(entry.SiloAddress))] = entry;
+            return Task.FromResult(true);
+        }
+
+        public Task DeleteMembershipTableEntries(string clusterId) => throw new NotSupportedException();
+
+        public Task CleanupDefunctSiloEntries(DateTimeOffset beforeDate) => throw new NotSupportedException();
+
+        public Task<MembershipTableData> ReadRow(SiloAddress key) => throw new NotSupportedException();
+
+        public Task<bool> InsertRow(MembershipEntry entry, TableVersion tableVersion) => throw new NotSupportedException();
+
+        public Task UpdateIAmAlive(MembershipEntry entry) => throw new NotSupportedException();
+
+        private static MembershipEntry Copy(MembershipEntry entry) => new()
+        {
+            SiloName = entry.SiloName,
+            SiloAddress = entry.SiloAddress,
+            Status = entry.Status,
+            HostName = entry.HostName,
+            StartTime = entry.StartTime,
+            IAmAliveTime = entry.IAmAliveTime,
+        };
+    }
+}

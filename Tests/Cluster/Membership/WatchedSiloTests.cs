@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using OrleansMq.Grains.Replication;
+
+namespace OrleansMq.Tests.Cluster.Membership;
+
+/// <summary>The watch over real sockets.</summary>
+public sealed class WatchedSiloTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly WatchedSilo _silo;
+
+    public WatchedSiloTests()
+    {
+        _listener.Start();
+        _silo = new WatchedSilo(SiloAddress.New((IPEndPoint)_listener.LocalEndpoint, 1));
+    }
+
+    public void Dispose()
+    {
+        _silo.Dispose();
+        _listener.Dispose();
+    }
+
+    [Fact]
+    public void A_port_that_closes_is_a_process_that_is_gone()
+    {
+        AdvanceTo(ProcessState.Connected);
+        using (var accepted = _listener.AcceptSocket())
+        {
+            accepted.Send(new byte[5000]);
+            _listener.Stop();
+        }
+        AdvanceTo(ProcessState.Gone);
+    }
+
+    [Fact]
+    public void A_process_that_takes_no_connection_and_answers_nothing_is_not()
+    {
+        // As one that is stopped: only its kernel answers.
+        AdvanceTo(ProcessState.Connected);
+        for (var round = 0; round < 100; round++)
+        {
+            _silo.Advance(Stopwatch.GetElapsedTime(0));
+            Assert.Equal(ProcessState.Connected, _silo.Proof.State);
+        }
+    }
+
+    [Fact]
+    public void A_connection_that_is_cut_is_made_again()
+    {
+        AdvanceTo(ProcessState.Connected);
+        using (var accepted = _listener.AcceptSocket())
+            accepted.LingerState = new LingerOption(true, 0);
+        AdvanceTo(ProcessState.Unknown);
+        AdvanceTo(ProcessState.Connected);
+    }
+
+    [Fact]
+    public void A_port_that_refuses_from_the_beginning_proves_nothing()
+    {
+        _listener.Stop();
+        var attempts = new HashSet<TimeSpan>();
+        AdvanceUntil(() => attempts.Add(_silo.Proof.NextAttempt) && attempts.Count > EndpointProbe.Refusals + 1);
+        Assert.Equal(ProcessState.Unknown, _silo.Proof.State);
+    }
+
+    [Fact]
+    public void This_machines_addresses_are_local() => Assert.True(_silo.IsLocal && !EndpointProbe.IsLocal(IPAddress.Parse("192.0.2.1")));
+
+    private void AdvanceTo(ProcessState state) => AdvanceUntil(() => _silo.Proof.State == state);
+
+    private void AdvanceUntil(Func<bool> reached)
+    {
+        var since = Stopwatch.StartNew();
+        while (!reached())
+        {
+            Assert.True(since.Elapsed < Patience, $"It is {_silo.Proof.State}.");
+            _silo.Advance(Stopwatch.GetElapsedTime(0));
+            Thread.Yield();
+        }
+    }
+}
