@@ -6,11 +6,15 @@ namespace OrleansMq.Tests.Chaos.Running;
 /// <summary>A cluster as a user starts it: <c>omq cluster up --restart</c>, over the test's database.</summary>
 internal sealed class LocalCluster : RunningCluster
 {
+    private readonly string _data;
     private readonly StartedProgram _program;
 
-    private LocalCluster(PrivatePostgreSql database, string databaseDirectory, string data, int silos, RunLog log) : base(database, databaseDirectory, log) =>
+    private LocalCluster(PrivatePostgreSql database, string databaseDirectory, string data, int silos, RunLog log) : base(database, databaseDirectory, log)
+    {
+        _data = data;
         _program = new StartedProgram(Programs.DotNet, [Programs.CommandLine, "cluster", "up", "--silos", $"{silos}", "--json", "--restart", "--data", data,
             "--postgres", database.ConnectionString()], Hear, new Dictionary<string, string> { ["OMQ_BROKER_DLL"] = Programs.Silo });
+    }
 
     /// <summary>Returns when all silos serve.</summary>
     /// <param name="data">Where the brokers' data goes.</param>
@@ -36,6 +40,17 @@ internal sealed class LocalCluster : RunningCluster
 
     /// <summary>The cluster's name in the database; Orleans' cluster id.</summary>
     public string ClusterId { get; private set; } = "";
+
+    /// <summary>Adds a silo as a user does, and returns when it serves.</summary>
+    public async Task<Silo> AddSiloAsync(CancellationToken cancellationToken)
+    {
+        var before = Silos;
+        await using var add = new StartedProgram(Programs.DotNet, [Programs.CommandLine, "cluster", "add", "--json", "--data", _data], line => Log.Note($"add| {line}"));
+        var exitCode = await add.ExitAsync().WaitAsync(StartPatience, cancellationToken);
+        if (exitCode != 0)
+            throw new InvalidOperationException($"omq cluster add ended with code {exitCode}: {add.Said()}");
+        return Silos.Single(silo => before.All(other => other.BrokerId != silo.BrokerId));
+    }
 
     public override string Said() => _program.Said();
 

@@ -1,0 +1,45 @@
+using OrleansMq.Brokers;
+using OrleansMq.Tests.Chaos.Faults;
+using OrleansMq.Tests.Chaos.Load;
+using OrleansMq.Tests.Chaos.Running;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Chaos.Runs;
+
+/// <summary>A cluster grows and shrinks under load, and loses nothing.</summary>
+public sealed class ScaleTests(ITestOutputHelper output)
+{
+    private const int Drained = 1;
+
+    private static readonly Dictionary<FaultKind, int> One = new() { [FaultKind.KillLeader] = 1 };
+
+    [SkippableFact]
+    public async Task A_silo_is_added_and_another_one_drained_and_removed()
+    {
+        using var report = new RunReport(output, "a cluster that grows and shrinks");
+        await report.RunAsync(async log => await LocalCluster.StartAsync(report.Data, silos: 3, log), cluster => new FaultInjector(cluster),
+            new LoadOptions { Partitions = 6 }, One, TimeSpan.Zero, (cluster, run, stop) => GrowAndShrinkAsync((LocalCluster)cluster, run.Broker.Administration, run.Broker, stop));
+    }
+
+    private static async Task GrowAndShrinkAsync(LocalCluster cluster, IClusterAdministration administration, IBroker broker, CancellationToken stop)
+    {
+        var added = await cluster.AddSiloAsync(stop);
+        cluster.Log.Tell($"broker {added.BrokerId} added");
+        var plan = await administration.PlanRebalanceAsync(stop);
+        await administration.ExecuteRebalanceAsync(plan.PlanId, cancellationToken: stop);
+        await UntilAsync(async () => (await BrokerAsync(broker, added.BrokerId, stop)).Replicas > 0 && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
+        cluster.Log.Tell($"broker {added.BrokerId} holds {(await BrokerAsync(broker, added.BrokerId, stop)).Replicas} replicas");
+        await administration.DrainBrokerAsync(Drained, stop);
+        await UntilAsync(async () => (await BrokerAsync(broker, Drained, stop)).Replicas == 0 && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
+        cluster.Log.Tell($"broker {Drained} drained");
+    }
+
+    private static async Task<BrokerDescription> BrokerAsync(IBroker broker, int brokerId, CancellationToken stop) =>
+        (await broker.DescribeClusterAsync(stop)).Brokers.Single(description => description.BrokerId == brokerId);
+
+    private static async Task UntilAsync(Func<Task<bool>> condition, CancellationToken stop)
+    {
+        while (!await condition())
+            await Task.Delay(100, stop);
+    }
+}
