@@ -39,7 +39,12 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     {
         Cluster = cluster;
         _files = options.FileSystem ?? DiskFileSystem.Instance;
-        Options = options with { FileSystem = _files, DataDirectory = Path.GetFullPath(options.DataDirectory) };
+        Options = options with
+        {
+            FileSystem = _files,
+            DataDirectory = Path.GetFullPath(options.DataDirectory),
+            BootId = options.BootId == Guid.Empty ? KernelBoot.Id : options.BootId,
+        };
     }
 
     /// <summary>What the broker was given.</summary>
