@@ -11,7 +11,7 @@ public static class SoleReplica
     /// <param name="refusal"><see cref="ErrorCode.NotEnoughReplicas"/>, and what to change.</param>
     public static bool Refuses(Partition partition, Acks acks, out ProduceResult refusal)
     {
-        if (acks != Acks.All || partition.Config.MinInsyncReplicas <= 1)
+        if (acks != Acks.All || partition.IsReplicated || partition.Config.MinInsyncReplicas <= 1)
         {
             refusal = default;
             return false;

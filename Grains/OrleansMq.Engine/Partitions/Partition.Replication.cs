@@ -9,6 +9,9 @@ public sealed partial class Partition
 {
     private volatile IPartitionReplication? _replication;
 
+    /// <summary>Whether it is one replica of several, or could be: then its replicas decide what is acknowledged.</summary>
+    public bool IsReplicated => _replication is not null;
+
     /// <summary>Which offsets were written in which epoch; null where the log could not be opened.</summary>
     internal LeaderEpochCache? Epochs => _epochs;
 

@@ -7,7 +7,7 @@ namespace OrleansMq.Grains.Partitions;
 /// Sees to it that partitions without a leader get one, whether anybody calls them or not: when a broker died, those of this broker's replicas that it led;
 /// every few seconds, those that no leader speaks to. Every broker works out who is to lead, and only that one claims, through the partition's grain.
 /// </summary>
-internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
+internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
 {
     // Enough to overlap the store's and the disk's latency, few enough to leave the claims' threads to others.
     private const int AtATime = 32;
@@ -31,15 +31,13 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>, IAs
     private Task _running = Task.CompletedTask;
 
     public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, LeaderFindings findings, IGrainFactory grains, TimeProvider time,
-        EngineLog log)
-    {
+        EngineLog log) =>
         (_replicas, _peers, _search, _findings, _grains, _time, _log) = (replicas, peers, search, findings, grains, time, log);
-        peers.Changed += OnMembershipChanged;
-    }
 
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(FailoverWatch), ServiceLifecycleStage.Active, _ =>
     {
+        _peers.Changed += OnMembershipChanged;
         _running = Task.Run(RunAsync, CancellationToken.None);
         return Task.CompletedTask;
     }, _ => StopAsync());
@@ -47,6 +45,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>, IAs
     /// <summary>Begins to stop: this broker leads nothing more.</summary>
     public async Task StopAsync()
     {
+        _peers.Changed -= OnMembershipChanged;
         await _stopping.CancelAsync();
         await _running;
     }
@@ -83,15 +82,6 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>, IAs
         await Leader(key).LeadAsync().ConfigureAwait(false);
     }
 
-    /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
-    {
-        _peers.Changed -= OnMembershipChanged;
-        await StopAsync();
-        _stopping.Dispose();
-        _changed.Dispose();
-    }
-
     private void OnMembershipChanged()
     {
         try
@@ -113,7 +103,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>, IAs
                 if (await _changed.WaitAsync(SweepInterval, _stopping.Token).ConfigureAwait(false))
                     await AfterChangeAsync().ConfigureAwait(false);
                 else
-                    await LeadOrphansAsync(IsForlorn).ConfigureAwait(false);
+                    await SweepAsync().ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
@@ -124,22 +114,30 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>, IAs
 
     private async Task AfterChangeAsync()
     {
-        for (var attempt = 0; attempt <= Retries && await LeadOrphansAsync(HasLostItsLeader).ConfigureAwait(false); attempt++)
-            await Task.Delay(RetryAfter, _time, _stopping.Token).ConfigureAwait(false);
-    }
-
-    private async Task<bool> LeadOrphansAsync(Func<Replica, bool> isOrphan)
-    {
-        var orphans = _replicas.Manager.Replicas.Where(isOrphan).Select(replica => replica.Key).ToArray();
-        if (orphans.Length > 0)
+        for (var attempt = 0; attempt <= Retries; attempt++)
+        {
+            var orphans = Followers().Where(replica => replica.Leader >= 0 && _peers.Find(replica.Leader) is null).Select(replica => replica.Key).ToArray();
+            if (orphans.Length == 0)
+                return;
             await LeadWhereChosenAsync(orphans).ConfigureAwait(false);
-        return orphans.Length > 0;
+            await Task.Delay(RetryAfter, _time, _stopping.Token).ConfigureAwait(false);
+        }
     }
 
-    private bool HasLostItsLeader(Replica replica) =>
-        replica.Role == ReplicaRole.Follower && replica.Leader >= 0 && _peers.Find(replica.Leader) is null;
+    // The store is asked only for those that have no leader by the leaders' own word.
+    private async Task SweepAsync()
+    {
+        var forlorn = new List<ReplicaKey>();
+        foreach (var led in Followers().GroupBy(replica => replica.Leader).ToArray())
+        {
+            ReplicaKey[] keys = [.. led.Select(replica => replica.Key)];
+            forlorn.AddRange(_peers.Find(led.Key) is null ? keys : await _search.NotLedByAsync(led.Key, keys).ConfigureAwait(false));
+        }
+        if (forlorn.Count > 0)
+            await LeadWhereChosenAsync(forlorn).ConfigureAwait(false);
+    }
 
-    private bool IsForlorn(Replica replica) => replica.Role == ReplicaRole.Follower && (replica.Leader < 0 || HasLostItsLeader(replica));
+    private IEnumerable<Replica> Followers() => _replicas.Manager.Replicas.Where(replica => replica.Role == ReplicaRole.Follower);
 
     private IPartitionLeaderGrain Leader(ReplicaKey key) => _grains.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
 }

@@ -72,6 +72,15 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         return [.. keys.Select((key, i) => Conclude(key, read[i].State, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
     }
 
+    /// <summary>Those of the partitions that a live broker answers that it does not lead; none where it does not answer.</summary>
+    public async Task<IReadOnlyList<ReplicaKey>> NotLedByAsync(int broker, IReadOnlyList<ReplicaKey> keys)
+    {
+        using var timeout = new CancellationTokenSource(AnswerTimeout, time);
+        return await AskAsync(broker, keys, timeout.Token).ConfigureAwait(false) is { } reports
+            ? [.. keys.Where((_, i) => reports[i] is not { Role: ReplicaRole.Leader or ReplicaRole.Claiming })]
+            : [];
+    }
+
     private LeaderFinding Conclude(ReplicaKey key, PartitionState? state, Exception? failure, Func<int, ReplicaAnswer> answerOf)
     {
         if (failure is not null)

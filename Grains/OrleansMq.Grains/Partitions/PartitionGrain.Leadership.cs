@@ -60,20 +60,21 @@ internal sealed partial class PartitionGrain
         if (outcome.Replica is { } replica)
         {
             (_replica, _partition, _refusal) = (replica, replica.Partition, null);
-            GoWhen(replica.LeadershipEnded);
+            _ = GoWhenAsync(replica.LeadershipEnded, "Its replica leads no more.");
         }
         else
         {
             _refusal = outcome;
-            GoWhen(Task.Delay(RefusalTime, broker.Options.TimeProvider, CancellationToken.None));
+            _ = GoWhenAsync(Task.Delay(RefusalTime, broker.Options.TimeProvider, CancellationToken.None), "It may not lead.");
         }
     }
 
-    private async void GoWhen(Task ended)
+    // Not by DeactivateOnIdle, which fails where Orleans has ended the activation meanwhile.
+    private async Task GoWhenAsync(Task ended, string reason)
     {
         await ended;
         if (_replica is not { Role: ReplicaRole.Leader })
-            DeactivateOnIdle();
+            GrainContext.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationRequested, reason));
     }
 
     private PartitionDescription DescribeReplica(Partition partition)

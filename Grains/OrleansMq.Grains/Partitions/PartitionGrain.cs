@@ -55,7 +55,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         if (_partition is not { } partition)
             return ProduceResult.Failed(WhyNot(out var message), message);
-        return _leadership is null && SoleReplica.Refuses(partition, acks, out var refusal)
+        return SoleReplica.Refuses(partition, acks, out var refusal)
             ? refusal
             : await partition.AppendAsync(MemoryMarshal.AsMemory(batch), acks);
     }
