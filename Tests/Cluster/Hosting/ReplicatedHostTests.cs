@@ -1,0 +1,124 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+using OrleansMq.Silo.Configuration;
+using OrleansMq.Silo.Hosting;
+using OrleansMq.Silo.Logging;
+using OrleansMq.Tests.PostgreSql.Server;
+
+namespace OrleansMq.Tests.Cluster.Hosting;
+
+/// <summary>The broker program as a member of a replicated cluster: how it starts, and what keeps it from that.</summary>
+public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IDisposable
+{
+    private readonly TempDirectory _one = new();
+    private readonly TempDirectory _other = new();
+    private readonly StringWriter _log = new();
+
+    public void Dispose()
+    {
+        _one.Dispose();
+        _other.Dispose();
+    }
+
+    [SkippableFact]
+    public async Task A_broker_says_where_its_cluster_reaches_it_and_starts_again_on_other_ports()
+    {
+        var settings = Settings(_one, await postgres.DatabaseAsync()) with { ClusterId = "mine" };
+        string? before;
+        await using (var server = await StartAsync(settings))
+        {
+            Assert.Equal("mine", server.Member!.ClusterId);
+            before = server.Member.Orleans;
+            Assert.StartsWith("127.0.0.1:", before, StringComparison.Ordinal);
+        }
+        await using (var server = await StartAsync(settings with { OrleansPort = 0 }))
+            Assert.NotEqual(before, server.Member!.Orleans);
+        AssertQuiet();
+    }
+
+    [SkippableFact]
+    public async Task A_second_broker_of_the_same_number_is_refused_and_told_where_the_first_one_is()
+    {
+        var settings = Settings(_one, await postgres.DatabaseAsync());
+        await using var one = await StartAsync(settings);
+        var refused = await Assert.ThrowsAsync<StartException>(() => StartAsync(settings with { DataDirectory = _other.Path }));
+        Assert.All(["Broker 1", one.Member!.Orleans, "--broker-id"], part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
+    }
+
+    [SkippableFact]
+    public async Task A_directory_of_another_cluster_or_of_none_is_refused()
+    {
+        var settings = Settings(_one, await postgres.DatabaseAsync());
+        await using (await StartAsync(settings))
+        {
+        }
+        await RefusedAsync(settings with { ClusterId = "other" }, "--cluster-id orleansmq", _one.Path);
+        await RefusedAsync(settings with { BrokerId = 2 }, "--broker-id 1", _one.Path);
+        await RefusedAsync(settings with { PostgreSql = null }, "--postgres", _one.Path);
+        await using (await StartAsync(settings with { PostgreSql = null, DataDirectory = _other.Path }))
+        {
+        }
+        await RefusedAsync(settings with { DataDirectory = _other.Path }, "without --postgres", _other.Path);
+    }
+
+    [SkippableFact]
+    public async Task A_database_that_does_not_answer_is_waited_for_and_then_named_without_its_password()
+    {
+        var nowhere = new NpgsqlConnectionStringBuilder(await postgres.DatabaseAsync()) { Port = FreePort(), Password = "hunter2" };
+        var settings = Settings(_one, nowhere.ConnectionString) with { StartTimeout = TimeSpan.FromSeconds(2) };
+        var message = await RefusedAsync(settings, $"127.0.0.1:{nowhere.Port}", "does not answer", "2 s");
+        Assert.Contains("Waiting up to 2 s", _log.ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", message + _log, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task A_user_who_may_not_create_tables_is_told_of_the_migration()
+    {
+        var database = await postgres.DatabaseAsync();
+        var weak = new NpgsqlConnectionStringBuilder(database) { Username = "weak", Password = "weak" };
+        await PostgreSqlFixture.ExecuteAsync(database, "DO $$ BEGIN CREATE ROLE weak LOGIN PASSWORD 'weak'; EXCEPTION WHEN duplicate_object THEN END $$");
+        await RefusedAsync(Settings(_one, weak.ConnectionString), "omq db migrate", "SQLSTATE 42501");
+    }
+
+    [SkippableFact]
+    public async Task A_key_that_npgsql_does_not_know_is_named() =>
+        await RefusedAsync(Settings(_one, await postgres.DatabaseAsync() + ";Pasword=hunter2"), "--postgres", "pasword");
+
+    private async Task<string> RefusedAsync(BrokerSettings settings, params string[] parts)
+    {
+        var refused = await Assert.ThrowsAsync<StartException>(() => StartAsync(settings));
+        Assert.All(parts, part => Assert.Contains(part, refused.Message, StringComparison.OrdinalIgnoreCase));
+        Assert.DoesNotContain('\n', refused.Message);
+        Assert.DoesNotContain("hunter2", refused.Message, StringComparison.Ordinal);
+        return refused.Message;
+    }
+
+    private void AssertQuiet()
+    {
+        var loud = _log.ToString().Split('\n').Where(line =>
+            line.Contains(" WARN ", StringComparison.Ordinal) || line.Contains(" ERROR ", StringComparison.Ordinal));
+        Assert.True(!loud.Any(), string.Join('\n', loud));
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private static BrokerSettings Settings(TempDirectory data, string database) => BrokerSettings.Default with
+    {
+        DataDirectory = data.Path,
+        BrokerId = 1,
+        Http = new ListenAddress(IPAddress.Loopback, 0),
+        OrleansPort = 0,
+        GatewayPort = 0,
+        PostgreSql = database,
+    };
+
+    private Task<BrokerServer> StartAsync(BrokerSettings settings) =>
+        BrokerServer.StartAsync(settings, new ConsoleLog(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System));
+}

@@ -1,0 +1,113 @@
+using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Replication;
+using OrleansMq.Replication;
+using OrleansMq.Tests.Cluster.Hosting;
+using OrleansMq.Tests.PostgreSql.Server;
+
+namespace OrleansMq.Tests.Cluster.Membership;
+
+/// <summary>Silos of a replicated cluster, as they know and reach each other.</summary>
+public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly TempDirectory _one = new();
+    private readonly TempDirectory _two = new();
+
+    public void Dispose()
+    {
+        _one.Dispose();
+        _two.Dispose();
+    }
+
+    [SkippableFact]
+    public async Task Brokers_know_each_other_by_number_until_one_stops()
+    {
+        var database = await postgres.DatabaseAsync();
+        await using var one = await ReplicatedTestSilo.StartAsync(database, _one.Path, 1);
+        await using (var two = await ReplicatedTestSilo.StartAsync(database, _two.Path, 2))
+        {
+            foreach (var silo in new[] { one, two })
+            {
+                await UntilAsync(() => silo.Membership.IsActive(1) && silo.Membership.IsActive(2));
+                var address = silo.Membership.AddressOf(2);
+                Assert.Equal(two.Services.GetRequiredService<ILocalSiloDetails>().SiloAddress, address);
+                Assert.Equal(2, silo.Membership.BrokerOf(address!));
+                Assert.False(silo.Membership.IsAlive(3));
+            }
+        }
+        await UntilAsync(() => !one.Membership.IsAlive(2));
+        Assert.Null(one.Membership.AddressOf(2));
+        Assert.Equal(ErrorCode.BrokerNotAvailable, Assert.Throws<BrokerException>(() => one.Others.Of(2)).Code);
+    }
+
+    [SkippableFact]
+    public async Task A_broker_reaches_the_replicas_of_another()
+    {
+        var database = await postgres.DatabaseAsync();
+        var images = new Images();
+        await using var one = await ReplicatedTestSilo.StartAsync(database, _one.Path, 1);
+        await using var two = await ReplicatedTestSilo.StartAsync(database, _two.Path, 2,
+            configure: silo => silo.Services.AddSingleton<IClusterImageSink>(images));
+        await UntilAsync(() => one.Membership.IsActive(2));
+        var (key, missing) = (new ReplicaKey(Guid.NewGuid(), 3), new ReplicaKey(Guid.NewGuid(), 0));
+
+        var other = one.Others.Of(2);
+        await other.OpenReplicaAsync(key, "orders", new() { ["retention.ms"] = "1000" });
+        var report = Assert.Single(await one.Others.ReportAsync(2, [key, missing], CancellationToken.None));
+        Assert.Equal((key, 2, ReplicaRole.Follower, 0L), (report.Key, report.Identity.Broker, report.Role, report.LogEndOffset));
+        Assert.NotEqual(Guid.Empty, report.Identity.Incarnation);
+        Assert.True(two.Services.GetRequiredService<SiloReplicas>().Manager.TryGet(key, out var replica));
+        Assert.Equal(report, replica.Report());
+        Assert.Equal((new TopicPartition("orders", 3), 1000L), (replica.TopicPartition, replica.Partition.Config.RetentionMs));
+        await other.DropReplicaAsync(key);
+        Assert.Empty(await one.Others.ReportAsync(2, [key], CancellationToken.None));
+
+        await other.PushImageAsync(new byte[] { 1, 2, 3 });
+        Assert.Equal([1, 2, 3], images.Last);
+    }
+
+    [SkippableFact]
+    public async Task A_broker_that_its_cluster_declared_dead_ends_with_code_3()
+    {
+        var database = await postgres.DatabaseAsync();
+        var exited = new TaskCompletionSource<(int, string)>();
+        await using var one = await ReplicatedTestSilo.StartAsync(database, _one.Path, 1,
+            cluster => cluster with { Exit = (code, reason) => exited.TrySetResult((code, reason)) });
+        await PostgreSqlFixture.ExecuteAsync(database, $"UPDATE omq_member SET status = {(int)SiloStatus.Dead}; UPDATE omq_cluster SET version = version + 1");
+        var (code, reason) = await exited.Task.WaitAsync(Patience);
+        Assert.Equal(DeclaredDead.ExitCode, code);
+        Assert.StartsWith("this broker was declared dead by its cluster", reason, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task A_users_own_host_is_told_what_is_wrong_with_the_directory()
+    {
+        var database = await postgres.DatabaseAsync();
+        await using (await ReplicatedTestSilo.StartAsync(database, _one.Path, 1))
+        {
+        }
+        var refused = await Assert.ThrowsAnyAsync<Exception>(() =>
+            ReplicatedTestSilo.StartAsync(database, _one.Path, 1, cluster => cluster with { ClusterId = "other" }));
+        Assert.Contains("--cluster-id orleansmq", refused.GetBaseException().Message, StringComparison.Ordinal);
+    }
+
+    private static async Task UntilAsync(Func<bool> reached)
+    {
+        using var deadline = new CancellationTokenSource(Patience);
+        while (!reached())
+            await Task.Delay(20, deadline.Token);
+    }
+
+    private sealed class Images : IClusterImageSink
+    {
+        public byte[]? Last { get; private set; }
+
+        public Task AcceptAsync(ReadOnlyMemory<byte> image)
+        {
+            Last = image.ToArray();
+            return Task.CompletedTask;
+        }
+    }
+}
