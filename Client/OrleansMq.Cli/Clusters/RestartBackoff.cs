@@ -9,7 +9,7 @@ internal static class RestartBackoff
     // One that cannot start fills the terminal no faster than this.
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
 
-    /// <summary>How many ends in a row were of a process that had never been ready decides.</summary>
+    /// <summary>Doubles with each start in a row that failed, up to a limit.</summary>
     /// <param name="failedStarts">0 after the end of one that had been ready.</param>
     public static TimeSpan After(int failedStarts) =>
         TimeSpan.FromTicks(Math.Min(Longest.Ticks, First.Ticks << Math.Min(failedStarts, 16)));

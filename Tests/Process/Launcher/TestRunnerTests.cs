@@ -113,6 +113,32 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
+    public async Task Without_orleans_a_part_of_a_suite_is_named_and_the_rest_is_run()
+    {
+        await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"],
+            "OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Cluster.Another\n");
+
+        var outcome = (await RunAsync("Process")).Expect(0);
+
+        Assert.Contains("Run: Process", outcome.Lines);
+        Assert.Contains("  OrleansMq.Tests.Process.Clusters.A_test: needs the Microsoft.Orleans packages", outcome.Lines);
+        Assert.DoesNotContain("Another", outcome.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("OrleansMq.Tests.Process.Clusters.A_test\n", 0)]
+    [InlineData("", 1)]
+    public async Task With_orleans_the_list_of_a_part_has_to_be_true(string pinned, int exitCode)
+    {
+        DiscoveredAndResults("OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Process.Launcher.Another", Passed("OrleansMq.Tests.Process.Clusters.A_test"));
+        await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"], pinned);
+
+        var outcome = (await RunAsync("cluster", ["Process"])).Expect(exitCode);
+
+        Assert.Equal(exitCode != 0, outcome.Text.Contains("expected-not-run-without-orleans.txt differs", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_run_of_nothing_fails()
     {
         var outcome = (await RunAsync("Cluster")).Expect(1);
@@ -149,7 +175,7 @@ public sealed class TestRunnerTests : IDisposable
 
     private async Task<Outcome> RunAsync(string flavour, string[] arguments)
     {
-        foreach (var suite in (string[])["Engine", "Cluster"])
+        foreach (var suite in (string[])["Engine", "Process", "Cluster"])
         {
             var dll = _repository[$"artifacts/{flavour}/bin/OrleansMq.Tests.{suite}/release/OrleansMq.Tests.{suite}.dll"];
             Directory.CreateDirectory(Path.GetDirectoryName(dll)!);

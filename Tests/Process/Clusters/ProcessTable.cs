@@ -1,0 +1,43 @@
+using System.Runtime.InteropServices;
+
+namespace OrleansMq.Tests.Process.Clusters;
+
+/// <summary>The processes of this machine, by number.</summary>
+internal static class ProcessTable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    /// <summary>Sends a signal.</summary>
+    public static void Signal(int process, int signal) => Assert.Equal(0, kill(process, signal));
+
+    /// <summary>Whether it runs; what has ended and only waits to be looked after does not.</summary>
+    public static bool Runs(int process)
+    {
+        try
+        {
+            var stat = File.ReadAllText($"/proc/{process}/stat");
+            return stat[(stat.LastIndexOf(')') + 2)..][0] is not ('Z' or 'X');
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Waits until none of them runs.</summary>
+    public static async Task AwaitEndAsync(IEnumerable<int> processes)
+    {
+        var left = processes.ToList();
+        using var deadline = new CancellationTokenSource(Patience);
+        while (left.RemoveAll(process => !Runs(process)) >= 0 && left.Count > 0)
+        {
+            Assert.False(deadline.IsCancellationRequested, $"Processes {string.Join(", ", left)} still run.");
+            await Task.Delay(20, CancellationToken.None);
+        }
+    }
+
+#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; no generated marshalling is needed for numbers.
+    [DllImport("libc")]
+    private static extern int kill(int processId, int signal);
+#pragma warning restore IDE1006, SYSLIB1054
+}

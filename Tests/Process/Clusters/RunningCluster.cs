@@ -1,0 +1,76 @@
+using System.Text.Json;
+using OrleansMq.PostgreSql.Servers;
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.Clusters;
+
+/// <summary>A cluster of real processes, run by <c>./omq cluster up --json</c>.</summary>
+internal sealed class RunningCluster : IAsyncDisposable
+{
+    private RunningCluster(RunningProgram program) => Program = program;
+
+    public RunningProgram Program { get; }
+
+    /// <summary>What was said of the cluster, of its database, and of each broker at first, by broker id.</summary>
+    public JsonElement Cluster { get; private set; }
+    public JsonElement Postgres { get; private set; }
+    public SortedDictionary<int, JsonElement> Brokers { get; } = [];
+
+    /// <summary>All addresses, for <c>--server</c>.</summary>
+    public string Servers => string.Join(',', Brokers.Values.Select(broker => broker.GetProperty("http").GetString()));
+
+    /// <summary>The directory it lives in.</summary>
+    public string Data => Cluster.GetProperty("data").GetString()!;
+
+    /// <summary>Every process there is but the one that holds them together.</summary>
+    public IEnumerable<int> Processes => Brokers.Values.Append(Postgres).Select(line => line.GetProperty("pid"))
+        .Where(pid => pid.ValueKind == JsonValueKind.Number).Select(pid => pid.GetInt32());
+
+    /// <summary>Starts one, and waits until all its brokers serve. Skips the test where there is no PostgreSQL.</summary>
+    public static async Task<RunningCluster> UpAsync(int silos, params string[] more)
+    {
+        Skip.If(PostgreSqlInstallation.Find() is null, "needs PostgreSQL's server programs");
+        string[] arguments = ["cluster", "up", "--silos", $"{silos}", "--json", .. more];
+        var cluster = new RunningCluster(new RunningProgram(Repository.Launcher, arguments));
+        try
+        {
+            await cluster.AwaitAsync(silos);
+            return cluster;
+        }
+        catch
+        {
+            await cluster.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>The process of a broker, as it was at first.</summary>
+    public int PidOf(int broker) => Brokers[broker].GetProperty("pid").GetInt32();
+
+    /// <summary>Ends a broker as a power-off button of its process would.</summary>
+    public void Kill(int broker) => ProcessTable.Signal(PidOf(broker), 9);
+
+    /// <summary>Waits for a line that is a JSON object with these properties.</summary>
+    public async Task<JsonElement> LineAsync(Func<JsonElement, bool> wanted) =>
+        JsonSerializer.Deserialize<JsonElement>(await Program.LineAsync(line => line.StartsWith('{') && wanted(JsonSerializer.Deserialize<JsonElement>(line))));
+
+    /// <summary>Runs a client command against all brokers to its end.</summary>
+    public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) => RunningProgram.OmqAsync([.. arguments, "--server", Servers], input: input);
+
+    /// <summary>Asks it to end, and waits until it has.</summary>
+    public async Task<Outcome> EndAsync(int signal = 15)
+    {
+        Program.Signal(signal);
+        return await Program.ExitAsync();
+    }
+
+    public ValueTask DisposeAsync() => Program.DisposeAsync();
+
+    private async Task AwaitAsync(int silos)
+    {
+        Cluster = (await LineAsync(line => line.TryGetProperty("cluster", out _))).GetProperty("cluster");
+        Postgres = (await LineAsync(line => line.TryGetProperty("postgres", out _))).GetProperty("postgres");
+        for (var broker = 1; broker <= silos; broker++)
+            Brokers[broker] = await LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == broker);
+    }
+}

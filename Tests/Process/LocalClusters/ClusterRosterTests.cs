@@ -1,0 +1,42 @@
+using OrleansMq.Cli.Clusters;
+using OrleansMq.Cli.CommandLine;
+
+namespace OrleansMq.Tests.Process.LocalClusters;
+
+/// <summary>Who belongs to a local cluster, and when what ended is started again.</summary>
+public sealed class ClusterRosterTests
+{
+    private static readonly ClusterRoster Empty = new("local", []);
+
+    [Fact]
+    public void A_new_cluster_has_three_brokers_without_racks() =>
+        Assert.Equal([new RosterEntry(1, null), new RosterEntry(2, null), new RosterEntry(3, null)], Empty.With(null, []).Brokers);
+
+    [Fact]
+    public void Racks_go_round() =>
+        Assert.Equal(["a", "b", "a", "b", "a"], Empty.With(5, ["a", "b"]).Brokers.Select(broker => broker.Rack));
+
+    [Fact]
+    public void Those_that_are_there_stay_as_they_are()
+    {
+        var two = Empty.With(2, ["a", "b"]);
+        Assert.Equal(two.Brokers, two.With(null, ["c"]).Brokers);
+        Assert.Equal([.. two.Brokers, new RosterEntry(3, "c")], two.With(3, ["c"]).Brokers);
+    }
+
+    [Fact]
+    public void Fewer_than_there_are_is_refused() =>
+        Assert.Equal(ExitCode.WrongUsage, Assert.Throws<CommandFailedException>(() => Empty.With(3, []).With(2, [])).ExitCode);
+
+    [Fact]
+    public void An_id_is_not_used_again() =>
+        Assert.Equal(8, new ClusterRoster("local", [new RosterEntry(7, null), new RosterEntry(2, null)]).Plus("x").Brokers[^1].BrokerId);
+
+    [Fact]
+    public void What_had_served_comes_back_at_once_and_what_never_did_waits_longer_each_time()
+    {
+        Assert.Equal(TimeSpan.FromMilliseconds(250), RestartBackoff.After(0));
+        Assert.Equal(TimeSpan.FromSeconds(1), RestartBackoff.After(2));
+        Assert.Equal(TimeSpan.FromSeconds(10), RestartBackoff.After(1000));
+    }
+}
