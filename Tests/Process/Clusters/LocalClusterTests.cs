@@ -12,6 +12,13 @@ public sealed class LocalClusterTests : IDisposable
 
     private readonly TemporaryDirectory _directory = new();
 
+    public LocalClusterTests()
+    {
+        // Run by root, the database is another user, who has to get through.
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(_directory.FullName, File.GetUnixFileMode(_directory.FullName) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+    }
+
     public void Dispose() => _directory.Dispose();
 
     [SkippableFact]
