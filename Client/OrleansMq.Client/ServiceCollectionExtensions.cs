@@ -11,7 +11,7 @@ public static class OrleansMqClientServiceCollectionExtensions
 {
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> and <see cref="IAdmin"/> over the <see cref="IBroker"/> in the container: one that the host
-    /// registers itself (a broker in process, an Orleans silo or client), or <see cref="UseHttp"/>, or <see cref="UseBroker"/>.
+    /// registers itself (a broker in process, an Orleans silo or client), or <see cref="UseHttp(OrleansMqClientBuilder, Uri, HttpBrokerOptions)"/>, or <see cref="UseBroker"/>.
     /// <code>services.AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:8080")).AddProducer&lt;string, Order&gt;(values: Serdes.Json(MyJson.Default.Order));</code>
     /// </summary>
     /// <param name="services">The container.</param>
@@ -33,10 +33,17 @@ public static class OrleansMqClientServiceCollectionExtensions
     /// <param name="builder">The client.</param>
     /// <param name="baseAddress">The broker's address, such as <c>http://127.0.0.1:8080</c>.</param>
     /// <param name="options">Time limits and connections; null for the defaults.</param>
-    public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, Uri baseAddress, HttpBrokerOptions? options = null)
+    public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, Uri baseAddress, HttpBrokerOptions? options = null) =>
+        builder.UseHttp([baseAddress], options);
+
+    /// <summary>Reaches a cluster over HTTP, at whichever of the addresses a broker answers.</summary>
+    /// <param name="builder">The client.</param>
+    /// <param name="addresses">The addresses of some of its brokers or all.</param>
+    /// <param name="options">Time limits and connections; null for the defaults.</param>
+    public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        builder.Services.Replace(ServiceDescriptor.Singleton<IBroker>(_ => new HttpBroker(baseAddress, options)));
+        builder.Services.Replace(ServiceDescriptor.Singleton<IBroker>(_ => new HttpBroker(addresses, options)));
         return builder;
     }
 

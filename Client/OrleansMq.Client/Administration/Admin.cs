@@ -8,16 +8,16 @@ public sealed class Admin(IBroker broker) : IAdmin
 {
     /// <inheritdoc/>
     public Task<TopicDescription> CreateTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
-        CancellationToken cancellationToken = default) =>
-        broker.CreateTopicAsync(new NewTopic(name, partitions ?? -1, Configs: configs), cancellationToken).AsTask();
+        short? replicationFactor = null, CancellationToken cancellationToken = default) =>
+        broker.CreateTopicAsync(new NewTopic(name, partitions ?? -1, replicationFactor ?? -1, configs), cancellationToken).AsTask();
 
     /// <inheritdoc/>
     public async Task<TopicDescription> EnsureTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
-        CancellationToken cancellationToken = default)
+        short? replicationFactor = null, CancellationToken cancellationToken = default)
     {
         try
         {
-            return await CreateTopicAsync(name, partitions, configs, cancellationToken).ConfigureAwait(false);
+            return await CreateTopicAsync(name, partitions, configs, replicationFactor, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {
@@ -62,6 +62,9 @@ public sealed class Admin(IBroker broker) : IAdmin
     /// <inheritdoc/>
     public Task<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
         broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken).AsTask();
+
+    /// <inheritdoc/>
+    public IClusterAdministration Cluster => broker.Administration;
 
     /// <inheritdoc/>
     public Task<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => broker.DescribeClusterAsync(cancellationToken).AsTask();

@@ -12,16 +12,17 @@ public interface IAdmin
     /// <param name="name">1 to 249 characters of <c>a-z A-Z 0-9 . _ -</c>.</param>
     /// <param name="partitions">1 to 10,000; null for the broker's default.</param>
     /// <param name="configs">Kafka's configuration keys and values; null for the defaults.</param>
+    /// <param name="replicationFactor">Copies of each partition, on brokers of their own; null for the cluster's default.</param>
     /// <param name="cancellationToken">Ends the wait; the topic may be created all the same.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidTopic"/>,
-    /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidConfig"/>.</exception>
+    /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>.</exception>
     Task<TopicDescription> CreateTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
-        CancellationToken cancellationToken = default);
+        short? replicationFactor = null, CancellationToken cancellationToken = default);
 
     /// <summary>Creates a topic unless there is one of that name, whatever its partitions and configuration.</summary>
     /// <inheritdoc cref="CreateTopicAsync"/>
     Task<TopicDescription> EnsureTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
-        CancellationToken cancellationToken = default);
+        short? replicationFactor = null, CancellationToken cancellationToken = default);
 
     /// <summary>Deletes a topic with all its records.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>.</exception>
@@ -54,6 +55,9 @@ public interface IAdmin
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.OffsetOutOfRange"/>,
     /// <see cref="ErrorCode.PolicyViolation"/> (a topic that is only compacted).</exception>
     Task<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default);
+
+    /// <summary>Brokers, and which of them hold and lead what; a broker that is alone refuses all of it.</summary>
+    IClusterAdministration Cluster { get; }
 
     /// <summary>The cluster and its brokers.</summary>
     Task<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default);
