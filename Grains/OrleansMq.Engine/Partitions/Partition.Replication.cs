@@ -33,6 +33,14 @@ public sealed partial class Partition
         _replication = replication;
     }
 
+    /// <summary>Flushes as under <c>sync</c> until the topic's configuration comes by <see cref="UpdateConfig"/>. Before it serves anybody.</summary>
+    internal void FlushUntilConfigured()
+    {
+        var config = Config with { FlushMessages = 1 };
+        Volatile.Write(ref _config, config);
+        _log!.Config = config;
+    }
+
     /// <summary>Appends are stamped with this epoch from now on. Under the append lock.</summary>
     internal void LeadIn(int epoch) => Volatile.Write(ref _leaderEpoch, epoch);
 

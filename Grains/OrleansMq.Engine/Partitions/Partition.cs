@@ -26,6 +26,7 @@ public sealed partial class Partition
     private long _highWatermark;
     private int _leaderEpoch;
     private string? _offlineReason;
+    private volatile Exception? _offlineFault;
     private volatile bool _deleted;
     private volatile bool _closed;
 
@@ -68,6 +69,9 @@ public sealed partial class Partition
     /// <summary>Whether its topic was deleted: it does nothing any more, and its directory goes.</summary>
     internal bool IsDeleted => _deleted;
 
+    /// <summary>What took it offline, where it was a fault.</summary>
+    internal Exception? OfflineFault => _offlineFault;
+
     /// <summary>The log; null where it could not be opened.</summary>
     internal SegmentedLog? Log => _log;
 
@@ -90,7 +94,7 @@ public sealed partial class Partition
         {
             var reason = StorageFaults.Describe(directory, fault);
             ports.Log.Log.Write(EngineLogLevel.Error, $"Partition {topicPartition} is offline: {reason}", fault);
-            return new Partition(topicPartition, topicId, ports, config, null, null, reason);
+            return new Partition(topicPartition, topicId, ports, config, null, null, reason) { _offlineFault = fault };
         }
     }
 
@@ -134,6 +138,7 @@ public sealed partial class Partition
     {
         if (Interlocked.CompareExchange(ref _offlineReason, reason, null) is not null)
             return;
+        _offlineFault = fault;
         _ports.Log.Log.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
         _waiters.WakeAll();
         _replication?.OnOffline(reason);

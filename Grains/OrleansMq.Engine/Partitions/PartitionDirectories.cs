@@ -85,6 +85,21 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         return dying;
     }
 
+    /// <summary>Takes a partition's directory out of the way as it is, durably, and never touches it again.</summary>
+    /// <param name="partition">Nobody uses it any more.</param>
+    /// <param name="topicId">Its topic's id.</param>
+    /// <param name="why">Follows on the directory's name in the log.</param>
+    public void SetAside(TopicPartition partition, Guid topicId, string why)
+    {
+        var path = PathOf(partition);
+        if (!files.DirectoryExists(path))
+            return;
+        var aside = FreePath(path, topicId, StraySuffix);
+        files.MoveDirectory(path, aside);
+        files.FlushDirectory(Root);
+        log.Write(EngineLogLevel.Warning, $"'{path}' {why}; it was set aside as '{aside}'. Delete that directory if nobody misses its records.");
+    }
+
     private void SetAside(string path, Guid? topicId)
     {
         var holdsNothing = topicId is null && files.ListDirectories(path).Count == 0

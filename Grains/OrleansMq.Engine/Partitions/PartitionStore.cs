@@ -117,6 +117,21 @@ public sealed partial class PartitionStore : IAsyncDisposable
         }
     }
 
+    /// <summary>Ends a partition and sets its directory aside, as it is. Where it fails, it may be called again.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: the directory could not be moved.</exception>
+    internal async Task SetAsideAsync(Partition partition, string why)
+    {
+        await partition.AbandonAsync().ConfigureAwait(false);
+        try
+        {
+            await Task.Run(() => SetAside(partition, why)).ConfigureAwait(false);
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.Describe(_directories.PathOf(partition.TopicPartition), fault), fault);
+        }
+    }
+
     /// <summary>Drains the append loops, flushes, writes checkpoints and the clean-shutdown marker.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -155,6 +170,17 @@ public sealed partial class PartitionStore : IAsyncDisposable
         // What a crash, or a fault, leaves of it is removed at the next start.
         if (dying is not null)
             _files.DeleteDirectory(dying);
+    }
+
+    private void SetAside(Partition gone, string why)
+    {
+        lock (_createLock)
+        {
+            if (!_partitions.TryGetValue(gone.TopicPartition, out var found) || !ReferenceEquals(found, gone))
+                return;
+            _directories.SetAside(gone.TopicPartition, gone.TopicId, why);
+            _partitions.TryRemove(gone.TopicPartition, out _);
+        }
     }
 
     private static Partition SameTopic(Partition found, Guid topicId) => found.IsDeleted

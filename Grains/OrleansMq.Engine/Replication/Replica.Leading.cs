@@ -212,6 +212,7 @@ public sealed partial class Replica : IPartitionReplication
             NoteChanges();
         }
         Pump();
+        _hasEnded = true;
     }
 
     /// <summary>Looks what an input has changed, after each, under the append lock.</summary>

@@ -59,6 +59,7 @@ public sealed partial class Replica
     private volatile LeaderReplica? _leader;
     private volatile string? _refusal;
     private volatile bool _dropped;
+    private volatile bool _hasEnded;
 
     internal Replica(ReplicaKey key, Partition partition, ReplicaPorts ports)
     {
@@ -105,6 +106,9 @@ public sealed partial class Replica
     /// <summary>How it describes itself to others.</summary>
     public ReplicaReport Report() => new(Key, Identity, Role, Leader, LeaderEpoch, Partition.Epochs?.EpochOf(Partition.LogEndOffset - 1) ?? -1,
         Partition.LogStartOffset, Partition.LogEndOffset, Partition.HighWatermark, OfflineReason);
+
+    /// <summary>Whether what is on its disk is not what was written there: others may have it.</summary>
+    internal bool IsDamaged => Partition.OfflineFault is DamagedLogException && (_log is null || _hasEnded) && !_dropped;
 
     /// <summary>The clock of leases, in milliseconds.</summary>
     internal long Now => _ports.Now;

@@ -9,8 +9,12 @@ namespace OrleansMq.Replication;
 internal static class ReplicaIncarnation
 {
     /// <summary>Keeps the incarnation, or takes a new one as <see cref="IncarnationDecision"/> says; durable when it returns.</summary>
+    /// <param name="partition">As it was opened.</param>
+    /// <param name="options">The broker's.</param>
+    /// <param name="isConfigKnown">Whether the partition has its topic's configuration. One that was found at the start may get it later
+    /// (<see cref="Partition.UpdateConfig"/>): until then it flushes what might have to be.</param>
     /// <exception cref="IOException">It could not be written down.</exception>
-    public static void Settle(Partition partition, BrokerOptions options)
+    public static void Settle(Partition partition, BrokerOptions options, bool isConfigKnown)
     {
         if (partition.Log is not { } log || partition.OfflineReason is not null)
             return;
@@ -26,16 +30,18 @@ internal static class ReplicaIncarnation
         var settled = marks with { BootId = options.BootId };
         if (IncarnationDecision.MustRenew(opened))
         {
-            settled = settled with { Incarnation = Guid.NewGuid(), CountedOnlyFlushed = partition.Config.FlushPolicy == FlushPolicy.Sync };
+            settled = settled with
+            {
+                Incarnation = Guid.NewGuid(),
+                CountedOnlyFlushed = !isConfigKnown || partition.Config.FlushPolicy == FlushPolicy.Sync,
+            };
             if (opened.HasIncarnation)
                 options.Log.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition} may lack the end of its log (it was not closed in good order); "
                     + "it joins its replicas again by catching up.");
         }
-        else if (partition.Config.FlushPolicy != FlushPolicy.Sync)
-        {
-            settled = settled with { CountedOnlyFlushed = false };
-        }
         if (settled != marks)
             log.WriteMarks(settled);
+        if (settled.CountedOnlyFlushed && partition.Config.FlushPolicy != FlushPolicy.Sync)
+            partition.FlushUntilConfigured();
     }
 }

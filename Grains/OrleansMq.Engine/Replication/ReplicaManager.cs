@@ -42,7 +42,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         _ports = new ReplicaPorts(options.BrokerId.Value, replication, host, options.TimeProvider, options.Log, _links);
         // Four chances within a heartbeat, which is a quarter of the lease.
         _tick = TimeSpan.FromMilliseconds(Math.Clamp(replication.LeaderLease.TotalMilliseconds / 16, 5, 200));
-        Parallel.ForEach(store.Partitions, partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition));
+        Parallel.ForEach(store.Partitions, partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition,
+            isConfigKnown: false));
     }
 
     /// <summary>All replicas.</summary>
@@ -64,19 +65,26 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     {
         if (_replicas.TryGetValue(key, out var found))
             return found;
+        var name = new TopicPartition(spec.Topic, key.Partition);
         lock (_createLock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            return _replicas.TryGetValue(key, out found)
-                ? found
-                : Take(key, _store.GetOrCreate(new TopicPartition(spec.Topic, key.Partition), key.TopicId, spec.Config));
+            if (_replicas.TryGetValue(key, out found))
+                return found;
+            if (!_store.TryGet(name, out var partition) || partition.TopicId == key.TopicId)
+                return Take(key, _store.GetOrCreate(name, key.TopicId, spec.Config), isConfigKnown: true);
+            // The topic was deleted and created again while this broker slept.
+            Replace(new ReplicaKey(partition.TopicId, key.Partition), () => SetAsideAsync(partition));
         }
+        throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{name} of a deleted topic is being set aside. Retry.");
     }
 
     /// <summary>Ends a replica and frees its disk: its topic was deleted, or it was reassigned away. One that is gone is fine.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public async Task DropAsync(ReplicaKey key)
     {
+        if (_replacing.TryGetValue(key, out var replacing))
+            await replacing.ConfigureAwait(false);
         if (!_replicas.TryGetValue(key, out var replica))
             return;
         replica.Drop("it is removed from this broker");
@@ -110,13 +118,14 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         foreach (var replica in _replicas.Values)
             replica.Drop("the broker stops");
         await _links.CloseAsync().ConfigureAwait(false);
+        await Task.WhenAll(_replacing.Values).ConfigureAwait(false);
     }
 
-    private Replica Take(ReplicaKey key, Partition partition)
+    private Replica Take(ReplicaKey key, Partition partition, bool isConfigKnown)
     {
         try
         {
-            ReplicaIncarnation.Settle(partition, _options);
+            ReplicaIncarnation.Settle(partition, _options, isConfigKnown);
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
@@ -135,7 +144,11 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         try
         {
             foreach (var (_, replica) in _replicas)
+            {
                 replica.Tick();
+                if (replica.IsDamaged)
+                    Replace(replica.Key, () => RepairAsync(replica));
+            }
         }
         finally
         {

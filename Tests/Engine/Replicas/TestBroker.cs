@@ -50,12 +50,12 @@ internal sealed class TestBroker : IReplicationHost
             BootId = BootId,
         };
         _store = await PartitionStore.OpenAsync(options, _ => TopicConfig.Default);
-        foreach (var partition in _store.Partitions)
-        {
-            if (FindSpec(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition)) is { } spec)
-                partition.UpdateConfig(spec.Config);
-        }
         _manager = new ReplicaManager(_store, options, _options, this);
+        foreach (var replica in _manager.Replicas)
+        {
+            if (FindSpec(replica.Key) is { } spec)
+                replica.Partition.UpdateConfig(spec.Config);
+        }
         _cluster.Brokers[Id] = this;
         IsUp = true;
         _manager.Start();

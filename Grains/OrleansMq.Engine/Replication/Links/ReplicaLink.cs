@@ -102,7 +102,8 @@ internal sealed class ReplicaLink
             if (_host.IsAlive(_broker) && !_links.IsClosed)
             {
                 using var timeout = new CancellationTokenSource(DeliveryTimeout, _time);
-                var answers = await _host.DeliverAsync(_broker, bundle.WrittenMemory, timeout.Token).ConfigureAwait(false);
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _links.Closing);
+                var answers = await _host.DeliverAsync(_broker, bundle.WrittenMemory, either.Token).ConfigureAwait(false);
                 _failing = false;
                 if (!_links.IsClosed)
                     _links.OnAnswers(_broker, answers);

@@ -10,10 +10,14 @@ namespace OrleansMq.Replication.Links;
 internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, EngineLog log)
 {
     private readonly ConcurrentDictionary<int, ReplicaLink> _links = new();
+    private readonly CancellationTokenSource _closing = new();
     private volatile bool _closed;
 
     /// <summary>What the other brokers answer: a bundle, and whose. Set before anything is sent.</summary>
     public Action<int, ReadOnlyMemory<byte>> OnAnswers { get; set; } = static (_, _) => { };
+
+    /// <summary>Cancelled when the links are closed.</summary>
+    public CancellationToken Closing => _closing.Token;
 
     /// <summary>Whether nothing is sent any more.</summary>
     public bool IsClosed => _closed;
@@ -22,10 +26,11 @@ internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, Eng
     public ReplicaLink To(int broker) => _links.GetOrAdd(broker, static (to, links) => links.Create(to), this);
 
     /// <summary>Nothing is sent any more; completes when what is under way has ended, or been given up.</summary>
-    public Task CloseAsync()
+    public async Task CloseAsync()
     {
         _closed = true;
-        return Task.WhenAll(_links.Values.Select(link => link.CloseAsync()));
+        await _closing.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(_links.Values.Select(link => link.CloseAsync())).ConfigureAwait(false);
     }
 
     private ReplicaLink Create(int broker) => new(this, broker, host, time, log);

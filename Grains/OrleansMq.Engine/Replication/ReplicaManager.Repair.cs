@@ -1,0 +1,78 @@
+using System.Collections.Concurrent;
+using OrleansMq.Diagnostics;
+using OrleansMq.Partitions;
+
+namespace OrleansMq.Replication;
+
+// Copies that are of no use here: damaged ones, and those of a topic that was deleted and created again under its name. They are set aside, never deleted.
+public sealed partial class ReplicaManager
+{
+    /// <summary>While the store or the others are away a repair is tried again after so long.</summary>
+    private static readonly TimeSpan RepairInterval = TimeSpan.FromSeconds(5);
+
+    // Under way, by what goes. Ended ones stay until their time is over, so that a repair that cannot be done is not tried with every tick.
+    private readonly ConcurrentDictionary<ReplicaKey, Task> _replacing = new();
+
+    private void Replace(ReplicaKey key, Func<Task> replace)
+    {
+        if (_disposed || _replacing.ContainsKey(key))
+            return;
+        var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        if (_replacing.TryAdd(key, ReplaceAsync(key, begin.Task, replace)))
+            begin.SetResult();
+    }
+
+    private async Task ReplaceAsync(ReplicaKey key, Task begin, Func<Task> replace)
+    {
+        await begin.ConfigureAwait(false);
+        try
+        {
+            await replace().ConfigureAwait(false);
+        }
+        catch (Exception fault)
+        {
+            _ports.Warn(key, $"A replica could not be set aside, and will be again later: {fault.Message}");
+        }
+        // Not awaited: who drops a replica, or stops the broker, waits for what is done, not for the next time.
+        _ = ForgetLaterAsync(key);
+    }
+
+    private async Task ForgetLaterAsync(ReplicaKey key)
+    {
+        await Task.Delay(RepairInterval, _options.TimeProvider).ConfigureAwait(false);
+        _replacing.TryRemove(key, out _);
+    }
+
+    private async Task SetAsideAsync(Partition partition)
+    {
+        if (_replicas.TryRemove(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), out var replica))
+            replica.Drop("its topic was deleted");
+        await _store.SetAsideAsync(partition, "belongs to a topic that was deleted and created again").ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// A copy that is damaged where it had been flushed takes part no more: it is set aside, and an empty one, which is another member, takes its place and
+    /// catches up. Only where another member holds what was acknowledged: the last copy, damaged or not, is not touched.
+    /// </summary>
+    private async Task RepairAsync(Replica replica)
+    {
+        using var timeout = new CancellationTokenSource(_ports.StoreTimeout, _ports.Time);
+        var stored = await _host.ReadStateAsync(replica.Key, timeout.Token).ConfigureAwait(false);
+        if (stored is null || !stored.State.Isr.Concat(stored.State.Elr).Any(member => member.Broker != _ports.Broker))
+        {
+            _ports.Warn(replica.Key, $"{replica.TopicPartition} is damaged here, and no other broker holds all of it: it stays offline. {replica.Partition.OfflineReason}");
+            return;
+        }
+        var (partition, config) = (replica.Partition, replica.Partition.Config);
+        replica.Drop("its log is damaged");
+        await _store.SetAsideAsync(partition, $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
+        lock (_createLock)
+        {
+            _replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica));
+            if (_disposed)
+                return;
+            Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, config), isConfigKnown: true);
+        }
+        _options.Log.Write(EngineLogLevel.Information, $"The replica of {replica.TopicPartition} begins again, empty.");
+    }
+}
