@@ -29,6 +29,8 @@ internal static class ReplicatedSilo
             services.AddPostgreSqlGrainStorage(FileGrainStorage.ProviderName, postgreSql, StateDocuments.Json);
             services.AddSingleton(provider => new ClusterDatabase(postgreSql, cluster.StartTimeout, provider.GetRequiredService<SiloBroker>().Options.Log));
             services.AddParticipant<ClusterDatabase>();
+            services.AddSingleton(provider => new JoinTurn(postgreSql, cluster.ClusterId, provider.GetRequiredService<SiloBroker>().Options.Log));
+            services.AddParticipant<JoinTurn>();
             services.AddSingleton(provider => new DatabaseWatch(provider, postgreSql, provider.GetRequiredService<ILocalSiloDetails>(),
                 provider.GetRequiredService<SiloBroker>().Options.Log, provider.GetRequiredService<SiloBroker>().Options.TimeProvider));
             services.AddParticipant<DatabaseWatch>();
