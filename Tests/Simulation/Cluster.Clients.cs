@@ -5,32 +5,48 @@ namespace OrleansMq.Tests.Simulation;
 // Producers with one request in flight, the last of them with acks=1 and without idempotence; and a reader.
 internal sealed partial class Cluster
 {
-    private readonly int[] _nextSequence = new int[SimulatedLog.IdempotentProducers + 1];
-    private readonly Dictionary<long, (int Producer, int Sequence)> _waiting = [];
-    private long _nextWaiter;
+    private const int IdempotentProducers = 3;
 
-    private void Produce(int producer)
+    private readonly Dictionary<long, Request> _waiting = [];
+    private long _nextWaiter;
+    private int _producers;
+    private int _readerEpoch = -1;
+
+    private sealed class Producer
+    {
+        public bool IsIdempotent { get; init; }
+        public Topic? Topic { get; set; }
+        public int Id { get; set; } = SimulatedRecord.NoProducer;
+        public int NextSequence { get; set; }
+        public int UncleanElections { get; set; }
+        /// <summary>What is sent again until it is answered; null: the next one.</summary>
+        public byte[]? Batch { get; set; }
+    }
+
+    private sealed record Request(Producer Producer, Topic Topic, byte[] Batch);
+
+    private void Produce(Producer producer)
     {
         if (_now > FaultsEndAt)
             return;
-        var target = ChooseLeader();
-        if (target is null)
+        if (producer.Topic != _topic)
+            BeginAgain(producer);
+        if (ChooseLeader() is not { } target)
         {
             After(RetryDelay(), () => Produce(producer));
             return;
         }
-        var record = (producer, _nextSequence[producer]);
-        var isIdempotent = producer < SimulatedLog.IdempotentProducers;
-        if (!isIdempotent)
-            _nextSequence[producer]++;
+        var request = new Request(producer, _topic, producer.Batch ??= NewBatch(producer));
+        if (!producer.IsIdempotent)
+            producer.Batch = null;
         var waiter = ++_nextWaiter;
-        _waiting.Add(waiter, record);
+        _waiting.Add(waiter, request);
         AfterOn(target, Delay(), () =>
         {
-            if (target.Leader is { } leader)
-                leader.Append(SimulatedLog.Record(record.producer, record.Item2), isIdempotent, waiter, _now);
+            if (target.Leader is { } leader && target.Topic == request.Topic)
+                leader.Append(request.Batch, producer.IsIdempotent, waiter, _now);
         });
-        // Without an answer in time: again, the same record.
+        // Without an answer in time: again, the same batch.
         After(250, () =>
         {
             if (_waiting.Remove(waiter))
@@ -38,26 +54,59 @@ internal sealed partial class Cluster
         });
     }
 
+    private byte[] NewBatch(Producer producer)
+    {
+        Span<int> keys = stackalloc int[Chance(60) ? 1 : _random.Next(1, 5)];
+        foreach (ref var key in keys)
+            key = _random.Next(Scenario.Keys);
+        var batch = SimulatedRecord.Batch(_topic.Number, producer.Id, producer.NextSequence, keys);
+        producer.NextSequence += keys.Length;
+        return batch;
+    }
+
+    private void BeginAgain(Producer producer)
+    {
+        (producer.Topic, producer.NextSequence, producer.Batch, producer.UncleanElections) = (_topic, 0, null, _topic.Clients.UncleanElections);
+        if (producer.IsIdempotent)
+            producer.Id = ++_producers;
+    }
+
     private void Answer(SimulatedBroker broker, CompleteAppend complete)
     {
         // Who waits no longer was promised the record all the same, had the answer not been late: only what a client hears counts.
-        if (!_waiting.TryGetValue(complete.Waiter, out var record))
+        if (!_waiting.TryGetValue(complete.Waiter, out var request))
             return;
-        var isIdempotent = record.Producer < SimulatedLog.IdempotentProducers;
-        if (complete.Error == ErrorCode.None && isIdempotent)
-        {
-            if (Trace is not null)
-                Tell($"{broker.Id} acknowledges {record} at {complete.BaseOffset}");
-            _clients.OnAcknowledged(complete.BaseOffset, record);
-            if (LatestLeader is { } leader && leader != broker)
-                _clients.OnServing(leader.Log);
-        }
+        var producer = request.Producer;
+        var isAcknowledged = complete.Error == ErrorCode.None && producer.IsIdempotent;
+        if (isAcknowledged)
+            Acknowledge(broker, complete, request);
         if (Chance(3))
             return; // The answer is lost on its way.
         _waiting.Remove(complete.Waiter);
-        if (complete.Error == ErrorCode.None && isIdempotent)
-            _nextSequence[record.Producer]++;
-        After(complete.Error == ErrorCode.None ? 1 + _random.Next(Scenario.ProduceEveryMs) : RetryDelay(), () => Produce(record.Producer));
+        if (isAcknowledged && producer.Batch == request.Batch)
+            producer.Batch = null;
+        // What the broker knew of the producer may be lost by an unclean election: then it begins again.
+        else if (complete.Error == ErrorCode.OutOfOrderSequenceNumber && producer.UncleanElections != _topic.Clients.UncleanElections)
+            BeginAgain(producer);
+        After(complete.Error == ErrorCode.None ? 1 + _random.Next(Scenario.ProduceEveryMs) : RetryDelay(), () => Produce(producer));
+    }
+
+    private void Acknowledge(SimulatedBroker broker, CompleteAppend complete, Request request)
+    {
+        if (Trace is not null)
+            Tell($"{broker.Id} acknowledges {SimulatedRecord.Header(request.Batch)} at {complete.BaseOffset}");
+        var topic = request.Topic;
+        foreach (var record in SimulatedRecord.In(request.Batch))
+        {
+            // Retention or compaction may have been faster than the answer.
+            if (!broker.Log.TryGet(complete.BaseOffset + record.Delta, out _, out var epoch))
+                continue;
+            if (!topic.Clients.IsCompacted(complete.BaseOffset + record.Delta, epoch))
+                topic.Replicas.OnAcknowledged(complete.BaseOffset + record.Delta, epoch, broker.Leader, topic.Store.State);
+            topic.Clients.OnAcknowledged(complete.BaseOffset + record.Delta, record, epoch);
+        }
+        if (topic.Leader is { } leader && leader != broker)
+            topic.Clients.OnServing(leader.Log);
     }
 
     private int RetryDelay() => Scenario.ProduceEveryMs > 100 ? _random.Next(Scenario.ProduceEveryMs) : 20;
@@ -69,22 +118,30 @@ internal sealed partial class Cluster
             return;
         // One reader believes whoever says that it leads; what it is told is at most a lease old.
         if (leader.TryReadLatest(leader.Epoch, _now, out _) == ErrorCode.None)
-            _replicas.OnRead(leader, _now, _options.LeaseMs);
+            _topic.Replicas.OnRead(leader, _now, _options.LeaseMs);
         // The other's view of the epoch is the highest it has met.
         _readerEpoch = Math.Max(_readerEpoch, leader.Epoch);
         if (leader.TryReadLatest(_readerEpoch, _now, out var latest) == ErrorCode.None)
-            _clients.OnLatest(latest, broker.Log);
+            _topic.Clients.OnLatest(latest, broker.Log, leader.Epoch);
         Perform(broker);
     }
-
-    private int _readerEpoch = -1;
 
     /// <summary>Mostly who leads the highest epoch, sometimes anyone who believes to lead.</summary>
     private SimulatedBroker? ChooseLeader()
     {
-        var leaders = _brokers.Where(b => b.Leads).ToArray();
-        if (leaders.Length == 0)
-            return null;
-        return Chance(20) ? leaders[_random.Next(leaders.Length)] : leaders.MaxBy(b => b.Leader!.Epoch);
+        SimulatedBroker? best = null;
+        var count = 0;
+        foreach (var broker in _brokers)
+        {
+            if (!broker.Leads || broker.Topic != _topic)
+                continue;
+            count++;
+            if (best is null || broker.Leader!.Epoch > best.Leader!.Epoch)
+                best = broker;
+        }
+        if (count < 2 || !Chance(20))
+            return best;
+        var nth = _random.Next(count);
+        return _brokers.Where(b => b.Leads && b.Topic == _topic).ElementAt(nth);
     }
 }

@@ -2,28 +2,38 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// What the roles want done: the network, the store, answers to clients.
+// What the roles want done: the network, the log's files, answers to clients, reports.
 internal sealed partial class Cluster
 {
     private void Perform(SimulatedBroker broker)
     {
         if (broker is { Leads: true, Announced: false })
-        {
-            broker.Announced = true;
-            if (Trace is not null)
-                Tell($"{broker.Id} LEADS {broker.Leader!.Epoch} from {broker.Leader.EpochStart}, high watermark {broker.Log.HighWatermark}: {broker.Leader.Committed}");
-            Figures.Elections++;
-            _replicas.OnLeading(broker.Id, broker.Leader!, _now);
-            // A claim whose answer comes late may begin an epoch that is over: it serves nobody, for its followers and readers know better.
-            if (_latestEpoch < broker.Leader!.Epoch)
-            {
-                (_latestLeader, _latestEpoch) = (broker, broker.Leader.Epoch);
-                _clients.OnServing(broker.Log);
-            }
-        }
+            Announce(broker);
+        // Performing one may add no other: roles are called by events alone.
         foreach (var effect in broker.Effects)
             Perform(broker, effect);
         broker.Effects.Clear();
+    }
+
+    private void Announce(SimulatedBroker broker)
+    {
+        broker.Announced = true;
+        var (leader, topic) = (broker.Leader!, broker.Topic);
+        if (Trace is not null)
+            Tell($"{broker.Id} LEADS {leader.Epoch} from {leader.EpochStart}, high watermark {broker.Log.HighWatermark}: {leader.Committed}");
+        Figures.Elections++;
+        Verdict.Require(!_restored, $"a store from the past: {broker.Id} leads epoch {leader.Epoch}");
+        topic.Replicas.OnLeading(broker.Id, leader, _now);
+        // A claim whose answer comes late may begin an epoch that is over: it serves nobody, for its followers and readers know better.
+        if (topic.LatestEpoch >= leader.Epoch)
+            return;
+        (topic.LatestLeader, topic.LatestEpoch) = (broker, leader.Epoch);
+        if (broker.Effects.OfType<ReportUncleanElection>().FirstOrDefault() is { } report)
+        {
+            Figures.Unclean++;
+            topic.Clients.OnUncleanElection(report, broker.Log);
+        }
+        topic.Clients.OnServing(broker.Log);
     }
 
     private void Perform(SimulatedBroker broker, ReplicationEffect effect)
@@ -32,7 +42,7 @@ internal sealed partial class Cluster
         {
             case SendMessage send:
                 if (send.Message is PushAnswer { Outcome: PushAnswerOutcome.Accepted } accepted)
-                    _replicas.OnAccepted(accepted);
+                    broker.Log.Topic.Replicas.OnAccepted(accepted);
                 Send(broker, _brokers[send.To], send.Message);
                 break;
             case FillPush fill:
@@ -46,6 +56,15 @@ internal sealed partial class Cluster
                 break;
             case CompleteAppend complete:
                 Answer(broker, complete);
+                break;
+            case ReportLoss loss:
+                if (Trace is not null)
+                    Tell($"{broker.Id} gives up {loss.From} to {loss.To} in epoch {loss.Epoch}");
+                broker.Log.Topic.Clients.OnReportedLoss(loss.Epoch);
+                break;
+            case ReportUncleanElection report:
+                if (Trace is not null)
+                    Tell($"{broker.Id} reports that what is left ends at {report.LogEnd}, epochs {string.Join(' ', report.History.Select(e => $"{e.Epoch}:{e.StartOffset}"))}");
                 break;
         }
     }
@@ -64,12 +83,15 @@ internal sealed partial class Cluster
 
     private void Receive(SimulatedBroker broker, ReplicationMessage message)
     {
-        if (Trace is not null && message is not Push { Batches.Count: 0 } && message is not PushAnswer { Outcome: PushAnswerOutcome.Accepted, CountedEnd: 0 })
+        if (Trace is not null && message is not Push { EndOffset: 0 } && message is not PushAnswer { Outcome: PushAnswerOutcome.Accepted, CountedEnd: 0 })
             Tell($"{broker.Id} <- {Describe(message)}");
         switch (message)
         {
             case Push push:
+                var start = broker.Log.LogStartOffset;
                 broker.Follower.OnPush(push);
+                if (broker.Log.LogStartOffset > start && broker.Log.Batches.Count == 0)
+                    Figures.Resets++;
                 if (Scenario.Sync && push.Batches.Count > 0)
                     AfterOn(broker, 1 + _random.Next(5), () => Flush(broker));
                 break;
@@ -85,77 +107,29 @@ internal sealed partial class Cluster
         }
     }
 
-    private static string Describe(ReplicationMessage message) => message switch
-    {
-        Push push => $"push {push.Epoch}/{push.Session} of {push.Leader}: {string.Join(' ', push.Batches.Select(b => $"{b.BaseOffset}@{b.Epoch}={SimulatedLog.Parse(b.Bytes)}"))} after {push.PreviousEnd}@{push.PreviousEpoch} up to {push.EndOffset}, high watermark {push.HighWatermark}",
-        PushAnswer answer => $"answer {answer.Epoch}/{answer.Session} of {answer.Follower}: {answer.Outcome} end {answer.LogEnd} counted {answer.CountedEnd} fence {answer.Fence}",
-        AlignRequest request => $"align? {request.Epoch}/{request.Session} of {request.Follower}: epoch {request.AskedEpoch}",
-        AlignAnswer answer => $"align! {answer.Epoch}/{answer.Session} of {answer.Leader}: epoch {answer.AskedEpoch} -> {answer.End.Epoch} ends at {answer.End.StartOffset}",
-        _ => message.ToString(),
-    };
-
     // Read while the log goes on; mostly from the page cache.
     private void Fill(SimulatedBroker broker, FillPush fill)
     {
         if (broker.Leader is not { } leader)
             return;
-        AfterOn(broker, Chance(90) ? 0 : _random.Next(30), () =>
+        AfterOn(broker, Chance(80) ? 0 : _random.Next(40), () =>
         {
-            var batches = new List<ReplicatedBatch>();
-            broker.Log.Read(fill.From, _batchesPerPush, batches);
-            batches.RemoveAll(b => b.BaseOffset >= fill.Limit);
-            leader.OnPushFilled(fill.To, fill.Session, fill.From, batches, batches is [.., var last] ? last.NextOffset : fill.Limit, _now);
+            var batches = broker.Log.Read(fill.From, fill.Limit, Scenario.BatchesPerPush);
+            var end = batches is [.., var last] ? last.NextOffset : fill.Limit;
+            if (Chance(90))
+                leader.OnPushFilled(fill.To, fill.Session, fill.From, batches, end, _now);
+            else
+                AfterOn(broker, _random.Next(20), () => leader.OnPushFilled(fill.To, fill.Session, fill.From, batches, end, _now));
         });
     }
 
-    private int StoreDelay() => Chance(5) ? _random.Next(400) : 1 + _random.Next(8);
-
-    private void Read(SimulatedBroker broker, long operation)
+    private static string Describe(ReplicationMessage message) => message switch
     {
-        if (broker.Leader is not { } leader)
-            return;
-        var process = broker.Process;
-        var failed = Chance(Scenario.StoreFailsPercent / 3);
-        After(StoreDelay(), () =>
-        {
-            var (state, etag) = (_store.State, _store.ETag);
-            After(StoreDelay(), () => RunOn(broker, process, () =>
-            {
-                if (failed)
-                    leader.OnStateFailed(operation);
-                else
-                    leader.OnStateRead(operation, state, etag, _now);
-            }));
-        });
-    }
-
-    private void Write(SimulatedBroker broker, WriteState write)
-    {
-        if (broker.Leader is not { } leader)
-            return;
-        var process = broker.Process;
-        var unclear = Chance(Scenario.StoreFailsPercent);
-        var lost = unclear && Chance(30);
-        // An unclear write may be stored before or long after its writer is told that it failed.
-        if (unclear)
-            After(StoreDelay(), () => RunOn(broker, process, () => leader.OnStateFailed(write.Operation)));
-        if (lost)
-            return;
-        After(unclear && Chance(50) ? _random.Next(300) : StoreDelay(), () =>
-        {
-            var stored = _store.TryWrite(write.State, write.ETag);
-            if (Trace is not null)
-                Tell($"store <- {broker.Id}: {write.State} if {write.ETag}: {(stored ? "stored" : "refused")}{(unclear ? ", unclear" : "")}");
-            var etag = _store.ETag;
-            if (unclear)
-                return;
-            After(StoreDelay(), () => RunOn(broker, process, () =>
-            {
-                if (stored)
-                    leader.OnStateWritten(write.Operation, etag, _now);
-                else
-                    leader.OnStateFailed(write.Operation);
-            }));
-        });
-    }
+        Push push => $"push {push.Epoch}/{push.Session} of {push.Leader}: {string.Join(' ', push.Batches.Select(b => $"{b.BaseOffset}-{b.NextOffset}@{b.Epoch}={SimulatedRecord.Header(b.Bytes)}"))} "
+            + $"after {push.PreviousEnd}@{push.PreviousEpoch} up to {push.EndOffset}, epochs {string.Join(' ', push.Epochs.Select(e => $"{e.Epoch}:{e.StartOffset}"))}, log start {push.LogStart}, high watermark {push.HighWatermark}",
+        PushAnswer answer => $"answer {answer.Epoch}/{answer.Session} of {answer.Follower}: {answer.Outcome} end {answer.LogEnd} counted {answer.CountedEnd} fence {answer.Fence}",
+        AlignRequest request => $"align? {request.Epoch}/{request.Session} of {request.Follower}: epoch {request.AskedEpoch}",
+        AlignAnswer answer => $"align! {answer.Epoch}/{answer.Session} of {answer.Leader}: epoch {answer.AskedEpoch} -> {answer.End.Epoch} ends at {answer.End.StartOffset}",
+        _ => message.ToString(),
+    };
 }

@@ -2,39 +2,19 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// What goes wrong, and the placement that finds a new leader.
+// What goes wrong.
 internal sealed partial class Cluster
 {
-    private void Place()
-    {
-        After(20 + _random.Next(30), Place);
-        var isServed = _brokers.Any(b => b.IsActivated && !_declaredDead[b.Id]);
-        if (isServed && (_now > FaultsEndAt || !Chance(1)))
-            return;
-        // Sometimes, and whenever nobody is activated: another activation. Two of them for a moment are nothing unusual.
-        var candidates = _brokers.Where(b => b.IsUp && !_declaredDead[b.Id]).ToArray();
-        if (candidates.Length > 0)
-            Activate(candidates[_random.Next(candidates.Length)]);
-    }
-
-    private void Activate(SimulatedBroker broker) => AfterOn(broker, 0, () =>
-    {
-        broker.Leader?.Stop("another activation"); // A new activation waits for the old one of the same replica to end.
-        broker.Announced = false;
-        broker.Leader = new LeaderReplica(_rules, _options, broker.Log, broker.Identity, _topicId, NewGuid(), this, broker.Effects);
-        broker.Leader.Start();
-    });
-
     private void Fault()
     {
-        if (_now > FaultsEndAt)
+        if (_now > FaultsEndAt || _restored)
         {
             _cuts.Clear();
             return;
         }
         After(Scenario.FaultEveryMs / 2 + _random.Next(Scenario.FaultEveryMs), Fault);
-        var broker = Chance(50) ? _latestLeader ?? _brokers[0] : _brokers[_random.Next(_brokers.Length)];
-        switch (_random.Next(9))
+        var broker = Chance(50) ? _topic.LatestLeader ?? _brokers[0] : _brokers[_random.Next(_brokers.Length)];
+        switch (_random.Next(11))
         {
             case 0 or 1:
                 Crash(broker);
@@ -43,7 +23,7 @@ internal sealed partial class Cluster
                 CutPower(broker);
                 break;
             case 3:
-                if (Scenario.Sync)
+                if (Scenario.Sync || (Scenario.MayElectUnclean && Chance(50)))
                     Array.ForEach(_brokers, CutPower);
                 else
                     CutPower(broker);
@@ -52,8 +32,7 @@ internal sealed partial class Cluster
                 if (MayLose(broker))
                 {
                     Crash(broker);
-                    broker.Disk.Wipe();
-                    broker.Disk.Incarnation = NewGuid();
+                    broker.Disk.Renew(broker.Disk.Topic, NewGuid());
                 }
                 break;
             case 5:
@@ -80,6 +59,12 @@ internal sealed partial class Cluster
                         Crash(other);
                 }));
                 break;
+            case 9:
+                _storeDownUntil = _now + _random.Next(50, 900);
+                break;
+            case 10:
+                FailFlush(broker);
+                break;
         }
     }
 
@@ -89,9 +74,9 @@ internal sealed partial class Cluster
             return;
         Figures.Crashes++;
         if (Trace is not null)
-            Tell($"{broker.Id} CRASHES, end {broker.Disk.Batches.Count}, flushed {broker.Disk.FlushedCount}");
+            Tell($"{broker.Id} CRASHES, log {broker.Disk.LogStart} to {broker.Disk.LogEnd}, flushed {broker.Disk.FlushedEnd}");
         broker.Stop();
-        After(_random.Next(20, 150), () => _declaredDead[broker.Id] |= !broker.IsUp);
+        Believe(broker, isDead: true, _random.Next(20, 150));
         After(Chance(50) ? _random.Next(5, 30) : _random.Next(600), () => StartProcess(broker));
     }
 
@@ -100,21 +85,52 @@ internal sealed partial class Cluster
         if (!broker.IsUp || (!Scenario.Sync && !MayLose(broker)))
             return;
         Crash(broker);
-        broker.Disk.CutPower(_random);
-        var opened = new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: false, CountedOnlyFlushed: Scenario.Sync, FlushFailed: false,
-            CutMoreThanLastWrite: false);
-        if (IncarnationDecision.MustRenew(opened))
+        broker.Disk.LoseUnflushed(_random);
+        Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: false, CountedOnlyFlushed: Scenario.Sync, FlushFailed: false,
+            CutMoreThanLastWrite: false));
+    }
+
+    /// <summary>An fsync fails: the kernel may have dropped what it should have written, so the partition is closed and recovered.</summary>
+    private void FailFlush(SimulatedBroker broker)
+    {
+        if (!broker.IsUp || !MayLose(broker))
+            return;
+        Crash(broker);
+        broker.Disk.LoseUnflushed(_random);
+        Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: true, CountedOnlyFlushed: Scenario.Sync, FlushFailed: true,
+            CutMoreThanLastWrite: false));
+    }
+
+    private void Reopen(SimulatedBroker broker, OpenedLog opened)
+    {
+        if (_rules.MustRenew(opened))
             broker.Disk.Incarnation = NewGuid();
     }
 
-    /// <summary>What invariant 1 supposes: another counted member keeps what it acknowledged.</summary>
-    private bool MayLose(SimulatedBroker broker) =>
-        _store.State.Isr.Concat(_store.State.Elr).Any(m => m.Broker != broker.Id && _brokers[m.Broker].Disk.Incarnation == m.Incarnation);
+    /// <summary>What invariant 1 supposes: another counted member keeps what it acknowledged. With unclean elections more may be lost.</summary>
+    private bool MayLose(SimulatedBroker broker) => Scenario.MayElectUnclean || _topic.Store.State is var state
+        && state.Isr.Concat(state.Elr).Any(m => m.Broker != broker.Id && _brokers[m.Broker].Disk.Incarnation == m.Incarnation);
 
     private void DeclareDead(SimulatedBroker broker, long forMs)
     {
-        After(_random.Next(50), () => _declaredDead[broker.Id] = true);
-        After(50 + forMs, () => _declaredDead[broker.Id] &= !broker.IsUp);
+        foreach (var other in _brokers)
+        {
+            After(_random.Next(50 + Scenario.ViewsSpreadMs), () => other.Membership.Believe(broker.Id, isDead: true));
+            After(50 + Scenario.ViewsSpreadMs + forMs, () => other.Membership.Believe(broker.Id, !broker.IsUp));
+        }
+    }
+
+    /// <summary>All learn of it, each at its own time.</summary>
+    private void Believe(SimulatedBroker broker, bool isDead, long delay)
+    {
+        foreach (var other in _brokers)
+        {
+            After(delay + _random.Next(Scenario.ViewsSpreadMs), () =>
+            {
+                if (broker.IsUp != isDead)
+                    other.Membership.Believe(broker.Id, isDead);
+            });
+        }
     }
 
     private void Isolate(SimulatedBroker broker)

@@ -3,12 +3,12 @@ using OrleansMq.Replication;
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>
-/// A whole cluster in one thread, from one seed: brokers with the shipped roles, a network, disks, a store, a membership, clients, and what goes wrong
-/// with them. The same seed runs the same steps.
+/// A whole cluster in one thread, from one seed: brokers with the shipped roles, a network, disks, a store, memberships, clients, an operator, and what
+/// goes wrong with them. The same seed runs the same steps.
 /// </summary>
-internal sealed partial class Cluster : IMembership
+internal sealed partial class Cluster
 {
-    private const long FaultsEndAt = 1_800;
+    private const long FaultsEndAt = 2_400;
     private const long EndAt = 10_000;
 
     private readonly Random _random;
@@ -16,17 +16,10 @@ internal sealed partial class Cluster : IMembership
     private readonly LeaderOptions _options;
     private readonly PriorityQueue<Action, (long Time, long Order)> _events = new();
     private readonly SimulatedBroker[] _brokers;
-    private readonly SimulatedStore _store;
-    private readonly Guid _topicId;
-    private readonly ReplicaChecker _replicas = new();
-    private readonly ClientChecker _clients = new();
-    private readonly bool[] _declaredDead;
     private readonly HashSet<(int, int)> _cuts = [];
-    private readonly int _batchesPerPush;
+    private Topic _topic;
     private long _now;
     private long _order;
-    private SimulatedBroker? _latestLeader;
-    private int _latestEpoch = -1;
 
     public Cluster(int seed, ReplicationRules rules)
     {
@@ -38,15 +31,15 @@ internal sealed partial class Cluster : IMembership
             MinInsyncReplicas = Scenario.MinInsync,
             MaxLagMs = 300,
             LeaseMs = 150,
-            ResendMs = 40,
-            MaxUnansweredPushes = 1 + _random.Next(4),
             HeartbeatMs = 20,
+            ResendMs = 40,
+            MaxUnansweredPushes = Scenario.UnansweredPushes,
+            AppendTimeoutMs = 400,
+            HandoverMs = 200,
         };
-        _batchesPerPush = 1 + _random.Next(8);
-        _topicId = NewGuid();
-        _declaredDead = new bool[Scenario.Brokers];
-        _store = new SimulatedStore(PartitionState.Create(_topicId, [.. Enumerable.Range(0, Scenario.Brokers)]));
-        _brokers = [.. Enumerable.Range(0, Scenario.Brokers).Select(id => new SimulatedBroker(id, new SimulatedDisk { Incarnation = NewGuid() }))];
+        _topic = NewTopic(1);
+        _brokers = [.. Enumerable.Range(0, Scenario.Brokers).Select(id => new SimulatedBroker(id, new SimulatedDisk { Topic = _topic, Incarnation = NewGuid() },
+            new SimulatedMembership(Scenario.Brokers, broker => _brokers![broker].Disk.Incarnation)))];
     }
 
     public Scenario Scenario { get; }
@@ -54,19 +47,16 @@ internal sealed partial class Cluster : IMembership
     public Action<string>? Trace { get; init; }
     public Figures Figures { get; } = new() { Seeds = 1 };
 
-    public bool IsAlive(int broker) => !_declaredDead[broker];
-
-    public bool IsAlive(ReplicaIdentity member) => !_declaredDead[member.Broker] && _brokers[member.Broker].Disk.Incarnation == member.Incarnation;
-
     public void Run()
     {
         foreach (var broker in _brokers)
             StartProcess(broker);
         After(10, Place);
         After(_random.Next(50, 300), Fault);
-        for (var producer = 0; producer <= SimulatedLog.IdempotentProducers; producer++)
+        After(_random.Next(50, 300), Operate);
+        for (var producer = 0; producer <= IdempotentProducers; producer++)
         {
-            var mine = producer;
+            var mine = new Producer { IsIdempotent = producer < IdempotentProducers };
             After(30 + producer, () => Produce(mine));
         }
         After(40, Consume);
@@ -76,34 +66,43 @@ internal sealed partial class Cluster : IMembership
             step();
             Figures.Steps++;
         }
-        Figures.Acknowledged = _clients.Acknowledged;
+        Figures.Acknowledged += _topic.Clients.Acknowledged;
         CheckEnd();
     }
 
     /// <summary>Faults are over, and all that was acknowledged was seen by the reader.</summary>
-    private bool IsDone => _now > FaultsEndAt + 200 && _brokers.All(b => b.IsUp) && _store.State.Isr.Length == _brokers.Length
-        && LatestLeader is { } leader && leader.Log.HighWatermark == leader.Log.LogEndOffset && _clients.Seen == leader.Log.HighWatermark;
-
-    /// <summary>Who leads the highest epoch there is; null while nobody does.</summary>
-    private SimulatedBroker? LatestLeader => _latestLeader is { Leads: true } broker && broker.Leader!.Epoch == _latestEpoch ? broker : null;
+    private bool IsDone => _now > FaultsEndAt + 200 && (_restored
+        || (_brokers.All(b => b.IsUp) && _topic.Store.State is { Reassignment.IsEmpty: true } state && state.Isr.Length == state.Replicas.Length
+            && _topic.Leader is { } leader && leader.Log.HighWatermark == leader.Log.LogEndOffset && _topic.Clients.Position == leader.Log.HighWatermark));
 
     private void CheckEnd()
     {
-        if (LatestLeader is { } leader)
-            _clients.OnServing(leader.Log);
+        if (_topic.Leader is { } leader)
+            _topic.Clients.OnServing(leader.Log);
         if (IsDone)
             return;
         // A write in flight may take the last member that kept its log out of the ISR: then nobody may lead, and the operator has to choose.
         Figures.Stuck = 1;
-        Verdict.Require(!_store.State.Isr.Concat(_store.State.Elr).Any(IsAlive),
-            $"liveness: an eligible member lives, and yet the partition is not well {EndAt - FaultsEndAt} ms after the last fault: {_store.State}");
+        Verdict.Require(!_topic.Store.State.Isr.Concat(_topic.Store.State.Elr).Any(IsTrulyAlive),
+            $"liveness: an eligible member lives, and yet the partition is not well {EndAt - FaultsEndAt} ms after the last fault: {_topic.Store.State}");
     }
+
+    private bool IsTrulyAlive(ReplicaIdentity member) => _brokers[member.Broker] is { IsUp: true } broker && broker.Identity == member && broker.Disk.Topic == _topic;
 
     private Guid NewGuid()
     {
         Span<byte> bytes = stackalloc byte[16];
         _random.NextBytes(bytes);
         return new Guid(bytes);
+    }
+
+    private Topic NewTopic(int number) => new(number, NewGuid(), ChooseReplicas(Scenario.ReplicationFactor), Scenario.MinInsync, Scenario.MayCompact);
+
+    private int[] ChooseReplicas(int count)
+    {
+        var brokers = Enumerable.Range(0, Scenario.Brokers).ToArray();
+        _random.Shuffle(brokers);
+        return brokers[..count];
     }
 
     private void Tell(FormattableString line) => Trace?.Invoke(FormattableString.Invariant($"{_now,6} {FormattableString.Invariant(line)}"));
@@ -134,25 +133,62 @@ internal sealed partial class Cluster : IMembership
 
     private void StartProcess(SimulatedBroker broker)
     {
+        if (broker.IsUp)
+            return;
+        // Some learn of what became of the topic only when they have been running for a while.
+        if (broker.Disk.Topic != _topic && Chance(70))
+            broker.Disk.Renew(_topic, NewGuid());
         if (Trace is not null)
-            Tell($"{broker.Id} starts as {broker.Identity}, end {broker.Disk.Batches.Count}, fence {broker.Disk.Fence}");
-        broker.Start(_rules, Scenario.Sync, _topicId, _replicas);
+            Tell($"{broker.Id} starts as {broker.Identity}, log {broker.Disk.LogStart} to {broker.Disk.LogEnd}, fence {broker.Disk.Fence}");
+        broker.Start(_rules, Scenario.Sync);
         AfterOn(broker, _random.Next(20), () => Tick(broker));
-        After(_random.Next(5, 60), () => _declaredDead[broker.Id] &= !broker.IsUp);
+        AfterOn(broker, _random.Next(300), () => LearnOfTopic(broker));
+        Believe(broker, isDead: false, _random.Next(5, 30));
+    }
+
+    private void LearnOfTopic(SimulatedBroker broker)
+    {
+        if (broker.Disk.Topic == _topic)
+            return;
+        if (Trace is not null)
+            Tell($"{broker.Id} sets its directory of topic {broker.Disk.Topic.Number} aside");
+        BeginAgain(broker);
+    }
+
+    /// <summary>The process goes on with a new, empty directory.</summary>
+    private void BeginAgain(SimulatedBroker broker)
+    {
+        broker.Stop();
+        broker.Disk.Renew(_topic, NewGuid());
+        StartProcess(broker);
     }
 
     private void Tick(SimulatedBroker broker)
     {
         broker.Leader?.Tick(_now);
-        if (broker.Disk.FlushedCount < broker.Disk.Batches.Count && (Scenario.Sync || Chance(20)))
+        if (broker.Disk.FlushedEnd < broker.Disk.LogEnd && (Scenario.Sync || Chance(20)))
             Flush(broker);
+        if (Scenario.MayCompact && Chance(4))
+            Compact(broker);
         AfterOn(broker, 20, () => Tick(broker));
     }
 
     private void Flush(SimulatedBroker broker)
     {
-        broker.Disk.FlushedCount = broker.Disk.Batches.Count;
+        broker.Disk.FlushedEnd = broker.Disk.LogEnd;
         broker.Follower.OnFlushed();
         broker.Leader?.OnFlushed(_now);
+    }
+
+    private void Compact(SimulatedBroker broker)
+    {
+        var (from, to) = (broker.Log.CompactedEndOffset, broker.Log.HighWatermark);
+        if (to <= from)
+            return;
+        var horizon = Chance(50) ? to : _random.NextInt64(from, to + 1);
+        if (Trace is not null)
+            Tell($"{broker.Id} compacts up to {horizon}");
+        broker.Log.Compact(horizon);
+        Figures.Compactions++;
     }
 }

@@ -3,13 +3,18 @@ namespace OrleansMq.Tests.Simulation;
 /// <summary>What runs did: counted, so that a simulation of nothing fails.</summary>
 internal sealed class Figures
 {
-    public int Seeds { get; set; }
+    public long Seeds { get; set; }
     public long Steps { get; set; }
     public long Crashes { get; set; }
     public long Elections { get; set; }
+    public long Unclean { get; set; }
+    public long Handovers { get; set; }
+    public long Reassignments { get; set; }
+    public long Resets { get; set; }
+    public long Compactions { get; set; }
     public long Acknowledged { get; set; }
-    /// <summary>Runs that did not get well again within their time after the last fault.</summary>
-    public int Stuck { get; set; }
+    /// <summary>Runs in which nobody who may lead was left.</summary>
+    public long Stuck { get; set; }
 
     public void Add(Figures other)
     {
@@ -17,10 +22,16 @@ internal sealed class Figures
         Steps += other.Steps;
         Crashes += other.Crashes;
         Elections += other.Elections;
+        Unclean += other.Unclean;
+        Handovers += other.Handovers;
+        Reassignments += other.Reassignments;
+        Resets += other.Resets;
+        Compactions += other.Compactions;
         Acknowledged += other.Acknowledged;
         Stuck += other.Stuck;
     }
 
     public override string ToString() =>
-        $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections, {Acknowledged} records acknowledged, {Stuck} not well at the end";
+        $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, {Reassignments} reassignments, "
+        + $"{Resets} logs begun again, {Compactions} compactions, {Acknowledged} records acknowledged, {Stuck} left without an eligible member";
 }

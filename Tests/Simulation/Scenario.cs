@@ -6,28 +6,58 @@ internal sealed class Scenario
     public Scenario(Random random)
     {
         Brokers = random.Next(10) switch { < 6 => 3, < 8 => 4, < 9 => 5, _ => 7 };
+        ReplicationFactor = random.Next(3) == 0 ? random.Next(2, Brokers + 1) : Math.Min(Brokers, 3);
         MinInsync = random.Next(4) == 0 ? 1 : 2;
         Sync = random.Next(3) == 0;
         DropPercent = random.Next(3) == 0 ? 0 : random.Next(1, 8);
         DuplicatePercent = random.Next(0, 8);
         MaxDelayMs = random.Next(2, 15);
         FaultEveryMs = random.Next(100, 400);
+        OperateEveryMs = random.Next(100, 600);
         StoreFailsPercent = random.Next(0, 30);
         ProduceEveryMs = random.Next(4) == 0 ? 400 : 25;
+        ViewsSpreadMs = random.Next(3) == 0 ? 300 : 30;
+        BatchesPerPush = random.Next(1, 9);
+        UnansweredPushes = random.Next(1, 5);
+        Keys = random.Next(3) switch { 0 => 2, 1 => 8, _ => 40 };
+        MayCompact = random.Next(3) == 0;
+        MayDelete = random.Next(3) == 0;
+        MayReassign = random.Next(2) == 0;
+        MayElectUnclean = random.Next(6) == 0;
+        RecreatesTopic = random.Next(6) == 0;
+        RestoresStore = random.Next(40) == 0;
     }
 
     public int Brokers { get; }
+    public int ReplicationFactor { get; }
     public int MinInsync { get; }
     public bool Sync { get; }
     public int DropPercent { get; }
     public int DuplicatePercent { get; }
     public int MaxDelayMs { get; }
     public int FaultEveryMs { get; }
+    public int OperateEveryMs { get; }
     public int StoreFailsPercent { get; }
     /// <summary>Few records leave epochs without any: what only the fence remembers.</summary>
     public int ProduceEveryMs { get; }
+    /// <summary>By how much brokers learn of a death or a return at different times.</summary>
+    public int ViewsSpreadMs { get; }
+    public int BatchesPerPush { get; }
+    public int UnansweredPushes { get; }
+    public int Keys { get; }
+    public bool MayCompact { get; }
+    public bool MayDelete { get; }
+    public bool MayReassign { get; }
+    /// <summary>Disks may lose more than the protocol promises to survive; the operator chooses who leads then.</summary>
+    public bool MayElectUnclean { get; }
+    public bool RecreatesTopic { get; }
+    /// <summary>The database comes back from a backup: nobody may lead any more.</summary>
+    public bool RestoresStore { get; }
 
     public override string ToString() =>
-        $"{Brokers} brokers, min.insync {MinInsync}, {(Sync ? "sync" : "none")}, drops {DropPercent}%, doubles {DuplicatePercent}%, "
-        + $"delay up to {MaxDelayMs} ms, a fault every {FaultEveryMs} ms, store fails {StoreFailsPercent}%, a record every {ProduceEveryMs} ms";
+        $"{Brokers} brokers, {ReplicationFactor} replicas, min.insync {MinInsync}, {(Sync ? "sync" : "none")}, drops {DropPercent}%, doubles {DuplicatePercent}%, "
+        + $"delay up to {MaxDelayMs} ms, a fault every {FaultEveryMs} ms, an operation every {OperateEveryMs} ms, store fails {StoreFailsPercent}%, "
+        + $"a batch every {ProduceEveryMs} ms, views differ by {ViewsSpreadMs} ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
+        + $"{(MayReassign ? ", reassigns" : "")}{(MayElectUnclean ? ", unclean elections" : "")}{(RecreatesTopic ? ", deleted and created again" : "")}"
+        + $"{(RestoresStore ? ", store restored" : "")}";
 }

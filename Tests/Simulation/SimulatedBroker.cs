@@ -2,11 +2,12 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>A broker: its disk, and while its process runs its log and roles.</summary>
-internal sealed class SimulatedBroker(int id, SimulatedDisk disk)
+/// <summary>A broker: its disk, what it believes of the others, and while its process runs its log and roles.</summary>
+internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembership membership)
 {
     public int Id { get; } = id;
     public SimulatedDisk Disk { get; } = disk;
+    public SimulatedMembership Membership { get; } = membership;
     /// <summary>Raised with every start, so that what belonged to an earlier process is dropped.</summary>
     public int Process { get; private set; }
     public bool IsUp { get; private set; }
@@ -14,22 +15,32 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk)
     public List<ReplicationEffect> Effects { get; } = [];
     public SimulatedLog Log { get; private set; } = null!;
     public FollowerReplica Follower { get; private set; } = null!;
-    public LeaderReplica? Leader { get; set; }
+    public LeaderReplica? Leader { get; private set; }
+    /// <summary>The topic it was asked to lead; its directory may be of another.</summary>
+    public Topic Topic { get; private set; } = disk.Topic;
     public bool Announced { get; set; }
+    public long ResignDeadline { get; set; }
     public ReplicaIdentity Identity => new(Id, Disk.Incarnation);
     public bool Leads => IsUp && Leader is { Status: LeaderStatus.Leading };
     public bool IsActivated => IsUp && Leader is { Status: not LeaderStatus.Stopped };
 
-    public void Start(ReplicationRules rules, bool sync, Guid topicId, ReplicaChecker checker)
+    public void Start(ReplicationRules rules, bool sync)
     {
         Process++;
         IsUp = true;
         Effects.Clear();
         Leader = null;
-        Log = new SimulatedLog(Disk, sync, checker);
+        Log = new SimulatedLog(Id, Disk, sync);
         // What the disk says of the past is a decision too: a mutant forgets the fence here.
-        Disk.Fence = rules.FenceAfterRestart(Disk.Fence, Log.Epochs is [.., var last] ? last.Epoch : -1);
-        Follower = new FollowerReplica(rules, Log, Identity, topicId, Effects);
+        Disk.Fence = rules.FenceAfterRestart(Disk.Fence, Log.LatestEpoch);
+        Follower = new FollowerReplica(rules, Log, Identity, Disk.Topic.Id, Effects);
+    }
+
+    public void Activate(LeaderReplica leader, Topic topic)
+    {
+        Leader?.Stop("another activation"); // A new activation waits for the old one of the same replica to end.
+        (Leader, Topic, Announced) = (leader, topic, false);
+        leader.Start();
     }
 
     public void Stop()

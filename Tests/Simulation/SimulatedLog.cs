@@ -1,52 +1,62 @@
-using System.Buffers.Binary;
 using OrleansMq.Log;
 using OrleansMq.Producers;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>A broker's open log: one record a batch, so that offsets are indexes.</summary>
+/// <summary>A broker's open log.</summary>
 internal sealed class SimulatedLog : IReplicaLog
 {
-    /// <summary>Producers below this are idempotent.</summary>
-    public const int IdempotentProducers = 3;
+    private readonly int _broker;
     private readonly SimulatedDisk _disk;
     private readonly bool _sync;
-    private readonly ReplicaChecker _checker;
-    private readonly (int Sequence, long Offset)[] _producers = new (int, long)[IdempotentProducers];
+    private readonly Dictionary<int, (int First, int Last, long BaseOffset, long NextOffset)> _producers = [];
+    private long _highWatermark;
 
-    public SimulatedLog(SimulatedDisk disk, bool sync, ReplicaChecker checker)
+    public SimulatedLog(int broker, SimulatedDisk disk, bool sync)
     {
-        (_disk, _sync, _checker) = (disk, sync, checker);
+        (_broker, _disk, _sync) = (broker, disk, sync);
         RebuildProducers();
     }
 
-    public static byte[] Record(int producer, int sequence)
-    {
-        var bytes = new byte[8];
-        BinaryPrimitives.WriteInt32BigEndian(bytes, producer);
-        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(4), sequence);
-        return bytes;
-    }
-
-    public static (int Producer, int Sequence) Parse(ReadOnlyMemory<byte> bytes) =>
-        (BinaryPrimitives.ReadInt32BigEndian(bytes.Span), BinaryPrimitives.ReadInt32BigEndian(bytes.Span[4..]));
-
-    public long LogEndOffset => _disk.Batches.Count;
-    public long CountedEndOffset => _sync ? _disk.FlushedCount : _disk.Batches.Count;
-    public long LogStartOffset => 0;
-    public long HighWatermark { get; private set; }
+    public Topic Topic => _disk.Topic;
+    public IReadOnlyList<ReplicatedBatch> Batches => _disk.Batches;
+    public long LogStartOffset => _disk.LogStart;
+    public long LogEndOffset => _disk.LogEnd;
+    public long CountedEndOffset => _sync ? _disk.FlushedEnd : _disk.LogEnd;
+    public long CompactedEndOffset => _disk.CompactedEnd;
+    public long HighWatermark => Math.Max(_highWatermark, _disk.LogStart);
     public int HighWatermarkEpoch { get; private set; } = -1;
     public int Fence => _disk.Fence;
     public IReadOnlyList<LeaderEpochEntry> Epochs => _disk.Epochs;
-    private LeaderEpochEntry LatestEpoch => _disk.Epochs is [.., var last] ? last : LeaderEpochCache.None;
-    public ReplicatedBatch this[long offset] => _disk.Batches[(int)offset];
+    public int LatestEpoch => EpochHistory.Latest(_disk.Epochs).Epoch;
+
+    /// <summary>What lies at an offset; nothing in a hole.</summary>
+    public bool TryGet(long offset, out SimulatedRecord record, out int epoch)
+    {
+        (record, epoch) = (default, -1);
+        var index = FirstEndingAbove(offset);
+        if (index == _disk.Batches.Count || _disk.Batches[index].BaseOffset > offset)
+            return false;
+        var batch = _disk.Batches[index];
+        epoch = batch.Epoch;
+        foreach (var candidate in SimulatedRecord.In(batch.Bytes))
+        {
+            if (batch.BaseOffset + candidate.Delta != offset)
+                continue;
+            record = candidate;
+            return true;
+        }
+        return false;
+    }
+
+    public void SetHighWatermark(long offset, int epoch)
+    {
+        Verdict.Require(offset <= LogEndOffset, "a high watermark lies at or below the log's end");
+        (_highWatermark, HighWatermarkEpoch) = (offset, epoch);
+    }
 
     public void RaiseFence(int epoch) => _disk.Fence = epoch;
-
-    public void SetHighWatermark(long offset, int epoch) => (HighWatermark, HighWatermarkEpoch) = (offset, epoch);
-
-    public void AssignEpoch(int epoch, long startOffset) => Assign(epoch, startOffset);
 
     public LeaderEpochEntry EndOffsetFor(int epoch)
     {
@@ -59,71 +69,155 @@ internal sealed class SimulatedLog : IReplicaLog
         return next == 0 ? new LeaderEpochEntry(epoch, epochs[0].StartOffset) : new LeaderEpochEntry(epochs[next - 1].Epoch, epochs[next].StartOffset);
     }
 
+    public void AssignEpoch(int epoch, long startOffset)
+    {
+        if (epoch <= LatestEpoch)
+            return;
+        _disk.Epochs.RemoveAll(e => e.StartOffset >= startOffset);
+        _disk.Epochs.Add(new LeaderEpochEntry(epoch, startOffset));
+    }
+
     public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch)
     {
-        var (producer, sequence) = Parse(batch);
-        if (producer >= IdempotentProducers || sequence == _producers[producer].Sequence + 1)
+        var header = SimulatedRecord.Header(batch);
+        if (header.Producer == SimulatedRecord.NoProducer || !_producers.TryGetValue(header.Producer, out var last) || header.Sequence == last.Last + 1)
             return ProducerDecision.Accepted;
-        if (sequence == _producers[producer].Sequence)
-            return new ProducerDecision(ProducerOutcome.Duplicate, _producers[producer].Offset, _producers[producer].Offset);
+        if (header.Sequence == last.First && header.Key == last.Last)
+            return new ProducerDecision(ProducerOutcome.Duplicate, last.BaseOffset, last.NextOffset - 1);
         return new ProducerDecision(ProducerOutcome.OutOfOrderSequence);
     }
 
     public ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch)
     {
-        var stamped = new ReplicatedBatch(LogEndOffset, LogEndOffset + 1, epoch, batch);
+        var stamped = new ReplicatedBatch(LogEndOffset, LogEndOffset + SimulatedRecord.Header(batch).Delta, epoch, batch);
         AppendReplicated(stamped);
         return stamped;
     }
 
     public void AppendReplicated(in ReplicatedBatch batch)
     {
-        Verdict.Require(batch.BaseOffset == LogEndOffset, "appends are sequential");
-        Verdict.Require(batch.Epoch == LatestEpoch.Epoch, "epochs are assigned before their batches");
+        Verdict.Require(batch.BaseOffset >= LogEndOffset, "appends are sequential");
+        Verdict.Require(batch.Epoch == LatestEpoch, "epochs are assigned before their batches");
         _disk.Batches.Add(batch);
+        _disk.LogEnd = batch.NextOffset;
         NoteProducer(batch);
-        _checker.OnAppended(batch);
+        Topic.Replicas.OnAppended(_broker, batch);
     }
 
-    public void Read(long offset, int maxBatches, List<ReplicatedBatch> into)
+    public void AdvanceTo(long endOffset)
     {
-        for (var i = (int)offset; i < _disk.Batches.Count && into.Count < maxBatches; i++)
-            into.Add(_disk.Batches[i]);
+        Verdict.Require(endOffset >= LogEndOffset, "the log's end advances");
+        _disk.LogEnd = endOffset;
     }
 
-    public void AdvanceTo(long endOffset) => throw new NotSupportedException();
-
-    public void MoveLogStart(long offset) => throw new NotSupportedException();
-
-    public void ResetTo(long logStart) => throw new NotSupportedException();
+    /// <summary>Whole batches that end above an offset, as a driver reads them from the files.</summary>
+    public List<ReplicatedBatch> Read(long from, long limit, int maxBatches)
+    {
+        var batches = new List<ReplicatedBatch>();
+        for (var i = FirstEndingAbove(from); i < _disk.Batches.Count && batches.Count < maxBatches && _disk.Batches[i].BaseOffset < limit; i++)
+            batches.Add(_disk.Batches[i]);
+        return batches;
+    }
 
     public void TruncateTo(long endOffset)
     {
-        _disk.Batches.RemoveRange((int)endOffset, _disk.Batches.Count - (int)endOffset);
-        _disk.Epochs.RemoveAll(e => e.StartOffset >= endOffset);
-        _disk.FlushedCount = Math.Min(_disk.FlushedCount, (int)endOffset);
+        Verdict.Require(endOffset <= LogEndOffset && endOffset >= LogStartOffset && endOffset >= CompactedEndOffset, "a cut lies in the log, above what was compacted");
+        var first = FirstEndingAbove(endOffset);
+        _disk.LogEnd = first < _disk.Batches.Count ? Math.Min(endOffset, _disk.Batches[first].BaseOffset) : endOffset;
+        _disk.Batches.RemoveRange(first, _disk.Batches.Count - first);
+        _disk.Epochs.RemoveAll(e => e.StartOffset >= _disk.LogEnd);
+        _disk.FlushedEnd = Math.Min(_disk.FlushedEnd, _disk.LogEnd);
+        _highWatermark = Math.Min(_highWatermark, _disk.LogEnd);
         RebuildProducers();
     }
 
-    private void Assign(int epoch, long start)
+    public void MoveLogStart(long offset)
     {
-        if (epoch <= LatestEpoch.Epoch)
+        Verdict.Require(offset <= LogEndOffset, "the log's start lies at or below its end");
+        if (offset <= LogStartOffset)
             return;
-        _disk.Epochs.RemoveAll(e => e.StartOffset >= start);
-        _disk.Epochs.Add(new LeaderEpochEntry(epoch, start));
+        _disk.LogStart = offset;
+        _disk.FlushedEnd = Math.Max(_disk.FlushedEnd, offset);
+        _disk.Batches.RemoveRange(0, FirstEndingAbove(offset));
+        var current = _disk.Epochs.FindLastIndex(e => e.StartOffset <= offset);
+        if (current < 0)
+            return;
+        _disk.Epochs[current] = _disk.Epochs[current] with { StartOffset = offset };
+        _disk.Epochs.RemoveRange(0, current);
+    }
+
+    public void ResetTo(long logStart)
+    {
+        _disk.Batches.Clear();
+        _disk.Epochs.Clear();
+        (_disk.LogStart, _disk.LogEnd, _disk.FlushedEnd, _disk.CompactedEnd, _highWatermark) = (logStart, logStart, logStart, 0, logStart);
+        RebuildProducers();
+    }
+
+    /// <summary>Removes records that a later one of the same key below the horizon replaces. The last batch of a producer stays, if empty.</summary>
+    public void Compact(long horizon)
+    {
+        var latest = new Dictionary<int, long>();
+        foreach (var batch in _disk.Batches)
+        {
+            foreach (var record in SimulatedRecord.In(batch.Bytes))
+            {
+                if (batch.BaseOffset + record.Delta < horizon)
+                    latest[record.Key] = batch.BaseOffset + record.Delta;
+            }
+        }
+        for (var i = _disk.Batches.Count - 1; i >= 0; i--)
+        {
+            var batch = _disk.Batches[i];
+            if (batch.NextOffset > horizon)
+                continue;
+            var kept = new List<SimulatedRecord>();
+            foreach (var record in SimulatedRecord.In(batch.Bytes))
+            {
+                if (latest[record.Key] == batch.BaseOffset + record.Delta)
+                    kept.Add(record);
+                else
+                    Topic.Clients.OnCompacted(batch.BaseOffset + record.Delta, batch.Epoch);
+            }
+            if (kept.Count == 0 && !IsLastOfProducer(batch))
+                _disk.Batches.RemoveAt(i);
+            else
+                _disk.Batches[i] = batch with { Bytes = SimulatedRecord.Retain(batch, kept) };
+        }
+        _disk.CompactedEnd = Math.Max(_disk.CompactedEnd, horizon);
+    }
+
+    /// <summary>Where the oldest last batch of a producer begins: what retention leaves, so that all producers are still known.</summary>
+    public long OldestProducer() => _producers.Count == 0 ? LogEndOffset : _producers.Values.Min(p => p.BaseOffset);
+
+    private bool IsLastOfProducer(in ReplicatedBatch batch) =>
+        _producers.TryGetValue(SimulatedRecord.Header(batch.Bytes).Producer, out var last) && last.BaseOffset == batch.BaseOffset;
+
+    private int FirstEndingAbove(long offset)
+    {
+        var (low, high) = (0, _disk.Batches.Count);
+        while (low < high)
+        {
+            var middle = (low + high) / 2;
+            if (_disk.Batches[middle].NextOffset > offset)
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        return low;
     }
 
     private void RebuildProducers()
     {
-        Array.Fill(_producers, (-1, -1));
+        _producers.Clear();
         foreach (var batch in _disk.Batches)
             NoteProducer(batch);
     }
 
     private void NoteProducer(in ReplicatedBatch batch)
     {
-        var (producer, sequence) = Parse(batch.Bytes);
-        if (producer < IdempotentProducers)
-            _producers[producer] = (sequence, batch.BaseOffset);
+        var header = SimulatedRecord.Header(batch.Bytes);
+        if (header.Producer != SimulatedRecord.NoProducer)
+            _producers[header.Producer] = (header.Sequence, header.Key, batch.BaseOffset, batch.NextOffset);
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
@@ -8,14 +9,20 @@ internal sealed class SimulatedStore(PartitionState state)
     private int _version = 1;
 
     public PartitionState State { get; private set; } = state;
-    public string ETag => _version.ToString(System.Globalization.CultureInfo.InvariantCulture);
+    public string ETag => _version.ToString(CultureInfo.InvariantCulture);
 
     public bool TryWrite(PartitionState state, string? etag)
     {
         if (etag != ETag)
             return false;
+        Put(state);
+        return true;
+    }
+
+    /// <summary>A backup is played back.</summary>
+    public void Put(PartitionState state)
+    {
         State = state;
         _version++;
-        return true;
     }
 }

@@ -23,17 +23,22 @@ public enum AlignmentOutcome
 internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long TruncateTo)
 {
     /// <summary>Decides by a leader's answer.</summary>
+    /// <param name="leaderEpoch">The epoch that the leader leads.</param>
     /// <param name="askedEpoch">The follower's latest epoch, which it asked for; -1 for an empty log, which always agrees.</param>
     /// <param name="answer">The leader's largest epoch at or below, and where that ends there.</param>
     /// <param name="ownEnd">Where <paramref name="answer"/>'s epoch (or the largest below it) ends here; <see cref="LeaderEpochCache.None"/> where there is none.</param>
     /// <param name="logEnd">The follower's log end.</param>
     /// <param name="highWatermark">Below this nothing may be cut: <see cref="Floor"/>.</param>
-    public static AlignmentDecision Decide(int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark)
+    public static AlignmentDecision Decide(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark)
     {
         if (askedEpoch < 0)
             return new AlignmentDecision(AlignmentOutcome.Aligned, logEnd);
         if (answer == LeaderEpochCache.None)
             return new AlignmentDecision(AlignmentOutcome.Refuse, logEnd);
+        // What was written in the leader's own epoch is the leader's, all of it. Its answer may be an old one, from before this replica was restarted: to go by
+        // the log end that it names would cut off what was acknowledged since.
+        if (askedEpoch == leaderEpoch)
+            return new AlignmentDecision(AlignmentOutcome.Aligned, logEnd);
         var end = Math.Min(answer.StartOffset, logEnd);
         if (answer.Epoch != askedEpoch && ownEnd != LeaderEpochCache.None)
             end = Math.Min(end, ownEnd.StartOffset);
@@ -41,6 +46,12 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
             return new AlignmentDecision(AlignmentOutcome.Offline, logEnd);
         return new AlignmentDecision(answer.Epoch == askedEpoch ? AlignmentOutcome.Aligned : AlignmentOutcome.AskAgain, end);
     }
+
+    /// <summary>
+    /// Whether a cut takes so much that the follower has to begin again, empty: below its log start there is nothing to keep, and what compaction removed
+    /// below the cut it removed for the sake of records above it. Only after an unclean election can that be.
+    /// </summary>
+    public static bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < Math.Max(logStart, compactedEnd);
 
     /// <summary>Below what a follower does not truncate: the highest high watermark it was told; but one that was told before an unclean election binds
     /// nobody, for the loss was allowed, and logged.</summary>

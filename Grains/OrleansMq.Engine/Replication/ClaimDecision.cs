@@ -29,10 +29,11 @@ public readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState
     /// <param name="membership">Who lives. It may be wrong: the high watermark stands still while there is an ELR, so that costs time, never records.</param>
     /// <param name="unclean">Where it is not eligible: lead all the same, although acknowledged records may be lost by it.</param>
     /// <param name="sameMember">Whether two identities are the same member.</param>
+    /// <param name="sameTopic">Whether two ids are the same topic's.</param>
     internal static ClaimDecision Decide(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership,
-        bool unclean, Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember)
+        bool unclean, Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember, Func<Guid, Guid, bool> sameTopic)
     {
-        if (state.TopicId != topicId)
+        if (!sameTopic(state.TopicId, topicId))
             return new ClaimDecision(ClaimOutcome.OtherTopic);
         if (fence > state.LeaderEpoch)
             return new ClaimDecision(ClaimOutcome.StoreInThePast);

@@ -62,7 +62,7 @@ internal sealed class FollowerReplica
     /// <summary>A leader pushed.</summary>
     public void OnPush(Push push)
     {
-        if (push.TopicId != _topicId || Status == FollowerStatus.Offline)
+        if (!_rules.SameTopic(push.TopicId, _topicId) || Status == FollowerStatus.Offline)
             return;
         switch (_rules.Fence(push.Epoch, _log.Fence))
         {
@@ -100,24 +100,21 @@ internal sealed class FollowerReplica
     /// <summary>The leader answered a lookup. Bound to epoch and session: an answer to an earlier question changes nothing.</summary>
     public void OnAlignAnswer(AlignAnswer answer)
     {
-        if (answer.TopicId != _topicId || Status != FollowerStatus.Aligning || (answer.Epoch, answer.Session, answer.Leader) != _talk
-            || answer.AskedEpoch != LatestEpoch || _rules.Fence(answer.Epoch, _log.Fence) != FenceOutcome.Current)
+        if (!_rules.SameTopic(answer.TopicId, _topicId) || Status != FollowerStatus.Aligning
+            || !_rules.SameTalk((answer.Epoch, answer.Session, answer.Leader), _talk, _log.Fence) || answer.AskedEpoch != LatestEpoch)
             return;
         var floor = _rules.AlignmentFloor(_log.HighWatermark, _log.HighWatermarkEpoch, answer.UncleanEpoch);
-        var decision = _rules.Align(answer.AskedEpoch, answer.End, _log.EndOffsetFor(answer.End.Epoch), _log.LogEndOffset, floor);
+        var decision = _rules.Align(answer.Epoch, answer.AskedEpoch, answer.End, _log.EndOffsetFor(answer.End.Epoch), _log.LogEndOffset, floor);
         switch (decision.Outcome)
         {
             case AlignmentOutcome.Aligned:
                 if (decision.TruncateTo < _log.LogEndOffset)
-                    _log.TruncateTo(decision.TruncateTo);
-                Status = FollowerStatus.Aligned;
-                // The leader need not wait for its next push to be told.
-                if (_latest is { } push)
-                    Answer(push, PushAnswerOutcome.Accepted);
+                    Cut(decision.TruncateTo);
+                Align();
                 break;
             case AlignmentOutcome.AskAgain:
                 // Also where no record goes: an epoch that began at the log's end, without a record, goes with it.
-                _log.TruncateTo(decision.TruncateTo);
+                Cut(decision.TruncateTo);
                 Invariant.Check(LatestEpoch < answer.AskedEpoch, "an alignment must go on to an older epoch");
                 AskForAlignment();
                 break;
@@ -125,6 +122,25 @@ internal sealed class FollowerReplica
                 Status = FollowerStatus.Offline;
                 break;
         }
+    }
+
+    private void Cut(long endOffset)
+    {
+        if (endOffset < _log.HighWatermark)
+            _effects.Add(new ReportLoss(_talk.Epoch, endOffset, _log.HighWatermark));
+        // The leader's log start comes with its pushes; without one yet, the own one is as good to begin at, and the next push corrects it.
+        if (_rules.MustBeginAgain(endOffset, _log.LogStartOffset, _log.CompactedEndOffset))
+            _log.ResetTo(_latest?.LogStart ?? _log.LogStartOffset);
+        else
+            _log.TruncateTo(endOffset);
+    }
+
+    private void Align()
+    {
+        Status = FollowerStatus.Aligned;
+        // The leader need not wait for its next push to be told.
+        if (_latest is { } push)
+            Answer(push, PushAnswerOutcome.Accepted);
     }
 
     /// <summary>What was written is on stable storage now: under <c>sync</c> only this counts.</summary>
@@ -164,9 +180,12 @@ internal sealed class FollowerReplica
     {
         isNew = false;
         var ownPreviousEpoch = EpochHistory.EpochOf(_log.Epochs, previousEnd - 1);
-        switch (_rules.Push(baseOffset, nextOffset, previousEnd, previousEpoch, _log.LogEndOffset, ownPreviousEpoch))
+        switch (_rules.Push(baseOffset, nextOffset, previousEnd, previousEpoch, _log.LogStartOffset, _log.LogEndOffset, ownPreviousEpoch))
         {
-            case PushOutcome.Append when TakeEpochs(push, nextOffset):
+            case PushOutcome.BeginAndAppend:
+                _log.ResetTo(baseOffset);
+                return isNew = TakeEpochs(push, baseOffset, nextOffset);
+            case PushOutcome.Append when TakeEpochs(push, baseOffset, nextOffset):
                 isNew = true;
                 return true;
             case PushOutcome.Skip:
@@ -183,12 +202,13 @@ internal sealed class FollowerReplica
     /// <summary>Takes over where epochs begin: a hole may hide the start from who looks at batches alone, and a replica whose epochs begin too late does not
     /// see where others part from it.</summary>
     /// <returns>False where this log holds what the leader says was written in a later epoch: the histories part.</returns>
-    private bool TakeEpochs(Push push, long below)
+    private bool TakeEpochs(Push push, long baseOffset, long nextOffset)
     {
-        foreach (var (epoch, start) in push.Epochs)
+        foreach (var (epoch, startAtLeader) in push.Epochs)
         {
-            if (epoch <= LatestEpoch || start >= below)
+            if (epoch <= LatestEpoch || startAtLeader >= nextOffset)
                 continue;
+            var start = _rules.EpochStart(startAtLeader, baseOffset);
             if (start < _log.LogEndOffset && LatestEpoch >= 0)
                 return false;
             _log.AssignEpoch(epoch, Math.Max(start, _log.LogEndOffset));

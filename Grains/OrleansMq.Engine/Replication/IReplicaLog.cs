@@ -25,7 +25,10 @@ internal interface IReplicaLog
     /// <summary>The end that counts in acknowledgements: the log end, or under <c>sync</c> the flushed end.</summary>
     long CountedEndOffset { get; }
 
-    /// <summary>The highest high watermark this replica was told or decided on since it was opened. Never above the log end.</summary>
+    /// <summary>Below this compaction has removed records for the sake of later ones, which all lie below it too; 0 where it never ran.</summary>
+    long CompactedEndOffset { get; }
+
+    /// <summary>The highest high watermark this replica was told or decided on since it was opened. Never above the log end, nor below the log start.</summary>
     long HighWatermark { get; }
 
     /// <summary>The epoch in which <see cref="HighWatermark"/> was told or decided on; -1 where none is known.</summary>

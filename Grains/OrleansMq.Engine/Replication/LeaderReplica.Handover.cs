@@ -84,7 +84,7 @@ internal sealed partial class LeaderReplica
         var successorEnd = successor < 0 ? long.MaxValue : _committed!.Isr.Where(m => m.Broker == successor).Select(CountedEnd).First();
         if (_now < handover.Deadline && !_rules.IsDrained(_log.LogEndOffset, _log.HighWatermark, successorEnd))
             return;
-        Write(HandoverDecision.Resigned(_committed!, successor));
+        Write(_rules.Resigned(_committed!, successor));
         _unsettled.Add(_writing!);
     }
 

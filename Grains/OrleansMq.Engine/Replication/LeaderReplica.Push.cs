@@ -49,7 +49,7 @@ internal sealed partial class LeaderReplica
     /// <summary>Whether a message belongs to this epoch; one that tells of a later epoch ends the leadership.</summary>
     private bool IsForMe(ReplicationMessage message, long now)
     {
-        if (!LeadsAt(now) || message.TopicId != _topicId)
+        if (!LeadsAt(now) || !_rules.SameTopic(message.TopicId, _topicId))
             return false;
         if (message is PushAnswer { Outcome: PushAnswerOutcome.Fenced } fenced && _rules.Fence(Epoch, fenced.Fence) == FenceOutcome.Refuse)
         {

@@ -105,8 +105,11 @@ internal sealed partial class LeaderReplica
             return;
         }
         (_committed, _etag, Epoch) = (state, etag, state.LeaderEpoch);
-        _log.RaiseFence(Epoch);
         EpochStart = _log.LogEndOffset;
+        // Whoever claimed the unclean epoch may never have led it: the first that leads since then reports it, by the fence it has not been through.
+        if (_log.Fence < state.UncleanEpoch)
+            _effects.Add(new ReportUncleanElection(state.UncleanEpoch, [.. _log.Epochs], EpochStart));
+        _log.RaiseFence(Epoch);
         _log.AssignEpoch(Epoch, EpochStart);
         Invariant.Check(_log.HighWatermark <= EpochStart, "a replica knows no high watermark above its own end");
         Status = LeaderStatus.Leading;

@@ -129,7 +129,7 @@ internal sealed partial class LeaderReplica
     private bool LeadsAt(long now)
     {
         Note(now);
-        if (Status == LeaderStatus.Leading && _rules.Fence(Epoch, _log.Fence) == FenceOutcome.Refuse)
+        if (Status == LeaderStatus.Leading && !_rules.LeadsStill(Epoch, _log.Fence))
             Stop($"epoch {_log.Fence} has begun");
         return Status == LeaderStatus.Leading;
     }

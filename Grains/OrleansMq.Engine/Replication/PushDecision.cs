@@ -13,6 +13,8 @@ public enum PushOutcome
     Gap = 3,
     /// <summary>What comes before it is of another epoch here: refuse and align. A push never truncates.</summary>
     Diverged = 4,
+    /// <summary>The log is empty and stands inside the batch, since the leader's log start does: begin where the batch begins, and append it.</summary>
+    BeginAndAppend = 5,
 }
 
 /// <summary>"Grain calls may be reordered, doubled or lost, so a push never truncates." Pure.</summary>
@@ -23,14 +25,17 @@ internal static class PushDecision
     /// <param name="nextOffset">The offset after its last.</param>
     /// <param name="previousEnd">Where what the leader holds before it ends. A hole up to the batch is compaction's.</param>
     /// <param name="previousEpoch">The leader's epoch of the offset before <paramref name="previousEnd"/>; -1 where it knows none.</param>
+    /// <param name="logStart">The follower's log start.</param>
     /// <param name="logEnd">The follower's log end.</param>
     /// <param name="ownPreviousEpoch">The follower's epoch of the same offset; -1 where it knows none.</param>
-    public static PushOutcome Decide(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch)
+    public static PushOutcome Decide(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logStart, long logEnd, int ownPreviousEpoch)
     {
         if (nextOffset <= logEnd)
             return PushOutcome.Skip;
         if (previousEnd > logEnd)
             return PushOutcome.Gap;
+        if (baseOffset < logEnd && logStart == logEnd)
+            return PushOutcome.BeginAndAppend;
         var parts = previousEpoch >= 0 && ownPreviousEpoch >= 0 && previousEpoch != ownPreviousEpoch;
         return baseOffset < logEnd || parts ? PushOutcome.Diverged : PushOutcome.Append;
     }

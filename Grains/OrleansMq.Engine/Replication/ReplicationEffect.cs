@@ -1,3 +1,5 @@
+using OrleansMq.Log;
+
 namespace OrleansMq.Replication;
 
 /// <summary>What a role wants done outside. The host does it in this order and brings the answers back as inputs.</summary>
@@ -26,6 +28,19 @@ internal sealed record WriteState(long Operation, PartitionState State, string? 
 /// <param name="Waiter">As given.</param>
 /// <param name="Error"><see cref="ErrorCode.None"/>: the write that begins it is stored. <see cref="ErrorCode.RequestTimedOut"/>: unknown.</param>
 internal sealed record CompleteReassignment(long Waiter, ErrorCode Error) : ReplicationEffect;
+
+/// <summary>
+/// To be logged, loudly: what an unclean election kept. Lost is what was acknowledged at or above <paramref name="LogEnd"/>, and below it what was
+/// acknowledged at an offset in another epoch than <paramref name="History"/> says of it: that log had parted from this one.
+/// </summary>
+/// <param name="Epoch">The unclean epoch.</param>
+/// <param name="History">Where the epochs before begin in the log that was elected.</param>
+/// <param name="LogEnd">Where that log ended.</param>
+internal sealed record ReportUncleanElection(int Epoch, IReadOnlyList<LeaderEpochEntry> History, long LogEnd) : ReplicationEffect;
+
+/// <summary>To be logged, loudly: a follower of an unclean leader gives up what it knew to be acknowledged, from <paramref name="From"/> up to
+/// <paramref name="To"/>.</summary>
+internal sealed record ReportLoss(int Epoch, long From, long To) : ReplicationEffect;
 
 /// <summary>Answers an append.</summary>
 /// <param name="Waiter">As given with the append.</param>

@@ -15,7 +15,7 @@ internal class ReplicationRules
     /// <inheritdoc cref="ClaimDecision.Decide"/>
     public virtual ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership,
         bool unclean) =>
-        ClaimDecision.Decide(state, self, topicId, fence, token, membership, unclean, SameMember);
+        ClaimDecision.Decide(state, self, topicId, fence, token, membership, unclean, SameMember, SameTopic);
 
     /// <inheritdoc cref="StoreDecision.AfterFailedWrite"/>
     public virtual StoreOutcome AfterFailedWrite(PartitionState stored, Guid ownToken) => StoreDecision.AfterFailedWrite(stored, ownToken);
@@ -25,6 +25,22 @@ internal class ReplicationRules
 
     /// <inheritdoc cref="FenceDecision.AfterRestart"/>
     public virtual int FenceAfterRestart(int durableFence, int latestEpochInLog) => FenceDecision.AfterRestart(durableFence, latestEpochInLog);
+
+    /// <summary>Whether a message, a claim or a directory belongs to this topic: one that was deleted and created again is another.</summary>
+    public virtual bool SameTopic(Guid one, Guid other) => one == other;
+
+    /// <summary>Whether a leader leads still, as far as its own replica knows.</summary>
+    public virtual bool LeadsStill(int epoch, int fence) => Fence(epoch, fence) != FenceOutcome.Refuse;
+
+    /// <summary>Whether an answer belongs to the talk that goes on: "bound to (epoch, session)", and no later epoch has come by since.</summary>
+    public virtual bool SameTalk((int Epoch, int Session, int Leader) answer, (int Epoch, int Session, int Leader) talk, int fence) =>
+        answer == talk && Fence(answer.Epoch, fence) == FenceOutcome.Current;
+
+    /// <inheritdoc cref="IncarnationDecision.MustRenew"/>
+    public virtual bool MustRenew(OpenedLog log) => IncarnationDecision.MustRenew(log);
+
+    /// <inheritdoc cref="AlignmentDecision.MustBeginAgain"/>
+    public virtual bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => AlignmentDecision.MustBeginAgain(truncateTo, logStart, compactedEnd);
 
     /// <inheritdoc cref="IncarnationDecision.SameMember"/>
     public virtual bool SameMember(ReplicaIdentity one, ReplicaIdentity other) => IncarnationDecision.SameMember(one, other);
@@ -72,16 +88,23 @@ internal class ReplicationRules
     /// <inheritdoc cref="ReassignmentDecision.Decide"/>
     public virtual ReassignmentDecision Reassign(PartitionState committed, int self) => ReassignmentDecision.Decide(committed, self);
 
+    /// <summary>Where a follower takes an epoch to begin, of which its leader says so.</summary>
+    public virtual long EpochStart(long startAtLeader, long batchBase) => startAtLeader;
+
+    /// <inheritdoc cref="HandoverDecision.Resigned"/>
+    public virtual PartitionState Resigned(PartitionState committed, int successor) => HandoverDecision.Resigned(committed, successor);
+
     /// <inheritdoc cref="PushDecision.Decide"/>
-    public virtual PushOutcome Push(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch) =>
-        PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, logEnd, ownPreviousEpoch);
+    public virtual PushOutcome Push(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logStart, long logEnd,
+        int ownPreviousEpoch) =>
+        PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, logStart, logEnd, ownPreviousEpoch);
 
     /// <inheritdoc cref="PushDecision.MustReset"/>
     public virtual bool MustReset(long leaderLogStart, long logEnd) => PushDecision.MustReset(leaderLogStart, logEnd);
 
     /// <inheritdoc cref="AlignmentDecision.Decide"/>
-    public virtual AlignmentDecision Align(int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark) =>
-        AlignmentDecision.Decide(askedEpoch, answer, ownEnd, logEnd, highWatermark);
+    public virtual AlignmentDecision Align(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark) =>
+        AlignmentDecision.Decide(leaderEpoch, askedEpoch, answer, ownEnd, logEnd, highWatermark);
 
     /// <inheritdoc cref="AlignmentDecision.Floor"/>
     public virtual long AlignmentFloor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) =>

@@ -29,8 +29,13 @@ public sealed class FollowerDecisionTests
     [InlineData(10, 12, 7, 3, 8, 3, PushOutcome.Append)]
     [InlineData(10, 12, 7, 3, 6, 3, PushOutcome.Gap)]
     [InlineData(10, 12, 7, -1, 7, 3, PushOutcome.Append)]
-    internal void A_push_never_truncates(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch, PushOutcome expected) =>
-        Assert.Equal(expected, PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, logEnd, ownPreviousEpoch));
+    internal void A_push_never_truncates(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch,
+        PushOutcome expected) =>
+        Assert.Equal(expected, PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, 0, logEnd, ownPreviousEpoch));
+
+    [Fact]
+    public void An_empty_log_begins_where_the_batch_does_that_holds_the_leaders_log_start() =>
+        Assert.Equal(PushOutcome.BeginAndAppend, PushDecision.Decide(10, 12, 11, 3, logStart: 11, logEnd: 11, ownPreviousEpoch: -1));
 
     [Fact]
     public void Who_ends_below_the_leaders_log_start_begins_again()
@@ -66,6 +71,10 @@ public sealed class FollowerDecisionTests
         Assert.Equal(AlignmentOutcome.Offline, Align(3, new(3, 4), new(3, 10), 10, 5).Outcome);
 
     [Fact]
+    public void What_the_leader_itself_wrote_is_never_cut() =>
+        Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(4, new(4, 8), new(4, 10), 10, 5, leaderEpoch: 4));
+
+    [Fact]
     public void A_leader_without_such_an_epoch_is_none() => Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
 
     [Fact]
@@ -77,6 +86,6 @@ public sealed class FollowerDecisionTests
         Assert.Null(UncleanElection.Choose([], []));
     }
 
-    private static AlignmentDecision Align(int asked, LeaderEpochEntry answer, LeaderEpochEntry own, long logEnd, long highWatermark) =>
-        AlignmentDecision.Decide(asked, answer, own, logEnd, highWatermark);
+    private static AlignmentDecision Align(int asked, LeaderEpochEntry answer, LeaderEpochEntry own, long logEnd, long highWatermark, int leaderEpoch = 4) =>
+        AlignmentDecision.Decide(leaderEpoch, asked, answer, own, logEnd, highWatermark);
 }

@@ -1,0 +1,87 @@
+using OrleansMq.Replication;
+
+namespace OrleansMq.Tests.Simulation;
+
+// The state store: slow, failing, unclear about what it stored; down for a while; restored from the past.
+internal sealed partial class Cluster
+{
+    private long _storeDownUntil;
+    private bool _restored;
+
+    private bool StoreIsDown => _now < _storeDownUntil;
+
+    private int StoreDelay() => Chance(5) ? _random.Next(400) : 1 + _random.Next(8);
+
+    private void Read(SimulatedBroker broker, long operation)
+    {
+        if (broker.Leader is not { } leader)
+            return;
+        var (process, store) = (broker.Process, broker.Topic.Store);
+        var failed = StoreIsDown || Chance(Scenario.StoreFailsPercent / 3);
+        After(StoreDelay(), () =>
+        {
+            var (state, etag) = (store.State, store.ETag);
+            After(StoreDelay(), () => RunOn(broker, process, () =>
+            {
+                if (failed)
+                    leader.OnStateFailed(operation);
+                else
+                    leader.OnStateRead(operation, state, etag, _now);
+                if (leader.Claim == ClaimOutcome.OtherTopic)
+                    LearnOfTopic(broker);
+            }));
+        });
+    }
+
+    private void Write(SimulatedBroker broker, WriteState write)
+    {
+        if (broker.Leader is not { } leader)
+            return;
+        var (process, store) = (broker.Process, broker.Topic.Store);
+        if (leader.Status == LeaderStatus.Leading && write.State.Leader != broker.Id)
+        {
+            Figures.Handovers++;
+            var successor = write.State.Successor < 0 ? null : _brokers[write.State.Successor].Log;
+            ReplicaChecker.OnResigning(leader, broker.Log, write.State.Successor, successor, inTime: _now < broker.ResignDeadline);
+        }
+        if (!write.State.Reassignment.IsEmpty)
+            Figures.Reassignments++;
+        // What waited for the database may reach it when it is back.
+        var unclear = StoreIsDown || Chance(Scenario.StoreFailsPercent);
+        var lost = unclear && Chance(30);
+        // An unclear write may be stored before or long after its writer is told that it failed.
+        if (unclear)
+            After(StoreDelay(), () => RunOn(broker, process, () => leader.OnStateFailed(write.Operation)));
+        if (lost)
+            return;
+        var late = Math.Max(0, _storeDownUntil - _now) + (unclear && Chance(50) ? _random.Next(300) : StoreDelay());
+        After(late, () =>
+        {
+            var stored = store.TryWrite(write.State, write.ETag);
+            if (Trace is not null)
+                Tell($"store <- {broker.Id}: {write.State} if {write.ETag}: {(stored ? "stored" : "refused")}{(unclear ? ", unclear" : "")}");
+            var etag = store.ETag;
+            if (unclear)
+                return;
+            After(StoreDelay(), () => RunOn(broker, process, () =>
+            {
+                if (stored)
+                    leader.OnStateWritten(write.Operation, etag, _now);
+                else
+                    leader.OnStateFailed(write.Operation);
+            }));
+        });
+    }
+
+    /// <summary>A backup is played back while every disk remembers a later epoch: nobody may lead any more.</summary>
+    private void RestoreStore()
+    {
+        var state = _topic.Store.State;
+        if (_restored || state.LeaderEpoch < 2 || _brokers.Any(b => b.Disk.Fence < state.LeaderEpoch || b.IsActivated))
+            return;
+        if (Trace is not null)
+            Tell($"the store is restored from the past");
+        _restored = true;
+        _topic.Store.Put(state with { LeaderEpoch = state.LeaderEpoch - 1, LeaderToken = NewGuid() });
+    }
+}

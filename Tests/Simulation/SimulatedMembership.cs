@@ -1,0 +1,17 @@
+using OrleansMq.Replication;
+
+namespace OrleansMq.Tests.Simulation;
+
+/// <summary>What one broker believes of the others: late, and wrong for a while.</summary>
+/// <param name="brokers">How many there are.</param>
+/// <param name="incarnationOf">What a broker answers when it is asked.</param>
+internal sealed class SimulatedMembership(int brokers, Func<int, Guid> incarnationOf) : IMembership
+{
+    private readonly bool[] _dead = new bool[brokers];
+
+    public void Believe(int broker, bool isDead) => _dead[broker] = isDead;
+
+    public bool IsAlive(int broker) => !_dead[broker];
+
+    public bool IsAlive(ReplicaIdentity member) => !_dead[member.Broker] && incarnationOf(member.Broker) == member.Incarnation;
+}

@@ -1,0 +1,35 @@
+using System.Runtime.InteropServices;
+using OrleansMq.Replication;
+
+namespace OrleansMq.Tests.Simulation;
+
+/// <summary>
+/// A record as it lies in a batch: where, of which topic, whose, and by which key compaction knows it. A batch begins with one that is its header and
+/// outlives compaction: Delta is the number of records, Sequence the first one's, Key the last one's sequence.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Pack = 4)]
+internal readonly record struct SimulatedRecord(int Delta, int Topic, int Producer, int Sequence, int Key)
+{
+    /// <summary>Who writes without idempotence.</summary>
+    public const int NoProducer = -1;
+
+    /// <summary>A batch as a producer sends it.</summary>
+    public static byte[] Batch(int topic, int producer, int firstSequence, ReadOnlySpan<int> keys)
+    {
+        Span<SimulatedRecord> records = stackalloc SimulatedRecord[keys.Length + 1];
+        records[0] = new SimulatedRecord(keys.Length, topic, producer, firstSequence, firstSequence + keys.Length - 1);
+        for (var i = 0; i < keys.Length; i++)
+            records[i + 1] = new SimulatedRecord(i, topic, producer, firstSequence + i, keys[i]);
+        return MemoryMarshal.AsBytes(records).ToArray();
+    }
+
+    /// <summary>The same batch with fewer records.</summary>
+    public static byte[] Retain(in ReplicatedBatch batch, List<SimulatedRecord> kept) =>
+        MemoryMarshal.AsBytes<SimulatedRecord>([Header(batch.Bytes), .. kept]).ToArray();
+
+    public static SimulatedRecord Header(ReadOnlyMemory<byte> batch) => MemoryMarshal.Cast<byte, SimulatedRecord>(batch.Span)[0];
+
+    public static ReadOnlySpan<SimulatedRecord> In(ReadOnlyMemory<byte> batch) => MemoryMarshal.Cast<byte, SimulatedRecord>(batch.Span)[1..];
+
+    public override string ToString() => $"{Producer}/{Sequence}";
+}
