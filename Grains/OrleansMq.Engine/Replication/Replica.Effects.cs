@@ -82,6 +82,15 @@ public sealed partial class Replica
             case AskedBy { Effect: WriteState write } asked:
                 _ = WriteStateAsync(asked.Leader, write);
                 break;
+            case ReportUncleanElection report:
+                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} has got its leader by an unclean election in epoch {report.Epoch}. Acknowledged records at or above offset "
+                    + $"{report.LogEnd} are lost, and below it those that were acknowledged in other epochs than these, each from its first offset on: "
+                    + string.Join(", ", report.History.Select(e => $"{e.Epoch} from {e.StartOffset}")) + ".");
+                break;
+            case ReportLoss loss:
+                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} gives up its records from offset {loss.From} on, acknowledged ones up to {loss.To} among them: its "
+                    + $"leader of epoch {loss.Epoch} follows on an unclean election and does not hold them.");
+                break;
             case Release release:
                 release.Memory.Dispose();
                 break;

@@ -1,3 +1,4 @@
+using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions;
@@ -27,6 +28,9 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     public long CountedEndOffset => partition.Config.FlushPolicy == FlushPolicy.Sync
         ? Math.Clamp(_log.FlushedPoint.Offset, 0, _log.LogEndOffset)
         : _log.LogEndOffset;
+
+    /// <inheritdoc/>
+    public long CompactedEndOffset => _log.IsGapless ? 0 : Math.Clamp(CompactionCheckpoint.Read(partition.Ports.Log.Files, _log.Directory), 0, _log.LogEndOffset);
 
     /// <inheritdoc/>
     public long HighWatermark => partition.HighWatermark;
