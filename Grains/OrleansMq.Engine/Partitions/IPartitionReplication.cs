@@ -5,6 +5,9 @@ namespace OrleansMq.Partitions;
 /// <summary>What a replicated partition asks whoever replicates it.</summary>
 internal interface IPartitionReplication
 {
+    /// <summary>Whether this replica leads: who asks it to append otherwise is turned away at once. On any thread, without a lock.</summary>
+    bool IsLed(out string message);
+
     /// <summary>Whether a batch must be refused. Under the append lock.</summary>
     ErrorCode RefuseAppend(Acks acks, out string message);
 

@@ -99,7 +99,21 @@ public sealed partial class Replica : IPartitionReplication
     internal void Drop(string reason)
     {
         StopLeading(reason);
-        _dropped = true;
+        if (_log is null)
+        {
+            _dropped = true;
+            return;
+        }
+        // Under the lock: who is at it finishes, and nothing begins any more.
+        lock (_log.AppendLock)
+            _dropped = true;
+    }
+
+    bool IPartitionReplication.IsLed(out string message)
+    {
+        var leads = _leader is { Status: LeaderStatus.Leading };
+        message = leads ? "" : DescribeNotLeading();
+        return leads;
     }
 
     ErrorCode IPartitionReplication.RefuseAppend(Acks acks, out string message)

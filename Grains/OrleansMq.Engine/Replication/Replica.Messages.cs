@@ -1,6 +1,7 @@
 using OrleansMq.Log;
 using OrleansMq.Partitions;
 using OrleansMq.Replication.Links;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
@@ -10,6 +11,8 @@ public sealed partial class Replica
     /// <summary>The most that is read for one push, unless its first batch is larger: enough for a disk's speed, not so much that it stands in the way of
     /// others.</summary>
     private const int MaxPushBytes = 1 << 20;
+
+    private readonly FlushWork _flush;
 
     /// <summary>Another broker's replica said something.</summary>
     /// <param name="message">Its batches are valid as long as the call lasts.</param>
@@ -41,13 +44,44 @@ public sealed partial class Replica
         var before = _view!.LogEndOffset;
         _follower!.OnPush(push);
         var records = _view.LogEndOffset - before;
-        if (records > 0)
+        if (records > 0 && Partition.Config.FlushPolicy == FlushPolicy.Sync)
+            _flush.Schedule();
+        else if (records > 0)
             Partition.FollowFlushPolicy(records, _ports.Clock);
-        // Under sync what was written counts only now.
-        if (records > 0 && Partition.Config.FlushPolicy == Topics.FlushPolicy.Sync)
-            _follower.OnFlushed();
         if (_leader is { Status: LeaderStatus.Leading } leader && _view.Fence > leader.Epoch)
             leader.OnFlushed(Now); // It notices that it has been replaced.
+    }
+
+    /// <summary>Under <c>sync</c> what was written counts when it was flushed: beside the pushes that come meanwhile, and once for all of them.</summary>
+    private void FlushAndAnswer()
+    {
+        try
+        {
+            _log!.Flush();
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            Partition.GoOffline(StorageFaults.Describe(_log!.Directory, fault), fault);
+        }
+        Step(_follower!.OnFlushed);
+    }
+
+    private sealed class FlushWork(Replica replica) : IAppendWork
+    {
+        private int _scheduled;
+
+        public void Schedule()
+        {
+            if (Interlocked.Exchange(ref _scheduled, 1) == 0)
+                replica.Partition.Ports.Threads.Schedule(this);
+        }
+
+        void IAppendWork.Run(AppendRound round)
+        {
+            // What comes from here on is in the next flush.
+            Volatile.Write(ref _scheduled, 0);
+            replica.FlushAndAnswer();
+        }
     }
 
     /// <summary>Reads batches for a follower, and has them sent. Not on the append lock.</summary>

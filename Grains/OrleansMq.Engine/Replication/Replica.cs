@@ -1,5 +1,6 @@
 using OrleansMq.Log;
 using OrleansMq.Replication.Links;
+using OrleansMq.Storage;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Replication;
@@ -64,6 +65,7 @@ public sealed partial class Replica
     internal Replica(ReplicaKey key, Partition partition, ReplicaPorts ports)
     {
         (Key, Partition, _ports, _log) = (key, partition, ports, partition.Log);
+        _flush = new FlushWork(this);
         if (_log is null)
             return;
         Identity = new ReplicaIdentity(ports.Broker, _log.Marks.Incarnation);
@@ -139,6 +141,16 @@ public sealed partial class Replica
         {
             _ports.Warn(Key, $"Partition {TopicPartition} takes nothing from its leader: {fault.Message}");
         }
+        catch (DiskFullException fault) when (!mayCut)
+        {
+            // Nothing was changed that is not whole: a push comes again. Only a leadership cannot begin by half.
+            _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}");
+            StepLocked(() =>
+            {
+                if (_leader is { Status: LeaderStatus.Claiming } claiming)
+                    claiming.Stop(fault.Message);
+            });
+        }
         catch (Exception fault)
         {
             // The log is in a state nobody knows, or the roles are.
@@ -153,6 +165,8 @@ public sealed partial class Replica
     {
         lock (_log!.AppendLock)
         {
+            if (_dropped)
+                return;
             try
             {
                 input();

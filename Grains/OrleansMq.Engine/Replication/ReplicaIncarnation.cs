@@ -27,7 +27,11 @@ internal static class ReplicaIncarnation
             FlushFailed: false, // Who sees a flush fail forgets the incarnation.
                                 // What was not flushed was not counted.
             CutMoreThanLastWrite: log.Opening.CutMoreThanLastWrite && !marks.CountedOnlyFlushed);
-        var settled = marks with { BootId = options.BootId };
+        var settled = marks with
+        {
+            BootId = options.BootId,
+            Fence = ReplicationRules.Shipped.FenceAfterRestart(marks.Fence, partition.Epochs!.Latest.Epoch),
+        };
         if (IncarnationDecision.MustRenew(opened))
         {
             settled = settled with
