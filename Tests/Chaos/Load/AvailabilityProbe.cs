@@ -73,7 +73,7 @@ internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition pa
         var answer = await brokers().ProduceAsync(partition, batch, Acks.All);
         if (answer.Error != ErrorCode.None)
         {
-            LastFailure = $"{answer.Error}: {answer.Message}";
+            LastFailure = $"{answer.Error}: {answer.Message} ({DateTime.UtcNow:HH:mm:ss.fff})";
             return;
         }
         _successes.Enqueue(new Success(sent, Stopwatch.GetTimestamp()));

@@ -19,8 +19,8 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
     /// <summary>Records that were reported as failed, certainly or perhaps not written.</summary>
     public long Failed => Volatile.Read(ref _failed);
 
-    /// <summary>The last of those reports.</summary>
-    public string? LastFailure { get; private set; }
+    /// <summary>The first of those reports, and when it came.</summary>
+    public string? FirstFailure { get; private set; }
 
     /// <summary>Sends until it is stopped, then waits for what is on its way.</summary>
     public async Task RunAsync(CancellationToken stop)
@@ -87,7 +87,7 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
     private void Fail(int partition, RecordId id, ProduceException error)
     {
         Interlocked.Increment(ref _failed);
-        LastFailure = $"{id} for partition {partition}: {error.Code}: {error.Message}";
+        FirstFailure ??= $"{id} for partition {partition}: {error.Code}: {error.Message} ({DateTime.UtcNow:HH:mm:ss.fff})";
         if (!error.MayBeWritten)
             ledger.Refuse(partition, id);
         if (error.Action == ErrorAction.GiveUp)

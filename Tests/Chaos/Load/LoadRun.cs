@@ -37,7 +37,7 @@ internal sealed class LoadRun
     public long RecordsFailed => _producers.Sum(producer => producer.Failed);
 
     /// <summary>What went wrong last for producers and probes, and what no fault explains for readers.</summary>
-    public IEnumerable<string> Troubles => _producers.Select(producer => producer.LastFailure).Concat(Probes.Select(probe => probe.LastFailure))
+    public IEnumerable<string> Troubles => _producers.Select(producer => producer.FirstFailure).Concat(Probes.Select(probe => probe.LastFailure))
         .Concat(_readers.Select(reader => reader.Refused)).OfType<string>();
 
     public IEnumerable<string> RefusedReads => _readers.Select(reader => reader.Refused).OfType<string>();

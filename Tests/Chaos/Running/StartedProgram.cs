@@ -11,6 +11,7 @@ internal sealed class StartedProgram : IAsyncDisposable
     private readonly Process _process;
     private readonly Queue<string> _lines = new();
     private readonly Task _reading;
+    private readonly Task<int> _exit;
 
     public StartedProgram(string file, IEnumerable<string> arguments, Action<string> hear, IReadOnlyDictionary<string, string>? environment = null)
     {
@@ -26,19 +27,16 @@ internal sealed class StartedProgram : IAsyncDisposable
         foreach (var (name, value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         _process = Process.Start(start)!;
+        Id = _process.Id;
         _reading = Task.WhenAll(ReadAsync(_process.StandardOutput, hear), ReadAsync(_process.StandardError, hear));
+        _exit = EndAsync();
     }
 
-    public int Id => _process.Id;
-    public bool HasExited => _process.HasExited;
+    public int Id { get; }
+    public bool HasExited => _exit.IsCompleted;
 
     /// <summary>Completes with the exit code when it has ended and all it said is read.</summary>
-    public async Task<int> ExitAsync()
-    {
-        await _process.WaitForExitAsync();
-        await _reading;
-        return _process.ExitCode;
-    }
+    public Task<int> ExitAsync() => _exit;
 
     /// <summary>The last it said.</summary>
     public string Said()
@@ -49,10 +47,17 @@ internal sealed class StartedProgram : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (!_process.HasExited)
+        if (!HasExited)
             _process.Kill(entireProcessTree: true);
-        await _process.WaitForExitAsync();
+        await _exit;
         _process.Dispose();
+    }
+
+    private async Task<int> EndAsync()
+    {
+        await _process.WaitForExitAsync();
+        await _reading;
+        return _process.ExitCode;
     }
 
     private async Task ReadAsync(StreamReader output, Action<string> hear)

@@ -66,6 +66,8 @@ internal sealed class ChaosRun : IDisposable
         await _view.WellAsync(RecoveryPatience, cancellationToken);
         await Load.StopAsync();
         _cluster.Log.Tell($"load ended: {Load.Ledger.Acknowledged} records acknowledged, {Load.Ledger.Unknown} of unknown outcome, {Load.RecordsFailed} failed, {Load.RecordsRead} read");
+        foreach (var trouble in Load.Troubles)
+            _cluster.Log.Note($"the last trouble of somebody: {trouble}");
         var same = await JudgeAsync(cancellationToken);
         var figures = Figures(same);
         _cluster.Log.Tell(figures);

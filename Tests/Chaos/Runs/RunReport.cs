@@ -11,8 +11,9 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
     // A run that hangs is given up long before the suite's budget ends it, with its log.
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
 
-    private readonly TemporaryDirectory _directory = new() { IsKept = true };
+    private readonly TemporaryDirectory _directory = new();
     private readonly int _seed = Seeds.Next();
+    private bool _isGood;
 
     /// <summary>Where the cluster's data goes.</summary>
     public string Data => _directory["c"];
@@ -25,7 +26,7 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
         await using var cluster = await start(log);
         if (cluster is null)
         {
-            _directory.IsKept = false;
+            _isGood = true;
             Skip.If(true, "needs PostgreSQL's server programs");
             return;
         }
@@ -41,11 +42,18 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
             throw new InvalidOperationException($"{e.Message}\n{Explanation(run)}", e);
         }
         Assert.True(run.Load.Violations.IsEmpty, $"{run.Load.Violations}\n{Explanation(run)}");
-        Assert.Empty(run.Load.RefusedReads);
-        _directory.IsKept = false;
+        Assert.True(!run.Load.RefusedReads.Any(), $"A reader was refused for good.\n{Explanation(run)}");
+        // All got well within the time that a record is tried: none may have failed.
+        Assert.True(run.Load.RecordsFailed == 0, $"{run.Load.RecordsFailed} records failed.\n{Explanation(run)}");
+        _isGood = true;
     }
 
-    public void Dispose() => _directory.Dispose();
+    /// <summary>What went well, to its last step, leaves nothing behind.</summary>
+    public void Dispose()
+    {
+        _directory.IsKept = !_isGood;
+        _directory.Dispose();
+    }
 
     private string Explanation(ChaosRun run) => $"{run.Story()}\nLog and data are kept in {_directory.FullName}. {Seeds.Replay(_seed)}";
 }
