@@ -266,9 +266,6 @@ public sealed partial class Replica : IPartitionReplication
         _claim = null;
         _ports.Log.Write(EngineLogLevel.Information,
             $"Leads {TopicPartition} in epoch {leader.Epoch} from offset {leader.EpochStart}: {leader.Committed}");
-        if (leader.Committed!.UncleanEpoch == leader.Epoch)
-            _ports.Log.Write(EngineLogLevel.Warning, $"{TopicPartition} has got its leader by an unclean election: what other replicas held of it at or above offset "
-                + $"{leader.EpochStart} is lost, acknowledged or not.");
     }
 
     private void OnStopped(LeaderReplica leader)

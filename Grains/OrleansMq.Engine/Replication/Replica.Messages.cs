@@ -25,7 +25,8 @@ public sealed partial class Replica
                 _ports.Warn(Key, $"Batches of {TopicPartition} came damaged from broker {push.Leader}, and were not taken: {damage}");
                 break;
             case Push push:
-                Step(() => Take(push), reply, mayCut: push.LogStart > Partition.LogStartOffset);
+                // An empty log may begin again where the first batch does.
+                Step(() => Take(push), reply, mayCut: push.LogStart > Partition.LogStartOffset || Partition.LogStartOffset == Partition.LogEndOffset);
                 break;
             case AlignAnswer answer:
                 Step(() => _follower!.OnAlignAnswer(answer), reply, mayCut: true);

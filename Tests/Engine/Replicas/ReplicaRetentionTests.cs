@@ -1,0 +1,126 @@
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+using OrleansMq.Records;
+using OrleansMq.Replication;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Replicas;
+
+/// <summary>What goes from a leader's log goes from its followers', and who comes late gets what is left.</summary>
+public sealed class ReplicaRetentionTests
+{
+    private static readonly TopicConfig Small = TopicConfig.Default with
+    {
+        MinInsyncReplicas = 2,
+        SegmentBytes = 1000,
+        IndexIntervalBytes = 100,
+        FileDeleteDelayMs = 0,
+        RetentionMs = -1,
+        TimestampBeforeMaxMs = long.MaxValue,
+    };
+
+    [Fact]
+    public async Task Deleted_records_are_deleted_on_every_replica()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 50; i++)
+            await partition.AppendAsync($"value {i}");
+        Assert.Equal(40, await leader.Partition.DeleteRecordsAsync(40));
+        await partition.AppendAsync("one more");
+        await ReplicatedPartition.Until(() => ((int[])[2, 3]).All(b => partition.LogOf(b).LogStartOffset == 40), () => "deleted");
+        await partition.AllTheSameAsync();
+        Assert.Equal(ErrorCode.NotLeaderOrFollower, (await Assert.ThrowsAsync<BrokerException>(() =>
+            partition.ReplicaOf(2).Partition.DeleteRecordsAsync(41).AsTask())).Code);
+    }
+
+    /// <summary>The leader's log begins in the middle of a batch, at an offset that the follower's empty log is far below of.</summary>
+    [Fact]
+    public async Task An_empty_replica_begins_where_the_leaders_log_begins()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 30; i++)
+            await leader.Partition.AppendAsync(PartitionRig.Batch(1, "a", "b", "c"), Acks.All);
+        await partition[3].StopAsync();
+        partition[3].Files.DeleteDirectory(Path.Combine(partition[3].Data, "logs"));
+        await leader.Partition.DeleteRecordsAsync(61);
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("after");
+        await partition.AllTheSameAsync();
+        Assert.Equal(61, partition.LogOf(3).LogStartOffset);
+    }
+
+    [Fact]
+    public async Task A_follower_that_slept_through_retention_goes_on_behind_it()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync(Small);
+        var leader = await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 20; i++)
+            await partition.AppendAsync($"before {i}");
+        await partition[3].StopAsync();
+        await partition.InSyncAsync(2);
+        for (var i = 0; i < 100; i++)
+            await partition.AppendAsync($"after {i}");
+        await leader.Partition.DeleteRecordsAsync(90);
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("now");
+        await partition.AllTheSameAsync();
+        Assert.Equal(90, partition.LogOf(3).LogStartOffset);
+    }
+
+    /// <summary>Compaction leaves holes, also of whole segments; replicas compact on their own, and hold the same records in the end.</summary>
+    [Fact]
+    public async Task A_compacted_log_is_caught_up_with_through_its_holes()
+    {
+        var config = Small with { CleanupCompact = true, CleanupDelete = false, MinCleanableDirtyRatio = 0, DeleteRetentionMs = 0 };
+        await using var partition = await ReplicatedPartition.StartAsync(config);
+        await partition.LeadAsync(1);
+        await partition.InSyncAsync(3);
+        for (var i = 0; i < 120; i++)
+            await partition.AppendAsync($"key {i % 7}", 1, i);
+        await partition.AllTheSameAsync();
+        partition[1].Store.RunCompaction();
+        Assert.True(partition.LogOf(1).SizeInBytes < partition.LogOf(2).SizeInBytes / 2);
+        await partition[3].StopAsync();
+        partition[3].Files.DeleteDirectory(Path.Combine(partition[3].Data, "logs"));
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(3);
+        await partition.AppendAsync("key 8", 1, 120);
+        await partition.AllTheSameAsync(sameBytes: false);
+        Assert.Equal(partition.BytesOf(1), partition.BytesOf(3));
+        // It opens again, dead or closed in good order, and may lead.
+        await partition[3].KillAsync();
+        await partition[3].StartAsync();
+        Assert.Equal(ReplicaRole.Follower, partition.ReplicaOf(3).Role);
+        await partition.InSyncAsync(3);
+        await partition[3].StopAsync();
+        await partition[3].StartAsync();
+        await partition.InSyncAsync(3);
+        partition[2].Store.RunCompaction();
+        foreach (var broker in (int[])[1, 2, 3])
+            Assert.Equal(Latest(partition.ReplicaOf(1).Partition), Latest(partition.ReplicaOf(broker).Partition));
+    }
+
+    private static Dictionary<string, long> Latest(Partition partition)
+    {
+        var latest = new Dictionary<string, long>();
+        for (var offset = partition.LogStartOffset; offset < partition.LogEndOffset;)
+        {
+            using var read = partition.Log!.Read(offset, partition.LogEndOffset, 1 << 20);
+            if (read is null)
+                break;
+            using var reader = new RecordReader(read.Memory, CompressionCodecs.Empty);
+            while (reader.MoveNext())
+                latest[System.Text.Encoding.UTF8.GetString(reader.Current.Key!.Value.Span)] = reader.Current.Offset;
+            offset = read.NextOffset;
+        }
+        return latest;
+    }
+}
