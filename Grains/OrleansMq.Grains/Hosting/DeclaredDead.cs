@@ -22,18 +22,22 @@ public sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null
     public bool IsUnexpected(Exception exception) => true;
 
     /// <inheritdoc/>
-    public void OnFatalException(object? sender = null, string? context = null, Exception? exception = null) => End(
-        context is not null && context.Contains("I am dead", StringComparison.Ordinal)
-            ? "this broker was declared dead by its cluster: it did not answer the others in time, or another process took its place"
-            : $"the silo cannot go on: {context} {exception?.Message}".TrimEnd());
+    public void OnFatalException(object? sender = null, string? context = null, Exception? exception = null)
+    {
+        if (context is not null && context.Contains("I am dead", StringComparison.Ordinal))
+            End("this broker was declared dead by its cluster: it did not answer the others in time, or another process took its place");
+        else
+            End($"the silo cannot go on: {context} {exception?.Message}".TrimEnd(), exception);
+    }
 
     /// <summary>Ends the process; the first reason is the one that is told.</summary>
     /// <param name="reason">Why, without what follows from it.</param>
-    public void End(string reason)
+    /// <param name="fault">What only a bug of ours or Orleans' explains; null for what an operator does.</param>
+    public void End(string reason, Exception? fault = null)
     {
         if (Interlocked.Exchange(ref _ended, 1) != 0)
             return;
-        log.Write(EngineLogLevel.Error, $"{reason.ReplaceLineEndings(" ")}. The process ends with code {ExitCode}; started again, the broker rejoins.");
+        log.Write(EngineLogLevel.Error, $"{reason.ReplaceLineEndings(" ")}. The process ends with code {ExitCode}; started again, the broker rejoins.", fault);
         if (exit is not null)
         {
             exit(ExitCode, reason);

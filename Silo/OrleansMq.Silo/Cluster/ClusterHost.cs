@@ -21,6 +21,9 @@ namespace OrleansMq.Silo.Cluster;
 /// <param name="settings">What the operator configured.</param>
 internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings) : IBrokerHost
 {
+    // What a silo needs beyond the time its requests have.
+    private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(5);
+
     private IHost? _silo;
     private SiloBroker? _broker;
     private bool _isStarted;
@@ -62,14 +65,28 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     /// <summary>Stops the silo (its grains end their requests and deactivate), then closes the data directory.</summary>
     public async ValueTask DisposeAsync()
     {
-        if (_silo is { } silo)
-        {
-            // Orleans refuses to stop what did not start.
-            if (_isStarted)
-                await silo.StopAsync();
+        if (Interlocked.Exchange(ref _silo, null) is not { } silo)
+            return;
+        // Orleans refuses to stop what did not start.
+        if (!_isStarted || await TryStopAsync(silo))
             await ((IAsyncDisposable)silo).DisposeAsync();
+    }
+
+    /// <summary>A silo tells its cluster that it goes, again and again where the database does not answer. The others see it also by its closed port.</summary>
+    private async Task<bool> TryStopAsync(IHost silo)
+    {
+        using var patience = new CancellationTokenSource(settings.DrainTimeout);
+        var stopped = silo.StopAsync(patience.Token);
+        if (await Task.WhenAny(stopped, Task.Delay(settings.DrainTimeout + StopGrace)) == stopped)
+        {
+            await stopped;
+            return true;
         }
-        _silo = null;
+        silo.Services.GetRequiredService<ILoggerFactory>().CreateLogger("cluster").NotLeft(settings.DrainTimeout.TotalSeconds + StopGrace.TotalSeconds);
+        if (Member is not null)
+            await silo.Services.GetRequiredService<SiloReplicas>().DisposeAsync();
+        await _broker!.DisposeAsync();
+        return false;
     }
 
     private void Add(ISiloBuilder silo, SiloEndpoints endpoints, BrokerClusterOptions? cluster)

@@ -13,4 +13,8 @@ internal static partial class ClusterLog
 
     [LoggerMessage(EventId = 32, Level = LogLevel.Debug, Message = "Why the broker could not join")]
     public static partial void NotJoined(this ILogger logger, Exception failure);
+
+    [LoggerMessage(EventId = 33, Level = LogLevel.Warning,
+        Message = "The silo could not leave its cluster within {Seconds} s, as when the database does not answer; the data directory is closed, and the other brokers notice that this one is gone")]
+    public static partial void NotLeft(this ILogger logger, double seconds);
 }

@@ -13,6 +13,8 @@ internal sealed class BrokerCommandLine
 
         Every flag but --config, --json and --standalone is also an environment variable (--broker-id is OMQ_BROKER_ID) and a key of the
         configuration file (brokerId). A flag beats the environment, which beats the file.
+
+        Exit codes: 0 it was stopped, 1 it could not start, 2 wrong usage, 3 its cluster declared it dead: start it again, it rejoins.
         """;
 
     private readonly Option<string> _config = new("--config")

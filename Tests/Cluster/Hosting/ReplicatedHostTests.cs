@@ -14,7 +14,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
 {
     private readonly TempDirectory _one = new();
     private readonly TempDirectory _other = new();
-    private readonly StringWriter _log = new();
+    private readonly LogText _log = new();
 
     public void Dispose()
     {
@@ -86,6 +86,37 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     public async Task A_key_that_npgsql_does_not_know_is_named() =>
         await RefusedAsync(Settings(_one, await postgres.DatabaseAsync() + ";Pasword=hunter2"), "--postgres", "pasword");
 
+    [SkippableFact]
+    public async Task A_database_that_goes_is_told_of_once_and_does_not_keep_a_broker_from_stopping()
+    {
+        var settings = Settings(_one, await postgres.DatabaseAsync()) with { DrainTimeout = TimeSpan.FromMilliseconds(100) };
+        var server = await StartAsync(settings);
+        try
+        {
+            await postgres.Server.StopAsync();
+            await LoggedAsync("does not answer");
+            await postgres.Server.StartAsync();
+            await LoggedAsync("answers again");
+            Assert.Single(_log.ToString().Split('\n'), line => line.Contains("does not answer", StringComparison.Ordinal));
+            await postgres.Server.StopAsync();
+        }
+        finally
+        {
+            await server.DisposeAsync();
+            if (!postgres.Server.IsRunning)
+                await postgres.Server.StartAsync();
+        }
+        Assert.Contains("could not leave its cluster", _log.ToString(), StringComparison.Ordinal);
+        Assert.True(File.Exists(Path.Combine(_one.Path, "clean-shutdown")));
+    }
+
+    private async Task LoggedAsync(string part)
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (!_log.ToString().Contains(part, StringComparison.Ordinal))
+            await Task.Delay(50, deadline.Token);
+    }
+
     private async Task<string> RefusedAsync(BrokerSettings settings, params string[] parts)
     {
         var refused = await Assert.ThrowsAsync<StartException>(() => StartAsync(settings));
@@ -120,5 +151,35 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     };
 
     private Task<BrokerServer> StartAsync(BrokerSettings settings) =>
-        BrokerServer.StartAsync(settings, new ConsoleLog(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System));
+        BrokerServer.StartAsync(settings, new ConsoleLog(_log, LogLevel.Information, TimeProvider.System));
+
+    /// <summary>Lines that may be read while others are written.</summary>
+    private sealed class LogText : StringWriter
+    {
+        private readonly Lock _lock = new();
+
+        public override void Write(char value)
+        {
+            lock (_lock)
+                base.Write(value);
+        }
+
+        public override void Write(string? value)
+        {
+            lock (_lock)
+                base.Write(value);
+        }
+
+        public override void Write(char[] buffer, int index, int count)
+        {
+            lock (_lock)
+                base.Write(buffer, index, count);
+        }
+
+        public override string ToString()
+        {
+            lock (_lock)
+                return base.ToString();
+        }
+    }
 }
