@@ -11,6 +11,8 @@ internal sealed class LocalCluster : IDisposable
     private readonly IReadOnlyList<string> _program;
     private readonly string _connectionString;
     private readonly List<Task> _running = [];
+    // What nobody is meant to go on after, such as a terminal that has gone or a full disk.
+    private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     // Ends the silos; the database goes on until they have ended.
     private readonly CancellationTokenSource _stopSilos = new();
     private ClusterRoster _roster;
@@ -54,10 +56,10 @@ internal sealed class LocalCluster : IDisposable
         try
         {
             var starting = _roster.Brokers.Select(Start).ToList();
-            var ready = await Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop).ConfigureAwait(false);
+            var ready = await UnlessFailed(Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop)).ConfigureAwait(false);
             using var control = ControlSocket.Listen(_directory.Path);
             _events.AllReady(_roster.ClusterId, ready);
-            await control.RunAsync(AddAsync, stop).ConfigureAwait(false);
+            await UnlessFailed(control.RunAsync(order => AddAsync(order, stop), stop)).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -70,11 +72,11 @@ internal sealed class LocalCluster : IDisposable
         }
     }
 
-    private async Task<BrokerLine> AddAsync(AddOrder order)
+    private async Task<BrokerLine> AddAsync(AddOrder order, CancellationToken stop)
     {
         var roster = _roster.Plus(order.Rack);
         var silo = Start(roster.Brokers[^1]);
-        var line = await silo.FirstReady.ConfigureAwait(false);
+        var line = await silo.FirstReady.WaitAsync(stop).ConfigureAwait(false);
         // Only one that has served belongs to the cluster: a failed start leaves the roster as it was.
         _directory.WriteRoster(roster);
         _roster = roster;
@@ -85,7 +87,28 @@ internal sealed class LocalCluster : IDisposable
     {
         var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId), _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags);
         var silo = new SupervisedSilo(spec, _events, _options.Restart);
-        _running.Add(Task.Run(() => silo.RunAsync(_stopSilos.Token)));
+        _running.Add(Task.Run(() => RunAsync(silo)));
         return silo;
     }
+
+    private async Task RunAsync(SupervisedSilo silo)
+    {
+        try
+        {
+            await silo.RunAsync(_stopSilos.Token).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            // Told by whoever waits for the cluster as a whole.
+            _failed.TrySetException(e);
+        }
+    }
+
+    private async Task<T> UnlessFailed<T>(Task<T> task)
+    {
+        await UnlessFailed((Task)task).ConfigureAwait(false);
+        return await task.ConfigureAwait(false);
+    }
+
+    private async Task UnlessFailed(Task task) => await (await Task.WhenAny(task, _failed.Task).ConfigureAwait(false)).ConfigureAwait(false);
 }
