@@ -8,6 +8,8 @@ internal static class Retrying
 {
     // A partition has another leader within a second or so; a whole minute says that more is wrong.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
+    // Nobody tells a client that the silo has died which worked on its call, so that a call gets less time than Orleans would give it.
+    private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
     private static int _repeated;
@@ -27,8 +29,7 @@ internal static class Retrying
         {
             try
             {
-                // Cancellation is not known to all calls, so it ends the waiting.
-                var result = await call().WaitAsync(cancellationToken);
+                var result = await call().WaitAsync(CallTimeout, cancellationToken);
                 var (code, message) = outcome(result);
                 if (code == ErrorCode.None)
                     return result;

@@ -10,11 +10,15 @@ internal sealed class LocalCluster : IDisposable
     private readonly LocalClusterOptions _options;
     private readonly IReadOnlyList<string> _program;
     private readonly string _connectionString;
-    private readonly List<Task> _running = [];
+    // One that ends hands its leaderships to the others, which works in a moment where those do not end at the same time.
+    private static readonly TimeSpan HandoverPatience = TimeSpan.FromSeconds(3);
+
+    // So that many silos end, too, within the time the program has for it.
+    private static readonly TimeSpan AllHandovers = TimeSpan.FromSeconds(15);
+
+    private readonly List<(SupervisedSilo Silo, Task Running)> _silos = [];
     // What nobody is meant to go on after, such as a terminal that has gone or a full disk.
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    // Ends the silos; the database goes on until they have ended.
-    private readonly CancellationTokenSource _stopSilos = new();
     private ClusterRoster _roster;
 
     private LocalCluster(ClusterDirectory directory, ClusterRoster roster, string connectionString, LocalClusterOptions options,
@@ -49,7 +53,7 @@ internal sealed class LocalCluster : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _stopSilos.Dispose();
+    public void Dispose() => _silos.ForEach(silo => silo.Silo.Dispose());
 
     private async Task RunAsync(CancellationToken stop)
     {
@@ -67,9 +71,20 @@ internal sealed class LocalCluster : IDisposable
         }
         finally
         {
-            await _stopSilos.CancelAsync().ConfigureAwait(false);
-            await Task.WhenAll(_running).ConfigureAwait(false);
+            await StopAsync().ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Ends one silo after the other; one that takes its time does not hold up the rest.</summary>
+    private async Task StopAsync()
+    {
+        var patience = TimeSpan.FromTicks(Math.Min(HandoverPatience.Ticks, AllHandovers.Ticks / _silos.Count));
+        foreach (var (silo, running) in _silos)
+        {
+            await silo.StopAsync().ConfigureAwait(false);
+            await Task.WhenAny(running, Task.Delay(patience)).ConfigureAwait(false);
+        }
+        await Task.WhenAll(_silos.Select(silo => silo.Running)).ConfigureAwait(false);
     }
 
     private async Task<BrokerLine> AddAsync(AddOrder order, CancellationToken stop)
@@ -87,7 +102,7 @@ internal sealed class LocalCluster : IDisposable
     {
         var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId), _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags);
         var silo = new SupervisedSilo(spec, _events, _options.Restart);
-        _running.Add(Task.Run(() => RunAsync(silo)));
+        _silos.Add((silo, Task.Run(() => RunAsync(silo))));
         return silo;
     }
 
@@ -95,7 +110,7 @@ internal sealed class LocalCluster : IDisposable
     {
         try
         {
-            await silo.RunAsync(_stopSilos.Token).ConfigureAwait(false);
+            await silo.RunAsync().ConfigureAwait(false);
         }
         catch (Exception e)
         {

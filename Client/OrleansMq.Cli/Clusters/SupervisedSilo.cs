@@ -14,7 +14,7 @@ namespace OrleansMq.Cli.Clusters;
 internal sealed record SiloSpec(RosterEntry Entry, string ClusterId, string Postgres, string Data, string Log, IReadOnlyList<string> Program, IReadOnlyList<string> MoreFlags);
 
 /// <summary>A silo of a local cluster, over all the processes it has one after the other.</summary>
-internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool restart)
+internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool restart) : IDisposable
 {
     // A silo is ready in seconds; recovery of a large directory on a busy machine may take minutes.
     private static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(5);
@@ -23,17 +23,25 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(20);
 
     private readonly TaskCompletionSource<BrokerLine> _firstReady = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _stop = new();
     private BrokerLine? _last;
 
     /// <summary>Its broker id.</summary>
     public int BrokerId => spec.Entry.BrokerId;
 
+    /// <summary>Asks it to end in order; <see cref="RunAsync"/> completes when it has.</summary>
+    public Task StopAsync() => _stop.CancelAsync();
+
+    /// <inheritdoc/>
+    public void Dispose() => _stop.Dispose();
+
     /// <summary>Completes when it serves for the first time; fails where that start failed.</summary>
     public Task<BrokerLine> FirstReady => _firstReady.Task;
 
     /// <summary>Runs it until it ended by itself (and is not to be restarted), or was stopped.</summary>
-    public async Task RunAsync(CancellationToken stop)
+    public async Task RunAsync()
     {
+        var stop = _stop.Token;
         for (var failedStarts = 0; !stop.IsCancellationRequested;)
         {
             await using var process = SiloProcess.Start([.. spec.Program, .. Flags(), .. spec.MoreFlags], Environment(), spec.Log);

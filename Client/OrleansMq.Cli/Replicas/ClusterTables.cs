@@ -29,7 +29,7 @@ internal static class ClusterTables
     {
         var replicated = cluster.OfflinePartitions is null ? "  nothing is replicated" : $"  metadata version {cluster.MetadataVersion}";
         var controller = cluster.Controller < 0 ? "" : $"  catalogue on broker {cluster.Controller}";
-        var counts = cluster.OfflinePartitions is null ? "" : $"  {cluster.Topics} topics, {cluster.Partitions} partitions";
+        var counts = cluster.OfflinePartitions is null ? "" : $"  {Count(cluster.Topics, "topic")}, {Count(cluster.Partitions, "partition")}";
         return $"cluster {cluster.ClusterId}{replicated}{controller}{counts}{(cluster.AutoRebalance ? "  rebalances by itself" : "")}";
     }
 
@@ -53,8 +53,10 @@ internal static class ClusterTables
         if (partitions.Count == 0)
             yield break;
         var more = partitions.Count > PartitionsShown ? $" and {partitions.Count - PartitionsShown} more" : "";
-        yield return new Text($"{partitions.Count} partition{(partitions.Count == 1 ? "" : "s")} {what}: {string.Join(", ", partitions.Take(PartitionsShown))}{more}", new Style(Color.Red));
+        yield return new Text($"{Count(partitions.Count, "partition")} {what}: {string.Join(", ", partitions.Take(PartitionsShown))}{more}", new Style(Color.Red));
     }
+
+    private static string Count(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
 
     private static Text OrDash(string? text) => new(text ?? "-");
 }

@@ -1,7 +1,7 @@
 using System.CommandLine;
-using System.Globalization;
 using OrleansMq.Brokers;
 using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client.Http;
 
@@ -14,27 +14,21 @@ internal static class RebalanceCommand
     public static OmqCommand Create()
     {
         var execute = new Option<bool>("--execute") { Description = "Carry the plan out, too. It goes on by itself, also after the failure of a broker." };
-        var throttle = new Option<long?>("--throttle")
-        {
-            Description = "With --execute: bytes a second that each broker's new replicas may take, such as 50M; without it no limit.",
-            HelpName = "BYTES",
-            CustomParser = result => ParseRate(result.Tokens[0].Value, result.AddError),
-        };
-        var partitions = new Option<int?>("--max-partitions") { Description = "With --execute: so many partitions at a time; 4 without it.", HelpName = "N" };
+        var throttle = new Option<int?>("--throttle") { Description = "With --execute: so many partitions move at a time, 1 to 1000; 4 without it.", HelpName = "N" }.AtLeast(1);
         var status = new Option<bool>("--status") { Description = "Tell how far the rebalance is that runs, or how the last one ended." };
         var cancel = new Option<bool>("--cancel") { Description = "Stop the rebalance that runs: what is moved stays, what is being moved is taken back." };
         var auto = new Option<string>("--auto") { Description = "Whether a broker that joins gets its share by itself from now on.", HelpName = "on|off" };
         auto.AcceptOnlyFromAmong("on", "off");
         var command = new OmqCommand("rebalance", "Works out what to move so that every broker holds and leads its share, and shows it. Nothing moves without --execute.",
-            "omq cluster rebalance", "omq cluster rebalance --execute --throttle 50M --wait", "omq cluster rebalance --status", "omq cluster rebalance --cancel")
-        { execute, throttle, partitions, status, cancel, auto };
+            "omq cluster rebalance", "omq cluster rebalance --execute --throttle 2 --wait", "omq cluster rebalance --status", "omq cluster rebalance --cancel")
+        { execute, throttle, status, cancel, auto };
         var (server, json, wait) = (ServerOption.AddTo(command), JsonOption.AddTo(command), RebalanceProgress.WaitOption(command));
         command.SetAction(async (parsed, cancellationToken) =>
         {
             if (new[] { parsed.GetValue(execute), parsed.GetValue(status), parsed.GetValue(cancel), parsed.GetValue(auto) is not null }.Count(given => given) > 1)
                 throw CommandFailedException.Usage("--execute, --status, --cancel and --auto exclude each other; give one of them.");
-            if ((parsed.GetValue(throttle) ?? parsed.GetValue(partitions)) is not null && !parsed.GetValue(execute))
-                throw CommandFailedException.Usage("--throttle and --max-partitions say how fast to move, and nothing moves without --execute.");
+            if (parsed.GetValue(throttle) is not null && !parsed.GetValue(execute))
+                throw CommandFailedException.Usage("--throttle says how fast to move, and nothing moves without --execute.");
             using var broker = server.Connect(parsed);
             var answer = new Answer(broker, parsed.GetValue(json), parsed.GetValue(wait), cancellationToken);
             if (parsed.GetValue(auto) is { } onOrOff)
@@ -44,7 +38,7 @@ internal static class RebalanceCommand
             else if (parsed.GetValue(status))
                 await answer.ShowAsync(await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
             else
-                await answer.PlanAsync(parsed.GetValue(execute), new RebalanceThrottle(parsed.GetValue(partitions) ?? 4, parsed.GetValue(throttle) ?? 0)).ConfigureAwait(false);
+                await answer.PlanAsync(parsed.GetValue(execute), parsed.GetValue(throttle) is { } most ? new RebalanceThrottle(most) : null).ConfigureAwait(false);
         });
         return command;
     }
@@ -52,7 +46,7 @@ internal static class RebalanceCommand
     /// <summary>Carries the command out and shows what came of it.</summary>
     private sealed class Answer(IBroker broker, bool json, bool wait, CancellationToken cancellationToken)
     {
-        public async Task PlanAsync(bool execute, RebalanceThrottle throttle)
+        public async Task PlanAsync(bool execute, RebalanceThrottle? throttle)
         {
             var plan = await broker.Administration.PlanRebalanceAsync(cancellationToken).ConfigureAwait(false);
             if (!json)
@@ -80,16 +74,5 @@ internal static class RebalanceCommand
             await broker.Administration.SetAutoRebalanceAsync(on, cancellationToken).ConfigureAwait(false);
             Output.WriteLine(on ? "A broker that joins gets its share by itself." : "A broker that joins gets nothing before a rebalance is asked for.");
         }
-    }
-
-    /// <summary>A number of bytes, with K, M or G behind it for its multiples of 1,024.</summary>
-    private static long? ParseRate(string text, Action<string> addError)
-    {
-        var factor = text is [.., 'K' or 'k'] ? 1L << 10 : text is [.., 'M' or 'm'] ? 1L << 20 : text is [.., 'G' or 'g'] ? 1L << 30 : 1;
-        var digits = factor == 1 ? text : text[..^1];
-        if (long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number > 0 && number <= long.MaxValue / factor)
-            return number * factor;
-        addError($"--throttle '{text}': expected a number of bytes from 1, such as 500000, 800K, 50M or 1G.");
-        return null;
     }
 }

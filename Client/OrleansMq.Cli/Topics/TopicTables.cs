@@ -37,7 +37,7 @@ internal static class TopicTables
         foreach (var partition in partitions)
         {
             table.AddRow(Number(partition.Partition), partition.Leader < 0 ? new Text("none") : Number(partition.Leader), Number(partition.LeaderEpoch),
-                new Text(string.Join(',', partition.Replicas)), new Text(string.Join(',', partition.InSyncReplicas)),
+                new Text(string.Join(',', partition.Replicas)), new Text(string.Join(',', partition.InSyncReplicas.Order())),
                 new Text(partition.EligibleLeaderReplicas is { Count: > 0 } eligible ? string.Join(',', eligible) : "-"), Number(partition.LogStartOffset), Number(partition.HighWatermark), Number(partition.LogEndOffset), Number(partition.SizeBytes));
         }
         return table;
