@@ -187,18 +187,39 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
     public async Task<StoredPartitionState> StateAsync() => (await cluster.Get<IPartitionStates>(cluster.Running.First()).ReadAsync(key))!;
 
     /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail.</summary>
-    public async Task<long> AppendAsync(int from, string value, Acks acks = Acks.All)
+    public Task<long> AppendAsync(int from, string value, Acks acks = Acks.All) => AppendAsync(from, Shared.TestBatches.Of(value), acks);
+
+    /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail. From a broker that is gone: from
+    /// another.</summary>
+    public async Task<long> AppendAsync(int from, byte[] batch, Acks acks = Acks.All)
     {
         var began = DateTime.UtcNow;
         while (true)
         {
-            var result = await Grain(from).AppendAsync(Shared.TestBatches.Of(value), acks);
+            var result = await TryAppendAsync(cluster.Running.Contains(from) ? from : cluster.Running.First(), batch, acks);
             if (result.Error == ErrorCode.None)
                 return result.BaseOffset;
             Assert.True(result.Error.Action() == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline, $"{result.Error}: {result.Message}");
             await Task.Delay(10);
         }
     }
+
+    /// <summary>Appends once; a call without an answer is an unknown outcome, as the broker over grains makes of it.</summary>
+    public async Task<ProduceResult> TryAppendAsync(int from, byte[] batch, Acks acks = Acks.All)
+    {
+        try
+        {
+            return await Grain(from).AppendAsync(batch, acks);
+        }
+        catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException)
+        {
+            return ProduceResult.Failed(ErrorCode.RequestTimedOut, unanswered.Message);
+        }
+    }
+
+    /// <summary>Returns when somebody leads and all replicas are in sync.</summary>
+    public Task AllInSyncAsync() => Wait.UntilAsync(() => Leaders is [var leader] && ReplicaOn(leader)?.State is { } state
+        && state.Isr.Length == state.Replicas.Length, $"all replicas of {Name} in sync");
 
     /// <summary>All records, through the grain.</summary>
     public async Task<List<(long Offset, string Value)>> ReadAllAsync(int from)
@@ -227,10 +248,12 @@ internal static class Wait
     /// <summary>For what happens in milliseconds, on a machine that is busy.</summary>
     public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
-    public static async Task UntilAsync(Func<bool> condition, string what)
+    public static Task UntilAsync(Func<bool> condition, string what) => UntilAsync(() => Task.FromResult(condition()), what);
+
+    public static async Task UntilAsync(Func<Task<bool>> condition, string what)
     {
         var began = DateTime.UtcNow;
-        while (!condition())
+        while (!await condition())
         {
             Assert.True(DateTime.UtcNow - began < Deadline, $"not in time: {what}");
             await Task.Delay(5);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using OrleansMq.Diagnostics;
 using OrleansMq.Replication;
 
@@ -5,7 +6,7 @@ namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
 /// Sees to it that partitions without a leader get one, whether anybody calls them or not: when a broker died, those of this broker's replicas that it led;
-/// every few seconds, those that no leader speaks to. Every broker works out who is to lead, and only that one claims, through the partition's grain.
+/// every few seconds, those that no leader speaks to. Every broker works out who is to lead, and only that one claims.
 /// </summary>
 internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
 {
@@ -22,17 +23,15 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     private readonly ILocalReplicas _replicas;
     private readonly IBrokerPeers _peers;
     private readonly LeaderSearch _search;
-    private readonly LeaderFindings _findings;
-    private readonly IGrainFactory _grains;
+    private readonly PartitionLeadership _leadership;
     private readonly TimeProvider _time;
     private readonly EngineLog _log;
     private readonly CancellationTokenSource _stopping = new();
     private readonly SemaphoreSlim _changed = new(0, 1);
     private Task _running = Task.CompletedTask;
 
-    public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, LeaderFindings findings, IGrainFactory grains, TimeProvider time,
-        EngineLog log) =>
-        (_replicas, _peers, _search, _findings, _grains, _time, _log) = (replicas, peers, search, findings, grains, time, log);
+    public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, PartitionLeadership leadership, TimeProvider time, EngineLog log) =>
+        (_replicas, _peers, _search, _leadership, _time, _log) = (replicas, peers, search, leadership, time, log);
 
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(FailoverWatch), ServiceLifecycleStage.Active, _ =>
@@ -51,22 +50,23 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     }
 
     /// <summary>Leads those of the partitions that this broker is the one to lead.</summary>
-    public async Task LeadWhereChosenAsync(IReadOnlyList<ReplicaKey> keys)
+    /// <returns>Those that it leads now, or led before.</returns>
+    /// <remarks>The replica claims, not the partition's grain: a call to that may be held up by an activation where the partition was led before. The next
+    /// call finds the leader.</remarks>
+    public async Task<IReadOnlyCollection<ReplicaKey>> LeadWhereChosenAsync(IReadOnlyList<ReplicaKey> keys)
     {
         var found = await _search.FindAsync(keys, AtATime).ConfigureAwait(false);
-        var chosen = keys.Zip(found).Where(pair => pair.Second.Choice is { Leads: false } choice && choice.Broker == _peers.Self);
-        await Parallel.ForEachAsync(chosen, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (pair, _) =>
+        var chosen = keys.Zip(found).Where(pair => pair.Second.Choice.Broker == _peers.Self);
+        var led = new ConcurrentBag<ReplicaKey>();
+        await Parallel.ForEachAsync(chosen, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (pair, stopping) =>
         {
-            _findings.Put(pair.First, pair.Second);
-            try
-            {
-                await Leader(pair.First).LeadAsync().ConfigureAwait(false);
-            }
-            catch (Exception refused) when (refused is BrokerException or OrleansException or TimeoutException)
-            {
-                _log.Write(EngineLogLevel.Warning, $"Partition {pair.First} could not be led: {refused.Message}");
-            }
+            var outcome = await _leadership.LeadAsync(pair.First, pair.Second, stopping).ConfigureAwait(false);
+            if (outcome.Replica is not null)
+                led.Add(pair.First);
+            else
+                _log.Write(EngineLogLevel.Warning, $"Partition {pair.First} could not be led: {outcome.Message}");
         }).ConfigureAwait(false);
+        return led;
     }
 
     /// <summary>Leads a partition that nobody can lead, although acknowledged records may be lost by it.</summary>
@@ -78,8 +78,10 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
             throw new BrokerException(found.Error, found.Choice.Why ?? $"The state of partition {key} is not known. Retry.");
         if (found.Choice.Broker != LeaderChoice.Nobody)
             throw new BrokerException(ErrorCode.ElectionNotNeeded, $"Broker {found.Choice.Broker} leads partition {key}, or can: nothing need be lost.");
-        _findings.Put(key, found with { Choice = found.Choice with { Broker = _peers.Self, Unclean = true, Why = null }, Error = ErrorCode.None });
-        await Leader(key).LeadAsync().ConfigureAwait(false);
+        var unclean = found with { Choice = found.Choice with { Broker = _peers.Self, Unclean = true, Why = null }, Error = ErrorCode.None };
+        var outcome = await _leadership.LeadAsync(key, unclean, CancellationToken.None).ConfigureAwait(false);
+        if (outcome.Replica is null)
+            throw new BrokerException(outcome.Error, outcome.Message!);
     }
 
     private void OnMembershipChanged()
@@ -138,6 +140,4 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     }
 
     private IEnumerable<Replica> Followers() => _replicas.Manager.Replicas.Where(replica => replica.Role == ReplicaRole.Follower);
-
-    private IPartitionLeaderGrain Leader(ReplicaKey key) => _grains.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
 }

@@ -12,13 +12,13 @@ internal interface ILeaderService : IGrainService
 {
     /// <summary>Asks to lead those of the partitions that it is the one to lead; complete when it does, or does not.</summary>
     /// <param name="partitions">Their grains' keys.</param>
+    /// <returns>Those that it leads.</returns>
     [Alias("Lead")]
     [ResponseTimeout(LeaderTimes.Lead)]
-    Task LeadAsync(string[] partitions);
+    Task<string[]> LeadAsync(string[] partitions);
 
     /// <summary>Leads the partition although acknowledged records may be lost by it, if nobody leads it.</summary>
     /// <param name="partition">Its grain's key.</param>
-    /// <returns>What became of it, in words.</returns>
     /// <exception cref="BrokerException">It does not lead.</exception>
     [Alias("LeadUnclean")]
     [ResponseTimeout(LeaderTimes.Lead)]
@@ -38,8 +38,8 @@ internal sealed class LeaderService(FailoverWatch failover, GrainId id, Silo sil
     : GrainService(id, silo, loggers), ILeaderService
 {
     /// <inheritdoc/>
-    public Task LeadAsync(string[] partitions) =>
-        failover.LeadWhereChosenAsync([.. partitions.Select(Parse)]);
+    public async Task<string[]> LeadAsync(string[] partitions) =>
+        [.. (await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)])).Select(key => GrainKeys.Partition(key.TopicId, key.Partition))];
 
     /// <inheritdoc/>
     public Task LeadUncleanAsync(string partition) => failover.LeadUncleanAsync(Parse(partition));

@@ -42,10 +42,22 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
     /// <summary>The broker is about to stop: from now on it takes no leadership.</summary>
     public void Leave() => _leaving = true;
 
-    /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
-    public async Task<LeadOutcome> LeadAsync(ReplicaKey key, CancellationToken cancellationToken)
+    /// <summary>How a replica of this broker describes itself to others: one that could lead does not offer it while the broker is about to stop.</summary>
+    public ReplicaReport Report(Replica replica)
     {
-        var found = findings.Take(key);
+        var report = replica.Report();
+        return _leaving && report.Role != ReplicaRole.Leader ? report with { OfflineReason = report.OfflineReason ?? "it is stopping" } : report;
+    }
+
+    /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
+    public Task<LeadOutcome> LeadAsync(ReplicaKey key, CancellationToken cancellationToken) => LeadAsync(key, findings.Take(key), cancellationToken);
+
+    /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
+    /// <param name="key">Which.</param>
+    /// <param name="found">What a search has just found out; null to search.</param>
+    /// <param name="cancellationToken">Gives the claim up.</param>
+    public async Task<LeadOutcome> LeadAsync(ReplicaKey key, LeaderFinding? found, CancellationToken cancellationToken)
+    {
         if (replicas.Manager.TryGet(key, out var replica) && replica.Role == ReplicaRole.Leader)
             return new LeadOutcome(Serve(replica));
         if (_leaving)

@@ -12,6 +12,7 @@ internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker br
     // Found at their first use: they are made after what is made of this.
     private readonly Lazy<SiloReplicas> _replicas = new(services.GetRequiredService<SiloReplicas>);
     private readonly Lazy<ReplicaServices> _others = new(services.GetRequiredService<ReplicaServices>);
+    private readonly Lazy<PartitionLeadership> _leadership = new(services.GetRequiredService<PartitionLeadership>);
     private readonly Lazy<IReplicaSpecs?> _specs = new(services.GetService<IReplicaSpecs>);
 
     /// <inheritdoc/>
@@ -50,7 +51,7 @@ internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker br
     public async Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken)
     {
         if (broker == Self)
-            return [.. keys.Select(key => Manager.TryGet(key, out var replica) ? replica.Report() : null)];
+            return [.. keys.Select(key => Manager.TryGet(key, out var replica) ? _leadership.Value.Report(replica) : null)];
         var reports = await _others.Value.ReportAsync(broker, keys, cancellationToken).ConfigureAwait(false);
         var byKey = reports.ToDictionary(report => report.Key);
         return [.. keys.Select(byKey.GetValueOrDefault)];

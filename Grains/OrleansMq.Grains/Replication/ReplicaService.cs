@@ -1,12 +1,13 @@
 using Microsoft.Extensions.Logging;
 using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Partitions;
 
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>This silo's end of <see cref="IReplicaService"/>: hands on to the broker's replicas. Its calls interleave, so a slow disk holds up only who waits
 /// for it.</summary>
 internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
-    IEnumerable<IClusterImageSink> images) : GrainService(grainId, silo, loggers), IReplicaService
+    PartitionLeadership leadership, IEnumerable<IClusterImageSink> images) : GrainService(grainId, silo, loggers), IReplicaService
 {
     /// <inheritdoc/>
     public async Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, ReadOnlyMemory<byte> bundle) =>
@@ -14,7 +15,7 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
 
     /// <inheritdoc/>
     public Task<ReplicaReportRecord[]> ReportAsync(ReplicaKeyRecord[] keys) =>
-        Task.FromResult(keys.Select(key => replicas.Manager.TryGet(key, out var replica) ? ReplicaReportRecord.Of(replica.Report()) : null)
+        Task.FromResult(keys.Select(key => replicas.Manager.TryGet(key, out var replica) ? ReplicaReportRecord.Of(leadership.Report(replica)) : null)
             .OfType<ReplicaReportRecord>().ToArray());
 
     /// <inheritdoc/>

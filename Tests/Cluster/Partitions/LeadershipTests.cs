@@ -43,7 +43,7 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
         var partition = await _cluster.CreateAsync("orders", 0, null, 2, 1, 3);
         for (var i = 0; i < 10; i++)
             Assert.Equal(i, await partition.AppendAsync(from: 1, $"{i}"));
-        await Wait.UntilAsync(() => partition.ReplicaOn(2)!.State!.Isr.Length == 3, "all in sync");
+        await partition.AllInSyncAsync();
         var watch = Stopwatch.StartNew();
         await _cluster.KillAsync(2);
         await Wait.UntilAsync(() => partition.Leaders.Length == 1, "a new leader");

@@ -1,0 +1,110 @@
+using System.Diagnostics;
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.PostgreSql.Schema;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Shared;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Cluster.Partitions;
+
+/// <summary>Leadership that is given away: nothing acknowledged is lost or doubled, and a retry mends what was caught in between.</summary>
+public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper output) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+{
+    private ReplicatedCluster _cluster = null!;
+
+    public async Task InitializeAsync()
+    {
+        var database = await postgres.DatabaseAsync();
+        await SchemaMigration.ApplyAsync(database);
+        _cluster = await ReplicatedCluster.StartAsync(database);
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (_cluster is not null)
+            await _cluster.DisposeAsync();
+    }
+
+    [SkippableFact]
+    public async Task Leadership_goes_round_under_load_and_nothing_is_lost_or_doubled()
+    {
+        const int rounds = 6, between = 30;
+        var partition = await _cluster.CreateAsync("orders", 0, null, 1, 2, 3);
+        await partition.AppendAsync(1, "first");
+        await partition.AllInSyncAsync();
+        using var stop = new CancellationTokenSource();
+        var (written, longest) = (0, TimeSpan.Zero);
+        var writing = Task.Run(async () =>
+        {
+            var producer = new ProducerIdentity(1, 0);
+            for (; !stop.IsCancellationRequested; written++)
+            {
+                var watch = Stopwatch.StartNew();
+                await partition.AppendAsync(1 + (written % 3), TestBatches.From(producer, written, $"{written}"));
+                longest = watch.Elapsed > longest ? watch.Elapsed : longest;
+            }
+        });
+        for (var round = 1; round <= rounds; round++)
+        {
+            await Wait.UntilAsync(() => written >= round * between || writing.IsFaulted, "some were written");
+            var successor = 1 + (round % 3);
+            Assert.Equal(successor, await partition.Leader(1).HandOverAsync(successor));
+            Assert.Equal([successor], partition.Leaders);
+            await partition.AllInSyncAsync();
+        }
+        await stop.CancelAsync();
+        await writing;
+        output.WriteLine($"{written} appends, the longest {longest.TotalMilliseconds:0} ms; epoch {(await partition.StateAsync()).State.LeaderEpoch}");
+        Assert.Equal(Enumerable.Range(0, written).Select(i => $"{i}").Prepend("first"), (await partition.ReadAllAsync(2)).Select(record => record.Value));
+    }
+
+    [SkippableFact]
+    public async Task A_broker_that_stops_hands_all_over_first()
+    {
+        const int count = 20;
+        var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => _cluster.CreateAsync($"orders-{i}", 0, null, 2, 1, 3)));
+        foreach (var partition in partitions)
+        {
+            await partition.AppendAsync(1, "a");
+            await partition.AllInSyncAsync();
+        }
+        await _cluster.Get<LeadershipHandover>(2).HandOverAllAsync(TimeSpan.FromSeconds(20));
+        Assert.All(partitions, partition => Assert.Equal([1], partition.Leaders));
+        // It takes none back; another one leads.
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => partitions[0].Leader(2).HandOverAsync(2));
+        Assert.Equal(ErrorAction.Retry, refused.Action);
+        Assert.NotEqual(2, Assert.Single(partitions[0].Leaders));
+        await _cluster.StopAsync(2);
+        Assert.All(partitions.Skip(1), partition => Assert.Equal([1], partition.Leaders));
+        Assert.Equal(1, await partitions[0].AppendAsync(3, "b"));
+    }
+
+    [SkippableFact]
+    public async Task The_preferred_replica_takes_over_again_when_it_is_asked_for()
+    {
+        var partition = await _cluster.CreateAsync("orders", 0, null, 2, 1, 3);
+        await partition.AppendAsync(1, "a");
+        await partition.AllInSyncAsync();
+        Assert.Equal(ErrorCode.ElectionNotNeeded, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).ElectPreferredAsync())).Code);
+        await _cluster.StopAsync(2);
+        await Wait.UntilAsync(() => partition.Leaders is [1], "broker 1 leads");
+        Assert.Equal(ErrorCode.PreferredLeaderNotAvailable,
+            (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(3).ElectPreferredAsync())).Code);
+        await _cluster.StartAsync(2);
+        // It is not asked before it has caught up.
+        await Wait.UntilAsync(async () =>
+        {
+            try
+            {
+                return await partition.Leader(3).ElectPreferredAsync() == 2;
+            }
+            catch (BrokerException notYet) when (notYet.Action == ErrorAction.Retry)
+            {
+                return false;
+            }
+        }, "broker 2 leads again");
+        Assert.Equal([2], partition.Leaders);
+        Assert.Equal(1, await partition.AppendAsync(1, "b"));
+    }
+}
