@@ -4,7 +4,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// Each is the shipped protocol with one decision made wrong. Three that no checker can find are missing, because other rules hold what they let go; they stay
+// Each is the shipped protocol with one decision made wrong, by the paragraph of the protocol that it breaks. Three that no checker can find are missing, because other rules hold what they let go; they stay
 // in the protocol as a second line behind those:
 // - A push whose previous epoch is not compared. An alignment is bound to (epoch, session), after it only this leader's pushes are taken, and no log of
 //   a leader is ever cut: so the epochs agree. It would matter if an alignment were wrong.
@@ -12,10 +12,35 @@ namespace OrleansMq.Tests.Simulation;
 //   stands still as soon as an ELR is proposed; who leaves because it lost its tail has no counted end. The rule only makes the refusal come earlier.
 // - Truncation below the own high watermark, where no election was unclean. No leader that was elected by the rules asks for it.
 
-internal sealed class AckBeforeReplication : ReplicationRules
+// --- Roles ---
+
+internal sealed class LeaderIgnoresItsOwnReplica : ReplicationRules
 {
-    public override bool IsReplicated(long endOffset, long highWatermark) => true;
+    public override bool LeadsStill(int epoch, int fence) => true;
 }
+
+// --- State ---
+
+internal sealed class SkipCompareAndSwap : ReplicationRules
+{
+    public override StoreOutcome AfterFailedWrite(PartitionState stored, Guid ownToken) => StoreOutcome.Adopt;
+}
+
+// --- Claiming ---
+
+internal sealed class AnyReplicaMayClaim : ReplicationRules
+{
+    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
+        base.Claim(state with { Isr = [.. state.Isr.Where(m => m.Broker != self.Broker), self] }, self, topicId, fence, token, membership, unclean);
+}
+
+internal sealed class StoreIsAlwaysRight : ReplicationRules
+{
+    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
+        base.Claim(state, self, topicId, 0, token, membership, unclean);
+}
+
+// --- Fence ---
 
 internal sealed class NoEpochCheck : ReplicationRules
 {
@@ -26,6 +51,36 @@ internal sealed class FenceNotDurable : ReplicationRules
 {
     public override int FenceAfterRestart(int durableFence, int latestEpochInLog) => 0;
 }
+
+// --- Incarnation ---
+
+internal sealed class NoIncarnation : ReplicationRules
+{
+    public override bool SameMember(ReplicaIdentity one, ReplicaIdentity other) => one.Broker == other.Broker;
+}
+
+internal sealed class KeepIncarnation : ReplicationRules
+{
+    public override bool MustRenew(OpenedLog log) => false;
+}
+
+internal sealed class LostMembersStayEligible : ReplicationRules
+{
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+        long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, [.. followers.Select(f => f.Identity is { } now ? f with { Identity = Was(committed, now) } : f)],
+            highWatermark, epochStart, maxLagMs, minInsync);
+
+    private static ReplicaIdentity Was(PartitionState committed, ReplicaIdentity now) =>
+        committed.Isr.Concat(committed.Elr).FirstOrDefault(m => m.Broker == now.Broker, now);
+}
+
+internal sealed class UnflushedCounts : ReplicationRules
+{
+    public override long CountedEnd(bool sync, long logEnd, long flushedEnd) => logEnd;
+}
+
+// --- Push ---
 
 internal sealed class TruncateToHighWatermark : ReplicationRules
 {
@@ -39,72 +94,10 @@ internal sealed class NeverTruncate : ReplicationRules
         new(AlignmentOutcome.Aligned, logEnd);
 }
 
-internal sealed class CommittedIsrOnly : ReplicationRules
+internal sealed class AlignToAnyAnswer : ReplicationRules
 {
-    public override ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) => committed.Isr;
-}
-
-internal sealed class ProposedIsrOnly : ReplicationRules
-{
-    public override ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
-        proposed is [.., var last] ? last.Isr : committed.Isr;
-}
-
-internal sealed class NoIncarnation : ReplicationRules
-{
-    public override bool SameMember(ReplicaIdentity one, ReplicaIdentity other) => one.Broker == other.Broker;
-}
-
-internal sealed class DuplicateAcknowledgedEarly : ReplicationRules
-{
-    public override bool IsDuplicateReplicated(long originalEnd, long highWatermark) => true;
-}
-
-internal sealed class SkipCompareAndSwap : ReplicationRules
-{
-    public override StoreOutcome AfterFailedWrite(PartitionState stored, Guid ownToken) => StoreOutcome.Adopt;
-}
-
-internal sealed class LatestBeforeEpochStart : ReplicationRules
-{
-    public override bool KnowsLatest(long highWatermark, long epochStart) => true;
-}
-
-internal sealed class JoinBeforeCaughtUp : ReplicationRules
-{
-    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
-        long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, [.. followers.Select(f => f with { CountedEnd = long.MaxValue })], highWatermark, epochStart, maxLagMs, minInsync);
-}
-
-internal sealed class AnyReplicaMayClaim : ReplicationRules
-{
-    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
-        base.Claim(state with { Isr = [.. state.Isr.Where(m => m.Broker != self.Broker), self] }, self, topicId, fence, token, membership, unclean);
-}
-
-internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
-{
-    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
-        base.NextHighWatermark(current, countedEnds, enoughReplicas: true, hasElr: false);
-}
-
-internal sealed class UnknownEndsIgnored : ReplicationRules
-{
-    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
-        base.NextHighWatermark(current, countedEnds.Where(e => e is not null), enoughReplicas, hasElr);
-}
-
-internal sealed class ReadsWithoutLease : ReplicationRules
-{
-    public override long LeaseUntil(IEnumerable<long> acknowledgedSendTimes, long leaseMs) => long.MaxValue;
-}
-
-internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
-{
-    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
-        long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, followers, highWatermark, 0, maxLagMs, minInsync);
+    public override bool SameTalk((int Epoch, int Session, int Leader) answer, (int Epoch, int Session, int Leader) talk, int fence) =>
+        talk.Leader >= 0;
 }
 
 internal sealed class AcceptGaps : ReplicationRules
@@ -123,49 +116,27 @@ internal sealed class NeverBeginAgain : ReplicationRules
     public override bool MustReset(long leaderLogStart, long logEnd) => false;
 }
 
-internal sealed class KeepWhatCompactionLeft : ReplicationRules
+// --- High watermark ---
+
+internal sealed class AckBeforeReplication : ReplicationRules
 {
-    public override bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < logStart;
+    public override bool IsReplicated(long endOffset, long highWatermark) => true;
 }
 
-internal sealed class AlignToAnyAnswer : ReplicationRules
+internal sealed class AnsweredIsWritten : ReplicationRules
 {
-    public override bool SameTalk((int Epoch, int Session, int Leader) answer, (int Epoch, int Session, int Leader) talk, int fence) =>
-        talk.Leader >= 0;
+    public override bool IsReplicated(long endOffset, long highWatermark) => endOffset <= highWatermark + 1;
 }
 
-internal sealed class BoundByLostHighWatermark : ReplicationRules
+internal sealed class CommittedIsrOnly : ReplicationRules
 {
-    public override long AlignmentFloor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) => highWatermark;
+    public override ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) => committed.Isr;
 }
 
-internal sealed class LeaderIgnoresItsOwnReplica : ReplicationRules
+internal sealed class ProposedIsrOnly : ReplicationRules
 {
-    public override bool LeadsStill(int epoch, int fence) => true;
-}
-
-internal sealed class KeepIncarnation : ReplicationRules
-{
-    public override bool MustRenew(OpenedLog log) => false;
-}
-
-internal sealed class StoreIsAlwaysRight : ReplicationRules
-{
-    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
-        base.Claim(state, self, topicId, 0, token, membership, unclean);
-}
-
-internal sealed class UncleanUnreported : ReplicationRules
-{
-    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
-        base.Claim(state, self, topicId, fence, token, membership, unclean) is { Next: { } next } claim
-            ? claim with { Next = next with { UncleanEpoch = state.UncleanEpoch } }
-            : base.Claim(state, self, topicId, fence, token, membership, unclean);
-}
-
-internal sealed class SameNameSameTopic : ReplicationRules
-{
-    public override bool SameTopic(Guid one, Guid other) => true;
+    public override ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
+        proposed is [.., var last] ? last.Isr : committed.Isr;
 }
 
 internal sealed class ProposedIsrIsEnough : ReplicationRules
@@ -173,6 +144,55 @@ internal sealed class ProposedIsrIsEnough : ReplicationRules
     public override int CountInsync(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
         proposed is [.., var last] ? last.Isr.Length : committed.Isr.Length;
 }
+
+internal sealed class UnknownEndsIgnored : ReplicationRules
+{
+    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+        base.NextHighWatermark(current, countedEnds.Where(e => e is not null), enoughReplicas, hasElr);
+}
+
+internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
+{
+    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+        base.NextHighWatermark(current, countedEnds, enoughReplicas: true, hasElr: false);
+}
+
+internal sealed class JoinBeforeCaughtUp : ReplicationRules
+{
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+        long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, [.. followers.Select(f => f with { CountedEnd = long.MaxValue })], highWatermark, epochStart, maxLagMs, minInsync);
+}
+
+internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
+{
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+        long epochStart, long maxLagMs, int minInsync) =>
+        base.ProposeIsr(committed, self, followers, highWatermark, 0, maxLagMs, minInsync);
+}
+
+// --- A new leader ---
+
+internal sealed class LatestBeforeEpochStart : ReplicationRules
+{
+    public override bool KnowsLatest(long highWatermark, long epochStart) => true;
+}
+
+// --- Idempotence ---
+
+internal sealed class DuplicateAcknowledgedEarly : ReplicationRules
+{
+    public override bool IsDuplicateReplicated(long originalEnd, long highWatermark) => true;
+}
+
+// --- Lease ---
+
+internal sealed class ReadsWithoutLease : ReplicationRules
+{
+    public override long LeaseUntil(IEnumerable<long> acknowledgedSendTimes, long leaseMs) => long.MaxValue;
+}
+
+// --- Handover ---
 
 internal sealed class ResignUndrained : ReplicationRules
 {
@@ -184,24 +204,37 @@ internal sealed class LeaderResignsInSecret : ReplicationRules
     public override PartitionState Resigned(PartitionState committed, int successor) => base.Resigned(committed, successor) with { LeaderToken = committed.LeaderToken };
 }
 
+// --- Topics ---
+
+internal sealed class SameNameSameTopic : ReplicationRules
+{
+    public override bool SameTopic(Guid one, Guid other) => true;
+}
+
+// --- Unclean election ---
+
+internal sealed class UncleanUnreported : ReplicationRules
+{
+    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
+        base.Claim(state, self, topicId, fence, token, membership, unclean) is { Next: { } next } claim
+            ? claim with { Next = next with { UncleanEpoch = state.UncleanEpoch } }
+            : base.Claim(state, self, topicId, fence, token, membership, unclean);
+}
+
+internal sealed class BoundByLostHighWatermark : ReplicationRules
+{
+    public override long AlignmentFloor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) => highWatermark;
+}
+
+internal sealed class KeepWhatCompactionLeft : ReplicationRules
+{
+    public override bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < logStart;
+}
+
+// --- A changing replica set ---
+
 internal sealed class ReassignedBeforeCaughtUp : ReplicationRules
 {
     public override ReassignmentDecision Reassign(PartitionState committed, int self) =>
         base.Reassign(committed with { Isr = [.. committed.Isr, .. committed.Reassignment.Select(b => new ReplicaIdentity(b, Guid.Empty))] }, self);
-}
-
-internal sealed class LostMembersStayEligible : ReplicationRules
-{
-    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
-        long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, [.. followers.Select(f => f.Identity is { } now ? f with { Identity = Was(committed, now) } : f)],
-            highWatermark, epochStart, maxLagMs, minInsync);
-
-    private static ReplicaIdentity Was(PartitionState committed, ReplicaIdentity now) =>
-        committed.Isr.Concat(committed.Elr).FirstOrDefault(m => m.Broker == now.Broker, now);
-}
-
-internal sealed class AnsweredIsWritten : ReplicationRules
-{
-    public override bool IsReplicated(long endOffset, long highWatermark) => endOffset <= highWatermark + 1;
 }

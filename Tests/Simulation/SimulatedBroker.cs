@@ -30,7 +30,7 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
         IsUp = true;
         Effects.Clear();
         Leader = null;
-        Log = new SimulatedLog(Id, Disk, sync);
+        Log = new SimulatedLog(Id, Disk, rules, sync);
         // What the disk says of the past is a decision too: a mutant forgets the fence here.
         Disk.Fence = rules.FenceAfterRestart(Disk.Fence, Log.LatestEpoch);
         Follower = new FollowerReplica(rules, Log, Identity, Disk.Topic.Id, Effects);

@@ -9,13 +9,14 @@ internal sealed class SimulatedLog : IReplicaLog
 {
     private readonly int _broker;
     private readonly SimulatedDisk _disk;
+    private readonly ReplicationRules _rules;
     private readonly bool _sync;
     private readonly Dictionary<int, (int First, int Last, long BaseOffset, long NextOffset)> _producers = [];
     private long _highWatermark;
 
-    public SimulatedLog(int broker, SimulatedDisk disk, bool sync)
+    public SimulatedLog(int broker, SimulatedDisk disk, ReplicationRules rules, bool sync)
     {
-        (_broker, _disk, _sync) = (broker, disk, sync);
+        (_broker, _disk, _rules, _sync) = (broker, disk, rules, sync);
         RebuildProducers();
     }
 
@@ -23,7 +24,7 @@ internal sealed class SimulatedLog : IReplicaLog
     public IReadOnlyList<ReplicatedBatch> Batches => _disk.Batches;
     public long LogStartOffset => _disk.LogStart;
     public long LogEndOffset => _disk.LogEnd;
-    public long CountedEndOffset => _sync ? _disk.FlushedEnd : _disk.LogEnd;
+    public long CountedEndOffset => _rules.CountedEnd(_sync, _disk.LogEnd, _disk.FlushedEnd);
     public long CompactedEndOffset => _disk.CompactedEnd;
     public long HighWatermark => Math.Max(_highWatermark, _disk.LogStart);
     public int HighWatermarkEpoch { get; private set; } = -1;

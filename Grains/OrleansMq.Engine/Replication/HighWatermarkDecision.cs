@@ -27,6 +27,9 @@ internal static class HighWatermarkDecision
     /// <summary>Whether there are enough in-sync replicas for an <c>acks=all</c>: asked before the append and again at its completion.</summary>
     public static bool HasEnoughReplicas(int countedInsync, int minInsync) => countedInsync >= minInsync;
 
+    /// <summary>The end of a replica that counts: "under <c>sync</c> only flushed log ends count, the leader's too".</summary>
+    public static long CountedEnd(bool sync, long logEnd, long flushedEnd) => sync ? Math.Clamp(flushedEnd, 0, logEnd) : logEnd;
+
     /// <summary>
     /// The next high watermark: the lowest counted log end. It never goes back; it stands still where a member's end is not known, where there are too
     /// few, and while an ELR is committed, whose members need not hold more.

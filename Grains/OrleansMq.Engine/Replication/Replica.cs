@@ -1,7 +1,7 @@
 using OrleansMq.Log;
+using OrleansMq.Partitions;
 using OrleansMq.Replication.Links;
 using OrleansMq.Storage;
-using OrleansMq.Partitions;
 
 namespace OrleansMq.Replication;
 

@@ -25,9 +25,8 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     public long LogEndOffset => _log.LogEndOffset;
 
     /// <inheritdoc/>
-    public long CountedEndOffset => partition.Config.FlushPolicy == FlushPolicy.Sync
-        ? Math.Clamp(_log.FlushedPoint.Offset, 0, _log.LogEndOffset)
-        : _log.LogEndOffset;
+    public long CountedEndOffset =>
+        HighWatermarkDecision.CountedEnd(partition.Config.FlushPolicy == FlushPolicy.Sync, _log.LogEndOffset, _log.FlushedPoint.Offset);
 
     /// <inheritdoc/>
     public long CompactedEndOffset => _log.IsGapless ? 0 : Math.Clamp(CompactionCheckpoint.Read(partition.Ports.Log.Files, _log.Directory), 0, _log.LogEndOffset);

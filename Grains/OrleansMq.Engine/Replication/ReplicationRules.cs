@@ -58,6 +58,9 @@ internal class ReplicationRules
     public virtual int CountInsync(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
         HighWatermarkDecision.CountInsync(committed, proposed);
 
+    /// <inheritdoc cref="HighWatermarkDecision.CountedEnd"/>
+    public virtual long CountedEnd(bool sync, long logEnd, long flushedEnd) => HighWatermarkDecision.CountedEnd(sync, logEnd, flushedEnd);
+
     /// <inheritdoc cref="HighWatermarkDecision.Next"/>
     public virtual long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
         HighWatermarkDecision.Next(current, countedEnds, enoughReplicas, hasElr);

@@ -1,0 +1,225 @@
+using OrleansMq.Replication;
+using static OrleansMq.Tests.Engine.Replication.Members;
+
+namespace OrleansMq.Tests.Engine.Replication;
+
+public sealed class LeaderReplicaTests
+{
+    private static readonly LeaderOptions Options = new() { LeaseMs = 400, ResendMs = 200, MaxUnansweredPushes = 2, AppendTimeoutMs = 1_000, MaxLagMs = 100_000 };
+    private readonly List<ReplicationEffect> _effects = [];
+    private readonly MemoryReplicaLog _log = MemoryReplicaLog.Of((4, 10));
+
+    [Fact]
+    public void It_serves_nothing_before_its_claim_is_stored()
+    {
+        var leader = Start(Stored([A, B, C]));
+        Assert.Equal(ErrorCode.NotLeaderOrFollower, leader.RefuseAppend(waitForAll: true, 0));
+        Assert.Equal(long.MinValue, leader.LeaseUntil);
+        Claim(leader, now: 5);
+        Assert.Equal((LeaderStatus.Leading, 5, 10L), (leader.Status, leader.Epoch, leader.EpochStart));
+        Assert.Equal(5, _log.Fence);
+        Assert.Equal([1, 2], Taken<SendMessage>().Select(s => s.To));
+    }
+
+    [Fact]
+    public void An_append_completes_when_all_in_sync_have_it()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 7, now: 10);
+        Answer(leader, B, end: 11, now: 12);
+        Assert.Empty(Taken<CompleteAppend>());
+        Answer(leader, C, end: 11, now: 13);
+        Assert.Equal(new CompleteAppend(7, ErrorCode.None, 10), Assert.Single(Taken<CompleteAppend>()));
+        Assert.Equal(11, leader.HighWatermark);
+    }
+
+    [Fact]
+    public void An_append_that_waits_too_long_fails_and_its_outcome_is_unknown()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 7, now: 10);
+        Append(leader, waiter: 8, now: 20);
+        leader.Tick(1_011);
+        Assert.Equal(new CompleteAppend(7, ErrorCode.RequestTimedOut, -1), Assert.Single(Taken<CompleteAppend>()));
+    }
+
+    [Fact]
+    public void One_push_is_filled_at_a_time_and_few_wait_for_their_answer()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 1, now: 10);
+        var fill = Assert.Single(Taken<FillPush>(), f => f.To == 1);
+        Assert.Equal((10L, 11L), (fill.From, fill.Limit));
+        Append(leader, waiter: 2, now: 10);
+        Assert.DoesNotContain(Taken<FillPush>(), f => f.To == 1);
+        Filled(leader, fill, now: 11);
+        var second = Assert.Single(Taken<FillPush>(), f => f.To == 1);
+        Assert.Equal((11L, 12L), (second.From, second.Limit));
+        Append(leader, waiter: 3, now: 12);
+        Filled(leader, second, now: 12);
+        // Two pushes owe their answers: the third record stays in the log until one comes.
+        Assert.DoesNotContain(Taken<FillPush>(), f => f.To == 1);
+        Answer(leader, B, end: 11, now: 13, sequence: 2);
+        Assert.Equal(12, Assert.Single(Taken<FillPush>(), f => f.To == 1).From);
+    }
+
+    [Fact]
+    public void What_is_not_answered_is_sent_again_from_the_stated_end()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 1, now: 10);
+        Filled(leader, Assert.Single(Taken<FillPush>(), f => f.To == 1), now: 11);
+        leader.Tick(211);
+        Assert.DoesNotContain(Taken<FillPush>(), f => f.To == 1);
+        leader.Tick(212);
+        Assert.Equal(10, Assert.Single(Taken<FillPush>(), f => f.To == 1).From);
+    }
+
+    [Fact]
+    public void A_fill_that_retention_or_another_session_overtook_is_not_sent()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 1, now: 10);
+        var fill = Assert.Single(Taken<FillPush>(), f => f.To == 1);
+        _log.MoveLogStart(11);
+        Filled(leader, fill, now: 11);
+        Assert.DoesNotContain(Taken<SendMessage>(), s => s.Message is Push { EndOffset: > 0 });
+    }
+
+    [Fact]
+    public void A_heartbeat_goes_out_only_where_nothing_else_did()
+    {
+        var leader = Lead(B, C);
+        leader.Tick(99);
+        Assert.Empty(Taken<SendMessage>());
+        Append(leader, waiter: 1, now: 99);
+        Filled(leader, Assert.Single(Taken<FillPush>(), f => f.To == 1), now: 99);
+        Taken<SendMessage>();
+        leader.Tick(102);
+        Assert.Equal(2, Assert.Single(Taken<SendMessage>()).To);
+    }
+
+    [Fact]
+    public void The_lease_is_counted_from_when_the_request_was_sent()
+    {
+        var leader = Lead(B, C);
+        Assert.Equal(400, leader.LeaseUntil);
+        Answer(leader, B, end: 10, now: 300, sentAt: 100);
+        Assert.Equal(400, leader.LeaseUntil);
+        Answer(leader, C, end: 10, now: 300, sentAt: 200);
+        Assert.Equal(500, leader.LeaseUntil);
+        Assert.Equal(ErrorCode.None, leader.RefuseAppend(waitForAll: false, 500));
+        Assert.Equal(ErrorCode.NotLeaderOrFollower, leader.RefuseAppend(waitForAll: false, 501));
+    }
+
+    [Fact]
+    public void A_lone_leader_needs_nobodys_word()
+    {
+        var leader = Start(Stored([A]));
+        Claim(leader, now: 0);
+        Assert.Equal(long.MaxValue, leader.LeaseUntil);
+        leader.Stop("over");
+        Assert.Equal(long.MinValue, leader.LeaseUntil);
+    }
+
+    [Fact]
+    public void Who_resigns_drains_first_and_names_who_leads_next()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 1, now: 10);
+        leader.Resign(2, deadline: 1_000, now: 20);
+        Assert.Equal(ErrorCode.NotLeaderOrFollower, leader.RefuseAppend(waitForAll: true, 20));
+        Assert.Empty(Taken<WriteState>());
+        Answer(leader, B, end: 11, now: 21);
+        Answer(leader, C, end: 11, now: 22);
+        var write = Assert.Single(Taken<WriteState>());
+        Assert.Equal((PartitionState.NoLeader, 2, Guid.Empty), (write.State.Leader, write.State.Successor, write.State.LeaderToken));
+        leader.OnStateWritten(write.Operation, "3", 30);
+        Assert.Equal(LeaderStatus.Stopped, leader.Status);
+    }
+
+    [Fact]
+    public void Who_resigns_and_hears_nothing_from_the_store_stops_all_the_same()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 1, now: 10);
+        leader.Resign(2, deadline: 100, now: 20);
+        leader.Tick(100);
+        Assert.Single(Taken<WriteState>());
+        leader.Tick(501);
+        Assert.Equal(LeaderStatus.Stopped, leader.Status);
+        Assert.Equal(ErrorCode.RequestTimedOut, Assert.Single(Taken<CompleteAppend>()).Error);
+    }
+
+    [Fact]
+    public void A_reassignment_greets_who_is_added_and_answers_when_it_is_stored()
+    {
+        var leader = Lead(B, C);
+        leader.Reassign([0, 1, 3], waiter: 9, now: 10);
+        var write = Assert.Single(Taken<WriteState>());
+        Assert.Empty(Taken<CompleteReassignment>());
+        leader.OnStateWritten(write.Operation, "3", 11);
+        Assert.Equal(new CompleteReassignment(9, ErrorCode.None), Assert.Single(Taken<CompleteReassignment>()));
+        leader.Reassign([0, 0], waiter: 10, now: 12);
+        Assert.Equal(ErrorCode.InvalidReplicaAssignment, Assert.Single(Taken<CompleteReassignment>()).Error);
+    }
+
+    [Fact]
+    public void What_was_said_in_another_session_counts_for_nothing()
+    {
+        var leader = Lead(B, C);
+        Append(leader, waiter: 1, now: 10);
+        Answer(leader, RenewedB, end: 11, now: 11);
+        Answer(leader, C, end: 11, now: 12);
+        Answer(leader, B, end: 11, now: 13);
+        Assert.Empty(Taken<CompleteAppend>());
+    }
+
+    private LeaderReplica Start(PartitionState stored)
+    {
+        var leader = new LeaderReplica(ReplicationRules.Shipped, Options, _log, A, TopicId, Token, new AllBut(), _effects);
+        leader.Start();
+        leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation, stored, "1", 0);
+        return leader;
+    }
+
+    private void Claim(LeaderReplica leader, long now) => leader.OnStateWritten(Assert.Single(Taken<WriteState>()).Operation, "2", now);
+
+    /// <summary>It leads from time 0, and all of them are aligned.</summary>
+    private LeaderReplica Lead(params ReplicaIdentity[] followers)
+    {
+        var leader = Start(Stored([A, .. followers]));
+        Claim(leader, now: 0);
+        foreach (var follower in followers)
+            Answer(leader, follower, end: 10, now: 0);
+        Taken<SendMessage>();
+        return leader;
+    }
+
+    private void Append(LeaderReplica leader, long waiter, long now)
+    {
+        Assert.Equal(ErrorCode.None, leader.RefuseAppend(waitForAll: true, now));
+        var batch = _log.Append(new byte[1], leader.Epoch);
+        leader.OnAppended(batch.NextOffset, batch.BaseOffset, isDuplicate: false, waiter);
+        leader.AfterAppends(now);
+    }
+
+    private void Filled(LeaderReplica leader, FillPush fill, long now)
+    {
+        var batches = _log.Batches.Where(b => b.NextOffset > fill.From && b.BaseOffset < fill.Limit).ToArray();
+        leader.OnPushFilled(fill.To, fill.Session, fill.From, batches, batches[^1].NextOffset, now);
+    }
+
+    private static void Answer(LeaderReplica leader, ReplicaIdentity follower, long end, long now, long sequence = 1, long? sentAt = null) =>
+        leader.OnPushAnswer(new PushAnswer(TopicId, leader.Epoch, follower.Broker, follower, sequence, PushAnswerOutcome.Accepted, leader.Epoch, end, end,
+            sentAt ?? now), now);
+
+    /// <summary>The effects of a kind since they were last looked at; the others stay.</summary>
+    private List<T> Taken<T>()
+        where T : ReplicationEffect
+    {
+        var taken = _effects.OfType<T>().ToList();
+        _effects.RemoveAll(e => e is T);
+        return taken;
+    }
+}
