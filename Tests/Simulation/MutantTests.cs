@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Simulation;
 /// <summary>The checkers are believed because they find each of these mistakes.</summary>
 public sealed class MutantTests(ITestOutputHelper output)
 {
-    private const int MostSeeds = 10_000;
+    private const int MostSeeds = 20_000;
     private const int SeedsAtOnce = 50;
 
     [Theory]
