@@ -1,0 +1,82 @@
+using System.Text;
+using System.Text.Json;
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.Clusters;
+
+/// <summary>The cluster's tour of the README, by its commands: a broker dies, comes back, another joins, one leaves, and no record is missed.</summary>
+public sealed class ClusterTourTests
+{
+    private const int Lines = 200_000;
+
+    [SkippableFact]
+    public async Task A_broker_dies_while_records_come_and_none_is_lost_or_doubled()
+    {
+        await using var cluster = await RunningCluster.UpAsync(3, "--restart");
+        (await cluster.OmqAsync(["topic", "create", "numbers", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
+        var input = new SteppedStream();
+        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "numbers", "--server", cluster.Servers], input: input);
+        input.Give(Numbers(0, Lines / 2));
+        (await cluster.OmqAsync(["consume", "numbers", "--max", "1000"])).Expect(0);
+
+        // The one that the client talks to.
+        cluster.Kill(1);
+        input.Give(Numbers(Lines / 2, Lines));
+        input.End();
+
+        (await producer.ExitAsync()).Expect(0);
+        await AssertAllThereAsync(cluster);
+        await cluster.LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == 1 && line.GetProperty("pid").GetInt32() != cluster.PidOf(1));
+        await AwaitHealthAsync(cluster);
+        (await cluster.EndAsync()).Expect(0);
+    }
+
+    [SkippableFact]
+    public async Task A_broker_joins_and_gets_its_share_and_another_leaves()
+    {
+        await using var cluster = await RunningCluster.UpAsync(3);
+        (await cluster.OmqAsync(["topic", "create", "numbers", "--partitions", "6", "--replication-factor", "3"])).Expect(0);
+        (await cluster.OmqAsync(["produce", "numbers"], Numbers(0, Lines))).Expect(0);
+
+        (await RunningProgram.OmqAsync(["cluster", "add", "--data", cluster.Data])).Expect(0);
+        var plan = Json(await cluster.OmqAsync(["cluster", "rebalance", "--json"]));
+        Assert.NotEmpty(plan.GetProperty("moves").EnumerateArray());
+        Assert.Equal(0, Json(await cluster.OmqAsync(["cluster", "status", "--json"])).GetProperty("brokers")[3].GetProperty("replicas").GetInt32());
+        Assert.Equal("completed", Json(await cluster.OmqAsync(["cluster", "rebalance", "--execute", "--wait", "--json"])).GetProperty("state").GetString());
+        Assert.InRange(Json(await cluster.OmqAsync(["cluster", "status", "--json"])).GetProperty("brokers")[3].GetProperty("replicas").GetInt32(), 4, 5);
+
+        Assert.Equal("completed", Json(await cluster.OmqAsync(["broker", "drain", "1", "--wait", "--json"])).GetProperty("state").GetString());
+        (await cluster.OmqAsync(["broker", "remove", "1"])).Expect(1); // It is alive.
+        cluster.Kill(1);
+        await AwaitAsync(async () => (await cluster.OmqAsync(["broker", "remove", "1"])).ExitCode == 0, "broker 1 to be removed");
+        await AwaitHealthAsync(cluster);
+        await AssertAllThereAsync(cluster);
+        (await cluster.EndAsync()).Expect(0);
+    }
+
+    private static async Task AssertAllThereAsync(RunningCluster cluster)
+    {
+        var read = (await cluster.OmqAsync(["consume", "numbers", "--max", $"{Lines}"])).Expect(0);
+        Assert.Equal(Enumerable.Range(0, Lines), read.Lines.Select(int.Parse).Order());
+    }
+
+    private static Task AwaitHealthAsync(RunningCluster cluster) => AwaitAsync(async () =>
+    {
+        var status = Json(await cluster.OmqAsync(["cluster", "status", "--json"]));
+        return status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0 && status.GetProperty("offlinePartitions").GetArrayLength() == 0;
+    }, "every replica to be in sync");
+
+    private static async Task AwaitAsync(Func<Task<bool>> condition, string what)
+    {
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (!await condition())
+        {
+            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for {what}.");
+            await Task.Delay(200, CancellationToken.None);
+        }
+    }
+
+    private static JsonElement Json(Outcome outcome) => JsonSerializer.Deserialize<JsonElement>(outcome.Expect(0).Text);
+
+    private static byte[] Numbers(int from, int to) => Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(from, to - from).Select(number => $"{number}\n")));
+}
