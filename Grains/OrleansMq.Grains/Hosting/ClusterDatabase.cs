@@ -56,11 +56,10 @@ internal sealed class ClusterDatabase(string connectionString, TimeSpan timeout,
                 throw new ClusterDatabaseException($"--postgres: {refused.Message} If this broker's user may not create tables, run "
                     + "'./omq db migrate --postgres ...' once as one who may.", refused);
             }
-            catch (ArgumentException malformed)
-            {
-                // Npgsql names the key that is wrong, not the values.
-                throw new ClusterDatabaseException($"--postgres: this is no connection string: {malformed.Message}", malformed);
-            }
         }
     }
+
+    /// <summary>Npgsql names the key that is wrong, not the values.</summary>
+    public static ClusterDatabaseException Malformed(ArgumentException malformed) =>
+        new($"--postgres: this is no connection string: {malformed.Message}", malformed);
 }

@@ -46,13 +46,22 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         var log = services.GetRequiredService<ILoggerFactory>();
         var cluster = settings.PostgreSql is null ? null : await DescribeAsync(services, cancellationToken);
         var endpoints = cluster?.Endpoints ?? Alone();
-        _silo = SiloHosts.Build(log, silo => Add(silo, endpoints, cluster));
-        _broker = _silo.Services.GetRequiredService<SiloBroker>();
-        // The silo would do all this too, but would bury what is wrong under its own error.
-        await _broker.OpenAsync(cancellationToken);
-        await JoinAsync(_silo, log.CreateLogger("cluster"), cluster is not null, cancellationToken);
+        await ExplainAsync(log.CreateLogger("cluster"), cluster is not null, async () =>
+        {
+            _silo = SiloHosts.Build(log, silo => Add(silo, endpoints, cluster));
+            _broker = _silo.Services.GetRequiredService<SiloBroker>();
+            // The silo would do all this too, but would bury what is wrong under its own error.
+            await _broker.OpenAsync(cancellationToken);
+            if (cluster is not null)
+            {
+                await _silo.Services.GetRequiredService<ClusterDatabase>().PrepareAsync(cancellationToken);
+                await _silo.Services.GetRequiredService<BrokerIdCheck>().CheckAsync(cancellationToken);
+            }
+            await _silo.StartAsync(cancellationToken);
+            _isStarted = true;
+        });
         Announce(log.CreateLogger("cluster"), endpoints, cluster);
-        return _silo.Services.GetRequiredService<IBroker>();
+        return _silo!.Services.GetRequiredService<IBroker>();
     }
 
     /// <inheritdoc/>
@@ -97,23 +106,17 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             silo.AddOrleansMq(_ => options, cluster);
     }
 
-    private async Task JoinAsync(IHost silo, ILogger log, bool replicated, CancellationToken cancellationToken)
+    private async Task ExplainAsync(ILogger log, bool replicated, Func<Task> start)
     {
         try
         {
-            if (replicated)
-            {
-                await silo.Services.GetRequiredService<ClusterDatabase>().PrepareAsync(cancellationToken);
-                await silo.Services.GetRequiredService<BrokerIdCheck>().CheckAsync(cancellationToken);
-            }
-            await silo.StartAsync(cancellationToken);
-            _isStarted = true;
+            await start();
         }
         catch (Exception refused) when (refused is ClusterDatabaseException or BrokerIdTakenException)
         {
             throw new HostRefusedException(refused.Message, refused);
         }
-        catch (Exception failure) when (replicated && failure is not OperationCanceledException)
+        catch (Exception failure) when (replicated && failure is not (OperationCanceledException or DataDirectoryException or IOException))
         {
             log.NotJoined(failure);
             throw new HostRefusedException($"The broker could not join cluster '{settings.ClusterId}': {failure.GetBaseException().Message}", failure);

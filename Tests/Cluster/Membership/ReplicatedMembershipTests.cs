@@ -93,6 +93,12 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
         Assert.Contains("--cluster-id orleansmq", refused.GetBaseException().Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Host=db", "Maximum Pool Size=16", "Application Name=\"orleansmq mine\"")]
+    [InlineData("Host=db;MaxPoolSize=100;Application Name=shop", "Maximum Pool Size=100", "Application Name=shop")]
+    public void A_silo_takes_a_few_connections_from_the_database_unless_told_otherwise(string given, params string[] parts) =>
+        Assert.All(parts, part => Assert.Contains(part, ReplicatedSilo.Bounded(given, "mine"), StringComparison.Ordinal));
+
     private static async Task UntilAsync(Func<bool> reached)
     {
         using var deadline = new CancellationTokenSource(Patience);
