@@ -47,7 +47,8 @@ public sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null
         {
             Thread.Sleep(Grace);
             System.Diagnostics.Process.GetCurrentProcess().Kill();
-        }) { IsBackground = true, Name = "omq-exit-guard" }.Start();
+        })
+        { IsBackground = true, Name = "omq-exit-guard" }.Start();
         // Not on the caller's thread, which may hold what the exit waits for.
         new Thread(static () => Environment.Exit(ExitCode)) { IsBackground = true, Name = "omq-exit" }.Start();
     }
