@@ -31,7 +31,7 @@ internal static class FailoverTime
     {
         var options = new LoadOptions { Topic = $"failover-{rate}", Partitions = 12, Producers = 2, RecordsPerSecond = rate / 2, ProbeInterval = TimeSpan.FromHours(1) };
         using var client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
-        await client.Broker.CreateTopicAsync(options.ToNewTopic());
+        await client.Patient.CreateTopicAsync(options.ToNewTopic());
         var view = new ClusterView(client.Broker, options.Topic, options.ReplicationFactor);
         await view.WellAsync(Patience, CancellationToken.None);
         var load = new LoadRun(options, client.Broker, client.Any, new Random(1));

@@ -16,7 +16,11 @@ internal sealed class ClusterClient : IDisposable
         _addresses = addresses;
         _options = new HttpBrokerOptions { RequestTimeout = requestTimeout, RetryTimeout = TimeSpan.FromSeconds(60) };
         Broker = new HttpBroker(_http, addresses, _options);
+        Patient = new HttpBroker(_http, addresses, _options with { RequestTimeout = TimeSpan.FromSeconds(60) });
     }
+
+    /// <summary>The cluster for what is asked once, while nothing is broken; on a machine that has much to do.</summary>
+    public HttpBroker Patient { get; }
 
     /// <summary>The cluster by way of whichever of its brokers answers.</summary>
     public HttpBroker Broker { get; }

@@ -42,7 +42,8 @@ internal sealed class ChaosRun : IDisposable
 
     public ClusterView View => _view;
 
-    public HttpBroker Broker => _broker;
+    /// <summary>The cluster as an administrator has it.</summary>
+    public HttpBroker Administrator => _client.Patient;
 
     /// <summary>What producers, probes and readers complained of last, for an error message.</summary>
     public string Story() => string.Join('\n', Load.Troubles.Take(8));
@@ -55,7 +56,7 @@ internal sealed class ChaosRun : IDisposable
     /// <returns>The figures, in one line.</returns>
     public async Task<string> RunAsync(IEnumerable<PlannedFault> faults, TimeSpan length, Func<CancellationToken, Task>? finale, CancellationToken cancellationToken)
     {
-        await _broker.CreateTopicAsync(_options.ToNewTopic(), cancellationToken);
+        await _client.Patient.CreateTopicAsync(_options.ToNewTopic(), cancellationToken);
         await _view.WellAsync(RecoveryPatience, cancellationToken);
         _cluster.Log.Tell($"seed {_seed}: load begins");
         Load.Start();

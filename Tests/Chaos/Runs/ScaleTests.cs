@@ -18,7 +18,7 @@ public sealed class ScaleTests(ITestOutputHelper output)
     {
         using var report = new RunReport(output, "a cluster that grows and shrinks");
         await report.RunAsync(async log => await LocalCluster.StartAsync(report.Data, silos: 3, log), cluster => new FaultInjector(cluster),
-            new LoadOptions { Partitions = 6 }, One, TimeSpan.Zero, (cluster, run, stop) => GrowAndShrinkAsync((LocalCluster)cluster, run.Broker.Administration, run.Broker, stop));
+            new LoadOptions { Partitions = 6 }, One, TimeSpan.Zero, (cluster, run, stop) => GrowAndShrinkAsync((LocalCluster)cluster, run.Administrator.Administration, run.Administrator, stop));
     }
 
     private static async Task GrowAndShrinkAsync(LocalCluster cluster, IClusterAdministration administration, IBroker broker, CancellationToken stop)
