@@ -80,7 +80,6 @@ internal sealed class ChaosRun : IDisposable
     private async Task BreakAsync(IEnumerable<PlannedFault> faults, TimeSpan length, CancellationToken cancellationToken)
     {
         using var time = new CancellationTokenSource(length);
-        var isWell = true;
         foreach (var fault in faults)
         {
             await Task.Delay(fault.Before, cancellationToken);
@@ -90,9 +89,8 @@ internal sealed class ChaosRun : IDisposable
             if (partitions is null)
                 continue;
             _cluster.Log.Tell($"{fault}; leaders {string.Join(',', partitions.Select(partition => partition.Leader))}, acknowledged {Load.Ledger.Acknowledged}");
-            await _injector.InjectAsync(fault, partitions, isWell, cancellationToken);
-            isWell = fault.WaitsForRecovery;
-            if (isWell)
+            await _injector.InjectAsync(fault, partitions, _view.IsWell(partitions), cancellationToken);
+            if (fault.WaitsForRecovery)
             {
                 await _view.WellAsync(RecoveryPatience, cancellationToken);
                 _cluster.Log.Tell("well again");

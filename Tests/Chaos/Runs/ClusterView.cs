@@ -26,13 +26,16 @@ internal sealed class ClusterView(IBroker broker, string topic, short replicatio
         while (true)
         {
             var partitions = await TryDescribeAsync(cancellationToken);
-            if (partitions is not null && partitions.All(IsWell))
+            if (partitions is not null && IsWell(partitions))
                 return partitions;
             if (deadline.IsCancellationRequested)
                 throw new TimeoutException($"After {patience.TotalSeconds} s the cluster is not well: {Ills(partitions)}");
             await Task.Delay(100, cancellationToken);
         }
     }
+
+    /// <summary>Whether every partition has a leader, and all its replicas are in sync.</summary>
+    public bool IsWell(IReadOnlyList<PartitionDescription> partitions) => partitions.All(IsWell);
 
     private bool IsWell(PartitionDescription partition) =>
         partition.Leader >= 0 && partition.InSyncReplicas.Count >= replicationFactor && partition.OfflineReason is null;
