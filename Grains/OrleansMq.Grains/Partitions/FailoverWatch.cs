@@ -17,6 +17,12 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(250);
     private const int Retries = 4;
 
+    // The broker that was chosen, and another one where that one has gone or is not ready.
+    private const int Attempts = 2;
+
+    // A leader that stepped down was replaced, most of the time, and the other one is about to say so.
+    private static readonly TimeSpan AfterSteppingDown = TimeSpan.FromMilliseconds(150);
+
     // What no membership change tells of (a claim that failed, a leader that stepped down) waits so long at most.
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(2);
 
@@ -24,19 +30,22 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     private readonly IBrokerPeers _peers;
     private readonly LeaderSearch _search;
     private readonly PartitionLeadership _leadership;
+    private readonly LeaderServiceClient _others;
     private readonly TimeProvider _time;
     private readonly EngineLog _log;
     private readonly CancellationTokenSource _stopping = new();
     private readonly SemaphoreSlim _changed = new(0, 1);
     private Task _running = Task.CompletedTask;
 
-    public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, PartitionLeadership leadership, TimeProvider time, EngineLog log) =>
-        (_replicas, _peers, _search, _leadership, _time, _log) = (replicas, peers, search, leadership, time, log);
+    public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, PartitionLeadership leadership, LeaderServiceClient others,
+        TimeProvider time, EngineLog log) =>
+        (_replicas, _peers, _search, _leadership, _others, _time, _log) = (replicas, peers, search, leadership, others, time, log);
 
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(FailoverWatch), ServiceLifecycleStage.Active, _ =>
     {
         _peers.Changed += OnMembershipChanged;
+        _leadership.SteppedDown += OnSteppedDown;
         _running = Task.Run(RunAsync, CancellationToken.None);
         return Task.CompletedTask;
     }, _ => StopAsync());
@@ -45,6 +54,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     public async Task StopAsync()
     {
         _peers.Changed -= OnMembershipChanged;
+        _leadership.SteppedDown -= OnSteppedDown;
         await _stopping.CancelAsync();
         await _running;
     }
@@ -67,6 +77,35 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
                 _log.Write(EngineLogLevel.Warning, $"Partition {pair.First} could not be led: {outcome.Message}");
         }).ConfigureAwait(false);
         return led;
+    }
+
+    /// <summary>Sees to it that somebody leads a partition: who is to, on whichever broker that is.</summary>
+    /// <returns>Who leads; <see cref="LeaderChoice.Nobody"/> where nobody does.</returns>
+    public async Task<int> EnsureLedAsync(ReplicaKey key)
+    {
+        for (var attempt = 0; attempt < Attempts; attempt++)
+        {
+            var found = await _search.FindAsync(key).ConfigureAwait(false);
+            var chosen = found.Choice.Broker;
+            if (chosen == _peers.Self ? (await _leadership.LeadAsync(key, found, _stopping.Token).ConfigureAwait(false)).Replica is not null
+                : chosen >= 0 && (found.Choice.Leads || await IsTakenAsync(key, chosen).ConfigureAwait(false)))
+                return chosen;
+        }
+        return LeaderChoice.Nobody;
+    }
+
+    private async Task<bool> IsTakenAsync(ReplicaKey key, int broker)
+    {
+        try
+        {
+            return _peers.Find(broker) is { } silo
+                && await _others.Of(silo).LeadAsync([GrainKeys.Partition(key.TopicId, key.Partition)]).ConfigureAwait(false) is [_];
+        }
+        catch (Exception failure) when (failure is BrokerException or OrleansException or TimeoutException)
+        {
+            _log.Write(EngineLogLevel.Warning, $"Broker {broker} could not be asked to lead partition {key}: {failure.Message}");
+            return false;
+        }
     }
 
     /// <summary>Leads a partition that nobody can lead, although acknowledged records may be lost by it.</summary>
@@ -93,6 +132,21 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         catch (SemaphoreFullException)
         {
             // It is to look already.
+        }
+    }
+
+    private void OnSteppedDown(ReplicaKey key) => _ = LeadAgainAsync(key);
+
+    private async Task LeadAgainAsync(ReplicaKey key)
+    {
+        try
+        {
+            await Task.Delay(AfterSteppingDown, _time, _stopping.Token).ConfigureAwait(false);
+            await EnsureLedAsync(key).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
+        {
+            // It stops.
         }
     }
 

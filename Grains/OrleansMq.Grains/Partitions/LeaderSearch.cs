@@ -51,12 +51,17 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     public static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>Searches.</summary>
-    public async Task<LeaderFinding> FindAsync(ReplicaKey key)
+    public Task<LeaderFinding> FindAsync(ReplicaKey key) => FindAsync(key, peers.FindConfig(key) is { UncleanLeaderElection: true });
+
+    /// <summary>Searches, and takes one that may lack acknowledged records where nobody else can lead.</summary>
+    public Task<LeaderFinding> FindUncleanAsync(ReplicaKey key) => FindAsync(key, unclean: true);
+
+    private async Task<LeaderFinding> FindAsync(ReplicaKey key, bool unclean)
     {
         var asked = AskAllAsync([key]);
         var (stored, failure) = await ReadAsync(key).ConfigureAwait(false);
         var answers = await asked.ConfigureAwait(false);
-        return Conclude(key, stored, failure, broker => AnswerOf(answers, broker, 0));
+        return Conclude(key, stored, failure, broker => AnswerOf(answers, broker, 0), unclean);
     }
 
     /// <summary>Searches for many at once: each broker is asked once for all of them.</summary>
@@ -69,7 +74,8 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         await Parallel.ForAsync(0, keys.Count, new ParallelOptions { MaxDegreeOfParallelism = readsAtATime },
             async (i, _) => read[i] = await ReadAsync(keys[i]).ConfigureAwait(false)).ConfigureAwait(false);
         var answers = await asked.ConfigureAwait(false);
-        return [.. keys.Select((key, i) => Conclude(key, read[i].State, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
+        return [.. keys.Select((key, i) => Conclude(key, read[i].State, read[i].Failure, broker => AnswerOf(answers, broker, i),
+            peers.FindConfig(key) is { UncleanLeaderElection: true }))];
     }
 
     /// <summary>Those of the partitions that a live broker answers that it does not lead; none where it does not answer.</summary>
@@ -81,7 +87,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
             : [];
     }
 
-    private LeaderFinding Conclude(ReplicaKey key, PartitionState? state, Exception? failure, Func<int, ReplicaAnswer> answerOf)
+    private LeaderFinding Conclude(ReplicaKey key, PartitionState? state, Exception? failure, Func<int, ReplicaAnswer> answerOf, bool unclean)
     {
         if (failure is not null)
         {
@@ -98,7 +104,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
                 + "Look the topic up again."), null, ErrorCode.UnknownTopicId);
         }
         var choice = LeaderChoice.Decide(state, IsAlive, peers.IsActive, answerOf);
-        if (choice.Broker == LeaderChoice.Nobody && peers.FindConfig(key) is { UncleanLeaderElection: true })
+        if (unclean)
             choice = LeaderChoice.DecideUnclean(choice, state, peers.IsActive, answerOf);
         return new LeaderFinding(choice, state, choice.Broker == LeaderChoice.Nobody ? ErrorCode.LeaderNotAvailable : ErrorCode.None);
 

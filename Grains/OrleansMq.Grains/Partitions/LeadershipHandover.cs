@@ -6,14 +6,11 @@ namespace OrleansMq.Grains.Partitions;
 
 /// <summary>Hands leadership to other brokers, gracefully: what was appended is replicated first. What could not be handed over in time fails over when this
 /// broker is gone.</summary>
-internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeadership leadership, LeaderSearch search, IBrokerPeers peers,
-    LeaderServiceClient others, TimeProvider time, EngineLog log) : ILeadershipHandover
+internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeadership leadership, FailoverWatch failover, IBrokerPeers peers,
+    TimeProvider time, EngineLog log) : ILeadershipHandover
 {
     // Enough to overlap the writes of many, few enough that each is without a leader for a moment only.
     private const int AtATime = 32;
-
-    // The one that was named, and one more where that one has gone or is not ready.
-    private const int Attempts = 2;
 
     // Appends are refused while one drains: what is not replicated by then fails as "outcome unknown".
     private static readonly TimeSpan DrainTimeout = TimeSpan.FromSeconds(1);
@@ -56,7 +53,7 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         if (replica.State is not { } state || state.Isr.All(member => member.Broker != successor))
             throw new BrokerException(otherwise, $"Broker {successor} is not in sync, so it cannot lead partition {replica.TopicPartition}. Wait until it is.");
         await replica.ResignAsync(successor, DrainTimeout).ConfigureAwait(false);
-        var leader = await LeadElsewhereAsync(replica.Key).ConfigureAwait(false);
+        var leader = await failover.EnsureLedAsync(replica.Key).ConfigureAwait(false);
         return leader == successor ? successor : throw new BrokerException(leader < 0 ? ErrorCode.LeaderNotAvailable : otherwise,
             $"Broker {successor} was not ready to lead partition {replica.TopicPartition}; {(leader < 0 ? "nobody leads it at the moment" : $"broker {leader} leads it")}. Retry.");
     }
@@ -66,37 +63,11 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         try
         {
             await replica.ResignAsync(successor, DrainTimeout).ConfigureAwait(false);
-            return await LeadElsewhereAsync(replica.Key).ConfigureAwait(false) >= 0;
+            return await failover.EnsureLedAsync(replica.Key).ConfigureAwait(false) >= 0;
         }
         catch (BrokerException failure)
         {
             log.Write(EngineLogLevel.Warning, $"Partition {replica.TopicPartition} could not be handed over: {failure.Message}");
-            return false;
-        }
-    }
-
-    // Whom the resigned leader named, or whoever can if that one cannot; this broker again rather than nobody.
-    private async Task<int> LeadElsewhereAsync(ReplicaKey key)
-    {
-        for (var attempt = 0; attempt < Attempts; attempt++)
-        {
-            var chosen = (await search.FindAsync(key).ConfigureAwait(false)).Choice.Broker;
-            if (chosen == peers.Self ? (await leadership.LeadAsync(key, found: null, CancellationToken.None).ConfigureAwait(false)).Replica is not null
-                : chosen >= 0 && await IsTakenAsync(key, chosen).ConfigureAwait(false))
-                return chosen;
-        }
-        return LeaderChoice.Nobody;
-    }
-
-    private async Task<bool> IsTakenAsync(ReplicaKey key, int broker)
-    {
-        try
-        {
-            return peers.Find(broker) is { } silo && await others.Of(silo).LeadAsync([GrainKeys.Partition(key.TopicId, key.Partition)]).ConfigureAwait(false) is [_];
-        }
-        catch (Exception failure) when (failure is BrokerException or OrleansException or TimeoutException)
-        {
-            log.Write(EngineLogLevel.Warning, $"Broker {broker} could not be asked to lead partition {key}: {failure.Message}");
             return false;
         }
     }

@@ -39,6 +39,9 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
 
     private volatile bool _leaving;
 
+    /// <summary>A leadership has ended, whyever.</summary>
+    public event Action<ReplicaKey>? SteppedDown;
+
     /// <summary>The broker is about to stop: from now on it takes no leadership.</summary>
     public void Leave() => _leaving = true;
 
@@ -127,6 +130,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
         {
             if (_served.TryRemove(new(replica.Key, ended)))
                 served.Remove(replica.Partition);
+            SteppedDown?.Invoke(replica.Key);
         }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
         return replica;
     }

@@ -1,0 +1,160 @@
+using Orleans.Core.Internal;
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.PostgreSql.Schema;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Cluster.Partitions;
+
+/// <summary>What ends a leadership that it did not expect: it is fenced, and nothing acknowledged is lost or doubled.</summary>
+public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+{
+    private ReplicatedCluster _cluster = null!;
+
+    public async Task InitializeAsync()
+    {
+        var database = await postgres.DatabaseAsync();
+        await SchemaMigration.ApplyAsync(database);
+        _cluster = await ReplicatedCluster.StartAsync(database);
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (_cluster is not null)
+            await _cluster.DisposeAsync();
+    }
+
+    [SkippableFact]
+    public async Task A_second_activation_leads_in_a_later_epoch_and_the_first_one_ends()
+    {
+        var partition = await LedAsync("orders");
+        await using var load = new Load(partition);
+        for (var round = 0; round < 4; round++)
+        {
+            await load.WriteAsync(20);
+            var epoch = (await partition.StateAsync()).State.LeaderEpoch;
+            var (first, second) = (partition.Leaders.Single(), 1 + (partition.Leaders.Single() % 3));
+            var ended = partition.ReplicaOn(first)!.LeadershipEnded;
+            // As Orleans would activate the grain twice: this broker does not know of the other.
+            var found = new LeaderFinding(new LeaderChoice(second, Leads: false, []), (await partition.StateAsync()).State, ErrorCode.None);
+            var outcome = await _cluster.Get<PartitionLeadership>(second).LeadAsync(partition.Key, found, CancellationToken.None);
+            Assert.Null(outcome.Message);
+            await ended.WaitAsync(Wait.Deadline);
+            Assert.Equal([second], partition.Leaders);
+            Assert.Equal(epoch + 1, (await partition.StateAsync()).State.LeaderEpoch);
+            await load.WriteAsync(20);
+            await partition.AllInSyncAsync();
+        }
+        await load.CheckAsync();
+    }
+
+    [SkippableFact]
+    public async Task A_leader_whose_state_somebody_else_has_written_steps_down_and_the_next_claim_works()
+    {
+        var partition = await LedAsync("orders");
+        var ended = partition.ReplicaOn(1)!.LeadershipEnded;
+        var (state, etag) = await partition.StateAsync();
+        await _cluster.Get<IPartitionStates>(2).WriteAsync(partition.Key, state with { LeaderToken = Guid.NewGuid(), LeaderEpoch = state.LeaderEpoch + 1 }, etag);
+        // It learns of it when it writes: its follower leaves.
+        await _cluster.StopAsync(3);
+        await ended.WaitAsync(Wait.Deadline);
+        await Wait.UntilAsync(() => partition.Leaders.Length == 1, "a leader again");
+        Assert.True((await partition.StateAsync()).State.LeaderEpoch >= state.LeaderEpoch + 2);
+        Assert.Equal(1, await partition.AppendAsync(2, "b"));
+        Assert.Equal([(0L, "first"), (1L, "b")], await partition.ReadAllAsync(2));
+    }
+
+    [SkippableFact]
+    public async Task Leadership_outlives_activations_that_come_and_go()
+    {
+        var partition = await LedAsync("orders");
+        await using var load = new Load(partition);
+        for (var round = 0; round < 5; round++)
+        {
+            await load.WriteAsync(20);
+            await partition.Grain(2).Cast<IGrainManagementExtension>().DeactivateOnIdle();
+            Assert.Equal([1], partition.Leaders);
+        }
+        await load.WriteAsync(20);
+        await load.CheckAsync();
+        Assert.Equal(1, (await partition.StateAsync()).State.LeaderEpoch);
+    }
+
+    [SkippableFact]
+    public async Task Where_nobody_can_lead_every_call_says_so_at_once_and_an_operator_may_decide()
+    {
+        var partition = await _cluster.CreateAsync("orders", 0, null, 2, 3);
+        await partition.AppendAsync(1, "first");
+        await partition.AllInSyncAsync();
+        await _cluster.StopAsync(3);
+        await Wait.UntilAsync(() => partition.ReplicaOn(2)!.State is { Isr.Length: 1 }, "broker 3 has left");
+        Assert.Equal(1, await partition.AppendAsync(1, "lost"));
+        await _cluster.StopAsync(2);
+        await _cluster.StartAsync(3);
+        var refused = await partition.Grain(1).AppendAsync(TestBatches.Of("x"), Acks.All);
+        Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Error);
+        Assert.Contains("broker 2 is down", refused.Message, StringComparison.Ordinal);
+        using var read = await partition.Grain(3).ReadAsync(new Grains.PartitionRead(0));
+        Assert.Equal(ErrorCode.LeaderNotAvailable, read.Error);
+        Assert.Equal(ErrorCode.LeaderNotAvailable, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).LeadAsync())).Code);
+
+        await _cluster.Get<PartitionElections>(1).ElectUncleanAsync(partition.Key, broker: 3);
+        Assert.Equal([3], partition.Leaders);
+        Assert.Equal(1, await partition.AppendAsync(1, "second"));
+        Assert.Equal([(0L, "first"), (1L, "second")], await partition.ReadAllAsync(1));
+        Assert.Equal(ErrorCode.ElectionNotNeeded,
+            (await Assert.ThrowsAsync<BrokerException>(() => _cluster.Get<PartitionElections>(1).ElectUncleanAsync(partition.Key, broker: 3))).Code);
+    }
+
+    private async Task<TestPartition> LedAsync(string topic)
+    {
+        var partition = await _cluster.CreateAsync(topic, 0, null, 1, 2, 3);
+        Assert.Equal(0, await partition.AppendAsync(2, "first"));
+        await partition.AllInSyncAsync();
+        return partition;
+    }
+
+    /// <summary>An idempotent producer that appends from all brokers in turn, one batch after the other.</summary>
+    private sealed class Load : IAsyncDisposable
+    {
+        private readonly TestPartition _partition;
+        private readonly CancellationTokenSource _stop = new();
+        private readonly Task _writing;
+        private volatile int _written;
+
+        public Load(TestPartition partition)
+        {
+            _partition = partition;
+            _writing = Task.Run(async () =>
+            {
+                for (var producer = new ProducerIdentity(1, 0); !_stop.IsCancellationRequested; _written++)
+                    await partition.AppendAsync(1 + (_written % 3), TestBatches.From(producer, _written, $"{_written}"));
+            });
+        }
+
+        /// <summary>Returns when so many more were acknowledged.</summary>
+        public Task WriteAsync(int count)
+        {
+            var until = _written + count;
+            return Wait.UntilAsync(() => _written >= until || _writing.IsFaulted, "appends are acknowledged");
+        }
+
+        /// <summary>Stops it; what was acknowledged is there, once, in order.</summary>
+        public async Task CheckAsync()
+        {
+            await _stop.CancelAsync();
+            await _writing;
+            var read = await _partition.ReadAllAsync(2);
+            Assert.Equal(Enumerable.Range(0, _written).Select(i => $"{i}").Prepend("first"), read.Select(record => record.Value));
+            Assert.Equal(Enumerable.Range(0, read.Count).Select(i => (long)i), read.Select(record => record.Offset));
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await _stop.CancelAsync();
+            await Task.WhenAny(_writing);
+            _stop.Dispose();
+        }
+    }
+}
