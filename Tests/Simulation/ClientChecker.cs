@@ -109,15 +109,9 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
 
     private bool IsGone(long offset, int epoch) => offset < _deletedBelow || IsCompacted(offset, epoch);
 
-    private bool IsReportedLost(long offset, int epoch)
-    {
-        foreach (var report in _unclean)
-        {
-            if (epoch < report.Epoch && (offset >= report.LogEnd || EpochHistory.EpochOf(report.History, offset) is >= 0 and var kept && kept != epoch))
-                return true;
-        }
-        return false;
-    }
+    // The latest report says all: an unclean election may also bring back what an earlier one had lost.
+    private bool IsReportedLost(long offset, int epoch) => _unclean is [.., var report] && epoch < report.Epoch
+        && (offset >= report.LogEnd || (EpochHistory.EpochOf(report.History, offset) is >= 0 and var kept && kept != epoch));
 
     private void Forget(IDictionary<long, Told> told)
     {

@@ -12,9 +12,10 @@ internal sealed partial class Cluster
         After(20 + _random.Next(30), Place);
         // Whoever looks after it at the moment goes by his own view of who lives.
         var view = _brokers[_random.Next(_brokers.Length)].Membership;
+        if (_topic.Leader is { } leader && view.IsAlive(leader.Id))
+            _servedAt = _now;
         if (Array.Exists(_brokers, b => b.IsActivated && b.Topic == _topic && view.IsAlive(b.Id)))
         {
-            _servedAt = _now;
             // Two activations for a moment are nothing unusual.
             if (_now > FaultsEndAt || !Chance(1))
                 return;

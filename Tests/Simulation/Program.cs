@@ -29,7 +29,7 @@ internal static class Program
             Console.Error.WriteLine(Usage);
             return 2;
         }
-        var runs = new SeedRuns();
+        var runs = new SeedRuns { Failed = Console.WriteLine };
         using var cancellation = new CancellationTokenSource();
         Console.CancelKeyPress += (_, pressed) =>
         {
@@ -43,8 +43,6 @@ internal static class Program
             using var reports = new Timer(_ => Console.Error.WriteLine(runs.Progress), null, TimeBetweenReports, TimeBetweenReports);
             runs.Run(first, seeds, cancellation.Token);
         }
-        foreach (var failure in runs.Failures)
-            Console.WriteLine(failure);
         var figures = runs.Figures;
         var lost = runs.Failures.Count == 0 ? "lost 0" : $"{runs.Failures.Count} SEEDS FAILED";
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,

@@ -19,6 +19,8 @@ internal sealed class SeedRuns
     private readonly List<FailedSeed> _failures = [];
     private readonly Stopwatch _watch = Stopwatch.StartNew();
 
+    /// <summary>Told of each seed that fails, as soon as it does.</summary>
+    public Action<FailedSeed>? Failed { get; init; }
     /// <summary>What all that ended well did.</summary>
     public Figures Figures { get; } = new();
     public TimeSpan Elapsed => _watch.Elapsed;
@@ -80,7 +82,10 @@ internal sealed class SeedRuns
             if (failure is null)
                 Figures.Add(cluster.Figures);
             else
+            {
                 _failures.Add(failure);
+                Failed?.Invoke(failure);
+            }
             return _failures.Count;
         }
     }

@@ -56,6 +56,14 @@ public sealed class FollowerDecisionTests
     public void An_empty_log_agrees_with_every_history() => Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
 
     [Fact]
+    public void An_empty_log_above_the_leaders_end_goes_down_to_it_where_an_unclean_election_allows_it()
+    {
+        Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 4), Align(-1, new(-1, 4), LeaderEpochCache.None, 10, 0));
+        Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(-1, new(-1, 4), LeaderEpochCache.None, 10, 10));
+        Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(-1, new(-1, 14), LeaderEpochCache.None, 10, 10));
+    }
+
+    [Fact]
     public void The_same_epoch_is_cut_where_it_ends_at_the_leader()
     {
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 8), Align(3, new(3, 8), new(3, 10), 10, 5));
