@@ -77,6 +77,14 @@ public sealed partial class Replica : IPartitionReplication
             });
     }
 
+    /// <summary>
+    /// Whether there is nothing to do but to prove that it still leads: all replicas are in sync and hold everything, and nobody waits. Read without the lock:
+    /// what it misses is noticed one tick later.
+    /// </summary>
+    internal bool IsQuiet => _leader is not { } leader || (leader.Status == LeaderStatus.Leading && !leader.IsResigning
+        && Partition.HighWatermark == Partition.LogEndOffset
+        && leader.Committed is { Reassignment.IsEmpty: true } state && state.Isr.Length == state.Replicas.Length);
+
     /// <summary>Time went by.</summary>
     internal void Tick()
     {
