@@ -5,6 +5,11 @@ namespace OrleansMq.Log;
 // What is on stable storage, and what is written down about it.
 internal sealed partial class SegmentedLog
 {
+    private long _securedOffset;
+
+    /// <summary>All before it is on stable storage, and so is the word that it is. Waits for no flush that is under way.</summary>
+    public long SecuredOffset => Volatile.Read(ref _securedOffset);
+
     /// <summary>All before it is on stable storage.</summary>
     public LogPosition FlushedPoint
     {
@@ -143,5 +148,6 @@ internal sealed partial class SegmentedLog
         using var lease = _checkpointFile.Rent();
         _checkpoint.Write(lease.File, state);
         _marks = state.Replica;
+        Volatile.Write(ref _securedOffset, Math.Max(state.FlushedPoint.Offset, 0));
     }
 }

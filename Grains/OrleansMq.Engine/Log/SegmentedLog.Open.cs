@@ -58,6 +58,7 @@ internal sealed partial class SegmentedLog
         else
             // Compaction moves the recovery point beyond its gaps; a replica's leader may send new ones.
             log.Recover(start, allowGaps: !log.IsGapless && (!checkpoint.RecoveryPoint.IsKnown || checkpoint.Replica.Incarnation != Guid.Empty));
+        log._securedOffset = Math.Max(log._flushedPoint.Offset, 0);
         log.RemoveBelowLogStart();
         return log;
     }
@@ -71,6 +72,7 @@ internal sealed partial class SegmentedLog
         _recoveryPoint = _flushedPoint = End;
         // Makes the directory's entries durable, too.
         _checkpoint.Create(DescribeForCheckpoint());
+        _securedOffset = _flushedPoint.Offset;
     }
 
     private void LoadSegments(List<long> bases, CheckpointState checkpoint)

@@ -9,6 +9,7 @@ internal sealed partial class SegmentedLog
 {
     // Raised by each cut: a flush that was prepared before it speaks of bytes that are no more. Changed under both locks.
     private int _cuts;
+    private bool _isGapNoted;
 
     /// <summary>Which segments leave the log: taken before <see cref="AppendLock"/> by who is going to cut.</summary>
     public Lock RemovalLock => _removalLock;
@@ -86,12 +87,15 @@ internal sealed partial class SegmentedLog
         Roll(_ports.Now);
     }
 
-    /// <summary>Offsets do not follow each other without gaps from here on: durable before the first gap, or a restart would take it for a loss.</summary>
+    /// <summary>Offsets do not follow each other without gaps from here on: durable before the first gap, or a restart would take it for a loss. Also where
+    /// the topic is compacted: a restart may not know that yet.</summary>
     public void NoteGap()
     {
+        if (_isGapNoted)
+            return;
         if (!CompactionCheckpoint.Exists(_ports.Files, Directory))
             CompactionCheckpoint.Write(_ports.Files, Directory, LogStartOffset);
-        _mayHaveGaps = true;
+        (_isGapNoted, _mayHaveGaps) = (true, true);
     }
 
     // The last process died while it emptied the log.

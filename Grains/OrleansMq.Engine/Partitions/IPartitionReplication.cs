@@ -11,14 +11,17 @@ internal interface IPartitionReplication
     /// <summary>Whether a batch must be refused. Under the append lock.</summary>
     ErrorCode RefuseAppend(Acks acks, out string message);
 
-    /// <summary>The round's batches are in the log (flushed, under <c>sync</c>): takes those out of the round that wait for other replicas, and completes
-    /// them itself. Under the append lock.</summary>
+    /// <summary>The round's batches are in the log: takes those out of the round that wait for other replicas, and completes them itself. Under the append
+    /// lock.</summary>
     /// <param name="round">Every operation of it is decided.</param>
     /// <param name="bytes">The bytes that were written.</param>
     void OnRoundWritten(AppendRound round, long bytes);
 
     /// <summary>The append lock is left: does what became due under it.</summary>
     void AfterRound();
+
+    /// <summary>Under <c>sync</c>: what was written is on stable storage, too. On no lock.</summary>
+    void OnFlushed();
 
     /// <summary>Whether reads must be refused. On any thread, without a lock.</summary>
     ErrorCode RefuseRead(out string message);

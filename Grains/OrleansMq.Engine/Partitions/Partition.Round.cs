@@ -15,12 +15,13 @@ public sealed partial class Partition : IAppendWork
         _queue.TakeRound(round);
         var replication = _replication;
         var visible = RunRound(round, replication);
+        if (replication is not null)
+            FinishReplicated(round, replication);
         foreach (var operation in round.Operations)
             operation.Complete();
         round.Clear();
         if (visible > 0)
             _waiters.Advance(visible);
-        replication?.AfterRound();
         if (_queue.EndTurn())
             _ports.Threads.Schedule(this);
     }
@@ -46,8 +47,8 @@ public sealed partial class Partition : IAppendWork
                 bytes += WriteGroup(round);
                 if (replication is not null)
                 {
-                    if (_log.LogEndOffset > before)
-                        FollowFlushPolicy(_log.LogEndOffset - before, now);
+                    if (_log.LogEndOffset > before && _config.FlushPolicy == FlushPolicy.Interval)
+                        NoteUnflushed(_log.LogEndOffset - before, now);
                     replication.OnRoundWritten(round, bytes);
                     return 0;
                 }
@@ -68,6 +69,26 @@ public sealed partial class Partition : IAppendWork
             foreach (var operation in round.Operations)
                 operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
             return 0;
+        }
+    }
+
+    /// <summary>Under <c>sync</c> the leader flushes while its followers get the batches: not before, and not on the append lock.</summary>
+    private void FinishReplicated(AppendRound round, IPartitionReplication replication)
+    {
+        replication.AfterRound();
+        if (_config.FlushPolicy != FlushPolicy.Sync || OfflineReason is not null || _log!.SecuredOffset >= _log.LogEndOffset)
+            return;
+        try
+        {
+            _log.Flush();
+            replication.OnFlushed();
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            var reason = StorageFaults.Describe(_log.Directory, fault);
+            GoOffline(reason, fault);
+            foreach (var operation in round.Operations)
+                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
         }
     }
 

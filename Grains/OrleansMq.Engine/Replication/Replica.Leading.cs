@@ -171,6 +171,8 @@ public sealed partial class Replica : IPartitionReplication
 
     void IPartitionReplication.AfterRound() => Pump();
 
+    void IPartitionReplication.OnFlushed() => Step(() => _leader?.OnFlushed(Now));
+
     void IPartitionReplication.OnOffline(string reason) =>
         ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason), preferLocal: false);
 

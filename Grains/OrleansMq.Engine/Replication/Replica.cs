@@ -110,7 +110,7 @@ public sealed partial class Replica
         Partition.LogStartOffset, Partition.LogEndOffset, Partition.HighWatermark, OfflineReason);
 
     /// <summary>Whether what is on its disk is not what was written there: others may have it.</summary>
-    internal bool IsDamaged => Partition.OfflineFault is DamagedLogException && (_log is null || _hasEnded) && !_dropped;
+    internal bool IsDamaged => Partition.OfflineFault is DamagedLogException or InvalidDataException && (_log is null || _hasEnded) && !_dropped;
 
     /// <summary>The clock of leases, in milliseconds.</summary>
     internal long Now => _ports.Now;

@@ -26,7 +26,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
 
     /// <inheritdoc/>
     public long CountedEndOffset =>
-        HighWatermarkDecision.CountedEnd(partition.Config.FlushPolicy == FlushPolicy.Sync, _log.LogEndOffset, _log.FlushedPoint.Offset);
+        HighWatermarkDecision.CountedEnd(partition.Config.FlushPolicy == FlushPolicy.Sync, _log.LogEndOffset, _log.SecuredOffset);
 
     /// <inheritdoc/>
     public long CompactedEndOffset => _log.IsGapless ? 0 : Math.Clamp(CompactionCheckpoint.Read(partition.Ports.Log.Files, _log.Directory), 0, _log.LogEndOffset);
@@ -77,7 +77,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         var header = RecordBatchHeader.Read(batch.Bytes.Span);
         if (partition.Ports.Space.Check(batch.Bytes.Length) is { } full)
             throw new PushNotTakenException(full);
-        if (header.BaseOffset > _log.LogEndOffset && _log.IsGapless)
+        if (header.BaseOffset > _log.LogEndOffset)
             _log.NoteGap();
         if (_log.MustRoll(header, header.LastOffset, 0) != RollReason.None)
             partition.Roll(now);

@@ -1,7 +1,6 @@
 using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
-using OrleansMq.Replication;
 using OrleansMq.Tests.Engine.Partitions;
 using OrleansMq.Topics;
 
@@ -96,13 +95,16 @@ public sealed class ReplicaRetentionTests
         await partition.AllTheSameAsync(sameBytes: false);
         Assert.Equal(partition.BytesOf(1), partition.BytesOf(3));
         // It opens again, dead or closed in good order, and may lead.
+        var (end, before) = (partition.LogOf(3).LogEndOffset, partition.BytesOf(3));
         await partition[3].KillAsync();
         await partition[3].StartAsync();
-        Assert.Equal(ReplicaRole.Follower, partition.ReplicaOf(3).Role);
-        await partition.InSyncAsync(3);
+        Assert.Equal(end, partition.LogOf(3).LogEndOffset);
+        await partition.AllTheSameAsync(sameBytes: false);
+        Assert.Equal(before, partition.BytesOf(3));
         await partition[3].StopAsync();
         await partition[3].StartAsync();
-        await partition.InSyncAsync(3);
+        await partition.AllTheSameAsync(sameBytes: false);
+        Assert.Equal(before, partition.BytesOf(3));
         partition[2].Store.RunCompaction();
         foreach (var broker in (int[])[1, 2, 3])
             Assert.Equal(Latest(partition.ReplicaOf(1).Partition), Latest(partition.ReplicaOf(broker).Partition));

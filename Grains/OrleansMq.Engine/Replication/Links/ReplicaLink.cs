@@ -33,7 +33,7 @@ internal sealed class ReplicaLink
     private PooledBuffer _waiting = new();
     private int _inFlight;
     private bool _filling;
-    private bool _failing;
+    private volatile bool _failing;
     private TaskCompletionSource? _idle;
 
     /// <summary>A link with nothing to say yet.</summary>
@@ -127,11 +127,14 @@ internal sealed class ReplicaLink
         StartFilling();
     }
 
+    // For a broker that is not there nothing is read, or its partitions would be, again and again: heartbeats find out when it is back.
+    private bool MayFill => _waiting.Length < FillBelowBytes && !_failing && _host.IsAlive(_broker);
+
     private void StartFilling()
     {
         lock (_lock)
         {
-            if (_filling || _fills.Count == 0 || _waiting.Length >= FillBelowBytes)
+            if (_filling || _fills.Count == 0 || !MayFill)
                 return;
             _filling = true;
         }
@@ -145,7 +148,7 @@ internal sealed class ReplicaLink
             (Replica Replica, LeaderReplica Leader, FillPush Fill) next;
             lock (_lock)
             {
-                if (_waiting.Length >= FillBelowBytes || !_fills.TryDequeue(out next))
+                if (!MayFill || !_fills.TryDequeue(out next))
                 {
                     _filling = false;
                     return;
