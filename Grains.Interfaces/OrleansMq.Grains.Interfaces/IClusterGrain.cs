@@ -47,4 +47,82 @@ public interface IClusterGrain : IGrainWithStringKey
     [Alias("Describe")]
     [AlwaysInterleave]
     Task<ClusterDescription> DescribeAsync();
+
+    /// <summary>All that the cluster knows of itself (brokers, topics, leaders, in-sync replicas), as soon as it is newer than what the caller knows; waits
+    /// up to 10 seconds for that. Ask again with the version that came: so a change is heard of at once, and an unchanged cluster costs a call in ten
+    /// seconds.</summary>
+    /// <param name="knownVersion">The version the caller has; 0 for none.</param>
+    /// <returns>A whole image as <see cref="OrleansMq.Clusters.ClusterDeltaCodec"/> writes it; nothing where none is newer, or nothing is replicated.</returns>
+    [Alias("GetMetadata")]
+    [AlwaysInterleave]
+    Task<ReadOnlyMemory<byte>> GetMetadataAsync(long knownVersion);
+
+    /// <summary>See <see cref="IClusterAdministration.ReassignPartitionAsync"/>.</summary>
+    /// <param name="topic">The topic's name.</param>
+    /// <param name="partition">The partition's number.</param>
+    /// <param name="replicas">The brokers that are to hold it, the preferred leader first.</param>
+    [Alias("ReassignPartition")]
+    [AlwaysInterleave]
+    Task<PartitionReassignment> ReassignPartitionAsync(string topic, int partition, int[] replicas);
+
+    /// <summary>See <see cref="IClusterAdministration.ListReassignmentsAsync"/>.</summary>
+    [Alias("ListReassignments")]
+    [AlwaysInterleave]
+    Task<PartitionReassignment[]> ListReassignmentsAsync();
+
+    /// <summary>See <see cref="IClusterAdministration.CancelReassignmentAsync"/>.</summary>
+    [Alias("CancelReassignment")]
+    [AlwaysInterleave]
+    Task CancelReassignmentAsync(string topic, int partition);
+
+    /// <summary>See <see cref="IClusterAdministration.ElectPreferredLeadersAsync"/>.</summary>
+    [Alias("ElectPreferredLeaders")]
+    [ResponseTimeout(GrainTimes.Administration)]
+    [AlwaysInterleave]
+    Task<LeaderElection[]> ElectPreferredLeadersAsync(string? topic, int? partition);
+
+    /// <summary>See <see cref="IClusterAdministration.ElectUncleanAsync"/>.</summary>
+    [Alias("ElectUnclean")]
+    [AlwaysInterleave]
+    Task<LeaderElection> ElectUncleanAsync(string topic, int partition, int? broker);
+
+    /// <summary>See <see cref="IClusterAdministration.PlanRebalanceAsync"/>.</summary>
+    [Alias("PlanRebalance")]
+    [AlwaysInterleave]
+    Task<RebalancePlan> PlanRebalanceAsync();
+
+    /// <summary>See <see cref="IClusterAdministration.ExecuteRebalanceAsync"/>.</summary>
+    [Alias("ExecuteRebalance")]
+    [AlwaysInterleave]
+    Task<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle);
+
+    /// <summary>See <see cref="IClusterAdministration.GetRebalanceAsync"/>.</summary>
+    [Alias("GetRebalance")]
+    [AlwaysInterleave]
+    Task<RebalanceStatus?> GetRebalanceAsync();
+
+    /// <summary>See <see cref="IClusterAdministration.CancelRebalanceAsync"/>.</summary>
+    [Alias("CancelRebalance")]
+    [AlwaysInterleave]
+    Task<RebalanceStatus> CancelRebalanceAsync();
+
+    /// <summary>See <see cref="IClusterAdministration.SetAutoRebalanceAsync"/>.</summary>
+    [Alias("SetAutoRebalance")]
+    [AlwaysInterleave]
+    Task SetAutoRebalanceAsync(bool enabled);
+
+    /// <summary>See <see cref="IClusterAdministration.DrainBrokerAsync"/>.</summary>
+    [Alias("DrainBroker")]
+    [AlwaysInterleave]
+    Task<RebalanceStatus> DrainBrokerAsync(int broker);
+
+    /// <summary>See <see cref="IClusterAdministration.ResumeBrokerAsync"/>.</summary>
+    [Alias("ResumeBroker")]
+    [AlwaysInterleave]
+    Task ResumeBrokerAsync(int broker);
+
+    /// <summary>See <see cref="IClusterAdministration.RemoveBrokerAsync"/>.</summary>
+    [Alias("RemoveBroker")]
+    [AlwaysInterleave]
+    Task RemoveBrokerAsync(int broker);
 }

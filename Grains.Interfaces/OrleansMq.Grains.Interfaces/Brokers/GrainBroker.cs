@@ -1,4 +1,5 @@
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Brokers;
@@ -16,19 +17,27 @@ public sealed class GrainBroker : IBroker
     private readonly IGrainFactory _grains;
     private readonly ILocalPartitions? _local;
     private readonly GrainBrokerOptions _options;
+    private readonly IClusterMetadata? _metadata;
     private readonly TopicDirectory _topics;
 
     /// <summary>A broker over a cluster.</summary>
     /// <param name="grains">An Orleans client, or a silo's grain factory.</param>
     /// <param name="local">On a silo: the partitions that are active there. Null on a client.</param>
     /// <param name="options">Times; null for the defaults.</param>
-    public GrainBroker(IGrainFactory grains, ILocalPartitions? local = null, GrainBrokerOptions? options = null)
+    /// <param name="metadata">On a silo of a replicated cluster: what is pushed to it, so that topics and brokers are answered from memory. Null: grains are
+    /// asked.</param>
+    public GrainBroker(IGrainFactory grains, ILocalPartitions? local = null, GrainBrokerOptions? options = null, IClusterMetadata? metadata = null)
     {
         _grains = grains;
         _local = local;
         _options = options ?? new GrainBrokerOptions();
-        _topics = new TopicDirectory(grains, _options);
+        _metadata = metadata;
+        _topics = new TopicDirectory(grains, _options, metadata);
+        Administration = new GrainAdministration(grains);
     }
+
+    /// <inheritdoc/>
+    public IClusterAdministration Administration { get; }
 
     private IClusterGrain Cluster => _grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
 
@@ -57,7 +66,9 @@ public sealed class GrainBroker : IBroker
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
-        await GrainFaults.AnswerAsync("Listing topics", Cluster.ListTopicsAsync(), cancellationToken).ConfigureAwait(false);
+        _metadata?.Image is { Version: > 0 } image
+        ? [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active).Select(topic => topic.ToListing())]
+        : await GrainFaults.AnswerAsync("Listing topics", Cluster.ListTopicsAsync(), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
@@ -164,7 +175,9 @@ public sealed class GrainBroker : IBroker
 
     /// <inheritdoc/>
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
-        GrainFaults.AnswerAsync("Describing the cluster", Cluster.DescribeAsync(), cancellationToken);
+        _metadata is { Image.Version: > 0 } metadata
+        ? new(metadata.Describe())
+        : GrainFaults.AnswerAsync("Describing the cluster", Cluster.DescribeAsync(), cancellationToken);
 
     /// <summary>A long poll as a series of calls, none longer than <see cref="GrainBrokerOptions.MaxWaitPerCall"/>.</summary>
     private async ValueTask<FetchResult> PollAsync(FetchRequest request, CancellationToken cancellationToken)

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 
 namespace OrleansMq.Grains.Brokers;
 
@@ -7,17 +8,19 @@ namespace OrleansMq.Grains.Brokers;
 /// What this process knows of topics: id, number of partitions, the references of their grains. Only topics that exist are remembered, so
 /// it is bounded by the catalogue; an entry that proves wrong is forgotten.
 /// </summary>
-internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options)
+internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options, IClusterMetadata? metadata = null)
 {
     private readonly ConcurrentDictionary<string, KnownTopic> _topics = new(StringComparer.Ordinal);
 
     /// <summary>The topic, however old the knowledge; asked for where there is none. Null where it does not exist.</summary>
     public ValueTask<KnownTopic?> FindAsync(string topic) =>
-        _topics.TryGetValue(topic, out var known) ? new(known) : RefreshAsync(topic);
+        FindPushed(topic) is { } pushed ? new(pushed)
+        : metadata is null && _topics.TryGetValue(topic, out var known) ? new(known) : RefreshAsync(topic);
 
     /// <summary>The topic, asked for where the knowledge is older than <see cref="GrainBrokerOptions.MetadataMaxAge"/>.</summary>
     public ValueTask<KnownTopic?> FindRecentAsync(string topic) =>
-        _topics.TryGetValue(topic, out var known) && options.TimeProvider.GetElapsedTime(known.AskedAt) < options.MetadataMaxAge
+        FindPushed(topic) is { } pushed ? new(pushed)
+        : metadata is null && _topics.TryGetValue(topic, out var known) && options.TimeProvider.GetElapsedTime(known.AskedAt) < options.MetadataMaxAge
             ? new(known)
             : RefreshAsync(topic);
 
@@ -41,6 +44,16 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
 
     /// <summary>Forgets a topic: the next to need it asks.</summary>
     public void Forget(string topic) => _topics.TryRemove(topic, out _);
+
+    // What was pushed here is as new as an answer would be. A topic that was not may have been created, or deleted, this very moment: its grain is asked.
+    private KnownTopic? FindPushed(string topic)
+    {
+        if (metadata?.Image.FindServed(topic) is not { } pushed)
+            return null;
+        return _topics.TryGetValue(topic, out var known) && known.Listing.TopicId == pushed.TopicId && known.Listing.Partitions == pushed.Serving
+            ? known
+            : Remember(pushed.ToListing(), options.TimeProvider.GetTimestamp());
+    }
 
     private KnownTopic Remember(TopicListing listing, long askedAt)
     {

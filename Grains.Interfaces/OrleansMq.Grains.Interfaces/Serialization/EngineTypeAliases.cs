@@ -17,17 +17,25 @@ internal sealed class EngineTypeAliases : TypeManifestProviderBase
     {
         ["omq.BrokerDescription"] = typeof(BrokerDescription),
         ["omq.BrokerException"] = typeof(BrokerException),
+        ["omq.BrokerShare"] = typeof(BrokerShare),
         ["omq.ClusterDescription"] = typeof(ClusterDescription),
         ["omq.ConfigEntry"] = typeof(ConfigEntry),
         ["omq.FetchResult"] = typeof(FetchResult),
+        ["omq.LeaderElection"] = typeof(LeaderElection),
         ["omq.NewTopic"] = typeof(NewTopic),
         ["omq.OffsetResult"] = typeof(OffsetResult),
         ["omq.OffsetSpec"] = typeof(OffsetSpec),
         ["omq.PartitionDescription"] = typeof(PartitionDescription),
+        ["omq.PartitionReassignment"] = typeof(PartitionReassignment),
         ["omq.ProduceResult"] = typeof(ProduceResult),
         ["omq.ProducerIdentity"] = typeof(ProducerIdentity),
+        ["omq.RebalanceMove"] = typeof(RebalanceMove),
+        ["omq.RebalancePlan"] = typeof(RebalancePlan),
+        ["omq.RebalanceStatus"] = typeof(RebalanceStatus),
+        ["omq.RebalanceThrottle"] = typeof(RebalanceThrottle),
         ["omq.TopicDescription"] = typeof(TopicDescription),
         ["omq.TopicListing"] = typeof(TopicListing),
+        ["omq.TopicPartition"] = typeof(TopicPartition),
     };
 
     /// <inheritdoc/>

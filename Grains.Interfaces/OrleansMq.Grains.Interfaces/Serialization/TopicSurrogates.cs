@@ -103,6 +103,7 @@ internal struct PartitionDescriptionSurrogate
     [Id(7)] public long LogEndOffset;
     [Id(8)] public long SizeBytes;
     [Id(9)] public string? OfflineReason;
+    [Id(10)] public int[]? EligibleLeaderReplicas;
 }
 
 [RegisterConverter]
@@ -110,7 +111,7 @@ internal sealed class PartitionDescriptionConverter : IConverter<PartitionDescri
 {
     public PartitionDescription ConvertFromSurrogate(in PartitionDescriptionSurrogate surrogate) => new(surrogate.Partition,
         surrogate.Leader, surrogate.LeaderEpoch, surrogate.Replicas, surrogate.InSyncReplicas, surrogate.LogStartOffset,
-        surrogate.HighWatermark, surrogate.LogEndOffset, surrogate.SizeBytes, surrogate.OfflineReason);
+        surrogate.HighWatermark, surrogate.LogEndOffset, surrogate.SizeBytes, surrogate.OfflineReason, surrogate.EligibleLeaderReplicas);
 
     public PartitionDescriptionSurrogate ConvertToSurrogate(in PartitionDescription value) => new()
     {
@@ -124,5 +125,6 @@ internal sealed class PartitionDescriptionConverter : IConverter<PartitionDescri
         LogEndOffset = value.LogEndOffset,
         SizeBytes = value.SizeBytes,
         OfflineReason = value.OfflineReason,
+        EligibleLeaderReplicas = value.EligibleLeaderReplicas?.ToArray(),
     };
 }

@@ -1,8 +1,11 @@
 namespace OrleansMq.Brokers;
 
 /// <summary>The administration of a cluster that is one broker by design: there is nobody to move anything to.</summary>
-internal sealed class SoleBrokerAdministration : IClusterAdministration
+public sealed class SoleBrokerAdministration : IClusterAdministration
 {
+    private SoleBrokerAdministration() { }
+
+    /// <summary>The one there is.</summary>
     public static SoleBrokerAdministration Instance { get; } = new();
 
     /// <inheritdoc/>

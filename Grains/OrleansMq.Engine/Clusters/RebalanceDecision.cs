@@ -63,6 +63,41 @@ public static class RebalanceDecision
             : (next, actions);
     }
 
+    /// <summary>Leaders that are to go before anything is copied: those on brokers that are being drained, where somebody else in sync can lead.</summary>
+    public static IReadOnlyList<RebalanceAction> LeadersToMove(ClusterImage image)
+    {
+        var actions = new List<RebalanceAction>();
+        foreach (var (topic, number, partition) in image.AllPartitions())
+        {
+            if (!IsDraining(image, partition.Leader))
+                continue;
+            var heir = partition.Holders.FirstOrDefault(id => partition.Isr.Contains(id) && image.IsAlive(id) && !IsDraining(image, id), -1);
+            if (heir >= 0)
+                actions.Add(new RebalanceAction(new ReplicaKey(topic.TopicId, number), RebalanceActionKind.HandOver, [heir]));
+        }
+        return actions;
+    }
+
+    /// <summary>Whether a rebalance is due although nobody asks for one: a broker that is drained holds something, or one that takes replicas holds less than
+    /// half its share and the cluster gives to newcomers by itself.</summary>
+    /// <param name="image">The cluster.</param>
+    /// <returns>What for; null where none is due.</returns>
+    public static string? WhyDue(ClusterImage image)
+    {
+        var held = image.AllPartitions().SelectMany(found => found.Partition.Holders).GroupBy(id => id).ToDictionary(group => group.Key, group => group.Count());
+        if (image.Brokers.Keys.FirstOrDefault(id => IsDraining(image, id) && held.ContainsKey(id), -1) is >= 0 and var drained)
+            return $"broker {drained} is drained";
+        var taking = image.Brokers.Where(entry => entry.Value.TakesReplicas).Select(entry => entry.Key).ToArray();
+        if (!image.AutoRebalance || taking.Length == 0)
+            return null;
+        var share = taking.Sum(id => held.GetValueOrDefault(id)) / (double)taking.Length;
+        return share >= 1 && taking.FirstOrDefault(id => held.GetValueOrDefault(id) < share / 2, -1) is >= 0 and var poor
+            ? $"broker {poor} holds less than half its share"
+            : null;
+    }
+
+    private static bool IsDraining(ClusterImage image, int broker) => image.Brokers.TryGetValue(broker, out var found) && found.IsDraining;
+
     private static RebalanceStep Watch(RebalanceStep step, ClusterImage image, bool isCancelling, List<RebalanceAction> actions)
     {
         var key = new ReplicaKey(step.TopicId, step.Partition);
@@ -72,9 +107,12 @@ public static class RebalanceDecision
             return Arrived(step, key, partition, image, actions);
         if (isCancelling)
             return TakeBack(step, key, partition, actions);
-        if (!partition.Target.IsEmpty)
-            return IsTarget(partition, step.To) ? step : step with { State = RebalanceStepState.Skipped };
-        if (!partition.Replicas.AsSpan().SequenceEqual(step.From.AsSpan()))
+        if (IsTarget(partition, step.To))
+            return step;
+        // What an earlier plan moves there goes on from there.
+        if (!partition.Target.IsEmpty && !IsTarget(partition, step.From))
+            return step with { State = RebalanceStepState.Skipped };
+        if (partition.Target.IsEmpty && !partition.Replicas.AsSpan().SequenceEqual(step.From.AsSpan()))
             return step with { State = RebalanceStepState.Skipped };
         // A leader that is to go hands over first, where somebody who stays can: then it is not the one that everything has to come from.
         if (!step.To.Contains(partition.Leader) && step.To.FirstOrDefault(broker => partition.Isr.Contains(broker) && image.IsAlive(broker), -1) is >= 0 and var heir

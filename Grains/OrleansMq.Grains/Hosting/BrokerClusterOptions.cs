@@ -31,6 +31,9 @@ public sealed record BrokerClusterOptions
     /// <summary>Whether a new broker gets its share of partitions without being asked.</summary>
     public bool AutoRebalance { get; init; }
 
+    /// <summary>For how long nobody may have joined or died before partitions are moved unasked: 30 seconds, so that a restart moves nothing.</summary>
+    public TimeSpan RebalanceSettleTime { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Times of replication.</summary>
     public ReplicationOptions Replication { get; init; } = new();
 

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Orleans.Runtime.Hosting;
 using Orleans.Serialization.Serializers;
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
@@ -65,7 +66,8 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
         silo.AddPartitions();
         silo.Services.TryAddSingleton<IBroker>(services =>
-            new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>()));
+            new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
+                metadata: services.GetService<IClusterMetadata>()));
     }
 
     private static BrokerOptions Configured(IServiceProvider services, Func<BrokerOptions, BrokerOptions>? configure)

@@ -6,6 +6,7 @@ using Orleans.Configuration;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
+using OrleansMq.Grains.Topics;
 
 namespace OrleansMq.Grains.Hosting;
 
@@ -61,6 +62,7 @@ internal static class ReplicatedSilo
         services.AddSingleton<LeadershipExit>();
         services.AddParticipant<LeadershipExit>();
         silo.AddGrainService<ReplicaService>();
+        services.AddCatalogue();
         silo.AddPartitionLeadership();
     }
 

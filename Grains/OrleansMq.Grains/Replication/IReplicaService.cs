@@ -31,6 +31,7 @@ internal interface IReplicaService : IGrainService
 
     /// <summary>The cluster's metadata as it is now, for <see cref="IClusterImageSink"/>.</summary>
     /// <param name="image">Versioned by what is in it.</param>
+    /// <returns>The version that this broker has afterwards.</returns>
     [Alias("PushImage"), ResponseTimeout("00:00:05")]
-    Task PushImageAsync(ReadOnlyMemory<byte> image);
+    Task<long> PushImageAsync(ReadOnlyMemory<byte> image);
 }

@@ -5,8 +5,9 @@ namespace OrleansMq.Grains.Replication;
 /// <summary>Takes the cluster's metadata that is pushed to this silo. Thread safe.</summary>
 internal interface IClusterImageSink
 {
-    /// <summary>Takes it, unless it has a newer one.</summary>
-    Task AcceptAsync(ReadOnlyMemory<byte> image);
+    /// <summary>Takes it, unless it has a newer one, or what came before it is missing.</summary>
+    /// <returns>The version it has afterwards.</returns>
+    Task<long> AcceptAsync(ReadOnlyMemory<byte> image);
 }
 
 /// <summary>What the cluster's metadata says of a partition to the broker that is to hold it. Thread safe.</summary>

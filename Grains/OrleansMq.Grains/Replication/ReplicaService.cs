@@ -7,7 +7,7 @@ namespace OrleansMq.Grains.Replication;
 /// <summary>This silo's end of <see cref="IReplicaService"/>: hands on to the broker's replicas. Its calls interleave, so a slow disk holds up only who waits
 /// for it.</summary>
 internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
-    PartitionLeadership leadership, IEnumerable<IClusterImageSink> images) : GrainService(grainId, silo, loggers), IReplicaService
+    PartitionLeadership leadership, IClusterImageSink images) : GrainService(grainId, silo, loggers), IReplicaService
 {
     /// <inheritdoc/>
     public async Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, ReadOnlyMemory<byte> bundle) =>
@@ -27,9 +27,5 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
     public Task DropReplicaAsync(ReplicaKeyRecord key) => replicas.Manager.DropAsync(key);
 
     /// <inheritdoc/>
-    public async Task PushImageAsync(ReadOnlyMemory<byte> image)
-    {
-        foreach (var sink in images)
-            await sink.AcceptAsync(image);
-    }
+    public Task<long> PushImageAsync(ReadOnlyMemory<byte> image) => images.AcceptAsync(image);
 }

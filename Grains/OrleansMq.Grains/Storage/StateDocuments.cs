@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using OrleansMq.Clusters;
 using OrleansMq.Replication;
 using OrleansMq.Topics;
 
@@ -11,6 +12,6 @@ internal static class StateDocuments
     /// <summary>The engine's own JSON of every document.</summary>
     public static JsonSerializerOptions Json { get; } = new(TopicJson.Default.Options)
     {
-        TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default),
+        TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default, ClusterJson.Default),
     };
 }

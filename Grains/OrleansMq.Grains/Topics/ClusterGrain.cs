@@ -10,15 +10,19 @@ namespace OrleansMq.Grains.Topics;
 
 /// <summary>
 /// The catalogue. What the next catalogue is, <see cref="TopicCatalogue"/> decides, where the order of writes is drawn, too. Topics are
-/// created and deleted one at a time; everything else interleaves.
+/// created and deleted one at a time; everything else interleaves. In a replicated cluster it also makes the metadata of all brokers
+/// (<see cref="ClusterController"/>), and so never idles out.
 /// </summary>
 [GrainType("omq.cluster")]
-internal sealed class ClusterGrain : Grain, IClusterGrain
+[KeepAlive]
+internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwnerGrain
 {
     // Topics asked at a time when they are listed.
     private const int TopicsAtATime = 64;
 
     private readonly SiloBroker _broker;
+    private readonly IServiceProvider _services;
+    private readonly IGrainStorage _storage;
     private readonly GrainDocument<TopicCatalogue> _catalogue;
     private readonly GrainDocument<ProducerIdState> _producerIds;
     private readonly SemaphoreSlim _takingBlock = new(1, 1);
@@ -26,9 +30,12 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
     private long _nextProducerId;
     private long _endOfBlock;
 
-    public ClusterGrain(IGrainContext context, SiloBroker broker, [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
+    public ClusterGrain(IGrainContext context, SiloBroker broker, IServiceProvider services,
+        [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
     {
         _broker = broker;
+        _services = services;
+        _storage = storage;
         _catalogue = new GrainDocument<TopicCatalogue>(storage, "catalogue", context.GrainId);
         _producerIds = new GrainDocument<ProducerIdState>(storage, "producer-ids", context.GrainId);
     }
@@ -37,20 +44,15 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
     public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
     {
         var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
-        var creation = (await CatalogueAsync()).BeginCreate(topic, topicId, _broker.Limits).Next;
-        await _catalogue.WriteAsync(creation.Catalogue);
+        var creation = (await CatalogueAsync()).BeginCreate(topic, topicId, Limits()).Next;
+        await ChangeAsync(_ => creation.Catalogue);
         try
         {
-            var created = await Owner(topic.Name).CreateAsync(new TopicSpec
-            {
-                TopicId = topicId,
-                Partitions = creation.Topic.Partitions,
-                Configs = new Dictionary<string, string>(creation.Topic.Configs),
-            });
-            await _catalogue.WriteAsync((await CatalogueAsync()).FinishCreate(topic.Name, topicId));
+            var created = await Owner(topic.Name).CreateAsync(SpecOf(creation.Topic));
+            await ChangeAsync(catalogue => catalogue.FinishCreate(topic.Name, topicId));
             return created;
         }
-        catch (BrokerException failure) when (failure.Code == ErrorCode.KafkaStorageError)
+        catch (BrokerException failure) when (failure.Code is ErrorCode.KafkaStorageError or ErrorCode.InvalidReplicationFactor)
         {
             await UndoAsync(topic.Name, failure);
             throw new BrokerException(failure.Code, $"Topic '{topic.Name}' was not created: {failure.Message}", failure);
@@ -64,9 +66,10 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
         var topicId = deleting.Topics[topic].TopicId;
         try
         {
-            await _catalogue.WriteAsync(deleting);
+            await ChangeAsync(_ => deleting);
+            _controller?.Forget(topicId);
             await Owner(topic).DeleteAsync(topicId);
-            await _catalogue.WriteAsync((await CatalogueAsync()).Forget(topic, topicId));
+            await ChangeAsync(catalogue => Leave(catalogue.Forget(topic, topicId), topicId));
         }
         catch (BrokerException failure) when (failure.Code == ErrorCode.KafkaStorageError)
         {
@@ -74,11 +77,14 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
                 $"Topic '{topic}' was not deleted completely; delete it again: {failure.Message}", failure);
         }
         _broker.Forget(topic);
+        await GoneAsync(topicId);
     }
 
     /// <inheritdoc/>
     public async Task<TopicListing[]> ListTopicsAsync()
     {
+        if (_controller?.Image is { } image)
+            return [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active).Select(topic => topic.ToListing())];
         var listings = new List<TopicListing>();
         var names = (await CatalogueAsync()).Topics.Where(topic => topic.Value.Status == TopicStatus.Active).Select(topic => topic.Key);
         foreach (var some in names.Chunk(TopicsAtATime))
@@ -98,15 +104,17 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
     }
 
     /// <inheritdoc/>
-    public Task<ClusterDescription> DescribeAsync() => Task.FromResult(_broker.DescribeCluster());
+    public Task<ClusterDescription> DescribeAsync() => Task.FromResult(_controller is null ? _broker.DescribeCluster() : DescribeReplicated());
 
     // The disk did not let a topic be: take away what there is of it. What cannot be taken away now, the next start finishes.
     private async Task UndoAsync(string topic, BrokerException cause)
     {
         _broker.Log(EngineLogLevel.Warning, $"Topic '{topic}' could not be created; undoing it.", cause);
+        _toUndo.Add(topic);
         try
         {
             await DeleteTopicAsync(topic);
+            _toUndo.Remove(topic);
         }
         catch (BrokerException exception)
         {
@@ -114,6 +122,14 @@ internal sealed class ClusterGrain : Grain, IClusterGrain
                 $"What was made of topic '{topic}' could not be removed. Delete the topic, or restart the broker.", exception);
         }
     }
+
+    private static TopicSpec SpecOf(TopicState topic) => new()
+    {
+        TopicId = topic.TopicId,
+        Partitions = topic.Partitions,
+        Configs = new Dictionary<string, string>(topic.Configs),
+        ReplicationFactor = topic.ReplicationFactor,
+    };
 
     private async ValueTask<TopicCatalogue> CatalogueAsync() => await _catalogue.ReadAsync() ?? TopicCatalogue.Empty;
 

@@ -12,6 +12,13 @@ internal interface ITopicOwnerGrain : IGrainWithStringKey
     [ResponseTimeout(OwnerTimes.Administration)]
     Task<TopicDescription> CreateAsync(TopicSpec spec);
 
+    /// <summary>Finishes what a crash interrupted: the creation of the topic with that id, or the addition of partitions to it.</summary>
+    /// <returns>False where the topic's document was never written: there is nothing to finish.</returns>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    [Alias("Finish")]
+    [ResponseTimeout(OwnerTimes.Administration)]
+    Task<bool> FinishAsync(Guid topicId);
+
     /// <summary>Deletes the partitions and the document of the topic with that id; one that is gone is fine.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: something of it is left. Retry.</exception>
     [Alias("Delete")]
@@ -35,6 +42,10 @@ internal sealed record TopicSpec
     /// <summary>The keys that the topic sets.</summary>
     [Id(2)]
     public required Dictionary<string, string> Configs { get; init; }
+
+    /// <summary>How many replicas each partition is to have.</summary>
+    [Id(3)]
+    public short ReplicationFactor { get; init; } = 1;
 }
 
 /// <summary>How long the calls between the grains of a topic may take.</summary>
@@ -43,4 +54,7 @@ internal static class OwnerTimes
     /// <summary>Below what the caller of the whole operation waits for, so that the caller hears which step it was that took too
     /// long.</summary>
     public const string Administration = "00:04:30";
+
+    /// <summary>Calls that wait for the database at most.</summary>
+    public const string Call = "00:00:10";
 }

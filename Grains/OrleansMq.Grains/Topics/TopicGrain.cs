@@ -13,9 +13,12 @@ namespace OrleansMq.Grains.Topics;
 /// One topic: its document, and the order in which document and partitions change. What the next document is, <see cref="TopicState"/>
 /// decides. One change at a time; look-ups and descriptions interleave and see only what is stored.
 /// </summary>
-[GrainType("omq.topic")]
-internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
+[GrainType(TypeName)]
+internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
 {
+    /// <summary>The grain's type: the first half of its id.</summary>
+    public const string TypeName = "omq.topic";
+
     // Partitions opened, configured, described or dropped at a time: enough to overlap their disk, few enough to leave room for others.
     private const int PartitionsAtATime = 64;
 
@@ -24,9 +27,12 @@ internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     // Set when deletion begins: the topic is not served any more, although its document is still there.
     private bool _deleting;
 
-    public TopicGrain(IGrainContext context, SiloBroker broker, [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
+    public TopicGrain(IGrainContext context, SiloBroker broker, IServiceProvider services,
+        [FromKeyedServices(FileGrainStorage.ProviderName)] IGrainStorage storage)
     {
         _broker = broker;
+        _images = services.GetService<ClusterImageCache>();
+        _states = services.GetRequiredService<IPartitionStates>();
         _topic = new GrainDocument<TopicState>(storage, "topic", context.GrainId);
     }
 
@@ -50,8 +56,14 @@ internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     /// again.</remarks>
     public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs)
     {
-        var next = (await ExistingAsync()).Alter(configs, _broker.Options.TopicDefaults).Next;
+        var existing = await ExistingAsync();
+        var next = existing.Alter(configs, _broker.Options.TopicDefaults.ForReplicas(existing.ReplicationFactor)).Next;
         await _topic.WriteAsync(next);
+        if (IsReplicated)
+        {
+            await AnnounceAsync(next, next.Partitions, []);
+            return await DescribeAsync(next);
+        }
         var set = new Dictionary<string, string>(next.Configs);
         await ForEachAsync(0, next.Partitions, partition => Owner(next.TopicId, partition).ConfigureAsync(set));
         return await DescribeAsync(next);
@@ -62,10 +74,7 @@ internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     {
         var growing = (await ExistingAsync()).BeginAddPartitions(totalCount).Next;
         await _topic.WriteAsync(growing);
-        await OpenAsync(growing, growing.Partitions, totalCount);
-        var grown = growing.FinishAddPartitions();
-        await _topic.WriteAsync(grown);
-        return await DescribeAsync(grown);
+        return await DescribeAsync(await FinishAsync(growing));
     }
 
     /// <inheritdoc/>
@@ -76,15 +85,25 @@ internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
             Name = Name,
             TopicId = spec.TopicId,
             Partitions = spec.Partitions,
+            ReplicationFactor = spec.ReplicationFactor,
             Configs = spec.Configs.ToImmutableSortedDictionary(StringComparer.Ordinal),
             Status = TopicStatus.Creating,
         };
         _deleting = false;
         await _topic.WriteAsync(creating);
-        await OpenAsync(creating, 0, creating.Partitions);
-        var active = creating.Activate();
-        await _topic.WriteAsync(active);
-        return await DescribeAsync(active);
+        return await DescribeAsync(await FinishAsync(creating));
+    }
+
+    /// <inheritdoc/>
+    public async Task<bool> FinishAsync(Guid topicId)
+    {
+        if (await _topic.ReadAsync() is not { } topic || topic.TopicId != topicId)
+            return false;
+        if (topic.Status == TopicStatus.Creating || topic.GrowingTo is not null)
+            await FinishAsync(topic);
+        else if (IsReplicated)
+            await AnnounceAsync(topic, topic.Partitions, []);
+        return true;
     }
 
     /// <inheritdoc/>
@@ -96,9 +115,22 @@ internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
         _deleting = true;
         // What is here beyond the document: partitions of a topic whose document was lost.
         var count = Math.Max(_broker.CountOf(topicId), topic is null ? 0 : Math.Max(topic.Partitions, topic.GrowingTo ?? 0));
-        await ForEachAsync(0, count, partition => Owner(topicId, partition).DropAsync(Name));
+        await (IsReplicated
+            ? ClearStatesAsync(topicId, topic)
+            : ForEachAsync(0, count, partition => Owner(topicId, partition).DropAsync(Name)));
         await _topic.ClearAsync();
         DeactivateOnIdle();
+    }
+
+    // Makes the partitions that the document says there are to be, and stores that they are there.
+    private async Task<TopicState> FinishAsync(TopicState begun)
+    {
+        var (from, next) = begun.Status == TopicStatus.Creating ? (0, begun.Activate()) : (begun.Partitions, begun.FinishAddPartitions());
+        await (IsReplicated ? MakeReplicasAsync(begun, from, next.Partitions) : OpenAsync(begun, from, next.Partitions));
+        await _topic.WriteAsync(next);
+        if (IsReplicated)
+            await AnnounceAsync(next, next.Partitions, []);
+        return next;
     }
 
     private Task OpenAsync(TopicState topic, int from, int to)
@@ -111,11 +143,13 @@ internal sealed class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     {
         var partitions = new PartitionDescription[topic.Partitions];
         await ForEachAsync(0, topic.Partitions, async partition => partitions[partition] = await DescribeAsync(topic, partition));
-        return topic.Describe(partitions, _broker.Parse(topic.Configs));
+        return topic.Describe(partitions, ConfigOf(topic));
     }
 
     private async Task<PartitionDescription> DescribeAsync(TopicState topic, int partition)
     {
+        if (IsReplicated)
+            return await DescribeReplicatedAsync(topic, partition);
         try
         {
             return await GrainFactory.GetGrain<IPartitionGrain>(GrainKeys.Partition(topic.TopicId, partition)).DescribeAsync();

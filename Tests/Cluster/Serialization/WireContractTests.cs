@@ -24,15 +24,30 @@ public sealed class WireContractTests
     /// <summary>One value of every type that crosses silos, each field with a value of its own.</summary>
     public static IReadOnlyDictionary<string, object> Samples { get; } = new Dictionary<string, object>
     {
-        ["BrokerDescription"] = new BrokerDescription(3, "0.1.0", 4, 5, "/data"),
+        ["BrokerDescription"] = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Draining, "r1", "h", "http://h:1", "h:2", "h:3", 6, 7, 8),
         ["BrokerException"] = new BrokerException(ErrorCode.InvalidConfig, "retention.ms"),
-        ["ClusterDescription"] = new ClusterDescription("c1", "cluster", [new BrokerDescription(3, "0.1.0", 4, 5, "/data")]),
+        ["BrokerShare"] = new BrokerShare(1, 2, 3, 4, 5),
+        ["ClusterDescription"] = new ClusterDescription("c1", "cluster", [new BrokerDescription(3, "0.1.0", 4, 5, "/data")], 3, 1L << 33, 4, 5,
+            [new TopicPartition("a", 1)], [new TopicPartition("b", 2)], [new TopicPartition("c", 3)], true),
         ["ConfigEntry"] = new ConfigEntry("retention.ms", "1000", true),
         ["FetchResult"] = new FetchResult(ErrorCode.OffsetOutOfRange, 11, 10, 7, new byte[] { 1, 2, 3 }, null, "m"),
+        ["LeaderElection"] = new LeaderElection("orders", 1, 2, ErrorCode.PreferredLeaderNotAvailable, "m"),
+        ["LeadershipRecord"] = new LeadershipRecord
+        {
+            TopicId = TopicId,
+            Partition = 1,
+            Leads = true,
+            LeaderEpoch = 2,
+            Counter = 3,
+            Replicas = [1, 2, 3],
+            Isr = [2, 3],
+            Elr = [1],
+            Target = [4],
+        },
         ["NewTopic"] = new NewTopic("orders", 6, 3, new Dictionary<string, string> { ["retention.ms"] = "1000" }),
         ["OffsetResult"] = new OffsetResult(ErrorCode.OffsetNotAvailable, 17, 1234, 2, "m"),
         ["OffsetSpec"] = OffsetSpec.MaxTimestamp,
-        ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline"),
+        ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline", [4]),
         ["PartitionRead"] = new PartitionRead(17)
         {
             MaxBytes = 100,
@@ -41,17 +56,44 @@ public sealed class WireContractTests
             Isolation = IsolationLevel.ReadCommitted,
         },
         ["PartitionSpec"] = new PartitionSpec { Topic = "orders", Configs = new() { ["retention.ms"] = "1000" } },
+        ["PartitionReassignment"] = new PartitionReassignment("orders", 1, [1, 2], [3, 2], [1], [3]),
         ["ProduceResult"] = new ProduceResult(ErrorCode.MessageTooLarge, 5, 6, 7, "m"),
         ["ProducerIdentity"] = new ProducerIdentity(1000, 3),
+        ["RebalanceMove"] = new RebalanceMove("orders", 1, [1, 2], [3, 2], "r"),
+        ["RebalancePlan"] = new RebalancePlan("p", [new RebalanceMove("orders", 1, [1, 2], [3, 2], "r")], [new BrokerShare(1, 2, 3, 4, 5)], "s"),
+        ["RebalanceStatus"] = new RebalanceStatus("p", RebalanceState.Cancelling, "r", new RebalanceThrottle(3, 4), 5, 6, 7,
+            [new PartitionReassignment("orders", 1, [1, 2], [3, 2], [1], [3])], DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddDays(1), "m"),
+        ["RebalanceThrottle"] = new RebalanceThrottle(3, 4),
+        ["RegistrationRecord"] = new RegistrationRecord
+        {
+            BrokerId = 1,
+            Rack = "r",
+            Host = "h",
+            Http = "http://h:1",
+            Kafka = "h:2",
+            Orleans = "h:3",
+            Version = "0.1.0",
+            DataDirectory = "/data",
+        },
         ["TopicDescription"] = new TopicDescription("orders", TopicId,
             [new PartitionDescription(0, 1, 2, [1], [1], 3, 4, 5, 6)], [new ConfigEntry("a", "b", false)]),
         ["TopicListing"] = new TopicListing("orders", TopicId, 6),
-        ["TopicSpec"] = new TopicSpec { TopicId = TopicId, Partitions = 6, Configs = new() { ["retention.ms"] = "1000" } },
+        ["TopicPartition"] = new TopicPartition("orders", 1),
+        ["TopicRecord"] = new TopicRecord
+        {
+            TopicId = TopicId,
+            Name = "orders",
+            Status = 2,
+            ReplicationFactor = 3,
+            Configs = new() { ["retention.ms"] = "1000" },
+            Serving = 6,
+        },
+        ["TopicSpec"] = new TopicSpec { TopicId = TopicId, Partitions = 6, Configs = new() { ["retention.ms"] = "1000" }, ReplicationFactor = 3 },
     };
 
     private static readonly Type[] Grains =
         [
-        typeof(IClusterGrain), typeof(ILeaderService), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
+        typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(ILeaderService), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
         typeof(ITopicGrain), typeof(ITopicOwnerGrain)
     ];
 
@@ -60,7 +102,8 @@ public sealed class WireContractTests
     [Fact]
     public void EveryTypeThatCrossesSilosHasASample()
     {
-        var crossing = EngineTypeAliases.Aliases.Values.Concat([typeof(PartitionRead), typeof(PartitionSpec), typeof(TopicSpec)])
+        var crossing = EngineTypeAliases.Aliases.Values.Concat([typeof(PartitionRead), typeof(PartitionSpec), typeof(TopicSpec),
+            typeof(LeadershipRecord), typeof(RegistrationRecord), typeof(TopicRecord)])
             .OrderBy(type => type.Name, StringComparer.Ordinal);
         Assert.Equal(crossing, Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal).Select(sample => sample.Value.GetType()));
     }
@@ -75,6 +118,17 @@ public sealed class WireContractTests
         from method in type.GetMethods().OrderBy(method => method.Name, StringComparer.Ordinal)
         select $"{type.GetCustomAttribute<AliasAttribute>()!.Alias}.{method.GetCustomAttribute<AliasAttribute>()!.Alias}"
             + $"({string.Join(", ", method.GetParameters().Select(parameter => parameter.ParameterType.Name))})");
+
+    [Theory]
+    [InlineData("3001B1E1F47D2B6F6D712E42726F6B65724465736372697074696F6E000D410B302E312E3001110115410B2F64617461E0")]
+    [InlineData("30015A1005002D6F6D712E436C75737465724465736372697074696F6E40056331410F636C757374657221000321000D410B302E312E3001110115410B2F64617461E0E0E0")]
+    [InlineData("30015DE1C860316F6D712E506172746974696F6E4465736372697074696F6E00050109010D21000501090011E02100030109E001150119011D0121410F6F66666C696E65E0")]
+    public void WhatTheFirstVersionWroteIsRead(string bytes)
+    {
+        var broker = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Unknown);
+        object[] written = [broker, new ClusterDescription("c1", "cluster", [broker]), new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline")];
+        Assert.Contains(Printed.Of(Serializer.Deserialize<object>(Convert.FromHexString(bytes))), written.Select(Printed.Of));
+    }
 
     [Theory]
     [MemberData(nameof(SampleNames))]

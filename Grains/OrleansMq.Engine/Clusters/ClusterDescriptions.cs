@@ -1,0 +1,82 @@
+using OrleansMq.Brokers;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Clusters;
+
+/// <summary>The cluster and its partitions as the broker API describes them, from an image alone.</summary>
+public static class ClusterDescriptions
+{
+    /// <summary>The cluster.</summary>
+    /// <param name="image">What is known of it.</param>
+    /// <param name="clusterId">Its id.</param>
+    /// <param name="minInSync">A topic's <c>min.insync.replicas</c>.</param>
+    public static ClusterDescription Describe(ClusterImage image, string clusterId, Func<ImageTopic, int> minInSync)
+    {
+        var counts = image.Brokers.Keys.ToDictionary(id => id, _ => new Counts());
+        List<TopicPartition> underReplicated = [], offline = [], belowMinimum = [];
+        var (topics, partitions) = (0, 0);
+        foreach (var id in image.Names.Values)
+        {
+            var topic = image.Topics[id];
+            if (topic.Status != TopicStatus.Active)
+                continue;
+            topics++;
+            var minimum = minInSync(topic);
+            for (var number = 0; number < topic.Serving; number++)
+            {
+                var partition = topic.Partitions[number];
+                var name = new TopicPartition(topic.Name, number);
+                partitions++;
+                Count(partition, counts);
+                if (partition.Leader < 0)
+                    offline.Add(name);
+                if (partition.Replicas.Any(broker => !IsInSync(image, partition, broker)))
+                    underReplicated.Add(name);
+                if (partition.Isr.Count(image.IsAlive) < minimum)
+                    belowMinimum.Add(name);
+            }
+        }
+        return new ClusterDescription(clusterId, "cluster", [.. image.Brokers.Values.Select(broker => Describe(broker, counts[broker.Registration.BrokerId]))],
+            image.Controller, image.Version, topics, partitions, underReplicated, offline, belowMinimum, image.AutoRebalance);
+    }
+
+    /// <summary>A partition of which its leader has not been heard.</summary>
+    /// <param name="number">The partition's number.</param>
+    /// <param name="partition">What is known of it.</param>
+    /// <param name="reason">Why there is no word of its leader.</param>
+    public static PartitionDescription Describe(int number, ImagePartition partition, string reason) =>
+        new(number, partition.Leader, partition.LeaderEpoch, partition.Replicas, partition.Isr, -1, -1, -1, 0, reason, partition.Elr.IsEmpty ? null : partition.Elr);
+
+    private static bool IsInSync(ClusterImage image, ImagePartition partition, int broker) => partition.Isr.Contains(broker) && image.IsAlive(broker);
+
+    private static void Count(ImagePartition partition, Dictionary<int, Counts> counts)
+    {
+        for (var index = 0; index < partition.Replicas.Length; index++)
+        {
+            if (!counts.TryGetValue(partition.Replicas[index], out var broker))
+                continue;
+            broker.Replicas++;
+            broker.InSync += partition.Isr.Contains(partition.Replicas[index]) ? 1 : 0;
+            broker.Preferred += index == 0 ? 1 : 0;
+        }
+        if (counts.TryGetValue(partition.Leader, out var leader))
+            leader.Leaders++;
+    }
+
+    // Whether the storage of a replica failed is not known here; one that is dead serves nothing.
+    private static BrokerDescription Describe(ImageBroker broker, Counts counts)
+    {
+        var registration = broker.Registration;
+        return new BrokerDescription(registration.BrokerId, registration.Version, broker.IsAlive ? counts.InSync : 0, broker.IsAlive ? 0 : counts.Replicas,
+            registration.DataDirectory, broker.State, registration.Rack, registration.Host, registration.Http, registration.Kafka, registration.Orleans,
+            counts.Leaders, counts.Preferred, counts.Replicas);
+    }
+
+    private sealed class Counts
+    {
+        public int Leaders { get; set; }
+        public int Preferred { get; set; }
+        public int Replicas { get; set; }
+        public int InSync { get; set; }
+    }
+}

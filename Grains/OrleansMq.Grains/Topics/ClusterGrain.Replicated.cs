@@ -1,0 +1,187 @@
+using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Brokers;
+using OrleansMq.Clusters;
+using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Replication;
+using OrleansMq.Grains.Storage;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Grains.Topics;
+
+// Replicated: the metadata, and what a crash left of topics.
+internal sealed partial class ClusterGrain
+{
+    // How long a change waits for brokers that do not answer: longer than an answer takes, shorter than their death needs to be noticed.
+    private static readonly TimeSpan PushTime = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan GoneTime = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan PollTime = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromSeconds(3);
+
+    // Catalogue writes, one after the other: each begins with what the one before has stored.
+    private readonly SemaphoreSlim _changing = new(1, 1);
+    // Topics whose creation was refused to whoever asked, and that could not be taken away yet.
+    private readonly HashSet<string> _toUndo = new(StringComparer.Ordinal);
+    // Null where nothing is replicated.
+    private ClusterController? _controller;
+    private RebalanceRunner? _runner;
+    private IClusterAdministration _administration = SoleBrokerAdministration.Instance;
+
+    private ClusterController Controller => _controller
+        ?? throw new BrokerException(ErrorCode.InvalidRequest, "This cluster is one broker that replicates nothing.");
+
+    /// <inheritdoc/>
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        if (_broker.Cluster is not { } options)
+            return;
+        var membership = _services.GetRequiredService<ClusterMembership>();
+        var publisher = new ImagePublisher(_services.GetRequiredService<ReplicaServices>(), membership, _broker.Options.Log);
+        publisher.Superseded += DeactivateOnIdle;
+        var controller = new ClusterController(_broker, membership, _services.GetRequiredService<IPartitionStates>(),
+            Document<BrokerRegistry>("brokers"), publisher, ReadTopicAsync);
+        try
+        {
+            await controller.StartAsync(await CatalogueAsync());
+        }
+        catch
+        {
+            await controller.DisposeAsync();
+            throw;
+        }
+        _controller = controller;
+        _runner = new RebalanceRunner(_broker, controller, Document<RebalanceJob>("rebalance"), GrainFactory, options.RebalanceSettleTime);
+        _administration = new ClusterAdministration(_broker, controller, _runner, membership, _services.GetRequiredService<ReplicaServices>(),
+            _services.GetRequiredService<LeaderServiceClient>(), GrainFactory);
+        _runner.Start();
+        _broker.Log(EngineLogLevel.Information, $"Broker {_broker.Options.BrokerId} makes the cluster's metadata from version {controller.Image.Version} on.");
+        this.RegisterGrainTimer(HousekeepAsync, new GrainTimerCreationOptions(TimeSpan.Zero, HousekeepingInterval));
+    }
+
+    /// <inheritdoc/>
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        if (_runner is not null)
+            await _runner.DisposeAsync();
+        if (_controller is not null)
+            await _controller.DisposeAsync();
+    }
+
+    /// <inheritdoc/>
+    public Task HelloAsync(RegistrationRecord registration, long version) => Controller.HelloAsync(registration.ToRegistration(), version);
+
+    /// <inheritdoc/>
+    public Task ReportLeadershipAsync(int broker, LeadershipRecord[] reports, bool isComplete)
+    {
+        Controller.Take(broker, [.. reports.Select(report => report.ToReport())], isComplete);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task ConfirmDeletedAsync(int broker, Guid[] topicIds)
+    {
+        Controller.Confirm(broker, topicIds);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task<int[][]> PlaceAsync(int count, int replicationFactor) => Task.FromResult(ReplicaAssignment.Assign(Controller.Image, count, replicationFactor).Next
+        .Select(replicas => replicas.ToArray()).ToArray());
+
+    /// <inheritdoc/>
+    public Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas) => Controller.UpdateEverywhereAsync(
+        image => image.Deleted.Contains(topic.TopicId) ? image : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
+        PushTime);
+
+    /// <inheritdoc/>
+    public async Task<ReadOnlyMemory<byte>> GetMetadataAsync(long knownVersion)
+    {
+        if (_controller is null)
+            return default;
+        await Task.WhenAny(_controller.ChangedSince(knownVersion), Task.Delay(PollTime, _broker.Options.TimeProvider));
+        var image = _controller.Image;
+        return image.Version > knownVersion ? ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, image)) : default;
+    }
+
+    private ClusterDescription DescribeReplicated() => ClusterDescriptions.Describe(Controller.Image, _broker.Cluster!.ClusterId,
+        topic => TopicConfigRules.Parse(topic.Configs, _broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor)) is { IsAccepted: true, Next: var config }
+            ? config.MinInsyncReplicas
+            : 1);
+
+    private TopicLimits Limits()
+    {
+        if (_controller is null)
+            return _broker.Limits;
+        var brokers = _controller.Image.Brokers.Values.Count(broker => broker.TakesReplicas);
+        var wanted = _broker.Cluster!.DefaultReplicationFactor;
+        return new TopicLimits(_broker.Options.TopicDefaults, _broker.Options.DefaultPartitions, (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers);
+    }
+
+    private async Task ChangeAsync(Func<TopicCatalogue, TopicCatalogue> change)
+    {
+        await _changing.WaitAsync();
+        try
+        {
+            var before = await CatalogueAsync();
+            var next = change(before);
+            if (ReferenceEquals(before, next))
+                return;
+            await _catalogue.WriteAsync(next);
+            _controller?.OnStored(next);
+        }
+        finally
+        {
+            _changing.Release();
+        }
+    }
+
+    // All that are registered: also who sleeps now is to delete what he has.
+    private TopicCatalogue Leave(TopicCatalogue catalogue, Guid topicId) => _controller is null
+        ? catalogue
+        : _controller.ClearLeftovers(catalogue.AddLeftovers(topicId, _controller.Registry.Brokers.Keys));
+
+    private async Task GoneAsync(Guid topicId)
+    {
+        if (_controller is null)
+            return;
+        await _controller.WaitUntilGoneAsync(topicId, GoneTime);
+    }
+
+    // Not interleaved with the creation and deletion of topics, which it may repeat.
+    private async Task HousekeepAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await ChangeAsync(Controller.ClearLeftovers);
+            foreach (var (name, entry) in (await CatalogueAsync()).Topics)
+            {
+                if (entry.Status == TopicStatus.Deleting || _toUndo.Contains(name))
+                    await DeleteTopicAsync(name);
+                else if (entry.Status == TopicStatus.Creating || IsGrowing(entry.TopicId))
+                    await FinishAsync(name, entry.TopicId);
+                _toUndo.Remove(name);
+            }
+        }
+        catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
+        {
+            _broker.Log(EngineLogLevel.Warning, "What was interrupted of the creation or deletion of topics could not be finished yet.", failure);
+        }
+    }
+
+    private bool IsGrowing(Guid topicId) => Controller.Image.Topics.TryGetValue(topicId, out var topic) && topic.Partitions.Length > topic.Serving;
+
+    private async Task FinishAsync(string name, Guid topicId)
+    {
+        if (await Owner(name).FinishAsync(topicId))
+            await ChangeAsync(catalogue => catalogue.Topics.TryGetValue(name, out var entry) && entry is { Status: TopicStatus.Creating } && entry.TopicId == topicId
+                ? catalogue.FinishCreate(name, topicId)
+                : catalogue);
+        else
+            await DeleteTopicAsync(name);
+    }
+
+    private Task<TopicState?> ReadTopicAsync(string name) => new GrainDocument<TopicState>(_storage, "topic", GrainId.Create(TopicGrain.TypeName, name))
+        .ReadAsync().AsTask();
+
+    private GrainDocument<T> Document<T>(string type) where T : class => new(_storage, type, this.GetGrainId());
+}

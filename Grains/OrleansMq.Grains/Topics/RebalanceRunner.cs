@@ -1,0 +1,174 @@
+using OrleansMq.Brokers;
+using OrleansMq.Clusters;
+using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Storage;
+
+namespace OrleansMq.Grains.Topics;
+
+/// <summary>
+/// Carries out the rebalance whose document is stored, in the activation of the cluster's grain; the next activation goes on. Begins one by itself where one
+/// is due. What to do next, <see cref="RebalanceDecision"/> says. Thread safe.
+/// </summary>
+internal sealed class RebalanceRunner(SiloBroker broker, ClusterController cluster, GrainDocument<RebalanceJob> document, IGrainFactory grains, TimeSpan settleTime)
+    : IAsyncDisposable
+{
+    // How often it looks although nothing has changed: an action may have been lost.
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+    // Between two that nobody asked for, so that one that cannot be finished is not begun over and over.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private const int ActionsAtATime = 16;
+
+    private readonly CancellationTokenSource _stopped = new();
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private Task _running = Task.CompletedTask;
+    private string? _trouble;
+    // Since when brokers and their number are as they are.
+    private long _settledSince;
+    private string _members = "";
+
+    private TimeProvider Time => broker.Options.TimeProvider;
+
+    /// <summary>Begins to carry on what is stored.</summary>
+    public void Start() => _running = Task.Run(RunAsync);
+
+    /// <summary>The rebalance that runs, or the last one.</summary>
+    public async Task<RebalanceStatus?> DescribeAsync() => (await document.ReadAsync())?.Describe(cluster.Image, _trouble);
+
+    /// <summary>Begins another.</summary>
+    /// <param name="plan">What to move.</param>
+    /// <param name="reason">What for.</param>
+    /// <param name="throttle">How fast.</param>
+    /// <param name="supersede">Whether it takes the place of one that runs.</param>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.ReassignmentInProgress"/>.</exception>
+    public Task<RebalanceStatus> BeginAsync(RebalancePlan plan, string reason, RebalanceThrottle throttle, bool supersede) => ChangeAsync(running =>
+        running is { IsRunning: true } && !supersede
+            ? throw new BrokerException(ErrorCode.ReassignmentInProgress,
+                $"The rebalance '{running.PlanId}' runs. Wait until it is done, or cancel it, then plan again.")
+            : RebalanceJob.Begin(plan, cluster.Image, reason, throttle, Time.GetUtcNow()));
+
+    /// <summary>Stops the one that runs.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.NoReassignmentInProgress"/>.</exception>
+    public Task<RebalanceStatus> CancelAsync() => ChangeAsync(running => running is { IsRunning: true }
+        ? running.Cancel()
+        : throw new BrokerException(ErrorCode.NoReassignmentInProgress, "No rebalance runs: there is nothing to cancel."));
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _stopped.CancelAsync();
+        await _running;
+    }
+
+    private async Task<RebalanceStatus> ChangeAsync(Func<RebalanceJob?, RebalanceJob> change)
+    {
+        await _gate.WaitAsync();
+        try
+        {
+            var next = change(await document.ReadAsync());
+            await document.WriteAsync(next);
+            _trouble = null;
+            return next.Describe(cluster.Image, null);
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        while (!_stopped.IsCancellationRequested)
+        {
+            var changed = cluster.ChangedSince(cluster.Image.Version);
+            try
+            {
+                await ActAsync(RebalanceDecision.LeadersToMove(cluster.Image));
+                await ActAsync(await NextAsync());
+            }
+            catch (BrokerException failure)
+            {
+                Trouble(failure.Message);
+            }
+            await Task.WhenAny(changed, Task.Delay(Interval, _stopped.Token));
+        }
+    }
+
+    private async Task<IReadOnlyList<RebalanceAction>> NextAsync()
+    {
+        await _gate.WaitAsync(CancellationToken.None);
+        try
+        {
+            var job = await document.ReadAsync();
+            if (job is not { IsRunning: true })
+            {
+                if (!IsDue(job, out var reason))
+                    return [];
+                var plan = RebalancePlanner.Plan(cluster.Image, $"auto-{Guid.NewGuid():N}"[..13]);
+                if (plan.Moves.Count == 0)
+                    return [];
+                job = RebalanceJob.Begin(plan, cluster.Image, reason, new RebalanceThrottle(), Time.GetUtcNow());
+                broker.Log(EngineLogLevel.Information, $"Rebalance '{job.PlanId}' begins: {reason}. {plan.Summary}");
+                await document.WriteAsync(job);
+            }
+            var (next, actions) = RebalanceDecision.Next(job, cluster.Image, Time.GetUtcNow());
+            if (!ReferenceEquals(next, job))
+                await document.WriteAsync(next);
+            if (!next.IsRunning)
+                broker.Log(EngineLogLevel.Information, $"Rebalance '{next.PlanId}' is over: {next.State.ToString().ToLowerInvariant()}.");
+            return actions;
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    private bool IsDue(RebalanceJob? last, out string reason)
+    {
+        reason = RebalanceDecision.WhyDue(cluster.Image) ?? "";
+        var members = string.Join(' ', cluster.Image.Brokers.Where(entry => entry.Value.IsAlive).Select(entry => entry.Key));
+        if (members != _members || reason.Length == 0)
+            (_members, _settledSince) = (members, Time.GetTimestamp());
+        return reason.Length > 0 && Time.GetElapsedTime(_settledSince) >= settleTime
+            && (last?.FinishedAt is not { } finished || Time.GetUtcNow() - finished >= Patience);
+    }
+
+    private async Task ActAsync(IReadOnlyList<RebalanceAction> actions)
+    {
+        if (actions.Count == 0)
+            return;
+        string? trouble = null;
+        await Parallel.ForEachAsync(actions, new ParallelOptions { MaxDegreeOfParallelism = ActionsAtATime },
+            async (action, _) => trouble = await TryActAsync(action) ?? trouble);
+        Trouble(trouble);
+    }
+
+    private async Task<string?> TryActAsync(RebalanceAction action)
+    {
+        var leader = grains.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(action.Key.TopicId, action.Key.Partition));
+        try
+        {
+            await (action.Kind == RebalanceActionKind.HandOver
+                ? leader.HandOverAsync(action.Replicas[0])
+                : leader.ReassignAsync([.. action.Replicas]));
+            return null;
+        }
+        catch (BrokerException refused) when (refused.Code == ErrorCode.ElectionNotNeeded)
+        {
+            return null;
+        }
+        catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
+        {
+            return $"Partition {action.Key} cannot be moved at the moment: {failure.Message}";
+        }
+    }
+
+    private void Trouble(string? message)
+    {
+        if (message is not null && message != _trouble)
+            broker.Log(EngineLogLevel.Warning, message);
+        _trouble = message;
+    }
+}

@@ -1,0 +1,72 @@
+using OrleansMq.Clusters;
+using OrleansMq.Replication;
+
+namespace OrleansMq.Tests.Engine.Clusters;
+
+public class LeadershipLedgerTests
+{
+    private static readonly ImageTopic Topic = RandomImages.Topic("t", [1, 2, 3], [2, 3, 1]);
+    private readonly LeadershipLedger _ledger = new();
+    private ClusterImage _image = RandomImages.Brokers(3).WithTopic(Topic);
+
+    [Fact]
+    public void ALaterEpochHoldsAndAnEarlierOneDoesNot()
+    {
+        Take(2, Leads(epoch: 3, counter: 1, isr: [2, 3]));
+        Assert.Equal((2, 3), (Now.Leader, Now.LeaderEpoch));
+        Take(1, Leads(epoch: 2, counter: 9, isr: [1]));
+        Assert.Equal((2, 3), (Now.Leader, Now.LeaderEpoch));
+    }
+
+    [Fact]
+    public void InOneEpochTheLaterCounterHoldsInWhateverOrderTheyArrive()
+    {
+        Take(1, Leads(epoch: 2, counter: 6, isr: [1, 3]));
+        Take(1, Leads(epoch: 2, counter: 5, isr: [1]));
+        Assert.Equal([1, 3], Now.Isr);
+        Take(1, Leads(epoch: 2, counter: 7, isr: [1, 2, 3]));
+        Assert.Equal([1, 2, 3], Now.Isr);
+    }
+
+    [Fact]
+    public void WhoLeadsNoMoreIsNotTakenForTheLeader()
+    {
+        Take(1, Leads(epoch: 1, counter: 1, isr: [1]) with { Leads = false });
+        Assert.Equal(-1, Now.Leader);
+        Take(2, Leads(epoch: 2, counter: 1, isr: [2]));
+        Take(1, Leads(epoch: 2, counter: 2, isr: []) with { Leads = false });
+        Assert.Equal((2, 2), (Now.Leader, Now.LeaderEpoch));
+    }
+
+    [Fact]
+    public void ACompleteReportSaysWhatIsNotLedAnyMore()
+    {
+        _image = _ledger.Take(_image, 2, [], isComplete: true);
+        Assert.Equal(-1, _image.FindServed("t")!.Partitions[1].Leader);
+        Assert.Equal(1, Now.Leader);
+    }
+
+    [Fact]
+    public void WhatIsKnownChangesNothing()
+    {
+        Take(1, Leads(epoch: 1, counter: 4, isr: [1, 2, 3]));
+        var before = _image;
+        Take(1, Leads(epoch: 1, counter: 5, isr: [1, 2, 3]));
+        Assert.Same(before, _image);
+    }
+
+    [Fact]
+    public void WhoIsDeadIsNotTakenForTheLeader()
+    {
+        _image = _image with { Brokers = _image.Brokers.SetItem(2, _image.Brokers[2] with { IsAlive = false }) };
+        Take(2, Leads(epoch: 3, counter: 1, isr: [2]));
+        Assert.Equal((-1, 3), (Now.Leader, Now.LeaderEpoch));
+    }
+
+    private ImagePartition Now => _image.FindServed("t")!.Partitions[0];
+
+    private void Take(int broker, LeadershipReport report) => _image = _ledger.Take(_image, broker, [report], isComplete: false);
+
+    private static LeadershipReport Leads(int epoch, long counter, int[] isr) =>
+        new(new ReplicaKey(Topic.TopicId, 0), true, epoch, counter, [1, 2, 3], [.. isr], [], []);
+}
