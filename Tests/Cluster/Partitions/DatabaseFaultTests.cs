@@ -1,0 +1,104 @@
+using OrleansMq.Brokers;
+using OrleansMq.PostgreSql.Schema;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Cluster.Partitions;
+
+/// <summary>Leaders while the database that keeps their states is away.</summary>
+public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+{
+    private ReplicatedCluster _cluster = null!;
+
+    public async Task InitializeAsync()
+    {
+        var database = await postgres.DatabaseAsync();
+        await SchemaMigration.ApplyAsync(database);
+        _cluster = await ReplicatedCluster.StartAsync(database);
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (_cluster is null)
+            return;
+        if (!postgres.Server.IsRunning)
+            await postgres.Server.StartAsync();
+        await _cluster.DisposeAsync();
+    }
+
+    [SkippableFact]
+    public async Task Leaders_go_on_without_the_database_and_what_needs_it_fails_clearly_until_it_is_back()
+    {
+        var (served, leaderless) = (await LedAsync("served"), await LedAsync("leaderless"));
+        await postgres.Server.StopAsync();
+
+        // By whoever has called it before, and by who has not: the leader is found by asking the brokers.
+        for (var i = 1; i <= 30; i++)
+            Assert.Equal(i, await served.AppendAsync(1 + (i % 3), $"{i}"));
+        Assert.Equal(31, (await served.ReadAllAsync(3)).Count);
+
+        leaderless.ReplicaOn(1)!.StopLeading("the test says so");
+        var refused = await leaderless.TryAppendAsync(2, TestBatches.Of("x"));
+        Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorAction.Retry), (refused.Error, refused.Error.Action()));
+        Assert.Contains("database", refused.Message, StringComparison.Ordinal);
+
+        await postgres.Server.StartAsync();
+        await Wait.UntilAsync(() => leaderless.Leaders.Length == 1, "a leader again, without anybody's call");
+        Assert.Equal(1, await leaderless.AppendAsync(2, "1"));
+        Assert.Equal(31, await served.AppendAsync(2, "31"));
+        await served.AllInSyncAsync();
+        await leaderless.AllInSyncAsync();
+    }
+
+    [SkippableFact]
+    public async Task A_database_that_is_killed_in_the_middle_of_writes_loses_and_doubles_nothing()
+    {
+        var partition = await LedAsync("orders");
+        using var stop = new CancellationTokenSource();
+        var (written, handed) = (0, 0);
+        var writing = Task.Run(async () =>
+        {
+            for (var producer = new ProducerIdentity(1, 0); !stop.IsCancellationRequested; written++)
+                await partition.AppendAsync(1 + (written % 3), TestBatches.From(producer, written, $"{written}"));
+        });
+        var moving = Task.Run(async () =>
+        {
+            for (var successor = 2; !stop.IsCancellationRequested; successor = 1 + (successor % 3))
+                handed += await TryHandOverAsync(partition, successor) ? 1 : 0;
+        });
+        for (var round = 1; round <= 3; round++)
+        {
+            var (writtenBefore, handedBefore) = (written, handed);
+            await Wait.UntilAsync(() => (written > writtenBefore + 20 && handed > handedBefore + 1) || writing.IsFaulted, "it goes on");
+            await postgres.Server.KillAsync();
+            await postgres.Server.StartAsync();
+        }
+        var (last, lastHanded) = (written, handed);
+        await Wait.UntilAsync(() => (written > last && handed > lastHanded) || writing.IsFaulted, "all is well again");
+        await stop.CancelAsync();
+        await Task.WhenAll(writing, moving);
+        await partition.AllInSyncAsync();
+        Assert.Equal(Enumerable.Range(0, written).Select(i => $"{i}").Prepend("0"), (await partition.ReadAllAsync(1)).Select(record => record.Value));
+        Assert.Equal(partition.ReplicaOn(partition.Leaders.Single())!.LeaderEpoch, (await partition.StateAsync()).State.LeaderEpoch);
+    }
+
+    private static async Task<bool> TryHandOverAsync(TestPartition partition, int successor)
+    {
+        try
+        {
+            return await partition.Leader(successor).HandOverAsync(successor) == successor;
+        }
+        catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
+        {
+            return false; // The database is away, or the successor is not in sync.
+        }
+    }
+
+    private async Task<TestPartition> LedAsync(string topic)
+    {
+        var partition = await _cluster.CreateAsync(topic, 0, null, 1, 2, 3);
+        Assert.Equal(0, await partition.AppendAsync(1, "0"));
+        await partition.AllInSyncAsync();
+        return partition;
+    }
+}
