@@ -29,6 +29,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
     public long OriginalEnd { get; set; }
     /// <summary>When the sender wants the answer.</summary>
     public Acks Acks { get; set; }
+    /// <summary>By what number it is known while it <see cref="IsWaiting"/>.</summary>
+    public long Waiter { get; set; }
     /// <summary>In the log, and waiting for other replicas: whoever replicates the partition completes it.</summary>
     public bool IsWaiting { get; set; }
     /// <summary>Whether <see cref="Decide"/> was called.</summary>

@@ -53,7 +53,17 @@ public sealed partial class Replica
             _bound = 0;
         }
         foreach (var effect in CollectionsMarshal.AsSpan(_performing))
-            Perform(effect, reply);
+        {
+            try
+            {
+                Perform(effect, reply);
+            }
+            catch (Exception fault)
+            {
+                // The others are done all the same: somebody waits for them.
+                Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.", fault);
+            }
+        }
         _performing.Clear();
     }
 
@@ -114,6 +124,7 @@ public sealed partial class Replica
         AppendOperation operation;
         lock (_pumpLock)
             operation = _waiting.Dequeue();
+        Invariant.Check(operation.Waiter == complete.Waiter, "Appends are answered in the order of the log.");
         if (complete.Error != ErrorCode.None)
             operation.Decide(ProduceResult.Failed(complete.Error, Describe(complete.Error)));
         operation.Complete();

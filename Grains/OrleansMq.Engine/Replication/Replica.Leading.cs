@@ -179,12 +179,13 @@ public sealed partial class Replica : IPartitionReplication
     private void Wait(AppendOperation operation, LeaderReplica leader)
     {
         operation.IsWaiting = true;
+        operation.Waiter = ++_waiter;
         lock (_pumpLock)
             _waiting.Enqueue(operation);
         if (operation.IsDuplicate)
-            leader.OnAppended(operation.OriginalEnd, operation.OriginalOffset, isDuplicate: true, ++_waiter);
+            leader.OnAppended(operation.OriginalEnd, operation.OriginalOffset, isDuplicate: true, operation.Waiter);
         else
-            leader.OnAppended(operation.Header.NextOffset, operation.Header.BaseOffset, isDuplicate: false, ++_waiter);
+            leader.OnAppended(operation.Header.NextOffset, operation.Header.BaseOffset, isDuplicate: false, operation.Waiter);
     }
 
     private Task<ClaimResult> Claim(ClaimRequest request)

@@ -74,10 +74,11 @@ public sealed partial class ReplicaManager : IAsyncDisposable
                 return found;
             if (!_store.TryGet(name, out var partition) || partition.TopicId == key.TopicId)
                 return Take(key, _store.GetOrCreate(name, key.TopicId, spec.Config), isConfigKnown: true);
-            // The topic was deleted and created again while this broker slept.
-            Replace(new ReplicaKey(partition.TopicId, key.Partition), () => SetAsideAsync(partition));
+            // The topic was deleted and created again, while this broker slept where its directory is not just being removed.
+            if (!partition.IsDeleted)
+                Replace(new ReplicaKey(partition.TopicId, key.Partition), () => SetAsideAsync(partition));
         }
-        throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{name} of a deleted topic is being set aside. Retry.");
+        throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{name} of a deleted topic is being set aside, or removed. Retry.");
     }
 
     /// <summary>Ends a replica and frees its disk: its topic was deleted, or it was reassigned away. One that is gone is fine.</summary>
