@@ -62,7 +62,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
         }
         Forget(_acknowledged);
         Forget(_seen);
-        _latest = _seen.Count == 0 ? Math.Min(_latest, log.LogStartOffset) : _seen.Keys.Last() + 1;
+        _latest = Math.Max(log.LogStartOffset, _seen.Count == 0 ? 0 : _seen.Keys.Last() + 1);
         _lastSequence.Clear();
         foreach (var (record, _) in _seen.Values)
             _lastSequence[record.Producer] = record.Sequence;
@@ -111,7 +111,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
 
     // The latest report says all: an unclean election may also bring back what an earlier one had lost.
     private bool IsReportedLost(long offset, int epoch) => _unclean is [.., var report] && epoch < report.Epoch
-        && (offset >= report.LogEnd || (EpochHistory.EpochOf(report.History, offset) is >= 0 and var kept && kept != epoch));
+        && (offset < report.LogStart || offset >= report.LogEnd || (EpochHistory.EpochOf(report.History, offset) is >= 0 and var kept && kept != epoch));
 
     private void Forget(IDictionary<long, Told> told)
     {

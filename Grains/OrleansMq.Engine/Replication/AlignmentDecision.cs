@@ -25,13 +25,14 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
     /// <summary>Decides by a leader's answer.</summary>
     /// <param name="leaderEpoch">The epoch that the leader leads.</param>
     /// <param name="askedEpoch">The follower's latest epoch, which it asked for; -1 for an empty log, which always agrees.</param>
-    /// <param name="answer">The leader's largest epoch at or below, and where that ends there; for an empty log: where the leader's log ends.</param>
+    /// <param name="answer">The leader's largest epoch at or below, and where that ends there; for an empty log: where the leader's log starts.</param>
     /// <param name="ownEnd">Where <paramref name="answer"/>'s epoch (or the largest below it) ends here; <see cref="LeaderEpochCache.None"/> where there is none.</param>
     /// <param name="logEnd">The follower's log end.</param>
     /// <param name="highWatermark">Below this nothing may be cut: <see cref="Floor"/>.</param>
     public static AlignmentDecision Decide(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark)
     {
-        // An empty log agrees with every history, but not with one that ends below it: so only after an unclean election.
+        // An empty log agrees with every history that begins where it stands. After an unclean election it may stand above its leader's log start, and has to go
+        // down: else it would pass over what the leader has below, and count it as held.
         if (askedEpoch < 0)
             return new AlignmentDecision(AlignmentOutcome.Aligned, answer.StartOffset >= highWatermark ? Math.Min(answer.StartOffset, logEnd) : logEnd);
         if (answer == LeaderEpochCache.None)

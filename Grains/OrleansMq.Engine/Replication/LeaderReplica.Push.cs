@@ -42,7 +42,7 @@ internal sealed partial class LeaderReplica
         if (IsForMe(request, now) && ProgressOf(request.Follower.Broker) is { } progress && progress.Belongs(request.Follower, request.Session, ref _sessions))
         {
             _effects.Add(new SendMessage(request.Follower.Broker, new AlignAnswer(_topicId, Epoch, request.Session, _self.Broker, request.AskedEpoch,
-                request.AskedEpoch < 0 ? new LeaderEpochEntry(-1, _log.LogEndOffset) : _log.EndOffsetFor(request.AskedEpoch), _committed!.UncleanEpoch)));
+                request.AskedEpoch < 0 ? new LeaderEpochEntry(-1, _log.LogStartOffset) : _log.EndOffsetFor(request.AskedEpoch), _committed!.UncleanEpoch)));
         }
     }
 

@@ -108,7 +108,7 @@ internal sealed partial class LeaderReplica
         EpochStart = _log.LogEndOffset;
         // Whoever claimed the unclean epoch may never have led it: the first that leads since then reports it, by the fence it has not been through.
         if (_log.Fence < state.UncleanEpoch)
-            _effects.Add(new ReportUncleanElection(state.UncleanEpoch, [.. _log.Epochs], EpochStart));
+            _effects.Add(new ReportUncleanElection(state.UncleanEpoch, [.. _log.Epochs], _log.LogStartOffset, EpochStart));
         _log.RaiseFence(Epoch);
         _log.AssignEpoch(Epoch, EpochStart);
         Invariant.Check(_log.HighWatermark <= EpochStart, "a replica knows no high watermark above its own end");

@@ -93,8 +93,8 @@ public sealed partial class Replica
                 _ = WriteStateAsync(asked.Leader, write);
                 break;
             case ReportUncleanElection report:
-                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} has got its leader by an unclean election in epoch {report.Epoch}. Acknowledged records at or above offset "
-                    + $"{report.LogEnd} are lost, and below it those that were acknowledged in other epochs than these, each from its first offset on: "
+                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} has got its leader by an unclean election in epoch {report.Epoch}. Acknowledged records below offset "
+                    + $"{report.LogStart} and from {report.LogEnd} on are lost, and between them those that were acknowledged in other epochs than these, each from its first offset on: "
                     + string.Join(", ", report.History.Select(e => $"{e.Epoch} from {e.StartOffset}")) + ".");
                 break;
             case ReportLoss loss:

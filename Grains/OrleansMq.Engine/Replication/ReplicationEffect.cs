@@ -35,8 +35,9 @@ internal sealed record CompleteReassignment(long Waiter, ErrorCode Error) : Repl
 /// </summary>
 /// <param name="Epoch">The unclean epoch.</param>
 /// <param name="History">Where the epochs before begin in the log that was elected.</param>
+/// <param name="LogStart">Where that log starts: what lies below is not in it.</param>
 /// <param name="LogEnd">Where that log ended.</param>
-internal sealed record ReportUncleanElection(int Epoch, IReadOnlyList<LeaderEpochEntry> History, long LogEnd) : ReplicationEffect;
+internal sealed record ReportUncleanElection(int Epoch, IReadOnlyList<LeaderEpochEntry> History, long LogStart, long LogEnd) : ReplicationEffect;
 
 /// <summary>To be logged, loudly: a follower of an unclean leader gives up what it knew to be acknowledged, from <paramref name="From"/> up to
 /// <paramref name="To"/>.</summary>

@@ -56,7 +56,7 @@ public sealed class FollowerDecisionTests
     public void An_empty_log_agrees_with_every_history() => Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
 
     [Fact]
-    public void An_empty_log_above_the_leaders_end_goes_down_to_it_where_an_unclean_election_allows_it()
+    public void An_empty_log_above_the_leaders_log_start_goes_down_to_it_where_an_unclean_election_allows_it()
     {
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 4), Align(-1, new(-1, 4), LeaderEpochCache.None, 10, 0));
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(-1, new(-1, 4), LeaderEpochCache.None, 10, 10));
