@@ -51,17 +51,12 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     public static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>Searches.</summary>
-    public Task<LeaderFinding> FindAsync(ReplicaKey key) => FindAsync(key, peers.FindConfig(key) is { UncleanLeaderElection: true });
-
-    /// <summary>Searches, and takes one that may lack acknowledged records where nobody else can lead.</summary>
-    public Task<LeaderFinding> FindUncleanAsync(ReplicaKey key) => FindAsync(key, unclean: true);
-
-    private async Task<LeaderFinding> FindAsync(ReplicaKey key, bool unclean)
+    public async Task<LeaderFinding> FindAsync(ReplicaKey key)
     {
         var asked = AskAllAsync([key]);
         var (stored, failure) = await ReadAsync(key).ConfigureAwait(false);
         var answers = await asked.ConfigureAwait(false);
-        return Conclude(key, stored, failure, broker => AnswerOf(answers, broker, 0), unclean);
+        return Conclude(key, stored, failure, broker => AnswerOf(answers, broker, 0));
     }
 
     /// <summary>Searches for many at once: each broker is asked once for all of them.</summary>
@@ -74,8 +69,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         await Parallel.ForAsync(0, keys.Count, new ParallelOptions { MaxDegreeOfParallelism = readsAtATime },
             async (i, _) => read[i] = await ReadAsync(keys[i]).ConfigureAwait(false)).ConfigureAwait(false);
         var answers = await asked.ConfigureAwait(false);
-        return [.. keys.Select((key, i) => Conclude(key, read[i].State, read[i].Failure, broker => AnswerOf(answers, broker, i),
-            peers.FindConfig(key) is { UncleanLeaderElection: true }))];
+        return [.. keys.Select((key, i) => Conclude(key, read[i].State, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
     }
 
     /// <summary>Those of the partitions that a live broker answers that it does not lead; none where it does not answer.</summary>
@@ -87,7 +81,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
             : [];
     }
 
-    private LeaderFinding Conclude(ReplicaKey key, PartitionState? state, Exception? failure, Func<int, ReplicaAnswer> answerOf, bool unclean)
+    private LeaderFinding Conclude(ReplicaKey key, PartitionState? state, Exception? failure, Func<int, ReplicaAnswer> answerOf)
     {
         if (failure is not null)
         {
@@ -104,7 +98,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
                 + "Look the topic up again."), null, ErrorCode.UnknownTopicId);
         }
         var choice = LeaderChoice.Decide(state, IsAlive, peers.IsActive, answerOf);
-        if (unclean)
+        if (choice.Broker == LeaderChoice.Nobody && peers.FindConfig(key) is { UncleanLeaderElection: true })
             choice = LeaderChoice.DecideUnclean(choice, state, peers.IsActive, answerOf);
         return new LeaderFinding(choice, state, choice.Broker == LeaderChoice.Nobody ? ErrorCode.LeaderNotAvailable : ErrorCode.None);
 

@@ -42,7 +42,6 @@ internal static class PartitionServices
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<FailoverWatch>(provider, OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
         services.AddParticipant<FailoverWatch>();
         services.AddSingleton<LeaderServiceClient>();
-        services.AddSingleton<PartitionElections>();
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<LeadershipHandover>(provider, OptionsOf(provider).TimeProvider,
             OptionsOf(provider).Log));
         services.AddSingleton<ILeadershipHandover>(provider => provider.GetRequiredService<LeadershipHandover>());

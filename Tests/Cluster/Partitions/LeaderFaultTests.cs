@@ -1,5 +1,6 @@
 using Orleans.Core.Internal;
 using OrleansMq.Brokers;
+using OrleansMq.Grains;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Tests.PostgreSql.Server;
@@ -95,16 +96,17 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture
         var refused = await partition.Grain(1).AppendAsync(TestBatches.Of("x"), Acks.All);
         Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Error);
         Assert.Contains("broker 2 is down", refused.Message, StringComparison.Ordinal);
-        using var read = await partition.Grain(3).ReadAsync(new Grains.PartitionRead(0));
+        using var read = await partition.Grain(3).ReadAsync(new PartitionRead(0));
         Assert.Equal(ErrorCode.LeaderNotAvailable, read.Error);
         Assert.Equal(ErrorCode.LeaderNotAvailable, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).LeadAsync())).Code);
 
-        await _cluster.Get<PartitionElections>(1).ElectUncleanAsync(partition.Key, broker: 3);
+        var elected = _cluster.Get<LeaderServiceClient>(1).Of(_cluster.Get<ILocalSiloDetails>(3).SiloAddress);
+        await elected.LeadUncleanAsync(GrainKeys.Partition(partition.Key.TopicId, 0));
         Assert.Equal([3], partition.Leaders);
         Assert.Equal(1, await partition.AppendAsync(1, "second"));
         Assert.Equal([(0L, "first"), (1L, "second")], await partition.ReadAllAsync(1));
         Assert.Equal(ErrorCode.ElectionNotNeeded,
-            (await Assert.ThrowsAsync<BrokerException>(() => _cluster.Get<PartitionElections>(1).ElectUncleanAsync(partition.Key, broker: 3))).Code);
+            (await Assert.ThrowsAsync<BrokerException>(() => elected.LeadUncleanAsync(GrainKeys.Partition(partition.Key.TopicId, 0)))).Code);
     }
 
     private async Task<TestPartition> LedAsync(string topic)

@@ -53,4 +53,23 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
         output.WriteLine($"written again after {watch.ElapsedMilliseconds} ms");
         Assert.Equal(Enumerable.Range(0, 11).Select(i => ((long)i, $"{i}")), await partition.ReadAllAsync(from: 3));
     }
+
+    [SkippableFact]
+    public async Task Many_partitions_that_nobody_calls_have_leaders_again_soon()
+    {
+        const int count = 300;
+        var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => _cluster.CreateAsync($"orders-{i}", 0, null, 3, 1 + (i % 2), 2 - (i % 2))));
+        await Parallel.ForEachAsync(partitions, async (partition, _) => await partition.AppendAsync(from: 1, "a"));
+        foreach (var partition in partitions)
+            await partition.AllInSyncAsync();
+        var watch = Stopwatch.StartNew();
+        await _cluster.KillAsync(3);
+        await Wait.UntilAsync(() => partitions.Count(partition => partition.Leaders.Length == 1) >= count / 2, "half of them are led");
+        output.WriteLine($"{count / 2} led again after {watch.ElapsedMilliseconds} ms");
+        await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders.Length == 1), "all are led");
+        output.WriteLine($"{count} led again after {watch.ElapsedMilliseconds} ms");
+        // As their replicas are listed, so that the load of the dead one is shared.
+        Assert.All(partitions.Select((partition, i) => (partition, i)), one => Assert.Equal([1 + (one.i % 2)], one.partition.Leaders));
+        Assert.Equal(1, await partitions[^1].AppendAsync(from: 2, "b"));
+    }
 }
