@@ -104,6 +104,7 @@ internal sealed class ProxiedCluster : RunningCluster
             announced.SetResult(process);
             _running[brokerId] = silo;
             var exitCode = await silo.ExitAsync();
+            CountEnd(exitCode);
             Log.Note($"broker {brokerId}, process {process}, ended with code {exitCode}");
             await Task.WhenAny(Task.Delay(TimeSpan.FromMilliseconds(250), _stop.Token));
         }

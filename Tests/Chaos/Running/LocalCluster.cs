@@ -87,6 +87,8 @@ internal sealed class LocalCluster : RunningCluster
         using var said = JsonDocument.Parse(line);
         if (said.RootElement.TryGetProperty("cluster", out var cluster))
             ClusterId = cluster.GetProperty("clusterId").GetString()!;
+        if (said.RootElement.TryGetProperty("ended", out var ended) && ended.TryGetProperty("exitCode", out var exitCode) && exitCode.ValueKind == JsonValueKind.Number)
+            CountEnd(exitCode.GetInt32());
         if (said.RootElement.TryGetProperty("brokerId", out var brokerId))
         {
             Announce(new Silo(brokerId.GetInt32(), said.RootElement.GetProperty("pid").GetInt32(), new Uri(said.RootElement.GetProperty("http").GetString()!),

@@ -12,7 +12,11 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
     /// <summary>A silo starts within seconds; on a machine with two busy cores it may take much longer.</summary>
     public static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(90);
 
+    // A silo that learns that the others went on without it.
+    private const int EvictedExitCode = 3;
+
     private readonly ConcurrentDictionary<int, Silo> _silos = new();
+    private int _evictions;
 
     public PrivatePostgreSql Database { get; } = database;
 
@@ -64,6 +68,15 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
     {
         await Database.DisposeAsync();
         Directory.Delete(databaseDirectory, recursive: true);
+    }
+
+    /// <summary>Silos that ended because the others took them for dead.</summary>
+    public int Evictions => Volatile.Read(ref _evictions);
+
+    protected void CountEnd(int? exitCode)
+    {
+        if (exitCode == EvictedExitCode)
+            Interlocked.Increment(ref _evictions);
     }
 
     protected void Announce(Silo silo) => _silos[silo.BrokerId] = silo;

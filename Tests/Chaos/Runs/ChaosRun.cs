@@ -116,7 +116,7 @@ internal sealed class ChaosRun : IDisposable
     {
         var text = new StringBuilder();
         var faults = string.Join(", ", _injector.Done.OrderBy(kind => kind.Key).Select(kind => $"{kind.Value} {kind.Key}"));
-        text.Append(CultureInfo.InvariantCulture, $"figures: seed {_seed}; {_injector.Kills} kills ({faults}); {Load.Ledger.Acknowledged} records acknowledged, ");
+        text.Append(CultureInfo.InvariantCulture, $"figures: seed {_seed}; {_injector.Kills} kills, {_cluster.Evictions} evictions ({faults}); {Load.Ledger.Acknowledged} records acknowledged, ");
         text.Append(CultureInfo.InvariantCulture, $"lost {Load.Violations.Count(ViolationKind.Lost)}, doubled {Load.Violations.Count(ViolationKind.Doubled)}; ");
         text.Append(CultureInfo.InvariantCulture, $"{same / 1e6:0.0} MB identical on all replicas; without a leader");
         foreach (var (kind, times) in Outages.Measure(_injector.Outages, Load.Probes).OrderBy(outage => outage.Key))
