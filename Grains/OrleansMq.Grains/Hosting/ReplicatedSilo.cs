@@ -85,8 +85,10 @@ internal static class ReplicatedSilo
     private static void Liveness(ClusterMembershipOptions options)
     {
         options.ProbeTimeout = TimeSpan.FromSeconds(2);
-        // Releases of Orleans that adapt the timeout to what they measure know this bound, and would wait for four times as long without it.
+        // Releases of Orleans that adapt the timeout to what they measure know these bounds. Without them a silo that hangs would have four times as long, and one
+        // that is busy all of a sudden half.
         typeof(ClusterMembershipOptions).GetProperty("MaxProbeTimeout")?.SetValue(options, options.ProbeTimeout);
+        typeof(ClusterMembershipOptions).GetProperty("MinProbeTimeout")?.SetValue(options, options.ProbeTimeout);
         options.NumMissedProbesLimit = 3;
         options.EnableIndirectProbes = true;
         options.ExtendProbeTimeoutDuringDegradation = true;
