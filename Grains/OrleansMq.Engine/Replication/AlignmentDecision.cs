@@ -53,6 +53,9 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
     /// Whether a cut takes so much that the follower has to begin again, empty: below its log start there is nothing to keep, and what compaction removed
     /// below the cut it removed for the sake of records above it. Only after an unclean election can that be.
     /// </summary>
+    /// <remarks>What is not covered: a replica that was still catching up from a leader that had compacted further than the replica had come. The later records, for
+    /// whose sake others were left out, may be lost by an unclean election before they reach it, and the key's earlier value is with neither. An
+    /// unclean election of such a replica loses that much more than its report says.</remarks>
     public static bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < Math.Max(logStart, compactedEnd);
 
     /// <summary>Below what a follower does not truncate: the highest high watermark it was told; but one that was told before an unclean election binds
