@@ -8,7 +8,7 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Frees the disk of replicas that this broker is not to hold any more: of topics that the image names as deleted, and of partitions that moved away, once
+/// Sees to what this broker's replicas are by the newest image. Frees the disk of those that it is not to hold any more: of topics that the image names as deleted, and of partitions that moved away, once
 /// the stored state says so, too. A replica of a topic that nobody knows is left where it is: a database restored from a backup knows less than the disks.
 /// </summary>
 internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IPartitionStates states, IGrainFactory grains)
@@ -64,6 +64,9 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         var left = new HashSet<Guid>();
         foreach (var replica in replicas.Manager.Replicas)
         {
+            // One that was made while its topic's configuration changed may have been made with the former.
+            if (images.FindConfig(replica.Key) is { } config && config != replica.Partition.Config)
+                replica.Partition.UpdateConfig(config);
             if (!await IsToGoAsync(image, replica.Key).ConfigureAwait(false) || await TryDropAsync(replica).ConfigureAwait(false))
                 continue;
             left.Add(replica.Key.TopicId);

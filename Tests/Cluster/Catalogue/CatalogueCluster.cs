@@ -27,6 +27,9 @@ internal sealed class CatalogueCluster : IAsyncDisposable
 
     private CatalogueCluster(string database) => _database = database;
 
+    /// <summary>How to connect to the cluster's database.</summary>
+    public string Database => _database;
+
     /// <summary>The brokers that run.</summary>
     public IEnumerable<int> Running => _hosts.Keys.Order();
 
@@ -70,8 +73,6 @@ internal sealed class CatalogueCluster : IAsyncDisposable
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
-        if (Environment.GetEnvironmentVariable("OMQ_TEST_LOG") is { } log)
-            builder.Logging.AddProvider(new FileLog($"{log}-{broker}.log")).SetMinimumLevel(LogLevel.Debug).AddFilter("Orleans", LogLevel.Warning).AddFilter("Microsoft", LogLevel.Warning);
         var (silo, gateway) = (FreePort(), FreePort());
         builder.UseOrleans(host => host.AddOrleansMq(options => options with
         {
@@ -176,22 +177,5 @@ internal sealed class CatalogueCluster : IAsyncDisposable
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
-
-    private sealed class FileLog(string path) : ILoggerProvider, ILogger
-    {
-        public ILogger CreateLogger(string categoryName) => this;
-
-        public void Dispose() { }
-
-        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
-        {
-            lock (this)
-                File.AppendAllText(path, $"{DateTime.UtcNow:HH:mm:ss.fff} {logLevel} {formatter(state, exception)} {exception}\n");
-        }
     }
 }
