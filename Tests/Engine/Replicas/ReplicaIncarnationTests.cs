@@ -1,0 +1,154 @@
+using OrleansMq.Brokers;
+using OrleansMq.Log;
+using OrleansMq.Replication;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Replicas;
+
+/// <summary>What a copy of a log knows of itself, through deaths of its process and its machine.</summary>
+public sealed class ReplicaIncarnationTests
+{
+    private static readonly Guid Boot = new("12345678-0000-0000-0000-000000000001");
+    private static readonly Guid NextBoot = new("12345678-0000-0000-0000-000000000002");
+
+    private BrokerOptions _options = null!;
+
+    [Fact]
+    public async Task It_is_kept_through_a_clean_stop_and_through_the_death_of_the_process()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        Assert.NotEqual(Guid.Empty, first.Incarnation);
+        await rig.AppendManyAsync(20);
+        await rig.RestartAsync();
+        Assert.Equal(first.Incarnation, Settle(rig).Incarnation);
+        await rig.AppendManyAsync(20);
+        await rig.KillAsync();
+        Assert.Equal(first.Incarnation, Settle(rig).Incarnation);
+    }
+
+    [Fact]
+    public async Task It_is_renewed_where_the_machine_died_and_not_all_had_been_flushed()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        await rig.AppendManyAsync(20);
+        Reboot(rig);
+        await rig.CutPowerAsync(Seeds.Next());
+        var second = Settle(rig);
+        Assert.NotEqual(first.Incarnation, second.Incarnation);
+        Assert.NotEqual(Guid.Empty, second.Incarnation);
+    }
+
+    /// <summary>A clean stop loses nothing, whatever the machine does then.</summary>
+    [Fact]
+    public async Task It_is_kept_where_the_machine_was_started_again_after_a_clean_stop()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        await rig.AppendManyAsync(20);
+        await rig.Store.DisposeAsync();
+        Reboot(rig);
+        rig.Use(((MemoryFileSystem)rig.Files).PowerCut(new Random(Seeds.Next())));
+        await rig.OpenAsync();
+        Assert.Equal(first.Incarnation, Settle(rig).Incarnation);
+    }
+
+    [Fact]
+    public async Task Under_sync_it_is_kept_also_where_the_machine_died()
+    {
+        await using var rig = await StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
+        var first = Settle(rig);
+        Assert.True(first.CountedOnlyFlushed);
+        await rig.AppendManyAsync(20);
+        Reboot(rig);
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.Equal(first.Incarnation, Settle(rig).Incarnation);
+        Assert.Equal(20, rig.Partition.LogEndOffset);
+    }
+
+    /// <summary>From the moment on in which less is promised it must not be taken for more.</summary>
+    [Fact]
+    public async Task Under_sync_no_longer_it_is_renewed_where_the_machine_died()
+    {
+        await using var rig = await StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
+        var first = Settle(rig);
+        rig.Partition.UpdateConfig(TopicConfig.Default);
+        await rig.AppendManyAsync(20);
+        Reboot(rig);
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.NotEqual(first.Incarnation, Settle(rig).Incarnation);
+    }
+
+    [Fact]
+    public async Task It_is_renewed_where_more_was_cut_than_an_unfinished_write()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        await rig.AppendManyAsync(20);
+        rig.Use(((MemoryFileSystem)rig.Files).ProcessKill());
+        // The last batch is there in full, and is not what was written.
+        rig.Flip("00000000000000000000.log", rig.LengthOf("00000000000000000000.log") - 3);
+        await rig.OpenAsync();
+        Assert.Equal(19, rig.Partition.LogEndOffset);
+        Assert.NotEqual(first.Incarnation, Settle(rig).Incarnation);
+    }
+
+    [Fact]
+    public async Task It_is_kept_where_an_unfinished_write_was_cut()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        await rig.AppendManyAsync(20);
+        rig.Use(((MemoryFileSystem)rig.Files).ProcessKill());
+        rig.Truncate("00000000000000000000.log", rig.LengthOf("00000000000000000000.log") - 3);
+        await rig.OpenAsync();
+        Assert.Equal(19, rig.Partition.LogEndOffset);
+        Assert.Equal(first.Incarnation, Settle(rig).Incarnation);
+    }
+
+    [Fact]
+    public async Task Once_forgotten_it_is_not_found_again()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        var first = Settle(rig);
+        rig.Partition.Log!.ForgetIncarnation();
+        await rig.KillAsync();
+        Assert.NotEqual(first.Incarnation, Settle(rig).Incarnation);
+    }
+
+    [Fact]
+    public async Task The_fence_is_durable_when_it_is_raised_and_the_high_watermark_is_a_lower_bound()
+    {
+        await using var rig = await StartAsync(TopicConfig.Default);
+        Settle(rig);
+        await rig.AppendManyAsync(20);
+        var view = new ReplicaLog(rig.Partition);
+        lock (rig.Partition.Log!.AppendLock)
+        {
+            view.SetHighWatermark(7, 1);
+            view.RaiseFence(5);
+            view.SetHighWatermark(20, 1);
+        }
+        Reboot(rig);
+        await rig.CutPowerAsync(Seeds.Next());
+        Assert.Equal((5, 7), (rig.Partition.Log!.Marks.Fence, rig.Partition.Log.Marks.HighWatermark));
+        Assert.Equal(5, Settle(rig).Fence);
+    }
+
+    private async Task<PartitionRig> StartAsync(TopicConfig config)
+    {
+        var rig = await PartitionRig.StartAsync(config, options: options => _options = options with { BootId = Boot });
+        return rig;
+    }
+
+    private void Reboot(PartitionRig rig) => rig.Options = options => _options = options with { BootId = NextBoot };
+
+    private ReplicaMarks Settle(PartitionRig rig)
+    {
+        ReplicaIncarnation.Settle(rig.Partition, _options, isConfigKnown: true);
+        return rig.Partition.Log!.Marks;
+    }
+}
