@@ -45,6 +45,7 @@ internal sealed partial class SegmentedLog
                 // After a compaction the last batches before the cut may be gone: an end that no batch says is a segment's start.
                 if (tail < place.Offset && place.Offset > _segments[index].BaseOffset)
                     Roll(_ports.Now);
+                Active.CompleteIndexes();
                 FlushOnce.FlushDirectory(_ports.Files, Directory);
                 _directoryDirty = false;
                 var snapshot = Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null;
@@ -145,7 +146,8 @@ internal sealed partial class SegmentedLog
             _flushedPoint = place;
         if (IsBehind(_recoveryPoint, place))
         {
-            _recoveryPoint = place;
+            // Not the place itself: what the time index says of the batches before it is complete only at the end.
+            _recoveryPoint = new LogPosition(place.SegmentBase, place.SegmentBase, 0);
             _hasProducersAtRecoveryPoint |= Producers.Count > 0;
         }
         WriteCheckpoint();

@@ -19,7 +19,7 @@ public sealed class TruncationTests
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
-        for (var round = 0; round < 60; round++)
+        for (var round = 0; round < 150; round++)
         {
             var files = NewFiles();
             var log = Open(files, clean: false);
