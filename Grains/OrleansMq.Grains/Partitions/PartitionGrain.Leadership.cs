@@ -11,6 +11,9 @@ internal sealed partial class PartitionGrain
     // For so long an activation that may not lead answers why: it bounds how often the store is asked for a partition that nobody can lead.
     private static readonly TimeSpan RefusalTime = TimeSpan.FromMilliseconds(100);
 
+    // Calls that arrive while leadership ends are answered that they are to be sent again; those after it find the next leader.
+    private static readonly TimeSpan GraceTime = TimeSpan.FromMilliseconds(5);
+
     // Null where partitions are not replicated.
     private readonly PartitionLeadership? _leadership = services.GetService<PartitionLeadership>();
     // The replica that leads or has led here; null before the first claim that was not refused.
@@ -60,22 +63,36 @@ internal sealed partial class PartitionGrain
         if (outcome.Replica is { } replica)
         {
             (_replica, _partition, _refusal) = (replica, replica.Partition, null);
-            _ = GoWhenAsync(replica.LeadershipEnded, "Its replica leads no more.");
+            _ = GoWhenLedNoMoreAsync(replica);
         }
         else
         {
             _refusal = outcome;
-            _ = GoWhenAsync(Task.Delay(RefusalTime, broker.Options.TimeProvider, CancellationToken.None), "It may not lead.");
+            _ = GoUnlessLeadingAsync();
         }
     }
 
-    // Not by DeactivateOnIdle, which fails where Orleans has ended the activation meanwhile.
-    private async Task GoWhenAsync(Task ended, string reason)
+    // A leadership that has just begun may still show the end of the one before it.
+    private async Task GoWhenLedNoMoreAsync(Replica replica)
     {
-        await ended;
-        if (_replica is not { Role: ReplicaRole.Leader })
-            GrainContext.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationRequested, reason));
+        do
+        {
+            await replica.LeadershipEnded;
+            await Task.Delay(GraceTime, broker.Options.TimeProvider, CancellationToken.None);
+        }
+        while (replica.Role == ReplicaRole.Leader);
+        Go("Its replica leads no more.");
     }
+
+    private async Task GoUnlessLeadingAsync()
+    {
+        await Task.Delay(RefusalTime, broker.Options.TimeProvider, CancellationToken.None);
+        if (_replica is not { Role: ReplicaRole.Leader })
+            Go("It may not lead.");
+    }
+
+    // Not DeactivateOnIdle, which fails where Orleans has ended the activation meanwhile.
+    private void Go(string reason) => GrainContext.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationRequested, reason));
 
     private PartitionDescription DescribeReplica(Partition partition)
     {
