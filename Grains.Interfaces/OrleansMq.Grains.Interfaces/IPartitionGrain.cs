@@ -23,20 +23,22 @@ public interface IPartitionGrain : IGrainWithStringKey
     /// <returns>The offset of the first record, or why not. <see cref="ErrorCode.RequestTimedOut"/> and
     /// <see cref="ErrorCode.NotEnoughReplicasAfterAppend"/> mean that it may have been appended.</returns>
     [Alias("Append")]
+    [ResponseTimeout(GrainTimes.Data)]
     Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks);
 
     /// <summary>Reads whole batches from the one that holds the offset on, up to the high watermark; with nothing to read it
     /// waits.</summary>
-    /// <param name="read">Where from and how much. Wait less than the response timeout of the client (30 seconds unless
-    /// configured).</param>
+    /// <param name="read">Where from and how much. Wait 5 seconds at most: the call ends after 10.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The batches as one piece of memory, which the garbage collector owns: <see cref="FetchResult.Dispose"/> may be left
     /// out.</returns>
     [Alias("Read")]
+    [ResponseTimeout(GrainTimes.Data)]
     Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken = default);
 
     /// <summary>Finds an offset: earliest, latest, the first at or after a time, or that of the largest timestamp.</summary>
     [Alias("FindOffset")]
+    [ResponseTimeout(GrainTimes.Data)]
     Task<OffsetResult> FindOffsetAsync(OffsetSpec spec);
 
     /// <summary>Moves the log start offset up; durable when it returns. Sent again it changes nothing.</summary>
@@ -46,11 +48,13 @@ public interface IPartitionGrain : IGrainWithStringKey
     /// <see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that is only compacted):
     /// abort.</exception>
     [Alias("DeleteRecords")]
+    [ResponseTimeout(GrainTimes.Data)]
     Task<long> DeleteRecordsAsync(long beforeOffset);
 
     /// <summary>The partition as its leader sees it.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicId"/>: look the topic up again.</exception>
     [Alias("Describe")]
+    [ResponseTimeout(GrainTimes.Data)]
     Task<PartitionDescription> DescribeAsync();
 }
 

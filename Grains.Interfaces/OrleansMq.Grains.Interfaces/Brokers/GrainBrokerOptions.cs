@@ -4,10 +4,10 @@ namespace OrleansMq.Grains.Brokers;
 public sealed record GrainBrokerOptions
 {
     /// <summary>
-    /// The longest a single grain call waits for records; a longer poll is made of several calls. 10 seconds: well below Orleans' response
-    /// timeout of 30 seconds, so that a poll without records never looks like a dead silo.
+    /// The longest a single grain call waits for records; a longer poll is made of several calls. 5 seconds: well below the 10 seconds
+    /// that a call to a partition may take, so that a poll without records never looks like a dead silo.
     /// </summary>
-    public TimeSpan MaxWaitPerCall { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan MaxWaitPerCall { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
     /// For how long <see cref="GrainBroker.GetTopicAsync"/> answers from memory: 1 second, so that partitions added elsewhere are soon

@@ -34,7 +34,7 @@ public sealed class GrainBrokerTests
             return Task.FromResult(Empty());
         };
         using var result = await _broker.FetchAsync(new FetchRequest(Orders, 5, MaxWait: TimeSpan.FromSeconds(25)));
-        Assert.Equal([10, 10, 5], waits);
+        Assert.Equal([5, 5, 5, 5, 5], waits);
         Assert.Equal((ErrorCode.None, 0), (result.Error, result.Records.Length));
     }
 
