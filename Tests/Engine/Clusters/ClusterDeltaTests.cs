@@ -1,5 +1,6 @@
 using FsCheck.Fluent;
 using OrleansMq.Clusters;
+using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Engine.Clusters;
 
@@ -41,6 +42,15 @@ public class ClusterDeltaTests
         var bytes = ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, ClusterImage.Empty)).ToArray();
         bytes[3] = 9;
         Assert.Contains("version 9", Assert.Throws<InvalidDataException>(() => ClusterDeltaCodec.Read(bytes)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void BytesAreThoseThatOtherVersionsRead()
+    {
+        var changed = new ChangedPartition(new ReplicaKey(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), 1), new ImagePartition(2, 5, [2, 1], [2], [], []));
+        var delta = new ClusterDelta(300, 301, 2, true, [], [], [], [], [changed], [], []);
+        Assert.Equal("4F4D4301AC02AD020301000000000100112233445566778899AABBCCDDEEFF010305020201010200000000",
+            Convert.ToHexString(ClusterDeltaCodec.Write(delta).Span));
     }
 
     [Fact]

@@ -23,9 +23,9 @@ public class LeadershipLedgerTests
     {
         Take(1, Leads(epoch: 2, counter: 6, isr: [1, 3]));
         Take(1, Leads(epoch: 2, counter: 5, isr: [1]));
-        Assert.Equal([1, 3], Now.Isr);
+        Assert.Equal([1, 3], Now.Isr.AsEnumerable());
         Take(1, Leads(epoch: 2, counter: 7, isr: [1, 2, 3]));
-        Assert.Equal([1, 2, 3], Now.Isr);
+        Assert.Equal([1, 2, 3], Now.Isr.AsEnumerable());
     }
 
     [Fact]

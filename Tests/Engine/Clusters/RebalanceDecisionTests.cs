@@ -1,5 +1,6 @@
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
+using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Engine.Clusters;
 
@@ -91,6 +92,38 @@ public class RebalanceDecisionTests
         Assert.Equal((RebalanceActionKind.HandOver, 4), (Assert.Single(actions).Kind, actions[0].Replicas[0]));
         Assert.Equal(RebalanceState.Completed, moving.State);
     }
+
+    [Fact]
+    public void LeadersLeaveABrokerThatIsDrainedBeforeAnythingIsCopied()
+    {
+        var image = Draining(RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1, 2], [2, 1], [1])));
+        var action = Assert.Single(RebalanceDecision.LeadersToMove(image));
+        Assert.Equal((0, RebalanceActionKind.HandOver, 2), (action.Key.Partition, action.Kind, action.Replicas[0]));
+    }
+
+    [Fact]
+    public void ARebalanceIsDueForADrainedBrokerAndForANewcomerWhereThatIsSwitchedOn()
+    {
+        var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1, 2], [2, 1], [1, 2]));
+        Assert.Null(RebalanceDecision.WhyDue(image));
+        Assert.Contains("broker 3", RebalanceDecision.WhyDue(image with { AutoRebalance = true }), StringComparison.Ordinal);
+        Assert.Equal("broker 1 is drained", RebalanceDecision.WhyDue(Draining(image)));
+    }
+
+    [Fact]
+    public void WhatAnEarlierPlanMovesGoesOnToTheNewTarget()
+    {
+        var image = RandomImages.Brokers(4).WithTopic(RandomImages.Topic("t", [1, 2]));
+        var key = new ReplicaKey(image.Names["t"], 0);
+        Assert.True(image.TryGetPartition(key, out _, out var partition));
+        image = image.WithPartition(key, partition with { Target = [3, 2], Replicas = [3, 2, 1], Leader = 2 });
+        var plan = new RebalancePlan("p", [new RebalanceMove("t", 0, [3, 2], [4, 2], "")], [], "");
+        var (_, actions) = RebalanceDecision.Next(RebalanceJob.Begin(plan, image, "", new RebalanceThrottle(), Now), image, Now);
+        Assert.Equal([4, 2], Assert.Single(actions).Replicas.AsEnumerable());
+    }
+
+    private static ClusterImage Draining(ClusterImage image) =>
+        image with { Brokers = image.Brokers.SetItem(1, image.Brokers[1] with { IsDraining = true }) };
 
     private static ClusterImage Cluster()
     {
