@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using OrleansMq.Brokers;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
@@ -33,19 +34,31 @@ internal static class ReplicationThroughput
         {
             Console.WriteLine($"{settings.Records} records of {settings.Size} bytes, {settings.Partitions} partitions; latency at {settings.Rate} records a second for {settings.Seconds} s");
             using var http = new HttpBroker(cluster.Addresses, new HttpBrokerOptions { RequestTimeout = RequestTimeout });
-            using var orleans = await ConnectAsync(cluster);
-            var clients = new (string Name, IBroker Broker)[] { ("http", http), ("orleans", orleans.Services.GetRequiredService<IBroker>()) };
-            // The first round warms up and is not counted.
-            for (var round = 0; round <= rounds; round++)
+            using var orleans = Connect(cluster);
+            await orleans.StartAsync();
+            try
             {
-                Console.WriteLine(round == 0 ? $"warm up\n{Heading}" : $"round {round}\n{Heading}");
-                foreach (var (name, broker) in clients)
-                {
-                    foreach (var (factor, acks) in ((short, Acks)[])[(1, Acks.Leader), (1, Acks.All), (3, Acks.Leader), (3, Acks.All)])
-                        await MeasureAsync(name, http, broker, factor, acks, settings);
-                }
+                await MeasureAsync(rounds, http, [("http", http), ("orleans", orleans.Services.GetRequiredService<IBroker>())], settings);
+            }
+            finally
+            {
+                await orleans.StopAsync();
             }
         });
+    }
+
+    private static async Task MeasureAsync(int rounds, HttpBroker administration, (string Name, IBroker Broker)[] clients, Settings settings)
+    {
+        // The first round warms up and is not counted.
+        for (var round = 0; round <= rounds; round++)
+        {
+            Console.WriteLine(round == 0 ? $"warm up\n{Heading}" : $"round {round}\n{Heading}");
+            foreach (var (name, broker) in clients)
+            {
+                foreach (var (factor, acks) in ((short, Acks)[])[(1, Acks.Leader), (1, Acks.All), (3, Acks.Leader), (3, Acks.All)])
+                    await MeasureAsync(name, administration, broker, factor, acks, settings);
+            }
+        }
     }
 
     private static async Task MeasureAsync(string name, HttpBroker administration, IBroker broker, short replicationFactor, Acks acks, Settings settings)
@@ -113,17 +126,13 @@ internal static class ReplicationThroughput
     }
 
     /// <summary>An Orleans client, as a .NET service has it.</summary>
-    private static async Task<IHost> ConnectAsync(LocalCluster cluster)
-    {
-        var host = Host.CreateDefaultBuilder()
-            .UseOrleansClient(client =>
-            {
-                client.UsePostgreSqlClustering(cluster.Database.ConnectionString());
-                client.Configure<Orleans.Configuration.ClusterOptions>(options => options.ClusterId = options.ServiceId = cluster.ClusterId);
-                client.AddOrleansMqClient();
-            })
-            .Build();
-        await host.StartAsync();
-        return host;
-    }
+    private static IHost Connect(LocalCluster cluster) => Host.CreateDefaultBuilder()
+        .ConfigureLogging(logging => logging.ClearProviders())
+        .UseOrleansClient(client =>
+        {
+            client.UsePostgreSqlClustering(cluster.Database.ConnectionString());
+            client.Configure<Orleans.Configuration.ClusterOptions>(options => options.ClusterId = options.ServiceId = cluster.ClusterId);
+            client.AddOrleansMqClient();
+        })
+        .Build();
 }
