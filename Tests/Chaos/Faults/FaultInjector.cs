@@ -9,6 +9,7 @@ internal class FaultInjector(RunningCluster cluster)
 {
     private readonly List<Outage> _outages = [];
     private readonly Dictionary<FaultKind, int> _done = [];
+    private long? _firstKill;
 
     /// <summary>Processes that were killed.</summary>
     public int Kills { get; private set; }
@@ -30,11 +31,13 @@ internal class FaultInjector(RunningCluster cluster)
     {
         _done[fault.Kind] = _done.GetValueOrDefault(fault.Kind) + 1;
         var leader = LeaderOf(partitions[fault.Choice % partitions.Count], fault.Choice);
-        var moment = Stopwatch.GetTimestamp();
-        var doing = InjectAsync(fault, leader, cancellationToken);
+        _firstKill = null;
+        var begin = Stopwatch.GetTimestamp();
+        await InjectAsync(fault, leader, cancellationToken);
+        // A kill may come after something else was broken.
+        var moment = _firstKill ?? begin;
         if (isWell)
             _outages.AddRange(Hit(fault, leader, partitions).Select(partition => new Outage(fault.Kind, partition, moment)));
-        await doing;
     }
 
     protected virtual async Task InjectAsync(PlannedFault fault, Silo leader, CancellationToken cancellationToken)
@@ -91,6 +94,7 @@ internal class FaultInjector(RunningCluster cluster)
 
     private void Kill(Silo silo)
     {
+        _firstKill ??= Stopwatch.GetTimestamp();
         cluster.Kill(silo);
         Kills++;
     }

@@ -1,0 +1,2 @@
+// Each run takes the whole machine, and measures time.
+[assembly: CollectionBehavior(DisableTestParallelization = true)]
