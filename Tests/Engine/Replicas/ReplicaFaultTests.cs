@@ -155,7 +155,7 @@ public sealed class ReplicaFaultTests
     public async Task A_replica_set_is_changed_step_by_step()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
-        await new TestBroker(partition.Cluster, 4, ReplicatedPartition.Fast).StartAsync();
+        await new TestBroker(partition.Cluster, 4, ReplicatedPartition.Patient).StartAsync();
         var leader = await partition.LeadAsync(1);
         await partition.InSyncAsync(3);
         var acknowledged = await ProduceAsync(partition, producers: 2, batches: 50);

@@ -11,10 +11,11 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
 {
     public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
     public static readonly ReplicaKey Key = new(new Guid("11112222-3333-4444-5555-666677778888"), 0);
-    public static readonly ReplicationOptions Fast = new()
+    public static readonly ReplicationOptions Patient = new()
     {
-        ReplicaLagTimeMax = TimeSpan.FromSeconds(1),
-        LeaderLease = TimeSpan.FromMilliseconds(400),
+        // A machine that is busy with something else for a while takes nobody out of the ISR.
+        ReplicaLagTimeMax = TimeSpan.FromSeconds(20),
+        LeaderLease = TimeSpan.FromSeconds(2),
         AppendTimeout = TimeSpan.FromSeconds(10),
     };
 
@@ -31,7 +32,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         partition.Cluster.Specs[Key] = new ReplicaSpec("t", partition.Config);
         partition.Cluster.Create(Key, PartitionState.Create(Key.TopicId, [1, 2, 3]));
         foreach (var id in (int[])[1, 2, 3])
-            await new TestBroker(partition.Cluster, id, options ?? Fast, directories?.Invoke(id)).StartAsync();
+            await new TestBroker(partition.Cluster, id, options ?? Patient, directories?.Invoke(id)).StartAsync();
         return partition;
     }
 
