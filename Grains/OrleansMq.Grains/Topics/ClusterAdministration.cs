@@ -18,6 +18,9 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     private const int MostPlans = 20;
     private static readonly TimeSpan PlanTime = TimeSpan.FromHours(1);
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(2);
+    // How long a partition may be between two leaders before its reassignment is given back to be sent again.
+    private static readonly TimeSpan LeaderTimeout = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
 
     private readonly ConcurrentDictionary<string, (RebalancePlan Plan, long MadeAt)> _plans = new();
 
@@ -34,8 +37,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         // Who is to go hands over first, where somebody who stays can lead.
         var heir = targets.FirstOrDefault(id => state.Isr.Contains(id) && image.IsAlive(id), -1);
         if (state.Leader >= 0 && !targets.Contains(state.Leader) && heir >= 0)
-            await leader.HandOverAsync(heir);
-        await leader.ReassignAsync([.. targets]);
+            await TryHandOverAsync(leader, partition, heir);
+        await ReassignAsync(leader, [.. targets], cancellationToken);
         return Reassignments.Describe(partition.Topic, partition.Partition, state with { Target = [.. targets] });
     }
 
@@ -49,7 +52,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         var state = Reassignments.Find(image, partition).Next;
         if (state.Target.IsEmpty)
             throw new BrokerException(ErrorCode.NoReassignmentInProgress, $"Partition {partition} does not move: there is nothing to take back.");
-        await LeaderOf(partition, image).ReassignAsync([.. Reassignments.Origin(state, image.FindServed(partition.Topic)!.ReplicationFactor)]);
+        await ReassignAsync(LeaderOf(partition, image), [.. Reassignments.Origin(state, image.FindServed(partition.Topic)!.ReplicationFactor)], cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -217,6 +220,38 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException or OperationCanceledException)
         {
             return null;
+        }
+    }
+
+    // Where it does not succeed the present leader begins the move, and hands over at its end.
+    private async Task TryHandOverAsync(IPartitionLeaderGrain leader, TopicPartition partition, int heir)
+    {
+        try
+        {
+            await leader.HandOverAsync(heir);
+        }
+        catch (BrokerException notReady) when (notReady.Action == ErrorAction.Retry)
+        {
+            broker.Log(EngineLogLevel.Information, $"Partition {partition} moves under its present leader: {notReady.Message}");
+        }
+    }
+
+    // Just after leadership changed a call may still meet the activation that led: it has done nothing then.
+    private async Task ReassignAsync(IPartitionLeaderGrain leader, int[] targets, CancellationToken cancellationToken)
+    {
+        var began = Time.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                await leader.ReassignAsync(targets);
+                return;
+            }
+            catch (BrokerException moved) when (moved.Code is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable
+                && Time.GetElapsedTime(began) < LeaderTimeout)
+            {
+                await Task.Delay(LeaderPause, Time, cancellationToken);
+            }
         }
     }
 

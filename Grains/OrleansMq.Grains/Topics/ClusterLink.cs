@@ -16,6 +16,7 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan LastWord = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(20);
 
     private readonly CancellationTokenSource _stopped = new();
     private readonly SemaphoreSlim _work = new(1, 1);
@@ -29,6 +30,14 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
             _calling = Task.Run(CallAsync, CancellationToken.None);
             return Task.CompletedTask;
         }, _ => DisposeAsync().AsTask());
+
+    /// <summary>Completes when the cluster's metadata have this broker among those that live: from then on topics are placed on it.</summary>
+    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    public async Task JoinedAsync(CancellationToken cancellationToken)
+    {
+        while (!(images.Image.Brokers.TryGetValue(broker.Options.BrokerId.Value, out var self) && self.IsAlive))
+            await Task.Delay(Glance, cancellationToken).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()

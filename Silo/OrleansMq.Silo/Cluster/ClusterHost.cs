@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
+using OrleansMq.Grains.Topics;
 using OrleansMq.Partitions;
 using OrleansMq.Replication;
 using OrleansMq.Silo.Configuration;
@@ -23,6 +24,9 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
 {
     // What a silo needs beyond the time its requests have.
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(5);
+
+    // It takes milliseconds, unless the silo that holds the metadata has just died.
+    private static readonly TimeSpan JoinTime = TimeSpan.FromSeconds(15);
 
     private IHost? _silo;
     private SiloBroker? _broker;
@@ -60,8 +64,25 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             await _silo.StartAsync(cancellationToken);
             _isStarted = true;
         });
+        if (cluster is not null)
+            await JoinedAsync(log.CreateLogger("cluster"), cancellationToken);
         Announce(log.CreateLogger("cluster"), endpoints, cluster);
         return _silo!.Services.GetRequiredService<IBroker>();
+    }
+
+    /// <summary>Ready means that topics are placed here, too: whoever waited for three brokers can have three replicas.</summary>
+    private async Task JoinedAsync(ILogger log, CancellationToken cancellationToken)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(JoinTime);
+        try
+        {
+            await _silo!.Services.GetRequiredService<ClusterLink>().JoinedAsync(patience.Token);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            log.NotPlaced(JoinTime.TotalSeconds);
+        }
     }
 
     /// <inheritdoc/>

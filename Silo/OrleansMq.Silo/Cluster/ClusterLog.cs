@@ -17,4 +17,8 @@ internal static partial class ClusterLog
     [LoggerMessage(EventId = 33, Level = LogLevel.Warning,
         Message = "The silo could not leave its cluster within {Seconds} s, as when the database does not answer; the data directory is closed, and the other brokers notice that this one is gone")]
     public static partial void NotLeft(this ILogger logger, double seconds);
+
+    [LoggerMessage(EventId = 34, Level = LogLevel.Warning,
+        Message = "The cluster's metadata did not take this broker in within {Seconds} s; it serves, and new topics are placed on it once they have")]
+    public static partial void NotPlaced(this ILogger logger, double seconds);
 }
