@@ -128,7 +128,12 @@ public sealed class SettingsTests
     {
         var settings = Resolve(environment: new() { ["OMQ_POSTGRES"] = "Host=db" }, flags: new()
         {
-            ["clusterId"] = "mine", ["rack"] = "r1", ["advertised"] = "b1.example", ["orleansPort"] = "*:7000", ["gatewayPort"] = "0", ["replicationFactor"] = "auto",
+            ["clusterId"] = "mine",
+            ["rack"] = "r1",
+            ["advertised"] = "b1.example",
+            ["orleansPort"] = "*:7000",
+            ["gatewayPort"] = "0",
+            ["replicationFactor"] = "auto",
         });
         Assert.Equal(("Host=db", "mine", "r1", "b1.example", 0), (settings.PostgreSql, settings.ClusterId, settings.Rack, settings.AdvertisedHost, settings.ReplicationFactor));
         Assert.Equal(new ListenPort(IPAddress.IPv6Any, 7000), settings.OrleansPort);
