@@ -7,16 +7,16 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 internal static class ClusterTopics
 {
     /// <summary>Returns when every replica of the topic is in sync, by every broker's metadata.</summary>
-    public static Task UntilInSyncAsync(this CatalogueCluster cluster, string topic) => CatalogueCluster.UntilAsync(
+    public static Task UntilInSyncAsync(this ReplicatedCluster cluster, string topic) => Wait.UntilAsync(
         () => cluster.Running.All(broker => cluster.ImageOf(broker).FindServed(topic) is { } found
             && found.Partitions.All(partition => partition.Leader >= 0 && partition.Isr.Order().SequenceEqual(partition.Replicas.Order()))),
         $"{topic} is in sync");
 
     /// <summary>Appends until it is acknowledged by all, as a client that retries.</summary>
-    public static async Task<ProduceResult> AppendAsync(this CatalogueCluster cluster, int broker, TopicPartition partition, string value)
+    public static async Task<ProduceResult> AppendAsync(this ReplicatedCluster cluster, int broker, TopicPartition partition, string value)
     {
         ProduceResult result = default;
-        await CatalogueCluster.UntilAsync(async () =>
+        await Wait.UntilAsync(async () =>
         {
             result = await cluster.Broker(broker).ProduceAsync(partition, TestBatches.Of(value), Acks.All);
             return result.Error.Action() != ErrorAction.Retry;

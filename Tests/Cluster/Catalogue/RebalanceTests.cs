@@ -5,41 +5,31 @@ using OrleansMq.Tests.Shared;
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
 /// <summary>Replicas that move between brokers, and brokers that come and go for good.</summary>
-public sealed class RebalanceTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
-    private CatalogueCluster _cluster = null!;
-
-    public async Task InitializeAsync() => _cluster = await CatalogueCluster.StartAsync(postgres);
-
-    public async Task DisposeAsync()
-    {
-        if (_cluster is not null)
-            await _cluster.DisposeAsync();
-    }
-
-    private IClusterAdministration Administration => _cluster.Broker(1).Administration;
+    private IClusterAdministration Administration => Cluster.Broker(1).Administration;
 
     [SkippableFact]
     public async Task A_partition_moves_with_its_records_and_leaves_nothing_behind()
     {
-        var created = await _cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 2));
+        var created = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 2));
         var partition = new TopicPartition("orders", 0);
-        await _cluster.UntilInSyncAsync("orders");
+        await Cluster.UntilInSyncAsync("orders");
         for (var number = 0; number < 20; number++)
-            Assert.Equal(ErrorCode.None, (await _cluster.AppendAsync(1, partition, $"{number}")).Error);
+            Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(1, partition, $"{number}")).Error);
         var before = created.Partitions[0].Replicas;
-        var spare = _cluster.Running.Except(before).Single();
+        var spare = Cluster.Running.Except(before).Single();
         int[] target = [spare, before[1]];
         await Administration.ReassignPartitionAsync(partition, target);
-        await CatalogueCluster.UntilAsync(() => _cluster.ImageOf(1).FindServed("orders")!.Partitions[0] is { Target.IsEmpty: true } moved
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0] is { Target.IsEmpty: true } moved
             && moved.Replicas.SequenceEqual(target) && moved.Isr.Order().SequenceEqual(target.Order()), "the partition is moved");
-        await CatalogueCluster.UntilAsync(() => _cluster.DirectoriesOf(before[0]).Length == 0, "the old replica is gone");
+        await Wait.UntilAsync(() => Cluster.DirectoriesOf(before[0]).Length == 0, "the old replica is gone");
         Assert.Empty(await Administration.ListReassignmentsAsync());
         var election = Assert.Single(await Administration.ElectPreferredLeadersAsync("orders"));
         Assert.Equal((ErrorCode.None, spare), (election.Error, election.Leader));
-        await CatalogueCluster.UntilAsync(async () =>
+        await Wait.UntilAsync(async () =>
         {
-            using var read = await _cluster.Broker(before[0]).FetchAsync(new FetchRequest(partition, 0));
+            using var read = await Cluster.Broker(before[0]).FetchAsync(new FetchRequest(partition, 0));
             return read.Error == ErrorCode.None && TestBatches.Read(read.Records).Select(record => record.Value).SequenceEqual(Enumerable.Range(0, 20).Select(n => $"{n}"));
         }, "all is read from the new leader");
     }
@@ -47,10 +37,10 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : IClassFixture<P
     [SkippableFact]
     public async Task A_new_broker_gets_its_share_by_a_plan_and_a_drained_one_is_removed()
     {
-        await _cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 8, 2));
-        await _cluster.UntilInSyncAsync("orders");
-        await _cluster.StartAsync(4);
-        await _cluster.SettleAsync();
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 8, 2));
+        await Cluster.UntilInSyncAsync("orders");
+        await Cluster.StartAsync(4);
+        await Cluster.SettleAsync();
         var plan = await Administration.PlanRebalanceAsync();
         Assert.Equal(4, plan.Shares.Single(share => share.BrokerId == 4).ReplicasAfter);
         await Administration.ExecuteRebalanceAsync(plan.PlanId, new RebalanceThrottle(2));
@@ -62,31 +52,31 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : IClassFixture<P
         var drain = await Administration.DrainBrokerAsync(2);
         Assert.Equal("broker 2 is drained", drain.Reason);
         await UntilOverAsync();
-        await CatalogueCluster.UntilAsync(async () => await DescribeAsync(2) is { Replicas: 0, Leaders: 0, State: BrokerState.Draining }, "broker 2 holds nothing");
-        await CatalogueCluster.UntilAsync(() => _cluster.DirectoriesOf(2).Length == 0, "nothing is left on its disk");
+        await Wait.UntilAsync(async () => await DescribeAsync(2) is { Replicas: 0, Leaders: 0, State: BrokerState.Draining }, "broker 2 holds nothing");
+        await Wait.UntilAsync(() => Cluster.DirectoriesOf(2).Length == 0, "nothing is left on its disk");
         Assert.Equal(ErrorCode.InvalidRequest,
             (await Assert.ThrowsAsync<BrokerException>(async () => await Administration.RemoveBrokerAsync(2))).Code);
-        await _cluster.StopAsync(2);
-        await _cluster.SettleAsync();
+        await Cluster.StopAsync(2);
+        await Cluster.SettleAsync();
         await Administration.RemoveBrokerAsync(2);
-        Assert.Equal([1, 3, 4], (await _cluster.Broker(1).DescribeClusterAsync()).Brokers.Select(broker => broker.BrokerId));
+        Assert.Equal([1, 3, 4], (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Select(broker => broker.BrokerId));
     }
 
     [SkippableFact]
     public async Task A_new_broker_gets_its_share_by_itself_where_that_is_switched_on()
     {
-        await _cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6, 2));
-        await _cluster.UntilInSyncAsync("orders");
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6, 2));
+        await Cluster.UntilInSyncAsync("orders");
         await Administration.SetAutoRebalanceAsync(true);
-        await _cluster.StartAsync(4);
-        await CatalogueCluster.UntilAsync(async () => (await _cluster.Broker(1).DescribeClusterAsync()).Brokers.Any(broker => broker is { BrokerId: 4, Replicas: 3 }),
+        await Cluster.StartAsync(4);
+        await Wait.UntilAsync(async () => (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Any(broker => broker is { BrokerId: 4, Replicas: 3 }),
             "broker 4 has its share");
     }
 
     [SkippableFact]
     public async Task What_makes_no_sense_is_refused()
     {
-        await _cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 3));
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 3));
         await RefusedAsync(ErrorCode.InvalidReplicaAssignment, async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 0), [1, 1]));
         await RefusedAsync(ErrorCode.InvalidReplicaAssignment, async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 0), [7]));
         await RefusedAsync(ErrorCode.UnknownTopicOrPartition, async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 1), [1]));
@@ -100,9 +90,9 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : IClassFixture<P
         static async Task RefusedAsync(ErrorCode expected, Func<Task> request) => Assert.Equal(expected, (await Assert.ThrowsAsync<BrokerException>(request)).Code);
     }
 
-    private Task UntilOverAsync() => CatalogueCluster.UntilAsync(
+    private Task UntilOverAsync() => Wait.UntilAsync(
         async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "the rebalance is over");
 
     private async Task<BrokerDescription> DescribeAsync(int broker) =>
-        (await _cluster.Broker(1).DescribeClusterAsync()).Brokers.Single(found => found.BrokerId == broker);
+        (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Single(found => found.BrokerId == broker);
 }

@@ -9,7 +9,7 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
     [SkippableFact]
     public async Task What_was_interrupted_is_finished_or_undone()
     {
-        await using var cluster = await CatalogueCluster.StartAsync(postgres);
+        await using var cluster = await ReplicatedCluster.StartAsync(postgres);
         foreach (var topic in new[] { "begun", "unwritten", "leaving", "kept" })
             await cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, 2, 2));
         foreach (var broker in new[] { 1, 2, 3 })
@@ -21,11 +21,11 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
             "UPDATE omq_grain_state SET payload = NULL WHERE state_name = 'topic' AND convert_from(payload, 'UTF8') LIKE '%\"unwritten\"%'");
 
         await Task.WhenAll(new[] { 1, 2, 3 }.Select(broker => cluster.StartAsync(broker)));
-        await CatalogueCluster.UntilAsync(async () => (await cluster.Broker(2).ListTopicsAsync()).Select(topic => topic.Name).SequenceEqual(["begun", "kept"]),
+        await Wait.UntilAsync(async () => (await cluster.Broker(2).ListTopicsAsync()).Select(topic => topic.Name).SequenceEqual(["begun", "kept"]),
             "the topics are those that should be");
         await cluster.UntilInSyncAsync("begun");
         Assert.Equal(ErrorCode.None, (await cluster.AppendAsync(3, new TopicPartition("begun", 1), "a")).Error);
-        await CatalogueCluster.UntilAsync(() => new[] { 1, 2, 3 }.All(broker => cluster.DirectoriesOf(broker).All(name =>
+        await Wait.UntilAsync(() => new[] { 1, 2, 3 }.All(broker => cluster.DirectoriesOf(broker).All(name =>
             name.StartsWith("begun-", StringComparison.Ordinal) || name.StartsWith("kept-", StringComparison.Ordinal))), "nothing is left of the others");
         Assert.Equal(2, (await cluster.Broker(1).CreateTopicAsync(new NewTopic("leaving", 2, 2))).Partitions.Count);
     }

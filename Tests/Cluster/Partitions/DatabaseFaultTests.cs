@@ -1,36 +1,17 @@
 using OrleansMq.Brokers;
-using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
 /// <summary>Leaders while the database that keeps their states is away.</summary>
-public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
-    private ReplicatedCluster _cluster = null!;
-
-    public async Task InitializeAsync()
-    {
-        var database = await postgres.DatabaseAsync();
-        await SchemaMigration.ApplyAsync(database);
-        _cluster = await ReplicatedCluster.StartAsync(database);
-    }
-
-    public async Task DisposeAsync()
-    {
-        if (_cluster is null)
-            return;
-        if (!postgres.Server.IsRunning)
-            await postgres.Server.StartAsync();
-        await _cluster.DisposeAsync();
-    }
-
     [SkippableFact]
     public async Task Leaders_go_on_without_the_database_and_what_needs_it_fails_clearly_until_it_is_back()
     {
         var (served, leaderless) = (await LedAsync("served"), await LedAsync("leaderless"));
-        await postgres.Server.StopAsync();
+        await Postgres.Server.StopAsync();
 
         // By whoever has called it before, and by who has not: the leader is found by asking the brokers.
         for (var i = 1; i <= 30; i++)
@@ -42,7 +23,7 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : IClassFixtu
         Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorAction.Retry), (refused.Error, refused.Error.Action()));
         Assert.Contains("database", refused.Message, StringComparison.Ordinal);
 
-        await postgres.Server.StartAsync();
+        await Postgres.Server.StartAsync();
         await Wait.UntilAsync(() => leaderless.Leaders.Length == 1, "a leader again, without anybody's call");
         Assert.Equal(1, await leaderless.AppendAsync(2, "1"));
         Assert.Equal(31, await served.AppendAsync(2, "31"));
@@ -70,8 +51,8 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : IClassFixtu
         {
             var (writtenBefore, handedBefore) = (written, handed);
             await Wait.UntilAsync(() => (written > writtenBefore + 20 && handed > handedBefore + 1) || writing.IsFaulted, "it goes on");
-            await postgres.Server.KillAsync();
-            await postgres.Server.StartAsync();
+            await Postgres.Server.KillAsync();
+            await Postgres.Server.StartAsync();
         }
         var (last, lastHanded) = (written, handed);
         await Wait.UntilAsync(() => (written > last && handed > lastHanded) || writing.IsFaulted, "all is well again");
@@ -80,6 +61,12 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : IClassFixtu
         await partition.AllInSyncAsync();
         Assert.Equal(Enumerable.Range(0, written).Select(i => $"{i}").Prepend("0"), (await partition.ReadAllAsync(1)).Select(record => record.Value));
         Assert.Equal(partition.ReplicaOn(partition.Leaders.Single())!.LeaderEpoch, (await partition.StateAsync()).State.LeaderEpoch);
+    }
+
+    private protected override async Task BeforeStopAsync()
+    {
+        if (!Postgres.Server.IsRunning)
+            await Postgres.Server.StartAsync();
     }
 
     private static async Task<bool> TryHandOverAsync(TestPartition partition, int successor)
@@ -96,7 +83,7 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : IClassFixtu
 
     private async Task<TestPartition> LedAsync(string topic)
     {
-        var partition = await _cluster.CreateAsync(topic, 0, null, 1, 2, 3);
+        var partition = await Cluster.CreateAsync(topic, 0, null, 1, 2, 3);
         Assert.Equal(0, await partition.AppendAsync(1, "0"));
         await partition.AllInSyncAsync();
         return partition;

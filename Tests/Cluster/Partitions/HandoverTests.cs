@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Partitions;
-using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 using Xunit.Abstractions;
@@ -9,28 +8,13 @@ using Xunit.Abstractions;
 namespace OrleansMq.Tests.Cluster.Partitions;
 
 /// <summary>Leadership that is given away: nothing acknowledged is lost or doubled, and a retry mends what was caught in between.</summary>
-public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper output) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper output) : ReplicatedClusterTests(postgres)
 {
-    private ReplicatedCluster _cluster = null!;
-
-    public async Task InitializeAsync()
-    {
-        var database = await postgres.DatabaseAsync();
-        await SchemaMigration.ApplyAsync(database);
-        _cluster = await ReplicatedCluster.StartAsync(database);
-    }
-
-    public async Task DisposeAsync()
-    {
-        if (_cluster is not null)
-            await _cluster.DisposeAsync();
-    }
-
     [SkippableFact]
     public async Task Leadership_goes_round_under_load_and_nothing_is_lost_or_doubled()
     {
         const int rounds = 6, between = 30;
-        var partition = await _cluster.CreateAsync("orders", 0, null, 1, 2, 3);
+        var partition = await Cluster.CreateAsync("orders", 0, null, 1, 2, 3);
         await partition.AppendAsync(1, "first");
         await partition.AllInSyncAsync();
         using var stop = new CancellationTokenSource();
@@ -63,19 +47,19 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
     public async Task A_broker_that_stops_hands_all_over_first()
     {
         const int count = 20;
-        var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => _cluster.CreateAsync($"orders-{i}", 0, null, 2, 1, 3)));
+        var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => Cluster.CreateAsync($"orders-{i}", 0, null, 2, 1, 3)));
         foreach (var partition in partitions)
         {
             await partition.AppendAsync(1, "a");
             await partition.AllInSyncAsync();
         }
-        await _cluster.Get<LeadershipHandover>(2).HandOverAllAsync(TimeSpan.FromSeconds(20));
+        await Cluster.Get<LeadershipHandover>(2).HandOverAllAsync(TimeSpan.FromSeconds(20));
         Assert.All(partitions, partition => Assert.Equal([1], partition.Leaders));
         // It takes none back; another one leads.
         var refused = await Assert.ThrowsAsync<BrokerException>(() => partitions[0].Leader(2).HandOverAsync(2));
         Assert.Equal(ErrorAction.Retry, refused.Action);
         Assert.NotEqual(2, Assert.Single(partitions[0].Leaders));
-        await _cluster.StopAsync(2);
+        await Cluster.StopAsync(2);
         Assert.All(partitions.Skip(1), partition => Assert.Equal([1], partition.Leaders));
         Assert.Equal(1, await partitions[0].AppendAsync(3, "b"));
     }
@@ -83,15 +67,15 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
     [SkippableFact]
     public async Task The_preferred_replica_takes_over_again_when_it_is_asked_for()
     {
-        var partition = await _cluster.CreateAsync("orders", 0, null, 2, 1, 3);
+        var partition = await Cluster.CreateAsync("orders", 0, null, 2, 1, 3);
         await partition.AppendAsync(1, "a");
         await partition.AllInSyncAsync();
         Assert.Equal(ErrorCode.ElectionNotNeeded, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).ElectPreferredAsync())).Code);
-        await _cluster.StopAsync(2);
+        await Cluster.StopAsync(2);
         await Wait.UntilAsync(() => partition.Leaders is [1], "broker 1 leads");
         Assert.Equal(ErrorCode.PreferredLeaderNotAvailable,
             (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(3).ElectPreferredAsync())).Code);
-        await _cluster.StartAsync(2);
+        await Cluster.StartAsync(2);
         // It is not asked before it has caught up.
         await Wait.UntilAsync(async () =>
         {

@@ -2,30 +2,14 @@ using Orleans.Core.Internal;
 using OrleansMq.Brokers;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Partitions;
-using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
 /// <summary>What ends a leadership that it did not expect: it is fenced, and nothing acknowledged is lost or doubled.</summary>
-public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
-    private ReplicatedCluster _cluster = null!;
-
-    public async Task InitializeAsync()
-    {
-        var database = await postgres.DatabaseAsync();
-        await SchemaMigration.ApplyAsync(database);
-        _cluster = await ReplicatedCluster.StartAsync(database);
-    }
-
-    public async Task DisposeAsync()
-    {
-        if (_cluster is not null)
-            await _cluster.DisposeAsync();
-    }
-
     [SkippableFact]
     public async Task A_second_activation_leads_in_a_later_epoch_and_the_first_one_ends()
     {
@@ -39,7 +23,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture
             var ended = partition.ReplicaOn(first)!.LeadershipEnded;
             // As Orleans would activate the grain twice: this broker does not know of the other.
             var found = new LeaderFinding(new LeaderChoice(second, Leads: false, []), (await partition.StateAsync()).State, ErrorCode.None);
-            var outcome = await _cluster.Get<PartitionLeadership>(second).LeadAsync(partition.Key, found, CancellationToken.None);
+            var outcome = await Cluster.Get<PartitionLeadership>(second).LeadAsync(partition.Key, found, CancellationToken.None);
             Assert.Null(outcome.Message);
             await ended.WaitAsync(Wait.Deadline);
             Assert.Equal([second], partition.Leaders);
@@ -56,9 +40,9 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture
         var partition = await LedAsync("orders");
         var ended = partition.ReplicaOn(1)!.LeadershipEnded;
         var (state, etag) = await partition.StateAsync();
-        await _cluster.Get<IPartitionStates>(2).WriteAsync(partition.Key, state with { LeaderToken = Guid.NewGuid(), LeaderEpoch = state.LeaderEpoch + 1 }, etag);
+        await Cluster.Get<IPartitionStates>(2).WriteAsync(partition.Key, state with { LeaderToken = Guid.NewGuid(), LeaderEpoch = state.LeaderEpoch + 1 }, etag);
         // It learns of it when it writes: its follower leaves.
-        await _cluster.StopAsync(3);
+        await Cluster.StopAsync(3);
         await ended.WaitAsync(Wait.Deadline);
         await Wait.UntilAsync(() => partition.Leaders.Length == 1, "a leader again");
         Assert.True((await partition.StateAsync()).State.LeaderEpoch >= state.LeaderEpoch + 2);
@@ -85,14 +69,14 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture
     [SkippableFact]
     public async Task Where_nobody_can_lead_every_call_says_so_at_once_and_an_operator_may_decide()
     {
-        var partition = await _cluster.CreateAsync("orders", 0, null, 2, 3);
+        var partition = await Cluster.CreateAsync("orders", 0, null, 2, 3);
         await partition.AppendAsync(1, "first");
         await partition.AllInSyncAsync();
-        await _cluster.StopAsync(3);
+        await Cluster.StopAsync(3);
         await Wait.UntilAsync(() => partition.ReplicaOn(2)!.State is { Isr.Length: 1 }, "broker 3 has left");
         Assert.Equal(1, await partition.AppendAsync(1, "lost"));
-        await _cluster.StopAsync(2);
-        await _cluster.StartAsync(3);
+        await Cluster.StopAsync(2);
+        await Cluster.StartAsync(3);
         var refused = await partition.Grain(1).AppendAsync(TestBatches.Of("x"), Acks.All);
         Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Error);
         Assert.Contains("broker 2 is down", refused.Message, StringComparison.Ordinal);
@@ -100,7 +84,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture
         Assert.Equal(ErrorCode.LeaderNotAvailable, read.Error);
         Assert.Equal(ErrorCode.LeaderNotAvailable, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).LeadAsync())).Code);
 
-        var elected = _cluster.Get<LeaderServiceClient>(1).Of(_cluster.Get<ILocalSiloDetails>(3).SiloAddress);
+        var elected = Cluster.Get<LeaderServiceClient>(1).Of(Cluster.Get<ILocalSiloDetails>(3).SiloAddress);
         await elected.LeadUncleanAsync(GrainKeys.Partition(partition.Key.TopicId, 0));
         Assert.Equal([3], partition.Leaders);
         Assert.Equal(1, await partition.AppendAsync(1, "second"));
@@ -111,7 +95,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : IClassFixture
 
     private async Task<TestPartition> LedAsync(string topic)
     {
-        var partition = await _cluster.CreateAsync(topic, 0, null, 1, 2, 3);
+        var partition = await Cluster.CreateAsync(topic, 0, null, 1, 2, 3);
         Assert.Equal(0, await partition.AppendAsync(2, "first"));
         await partition.AllInSyncAsync();
         return partition;

@@ -1,34 +1,18 @@
 using System.Diagnostics;
-using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Tests.PostgreSql.Server;
 using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
 /// <summary>Who leads a replicated partition, from its creation through the death of its leaders.</summary>
-public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelper output) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelper output) : ReplicatedClusterTests(postgres)
 {
-    private ReplicatedCluster _cluster = null!;
-
-    public async Task InitializeAsync()
-    {
-        var database = await postgres.DatabaseAsync();
-        await SchemaMigration.ApplyAsync(database);
-        _cluster = await ReplicatedCluster.StartAsync(database);
-    }
-
-    public async Task DisposeAsync()
-    {
-        if (_cluster is not null)
-            await _cluster.DisposeAsync();
-    }
-
     [SkippableFact]
     public async Task The_preferred_replica_leads_whoever_calls()
     {
         foreach (var preferred in new[] { 3, 1, 2 })
         {
-            var partition = await _cluster.CreateAsync($"orders-{preferred}", 0, null, [.. new[] { preferred }.Concat(_cluster.Running.Except([preferred]))]);
+            var partition = await Cluster.CreateAsync($"orders-{preferred}", 0, null, [.. new[] { preferred }.Concat(Cluster.Running.Except([preferred]))]);
             Assert.Equal(preferred, await partition.Leader(from: 1).LeadAsync());
             Assert.Equal(0, await partition.AppendAsync(from: 2, "a"));
             Assert.Equal([preferred], partition.Leaders);
@@ -40,12 +24,12 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
     [SkippableFact]
     public async Task Another_in_sync_replica_leads_when_the_leader_was_killed()
     {
-        var partition = await _cluster.CreateAsync("orders", 0, null, 2, 1, 3);
+        var partition = await Cluster.CreateAsync("orders", 0, null, 2, 1, 3);
         for (var i = 0; i < 10; i++)
             Assert.Equal(i, await partition.AppendAsync(from: 1, $"{i}"));
         await partition.AllInSyncAsync();
         var watch = Stopwatch.StartNew();
-        await _cluster.KillAsync(2);
+        await Cluster.KillAsync(2);
         await Wait.UntilAsync(() => partition.Leaders.Length == 1, "a new leader");
         output.WriteLine($"led again after {watch.ElapsedMilliseconds} ms");
         Assert.Equal([1], partition.Leaders);
@@ -58,12 +42,12 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
     public async Task Many_partitions_that_nobody_calls_have_leaders_again_soon()
     {
         const int count = 300;
-        var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => _cluster.CreateAsync($"orders-{i}", 0, null, 3, 1 + (i % 2), 2 - (i % 2))));
+        var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => Cluster.CreateAsync($"orders-{i}", 0, null, 3, 1 + (i % 2), 2 - (i % 2))));
         await Parallel.ForEachAsync(partitions, async (partition, _) => await partition.AppendAsync(from: 1, "a"));
         foreach (var partition in partitions)
             await partition.AllInSyncAsync();
         var watch = Stopwatch.StartNew();
-        await _cluster.KillAsync(3);
+        await Cluster.KillAsync(3);
         await Wait.UntilAsync(() => partitions.Count(partition => partition.Leaders.Length == 1) >= count / 2, "half of them are led");
         output.WriteLine($"{count / 2} led again after {watch.ElapsedMilliseconds} ms");
         await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders.Length == 1), "all are led");

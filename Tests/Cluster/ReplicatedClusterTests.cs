@@ -1,0 +1,26 @@
+using OrleansMq.Tests.PostgreSql.Server;
+
+namespace OrleansMq.Tests.Cluster;
+
+/// <summary>Tests that have a replicated cluster of three brokers each.</summary>
+public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+{
+    private ReplicatedCluster? _cluster;
+
+    private protected PostgreSqlFixture Postgres { get; } = postgres;
+
+    private protected ReplicatedCluster Cluster => _cluster ?? throw new InvalidOperationException("the cluster has not started");
+
+    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres);
+
+    public async Task DisposeAsync()
+    {
+        if (_cluster is null)
+            return;
+        await BeforeStopAsync();
+        await _cluster.DisposeAsync();
+    }
+
+    /// <summary>Puts right what a test that failed half way left, so that the brokers can stop in good order.</summary>
+    private protected virtual Task BeforeStopAsync() => Task.CompletedTask;
+}

@@ -1,0 +1,86 @@
+using OrleansMq.Brokers;
+using OrleansMq.Grains;
+using OrleansMq.Grains.Partitions;
+using OrleansMq.Grains.Replication;
+using OrleansMq.Replication;
+
+namespace OrleansMq.Tests.Cluster;
+
+/// <summary>A partition of a <see cref="ReplicatedCluster"/>.</summary>
+internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, TopicPartition name)
+{
+    public ReplicaKey Key => key;
+
+    public TopicPartition Name => name;
+
+    /// <summary>Its grain, called from a broker.</summary>
+    public IPartitionGrain Grain(int from) => cluster.Get<IGrainFactory>(from).GetGrain<IPartitionGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
+
+    /// <summary>The grain's side for other brokers.</summary>
+    public IPartitionLeaderGrain Leader(int from) =>
+        cluster.Get<IGrainFactory>(from).GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
+
+    /// <summary>A broker's replica; null where it holds none.</summary>
+    public Replica? ReplicaOn(int broker) => cluster.Get<SiloReplicas>(broker).Manager.TryGet(key, out var replica) ? replica : null;
+
+    /// <summary>The brokers whose replica leads.</summary>
+    public int[] Leaders => [.. cluster.Running.Where(broker => ReplicaOn(broker) is { Role: ReplicaRole.Leader }).Order()];
+
+    /// <summary>The stored state.</summary>
+    public async Task<StoredPartitionState> StateAsync() => (await cluster.Get<IPartitionStates>(cluster.Running.First()).ReadAsync(key))!;
+
+    /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail.</summary>
+    public Task<long> AppendAsync(int from, string value, Acks acks = Acks.All) => AppendAsync(from, Shared.TestBatches.Of(value), acks);
+
+    /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail. From a broker that is gone: from
+    /// another.</summary>
+    public async Task<long> AppendAsync(int from, byte[] batch, Acks acks = Acks.All)
+    {
+        var began = DateTime.UtcNow;
+        while (true)
+        {
+            var result = await TryAppendAsync(cluster.Running.Contains(from) ? from : cluster.Running.First(), batch, acks);
+            if (result.Error == ErrorCode.None)
+                return result.BaseOffset;
+            Assert.True(result.Error.Action() == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline, $"{result.Error}: {result.Message}");
+            await Task.Delay(10);
+        }
+    }
+
+    /// <summary>Appends once; a call without an answer is an unknown outcome, as the broker over grains makes of it.</summary>
+    public async Task<ProduceResult> TryAppendAsync(int from, byte[] batch, Acks acks = Acks.All)
+    {
+        try
+        {
+            return await Grain(from).AppendAsync(batch, acks);
+        }
+        catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException)
+        {
+            return ProduceResult.Failed(ErrorCode.RequestTimedOut, unanswered.Message);
+        }
+    }
+
+    /// <summary>Returns when somebody leads and all replicas are in sync.</summary>
+    public Task AllInSyncAsync() => Wait.UntilAsync(() => Leaders is [var leader] && ReplicaOn(leader)?.State is { } state
+        && state.Isr.Length == state.Replicas.Length, $"all replicas of {Name} in sync");
+
+    /// <summary>All records, through the grain.</summary>
+    public async Task<List<(long Offset, string Value)>> ReadAllAsync(int from)
+    {
+        var read = new List<(long Offset, string Value)>();
+        var began = DateTime.UtcNow;
+        while (true)
+        {
+            using var result = await Grain(from).ReadAsync(new PartitionRead(read.Count));
+            if (result.Error != ErrorCode.None)
+            {
+                Assert.True(result.Error.Action() == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline, $"{result.Error}: {result.Message}");
+                await Task.Delay(10);
+                continue;
+            }
+            if (result.Records.IsEmpty)
+                return read;
+            read.AddRange(Shared.TestBatches.Read(result.Records));
+        }
+    }
+}
