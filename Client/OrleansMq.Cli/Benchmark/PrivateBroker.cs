@@ -1,6 +1,4 @@
 using System.ComponentModel;
-using System.Diagnostics;
-using System.Runtime.InteropServices;
 using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.CommandLine;
 
@@ -13,11 +11,10 @@ internal sealed class PrivateBroker : IAsyncDisposable
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(20);
 
-    private readonly Process _process;
-    private readonly TaskCompletionSource<Uri> _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Queue<string> _lastLines = new();
+    private readonly SiloProcess _process;
+    private Uri? _address;
 
-    private PrivateBroker(Process process, string directory)
+    private PrivateBroker(SiloProcess process, string directory)
     {
         _process = process;
         Directory = directory;
@@ -27,7 +24,7 @@ internal sealed class PrivateBroker : IAsyncDisposable
     public string Directory { get; }
 
     /// <summary>Where it listens.</summary>
-    public Uri Address => _ready.Task.Result;
+    public Uri Address => _address!;
 
     /// <summary>Starts a broker and waits until it is ready.</summary>
     /// <exception cref="CommandFailedException">It is not there, or did not become ready; the message has its last lines.</exception>
@@ -35,11 +32,10 @@ internal sealed class PrivateBroker : IAsyncDisposable
     {
         var program = BrokerProgram.Words("The benchmark starts a broker of its own (or name a running one by --server)");
         var directory = System.IO.Directory.CreateTempSubdirectory("omq-bench-").FullName;
-        var start = BrokerProgram.Start([.. program, "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--flush", flush]);
-        var broker = new PrivateBroker(new Process { StartInfo = start, EnableRaisingEvents = true }, directory);
+        var broker = new PrivateBroker(Launch(program, directory, flush), directory);
         try
         {
-            await broker.RunAsync(cancellationToken).ConfigureAwait(false);
+            broker._address = new Uri(await broker.ReadyAsync(cancellationToken).ConfigureAwait(false));
             return broker;
         }
         catch
@@ -52,93 +48,39 @@ internal sealed class PrivateBroker : IAsyncDisposable
     /// <summary>Ends the broker and deletes its directory.</summary>
     public async ValueTask DisposeAsync()
     {
-        if (IsRunning())
-        {
-            if (OperatingSystem.IsWindows() || kill(_process.Id, Terminate) != 0)
-                _process.Kill();
-            using var timeout = new CancellationTokenSource(StopTimeout);
-            try
-            {
-                await _process.WaitForExitAsync(timeout.Token).ConfigureAwait(false);
-            }
-            catch (OperationCanceledException)
-            {
-                _process.Kill();
-            }
-        }
-        _process.Dispose();
+        _process.Terminate();
+        // Who does not end in time is killed by being disposed.
+        await Task.WhenAny(_process.Ended, Task.Delay(StopTimeout)).ConfigureAwait(false);
+        await _process.DisposeAsync().ConfigureAwait(false);
         System.IO.Directory.Delete(Directory, recursive: true);
     }
 
-    private async Task RunAsync(CancellationToken cancellationToken)
+    private static SiloProcess Launch(IReadOnlyList<string> program, string directory, string flush)
     {
-        _process.OutputDataReceived += (_, line) => Look(line.Data);
-        _process.ErrorDataReceived += (_, line) => Remember(line.Data);
-        _process.Exited += (_, _) => _ready.TrySetException(CommandFailedException.Refused($"The benchmark's broker ended with code {_process.ExitCode}: {LastLines()}"));
         try
         {
-            _process.Start();
+            return SiloProcess.Start([.. program, "--json", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--flush", flush],
+                new Dictionary<string, string?>(), Path.Combine(directory, "broker.log"));
         }
         catch (Win32Exception e)
         {
+            System.IO.Directory.Delete(directory, recursive: true);
             throw CommandFailedException.Refused($"The benchmark's broker cannot be started: {e.Message}", e);
         }
-        _process.BeginOutputReadLine();
-        _process.BeginErrorReadLine();
+    }
+
+    private async Task<string> ReadyAsync(CancellationToken cancellationToken)
+    {
         try
         {
-            await _ready.Task.WaitAsync(StartTimeout, cancellationToken).ConfigureAwait(false);
+            return await _process.Ready.WaitAsync(StartTimeout, cancellationToken).ConfigureAwait(false) is { } ready
+                ? ready.Http
+                : throw CommandFailedException.Refused(
+                    $"The benchmark's broker ended with code {await _process.Ended.ConfigureAwait(false)}: {_process.LastLines()}");
         }
         catch (TimeoutException e)
         {
-            throw CommandFailedException.Refused($"The benchmark's broker was not ready after {StartTimeout.TotalSeconds} s: {LastLines()}", e);
+            throw CommandFailedException.Refused($"The benchmark's broker was not ready after {StartTimeout.TotalSeconds} s: {_process.LastLines()}", e);
         }
     }
-
-    /// <summary>The broker says on one line of its standard output when it is ready, and where.</summary>
-    private void Look(string? line)
-    {
-        Remember(line);
-        if (line is not null && line.StartsWith("ready ", StringComparison.Ordinal)
-            && line.Split(' ').FirstOrDefault(word => word.StartsWith("http=", StringComparison.Ordinal)) is { } http)
-            _ready.TrySetResult(new Uri(http["http=".Length..]));
-    }
-
-    private void Remember(string? line)
-    {
-        if (line is null)
-            return;
-        lock (_lastLines)
-        {
-            _lastLines.Enqueue(line);
-            if (_lastLines.Count > 5)
-                _lastLines.Dequeue();
-        }
-    }
-
-    private string LastLines()
-    {
-        lock (_lastLines)
-            return string.Join(" | ", _lastLines);
-    }
-
-    private bool IsRunning()
-    {
-        try
-        {
-            return !_process.HasExited;
-        }
-        catch (InvalidOperationException)
-        {
-            // It was never started.
-            return false;
-        }
-    }
-
-    private const int Terminate = 15; // SIGTERM: the broker drains
-
-#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; no generated marshalling is needed for numbers.
-    [DllImport("libc")]
-    private static extern int kill(int processId, int signal);
-#pragma warning restore IDE1006, SYSLIB1054
 }
