@@ -16,7 +16,6 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan LastWord = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
-    private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(20);
 
     private readonly CancellationTokenSource _stopped = new();
     private readonly SemaphoreSlim _work = new(1, 1);
@@ -35,8 +34,9 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
     /// <exception cref="OperationCanceledException">It was given up.</exception>
     public async Task JoinedAsync(CancellationToken cancellationToken)
     {
-        while (!(images.Image.Brokers.TryGetValue(broker.Options.BrokerId.Value, out var self) && self.IsAlive))
-            await Task.Delay(Glance, cancellationToken).ConfigureAwait(false);
+        var image = images.Image;
+        while (!(image.Brokers.TryGetValue(broker.Options.BrokerId.Value, out var self) && self.IsAlive))
+            image = await images.WaitForNewerAsync(image.Version, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
