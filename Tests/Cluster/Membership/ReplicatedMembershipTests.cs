@@ -11,8 +11,6 @@ namespace OrleansMq.Tests.Cluster.Membership;
 /// <summary>Silos of a replicated cluster, as they know and reach each other.</summary>
 public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
-
     private readonly TempDirectory _one = new();
     private readonly TempDirectory _two = new();
 
@@ -31,14 +29,14 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
         {
             foreach (var silo in new[] { one, two })
             {
-                await UntilAsync(() => silo.Membership.IsActive(1) && silo.Membership.IsActive(2));
+                await Wait.UntilAsync(() => silo.Membership.IsActive(1) && silo.Membership.IsActive(2), "both brokers are active");
                 var address = silo.Membership.AddressOf(2);
                 Assert.Equal(two.Services.GetRequiredService<ILocalSiloDetails>().SiloAddress, address);
                 Assert.Equal(2, silo.Membership.BrokerOf(address!));
                 Assert.False(silo.Membership.IsAlive(3));
             }
         }
-        await UntilAsync(() => !one.Membership.IsAlive(2));
+        await Wait.UntilAsync(() => !one.Membership.IsAlive(2), "broker 2 is declared dead");
         Assert.Null(one.Membership.AddressOf(2));
         Assert.Equal(ErrorCode.BrokerNotAvailable, Assert.Throws<BrokerException>(() => one.Others.Of(2)).Code);
     }
@@ -51,7 +49,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
         await using var one = await ReplicatedTestSilo.StartAsync(database, _one.Path, 1);
         await using var two = await ReplicatedTestSilo.StartAsync(database, _two.Path, 2,
             configure: silo => silo.Services.AddSingleton<IClusterImageSink>(images));
-        await UntilAsync(() => one.Membership.IsActive(2));
+        await Wait.UntilAsync(() => one.Membership.IsActive(2), "broker 2 is active");
         var (key, missing) = (new ReplicaKey(Guid.NewGuid(), 3), new ReplicaKey(Guid.NewGuid(), 0));
 
         var other = one.Others.Of(2);
@@ -77,7 +75,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
         await using var one = await ReplicatedTestSilo.StartAsync(database, _one.Path, 1,
             cluster => cluster with { Exit = (code, reason) => exited.TrySetResult((code, reason)) });
         await PostgreSqlFixture.ExecuteAsync(database, $"UPDATE omq_member SET status = {(int)SiloStatus.Dead}; UPDATE omq_cluster SET version = version + 1");
-        var (code, reason) = await exited.Task.WaitAsync(Patience);
+        var (code, reason) = await exited.Task.WaitAsync(Wait.Deadline);
         Assert.Equal(DeclaredDead.ExitCode, code);
         Assert.StartsWith("this broker was declared dead by its cluster", reason, StringComparison.Ordinal);
     }
@@ -99,13 +97,6 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
     [InlineData("Host=db;MaxPoolSize=100;Application Name=shop", "Maximum Pool Size=100", "Application Name=shop")]
     public void A_silo_takes_a_few_connections_from_the_database_unless_told_otherwise(string given, params string[] parts) =>
         Assert.All(parts, part => Assert.Contains(part, ReplicatedSilo.Bounded(given, "mine"), StringComparison.Ordinal));
-
-    private static async Task UntilAsync(Func<bool> reached)
-    {
-        using var deadline = new CancellationTokenSource(Patience);
-        while (!reached())
-            await Task.Delay(20, deadline.Token);
-    }
 
     private sealed class Images : IClusterImageSink
     {
