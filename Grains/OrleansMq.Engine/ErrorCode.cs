@@ -25,6 +25,14 @@ public enum ErrorCode : short
     BrokerNotAvailable = 8,
     /// <summary>A batch above the topic's <c>max.message.bytes</c>.</summary>
     MessageTooLarge = 10,
+    /// <summary>The metadata of a committed offset above 4,096 bytes.</summary>
+    OffsetMetadataTooLarge = 12,
+    /// <summary>The group's coordinator reads its state. Retry.</summary>
+    CoordinatorLoadInProgress = 14,
+    /// <summary>The group's coordinator cannot be reached, or cannot store. Retry.</summary>
+    CoordinatorNotAvailable = 15,
+    /// <summary>Another broker coordinates the group. Find the coordinator and retry.</summary>
+    NotCoordinator = 16,
     /// <summary>A name that no topic may have.</summary>
     InvalidTopic = 17,
     /// <summary>Fewer in-sync replicas than <c>min.insync.replicas</c>; nothing was appended. Retry.</summary>
@@ -33,8 +41,24 @@ public enum ErrorCode : short
     NotEnoughReplicasAfterAppend = 20,
     /// <summary>Acks other than 0, 1 and all.</summary>
     InvalidRequiredAcks = 21,
+    /// <summary>The member's generation is over. Join again.</summary>
+    IllegalGeneration = 22,
+    /// <summary>The protocols (or their type) that a member offers do not go with those of the group.</summary>
+    InconsistentGroupProtocol = 23,
+    /// <summary>A group id that no group may have.</summary>
+    InvalidGroupId = 24,
+    /// <summary>The group has no such member (any more). Join again as a new one.</summary>
+    UnknownMemberId = 25,
+    /// <summary>A session timeout outside the coordinator's bounds.</summary>
+    InvalidSessionTimeout = 26,
+    /// <summary>The group rebalances. Join again.</summary>
+    RebalanceInProgress = 27,
+    /// <summary>More offsets in one commit than can be stored.</summary>
+    InvalidCommitOffsetSize = 28,
     /// <summary>A timestamp outside what the topic's configuration allows.</summary>
     InvalidTimestamp = 32,
+    /// <summary>A version of a request that is not served.</summary>
+    UnsupportedVersion = 35,
     /// <summary>A topic of that name exists.</summary>
     TopicAlreadyExists = 36,
     /// <summary>A partition count below 1, above the limit, or below what the topic has.</summary>
@@ -61,6 +85,14 @@ public enum ErrorCode : short
     UnknownProducerId = 59,
     /// <summary>Replicas are being moved already. Wait for it, or cancel it.</summary>
     ReassignmentInProgress = 60,
+    /// <summary>A group that has members.</summary>
+    NonEmptyGroup = 68,
+    /// <summary>There is no such group.</summary>
+    GroupIdNotFound = 69,
+    /// <summary>The fetch session is not known (any more).</summary>
+    FetchSessionIdNotFound = 70,
+    /// <summary>The epoch of the fetch session is not the next one.</summary>
+    InvalidFetchSessionEpoch = 71,
     /// <summary>The caller's leader epoch is older than the partition's.</summary>
     FencedLeaderEpoch = 74,
     /// <summary>The caller's leader epoch is newer than the partition's.</summary>
@@ -69,22 +101,42 @@ public enum ErrorCode : short
     UnsupportedCompressionType = 76,
     /// <summary>The new leader does not know the last offset yet. Retry.</summary>
     OffsetNotAvailable = 78,
+    /// <summary>Join again with the member id that this answer brings.</summary>
+    MemberIdRequired = 79,
     /// <summary>The preferred leader is not alive or not in sync, so it cannot lead now.</summary>
     PreferredLeaderNotAvailable = 80,
+    /// <summary>The group has as many members as it may have.</summary>
+    GroupMaxSizeReached = 81,
+    /// <summary>Another member with the same instance id has taken this one's place.</summary>
+    FencedInstanceId = 82,
     /// <summary>No replica of the partition may lead it.</summary>
     EligibleLeadersNotAvailable = 83,
     /// <summary>The partition is led as asked for already.</summary>
     ElectionNotNeeded = 84,
     /// <summary>No replica is being moved.</summary>
     NoReassignmentInProgress = 85,
+    /// <summary>Members of the group are subscribed to the topic.</summary>
+    GroupSubscribedToTopic = 86,
     /// <summary>A record that the topic does not accept.</summary>
     InvalidRecord = 87,
+    /// <summary>Offsets of an open transaction. Retry.</summary>
+    UnstableOffsetCommit = 88,
     /// <summary>No topic has that id.</summary>
     UnknownTopicId = 100,
     /// <summary>No broker of that number was ever in the cluster, or it was removed.</summary>
     BrokerIdNotRegistered = 102,
     /// <summary>The topic id and the topic's name do not belong together.</summary>
     InconsistentTopicId = 103,
+    /// <summary>The member epoch is not the one the coordinator knows. Give all partitions up and join again.</summary>
+    FencedMemberEpoch = 110,
+    /// <summary>Another member with the same instance id has not left.</summary>
+    UnreleasedInstanceId = 111,
+    /// <summary>An assignor that the coordinator does not have.</summary>
+    UnsupportedAssignor = 112,
+    /// <summary>The member epoch is older than the one the coordinator knows. Commit again with the new one.</summary>
+    StaleMemberEpoch = 113,
+    /// <summary>A regular expression that cannot be read, or is too costly.</summary>
+    InvalidRegularExpression = 128,
 }
 
 /// <summary>What a caller does about an <see cref="ErrorCode"/>.</summary>
@@ -110,8 +162,12 @@ public static class ErrorCodes
         ErrorCode.LeaderNotAvailable or ErrorCode.NotLeaderOrFollower or ErrorCode.RequestTimedOut or ErrorCode.NotEnoughReplicas
             or ErrorCode.NotEnoughReplicasAfterAppend or ErrorCode.KafkaStorageError or ErrorCode.OffsetNotAvailable
             or ErrorCode.UnknownLeaderEpoch or ErrorCode.FencedLeaderEpoch or ErrorCode.UnknownTopicId or ErrorCode.BrokerNotAvailable
-            or ErrorCode.ReassignmentInProgress or ErrorCode.PreferredLeaderNotAvailable or ErrorCode.EligibleLeadersNotAvailable => ErrorAction.Retry,
-        ErrorCode.InvalidProducerEpoch or ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId => ErrorAction.GiveUp,
+            or ErrorCode.ReassignmentInProgress or ErrorCode.PreferredLeaderNotAvailable or ErrorCode.EligibleLeadersNotAvailable
+            or ErrorCode.CoordinatorLoadInProgress or ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator or ErrorCode.RebalanceInProgress
+            or ErrorCode.UnstableOffsetCommit or ErrorCode.MemberIdRequired or ErrorCode.StaleMemberEpoch or ErrorCode.FetchSessionIdNotFound
+            or ErrorCode.InvalidFetchSessionEpoch => ErrorAction.Retry,
+        ErrorCode.InvalidProducerEpoch or ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId or ErrorCode.IllegalGeneration
+            or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId or ErrorCode.FencedMemberEpoch => ErrorAction.GiveUp,
         _ => ErrorAction.Abort,
     };
 }

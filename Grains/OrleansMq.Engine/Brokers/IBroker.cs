@@ -1,3 +1,5 @@
+using OrleansMq.Groups;
+
 namespace OrleansMq.Brokers;
 
 /// <summary>How many replicas must hold a batch before it is acknowledged.</summary>
@@ -81,4 +83,7 @@ public interface IBroker
 
     /// <summary>Administration of brokers and replicas; where there is one broker only, every method refuses.</summary>
     IClusterAdministration Administration => SoleBrokerAdministration.Instance;
+
+    /// <summary>Consumer groups; a broker without a coordinator answers <see cref="ErrorCode.CoordinatorNotAvailable"/>.</summary>
+    IGroupCoordinator Groups => NoGroupCoordinator.Instance;
 }
