@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
+using OrleansMq.Clusters;
 using OrleansMq.Partitions;
 using OrleansMq.State;
 using OrleansMq.Storage;
@@ -7,7 +9,7 @@ using OrleansMq.Topics;
 namespace OrleansMq.Brokers;
 
 /// <summary>The broker in one process: the engine behind the broker API, without a cluster. Thread safe.</summary>
-public sealed class LocalBroker : IBroker, IAsyncDisposable
+public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 {
     private readonly BrokerOptions _options;
     private readonly DataDirectory _directory;
@@ -16,8 +18,10 @@ public sealed class LocalBroker : IBroker, IAsyncDisposable
     private readonly ProducerIds _producerIds;
     private int _disposed;
 
-    private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state)
+    private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state,
+        SoleBrokerMetadata metadata)
     {
+        Metadata = metadata;
         _options = options;
         _directory = directory;
         _partitions = partitions;
@@ -35,6 +39,9 @@ public sealed class LocalBroker : IBroker, IAsyncDisposable
     /// <summary>Made when the data directory was first used.</summary>
     public string ClusterId => _directory.ClusterId;
 
+    /// <summary>The topics, and the one broker that leads all their partitions. The version rises with every change of a topic.</summary>
+    public SoleBrokerMetadata Metadata { get; }
+
     /// <summary>Opens the data directory (created where it does not exist) and recovers what is in it.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     /// <exception cref="CorruptStateException">The catalogue of topics is damaged.</exception>
@@ -49,8 +56,10 @@ public sealed class LocalBroker : IBroker, IAsyncDisposable
             var state = await Task.Run(() => FileStateStore.Open(files, directory.StatePath), cancellationToken).ConfigureAwait(false);
             var stored = await StoredTopics.ReadAsync(state, options).ConfigureAwait(false);
             partitions = await PartitionStore.OpenAsync(options, stored.FindConfig, cancellationToken).ConfigureAwait(false);
-            var topics = await LocalTopics.OpenAsync(state, options, partitions, stored).ConfigureAwait(false);
-            return new LocalBroker(options, directory, partitions, topics, state);
+            LocalBroker? broker = null;
+            var metadata = new SoleBrokerMetadata(RegistrationOf(options, directory), () => broker!.Describe());
+            var topics = await LocalTopics.OpenAsync(state, options, partitions, stored, metadata).ConfigureAwait(false);
+            return broker = new LocalBroker(options, directory, partitions, topics, state, metadata);
         }
         catch
         {
@@ -130,12 +139,13 @@ public sealed class LocalBroker : IBroker, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default)
+    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => new(Describe());
+
+    /// <inheritdoc/>
+    public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found)
     {
-        var missing = _topics.Served.Sum(topic => topic.Partitions.Count(partition => partition is null));
-        var offline = _partitions.Partitions.Count(partition => partition.OfflineReason is not null);
-        var online = _partitions.Partitions.Count - offline;
-        return new(new ClusterDescription(ClusterId, "standalone", [new BrokerDescription(_options.BrokerId.Value, Version, online, offline + missing, _directory.Path)]));
+        found = _topics.TryGet(partition.Topic, out var topic) ? topic.Find(partition, out _) : null;
+        return found is not null;
     }
 
     /// <summary>Drains and closes cleanly.</summary>
@@ -166,6 +176,18 @@ public sealed class LocalBroker : IBroker, IAsyncDisposable
         if (found is null)
             message = error == ErrorCode.KafkaStorageError ? _topics.MissingReason(partition) : TopicCatalogue.UnknownPartition(partition, topic.Partitions.Count);
         return found;
+    }
+
+    private static BrokerRegistration RegistrationOf(BrokerOptions options, DataDirectory directory) =>
+        new() { BrokerId = options.BrokerId.Value, Version = Version, DataDirectory = directory.Path };
+
+    private ClusterDescription Describe()
+    {
+        var missing = _topics.Served.Sum(topic => topic.Partitions.Count(partition => partition is null));
+        var offline = _partitions.Partitions.Count(partition => partition.OfflineReason is not null);
+        var online = _partitions.Partitions.Count - offline;
+        return new ClusterDescription(ClusterId, "standalone",
+            [new BrokerDescription(_options.BrokerId.Value, Version, online, offline + missing, _directory.Path)]);
     }
 
     private TopicDescription Describe(ServedTopic topic)

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
+using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
 using OrleansMq.State;
@@ -21,11 +22,14 @@ internal sealed class LocalTopics
     private readonly PartitionStore _partitions;
     private readonly StoredDocument<TopicCatalogue> _catalogue;
     private readonly ConcurrentDictionary<string, string> _damaged;
+    private readonly SoleBrokerMetadata? _metadata;
     private bool _closed;
 
-    private LocalTopics(IStateStore store, BrokerOptions options, PartitionStore partitions, StoredTopics stored)
+    private LocalTopics(IStateStore store, BrokerOptions options, PartitionStore partitions, StoredTopics stored,
+        SoleBrokerMetadata? metadata)
     {
         _store = store;
+        _metadata = metadata;
         _options = options;
         _partitions = partitions;
         _catalogue = stored.Catalogue;
@@ -37,9 +41,15 @@ internal sealed class LocalTopics
     public IEnumerable<ServedTopic> Served => _served.Values;
 
     /// <summary>Takes up what is stored: serves topics, and finishes or undoes what a crash interrupted.</summary>
-    public static async Task<LocalTopics> OpenAsync(IStateStore store, BrokerOptions options, PartitionStore partitions, StoredTopics stored)
+    /// <param name="store">The documents.</param>
+    /// <param name="options">The broker's.</param>
+    /// <param name="partitions">The partitions on its disk.</param>
+    /// <param name="stored">What was read from the documents.</param>
+    /// <param name="metadata">Told of every topic that is served, and no more served; null where nobody asks.</param>
+    public static async Task<LocalTopics> OpenAsync(IStateStore store, BrokerOptions options, PartitionStore partitions, StoredTopics stored,
+        SoleBrokerMetadata? metadata = null)
     {
-        var topics = new LocalTopics(store, options, partitions, stored);
+        var topics = new LocalTopics(store, options, partitions, stored, metadata);
         foreach (var (name, action) in stored.Actions)
             await topics.TryRecoverAsync(name, action, stored).ConfigureAwait(false);
         return topics;
@@ -197,6 +207,7 @@ internal sealed class LocalTopics
     private async Task FinishDeleteAsync(string name, Guid topicId)
     {
         _served.TryRemove(name, out _);
+        _metadata?.Remove(topicId);
         foreach (var partition in _partitions.Partitions.Where(partition => partition.TopicId == topicId).ToArray())
             await _partitions.DeleteAsync(partition.TopicPartition).ConfigureAwait(false);
         await DocumentOf(name).DeleteAsync().ConfigureAwait(false);
@@ -239,7 +250,9 @@ internal sealed class LocalTopics
             else
                 Log(EngineLogLevel.Error, MissingReason(name));
         }
-        return _served[state.Name] = new ServedTopic(state, config, partitions);
+        var served = _served[state.Name] = new ServedTopic(state, config, partitions);
+        _metadata?.Set(state, number => partitions[number] is not null);
+        return served;
     }
 
     /// <summary>What is said of a partition that the topic has and the disk has not.</summary>

@@ -10,6 +10,7 @@ using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Storage;
+using OrleansMq.Grains.Topics;
 
 namespace Orleans.Hosting;
 
@@ -29,6 +30,7 @@ public static class OrleansMqSiloBuilderExtensions
     public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
     {
         silo.AddBroker(configure, cluster: null);
+        silo.Services.AddSingleton<IClusterMetadata>(services => services.GetRequiredService<SiloBroker>().SoleMetadata!);
         silo.Services.AddGrainStorage(FileGrainStorage.ProviderName, (services, _) => new FileGrainStorage(
             services.GetRequiredService<SiloBroker>().State, StateDocuments.Json, services.GetRequiredService<IActivatorProvider>()));
         return silo;
@@ -67,7 +69,7 @@ public static class OrleansMqSiloBuilderExtensions
         silo.AddPartitions();
         silo.Services.TryAddSingleton<IBroker>(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
-                metadata: services.GetService<IClusterMetadata>()));
+                metadata: services.GetService<ClusterImageCache>()));
     }
 
     private static BrokerOptions Configured(IServiceProvider services, Func<BrokerOptions, BrokerOptions>? configure)

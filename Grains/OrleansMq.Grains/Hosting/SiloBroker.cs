@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
 using OrleansMq.State;
@@ -45,6 +46,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             DataDirectory = Path.GetFullPath(options.DataDirectory),
             BootId = options.BootId == Guid.Empty ? KernelBoot.Id : options.BootId,
         };
+        if (cluster is null)
+            SoleMetadata = new SoleBrokerMetadata(Registration(), DescribeCluster);
     }
 
     /// <summary>What the broker was given.</summary>
@@ -52,6 +55,9 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
 
     /// <summary>What makes it a member of a replicated cluster; null where it is none.</summary>
     public BrokerClusterOptions? Cluster { get; }
+
+    /// <summary>The topics and the one broker of a cluster that replicates nothing; null in a replicated cluster.</summary>
+    public SoleBrokerMetadata? SoleMetadata { get; }
 
     /// <summary>What a topic is created with where the request leaves it open.</summary>
     public TopicLimits Limits => new(Options.TopicDefaults, Options.DefaultPartitions);
@@ -146,6 +152,9 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     /// <summary>A topic was deleted: nothing is wrong with it any more.</summary>
     public void Forget(string topic) => _damaged.TryRemove(topic, out _);
 
+    /// <summary>Says that a topic is served from now on, where this broker is the only one.</summary>
+    public void Announce(TopicState topic) => SoleMetadata?.Set(topic, number => _here.ContainsKey((topic.TopicId, number)));
+
     /// <summary>The cluster, as long as it has one broker.</summary>
     public ClusterDescription DescribeCluster()
     {
@@ -165,6 +174,13 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         _stopping.Dispose();
     }
 
+    private BrokerRegistration Registration() => new()
+    {
+        BrokerId = Options.BrokerId.Value,
+        Version = LocalBroker.Version,
+        DataDirectory = Options.DataDirectory,
+    };
+
     private async Task OpenOnceAsync(CancellationToken cancellationToken)
     {
         try
@@ -181,7 +197,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             var stored = await StoredTopics.ReadAsync(_state, Options);
             _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, cancellationToken);
             // Finishes or undoes what a crash interrupted. From then on topics are their grains'.
-            TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored), stored);
+            TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored, SoleMetadata), stored);
             _isOpen = true;
         }
         catch

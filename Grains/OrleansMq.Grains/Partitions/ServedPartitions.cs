@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
-using OrleansMq.Grains.Brokers;
+using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Grains.Partitions;

@@ -66,6 +66,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
         }
         var set = new Dictionary<string, string>(next.Configs);
         await ForEachAsync(0, next.Partitions, partition => Owner(next.TopicId, partition).ConfigureAsync(set));
+        _broker.Announce(next);
         return await DescribeAsync(next);
     }
 
@@ -113,6 +114,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
         if (topic is not null && topic.TopicId != topicId)
             return;
         _deleting = true;
+        _broker.SoleMetadata?.Remove(topicId);
         // What is here beyond the document: partitions of a topic whose document was lost.
         var count = Math.Max(_broker.CountOf(topicId), topic is null ? 0 : Math.Max(topic.Partitions, topic.GrowingTo ?? 0));
         await (IsReplicated
@@ -130,6 +132,8 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
         await _topic.WriteAsync(next);
         if (IsReplicated)
             await AnnounceAsync(next, next.Partitions, []);
+        else
+            _broker.Announce(next);
         return next;
     }
 

@@ -1,0 +1,94 @@
+using System.Collections.Immutable;
+using OrleansMq.Brokers;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Clusters;
+
+/// <summary>The image of a cluster that has one broker and replicates nothing: the broker leads every partition, and whoever changes topics says so
+/// here. Thread safe.</summary>
+public sealed class SoleBrokerMetadata : IClusterMetadata
+{
+    // A claim of leadership is counted from 0; where nothing is claimed anew it stays there.
+    private const int LeaderEpoch = 0;
+
+    private readonly Lock _lock = new();
+    private readonly Func<ClusterDescription> _describe;
+    private readonly int _self;
+    private volatile ClusterImage _image;
+    private TaskCompletionSource _newer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <param name="self">The broker; what it says of its addresses may come later, by <see cref="Register"/>.</param>
+    /// <param name="describe">The broker as the broker API describes it.</param>
+    public SoleBrokerMetadata(BrokerRegistration self, Func<ClusterDescription> describe)
+    {
+        _describe = describe;
+        _self = self.BrokerId;
+        _image = ClusterImage.Empty with
+        {
+            Version = ClusterImage.FirstVersion(epoch: 1),
+            Controller = self.BrokerId,
+            Brokers = ClusterImage.Empty.Brokers.Add(self.BrokerId, new ImageBroker(self, IsAlive: true)),
+        };
+    }
+
+    /// <inheritdoc/>
+    public event Action<ClusterImage>? Changed;
+
+    /// <inheritdoc/>
+    public ClusterImage Image => _image;
+
+    /// <inheritdoc/>
+    public ClusterDescription Describe() => _describe();
+
+    /// <inheritdoc/>
+    public async Task<ClusterImage> WaitForNewerAsync(long version, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Task newer;
+            lock (_lock)
+            {
+                if (_image.Version > version)
+                    return _image;
+                newer = _newer.Task;
+            }
+            await newer.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>The broker says something else of itself, such as the address of a listener that has been opened.</summary>
+    public void Register(BrokerRegistration self) => Take(image => image with { Brokers = image.Brokers.SetItem(_self, new ImageBroker(self, IsAlive: true)) });
+
+    /// <summary>A topic is served, with this configuration and so many partitions.</summary>
+    /// <param name="topic">Its document.</param>
+    /// <param name="isHere">Whether the partition of a number is there to be served; one that is not has no leader.</param>
+    public void Set(TopicState topic, Func<int, bool> isHere)
+    {
+        ImmutableArray<int> self = [_self];
+        var partitions = ImmutableArray.CreateBuilder<ImagePartition>(topic.Partitions);
+        for (var number = 0; number < topic.Partitions; number++)
+        {
+            var here = isHere(number);
+            partitions.Add(new ImagePartition(here ? _self : -1, LeaderEpoch, self, here ? self : [], [], []));
+        }
+        Take(image => image.WithTopic(new ImageTopic(topic.Name, topic.TopicId, TopicStatus.Active, topic.ReplicationFactor, topic.Configs,
+            partitions.MoveToImmutable(), topic.Partitions)));
+    }
+
+    /// <summary>A topic is not served any more.</summary>
+    public void Remove(Guid topicId) => Take(image => image.WithoutTopic(topicId));
+
+    private void Take(Func<ClusterImage, ClusterImage> change)
+    {
+        lock (_lock)
+        {
+            var next = change(_image);
+            if (ReferenceEquals(next, _image))
+                return;
+            _image = next with { Version = _image.Version + 1 };
+            Changed?.Invoke(_image);
+            _newer.TrySetResult();
+            _newer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+    }
+}
