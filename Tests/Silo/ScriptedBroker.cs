@@ -1,4 +1,5 @@
 using OrleansMq.Brokers;
+using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Silo;
 
@@ -13,6 +14,11 @@ public sealed class ScriptedBroker(IBroker inner) : IBroker
 
     /// <summary>Stands in for the administration, where it is set.</summary>
     public IClusterAdministration? OnAdministration { get; set; }
+
+    /// <summary>Stands in for the coordinator of groups, where it is set.</summary>
+    public IGroupCoordinator? OnGroups { get; set; }
+
+    public IGroupCoordinator Groups => OnGroups ?? inner.Groups;
 
     public IClusterAdministration Administration => OnAdministration ?? inner.Administration;
 

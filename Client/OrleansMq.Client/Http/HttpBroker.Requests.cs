@@ -30,6 +30,32 @@ public sealed partial class HttpBroker
     internal async ValueTask TellAsync(HttpMethod method, string path, Func<HttpContent>? body, CancellationToken cancellationToken) =>
         (await SendAsync(method, path, body, cancellationToken).ConfigureAwait(false)).Dispose();
 
+    /// <summary>Sends a request of a protocol whose caller retries by himself: to each broker once, as long as it was certainly not done.</summary>
+    /// <param name="path">Where to.</param>
+    /// <param name="body">Makes the body, once for each attempt.</param>
+    /// <param name="type">What the answer is.</param>
+    /// <param name="maxWait">How long the broker may wait before it answers, on top of the time limit of every request.</param>
+    /// <param name="cancellationToken">Stops waiting.</param>
+    internal async ValueTask<T> OfferAsync<T>(string path, Func<HttpContent> body, JsonTypeInfo<T> type, TimeSpan maxWait, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var address = _addresses.Current;
+            try
+            {
+                using var response = await SendOnceAsync(address, HttpMethod.Post, path, body(), maxWait, cancellationToken).ConfigureAwait(false);
+                return await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false)
+                    ?? throw new BrokerException(ErrorCode.UnknownServerError, $"{response.RequestMessage?.RequestUri} answered with null.");
+            }
+            catch (BrokerException e)
+            {
+                MoveOnAfter(address, e.Code, e is BrokerUnreachableException);
+                if (e.Code != ErrorCode.LeaderNotAvailable || attempt >= _addresses.All.Count)
+                    throw;
+            }
+        }
+    }
+
     /// <summary>Sends a request to one broker after the other; its whole answer, which is no error, is read within the time limit.</summary>
     private async ValueTask<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? body, CancellationToken cancellationToken)
     {
@@ -39,7 +65,7 @@ public sealed partial class HttpBroker
             var address = _addresses.Current;
             try
             {
-                return await SendOnceAsync(address, method, path, body?.Invoke(), cancellationToken).ConfigureAwait(false);
+                return await SendOnceAsync(address, method, path, body?.Invoke(), TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
             }
             catch (BrokerException e)
             {
@@ -63,10 +89,10 @@ public sealed partial class HttpBroker
             _addresses.MoveOn(address);
     }
 
-    private async ValueTask<HttpResponseMessage> SendOnceAsync(Uri address, HttpMethod method, string path, HttpContent? body, CancellationToken cancellationToken)
+    private async ValueTask<HttpResponseMessage> SendOnceAsync(Uri address, HttpMethod method, string path, HttpContent? body, TimeSpan maxWait, CancellationToken cancellationToken)
     {
         using var request = NewRequest(address, method, path, body);
-        using var deadline = new CancellationTokenSource(_options.RequestTimeout, _options.TimeProvider);
+        using var deadline = new CancellationTokenSource(TimeLimit(maxWait), _options.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         HttpResponseMessage response;
         try
@@ -94,6 +120,9 @@ public sealed partial class HttpBroker
             throw NotABroker(response.RequestMessage?.RequestUri?.AbsoluteUri ?? path, e);
         }
     }
+
+    /// <summary>A day, where the broker may wait for longer: timers know no end of time.</summary>
+    private TimeSpan TimeLimit(TimeSpan maxWait) => maxWait < TimeSpan.FromDays(1) ? _options.RequestTimeout + maxWait : TimeSpan.FromDays(1);
 
     private static HttpRequestMessage NewRequest(Uri address, HttpMethod method, string path, HttpContent? body) => new(method, new Uri(address, path))
     {

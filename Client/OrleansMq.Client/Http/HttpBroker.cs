@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net.Http.Json;
 using OrleansMq.Brokers;
+using OrleansMq.Groups;
 
 namespace OrleansMq.Client.Http;
 
@@ -46,6 +47,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         _options = options ?? new HttpBrokerOptions();
         _addresses = new BrokerAddresses(addresses);
         Administration = new HttpClusterAdministration(this);
+        Groups = new HttpGroupCoordinator(this);
     }
 
     /// <summary>Where the broker is that is asked at the moment.</summary>
@@ -53,6 +55,9 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <inheritdoc/>
     public IClusterAdministration Administration { get; }
+
+    /// <inheritdoc/>
+    public IGroupCoordinator Groups { get; }
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)

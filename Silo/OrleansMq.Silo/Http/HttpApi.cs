@@ -18,5 +18,7 @@ internal static class HttpApi
         RecordEndpoints.Map(app, api);
         BatchEndpoints.Map(app, api);
         OffsetEndpoints.Map(app, api);
+        GroupEndpoints.Map(app, api);
+        GroupMemberEndpoints.Map(app, api);
     }
 }

@@ -10,16 +10,13 @@ namespace OrleansMq.Silo.Http;
 internal static class JsonBodies
 {
     /// <summary>The shared contract, read strictly: a member that is not known is somebody's typing error.</summary>
-    private static readonly HttpJson Strict = new(new JsonSerializerOptions(JsonSerializerDefaults.Web)
-    {
-        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-        AllowDuplicateProperties = false,
-        NumberHandling = JsonNumberHandling.Strict,
-        RespectRequiredConstructorParameters = true,
-    });
+    private static readonly HttpJson Strict = new(StrictOptions());
 
     /// <summary>The shared contract as answers are written: text of any language, and quotes, stay readable, since no answer is part of a page.</summary>
-    public static HttpJson Answers { get; } = new(new JsonSerializerOptions(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    public static HttpJson Answers { get; } = new(ReadableOptions());
+
+    /// <summary>The same for groups.</summary>
+    public static GroupJson GroupAnswers { get; } = new(ReadableOptions());
 
     /// <summary>How a body of <c>PUT /api/topics/{topic}</c> is read.</summary>
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
@@ -35,6 +32,9 @@ internal static class JsonBodies
     public static JsonTypeInfo<ExecuteRebalanceBody> ExecuteRebalance => Strict.ExecuteRebalanceBody;
     /// <summary>How a body of <c>POST .../delete-records</c> is read.</summary>
     public static JsonTypeInfo<DeleteRecordsBody> DeleteRecords => Strict.DeleteRecordsBody;
+
+    /// <summary>How the bodies of <c>POST /api/groups/...</c> are read.</summary>
+    public static GroupJson Groups { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
 
     /// <summary>Reads the body; null where there is none.</summary>
     /// <param name="http">The request.</param>
@@ -65,4 +65,14 @@ internal static class JsonBodies
         http.Response.ContentType = "application/json";
         return JsonSerializer.SerializeAsync(http.Response.BodyWriter, value, type, http.RequestAborted);
     }
+
+    private static JsonSerializerOptions StrictOptions() => new(JsonSerializerDefaults.Web)
+    {
+        UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+        AllowDuplicateProperties = false,
+        NumberHandling = JsonNumberHandling.Strict,
+        RespectRequiredConstructorParameters = true,
+    };
+
+    private static JsonSerializerOptions ReadableOptions() => new(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 }

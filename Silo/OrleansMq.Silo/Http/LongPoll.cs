@@ -22,4 +22,18 @@ internal static class LongPoll
             return await broker.FetchAsync(request with { MaxWait = TimeSpan.Zero }, http.RequestAborted);
         }
     }
+
+    /// <summary>Asks for something that may take long; null when the broker drains before it is there.</summary>
+    public static async ValueTask<T?> AskAsync<T>(HttpContext http, ApiServices api, Func<CancellationToken, ValueTask<T>> ask) where T : class
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, api.Gate.Draining);
+        try
+        {
+            return await ask(ended.Token);
+        }
+        catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested && api.Gate.Draining.IsCancellationRequested)
+        {
+            return null;
+        }
+    }
 }

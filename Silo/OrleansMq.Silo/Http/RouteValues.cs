@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace OrleansMq.Silo.Http;
 
@@ -18,6 +19,19 @@ internal static class RouteValues
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? new TopicPartition(Topic(http), number)
             : throw new RequestException($"Partition '{text}' in the path: expected a whole number from 0.");
+    }
+
+    /// <summary>The group's id, which may have any characters: read from the path as it was sent, since routing leaves an escaped slash as it is.</summary>
+    public static string Group(HttpContext http)
+    {
+        const string Before = "/api/groups/";
+        var target = http.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget;
+        var start = target.IndexOf(Before, StringComparison.OrdinalIgnoreCase);
+        if (start < 0)
+            return (string)http.Request.RouteValues["group"]!;
+        var rest = target.AsSpan(start + Before.Length);
+        var end = rest.IndexOfAny('/', '?');
+        return Uri.UnescapeDataString(end < 0 ? rest : rest[..end]);
     }
 
     /// <summary>A broker; whether there is such a broker is for the cluster to say.</summary>

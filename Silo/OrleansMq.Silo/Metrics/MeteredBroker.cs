@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using OrleansMq.Brokers;
+using OrleansMq.Groups;
 using OrleansMq.Records;
 
 namespace OrleansMq.Silo.Metrics;
@@ -76,6 +77,9 @@ internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic) : IBrok
 
     /// <inheritdoc/>
     public IClusterAdministration Administration => inner.Administration;
+
+    /// <inheritdoc/>
+    public IGroupCoordinator Groups => inner.Groups;
 
     private static int CountRecords(ReadOnlySpan<byte> batches)
     {

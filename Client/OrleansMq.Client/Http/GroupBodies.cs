@@ -1,0 +1,155 @@
+using OrleansMq.Groups;
+
+namespace OrleansMq.Client.Http;
+
+/// <summary>The body of <c>POST /api/groups/join</c>; see <see cref="JoinGroup"/>. Times are milliseconds.</summary>
+public sealed record JoinGroupBody(string GroupId, string MemberId = "", string? GroupInstanceId = null, string ClientId = "", string ClientHost = "",
+    long SessionTimeoutMs = 45_000, long RebalanceTimeoutMs = 300_000, string ProtocolType = "consumer", IReadOnlyList<GroupProtocol>? Protocols = null,
+    bool RequireKnownMemberId = true, bool SupportsSkippingAssignment = true, string? Reason = null)
+{
+    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    public static JoinGroupBody Of(JoinGroup request) => new(request.GroupId, request.MemberId, request.GroupInstanceId, request.ClientId, request.ClientHost,
+        Milliseconds.Of(request.SessionTimeout), Milliseconds.Of(request.RebalanceTimeout), request.ProtocolType, request.Protocols,
+        request.RequireKnownMemberId, request.SupportsSkippingAssignment, request.Reason);
+
+    /// <summary>What the body asks for.</summary>
+    public JoinGroup ToRequest() => new()
+    {
+        GroupId = GroupId,
+        MemberId = MemberId,
+        GroupInstanceId = GroupInstanceId,
+        ClientId = ClientId,
+        ClientHost = ClientHost,
+        SessionTimeout = Milliseconds.ToTime(SessionTimeoutMs),
+        RebalanceTimeout = Milliseconds.ToTime(RebalanceTimeoutMs),
+        ProtocolType = ProtocolType,
+        Protocols = Protocols ?? [],
+        RequireKnownMemberId = RequireKnownMemberId,
+        SupportsSkippingAssignment = SupportsSkippingAssignment,
+        Reason = Reason,
+    };
+}
+
+/// <summary>The body of <c>POST /api/groups/sync</c>; see <see cref="SyncGroup"/>.</summary>
+public sealed record SyncGroupBody(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null, string? ProtocolType = null,
+    string? ProtocolName = null, IReadOnlyList<MemberAssignment>? Assignments = null)
+{
+    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    public static SyncGroupBody Of(SyncGroup request) => new(request.GroupId, request.GenerationId, request.MemberId, request.GroupInstanceId,
+        request.ProtocolType, request.ProtocolName, request.Assignments);
+
+    /// <summary>What the body asks for.</summary>
+    public SyncGroup ToRequest() => new()
+    {
+        GroupId = GroupId,
+        GenerationId = GenerationId,
+        MemberId = MemberId,
+        GroupInstanceId = GroupInstanceId,
+        ProtocolType = ProtocolType,
+        ProtocolName = ProtocolName,
+        Assignments = Assignments ?? [],
+    };
+}
+
+/// <summary>The body of <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeat"/>. Times are milliseconds.</summary>
+public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "", int MemberEpoch = 0, string? InstanceId = null, string? RackId = null,
+    long? RebalanceTimeoutMs = null, IReadOnlyList<string>? SubscribedTopicNames = null, string? SubscribedTopicRegex = null, string? ServerAssignor = null,
+    IReadOnlyList<TopicPartitions>? OwnedPartitions = null, string ClientId = "", string ClientHost = "", long MaxWaitMs = 0)
+{
+    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    public static ConsumerHeartbeatBody Of(ConsumerGroupHeartbeat request) => new(request.GroupId, request.MemberId, request.MemberEpoch, request.InstanceId,
+        request.RackId, request.RebalanceTimeout is { } timeout ? Milliseconds.Of(timeout) : null, request.SubscribedTopicNames, request.SubscribedTopicRegex,
+        request.ServerAssignor, request.OwnedPartitions, request.ClientId, request.ClientHost, Milliseconds.Of(request.MaxWait));
+
+    /// <summary>What the body asks for.</summary>
+    public ConsumerGroupHeartbeat ToRequest() => new()
+    {
+        GroupId = GroupId,
+        MemberId = MemberId,
+        MemberEpoch = MemberEpoch,
+        InstanceId = InstanceId,
+        RackId = RackId,
+        RebalanceTimeout = RebalanceTimeoutMs is { } timeout ? Milliseconds.ToTime(timeout) : null,
+        SubscribedTopicNames = SubscribedTopicNames,
+        SubscribedTopicRegex = SubscribedTopicRegex,
+        ServerAssignor = ServerAssignor,
+        OwnedPartitions = OwnedPartitions,
+        ClientId = ClientId,
+        ClientHost = ClientHost,
+        MaxWait = Milliseconds.ToTime(MaxWaitMs),
+    };
+}
+
+/// <summary>The answer to <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeatResult"/>. Times are milliseconds.</summary>
+public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, string? MemberId, int MemberEpoch, long HeartbeatIntervalMs,
+    IReadOnlyList<TopicPartitions>? Assignment)
+{
+    /// <summary>The answer that says <paramref name="result"/>.</summary>
+    public static ConsumerHeartbeatAnswer Of(ConsumerGroupHeartbeatResult result) => new(result.Error, result.Message, result.MemberId, result.MemberEpoch,
+        Milliseconds.Of(result.HeartbeatInterval), result.Assignment);
+
+    /// <summary>What the answer says.</summary>
+    public ConsumerGroupHeartbeatResult ToResult() => new()
+    {
+        Error = Error,
+        Message = Message,
+        MemberId = MemberId,
+        MemberEpoch = MemberEpoch,
+        HeartbeatInterval = Milliseconds.ToTime(HeartbeatIntervalMs),
+        Assignment = Assignment,
+    };
+}
+
+/// <summary>The body of <c>POST /api/groups/commit-offsets</c>; see <see cref="OffsetCommit"/>.</summary>
+public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOffset> Offsets, int GenerationIdOrMemberEpoch = -1, string MemberId = "",
+    string? GroupInstanceId = null)
+{
+    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    public static OffsetCommitBody Of(OffsetCommit request) => new(request.GroupId, request.Offsets, request.GenerationIdOrMemberEpoch, request.MemberId,
+        request.GroupInstanceId);
+
+    /// <summary>What the body asks for.</summary>
+    public OffsetCommit ToRequest() => new()
+    {
+        GroupId = GroupId,
+        Offsets = Offsets,
+        GenerationIdOrMemberEpoch = GenerationIdOrMemberEpoch,
+        MemberId = MemberId,
+        GroupInstanceId = GroupInstanceId,
+    };
+}
+
+/// <summary>The body of <c>POST /api/groups/fetch-offsets</c>; see <see cref="OffsetFetch"/>.</summary>
+public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartition>? Partitions = null, string? MemberId = null, int MemberEpoch = -1,
+    bool RequireStable = false)
+{
+    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    public static OffsetFetchBody Of(OffsetFetch request) => new(request.GroupId, request.Partitions, request.MemberId, request.MemberEpoch, request.RequireStable);
+
+    /// <summary>What the body asks for.</summary>
+    public OffsetFetch ToRequest() => new()
+    {
+        GroupId = GroupId,
+        Partitions = Partitions,
+        MemberId = MemberId,
+        MemberEpoch = MemberEpoch,
+        RequireStable = RequireStable,
+    };
+}
+
+/// <summary>The answer to <c>GET /api/groups/{group}/coordinator</c>.</summary>
+/// <param name="BrokerId">The broker that coordinates the group now.</param>
+public sealed record CoordinatorAnswer(int BrokerId);
+
+/// <summary>Times as they stand in JSON.</summary>
+internal static class Milliseconds
+{
+    /// <summary>Whole milliseconds; what is longer than a number can say is the longest there is.</summary>
+    public static long Of(TimeSpan time) => time == Timeout.InfiniteTimeSpan ? (long)TimeSpan.MaxValue.TotalMilliseconds : (long)time.TotalMilliseconds;
+
+    /// <summary>The time; beyond the longest there is, that.</summary>
+    public static TimeSpan ToTime(long milliseconds) =>
+        milliseconds >= (long)TimeSpan.MaxValue.TotalMilliseconds ? TimeSpan.MaxValue
+        : milliseconds <= (long)TimeSpan.MinValue.TotalMilliseconds ? TimeSpan.MinValue
+        : TimeSpan.FromMilliseconds(milliseconds);
+}
