@@ -1,4 +1,5 @@
 using OrleansMq.Diagnostics;
+using OrleansMq.Groups;
 using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
@@ -47,6 +48,8 @@ public sealed record BrokerOptions
     public long CompactionMaxBytesPerSecond { get; init; }
     /// <summary>After how long without a batch a producer id is forgotten: 1 day, Kafka's <c>producer.id.expiration.ms</c>.</summary>
     public TimeSpan ProducerIdExpiration { get; init; } = TimeSpan.FromDays(1);
+    /// <summary>Bounds and times of consumer groups.</summary>
+    public GroupOptions Groups { get; init; } = new();
     /// <summary>
     /// The kernel's boot, on Linux <c>/proc/sys/kernel/random/boot_id</c>: what was written under it, and not flushed, is still there after a killed process.
     /// Empty where it is not known: then a replica that was not closed in good order joins the others again by catching up.

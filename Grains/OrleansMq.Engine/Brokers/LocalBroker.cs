@@ -1,6 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using OrleansMq.Clusters;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Coordination;
 using OrleansMq.Partitions;
 using OrleansMq.State;
 using OrleansMq.Storage;
@@ -16,6 +18,7 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
     private readonly PartitionStore _partitions;
     private readonly LocalTopics _topics;
     private readonly ProducerIds _producerIds;
+    private readonly GroupCoordinators _groups;
     private int _disposed;
 
     private LocalBroker(BrokerOptions options, DataDirectory directory, PartitionStore partitions, LocalTopics topics, IStateStore state,
@@ -27,6 +30,7 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         _partitions = partitions;
         _topics = topics;
         _producerIds = new ProducerIds(state);
+        _groups = new GroupCoordinators(options.BrokerId.Value, state, metadata, options.Groups, options.TimeProvider, options.Log);
     }
 
     /// <summary>The version of the engine.</summary>
@@ -41,6 +45,9 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 
     /// <summary>The topics, and the one broker that leads all their partitions. The version rises with every change of a topic.</summary>
     public SoleBrokerMetadata Metadata { get; }
+
+    /// <inheritdoc/>
+    public IGroupCoordinator Groups => _groups;
 
     /// <summary>Opens the data directory (created where it does not exist) and recovers what is in it.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
@@ -153,6 +160,7 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
             return;
+        await _groups.DisposeAsync().ConfigureAwait(false);
         await _topics.CloseAsync().ConfigureAwait(false);
         try
         {

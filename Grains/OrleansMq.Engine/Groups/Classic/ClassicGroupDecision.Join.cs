@@ -1,0 +1,209 @@
+namespace OrleansMq.Groups.Classic;
+
+public static partial class ClassicGroupDecision
+{
+    private static readonly TimeSpan MaxRebalanceTimeout = TimeSpan.FromMilliseconds(int.MaxValue);
+
+    /// <summary>A member asks to be in the next generation.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="request">What it asks.</param>
+    /// <param name="newMemberId">An id never used before, for a member that has none.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="options">Bounds.</param>
+    public static ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    {
+        if (RefuseJoin(group.State, request, options) is { } refusal)
+            return Refuse(group, refusal);
+        if (request.MemberId.Length == 0)
+            return JoinWithoutId(group, request, newMemberId, now, options);
+        if (group.Round.Pending.ContainsKey(request.MemberId))
+            return JoinAsNew(group, request, request.MemberId, now, options);
+        if (FindMember(group.State, request.MemberId, request.GroupInstanceId, out var unknown) is not { } member)
+            return Refuse(group, JoinGroupResult.Failed(unknown.Error, unknown.Message!, request.MemberId));
+        return JoinAgain(group, request, member, now, options);
+    }
+
+    /// <summary>The answer to a member that waits for its generation; null while the generation is not formed.</summary>
+    public static JoinGroupResult? AnswerJoin(ClassicGroup group, string memberId, string? instanceId)
+    {
+        if (FindMember(group.State, memberId, instanceId, out var refusal) is null)
+            return JoinGroupResult.Failed(refusal.Error, refusal.Message!, memberId);
+        return group.State.State switch
+        {
+            GroupState.CompletingRebalance or GroupState.Stable => Joined(group.State, memberId),
+            _ => null,
+        };
+    }
+
+    private static JoinGroupResult? RefuseJoin(ClassicGroupState state, JoinGroup request, GroupOptions options)
+    {
+        if (request.SessionTimeout < options.MinSessionTimeout || request.SessionTimeout > options.MaxSessionTimeout)
+            return JoinGroupResult.Failed(ErrorCode.InvalidSessionTimeout, $"The session timeout is {request.SessionTimeout.TotalMilliseconds:0} ms; this broker allows "
+                + $"{options.MinSessionTimeout.TotalMilliseconds:0} to {options.MaxSessionTimeout.TotalMilliseconds:0} ms.", request.MemberId);
+        if (request.ProtocolType.Length == 0 || request.Protocols.Count == 0)
+            return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol, "A member names its protocol type and at least one protocol.", request.MemberId);
+        var others = state.Members.Values.Where(member => !IsSame(member, request)).ToList();
+        if (others.Count == 0)
+            return null;
+        if (request.ProtocolType != state.ProtocolType)
+            return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
+                $"The group's protocol type is '{state.ProtocolType}', the member's '{request.ProtocolType}': use another group id.", request.MemberId);
+        if (!request.Protocols.Any(offered => others.TrueForAll(member => member.Supports(offered.Name))))
+            return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
+                $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all members of the group: "
+                + "configure one assignor that all of them have.", request.MemberId);
+        return null;
+    }
+
+    private static bool IsSame(ClassicMember member, JoinGroup request) => request.MemberId.Length > 0
+        ? member.MemberId == request.MemberId
+        : request.GroupInstanceId is not null && member.GroupInstanceId == request.GroupInstanceId;
+
+    private static ClassicDecision<JoinGroupResult> JoinWithoutId(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    {
+        if (request.GroupInstanceId is { } instance)
+            return group.State.FindStatic(instance) is { } before
+                ? ReplaceStatic(group, request, before, newMemberId, now, options)
+                : JoinAsNew(group, request, newMemberId, now, options);
+        if (!request.RequireKnownMemberId)
+            return JoinAsNew(group, request, newMemberId, now, options);
+        if (group.State.Members.Count >= options.MaxSize || group.Round.Pending.Count >= options.MaxSize)
+            return Refuse(group, Full(request, options));
+        var pending = group.Round.Pending.SetItem(newMemberId, now + request.SessionTimeout);
+        return new(group with { Round = group.Round with { Pending = pending } },
+            JoinGroupResult.Failed(ErrorCode.MemberIdRequired, "Join again with the member id of this answer.", newMemberId), newMemberId);
+    }
+
+    private static ClassicDecision<JoinGroupResult> JoinAsNew(ClassicGroup group, JoinGroup request, string memberId, DateTimeOffset now, GroupOptions options)
+    {
+        if (group.State.Members.Count >= options.MaxSize)
+            return Refuse(group, Full(request, options));
+        var isFirst = group.State.State == GroupState.Empty;
+        var round = group.Round with { Pending = group.Round.Pending.Remove(memberId) };
+        var state = group.State.With(Describe(new ClassicMember { MemberId = memberId, GroupInstanceId = request.GroupInstanceId }, request));
+        state = state with { ProtocolType = request.ProtocolType, EmptySince = null };
+        group = new ClassicGroup(state, round);
+        group = group.State.State == GroupState.PreparingRebalance
+            ? WaitForMoreIfFirst(group, now, options)
+            : isFirst ? PrepareFirst(group, request, now, options) : PrepareRebalance(group, now);
+        return Await(group, memberId, now);
+    }
+
+    private static ClassicDecision<JoinGroupResult> JoinAgain(ClassicGroup group, JoinGroup request, ClassicMember member, DateTimeOffset now, GroupOptions options)
+    {
+        var isChanged = !HasSameProtocols(member, request);
+        var isLeader = group.State.Leader == member.MemberId;
+        var next = Update(group, member, request);
+        switch (group.State.State)
+        {
+            case GroupState.CompletingRebalance when !isChanged:
+            case GroupState.Stable when !isChanged && !isLeader:
+                // It did not hear the answer, or wants to hear it again: the generation stands.
+                return new(next, Joined(next.State, member.MemberId), member.MemberId);
+            case GroupState.CompletingRebalance or GroupState.Stable:
+                return Await(PrepareRebalance(next, now), member.MemberId, now);
+            default:
+                return Await(next, member.MemberId, now);
+        }
+    }
+
+    /// <summary>A static member comes back under a new id: what was its is its again, and who uses the old id is fenced.</summary>
+    private static ClassicDecision<JoinGroupResult> ReplaceStatic(ClassicGroup group, JoinGroup request, ClassicMember before, string newMemberId, DateTimeOffset now,
+        GroupOptions options)
+    {
+        var (state, round) = group;
+        var wasLeader = state.Leader == before.MemberId;
+        var isSubscriptionChanged = SubscriptionComparison.IsChanged(state, before, request);
+        state = state with
+        {
+            Members = state.Members.Remove(before.MemberId),
+            Leader = wasLeader ? newMemberId : state.Leader,
+        };
+        state = state.With(Describe(before with { MemberId = newMemberId }, request));
+        round = round with { Joined = round.Joined.Remove(before.MemberId), AwaitingSync = round.AwaitingSync.Remove(before.MemberId) };
+        group = new ClassicGroup(state, round);
+        switch (state.State)
+        {
+            case GroupState.Stable when !isSubscriptionChanged && ChooseProtocol(state) == state.ProtocolName:
+                return new(group, Resumed(state, request, before.MemberId, newMemberId, wasLeader), newMemberId);
+            case GroupState.Stable or GroupState.CompletingRebalance:
+                return Await(PrepareRebalance(group, now), newMemberId, now);
+            default:
+                return Await(group, newMemberId, now);
+        }
+    }
+
+    /// <summary>The answer to a static member that takes up where it left. A leader of a kind that cannot be told to leave the assignment alone (KIP-814) hears that its
+    /// former self still leads, so that it does not assign.</summary>
+    private static JoinGroupResult Resumed(ClassicGroupState state, JoinGroup request, string oldMemberId, string newMemberId, bool wasLeader)
+    {
+        var answer = Joined(state, newMemberId);
+        if (!wasLeader)
+            return answer;
+        return request.SupportsSkippingAssignment
+            ? answer with { SkipAssignment = true }
+            : answer with { Leader = oldMemberId, Members = [] };
+    }
+
+    /// <summary>The member has joined the round that is prepared, and waits for the others.</summary>
+    private static ClassicDecision<JoinGroupResult> Await(ClassicGroup group, string memberId, DateTimeOffset now)
+    {
+        group = group with { Round = group.Round with { Joined = group.Round.Joined.Add(memberId) } };
+        return new(CompleteJoinIfAllAreThere(group, now), null, memberId);
+    }
+
+    private static JoinGroupResult Joined(ClassicGroupState state, string memberId) => new()
+    {
+        Error = ErrorCode.None,
+        GenerationId = state.Generation,
+        ProtocolType = state.ProtocolType,
+        ProtocolName = state.ProtocolName,
+        Leader = state.Leader ?? "",
+        MemberId = memberId,
+        Members = state.Leader == memberId
+            ? [.. state.Members.Values.Select(member => new JoinedMember(member.MemberId, member.GroupInstanceId, member.MetadataOf(state.ProtocolName)))]
+            : [],
+    };
+
+    private static ClassicGroup Update(ClassicGroup group, ClassicMember member, JoinGroup request)
+    {
+        if (HasSameProtocols(member, request) && member.SessionTimeout == request.SessionTimeout && member.RebalanceTimeout == RebalanceTimeoutOf(request)
+            && member.ClientId == request.ClientId && member.ClientHost == request.ClientHost)
+            return group;
+        return group with { State = group.State.With(Describe(member, request)) };
+    }
+
+    private static ClassicMember Describe(ClassicMember member, JoinGroup request) => member with
+    {
+        ClientId = request.ClientId,
+        ClientHost = request.ClientHost,
+        SessionTimeout = request.SessionTimeout,
+        RebalanceTimeout = RebalanceTimeoutOf(request),
+        // Copied: a request's bytes may lie in a buffer that is used again.
+        Protocols = HasSameProtocols(member, request)
+            ? member.Protocols
+            : [.. request.Protocols.Select(offered => new GroupProtocol(offered.Name, offered.Metadata.ToArray()))],
+    };
+
+    // The oldest clients have one timeout for both; the protocol can say no more than the limit.
+    private static TimeSpan RebalanceTimeoutOf(JoinGroup request) => request.RebalanceTimeout <= TimeSpan.Zero ? request.SessionTimeout
+        : request.RebalanceTimeout > MaxRebalanceTimeout ? MaxRebalanceTimeout : request.RebalanceTimeout;
+
+    private static bool HasSameProtocols(ClassicMember member, JoinGroup request)
+    {
+        if (member.Protocols.Length != request.Protocols.Count)
+            return false;
+        for (var at = 0; at < member.Protocols.Length; at++)
+        {
+            if (member.Protocols[at].Name != request.Protocols[at].Name
+                || !member.Protocols[at].Metadata.Span.SequenceEqual(request.Protocols[at].Metadata.Span))
+                return false;
+        }
+        return true;
+    }
+
+    private static JoinGroupResult Full(JoinGroup request, GroupOptions options) => JoinGroupResult.Failed(ErrorCode.GroupMaxSizeReached,
+        $"The group has {options.MaxSize} members, and may have no more.", request.MemberId);
+
+    private static ClassicDecision<JoinGroupResult> Refuse(ClassicGroup group, JoinGroupResult refusal) => new(group, refusal, "");
+}

@@ -1,0 +1,38 @@
+namespace OrleansMq.Groups.Classic;
+
+public static partial class ClassicGroupDecision
+{
+    /// <summary>Whether offsets may be committed.</summary>
+    /// <param name="state">The group; null where there is none, or it has offsets only.</param>
+    /// <param name="request">Who commits.</param>
+    public static GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request)
+    {
+        var isFromOutside = request.GenerationIdOrMemberEpoch < 0 && request.MemberId.Length == 0 && request.GroupInstanceId is null;
+        if (state is null)
+            return request.GenerationIdOrMemberEpoch < 0 ? default : new GroupReply(ErrorCode.IllegalGeneration, "The group has no members: join it.");
+        if (request.GenerationIdOrMemberEpoch < 0 && state.State == GroupState.Empty)
+            return default;
+        if (isFromOutside)
+            return new GroupReply(ErrorCode.UnknownMemberId,
+                "The group has members, which commit for themselves: stop them before offsets are committed from outside.");
+        var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, request.GenerationIdOrMemberEpoch);
+        if (refusal.Error != ErrorCode.None)
+            return refusal;
+        // While a rebalance is prepared members hand over what they have done. Afterwards what they held may be another's, and they do not know it yet.
+        return state.State == GroupState.CompletingRebalance
+            ? new GroupReply(ErrorCode.RebalanceInProgress, "The group rebalances: ask for the assignment first.")
+            : default;
+    }
+
+    /// <summary>Whether a member may ask for offsets. Who names no member is not checked.</summary>
+    public static GroupReply CheckFetch(ClassicGroupState? state, OffsetFetch request)
+    {
+        if (string.IsNullOrEmpty(request.MemberId))
+            return default;
+        if (state is null || !state.Members.ContainsKey(request.MemberId))
+            return new GroupReply(ErrorCode.UnknownMemberId, $"The group has no member '{request.MemberId}' (any more): join without a member id.");
+        return request.MemberEpoch < 0 || request.MemberEpoch == state.Generation
+            ? default
+            : new GroupReply(ErrorCode.IllegalGeneration, $"The group is in generation {state.Generation}, not {request.MemberEpoch}: join again.");
+    }
+}

@@ -1,0 +1,66 @@
+namespace OrleansMq.Groups.Classic;
+
+public static partial class ClassicGroupDecision
+{
+    /// <summary>A member asks for its assignment; the leader brings everybody's.</summary>
+    public static ClassicDecision<SyncGroupResult> Sync(ClassicGroup group, SyncGroup request, DateTimeOffset now)
+    {
+        var (state, round) = group;
+        var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, request.GenerationId);
+        if (refusal.Error == ErrorCode.None)
+            refusal = CheckProtocol(state, request);
+        if (refusal.Error != ErrorCode.None)
+            return new(group, new SyncGroupResult(refusal.Error, refusal.Message), "");
+        if (state.State == GroupState.PreparingRebalance)
+            return new(group, Rebalances(), request.MemberId);
+        round = round with { AwaitingSync = round.AwaitingSync.Remove(request.MemberId) };
+        if (round.AwaitingSync.IsEmpty && state.State == GroupState.Stable)
+            round = round with { Deadline = null };
+        if (state.State == GroupState.CompletingRebalance && state.Leader == request.MemberId)
+        {
+            state = Assign(state, request.Assignments);
+            round = round with { Deadline = round.AwaitingSync.IsEmpty ? null : round.Deadline };
+        }
+        var next = round == group.Round && ReferenceEquals(state, group.State) ? group : new ClassicGroup(state, round);
+        return new(next, state.State == GroupState.Stable ? Assigned(state, request.MemberId) : null, request.MemberId);
+    }
+
+    /// <summary>The answer to a member that waits for its assignment; null while the leader has not brought it.</summary>
+    public static SyncGroupResult? AnswerSync(ClassicGroup group, string memberId, string? instanceId)
+    {
+        if (FindMember(group.State, memberId, instanceId, out var refusal) is null)
+            return new SyncGroupResult(refusal.Error, refusal.Message);
+        return group.State.State switch
+        {
+            GroupState.Stable => Assigned(group.State, memberId),
+            GroupState.PreparingRebalance => Rebalances(),
+            _ => null,
+        };
+    }
+
+    private static GroupReply CheckProtocol(ClassicGroupState state, SyncGroup request)
+    {
+        if (request.ProtocolType is { } type && type != state.ProtocolType)
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The group's protocol type is '{state.ProtocolType}', not '{type}'.");
+        if (request.ProtocolName is { } name && name != state.ProtocolName)
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The generation's protocol is '{state.ProtocolName}', not '{name}'.");
+        return default;
+    }
+
+    private static ClassicGroupState Assign(ClassicGroupState state, IReadOnlyList<MemberAssignment> assignments)
+    {
+        var members = state.Members.ToBuilder();
+        foreach (var assignment in assignments)
+        {
+            // Copied: a request's bytes may lie in a buffer that is used again.
+            if (members.TryGetValue(assignment.MemberId, out var member))
+                members[assignment.MemberId] = member with { Assignment = assignment.Assignment.ToArray() };
+        }
+        return state.Enter(GroupState.Stable) with { Members = members.ToImmutable() };
+    }
+
+    private static SyncGroupResult Assigned(ClassicGroupState state, string memberId) =>
+        new(ErrorCode.None, null, state.ProtocolType, state.ProtocolName, state.Members[memberId].Assignment);
+
+    private static SyncGroupResult Rebalances() => new(ErrorCode.RebalanceInProgress, "The group rebalances: join again.");
+}

@@ -1,0 +1,134 @@
+namespace OrleansMq.Groups.Classic;
+
+/// <summary>What a classic group becomes, and what is answered.</summary>
+/// <param name="Next">The group from now on; the same instance if nothing changed.</param>
+/// <param name="Reply">The answer; null: the caller waits for one of the <c>Answer</c> functions to have it.</param>
+/// <param name="MemberId">The member it is about, with the id that it has from now on; empty for none.</param>
+public readonly record struct ClassicDecision<TReply>(ClassicGroup Next, TReply? Reply, string MemberId) where TReply : class;
+
+/// <summary>
+/// The classic protocol, decided: what a request, a time that has come or a session that has ended makes of a group. Pure: time and new ids come in as arguments. Who
+/// calls applies the next state, stores it, and only then answers.
+/// </summary>
+public static partial class ClassicGroupDecision
+{
+    /// <summary>A member says that it is alive. Changes nothing: when members were heard of last is their coordinator's to remember.</summary>
+    public static GroupReply Heartbeat(ClassicGroup group, Heartbeat request)
+    {
+        var refusal = CheckMember(group.State, request.MemberId, request.GroupInstanceId, request.GenerationId);
+        if (refusal.Error != ErrorCode.None)
+            return refusal;
+        return group.State.State == GroupState.PreparingRebalance
+            ? new GroupReply(ErrorCode.RebalanceInProgress, "The group rebalances: join again.")
+            : default;
+    }
+
+    /// <summary>Members leave.</summary>
+    public static ClassicDecision<LeaveGroupResult> Leave(ClassicGroup group, LeaveGroup request, DateTimeOffset now)
+    {
+        var left = new List<LeftMember>(request.Members.Count);
+        foreach (var leaving in request.Members)
+        {
+            var error = LeaveOne(ref group, leaving, now);
+            left.Add(new LeftMember(leaving.MemberId, leaving.GroupInstanceId, error));
+        }
+        return new(group, new LeaveGroupResult(ErrorCode.None, left), "");
+    }
+
+    private static ErrorCode LeaveOne(ref ClassicGroup group, LeavingMember leaving, DateTimeOffset now)
+    {
+        if (leaving.GroupInstanceId is { } instance)
+        {
+            if (group.State.FindStatic(instance) is not { } member)
+                return ErrorCode.UnknownMemberId;
+            if (leaving.MemberId.Length > 0 && leaving.MemberId != member.MemberId)
+                return ErrorCode.FencedInstanceId;
+            group = Remove(group, member.MemberId, now);
+            return ErrorCode.None;
+        }
+        if (group.Round.Pending.ContainsKey(leaving.MemberId))
+        {
+            group = group with { Round = group.Round with { Pending = group.Round.Pending.Remove(leaving.MemberId) } };
+            group = CompleteJoinIfAllAreThere(group, now);
+            return ErrorCode.None;
+        }
+        if (!group.State.Members.ContainsKey(leaving.MemberId))
+            return ErrorCode.UnknownMemberId;
+        group = Remove(group, leaving.MemberId, now);
+        return ErrorCode.None;
+    }
+
+    /// <summary>A member is out: it left, or its session ended. The others get what it had.</summary>
+    public static ClassicGroup Remove(ClassicGroup group, string memberId, DateTimeOffset now)
+    {
+        if (!group.State.Members.ContainsKey(memberId))
+            return group;
+        group = Without(group, [memberId]);
+        return group.State.State == GroupState.PreparingRebalance
+            ? CompleteJoinIfAllAreThere(group, now)
+            : PrepareRebalance(group, now);
+    }
+
+    /// <summary>What the passing of time does: ids that nobody joined with are forgotten, a rebalance goes on without those who did not come, members that do not ask
+    /// for their assignment are out.</summary>
+    public static ClassicGroup OnTime(ClassicGroup group, DateTimeOffset now)
+    {
+        var forgotten = group.Round.Pending.Where(pending => pending.Value <= now).Select(pending => pending.Key).ToList();
+        if (forgotten.Count > 0)
+        {
+            group = group with { Round = group.Round with { Pending = group.Round.Pending.RemoveRange(forgotten) } };
+            group = CompleteJoinIfAllAreThere(group, now);
+        }
+        if (group.Round.Deadline > now || group.Round.Deadline is null)
+            return group;
+        return group.State.State == GroupState.PreparingRebalance
+            ? CompleteJoin(group, now)
+            : RemoveThoseThatDoNotSync(group, now);
+    }
+
+    /// <summary>After a time in which the coordinator was too slow to hear anybody: all get the whole time of the round again.</summary>
+    public static ClassicGroup AfterStall(ClassicGroup group, DateTimeOffset now)
+    {
+        if (group.Round.Deadline is null)
+            return group;
+        var deadline = group.Round.InitialUntil ?? now + ClassicGroup.LongestRebalance(group.State);
+        return deadline > group.Round.Deadline ? group with { Round = group.Round with { Deadline = deadline } } : group;
+    }
+
+    /// <summary>Whether a request comes from a member of that generation.</summary>
+    private static GroupReply CheckMember(ClassicGroupState state, string memberId, string? instanceId, int generation)
+    {
+        if (FindMember(state, memberId, instanceId, out var refusal) is null)
+            return refusal;
+        return generation == state.Generation
+            ? default
+            : new GroupReply(ErrorCode.IllegalGeneration, $"The group is in generation {state.Generation}, not {generation}: join again.");
+    }
+
+    /// <summary>The member a request speaks for, or why there is none.</summary>
+    private static ClassicMember? FindMember(ClassicGroupState state, string memberId, string? instanceId, out GroupReply refusal)
+    {
+        refusal = default;
+        if (state.Members.TryGetValue(memberId, out var member) && member.GroupInstanceId == instanceId)
+            return member;
+        if (instanceId is not null && state.FindStatic(instanceId) is { } other && other.MemberId != memberId)
+        {
+            refusal = new GroupReply(ErrorCode.FencedInstanceId,
+                $"Another member has the instance id '{instanceId}': give every running instance an id of its own.");
+            return null;
+        }
+        // A member that leaves its instance id out is taken at its member id, which is unique; one that makes an instance id up is not.
+        if (member is not null && instanceId is null)
+            return member;
+        refusal = new GroupReply(ErrorCode.UnknownMemberId, $"The group has no member '{memberId}' (any more): join without a member id.");
+        return null;
+    }
+
+    private static ClassicGroup Without(ClassicGroup group, IReadOnlyCollection<string> memberIds)
+    {
+        var (state, round) = group;
+        return new ClassicGroup(
+            state with { Members = state.Members.RemoveRange(memberIds) },
+            round with { Joined = round.Joined.Except(memberIds), AwaitingSync = round.AwaitingSync.Except(memberIds) });
+    }
+}

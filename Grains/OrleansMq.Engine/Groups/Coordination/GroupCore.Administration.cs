@@ -1,0 +1,38 @@
+using OrleansMq.Groups.Classic;
+
+namespace OrleansMq.Groups.Coordination;
+
+public sealed partial class GroupCore
+{
+    private string NotFound => $"There is no group '{_groupId}'.";
+
+    private bool HasMembers => _classic is not null && !_classic.State.Members.IsEmpty;
+
+    private void Describe(GroupRequest request) => HoldForGroup(request, _exists ? Description() : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+
+    private GroupDescription Description() => _classic is { } group && !IsOfPendingOnly
+        ? ClassicGroupDescription.Describe(_groupId, group.State, _brokerId)
+        : new GroupDescription(_groupId, GroupType.Classic, GroupState.Empty, "", "", 0, 0, _brokerId, []);
+
+    private void List(GroupRequest request) =>
+        HoldForGroup(request, _exists ? DocumentOfGroup().ToListing(_groupId) : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+
+    private void Delete(GroupRequest request)
+    {
+        if (!_exists)
+        {
+            HoldForGroup(request, new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+            return;
+        }
+        if (HasMembers)
+        {
+            HoldForGroup(request, new GroupReply(ErrorCode.NonEmptyGroup, $"Group '{_groupId}' has members: stop them first."));
+            return;
+        }
+        Forget();
+        Hold(request, default(GroupReply));
+    }
+
+    /// <summary>The topics that members are subscribed to; null where they are of another kind than consumers.</summary>
+    private IReadOnlySet<string>? SubscribedTopics() => _classic is null ? NoTopics : ClassicGroupDescription.SubscribedTopics(_classic.State);
+}

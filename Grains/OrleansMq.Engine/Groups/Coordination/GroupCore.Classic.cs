@@ -1,0 +1,126 @@
+using OrleansMq.Groups.Classic;
+
+namespace OrleansMq.Groups.Coordination;
+
+public sealed partial class GroupCore
+{
+    // Members that wait for their generation, and for their assignment: one request each.
+    private readonly Dictionary<string, WaitingRequest> _joins = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, WaitingRequest> _syncs = new(StringComparer.Ordinal);
+
+    private void Join(GroupRequest request, JoinGroup join)
+    {
+        if (RefuseClassicJoin(join) is { } refusal)
+        {
+            HoldForGroup(request, refusal);
+            return;
+        }
+        var newMemberId = $"{(join.GroupInstanceId ?? (join.ClientId.Length > 0 ? join.ClientId : "member"))}-{request.FreshId}";
+        var decision = ClassicGroupDecision.Join(ClassicOrNew(), join, newMemberId, _now, _options);
+        Apply(decision.Next);
+        if (decision.Next.State.Members.ContainsKey(decision.MemberId))
+            Touch(decision.MemberId);
+        if (decision.Reply is { } reply)
+            HoldForGroup(request, reply, decision.MemberId);
+        else
+            Wait(_joins, decision.MemberId, request, join.GroupInstanceId);
+    }
+
+    private void Sync(GroupRequest request, SyncGroup sync)
+    {
+        var decision = ClassicGroupDecision.Sync(ClassicOrNew(), sync, _now);
+        Apply(decision.Next);
+        if (decision.MemberId.Length > 0)
+            Touch(decision.MemberId);
+        if (decision.Reply is { } reply)
+            HoldForGroup(request, reply, decision.MemberId);
+        else
+            Wait(_syncs, decision.MemberId, request, sync.GroupInstanceId);
+    }
+
+    private void Heartbeat(GroupRequest request, Heartbeat heartbeat)
+    {
+        var reply = ClassicGroupDecision.Heartbeat(ClassicOrNew(), heartbeat);
+        var isAlive = reply.Error is ErrorCode.None or ErrorCode.RebalanceInProgress;
+        if (isAlive)
+            Touch(heartbeat.MemberId);
+        HoldForGroup(request, reply, isAlive ? heartbeat.MemberId : "");
+    }
+
+    private void Leave(GroupRequest request, LeaveGroup leave)
+    {
+        var decision = ClassicGroupDecision.Leave(ClassicOrNew(), leave, _now);
+        Apply(decision.Next);
+        HoldForGroup(request, decision.Reply!);
+    }
+
+    // A group that is not there is one without members, until somebody joins.
+    private ClassicGroup ClassicOrNew() => _classic ?? ClassicGroup.Create(_now);
+
+    private void Apply(ClassicGroup next)
+    {
+        var before = _classic;
+        if (before is null && next.State is { Generation: 0, State: GroupState.Empty } && next.Round.Pending.IsEmpty)
+            return; // A request to a group that is not there, which left it so.
+        _classic = next;
+        var isChanged = before is null ? next.State.State != GroupState.Empty : !ReferenceEquals(before.State, next.State);
+        if (isChanged)
+            GroupChanged();
+    }
+
+    private void Wait(Dictionary<string, WaitingRequest> waiting, string memberId, GroupRequest request, string? instanceId)
+    {
+        if (waiting.Remove(memberId, out var earlier)) // The member asks again: it does not wait for the first answer any more.
+            AnswerNow(earlier.Request, ErrorCode.RebalanceInProgress, "The member asked again: this is the answer to the earlier request.");
+        waiting[memberId] = new WaitingRequest(request, instanceId);
+    }
+
+    /// <summary>Answers who waited for what is there by now.</summary>
+    private void AnswerWaiting()
+    {
+        if (_classic is { } group)
+        {
+            Answer(_joins, waiting => ClassicGroupDecision.AnswerJoin(group, waiting.Key, waiting.Value.InstanceId));
+            Answer(_syncs, waiting => ClassicGroupDecision.AnswerSync(group, waiting.Key, waiting.Value.InstanceId));
+        }
+    }
+
+    private void Answer(Dictionary<string, WaitingRequest> waiting, Func<KeyValuePair<string, WaitingRequest>, object?> answer)
+    {
+        foreach (var entry in waiting)
+        {
+            if (answer(entry) is not { } result)
+                continue;
+            waiting.Remove(entry.Key); // Removing does not disturb the enumeration of a dictionary.
+            HoldForGroup(entry.Value.Request, result, entry.Key);
+        }
+    }
+
+    private void FailWaiting(ErrorCode error, string message)
+    {
+        foreach (var waiting in (Dictionary<string, WaitingRequest>[])[_joins, _syncs])
+        {
+            foreach (var entry in waiting.Values)
+                AnswerNow(entry.Request, error, message);
+            waiting.Clear();
+        }
+    }
+
+    private void Abandon(long requestId)
+    {
+        foreach (var waiting in (Dictionary<string, WaitingRequest>[])[_joins, _syncs])
+        {
+            foreach (var (memberId, entry) in waiting)
+            {
+                if (entry.Request.RequestId != requestId)
+                    continue;
+                waiting.Remove(memberId);
+                Touch(memberId);
+            }
+        }
+    }
+
+    private bool IsWaiting(string memberId) => _joins.ContainsKey(memberId) || _syncs.ContainsKey(memberId);
+
+    private readonly record struct WaitingRequest(GroupRequest Request, string? InstanceId);
+}

@@ -1,0 +1,276 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Offsets;
+
+namespace OrleansMq.Groups.Coordination;
+
+public sealed partial class GroupCore
+{
+    // How long to wait before what is stored is read again after a read that failed: short at first, since most failures pass at once; bounded, so that a group is back
+    // soon after its store is.
+    private static readonly TimeSpan FirstReadDelay = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestReadDelay = TimeSpan.FromSeconds(5);
+
+    private readonly List<HeldReply> _held = [];
+    private readonly DocumentVersions _groupVersions = new();
+    private readonly DocumentVersions _offsetsVersions = new();
+    private CoordinatorClaim _claim;
+    // Whether the stored group document carries our claim; until then nothing is written to the offsets.
+    private bool _isGroupClaimed;
+    private bool _wasEverClaimed;
+    private bool _mustRead;
+    private bool _isReading;
+    private DateTimeOffset? _readAgainAt;
+    private TimeSpan _readDelay = FirstReadDelay;
+
+    private bool IsRecovering => _mustRead || _isReading || _readAgainAt is not null;
+
+    private bool IsStoring => IsRecovering || _groupVersions.IsBehind || _offsetsVersions.IsBehind;
+
+    /// <summary>The working state's members, generation or kind changed.</summary>
+    private void GroupChanged()
+    {
+        if (!_exists)
+        {
+            _exists = true;
+            _offsetsVersions.ChangeAndServeFromThere(); // The first write claims both, so that no older coordinator can write either.
+        }
+        _groupVersions.Change();
+    }
+
+    /// <summary>The working offsets changed.</summary>
+    private void OffsetsChanged()
+    {
+        if (!_exists)
+            GroupChanged();
+        else
+            _offsetsVersions.Change();
+    }
+
+    /// <summary>The group is deleted.</summary>
+    private void Forget()
+    {
+        _exists = false;
+        _classic = null;
+        _offsets = GroupOffsets.Empty;
+        _groupVersions.Change();
+        _offsetsVersions.Change();
+    }
+
+    /// <summary>
+    /// Writes what has changed, one write in flight for each document. A claim goes to the group first and to the offsets when it is stored; a delete the other way round:
+    /// so there are never offsets without a group, and listing groups finds all.
+    /// </summary>
+    private void IssueWrites()
+    {
+        if (IsRecovering)
+        {
+            if (_mustRead && !_groupVersions.IsInFlight && !_offsetsVersions.IsInFlight)
+            {
+                (_mustRead, _isReading) = (false, true);
+                _effects.Add(new ReadStored());
+            }
+            return;
+        }
+        if (_exists)
+        {
+            if (_groupVersions.TryBegin(isDelete: false, out var version))
+                _effects.Add(new Store(GroupDocumentKind.Group, version, DocumentOfGroup(), null));
+            if (_isGroupClaimed && _offsetsVersions.TryBegin(isDelete: false, out version))
+                _effects.Add(new Store(GroupDocumentKind.Offsets, version, null, new GroupOffsetsContent(_claim, _offsets)));
+            return;
+        }
+        if (_offsetsVersions.TryBegin(isDelete: true, out var deleted))
+            _effects.Add(new Store(GroupDocumentKind.Offsets, deleted, null, null));
+        if (!_offsetsVersions.IsBehind && _groupVersions.TryBegin(isDelete: true, out deleted))
+            _effects.Add(new Store(GroupDocumentKind.Group, deleted, null, null));
+    }
+
+    private void OnStored(StoreCompleted stored)
+    {
+        var versions = VersionsOf(stored.Document);
+        var wasDelete = versions.IsDelete;
+        versions.Complete(stored.Version);
+        if (stored.Document == GroupDocumentKind.Group)
+        {
+            _isGroupClaimed = !wasDelete;
+            _wasEverClaimed |= _isGroupClaimed;
+        }
+    }
+
+    private void OnStoreFailed(StoreFailed failed)
+    {
+        VersionsOf(failed.Document).Fail();
+        if (_isDeposed)
+            return;
+        Log(EngineLogLevel.Warning, $"its document '{failed.Document}' may not be stored; it is read again, and what was not acknowledged is forgotten: {failed.Reason}");
+        _mustRead = true;
+        FailAll(ErrorCode.CoordinatorNotAvailable, $"The group's state could not be stored; retry: {failed.Reason}");
+    }
+
+    private void OnRead(StoredGroup stored)
+    {
+        (_isReading, _readDelay) = (false, FirstReadDelay);
+        if (IsOthers(stored.Group?.Coordinator) || IsOthers(stored.Offsets?.Coordinator))
+        {
+            _isDeposed = true;
+            Log(EngineLogLevel.Information, "another coordinator owns it.");
+            FailAll(ErrorCode.NotCoordinator, "Another broker coordinates the group: find the coordinator, and retry.");
+            _effects.Add(new Deposed());
+            return;
+        }
+        Adopt(stored);
+    }
+
+    // A document that another one wrote: after our claim, or with an epoch that we do not stand above.
+    private bool IsOthers(CoordinatorClaim? writer) =>
+        writer is { } other && other.Token != _claim.Token && (_wasEverClaimed || other.Epoch >= _claim.Epoch);
+
+    private void OnReadFailed(string reason)
+    {
+        _isReading = false;
+        _readAgainAt = _now + _readDelay;
+        _readDelay = _readDelay * 2 < LongestReadDelay ? _readDelay * 2 : LongestReadDelay;
+        Log(EngineLogLevel.Warning, $"its state cannot be read; tried again: {reason}");
+    }
+
+    private void ReadAgainIfDue()
+    {
+        if (_readAgainAt > _now || _readAgainAt is null)
+            return;
+        (_readAgainAt, _mustRead) = (null, true);
+    }
+
+    /// <summary>The working state is what is stored; all members get a full session from now on.</summary>
+    private void Adopt(StoredGroup stored)
+    {
+        var isOurs = stored.Group?.Coordinator == _claim;
+        if (!isOurs)
+            _claim = _claim with { Epoch = Math.Max(stored.Group?.Coordinator.Epoch ?? 0, stored.Offsets?.Coordinator.Epoch ?? 0) + 1 };
+        _exists = stored.Group is not null || stored.Offsets is not null;
+        _isGroupClaimed = isOurs;
+        _groupVersions.Adopt(isStored: isOurs || !_exists);
+        _offsetsVersions.Adopt(isStored: stored.Offsets?.Coordinator == _claim || !_exists);
+        var pending = _classic?.Round.Pending;
+        _classic = stored.Group?.Classic is { } classic ? ClassicGroup.TakeOver(classic, _now) : null;
+        if (_classic is not null && pending is not null)
+            _classic = _classic with { Round = _classic.Round with { Pending = pending } };
+        _offsets = stored.Offsets?.ToOffsets() ?? GroupOffsets.Empty;
+        BeginSessions();
+        RemoveOffsetsOfTopics((topic, topicId) => IsVoid(topic, topicId));
+    }
+
+    private GroupDocument DocumentOfGroup() => new()
+    {
+        Coordinator = _claim,
+        Type = _classic is null || IsOfPendingOnly ? GroupType.Unknown : GroupType.Classic,
+        Classic = IsOfPendingOnly ? null : _classic?.State,
+    };
+
+    // A group without generations and members is remembered for the ids it gave out, and not stored.
+    private bool IsOfPendingOnly => _classic is { State: { Generation: 0, State: GroupState.Empty } };
+
+    private DocumentVersions VersionsOf(GroupDocumentKind document) => document switch
+    {
+        GroupDocumentKind.Group => _groupVersions,
+        GroupDocumentKind.Offsets => _offsetsVersions,
+        _ => throw new ArgumentOutOfRangeException(nameof(document), document, "No document of a group."),
+    };
+
+    /// <summary>Answers when all that the working state is now is stored.</summary>
+    /// <param name="request">Whom.</param>
+    /// <param name="result">What.</param>
+    /// <param name="memberId">The member that waits: its session begins when it is answered.</param>
+    private void Hold(GroupRequest request, object result, string memberId = "") =>
+        _held.Add(new HeldReply(request, result, _groupVersions.Working, _offsetsVersions.Working, memberId));
+
+    /// <summary>Answers when the group is stored as it is now; it reveals nothing of the offsets.</summary>
+    private void HoldForGroup(GroupRequest request, object result, string memberId = "") =>
+        _held.Add(new HeldReply(request, result, _groupVersions.Working, OffsetsVersionToServe, memberId));
+
+    // Nothing is answered before both documents are claimed, whatever it reveals.
+    private long OffsetsVersionToServe => _offsetsVersions.FirstServed;
+
+    private void ReleaseReplies()
+    {
+        var kept = 0;
+        for (var at = 0; at < _held.Count; at++)
+        {
+            var held = _held[at];
+            if (held.Group > _groupVersions.Stored || held.Offsets > _offsetsVersions.Stored)
+            {
+                _held[kept++] = held;
+                continue;
+            }
+            _effects.Add(new Reply(held.Request.RequestId, held.Result));
+            if (held.MemberId.Length > 0)
+                Touch(held.MemberId);
+        }
+        _held.RemoveRange(kept, _held.Count - kept);
+    }
+
+    private void FailAll(ErrorCode error, string message)
+    {
+        foreach (var held in _held)
+            AnswerNow(held.Request, error, message);
+        _held.Clear();
+        FailWaiting(error, message);
+    }
+
+    private sealed record HeldReply(GroupRequest Request, object Result, long Group, long Offsets, string MemberId);
+}
+
+/// <summary>How far one document is written. Versions count the changes of the working state.</summary>
+internal sealed class DocumentVersions
+{
+    private long _inFlight;
+
+    /// <summary>Of the working state.</summary>
+    public long Working { get; private set; }
+
+    /// <summary>Of what is stored.</summary>
+    public long Stored { get; private set; }
+
+    /// <summary>The first that this coordinator stored, or found stored as its own.</summary>
+    public long FirstServed { get; private set; }
+
+    /// <summary>Whether something is to be written, or on its way.</summary>
+    public bool IsBehind => Working > Stored;
+
+    /// <summary>Whether a write is on its way.</summary>
+    public bool IsInFlight => _inFlight > 0;
+
+    /// <summary>Whether that one deletes.</summary>
+    public bool IsDelete { get; private set; }
+
+    public void Change() => Working++;
+
+    public void ChangeAndServeFromThere() => FirstServed = ++Working;
+
+    /// <summary>The working state was made from what is stored.</summary>
+    /// <param name="isStored">False: it is to be written all the same, for it does not carry our claim.</param>
+    public void Adopt(bool isStored)
+    {
+        Working++;
+        if (isStored)
+            Stored = Working;
+        FirstServed = Working;
+    }
+
+    public bool TryBegin(bool isDelete, out long version)
+    {
+        version = Working;
+        if (IsInFlight || !IsBehind)
+            return false;
+        (_inFlight, IsDelete) = (version, isDelete);
+        return true;
+    }
+
+    public void Complete(long version)
+    {
+        Invariant.Check(version == _inFlight, "a write completed that was not in flight");
+        (_inFlight, Stored) = (0, version);
+    }
+
+    public void Fail() => _inFlight = 0;
+}

@@ -1,0 +1,193 @@
+using System.Collections.Immutable;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Offsets;
+
+namespace OrleansMq.Groups.Coordination;
+
+/// <summary>Which of a group's two documents.</summary>
+public enum GroupDocumentKind
+{
+    /// <summary>Not known.</summary>
+    Unknown = 0,
+    /// <summary>Members and generation: <see cref="GroupDocument"/>.</summary>
+    Group = 1,
+    /// <summary>What is committed: <see cref="GroupOffsetsDocument"/>.</summary>
+    Offsets = 2,
+}
+
+/// <summary>Who coordinates a group: stands in both documents. It is raised in both, by compare-and-swap, before a coordinator serves; an older one's write loses
+/// from then on.</summary>
+/// <param name="Epoch">Rises with every coordinator.</param>
+/// <param name="Token">Random, of this coordinator alone: after a write of unclear outcome it knows its own documents by it.</param>
+public readonly record struct CoordinatorClaim(long Epoch, Guid Token);
+
+/// <summary>The document <c>group/&lt;group id&gt;</c>.</summary>
+public sealed record GroupDocument
+{
+    /// <summary>The version of the format that is written.</summary>
+    public const int CurrentVersion = 1;
+
+    /// <summary>The type in the key.</summary>
+    public const string StoreType = "group";
+
+    /// <summary>The format; one above <see cref="CurrentVersion"/> is refused.</summary>
+    public int Version { get; init; } = CurrentVersion;
+
+    /// <summary>Who wrote it.</summary>
+    public required CoordinatorClaim Coordinator { get; init; }
+
+    /// <summary>Which protocol forms the group; <see cref="GroupType.Unknown"/> where none does: it has offsets only.</summary>
+    [JsonConverter(typeof(GroupTypeConverter))]
+    public GroupType Type { get; init; }
+
+    /// <summary>Its state where <see cref="Type"/> is <see cref="GroupType.Classic"/>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ClassicGroupState? Classic { get; init; }
+
+    /// <summary>The document's key in the state store.</summary>
+    public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
+
+    /// <summary>The group in a list.</summary>
+    public GroupListing ToListing(string groupId) =>
+        new(groupId, Classic?.ProtocolType ?? "", Classic?.State ?? GroupState.Empty, Type == GroupType.Unknown ? GroupType.Classic : Type);
+
+    /// <summary>As it is stored.</summary>
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, GroupJson.Default.GroupDocument);
+
+    /// <summary>Reads what was stored.</summary>
+    /// <exception cref="JsonException">It is not such a document, or of a newer version.</exception>
+    public static GroupDocument Parse(ReadOnlySpan<byte> bytes)
+    {
+        var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupDocument) ?? throw new JsonException("It is null.");
+        GroupJson.CheckVersion(document.Version, CurrentVersion);
+        if (document.Type == GroupType.Classic != document.Classic is not null)
+            throw new JsonException($"Its type is {document.Type}, and its state is of another.");
+        return document;
+    }
+}
+
+/// <summary>The document <c>group-offsets/&lt;group id&gt;</c>.</summary>
+public sealed record GroupOffsetsDocument
+{
+    /// <summary>The version of the format that is written.</summary>
+    public const int CurrentVersion = 1;
+
+    /// <summary>The type in the key.</summary>
+    public const string StoreType = "group-offsets";
+
+    /// <summary>The format; one above <see cref="CurrentVersion"/> is refused.</summary>
+    public int Version { get; init; } = CurrentVersion;
+
+    /// <summary>Who wrote it.</summary>
+    public required CoordinatorClaim Coordinator { get; init; }
+
+    /// <summary>What is committed.</summary>
+    public ImmutableArray<StoredTopicOffsets> Topics { get; init; } = [];
+
+    /// <summary>Offsets of open transactions.</summary>
+    public ImmutableArray<StoredPendingOffsets> Pending { get; init; } = [];
+
+    /// <summary>The document's key in the state store.</summary>
+    public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
+
+    /// <summary>Offsets as they are stored.</summary>
+    public static GroupOffsetsDocument Of(CoordinatorClaim coordinator, GroupOffsets offsets) => new()
+    {
+        Coordinator = coordinator,
+        Topics = StoredTopicOffsets.Of(offsets.Topics),
+        Pending = [.. offsets.Pending.Select(pending => new StoredPendingOffsets(pending.Key, StoredTopicOffsets.Of(pending.Value)))],
+    };
+
+    /// <summary>The offsets in it.</summary>
+    public GroupOffsets ToOffsets() => new()
+    {
+        Topics = StoredTopicOffsets.Read(Topics),
+        Pending = Pending.ToImmutableSortedDictionary(pending => pending.ProducerId, pending => StoredTopicOffsets.Read(pending.Topics)),
+    };
+
+    /// <summary>As it is stored.</summary>
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, GroupJson.Default.GroupOffsetsDocument);
+
+    /// <summary>Reads what was stored.</summary>
+    /// <exception cref="JsonException">It is not such a document, or of a newer version.</exception>
+    public static GroupOffsetsDocument Parse(ReadOnlySpan<byte> bytes)
+    {
+        var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupOffsetsDocument) ?? throw new JsonException("It is null.");
+        GroupJson.CheckVersion(document.Version, CurrentVersion);
+        return document;
+    }
+}
+
+/// <summary>Offsets of one topic in a document.</summary>
+/// <param name="Topic">The topic's name.</param>
+/// <param name="TopicId">Its id.</param>
+/// <param name="Partitions">By partition, ascending.</param>
+public sealed record StoredTopicOffsets(string Topic, Guid TopicId, ImmutableArray<StoredOffset> Partitions)
+{
+    internal static ImmutableArray<StoredTopicOffsets> Of(ImmutableSortedDictionary<string, TopicOffsets> topics) =>
+        [.. topics.Select(topic => new StoredTopicOffsets(topic.Key, topic.Value.TopicId,
+            [.. topic.Value.Partitions.Select(partition => StoredOffset.Of(partition.Key, partition.Value))]))];
+
+    internal static ImmutableSortedDictionary<string, TopicOffsets> Read(ImmutableArray<StoredTopicOffsets> topics) => topics.ToImmutableSortedDictionary(
+        topic => topic.Topic,
+        topic => new TopicOffsets(topic.TopicId, topic.Partitions.ToImmutableSortedDictionary(offset => offset.Partition, offset => offset.ToCommitted())),
+        StringComparer.Ordinal);
+}
+
+/// <summary>One offset in a document.</summary>
+public sealed record StoredOffset
+{
+    /// <summary>The partition's number.</summary>
+    public int Partition { get; init; }
+
+    /// <summary>The next offset to read.</summary>
+    public long Offset { get; init; }
+
+    /// <summary>Of the last record read; null where it is not known.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? LeaderEpoch { get; init; }
+
+    /// <summary>The committer's own words; null for none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Metadata { get; init; }
+
+    /// <summary>When it was stored, in milliseconds since 1970.</summary>
+    public long CommittedAt { get; init; }
+
+    internal static StoredOffset Of(int partition, CommittedOffset offset) => new()
+    {
+        Partition = partition,
+        Offset = offset.Offset,
+        LeaderEpoch = offset.LeaderEpoch < 0 ? null : offset.LeaderEpoch,
+        Metadata = offset.Metadata.Length == 0 ? null : offset.Metadata,
+        CommittedAt = offset.CommitTimestamp,
+    };
+
+    internal CommittedOffset ToCommitted() => new(Offset, LeaderEpoch ?? -1, Metadata ?? "", CommittedAt);
+}
+
+/// <summary>Offsets of an open transaction in a document.</summary>
+/// <param name="ProducerId">Whose transaction.</param>
+/// <param name="Topics">By topic.</param>
+public sealed record StoredPendingOffsets(long ProducerId, ImmutableArray<StoredTopicOffsets> Topics);
+
+/// <summary>The JSON of groups' documents, the same in both flavours.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(GroupDocument))]
+[JsonSerializable(typeof(GroupOffsetsDocument))]
+public sealed partial class GroupJson : JsonSerializerContext
+{
+    internal static void CheckVersion(int version, int newest)
+    {
+        if (version < 1 || version > newest)
+            throw new JsonException($"Its version is {version}; this program knows 1 to {newest}. A newer program wrote it: run that one.");
+    }
+}
+
+/// <summary>Writes a <see cref="GroupState"/> as <c>"stable"</c>.</summary>
+public sealed class GroupStateConverter() : JsonStringEnumConverter<GroupState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
+
+/// <summary>Writes a <see cref="GroupType"/> as <c>"classic"</c>.</summary>
+public sealed class GroupTypeConverter() : JsonStringEnumConverter<GroupType>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);

@@ -1,0 +1,118 @@
+using System.Text;
+
+namespace OrleansMq.Groups.Offsets;
+
+/// <summary>What offsets become, and what is answered.</summary>
+/// <param name="Next">The offsets from now on; the same instance if nothing changed.</param>
+/// <param name="Reply">The answer.</param>
+public readonly record struct OffsetOutcome<TReply>(GroupOffsets Next, TReply Reply);
+
+/// <summary>Commits, fetches and deletes, decided. Whether the caller may do it at all is decided before, by the protocol of the group. Pure.</summary>
+public static class OffsetDecision
+{
+    /// <summary>Stores what can be stored; each partition gets its own answer.</summary>
+    public static OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now)
+    {
+        var answers = new PartitionError[request.Offsets.Count];
+        for (var at = 0; at < answers.Length; at++)
+        {
+            var wanted = request.Offsets[at];
+            var error = Resolve(wanted, topics, out var topic);
+            if (error == ErrorCode.None)
+                error = Check(wanted, topic, options);
+            if (error == ErrorCode.None)
+                offsets = offsets.With(topic.Name, topic.TopicId, wanted.Partition, wanted.Offset with { CommitTimestamp = now.ToUnixTimeMilliseconds() });
+            answers[at] = new PartitionError(topic.Name ?? wanted.Topic, wanted.Partition, error, topic.TopicId == default ? wanted.TopicId : topic.TopicId);
+        }
+        return new(offsets, new OffsetCommitResult(answers));
+    }
+
+    private static ErrorCode Resolve(PartitionOffset wanted, GroupTopics topics, out GroupTopic topic)
+    {
+        topic = default;
+        if (!topics.IsKnown)
+            return ErrorCode.CoordinatorLoadInProgress;
+        var found = wanted.TopicId != default ? topics.Find(wanted.TopicId) : wanted.Topic is not null ? topics.Find(wanted.Topic) : null;
+        if (found is null)
+            return wanted.TopicId != default ? ErrorCode.UnknownTopicId : ErrorCode.UnknownTopicOrPartition;
+        if (wanted.Topic is not null && wanted.Topic != found.Value.Name)
+            return ErrorCode.InconsistentTopicId;
+        topic = found.Value;
+        return ErrorCode.None;
+    }
+
+    private static ErrorCode Check(PartitionOffset wanted, GroupTopic topic, GroupOptions options)
+    {
+        if ((uint)wanted.Partition >= (uint)topic.Partitions)
+            return ErrorCode.UnknownTopicOrPartition;
+        if (wanted.Offset.Offset < 0)
+            return ErrorCode.InvalidRequest;
+        return Encoding.UTF8.GetByteCount(wanted.Offset.Metadata) > options.MaxOffsetMetadataBytes ? ErrorCode.OffsetMetadataTooLarge : ErrorCode.None;
+    }
+
+    /// <summary>What is committed. An offset of a topic that has been deleted and made again is none.</summary>
+    public static OffsetFetchResult Fetch(GroupOffsets offsets, OffsetFetch request, GroupTopics topics)
+    {
+        var partitions = request.Partitions ?? [.. AllOf(offsets, request.RequireStable)];
+        return new OffsetFetchResult(ErrorCode.None, [.. partitions.Select(partition => FetchOne(offsets, partition, request.RequireStable, topics))]);
+    }
+
+    private static FetchedOffset FetchOne(GroupOffsets offsets, TopicPartition partition, bool requireStable, GroupTopics topics)
+    {
+        offsets.Topics.TryGetValue(partition.Topic, out var stored);
+        var served = topics.Find(partition.Topic);
+        var topicId = stored?.TopicId ?? served?.TopicId ?? default;
+        if (requireStable && offsets.IsPending(partition))
+            return new FetchedOffset(partition, topicId, null, ErrorCode.UnstableOffsetCommit);
+        if (stored is not null && topics.IsReplaced(partition.Topic, stored.TopicId))
+            return new FetchedOffset(partition, served!.Value.TopicId, null);
+        return new FetchedOffset(partition, topicId, offsets.Find(partition));
+    }
+
+    private static IEnumerable<TopicPartition> AllOf(GroupOffsets offsets, bool withPending)
+    {
+        var all = PartitionsOf(offsets.Topics);
+        return withPending ? all.Union(offsets.Pending.Values.SelectMany(PartitionsOf)) : all;
+    }
+
+    private static IEnumerable<TopicPartition> PartitionsOf(IEnumerable<KeyValuePair<string, TopicOffsets>> topics) =>
+        topics.SelectMany(topic => topic.Value.Partitions.Keys.Select(partition => new TopicPartition(topic.Key, partition)));
+
+    /// <summary>Forgets the offsets of partitions, except of topics that members are subscribed to (KIP-496).</summary>
+    public static OffsetOutcome<OffsetDeleteResult> Delete(GroupOffsets offsets, OffsetDelete request, GroupTopics topics, IReadOnlySet<string> subscribed)
+    {
+        var answers = new PartitionError[request.Partitions.Count];
+        for (var at = 0; at < answers.Length; at++)
+        {
+            var partition = request.Partitions[at];
+            var isCommitted = offsets.Find(partition) is not null;
+            var error = subscribed.Contains(partition.Topic) ? ErrorCode.GroupSubscribedToTopic
+                : isCommitted || IsServed(topics, partition) ? ErrorCode.None : ErrorCode.UnknownTopicOrPartition;
+            if (error == ErrorCode.None)
+                offsets = offsets.Without(partition);
+            answers[at] = new PartitionError(partition.Topic, partition.Partition, error, topics.Find(partition.Topic)?.TopicId ?? default);
+        }
+        return new(offsets, new OffsetDeleteResult(ErrorCode.None, answers));
+    }
+
+    private static bool IsServed(GroupTopics topics, TopicPartition partition) =>
+        topics.Find(partition.Topic) is { } topic && (uint)partition.Partition < (uint)topic.Partitions;
+
+    /// <summary>Forgets what has been kept long enough in a group without members.</summary>
+    /// <param name="offsets">The offsets.</param>
+    /// <param name="emptySince">Since when it has no members.</param>
+    /// <param name="retention">How long an offset is kept after that, and after it was committed.</param>
+    /// <param name="now">The time.</param>
+    public static GroupOffsets Expire(GroupOffsets offsets, DateTimeOffset emptySince, TimeSpan retention, DateTimeOffset now)
+    {
+        if (emptySince + retention > now)
+            return offsets;
+        var oldest = (now - retention).ToUnixTimeMilliseconds();
+        foreach (var partition in PartitionsOf(offsets.Topics).Where(partition => offsets.Find(partition)!.CommitTimestamp <= oldest).ToList())
+        {
+            if (!offsets.IsPending(partition))
+                offsets = offsets.Without(partition);
+        }
+        return offsets;
+    }
+}
