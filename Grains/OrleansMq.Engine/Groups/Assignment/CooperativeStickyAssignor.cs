@@ -1,0 +1,48 @@
+namespace OrleansMq.Groups.Assignment;
+
+/// <summary>
+/// <c>cooperative-sticky</c> (KIP-429): the assignment of <see cref="StickyAssignor"/> in two phases. Members go on reading while the group rebalances. A
+/// partition that is to go from one to another is given to nobody at first; its owner gives it up and joins again, and in the rebalance that follows
+/// the other one gets it. So nobody stops reading what they keep, and no partition has two readers.
+/// </summary>
+public sealed class CooperativeStickyAssignor : IClientAssignor
+{
+    /// <inheritdoc/>
+    public string Name => "cooperative-sticky";
+
+    /// <inheritdoc/>
+    public bool IsCooperative => true;
+
+    /// <inheritdoc/>
+    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation, string? rackId = null) =>
+        new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId, UserData = StickyUserData.Encode(generation) };
+
+    /// <inheritdoc/>
+    public AssignmentMember Member(string memberId, string? instanceId, ConsumerSubscription subscription) => new()
+    {
+        MemberId = memberId,
+        InstanceId = instanceId,
+        RackId = subscription.RackId,
+        Topics = subscription.Topics,
+        Owned = subscription.OwnedPartitions,
+        // Clients that write version 1 of the subscription have no other place for it.
+        Generation = subscription.Generation >= 0 ? subscription.Generation : StickyUserData.Decode(subscription.UserData).Generation,
+    };
+
+    /// <inheritdoc/>
+    /// <remarks>A partition that somebody else claims is left out, unless the member it is for was given it in a later generation.</remarks>
+    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics)
+    {
+        var problem = new AssignmentProblem(members, topics);
+        var assigned = BalancedAssignment.Of(problem);
+        for (var member = 0; member < problem.Members.Length; member++)
+        {
+            foreach (var partition in problem.Members[member].Owned.Select(problem.IndexOf).Where(index => index != AssignmentProblem.None))
+            {
+                if (assigned[partition] != member && assigned[partition] != problem.Owner[partition])
+                    assigned[partition] = AssignmentProblem.None;
+            }
+        }
+        return problem.Name(assigned);
+    }
+}

@@ -1,0 +1,37 @@
+namespace OrleansMq.Groups.Assignment;
+
+/// <summary><c>roundrobin</c>: all partitions of all topics are dealt to the members in turn; a member that does not read a topic is passed over. It knows
+/// nothing of what was before.</summary>
+public sealed class RoundRobinAssignor : IClientAssignor
+{
+    /// <inheritdoc/>
+    public string Name => "roundrobin";
+
+    /// <inheritdoc/>
+    public bool IsCooperative => false;
+
+    /// <inheritdoc/>
+    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation, string? rackId = null) =>
+        new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId };
+
+    /// <inheritdoc/>
+    public AssignmentMember Member(string memberId, string? instanceId, ConsumerSubscription subscription) =>
+        new() { MemberId = memberId, InstanceId = instanceId, RackId = subscription.RackId, Topics = subscription.Topics };
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics)
+    {
+        var problem = new AssignmentProblem(members, topics);
+        var assigned = new int[problem.PartitionCount];
+        var turn = 0;
+        for (var partition = 0; partition < assigned.Length; partition++)
+        {
+            var topic = problem.TopicOf(partition);
+            while (!problem.IsSubscribed(turn, topic))
+                turn = (turn + 1) % problem.Members.Length;
+            assigned[partition] = turn;
+            turn = (turn + 1) % problem.Members.Length;
+        }
+        return problem.Name(assigned);
+    }
+}

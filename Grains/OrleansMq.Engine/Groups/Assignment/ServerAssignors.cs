@@ -1,0 +1,17 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace OrleansMq.Groups.Assignment;
+
+/// <summary>The assignors that the coordinator runs for the consumer protocol (KIP-848).</summary>
+public static class ServerAssignors
+{
+    /// <summary>The one of a group whose members ask for none.</summary>
+    public static IAssignor Default { get; } = new UniformAssignor();
+
+    /// <summary>All of them, the default first.</summary>
+    public static IReadOnlyList<IAssignor> All { get; } = [Default, new StickyRangeAssignor()];
+
+    /// <summary>The assignor of that name.</summary>
+    public static bool TryGet(string name, [NotNullWhen(true)] out IAssignor? assignor) =>
+        (assignor = All.FirstOrDefault(candidate => candidate.Name == name)) is not null;
+}
