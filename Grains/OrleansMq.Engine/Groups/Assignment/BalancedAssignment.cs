@@ -5,8 +5,9 @@ namespace OrleansMq.Groups.Assignment;
 /// it can. Behind <c>sticky</c>, <c>cooperative-sticky</c> and <c>uniform</c>.
 /// <para>Everybody keeps what they have; what is free goes to whoever has least; then, as long as a member has two more than another one that could take
 /// something from it, directly or over a chain of members who each pass one on, it gives one away. When no such chain is left, no other assignment is
-/// more even (this is an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003). Members with the same subscription form a class,
-/// and chains are looked for among classes: in most groups there is one.</para>
+/// more even (this is an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003). Chains that only pass on what was free come first: if
+/// the free partitions can be spread such that nobody gives up anything, they are. Members with the same subscription form a class, and chains are
+/// looked for among classes: in most groups there is one.</para>
 /// </summary>
 internal sealed class BalancedAssignment
 {
@@ -15,7 +16,7 @@ internal sealed class BalancedAssignment
     private readonly AssignmentProblem _problem;
     private readonly int[] _assigned;
     private readonly int[] _load;
-    private readonly Dictionary<int, List<int>>[] _held;
+    private readonly Dictionary<int, List<int>>[] _held; // by member and topic: what was kept, then what is new
     private readonly int[] _classOf;
     private readonly List<MemberClass> _classes = [];
     private readonly List<int>[] _classesOfTopic;
@@ -38,7 +39,8 @@ internal sealed class BalancedAssignment
         var assignment = new BalancedAssignment(problem);
         assignment.Keep();
         assignment.Fill();
-        assignment.Even();
+        assignment.Even(onlyNew: true);
+        assignment.Even(onlyNew: false);
         RackImprovement.Apply(problem, assignment._assigned, assignment._load);
         return assignment._assigned;
     }
@@ -90,23 +92,27 @@ internal sealed class BalancedAssignment
         }
     }
 
-    private void Even()
+    /// <summary>Whoever has most gives first: emptied one after the other, the first would give away what the last then gives back.</summary>
+    private void Even(bool onlyNew)
     {
         bool moved;
         do
         {
             moved = false;
-            foreach (var member in Enumerable.Range(0, _load.Length).OrderByDescending(member => _load[member]).ToList())
+            var byLoad = new PriorityQueue<int, (int Load, int Member)>(Enumerable.Range(0, _load.Length).Select(member => (member, (-_load[member], member))));
+            while (byLoad.TryDequeue(out var member, out _))
             {
-                while (Relieve(member))
-                    moved = true;
+                if (!Relieve(member, onlyNew))
+                    continue;
+                moved = true;
+                byLoad.Enqueue(member, (-_load[member], member));
             }
         }
         while (moved);
     }
 
     /// <summary>Takes one partition off a member, along the shortest chain to one that has at least two less.</summary>
-    private bool Relieve(int member)
+    private bool Relieve(int member, bool onlyNew)
     {
         var least = _load[member] - 2;
         if (least < 0 || _classes.TrueForAll(candidate => candidate.LeastLoad > least))
@@ -114,7 +120,7 @@ internal sealed class BalancedAssignment
         var cameBy = new (int Class, int Topic)[_classes.Count];
         cameBy.AsSpan().Fill((None, None));
         var seenTopics = new bool[_problem.Topics.Length];
-        var level = Reach(None, _held[member].Keys, seenTopics, cameBy);
+        var level = Reach(None, _held[member].Where(held => !onlyNew || !IsKept(held.Value[^1])).Select(held => held.Key), seenTopics, cameBy);
         while (level.Count > 0)
         {
             var best = level.MinBy(reached => (_classes[reached].LeastLoad, reached));
@@ -123,7 +129,7 @@ internal sealed class BalancedAssignment
                 PassAlong(member, best, cameBy);
                 return true;
             }
-            level = [.. level.SelectMany(reached => Reach(reached, _classes[reached].HeldTopics(), seenTopics, cameBy))];
+            level = [.. level.SelectMany(reached => Reach(reached, _classes[reached].HeldTopics(onlyNew), seenTopics, cameBy))];
         }
         return false;
     }
@@ -180,7 +186,7 @@ internal sealed class BalancedAssignment
             _held[member].Add(topic, list = []);
         list.Add(partition);
         ChangeLoad(member, 1);
-        _classes[_classOf[member]].Held[topic]++;
+        _classes[_classOf[member]].Count(topic, IsKept(partition), 1);
     }
 
     private void Take(int partition)
@@ -192,7 +198,7 @@ internal sealed class BalancedAssignment
         if (list.Count == 0)
             _held[member].Remove(topic);
         ChangeLoad(member, -1);
-        _classes[_classOf[member]].Held[topic]--;
+        _classes[_classOf[member]].Count(topic, IsKept(partition), -1);
     }
 
     private void ChangeLoad(int member, int by)
@@ -206,18 +212,26 @@ internal sealed class BalancedAssignment
     /// <summary>Members with the same subscription.</summary>
     private sealed class MemberClass(int topics)
     {
-        public SortedSet<(int Load, int Member)> ByLoad { get; } = [];
+        private readonly int[] _held = new int[topics];
+        private readonly int[] _new = new int[topics];
 
-        /// <summary>By topic how many partitions the members hold together.</summary>
-        public int[] Held { get; } = new int[topics];
+        public SortedSet<(int Load, int Member)> ByLoad { get; } = [];
 
         public int LeastLoad => ByLoad.Min.Load;
 
-        public IEnumerable<int> HeldTopics()
+        /// <summary>Counts what the members hold together.</summary>
+        public void Count(int topic, bool isKept, int by)
         {
-            for (var topic = 0; topic < Held.Length; topic++)
+            _held[topic] += by;
+            _new[topic] += isKept ? 0 : by;
+        }
+
+        public IEnumerable<int> HeldTopics(bool onlyNew)
+        {
+            var counts = onlyNew ? _new : _held;
+            for (var topic = 0; topic < counts.Length; topic++)
             {
-                if (Held[topic] > 0)
+                if (counts[topic] > 0)
                     yield return topic;
             }
         }
