@@ -16,7 +16,7 @@ public sealed partial class GroupCore
             return;
         }
         var newMemberId = $"{(join.GroupInstanceId ?? (join.ClientId.Length > 0 ? join.ClientId : "member"))}-{request.FreshId}";
-        var decision = ClassicGroupDecision.Join(ClassicOrNew(), join, newMemberId, _now, _options);
+        var decision = _rules.Join(ClassicOrNew(), join, newMemberId, _now, _options);
         Apply(decision.Next);
         if (decision.Next.State.Members.ContainsKey(decision.MemberId))
             Touch(decision.MemberId);
@@ -28,7 +28,7 @@ public sealed partial class GroupCore
 
     private void Sync(GroupRequest request, SyncGroup sync)
     {
-        var decision = ClassicGroupDecision.Sync(ClassicOrNew(), sync, _now);
+        var decision = _rules.Sync(ClassicOrNew(), sync, _now);
         Apply(decision.Next);
         if (decision.MemberId.Length > 0)
             Touch(decision.MemberId);
@@ -40,7 +40,7 @@ public sealed partial class GroupCore
 
     private void Heartbeat(GroupRequest request, Heartbeat heartbeat)
     {
-        var reply = ClassicGroupDecision.Heartbeat(ClassicOrNew(), heartbeat);
+        var reply = _rules.Heartbeat(ClassicOrNew(), heartbeat);
         var isAlive = reply.Error is ErrorCode.None or ErrorCode.RebalanceInProgress;
         if (isAlive)
             Touch(heartbeat.MemberId);
@@ -49,7 +49,7 @@ public sealed partial class GroupCore
 
     private void Leave(GroupRequest request, LeaveGroup leave)
     {
-        var decision = ClassicGroupDecision.Leave(ClassicOrNew(), leave, _now);
+        var decision = _rules.Leave(ClassicOrNew(), leave, _now);
         Apply(decision.Next);
         HoldForGroup(request, decision.Reply!);
     }
@@ -80,8 +80,8 @@ public sealed partial class GroupCore
     {
         if (_classic is { } group)
         {
-            Answer(_joins, waiting => ClassicGroupDecision.AnswerJoin(group, waiting.Key, waiting.Value.InstanceId));
-            Answer(_syncs, waiting => ClassicGroupDecision.AnswerSync(group, waiting.Key, waiting.Value.InstanceId));
+            Answer(_joins, waiting => _rules.AnswerJoin(group, waiting.Key, waiting.Value.InstanceId));
+            Answer(_syncs, waiting => _rules.AnswerSync(group, waiting.Key, waiting.Value.InstanceId));
         }
     }
 

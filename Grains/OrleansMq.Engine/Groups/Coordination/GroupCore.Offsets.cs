@@ -7,14 +7,14 @@ public sealed partial class GroupCore
 {
     private void Commit(GroupRequest request, OffsetCommit commit)
     {
-        var refusal = ClassicGroupDecision.CheckCommit(_classic?.State, commit);
+        var refusal = _rules.CheckCommit(_classic?.State, commit);
         if (refusal.Error != ErrorCode.None)
         {
             HoldForGroup(request, GroupRefusals.Refuse(commit, refusal.Error, refusal.Message));
             return;
         }
         Touch(commit.MemberId);
-        var outcome = OffsetDecision.Commit(_offsets, commit, _topics, _options, _now);
+        var outcome = _rules.Commit(_offsets, commit, _topics, _options, _now);
         if (!ReferenceEquals(outcome.Next, _offsets))
         {
             _offsets = outcome.Next;
@@ -29,7 +29,7 @@ public sealed partial class GroupCore
         if (refusal.Error != ErrorCode.None)
             HoldForGroup(request, new OffsetFetchResult(refusal.Error, [], refusal.Message));
         else
-            Hold(request, OffsetDecision.Fetch(_offsets, fetch, _topics));
+            Hold(request, _rules.Fetch(_offsets, fetch, _topics));
     }
 
     private void DeleteOffsets(GroupRequest request, OffsetDelete delete)

@@ -1,5 +1,4 @@
 using OrleansMq.Diagnostics;
-using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
@@ -90,7 +89,7 @@ public sealed partial class GroupCore
     {
         var versions = VersionsOf(stored.Document);
         var wasDelete = versions.IsDelete;
-        versions.Complete(stored.Version);
+        versions.Complete(stored.Version, _rules);
         if (stored.Document == GroupDocumentKind.Group)
         {
             _isGroupClaimed = !wasDelete;
@@ -104,7 +103,7 @@ public sealed partial class GroupCore
         if (_isDeposed)
             return;
         Log(EngineLogLevel.Warning, $"its document '{failed.Document}' may not be stored; it is read again, and what was not acknowledged is forgotten: {failed.Reason}");
-        _mustRead = true;
+        _mustRead = _rules.MustReadAfter(failed);
         FailAll(ErrorCode.CoordinatorNotAvailable, $"The group's state could not be stored; retry: {failed.Reason}");
     }
 
@@ -122,9 +121,8 @@ public sealed partial class GroupCore
         Adopt(stored);
     }
 
-    // A document that another one wrote: after our claim, or with an epoch that we do not stand above.
     private bool IsOthers(CoordinatorClaim? writer) =>
-        writer is { } other && other.Token != _claim.Token && (_wasEverClaimed || other.Epoch >= _claim.Epoch);
+        writer is { } other && _rules.IsOthers(other, _claim, _wasEverClaimed);
 
     private void OnReadFailed(string reason)
     {
@@ -144,15 +142,15 @@ public sealed partial class GroupCore
     /// <summary>The working state is what is stored; all members get a full session from now on.</summary>
     private void Adopt(StoredGroup stored)
     {
-        var isOurs = stored.Group?.Coordinator == _claim;
+        var isOurs = _rules.IsClaimed(GroupDocumentKind.Group, stored.Group?.Coordinator, _claim);
         if (!isOurs)
             _claim = _claim with { Epoch = Math.Max(stored.Group?.Coordinator.Epoch ?? 0, stored.Offsets?.Coordinator.Epoch ?? 0) + 1 };
         _exists = stored.Group is not null || stored.Offsets is not null;
         _isGroupClaimed = isOurs;
         _groupVersions.Adopt(isStored: isOurs || !_exists);
-        _offsetsVersions.Adopt(isStored: stored.Offsets?.Coordinator == _claim || !_exists);
+        _offsetsVersions.Adopt(isStored: !_exists || _rules.IsClaimed(GroupDocumentKind.Offsets, stored.Offsets?.Coordinator, _claim));
         var pending = _classic?.Round.Pending;
-        _classic = stored.Group?.Classic is { } classic ? ClassicGroup.TakeOver(classic, _now) : null;
+        _classic = stored.Group?.Classic is { } classic ? _rules.TakeOver(classic, _now) : null;
         if (_classic is not null && pending is not null)
             _classic = _classic with { Round = _classic.Round with { Pending = pending } };
         _offsets = stored.Offsets?.ToOffsets() ?? GroupOffsets.Empty;
@@ -197,7 +195,7 @@ public sealed partial class GroupCore
         for (var at = 0; at < _held.Count; at++)
         {
             var held = _held[at];
-            if (held.Group > _groupVersions.Stored || held.Offsets > _offsetsVersions.Stored)
+            if (!_rules.IsStored(GroupDocumentKind.Group, held.Group, _groupVersions.Stored) || !_rules.IsStored(GroupDocumentKind.Offsets, held.Offsets, _offsetsVersions.Stored))
             {
                 _held[kept++] = held;
                 continue;
@@ -266,10 +264,10 @@ internal sealed class DocumentVersions
         return true;
     }
 
-    public void Complete(long version)
+    public void Complete(long version, GroupRules rules)
     {
         Invariant.Check(version == _inFlight, "a write completed that was not in flight");
-        (_inFlight, Stored) = (0, version);
+        (_inFlight, Stored) = (0, rules.StoredBy(version, Working));
     }
 
     public void Fail() => _inFlight = 0;

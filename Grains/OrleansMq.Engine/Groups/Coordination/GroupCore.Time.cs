@@ -17,17 +17,17 @@ public sealed partial class GroupCore
     {
         _sessions.Clear();
         foreach (var memberId in MemberIds())
-            Touch(memberId);
+            Touch(memberId, isTakenOver: true);
     }
 
     private IEnumerable<string> MemberIds() => _classic?.State.Members.Keys ?? [];
 
     /// <summary>A member was heard of: its session begins anew.</summary>
-    private void Touch(string memberId)
+    private void Touch(string memberId, bool isTakenOver = false)
     {
         if (SessionTimeoutOf(memberId) is not { } timeout)
             return;
-        var end = _now + timeout;
+        var end = _rules.SessionEnd(_now, timeout, isTakenOver);
         _sessions[memberId] = end;
         Want(end);
     }
@@ -48,7 +48,7 @@ public sealed partial class GroupCore
                 ExtendAfterStall();
             EndSessions();
             if (_classic is { } group)
-                Apply(ClassicGroupDecision.OnTime(group, _now));
+                Apply(_rules.OnTime(group, _now));
         }
         WantAllTimes();
     }
@@ -82,7 +82,7 @@ public sealed partial class GroupCore
         _sessions.Remove(memberId);
         Log(EngineLogLevel.Information, $"member '{memberId}' was not heard of for its session timeout, and is out.");
         if (_classic is { } group)
-            Apply(ClassicGroupDecision.Remove(group, memberId, _now));
+            Apply(_rules.Remove(group, memberId, _now));
     }
 
     private void WantAllTimes()

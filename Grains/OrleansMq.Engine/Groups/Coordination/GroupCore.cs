@@ -13,6 +13,7 @@ public sealed partial class GroupCore
     private readonly string _groupId;
     private readonly int _brokerId;
     private readonly GroupOptions _options;
+    private readonly GroupRules _rules;
     private readonly List<GroupEffect> _effects = [];
     private GroupTopics _topics;
     private DateTimeOffset _now;
@@ -32,7 +33,13 @@ public sealed partial class GroupCore
     /// <param name="stored">What is stored of the group. Where there is something, it is claimed before anything is answered.</param>
     /// <param name="now">The time.</param>
     public GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored, DateTimeOffset now)
+        : this(groupId, brokerId, options, topics, token, stored, now, GroupRules.Shipped)
     {
+    }
+
+    internal GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored, DateTimeOffset now, GroupRules rules)
+    {
+        _rules = rules;
         _groupId = groupId;
         _brokerId = brokerId;
         _options = options;
@@ -45,6 +52,9 @@ public sealed partial class GroupCore
 
     /// <summary>Whether there is nothing that the next owner of this group would not know: no group, no given ids, nobody who waits.</summary>
     public bool IsVacant => !_exists && !IsStoring && _held.Count == 0 && (_classic is null || _classic.Round.Pending.IsEmpty);
+
+    /// <summary>The working state, for those who judge it; null: no group of the classic protocol.</summary>
+    internal ClassicGroup? Classic => _classic;
 
     /// <summary>Whether another coordinator owns the group.</summary>
     public bool IsDeposed => _isDeposed;
