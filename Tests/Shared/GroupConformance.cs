@@ -1,0 +1,204 @@
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Groups;
+
+namespace OrleansMq.Tests.Shared;
+
+/// <summary>
+/// What every <see cref="IGroupCoordinator"/> must do, in process, over grains and over HTTP; one subclass an implementation. A broker may be shared by tests and
+/// need not be empty: each test has a group and topics of its own. Nothing here waits for a session to end.
+/// </summary>
+public abstract partial class GroupConformance
+{
+    /// <summary>No test waits longer for what must happen.</summary>
+    protected static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+
+    /// <summary>The broker whose groups are under test.</summary>
+    protected abstract ValueTask<IBroker> BrokerAsync();
+
+    private static string NewName(string test) => $"{test}-{Guid.NewGuid():N}";
+
+    private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
+
+    private static string Text(ReadOnlyMemory<byte> bytes) => Encoding.UTF8.GetString(bytes.Span);
+
+    private static JoinGroup Join(string group, string memberId = "", string? instanceId = null, string metadata = "") => new()
+    {
+        GroupId = group,
+        MemberId = memberId,
+        GroupInstanceId = instanceId,
+        ClientId = "tests",
+        ClientHost = "localhost",
+        Protocols = [new GroupProtocol("range", Bytes(metadata))],
+    };
+
+    /// <summary>Asks for an id, as clients do, and comes back with it; the second answer.</summary>
+    private static async Task<JoinGroupResult> JoinAsync(IGroupCoordinator groups, string group, string metadata = "")
+    {
+        var first = await groups.JoinGroupAsync(Join(group, metadata: metadata));
+        Assert.Equal(ErrorCode.MemberIdRequired, first.Error);
+        return await groups.JoinGroupAsync(Join(group, first.MemberId, metadata: metadata)).AsTask().WaitAsync(Deadline);
+    }
+
+    private static SyncGroup Sync(string group, JoinGroupResult joined, params (string Member, string Assignment)[] assignments) => new()
+    {
+        GroupId = group,
+        GenerationId = joined.GenerationId,
+        MemberId = joined.MemberId,
+        ProtocolType = joined.ProtocolType,
+        ProtocolName = joined.ProtocolName,
+        Assignments = [.. assignments.Select(assignment => new MemberAssignment(assignment.Member, Bytes(assignment.Assignment)))],
+    };
+
+    private static Heartbeat Beat(string group, JoinGroupResult joined) => new(group, joined.GenerationId, joined.MemberId);
+
+    /// <summary>One member, alone and stable.</summary>
+    private static async Task<JoinGroupResult> AloneAsync(IGroupCoordinator groups, string group)
+    {
+        var joined = await JoinAsync(groups, group);
+        Assert.Equal(ErrorCode.None, joined.Error);
+        var synced = await groups.SyncGroupAsync(Sync(group, joined, (joined.MemberId, "all")));
+        Assert.Equal(ErrorCode.None, synced.Error);
+        return joined;
+    }
+
+    private static async Task<BrokerException> RefusedAsync(ErrorCode expected, Func<ValueTask> call)
+    {
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await call());
+        Assert.Equal(expected, refused.Code);
+        return refused;
+    }
+
+    private async Task<(IGroupCoordinator Groups, string Group)> GroupAsync(string test) => ((await BrokerAsync()).Groups, NewName(test));
+
+    [Fact]
+    public async Task A_member_joins_leads_gets_what_it_assigned_and_leaves()
+    {
+        var (groups, group) = await GroupAsync("alone");
+        var joined = await JoinAsync(groups, group, "mine");
+        Assert.Equal(ErrorCode.None, joined.Error);
+        Assert.Equal((1, "consumer", "range"), (joined.GenerationId, joined.ProtocolType, joined.ProtocolName));
+        Assert.Equal(joined.MemberId, joined.Leader);
+        var seen = Assert.Single(joined.Members);
+        Assert.Equal((joined.MemberId, "mine"), (seen.MemberId, Text(seen.Metadata)));
+
+        var synced = await groups.SyncGroupAsync(Sync(group, joined, (joined.MemberId, "all of it")));
+        Assert.Equal((ErrorCode.None, "consumer", "range", "all of it"), (synced.Error, synced.ProtocolType, synced.ProtocolName, Text(synced.Assignment)));
+        Assert.Equal(ErrorCode.None, (await groups.HeartbeatAsync(Beat(group, joined))).Error);
+
+        var left = await groups.LeaveGroupAsync(new LeaveGroup(group, [new LeavingMember(joined.MemberId)]));
+        Assert.Equal((ErrorCode.None, ErrorCode.None), (left.Error, Assert.Single(left.Members).Error));
+        Assert.Equal(ErrorCode.UnknownMemberId, (await groups.HeartbeatAsync(Beat(group, joined))).Error);
+    }
+
+    [Fact]
+    public async Task A_second_member_makes_the_first_join_again_and_both_get_what_the_leader_says()
+    {
+        var (groups, group) = await GroupAsync("two");
+        var first = await AloneAsync(groups, group);
+        var joining = JoinAsync(groups, group, "second");
+        await UntilAsync(async () => (await groups.HeartbeatAsync(Beat(group, first))).Error == ErrorCode.RebalanceInProgress);
+
+        var again = await groups.JoinGroupAsync(Join(group, first.MemberId));
+        var second = await joining.WaitAsync(Deadline);
+        Assert.Equal((ErrorCode.None, 2), (again.Error, again.GenerationId));
+        Assert.Equal((ErrorCode.None, 2), (second.Error, second.GenerationId));
+        Assert.Equal(first.MemberId, again.Leader);
+        Assert.Equal(first.MemberId, second.Leader);
+        Assert.Equal(2, again.Members.Count);
+        Assert.Empty(second.Members);
+
+        var waiting = groups.SyncGroupAsync(Sync(group, second)).AsTask();
+        var led = await groups.SyncGroupAsync(Sync(group, again, (first.MemberId, "left half"), (second.MemberId, "right half")));
+        Assert.Equal("left half", Text(led.Assignment));
+        Assert.Equal("right half", Text((await waiting.WaitAsync(Deadline)).Assignment));
+
+        Assert.Equal(ErrorCode.IllegalGeneration, (await groups.HeartbeatAsync(Beat(group, first))).Error);
+        Assert.Equal(ErrorCode.None, (await groups.HeartbeatAsync(Beat(group, again))).Error);
+    }
+
+    [Fact]
+    public async Task What_cannot_join_is_told_why()
+    {
+        var (groups, group) = await GroupAsync("refused");
+        async Task<ErrorCode> ErrorOf(JoinGroup request) => (await groups.JoinGroupAsync(request)).Error;
+        Assert.Equal(ErrorCode.UnknownMemberId, await ErrorOf(Join(group, "nobody")));
+        Assert.Equal(ErrorCode.InvalidSessionTimeout, await ErrorOf(Join(group) with { SessionTimeout = TimeSpan.FromMilliseconds(1) }));
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol, await ErrorOf(Join(group) with { Protocols = [] }));
+        Assert.Equal(ErrorCode.InvalidGroupId, await ErrorOf(Join("")));
+
+        await AloneAsync(groups, group);
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol, await ErrorOf(Join(group) with { ProtocolType = "connect" }));
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol, await ErrorOf(Join(group) with { Protocols = [new GroupProtocol("other", default)] }));
+    }
+
+    [Fact]
+    public async Task A_static_member_that_comes_back_keeps_its_assignment_and_fences_its_former_self()
+    {
+        var (groups, group) = await GroupAsync("static");
+        var joined = await groups.JoinGroupAsync(Join(group, instanceId: "one"));
+        Assert.Equal((ErrorCode.None, 1), (joined.Error, joined.GenerationId));
+        await groups.SyncGroupAsync(Sync(group, joined, (joined.MemberId, "kept")));
+
+        var back = await groups.JoinGroupAsync(Join(group, instanceId: "one"));
+        Assert.Equal((ErrorCode.None, 1, true), (back.Error, back.GenerationId, back.SkipAssignment));
+        Assert.NotEqual(joined.MemberId, back.MemberId);
+        Assert.Equal(back.MemberId, back.Leader);
+        Assert.Equal("kept", Text((await groups.SyncGroupAsync(Sync(group, back))).Assignment));
+
+        var fenced = new Heartbeat(group, 1, joined.MemberId, "one");
+        Assert.Equal(ErrorCode.FencedInstanceId, (await groups.HeartbeatAsync(fenced)).Error);
+        var left = await groups.LeaveGroupAsync(new LeaveGroup(group, [new LeavingMember("", "one")]));
+        Assert.Equal(ErrorCode.None, Assert.Single(left.Members).Error);
+    }
+
+    [Fact]
+    public async Task Who_stops_waiting_to_join_is_a_member_all_the_same()
+    {
+        var (groups, group) = await GroupAsync("cancelled");
+        var first = await AloneAsync(groups, group);
+        var id = (await groups.JoinGroupAsync(Join(group))).MemberId;
+        using var stop = new CancellationTokenSource();
+        var joining = groups.JoinGroupAsync(Join(group, id), stop.Token).AsTask();
+        await UntilAsync(async () => (await groups.HeartbeatAsync(Beat(group, first))).Error == ErrorCode.RebalanceInProgress);
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => joining);
+
+        var description = await groups.DescribeGroupAsync(group);
+        Assert.Equal(GroupState.PreparingRebalance, description.State);
+        Assert.Contains(description.Members, member => member.MemberId == id);
+    }
+
+    [Fact]
+    public async Task A_group_is_described_listed_and_deleted_when_it_is_empty()
+    {
+        var (groups, group) = await GroupAsync("described");
+        await RefusedAsync(ErrorCode.GroupIdNotFound, async () => await groups.DescribeGroupAsync(group));
+        await RefusedAsync(ErrorCode.GroupIdNotFound, () => groups.DeleteGroupAsync(group));
+        await RefusedAsync(ErrorCode.InvalidGroupId, () => groups.DeleteGroupAsync(""));
+        Assert.True(await groups.FindCoordinatorAsync(group) >= 0);
+        var joined = await AloneAsync(groups, group);
+
+        var description = await groups.DescribeGroupAsync(group);
+        Assert.Equal((group, GroupType.Classic, GroupState.Stable, "consumer", "range", 1),
+            (description.GroupId, description.Type, description.State, description.ProtocolType, description.Protocol, description.Epoch));
+        var member = Assert.Single(description.Members);
+        Assert.Equal((joined.MemberId, "tests", "all"), (member.MemberId, member.ClientId, Text(member.ClassicAssignment)));
+        Assert.Contains(new GroupListing(group, "consumer", GroupState.Stable, GroupType.Classic), await groups.ListGroupsAsync());
+        await RefusedAsync(ErrorCode.NonEmptyGroup, () => groups.DeleteGroupAsync(group));
+
+        await groups.LeaveGroupAsync(new LeaveGroup(group, [new LeavingMember(joined.MemberId)]));
+        Assert.Equal(GroupState.Empty, (await groups.DescribeGroupAsync(group)).State);
+        await groups.DeleteGroupAsync(group);
+        await RefusedAsync(ErrorCode.GroupIdNotFound, async () => await groups.DescribeGroupAsync(group));
+        Assert.DoesNotContain(await groups.ListGroupsAsync(), listing => listing.GroupId == group);
+        Assert.Equal(ErrorCode.None, (await AloneAsync(groups, group)).Error);
+    }
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using var deadline = new CancellationTokenSource(Deadline);
+        while (!await condition())
+            await Task.Delay(10, deadline.Token);
+    }
+}
