@@ -59,6 +59,20 @@ public sealed class OrleansMqClient
     public IPartitionReader<TKey, TValue> CreatePartitionReader<TKey, TValue>(ReaderOptions? options = null, IDeserializer<TKey>? keys = null,
         IDeserializer<TValue>? values = null) =>
         new PartitionReader<TKey, TValue>(Broker, keys, values, options ?? _options.Reader, _loggers.CreateLogger("OrleansMq.Client.PartitionReader"));
+
+    /// <summary>A consumer; one for each reading loop.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to leave them aside.</typeparam>
+    /// <typeparam name="TValue">The type of values.</typeparam>
+    /// <param name="options">How it reads and commits; where it names no <see cref="ConsumerOptions.Reader"/> it has the client's.</param>
+    /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public IConsumer<TKey, TValue> CreateConsumer<TKey, TValue>(ConsumerOptions options, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new Consumer<TKey, TValue>(Broker, options with { Reader = options.Reader ?? _options.Reader }, keys, values, _loggers.CreateLogger("OrleansMq.Client.Consumer"));
+    }
 }
 
 /// <summary>What a client's producers and readers have where they are given nothing else.</summary>

@@ -39,7 +39,7 @@ public interface IConsumer : IAsyncDisposable
     /// <summary>Gives all partitions up, as at the end (drained, committed), and leaves the group. The consumer may subscribe again.</summary>
     Task UnsubscribeAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>Reads on elsewhere; also what ends a failure of the partition. What is committed does not change by it.</summary>
+    /// <summary>Reads on elsewhere; also what ends a failure of the partition. The next commit, by itself too, says so to the group.</summary>
     /// <exception cref="InvalidOperationException">The partition is not the consumer's (any more).</exception>
     void Seek(TopicPartition partition, ReadFrom position);
 
@@ -83,8 +83,9 @@ public interface IConsumer : IAsyncDisposable
     void Commit(Action<Exception?>? callback = null);
 
     /// <summary>
-    /// Stops handing out records, waits for the one in flight, commits (with <see cref="ConsumerOptions.AutoCommit"/>), gives all partitions up and leaves
-    /// the group; all of it within <see cref="ConsumerOptions.DrainTimeout"/>. The same as disposing.
+    /// Stops handing out records, commits what is done (with <see cref="ConsumerOptions.AutoCommit"/>), gives all partitions up and leaves the group; a coordinator
+    /// that does not answer is waited for 10 s beyond <see cref="ConsumerOptions.DrainTimeout"/>. Whether the record that was handed out last is done is for the
+    /// application to say beforehand: unless it committed it, it is read again. The same as disposing.
     /// </summary>
     Task CloseAsync(CancellationToken cancellationToken = default);
 }

@@ -45,6 +45,35 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
         Session.Position = _record.Offset + 1;
     }
 
+    /// <summary>The record with its key and value read; it is not accepted by that.</summary>
+    /// <exception cref="DeserializationException">The record stays the current one: whoever reads again meets it again, until the partition is sought.</exception>
+    public ConsumeResult<TKey, TValue> Deserialize<TKey, TValue>(IDeserializer<TKey> keys, IDeserializer<TValue> values)
+    {
+        var part = "key";
+        try
+        {
+            var key = keys.Deserialize(_record.Key.GetValueOrDefault().Span, _record.Key is null);
+            part = "value";
+            var value = values.Deserialize(_record.Value.GetValueOrDefault().Span, _record.Value is null);
+            return new ConsumeResult<TKey, TValue>(Session.Partition, _record.Offset, _record.Timestamp, key, value, CopyHeaders(), LeaderEpoch);
+        }
+        catch (Exception e)
+        {
+            throw new DeserializationException(Session.Partition, _record.Offset, part, e);
+        }
+    }
+
+    /// <summary>The record's headers, out of memory that goes back to its pool.</summary>
+    public RecordHeader[] CopyHeaders()
+    {
+        if (_record.HeaderCount == 0)
+            return [];
+        var headers = _record.ReadHeaders();
+        for (var i = 0; i < headers.Length; i++)
+            headers[i] = new RecordHeader(headers[i].Key.ToArray(), headers[i].Value is { } value ? value.ToArray() : (ReadOnlyMemory<byte>?)null);
+        return headers;
+    }
+
     public void Dispose()
     {
         if (_disposed)

@@ -5,8 +5,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>What was fetched, or why nothing more comes.</summary>
-internal readonly record struct FetchedChunk(FetchSession Session, FetchResult? Result, ConsumeException? Error);
+/// <summary>What was fetched, or why nothing more comes; without a session only a mark that something else has changed.</summary>
+internal readonly record struct FetchedChunk(FetchSession? Session, FetchResult? Result, ConsumeException? Error);
 
 /// <summary>
 /// Fetches one partition from one start on, ahead of the application, until it is stopped or fails. A seek ends it and begins another, so
@@ -27,6 +27,7 @@ internal sealed partial class FetchSession
     private readonly SemaphoreSlim _slots = new(ChunksAhead);
     private readonly TaskCompletionSource<long> _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _highWatermark = -1;
+    private volatile bool _isHeld;
 
     public FetchSession(IBroker broker, TopicPartition partition, ReadFrom start, ReaderOptions options, Func<int> fetchSize,
         ChannelWriter<FetchedChunk> chunks, ILogger logger)
@@ -42,6 +43,9 @@ internal sealed partial class FetchSession
 
     public TopicPartition Partition { get; }
 
+    /// <summary>Where it began.</summary>
+    public ReadFrom Start => _start;
+
     /// <summary>The application's position: the offset it reads next; -1 before the start is found. Moved by the reader.</summary>
     public long Position { get; set; } = -1;
 
@@ -50,13 +54,23 @@ internal sealed partial class FetchSession
     /// <summary>Completes with the offset of the start.</summary>
     public Task<long> Started => _started.Task;
 
+    /// <summary>Whatever whoever began it wants to find here.</summary>
+    public object? Owner { get; init; }
+
+    /// <summary>Whether its records wait; it fetches ahead all the same, as far as it may.</summary>
+    public bool IsHeld
+    {
+        get => _isHeld;
+        set => _isHeld = value;
+    }
+
     /// <summary>Whether it was stopped: what it fetched is old.</summary>
     public bool IsStopped => _stop.IsCancellationRequested;
 
     /// <summary>The loop; completes when it has ended.</summary>
     public Task Loop { get; private set; } = Task.CompletedTask;
 
-    public void Start() => Loop = Task.Run(RunAsync);
+    public void Run() => Loop = Task.Run(RunAsync);
 
     public void Stop() => _stop.Cancel();
 
@@ -98,7 +112,8 @@ internal sealed partial class FetchSession
         }
     }
 
-    private void Fail(ConsumeException error)
+    /// <summary>Ends it with an error, which the reader meets after all that was fetched before.</summary>
+    public void Fail(ConsumeException error)
     {
         _started.TrySetException(error);
         _ = _started.Task.Exception; // Whoever waits for the start sees it; nobody has to.

@@ -1,8 +1,6 @@
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using OrleansMq.Brokers;
-using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
@@ -11,21 +9,10 @@ namespace OrleansMq.Client;
 /// <typeparam name="TValue">The type of values.</typeparam>
 public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValue>
 {
-    private readonly IBroker _broker;
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;
     private readonly ReaderOptions _options;
-    private readonly ILogger _logger;
-    private readonly Lock _gate = new();
-    private readonly Dictionary<TopicPartition, FetchSession> _sessions = [];
-    private readonly List<Task> _stopping = [];
-    // Bounded by the sessions: each has two slots, and one error.
-    private readonly Channel<FetchedChunk> _chunks = Channel.CreateUnbounded<FetchedChunk>(new UnboundedChannelOptions { SingleReader = true });
-    private ChunkReader? _current;
-    private ConsumeException? _failure;
-    private FetchSession? _failed;
-    private int _partitions;
-    private bool _disposed;
+    private readonly FetchBuffer _buffer;
 
     /// <summary>A reader over a broker. It reads nothing before partitions are assigned.</summary>
     /// <param name="broker">The broker; it is not disposed with the reader.</param>
@@ -39,33 +26,18 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
         ILogger? logger = null)
     {
         ArgumentNullException.ThrowIfNull(broker);
-        _broker = broker;
         _keys = keys ?? Serdes.For<TKey>();
         _values = values ?? Serdes.For<TValue>();
         _options = options ?? new ReaderOptions();
         _options.Validate();
-        _logger = logger ?? NullLogger.Instance;
+        _buffer = new FetchBuffer(broker, _options, logger ?? NullLogger.Instance);
     }
 
     /// <inheritdoc/>
-    public IReadOnlyCollection<TopicPartition> Assignment
-    {
-        get
-        {
-            lock (_gate)
-                return [.. _sessions.Keys];
-        }
-    }
+    public IReadOnlyCollection<TopicPartition> Assignment => _buffer.Partitions;
 
     /// <inheritdoc/>
-    public void Assign(TopicPartition partition, ReadFrom start)
-    {
-        lock (_gate)
-        {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            Begin(partition, start.Chosen);
-        }
-    }
+    public void Assign(TopicPartition partition, ReadFrom start) => _buffer.Begin(partition, start.Chosen);
 
     /// <inheritdoc/>
     public void Assign(IEnumerable<TopicPartition> partitions, ReadFrom start)
@@ -76,39 +48,25 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     }
 
     /// <inheritdoc/>
-    public void Unassign(TopicPartition partition)
-    {
-        lock (_gate)
-            End(partition);
-    }
+    public void Unassign(TopicPartition partition) => _buffer.End(partition);
 
     /// <inheritdoc/>
     public void Seek(TopicPartition partition, ReadFrom position)
     {
-        lock (_gate)
-        {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            _ = Session(partition);
-            Begin(partition, position.Chosen);
-        }
+        _ = Session(partition);
+        _buffer.Begin(partition, position.Chosen);
     }
 
     /// <inheritdoc/>
     public async ValueTask<long> GetPositionAsync(TopicPartition partition, CancellationToken cancellationToken = default)
     {
-        FetchSession session;
-        lock (_gate)
-            session = Session(partition);
+        var session = Session(partition);
         await session.Started.WaitAsync(cancellationToken).ConfigureAwait(false);
         return session.Position;
     }
 
     /// <inheritdoc/>
-    public long GetHighWatermark(TopicPartition partition)
-    {
-        lock (_gate)
-            return Session(partition).HighWatermark;
-    }
+    public long GetHighWatermark(TopicPartition partition) => Session(partition).HighWatermark;
 
     /// <inheritdoc/>
     public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default)
@@ -146,58 +104,16 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     }
 
     /// <summary>Stops fetching and gives back all memory. Not while a read is under way.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        Task[] loops;
-        lock (_gate)
-        {
-            if (_disposed)
-                return;
-            _disposed = true;
-            foreach (var partition in _sessions.Keys.ToArray())
-                End(partition);
-            loops = [.. _stopping];
-        }
-        await Task.WhenAll(loops).ConfigureAwait(false);
-        _chunks.Writer.TryComplete();
-        _current?.Dispose();
-        while (_chunks.Reader.TryRead(out var chunk))
-            chunk.Result?.Dispose();
-    }
+    public ValueTask DisposeAsync() => _buffer.DisposeAsync();
 
-    private FetchSession Session(TopicPartition partition) => _sessions.TryGetValue(partition, out var session)
-        ? session
-        : throw new InvalidOperationException($"{partition} is not assigned to this reader. Call Assign first.");
-
-    private void Begin(TopicPartition partition, ReadFrom start)
-    {
-        End(partition);
-        var session = new FetchSession(_broker, partition, start, _options, FetchSize, _chunks.Writer, _logger);
-        _sessions[partition] = session;
-        Volatile.Write(ref _partitions, _sessions.Count);
-        session.Start();
-    }
-
-    private void End(TopicPartition partition)
-    {
-        if (!_sessions.Remove(partition, out var session))
-            return;
-        session.Stop();
-        _stopping.RemoveAll(static loop => loop.IsCompleted);
-        _stopping.Add(session.Loop);
-        Volatile.Write(ref _partitions, _sessions.Count);
-    }
-
-    /// <summary>Bytes to fetch at once: each partition's share of what may be held ahead, in as many parts as it may hold.</summary>
-    private int FetchSize() =>
-        Math.Min(_options.MaxFetchBytes, Math.Max(1, _options.PrefetchBytes / (FetchSession.ChunksAhead * Math.Max(1, Volatile.Read(ref _partitions)))));
+    private FetchSession Session(TopicPartition partition) => _buffer.Find(partition)
+        ?? throw new InvalidOperationException($"{partition} is not assigned to this reader. Call Assign first.");
 
     private async ValueTask<ConsumeResult<TKey, TValue>> WaitAndReadAsync(CancellationToken cancellationToken)
     {
         while (true)
         {
-            if (!await _chunks.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
-                throw new ObjectDisposedException(nameof(PartitionReader<TKey, TValue>));
+            await _buffer.WaitAsync(cancellationToken).ConfigureAwait(false);
             if (TryRead(out var record))
                 return record;
         }
@@ -205,97 +121,13 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
 
     private bool TryRead(out ConsumeResult<TKey, TValue> record)
     {
-        while (true)
+        if (!_buffer.TryMoveNext(out var chunk))
         {
-            ThrowIfFailed();
-            if (_current is { IsStopped: false } current)
-            {
-                if (MoveNext(current))
-                {
-                    record = Deserialize(current);
-                    return true;
-                }
-                if (_failure is not null)
-                    continue;
-            }
-            _current?.Dispose();
-            _current = null;
-            if (!_chunks.Reader.TryRead(out var chunk))
-            {
-                record = default;
-                return false;
-            }
-            Enter(chunk);
-        }
-    }
-
-    private void Enter(FetchedChunk chunk)
-    {
-        if (chunk.Error is { } error)
-            (_failure, _failed) = (error, chunk.Session);
-        else
-            _current = new ChunkReader(chunk.Session, chunk.Result!, _options);
-    }
-
-    /// <summary>A failure stands until its partition is sought or unassigned: going on with others would hide it.</summary>
-    private void ThrowIfFailed()
-    {
-        if (_failure is null)
-            return;
-        if (_failed!.IsStopped)
-        {
-            (_failure, _failed) = (null, null);
-            return;
-        }
-        throw _failure;
-    }
-
-    private bool MoveNext(ChunkReader chunk)
-    {
-        try
-        {
-            return chunk.MoveNext();
-        }
-        catch (Exception e) when (e is RecordBatchException or CodecUnavailableException)
-        {
-            var code = e is RecordBatchException ? ErrorCode.CorruptMessage : ErrorCode.UnsupportedCompressionType;
-            var session = chunk.Session;
-            _failure = new ConsumeException(code, session.Partition, session.Position,
-                $"{session.Partition} cannot be read at offset {session.Position}: {e.Message}", e);
-            _failed = session;
+            record = default;
             return false;
         }
-    }
-
-    private ConsumeResult<TKey, TValue> Deserialize(ChunkReader chunk)
-    {
-        ref readonly var record = ref chunk.Record;
-        var session = chunk.Session;
-        var part = "key";
-        try
-        {
-            var key = _keys.Deserialize(record.Key.GetValueOrDefault().Span, record.Key is null);
-            part = "value";
-            var value = _values.Deserialize(record.Value.GetValueOrDefault().Span, record.Value is null);
-            var result = new ConsumeResult<TKey, TValue>(session.Partition, record.Offset, record.Timestamp, key, value, CopyHeaders(record), chunk.LeaderEpoch);
-            chunk.Accept();
-            return result;
-        }
-        catch (Exception e)
-        {
-            // The record stays the current one: whoever reads again meets it again, until the partition is sought.
-            throw new DeserializationException(session.Partition, record.Offset, part, e);
-        }
-    }
-
-    /// <summary>The headers, out of memory that goes back to its pool.</summary>
-    private static IReadOnlyList<RecordHeader> CopyHeaders(in Record record)
-    {
-        if (record.HeaderCount == 0)
-            return [];
-        var headers = record.ReadHeaders();
-        for (var i = 0; i < headers.Length; i++)
-            headers[i] = new RecordHeader(headers[i].Key.ToArray(), headers[i].Value is { } value ? value.ToArray() : (ReadOnlyMemory<byte>?)null);
-        return headers;
+        record = chunk.Deserialize(_keys, _values);
+        chunk.Accept();
+        return true;
     }
 }

@@ -1,0 +1,231 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Groups;
+
+namespace OrleansMq.Client;
+
+/// <content>Partitions come and go.</content>
+internal sealed partial class ConsumerCore
+{
+    // Listeners hear one thing at a time, in the order in which it happens.
+    private readonly TaskQueue _rebalances = new();
+
+    public Task AddAsync(IReadOnlyCollection<ClaimedPartition> partitions, ReadFrom? start = null) =>
+        partitions.Count == 0 ? Task.CompletedTask : _rebalances.RunAsync(() => TakeAsync(partitions, start));
+
+    public Task RevokeAsync(IReadOnlyCollection<TopicPartition> partitions) =>
+        partitions.Count == 0 ? Task.CompletedTask : _rebalances.RunAsync(() => GiveUpAsync(partitions));
+
+    public void LoseAll(string reason)
+    {
+        AssignedPartition[] claims;
+        lock (_gate)
+        {
+            claims = [.. _assigned.Values];
+            _assigned.Clear();
+            // Nothing is held, so nothing can run out.
+            _lease.Release();
+        }
+        if (claims.Length == 0)
+            return;
+        foreach (var claim in claims)
+            claim.Leave(Buffer);
+        LogLost(string.Join(", ", claims.Select(static claim => claim.Partition)), reason);
+        _ = _rebalances.RunAsync(() => TellAsync(static (listener, consumer, which, token) => listener.OnLostAsync(consumer, which, token), claims, "OnLostAsync"));
+    }
+
+    public void Fail(ConsumerGroupException failure)
+    {
+        LoseAll(failure.Message);
+        Volatile.Write(ref _failure, failure);
+        LogFailed(failure.Message);
+        Buffer.Wake();
+    }
+
+    private async Task TakeAsync(IReadOnlyCollection<ClaimedPartition> partitions, ReadFrom? start)
+    {
+        List<AssignedPartition> claims = [];
+        lock (_gate)
+        {
+            if (_isClosing)
+                return;
+            foreach (var item in partitions)
+            {
+                if (!_assigned.ContainsKey(item.Partition))
+                    claims.Add(_assigned[item.Partition] = new AssignedPartition(item.Partition, item.TopicId));
+            }
+        }
+        if (claims.Count == 0)
+            return;
+        await TellAsync(static (listener, consumer, which, token) => listener.OnAssignedAsync(consumer, which, token), claims, "OnAssignedAsync").ConfigureAwait(false);
+        foreach (var claim in claims)
+            claim.AllowBegin(Buffer);
+        _ = Task.Run(() => StartAsync(claims, start));
+    }
+
+    private async Task GiveUpAsync(IReadOnlyCollection<TopicPartition> partitions)
+    {
+        AssignedPartition[] claims;
+        lock (_gate)
+            claims = [.. partitions.Select(partition => _assigned.GetValueOrDefault(partition)).OfType<AssignedPartition>()];
+        await DrainAsync(claims).ConfigureAwait(false);
+        if (_options.AutoCommit && _options.GroupId is not null)
+            await CommitQuietlyAsync(claims, _stop.Token).ConfigureAwait(false);
+        await TellAsync(static (listener, consumer, which, token) => listener.OnRevokedAsync(consumer, which, token),
+            [.. claims.Where(static claim => !claim.IsGone)], "OnRevokedAsync").ConfigureAwait(false);
+        Forget(claims);
+    }
+
+    private async Task DrainAsync(AssignedPartition[] claims)
+    {
+        var idle = Task.WhenAll(claims.Select(claim => claim.DrainAsync(Buffer)));
+        try
+        {
+            await idle.WaitAsync(_options.DrainTimeout, Time).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            LogNotDrained(string.Join(", ", claims.Where(static claim => claim.InFlight > 0).Select(static claim => claim.Partition)), _options.DrainTimeout);
+        }
+    }
+
+    private void Forget(AssignedPartition[] claims)
+    {
+        lock (_gate)
+        {
+            foreach (var claim in claims.Where(claim => _assigned.GetValueOrDefault(claim.Partition) == claim))
+                _assigned.Remove(claim.Partition);
+        }
+        foreach (var claim in claims)
+            claim.Leave(Buffer);
+    }
+
+    private async Task TellAsync(Func<IRebalanceListener, IConsumer, IReadOnlyList<TopicPartition>, CancellationToken, ValueTask> call,
+        IReadOnlyList<AssignedPartition> claims, string name)
+    {
+        if (_options.RebalanceListener is not { } listener || claims.Count == 0)
+            return;
+        try
+        {
+            await call(listener, Facade, [.. claims.Select(static claim => claim.Partition)], _stop.Token).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            // An application's fault must not keep partitions from those who wait for them.
+            LogListenerFailed(e, name);
+        }
+    }
+
+    /// <summary>Finds out where new partitions start, and begins there; tries for as long as they are the consumer's.</summary>
+    private async Task StartAsync(List<AssignedPartition> claims, ReadFrom? start)
+    {
+        try
+        {
+            for (var attempt = 1; ; attempt++)
+            {
+                claims.RemoveAll(static claim => !claim.NeedsStart);
+                if (claims.Count == 0)
+                    return;
+                var problem = _options.GroupId is null || start is not null && Membership is null
+                    ? StartWithout(claims, start)
+                    : await StartAtCommittedAsync(claims, start).ConfigureAwait(false);
+                if (problem is null)
+                    continue;
+                var wait = RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble());
+                LogStartRetry(claims.Count, wait, problem);
+                await Task.Delay(wait, Time, _stop.Token).ConfigureAwait(false);
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException && _stop.IsCancellationRequested)
+        {
+            // Closed.
+        }
+        catch (Exception e)
+        {
+            // Neither an answer nor a fault that a broker has a name for: the application is to see it, not wait for ever.
+            var code = e is BrokerException known ? known.Code : ErrorCode.UnknownServerError;
+            Fail(new ConsumerGroupException(code, _options.GroupId, $"The committed offsets cannot be read: {e.Message}", e));
+        }
+    }
+
+    private string? StartWithout(IEnumerable<AssignedPartition> claims, ReadFrom? start)
+    {
+        foreach (var claim in claims)
+            Reset(claim, start);
+        return null;
+    }
+
+    private async Task<string?> StartAtCommittedAsync(List<AssignedPartition> claims, ReadFrom? start)
+    {
+        OffsetFetchResult result;
+        try
+        {
+            result = await FetchCommittedAsync([.. claims.Select(static claim => claim.Partition)], _stop.Token).ConfigureAwait(false);
+        }
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        {
+            return e.Message;
+        }
+        if (result.Error != ErrorCode.None)
+        {
+            // A member that is fenced hears of it by its heartbeat, and loses these partitions then.
+            return result.Error.Action() is ErrorAction.Retry or ErrorAction.GiveUp
+                ? result.Message ?? result.Error.ToString()
+                : throw new BrokerException(result.Error, result.Message ?? result.Error.ToString());
+        }
+        string? problem = null;
+        var found = result.Partitions.ToDictionary(static item => item.Partition);
+        foreach (var claim in claims)
+        {
+            if (found.TryGetValue(claim.Partition, out var item) && item.Error != ErrorCode.None)
+                problem = $"{claim.Partition}: {item.Error}";
+            else if (item?.Offset is { } committed)
+                claim.Begin(Buffer, ReadFrom.Offset(committed.Offset), committed: true);
+            else
+                Reset(claim, start);
+        }
+        return problem;
+    }
+
+    private ValueTask<OffsetFetchResult> FetchCommittedAsync(IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken)
+    {
+        var who = GroupMetadata;
+        var isChecked = _options.Protocol == GroupType.Consumer && who.MemberId.Length > 0;
+        return _broker.Groups.FetchOffsetsAsync(new OffsetFetch
+        {
+            GroupId = _options.GroupId!,
+            Partitions = partitions,
+            MemberId = isChecked ? who.MemberId : null,
+            MemberEpoch = isChecked ? who.GenerationIdOrMemberEpoch : -1,
+            RequireStable = true,
+        }, cancellationToken);
+    }
+
+    private void Reset(AssignedPartition claim, ReadFrom? start)
+    {
+        var position = start ?? _options.AutoOffsetReset switch
+        {
+            AutoOffsetReset.Earliest => ReadFrom.Earliest,
+            AutoOffsetReset.Latest => ReadFrom.Latest,
+            _ => (ReadFrom?)null,
+        };
+        if (position is { } chosen)
+            claim.Begin(Buffer, chosen);
+        else
+            claim.Begin(Buffer, ReadFrom.Latest, failure: new NoCommittedOffsetException(claim.Partition, _options.GroupId));
+    }
+
+    [LoggerMessage(23, LogLevel.Warning, "Lost {Partitions}: {Reason}")]
+    private partial void LogLost(string partitions, string reason);
+
+    [LoggerMessage(24, LogLevel.Error, "The consumer has failed: {Reason}")]
+    private partial void LogFailed(string reason);
+
+    [LoggerMessage(25, LogLevel.Warning, "Given up with records in flight, which are read again elsewhere: {Partitions} were not done within {Limit}. Raise DrainTimeout, or let handlers be quicker.")]
+    private partial void LogNotDrained(string partitions, TimeSpan limit);
+
+    [LoggerMessage(26, LogLevel.Error, "The rebalance listener's {Method} has failed; the rebalance goes on.")]
+    private partial void LogListenerFailed(Exception exception, string method);
+
+    [LoggerMessage(27, LogLevel.Warning, "The committed offsets of {Partitions} partitions cannot be read yet, trying again in {Wait}. {Reason}")]
+    private partial void LogStartRetry(int partitions, TimeSpan wait, string reason);
+}

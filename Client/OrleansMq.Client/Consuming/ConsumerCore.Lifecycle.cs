@@ -1,0 +1,127 @@
+namespace OrleansMq.Client;
+
+/// <content>Begins and ends.</content>
+internal sealed partial class ConsumerCore
+{
+    /// <summary>For the last commit and for leaving the group: a coordinator that answers at all does so sooner, and without it the session ends by itself.</summary>
+    private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(10);
+
+    private bool _isAssignedByHand;
+
+    public void Assign(IEnumerable<TopicPartition> partitions, ReadFrom? start = null)
+    {
+        ArgumentNullException.ThrowIfNull(partitions);
+        ClaimedPartition[] wanted = [.. partitions.Distinct().Select(static partition => new ClaimedPartition(partition, Guid.Empty))];
+        _ = start?.Chosen;
+        AssignedPartition[] old;
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_closing is not null, typeof(IConsumer));
+            if (_membership is not null)
+                throw new InvalidOperationException("The consumer has a subscription. UnsubscribeAsync first.");
+            _isAssignedByHand = true;
+            old = [.. _assigned.Values];
+            _assigned.Clear();
+            foreach (var item in wanted)
+                _assigned[item.Partition] = new AssignedPartition(item.Partition, item.TopicId);
+            StartAutoCommit();
+        }
+        foreach (var claim in old)
+            claim.Leave(Buffer);
+        var claims = Claims().ToList();
+        foreach (var claim in claims)
+            claim.AllowBegin(Buffer);
+        _ = Task.Run(() => StartAsync(claims, start));
+    }
+
+    public Task UnsubscribeAsync(CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+            ObjectDisposedException.ThrowIf(_closing is not null, typeof(IConsumer));
+        return LetGoAsync(forGood: true, cancellationToken);
+    }
+
+    public Task CloseAsync(CancellationToken cancellationToken = default)
+    {
+        lock (_gate)
+        {
+            _isClosing = true;
+            return _closing ??= EndAsync(cancellationToken);
+        }
+    }
+
+    public ValueTask DisposeAsync() => new(CloseAsync());
+
+    private void Subscribe(Subscription subscription)
+    {
+        IMembership? existing;
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_closing is not null, typeof(IConsumer));
+            if (_isAssignedByHand)
+                throw new InvalidOperationException("Partitions were assigned by hand. UnsubscribeAsync first.");
+            if (_options.GroupId is null && !_options.Broadcast)
+                throw new InvalidOperationException("A subscription needs ConsumerOptions.GroupId, or Broadcast to get everything; without a group use Assign.");
+            if (Volatile.Read(ref _failure) is not null)
+            {
+                Volatile.Write(ref _failure, null);
+                _membership = null;
+            }
+            StartAutoCommit();
+            existing = _membership;
+            if (existing is null)
+            {
+                _membership = CreateMembership(subscription);
+                _membership.Start();
+            }
+        }
+        // A membership calls back under its own lock: never call it under this one.
+        existing?.Change(subscription);
+    }
+
+    private IMembership CreateMembership(Subscription subscription) =>
+        _options.Broadcast ? new BroadcastMember(_broker, _options, _reader, this, subscription, _logger)
+        : new ConsumerProtocolMember(_broker, _options, _reader, this, _lease, subscription, _logger);
+
+    private void StartAutoCommit()
+    {
+        if (_options.AutoCommit && _options.GroupId is not null)
+            _autoCommit ??= Task.Run(AutoCommitAsync);
+    }
+
+    private async Task LetGoAsync(bool forGood, CancellationToken cancellationToken)
+    {
+        BeforeDrain();
+        var membership = Membership;
+        await RevokeAsync(Assignment).ConfigureAwait(false);
+        if (membership is not null)
+        {
+            using var limit = new CancellationTokenSource(FarewellTimeout, Time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
+            await membership.LeaveAsync(forGood, either.Token).ConfigureAwait(false);
+        }
+        // What came in the meantime goes with the membership.
+        await RevokeAsync(Assignment).ConfigureAwait(false);
+        lock (_gate)
+        {
+            _membership = null;
+            _isAssignedByHand = false;
+            _failure = null;
+        }
+    }
+
+    private async Task EndAsync(CancellationToken cancellationToken)
+    {
+        await Task.Yield(); // Not under the lock.
+        Buffer.Wake();
+        // Draining has a limit of its own; the last commit and the farewell are quick, or not possible.
+        using (var limit = new CancellationTokenSource(_options.DrainTimeout + FarewellTimeout, Time))
+        using (limit.Token.UnsafeRegister(static stop => ((CancellationTokenSource)stop!).Cancel(), _stop))
+        using (cancellationToken.UnsafeRegister(static stop => ((CancellationTokenSource)stop!).Cancel(), _stop))
+            await LetGoAsync(forGood: false, _stop.Token).ConfigureAwait(false);
+        await _stop.CancelAsync().ConfigureAwait(false);
+        if (_autoCommit is { } autoCommit)
+            await autoCommit.ConfigureAwait(false);
+        await Buffer.DisposeAsync().ConfigureAwait(false);
+    }
+}

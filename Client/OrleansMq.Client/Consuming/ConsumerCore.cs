@@ -1,0 +1,209 @@
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.Extensions.Logging;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Client;
+
+/// <summary>A consumer but for the types of its records: what it holds, where it stands in each partition, what it commits.</summary>
+internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
+{
+    private readonly IBroker _broker;
+    private readonly ConsumerOptions _options;
+    private readonly ReaderOptions _reader;
+    private readonly ILogger _logger;
+    private readonly OffsetCommitter _committer;
+    private readonly SessionLease _lease;
+    private readonly Lock _gate = new();
+    private readonly Dictionary<TopicPartition, AssignedPartition> _assigned = [];
+    private readonly CancellationTokenSource _stop = new();
+    private IMembership? _membership;
+    private ConsumerGroupException? _failure;
+    private Task? _autoCommit;
+    private Task? _closing;
+    private volatile bool _isClosing;
+
+    public ConsumerCore(IBroker broker, ConsumerOptions options, ReaderOptions reader, ILogger logger)
+    {
+        ArgumentNullException.ThrowIfNull(broker);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        reader.Validate();
+        _broker = broker;
+        _options = options;
+        _reader = reader;
+        _logger = logger;
+        Buffer = new FetchBuffer(broker, reader, logger);
+        _lease = new SessionLease(reader.TimeProvider, options.SessionTimeout);
+        _committer = new OffsetCommitter(broker.Groups, options, reader, () => GroupMetadata, logger);
+        Facade = this;
+    }
+
+    /// <summary>What listeners are given.</summary>
+    public IConsumer Facade { get; init; }
+
+    /// <summary>Called when the consumer ends, before partitions are drained: what the application holds and will not finish is given back.</summary>
+    public Action BeforeDrain { get; init; } = static () => { };
+
+    /// <summary>What is fetched.</summary>
+    public FetchBuffer Buffer { get; }
+
+    public ConsumerOptions Options => _options;
+
+    public TimeProvider Time => _reader.TimeProvider;
+
+    /// <summary>Whether it was closed, or is about to be.</summary>
+    public bool IsClosing => _isClosing;
+
+    public ConsumerGroupMetadata GroupMetadata => Membership?.Metadata ?? new ConsumerGroupMetadata(_options.GroupId, "", -1, _options.GroupInstanceId);
+
+    public IReadOnlyCollection<TopicPartition> Assignment
+    {
+        get
+        {
+            lock (_gate)
+                return [.. _assigned.Keys];
+        }
+    }
+
+    public IReadOnlyCollection<TopicPartition> Paused
+    {
+        get
+        {
+            lock (_gate)
+                return [.. _assigned.Values.Where(static claim => claim.IsPaused).Select(static claim => claim.Partition)];
+        }
+    }
+
+    private IMembership? Membership
+    {
+        get
+        {
+            lock (_gate)
+                return _membership;
+        }
+    }
+
+    public void Subscribe(params IReadOnlyList<string> topics)
+    {
+        ArgumentNullException.ThrowIfNull(topics);
+        if (topics.Count == 0)
+            throw new ArgumentException("Name at least one topic; UnsubscribeAsync ends a subscription.", nameof(topics));
+        Subscribe(new Subscription([.. topics.Distinct(StringComparer.Ordinal)], null));
+    }
+
+    public void SubscribePattern(string regex)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(regex);
+        Subscribe(new Subscription([], regex));
+    }
+
+    public void Seek(TopicPartition partition, ReadFrom position)
+    {
+        if (!Claim(partition).Begin(Buffer, position.Chosen))
+            throw NotMine(partition);
+    }
+
+    public void Pause(params IEnumerable<TopicPartition> partitions) => Hold(partitions, true);
+
+    public void Resume(params IEnumerable<TopicPartition> partitions)
+    {
+        Hold(partitions, false);
+        Buffer.Wake();
+    }
+
+    public async ValueTask<long> GetPositionAsync(TopicPartition partition, CancellationToken cancellationToken = default)
+    {
+        var claim = Claim(partition);
+        var session = claim.Session ?? await claim.Begun.WaitAsync(cancellationToken).ConfigureAwait(false);
+        await session.Started.WaitAsync(cancellationToken).ConfigureAwait(false);
+        return session.Position;
+    }
+
+    public long GetHighWatermark(TopicPartition partition) => Claim(partition).Session?.HighWatermark ?? -1;
+
+    /// <summary>Steps to the next record that may be handed out. False: nothing has come yet.</summary>
+    /// <exception cref="ConsumerGroupException">The consumer cannot be a member.</exception>
+    /// <exception cref="ConsumeException">A partition cannot be read on.</exception>
+    public bool TryMoveNext([NotNullWhen(true)] out ChunkReader? chunk)
+    {
+        if (Volatile.Read(ref _failure) is { } failure)
+            throw failure;
+        if (_lease.IsOver)
+            Membership?.SessionIsOver();
+        while (true)
+        {
+            try
+            {
+                return Buffer.TryMoveNext(out chunk);
+            }
+            catch (ConsumeException e) when (TryGoOn(e))
+            {
+            }
+        }
+    }
+
+    /// <summary>Whether the record that the chunk stands on may go to the application, now.</summary>
+    public bool TryHandOut(ChunkReader chunk)
+    {
+        if (_lease.IsOver)
+            Membership?.SessionIsOver();
+        return ((AssignedPartition)chunk.Session.Owner!).TryHandOut(chunk.Session, chunk.Record.Offset + 1, chunk.LeaderEpoch);
+    }
+
+    private void Hold(IEnumerable<TopicPartition> partitions, bool isPaused)
+    {
+        ArgumentNullException.ThrowIfNull(partitions);
+        foreach (var claim in partitions.Select(Claim).ToArray())
+            claim.Pause(isPaused);
+    }
+
+    /// <summary>A failure that the options decide about.</summary>
+    private bool TryGoOn(ConsumeException failure)
+    {
+        if (Find(failure.Partition) is not { } claim)
+            return false;
+        if (failure is OffsetOutOfRangeException gone && _options.OutOfRange?.Invoke(gone) is { } position)
+        {
+            LogOutOfRange(gone.Partition, gone.Offset, gone.LogStartOffset, gone.HighWatermark, position.ToString());
+            return claim.Begin(Buffer, position.Chosen);
+        }
+        // The assignment knows of partitions before every broker does, and for a while after they are gone.
+        if (failure.Code != ErrorCode.UnknownTopicOrPartition || Membership is null || claim.Session is not { } session)
+            return false;
+        session.IsHeld = true;
+        _ = BeginAgainAsync(claim, session, failure);
+        return true;
+    }
+
+    private async Task BeginAgainAsync(AssignedPartition claim, FetchSession session, ConsumeException failure)
+    {
+        LogUnknownPartition(claim.Partition);
+        try
+        {
+            await Task.Delay(_reader.RetryBackoffMax, Time, claim.Gone).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            return;
+        }
+        if (claim.Session == session)
+            claim.Begin(Buffer, failure.Offset >= 0 ? ReadFrom.Offset(failure.Offset) : session.Start);
+    }
+
+    private AssignedPartition? Find(TopicPartition partition)
+    {
+        lock (_gate)
+            return _assigned.GetValueOrDefault(partition);
+    }
+
+    private AssignedPartition Claim(TopicPartition partition) => Find(partition) ?? throw NotMine(partition);
+
+    private static InvalidOperationException NotMine(TopicPartition partition) =>
+        new($"{partition} is not this consumer's (any more); Assignment says which are.");
+
+    [LoggerMessage(21, LogLevel.Warning, "{Partition} has no offset {Offset} (it holds {LogStart} to {HighWatermark}); as OutOfRange says it goes on at {Position}.")]
+    private partial void LogOutOfRange(TopicPartition partition, long offset, long logStart, long highWatermark, string position);
+
+    [LoggerMessage(22, LogLevel.Warning, "{Partition} is not known to its broker; it is tried again until the group takes it away.")]
+    private partial void LogUnknownPartition(TopicPartition partition);
+}

@@ -1,0 +1,102 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Groups;
+
+namespace OrleansMq.Client;
+
+/// <content>What the consumer holds comes to be what it is to hold.</content>
+internal sealed partial class ConsumerProtocolMember
+{
+    private Task _reconciling = Task.CompletedTask;
+    private IReadOnlyList<TopicPartitions>? _wanted;
+    private HashSet<ClaimedPartition> _held = [];
+
+    /// <summary>Under the gate: what it is to hold from now on.</summary>
+    private void Reconcile(IReadOnlyList<TopicPartitions> wanted)
+    {
+        _wanted = wanted;
+        if (_reconciling.IsCompleted)
+            _reconciling = Task.Run(ReconcileAsync);
+    }
+
+    private async Task ReconcileAsync()
+    {
+        try
+        {
+            for (var attempt = 1; !_stop.IsCancellationRequested; attempt++)
+            {
+                IReadOnlyList<TopicPartitions>? wanted;
+                int joins;
+                lock (_gate)
+                {
+                    (wanted, joins) = (_wanted, _joins);
+                    if (wanted is null)
+                        _reconciling = Task.CompletedTask;
+                }
+                if (wanted is null)
+                {
+                    Wake(); // From now on heartbeats may be long polls.
+                    return;
+                }
+                if (!await ReconcileAsync(wanted, joins).ConfigureAwait(false))
+                    await Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()), _reader.TimeProvider, _stop.Token).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Leaving: whoever leaves has given all partitions up.
+        }
+        catch (Exception e)
+        {
+            _target.Fail(new ConsumerGroupException(ErrorCode.UnknownServerError, _options.GroupId, $"{e.GetType().Name}: {e.Message}", e));
+        }
+    }
+
+    /// <summary>First gives up and says so, so that others need not wait for what comes here, then takes. False: some topics are not known yet.</summary>
+    private async Task<bool> ReconcileAsync(IReadOnlyList<TopicPartitions> wanted, int joins)
+    {
+        IReadOnlyDictionary<Guid, string> names;
+        try
+        {
+            names = await _topics.FindAsync(wanted.Select(static topic => topic.TopicId), _stop.Token).ConfigureAwait(false);
+        }
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        {
+            LogTopicsUnknown(_options.GroupId!, e.Message);
+            return false;
+        }
+        TopicPartitions[] known = [.. wanted.Where(topic => names.ContainsKey(topic.TopicId))];
+        var holds = known.SelectMany(topic => topic.Partitions.Select(partition => new ClaimedPartition(new TopicPartition(names[topic.TopicId], partition), topic.TopicId))).ToHashSet();
+        HashSet<ClaimedPartition> held;
+        lock (_gate)
+            held = _held;
+        await _target.RevokeAsync([.. held.Where(item => !holds.Contains(item)).Select(static item => item.Partition)]).ConfigureAwait(false);
+        bool hasReport;
+        lock (_gate)
+        {
+            if (joins != _joins)
+                return true; // Lost meanwhile.
+            hasReport = _sendOwned |= !Same(_owned, known);
+            (_owned, _held) = (known, holds);
+            if (known.Length == wanted.Count && ReferenceEquals(_wanted, wanted))
+                _wanted = null;
+        }
+        if (hasReport)
+            Wake();
+        await _target.AddAsync([.. holds.Except(held)]).ConfigureAwait(false);
+        lock (_gate)
+        {
+            if (joins != _joins)
+                _target.LoseAll("the session ended while they were assigned");
+        }
+        return known.Length == wanted.Count;
+    }
+
+    private static bool Same(IReadOnlyList<TopicPartitions> left, IReadOnlyList<TopicPartitions> right) =>
+        left.Count == right.Count && Pairs(left).SetEquals(Pairs(right));
+
+    private static HashSet<(Guid, int)> Pairs(IReadOnlyList<TopicPartitions> topics) =>
+        [.. topics.SelectMany(static topic => topic.Partitions.Select(partition => (topic.TopicId, partition)))];
+
+    [LoggerMessage(32, LogLevel.Warning, "Group {Group}: topics cannot be looked up yet, trying again. {Reason}")]
+    private partial void LogTopicsUnknown(string group, string reason);
+}

@@ -1,0 +1,286 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Brokers;
+using OrleansMq.Groups;
+
+namespace OrleansMq.Client;
+
+/// <summary>
+/// A member of a group under the consumer protocol (KIP-848). One loop sends heartbeats, whatever else goes on; another reconciles what the consumer holds with
+/// what it is to hold. While there is nothing to reconcile a heartbeat is a long poll, so that news arrives at once.
+/// </summary>
+internal sealed partial class ConsumerProtocolMember : IMembership
+{
+    /// <summary>For an answer, beyond the wait that was asked for: without one by then the connection is taken for dead and the request is sent again.</summary>
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly IGroupCoordinator _groups;
+    private readonly ConsumerOptions _options;
+    private readonly ReaderOptions _reader;
+    private readonly IAssignmentTarget _target;
+    private readonly SessionLease _lease;
+    private readonly TopicDirectory _topics;
+    private readonly ILogger _logger;
+    private readonly string _memberId = Guid.NewGuid().ToString();
+    private readonly Lock _gate = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly ITimer _leaseTimer;
+    private CancellationTokenSource _wake = new();
+    private Task _loop = Task.CompletedTask;
+
+    // What the coordinator knows of the member, under the gate.
+    private Subscription _subscription;
+    private int _epoch = ConsumerGroupHeartbeat.JoinEpoch;
+    private int _joins;
+    private bool _sendAll = true;
+    private bool _sendOwned;
+    private IReadOnlyList<TopicPartitions> _owned = [];
+    private TimeSpan _interval = TimeSpan.FromSeconds(5);
+
+    public ConsumerProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target, SessionLease lease,
+        Subscription subscription, ILogger logger)
+    {
+        _groups = broker.Groups;
+        _options = options;
+        _reader = reader;
+        _target = target;
+        _lease = lease;
+        _topics = new TopicDirectory(broker);
+        _subscription = subscription;
+        _logger = logger;
+        _leaseTimer = reader.TimeProvider.CreateTimer(static member => ((ConsumerProtocolMember)member!).CheckLease(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    public ConsumerGroupMetadata Metadata
+    {
+        get
+        {
+            lock (_gate)
+                return new ConsumerGroupMetadata(_options.GroupId, _memberId, _epoch > 0 ? _epoch : -1, _options.GroupInstanceId);
+        }
+    }
+
+    public void Start() => _loop = Task.Run(RunAsync);
+
+    public void Change(Subscription subscription)
+    {
+        lock (_gate)
+        {
+            _subscription = subscription;
+            _sendAll = true;
+        }
+        Wake();
+    }
+
+    public void SessionIsOver() => Rejoin($"no answer from the group's coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be another's by now");
+
+    public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        Wake();
+        await _loop.ConfigureAwait(false);
+        await _leaseTimer.DisposeAsync().ConfigureAwait(false);
+        await _reconciling.ConfigureAwait(false);
+        int epoch;
+        lock (_gate)
+            (epoch, _epoch) = (_epoch, ConsumerGroupHeartbeat.JoinEpoch);
+        if (epoch == ConsumerGroupHeartbeat.JoinEpoch)
+            return;
+        try
+        {
+            var isBack = _options.GroupInstanceId is not null && !forGood;
+            await _groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat
+            {
+                GroupId = _options.GroupId!,
+                MemberId = _memberId,
+                InstanceId = _options.GroupInstanceId,
+                MemberEpoch = isBack ? ConsumerGroupHeartbeat.LeaveForNowEpoch : ConsumerGroupHeartbeat.LeaveEpoch,
+                ClientId = _options.ClientId,
+            }, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is BrokerException or OperationCanceledException)
+        {
+            LogLeaveFailed(_options.GroupId!, e.Message);
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            var attempt = 0;
+            while (!_stop.IsCancellationRequested)
+                attempt = await BeatAsync() ? 0 : await BackOffAsync(attempt + 1).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Leaving.
+        }
+        catch (Exception e)
+        {
+            _target.Fail(new ConsumerGroupException(ErrorCode.UnknownServerError, _options.GroupId, $"{e.GetType().Name}: {e.Message}", e));
+        }
+
+        async ValueTask<bool> BeatAsync()
+        {
+            var (request, joins, wake) = Prepare();
+            var sentAt = _reader.TimeProvider.GetTimestamp();
+            var result = await SendAsync(request, wake).ConfigureAwait(false);
+            if (result is null)
+                return true; // Woken: something new is to be said.
+            switch (HeartbeatJudgement.For(result.Error))
+            {
+                case HeartbeatVerdict.Accepted:
+                    var hasNews = Accept(request, result, joins, sentAt);
+                    await WaitForNextAsync(request, hasNews, sentAt, wake).ConfigureAwait(false);
+                    return true;
+                case HeartbeatVerdict.JoinAgain:
+                    Rejoin($"the coordinator says {result.Error}");
+                    return request.MemberEpoch > 0;
+                case HeartbeatVerdict.Retry:
+                    LogRetry(_options.GroupId!, result.Error, result.Message);
+                    lock (_gate)
+                        _sendAll = true;
+                    return false;
+                default:
+                    _target.Fail(new ConsumerGroupException(result.Error, _options.GroupId, result.Message ?? result.Error.ToString()));
+                    await _stop.CancelAsync().ConfigureAwait(false);
+                    await _leaseTimer.DisposeAsync().ConfigureAwait(false);
+                    return true;
+            }
+        }
+    }
+
+    private (ConsumerGroupHeartbeat Request, int Joins, CancellationToken Wake) Prepare()
+    {
+        lock (_gate)
+        {
+            if (_wake.IsCancellationRequested)
+                _wake = new CancellationTokenSource();
+            var isJoin = _epoch == ConsumerGroupHeartbeat.JoinEpoch;
+            var all = _sendAll || isJoin;
+            var request = new ConsumerGroupHeartbeat
+            {
+                GroupId = _options.GroupId!,
+                MemberId = _memberId,
+                MemberEpoch = _epoch,
+                InstanceId = _options.GroupInstanceId,
+                ClientId = _options.ClientId,
+                RackId = all ? _options.Rack : null,
+                RebalanceTimeout = all ? _options.RebalanceTimeout : null,
+                ServerAssignor = all ? _options.ServerAssignor : null,
+                SubscribedTopicNames = all ? _subscription.Topics : null,
+                SubscribedTopicRegex = all ? _subscription.Regex ?? "" : null,
+                OwnedPartitions = all || _sendOwned ? _owned : null,
+                // Something to say is to be answered, and a reconciliation to be heard of, at once.
+                MaxWait = all || _sendOwned || !_reconciling.IsCompleted ? TimeSpan.Zero : _interval,
+            };
+            (_sendAll, _sendOwned) = (false, false);
+            return (request, _joins, _wake.Token);
+        }
+    }
+
+    /// <summary>Sends; null where it was woken meanwhile.</summary>
+    private async ValueTask<ConsumerGroupHeartbeatResult?> SendAsync(ConsumerGroupHeartbeat request, CancellationToken wake)
+    {
+        using var limit = new CancellationTokenSource(request.MaxWait + AnswerTimeout, _reader.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token, request.MaxWait > TimeSpan.Zero ? wake : CancellationToken.None);
+        try
+        {
+            return await _groups.ConsumerGroupHeartbeatAsync(request, either.Token).ConfigureAwait(false);
+        }
+        catch (BrokerException e)
+        {
+            return ConsumerGroupHeartbeatResult.Failed(e.Code, e.Message);
+        }
+        catch (OperationCanceledException) when (either.IsCancellationRequested)
+        {
+            _stop.Token.ThrowIfCancellationRequested();
+            lock (_gate)
+                _sendAll = true; // The answer may be lost: a new epoch with it.
+            return wake.IsCancellationRequested ? null
+                : ConsumerGroupHeartbeatResult.Failed(ErrorCode.RequestTimedOut, $"no answer within {request.MaxWait + AnswerTimeout}");
+        }
+    }
+
+    /// <summary>Takes in an answer; whether it brought news.</summary>
+    private bool Accept(ConsumerGroupHeartbeat request, ConsumerGroupHeartbeatResult result, int joins, long sentAt)
+    {
+        lock (_gate)
+        {
+            if (joins != _joins)
+                return true; // The session was over before the answer came: it is to join again.
+            _epoch = result.MemberEpoch;
+            if (result.HeartbeatInterval > TimeSpan.Zero)
+                _interval = result.HeartbeatInterval;
+            _lease.Renew(sentAt);
+            if (result.Assignment is { } assignment)
+                Reconcile(assignment);
+        }
+        _leaseTimer.Change(_options.SessionTimeout + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+        return result.Assignment is not null || result.MemberEpoch != request.MemberEpoch;
+    }
+
+    private async ValueTask WaitForNextAsync(ConsumerGroupHeartbeat request, bool hasNews, long sentAt, CancellationToken wake)
+    {
+        var left = _interval - _reader.TimeProvider.GetElapsedTime(sentAt);
+        var isReconciling = !_reconciling.IsCompleted;
+        // At once: after news, or a long poll that ran its course. A coordinator that does not wait is not asked again and again.
+        if (left <= TimeSpan.Zero || (hasNews && !isReconciling) || (request.MaxWait == TimeSpan.Zero && !isReconciling))
+            return;
+        await DelayAsync(left, wake).ConfigureAwait(false);
+    }
+
+    private async Task<int> BackOffAsync(int attempt)
+    {
+        await DelayAsync(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()), CancellationToken.None).ConfigureAwait(false);
+        return attempt;
+    }
+
+    private async ValueTask DelayAsync(TimeSpan wait, CancellationToken wake)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, wake);
+        try
+        {
+            await Task.Delay(wait, _reader.TimeProvider, either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (wake.IsCancellationRequested)
+        {
+            // There is something to say.
+        }
+    }
+
+    private void CheckLease()
+    {
+        if (_lease.IsOver)
+            SessionIsOver();
+    }
+
+    /// <summary>The coordinator does not count the member's partitions as its own any more, or may not: all is lost, and it joins again.</summary>
+    private void Rejoin(string reason)
+    {
+        lock (_gate)
+        {
+            if (_epoch == ConsumerGroupHeartbeat.JoinEpoch && _owned.Count == 0 && _wanted is null && _reconciling.IsCompleted)
+                return;
+            _epoch = ConsumerGroupHeartbeat.JoinEpoch;
+            _joins++;
+            (_owned, _held, _wanted) = ([], [], null);
+            _target.LoseAll(reason);
+        }
+        Wake();
+    }
+
+    private void Wake()
+    {
+        CancellationTokenSource wake;
+        lock (_gate)
+            wake = _wake;
+        _ = wake.CancelAsync(); // Whoever waits goes on elsewhere than here.
+    }
+
+    [LoggerMessage(30, LogLevel.Warning, "Group {Group}: the coordinator did not take the heartbeat: {Code}, trying again. {Reason}")]
+    private partial void LogRetry(string group, ErrorCode code, string? reason);
+
+    [LoggerMessage(31, LogLevel.Warning, "Group {Group}: leaving failed, so its session has to run out first. {Reason}")]
+    private partial void LogLeaveFailed(string group, string reason);
+}

@@ -1,0 +1,20 @@
+namespace OrleansMq.Client;
+
+/// <summary>
+/// Until when a member may take its partitions for its own without hearing from the coordinator: a session's length after it last
+/// <em>asked</em> and was answered. Looked at before each record, so that a process that was suspended does not go on where it stood.
+/// </summary>
+internal sealed class SessionLease(TimeProvider time, TimeSpan length)
+{
+    private readonly long _length = (long)(length.TotalSeconds * time.TimestampFrequency);
+    private long _until = long.MaxValue;
+
+    /// <summary>Whether it has run out.</summary>
+    public bool IsOver => time.GetTimestamp() > Volatile.Read(ref _until);
+
+    /// <summary>The coordinator has answered what was asked at a time of <see cref="TimeProvider.GetTimestamp"/>.</summary>
+    public void Renew(long askedAt) => Volatile.Write(ref _until, askedAt + _length);
+
+    /// <summary>There is nothing to lose: no partition is held by the membership.</summary>
+    public void Release() => Volatile.Write(ref _until, long.MaxValue);
+}

@@ -1,0 +1,63 @@
+using OrleansMq.Client;
+
+namespace OrleansMq.Tests.Client.Consuming;
+
+/// <summary>Consumers that share with nobody: broadcast, and partitions assigned by hand.</summary>
+public sealed class UngroupedConsumerTests : ConsumerFixture
+{
+    private static ConsumerOptions Ungrouped { get; } = new() { AutoOffsetReset = AutoOffsetReset.Earliest };
+
+    [Fact]
+    public async Task In_a_broadcast_everybody_gets_everything()
+    {
+        await SendAsync(0, "a");
+        await SendAsync(2, "b");
+        await using var first = Consume(Ungrouped with { Broadcast = true });
+        await using var second = Consume(Ungrouped with { Broadcast = true });
+        Assert.Equal(["a", "b"], (await ReadAsync(first, 2)).Order());
+        Assert.Equal(["a", "b"], (await ReadAsync(second, 2)).Order());
+        Assert.Empty(Groups.Heartbeats);
+    }
+
+    [Fact]
+    public async Task A_broadcast_reads_added_partitions_from_their_first_record()
+    {
+        await using var consumer = Consume(Ungrouped with { Broadcast = true, AutoOffsetReset = AutoOffsetReset.Latest, Reader = new ReaderOptions { TimeProvider = Clock } });
+        await Wait.UntilAsync(() => consumer.Assignment.Count == 4, "the partitions");
+        await Client.Admin.AddPartitionsAsync(Topic, 5);
+        await SendAsync(4, "written before anybody looked");
+        await Wait.UntilAsync(() => { Clock.Advance(TimeSpan.FromSeconds(30)); return consumer.Assignment.Count == 5; }, "the new partition");
+        Assert.Equal(["written before anybody looked"], await ReadAsync(consumer, 1));
+    }
+
+    [Fact]
+    public async Task Partitions_assigned_by_hand_start_where_it_is_said()
+    {
+        await SendAsync(1, "a", "b", "c");
+        await using var consumer = Client.CreateConsumer<string, string>(Ungrouped);
+        consumer.Assign([P(1)], ReadFrom.Offset(1));
+        Assert.Equal(["b", "c"], await ReadAsync(consumer, 2));
+        consumer.Seek(P(1), ReadFrom.Earliest);
+        Assert.Equal(["a", "b"], await ReadAsync(consumer, 2));
+        Assert.Throws<InvalidOperationException>(() => consumer.Seek(P(0), ReadFrom.Earliest));
+        Assert.Throws<InvalidOperationException>(() => consumer.Subscribe(Topic));
+        consumer.Assign([P(0)]);
+        Assert.Equal([P(0)], consumer.Assignment);
+    }
+
+    [Fact]
+    public async Task Partitions_assigned_by_hand_may_keep_their_place_in_a_group()
+    {
+        await SendAsync(1, "a", "b", "c");
+        await using (var consumer = Client.CreateConsumer<string, string>(Options()))
+        {
+            consumer.Assign([P(1)]);
+            await ReadAsync(consumer, 2);
+            await consumer.CommitAsync().SoonAsync();
+        }
+        Assert.Equal(("", -1), (Groups.Commits[0].MemberId, Groups.Commits[0].GenerationIdOrMemberEpoch));
+        await using var next = Client.CreateConsumer<string, string>(Options());
+        next.Assign([P(1)]);
+        Assert.Equal(["c"], await ReadAsync(next, 1));
+    }
+}
