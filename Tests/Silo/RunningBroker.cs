@@ -26,7 +26,7 @@ public sealed class RunningBroker : IAsyncLifetime
     /// <summary>How long a test waits for what must happen.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    internal BrokerSettings Settings { get; init; } = new() { Http = new ListenAddress(IPAddress.Loopback, 0), DrainTimeout = TimeSpan.FromSeconds(20) };
+    internal BrokerSettings Settings { get; init; } = new() { Kafka = null, Http = new ListenAddress(IPAddress.Loopback, 0), DrainTimeout = TimeSpan.FromSeconds(20) };
 
     internal BrokerServer Server { get; private set; } = null!;
 

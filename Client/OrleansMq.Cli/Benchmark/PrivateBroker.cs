@@ -59,7 +59,7 @@ internal sealed class PrivateBroker : IAsyncDisposable
     {
         try
         {
-            return SiloProcess.Start([.. program, "--json", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--flush", flush],
+            return SiloProcess.Start([.. program, "--json", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--kafka", "off", "--flush", flush],
                 new Dictionary<string, string?>(), Path.Combine(directory, "broker.log"));
         }
         catch (Win32Exception e)

@@ -111,7 +111,8 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
     private IEnumerable<string> Flags() =>
     [
         "--json", "--flavour", "cluster", "--cluster-id", spec.ClusterId, "--broker-id", BrokerId.ToString(CultureInfo.InvariantCulture),
-        "--data", spec.Data, "--http", $"127.0.0.1:{PortOf(_last?.Http)}", "--orleans-port", PortOf(_last?.Orleans), "--gateway-port", PortOf(_last?.Gateway),
+        "--data", spec.Data, "--http", $"127.0.0.1:{PortOf(_last?.Http)}", "--kafka", $"127.0.0.1:{PortOf(_last?.Kafka)}",
+        "--orleans-port", PortOf(_last?.Orleans), "--gateway-port", PortOf(_last?.Gateway),
         .. spec.Entry.Rack is { } rack ? (string[])["--rack", rack] : [],
     ];
 

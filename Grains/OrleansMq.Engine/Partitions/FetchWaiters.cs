@@ -15,9 +15,10 @@ internal sealed class FetchWaiters
     public long VisibleBytes => Interlocked.Read(ref _visibleBytes);
 
     /// <summary>Registers a waiter for whatever comes next.</summary>
-    public FetchWaiter Arm()
+    /// <param name="group">A wait for several partitions that this one is a part of; null for a wait of its own.</param>
+    public FetchWaiter Arm(FetchWait? group = null)
     {
-        var waiter = new FetchWaiter(this);
+        var waiter = new FetchWaiter(this, group);
         lock (_lock)
         {
             (_waiting ??= []).Add(waiter);
@@ -67,13 +68,18 @@ internal sealed class FetchWaiters
 }
 
 /// <summary>One reader that waits. Dispose it when it has stopped waiting.</summary>
-internal sealed class FetchWaiter(FetchWaiters owner) : IDisposable
+internal sealed class FetchWaiter(FetchWaiters owner, FetchWait? group) : IDisposable
 {
-    private readonly TaskCompletionSource _woken = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource? _woken = group is null ? new(TaskCreationOptions.RunContinuationsAsynchronously) : null;
     private long _target = long.MaxValue;
+    private long _baseline;
 
-    /// <summary>The bytes visible when it was armed, counted from the partition's opening.</summary>
-    internal long Baseline { get; set; }
+    /// <summary>The bytes visible when it was armed (of a group's: when it was told last), counted from the partition's opening.</summary>
+    internal long Baseline
+    {
+        get => Volatile.Read(ref _baseline);
+        set => Volatile.Write(ref _baseline, value);
+    }
 
     /// <summary>
     /// Completes when <paramref name="bytes"/> more can be read than when the waiter was armed, or the time is over, or the partition has
@@ -85,21 +91,43 @@ internal sealed class FetchWaiter(FetchWaiters owner) : IDisposable
         Volatile.Write(ref _target, Baseline + bytes);
         Interlocked.MemoryBarrier();
         Notice(owner.VisibleBytes); // Something may have come since the reader looked.
-        if (_woken.Task.IsCompleted)
+        if (_woken!.Task.IsCompleted)
             return;
         using var timer = clock.CreateTimer(static waiter => ((FetchWaiter)waiter!).Wake(), this, time, Timeout.InfiniteTimeSpan);
         using var registration = cancellationToken.UnsafeRegister(static (waiter, token) =>
-            ((FetchWaiter)waiter!)._woken.TrySetCanceled(token), this);
+            ((FetchWaiter)waiter!)._woken!.TrySetCanceled(token), this);
         await _woken.Task.ConfigureAwait(false);
     }
 
     internal void Notice(long visibleBytes)
     {
-        if (visibleBytes >= Volatile.Read(ref _target))
+        if (group is not null)
+            Tell(group, visibleBytes);
+        else if (visibleBytes >= Volatile.Read(ref _target))
             Wake();
     }
 
-    internal void Wake() => _woken.TrySetResult();
+    internal void Wake()
+    {
+        group?.Wake();
+        _woken?.TrySetResult();
+    }
+
+    // Each byte is told once, whoever comes first.
+    private void Tell(FetchWait group, long visibleBytes)
+    {
+        var before = Volatile.Read(ref _baseline);
+        while (visibleBytes > before)
+        {
+            var seen = Interlocked.CompareExchange(ref _baseline, visibleBytes, before);
+            if (seen == before)
+            {
+                group.Arrive(visibleBytes - before);
+                return;
+            }
+            before = seen;
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose() => owner.Disarm(this);

@@ -56,6 +56,24 @@ public sealed partial class Partition
         }
     }
 
+    /// <summary>Where the records of an epoch end in this log, as a reader or follower asks after the epoch of the last record it has: the largest epoch at or
+    /// below <paramref name="epoch"/> with the offset after its last record. <see cref="LeaderEpochCache.None"/> for an epoch that is not known yet.</summary>
+    public LeaderEpochEntry EndOffsetOf(int epoch)
+    {
+        if (_epochs is null || _log is null || epoch < 0)
+            return LeaderEpochCache.None;
+        if (_epochs.Latest.Epoch >= 0)
+            return _epochs.EndOffsetFor(epoch, LogEndOffset);
+        // Nobody ever claimed it: all there is was written in the one epoch.
+        return epoch == LeaderEpoch ? new LeaderEpochEntry(epoch, LogEndOffset)
+            : epoch < LeaderEpoch ? new LeaderEpochEntry(epoch, LogStartOffset) : LeaderEpochCache.None;
+    }
+
+    /// <summary>Whether it can be read from here now.</summary>
+    /// <param name="message">Why not, and what to do.</param>
+    /// <returns><see cref="ErrorCode.None"/>, or why not.</returns>
+    public ErrorCode CanRead(out string message) => RefuseRead(out message);
+
     private async ValueTask<FetchResult> WaitAndReadAsync(FetchRequest request, CancellationToken cancellationToken)
     {
         var clock = _ports.Log.Time;

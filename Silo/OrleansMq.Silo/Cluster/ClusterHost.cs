@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
@@ -39,6 +40,9 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     public ClusterMemberEndpoints? Member { get; private set; }
 
     /// <inheritdoc/>
+    public HostedCluster? Cluster { get; private set; }
+
+    /// <inheritdoc/>
     public IReadOnlyCollection<Partition> LocalPartitions => _broker is { IsOpen: true } broker ? broker.Partitions.Partitions : [];
 
     /// <inheritdoc/>
@@ -67,7 +71,9 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         if (cluster is not null)
             await JoinedAsync(log.CreateLogger("cluster"), cancellationToken);
         Announce(log.CreateLogger("cluster"), endpoints, cluster);
-        return _silo!.Services.GetRequiredService<IBroker>();
+        Cluster = new HostedCluster(cluster?.ClusterId ?? _broker!.DescribeCluster().ClusterId, _silo!.Services.GetRequiredService<IClusterMetadata>(),
+            _silo.Services.GetRequiredService<ILocalPartitions>());
+        return _silo.Services.GetRequiredService<IBroker>();
     }
 
     /// <summary>Ready means that topics are placed here, too: whoever waited for three brokers can have three replicas.</summary>
@@ -167,6 +173,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
                 GatewayListener = new IPEndPoint(gatewayAddress, ports.Gateway),
             },
             Http = AdvertisedHttp(services, advertised),
+            Kafka = AdvertisedKafka(services, advertised),
             DefaultReplicationFactor = settings.ReplicationFactor,
             AutoRebalance = settings.AutoRebalance,
             Replication = new ReplicationOptions { ReplicaLagTimeMax = settings.ReplicaLagTimeMax, LeaderLease = settings.LeaderLease },
@@ -198,6 +205,16 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First().Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
         // A listener on the loopback address is not reached by another name.
         return new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised, port).Uri.GetLeftPart(UriPartial.Authority);
+    }
+
+    private string? AdvertisedKafka(IServiceProvider services, string advertised)
+    {
+        if (settings.Kafka is not { } kafka || settings.KafkaAdvertised is not null)
+            return settings.KafkaAdvertised;
+        // The HTTP listener is bound first, the Kafka listener second.
+        var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ElementAt(1).Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
+        var host = kafka.IsLoopback ? IPAddress.Loopback.ToString() : advertised;
+        return host.Contains(':', StringComparison.Ordinal) ? $"[{host}]:{port}" : $"{host}:{port}";
     }
 
     private void Announce(ILogger log, SiloEndpoints endpoints, BrokerClusterOptions? cluster)

@@ -26,6 +26,12 @@ internal sealed record BrokerSettings
     public string DataDirectory { get; init; } = "./data";
     /// <summary>Where the HTTP API listens.</summary>
     public ListenAddress Http { get; init; } = new(System.Net.IPAddress.Loopback, 8080);
+    /// <summary>Where the Kafka protocol is served; null: nowhere.</summary>
+    public ListenAddress? Kafka { get; init; } = new(System.Net.IPAddress.Loopback, 9092);
+    /// <summary>Host and port that Kafka clients are told to dial; null: follows from how they reach the broker.</summary>
+    public string? KafkaAdvertised { get; init; }
+    /// <summary>Whether a topic that a Kafka client asks for is created where it does not exist.</summary>
+    public bool AutoCreateTopics { get; init; } = true;
     /// <summary>When appended bytes are made durable, for topics that say nothing else.</summary>
     public FlushPolicy Flush { get; init; } = FlushPolicy.None;
     /// <summary>This broker's number.</summary>

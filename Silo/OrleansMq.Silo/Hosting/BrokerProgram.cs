@@ -56,6 +56,7 @@ internal static class BrokerProgram
         await using var server = await BrokerServer.StartAsync(settings, log, cancellationToken: stop.Token);
         var ready = new ReadyLine(server.Address, Path.GetFullPath(settings.DataDirectory), server.Flavour, Environment.ProcessId, SinceProcessStart(), settings.BrokerId)
         {
+            Kafka = server.KafkaAddress,
             ClusterId = server.Member?.ClusterId,
             Orleans = server.Member?.Orleans,
             Gateway = server.Member?.Gateway,

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Http;
 using OrleansMq.Silo.Logging;
@@ -24,9 +25,10 @@ internal sealed class BrokerServer : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly Lock _stopping = new();
     private Task? _stopped;
+    private readonly KafkaListener? _kafka;
     private WebApplication? _app;
 
-    private BrokerServer(BrokerSettings settings, IBrokerHost host, ILogger logger)
+    private BrokerServer(BrokerSettings settings, IBrokerHost host, ILogger logger, EngineLog kafkaLog)
     {
         _settings = settings;
         _host = host;
@@ -38,10 +40,14 @@ internal sealed class BrokerServer : IAsyncDisposable
             Version = ProgramVersion.Text,
             Flavour = host.Flavour,
         });
+        _kafka = settings.Kafka is null ? null : new KafkaListener(settings, _metrics, kafkaLog);
     }
 
     /// <summary>Where the HTTP API listens, with the port that was taken.</summary>
     public string Address => _app!.Urls.First();
+
+    /// <summary>Where the Kafka protocol is served, with the port that was taken; null where it is not.</summary>
+    public string? KafkaAddress => _kafka?.Address;
 
     /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
     public string Flavour => _host.Flavour;
@@ -63,7 +69,8 @@ internal sealed class BrokerServer : IAsyncDisposable
         Func<BrokerSettings, BrokerOptions, IBrokerHost>? createHost = null, CancellationToken cancellationToken = default)
     {
         var options = settings.ToOptions(new EngineLogAdapter(log.CreateLogger("engine")), TimeProvider.System);
-        var server = new BrokerServer(settings, (createHost ?? BrokerHosts.Create)(settings, options), log.CreateLogger("broker"));
+        var server = new BrokerServer(settings, (createHost ?? BrokerHosts.Create)(settings, options), log.CreateLogger("broker"),
+            new EngineLogAdapter(log.CreateLogger("kafka")));
         try
         {
             await server.StartAsync(log, cancellationToken);
@@ -92,11 +99,14 @@ internal sealed class BrokerServer : IAsyncDisposable
         await Task.Yield();
         await _host.HandOverAsync();
         _gate.Drain();
+        _kafka?.Drain();
         if (_app is { } app)
             await StopAsync(app);
         await _host.DisposeAsync();
         if (_app is not null)
             await _app.DisposeAsync();
+        if (_kafka is not null)
+            await _kafka.DisposeAsync();
         _metrics.Dispose();
         _gate.Dispose();
     }
@@ -110,12 +120,17 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
         catch (Exception e) when (SocketErrorOf(e) is { } error)
         {
-            throw new StartException($"--http {_settings.Http}: {ReasonOf(error, e)}", e);
+            throw new StartException(_kafka is not null && _kafka.Refuses(e)
+                ? $"--kafka {_settings.Kafka}: {ReasonOf(error, e)} --kafka off serves no Kafka clients."
+                : $"--http {_settings.Http}: {ReasonOf(error, e)}", e);
         }
         WarnOfOpenDoor();
         try
         {
-            _gate.Open(new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic));
+            var broker = new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic);
+            if (_host.Cluster is { } cluster)
+                _kafka?.Open(broker, cluster);
+            _gate.Open(broker);
         }
         catch (HostRefusedException e)
         {
@@ -164,12 +179,15 @@ internal sealed class BrokerServer : IAsyncDisposable
             options.ListenAnyIP(port, static listen => listen.Protocols = HttpProtocols.Http1);
         else
             options.Listen(address, port, static listen => listen.Protocols = HttpProtocols.Http1);
+        _kafka?.Bind(options);
     }
 
     private void WarnOfOpenDoor()
     {
         if (!_settings.Http.IsLoopback)
             _logger.OpenDoor(_settings.Http.ToString());
+        if (_settings.Kafka is { IsLoopback: false } kafka)
+            _logger.OpenDoor(kafka.ToString());
     }
 
     private async Task StopAsync(WebApplication app)

@@ -1,4 +1,5 @@
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Silo.Hosting;
@@ -19,6 +20,9 @@ internal interface IBrokerHost : IAsyncDisposable
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken);
 
+    /// <summary>What gateways answer from beside the broker; null before <see cref="StartAsync"/> is done.</summary>
+    HostedCluster? Cluster => null;
+
     /// <summary>This broker as others reach it; null where none do, and before <see cref="StartAsync"/> is done.</summary>
     ClusterMemberEndpoints? Member => null;
 
@@ -28,6 +32,12 @@ internal interface IBrokerHost : IAsyncDisposable
     /// <summary>The partitions on this broker, online or not, for metrics; empty before <see cref="StartAsync"/> is done.</summary>
     IReadOnlyCollection<Partition> LocalPartitions { get; }
 }
+
+/// <summary>What a host knows of its cluster, and what it holds of it.</summary>
+/// <param name="ClusterId">As clients are told.</param>
+/// <param name="Metadata">Brokers, topics and who leads their partitions.</param>
+/// <param name="Local">The partitions that are led in this process.</param>
+internal sealed record HostedCluster(string ClusterId, IClusterMetadata Metadata, ILocalPartitions Local);
 
 /// <summary>A broker in its cluster.</summary>
 /// <param name="ClusterId">The cluster's name.</param>

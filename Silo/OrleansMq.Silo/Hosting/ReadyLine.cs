@@ -13,6 +13,9 @@ namespace OrleansMq.Silo.Hosting;
 /// <param name="BrokerId">The broker's number.</param>
 internal sealed record ReadyLine(string Http, string Data, string Flavour, int Pid, long Ms, int BrokerId)
 {
+    /// <summary>Where the Kafka protocol is served; null where it is not.</summary>
+    public string? Kafka { get; init; }
+
     /// <summary>The cluster's name; null where the broker is in none.</summary>
     public string? ClusterId { get; init; }
 
@@ -25,7 +28,7 @@ internal sealed record ReadyLine(string Http, string Data, string Flavour, int P
     /// <summary>The line, without its end.</summary>
     public string ToString(bool json) => json
         ? JsonSerializer.Serialize(this, ReadyLineJson.Readable.ReadyLine)
-        : $"ready http={Http} data={Data} flavour={Flavour} broker={BrokerId}"
+        : $"ready http={Http}{(Kafka is null ? "" : $" kafka={Kafka}")} data={Data} flavour={Flavour} broker={BrokerId}"
             + (ClusterId is null ? "" : $" cluster={ClusterId} orleans={Orleans} gateway={Gateway}") + $" pid={Pid} ms={Ms}";
 }
 

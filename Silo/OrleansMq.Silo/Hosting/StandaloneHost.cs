@@ -16,6 +16,9 @@ internal sealed class StandaloneHost(BrokerOptions options) : IBrokerHost
     /// <inheritdoc/>
     public IReadOnlyCollection<Partition> LocalPartitions => _broker?.Partitions ?? [];
 
+    /// <inheritdoc/>
+    public HostedCluster? Cluster => _broker is { } broker ? new HostedCluster(broker.ClusterId, broker.Metadata, broker) : null;
+
     /// <summary>Begins to open the data directory already, while the web host is built: both take their time, on two cores.</summary>
     public void Configure(WebApplicationBuilder builder) => _opening = Task.Run(() => LocalBroker.OpenAsync(options, _stopped.Token));
 

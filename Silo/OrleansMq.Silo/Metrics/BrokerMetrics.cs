@@ -31,6 +31,9 @@ internal sealed class BrokerMetrics : IDisposable
     /// <summary>Traffic by topic.</summary>
     public TopicTraffic Traffic { get; } = new();
 
+    /// <summary>Adds instruments of a part of the program.</summary>
+    public void Add(Action<Meter> addTo) => addTo(_meter);
+
     /// <summary>A request was answered.</summary>
     /// <param name="route">The route's pattern, so that names in paths do not become series.</param>
     /// <param name="method">The method.</param>

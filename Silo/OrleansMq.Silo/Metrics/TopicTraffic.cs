@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
+using OrleansMq.Gateways.Kafka;
 
 namespace OrleansMq.Silo.Metrics;
 
@@ -45,12 +46,21 @@ internal sealed class TopicCounts
 /// Traffic by topic. Counted in plain numbers, since the data path must not allocate or look tags up; instruments read them when somebody
 /// asks. Only topics that exist are counted, so that requests for made-up names take no memory.
 /// </summary>
-internal sealed class TopicTraffic
+internal sealed class TopicTraffic : IRecordTraffic
 {
     private readonly ConcurrentDictionary<string, TopicCounts> _topics = new(StringComparer.Ordinal);
 
     /// <summary>The counts of a topic.</summary>
     public TopicCounts Of(string topic) => _topics.GetOrAdd(topic, static _ => new TopicCounts());
+
+    /// <inheritdoc/>
+    public void Produced(string topic, int records, int bytes) => Of(topic).Produced(records, bytes);
+
+    /// <inheritdoc/>
+    public void Refused(string topic) => Of(topic).Refuse();
+
+    /// <inheritdoc/>
+    public void Fetched(string topic, int records, int bytes) => Of(topic).Fetched(records, bytes);
 
     /// <summary>The topic is gone, and so are its series.</summary>
     public void Forget(string topic) => _topics.TryRemove(topic, out _);

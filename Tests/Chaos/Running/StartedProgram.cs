@@ -24,6 +24,7 @@ internal sealed class StartedProgram : IAsyncDisposable
         };
         foreach (var inherited in start.Environment.Keys.Where(name => name.StartsWith("OMQ_", StringComparison.Ordinal)).ToList())
             start.Environment.Remove(inherited);
+        start.Environment["OMQ_KAFKA"] = "off"; // Whatever else runs on this machine has the usual port.
         foreach (var (name, value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         _process = Process.Start(start)!;

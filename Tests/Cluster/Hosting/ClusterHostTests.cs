@@ -103,6 +103,7 @@ public sealed class ClusterHostTests : IDisposable
     private static BrokerSettings Settings(TempDirectory data) => BrokerSettings.Default with
     {
         DataDirectory = data.Path,
+        Kafka = null,
         Http = new ListenAddress(IPAddress.Loopback, 0),
         Flavour = Flavour.Cluster,
     };

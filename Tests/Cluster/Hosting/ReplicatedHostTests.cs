@@ -144,6 +144,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     {
         DataDirectory = data.Path,
         BrokerId = 1,
+        Kafka = null,
         Http = new ListenAddress(IPAddress.Loopback, 0),
         OrleansPort = 0,
         GatewayPort = 0,

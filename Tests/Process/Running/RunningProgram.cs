@@ -45,6 +45,7 @@ internal sealed class RunningProgram : IAsyncDisposable
             RedirectStandardError = true,
         };
         start.Environment["OMQ_ORLEANS"] = Repository.OrleansSwitch;
+        start.Environment["OMQ_KAFKA"] = "off"; // Whatever else runs on this machine has the usual port.
         foreach (var inherited in (string[])["OMQ_SERVER", "OMQ_DATA", "OMQ_HTTP", "OMQ_POSTGRES"])
             start.Environment.Remove(inherited);
         foreach (var (name, value) in environment ?? new Dictionary<string, string?>())

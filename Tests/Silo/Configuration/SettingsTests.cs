@@ -46,7 +46,8 @@ public sealed class SettingsTests
 
     public static TheoryData<string, string> BadValues => new()
     {
-        { "data", "" }, { "http", "x" }, { "http", "127.0.0.1:65536" }, { "http", "example.org:80" }, { "flush", "often" }, { "flush", "1" },
+        { "data", "" }, { "http", "x" }, { "http", "127.0.0.1:65536" }, { "http", "example.org:80" }, { "kafka", "on" }, { "kafkaAdvertised", "kafka.example.org" },
+        { "kafkaAdvertised", "0.0.0.0:9092" }, { "autoCreateTopics", "yes" }, { "flush", "often" }, { "flush", "1" },
         { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes", "1k" }, { "maxOpenFiles", "1" },
         { "appendThreads", "0" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs", "0" }, { "compactionCheckMs", "x" },
         { "producerIdExpirationMs", "0" }, { "drainTimeoutMs", "-1" }, { "logLevel", "loud" }, { "flavour", "vanilla" },
@@ -72,7 +73,7 @@ public sealed class SettingsTests
         Assert.Equal(Settings.All.Select(s => s.Key).Order(), BadValues.Select(row => (string)((object[])row)[0]).Distinct().Order());
 
     [Theory]
-    [InlineData("""{"dta": "x"}""", "unknown key \"dta\"", "data, http, flush")]
+    [InlineData("""{"dta": "x"}""", "unknown key \"dta\"", "data, http, kafka")]
     [InlineData("""{"data": "x", "data": "y"}""", "twice", "data")]
     [InlineData("""{"data": ["x"]}""", "data", "expected")]
     [InlineData("[]", "JSON object", "data")]

@@ -170,6 +170,7 @@ public sealed class ProgramTests : IDisposable
         };
         foreach (var name in start.Environment.Keys.Where(name => name.StartsWith("OMQ_", StringComparison.Ordinal)).ToList())
             start.Environment.Remove(name);
+        start.Environment["OMQ_KAFKA"] = "off"; // Whatever else runs on this machine has the usual port.
         foreach (var (name, value) in environment)
             start.Environment[name] = value;
         return Process.Start(start)!;

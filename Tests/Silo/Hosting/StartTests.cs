@@ -101,7 +101,7 @@ public sealed class StartTests : IDisposable
 
     private static StandaloneHost Standalone(BrokerSettings settings, BrokerOptions options) => new(options);
 
-    private BrokerSettings Settings(int port) => BrokerSettings.Default with { DataDirectory = _directory, Http = new ListenAddress(IPAddress.Loopback, port) };
+    private BrokerSettings Settings(int port) => BrokerSettings.Default with { DataDirectory = _directory, Kafka = null, Http = new ListenAddress(IPAddress.Loopback, port) };
 
     private ConsoleLog NewLog() => new(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System);
 

@@ -1,0 +1,71 @@
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Groups;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 15: classic groups and their members. A group that does not exist is <c>Dead</c>, from version 6 on an error.</summary>
+internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiKey.DescribeGroups, 0, 6, flexibleFrom: 5)
+{
+    protected override DescribeGroupsRequest Read(ref RequestReader reader, short version) => new(reader.ReadStringArray(), version >= 3 && reader.ReadBool());
+
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, DescribeGroupsRequest request, ResponseWriter response)
+    {
+        if (context.Version >= 1)
+            response.WriteInt32(0);
+        response.WriteLength(request.GroupIds.Length);
+        foreach (var groupId in request.GroupIds)
+        {
+            var (error, message, group) = await DescribeAsync(context, groupId).ConfigureAwait(false);
+            Write(response, groupId, error, message, group, request.IncludeAuthorizedOperations);
+        }
+        response.WriteNoTags();
+        return true;
+    }
+
+    private static async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context, string groupId)
+    {
+        try
+        {
+            var group = await context.Services.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
+            if (group.Type != GroupType.Consumer)
+                return (ErrorCode.None, null, group);
+            return (ErrorCode.GroupIdNotFound, $"Group '{groupId}' is not a classic group: describe it by ConsumerGroupDescribe.", null);
+        }
+        catch (BrokerException refused)
+        {
+            return (refused.Code, refused.Message, null);
+        }
+    }
+
+    private static void Write(ResponseWriter response, string groupId, ErrorCode error, string? message, GroupDescription? group, bool includeOperations)
+    {
+        var version = response.Version;
+        var isMissing = error == ErrorCode.GroupIdNotFound;
+        response.WriteError(isMissing && version < 6 ? ErrorCode.None : error);
+        if (version >= 6)
+            response.WriteString(message);
+        response.WriteString(groupId);
+        response.WriteString(group is not null ? group.State.ToString() : isMissing ? nameof(GroupState.Dead) : "");
+        response.WriteString(group?.ProtocolType ?? "");
+        response.WriteString(group?.Protocol ?? "");
+        response.WriteLength(group?.Members.Count ?? 0);
+        foreach (var member in group?.Members ?? [])
+        {
+            response.WriteString(member.MemberId);
+            if (version >= 4)
+                response.WriteString(member.GroupInstanceId);
+            response.WriteString(member.ClientId);
+            response.WriteString(member.ClientHost);
+            response.WriteBytes(member.ClassicMetadata.Span);
+            response.WriteBytes(member.ClassicAssignment.Span);
+            response.WriteNoTags();
+        }
+        if (version >= 3)
+            response.WriteInt32(includeOperations && error == ErrorCode.None ? AuthorizedOperations.Group : AuthorizedOperations.NotAsked);
+        response.WriteNoTags();
+    }
+}
+
+/// <summary>The body.</summary>
+internal sealed record DescribeGroupsRequest(string[] GroupIds, bool IncludeAuthorizedOperations);

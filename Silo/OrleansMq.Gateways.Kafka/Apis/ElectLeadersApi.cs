@@ -1,0 +1,98 @@
+using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 43: elects leaders: the preferred ones, or (from version 1 on) any that is left, with loss (KIP-460).</summary>
+internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.ElectLeaders, 0, 2, flexibleFrom: 2)
+{
+    private const sbyte Preferred = 0, Unclean = 1;
+
+    protected override ElectLeadersRequest Read(ref RequestReader reader, short version)
+    {
+        var type = version >= 1 ? reader.ReadInt8() : Preferred;
+        var count = reader.ReadNullableArrayLength(elementBytes: 2);
+        var partitions = count < 0 ? null : new List<TopicPartition>();
+        for (; count > 0; count--)
+        {
+            var name = reader.ReadString();
+            partitions!.AddRange(reader.ReadInt32Array().Select(number => new TopicPartition(name, number)));
+            reader.SkipTags();
+        }
+        reader.ReadInt32(); // How long it may take.
+        return new ElectLeadersRequest(type, partitions);
+    }
+
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ElectLeadersRequest request, ResponseWriter response)
+    {
+        var (error, elections) = await ElectAsync(context, request).ConfigureAwait(false);
+        var topics = elections.GroupBy(static election => election.Topic).ToArray();
+        response.WriteInt32(0);
+        if (context.Version >= 1)
+            response.WriteError(error);
+        response.WriteLength(topics.Length);
+        foreach (var topic in topics)
+        {
+            response.WriteString(topic.Key);
+            response.WriteLength(topic.Count());
+            foreach (var election in topic)
+            {
+                response.WriteInt32(election.Partition);
+                response.WriteError(election.Error);
+                response.WriteString(election.Message);
+                response.WriteNoTags();
+            }
+            response.WriteNoTags();
+        }
+        response.WriteNoTags();
+        return true;
+    }
+
+    private static async ValueTask<(ErrorCode Error, IReadOnlyList<LeaderElection> Elections)> ElectAsync(RequestContext context, ElectLeadersRequest request)
+    {
+        if (request.Type is not (Preferred or Unclean))
+            return (ErrorCode.InvalidRequest, []);
+        var administration = context.Services.Broker.Administration;
+        try
+        {
+            if (request.Partitions is null)
+                return (ErrorCode.None, request.Type == Preferred
+                    ? await administration.ElectPreferredLeadersAsync(cancellationToken: context.Aborted).ConfigureAwait(false)
+                    : await ElectEachAsync(context, request.Type, WithoutLeader(context.Services)).ConfigureAwait(false));
+            return (ErrorCode.None, await ElectEachAsync(context, request.Type, request.Partitions).ConfigureAwait(false));
+        }
+        catch (BrokerException refused)
+        {
+            return (refused.Code, []);
+        }
+    }
+
+    private static async ValueTask<IReadOnlyList<LeaderElection>> ElectEachAsync(RequestContext context, sbyte type, IReadOnlyList<TopicPartition> partitions)
+    {
+        var administration = context.Services.Broker.Administration;
+        var elections = new List<LeaderElection>();
+        foreach (var partition in partitions)
+        {
+            try
+            {
+                if (type == Unclean)
+                    elections.Add(await administration.ElectUncleanAsync(partition, cancellationToken: context.Aborted).ConfigureAwait(false));
+                else
+                    elections.AddRange(await administration.ElectPreferredLeadersAsync(partition.Topic, partition.Partition, context.Aborted).ConfigureAwait(false));
+            }
+            catch (BrokerException refused)
+            {
+                elections.Add(new LeaderElection(partition.Topic, partition.Partition, -1, refused.Code, refused.Message));
+            }
+        }
+        return elections;
+    }
+
+    private static TopicPartition[] WithoutLeader(GatewayServices services) =>
+        [.. services.Metadata.Image.AllPartitions().Where(static entry => entry.Partition.Leader < 0 && entry.Number < entry.Topic.Serving)
+            .Select(static entry => new TopicPartition(entry.Topic.Name, entry.Number))];
+}
+
+/// <summary>The body; null for all partitions.</summary>
+internal sealed record ElectLeadersRequest(sbyte Type, IReadOnlyList<TopicPartition>? Partitions);

@@ -1,0 +1,22 @@
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Groups;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 12: a member of a classic group is alive.</summary>
+internal sealed class HeartbeatApi() : KafkaApi<Heartbeat>(ApiKey.Heartbeat, 0, 4, flexibleFrom: 4)
+{
+    protected override Heartbeat Read(ref RequestReader reader, short version) =>
+        new(reader.ReadString(), reader.ReadInt32(), reader.ReadString(), version >= 3 ? reader.ReadNullableString() : null);
+
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, Heartbeat request, ResponseWriter response)
+    {
+        var result = await context.Services.Broker.Groups.HeartbeatAsync(request, context.Aborted).ConfigureAwait(false);
+        if (context.Version >= 1)
+            response.WriteInt32(0);
+        response.WriteError(result.Error);
+        response.WriteNoTags();
+        return true;
+    }
+}

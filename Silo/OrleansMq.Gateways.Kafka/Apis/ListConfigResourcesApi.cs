@@ -1,0 +1,44 @@
+using System.Globalization;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 74: what has a configuration. Version 0 lists client metrics alone, of which there are none.</summary>
+internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesRequest>(ApiKey.ListConfigResources, 0, 1, flexibleFrom: 0)
+{
+    protected override ListConfigResourcesRequest Read(ref RequestReader reader, short version)
+    {
+        if (version < 1)
+            return new ListConfigResourcesRequest([ConfigResource.ClientMetrics]);
+        var types = new ConfigResource[reader.ReadArrayLength()];
+        for (var index = 0; index < types.Length; index++)
+            types[index] = (ConfigResource)reader.ReadInt8();
+        return new ListConfigResourcesRequest(types is [] ? [ConfigResource.Topic, ConfigResource.Broker] : types);
+    }
+
+    protected override ValueTask<bool> AnswerAsync(RequestContext context, ListConfigResourcesRequest request, ResponseWriter response)
+    {
+        var image = context.Services.Metadata.Image;
+        var resources = new List<(ConfigResource Type, string Name)>();
+        if (request.Types.Contains(ConfigResource.Topic))
+            resources.AddRange(image.Names.Keys.Where(name => image.FindServed(name) is not null).Select(static name => (ConfigResource.Topic, name)));
+        if (request.Types.Contains(ConfigResource.Broker))
+            resources.AddRange(image.Brokers.Keys.Select(static broker => (ConfigResource.Broker, broker.ToString(CultureInfo.InvariantCulture))));
+        response.WriteInt32(0);
+        response.WriteError(ErrorCode.None);
+        response.WriteLength(resources.Count);
+        foreach (var (type, name) in resources)
+        {
+            response.WriteString(name);
+            if (context.Version >= 1)
+                response.WriteInt8((sbyte)type);
+            response.WriteNoTags();
+        }
+        response.WriteNoTags();
+        return Answered;
+    }
+}
+
+/// <summary>The body.</summary>
+internal sealed record ListConfigResourcesRequest(ConfigResource[] Types);

@@ -1,0 +1,102 @@
+using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 2: finds offsets by time, and the ends of logs.</summary>
+internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.ListOffsets, 1, 10, flexibleFrom: 6)
+{
+    // Offsets of what lies on this broker's disk, and of what lies elsewhere (KIP-405): all lies here.
+    private const long EarliestLocal = -4;
+    private const long LatestTiered = -5;
+
+    protected override ListOffsetsRequest Read(ref RequestReader reader, short version)
+    {
+        reader.ReadInt32(); // A replica's number.
+        var isolation = version >= 2 && reader.ReadInt8() == 1 ? IsolationLevel.ReadCommitted : IsolationLevel.ReadUncommitted;
+        var topics = new ListOffsetsTopic[reader.ReadArrayLength(elementBytes: 2)];
+        for (var index = 0; index < topics.Length; index++)
+        {
+            var name = reader.ReadString();
+            var partitions = new ListOffsetsPartition[reader.ReadArrayLength(elementBytes: 12)];
+            for (var other = 0; other < partitions.Length; other++)
+            {
+                partitions[other] = new ListOffsetsPartition(reader.ReadInt32(), version >= 4 ? reader.ReadInt32() : -1, reader.ReadInt64());
+                reader.SkipTags();
+            }
+            topics[index] = new ListOffsetsTopic(name, partitions);
+            reader.SkipTags();
+        }
+        if (version >= 10)
+            reader.ReadInt32(); // How long other storage may take.
+        return new ListOffsetsRequest(isolation, topics);
+    }
+
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ListOffsetsRequest request, ResponseWriter response)
+    {
+        if (context.Version >= 2)
+            response.WriteInt32(0);
+        response.WriteLength(request.Topics.Length);
+        foreach (var topic in request.Topics)
+        {
+            response.WriteString(topic.Name);
+            response.WriteLength(topic.Partitions.Length);
+            foreach (var partition in topic.Partitions)
+            {
+                if (!context.Services.Partitions.TryFind(topic.Name, Guid.Empty, partition.Index, out var found))
+                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
+                Write(response, partition.Index, Find(context.Version, request.Isolation, found, partition));
+            }
+            response.WriteNoTags();
+        }
+        response.WriteNoTags();
+        return true;
+    }
+
+    private static OffsetResult Find(short version, IsolationLevel isolation, in LocatedPartition found, in ListOffsetsPartition wanted)
+    {
+        if (found.Partition is not { } partition)
+            return new OffsetResult(found.Error, -1);
+        if (PartitionReads.CheckEpoch(partition, wanted.CurrentLeaderEpoch) is not ErrorCode.None and var refused)
+            return new OffsetResult(refused, -1);
+        switch (wanted.Timestamp)
+        {
+            case EarliestLocal when version >= 8:
+                return partition.FindOffset(OffsetSpec.Earliest);
+            case LatestTiered when version >= 9:
+                return new OffsetResult(ErrorCode.None, -1);
+            case < -3:
+            case -3 when version < 7:
+                return new OffsetResult(ErrorCode.UnsupportedVersion, -1);
+        }
+        var result = partition.FindOffset(new OffsetSpec(wanted.Timestamp));
+        return wanted.Timestamp == OffsetSpec.Latest.Value && isolation == IsolationLevel.ReadCommitted && result.Error == ErrorCode.None
+            ? result with { Offset = Math.Min(result.Offset, partition.LastStableOffset) }
+            : result;
+    }
+
+    private static void Write(ResponseWriter response, int index, in OffsetResult result)
+    {
+        response.WriteInt32(index);
+        response.WriteError(result.Error);
+        response.WriteInt64(result.Timestamp);
+        response.WriteInt64(result.Offset);
+        if (response.Version >= 4)
+            response.WriteInt32(result.LeaderEpoch);
+        response.WriteNoTags();
+    }
+}
+
+/// <summary>The body.</summary>
+internal sealed record ListOffsetsRequest(IsolationLevel Isolation, ListOffsetsTopic[] Topics);
+
+/// <summary>Partitions of one topic.</summary>
+internal sealed record ListOffsetsTopic(string Name, ListOffsetsPartition[] Partitions);
+
+/// <summary>Which offset to find.</summary>
+/// <param name="Index">The partition's number.</param>
+/// <param name="CurrentLeaderEpoch">The epoch the client knows; -1: not checked.</param>
+/// <param name="Timestamp">Milliseconds since 1970, or a negative value that names an end.</param>
+internal readonly record struct ListOffsetsPartition(int Index, int CurrentLeaderEpoch, long Timestamp);

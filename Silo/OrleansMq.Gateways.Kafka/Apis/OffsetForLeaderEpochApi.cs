@@ -1,0 +1,74 @@
+using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 23: where the records of a leader epoch end, so that a consumer finds out whether what it has read was cut off (KIP-320).</summary>
+internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochRequest>(ApiKey.OffsetForLeaderEpoch, 2, 4, flexibleFrom: 4)
+{
+    protected override OffsetForLeaderEpochRequest Read(ref RequestReader reader, short version)
+    {
+        if (version >= 3)
+            reader.ReadInt32(); // A replica's number.
+        var topics = new EpochTopic[reader.ReadArrayLength(elementBytes: 2)];
+        for (var index = 0; index < topics.Length; index++)
+        {
+            var name = reader.ReadString();
+            var partitions = new EpochPartition[reader.ReadArrayLength(elementBytes: 12)];
+            for (var other = 0; other < partitions.Length; other++)
+            {
+                partitions[other] = new EpochPartition(reader.ReadInt32(), reader.ReadInt32(), reader.ReadInt32());
+                reader.SkipTags();
+            }
+            topics[index] = new EpochTopic(name, partitions);
+            reader.SkipTags();
+        }
+        return new OffsetForLeaderEpochRequest(topics);
+    }
+
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, OffsetForLeaderEpochRequest request, ResponseWriter response)
+    {
+        response.WriteInt32(0);
+        response.WriteLength(request.Topics.Length);
+        foreach (var topic in request.Topics)
+        {
+            response.WriteString(topic.Name);
+            response.WriteLength(topic.Partitions.Length);
+            foreach (var partition in topic.Partitions)
+            {
+                if (!context.Services.Partitions.TryFind(topic.Name, Guid.Empty, partition.Index, out var found))
+                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
+                Write(response, found, partition);
+            }
+            response.WriteNoTags();
+        }
+        response.WriteNoTags();
+        return true;
+    }
+
+    private static void Write(ResponseWriter response, in LocatedPartition found, in EpochPartition wanted)
+    {
+        var error = found.Partition is not { } partition ? found.Error
+            : partition.CanRead(out _) is not ErrorCode.None and var refused ? refused
+            : PartitionReads.CheckEpoch(partition, wanted.CurrentLeaderEpoch);
+        var end = error == ErrorCode.None ? found.Partition!.EndOffsetOf(wanted.LeaderEpoch) : Log.LeaderEpochCache.None;
+        response.WriteError(error);
+        response.WriteInt32(wanted.Index);
+        response.WriteInt32(end.Epoch);
+        response.WriteInt64(end.StartOffset);
+        response.WriteNoTags();
+    }
+}
+
+/// <summary>The body.</summary>
+internal sealed record OffsetForLeaderEpochRequest(EpochTopic[] Topics);
+
+/// <summary>Partitions of one topic.</summary>
+internal sealed record EpochTopic(string Name, EpochPartition[] Partitions);
+
+/// <summary>Which epoch's end to find.</summary>
+/// <param name="Index">The partition's number.</param>
+/// <param name="CurrentLeaderEpoch">The epoch the client knows; -1: not checked.</param>
+/// <param name="LeaderEpoch">The epoch whose end is wanted.</param>
+internal readonly record struct EpochPartition(int Index, int CurrentLeaderEpoch, int LeaderEpoch);

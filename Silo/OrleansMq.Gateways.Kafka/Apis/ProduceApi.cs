@@ -1,0 +1,188 @@
+using System.Buffers.Binary;
+using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka.Partitions;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Kafka.Apis;
+
+/// <summary>Key 0: appends record batches. Versions below 3 are advertised, since clients look at the range, and never sent.</summary>
+internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0, 13, flexibleFrom: 9)
+{
+    /// <inheritdoc/>
+    public override short MinDecodedVersion => 3;
+
+    /// <inheritdoc/>
+    public override bool RunsAhead => true;
+
+    /// <inheritdoc/>
+    public override int MaxBytes => int.MaxValue;
+
+    protected override ProduceRequest Read(ref RequestReader reader, short version)
+    {
+        var transactionalId = reader.ReadNullableString();
+        var acks = reader.ReadInt16();
+        reader.ReadInt32(); // How long to wait for other replicas: the engine has its own deadline.
+        var topics = new ProduceTopic[reader.ReadArrayLength()];
+        for (var index = 0; index < topics.Length; index++)
+        {
+            var (name, id) = version >= 13 ? (null, reader.ReadUuid()) : (reader.ReadString(), Guid.Empty);
+            var partitions = new ProducePartition[reader.ReadArrayLength(elementBytes: 5)];
+            for (var other = 0; other < partitions.Length; other++)
+            {
+                partitions[other] = new ProducePartition(reader.ReadInt32(), reader.ReadNullableBytes() ?? default);
+                reader.SkipTags();
+            }
+            topics[index] = new ProduceTopic(name, id, partitions);
+            reader.SkipTags();
+        }
+        return new ProduceRequest(transactionalId, acks, topics);
+    }
+
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ProduceRequest request, ResponseWriter response)
+    {
+        // Appends are begun one after the other before anything is waited for: that is the order of a producer's batches.
+        var appends = new Append[request.Topics.Sum(static topic => topic.Partitions.Length)];
+        var next = 0;
+        foreach (var topic in request.Topics)
+        {
+            foreach (var partition in topic.Partitions)
+            {
+                if (!context.Services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found))
+                {
+                    context.HoldsBack = true;
+                    found = await context.Services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index, CancellationToken.None).ConfigureAwait(false);
+                }
+                appends[next++] = Begin(context.Version, request, found, partition.Records);
+            }
+        }
+        var failed = false;
+        for (var index = 0; index < appends.Length; index++)
+        {
+            var result = await appends[index].Task.ConfigureAwait(false);
+            appends[index].Result = result;
+            Count(context.Services.Options.Traffic, appends[index]);
+            failed |= appends[index].Result.Error != ErrorCode.None;
+        }
+        if (request.Acks != 0)
+        {
+            Write(context, request, appends, response);
+            return true;
+        }
+        response.ClosesConnection = failed;
+        return false;
+    }
+
+    private static Append Begin(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)
+    {
+        if (Refuse(version, request, found, records) is { } refusal)
+            return new Append(new(refusal), found);
+        var acks = (Acks)request.Acks;
+        if (SoleReplica.Refuses(found.Partition!, acks, out var refused))
+            return new Append(new(refused), found);
+        // Read before the memory is the engine's.
+        var count = records.Length >= RecordBatchHeader.Size ? RecordBatchHeader.Read(records.Span).RecordCount : 0;
+        return new Append(found.Partition!.AppendAsync(records, acks), found) { Records = count, Bytes = records.Length };
+    }
+
+    private static ProduceResult? Refuse(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)
+    {
+        if (found.Partition is null)
+            return ProduceResult.Failed(found.Error, found.Message!);
+        if (request.Acks is < -1 or > 1)
+            return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {request.Acks}; allowed are 0, 1 and -1 (all).");
+        if (request.TransactionalId is not null)
+            return ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed, InitProducerIdApi.NoTransactions);
+        if (records.IsEmpty)
+            return ProduceResult.Failed(ErrorCode.InvalidRecord, $"There are no records for {found.Partition.TopicPartition}: send one batch.");
+        // Consumers of before zstd could not read it (KIP-110).
+        if (version < 7 && records.Length > RecordBatchHeader.Size && CodecOf(records.Span) == (int)CompressionType.Zstd)
+            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, "zstd needs version 7 of Produce or higher: use a newer client.");
+        return null;
+    }
+
+    private static void Count(IRecordTraffic? traffic, in Append append)
+    {
+        if (traffic is null || append.Found.Partition is not { } partition)
+            return;
+        if (append.Result.Error == ErrorCode.None)
+            traffic.Produced(partition.TopicPartition.Topic, append.Records, append.Bytes);
+        else
+            traffic.Refused(partition.TopicPartition.Topic);
+    }
+
+    private static int CodecOf(ReadOnlySpan<byte> batch) => BinaryPrimitives.ReadInt16BigEndian(batch[21..]) & 7;
+
+    private static void Write(RequestContext context, ProduceRequest request, Append[] appends, ResponseWriter response)
+    {
+        var next = 0;
+        response.WriteLength(request.Topics.Length);
+        foreach (var topic in request.Topics)
+        {
+            if (context.Version >= 13)
+                response.WriteUuid(topic.TopicId);
+            else
+                response.WriteString(topic.Name);
+            response.WriteLength(topic.Partitions.Length);
+            foreach (var partition in topic.Partitions)
+                Write(response, partition.Index, appends[next++]);
+            response.WriteNoTags();
+        }
+        response.WriteInt32(0);
+        if (context.Version >= 10)
+            LeaderTags.WriteNodeEndpoints(response, tag: 0, context, appends.Select(static append => append.Redirect));
+        else
+            response.WriteNoTags();
+    }
+
+    private static void Write(ResponseWriter response, int index, in Append append)
+    {
+        var version = response.Version;
+        var result = append.Result;
+        response.WriteInt32(index);
+        response.WriteError(result.Error);
+        response.WriteInt64(result.BaseOffset);
+        response.WriteInt64(result.LogAppendTime);
+        if (version >= 5)
+            response.WriteInt64(result.LogStartOffset);
+        if (version >= 8)
+        {
+            response.WriteLength(0);
+            response.WriteString(result.Error == ErrorCode.None ? null : result.Message);
+        }
+        if (version >= 10 && append.Redirect >= 0)
+        {
+            response.WriteTagCount(1);
+            LeaderTags.WriteCurrentLeader(response, tag: 0, append.Found.Leader, append.Found.LeaderEpoch);
+        }
+        else
+        {
+            response.WriteNoTags();
+        }
+    }
+
+    private struct Append(ValueTask<ProduceResult> task, LocatedPartition found)
+    {
+        public ValueTask<ProduceResult> Task = task;
+        public readonly LocatedPartition Found = found;
+        public ProduceResult Result;
+        public int Records;
+        public int Bytes;
+
+        /// <summary>The broker to go to instead; -1 for none.</summary>
+        public readonly int Redirect => Result.Error == ErrorCode.NotLeaderOrFollower && Found.Partition is null ? Found.Leader : -1;
+    }
+}
+
+/// <summary>The body.</summary>
+/// <param name="TransactionalId">Null outside of transactions.</param>
+/// <param name="Acks">0, 1 or -1.</param>
+/// <param name="Topics">Where to, and what.</param>
+internal sealed record ProduceRequest(string? TransactionalId, short Acks, ProduceTopic[] Topics);
+
+/// <summary>A topic by name, from version 13 on by id.</summary>
+internal sealed record ProduceTopic(string? Name, Guid TopicId, ProducePartition[] Partitions);
+
+/// <summary>One batch: a part of the frame.</summary>
+internal readonly record struct ProducePartition(int Index, Memory<byte> Records);

@@ -1,0 +1,20 @@
+using System.Globalization;
+
+namespace OrleansMq.Gateways.Kafka;
+
+/// <summary>Where a Kafka client dials: <c>host:port</c>, an IPv6 address in brackets.</summary>
+public static class KafkaAddress
+{
+    /// <summary>Reads it.</summary>
+    /// <param name="text">Such as <c>kafka.example.com:9092</c>.</param>
+    /// <param name="host">A name or an address, without brackets.</param>
+    /// <param name="port">1 to 65,535.</param>
+    public static bool TryParse(string text, out string host, out int port)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        var colon = text.LastIndexOf(':');
+        host = colon > 0 ? text[..colon].Trim('[', ']') : "";
+        return int.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out port) && host.Length > 0
+            && port is > 0 and <= ushort.MaxValue;
+    }
+}

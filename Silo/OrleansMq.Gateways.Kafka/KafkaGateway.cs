@@ -1,0 +1,138 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using OrleansMq.Brokers;
+using OrleansMq.Clusters;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Kafka.Connections;
+
+namespace OrleansMq.Gateways.Kafka;
+
+/// <summary>
+/// The Kafka protocol in front of a broker. A host binds Kestrel endpoints to <see cref="ServeAsync"/>; connections that come before <see cref="Open"/> wait.
+/// Thread safe.
+/// </summary>
+public sealed class KafkaGateway : IAsyncDisposable
+{
+    private readonly ConcurrentDictionary<KafkaConnection, byte> _connections = new();
+    private readonly ConcurrentDictionary<IPAddress, int> _addresses = new();
+    private readonly TaskCompletionSource<GatewayServices> _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly KafkaGatewayOptions _options;
+    private readonly ITimer _sweep;
+    private volatile bool _isStopping;
+
+    /// <param name="options">Limits and habits.</param>
+    public KafkaGateway(KafkaGatewayOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        _options = options;
+        InFlight = new ByteBudget(options.MaxInFlightBytes);
+        var interval = options.MaxIdle / 10;
+        _sweep = options.TimeProvider.CreateTimer(static gateway => ((KafkaGateway)gateway!).CloseIdle(), this, interval, interval);
+    }
+
+    /// <summary>What it measures.</summary>
+    public KafkaMetrics Metrics { get; } = new();
+
+    internal ByteBudget InFlight { get; }
+
+    /// <summary>The broker serves from now on.</summary>
+    /// <param name="broker">The broker.</param>
+    /// <param name="metadata">What is known of its cluster.</param>
+    /// <param name="local">The partitions that are led in this process.</param>
+    /// <param name="clusterId">The cluster's id, as clients are told.</param>
+    public void Open(IBroker broker, IClusterMetadata metadata, ILocalPartitions local, string clusterId) =>
+        _opened.TrySetResult(new GatewayServices(_options, broker, metadata, local, clusterId));
+
+    /// <summary>Serves one connection until it ends.</summary>
+    public async Task ServeAsync(ConnectionContext connection)
+    {
+        ArgumentNullException.ThrowIfNull(connection);
+        var (local, remote) = (EndPointOf(connection.LocalEndPoint), EndPointOf(connection.RemoteEndPoint));
+        if (!TryEnter(remote.Address))
+            return;
+        try
+        {
+            GatewayServices services;
+            try
+            {
+                services = await _opened.Task.WaitAsync(connection.ConnectionClosed).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+            var served = new KafkaConnection(this, services, connection.Transport, local, remote, connection.ConnectionClosed);
+            _connections[served] = 0;
+            if (_isStopping)
+                served.Stop();
+            try
+            {
+                await served.RunAsync().ConfigureAwait(false);
+            }
+            finally
+            {
+                _connections.TryRemove(served, out _);
+            }
+        }
+        finally
+        {
+            Leave(remote.Address);
+        }
+    }
+
+    /// <summary>Begins to stop: no more requests are read, long polls end, what is begun is answered.</summary>
+    public void Drain()
+    {
+        _isStopping = true;
+        _opened.TrySetCanceled();
+        foreach (var connection in _connections.Keys)
+            connection.Stop();
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        Drain();
+        await _sweep.DisposeAsync().ConfigureAwait(false);
+        if (_opened.Task.IsCompletedSuccessfully)
+            _opened.Task.Result.Dispose();
+    }
+
+    private bool TryEnter(IPAddress address)
+    {
+        var count = _addresses.AddOrUpdate(address, 1, static (_, before) => before + 1);
+        Metrics.Accepted();
+        if (count <= _options.MaxConnectionsPerAddress)
+            return true;
+        Leave(address);
+        Metrics.Refused();
+        if (count == _options.MaxConnectionsPerAddress + 1)
+            _options.Log.Write(EngineLogLevel.Warning, $"A Kafka connection from {address} is closed: it has {_options.MaxConnectionsPerAddress} already.");
+        return false;
+    }
+
+    private void Leave(IPAddress address)
+    {
+        Metrics.Closed();
+        var left = _addresses.AddOrUpdate(address, 0, static (_, before) => before - 1);
+        if (left == 0)
+            _addresses.TryRemove(new KeyValuePair<IPAddress, int>(address, 0));
+    }
+
+    private void CloseIdle()
+    {
+        foreach (var connection in _connections.Keys)
+        {
+            if (connection.Idle > _options.MaxIdle)
+                connection.Stop();
+        }
+    }
+
+    private static IPEndPoint EndPointOf(EndPoint? endPoint)
+    {
+        if (endPoint is not IPEndPoint ip)
+            return new IPEndPoint(IPAddress.Loopback, 0);
+        return ip.Address.IsIPv4MappedToIPv6 ? new IPEndPoint(ip.Address.MapToIPv4(), ip.Port) : ip;
+    }
+}

@@ -1,0 +1,183 @@
+using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka.Apis;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Log;
+using OrleansMq.Partitions;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Kafka.Partitions;
+
+/// <summary>What a fetch found in one partition.</summary>
+internal struct PartitionRead
+{
+    public LocatedPartition Found;
+    public FetchResult? Fetched;
+
+    /// <summary>Where the client's history parts from this log's (KIP-595); null where it does not.</summary>
+    public LeaderEpochEntry? Diverging;
+
+    /// <summary>The broker to go to instead; -1 for none.</summary>
+    public readonly int Redirect => Fetched?.Error == ErrorCode.NotLeaderOrFollower && Found.Partition is null ? Found.Leader : -1;
+}
+
+/// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, an error, or no time left.</summary>
+internal sealed class PartitionReads(RequestContext context, FetchApiRequest request) : IDisposable
+{
+    private readonly GatewayServices _services = context.Services;
+    private readonly PartitionRead[] _reads = new PartitionRead[request.Topics.Sum(static topic => topic.Partitions.Length)];
+    private long _bytes;
+    private bool _isDecided;
+
+    /// <summary>The brokers that the client is sent to; -1 for none.</summary>
+    public IEnumerable<int> Redirects => _reads.Select(static read => read.Redirect);
+
+    /// <summary>What was found, in the order of the request. The records are the caller's to dispose from then on.</summary>
+    public PartitionRead Take(int index)
+    {
+        var read = _reads[index];
+        _reads[index].Fetched = null;
+        if (_services.Options.Traffic is { } traffic && read.Fetched!.Records is { IsEmpty: false } records)
+            traffic.Fetched(read.Found.Partition!.TopicPartition.Topic, CountRecords(records.Span), records.Length);
+        return read;
+    }
+
+    /// <summary>Reads until there is an answer.</summary>
+    public async ValueTask RunAsync()
+    {
+        await LocateAsync().ConfigureAwait(false);
+        ReadAll();
+        if (IsEnough() || request.MaxWait <= TimeSpan.Zero)
+            return;
+        var maxWait = request.MaxWait < _services.Options.MaxFetchWait ? request.MaxWait : _services.Options.MaxFetchWait;
+        var clock = _services.Options.TimeProvider;
+        var began = clock.GetTimestamp();
+        while (!IsEnough() && maxWait - clock.GetElapsedTime(began) is var left && left > TimeSpan.Zero && !context.Aborted.IsCancellationRequested)
+            await WaitAsync(left).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var read in _reads)
+            read.Fetched?.Dispose();
+    }
+
+    private static int CountRecords(ReadOnlySpan<byte> batches)
+    {
+        var count = 0;
+        while (batches.Length >= RecordBatchHeader.Size)
+        {
+            var header = RecordBatchHeader.Read(batches);
+            count += header.RecordCount;
+            batches = batches[Math.Min(header.SizeInBytes, batches.Length)..];
+        }
+        return count;
+    }
+
+    private bool IsEnough() => _isDecided || _bytes >= request.MinBytes;
+
+    private async ValueTask LocateAsync()
+    {
+        var next = 0;
+        foreach (var topic in request.Topics)
+        {
+            foreach (var partition in topic.Partitions)
+            {
+                if (!_services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found))
+                    found = await _services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index, context.Aborted).ConfigureAwait(false);
+                _reads[next++].Found = found;
+            }
+        }
+    }
+
+    private async ValueTask WaitAsync(TimeSpan time)
+    {
+        using var wait = new FetchWait();
+        foreach (var read in _reads)
+        {
+            if (read.Found.Partition is { } partition)
+                wait.Add(partition);
+        }
+        ReadAll();
+        if (IsEnough())
+            return;
+        _services.Deadlines.Add(wait, time);
+        await using var aborted = context.Aborted.UnsafeRegister(static wait => ((FetchWait)wait!).Wake(), wait).ConfigureAwait(false);
+        await wait.WaitAsync(Math.Max(request.MinBytes - _bytes, 1)).ConfigureAwait(false);
+        ReadAll();
+    }
+
+    private void ReadAll()
+    {
+        _bytes = 0;
+        var next = 0;
+        var room = Math.Min(request.MaxBytes, _services.Options.MaxFetchBytes);
+        foreach (var topic in request.Topics)
+        {
+            foreach (var partition in topic.Partitions)
+            {
+                ref var read = ref _reads[next++];
+                read.Fetched?.Dispose();
+                read.Fetched = Read(ref read, partition, (int)Math.Max(room - _bytes, 0));
+                _bytes += read.Fetched.Records.Length;
+                _isDecided |= read.Fetched.Error != ErrorCode.None || read.Diverging is not null;
+            }
+        }
+    }
+
+    private FetchResult Read(ref PartitionRead read, in FetchApiPartition wanted, int room)
+    {
+        if (read.Found.Partition is not { } partition)
+            return FetchResult.Failed(read.Found.Error, read.Found.Message!);
+        if (CheckEpoch(partition, wanted.CurrentLeaderEpoch) is not ErrorCode.None and var refused)
+            return FetchResult.Failed(refused, "");
+        read.Diverging = wanted.LastFetchedEpoch >= 0 ? FindDivergence(partition, wanted) : null;
+        if (read.Diverging is not null || (room == 0 && _bytes > 0))
+            return Nothing(partition);
+        var fetched = ReadNow(partition, wanted.Offset, Math.Min(Math.Max(wanted.MaxBytes, 0), room));
+        // The first batch comes even where it is larger than what was asked for, but only the first of all.
+        if (fetched.Records.Length > room && _bytes > 0)
+        {
+            fetched.Dispose();
+            return Nothing(partition);
+        }
+        return context.Version < 10 ? WithoutZstd(fetched) : fetched;
+    }
+
+    private FetchResult ReadNow(Partition partition, long offset, int maxBytes)
+    {
+        var reading = partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset, maxBytes, TimeSpan.Zero, 0, request.Isolation));
+        // Without a wait it is done when it returns.
+        return reading.IsCompletedSuccessfully ? reading.Result : reading.AsTask().GetAwaiter().GetResult();
+    }
+
+    /// <summary>Whether the client's view of the leader is the partition's (KIP-320).</summary>
+    public static ErrorCode CheckEpoch(Partition partition, int epoch) =>
+        epoch < 0 || epoch == partition.LeaderEpoch ? ErrorCode.None
+        : epoch < partition.LeaderEpoch ? ErrorCode.FencedLeaderEpoch : ErrorCode.UnknownLeaderEpoch;
+
+    private static LeaderEpochEntry? FindDivergence(Partition partition, in FetchApiPartition wanted)
+    {
+        var end = partition.EndOffsetOf(wanted.LastFetchedEpoch);
+        return end.Epoch >= 0 && (end.Epoch < wanted.LastFetchedEpoch || end.StartOffset < wanted.Offset) ? end : null;
+    }
+
+    private static FetchResult Nothing(Partition partition) =>
+        new(ErrorCode.None, partition.HighWatermark, partition.LastStableOffset, partition.LogStartOffset, default);
+
+    // Clients of before zstd cannot read it (KIP-110).
+    private static FetchResult WithoutZstd(FetchResult fetched)
+    {
+        for (var rest = fetched.Records.Span; rest.Length > RecordBatchHeader.Size;)
+        {
+            var header = RecordBatchHeader.Read(rest);
+            if (header.Compression == CompressionType.Zstd)
+            {
+                fetched.Dispose();
+                return FetchResult.Failed(ErrorCode.UnsupportedCompressionType, "");
+            }
+            rest = rest[Math.Min(header.SizeInBytes, rest.Length)..];
+        }
+        return fetched;
+    }
+}

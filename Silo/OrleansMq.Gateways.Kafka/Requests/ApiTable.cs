@@ -1,0 +1,100 @@
+using OrleansMq.Gateways.Kafka.Apis;
+using OrleansMq.Gateways.Kafka.Wire;
+
+namespace OrleansMq.Gateways.Kafka.Requests;
+
+/// <summary>What became of the bytes of a frame.</summary>
+internal enum DecodeOutcome
+{
+    /// <summary>Not known.</summary>
+    Unknown = 0,
+    /// <summary>A request that can be answered.</summary>
+    Decoded = 1,
+    /// <summary>Its header does not fit.</summary>
+    BadHeader = 2,
+    /// <summary>A request that is not served.</summary>
+    UnknownKey = 3,
+    /// <summary>A version that is not served.</summary>
+    UnsupportedVersion = 4,
+    /// <summary>Its body does not fit.</summary>
+    BadBody = 5,
+    /// <summary>More bytes than such a request may have.</summary>
+    TooLarge = 6,
+}
+
+/// <summary>A request as it was read.</summary>
+/// <param name="Outcome">What became of it.</param>
+/// <param name="Api">Its kind; null where that is not known.</param>
+/// <param name="Key">Its kind's number on the wire.</param>
+/// <param name="Version">Its version.</param>
+/// <param name="CorrelationId">By what the client knows the answer.</param>
+/// <param name="ClientId">How the client calls itself.</param>
+/// <param name="Body">What the body was read into; null where it was not.</param>
+/// <param name="Fault">What does not fit.</param>
+/// <param name="Unread">Bytes behind the body.</param>
+internal readonly record struct DecodedRequest(DecodeOutcome Outcome, KafkaApi? Api, short Key, short Version, int CorrelationId, string ClientId, object? Body,
+    string? Fault, int Unread);
+
+/// <summary>
+/// The kinds of requests that are served. A frame, behind its length:
+/// <code>
+/// int16  key
+/// int16  version
+/// int32  correlation id
+/// string client id, int16 length, may be null
+/// tagged fields, in flexible versions
+/// body
+/// </code>
+/// </summary>
+internal static class ApiTable
+{
+    private static readonly KafkaApi?[] ByKey = Index();
+
+    /// <summary>All that are served, by key.</summary>
+    public static IReadOnlyList<KafkaApi> All { get; } = [.. ByKey.OfType<KafkaApi>()];
+
+    /// <summary>The kind of that key; null where it is not served.</summary>
+    public static KafkaApi? Find(short key) => (uint)key < (uint)ByKey.Length ? ByKey[key] : null;
+
+    /// <summary>Reads a frame, without its length.</summary>
+    public static DecodedRequest Decode(Memory<byte> frame)
+    {
+        var reader = new RequestReader(frame);
+        var (key, version, correlationId) = (reader.ReadInt16(), reader.ReadInt16(), reader.ReadInt32());
+        if (Find(key) is not { } api)
+            return Failed(reader.Fault is null ? DecodeOutcome.UnknownKey : DecodeOutcome.BadHeader, null, reader.Fault ?? $"Key {key} is not served");
+        if (frame.Length > api.MaxBytes)
+            return Failed(DecodeOutcome.TooLarge, api, $"A request of {frame.Length} bytes; {api.MaxBytes} are the most for {api.Key}");
+        var clientId = reader.ReadNullableInt16String() ?? "";
+        reader.IsFlexible = api.IsFlexible(version);
+        if (!api.Serves(version))
+            return Failed(DecodeOutcome.UnsupportedVersion, api, $"Version {version} of {api.Key} is not served, only {api.MinDecodedVersion} to {api.MaxVersion}");
+        reader.SkipTags();
+        if (reader.Fault is not null)
+            return Failed(DecodeOutcome.BadHeader, api, reader.Fault);
+        var body = api.Decode(ref reader, version);
+        return reader.Fault is null
+            ? new DecodedRequest(DecodeOutcome.Decoded, api, key, version, correlationId, clientId, body, null, reader.Remaining)
+            : Failed(DecodeOutcome.BadBody, api, reader.Fault);
+
+        DecodedRequest Failed(DecodeOutcome outcome, KafkaApi? api, string fault) => new(outcome, api, key, version, correlationId, "", null, fault, 0);
+    }
+
+    private static KafkaApi?[] Index()
+    {
+        KafkaApi[] served =
+        [
+            new ProduceApi(), new FetchApi(), new ListOffsetsApi(), new MetadataApi(), new FindCoordinatorApi(), new ApiVersionsApi(), new InitProducerIdApi(),
+            new OffsetForLeaderEpochApi(), new OffsetCommitApi(), new OffsetFetchApi(), new JoinGroupApi(), new HeartbeatApi(), new LeaveGroupApi(), new SyncGroupApi(),
+            new DescribeGroupsApi(), new ListGroupsApi(), new DeleteGroupsApi(), new OffsetDeleteApi(), new ConsumerGroupHeartbeatApi(),
+            new ConsumerGroupDescribeApi(), new CreateTopicsApi(), new DeleteTopicsApi(), new CreatePartitionsApi(), new DeleteRecordsApi(),
+            new DescribeConfigsApi(), new AlterConfigsApi(), new IncrementalAlterConfigsApi(), new ListConfigResourcesApi(), new DescribeClusterApi(),
+            new DescribeTopicPartitionsApi(), new DescribeLogDirsApi(), new AlterPartitionReassignmentsApi(), new ListPartitionReassignmentsApi(),
+            new ElectLeadersApi(),
+        ];
+        var byKey = new KafkaApi?[served.Max(api => (int)api.Key) + 1];
+        foreach (var api in served)
+            byKey[(int)api.Key] = api;
+        return byKey;
+    }
+}

@@ -1,0 +1,200 @@
+using System.Buffers.Binary;
+using System.Text;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Kafka.Wire;
+
+/// <summary>
+/// One response on its way out: fields in pooled memory, and the records of fetches between them, which are sent from the memory they were read into. See
+/// <see cref="RequestReader"/> for the two forms of lengths. Dispose it when it is sent.
+/// </summary>
+internal sealed class ResponseWriter : IDisposable
+{
+    private readonly PooledBuffer _fields = new(256);
+    private List<Splice>? _splices;
+    private long _splicedBytes;
+
+    /// <param name="version">The version of the request.</param>
+    /// <param name="isFlexible">Whether the body's form is the flexible one.</param>
+    public ResponseWriter(short version, bool isFlexible)
+    {
+        Version = version;
+        IsFlexible = isFlexible;
+    }
+
+    /// <summary>The version of the request, which is the response's too.</summary>
+    public short Version { get; }
+
+    /// <summary>Whether lengths are compact and structures end with tagged fields.</summary>
+    public bool IsFlexible { get; }
+
+    /// <summary>Whether the connection is to be closed instead of answered: a producer that wants no answer has no other way to hear of an error.</summary>
+    public bool ClosesConnection { get; set; }
+
+    /// <summary>Bytes so far, the length in front of a frame included.</summary>
+    public long Length => _fields.Length + _splicedBytes;
+
+    public void WriteInt8(sbyte value)
+    {
+        _fields.GetSpan(1)[0] = (byte)value;
+        _fields.Advance(1);
+    }
+
+    public void WriteBool(bool value) => WriteInt8(value ? (sbyte)1 : (sbyte)0);
+
+    public void WriteInt16(short value)
+    {
+        BinaryPrimitives.WriteInt16BigEndian(_fields.GetSpan(2), value);
+        _fields.Advance(2);
+    }
+
+    public void WriteError(ErrorCode error) => WriteInt16((short)error);
+
+    public void WriteInt32(int value)
+    {
+        BinaryPrimitives.WriteInt32BigEndian(_fields.GetSpan(4), value);
+        _fields.Advance(4);
+    }
+
+    public void WriteInt64(long value)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(_fields.GetSpan(8), value);
+        _fields.Advance(8);
+    }
+
+    public void WriteUuid(Guid value)
+    {
+        value.TryWriteBytes(_fields.GetSpan(16), bigEndian: true, out _);
+        _fields.Advance(16);
+    }
+
+    /// <summary>A string, or null where the field may be that.</summary>
+    public void WriteString(string? value)
+    {
+        var length = value is null ? -1 : Encoding.UTF8.GetByteCount(value);
+        if (length > short.MaxValue)
+        {
+            // No name or message of ours is that long; one made from a client's words could be.
+            value = value![..1000];
+            length = Encoding.UTF8.GetByteCount(value);
+        }
+        if (IsFlexible)
+            WriteUnsignedVarInt((uint)(length + 1));
+        else
+            WriteInt16((short)length);
+        if (value is null)
+            return;
+        Encoding.UTF8.GetBytes(value, _fields.GetSpan(length));
+        _fields.Advance(length);
+    }
+
+    public void WriteBytes(ReadOnlySpan<byte> value)
+    {
+        WriteLength(value.Length);
+        _fields.Write(value);
+    }
+
+    /// <summary>The records of a fetch: sent from where they are, and given back with this response.</summary>
+    public void WriteRecords(FetchResult fetched)
+    {
+        WriteLength(fetched.Records.Length);
+        if (fetched.Records.IsEmpty)
+        {
+            fetched.Dispose();
+            return;
+        }
+        (_splices ??= []).Add(new Splice(_fields.Length, fetched));
+        _splicedBytes += fetched.Records.Length;
+    }
+
+    /// <summary>An array of so many elements begins; -1 for null.</summary>
+    public void WriteLength(int count)
+    {
+        if (IsFlexible)
+            WriteUnsignedVarInt((uint)(count + 1));
+        else
+            WriteInt32(count);
+    }
+
+    public void WriteInt32Array(ReadOnlySpan<int> values)
+    {
+        WriteLength(values.Length);
+        foreach (var value in values)
+            WriteInt32(value);
+    }
+
+    public void WriteInt32Array(IReadOnlyList<int> values)
+    {
+        WriteLength(values.Count);
+        foreach (var value in values)
+            WriteInt32(value);
+    }
+
+    /// <summary>The end of a structure without tagged fields.</summary>
+    public void WriteNoTags()
+    {
+        if (IsFlexible)
+            WriteInt8(0);
+    }
+
+    /// <summary>How many tagged fields follow. Only in flexible versions.</summary>
+    public void WriteTagCount(int count) => WriteUnsignedVarInt((uint)count);
+
+    /// <summary>A tagged field. Only in flexible versions.</summary>
+    /// <param name="tag">Its number.</param>
+    /// <param name="state">What <paramref name="write"/> needs.</param>
+    /// <param name="write">Writes its content.</param>
+    public void WriteTag<T>(int tag, T state, Action<ResponseWriter, T> write)
+    {
+        using var content = new ResponseWriter(Version, IsFlexible);
+        write(content, state);
+        WriteUnsignedVarInt((uint)tag);
+        WriteUnsignedVarInt((uint)content._fields.Length);
+        _fields.Write(content._fields.WrittenSpan);
+    }
+
+    /// <summary>Leaves room for the length in front of the frame, and writes the response's header.</summary>
+    public void WriteHeader(int correlationId, bool hasTags)
+    {
+        WriteInt32(0);
+        WriteInt32(correlationId);
+        if (hasTags)
+            WriteInt8(0);
+    }
+
+    /// <summary>The frame's parts in order: fields and records. The length in front is set.</summary>
+    public IEnumerable<ReadOnlyMemory<byte>> Frame()
+    {
+        BinaryPrimitives.WriteInt32BigEndian(_fields.WrittenSpan, checked((int)(Length - sizeof(int))));
+        var sent = 0;
+        foreach (var splice in _splices ?? [])
+        {
+            yield return _fields.WrittenMemory[sent..splice.At];
+            yield return splice.Fetched.Records;
+            sent = splice.At;
+        }
+        yield return _fields.WrittenMemory[sent..];
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _fields.Dispose();
+        foreach (var splice in _splices ?? [])
+            splice.Fetched.Dispose();
+        _splices = null;
+    }
+
+    private void WriteUnsignedVarInt(uint value)
+    {
+        var span = _fields.GetSpan(5);
+        var length = 0;
+        for (; value >= 0x80; value >>= 7)
+            span[length++] = (byte)(value | 0x80);
+        span[length++] = (byte)value;
+        _fields.Advance(length);
+    }
+
+    private readonly record struct Splice(int At, FetchResult Fetched);
+}
