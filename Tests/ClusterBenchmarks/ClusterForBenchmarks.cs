@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
@@ -27,4 +29,15 @@ internal static class ClusterForBenchmarks
             Directory.Delete(directory, recursive: true);
         }
     }
+
+    /// <summary>An Orleans client, as a .NET service has it.</summary>
+    public static IHost Connect(LocalCluster cluster) => Host.CreateDefaultBuilder()
+        .ConfigureLogging(logging => logging.ClearProviders())
+        .UseOrleansClient(client =>
+        {
+            client.UsePostgreSqlClustering(cluster.Database.ConnectionString());
+            client.Configure<Orleans.Configuration.ClusterOptions>(options => options.ClusterId = options.ServiceId = cluster.ClusterId);
+            client.AddOrleansMqClient();
+        })
+        .Build();
 }

@@ -8,6 +8,8 @@ internal static class Program
     {
         switch (args.FirstOrDefault())
         {
+            case "commits":
+                return await CommitThroughput.RunAsync(new CommandArguments(args[1..]));
             case "failover":
                 return await FailoverTime.RunAsync(new CommandArguments(args[1..]));
             case "replication":
@@ -18,6 +20,8 @@ internal static class Program
                     dotnet run -c Release --project Tests/ClusterBenchmarks -- ...
                       replication  throughput and latency at replication factor 1 and 3, acks=1 and acks=all, over HTTP and an Orleans client
                                    [--rounds 3] [--records 500000] [--size 100] [--partitions 4] [--rate 500] [--seconds 10] [--dir artifacts]
+                      commits      offset commits a second of one group and of many, over an Orleans client
+                                   [--groups 1000] [--workers 64] [--partitions 12] [--seconds 10] [--dir artifacts]
                       failover     how long a partition has no leader after its silo was killed, idle and loaded
                                    [--kills 20] [--rate 2000] [--dir artifacts]
                     """);

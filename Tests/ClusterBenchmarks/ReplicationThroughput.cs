@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Logging;
 using OrleansMq.Brokers;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
@@ -34,7 +33,7 @@ internal static class ReplicationThroughput
         {
             Console.WriteLine($"{settings.Records} records of {settings.Size} bytes, {settings.Partitions} partitions; latency at {settings.Rate} records a second for {settings.Seconds} s");
             using var http = new HttpBroker(cluster.Addresses, new HttpBrokerOptions { RequestTimeout = RequestTimeout });
-            using var orleans = Connect(cluster);
+            using var orleans = ClusterForBenchmarks.Connect(cluster);
             await orleans.StartAsync();
             try
             {
@@ -124,15 +123,4 @@ internal static class ReplicationThroughput
         Samples.Fill(new Random(1), value);
         return value;
     }
-
-    /// <summary>An Orleans client, as a .NET service has it.</summary>
-    private static IHost Connect(LocalCluster cluster) => Host.CreateDefaultBuilder()
-        .ConfigureLogging(logging => logging.ClearProviders())
-        .UseOrleansClient(client =>
-        {
-            client.UsePostgreSqlClustering(cluster.Database.ConnectionString());
-            client.Configure<Orleans.Configuration.ClusterOptions>(options => options.ClusterId = options.ServiceId = cluster.ClusterId);
-            client.AddOrleansMqClient();
-        })
-        .Build();
 }

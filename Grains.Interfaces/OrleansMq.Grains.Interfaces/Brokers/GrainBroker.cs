@@ -1,5 +1,6 @@
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
+using OrleansMq.Groups;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Brokers;
@@ -34,10 +35,14 @@ public sealed class GrainBroker : IBroker
         _metadata = metadata;
         _topics = new TopicDirectory(grains, _options, metadata);
         Administration = new GrainAdministration(grains);
+        Groups = new GrainGroups(grains, _options);
     }
 
     /// <inheritdoc/>
     public IClusterAdministration Administration { get; }
+
+    /// <inheritdoc/>
+    public IGroupCoordinator Groups { get; }
 
     private IClusterGrain Cluster => _grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
 

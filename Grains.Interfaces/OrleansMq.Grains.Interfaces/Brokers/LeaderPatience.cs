@@ -15,7 +15,16 @@ internal static class LeaderPatience
     /// <param name="call">Changes nothing when it is repeated.</param>
     /// <param name="errorOf">What became of it.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public static async ValueTask<T> RetryAsync<T>(GrainBrokerOptions options, Func<ValueTask<T>> call, Func<T, ErrorCode> errorOf,
+    public static ValueTask<T> RetryAsync<T>(GrainBrokerOptions options, Func<ValueTask<T>> call, Func<T, ErrorCode> errorOf,
+        CancellationToken cancellationToken) =>
+        RepeatAsync(options, call, result => HasMoved(errorOf(result)) || errorOf(result) == ErrorCode.RequestTimedOut, cancellationToken);
+
+    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while its result says that nobody was there to answer.</summary>
+    /// <param name="options">The patience.</param>
+    /// <param name="call">Changes nothing when it is repeated.</param>
+    /// <param name="hasMoved">Whether to ask again.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    public static async ValueTask<T> RepeatAsync<T>(GrainBrokerOptions options, Func<ValueTask<T>> call, Func<T, bool> hasMoved,
         CancellationToken cancellationToken)
     {
         var began = options.TimeProvider.GetTimestamp();
@@ -23,8 +32,7 @@ internal static class LeaderPatience
         {
             cancellationToken.ThrowIfCancellationRequested();
             var result = await call().ConfigureAwait(false);
-            if ((!HasMoved(errorOf(result)) && errorOf(result) != ErrorCode.RequestTimedOut)
-                || options.TimeProvider.GetElapsedTime(began) + pause > options.LeaderPatience)
+            if (!hasMoved(result) || options.TimeProvider.GetElapsedTime(began) + pause > options.LeaderPatience)
                 return result;
             await Task.Delay(pause, options.TimeProvider, cancellationToken).ConfigureAwait(false);
         }

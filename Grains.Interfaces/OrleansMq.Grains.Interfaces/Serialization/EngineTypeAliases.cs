@@ -1,6 +1,7 @@
 using Orleans.Serialization.Configuration;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Serialization;
+using OrleansMq.Groups;
 
 [assembly: TypeManifestProvider(typeof(EngineTypeAliases))]
 
@@ -19,13 +20,39 @@ internal sealed class EngineTypeAliases : TypeManifestProviderBase
         ["omq.BrokerException"] = typeof(BrokerException),
         ["omq.BrokerShare"] = typeof(BrokerShare),
         ["omq.ClusterDescription"] = typeof(ClusterDescription),
+        ["omq.CommittedOffset"] = typeof(CommittedOffset),
         ["omq.ConfigEntry"] = typeof(ConfigEntry),
+        ["omq.ConsumerGroupHeartbeat"] = typeof(ConsumerGroupHeartbeat),
+        ["omq.ConsumerGroupHeartbeatResult"] = typeof(ConsumerGroupHeartbeatResult),
         ["omq.FetchResult"] = typeof(FetchResult),
+        ["omq.FetchedOffset"] = typeof(FetchedOffset),
+        ["omq.GroupDescription"] = typeof(GroupDescription),
+        ["omq.GroupListing"] = typeof(GroupListing),
+        ["omq.GroupMember"] = typeof(GroupMember),
+        ["omq.GroupProtocol"] = typeof(GroupProtocol),
+        ["omq.GroupReply"] = typeof(GroupReply),
+        ["omq.Heartbeat"] = typeof(Heartbeat),
+        ["omq.JoinGroup"] = typeof(JoinGroup),
+        ["omq.JoinGroupResult"] = typeof(JoinGroupResult),
+        ["omq.JoinedMember"] = typeof(JoinedMember),
         ["omq.LeaderElection"] = typeof(LeaderElection),
+        ["omq.LeaveGroup"] = typeof(LeaveGroup),
+        ["omq.LeaveGroupResult"] = typeof(LeaveGroupResult),
+        ["omq.LeavingMember"] = typeof(LeavingMember),
+        ["omq.LeftMember"] = typeof(LeftMember),
+        ["omq.MemberAssignment"] = typeof(MemberAssignment),
         ["omq.NewTopic"] = typeof(NewTopic),
+        ["omq.OffsetCommit"] = typeof(OffsetCommit),
+        ["omq.OffsetCommitResult"] = typeof(OffsetCommitResult),
+        ["omq.OffsetDelete"] = typeof(OffsetDelete),
+        ["omq.OffsetDeleteResult"] = typeof(OffsetDeleteResult),
+        ["omq.OffsetFetch"] = typeof(OffsetFetch),
+        ["omq.OffsetFetchResult"] = typeof(OffsetFetchResult),
         ["omq.OffsetResult"] = typeof(OffsetResult),
         ["omq.OffsetSpec"] = typeof(OffsetSpec),
         ["omq.PartitionDescription"] = typeof(PartitionDescription),
+        ["omq.PartitionError"] = typeof(PartitionError),
+        ["omq.PartitionOffset"] = typeof(PartitionOffset),
         ["omq.PartitionReassignment"] = typeof(PartitionReassignment),
         ["omq.ProduceResult"] = typeof(ProduceResult),
         ["omq.ProducerIdentity"] = typeof(ProducerIdentity),
@@ -33,9 +60,12 @@ internal sealed class EngineTypeAliases : TypeManifestProviderBase
         ["omq.RebalancePlan"] = typeof(RebalancePlan),
         ["omq.RebalanceStatus"] = typeof(RebalanceStatus),
         ["omq.RebalanceThrottle"] = typeof(RebalanceThrottle),
+        ["omq.SyncGroup"] = typeof(SyncGroup),
+        ["omq.SyncGroupResult"] = typeof(SyncGroupResult),
         ["omq.TopicDescription"] = typeof(TopicDescription),
         ["omq.TopicListing"] = typeof(TopicListing),
         ["omq.TopicPartition"] = typeof(TopicPartition),
+        ["omq.TopicPartitions"] = typeof(TopicPartitions),
     };
 
     /// <inheritdoc/>

@@ -6,6 +6,7 @@ using Orleans.Serialization.Serializers;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Grains.Brokers;
+using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
@@ -67,6 +68,7 @@ public static class OrleansMqSiloBuilderExtensions
         silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster));
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
         silo.AddPartitions();
+        silo.AddGroups(isReplicated: cluster is not null);
         silo.Services.TryAddSingleton<IBroker>(services =>
             new GrainBroker(services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<ILocalPartitions>(),
                 metadata: services.GetService<ClusterImageCache>()));

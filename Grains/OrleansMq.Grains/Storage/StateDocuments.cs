@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Clusters;
+using OrleansMq.Grains.Groups;
 using OrleansMq.Replication;
 using OrleansMq.Topics;
 
@@ -12,6 +13,6 @@ internal static class StateDocuments
     /// <summary>The engine's own JSON of every document.</summary>
     public static JsonSerializerOptions Json { get; } = new(TopicJson.Default.Options)
     {
-        TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default, ClusterJson.Default),
+        TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default, ClusterJson.Default, GroupStateJson.Default),
     };
 }

@@ -1,8 +1,4 @@
 using System.Text.Json;
-using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging.Abstractions;
-using Orleans.Configuration;
-using Orleans.Serialization;
 using Orleans.Storage;
 using OrleansMq.PostgreSql.Schema;
 using OrleansMq.State;
@@ -111,16 +107,6 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
         return database;
     }
 
-    /// <summary>The storage as one silo has it, without the silo.</summary>
-    private static async Task<IGrainStorage> OpenAsync(string database, string service = "omq")
-    {
-        var services = new ServiceCollection().AddSerializer().AddLogging();
-        services.Configure<ClusterOptions>(options => options.ServiceId = service);
-        services.AddPostgreSqlGrainStorage("omq", database, GrainStorageStateStore.Json);
-        var storage = services.BuildServiceProvider().GetRequiredKeyedService<IGrainStorage>("omq");
-        var lifecycle = new SiloLifecycleSubject(NullLogger<SiloLifecycleSubject>.Instance);
-        ((ILifecycleParticipant<ISiloLifecycle>)storage).Participate(lifecycle);
-        await lifecycle.OnStart();
-        return storage;
-    }
+    private static Task<IGrainStorage> OpenAsync(string database, string service = "omq") =>
+        PostgreSqlStorage.OpenAsync(database, GrainStorageStateStore.Json, service);
 }

@@ -4,9 +4,11 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
 using OrleansMq.Brokers;
 using OrleansMq.Grains;
+using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Serialization;
 using OrleansMq.Grains.Topics;
+using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Cluster.Serialization;
 
@@ -29,8 +31,83 @@ public sealed class WireContractTests
         ["BrokerShare"] = new BrokerShare(1, 2, 3, 4, 5),
         ["ClusterDescription"] = new ClusterDescription("c1", "cluster", [new BrokerDescription(3, "0.1.0", 4, 5, "/data")], 3, 1L << 33, 4, 5,
             [new TopicPartition("a", 1)], [new TopicPartition("b", 2)], [new TopicPartition("c", 3)], true),
+        ["CommittedOffset"] = new CommittedOffset(1L << 33, 2, "m", 1234),
         ["ConfigEntry"] = new ConfigEntry("retention.ms", "1000", true),
+        ["ConsumerGroupHeartbeat"] = new ConsumerGroupHeartbeat
+        {
+            GroupId = "g",
+            MemberId = "m",
+            MemberEpoch = 2,
+            InstanceId = "i",
+            RackId = "r",
+            RebalanceTimeout = TimeSpan.FromSeconds(3),
+            SubscribedTopicNames = ["a", "b"],
+            SubscribedTopicRegex = "a.*",
+            ServerAssignor = "uniform",
+            OwnedPartitions = [new TopicPartitions(TopicId, [1, 2])],
+            ClientId = "c",
+            ClientHost = "h",
+            MaxWait = TimeSpan.FromSeconds(4),
+        },
+        ["ConsumerGroupHeartbeatResult"] = new ConsumerGroupHeartbeatResult
+        {
+            Error = ErrorCode.FencedMemberEpoch,
+            Message = "m",
+            MemberId = "i",
+            MemberEpoch = 2,
+            HeartbeatInterval = TimeSpan.FromSeconds(3),
+            Assignment = [new TopicPartitions(TopicId, [1, 2])],
+        },
         ["FetchResult"] = new FetchResult(ErrorCode.OffsetOutOfRange, 11, 10, 7, new byte[] { 1, 2, 3 }, null, "m"),
+        ["FetchedOffset"] = new FetchedOffset(new TopicPartition("orders", 1), TopicId, new CommittedOffset(17), ErrorCode.UnstableOffsetCommit),
+        ["GroupDescription"] = new GroupDescription("g", GroupType.Consumer, GroupState.Reconciling, "consumer", "uniform", 2, 3, 4, [new GroupMember { MemberId = "m" }]),
+        ["GroupListing"] = new GroupListing("g", "consumer", GroupState.Stable, GroupType.Classic),
+        ["GroupMember"] = new GroupMember
+        {
+            MemberId = "m",
+            GroupInstanceId = "i",
+            RackId = "r",
+            ClientId = "c",
+            ClientHost = "h",
+            MemberEpoch = 2,
+            SubscribedTopicNames = ["orders"],
+            SubscribedTopicRegex = "o.*",
+            Assignment = [new TopicPartition("orders", 1)],
+            TargetAssignment = [new TopicPartition("orders", 2)],
+            ClassicMetadata = new byte[] { 1 },
+            ClassicAssignment = new byte[] { 2 },
+        },
+        ["GroupProtocol"] = new GroupProtocol("range", new byte[] { 1, 2 }),
+        ["GroupReply"] = new GroupReply(ErrorCode.UnknownMemberId, "m"),
+        ["Heartbeat"] = new Heartbeat("g", 2, "m", "i"),
+        ["JoinGroup"] = new JoinGroup
+        {
+            GroupId = "g",
+            MemberId = "m",
+            GroupInstanceId = "i",
+            ClientId = "c",
+            ClientHost = "h",
+            SessionTimeout = TimeSpan.FromSeconds(1),
+            RebalanceTimeout = TimeSpan.FromSeconds(2),
+            ProtocolType = "t",
+            Protocols = [new GroupProtocol("range", new byte[] { 1, 2 })],
+            RequireKnownMemberId = false,
+            SupportsSkippingAssignment = false,
+            Reason = "r",
+        },
+        ["JoinGroupResult"] = new JoinGroupResult
+        {
+            Error = ErrorCode.RebalanceInProgress,
+            Message = "m",
+            GenerationId = 3,
+            ProtocolType = "t",
+            ProtocolName = "n",
+            Leader = "l",
+            SkipAssignment = true,
+            MemberId = "i",
+            Members = [new JoinedMember("m", "i", new byte[] { 1 })],
+        },
+        ["JoinedMember"] = new JoinedMember("m", "i", new byte[] { 1 }),
         ["LeaderElection"] = new LeaderElection("orders", 1, 2, ErrorCode.PreferredLeaderNotAvailable, "m"),
         ["LeadershipRecord"] = new LeadershipRecord
         {
@@ -44,10 +121,37 @@ public sealed class WireContractTests
             Elr = [1],
             Target = [4],
         },
+        ["LeaveGroup"] = new LeaveGroup("g", [new LeavingMember("m", "i", "r")]),
+        ["LeaveGroupResult"] = new LeaveGroupResult(ErrorCode.InvalidGroupId, [new LeftMember("m", "i", ErrorCode.UnknownMemberId)], "m"),
+        ["LeavingMember"] = new LeavingMember("m", "i", "r"),
+        ["LeftMember"] = new LeftMember("m", "i", ErrorCode.UnknownMemberId),
+        ["MemberAssignment"] = new MemberAssignment("m", new byte[] { 1 }),
         ["NewTopic"] = new NewTopic("orders", 6, 3, new Dictionary<string, string> { ["retention.ms"] = "1000" }),
+        ["OffsetCommit"] = new OffsetCommit
+        {
+            GroupId = "g",
+            GenerationIdOrMemberEpoch = 2,
+            MemberId = "m",
+            GroupInstanceId = "i",
+            Offsets = [new PartitionOffset("orders", 1, new CommittedOffset(17, 2, "m", 1234), TopicId)],
+        },
+        ["OffsetCommitResult"] = new OffsetCommitResult([new PartitionError("orders", 1, ErrorCode.UnknownTopicId, TopicId)], "m"),
+        ["OffsetDelete"] = new OffsetDelete("g", [new TopicPartition("orders", 1)]),
+        ["OffsetDeleteResult"] = new OffsetDeleteResult(ErrorCode.GroupIdNotFound, [new PartitionError("orders", 1, ErrorCode.GroupSubscribedToTopic)], "m"),
+        ["OffsetFetch"] = new OffsetFetch
+        {
+            GroupId = "g",
+            Partitions = [new TopicPartition("orders", 1)],
+            MemberId = "m",
+            MemberEpoch = 2,
+            RequireStable = true,
+        },
+        ["OffsetFetchResult"] = new OffsetFetchResult(ErrorCode.StaleMemberEpoch, [new FetchedOffset(new TopicPartition("orders", 1), TopicId, null)], "m"),
         ["OffsetResult"] = new OffsetResult(ErrorCode.OffsetNotAvailable, 17, 1234, 2, "m"),
         ["OffsetSpec"] = OffsetSpec.MaxTimestamp,
         ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline", [4]),
+        ["PartitionError"] = new PartitionError("orders", 1, ErrorCode.UnknownTopicId, TopicId),
+        ["PartitionOffset"] = new PartitionOffset("orders", 1, new CommittedOffset(17, 2, "m", 1234), TopicId),
         ["PartitionRead"] = new PartitionRead(17)
         {
             MaxBytes = 100,
@@ -55,8 +159,8 @@ public sealed class WireContractTests
             MaxWait = TimeSpan.FromSeconds(1),
             Isolation = IsolationLevel.ReadCommitted,
         },
-        ["PartitionSpec"] = new PartitionSpec { Topic = "orders", Configs = new() { ["retention.ms"] = "1000" } },
         ["PartitionReassignment"] = new PartitionReassignment("orders", 1, [1, 2], [3, 2], [1], [3]),
+        ["PartitionSpec"] = new PartitionSpec { Topic = "orders", Configs = new() { ["retention.ms"] = "1000" } },
         ["ProduceResult"] = new ProduceResult(ErrorCode.MessageTooLarge, 5, 6, 7, "m"),
         ["ProducerIdentity"] = new ProducerIdentity(1000, 3),
         ["RebalanceMove"] = new RebalanceMove("orders", 1, [1, 2], [3, 2], "r"),
@@ -75,10 +179,22 @@ public sealed class WireContractTests
             Version = "0.1.0",
             DataDirectory = "/data",
         },
+        ["SyncGroup"] = new SyncGroup
+        {
+            GroupId = "g",
+            GenerationId = 2,
+            MemberId = "m",
+            GroupInstanceId = "i",
+            ProtocolType = "t",
+            ProtocolName = "n",
+            Assignments = [new MemberAssignment("m", new byte[] { 1 })],
+        },
+        ["SyncGroupResult"] = new SyncGroupResult(ErrorCode.IllegalGeneration, "m", "t", "n", new byte[] { 1 }),
         ["TopicDescription"] = new TopicDescription("orders", TopicId,
             [new PartitionDescription(0, 1, 2, [1], [1], 3, 4, 5, 6)], [new ConfigEntry("a", "b", false)]),
         ["TopicListing"] = new TopicListing("orders", TopicId, 6),
         ["TopicPartition"] = new TopicPartition("orders", 1),
+        ["TopicPartitions"] = new TopicPartitions(TopicId, [1, 2]),
         ["TopicRecord"] = new TopicRecord
         {
             TopicId = TopicId,
@@ -93,7 +209,8 @@ public sealed class WireContractTests
 
     private static readonly Type[] Grains =
         [
-        typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(ILeaderService), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
+        typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(IGroupGrain), typeof(IGroupListGrain), typeof(IGroupService), typeof(ILeaderService),
+        typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
         typeof(ITopicGrain), typeof(ITopicOwnerGrain)
     ];
 

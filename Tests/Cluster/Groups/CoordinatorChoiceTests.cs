@@ -1,0 +1,58 @@
+using OrleansMq.Grains.Groups;
+
+namespace OrleansMq.Tests.Cluster.Groups;
+
+/// <summary>Which broker coordinates a group, as a decision.</summary>
+public sealed class CoordinatorChoiceTests
+{
+    private static readonly int[] Brokers = [1, 2, 3];
+
+    [Fact]
+    public void Groups_spread_over_the_brokers()
+    {
+        var counts = Groups().CountBy(group => Choose(group, Brokers)).ToDictionary();
+        Assert.Equal(Brokers, counts.Keys.Order());
+        Assert.All(counts.Values, count => Assert.InRange(count, 250, 420));
+    }
+
+    [Fact]
+    public void Everybody_comes_to_the_same_choice() =>
+        Assert.All(Groups(), group => Assert.Single(Brokers.Select(self => Choose(group, [.. Brokers.Reverse()], self)).Append(Choose(group, Brokers)).Distinct()));
+
+    [Fact]
+    public void When_a_broker_goes_only_its_own_groups_get_another()
+    {
+        foreach (var group in Groups())
+        {
+            var before = Choose(group, Brokers);
+            var after = Choose(group, [1, 2]);
+            Assert.Equal(before == 3 ? after : before, after);
+        }
+    }
+
+    [Fact]
+    public void A_group_stays_where_it_is_when_a_better_broker_comes() =>
+        Assert.All(Groups(), group => Assert.Equal(2, Choose(group, Brokers, holding: (2, GroupHolding.Coordinates))));
+
+    [Theory]
+    [InlineData((int)GroupHolding.Unknown)]
+    [InlineData((int)GroupHolding.Leaving)]
+    public void Who_does_not_answer_or_leaves_gets_none(int holding) =>
+        Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, holding: (2, (GroupHolding)holding))));
+
+    [Fact]
+    public void Who_stops_gets_none_but_keeps_what_it_coordinates()
+    {
+        Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, isActive: broker => broker != 2)));
+        Assert.All(Groups(), group => Assert.Equal(2, Choose(group, Brokers, isActive: broker => broker != 2, holding: (2, GroupHolding.Coordinates))));
+    }
+
+    [Fact]
+    public void Where_nobody_is_able_it_is_who_asks() => Assert.Equal(3, Choose("g", Brokers, self: 3, isActive: _ => false));
+
+    private static int Choose(string group, int[] live, int self = 1, Func<int, bool>? isActive = null, (int Broker, GroupHolding Holding)? holding = null) =>
+        CoordinatorChoice.Decide(group, self, live, isActive ?? (_ => true),
+            broker => holding is { } one && one.Broker == broker ? one.Holding : GroupHolding.Absent);
+
+    private static IEnumerable<string> Groups() => Enumerable.Range(0, 1000).Select(i => $"group-{i}");
+}

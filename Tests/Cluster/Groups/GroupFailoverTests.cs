@@ -1,0 +1,241 @@
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Clusters;
+using OrleansMq.Grains;
+using OrleansMq.Grains.Groups;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Coordination;
+using OrleansMq.Tests.PostgreSql.Server;
+
+namespace OrleansMq.Tests.Cluster.Groups;
+
+/// <summary>Consumer groups while silos and the database die and stop.</summary>
+public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
+{
+    private const string Topic = "orders";
+
+    [SkippableFact]
+    public async Task When_the_coordinators_silo_is_killed_members_go_on_as_if_nothing_had_happened()
+    {
+        var (group, members) = await StableGroupAsync("billing", 3);
+        Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 17)));
+        var before = await Groups(1).DescribeGroupAsync(group);
+        Assert.Equal((GroupState.Stable, 3), (before.State, before.Members.Count));
+
+        await Cluster.KillAsync(before.Coordinator);
+        foreach (var member in members)
+            await AnswersAsync(() => member.HeartbeatAsync(Groups()), ErrorCode.None);
+
+        var after = await Groups().DescribeGroupAsync(group);
+        Assert.NotEqual(before.Coordinator, after.Coordinator);
+        Assert.Equal(Text(before), Text(after));
+        Assert.Equal(17, await CommittedAsync(group));
+        Assert.Equal(ErrorCode.None, ErrorOf(await members[1].CommitAsync(Groups(), Topic, 0, 18)));
+        Assert.Equal(18, await CommittedAsync(group));
+    }
+
+    [SkippableFact]
+    public async Task When_the_coordinators_silo_stops_who_waits_goes_on_waiting_at_the_next_one()
+    {
+        var (group, members) = await StableGroupAsync("billing", 1);
+        var coordinator = await Groups(1).FindCoordinatorAsync(group);
+        var other = Cluster.Running.First(broker => broker != coordinator);
+        var late = new TestMember(group, "late");
+        var joining = late.JoinAsync(() => Groups(other));
+        await Wait.UntilAsync(async () => (await members[0].HeartbeatAsync(Groups(other))).Error == ErrorCode.RebalanceInProgress, "the group rebalances");
+
+        await Cluster.StopAsync(coordinator);
+        await Wait.UntilAsync(async () => await TryFindAsync([group], other) is [var next] && next != coordinator,
+            "the next coordinator");
+        Assert.False(joining.IsCompleted);
+        await Task.WhenAll(joining, members[0].JoinAsync(() => Groups(other)));
+        Assert.Equal(members[0].Generation, late.Generation);
+        Assert.Equal("late"u8.ToArray(), late.Assignment);
+    }
+
+    [SkippableFact]
+    public async Task Groups_are_spread_and_stay_where_they_are_when_brokers_come()
+    {
+        var groups = Enumerable.Range(0, 30).Select(i => $"group-{i}").ToArray();
+        foreach (var group in groups)
+            await StableGroupAsync(group, 1);
+        var before = await CoordinatorsAsync(groups);
+        Assert.Equal([1, 2, 3], before.Distinct().Order());
+
+        await Cluster.KillAsync(3);
+        await Wait.UntilAsync(async () => await TryFindAsync(groups, 1) is { } found && !found.Contains(3), "all have a coordinator");
+        var without = await CoordinatorsAsync(groups);
+        Assert.All(before.Zip(without), pair => Assert.True(pair.First == 3 || pair.First == pair.Second, "a group moved whose broker lived"));
+
+        await Cluster.StartAsync(3);
+        await Cluster.SettleAsync();
+        Assert.Equal(without, await CoordinatorsAsync(groups, from: 3));
+        Assert.Equal(without, await CoordinatorsAsync(groups, from: 1));
+    }
+
+    [SkippableFact]
+    public async Task Of_two_activations_only_the_one_that_claimed_last_stores_anything()
+    {
+        var (group, members) = await StableGroupAsync("billing", 1);
+        Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 1)));
+
+        // What a silo does that does not know of the first activation: it claims.
+        await using var second = await GroupCoordinator.OpenAsync(group, 9, Cluster.Get<IGroupStores>(1).For(group), Cluster.Get<IClusterMetadata>(1), new GroupOptions(),
+            TimeProvider.System, EngineLog.Silent);
+        Assert.Equal(ErrorCode.None, ErrorOf(await second.CommitOffsetsAsync(members[0].Commit(Topic, 0, 2))));
+
+        var grain = Cluster.Get<IGrainFactory>(1).GetGrain<IGroupGrain>(group);
+        Assert.Equal(ErrorAction.Retry, ErrorOf(await grain.CommitOffsetsAsync(members[0].Commit(Topic, 0, 3))).Action());
+        Assert.Equal(2, (await second.FetchOffsetsAsync(new OffsetFetch { GroupId = group })).Partitions.Single().Offset!.Offset);
+
+        // The first notices, and goes; who calls again makes a third, which claims.
+        await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 4)) == ErrorCode.None, "another activation");
+        Assert.Equal(ErrorAction.Retry, ErrorOf(await second.CommitOffsetsAsync(members[0].Commit(Topic, 0, 5))).Action());
+        await Wait.UntilAsync(() => second.IsClosed, "the second learns of it");
+        Assert.Equal(4, await CommittedAsync(group));
+    }
+
+    [SkippableFact]
+    public async Task An_activation_ends_when_another_broker_says_that_it_has_claimed()
+    {
+        var (group, _) = await StableGroupAsync("billing", 1);
+        var coordinator = await Groups(1).FindCoordinatorAsync(group);
+        var other = Cluster.Running.First(broker => broker != coordinator);
+        Assert.Equal(GroupHolding.Coordinates, Cluster.Get<ActiveGroups>(coordinator).HoldingOf(group));
+        await Cluster.Get<GroupSearch>(other).AnnounceAsync(group);
+        await Wait.UntilAsync(() => Cluster.Get<ActiveGroups>(coordinator).HoldingOf(group) == GroupHolding.Absent, "it ends");
+        Assert.Single((await Groups(other).DescribeGroupAsync(group)).Members);
+    }
+
+    [SkippableFact]
+    public async Task Without_the_database_heartbeats_go_on_and_commits_fail_clearly_until_it_is_back()
+    {
+        var (group, members) = await StableGroupAsync("billing", 2);
+        Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 1)));
+        await Postgres.Server.StopAsync();
+        for (var i = 0; i < 20; i++)
+            Assert.Equal(ErrorCode.None, (await members[i % 2].HeartbeatAsync(Groups(1 + (i % 3)))).Error);
+        var refused = await members[0].CommitAsync(Groups(1), Topic, 0, 2);
+        Assert.Equal((ErrorCode.CoordinatorNotAvailable, ErrorAction.Retry), (ErrorOf(refused), ErrorOf(refused).Action()));
+
+        await Postgres.Server.StartAsync();
+        await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 3)) == ErrorCode.None, "commits are stored again");
+        Assert.Equal(3, await CommittedAsync(group));
+        Assert.All(members, member => Assert.Equal(ErrorCode.None, member.HeartbeatAsync(Groups(1)).AsTask().GetAwaiter().GetResult().Error));
+    }
+
+    [SkippableFact]
+    public async Task A_database_that_is_killed_in_the_middle_of_commits_loses_none_that_was_acknowledged()
+    {
+        var (group, members) = await StableGroupAsync("billing", 1);
+        using var stop = new CancellationTokenSource();
+        var acknowledged = 0L;
+        var committing = Task.Run(async () =>
+        {
+            for (var offset = 1L; !stop.IsCancellationRequested; offset++)
+            {
+                var error = ErrorOf(await members[0].CommitAsync(Groups(1 + (int)(offset % 3)), Topic, 0, offset));
+                Assert.True(error is ErrorCode.None || error.Action() == ErrorAction.Retry, $"{error}");
+                if (error == ErrorCode.None)
+                    Volatile.Write(ref acknowledged, offset);
+            }
+        });
+        for (var round = 1; round <= 3; round++)
+        {
+            var before = Volatile.Read(ref acknowledged);
+            await Wait.UntilAsync(() => Volatile.Read(ref acknowledged) > before + 10 || committing.IsFaulted, "commits are stored");
+            await Postgres.Server.KillAsync();
+            await Postgres.Server.StartAsync();
+        }
+        var last = Volatile.Read(ref acknowledged);
+        await Wait.UntilAsync(() => Volatile.Read(ref acknowledged) > last || committing.IsFaulted, "all is well again");
+        await stop.CancelAsync();
+        await committing;
+        Assert.True(await CommittedAsync(group) >= acknowledged, "an acknowledged commit is lost");
+        Assert.Equal((1, members[0].Generation), ((await Groups(1).DescribeGroupAsync(group)).Members.Count, (await Groups(1).DescribeGroupAsync(group)).Epoch));
+    }
+
+    [SkippableFact]
+    public async Task Groups_are_listed_by_every_broker_and_a_deleted_one_is_not()
+    {
+        foreach (var group in new[] { "a", "b", "CAFE", "cafe" })
+            await StableGroupAsync(group, 1);
+        await CommitFromOutsideAsync("offsets-only");
+        for (var broker = 1; broker <= 3; broker++)
+            Assert.Equal(["CAFE", "a", "b", "cafe", "offsets-only"], (await Groups(broker).ListGroupsAsync()).Select(listing => listing.GroupId));
+
+        await Groups(2).DeleteGroupAsync("offsets-only");
+        Assert.Equal(["CAFE", "a", "b", "cafe"], (await Groups(3).ListGroupsAsync()).Select(listing => listing.GroupId));
+        Assert.Equal(ErrorCode.NonEmptyGroup, (await Assert.ThrowsAsync<BrokerException>(() => Groups(1).DeleteGroupAsync("a").AsTask())).Code);
+        Assert.Equal(ErrorCode.GroupIdNotFound, (await Assert.ThrowsAsync<BrokerException>(() => Groups(1).DescribeGroupAsync("offsets-only").AsTask())).Code);
+    }
+
+    private protected override async Task BeforeStopAsync()
+    {
+        if (!Postgres.Server.IsRunning)
+            await Postgres.Server.StartAsync();
+    }
+
+    private IGroupCoordinator Groups(int broker) => Cluster.Broker(broker).Groups;
+
+    /// <summary>Over any broker that runs.</summary>
+    private IGroupCoordinator Groups() => Groups(Cluster.Running.First());
+
+    private async Task<(string Group, TestMember[] Members)> StableGroupAsync(string group, int size)
+    {
+        if ((await Cluster.Broker(1).ListTopicsAsync()).Count == 0)
+            await Cluster.Broker(1).CreateTopicAsync(new NewTopic(Topic, 3));
+        TestMember[] members = [.. Enumerable.Range(0, size).Select(i => new TestMember(group, $"member-{i}"))];
+        // Each that comes makes the others join again.
+        for (var count = 1; count <= size; count++)
+        {
+            var joining = members[count - 1].JoinAsync(() => Groups());
+            foreach (var member in members[..(count - 1)])
+            {
+                await Wait.UntilAsync(async () => (await member.HeartbeatAsync(Groups())).Error == ErrorCode.RebalanceInProgress, "the group rebalances");
+                joining = Task.WhenAll(joining, member.JoinAsync(() => Groups()));
+            }
+            await joining;
+        }
+        return (group, members);
+    }
+
+    private async Task CommitFromOutsideAsync(string group)
+    {
+        var result = await Groups(1).CommitOffsetsAsync(new OffsetCommit { GroupId = group, Offsets = [new PartitionOffset(Topic, 0, new CommittedOffset(5))] });
+        Assert.Equal(ErrorCode.None, ErrorOf(result));
+    }
+
+    private async Task<long> CommittedAsync(string group)
+    {
+        var fetched = await Groups().FetchOffsetsAsync(new OffsetFetch { GroupId = group, Partitions = [new TopicPartition(Topic, 0)] });
+        Assert.Equal(ErrorCode.None, fetched.Error);
+        return Assert.Single(fetched.Partitions).Offset!.Offset;
+    }
+
+    private async Task<int[]> CoordinatorsAsync(string[] groups, int from = 1) =>
+        await Task.WhenAll(groups.Select(group => Groups(from).FindCoordinatorAsync(group).AsTask()));
+
+    private async Task<int[]?> TryFindAsync(string[] groups, int from)
+    {
+        try
+        {
+            return await CoordinatorsAsync(groups, from);
+        }
+        catch (BrokerException refused) when (refused.Action == ErrorAction.Retry)
+        {
+            return null;
+        }
+    }
+
+    private static async Task AnswersAsync(Func<ValueTask<GroupReply>> call, ErrorCode expected)
+    {
+        GroupReply reply = default;
+        await Wait.UntilAsync(async () => (reply = await call()).Error is not (ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator), "an answer");
+        Assert.Equal((expected, reply.Message), (reply.Error, reply.Message));
+    }
+
+    private static ErrorCode ErrorOf(OffsetCommitResult result) => Assert.Single(result.Partitions).Error;
+
+    private static string Text(GroupDescription group) => Serialization.Printed.Of(group with { Coordinator = 0 });
+}

@@ -1,0 +1,122 @@
+using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Groups;
+using OrleansMq.State;
+using OrleansMq.Storage;
+
+namespace OrleansMq.Tests.Cluster.Groups;
+
+/// <summary>The index of groups, over a store that fails and loses races on cue.</summary>
+public sealed class GroupIndexTests
+{
+    private readonly ScriptedStore _store = new(FileStateStore.Open(new MemoryFileSystem(), "/state"));
+
+    private IndexedGroupStores Stores => new(_store, EngineLog.Silent);
+
+    [Fact]
+    public async Task A_group_is_listed_once_it_has_stored_something_and_no_more_when_it_was_deleted()
+    {
+        var stores = Stores;
+        Assert.Empty(await stores.ListAsync());
+        var store = stores.For("billing");
+        Assert.Null(await store.ReadAsync("group/billing"));
+        Assert.Empty(await stores.ListAsync());
+
+        var group = await store.WriteAsync("group/billing", "{}"u8.ToArray(), null);
+        var offsets = await store.WriteAsync("group-offsets/billing", "{}"u8.ToArray(), null);
+        Assert.Equal(["billing"], await stores.ListAsync());
+
+        await store.DeleteAsync("group-offsets/billing", offsets);
+        Assert.Equal(["billing"], await Stores.ListAsync());
+        await store.DeleteAsync("group/billing", group);
+        Assert.Empty(await Stores.ListAsync());
+    }
+
+    [Fact]
+    public async Task Silos_that_enter_groups_at_once_lose_none()
+    {
+        var ids = Enumerable.Range(0, 300).Select(i => $"group-{i}").ToArray();
+        var silos = new[] { Stores, Stores, Stores };
+        await Task.WhenAll(ids.Select((id, i) => silos[i % 3].For(id).WriteAsync($"group/{id}", "{}"u8.ToArray(), null).AsTask()));
+        Assert.Equal(ids.Order(StringComparer.Ordinal), await Stores.ListAsync());
+    }
+
+    [Fact]
+    public async Task A_crash_after_the_id_was_entered_leaves_an_id_that_goes_when_it_is_looked_at()
+    {
+        _store.FailWrites("group/");
+        await Assert.ThrowsAsync<IOException>(() => Stores.For("billing").WriteAsync("group/billing", "{}"u8.ToArray(), null).AsTask());
+        Assert.Equal(["billing"], await Stores.ListAsync());
+        await Stores.ForgetAsync("billing");
+        Assert.Empty(await Stores.ListAsync());
+    }
+
+    [Fact]
+    public async Task Nothing_is_stored_that_could_not_be_entered()
+    {
+        _store.FailWrites("group-index/");
+        await Assert.ThrowsAsync<IOException>(() => Stores.For("billing").WriteAsync("group/billing", "{}"u8.ToArray(), null).AsTask());
+        Assert.Null(await _store.ReadAsync("group/billing"));
+    }
+
+    [Fact]
+    public async Task A_group_that_the_index_has_lost_is_entered_when_it_is_opened()
+    {
+        await _store.WriteAsync("group/billing", "{}"u8.ToArray(), null);
+        Assert.Empty(await Stores.ListAsync());
+        await Stores.For("billing").ReadAsync("group/billing");
+        await Wait.UntilAsync(async () => await Stores.ListAsync() is ["billing"], "it is entered");
+    }
+
+    [Fact]
+    public async Task A_group_that_is_made_while_its_id_is_being_removed_stays_listed()
+    {
+        // The one who removes has seen no document; then the other one enters the id and is about to write.
+        var entered = Stores.For("billing");
+        _store.BeforeWrite("group/", () => new GroupIndex(_store).RemoveAsync("billing"));
+        await entered.WriteAsync("group/billing", "{}"u8.ToArray(), null);
+        Assert.Equal(["billing"], await Stores.ListAsync());
+
+        // And the other way round: the document comes between the removal of the id and the second look.
+        _store.BeforeWrite("group-index/", () => _store.WriteAsync("group/orders", "{}"u8.ToArray(), null).AsTask());
+        await new GroupIndex(_store).AddAsync("orders");
+        await Stores.ForgetAsync("orders");
+        Assert.Equal(["billing", "orders"], await Stores.ListAsync());
+    }
+
+    [Fact]
+    public async Task Its_documents_are_those_that_a_release_before_wrote()
+    {
+        await new GroupIndex(_store).AddAsync("billing");
+        var number = GroupIndex.ShardOf("billing");
+        Assert.Equal(12, number);
+        Assert.Equal("""{"groups":["billing"]}"""u8.ToArray(), (await _store.ReadAsync("group-index/0c"))!.Value.ToArray());
+    }
+
+    private sealed class ScriptedStore(IStateStore store) : IStateStore
+    {
+        private string? _failing;
+        private (string Prefix, Func<Task> Action)? _before;
+
+        public void FailWrites(string prefix) => _failing = prefix;
+
+        public void BeforeWrite(string prefix, Func<Task> action) => _before = (prefix, action);
+
+        public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) => store.ReadAsync(key, cancellationToken);
+
+        public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+        {
+            if (_failing is { } failing && key.StartsWith(failing, StringComparison.Ordinal))
+                throw new IOException("the test says so");
+            if (_before is { } before && key.StartsWith(before.Prefix, StringComparison.Ordinal))
+            {
+                _before = null;
+                await before.Action();
+            }
+            return await store.WriteAsync(key, value, etag, cancellationToken);
+        }
+
+        public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) => store.DeleteAsync(key, etag, cancellationToken);
+
+        public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => store.ListAsync(type, cancellationToken);
+    }
+}

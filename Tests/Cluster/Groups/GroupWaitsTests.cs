@@ -1,0 +1,49 @@
+using OrleansMq.Grains.Groups;
+
+namespace OrleansMq.Tests.Cluster.Groups;
+
+/// <summary>Requests that take longer than a call may.</summary>
+public sealed class GroupWaitsTests
+{
+    private readonly GroupWaits _waits = new(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1));
+    private readonly TaskCompletionSource<string> _answer = new();
+    private readonly Guid _id = Guid.NewGuid();
+    private int _begun;
+
+    [Fact]
+    public async Task A_request_is_made_once_however_often_it_is_waited_for()
+    {
+        Assert.Null(await _waits.WaitAsync(_id, Begin));
+        Assert.Null(await _waits.WaitAsync(_id, Begin));
+        _ = Task.Run(() => _answer.SetResult("joined"));
+        string? answer;
+        while ((answer = await _waits.WaitAsync(_id, Begin)) is null)
+        {
+            // The next call goes on waiting.
+        }
+        Assert.Equal(("joined", 1, 0), (answer, _begun, _waits.Count));
+    }
+
+    [Fact]
+    public async Task An_answer_that_nobody_fetches_is_forgotten()
+    {
+        Assert.Null(await _waits.WaitAsync(_id, Begin));
+        Assert.Equal(1, _waits.Count);
+        _answer.SetResult("joined");
+        await Wait.UntilAsync(() => _waits.Count == 0, "it is forgotten");
+    }
+
+    [Fact]
+    public async Task What_is_answered_at_once_leaves_nothing_behind()
+    {
+        _answer.SetResult("joined");
+        Assert.Equal("joined", await _waits.WaitAsync(_id, Begin));
+        Assert.Equal(0, _waits.Count);
+    }
+
+    private Task<string> Begin()
+    {
+        _begun++;
+        return _answer.Task;
+    }
+}
