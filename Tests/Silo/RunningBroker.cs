@@ -125,6 +125,9 @@ public sealed class RunningBroker : IAsyncLifetime
         public async Task<IBroker> StartAsync(IServiceProvider services, CancellationToken cancellationToken) =>
             owner.Script = new ScriptedBroker(await _inner.StartAsync(services, cancellationToken));
 
+        public async ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) =>
+            [.. (await owner.Script.Groups.ListGroupsAsync(cancellationToken)).Select(group => group.GroupId)];
+
         public ValueTask DisposeAsync() => _inner.DisposeAsync();
     }
 }

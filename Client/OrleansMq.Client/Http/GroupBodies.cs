@@ -141,6 +141,26 @@ public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartitio
 /// <param name="BrokerId">The broker that coordinates the group now.</param>
 public sealed record CoordinatorAnswer(int BrokerId);
 
+/// <summary>The body of <c>POST /api/groups/{group}/reset</c>; see <see cref="OffsetReset"/>.</summary>
+/// <param name="Target">Where to; null where <paramref name="Offsets"/> says it for each partition.</param>
+/// <param name="Topics">All partitions of these topics.</param>
+/// <param name="Partitions">These partitions. Neither topics, partitions nor offsets: all partitions the group has committed offsets for.</param>
+/// <param name="Offsets">These partitions, to these offsets.</param>
+/// <param name="Execute">Whether the reset is done, rather than planned.</param>
+public sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null, IReadOnlyList<TopicPartition>? Partitions = null,
+    IReadOnlyList<OffsetToSet>? Offsets = null, bool Execute = false)
+{
+    /// <summary>The body that asks for <paramref name="reset"/>.</summary>
+    public static ResetOffsetsBody Of(OffsetReset reset, bool execute) => new(reset.Target, reset.Topics, reset.Partitions,
+        reset.Offsets?.Select(offset => new OffsetToSet(offset.Key.Topic, offset.Key.Partition, offset.Value)).ToArray(), execute);
+}
+
+/// <summary>A partition and the offset it is to have.</summary>
+/// <param name="Topic">The topic's name.</param>
+/// <param name="Partition">The partition's number.</param>
+/// <param name="Offset">The next offset to read, from 0.</param>
+public sealed record OffsetToSet(string Topic, int Partition, long Offset);
+
 /// <summary>Times as they stand in JSON.</summary>
 internal static class Milliseconds
 {

@@ -26,4 +26,7 @@ namespace OrleansMq.Client.Http;
 [JsonSerializable(typeof(IReadOnlyList<GroupListing>))]
 [JsonSerializable(typeof(GroupDescription))]
 [JsonSerializable(typeof(IReadOnlyList<FetchedOffset>))]
+[JsonSerializable(typeof(IReadOnlyList<PartitionLag>))]
+[JsonSerializable(typeof(ResetOffsetsBody))]
+[JsonSerializable(typeof(OffsetResetPlan))]
 public sealed partial class GroupJson : JsonSerializerContext;

@@ -127,7 +127,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         WarnOfOpenDoor();
         try
         {
-            var broker = new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic);
+            var broker = new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic, _metrics.Commits, _metrics.Groups);
             if (_host.Cluster is { } cluster)
                 _kafka?.Open(broker, cluster);
             _gate.Open(broker);
@@ -165,6 +165,7 @@ internal sealed class BrokerServer : IAsyncDisposable
             IsDiskFull = () => FreeBytes() is { } free && free < _settings.MinFreeBytes,
             Logger = log.CreateLogger("http"),
             Metrics = _metrics,
+            LocalGroups = _host.LocalGroupsAsync,
         });
         return app;
     }

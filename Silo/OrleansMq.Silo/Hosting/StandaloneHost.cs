@@ -19,6 +19,11 @@ internal sealed class StandaloneHost(BrokerOptions options) : IBrokerHost
     /// <inheritdoc/>
     public HostedCluster? Cluster => _broker is { } broker ? new HostedCluster(broker.ClusterId, broker.Metadata, broker) : null;
 
+    /// <summary>All there are: nobody else coordinates any.</summary>
+    public async ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) => _broker is { } broker
+        ? [.. (await broker.Groups.ListGroupsAsync(cancellationToken)).Select(group => group.GroupId)]
+        : [];
+
     /// <summary>Begins to open the data directory already, while the web host is built: both take their time, on two cores.</summary>
     public void Configure(WebApplicationBuilder builder) => _opening = Task.Run(() => LocalBroker.OpenAsync(options, _stopped.Token));
 

@@ -1,3 +1,4 @@
+using OrleansMq.Groups;
 using OrleansMq.Records;
 
 namespace OrleansMq.Silo.Http;
@@ -5,6 +6,8 @@ namespace OrleansMq.Silo.Http;
 /// <summary>What the endpoints share.</summary>
 internal sealed record ApiServices
 {
+    private GroupLag? _groupLag;
+
     /// <summary>The way to the broker.</summary>
     public required BrokerGate Gate { get; init; }
     /// <summary>The codecs records are compressed and read with.</summary>
@@ -17,8 +20,13 @@ internal sealed record ApiServices
     public required ILogger Logger { get; init; }
     /// <summary>The metrics behind <c>/metrics</c>.</summary>
     public required Metrics.BrokerMetrics Metrics { get; init; }
+    /// <summary>The groups that this broker coordinates.</summary>
+    public required Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> LocalGroups { get; init; }
     /// <summary>The memory of raw batches on their way in.</summary>
     public BodyMemory BodyMemory { get; init; } = new(BodyMemory.DefaultBytes);
     /// <summary>What the produce path needs to know of topics.</summary>
     public TopicShapes TopicShapes { get; } = new();
+    /// <summary>The lag of groups, one memory for all who ask.</summary>
+    /// <exception cref="BrokerException">The broker is not open yet.</exception>
+    public GroupLag GroupLag => LazyInitializer.EnsureInitialized(ref _groupLag, () => new GroupLag(Gate.Broker, TimeProvider, Codecs));
 }

@@ -3,10 +3,11 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary><c>/api/groups</c> for operators: list, describe, delete, offsets.</summary>
+/// <summary><c>/api/groups</c> for operators: list, describe, delete, offsets, lag, reset.</summary>
 internal static class GroupEndpoints
 {
     private const string Path = "/api/groups/{group}";
+    private const string ResetExample = """{"target": {"kind": "Earliest"}, "topics": ["orders"], "execute": false}""";
 
     /// <summary>Maps them.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
@@ -16,6 +17,8 @@ internal static class GroupEndpoints
         routes.MapDelete(Path, http => DeleteAsync(http, api.Gate.Broker.Groups));
         routes.MapGet(Path + "/coordinator", http => FindCoordinatorAsync(http, api.Gate.Broker.Groups));
         routes.MapGet(Path + "/offsets", http => OffsetsAsync(http, api));
+        routes.MapGet(Path + "/lag", http => LagAsync(http, api));
+        routes.MapPost(Path + "/reset", http => ResetAsync(http, api));
     }
 
     private static async Task ListAsync(HttpContext http, IGroupCoordinator groups)
@@ -57,5 +60,35 @@ internal static class GroupEndpoints
             await JsonBodies.WriteAsync(http, offsets.Partitions, JsonBodies.GroupAnswers.IReadOnlyListFetchedOffset);
         else
             await Problems.WriteAsync(http, api, offsets.Error, offsets.Message);
+    }
+
+    private static async Task LagAsync(HttpContext http, ApiServices api)
+    {
+        _ = new QueryValues(http);
+        var lag = await api.GroupLag.OfAsync(RouteValues.Group(http), http.RequestAborted);
+        await JsonBodies.WriteAsync(http, lag, JsonBodies.GroupAnswers.IReadOnlyListPartitionLag);
+    }
+
+    private static async Task ResetAsync(HttpContext http, ApiServices api)
+    {
+        _ = new QueryValues(http);
+        RequestBody.Limit(http, GroupMemberEndpoints.MaxBodyBytes);
+        var body = await JsonBodies.ReadAsync(http, JsonBodies.Groups.ResetOffsetsBody, ResetExample)
+            ?? throw new RequestException($"The body is empty; expected JSON such as {ResetExample}.");
+        var reset = new OffsetReset(RouteValues.Group(http), body.Target, body.Topics, body.Partitions, body.Offsets is null ? null : OffsetsOf(body.Offsets));
+        var resets = new GroupOffsetResets(api.Gate.Broker, api.TimeProvider);
+        var plan = body.Execute ? await resets.ExecuteAsync(reset, http.RequestAborted) : await resets.PlanAsync(reset, http.RequestAborted);
+        await JsonBodies.WriteAsync(http, plan, JsonBodies.GroupAnswers.OffsetResetPlan);
+    }
+
+    private static Dictionary<TopicPartition, long> OffsetsOf(IReadOnlyList<OffsetToSet> offsets)
+    {
+        var byPartition = new Dictionary<TopicPartition, long>();
+        foreach (var offset in offsets)
+        {
+            if (offset is null || !byPartition.TryAdd(new TopicPartition(offset.Topic, offset.Partition), offset.Offset))
+                throw new RequestException(offset is null ? "An entry of 'offsets' is null; leave it out." : $"'offsets' names {offset.Topic}-{offset.Partition} twice.");
+        }
+        return byPartition;
     }
 }

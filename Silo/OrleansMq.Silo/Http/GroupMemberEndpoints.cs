@@ -15,7 +15,7 @@ internal static class GroupMemberEndpoints
     private const string GroupExample = """{"groupId": "billing", ...}""";
 
     /// <summary>What a body may have: a leader brings the assignment of every member, and a commit may name ten thousand partitions. 16 MiB.</summary>
-    private const int MaxBodyBytes = 16 << 20;
+    public const int MaxBodyBytes = 16 << 20;
 
     /// <summary>Maps them.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)

@@ -22,6 +22,8 @@ internal sealed class BrokerMetrics : IDisposable
     {
         _reader = new MeterReader(_meter);
         Traffic.AddTo(_meter);
+        Commits.AddTo(_meter);
+        Groups.AddTo(_meter);
         _requests = _meter.CreateHistogram("orleansmq.http.request.duration", "s", "Duration of HTTP requests by route, long polls included.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] });
         PartitionInstruments.AddTo(_meter, source);
@@ -33,6 +35,12 @@ internal sealed class BrokerMetrics : IDisposable
 
     /// <summary>Adds instruments of a part of the program.</summary>
     public void Add(Action<Meter> addTo) => addTo(_meter);
+
+    /// <summary>Commits of groups.</summary>
+    public GroupTraffic Commits { get; } = new();
+
+    /// <summary>Groups that this broker coordinates.</summary>
+    public GroupMetrics Groups { get; } = new(TimeProvider.System);
 
     /// <summary>A request was answered.</summary>
     /// <param name="route">The route's pattern, so that names in paths do not become series.</param>

@@ -6,7 +6,7 @@ using OrleansMq.Records;
 namespace OrleansMq.Silo.Metrics;
 
 /// <summary>Counts what goes through a broker, whichever gateway it comes from.</summary>
-internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic) : IBroker
+internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic, GroupTraffic commits, GroupMetrics groups) : IBroker
 {
     /// <inheritdoc/>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -79,7 +79,7 @@ internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic) : IBrok
     public IClusterAdministration Administration => inner.Administration;
 
     /// <inheritdoc/>
-    public IGroupCoordinator Groups => inner.Groups;
+    public IGroupCoordinator Groups { get; } = new MeteredGroups(inner, commits, groups);
 
     private static int CountRecords(ReadOnlySpan<byte> batches)
     {

@@ -13,3 +13,13 @@ public sealed class HttpBrokerConformanceTests(RunningBroker running) : BrokerCo
 
     public void Dispose() => _broker.Dispose();
 }
+
+/// <summary>Groups over HTTP do what groups of every broker must do.</summary>
+public sealed class HttpGroupConformanceTests(RunningBroker running) : GroupConformance, IClassFixture<RunningBroker>, IDisposable
+{
+    private readonly HttpBroker _broker = new(new Uri(running.Server.Address));
+
+    protected override ValueTask<IBroker> BrokerAsync() => new(_broker);
+
+    public void Dispose() => _broker.Dispose();
+}
