@@ -33,7 +33,7 @@ public sealed record ConsumerGroupHeartbeat
     public string? SubscribedTopicRegex { get; init; }
     /// <summary><c>uniform</c> or <c>range</c>; null: the group's default, or unchanged.</summary>
     public string? ServerAssignor { get; init; }
-    /// <summary>What it holds now; null: unchanged.</summary>
+    /// <summary>All that it was given and has not given up: also what it has heard of and does not read yet. What is missing here is another's from then on. Null: unchanged.</summary>
     public IReadOnlyList<TopicPartitions>? OwnedPartitions { get; init; }
     /// <summary>How the program calls itself, for descriptions.</summary>
     public string ClientId { get; init; } = "";

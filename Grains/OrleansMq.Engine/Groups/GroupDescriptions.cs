@@ -67,6 +67,8 @@ public sealed record GroupMember
     public string ClientHost { get; init; } = "";
     /// <summary>Consumer protocol: its epoch; else the generation.</summary>
     public int MemberEpoch { get; init; }
+    /// <summary>The protocol it speaks: while a group moves from one to the other, both are in it. <see cref="GroupType.Unknown"/>: that of the group.</summary>
+    public GroupType Type { get; init; }
     /// <summary>The topics it named.</summary>
     public IReadOnlyList<string> SubscribedTopicNames { get; init; } = [];
     /// <summary>The regular expression it gave; null for none.</summary>

@@ -47,6 +47,15 @@ public sealed class GroupTopics
     public GroupTopic? Find(Guid topicId) =>
         _image.Topics.TryGetValue(topicId, out var topic) && Find(topic.Name) is { } found && found.TopicId == topicId ? found : null;
 
+    /// <summary>By partition of a topic the racks of the brokers that hold it; null where no rack is known.</summary>
+    public IReadOnlyList<IReadOnlyCollection<string>>? RacksOf(Guid topicId)
+    {
+        if (!_image.Topics.TryGetValue(topicId, out var topic) || _image.Brokers.Values.All(broker => broker.Registration.Rack is null))
+            return null;
+        return [.. topic.Partitions.Select(partition => (IReadOnlyCollection<string>)
+            [.. partition.Replicas.Select(id => _image.Brokers.TryGetValue(id, out var broker) ? broker.Registration.Rack : null).OfType<string>().Distinct()])];
+    }
+
     /// <summary>Whether a topic is known to have been deleted: an id that is merely not here may be one that this image does not know.</summary>
     public bool IsDeleted(Guid topicId) => _image.Deleted.Contains(topicId);
 

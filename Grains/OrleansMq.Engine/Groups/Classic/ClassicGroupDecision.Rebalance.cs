@@ -5,7 +5,7 @@ namespace OrleansMq.Groups.Classic;
 public static partial class ClassicGroupDecision
 {
     /// <summary>From now on all are to join again.</summary>
-    private static ClassicGroup PrepareRebalance(ClassicGroup group, DateTimeOffset now)
+    internal static ClassicGroup PrepareRebalance(ClassicGroup group, DateTimeOffset now)
     {
         var state = group.State.Enter(GroupState.PreparingRebalance);
         var round = group.Round with

@@ -13,6 +13,7 @@ internal static class ClassicGroupDescription
         ClientId = member.ClientId,
         ClientHost = member.ClientHost,
         MemberEpoch = state.Generation,
+        Type = GroupType.Classic,
         ClassicMetadata = member.MetadataOf(state.ProtocolName),
         ClassicAssignment = member.Assignment,
     };

@@ -1,4 +1,5 @@
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Groups.Coordination;
 
@@ -10,12 +11,12 @@ public sealed partial class GroupCore
 
     private void Join(GroupRequest request, JoinGroup join)
     {
-        if (RefuseClassicJoin(join) is { } refusal)
+        var newMemberId = $"{(join.GroupInstanceId ?? (join.ClientId.Length > 0 ? join.ClientId : "member"))}-{request.FreshId}";
+        if (_consumer is { State.Members.IsEmpty: false } consumers)
         {
-            HoldForGroup(request, refusal);
+            JoinConsumers(request, join, newMemberId, consumers);
             return;
         }
-        var newMemberId = $"{(join.GroupInstanceId ?? (join.ClientId.Length > 0 ? join.ClientId : "member"))}-{request.FreshId}";
         var decision = _rules.Join(ClassicOrNew(), join, newMemberId, _now, _options);
         Apply(decision.Next);
         if (decision.Next.State.Members.ContainsKey(decision.MemberId))
@@ -28,6 +29,11 @@ public sealed partial class GroupCore
 
     private void Sync(GroupRequest request, SyncGroup sync)
     {
+        if (_consumer is { } consumers)
+        {
+            SyncConsumers(request, sync, consumers);
+            return;
+        }
         var decision = _rules.Sync(ClassicOrNew(), sync, _now);
         Apply(decision.Next);
         if (decision.MemberId.Length > 0)
@@ -40,6 +46,11 @@ public sealed partial class GroupCore
 
     private void Heartbeat(GroupRequest request, Heartbeat heartbeat)
     {
+        if (_consumer is { } consumers)
+        {
+            HeartbeatConsumers(request, heartbeat, consumers);
+            return;
+        }
         var reply = _rules.Heartbeat(ClassicOrNew(), heartbeat);
         var isAlive = reply.Error is ErrorCode.None or ErrorCode.RebalanceInProgress;
         if (isAlive)
@@ -49,20 +60,25 @@ public sealed partial class GroupCore
 
     private void Leave(GroupRequest request, LeaveGroup leave)
     {
+        if (_consumer is { } consumers)
+        {
+            LeaveConsumers(request, leave, consumers);
+            return;
+        }
         var decision = _rules.Leave(ClassicOrNew(), leave, _now);
         Apply(decision.Next);
         HoldForGroup(request, decision.Reply!);
     }
 
     // A group that is not there is one without members, until somebody joins.
-    private ClassicGroup ClassicOrNew() => _classic ?? ClassicGroup.Create(_now);
+    private ClassicGroup ClassicOrNew() => _classic ?? (_consumer is { } emptied ? GroupMigration.DowngradeEmpty(emptied.State) : ClassicGroup.Create(_now));
 
     private void Apply(ClassicGroup next)
     {
         var before = _classic;
         if (before is null && next.State is { Generation: 0, State: GroupState.Empty } && next.Round.Pending.IsEmpty)
             return; // A request to a group that is not there, which left it so.
-        _classic = next;
+        (_classic, _consumer) = (next, null);
         var isChanged = before is null ? next.State.State != GroupState.Empty : !ReferenceEquals(before.State, next.State);
         if (isChanged)
             GroupChanged();
@@ -83,6 +99,7 @@ public sealed partial class GroupCore
             Answer(_joins, waiting => _rules.AnswerJoin(group, waiting.Key, waiting.Value.InstanceId));
             Answer(_syncs, waiting => _rules.AnswerSync(group, waiting.Key, waiting.Value.InstanceId));
         }
+        AnswerPolls();
     }
 
     private void Answer(Dictionary<string, WaitingRequest> waiting, Func<KeyValuePair<string, WaitingRequest>, object?> answer)
@@ -98,6 +115,12 @@ public sealed partial class GroupCore
 
     private void FailWaiting(ErrorCode error, string message)
     {
+        FailPolls(error, message);
+        FailJoinsAndSyncs(error, message);
+    }
+
+    private void FailJoinsAndSyncs(ErrorCode error, string message)
+    {
         foreach (var waiting in (Dictionary<string, WaitingRequest>[])[_joins, _syncs])
         {
             foreach (var entry in waiting.Values)
@@ -108,6 +131,7 @@ public sealed partial class GroupCore
 
     private void Abandon(long requestId)
     {
+        AbandonPoll(requestId);
         foreach (var waiting in (Dictionary<string, WaitingRequest>[])[_joins, _syncs])
         {
             foreach (var (memberId, entry) in waiting)
@@ -120,7 +144,7 @@ public sealed partial class GroupCore
         }
     }
 
-    private bool IsWaiting(string memberId) => _joins.ContainsKey(memberId) || _syncs.ContainsKey(memberId);
+    private bool IsWaiting(string memberId) => _joins.ContainsKey(memberId) || _syncs.ContainsKey(memberId) || _polls.ContainsKey(memberId);
 
     private readonly record struct WaitingRequest(GroupRequest Request, string? InstanceId);
 }

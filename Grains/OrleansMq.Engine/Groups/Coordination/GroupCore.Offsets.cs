@@ -1,4 +1,5 @@
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
@@ -7,7 +8,7 @@ public sealed partial class GroupCore
 {
     private void Commit(GroupRequest request, OffsetCommit commit)
     {
-        var refusal = _rules.CheckCommit(_classic?.State, commit);
+        var refusal = _consumer is { } consumer ? _rules.CheckCommit(consumer.State, commit) : _rules.CheckCommit(_classic?.State, commit);
         if (refusal.Error != ErrorCode.None)
         {
             HoldForGroup(request, GroupRefusals.Refuse(commit, refusal.Error, refusal.Message));
@@ -25,7 +26,7 @@ public sealed partial class GroupCore
 
     private void Fetch(GroupRequest request, OffsetFetch fetch)
     {
-        var refusal = ClassicGroupDecision.CheckFetch(_classic?.State, fetch);
+        var refusal = _consumer is { } consumer ? ConsumerGroupDecision.CheckFetch(consumer.State, fetch) : ClassicGroupDecision.CheckFetch(_classic?.State, fetch);
         if (refusal.Error != ErrorCode.None)
             HoldForGroup(request, new OffsetFetchResult(refusal.Error, [], refusal.Message));
         else
@@ -63,6 +64,7 @@ public sealed partial class GroupCore
         _topics = topics;
         if (_isDeposed || IsRecovering)
             return;
+        FollowTopics();
         RemoveOffsetsOfTopics((topic, topicId) => IsVoid(topic, topicId) || (before.Find(topicId) is not null && topics.IsKnown && topics.Find(topicId) is null));
     }
 
@@ -102,5 +104,5 @@ public sealed partial class GroupCore
     // A group that has neither members nor offsets has nothing to keep; a while longer, so that who looks for it after its last member left finds it.
     private static readonly TimeSpan KeptWithoutOffsets = TimeSpan.FromMinutes(10);
 
-    private DateTimeOffset EmptySince => _classic?.State.EmptySince ?? DateTimeOffset.UnixEpoch;
+    private DateTimeOffset EmptySince => _consumer?.State.EmptySince ?? _classic?.State.EmptySince ?? DateTimeOffset.UnixEpoch;
 }

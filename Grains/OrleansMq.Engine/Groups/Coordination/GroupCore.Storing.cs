@@ -50,7 +50,7 @@ public sealed partial class GroupCore
     private void Forget()
     {
         _exists = false;
-        _classic = null;
+        (_classic, _consumer) = (null, null);
         _offsets = GroupOffsets.Empty;
         _groupVersions.Change();
         _offsetsVersions.Change();
@@ -153,15 +153,18 @@ public sealed partial class GroupCore
         _classic = stored.Group?.Classic is { } classic ? _rules.TakeOver(classic, _now) : null;
         if (_classic is not null && pending is not null)
             _classic = _classic with { Round = _classic.Round with { Pending = pending } };
+        _consumer = stored.Group?.Consumer is { } consumer ? _rules.TakeOver(consumer, _now) : null;
         _offsets = stored.Offsets?.ToOffsets() ?? GroupOffsets.Empty;
         BeginSessions();
+        FollowTopics(); // What has happened to topics since the group was stored.
         RemoveOffsetsOfTopics((topic, topicId) => IsVoid(topic, topicId));
     }
 
     private GroupDocument DocumentOfGroup() => new()
     {
         Coordinator = _claim,
-        Type = _classic is null || IsOfPendingOnly ? GroupType.Unknown : GroupType.Classic,
+        Type = _consumer is not null ? GroupType.Consumer : _classic is null || IsOfPendingOnly ? GroupType.Unknown : GroupType.Classic,
+        Consumer = _consumer?.State,
         Classic = IsOfPendingOnly ? null : _classic?.State,
     };
 

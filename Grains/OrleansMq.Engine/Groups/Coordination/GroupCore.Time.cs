@@ -1,5 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Groups.Coordination;
 
@@ -20,7 +21,7 @@ public sealed partial class GroupCore
             Touch(memberId, isTakenOver: true);
     }
 
-    private IEnumerable<string> MemberIds() => _classic?.State.Members.Keys ?? [];
+    private IEnumerable<string> MemberIds() => _consumer?.State.Members.Keys ?? _classic?.State.Members.Keys ?? [];
 
     /// <summary>A member was heard of: its session begins anew.</summary>
     private void Touch(string memberId, bool isTakenOver = false)
@@ -32,8 +33,8 @@ public sealed partial class GroupCore
         Want(end);
     }
 
-    private TimeSpan? SessionTimeoutOf(string memberId) =>
-        _classic is not null && _classic.State.Members.TryGetValue(memberId, out var member) ? member.SessionTimeout : null;
+    private TimeSpan? SessionTimeoutOf(string memberId) => _consumer is { } group ? ConsumerGroupDecision.SessionTimeout(group, memberId, _options)
+        : _classic is not null && _classic.State.Members.TryGetValue(memberId, out var member) ? member.SessionTimeout : null;
 
     private void OnWake()
     {
@@ -49,6 +50,7 @@ public sealed partial class GroupCore
             EndSessions();
             if (_classic is { } group)
                 Apply(_rules.OnTime(group, _now));
+            OnTimeOfConsumers();
         }
         WantAllTimes();
     }
@@ -59,6 +61,7 @@ public sealed partial class GroupCore
         BeginSessions();
         if (_classic is { } group)
             _classic = ClassicGroupDecision.AfterStall(group, _now);
+        _consumer = _consumer?.AfterStall(_now);
     }
 
     private void EndSessions()
@@ -83,12 +86,16 @@ public sealed partial class GroupCore
         Log(EngineLogLevel.Information, $"member '{memberId}' was not heard of for its session timeout, and is out.");
         if (_classic is { } group)
             Apply(_rules.Remove(group, memberId, _now));
+        else if (_consumer is { } consumers)
+            Apply(_rules.Remove(consumers, memberId, _topics, _now));
     }
 
     private void WantAllTimes()
     {
         foreach (var end in _sessions.Values)
             Want(end);
+        foreach (var poll in _polls.Values)
+            Want(poll.Until);
     }
 
     /// <summary>Something is due at that time.</summary>
@@ -103,6 +110,7 @@ public sealed partial class GroupCore
     {
         Want(_readAgainAt);
         Want(_classic?.Round.NextTime);
+        Want(_consumer?.NextTime);
         if (_isDeposed)
             _wanted = null;
         if (_wanted == _wakeAt)

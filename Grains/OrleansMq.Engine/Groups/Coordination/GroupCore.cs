@@ -1,5 +1,6 @@
 using OrleansMq.Diagnostics;
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
@@ -22,6 +23,7 @@ public sealed partial class GroupCore
     // The working state. Whether the group exists is a question of its own: ids that wait to be joined with make no group.
     private bool _exists;
     private ClassicGroup? _classic;
+    private ConsumerGroup? _consumer; // At most one of the two.
     private GroupOffsets _offsets = GroupOffsets.Empty;
 
     /// <summary>Takes a group up.</summary>
@@ -55,6 +57,9 @@ public sealed partial class GroupCore
 
     /// <summary>The working state, for those who judge it; null: no group of the classic protocol.</summary>
     internal ClassicGroup? Classic => _classic;
+
+    /// <summary>The working state, for those who judge it; null: no group of the consumer protocol.</summary>
+    internal ConsumerGroup? Consumer => _consumer;
 
     /// <summary>Whether another coordinator owns the group.</summary>
     public bool IsDeposed => _isDeposed;

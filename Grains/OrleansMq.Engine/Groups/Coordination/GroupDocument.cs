@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
@@ -46,12 +47,17 @@ public sealed record GroupDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ClassicGroupState? Classic { get; init; }
 
+    /// <summary>Its state where <see cref="Type"/> is <see cref="GroupType.Consumer"/>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ConsumerGroupState? Consumer { get; init; }
+
     /// <summary>The document's key in the state store.</summary>
     public static string KeyOf(string groupId) => $"{StoreType}/{groupId}";
 
     /// <summary>The group in a list.</summary>
-    public GroupListing ToListing(string groupId) =>
-        new(groupId, Classic?.ProtocolType ?? "", Classic?.State ?? GroupState.Empty, Type == GroupType.Unknown ? GroupType.Classic : Type);
+    public GroupListing ToListing(string groupId) => Consumer is { } consumer
+        ? new(groupId, Assignment.ConsumerProtocol.ProtocolType, consumer.State, GroupType.Consumer)
+        : new(groupId, Classic?.ProtocolType ?? "", Classic?.State ?? GroupState.Empty, Type == GroupType.Unknown ? GroupType.Classic : Type);
 
     /// <summary>As it is stored.</summary>
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, GroupJson.Default.GroupDocument);
@@ -62,7 +68,7 @@ public sealed record GroupDocument
     {
         var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupDocument) ?? throw new JsonException("It is null.");
         GroupJson.CheckVersion(document.Version, CurrentVersion);
-        if (document.Type == GroupType.Classic != document.Classic is not null)
+        if (document.Type == GroupType.Classic != document.Classic is not null || document.Type == GroupType.Consumer != document.Consumer is not null)
             throw new JsonException($"Its type is {document.Type}, and its state is of another.");
         return document;
     }

@@ -1,4 +1,5 @@
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Groups.Coordination;
@@ -67,6 +68,38 @@ internal class GroupRules
 
     /// <inheritdoc cref="ClassicGroupDecision.CheckCommit"/>
     public virtual GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) => ClassicGroupDecision.CheckCommit(state, request);
+
+    // --- Consumer protocol ---
+
+    /// <inheritdoc cref="ConsumerGroup.TakeOver"/>
+    public virtual ConsumerGroup TakeOver(ConsumerGroupState state, DateTimeOffset now) => ConsumerGroup.TakeOver(state, now);
+
+    /// <inheritdoc cref="ConsumerGroupDecision.Heartbeat(ConsumerGroup, ConsumerGroupHeartbeat, string, GroupTopics, DateTimeOffset, GroupOptions)"/>
+    public virtual ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options) => ConsumerGroupDecision.Heartbeat(group, request, newMemberId, topics, now, options);
+
+    /// <inheritdoc cref="ConsumerGroupDecision.Advance"/>
+    public virtual ConsumerGroup Advance(ConsumerGroup group, IEnumerable<string> waiting, DateTimeOffset now) => ConsumerGroupDecision.Advance(group, waiting, now);
+
+    /// <inheritdoc cref="ConsumerGroupDecision.Remove(ConsumerGroup, string, GroupTopics, DateTimeOffset)"/>
+    public virtual ConsumerGroup Remove(ConsumerGroup group, string memberId, GroupTopics topics, DateTimeOffset now) =>
+        ConsumerGroupDecision.Remove(group, memberId, topics, now);
+
+    /// <inheritdoc cref="ConsumerGroupDecision.OnTime"/>
+    public virtual ConsumerGroup OnTime(ConsumerGroup group, GroupTopics topics, DateTimeOffset now) => ConsumerGroupDecision.OnTime(group, topics, now);
+
+    /// <inheritdoc cref="ConsumerGroupDecision.OnTopics"/>
+    public virtual ConsumerGroup OnTopics(ConsumerGroup group, GroupTopics topics) => ConsumerGroupDecision.OnTopics(group, topics);
+
+    /// <inheritdoc cref="ConsumerGroupDecision.CheckCommit"/>
+    public virtual GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request) => ConsumerGroupDecision.CheckCommit(state, request);
+
+    /// <inheritdoc cref="GroupMigration.TryUpgrade"/>
+    public virtual GroupReply TryUpgrade(ClassicGroup group, GroupTopics topics, DateTimeOffset now, out ConsumerGroup upgraded) =>
+        GroupMigration.TryUpgrade(group, topics, now, out upgraded);
+
+    /// <inheritdoc cref="GroupMigration.TryDowngrade"/>
+    public virtual ClassicGroup? TryDowngrade(ConsumerGroup group, DateTimeOffset now) => GroupMigration.TryDowngrade(group, now);
 
     // --- Offsets ---
 

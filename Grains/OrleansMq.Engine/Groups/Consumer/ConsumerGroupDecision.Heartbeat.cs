@@ -1,0 +1,206 @@
+using System.Collections.Immutable;
+using OrleansMq.Groups.Assignment;
+
+namespace OrleansMq.Groups.Consumer;
+
+public static partial class ConsumerGroupDecision
+{
+    // Of a member that does not say how long it may take: what Kafka's consumers say unless told otherwise.
+    private static readonly TimeSpan DefaultRebalanceTimeout = TimeSpan.FromMinutes(5);
+
+    /// <summary>A member joins, says that it is alive and what it holds, or leaves.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="request">What it says.</param>
+    /// <param name="newMemberId">An id never used before, for a member that has none.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="options">Bounds and times.</param>
+    public static ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options)
+    {
+        var refusal = Validate(request);
+        if (refusal.Error != ErrorCode.None)
+            return Refuse(group, refusal);
+        if (request.MemberEpoch < 0)
+            return Leave(group, request, topics, now, options);
+        var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
+        var memberId = request.MemberId.Length > 0 ? request.MemberId : newMemberId;
+        var before = isJoin ? FindToJoin(group.State, request, memberId, options, out refusal) : FindToGoOn(group.State, request, out refusal);
+        if (before is null)
+            return Refuse(group, refusal);
+        var member = WithRequest(before, request, memberId);
+        var state = group.State;
+        var epoch = state.GroupEpoch + (MustBump(state, before, member) ? 1 : 0);
+        if (epoch > state.TargetEpoch && !topics.IsKnown)
+            return Refuse(group, new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
+        state = epoch == state.GroupEpoch && ReferenceEquals(member, before) ? state : TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch };
+        if (before.MemberId != member.MemberId)
+            group = group.Relax(before.MemberId);
+        group = group.With(TargetAssignment.Renew(state, topics));
+        var owned = request.OwnedPartitions is { } listed ? PartitionSet.Of(listed) : isJoin ? PartitionSet.Empty : null;
+        group = Reconcile(group, group.State.Members[member.MemberId], owned, request.MemberEpoch, new PartitionHolders(group.State), now);
+        return new(group, AnswerIfNews(before, group.State.Members[member.MemberId], request, options), member.MemberId);
+    }
+
+    private static ConsumerGroupHeartbeatResult? AnswerIfNews(ConsumerMember before, ConsumerMember after, ConsumerGroupHeartbeat request, GroupOptions options)
+    {
+        var isFull = request.OwnedPartitions is not null && (request.SubscribedTopicNames is not null || request.SubscribedTopicRegex is not null);
+        // An epoch that is not the member's: it did not hear the last answer.
+        var isToBeTold = isFull || request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch || request.MemberEpoch != before.Epoch || !after.Assigned.Equals(before.Assigned);
+        if (isToBeTold || after.Epoch != request.MemberEpoch)
+            return Answer(after, isToBeTold, options);
+        return request.MaxWait > TimeSpan.Zero ? null : Answer(after, request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(after.Assigned), options);
+    }
+
+    private static GroupReply Validate(ConsumerGroupHeartbeat request)
+    {
+        var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
+        var problem = request switch
+        {
+            { MemberEpoch: < ConsumerGroupHeartbeat.LeaveForNowEpoch } => "MemberEpoch is 0 to join, -1 to leave, -2 to leave for now, or the epoch of the last answer.",
+            { MemberId.Length: 0 } when !isJoin => "MemberId is empty: give the id of the first answer.",
+            { MemberEpoch: ConsumerGroupHeartbeat.LeaveForNowEpoch, InstanceId: null } => "Only a static member leaves for now: give its InstanceId, or leave with MemberEpoch -1.",
+            { InstanceId.Length: 0 } => "InstanceId is empty: leave it out for a dynamic member.",
+            { RackId.Length: 0 } => "RackId is empty: leave it out.",
+            { OwnedPartitions.Count: > 0 } when isJoin => "OwnedPartitions is not empty: who joins gives all partitions up first.",
+            { SubscribedTopicNames: null } when isJoin && string.IsNullOrEmpty(request.SubscribedTopicRegex) => "SubscribedTopicNames or SubscribedTopicRegex says what a member that joins wants to read.",
+            { RebalanceTimeout: { } timeout } when timeout <= TimeSpan.Zero || timeout.TotalMilliseconds > int.MaxValue => "RebalanceTimeout is 1 ms to 2,147,483,647 ms.",
+            _ => null,
+        };
+        if (problem is not null)
+            return new GroupReply(ErrorCode.InvalidRequest, problem);
+        if (request.ServerAssignor is { } assignor && !ServerAssignors.TryGet(assignor, out _))
+            return new GroupReply(ErrorCode.UnsupportedAssignor,
+                $"ServerAssignor is '{assignor}'; this broker has {string.Join(", ", ServerAssignors.All.Select(known => $"'{known.Name}'"))}.");
+        return request.SubscribedTopicRegex is { Length: > 0 } regex && !TopicPattern.TryParse(regex, out _, out var error)
+            ? new GroupReply(ErrorCode.InvalidRegularExpression, error)
+            : default;
+    }
+
+    /// <summary>The member as it is before it joins: new, or what it was before and holds nothing of any more, or the static one whose place it takes.</summary>
+    private static ConsumerMember? FindToJoin(ConsumerGroupState state, ConsumerGroupHeartbeat request, string memberId, GroupOptions options, out GroupReply refusal)
+    {
+        refusal = default;
+        if (request.InstanceId is { } instance && state.FindStatic(instance) is { } former && former.MemberId != memberId)
+        {
+            // One of the classic protocol never says that it leaves for now: there a new one fences the old.
+            if (former.Status == ConsumerMemberStatus.Away || former.IsClassic)
+                return former;
+            refusal = new GroupReply(ErrorCode.UnreleasedInstanceId,
+                $"The member with the instance id '{instance}' has not left: wait for its session to end, or give this one an instance id of its own.");
+            return null;
+        }
+        if (state.Members.TryGetValue(memberId, out var known))
+            return known;
+        if (state.Members.Count < options.MaxSize)
+            return new ConsumerMember { MemberId = memberId, InstanceId = request.InstanceId, RebalanceTimeout = DefaultRebalanceTimeout };
+        refusal = new GroupReply(ErrorCode.GroupMaxSizeReached, $"The group has {options.MaxSize} members, which is the most: use another group, or raise group.max.size.");
+        return null;
+    }
+
+    /// <summary>The member that goes on. It comes with the epoch it was told last; or with the one before, if it did not hear the answer and so holds
+    /// nothing that it should not.</summary>
+    private static ConsumerMember? FindToGoOn(ConsumerGroupState state, ConsumerGroupHeartbeat request, out GroupReply refusal)
+    {
+        refusal = CheckMember(state, request.MemberId, request.InstanceId, out var member);
+        if (member is null || (request.MemberEpoch == member.Epoch && !member.IsClassic))
+            return member;
+        var didNotHear = !member.IsClassic && request.MemberEpoch == member.PreviousEpoch && request.MemberEpoch < member.Epoch
+            && request.OwnedPartitions is { } owned && PartitionSet.Of(owned).IsSubsetOf(member.Assigned);
+        if (didNotHear)
+            return member;
+        refusal = new GroupReply(ErrorCode.FencedMemberEpoch, $"The member is at epoch {member.Epoch}, not {request.MemberEpoch}: give all partitions up and join again.");
+        return null;
+    }
+
+    /// <summary>The member with what the request says of it; the same instance if that is nothing new.</summary>
+    private static ConsumerMember WithRequest(ConsumerMember member, ConsumerGroupHeartbeat request, string memberId)
+    {
+        var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
+        var next = member with
+        {
+            RackId = request.RackId ?? (isJoin ? null : member.RackId),
+            ClientId = request.ClientId,
+            ClientHost = request.ClientHost,
+            RebalanceTimeout = request.RebalanceTimeout ?? member.RebalanceTimeout,
+            TopicNames = request.SubscribedTopicNames is { } names ? InOrder(names, member.TopicNames) : isJoin ? [] : member.TopicNames,
+            TopicRegex = request.SubscribedTopicRegex is { } regex ? (regex.Length > 0 ? regex : null) : isJoin ? null : member.TopicRegex,
+            ServerAssignor = request.ServerAssignor ?? (isJoin ? null : member.ServerAssignor),
+            Classic = null,
+        };
+        if (isJoin && !IsRepeatedJoin(member))
+            next = JoinsAnew(next, member.IsClassic, request.InstanceId, memberId);
+        return next == member ? member : next;
+    }
+
+    // It joined, and did not hear the answer.
+    private static bool IsRepeatedJoin(ConsumerMember member) => member is { PreviousEpoch: ConsumerGroupHeartbeat.JoinEpoch, Status: not ConsumerMemberStatus.Away, IsClassic: false };
+
+    /// <summary>Who joins holds nothing yet: what it held is free. A static member takes over what its former self left for it.</summary>
+    private static ConsumerMember JoinsAnew(ConsumerMember member, bool wasClassic, string? instanceId, string memberId)
+    {
+        var takesOver = member.Status == ConsumerMemberStatus.Away || (wasClassic && member.MemberId != memberId);
+        return member.Enter(ConsumerMemberStatus.Stable) with
+        {
+            MemberId = memberId,
+            InstanceId = instanceId,
+            Epoch = ConsumerGroupHeartbeat.JoinEpoch,
+            PreviousEpoch = ConsumerGroupHeartbeat.JoinEpoch,
+            Assigned = takesOver ? member.Assigned : PartitionSet.Empty,
+            Revoking = PartitionSet.Empty,
+        };
+    }
+
+    /// <summary>Whether the group needs a new target. Also when a member joins anew that has not left: it may have done so because somebody with its id was fenced, who
+    /// is not to find its epoch valid again.</summary>
+    private static bool MustBump(ConsumerGroupState state, ConsumerMember before, ConsumerMember after) =>
+        !state.Members.ContainsKey(before.MemberId)
+        || before.IsClassic != after.IsClassic
+        || (before.Epoch > 0 && after.Epoch == ConsumerGroupHeartbeat.JoinEpoch)
+        || !before.TopicNames.AsSpan().SequenceEqual(after.TopicNames.AsSpan())
+        || before.TopicRegex != after.TopicRegex
+        || before.RackId != after.RackId
+        || before.ServerAssignor != after.ServerAssignor;
+
+    private static ConsumerGroupState TakeIn(ConsumerGroupState state, ConsumerMember member, string formerId)
+    {
+        if (formerId != member.MemberId)
+            state = state with { Members = state.Members.Remove(formerId) };
+        return state.With(member) with { EmptySince = null };
+    }
+
+    private static ConsumerDecision<ConsumerGroupHeartbeatResult> Leave(ConsumerGroup group, ConsumerGroupHeartbeat request, GroupTopics topics, DateTimeOffset now,
+        GroupOptions options)
+    {
+        var refusal = CheckMember(group.State, request.MemberId, request.InstanceId, out var member);
+        if (member is null)
+            return Refuse(group, refusal);
+        var isForNow = request.MemberEpoch == ConsumerGroupHeartbeat.LeaveForNowEpoch;
+        if (!isForNow)
+            group = Remove(group, member.MemberId, topics, now);
+        else if (member.Status != ConsumerMemberStatus.Away)
+            group = group.Relax(member.MemberId).With(group.State.With(member.Enter(ConsumerMemberStatus.Away) with
+            {
+                PreviousEpoch = member.Epoch,
+                Epoch = ConsumerGroupHeartbeat.LeaveForNowEpoch,
+                Revoking = PartitionSet.Empty, // It reads nothing any more.
+            }));
+        return new(group, new ConsumerGroupHeartbeatResult
+        {
+            Error = ErrorCode.None,
+            MemberId = member.MemberId,
+            MemberEpoch = request.MemberEpoch,
+            HeartbeatInterval = options.ConsumerHeartbeatInterval,
+        }, isForNow ? member.MemberId : "");
+    }
+
+    /// <summary>Topics in ordinal order, each once; the same instance if they are the same.</summary>
+    private static ImmutableArray<string> InOrder(IEnumerable<string> names, ImmutableArray<string> before)
+    {
+        ImmutableArray<string> next = [.. names.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+        return next.AsSpan().SequenceEqual(before.AsSpan()) ? before : next;
+    }
+
+    private static ConsumerDecision<ConsumerGroupHeartbeatResult> Refuse(ConsumerGroup group, GroupReply refusal) =>
+        new(group, ConsumerGroupHeartbeatResult.Failed(refusal.Error, refusal.Message!), "");
+}

@@ -1,0 +1,44 @@
+namespace OrleansMq.Groups.Consumer;
+
+public static partial class ConsumerGroupDecision
+{
+    /// <summary>Whether offsets may be committed: by a member at its present epoch. Whoever gave partitions up went to another epoch with it, so who commits with an older one
+    /// may hold them no more.</summary>
+    public static GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request)
+    {
+        if (request.GenerationIdOrMemberEpoch < 0 && state.Members.IsEmpty)
+            return default;
+        if (request.GenerationIdOrMemberEpoch < 0 && request.MemberId.Length == 0 && request.GroupInstanceId is null)
+            return new GroupReply(ErrorCode.UnknownMemberId, "The group has members, which commit for themselves: stop them before offsets are committed from outside.");
+        var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, out var member);
+        if (refusal.Error != ErrorCode.None)
+            return refusal;
+        return request.GenerationIdOrMemberEpoch == member!.Epoch ? default : WrongEpoch(member, request.GenerationIdOrMemberEpoch);
+    }
+
+    /// <summary>Whether a member may ask for offsets. Who names no member is not checked.</summary>
+    public static GroupReply CheckFetch(ConsumerGroupState state, OffsetFetch request)
+    {
+        if (string.IsNullOrEmpty(request.MemberId))
+            return default;
+        var refusal = CheckMember(state, request.MemberId, instanceId: null, out var member);
+        if (refusal.Error != ErrorCode.None)
+            return refusal;
+        return request.MemberEpoch < 0 || request.MemberEpoch == member!.Epoch ? default : WrongEpoch(member, request.MemberEpoch);
+    }
+
+    private static GroupReply WrongEpoch(ConsumerMember member, int epoch) => member.IsClassic
+        ? new GroupReply(ErrorCode.IllegalGeneration, $"The member is in generation {member.Epoch}, not {epoch}: join again.")
+        : new GroupReply(ErrorCode.StaleMemberEpoch, $"The member is at epoch {member.Epoch}, not {epoch}: repeat with the epoch of the last heartbeat's answer.");
+
+    /// <summary>The member a request speaks for, or why there is none.</summary>
+    private static GroupReply CheckMember(ConsumerGroupState state, string memberId, string? instanceId, out ConsumerMember? member)
+    {
+        if (state.Members.TryGetValue(memberId, out member) && (instanceId is null || member.InstanceId == instanceId))
+            return default;
+        member = null;
+        return instanceId is not null && state.FindStatic(instanceId) is not null
+            ? new GroupReply(ErrorCode.FencedInstanceId, $"Another member has the instance id '{instanceId}': give every running instance an id of its own.")
+            : new GroupReply(ErrorCode.UnknownMemberId, UnknownMessage(memberId));
+    }
+}

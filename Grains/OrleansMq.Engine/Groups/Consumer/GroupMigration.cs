@@ -1,0 +1,107 @@
+using System.Collections.Immutable;
+using OrleansMq.Groups.Assignment;
+using OrleansMq.Groups.Classic;
+
+namespace OrleansMq.Groups.Consumer;
+
+/// <summary>
+/// A group goes from one protocol to the other while its members read on (KIP-848, online migration): up when the first member of the consumer protocol joins, down when
+/// the last one is gone. Generations and epochs are one row of numbers, so that what was fenced stays fenced.
+/// </summary>
+public static class GroupMigration
+{
+    /// <summary>The classic group as one of the consumer protocol: all members keep what they hold.</summary>
+    /// <param name="group">The classic group.</param>
+    /// <param name="topics">The topics; known.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="upgraded">The group.</param>
+    /// <returns>Why it cannot be; <see cref="ErrorCode.None"/> if it is.</returns>
+    public static GroupReply TryUpgrade(ClassicGroup group, GroupTopics topics, DateTimeOffset now, out ConsumerGroup upgraded)
+    {
+        var classic = group.State;
+        upgraded = ConsumerGroup.Create(now, classic.Generation);
+        if (classic.Members.IsEmpty)
+            return default;
+        if (classic.ProtocolType != ConsumerProtocol.ProtocolType)
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The group's protocol type is '{classic.ProtocolType}', not '{ConsumerProtocol.ProtocolType}': use another group id.");
+        if (!topics.IsKnown)
+            return new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry.");
+        var taken = PartitionSet.Empty;
+        var members = ImmutableSortedDictionary.CreateBuilder<string, ConsumerMember>(StringComparer.Ordinal);
+        foreach (var member in classic.Members.Values)
+        {
+            if (!ConsumerProtocol.TryDecodeSubscription(member.Protocols[0].Metadata, out var subscription, out var error))
+                return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The subscription of member '{member.MemberId}' cannot be read, so the group stays classic: {error}");
+            // A partition that two of them name cannot be both's; the one that does not get it is told to give it up.
+            var held = Held(group, member, subscription, topics).Except(taken);
+            taken = taken.Union(held);
+            members.Add(member.MemberId, Upgrade(member, subscription, held, classic.Generation));
+        }
+        upgraded = upgraded.With(upgraded.State with { Members = members.ToImmutable(), EmptySince = null });
+        return default;
+    }
+
+    /// <summary>A group without members as a classic one.</summary>
+    public static ClassicGroup DowngradeEmpty(ConsumerGroupState state) => new(
+        new ClassicGroupState { State = GroupState.Empty, Generation = state.GroupEpoch, ProtocolType = ConsumerProtocol.ProtocolType, EmptySince = state.EmptySince },
+        ClassicRound.None);
+
+    /// <summary>The group as a classic one, if it has members and all of them are classic: they are to join again, and their leader assigns. Otherwise null.</summary>
+    public static ClassicGroup? TryDowngrade(ConsumerGroup group, DateTimeOffset now)
+    {
+        var state = group.State;
+        if (state.Members.IsEmpty || state.Members.Values.Any(member => !member.IsClassic))
+            return null;
+        var classic = new ClassicGroupState
+        {
+            State = GroupState.Stable,
+            // Members at older epochs hear that their generation is over; those at this one go on until they have joined again.
+            Generation = state.Members.Values.Max(member => member.Epoch),
+            ProtocolType = ConsumerProtocol.ProtocolType,
+            Leader = state.Members.Keys.First(),
+            Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => Downgrade(state, member.Value), StringComparer.Ordinal),
+        };
+        return ClassicGroupDecision.PrepareRebalance(new ClassicGroup(classic with { ProtocolName = ClassicGroupDecision.ChooseProtocol(classic) }, ClassicRound.None), now);
+    }
+
+    /// <summary>What a classic member may be reading. In a stable group that is its assignment. Who has joined a round said with that what it held; so did all of a generation whose
+    /// assignment is not there yet.</summary>
+    private static PartitionSet Held(ClassicGroup group, ClassicMember member, ConsumerSubscription subscription, GroupTopics topics)
+    {
+        var hasSaid = group.State.State == GroupState.CompletingRebalance
+            || (group.State.State == GroupState.PreparingRebalance && group.Round.Joined.Contains(member.MemberId));
+        // An assignment that cannot be read is one that the member cannot read either.
+        var partitions = hasSaid ? subscription.OwnedPartitions
+            : ConsumerProtocol.TryDecodeAssignment(member.Assignment, out var assignment, out _) ? assignment.Partitions : [];
+        return PartitionSet.Of(partitions.Select(partition => topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : default)
+            .Where(partition => partition.TopicId != default));
+    }
+
+    private static ConsumerMember Upgrade(ClassicMember member, ConsumerSubscription subscription, PartitionSet held, int generation) => new()
+    {
+        MemberId = member.MemberId,
+        InstanceId = member.GroupInstanceId,
+        RackId = subscription.RackId,
+        ClientId = member.ClientId,
+        ClientHost = member.ClientHost,
+        RebalanceTimeout = member.RebalanceTimeout,
+        TopicNames = [.. subscription.Topics.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
+        Epoch = generation,
+        PreviousEpoch = generation,
+        Assigned = held,
+        Target = held,
+        Classic = new ClassicFacet { SessionTimeout = member.SessionTimeout, Protocols = member.Protocols },
+    };
+
+    private static ClassicMember Downgrade(ConsumerGroupState state, ConsumerMember member) => new()
+    {
+        MemberId = member.MemberId,
+        GroupInstanceId = member.InstanceId,
+        ClientId = member.ClientId,
+        ClientHost = member.ClientHost,
+        SessionTimeout = member.Classic!.SessionTimeout,
+        RebalanceTimeout = member.RebalanceTimeout,
+        Protocols = member.Classic.Protocols,
+        Assignment = ConsumerGroupDecision.AssignmentOf(state, member),
+    };
+}
