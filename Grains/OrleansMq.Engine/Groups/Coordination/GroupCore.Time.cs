@@ -52,7 +52,8 @@ public sealed partial class GroupCore
                 Apply(_rules.OnTime(group, _now));
             OnTimeOfConsumers();
         }
-        WantAllTimes();
+        if (!IsRecovering) // Nothing ends while nobody is heard; afterwards all begin anew.
+            WantSessions();
     }
 
     private void ExtendAfterStall()
@@ -90,7 +91,7 @@ public sealed partial class GroupCore
             Apply(_rules.Remove(consumers, memberId, _topics, _now));
     }
 
-    private void WantAllTimes()
+    private void WantSessions()
     {
         foreach (var end in _sessions.Values)
             Want(end);
@@ -108,9 +109,13 @@ public sealed partial class GroupCore
     /// <summary>Asks to be woken for the first thing that is due. A wake that turns out to be early costs nothing, so heartbeats move no timer.</summary>
     private void ScheduleWake()
     {
-        Want(_readAgainAt);
-        Want(_classic?.Round.NextTime);
-        Want(_consumer?.NextTime);
+        if (IsRecovering)
+            Want(_readAgainAt);
+        else
+        {
+            Want(_classic?.Round.NextTime);
+            Want(_consumer?.NextTime);
+        }
         if (_isDeposed)
             _wanted = null;
         if (_wanted == _wakeAt)

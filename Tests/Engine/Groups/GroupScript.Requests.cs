@@ -1,0 +1,99 @@
+using System.Globalization;
+using System.Text;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Coordination;
+
+namespace OrleansMq.Tests.Engine.Groups;
+
+internal sealed partial class GroupScript
+{
+    private void Send(string command, List<string> names, Dictionary<string, string> settings)
+    {
+        var label = string.Join(' ', [command, .. names]);
+        object body = command switch
+        {
+            "join" => Join(Member(names[0]), names[0], settings),
+            "sync" => Sync(Member(names[0]), settings),
+            "heartbeat" => new Heartbeat("g", Generation(Member(names[0]), settings), Id(Member(names[0]), settings), Member(names[0]).Instance),
+            "leave" => new LeaveGroup("g", [.. names.Select(name => new LeavingMember(Id(Member(name), settings), Member(name).Instance))]),
+            "kick" => new LeaveGroup("g", [.. names.Select(name => new LeavingMember("", name))]),
+            "commit" => Commit(names[0], settings),
+            "fetch" => new OffsetFetch
+            {
+                GroupId = "g",
+                Partitions = names is ["all"] ? null : [.. names.Select(Partition)],
+                RequireStable = settings.ContainsKey("stable"),
+            },
+            "forget" => new OffsetDelete("g", [.. names.Select(Partition)]),
+            "describe" => new DescribeGroup(),
+            "list" => new ListGroup(),
+            "delete" => new DeleteGroup(),
+            _ => throw new ArgumentException($"No command of a transcript: '{command}'."),
+        };
+        var core = Core;
+        _requests[(_current, NextRequest(core))] = label;
+        core.Send(body);
+    }
+
+    // Requests are counted by the core that they go to.
+    private long NextRequest(ScriptedCore core) => _requests.Keys.Count(key => _cores[key.Core] == core) + 1;
+
+    private ScriptedMember Member(string name)
+    {
+        if (!_members.TryGetValue(name, out var member))
+            _members.Add(name, member = new ScriptedMember());
+        return member;
+    }
+
+    private string Id(ScriptedMember member, Dictionary<string, string> settings) => settings.TryGetValue("id", out var name)
+        ? _names.FirstOrDefault(entry => entry.Value == name).Key ?? name
+        : member.Id;
+
+    private static int Generation(ScriptedMember member, Dictionary<string, string> settings) =>
+        settings.TryGetValue("generation", out var generation) ? int.Parse(generation, CultureInfo.InvariantCulture) : member.Generation;
+
+    private JoinGroup Join(ScriptedMember member, string name, Dictionary<string, string> settings)
+    {
+        member.Instance = settings.GetValueOrDefault("instance", member.Instance!);
+        if (settings.ContainsKey("restarted"))
+            member.Id = "";
+        var protocols = settings.GetValueOrDefault("protocols", "range").Split(',').Select(protocol => protocol.Split(':'));
+        return new JoinGroup
+        {
+            GroupId = "g",
+            MemberId = Id(member, settings),
+            GroupInstanceId = member.Instance,
+            ClientId = name,
+            SessionTimeout = Seconds(settings.GetValueOrDefault("session", "10")),
+            RebalanceTimeout = Seconds(settings.GetValueOrDefault("rebalance", "30")),
+            ProtocolType = settings.GetValueOrDefault("type", "tests"),
+            Protocols = [.. protocols.Select(protocol => new GroupProtocol(protocol[0], Encoding.UTF8.GetBytes(protocol.ElementAtOrDefault(1) ?? "")))],
+            RequireKnownMemberId = !settings.ContainsKey("old"),
+            SupportsSkippingAssignment = !settings.ContainsKey("old"),
+        };
+    }
+
+    private SyncGroup Sync(ScriptedMember member, Dictionary<string, string> settings) => new()
+    {
+        GroupId = "g",
+        GenerationId = Generation(member, settings),
+        MemberId = Id(member, settings),
+        GroupInstanceId = member.Instance,
+        Assignments = [.. settings.Where(setting => _members.ContainsKey(setting.Key))
+            .Select(setting => new MemberAssignment(Member(setting.Key).Id, Encoding.UTF8.GetBytes(setting.Value)))],
+    };
+
+    private OffsetCommit Commit(string name, Dictionary<string, string> settings)
+    {
+        var offsets = settings.Where(setting => TopicPartitionPattern.IsMatch(setting.Key)).ToList();
+        return new OffsetCommit
+        {
+            GroupId = "g",
+            MemberId = name == "outside" ? "" : Id(Member(name), settings),
+            GroupInstanceId = name == "outside" ? null : Member(name).Instance,
+            GenerationIdOrMemberEpoch = name == "outside" ? -1 : Generation(Member(name), settings),
+            Offsets = [.. offsets.Select(offset => new PartitionOffset(Partition(offset.Key).Topic, Partition(offset.Key).Partition,
+                new CommittedOffset(long.Parse(offset.Value, CultureInfo.InvariantCulture))))],
+        };
+    }
+}

@@ -1,0 +1,149 @@
+using OrleansMq.Groups;
+using OrleansMq.Groups.Coordination;
+
+namespace OrleansMq.Tests.Engine.Groups;
+
+/// <summary>A core over a <see cref="ScriptedStore"/>, on a clock that the test moves. Writes are carried out at once, or held until the test says what becomes of them.</summary>
+internal sealed class ScriptedCore
+{
+    private readonly ScriptedStore _store;
+    private readonly short _number;
+    private readonly Dictionary<GroupDocumentKind, long?> _etags = [];
+    private readonly List<Store> _heldWrites = [];
+    private readonly List<GroupEffect> _effects = [];
+    private long _lastRequest;
+
+    public ScriptedCore(ScriptedStore store, DateTimeOffset now, GroupTopics? topics = null, GroupOptions? options = null, int number = 1, bool holdWrites = false)
+    {
+        (_store, _number, Now, HoldWrites) = (store, (short)number, now, holdWrites);
+        Core = new GroupCore("g", number, options ?? new GroupOptions(), topics ?? GroupTopics.Unknown, new Guid(number, 0, 0, new byte[8]), Read(), now);
+        CarryOut();
+    }
+
+    public GroupCore Core { get; }
+
+    public DateTimeOffset Now { get; private set; }
+
+    /// <summary>Whether writes wait for <see cref="Finish"/>.</summary>
+    public bool HoldWrites { get; set; }
+
+    /// <summary>Whether reads fail.</summary>
+    public bool IsUnreadable { get; set; }
+
+    public DateTimeOffset? WakeTime { get; private set; }
+
+    /// <summary>Every effect so far, except wakes.</summary>
+    public List<GroupEffect> Seen { get; } = [];
+
+    public IReadOnlyList<Store> HeldWrites => _heldWrites;
+
+    /// <summary>The answers so far, by request.</summary>
+    public Dictionary<long, object> Replies { get; } = [];
+
+    public long Send(object body, Guid freshId = default)
+    {
+        var number = ++_lastRequest;
+        Execute(new GroupRequest(number, body, freshId == default ? new Guid((int)number, _number, 0, new byte[8]) : freshId));
+        return number;
+    }
+
+    /// <summary>The answer to a request that is answered at once.</summary>
+    public T Ask<T>(object body) => (T)Replies[Send(body)];
+
+    public void Execute(GroupCommand command)
+    {
+        Core.Execute(command, Now);
+        CarryOut();
+    }
+
+    /// <summary>Moves the clock; the core is woken at the times that it asked for.</summary>
+    public void Advance(TimeSpan by)
+    {
+        var until = Now + by;
+        while (WakeTime is { } wake && wake <= until)
+        {
+            Now = wake > Now ? wake : Now;
+            WakeTime = null;
+            Execute(new Wake());
+        }
+        Now = until;
+    }
+
+    /// <summary>Moves the clock while the core stands still; it is woken when that is over.</summary>
+    public void Stall(TimeSpan by)
+    {
+        Now += by;
+        if (WakeTime <= Now)
+        {
+            WakeTime = null;
+            Execute(new Wake());
+        }
+    }
+
+    /// <summary>Carries out the oldest held write.</summary>
+    public void Finish(WriteOutcome outcome = WriteOutcome.Stored)
+    {
+        var write = _heldWrites[0];
+        _heldWrites.RemoveAt(0);
+        Write(write, outcome);
+        CarryOut();
+    }
+
+    private StoredGroup Read()
+    {
+        foreach (var kind in (GroupDocumentKind[])[GroupDocumentKind.Group, GroupDocumentKind.Offsets])
+            _etags[kind] = _store.ETagOf(kind);
+        return _store.Read();
+    }
+
+    private void CarryOut()
+    {
+        while (true)
+        {
+            _effects.Clear();
+            Core.TakeEffects(_effects);
+            if (_effects.Count == 0)
+                return;
+            foreach (var effect in _effects.ToList())
+                CarryOut(effect);
+        }
+    }
+
+    private void CarryOut(GroupEffect effect)
+    {
+        if (effect is not WakeAt)
+            Seen.Add(effect);
+        switch (effect)
+        {
+            case WakeAt wake:
+                WakeTime = wake.Time;
+                break;
+            case Reply reply:
+                Assert.True(Replies.TryAdd(reply.RequestId, reply.Result), "a request was answered twice");
+                break;
+            case Store when _heldWrites.Count > 0 || HoldWrites:
+                _heldWrites.Add((Store)effect);
+                break;
+            case Store write:
+                Write(write, WriteOutcome.Stored);
+                break;
+            case ReadStored:
+                Core.Execute(IsUnreadable ? new ReadFailed("the store is away") : new ReadCompleted(Read()), Now);
+                break;
+        }
+    }
+
+    private void Write(Store write, WriteOutcome outcome)
+    {
+        var isStored = false;
+        if (outcome is WriteOutcome.Stored or WriteOutcome.StoredUnheard)
+        {
+            isStored = _store.TryWrite(write, _etags[write.Document], out var etag);
+            if (isStored && outcome == WriteOutcome.Stored)
+                _etags[write.Document] = etag;
+        }
+        Core.Execute(isStored && outcome == WriteOutcome.Stored
+            ? new StoreCompleted(write.Document, write.Version)
+            : new StoreFailed(write.Document, outcome == WriteOutcome.Stored ? "it is not what was read" : "the store failed"), Now);
+    }
+}

@@ -1,0 +1,51 @@
+using OrleansMq.Groups.Coordination;
+
+namespace OrleansMq.Tests.Engine.Groups;
+
+/// <summary>What a write to the <see cref="ScriptedStore"/> comes to.</summary>
+internal enum WriteOutcome
+{
+    /// <summary>Done, and said so.</summary>
+    Stored,
+    /// <summary>Not done, and said so.</summary>
+    Refused,
+    /// <summary>Done, but the writer hears of a failure.</summary>
+    StoredUnheard,
+}
+
+/// <summary>The two documents of one group with compare-and-swap, for several cores; bytes are written and parsed as a real store would have them.</summary>
+internal sealed class ScriptedStore
+{
+    private readonly Dictionary<GroupDocumentKind, (byte[] Bytes, long ETag)> _documents = [];
+    private long _lastETag;
+
+    public int Writes { get; private set; }
+
+    /// <summary>The bytes of a document; null where there is none.</summary>
+    public byte[]? this[GroupDocumentKind kind] => _documents.TryGetValue(kind, out var found) ? found.Bytes : null;
+
+    public long? ETagOf(GroupDocumentKind kind) => _documents.TryGetValue(kind, out var found) ? found.ETag : null;
+
+    public StoredGroup Read() => new(
+        this[GroupDocumentKind.Group] is { } group ? GroupDocument.Parse(group) : null,
+        this[GroupDocumentKind.Offsets] is { } offsets ? GroupOffsetsDocument.Parse(offsets) : null);
+
+    /// <summary>Writes or deletes if what is stored has that etag; the new etag, or false for a conflict.</summary>
+    public bool TryWrite(Store write, long? etag, out long? next)
+    {
+        next = ETagOf(write.Document);
+        if (next != etag)
+            return false;
+        Writes++;
+        var bytes = write.Group?.ToBytes() ?? write.Offsets?.ToDocument().ToBytes();
+        if (bytes is null)
+        {
+            _documents.Remove(write.Document);
+            next = null;
+            return true;
+        }
+        _documents[write.Document] = (bytes, ++_lastETag);
+        next = _lastETag;
+        return true;
+    }
+}

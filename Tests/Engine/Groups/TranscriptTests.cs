@@ -1,0 +1,37 @@
+using System.Runtime.CompilerServices;
+
+namespace OrleansMq.Tests.Engine.Groups;
+
+/// <summary>
+/// What the coordinator does, as text: <c>Transcripts/*.txt</c>. A change of the protocol is a change of these files. With OMQ_UPDATE_TRANSCRIPTS=1 this test writes
+/// them: <c>OMQ_UPDATE_TRANSCRIPTS=1 dotnet test Tests/Engine -p:Orleans=false --filter TranscriptTests</c>; read the difference before you commit it.
+/// </summary>
+public sealed class TranscriptTests
+{
+    private static readonly string Folder = Path.Combine(SourceFolder(), "Transcripts");
+
+    public static TheoryData<string> Transcripts => [.. Directory.GetFiles(Folder, "*.txt").Select(path => Path.GetFileNameWithoutExtension(path)).Order(StringComparer.Ordinal)];
+
+    [Theory]
+    [MemberData(nameof(Transcripts))]
+    public void The_coordinator_does_what_the_transcript_says(string transcript)
+    {
+        var path = Path.Combine(Folder, transcript + ".txt");
+        var expected = File.ReadAllText(path);
+        var script = new GroupScript();
+        var actual = new List<string>();
+        foreach (var line in expected.Split('\n').Where(line => !line.StartsWith("    ", StringComparison.Ordinal)))
+        {
+            actual.Add(line);
+            if (line.Length > 0 && !line.StartsWith('#'))
+                actual.AddRange(script.Run(line).Select(done => "    " + done));
+        }
+        var text = string.Join('\n', actual);
+        if (Environment.GetEnvironmentVariable("OMQ_UPDATE_TRANSCRIPTS") == "1")
+            File.WriteAllText(path, text);
+        else
+            Assert.Equal(expected, text);
+    }
+
+    private static string SourceFolder([CallerFilePath] string path = "") => Path.GetDirectoryName(path)!;
+}
