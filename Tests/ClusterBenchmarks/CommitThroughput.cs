@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using OrleansMq.Brokers;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Groups;

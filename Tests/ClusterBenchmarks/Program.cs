@@ -10,6 +10,8 @@ internal static class Program
         {
             case "commits":
                 return await CommitThroughput.RunAsync(new CommandArguments(args[1..]));
+            case "coordinators":
+                return await CoordinatorFailoverTime.RunAsync(new CommandArguments(args[1..]));
             case "failover":
                 return await FailoverTime.RunAsync(new CommandArguments(args[1..]));
             case "replication":
@@ -22,6 +24,8 @@ internal static class Program
                                    [--rounds 3] [--records 500000] [--size 100] [--partitions 4] [--rate 500] [--seconds 10] [--dir artifacts]
                       commits      offset commits a second of one group and of many, over an Orleans client
                                    [--groups 1000] [--workers 64] [--partitions 12] [--seconds 10] [--dir artifacts]
+                      coordinators how long a group's members get no answer after the silo of its coordinator was killed
+                                   [--kills 10] [--dir artifacts]
                       failover     how long a partition has no leader after its silo was killed, idle and loaded
                                    [--kills 20] [--rate 2000] [--dir artifacts]
                     """);

@@ -2,12 +2,10 @@ using OrleansMq.Tests.Benchmarks;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Hosting;
 using OrleansMq.Brokers;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
-using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 

@@ -32,7 +32,7 @@ public abstract partial class GroupConformance
         return fetched.Offset?.Offset;
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task What_a_member_committed_is_fetched_with_all_that_was_said()
     {
         var (broker, group, topic, topicId) = await TopicAsync("commits");
@@ -54,7 +54,7 @@ public abstract partial class GroupConformance
         Assert.Equal(7, all.Partitions[1].Offset!.Offset);
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Nothing_committed_is_no_error_and_makes_no_group()
     {
         var (broker, group, topic, _) = await TopicAsync("nothing");
@@ -63,7 +63,7 @@ public abstract partial class GroupConformance
         Assert.DoesNotContain(await broker.Groups.ListGroupsAsync(), listing => listing.GroupId == group);
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Offsets_are_committed_from_outside_while_a_group_has_no_members()
     {
         var (broker, group, topic, _) = await TopicAsync("outside");
@@ -79,7 +79,7 @@ public abstract partial class GroupConformance
         Assert.Equal(3, await FetchAsync(broker.Groups, group, topic, 0));
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task An_old_generation_and_a_stranger_commit_nothing()
     {
         var (broker, group, topic, _) = await TopicAsync("fenced");
@@ -89,7 +89,7 @@ public abstract partial class GroupConformance
         Assert.Null(await FetchAsync(broker.Groups, group, topic, 0));
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task What_cannot_be_committed_is_told_partition_by_partition()
     {
         var (broker, group, topic, topicId) = await TopicAsync("partly");
@@ -114,7 +114,7 @@ public abstract partial class GroupConformance
         Assert.Null(await FetchAsync(broker.Groups, group, topic, 1));
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Offsets_of_a_topic_that_was_deleted_and_made_again_are_void()
     {
         var (broker, group, topic, _) = await TopicAsync("again");
@@ -126,7 +126,7 @@ public abstract partial class GroupConformance
         await UntilAsync(async () => (await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group })).Partitions.Count == 1);
     }
 
-    [Fact]
+    [SkippableFact]
     public async Task Offsets_are_deleted_where_nobody_is_subscribed()
     {
         var (broker, group, topic, _) = await TopicAsync("deleted");

@@ -1,0 +1,53 @@
+using OrleansMq.Brokers;
+using OrleansMq.PostgreSql.Servers;
+using OrleansMq.Tests.Cluster.Brokers;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Cluster.Groups;
+
+/// <summary>Groups as a service on the silo alone has them.</summary>
+public sealed class GroupsInsideTheSiloTests(SiloFixture fixture) : GroupConformance, IClassFixture<SiloFixture>
+{
+    protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Inside);
+}
+
+/// <summary>Groups as an Orleans client has them.</summary>
+public sealed class GroupsOutsideTheSiloTests(SiloFixture fixture) : GroupConformance, IClassFixture<SiloFixture>
+{
+    protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
+}
+
+/// <summary>A replicated cluster for all tests of a class.</summary>
+public sealed class ReplicatedFixture : IAsyncLifetime
+{
+    private readonly PostgreSqlFixture _postgres = new();
+
+    internal ReplicatedCluster? Cluster { get; private set; }
+
+    public async Task InitializeAsync()
+    {
+        await _postgres.InitializeAsync();
+        if (PostgreSqlInstallation.Find() is not null)
+            Cluster = await ReplicatedCluster.StartAsync(_postgres);
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (Cluster is not null)
+            await Cluster.DisposeAsync();
+        await _postgres.DisposeAsync();
+    }
+}
+
+/// <summary>Groups of a replicated cluster, each test from another of its brokers.</summary>
+public sealed class GroupsOfAReplicatedClusterTests(ReplicatedFixture fixture) : GroupConformance, IClassFixture<ReplicatedFixture>
+{
+    private static int s_calls;
+
+    protected override ValueTask<IBroker> BrokerAsync()
+    {
+        Skip.If(fixture.Cluster is null, "needs PostgreSQL's server programs");
+        return new(fixture.Cluster.Broker(1 + ((Interlocked.Increment(ref s_calls) & int.MaxValue) % 3)));
+    }
+}
