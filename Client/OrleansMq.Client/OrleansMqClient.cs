@@ -73,6 +73,26 @@ public sealed class OrleansMqClient
         ArgumentNullException.ThrowIfNull(options);
         return new Consumer<TKey, TValue>(Broker, options with { Reader = options.Reader ?? _options.Reader }, keys, values, _loggers.CreateLogger("OrleansMq.Client.Consumer"));
     }
+
+    /// <summary>A consumer that hands its records to a handler; start it, and stop it at the end.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to leave them aside.</typeparam>
+    /// <typeparam name="TValue">The type of values.</typeparam>
+    /// <param name="consumer">How it reads and commits.</param>
+    /// <param name="handling">What it reads, and how it is handled.</param>
+    /// <param name="handle">Handles one record.</param>
+    /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
+    /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
+    public MessageProcessor<TKey, TValue> CreateProcessor<TKey, TValue>(ConsumerOptions consumer, MessageHandlingOptions handling,
+        Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
+    {
+        ArgumentNullException.ThrowIfNull(consumer);
+        ArgumentNullException.ThrowIfNull(handling);
+        ArgumentNullException.ThrowIfNull(handle);
+        return new MessageProcessor<TKey, TValue>(Broker, consumer with { Reader = consumer.Reader ?? _options.Reader },
+            handling with { DeadLetterProducer = handling.DeadLetterProducer ?? _options.Producer }, handle, keys, values, _loggers.CreateLogger("OrleansMq.Client.MessageProcessor"));
+    }
 }
 
 /// <summary>What a client's producers and readers have where they are given nothing else.</summary>

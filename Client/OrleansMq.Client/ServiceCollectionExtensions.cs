@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
@@ -70,6 +71,35 @@ public static class OrleansMqClientServiceCollectionExtensions
         builder.Services.AddSingleton(provider => provider.GetRequiredService<OrleansMqClient>().CreateProducer(options, keys, values));
         return builder;
     }
+
+    /// <summary>
+    /// Runs a handler while the host runs: <typeparamref name="THandler"/> is resolved in a scope of its own for each record, and drained when the host stops, so
+    /// give <c>HostOptions.ShutdownTimeout</c> as long as <see cref="ConsumerOptions.DrainTimeout"/>.
+    /// <code>services.AddOrleansMqClient().UseHttp(uri).AddMessageHandler&lt;string, Order, Billing&gt;(new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest },
+    ///     new() { Topics = ["orders"] }, values: Serdes.Json(MyJson.Default.Order));</code>
+    /// </summary>
+    /// <param name="builder">The client.</param>
+    /// <param name="consumer">How it reads and commits.</param>
+    /// <param name="handling">What it reads, and how it is handled.</param>
+    /// <param name="keys">Deserializes keys; null for the built-in format of the type.</param>
+    /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
+    public static OrleansMqClientBuilder AddMessageHandler<TKey, TValue, THandler>(this OrleansMqClientBuilder builder, ConsumerOptions consumer,
+        MessageHandlingOptions handling, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
+        where THandler : class, IMessageHandler<TKey, TValue>
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        builder.Services.TryAddScoped<THandler>();
+        builder.Services.AddSingleton<IHostedService>(provider => new MessageHandlerService<TKey, TValue, THandler>(provider.GetRequiredService<IServiceScopeFactory>(),
+            handle => provider.GetRequiredService<OrleansMqClient>().CreateProcessor(consumer, handling, handle, keys, values)));
+        return builder;
+    }
+
+    /// <summary>Runs a handler that does not look at keys. See <see cref="AddMessageHandler{TKey, TValue, THandler}"/>.</summary>
+    /// <inheritdoc cref="AddMessageHandler{TKey, TValue, THandler}"/>
+    public static OrleansMqClientBuilder AddMessageHandler<TValue, THandler>(this OrleansMqClientBuilder builder, ConsumerOptions consumer,
+        MessageHandlingOptions handling, IDeserializer<TValue>? values = null)
+        where THandler : class, IMessageHandler<TValue> =>
+        builder.AddMessageHandler<Ignore, TValue, THandler>(consumer, handling, null, values);
 }
 
 /// <summary>The registration of a client, to go on with.</summary>

@@ -8,6 +8,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
 {
     private readonly Lock _gate = new();
     private readonly CancellationTokenSource _gone = new();
+    private readonly CancellationTokenSource _draining = new();
     private readonly TaskCompletionSource<FetchSession> _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TaskCompletionSource? _idle;
     private FetchSession? _session;
@@ -32,6 +33,12 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
 
     /// <summary>Cancelled when it is gone.</summary>
     public CancellationToken Gone => _gone.Token;
+
+    /// <summary>Cancelled when it is to be given up, or is gone.</summary>
+    public CancellationToken Draining => _draining.Token;
+
+    /// <summary>What is done with its records; set by who hands them out.</summary>
+    public IPartitionWork? Work { get; set; }
 
     /// <summary>What fetches it; null before the start is known.</summary>
     public FetchSession? Session
@@ -191,11 +198,9 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
     /// <summary>Hands out no more. Completes when no record is in flight, or the partition is gone.</summary>
     public Task DrainAsync(FetchBuffer buffer)
     {
+        Close(buffer);
         lock (_gate)
         {
-            _isDraining = true;
-            if (_session is { } session)
-                buffer.End(session);
             _idle ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             if (_inFlight == 0 || IsGone)
                 _idle.TrySetResult();
@@ -206,18 +211,25 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
     /// <summary>It is not the consumer's any more.</summary>
     public void Leave(FetchBuffer buffer)
     {
-        lock (_gate)
-        {
-            _isDraining = true;
-            if (_session is { } session)
-                buffer.End(session);
-        }
+        Close(buffer);
         // Gone at once; handlers hear of it on another thread, since whoever takes partitions away must not wait for them.
         _ = _gone.CancelAsync();
         _begun.TrySetException(new InvalidOperationException($"{Partition} is not this consumer's any more."));
         _ = _begun.Task.Exception;
         lock (_gate)
             _idle?.TrySetResult();
+    }
+
+    private void Close(FetchBuffer buffer)
+    {
+        lock (_gate)
+        {
+            _isDraining = true;
+            if (_session is { } session)
+                buffer.End(session);
+        }
+        _ = _draining.CancelAsync();
+        Work?.Drop();
     }
 
     /// <summary>The application's wish to hear nothing of it for now.</summary>

@@ -80,9 +80,9 @@ internal sealed partial class ConsumerCore
         var idle = Task.WhenAll(claims.Select(claim => claim.DrainAsync(Buffer)));
         try
         {
-            await idle.WaitAsync(_options.DrainTimeout, Time).ConfigureAwait(false);
+            await idle.WaitAsync(_options.DrainTimeout, Time, _hurry.Token).ConfigureAwait(false);
         }
-        catch (TimeoutException)
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
             LogNotDrained(string.Join(", ", claims.Where(static claim => claim.InFlight > 0).Select(static claim => claim.Partition)), _options.DrainTimeout);
         }

@@ -6,6 +6,7 @@ internal sealed partial class ConsumerCore
     /// <summary>For the last commit and for leaving the group: a coordinator that answers at all does so sooner, and without it the session ends by itself.</summary>
     private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(10);
 
+    private readonly CancellationTokenSource _hurry = new();
     private bool _isAssignedByHand;
 
     public void Assign(IEnumerable<TopicPartition> partitions, ReadFrom? start = null)
@@ -110,6 +111,13 @@ internal sealed partial class ConsumerCore
         }
     }
 
+    /// <summary>What is in flight is waited for no longer; what is done is committed all the same.</summary>
+    private void Hurry()
+    {
+        _ = _hurry.CancelAsync();
+        _stop.CancelAfter(FarewellTimeout);
+    }
+
     private async Task EndAsync(CancellationToken cancellationToken)
     {
         await Task.Yield(); // Not under the lock.
@@ -117,7 +125,7 @@ internal sealed partial class ConsumerCore
         // Draining has a limit of its own; the last commit and the farewell are quick, or not possible.
         using (var limit = new CancellationTokenSource(_options.DrainTimeout + FarewellTimeout, Time))
         using (limit.Token.UnsafeRegister(static stop => ((CancellationTokenSource)stop!).Cancel(), _stop))
-        using (cancellationToken.UnsafeRegister(static stop => ((CancellationTokenSource)stop!).Cancel(), _stop))
+        using (cancellationToken.UnsafeRegister(static core => ((ConsumerCore)core!).Hurry(), this))
             await LetGoAsync(forGood: false, _stop.Token).ConfigureAwait(false);
         await _stop.CancelAsync().ConfigureAwait(false);
         if (_autoCommit is { } autoCommit)

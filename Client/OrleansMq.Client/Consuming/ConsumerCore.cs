@@ -150,6 +150,25 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         return ((AssignedPartition)chunk.Session.Owner!).TryHandOut(chunk.Session, chunk.Record.Offset + 1, chunk.LeaderEpoch);
     }
 
+    /// <summary>Hands out nothing more of a partition until it is restarted.</summary>
+    public bool TryStop(TopicPartition partition, out IPartitionWork? work)
+    {
+        var claim = Find(partition);
+        claim?.SetFull(true);
+        work = claim?.Work;
+        return claim is not null;
+    }
+
+    /// <summary>Hands out again from where all is done.</summary>
+    public void Restart(TopicPartition partition)
+    {
+        var claim = Claim(partition);
+        claim.SetFull(false);
+        if (claim.Done >= 0)
+            Seek(partition, ReadFrom.Offset(claim.Done));
+        Buffer.Wake();
+    }
+
     private void Hold(IEnumerable<TopicPartition> partitions, bool isPaused)
     {
         ArgumentNullException.ThrowIfNull(partitions);

@@ -1,0 +1,108 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using OrleansMq.Brokers;
+using OrleansMq.Records;
+
+namespace OrleansMq.Client;
+
+/// <summary>The headers that a dead letter has beside those of its record. Values are text.</summary>
+public static class DeadLetterHeaders
+{
+    /// <summary>The topic that the record is from.</summary>
+    public const string Topic = "omq.dead-letter.topic";
+    /// <summary>Its partition.</summary>
+    public const string Partition = "omq.dead-letter.partition";
+    /// <summary>Its offset.</summary>
+    public const string Offset = "omq.dead-letter.offset";
+    /// <summary>Its timestamp, in milliseconds since 1970.</summary>
+    public const string Timestamp = "omq.dead-letter.timestamp";
+    /// <summary>The group whose handler failed; empty without one.</summary>
+    public const string Group = "omq.dead-letter.group";
+    /// <summary>How often it was tried; 0 where it could not be deserialized.</summary>
+    public const string Attempts = "omq.dead-letter.attempts";
+    /// <summary>The type of the exception.</summary>
+    public const string ExceptionType = "omq.dead-letter.exception-type";
+    /// <summary>Its message, at most 1,024 characters.</summary>
+    public const string ExceptionMessage = "omq.dead-letter.exception-message";
+    /// <summary>The exception in full, at most 4,096 characters.</summary>
+    public const string ExceptionDetails = "omq.dead-letter.exception-details";
+}
+
+/// <summary>Writes records that cannot be handled to their dead-letter topics, as they were.</summary>
+internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, ProducerOptions options, string? groupId) : IAsyncDisposable
+{
+    /// <summary>Room for the headers, beyond the largest record of the source.</summary>
+    private const int HeaderRoom = 64 << 10;
+
+    private readonly Producer<byte[]?, byte[]?> _producer = new(broker, Serdes.Bytes, Serdes.Bytes, options with
+    {
+        // The source's limit stood; what it let through is to fit.
+        MaxRequestSize = Math.Max(options.MaxRequestSize, 16 << 20),
+        BufferMemory = Math.Max(options.BufferMemory, 32 << 20),
+    });
+    private readonly ConcurrentDictionary<string, string> _topics = new(StringComparer.Ordinal);
+
+    /// <summary>Completes when the record is in its dead-letter topic.</summary>
+    /// <exception cref="BrokerException">There is no such topic, and it cannot be created.</exception>
+    /// <exception cref="ProduceException">It could not be written.</exception>
+    public async Task WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, Exception failure, int attempts, CancellationToken cancellationToken)
+    {
+        var record = failed.Record;
+        var topic = await EnsureTopicAsync(record.TopicPartition.Topic, cancellationToken).ConfigureAwait(false);
+        await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(topic, failed.RawKey, failed.RawValue)
+        {
+            Headers = (RecordHeader[])[.. record.Headers, .. Describe(record.TopicPartition, record.Offset, record.Timestamp, failure, attempts)],
+        }, cancellationToken).ConfigureAwait(false);
+    }
+
+    public ValueTask DisposeAsync() => _producer.DisposeAsync();
+
+    private IEnumerable<RecordHeader> Describe(TopicPartition partition, long offset, long timestamp, Exception failure, int attempts)
+    {
+        // What could not be read is wrapped by the reader; the reason is inside.
+        var cause = failure is DeserializationException { InnerException: { } inner } ? inner : failure;
+        yield return RecordHeaders.Text(DeadLetterHeaders.Topic, partition.Topic);
+        yield return RecordHeaders.Text(DeadLetterHeaders.Partition, partition.Partition.ToString(CultureInfo.InvariantCulture));
+        yield return RecordHeaders.Text(DeadLetterHeaders.Offset, offset.ToString(CultureInfo.InvariantCulture));
+        yield return RecordHeaders.Text(DeadLetterHeaders.Timestamp, timestamp.ToString(CultureInfo.InvariantCulture));
+        yield return RecordHeaders.Text(DeadLetterHeaders.Group, groupId ?? "");
+        yield return RecordHeaders.Text(DeadLetterHeaders.Attempts, attempts.ToString(CultureInfo.InvariantCulture));
+        yield return RecordHeaders.Text(DeadLetterHeaders.ExceptionType, cause.GetType().FullName);
+        yield return RecordHeaders.Text(DeadLetterHeaders.ExceptionMessage, Cut(failure.Message, 1024));
+        yield return RecordHeaders.Text(DeadLetterHeaders.ExceptionDetails, Cut(failure.ToString(), 4096));
+    }
+
+    private static string Cut(string text, int length) => text.Length <= length ? text : text[..length];
+
+    private async ValueTask<string> EnsureTopicAsync(string source, CancellationToken cancellationToken)
+    {
+        if (_topics.TryGetValue(source, out var known))
+            return known;
+        var topic = topicOf(source);
+        try
+        {
+            await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException e) when (e.Code == ErrorCode.UnknownTopicOrPartition)
+        {
+            await CreateAsync(topic, source, cancellationToken).ConfigureAwait(false);
+        }
+        return _topics[source] = topic;
+    }
+
+    private async Task CreateAsync(string topic, string source, CancellationToken cancellationToken)
+    {
+        const string MaxMessageBytes = "max.message.bytes";
+        var like = await broker.DescribeTopicAsync(source, cancellationToken).ConfigureAwait(false);
+        var largest = long.Parse(like.Configs.First(static config => config.Name == MaxMessageBytes).Value, CultureInfo.InvariantCulture);
+        var configs = new Dictionary<string, string> { [MaxMessageBytes] = Math.Min(int.MaxValue, largest + HeaderRoom).ToString(CultureInfo.InvariantCulture) };
+        try
+        {
+            await broker.CreateTopicAsync(new NewTopic(topic, like.Partitions.Count, Configs: configs), cancellationToken).ConfigureAwait(false);
+        }
+        catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
+        {
+            // Another consumer was quicker.
+        }
+    }
+}

@@ -1,0 +1,266 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using OrleansMq.Brokers;
+
+namespace OrleansMq.Client;
+
+/// <summary>
+/// Hands the records of a consumer to a handler: several at a time as <see cref="MessageHandlingOptions.Parallelism"/> allows, each tried again when it
+/// fails and set aside when it fails for good. What is committed is the lowest offset that is not done, so a crash loses nothing.
+/// <para>A partition that goes to another consumer is drained first: what runs is waited for, within <see cref="ConsumerOptions.DrainTimeout"/>, what waits is dropped
+/// and read by the other. So it is at the end.</para>
+/// </summary>
+/// <typeparam name="TKey">The type of keys.</typeparam>
+/// <typeparam name="TValue">The type of values.</typeparam>
+public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
+{
+    private readonly ConsumerCore _core;
+    private readonly MessageHandlingOptions _options;
+    private readonly Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> _handle;
+    private readonly IDeserializer<TKey> _keys;
+    private readonly IDeserializer<TValue> _values;
+    private readonly ReaderOptions _reader;
+    private readonly ILogger _logger;
+    private readonly DeadLetters? _deadLetters;
+    private readonly ConcurrentDictionary<TopicPartition, Exception> _stopped = new();
+    private readonly int _maxRunning;
+    private Task _loop = Task.CompletedTask;
+    private long _handled;
+    private long _retries;
+    private long _deadLettered;
+    private long _skipped;
+
+    internal MessageProcessor(IBroker broker, ConsumerOptions consumer, MessageHandlingOptions options, Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle,
+        IDeserializer<TKey>? keys, IDeserializer<TValue>? values, ILogger? logger)
+    {
+        options.Validate();
+        _options = options;
+        _handle = handle;
+        _keys = keys ?? Serdes.For<TKey>();
+        _values = values ?? Serdes.For<TValue>();
+        _reader = consumer.Reader ?? new ReaderOptions();
+        _logger = logger ?? NullLogger.Instance;
+        _maxRunning = options.Parallelism == HandlingParallelism.Partition ? 1 : options.MaxInFlightPerPartition;
+        _core = new ConsumerCore(broker, consumer, _reader, _logger);
+        if (options.OnFailure == FailureAction.DeadLetter)
+            _deadLetters = new DeadLetters(broker, options.DeadLetterTopic, options.DeadLetterProducer ?? new ProducerOptions(), consumer.GroupId);
+    }
+
+    /// <summary>The consumer behind it: to see what it holds, to pause and resume. Seek and commit are the processor's own.</summary>
+    public IConsumer Consumer => _core;
+
+    /// <summary>Partitions that have stopped before a record, and why.</summary>
+    public IReadOnlyDictionary<TopicPartition, Exception> Stopped => _stopped;
+
+    /// <summary>Counters since it was made.</summary>
+    public MessageProcessorStatistics Statistics =>
+        new(Interlocked.Read(ref _handled), Interlocked.Read(ref _retries), Interlocked.Read(ref _deadLettered), Interlocked.Read(ref _skipped));
+
+    /// <summary>Completes when it has been stopped; fails when the consumer cannot be a member of its group (any more).</summary>
+    public Task Completion => _loop;
+
+    /// <summary>Subscribes and begins. Once.</summary>
+    public void Start()
+    {
+        if (_options.TopicPattern is { } pattern)
+            _core.SubscribePattern(pattern);
+        else
+            _core.Subscribe(_options.Topics);
+        _loop = Task.Run(DispatchAsync);
+    }
+
+    /// <summary>Lets a partition that has stopped go on, with the record that stopped it.</summary>
+    /// <exception cref="InvalidOperationException">The partition is not this consumer's (any more).</exception>
+    public void Resume(TopicPartition partition)
+    {
+        if (_stopped.TryRemove(partition, out _))
+            _core.Restart(partition);
+    }
+
+    /// <summary>Drains, commits, leaves the group.</summary>
+    /// <param name="cancellationToken">Ends the wait for what runs; it is read again by whoever gets the partitions.</param>
+    public async Task StopAsync(CancellationToken cancellationToken = default)
+    {
+        await _core.CloseAsync(cancellationToken).ConfigureAwait(false);
+        await _loop.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (_deadLetters is not null)
+            await _deadLetters.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>As <see cref="StopAsync"/>.</summary>
+    public ValueTask DisposeAsync() => new(StopAsync());
+
+    private async Task DispatchAsync()
+    {
+        try
+        {
+            while (!_core.IsClosing)
+            {
+                try
+                {
+                    while (TryDispatch())
+                    {
+                    }
+                    await _core.Buffer.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+                }
+                catch (ConsumeException e)
+                {
+                    StopPartition(e.Partition, e);
+                }
+            }
+        }
+        catch (ObjectDisposedException) when (_core.IsClosing)
+        {
+            // Stopped.
+        }
+    }
+
+    private bool TryDispatch()
+    {
+        PartitionWork<TKey, TValue> work;
+        HandledRecord<TKey, TValue> record;
+        lock (_core.Buffer.Stepping)
+        {
+            if (_core.IsClosing || !_core.TryMoveNext(out var chunk))
+                return false;
+            if (!_core.TryHandOut(chunk))
+                return true; // Given up meanwhile.
+            record = HandledRecord<TKey, TValue>.Take(chunk, _options.Parallelism, _keys, _values);
+            work = WorkOf(chunk.Session);
+            chunk.Accept();
+        }
+        work.Add(record);
+        return true;
+    }
+
+    private PartitionWork<TKey, TValue> WorkOf(FetchSession session)
+    {
+        var claim = (AssignedPartition)session.Owner!;
+        if (claim.Work is PartitionWork<TKey, TValue> work && work.Session == session)
+            return work;
+        _stopped.TryRemove(claim.Partition, out _);
+        work = new PartitionWork<TKey, TValue>(claim, session, _maxRunning, HandleAsync, _core.Buffer.Wake);
+        claim.Work = work;
+        return work;
+    }
+
+    /// <summary>Handles a record, again and again if need be: whether it is done.</summary>
+    private async Task<bool> HandleAsync(PartitionWork<TKey, TValue> work, HandledRecord<TKey, TValue> record)
+    {
+        var claim = work.Claim;
+        var failure = record.Failure;
+        var attempts = 0;
+        while (failure is null || attempts > 0)
+        {
+            try
+            {
+                attempts++;
+                await _handle(record.Record, claim.Gone).ConfigureAwait(false);
+                Interlocked.Increment(ref _handled);
+                return true;
+            }
+            catch (Exception) when (claim.IsGone)
+            {
+                return false;
+            }
+            catch (Exception e)
+            {
+                failure = e;
+            }
+            if (_options.Retry.After(attempts, failure, _reader.Random.NextDouble()) is not { } wait)
+                break;
+            Interlocked.Increment(ref _retries);
+            LogRetry(failure, record.Record.TopicPartition, record.Record.Offset, attempts, wait);
+            if (!await WaitAsync(wait, claim).ConfigureAwait(false))
+                return false;
+        }
+        return await SetAsideAsync(work, record, failure!, attempts).ConfigureAwait(false);
+    }
+
+    /// <summary>False where the partition is to be given up: whoever gets it tries again.</summary>
+    private async Task<bool> WaitAsync(TimeSpan wait, AssignedPartition claim)
+    {
+        try
+        {
+            await Task.Delay(wait, _reader.TimeProvider, claim.Draining).ConfigureAwait(false);
+            return true;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private async Task<bool> SetAsideAsync(PartitionWork<TKey, TValue> work, HandledRecord<TKey, TValue> record, Exception failure, int attempts)
+    {
+        var at = record.Record;
+        switch (_options.OnFailure)
+        {
+            case FailureAction.Skip:
+                LogSkipped(failure, at.TopicPartition, at.Offset, attempts);
+                Interlocked.Increment(ref _skipped);
+                return true;
+            case FailureAction.StopPartition:
+                Stop(work, failure);
+                return false;
+        }
+        try
+        {
+            await _deadLetters!.WriteAsync(record, failure, attempts, work.Claim.Gone).ConfigureAwait(false);
+            LogDeadLetter(failure, at.TopicPartition, at.Offset, attempts);
+            Interlocked.Increment(ref _deadLettered);
+            return true;
+        }
+        catch (Exception) when (work.Claim.IsGone)
+        {
+            return false;
+        }
+        catch (Exception e)
+        {
+            // The record is nowhere but where it was: going on would lose it.
+            Stop(work, new AggregateException($"The dead letter of {at.TopicPartition}, offset {at.Offset}, could not be written: {e.Message}", e, failure));
+            return false;
+        }
+    }
+
+    private void StopPartition(TopicPartition partition, Exception reason)
+    {
+        if (_core.TryStop(partition, out var work) && work is PartitionWork<TKey, TValue> known)
+            known.Drop();
+        Report(partition, reason);
+    }
+
+    private void Stop(PartitionWork<TKey, TValue> work, Exception reason)
+    {
+        work.Stop();
+        Report(work.Claim.Partition, reason);
+    }
+
+    private void Report(TopicPartition partition, Exception reason)
+    {
+        if (!_stopped.TryAdd(partition, reason))
+            return;
+        LogStopped(reason, partition);
+        _options.PartitionStopped?.Invoke(partition, reason);
+    }
+
+    [LoggerMessage(40, LogLevel.Warning, "{Partition}, offset {Offset}: attempt {Attempt} has failed, trying again in {Wait}.")]
+    private partial void LogRetry(Exception exception, TopicPartition partition, long offset, int attempt, TimeSpan wait);
+
+    [LoggerMessage(41, LogLevel.Error, "{Partition}, offset {Offset}: failed for good after {Attempts} attempts; it is in the dead-letter topic.")]
+    private partial void LogDeadLetter(Exception exception, TopicPartition partition, long offset, int attempts);
+
+    [LoggerMessage(42, LogLevel.Error, "{Partition}, offset {Offset}: failed for good after {Attempts} attempts and is passed over.")]
+    private partial void LogSkipped(Exception exception, TopicPartition partition, long offset, int attempts);
+
+    [LoggerMessage(43, LogLevel.Critical, "{Partition} has stopped. Nothing of it is handled until it is resumed, or assigned anew.")]
+    private partial void LogStopped(Exception exception, TopicPartition partition);
+}
+
+/// <summary>A processor's counters.</summary>
+/// <param name="Handled">Records whose handler returned.</param>
+/// <param name="Retries">Attempts after the first.</param>
+/// <param name="DeadLettered">Records in a dead-letter topic.</param>
+/// <param name="Skipped">Records passed over.</param>
+public readonly record struct MessageProcessorStatistics(long Handled, long Retries, long DeadLettered, long Skipped);

@@ -1,0 +1,101 @@
+namespace OrleansMq.Client;
+
+/// <summary>What is done with the records that an assigned partition hands out.</summary>
+internal interface IPartitionWork
+{
+    /// <summary>Gives back what was handed out and not begun.</summary>
+    void Drop();
+}
+
+/// <summary>The records of one partition, from one start on, on their way through the handler.</summary>
+/// <param name="claim">The partition.</param>
+/// <param name="session">The start.</param>
+/// <param name="maxRunning">Calls at a time.</param>
+/// <param name="handle">Handles one record: true where it is done.</param>
+/// <param name="wake">Called when the partition has room again.</param>
+internal sealed class PartitionWork<TKey, TValue>(AssignedPartition claim, FetchSession session, int maxRunning,
+    Func<PartitionWork<TKey, TValue>, HandledRecord<TKey, TValue>, Task<bool>> handle, Action wake) : IPartitionWork
+{
+    /// <summary>Records that wait beside those that run: enough to keep the runners busy, few enough to be given up quickly.</summary>
+    private const int QueueAhead = 256;
+
+    /// <summary>And bytes of them.</summary>
+    private const long QueueAheadBytes = 1 << 20;
+
+    private readonly Lock _gate = new();
+    private readonly OffsetTracker _tracker = new();
+    private readonly RecordSchedule<HandledRecord<TKey, TValue>> _schedule = new(maxRunning);
+    private long _waitingBytes;
+    private bool _isFull;
+    private bool _isDropped;
+
+    public AssignedPartition Claim { get; } = claim;
+
+    public FetchSession Session { get; } = session;
+
+    /// <summary>A record that was handed out.</summary>
+    public void Add(HandledRecord<TKey, TValue> record)
+    {
+        HandledRecord<TKey, TValue>? first = null;
+        ulong key = 0;
+        lock (_gate)
+        {
+            if (_isDropped || Claim.Draining.IsCancellationRequested)
+            {
+                Claim.End(Session, -1, -1);
+                return;
+            }
+            _tracker.Start(record.Record.Offset, record.Record.LeaderEpoch);
+            _schedule.Add(record.ScheduleKey, record);
+            _waitingBytes += Size(record);
+            if (!_isFull && (_schedule.Waiting >= QueueAhead || _waitingBytes >= QueueAheadBytes))
+                Claim.SetFull(_isFull = true);
+            if (_schedule.TryStart(out key, out var started))
+                _waitingBytes -= Size(first = started);
+        }
+        if (first is not null)
+            _ = Task.Run(() => RunAsync(key, first));
+    }
+
+    public void Drop()
+    {
+        lock (_gate)
+        {
+            _isDropped = true;
+            foreach (var _ in _schedule.Drop())
+                Claim.End(Session, -1, -1);
+        }
+    }
+
+    /// <summary>Stops before a record that cannot be passed: nothing of the partition is handled any more.</summary>
+    public void Stop()
+    {
+        Claim.SetFull(true);
+        Drop();
+    }
+
+    private async Task RunAsync(ulong key, HandledRecord<TKey, TValue> record)
+    {
+        while (true)
+        {
+            var isDone = await handle(this, record).ConfigureAwait(false);
+            lock (_gate)
+            {
+                if (isDone)
+                    _tracker.Finish(record.Record.Offset);
+                Claim.End(Session, _tracker.DoneTo, _tracker.DoneEpoch);
+                _schedule.Finish(key);
+                if (_isDropped || !_schedule.TryStart(out key, out var next))
+                    return;
+                record = next;
+                _waitingBytes -= Size(record);
+                if (!_isFull || _schedule.Waiting > QueueAhead / 2 || _waitingBytes > QueueAheadBytes / 2)
+                    continue;
+                Claim.SetFull(_isFull = false);
+            }
+            wake();
+        }
+    }
+
+    private static long Size(HandledRecord<TKey, TValue> record) => (record.RawKey?.Length ?? 0) + (record.RawValue?.Length ?? 0);
+}

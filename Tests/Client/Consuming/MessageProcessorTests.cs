@@ -1,0 +1,340 @@
+using System.Collections.Concurrent;
+using OrleansMq.Brokers;
+using OrleansMq.Client;
+
+namespace OrleansMq.Tests.Client.Consuming;
+
+/// <summary>Records on their way through a handler: in which order, how often, and where they end.</summary>
+public sealed class MessageProcessorTests : ConsumerFixture
+{
+    private static MessageHandlingOptions Handling { get; } = new()
+    {
+        Topics = [Topic],
+        Retry = new RetryPolicy { MaxAttempts = 3, Backoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(2) },
+    };
+
+    private MessageProcessor<string, string> Start(Func<ConsumeResult<string, string>, CancellationToken, ValueTask> handle, MessageHandlingOptions? handling = null,
+        ConsumerOptions? consumer = null)
+    {
+        var processor = Client.CreateProcessor(consumer ?? Options(), handling ?? Handling, handle);
+        processor.Start();
+        return processor;
+    }
+
+    private async Task<IReadOnlyList<ConsumeResult<byte[]?, byte[]?>>> DeadLettersAsync(int count)
+    {
+        await using var reader = Client.CreatePartitionReader<byte[]?, byte[]?>();
+        reader.Assign(await Client.Admin.ListPartitionsAsync(Topic + ".dead-letter"), ReadFrom.Earliest);
+        var letters = new List<ConsumeResult<byte[]?, byte[]?>>();
+        while (letters.Count < count)
+            letters.Add(await reader.ReadAsync().SoonAsync());
+        return letters;
+    }
+
+    [Fact]
+    public async Task Partitions_run_beside_each_other_and_each_in_order()
+    {
+        await SendAsync(0, [.. Enumerable.Range(0, 20).Select(i => $"0.{i}")]);
+        await SendAsync(1, [.. Enumerable.Range(0, 20).Select(i => $"1.{i}")]);
+        var handled = new ConcurrentDictionary<int, ConcurrentQueue<string>>();
+        var both = new Barrier(2);
+        await using (var processor = Start(async (record, token) =>
+        {
+            if (record.Offset == 0)
+                await Task.Run(() => Assert.True(both.SignalAndWait(Wait.Deadline)), token);
+            await Task.Yield();
+            handled.GetOrAdd(record.TopicPartition.Partition, _ => new()).Enqueue(record.Value);
+        }))
+            await Wait.UntilAsync(() => processor.Statistics.Handled == 40, "all records");
+        Assert.Equal(Enumerable.Range(0, 20).Select(i => $"0.{i}"), handled[0]);
+        Assert.Equal(Enumerable.Range(0, 20).Select(i => $"1.{i}"), handled[1]);
+        Assert.Equal((20, 20), (Groups.Committed(P(0)), Groups.Committed(P(1))));
+    }
+
+    [Fact]
+    public async Task By_key_others_overtake_a_slow_one_and_the_commit_waits_for_it()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "slow", "a", "b", "c");
+        var mayEnd = new TaskCompletionSource();
+        await using var processor = Start(async (record, _) =>
+        {
+            if (record.Value == "slow")
+                await mayEnd.Task;
+        }, Handling with { Parallelism = HandlingParallelism.Key }, Options() with { AutoCommitInterval = TimeSpan.FromMilliseconds(5) });
+        await Wait.UntilAsync(() => processor.Statistics.Handled == 3, "the others");
+        await processor.Consumer.CommitAsync().SoonAsync();
+        Assert.Equal(0, Groups.Committed(P(0)) ?? 0);
+        mayEnd.SetResult();
+        await Wait.UntilAsync(() => Groups.Committed(P(0)) == 4, "the commit follows");
+    }
+
+    [Fact]
+    public async Task By_key_each_key_keeps_its_order()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await using (var producer = Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < 300; i++)
+                await producer.EnqueueAsync(new(Topic, $"key {i % 7}", $"{i}") { Partition = 0 });
+        }
+        var handled = new ConcurrentDictionary<string, ConcurrentQueue<int>>();
+        var running = 0;
+        var most = 0;
+        await using (var processor = Start(async (record, _) =>
+        {
+            InterlockedMax(ref most, Interlocked.Increment(ref running));
+            await Task.Yield();
+            handled.GetOrAdd(record.Key, _ => new()).Enqueue(int.Parse(record.Value, System.Globalization.CultureInfo.InvariantCulture));
+            Interlocked.Decrement(ref running);
+        }, Handling with { Parallelism = HandlingParallelism.Key, MaxInFlightPerPartition = 3 }))
+            await Wait.UntilAsync(() => processor.Statistics.Handled == 300, "all records");
+        Assert.Equal(7, handled.Count);
+        Assert.All(handled.Values, key => Assert.Equal(key.Order(), key));
+        Assert.InRange(most, 1, 3);
+        Assert.Equal(300, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task Unordered_handles_records_of_one_key_at_once()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await using (var producer = Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < 4; i++)
+                await producer.SendAsync(new(Topic, "one key", $"{i}") { Partition = 0 });
+        }
+        using var all = new CountdownEvent(4);
+        await using var processor = Start((_, _) => new ValueTask(Task.Run(() => { all.Signal(); Assert.True(all.Wait(Wait.Deadline)); })),
+            Handling with { Parallelism = HandlingParallelism.Unordered, MaxInFlightPerPartition = 4 });
+        await Wait.UntilAsync(() => processor.Statistics.Handled == 4, "all at once");
+    }
+
+    [Fact]
+    public async Task What_fails_for_a_while_is_tried_again()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "a", "b");
+        var attempts = 0;
+        var handled = new ConcurrentQueue<string>();
+        await using var processor = Start((record, _) =>
+        {
+            if (record.Value == "a" && Interlocked.Increment(ref attempts) < 3)
+                throw new TimeoutException("not yet");
+            handled.Enqueue(record.Value);
+            return default;
+        });
+        await Wait.UntilAsync(() => handled.Count == 2, "both records");
+        Assert.Equal(["a", "b"], handled);
+        Assert.Equal((2, 0), (processor.Statistics.Retries, processor.Statistics.DeadLettered));
+    }
+
+    [Fact]
+    public async Task A_poison_record_goes_to_the_dead_letters_and_its_partition_goes_on()
+    {
+        Groups.FirstAssignment = [All(2)];
+        await SendAsync(2, "good", "poison", "good too");
+        await using (var processor = Start((record, _) => record.Value == "poison" ? throw new InvalidDataException("undrinkable") : default))
+            await Wait.UntilAsync(() => processor.Statistics is { Handled: 2, DeadLettered: 1 }, "all three");
+
+        var letter = (await DeadLettersAsync(1))[0];
+        Assert.Equal("key of poison", System.Text.Encoding.UTF8.GetString(letter.Key!));
+        Assert.Equal("poison", System.Text.Encoding.UTF8.GetString(letter.Value!));
+        var headers = letter.Headers.ToDictionary(header => header.Name(), header => header.TextValue());
+        Assert.Equal((Topic, "2", "1", "billing", "3"), (headers[DeadLetterHeaders.Topic], headers[DeadLetterHeaders.Partition], headers[DeadLetterHeaders.Offset],
+            headers[DeadLetterHeaders.Group], headers[DeadLetterHeaders.Attempts]));
+        Assert.Equal(typeof(InvalidDataException).FullName, headers[DeadLetterHeaders.ExceptionType]);
+        Assert.Equal("undrinkable", headers[DeadLetterHeaders.ExceptionMessage]);
+        Assert.Contains(nameof(A_poison_record_goes_to_the_dead_letters_and_its_partition_goes_on), headers[DeadLetterHeaders.ExceptionDetails], StringComparison.Ordinal);
+        Assert.True(long.Parse(headers[DeadLetterHeaders.Timestamp]!, System.Globalization.CultureInfo.InvariantCulture) > 0);
+        Assert.Equal(3, Groups.Committed(P(2)));
+    }
+
+    [Fact]
+    public async Task What_cannot_be_deserialized_goes_the_same_way_with_its_bytes_and_headers()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await using (var producer = Client.CreateProducer<string, byte[]>())
+        {
+            await producer.SendAsync(new(Topic, "k", [1, 2, 3]) { Partition = 0, Headers = new[] { RecordHeaders.Text("trace", "77") } });
+            await producer.SendAsync(new(Topic, "k", [0, 0, 0, 9]) { Partition = 0 });
+        }
+        var handled = new ConcurrentQueue<int>();
+        await using (var processor = Client.CreateProcessor<string, int>(Options(), Handling, (record, _) => { handled.Enqueue(record.Value); return default; }))
+        {
+            processor.Start();
+            await Wait.UntilAsync(() => handled.Count == 1, "the good one");
+        }
+        Assert.Equal([9], handled);
+        var letter = (await DeadLettersAsync(1))[0];
+        Assert.Equal([1, 2, 3], letter.Value!);
+        var headers = letter.Headers.ToDictionary(header => header.Name(), header => header.TextValue());
+        Assert.Equal(("77", "0", typeof(FormatException).FullName), (headers["trace"], headers[DeadLetterHeaders.Attempts], headers[DeadLetterHeaders.ExceptionType]));
+    }
+
+    [Fact]
+    public async Task Where_the_dead_letter_cannot_be_written_the_partition_stops_and_loses_nothing()
+    {
+        Groups.FirstAssignment = [All(0, 1)];
+        await SendAsync(0, "good", "poison", "later");
+        await SendAsync(1, "other");
+        Broker.OnProduce = partition => partition.Topic == Topic ? null : ProduceResult.Failed(ErrorCode.InvalidRecord, "no dead letters today");
+        var stopped = new TaskCompletionSource<Exception>();
+        var handled = new ConcurrentQueue<string>();
+        await using var processor = Start((record, _) =>
+        {
+            if (record.Value == "poison" && Broker.OnProduce is not null)
+                throw new InvalidDataException("undrinkable");
+            handled.Enqueue(record.Value);
+            return default;
+        }, Handling with { PartitionStopped = (_, reason) => stopped.TrySetResult(reason) });
+
+        Assert.Contains("no dead letters today", (await stopped.Task.SoonAsync()).Message, StringComparison.Ordinal);
+        await Wait.UntilAsync(() => handled.Count == 2, "the other partition goes on");
+        Assert.Equal(["good", "other"], handled.Order());
+        await processor.Consumer.CommitAsync().SoonAsync();
+        Assert.Equal(1, Groups.Committed(P(0)));
+        Assert.Equal([P(0)], processor.Stopped.Keys);
+
+        Broker.OnProduce = null;
+        processor.Resume(P(0));
+        await Wait.UntilAsync(() => handled.Contains("later"), "it goes on with the record that stopped it");
+        Assert.Equal(["good", "later", "other", "poison"], handled.Order());
+    }
+
+    [Fact]
+    public async Task A_partition_may_be_asked_to_stop_at_what_fails_or_to_pass_over_it()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "good", "poison", "later");
+        var stopped = new TaskCompletionSource<TopicPartition>();
+        ValueTask Handle(ConsumeResult<string, string> record, CancellationToken token) => record.Value == "poison" ? throw new InvalidDataException() : default;
+        await using (var processor = Start(Handle, Handling with { OnFailure = FailureAction.StopPartition, PartitionStopped = (partition, _) => stopped.TrySetResult(partition) }))
+            Assert.Equal(P(0), await stopped.Task.SoonAsync());
+        Assert.Equal(1, Groups.Committed(P(0)));
+        await using (var processor = Start(Handle, Handling with { OnFailure = FailureAction.Skip }))
+            await Wait.UntilAsync(() => processor.Statistics is { Handled: 1, Skipped: 1 }, "the rest");
+        Assert.Equal(3, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task An_offset_that_is_gone_stops_its_partition_alone()
+    {
+        Groups.FirstAssignment = [All(0, 1)];
+        Groups.SetCommitted(P(0), 1);
+        await SendAsync(0, "a", "b", "c");
+        await Broker.DeleteRecordsAsync(P(0), 2);
+        await SendAsync(1, "other");
+        var handled = new ConcurrentQueue<string>();
+        await using var processor = Start((record, _) => { handled.Enqueue(record.Value); return default; });
+        await Wait.UntilAsync(() => handled.Count == 1 && !processor.Stopped.IsEmpty(), "one goes on, one stops");
+        Assert.IsType<OffsetOutOfRangeException>(processor.Stopped[P(0)]);
+        processor.Consumer.Seek(P(0), ReadFrom.Offset(2));
+        processor.Resume(P(0));
+        await Wait.UntilAsync(() => handled.Contains("c"), "it goes on where it was sought");
+    }
+
+    [Fact]
+    public async Task On_revoke_what_runs_ends_what_waits_is_dropped_and_what_is_done_is_committed()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "first", "running", "waiting");
+        var started = new TaskCompletionSource();
+        var mayEnd = new TaskCompletionSource();
+        var handled = new ConcurrentQueue<string>();
+        var heard = new Heard();
+        await using var processor = Start(async (record, _) =>
+        {
+            if (record.Value == "running")
+            {
+                started.SetResult();
+                await mayEnd.Task;
+            }
+            handled.Enqueue(record.Value);
+        }, consumer: Options(heard));
+        await started.Task.SoonAsync();
+        Groups.Assign(Groups.Members[0]);
+        await Wait.UntilAsync(() => Groups.Heartbeats[^1].MemberEpoch == 2, "the member hears of it");
+        Assert.DoesNotContain("revoked 0", heard.All);
+        mayEnd.SetResult();
+        await Wait.UntilAsync(() => Groups.Owned(Groups.Members[0]) is { Count: 0 }, "it is given up");
+        Assert.Equal(["first", "running"], handled);
+        Assert.Equal(2, Groups.Committed(P(0)));
+    }
+
+    [Fact]
+    public async Task A_handler_hears_that_its_partition_is_lost_and_its_record_is_not_committed()
+    {
+        Groups.FirstAssignment = [All(0)];
+        await SendAsync(0, "running");
+        var started = new TaskCompletionSource();
+        var cancelled = new TaskCompletionSource();
+        Groups.OnHeartbeat = request => request.MemberEpoch == 0 && started.Task.IsCompleted ? ErrorCode.CoordinatorNotAvailable : null;
+        await using var processor = Start(async (record, token) =>
+        {
+            started.TrySetResult();
+            token.Register(() => cancelled.TrySetResult());
+            await Task.Delay(Timeout.Infinite, token);
+        });
+        await started.Task.SoonAsync();
+        Groups.ForgetMembers();
+        await cancelled.Task.SoonAsync();
+        await processor.StopAsync().SoonAsync();
+        Assert.Equal(0, Groups.Committed(P(0)) ?? 0);
+    }
+
+    [Fact]
+    public async Task A_stop_drains_within_its_deadline_and_commits_what_is_done()
+    {
+        Groups.FirstAssignment = [All(0, 1)];
+        await SendAsync(0, "done");
+        await SendAsync(1, "stuck");
+        var stuck = new TaskCompletionSource();
+        var processor = Start(async (record, token) =>
+        {
+            if (record.Value != "stuck")
+                return;
+            stuck.SetResult();
+            await Task.Delay(Timeout.Infinite, token);
+        });
+        await stuck.Task.SoonAsync();
+        await Wait.UntilAsync(() => processor.Statistics.Handled == 1, "the other");
+        await processor.StopAsync(new CancellationToken(canceled: true)).SoonAsync();
+        Assert.Equal((1, 0), (Groups.Committed(P(0)), Groups.Committed(P(1)) ?? 0));
+        Assert.Empty(Groups.Members);
+    }
+
+    [Fact]
+    public async Task More_than_fits_is_held_back_and_handled_in_the_end()
+    {
+        Groups.FirstAssignment = [All(0)];
+        const int Count = 2000;
+        await using (var producer = Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < Count; i++)
+                await producer.EnqueueAsync(new(Topic, null!, new string('x', 2000)) { Partition = 0 });
+        }
+        var mayBegin = new TaskCompletionSource();
+        await using (var processor = Start(async (_, _) => await mayBegin.Task))
+        {
+            await Wait.UntilAsync(() => processor.Consumer.GetPositionAsync(P(0)) is { IsCompletedSuccessfully: true, Result: >= 200 }, "the queue fills");
+            Assert.InRange(await processor.Consumer.GetPositionAsync(P(0)), 200, 600);
+            mayBegin.SetResult();
+            await Wait.UntilAsync(() => processor.Statistics.Handled == Count, "all of it");
+        }
+        Assert.Equal(Count, Groups.Committed(P(0)));
+    }
+
+    private static void InterlockedMax(ref int most, int now)
+    {
+        int seen;
+        while ((seen = Volatile.Read(ref most)) < now && Interlocked.CompareExchange(ref most, now, seen) != seen)
+        {
+        }
+    }
+}
+
+internal static class DictionaryExtensions
+{
+    public static bool IsEmpty<TKey, TValue>(this IReadOnlyDictionary<TKey, TValue> dictionary) => dictionary.Count == 0;
+}

@@ -1,0 +1,53 @@
+using OrleansMq.Client;
+
+namespace OrleansMq.Tests.Client.Consuming;
+
+/// <summary>The lowest offset that is not done, against a plain set of what is.</summary>
+public sealed class OffsetTrackerTests
+{
+    [Fact]
+    public void Whatever_the_order_all_below_the_commit_is_done_and_what_follows_it_is_not()
+    {
+        var seed = Seeds.Next();
+        var random = new Random(seed);
+        for (var round = 0; round < 300; round++)
+        {
+            var tracker = new OffsetTracker();
+            var started = new List<long>();
+            var done = new HashSet<long>();
+            var offset = (long)random.Next(5);
+            for (var step = 0; step < 200; step++)
+            {
+                var open = started.Where(item => !done.Contains(item)).ToList();
+                if (open.Count == 0 || random.Next(100) < 55)
+                {
+                    tracker.Start(offset, (int)(offset % 7));
+                    started.Add(offset);
+                    offset += random.Next(1, 4); // Gaps, as compaction leaves them.
+                }
+                else
+                {
+                    var finished = open[random.Next(open.Count)];
+                    done.Add(finished);
+                    Assert.Equal(finished == open[0], tracker.Finish(finished));
+                }
+                var leading = started.TakeWhile(done.Contains).ToList();
+                var because = Seeds.Replay(seed, nameof(Whatever_the_order_all_below_the_commit_is_done_and_what_follows_it_is_not));
+                Assert.True(tracker.DoneTo == (leading.Count == 0 ? -1 : leading[^1] + 1), $"round {round}, step {step}: {tracker.DoneTo}; {because}");
+                Assert.True(tracker.DoneEpoch == (leading.Count == 0 ? -1 : (int)(leading[^1] % 7)), because);
+                Assert.True(tracker.Count == started.Count - leading.Count, because);
+            }
+        }
+    }
+
+    [Fact]
+    public void What_is_not_in_flight_cannot_be_done()
+    {
+        var tracker = new OffsetTracker();
+        tracker.Start(3, 0);
+        Assert.Throws<InvalidOperationException>(() => tracker.Finish(2));
+        tracker.Finish(3);
+        Assert.Throws<InvalidOperationException>(() => tracker.Finish(3));
+        Assert.Throws<ArgumentOutOfRangeException>(() => tracker.Start(3, 0));
+    }
+}
