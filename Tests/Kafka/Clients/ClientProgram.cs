@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace OrleansMq.Tests.Kafka.Clients;
+
+/// <summary>Other people's programs, run to their end.</summary>
+internal static class ClientProgram
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
+
+    /// <summary>The program's path; the test is skipped where there is none.</summary>
+    public static string Require(string name)
+    {
+        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator);
+        var path = folders.Select(folder => Path.Combine(folder, name)).FirstOrDefault(File.Exists);
+        Skip.If(path is null, $"There is no {name} on the path.");
+        return path!;
+    }
+
+    /// <summary>The jars of Apache Kafka; the test is skipped where there are none.</summary>
+    public static string RequireKafka()
+    {
+        var peers = Environment.GetEnvironmentVariable("OMQ_PEERS");
+        Skip.If(string.IsNullOrEmpty(peers), "OMQ_PEERS does not name a folder with real peers.");
+        var jars = Path.Combine(peers!, "kafka");
+        Skip.IfNot(Directory.Exists(jars), $"There is no Kafka in {jars}.");
+        Require("java");
+        return jars;
+    }
+
+    /// <summary>One of Kafka's own tools.</summary>
+    /// <param name="main">Its class.</param>
+    /// <param name="arguments">Its flags.</param>
+    /// <param name="input">What it reads.</param>
+    public static Task<string> JavaAsync(string main, string[] arguments, string input = "") =>
+        RunAsync(Require("java"), ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", Path.Combine(RequireKafka(), "*"), main, .. arguments], input);
+
+    /// <summary>Runs a program that must succeed; returns what it wrote to standard output.</summary>
+    public static async Task<string> RunAsync(string program, string[] arguments, string input = "")
+    {
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            StandardInputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false),
+        };
+        using var process = Process.Start(start)!;
+        using var deadline = new CancellationTokenSource(Deadline);
+        try
+        {
+            var output = process.StandardOutput.ReadToEndAsync(deadline.Token);
+            var error = process.StandardError.ReadToEndAsync(deadline.Token);
+            await process.StandardInput.WriteAsync(input);
+            process.StandardInput.Close();
+            await process.WaitForExitAsync(deadline.Token);
+            Assert.True(process.ExitCode == 0, $"{Path.GetFileName(program)} {string.Join(' ', arguments)} exited with {process.ExitCode}:\n{await error}\n{await output}");
+            return await output;
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill(entireProcessTree: true);
+            throw new TimeoutException($"{Path.GetFileName(program)} {string.Join(' ', arguments)} did not end within {Deadline}.");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+using System.Net;
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Kafka;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Storage;
+using OrleansMq.Testing;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Kafka.Codec;
+
+/// <summary>A broker in memory with a topic, and requests answered over it without a connection.</summary>
+internal sealed class GatewayHarness : IAsyncDisposable, IConnection
+{
+    private readonly CancellationTokenSource _aborted = new();
+    private readonly GatewayServices _services;
+
+    private GatewayHarness(LocalBroker broker, ManualTimeProvider time)
+    {
+        Broker = broker;
+        Time = time;
+        broker.Metadata.Register(broker.Metadata.Image.Brokers[0].Registration with { Rack = "r1" });
+        _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log }, new ScriptedBroker(broker), broker.Metadata, broker, broker.ClusterId);
+    }
+
+    public LocalBroker Broker { get; }
+
+    public ManualTimeProvider Time { get; }
+
+    public RecordedLog Log { get; } = new();
+
+    public IPEndPoint LocalEndPoint { get; } = new(IPAddress.Parse("10.0.0.1"), 9092);
+
+    public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Parse("10.0.0.2"), 40000);
+
+    public CancellationToken Aborted => _aborted.Token;
+
+    public Guid Orders => Broker.Metadata.Image.FindServed("orders")?.TopicId ?? Guid.Empty;
+
+    /// <summary>Opens a broker with the topic <c>orders</c>: two partitions, two records in the first.</summary>
+    public static async Task<GatewayHarness> StartAsync()
+    {
+        var time = new ManualTimeProvider();
+        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem(tracksPowerCuts: false), TimeProvider = time, MinFreeBytes = 0 });
+        await broker.CreateTopicAsync(new NewTopic("orders", 2));
+        var produced = await broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a", "b"), Acks.All);
+        Assert.Equal(ErrorCode.None, produced.Error);
+        return new GatewayHarness(broker, time);
+    }
+
+    public void Introduce(string name, string version) { }
+
+    /// <summary>Answers a request; null where it wants no answer. Without the length in front.</summary>
+    public async Task<byte[]?> AnswerAsync(byte[] frame)
+    {
+        var request = ApiTable.Decode(frame);
+        Assert.True(request.Outcome == DecodeOutcome.Decoded, request.Fault);
+        return await AnswerAsync(request);
+    }
+
+    public async Task<byte[]?> AnswerAsync(DecodedRequest request)
+    {
+        var context = new RequestContext
+        {
+            Services = _services,
+            Version = request.Version,
+            CorrelationId = request.CorrelationId,
+            ClientId = request.ClientId,
+            Connection = this,
+        };
+        using var response = new ResponseWriter(request.Version, request.Api!.IsFlexible(request.Version));
+        response.WriteHeader(request.CorrelationId, request.Api.HasTagsInResponseHeader(request.Version));
+        if (!await request.Api.AnswerAsync(context, request.Body!, response))
+            return null;
+        var bytes = response.Frame().SelectMany(static part => part.ToArray()).ToArray();
+        Assert.Equal(bytes.Length, System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(bytes) + 4);
+        return bytes[4..];
+    }
+
+    /// <summary>Ends what waits.</summary>
+    public void Abort() => _aborted.Cancel();
+
+    public async ValueTask DisposeAsync()
+    {
+        _services.Dispose();
+        await Broker.DisposeAsync();
+        _aborted.Dispose();
+    }
+}
+
+/// <summary>Lines of the log, to look for what must not be there.</summary>
+internal sealed class RecordedLog : EngineLog
+{
+    private readonly List<string> _lines = [];
+
+    public IReadOnlyList<string> Lines
+    {
+        get
+        {
+            lock (_lines)
+                return [.. _lines];
+        }
+    }
+
+    public override void Write(EngineLogLevel level, string message, Exception? exception = null)
+    {
+        lock (_lines)
+            _lines.Add($"{level}: {message}{(exception is null ? "" : $" {exception}")}");
+    }
+}

@@ -1,0 +1,71 @@
+using OrleansMq.Tests.Kafka.Schemas;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Kafka.Codec;
+
+/// <summary>Values that make sense to a broker with the topic <c>orders</c>, the same in every run: arrays have one element.</summary>
+public sealed class SampleValues(short key, short version, Guid orders) : IFieldValues
+{
+    private static readonly byte[] SomeBytes = [1, 2, 3];
+
+    public int Length(Field field, bool mayBeNull) => (key, field.Name) switch
+    {
+        (1, "ForgottenTopicsData") or (19, "Assignments") => 0,
+        (37, "Assignments") => -1,
+        _ => 1,
+    };
+
+    public bool IsNull(Field field) => true;
+
+    public object? Value(Field field, bool mayBeNull) => Special(field.Name) ?? field.Type switch
+    {
+        "bool" => false,
+        "string" => mayBeNull ? null : Text(field.Name),
+        "uuid" => orders,
+        "bytes" => SomeBytes,
+        "records" => TestBatches.Of("a", "b"),
+        _ => (object)Number(field.Name),
+    };
+
+    private object? Special(string name) => (key, name) switch
+    {
+        (11 or 12 or 13 or 14, "MemberId") => "member-1",
+        (19, "Name") => "fresh",
+        (19 or 33 or 44, "Value") => "1000",
+        (20, "Name") => null,
+        (32, "ConfigurationKeys") => "retention.ms",
+        (3, "Name") => "orders",
+        (69, "GroupIds") => "modern",
+        _ => null,
+    };
+
+    private string Text(string name) => name switch
+    {
+        "Name" when key is 33 or 44 => "retention.ms",
+        "Name" when key is 11 => "range",
+        "Name" or "Topic" or "TopicName" or "Topics" or "TopicNames" or "ResourceName" => "orders",
+        "GroupId" or "Key" or "CoordinatorKeys" or "Groups" or "GroupsNames" or "GroupIds" => "readers",
+        "ClientSoftwareName" => "golden",
+        "ClientSoftwareVersion" => "1.0",
+        "ProtocolType" => "consumer",
+        _ => "x",
+    };
+
+    private long Number(string name) => name switch
+    {
+        "Acks" or "SessionEpoch" or "CurrentLeaderEpoch" or "LastFetchedEpoch" or "LogStartOffset" or "ReplicaId" or "Timestamp" or "ProducerId" or "ProducerEpoch"
+            or "RetentionTimeMs" or "MemberEpoch" or "GenerationIdOrMemberEpoch" => -1,
+        "MaxBytes" or "PartitionMaxBytes" => 1 << 20,
+        "MaxWaitMs" or "SessionId" or "KeyType" or "IsolationLevel" or "ConfigOperation" or "ElectionType" or "FetchOffset" or "LeaderEpoch" => 0,
+        "Index" or "PartitionIndex" or "PartitionIndexes" or "Partition" or "Partitions" or "Replicas" or "BrokerIds" or "CommittedLeaderEpoch" => 0,
+        "Count" => 3,
+        "NumPartitions" => 2,
+        "ReplicationFactor" or "MinBytes" or "GenerationId" or "EndpointType" or "Offset" => 1,
+        "ResourceType" or "ResourceTypes" => 2,
+        "ResponsePartitionLimit" => 2000,
+        "SessionTimeoutMs" or "RebalanceTimeoutMs" => 10_000,
+        "CommittedOffset" => 2,
+        _ when version >= 0 => 1000,
+        _ => 0,
+    };
+}

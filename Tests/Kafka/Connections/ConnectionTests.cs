@@ -1,0 +1,206 @@
+using OrleansMq.Brokers;
+using OrleansMq.Tests.Kafka.Schemas;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Kafka.Connections;
+
+/// <summary>What a connection does beside its requests: order, limits, and what becomes of a peer that does not speak the protocol.</summary>
+public sealed class ConnectionTests : IAsyncLifetime
+{
+    private const short Produce = 0, Fetch = 1, Metadata = 3, ApiVersions = 18;
+
+    private KafkaServer _server = null!;
+
+    public async Task InitializeAsync()
+    {
+        _server = await KafkaServer.StartAsync();
+        await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
+    }
+
+    public async Task DisposeAsync() => await _server.DisposeAsync();
+
+    [Fact]
+    public async Task An_unknown_version_of_ApiVersions_is_answered_in_the_oldest_form()
+    {
+        using var client = await _server.ConnectAsync();
+        await client.SendAsync([0, 18, 0, 99, 0, 0, 0, 7, 0xFF, 0xFF, 1, 2, 3]);
+        // Correlation id 7, error 35, one key: 18 from 0 to 4.
+        Assert.Equal([0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4], await client.ReceiveAsync());
+        await client.SendAsync(Frames.Of(ApiVersions, 3, 8));
+        Assert.Equal(8, Frames.CorrelationId((await client.ReceiveAsync())!));
+    }
+
+    [Fact]
+    public async Task A_client_with_a_name_that_none_may_have_is_refused()
+    {
+        using var client = await _server.ConnectAsync();
+        await client.SendAsync(Frames.Of(ApiVersions, 3, 1, ("ClientSoftwareName", "-bad-")));
+        Assert.Contains("ErrorCode: 42", MessageText.OfResponse(Schema.Response(ApiVersions), 3, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("474554202f20485454502f312e310d0a0d0a")] // GET / HTTP/1.1
+    [InlineData("ffffffff")]
+    [InlineData("00000002" + "0000")]
+    [InlineData("0000000c" + "0003" + "0063" + "00000001" + "0001" + "78" + "00")] // Metadata version 99
+    [InlineData("0000000a" + "7fff" + "0000" + "00000001" + "ffff")] // A key that is not served
+    [InlineData("0000000e" + "0003" + "0001" + "00000001" + "ffff" + "7fffffff")] // A long array
+    public async Task What_is_not_the_protocol_closes_the_connection_with_one_line(string hex)
+    {
+        using (var other = await _server.ConnectAsync())
+        {
+            using var client = await _server.ConnectAsync();
+            await client.SendRawAsync(Convert.FromHexString(hex));
+            Assert.Null(await client.ReceiveAsync());
+            await other.SendAsync(Frames.Of(ApiVersions, 0, 1));
+            Assert.NotNull(await other.ReceiveAsync());
+        }
+        Assert.Single(_server.Log.Lines);
+    }
+
+    [Fact]
+    public async Task Appends_of_one_connection_keep_their_order_and_are_answered_in_it()
+    {
+        using var client = await _server.ConnectAsync();
+        const int count = 200;
+        for (var number = 0; number < count; number++)
+            await client.SendAsync(Frames.Of(Produce, 9, number, ("Records", TestBatches.Of($"{number}"))));
+        for (var number = 0; number < count; number++)
+        {
+            var response = (await client.ReceiveAsync())!;
+            Assert.Contains($"BaseOffset: {number}\n", MessageText.OfResponse(Schema.Response(Produce), 9, response, number), StringComparison.Ordinal);
+        }
+        using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0, 1 << 20));
+        Assert.Equal(Enumerable.Range(0, count).Select(static number => $"{number}"), TestBatches.Read(read.Records).Select(static record => record.Value));
+    }
+
+    [Fact]
+    public async Task What_is_sent_before_a_client_closes_is_done_although_nobody_waits_for_it()
+    {
+        using (var client = await _server.ConnectAsync())
+        {
+            for (var number = 0; number < 10; number++)
+                await client.SendAsync(Frames.Of(Produce, 9, number, ("Acks", 0), ("Records", TestBatches.Of($"{number}"))));
+            client.EndSending();
+            Assert.Null(await client.ReceiveAsync());
+        }
+        Assert.Equal(10, (await _server.Broker.FindOffsetAsync(new TopicPartition("orders", 0), OffsetSpec.Latest)).Offset);
+    }
+
+    [Fact]
+    public async Task An_append_that_wants_no_answer_and_fails_closes_the_connection()
+    {
+        using var client = await _server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Produce, 9, 1, ("Acks", 0), ("Name", "unknown"), ("Records", TestBatches.Of("x"))));
+        Assert.Null(await client.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task A_fetch_waits_for_records_and_for_as_many_bytes_as_it_wants()
+    {
+        using var client = await _server.ConnectAsync();
+        var batch = TestBatches.Of("x");
+        await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 60_000), ("MinBytes", 2 * batch.Length)));
+        await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("x"), Acks.All);
+        await _server.Broker.ProduceAsync(new TopicPartition("orders", 1), TestBatches.Of("not asked for"), Acks.All);
+        await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("y"), Acks.All);
+        var response = MessageText.OfResponse(Schema.Response(Fetch), 12, (await client.ReceiveAsync())!, 1);
+        Assert.Contains($"Records: {2 * batch.Length} bytes", response, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_fetch_that_finds_nothing_is_answered_when_its_time_is_over()
+    {
+        using var client = await _server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 50)));
+        await client.SendAsync(Frames.Of(ApiVersions, 0, 2));
+        Assert.Contains("Records: 0 bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        Assert.Equal(2, Frames.CorrelationId((await client.ReceiveAsync())!));
+    }
+
+    [Fact]
+    public async Task A_client_that_goes_ends_its_long_poll()
+    {
+        using (var client = await _server.ConnectAsync())
+            await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 1_000_000)));
+        await WaitUntilAsync(() => _server.Gateway.Metrics.Connections == 0);
+    }
+
+    [Fact]
+    public async Task A_topic_is_created_when_it_is_asked_for_unless_that_is_not_wanted()
+    {
+        using var client = await _server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Metadata, 9, 1, ("Name", "made"), ("AllowAutoTopicCreation", false)));
+        Assert.Contains("ErrorCode: 3\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        await client.SendAsync(Frames.Of(Metadata, 9, 2, ("Name", "made"), ("AllowAutoTopicCreation", true)));
+        var made = MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 2);
+        Assert.Contains("LeaderId: 0\n", made, StringComparison.Ordinal);
+        Assert.NotNull(_server.Broker.Metadata.Image.FindServed("made"));
+        await client.SendAsync(Frames.Of(Metadata, 9, 3, ("Name", "not/allowed"), ("AllowAutoTopicCreation", true)));
+        Assert.Contains("ErrorCode: 17\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 3), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_request_above_the_limit_and_a_connection_too_many_are_closed()
+    {
+        await using var small = await KafkaServer.StartAsync(static options => options with { MaxRequestBytes = 1000, MaxConnectionsPerAddress = 2 });
+        using var one = await small.ConnectAsync();
+        await one.SendAsync(Frames.Of(ApiVersions, 0, 1));
+        Assert.NotNull(await one.ReceiveAsync());
+        await one.SendAsync(new byte[1001]);
+        Assert.Null(await one.ReceiveAsync());
+        await WaitUntilAsync(() => small.Gateway.Metrics.Connections == 0);
+
+        using var first = await small.ConnectAsync();
+        using var second = await small.ConnectAsync();
+        await WaitUntilAsync(() => small.Gateway.Metrics.Connections == 2);
+        using var third = await small.ConnectAsync();
+        Assert.Null(await third.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task Requests_larger_than_what_may_be_in_flight_are_served_one_after_the_other()
+    {
+        await using var small = await KafkaServer.StartAsync(static options => options with { MaxInFlightBytesPerConnection = 10, MaxInFlightBytes = 10, MaxInFlightRequests = 1 });
+        await small.Broker.CreateTopicAsync(new NewTopic("orders"));
+        using var client = await small.ConnectAsync();
+        for (var number = 0; number < 20; number++)
+            await client.SendAsync(Frames.Of(Produce, 9, number, ("Records", TestBatches.Of($"{number}"))));
+        for (var number = 0; number < 20; number++)
+            Assert.Equal(number, Frames.CorrelationId((await client.ReceiveAsync())!));
+    }
+
+    [Fact]
+    public async Task A_connection_that_says_nothing_is_closed()
+    {
+        var time = new OrleansMq.Testing.ManualTimeProvider();
+        await using var server = await KafkaServer.StartAsync(options => options with { TimeProvider = time, MaxIdle = TimeSpan.FromMinutes(10) });
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of(ApiVersions, 0, 1));
+        Assert.NotNull(await client.ReceiveAsync());
+        time.Advance(TimeSpan.FromMinutes(5));
+        await client.SendAsync(Frames.Of(ApiVersions, 0, 2));
+        Assert.NotNull(await client.ReceiveAsync());
+        time.Advance(TimeSpan.FromMinutes(12));
+        Assert.Null(await client.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task A_broker_that_stops_ends_long_polls_and_answers_what_is_begun()
+    {
+        var server = await KafkaServer.StartAsync();
+        await server.Broker.CreateTopicAsync(new NewTopic("orders"));
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 1_000_000)));
+        await WaitUntilAsync(() => server.Gateway.Metrics.Connections == 1);
+        await server.DisposeAsync().AsTask().WaitAsync(KafkaServer.Patience);
+        Assert.DoesNotContain(server.Log.Lines, static line => line.StartsWith("Error", StringComparison.Ordinal));
+    }
+
+    private static async Task WaitUntilAsync(Func<bool> isSo)
+    {
+        using var patience = new CancellationTokenSource(KafkaServer.Patience);
+        while (!isSo())
+            await Task.Delay(TimeSpan.FromMilliseconds(10), patience.Token);
+    }
+}
