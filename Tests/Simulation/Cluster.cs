@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Simulation;
 /// A whole cluster in one thread, from one seed: brokers with the shipped roles, a network, disks, a store, memberships, clients, an operator, and what
 /// goes wrong with them. The same seed runs the same steps.
 /// </summary>
-internal sealed partial class Cluster
+internal sealed partial class Cluster : ISimulation<Figures>
 {
     private const long FaultsEndAt = 2_400;
     private const long EndAt = 10_000;
@@ -43,6 +43,7 @@ internal sealed partial class Cluster
     }
 
     public Scenario Scenario { get; }
+    public string Description => Scenario.ToString();
     /// <summary>Told of each step that matters, to understand a failing seed by; null for speed.</summary>
     public Action<string>? Trace { get; init; }
     public Figures Figures { get; } = new() { Seeds = 1 };

@@ -1,7 +1,7 @@
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>What runs did: counted, so that a simulation of nothing fails.</summary>
-internal sealed class Figures
+internal sealed class Figures : IFigures<Figures>
 {
     public long Seeds { get; set; }
     public long Steps { get; set; }
@@ -30,6 +30,8 @@ internal sealed class Figures
         Acknowledged += other.Acknowledged;
         Stuck += other.Stuck;
     }
+
+    public string Last => $"seeds {Seeds}, steps {Steps}, crashes {Crashes}, elections {Elections}, records acknowledged {Acknowledged}";
 
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, {Reassignments} reassignments, "

@@ -6,16 +6,19 @@ namespace OrleansMq.Tests.Simulation;
 internal static class Program
 {
     private const string Usage = """
-        Usage: ./omq sim [--seeds N] [--first-seed N] [--trace]
+        Usage: ./omq sim [--groups] [--seeds N] [--first-seed N] [--trace]
 
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
+          --groups         consumer groups instead: their coordinators and members
           --seeds N        how many seeds, 1000 by default
           --first-seed N   the first of them, 0 by default
           --trace          tells each step of one seed
-        Ends with one line of figures: 0 when nothing was lost, 1 when a seed failed, 2 for a wrong option.
+        Ends with one line of figures: 0 when no invariant was broken, 1 when a seed failed, 2 for a wrong option.
         """;
 
     private static readonly TimeSpan TimeBetweenReports = TimeSpan.FromSeconds(5);
+
+    private sealed record Options(bool Groups, int Seeds, int First, bool Trace);
 
     public static int Main(string[] args)
     {
@@ -24,47 +27,53 @@ internal static class Program
             Console.WriteLine(Usage);
             return 0;
         }
-        if (!TryParse(args, out var seeds, out var first, out var trace))
+        if (Parse(args) is not { } options)
         {
             Console.Error.WriteLine(Usage);
             return 2;
         }
-        var runs = new SeedRuns { Failed = Console.WriteLine };
+        return options.Groups
+            ? Run(SeedRuns.OfGroups(Console.WriteLine), options, "broken 0")
+            : Run(SeedRuns.OfReplication(Console.WriteLine), options, "lost 0");
+    }
+
+    private static int Run<TFigures>(SeedRuns<TFigures> runs, Options options, string well) where TFigures : IFigures<TFigures>, new()
+    {
         using var cancellation = new CancellationTokenSource();
         Console.CancelKeyPress += (_, pressed) =>
         {
             pressed.Cancel = true;
             cancellation.Cancel();
         };
-        if (trace)
-            runs.RunOne(first, Console.WriteLine);
+        if (options.Trace)
+            runs.RunOne(options.First, Console.WriteLine);
         else
         {
             using var reports = new Timer(_ => Console.Error.WriteLine(runs.Progress), null, TimeBetweenReports, TimeBetweenReports);
-            runs.Run(first, seeds, cancellation.Token);
+            runs.Run(options.First, options.Seeds, cancellation.Token);
         }
-        var figures = runs.Figures;
-        var lost = runs.Failures.Count == 0 ? "lost 0" : $"{runs.Failures.Count} SEEDS FAILED";
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"seeds {figures.Seeds}, steps {figures.Steps}, crashes {figures.Crashes}, elections {figures.Elections}, records acknowledged {figures.Acknowledged}, {lost}, {runs.Elapsed.TotalSeconds:F0} s"));
+        var outcome = runs.Failures.Count == 0 ? well : $"{runs.Failures.Count} SEEDS FAILED";
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{runs.Figures.Last}, {outcome}, {runs.Elapsed.TotalSeconds:F0} s"));
         return runs.Failures.Count == 0 ? 0 : 1;
     }
 
-    private static bool TryParse(string[] args, out int seeds, out int first, out bool trace)
+    private static Options? Parse(string[] args)
     {
-        (seeds, first, trace) = (1_000, 0, false);
+        var (groups, seeds, first, trace) = (false, 1_000, 0, false);
         for (var i = 0; i < args.Length; i++)
         {
             if (args[i] == "--trace")
                 trace = true;
+            else if (args[i] == "--groups")
+                groups = true;
             else if (args[i] is not ("--seeds" or "--first-seed") || i + 1 == args.Length
                 || !int.TryParse(args[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-                return false;
+                return null;
             else if (args[i++] == "--seeds")
                 seeds = number;
             else
                 first = number;
         }
-        return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1);
+        return seeds > 0 && first <= int.MaxValue - seeds && (!trace || seeds == 1) ? new Options(groups, seeds, first, trace) : null;
     }
 }

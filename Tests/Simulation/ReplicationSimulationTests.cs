@@ -24,7 +24,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
     [Fact]
     public void Nothing_acknowledged_is_lost()
     {
-        var runs = new SeedRuns();
+        var runs = SeedRuns.OfReplication();
         runs.Run(0, Seeds, CancellationToken.None);
         output.WriteLine($"{runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
         Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));

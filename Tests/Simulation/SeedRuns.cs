@@ -1,19 +1,26 @@
 using System.Diagnostics;
-using OrleansMq.Replication;
+using OrleansMq.Groups.Coordination;
+using OrleansMq.Tests.Simulation.Groups;
 
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>A seed that broke an invariant.</summary>
-internal sealed record FailedSeed(int Seed, string Message, Scenario Scenario)
+/// <param name="Seed">Which.</param>
+/// <param name="Message">The invariant, or what the code under test threw.</param>
+/// <param name="Description">What the seed made of the run.</param>
+/// <param name="Command">What simulates.</param>
+internal sealed record FailedSeed(int Seed, string Message, string Description, string Command)
 {
     /// <summary>What runs it again, with all its steps.</summary>
-    public string Replay => $"./omq sim --seeds 1 --first-seed {Seed} --trace";
+    public string Replay => $"{Command} --seeds 1 --first-seed {Seed} --trace";
 
-    public override string ToString() => $"seed {Seed}: {Message}\n  {Scenario}\n  Replay: {Replay}";
+    public override string ToString() => $"seed {Seed}: {Message}\n  {Description}\n  Replay: {Replay}";
 }
 
 /// <summary>Many seeds, on all cores.</summary>
-internal sealed class SeedRuns
+/// <param name="command">What simulates this on the command line.</param>
+/// <param name="create">Makes the run of a seed; its steps are told where that is wanted.</param>
+internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string>?, ISimulation<TFigures>> create) where TFigures : IFigures<TFigures>, new()
 {
     private readonly Lock _lock = new();
     private readonly List<FailedSeed> _failures = [];
@@ -22,7 +29,7 @@ internal sealed class SeedRuns
     /// <summary>Told of each seed that fails, as soon as it does.</summary>
     public Action<FailedSeed>? Failed { get; init; }
     /// <summary>What all that ended well did.</summary>
-    public Figures Figures { get; } = new();
+    public TFigures Figures { get; } = new();
     public TimeSpan Elapsed => _watch.Elapsed;
 
     public IReadOnlyList<FailedSeed> Failures
@@ -66,21 +73,21 @@ internal sealed class SeedRuns
     /// <returns>How many seeds have failed.</returns>
     public int RunOne(int seed, Action<string>? trace)
     {
-        var cluster = new Cluster(seed, ReplicationRules.Shipped) { Trace = trace };
+        var simulation = create(seed, trace);
         FailedSeed? failure = null;
         try
         {
-            cluster.Run();
+            simulation.Run();
         }
         catch (Exception exception)
         {
-            // Whatever a role throws is a bug of the protocol as well.
-            failure = new FailedSeed(seed, exception is Verdict ? exception.Message : exception.ToString(), cluster.Scenario);
+            // Whatever the code under test throws is a bug of the protocol as well.
+            failure = new FailedSeed(seed, exception is Verdict ? exception.Message : exception.ToString(), simulation.Description, command);
         }
         lock (_lock)
         {
             if (failure is null)
-                Figures.Add(cluster.Figures);
+                Figures.Add(simulation.Figures);
             else
             {
                 _failures.Add(failure);
@@ -89,4 +96,14 @@ internal sealed class SeedRuns
             return _failures.Count;
         }
     }
+}
+
+/// <summary>What can be simulated.</summary>
+internal static class SeedRuns
+{
+    public static SeedRuns<Figures> OfReplication(Action<FailedSeed>? failed = null) =>
+        new("./omq sim", (seed, trace) => new Cluster(seed, Replication.ReplicationRules.Shipped) { Trace = trace }) { Failed = failed };
+
+    public static SeedRuns<GroupFigures> OfGroups(Action<FailedSeed>? failed = null) =>
+        new("./omq sim --groups", (seed, trace) => new GroupSimulation(seed, GroupRules.Shipped) { Trace = trace }) { Failed = failed };
 }

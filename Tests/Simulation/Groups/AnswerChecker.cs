@@ -1,0 +1,134 @@
+using OrleansMq.Groups;
+
+namespace OrleansMq.Tests.Simulation.Groups;
+
+/// <summary>
+/// What an answer reveals, its coordinator knew to be stored: generations, leaders, members, assignments, epochs, offsets. And a commit is taken only from a
+/// member of the generation or epoch that is stored, never after anybody was told of a later one.
+/// </summary>
+internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker ownership, OffsetChecker offsets)
+{
+    private readonly Dictionary<int, string> _leaders = [];
+
+    /// <summary>The highest generation that anybody was told of.</summary>
+    public int Revealed { get; private set; } = -1;
+
+    public void OnDeleted()
+    {
+        Revealed = -1;
+        _leaders.Clear();
+    }
+
+    public void OnAnswered(SimulatedCoordinator coordinator, OpenRequest request, object answer)
+    {
+        switch (answer)
+        {
+            case JoinGroupResult { Error: ErrorCode.None } joined:
+                OnJoined(coordinator, (JoinGroup)request.Body, joined);
+                break;
+            case SyncGroupResult { Error: ErrorCode.None } synced:
+                OnSynced(coordinator, (SyncGroup)request.Body, synced);
+                break;
+            case OffsetCommitResult committed:
+                OnCommitted(coordinator, request, (OffsetCommit)request.Body, committed);
+                break;
+            case OffsetFetchResult { Error: ErrorCode.None } fetched:
+                OnFetched(fetched);
+                break;
+            case GroupReply { Error: ErrorCode.None } when request.Body is Heartbeat heartbeat:
+                Verdict.Require(GroupView.EpochOf(request.Known, heartbeat.MemberId) == heartbeat.GenerationId,
+                    $"generations: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.GenerationId}, and knows it in {GroupView.EpochOf(request.Known, heartbeat.MemberId)?.ToString() ?? "none"}");
+                break;
+            case GroupDescription description:
+                OnDescribed(coordinator, description);
+                break;
+        }
+    }
+
+    // What went on before it was stored, because what followed went into the same write, is seen now and then; what is at rest is stored as it is seen.
+    private static void OnDescribed(SimulatedCoordinator coordinator, GroupDescription description)
+    {
+        var members = description.Members.Select(m => m.MemberId).ToHashSet();
+        Verdict.Require(description.Epoch <= Math.Max(0, GroupView.GenerationOf(coordinator.Known)) && (description.State != GroupState.Stable
+            || coordinator.AllKnown.Any(known => GroupView.GenerationOf(known) == description.Epoch && members.SetEquals(GroupView.MembersOf(known)))),
+            $"stored before revealed: {coordinator} describes {description}");
+    }
+
+    // A generation that ended before it was stored, because what followed went into the same write, binds nobody: who hears of it learns the next by its first
+    // request, and no other will ever be told of that one.
+    private static bool IsOver(SimulatedCoordinator coordinator, int generation) =>
+        GroupView.GenerationOf(coordinator.Known) > generation || (GroupView.GenerationOf(coordinator.Known) == generation && GroupView.StateOf(coordinator.Known) == GroupState.PreparingRebalance);
+
+    private void OnJoined(SimulatedCoordinator coordinator, JoinGroup request, JoinGroupResult joined)
+    {
+        var generation = joined.GenerationId;
+        var known = coordinator.AllKnown.FindLast(k => k.Classic is { } classic && classic.Generation == generation && classic.Members.ContainsKey(joined.MemberId));
+        if (IsOver(coordinator, generation))
+            return;
+        // Another one has joined under its instance id since.
+        if (known is null && request.GroupInstanceId is { } instance && coordinator.Known?.Classic?.FindStatic(instance) is not null)
+            return;
+        Verdict.Require(known is not null, $"stored before revealed: {coordinator} answers {joined.MemberId} with generation {generation}, which is not stored with it");
+        var state = known!.Classic!;
+        Verdict.Require(joined.Leader == state.Leader && joined.ProtocolName == state.ProtocolName, $"stored before revealed: {joined.Leader} leads {generation} by {joined.ProtocolName}; stored is {state.Leader} by {state.ProtocolName}");
+        Revealed = Math.Max(Revealed, generation);
+        if (joined.Leader != joined.MemberId)
+        {
+            Verdict.Require(joined.Members.Count == 0, $"one leader: {joined.MemberId} does not lead generation {generation}, and is told its members");
+            return;
+        }
+        var leader = GroupView.LineageOf(known, joined.MemberId);
+        if (!_leaders.TryAdd(generation, leader) && _leaders[generation] != leader)
+            throw new Verdict($"one leader: {_leaders[generation]} and {leader} lead generation {generation}");
+        // Who is to leave the assignment as it is does nothing with them.
+        Verdict.Require(joined.SkipAssignment || joined.Members.Select(m => m.MemberId).ToHashSet().SetEquals(state.Members.Keys), $"stored before revealed: the leader of {generation} is told of other members than those stored");
+    }
+
+    private void OnSynced(SimulatedCoordinator coordinator, SyncGroup request, SyncGroupResult synced)
+    {
+        var known = coordinator.AllKnown.FindLast(k => k.Classic is { State: GroupState.Stable } classic && classic.Generation == request.GenerationId
+            && classic.Members.ContainsKey(request.MemberId));
+        Verdict.Require(known is not null, $"stored before revealed: {coordinator} answers {request.MemberId} with its assignment in {request.GenerationId}, which is not stored");
+        Verdict.Require(known!.Classic!.Members[request.MemberId].Assignment.Span.SequenceEqual(synced.Assignment.Span), $"stored before revealed: {request.MemberId}'s assignment in {request.GenerationId} is another");
+        ownership.OnGiven(GroupView.LineageOf(known, request.MemberId), request.GenerationId, ClientAssignment.Parse(synced.Assignment));
+    }
+
+    private void OnCommitted(SimulatedCoordinator coordinator, OpenRequest request, OffsetCommit commit, OffsetCommitResult committed)
+    {
+        if (committed.Partitions.All(p => p.Error != ErrorCode.None))
+        {
+            if (committed.Partitions[0].Error is ErrorCode.IllegalGeneration or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId or ErrorCode.StaleMemberEpoch or ErrorCode.FencedMemberEpoch)
+                simulation.Figures.Fenced++;
+            return;
+        }
+        simulation.Figures.Commits++;
+        if (commit.MemberId.Length == 0)
+        {
+            simulation.Figures.Resets++;
+            Verdict.Require(!request.HadMembers, $"invariant 5: {coordinator} takes a commit from outside while the group has members");
+        }
+        else
+        {
+            var epoch = GroupView.EpochOf(request.Known, commit.MemberId);
+            Verdict.Require(epoch == commit.GenerationIdOrMemberEpoch,
+                $"invariant 5: {coordinator} takes a commit of {commit.MemberId} in {commit.GenerationIdOrMemberEpoch}, and knows it in {epoch?.ToString() ?? "none"}");
+            if (request.Known?.Type == GroupType.Classic)
+                Verdict.Require(commit.GenerationIdOrMemberEpoch >= request.Revealed,
+                    $"invariant 5: {coordinator} takes a commit in generation {commit.GenerationIdOrMemberEpoch} after {request.Revealed} was revealed");
+        }
+        for (var i = 0; i < committed.Partitions.Count; i++)
+        {
+            if (committed.Partitions[i].Error == ErrorCode.None)
+                offsets.OnAcknowledged(coordinator.Number, commit.Offsets[i]);
+        }
+    }
+
+    private void OnFetched(OffsetFetchResult fetched)
+    {
+        foreach (var partition in fetched.Partitions)
+        {
+            if (partition.Error == ErrorCode.None && partition.TopicId != Guid.Empty)
+                offsets.OnAnswered(new TopicIdPartition(partition.TopicId, partition.Partition.Partition), partition.Offset);
+        }
+    }
+}

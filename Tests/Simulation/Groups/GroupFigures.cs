@@ -1,0 +1,41 @@
+namespace OrleansMq.Tests.Simulation.Groups;
+
+/// <summary>What runs of groups did: counted, so that a simulation of nothing fails.</summary>
+internal sealed class GroupFigures : IFigures<GroupFigures>
+{
+    public long Seeds { get; set; }
+    public long Steps { get; set; }
+    /// <summary>Coordinators that took over from another.</summary>
+    public long Failovers { get; set; }
+    /// <summary>Of them, from one that lived on.</summary>
+    public long Zombies { get; set; }
+    public long Rebalances { get; set; }
+    public long Commits { get; set; }
+    /// <summary>Commits that were refused for their generation, epoch, or because their member was out.</summary>
+    public long Fenced { get; set; }
+    public long Expired { get; set; }
+    public long Migrations { get; set; }
+    public long Unclear { get; set; }
+    public long Resets { get; set; }
+
+    public void Add(GroupFigures other)
+    {
+        Seeds += other.Seeds;
+        Steps += other.Steps;
+        Failovers += other.Failovers;
+        Zombies += other.Zombies;
+        Rebalances += other.Rebalances;
+        Commits += other.Commits;
+        Fenced += other.Fenced;
+        Expired += other.Expired;
+        Migrations += other.Migrations;
+        Unclear += other.Unclear;
+        Resets += other.Resets;
+    }
+
+    public string Last => $"seeds {Seeds}, events {Steps}, failovers {Failovers}, rebalances {Rebalances}, commits acknowledged {Commits}, refused {Fenced}";
+
+    public override string ToString() =>
+        $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Rebalances} rebalances, {Commits} commits acknowledged, {Fenced} fenced, "
+        + $"{Expired} members expired, {Migrations} migrations, {Unclear} unclear writes, {Resets} resets";
+}

@@ -1,0 +1,180 @@
+using OrleansMq.Groups;
+using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Coordination;
+using OrleansMq.Groups.Offsets;
+
+namespace OrleansMq.Tests.Simulation.Groups;
+
+// Each is the shipped coordinator with one decision made wrong.
+
+// --- Whose the group is, and what is stored ---
+
+internal sealed class AnswerBeforeStore : GroupRules
+{
+    public override bool IsStored(GroupDocumentKind document, long revealed, long stored) => true;
+}
+
+internal sealed class CommitAnsweredBeforeStore : GroupRules
+{
+    public override bool IsStored(GroupDocumentKind document, long revealed, long stored) =>
+        document == GroupDocumentKind.Offsets || base.IsStored(document, revealed, stored);
+}
+
+internal sealed class OffsetsNotClaimed : GroupRules
+{
+    public override bool IsClaimed(GroupDocumentKind document, CoordinatorClaim? writer, CoordinatorClaim own) =>
+        document == GroupDocumentKind.Offsets || base.IsClaimed(document, writer, own);
+}
+
+internal sealed class FailedIsNotWritten : GroupRules
+{
+    public override bool MustReadAfter(StoreFailed failed) => false;
+}
+
+internal sealed class CoalescedIsWritten : GroupRules
+{
+    public override long StoredBy(long written, long working) => working;
+}
+
+internal sealed class NeverDeposed : GroupRules
+{
+    public override bool IsOthers(CoordinatorClaim writer, CoordinatorClaim own, bool wasEverClaimed) => false;
+    public override bool IsClaimed(GroupDocumentKind document, CoordinatorClaim? writer, CoordinatorClaim own) => true;
+}
+
+// --- Time ---
+
+internal sealed class SessionsGoOnOverFailover : GroupRules
+{
+    // Nobody knows how long ago a member was heard of: it may have been a session.
+    public override DateTimeOffset SessionEnd(DateTimeOffset now, TimeSpan timeout, bool isTakenOver) => isTakenOver ? now : base.SessionEnd(now, timeout, isTakenOver);
+}
+
+internal sealed class SessionsNeverEnd : GroupRules
+{
+    public override DateTimeOffset SessionEnd(DateTimeOffset now, TimeSpan timeout, bool isTakenOver) => DateTimeOffset.MaxValue;
+}
+
+internal sealed class RoundsNeverEnd : GroupRules
+{
+    public override ClassicGroup OnTime(ClassicGroup group, DateTimeOffset now) => group;
+}
+
+// --- Membership ---
+
+internal sealed class FailoverForgetsMembers : GroupRules
+{
+    public override ClassicGroup TakeOver(ClassicGroupState state, DateTimeOffset now) =>
+        base.TakeOver(state.State == GroupState.Stable && state.Members.Count > 1 ? state with { Members = state.Members.Remove(state.Members.Keys.Last()) } : state, now);
+}
+
+internal sealed class FailoverRebalances : GroupRules
+{
+    public override ClassicGroup TakeOver(ClassicGroupState state, DateTimeOffset now) =>
+        base.TakeOver(state.State == GroupState.Stable ? state.Enter(GroupState.PreparingRebalance) : state, now);
+}
+
+internal sealed class SameGenerationAgain : GroupRules
+{
+    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    {
+        var decision = base.Join(group, request, newMemberId, now, options);
+        return decision.Next.State.Generation <= Math.Max(1, group.State.Generation)
+            ? decision
+            : decision with { Next = decision.Next with { State = decision.Next.State with { Generation = group.State.Generation } } };
+    }
+}
+
+internal sealed class EverybodyLeads : GroupRules
+{
+    public override JoinGroupResult? AnswerJoin(ClassicGroup group, string memberId, string? instanceId) =>
+        base.AnswerJoin(group, memberId, instanceId) is { Error: ErrorCode.None } answer
+            ? base.AnswerJoin(group with { State = group.State with { Leader = memberId } }, memberId, instanceId)
+            : base.AnswerJoin(group, memberId, instanceId);
+}
+
+internal sealed class StaticMemberNotFenced : GroupRules
+{
+    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    {
+        var decision = base.Join(group, request, newMemberId, now, options);
+        // Its former self stays beside it.
+        return request is { MemberId: "", GroupInstanceId: { } instance } && group.State.FindStatic(instance) is { } before
+            ? decision with { Next = decision.Next with { State = decision.Next.State.With(before) } }
+            : decision;
+    }
+}
+
+internal sealed class SubscriptionNotUpdated : GroupRules
+{
+    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options) =>
+        base.Join(group, group.State.Members.TryGetValue(request.MemberId, out var member) ? request with { Protocols = member.Protocols } : request, newMemberId, now, options);
+}
+
+internal sealed class OldGenerationSyncs : GroupRules
+{
+    public override ClassicDecision<SyncGroupResult> Sync(ClassicGroup group, SyncGroup request, DateTimeOffset now) =>
+        base.Sync(group, request with { GenerationId = group.State.Generation }, now);
+}
+
+internal sealed class OldGenerationLives : GroupRules
+{
+    public override GroupReply Heartbeat(ClassicGroup group, Heartbeat request) => base.Heartbeat(group, request with { GenerationId = group.State.Generation });
+}
+
+internal sealed class TheLeftStay : GroupRules
+{
+    public override ClassicGroup Remove(ClassicGroup group, string memberId, DateTimeOffset now) => group;
+}
+
+internal sealed class LeavingIsForgotten : GroupRules
+{
+    public override ClassicDecision<LeaveGroupResult> Leave(ClassicGroup group, LeaveGroup request, DateTimeOffset now)
+    {
+        // Removed without a rebalance: nobody takes what it had.
+        var decision = base.Leave(group, request, now);
+        return group.State.State == GroupState.Stable && decision.Next.State.Members.Count > 0
+            ? decision with { Next = group with { State = group.State with { Members = decision.Next.State.Members } } }
+            : decision;
+    }
+}
+
+// --- Commits ---
+
+internal sealed class OldGenerationCommits : GroupRules
+{
+    public override GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) =>
+        base.CheckCommit(state, state is not null && request.GenerationIdOrMemberEpoch >= 0 ? request with { GenerationIdOrMemberEpoch = state.Generation } : request);
+}
+
+internal sealed class OutsidersCommit : GroupRules
+{
+    public override GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) => request.MemberId.Length == 0 ? default : base.CheckCommit(state, request);
+}
+
+internal sealed class FencedInstanceCommits : GroupRules
+{
+    public override GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) =>
+        base.CheckCommit(state, request.GroupInstanceId is { } instance && state?.FindStatic(instance) is { } member ? request with { MemberId = member.MemberId } : request);
+}
+
+internal sealed class CommitsGoToTopicsOfThatName : GroupRules
+{
+    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now) =>
+        base.Commit(offsets, request with { Offsets = [.. request.Offsets.Select(o => o with { TopicId = default })] }, topics, options, now);
+}
+
+internal sealed class CommitForgetsOtherPartitions : GroupRules
+{
+    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now) =>
+        base.Commit(GroupOffsets.Empty, request, topics, options, now);
+}
+
+internal sealed class CommitOfManyIsDropped : GroupRules
+{
+    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now)
+    {
+        var outcome = base.Commit(offsets, request, topics, options, now);
+        return request.Offsets.Count > 1 ? new(offsets, outcome.Reply) : outcome;
+    }
+}

@@ -1,0 +1,96 @@
+namespace OrleansMq.Tests.Simulation.Groups;
+
+/// <summary>Which protocols the members of a run speak.</summary>
+internal enum GroupMix
+{
+    /// <summary>Join, sync, heartbeat, leave; the members assign.</summary>
+    Classic,
+    /// <summary>KIP-848.</summary>
+    Consumer,
+    /// <summary>Both: the group migrates from one to the other and back.</summary>
+    Mixed,
+}
+
+/// <summary>What a seed makes of a run.</summary>
+internal sealed class GroupScenario
+{
+    // What each new member draws its protocols from: all of a row have one in common.
+    private static readonly string[][][] ProtocolSets =
+    [
+        [["range"]],
+        [["roundrobin"]],
+        [["sticky"]],
+        [["cooperative-sticky"]],
+        [["cooperative-sticky"]],
+        [["range", "roundrobin"], ["roundrobin", "range"], ["sticky", "range"]],
+        // The way to incremental rebalances, member by member.
+        [["range", "cooperative-sticky"], ["cooperative-sticky", "range"], ["cooperative-sticky"]],
+    ];
+
+    public GroupScenario(Random random)
+    {
+        Mix = GroupMix.Classic;
+        Protocols = ProtocolSets[random.Next(Mix == GroupMix.Mixed ? 5 : ProtocolSets.Length)];
+        Members = random.Next(2, 6);
+        Topics = random.Next(1, 4);
+        SessionMs = random.Next(4_000, 9_000);
+        HeartbeatMs = SessionMs / random.Next(4, 7);
+        RebalanceMs = random.Next(3_000, 12_000);
+        InitialDelayMs = random.Next(4) == 0 ? random.Next(100, 1_500) : 0;
+        StaticPercent = random.Next(3) == 0 ? random.Next(20, 101) : 0;
+        RegexPercent = random.Next(2) == 0 ? 0 : random.Next(20, 101);
+        LongPollPercent = random.Next(2) == 0 ? 0 : 100;
+        DropPercent = random.Next(3) == 0 ? 0 : random.Next(1, 8);
+        DoublePercent = random.Next(0, 10);
+        MaxDelayMs = random.Next(2, 15);
+        IsOrdered = random.Next(3) != 0;
+        StoreFailsPercent = random.Next(2) == 0 ? 0 : random.Next(1, 25);
+        StoreDelayMs = random.Next(4) == 0 ? random.Next(20, 60) : random.Next(2, 9);
+        FaultEveryMs = random.Next(800, 4_000);
+        ChangeEveryMs = random.Next(1_000, 8_000);
+        CommitEveryMs = random.Next(150, 1_200);
+        ViewsSpreadMs = random.Next(4) switch { 0 or 1 => 50, 2 => 3_000, _ => 10_000 };
+        MisroutedPercent = random.Next(3) == 0 ? random.Next(1, 30) : 0;
+        RecreatesTopics = random.Next(4) == 0;
+        DeletesGroup = random.Next(8) == 0;
+        Server = random.Next(2) == 0 ? "uniform" : "range";
+    }
+
+    public GroupMix Mix { get; }
+    /// <summary>Each member draws one of these lists of assignors.</summary>
+    public string[][] Protocols { get; }
+    public int Members { get; }
+    public int Topics { get; }
+    public int SessionMs { get; }
+    public int HeartbeatMs { get; }
+    public int RebalanceMs { get; }
+    public int InitialDelayMs { get; }
+    /// <summary>How many of the members have an instance id.</summary>
+    public int StaticPercent { get; }
+    public int RegexPercent { get; }
+    public int LongPollPercent { get; }
+    public int DropPercent { get; }
+    public int DoublePercent { get; }
+    public int MaxDelayMs { get; }
+    /// <summary>A member's requests overtake each other only where the protocol bears it: never (as over one connection), or all but those that join.</summary>
+    public bool IsOrdered { get; }
+    public int StoreFailsPercent { get; }
+    public int StoreDelayMs { get; }
+    public int FaultEveryMs { get; }
+    public int ChangeEveryMs { get; }
+    public int CommitEveryMs { get; }
+    /// <summary>By how much brokers and members learn of a topic at different times.</summary>
+    public int ViewsSpreadMs { get; }
+    /// <summary>So many requests go to a coordinator that is not the one of the moment, where there is another.</summary>
+    public int MisroutedPercent { get; }
+    public bool RecreatesTopics { get; }
+    public bool DeletesGroup { get; }
+    public string Server { get; }
+
+    public override string ToString() =>
+        $"{Members} {Mix.ToString().ToLowerInvariant()} members, {string.Join(" or ", Protocols.Select(set => string.Join('+', set)))}, server {Server}, {Topics} topics, session {SessionMs} ms, "
+        + $"heartbeat {HeartbeatMs} ms, rebalance {RebalanceMs} ms, initial delay {InitialDelayMs} ms, static {StaticPercent}%, regex {RegexPercent}%, long polls {LongPollPercent}%, "
+        + $"drops {DropPercent}%, doubles {DoublePercent}%, delay up to {MaxDelayMs} ms{(IsOrdered ? "" : ", unordered")}, store fails {StoreFailsPercent}% and takes {StoreDelayMs} ms, "
+        + $"a fault every {FaultEveryMs} ms, a change every {ChangeEveryMs} ms, a commit every {CommitEveryMs} ms, views differ by {ViewsSpreadMs} ms, misrouted {MisroutedPercent}%"
+        + $"{(RecreatesTopics ? ", topics created again" : "")}{(DeletesGroup ? ", the group deleted" : "")}";
+}

@@ -1,0 +1,130 @@
+namespace OrleansMq.Tests.Simulation.Groups;
+
+// What goes wrong.
+internal sealed partial class GroupSimulation
+{
+    private const int MostMembers = 7;
+
+    private void Fault()
+    {
+        if (Quiet)
+        {
+            EndFaults();
+            return;
+        }
+        After((Scenario.FaultEveryMs / 2) + _random.Next(Scenario.FaultEveryMs), Fault);
+        switch (_random.Next(12))
+        {
+            case 0 or 1:
+                CrashCoordinator();
+                break;
+            case 2 or 3:
+                PauseCoordinator();
+                break;
+            case 4:
+                // Another one begins though this one is well: the directory was wrong.
+                Depose();
+                break;
+            case 5:
+                _storeDownUntil = Now + _random.Next(100, 5_000);
+                if (IsTraced)
+                    Tell($"the store is DOWN until {_storeDownUntil}");
+                break;
+            case 6 or 7:
+                CrashMember();
+                break;
+            case 8 or 9:
+                PauseMember();
+                break;
+            case 10:
+                CutMemberOff();
+                break;
+            case 11:
+                // The coordinator goes in the middle of what its members do at once.
+                if (Live() is [_, ..])
+                    CrashMember();
+                After(_random.Next(Scenario.HeartbeatMs), CrashCoordinator);
+                break;
+        }
+    }
+
+    /// <summary>Nobody is paused or cut off any more; and somebody is there.</summary>
+    private void EndFaults()
+    {
+        foreach (var member in _members)
+            member.IsCutOff = false;
+        // Of two under one instance id one is fenced, and that may be the last.
+        if (Live().Count == 0)
+            StartMember();
+        After(1_000, EndFaults);
+    }
+
+    private void CrashCoordinator()
+    {
+        if (_coordinator is not { } coordinator)
+            return;
+        if (IsTraced)
+            Tell($"{coordinator} CRASHES");
+        Stop(coordinator);
+        _coordinator = null;
+    }
+
+    private void PauseCoordinator()
+    {
+        if (_coordinator is not { } coordinator || coordinator.PausedUntil > Now)
+            return;
+        coordinator.PausedUntil = Now + (Chance(50) ? _random.Next(100, 2_000) : _random.Next(2_000, 12_000));
+        if (IsTraced)
+            Tell($"{coordinator} is PAUSED until {coordinator.PausedUntil}");
+        // It wakes up beside its successor, or before anybody missed it.
+        if (Chance(75))
+            After(_random.Next(100, 2_000), () => Depose(coordinator));
+    }
+
+    private void Depose() => Depose(_coordinator);
+
+    private void Depose(SimulatedCoordinator? coordinator)
+    {
+        if (coordinator is null || _coordinator != coordinator)
+            return;
+        _coordinator = null;
+        if (IsTraced)
+            Tell($"{coordinator} is taken for dead");
+    }
+
+    private void CrashMember()
+    {
+        if (Live() is not [_, ..] live)
+            return;
+        var member = Choose(live);
+        if (IsTraced)
+            Tell($"{member} CRASHES");
+        member.Crash();
+        if (Chance(80))
+            After(Chance(60) ? _random.Next(50, 1_000) : _random.Next(15_000), () => StartMember(member.InstanceId));
+    }
+
+    private void PauseMember()
+    {
+        if (Live() is not [_, ..] live)
+            return;
+        var member = Choose(live);
+        member.PausedUntil = Math.Min(Now + (Chance(50) ? _random.Next(Scenario.SessionMs) : _random.Next(Scenario.SessionMs, 3 * Scenario.SessionMs)), FaultsEndAt);
+        if (IsTraced)
+            Tell($"{member} is PAUSED until {member.PausedUntil}");
+        // A zombie: somebody else was started under its name meanwhile.
+        if (member.InstanceId is { } instance && Chance(40))
+            After(_random.Next(Scenario.SessionMs), () => StartMember(instance));
+    }
+
+    private void CutMemberOff()
+    {
+        if (Live() is not [_, ..] live)
+            return;
+        var member = Choose(live);
+        member.IsCutOff = true;
+        if (IsTraced)
+            Tell($"{member} is CUT OFF");
+        After(_random.Next(500, 2 * Scenario.SessionMs), () => member.IsCutOff = false);
+    }
+}

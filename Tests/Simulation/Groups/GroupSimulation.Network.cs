@@ -1,0 +1,86 @@
+using OrleansMq.Groups;
+
+namespace OrleansMq.Tests.Simulation.Groups;
+
+// The way from members to a coordinator and back: it delays, loses, doubles and reorders.
+internal sealed partial class GroupSimulation
+{
+    /// <summary>
+    /// Asks the coordinator that the member believes in. Answered once, with null where nothing was heard in time. What joins, or says what a member
+    /// holds, arrives in the order in which it was sent, as over one connection: an old connection's requests are lost when the next one begins. All
+    /// else may, in runs that are not ordered, arrive in any order, again, and long after it was given up.
+    /// </summary>
+    public void Call(SimulatedMember member, object request, long timeoutMs, Action<object?> answered)
+    {
+        var isDone = false;
+        AfterOn(member, timeoutMs, () => Finish(null, isBroken: true));
+        if (member.Coordinator is not { } coordinator)
+        {
+            AfterOn(member, 5, () => Finish(null, isBroken: true));
+            return;
+        }
+        // What waits for an answer on a connection that is given up hears at once that there will be none.
+        member.OnReconnect(() => AfterOn(member, 0, () => Finish(null, isBroken: false)));
+        if (IsLost(member))
+            return;
+        var isOrdered = Scenario.IsOrdered || request is JoinGroup or ConsumerGroupHeartbeat or LeaveGroup;
+        var connection = member.Connection;
+        var delay = Delay();
+        if (isOrdered)
+            member.LastArrival = Math.Max(member.LastArrival, Now + delay);
+        var at = isOrdered ? member.LastArrival - Now : delay;
+        After(at, () => Arrive());
+        if (Chance(Scenario.DoublePercent))
+            After(isOrdered ? at : at + (3 * Delay()), () => Arrive());
+
+        void Arrive()
+        {
+            if (!coordinator.IsUp)
+                AfterOn(member, Delay(), () => Finish(null, isBroken: true));
+            else
+                RunOn(coordinator, () => WhenServing(coordinator, () =>
+                {
+                    if (!isOrdered || member.Connection == connection)
+                        Handle(coordinator, request, Answer);
+                }));
+        }
+
+        void Answer(object answer)
+        {
+            if (IsLost(member))
+                return;
+            AfterOn(member, Delay(), () =>
+            {
+                if (member.Connection == connection)
+                    Finish(answer, isBroken: false);
+            });
+        }
+
+        void Finish(object? answer, bool isBroken)
+        {
+            if (isDone)
+                return;
+            isDone = true;
+            if (isBroken)
+                member.Reconnect();
+            answered(answer);
+        }
+    }
+
+    private bool IsLost(SimulatedMember member) => !Quiet && (member.IsCutOff || Chance(Scenario.DropPercent));
+
+    private int Delay() => Chance(2) ? _random.Next(1_000) : 1 + _random.Next(Scenario.MaxDelayMs);
+
+    /// <summary>A step of a member's process: dropped when it has ended, put off while it is paused.</summary>
+    public void AfterOn(SimulatedMember member, long delay, Action step) => After(delay, () => RunOn(member, step));
+
+    private void RunOn(SimulatedMember member, Action step)
+    {
+        if (!member.IsAlive)
+            return;
+        if (member.PausedUntil > Now)
+            After(member.PausedUntil - Now, () => RunOn(member, step));
+        else
+            step();
+    }
+}

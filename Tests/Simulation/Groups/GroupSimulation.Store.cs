@@ -1,0 +1,96 @@
+using OrleansMq.Groups.Coordination;
+
+namespace OrleansMq.Tests.Simulation.Groups;
+
+// The store: slow, failing clearly, failing without saying whether it wrote, down for a while.
+internal sealed partial class GroupSimulation
+{
+    private readonly SimulatedDocuments _documents = new();
+    private long _storeDownUntil;
+
+    private bool StoreIsDown => Now < _storeDownUntil;
+
+    private int StoreDelay() => Chance(4) ? _random.Next(1_500) : 1 + _random.Next(Scenario.StoreDelayMs);
+
+    private void Read(SimulatedCoordinator coordinator)
+    {
+        coordinator.WantsToRead = false;
+        var failed = StoreIsDown || Fails(Scenario.StoreFailsPercent / 3);
+        After(StoreDelay(), () =>
+        {
+            var (stored, group, offsets) = (_documents.Read(), _documents.Group.Version, _documents.Offsets.Version);
+            After(StoreDelay(), () => RunOn(coordinator, () =>
+            {
+                if (!failed)
+                {
+                    (coordinator.Versions[GroupDocumentKind.Group], coordinator.Versions[GroupDocumentKind.Offsets]) = (group, offsets);
+                    OnRead(coordinator, stored);
+                }
+                else if (coordinator.Core is null)
+                    Read(coordinator);
+                else
+                    Give(coordinator, new ReadFailed("the store is down"));
+            }));
+        });
+    }
+
+    private void Write(SimulatedCoordinator coordinator, Store write)
+    {
+        var version = coordinator.Versions[write.Document];
+        coordinator.WritesInFlight++;
+        // Failed for sure: nothing reaches the store.
+        if (Fails(Scenario.StoreFailsPercent / 2))
+        {
+            After(StoreDelay(), () => RunOn(coordinator, () => GiveFailed("refused")));
+            return;
+        }
+        var unclear = StoreIsDown || Fails(Scenario.StoreFailsPercent);
+        if (unclear)
+        {
+            Figures.Unclear++;
+            After(StoreDelay(), () => RunOn(coordinator, () => GiveFailed("no answer")));
+            if (Chance(40))
+                return;
+        }
+        // What nobody waits for any more may be stored long after.
+        After(unclear && Chance(50) ? _random.Next(3_000) : StoreDelay(), () =>
+        {
+            var isStored = TryWrite(coordinator, write, version);
+            var stored = _documents.VersionOf(write.Document);
+            if (unclear)
+                return;
+            After(StoreDelay(), () => RunOn(coordinator, () =>
+            {
+                if (!isStored)
+                {
+                    GiveFailed("conflict");
+                    return;
+                }
+                coordinator.WritesInFlight--;
+                coordinator.Versions[write.Document] = stored;
+                if (write.Document == GroupDocumentKind.Group)
+                    Learn(coordinator, write.Group);
+                Give(coordinator, new StoreCompleted(write.Document, write.Version));
+            }));
+        });
+
+        void GiveFailed(string reason)
+        {
+            coordinator.WritesInFlight--;
+            Give(coordinator, new StoreFailed(write.Document, reason));
+        }
+    }
+
+    private bool TryWrite(SimulatedCoordinator coordinator, Store write, long version)
+    {
+        var (group, offsets) = (_documents.Group.Value, _documents.Offsets.Value);
+        var isStored = _documents.TryWrite(write, version);
+        if (IsTraced)
+            Tell($"store <- {coordinator}: {Describe(write)}: {(isStored ? "stored" : "refused")}");
+        if (isStored)
+            OnStored(coordinator, write, group, offsets);
+        return isStored;
+    }
+
+    private bool Fails(int percent) => !Quiet && Chance(percent);
+}

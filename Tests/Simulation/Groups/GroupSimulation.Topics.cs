@@ -1,0 +1,104 @@
+namespace OrleansMq.Tests.Simulation.Groups;
+
+// Topics: they come, go, come again under their name, and get partitions. Everybody learns of it at another time.
+internal sealed partial class GroupSimulation
+{
+    /// <summary>What regular subscriptions match, and what none does.</summary>
+    private static readonly string[] TopicNames = ["orders", "orders-eu", "orders-us", "audit"];
+    private const int MostPartitions = 8;
+
+    private readonly SortedDictionary<string, SimulatedTopic> _topics = new(StringComparer.Ordinal);
+
+    /// <summary>The regular expression of those who subscribe by one.</summary>
+    public const string Regex = "orders.*";
+
+    public IReadOnlyDictionary<string, SimulatedTopic> Topics => _topics;
+
+    /// <summary>What the members' own regular expression matches.</summary>
+    public static bool Matches(string topic) => topic.StartsWith("orders", StringComparison.Ordinal);
+
+    /// <summary>What a topic's id was, also of one that is gone.</summary>
+    public string NameOf(Guid topicId) => _names.GetValueOrDefault(topicId, "unknown");
+
+    private readonly Dictionary<Guid, string> _names = [];
+
+    private void CreateTopics()
+    {
+        for (var i = 0; i < Scenario.Topics; i++)
+            CreateTopic(TopicNames[i]);
+    }
+
+    private void CreateTopic(string name)
+    {
+        var topic = new SimulatedTopic(name, NewTopicId(), _random.Next(1, 7));
+        _topics[name] = topic;
+        _names[topic.Id] = name;
+        SpreadTopics();
+    }
+
+    // Ids of topics carry the time at which they were made (UUID version 7).
+    private Guid NewTopicId()
+    {
+        Span<byte> bytes = stackalloc byte[16];
+        _random.NextBytes(bytes);
+        var time = Epoch.ToUnixTimeMilliseconds() + (2 * Now) + _names.Count;
+        for (var i = 5; i >= 0; i--, time >>= 8)
+            bytes[i] = (byte)time;
+        bytes[6] = (byte)(0x70 | (bytes[6] & 0x0F));
+        bytes[8] = (byte)(0x80 | (bytes[8] & 0x3F));
+        return new Guid(bytes, bigEndian: true);
+    }
+
+    private void ChangeTopics()
+    {
+        var name = Choose(TopicNames);
+        if (!_topics.TryGetValue(name, out var topic))
+            CreateTopic(name);
+        else if (Scenario.RecreatesTopics && Chance(50))
+        {
+            // The last one stays: a group without any topic proves nothing.
+            if (_topics.Count == 1)
+                return;
+            _topics.Remove(name);
+            SpreadTopics();
+            After(_random.Next(Chance(50) ? 100 : 4_000), () =>
+            {
+                if (!_topics.ContainsKey(name))
+                    CreateTopic(name);
+            });
+        }
+        else if (topic.Partitions < MostPartitions)
+        {
+            _topics[name] = topic with { Partitions = _random.Next(topic.Partitions + 1, MostPartitions + 1) };
+            SpreadTopics();
+        }
+        if (IsTraced)
+            Tell($"TOPICS {string.Join(' ', _topics.Values.Select(t => $"{t.Name}={t.Id.ToString()[^4..]}x{t.Partitions}"))}");
+    }
+
+    // What the topics were, with the time at which they became so; the version is the place in it.
+    private readonly List<(long Since, SimulatedTopic[] Topics)> _views = [];
+
+    private void SpreadTopics()
+    {
+        _views.Add((Now, [.. _topics.Values]));
+        foreach (var member in _members)
+            Spread(_views.Count - 1, member.SeeTopics);
+        foreach (var coordinator in _coordinators)
+            Spread(_views.Count - 1, (version, topics) => SeeTopics(coordinator, version, topics));
+    }
+
+    // Everybody has a view of its own, of its own age; who sees an older one after a newer one does not take it.
+    private void Spread(int version, Action<long, IReadOnlyList<SimulatedTopic>> see) =>
+        After(_random.Next(Scenario.ViewsSpreadMs), () => see(version, _views[version].Topics));
+
+    /// <summary>Who begins sees what was a while ago, and then the rest.</summary>
+    private void BeginToSee(Action<long, IReadOnlyList<SimulatedTopic>> see)
+    {
+        var then = Now - _random.Next(Scenario.ViewsSpreadMs);
+        var version = Math.Max(0, _views.FindLastIndex(v => v.Since <= then));
+        see(version, _views[version].Topics);
+        for (version++; version < _views.Count; version++)
+            Spread(version, see);
+    }
+}

@@ -1,0 +1,37 @@
+using OrleansMq.Groups.Coordination;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Simulation.Groups;
+
+public sealed class GroupSimulationTests(ITestOutputHelper output)
+{
+    private const int Seeds = 10_000;
+
+    [Fact]
+    public void The_same_seed_runs_the_same_steps()
+    {
+        Assert.Equal(Transcript(7), Transcript(7));
+        Assert.NotEqual(Transcript(7), Transcript(8));
+
+        static List<string> Transcript(int seed)
+        {
+            var lines = new List<string>();
+            new GroupSimulation(seed, GroupRules.Shipped) { Trace = lines.Add }.Run();
+            return lines;
+        }
+    }
+
+    [Fact]
+    public void Groups_keep_their_invariants()
+    {
+        var runs = SeedRuns.OfGroups();
+        runs.Run(0, Seeds, CancellationToken.None);
+        output.WriteLine($"figures: {runs.Progress}, {runs.Elapsed.TotalSeconds:F1} s");
+        Assert.True(runs.Failures.Count == 0, string.Join('\n', runs.Failures.Take(5)));
+        var total = runs.Figures;
+        Assert.True(total.Steps >= 500L * Seeds, $"A seed averages fewer than 500 events: {total}");
+        Assert.True(total.Failovers >= Seeds, $"A seed averages fewer than one failover: {total}");
+        Assert.True(Math.Min(Math.Min(total.Zombies, total.Rebalances), Math.Min(total.Fenced, total.Expired)) >= Seeds / 4 && total.Unclear >= Seeds / 10
+            && total.Resets >= Seeds / 100, $"The schedule hardly does what it is to do: {total}");
+    }
+}

@@ -1,0 +1,151 @@
+using OrleansMq.Groups;
+using OrleansMq.Groups.Coordination;
+
+namespace OrleansMq.Tests.Simulation.Groups;
+
+/// <summary>
+/// Committed offsets, by what came to coordinators, what was stored and what was answered. Each commit has words of its own, so that what is stored
+/// tells which commit it is.
+/// <list type="bullet">
+/// <item>What is stored for a partition is a commit that came to the coordinator that stored it, and none that came before the one it replaces.</item>
+/// <item>An acknowledged commit is stored, or a later one is; so is what a fetch revealed. Only a delete takes it away.</item>
+/// <item>A commit is acknowledged only to a member of the generation or epoch that its coordinator had stored, and never after a later one was revealed.</item>
+/// <item>Where a member's requests keep their order, no offset goes back below one that was acknowledged or revealed, but by a reset.</item>
+/// </list>
+/// </summary>
+internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
+{
+    private sealed class History
+    {
+        /// <summary>The words of all commits that were stored, oldest first; null: deleted.</summary>
+        public List<(string? Words, long Offset, bool IsReset)> Stored { get; } = [(null, 0, false)];
+        /// <summary>The last of them that somebody was told of.</summary>
+        public int Known { get; set; }
+
+        public int LastIndexOf(string? words) => Stored.FindLastIndex(s => s.Words == words);
+    }
+
+    private readonly record struct Arrival(int Number, long Offset, bool IsReset);
+
+    private readonly Dictionary<TopicIdPartition, History> _histories = [];
+    // By coordinator and commit: when it came, first and last.
+    private readonly Dictionary<(int Coordinator, TopicIdPartition Partition, string Words), (Arrival First, Arrival Last)> _came = [];
+    // Which coordinator stored a partition's latest commit, and when that had come to it.
+    private readonly Dictionary<TopicIdPartition, int> _storedBy = [];
+    private readonly Dictionary<int, HashSet<TopicIdPartition>> _deletes = [];
+    private int _arrivals;
+
+    public void OnCommitArrived(int coordinator, OffsetCommit commit)
+    {
+        _arrivals++;
+        foreach (var offset in commit.Offsets)
+        {
+            var key = (coordinator, new TopicIdPartition(offset.TopicId, offset.Partition), offset.Offset.Metadata);
+            var arrival = new Arrival(_arrivals, offset.Offset.Offset, commit.MemberId.Length == 0);
+            _came[key] = _came.TryGetValue(key, out var before) ? (before.First, arrival) : (arrival, arrival);
+        }
+    }
+
+    /// <summary>An operator asks a coordinator to forget what is committed.</summary>
+    public void OnDeleteArrived(int coordinator, IEnumerable<TopicIdPartition> partitions)
+    {
+        if (!_deletes.TryGetValue(coordinator, out var deletes))
+            _deletes.Add(coordinator, deletes = []);
+        deletes.UnionWith(partitions);
+    }
+
+    /// <summary>A write took place.</summary>
+    /// <param name="coordinator">Whose.</param>
+    /// <param name="before">What was stored.</param>
+    /// <param name="after">What is stored now.</param>
+    /// <param name="isDeleted">The group is deleted.</param>
+    public void OnStored(int coordinator, GroupOffsetsDocument? before, GroupOffsetsDocument? after, bool isDeleted)
+    {
+        var (old, now) = (Read(before), Read(after));
+        foreach (var (partition, offset) in now)
+        {
+            if (!old.TryGetValue(partition, out var previous) || previous.Metadata != offset.Metadata)
+                OnStored(coordinator, partition, offset);
+        }
+        foreach (var partition in old.Keys.Where(p => !now.ContainsKey(p)))
+        {
+            Verdict.Require(isDeleted || isGone(partition.TopicId) || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)),
+                $"offsets: {partition} had {old[partition]} and has none, and nobody asked for that");
+            var history = HistoryOf(partition);
+            history.Stored.Add((null, 0, true));
+            history.Known = history.Stored.Count - 1;
+            _storedBy.Remove(partition);
+        }
+    }
+
+    private void OnStored(int coordinator, TopicIdPartition partition, StoredOffset offset)
+    {
+        var words = offset.Metadata ?? "";
+        Verdict.Require(_came.TryGetValue((coordinator, partition, words), out var came), $"offsets: coordinator {coordinator} stores {words} for {partition}, which nobody committed there");
+        Verdict.Require(came.Last.Offset == offset.Offset, $"offsets: coordinator {coordinator} stores {offset.Offset} for {partition}, and {words} was {came.Last.Offset}");
+        var history = HistoryOf(partition);
+        var (latest, value, _) = history.Stored[^1];
+        if (_storedBy.TryGetValue(partition, out var by) && by == coordinator && _came.TryGetValue((coordinator, partition, latest!), out var replaced))
+            Verdict.Require(came.Last.Number > replaced.First.Number, $"offsets: {words} replaces {latest} for {partition}, which came after it");
+        history.Stored.Add((words, offset.Offset, came.Last.IsReset));
+        _storedBy[partition] = coordinator;
+        if (isOrdered && !came.Last.IsReset && history.Known == history.Stored.Count - 2)
+            Verdict.Require(offset.Offset >= value, $"offsets: {partition} went back from {value} ({latest}), of which somebody was told, to {offset.Offset} ({words}), and nobody reset it");
+    }
+
+    /// <summary>A commit is acknowledged: it is stored, or was and has been replaced.</summary>
+    public void OnAcknowledged(int coordinator, PartitionOffset commit)
+    {
+        var partition = new TopicIdPartition(commit.TopicId, commit.Partition);
+        var history = HistoryOf(partition);
+        var index = history.LastIndexOf(commit.Offset.Metadata);
+        if (index < 0)
+        {
+            // Its topic went before it could be stored, or an operator had the offset forgotten.
+            if (isGone(commit.TopicId) || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)))
+                return;
+            // One that came later replaced it in the same write.
+            var mine = _came[(coordinator, partition, commit.Offset.Metadata)].First;
+            index = history.Stored.FindLastIndex(stored => stored.Words is { } words && _came.TryGetValue((coordinator, partition, words), out var other)
+                && other.Last.Number >= mine.Number);
+            Verdict.Require(index >= 0, $"offsets: {commit.Offset.Metadata} is acknowledged for {partition} and not stored; that is {history.Stored[^1]}");
+        }
+        history.Known = Math.Max(history.Known, index);
+    }
+
+    /// <summary>How much of a partition's history somebody knows by now.</summary>
+    public int KnownOf(TopicIdPartition partition) => HistoryOf(partition).Known;
+
+    /// <summary>A fetch is answered: by what is or was stored.</summary>
+    public void OnAnswered(TopicIdPartition partition, CommittedOffset? offset) =>
+        Verdict.Require(HistoryOf(partition).LastIndexOf(offset?.Metadata) >= 0, $"stored before revealed: a fetch of {partition} is answered {offset}, which was never stored");
+
+    /// <summary>A member learns where to go on: nothing older than what was known to somebody when it asked.</summary>
+    public void OnFetched(TopicIdPartition partition, CommittedOffset? offset, int known)
+    {
+        var history = HistoryOf(partition);
+        var index = history.LastIndexOf(offset?.Metadata);
+        Verdict.Require(index >= known || isGone(partition.TopicId), $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, after somebody was told {history.Stored[known]}");
+        history.Known = Math.Max(history.Known, index);
+    }
+
+    private History HistoryOf(TopicIdPartition partition)
+    {
+        if (!_histories.TryGetValue(partition, out var history))
+            _histories.Add(partition, history = new History());
+        return history;
+    }
+
+    private static Dictionary<TopicIdPartition, StoredOffset> Read(GroupOffsetsDocument? document)
+    {
+        var offsets = new Dictionary<TopicIdPartition, StoredOffset>();
+        if (document is null)
+            return offsets;
+        foreach (var topic in document.Topics)
+        {
+            foreach (var offset in topic.Partitions)
+                offsets.Add(new TopicIdPartition(topic.TopicId, offset.Partition), offset);
+        }
+        return offsets;
+    }
+}

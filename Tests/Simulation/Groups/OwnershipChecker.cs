@@ -1,0 +1,42 @@
+namespace OrleansMq.Tests.Simulation.Groups;
+
+/// <summary>
+/// Invariant 5, as the members live it: of those that are in the group as it is stored, in the generation or epoch that they believe in, no two hold the
+/// same partition. And as the coordinators tell it: in one generation a partition is given to one member.
+/// </summary>
+internal sealed class OwnershipChecker(GroupSimulation simulation)
+{
+    private readonly Dictionary<(int Generation, TopicPartition Partition), string> _given = [];
+
+    public void OnTaken(SimulatedMember member, IReadOnlyList<TopicIdPartition> taken)
+    {
+        if (!IsValid(member))
+            return;
+        foreach (var other in simulation.Members)
+        {
+            if (other == member || !other.IsAlive || other.Held.Count == 0)
+                continue;
+            foreach (var partition in taken)
+            {
+                if (other.Held.Contains(partition) && IsValid(other))
+                    throw new Verdict($"invariant 5: {member} in {member.Epoch} takes {simulation.Describe([partition])}, which {other} holds in {other.Epoch}");
+            }
+        }
+    }
+
+    /// <summary>A coordinator gives a classic member its assignment. Who restarts under its instance id goes on with it.</summary>
+    public void OnGiven(string member, int generation, IEnumerable<TopicPartition> partitions)
+    {
+        foreach (var partition in partitions)
+        {
+            if (!_given.TryAdd((generation, partition), member) && _given[(generation, partition)] != member)
+                throw new Verdict($"invariant 5: in generation {generation} {partition} is given to {_given[(generation, partition)]} and to {member}");
+        }
+    }
+
+    /// <summary>The group was deleted: generations begin again.</summary>
+    public void OnDeleted() => _given.Clear();
+
+    /// <summary>It is in the group as it is stored, as it believes.</summary>
+    public bool IsValid(SimulatedMember member) => member.Epoch >= 0 && simulation.StoredEpochOf(member.MemberId) == member.Epoch;
+}
