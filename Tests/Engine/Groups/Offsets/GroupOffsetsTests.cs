@@ -1,0 +1,68 @@
+using OrleansMq.Groups;
+using OrleansMq.Groups.Offsets;
+
+namespace OrleansMq.Tests.Engine.Groups.Offsets;
+
+public sealed class GroupOffsetsTests
+{
+    private static readonly Guid Old = new(1, 0, 0, new byte[8]);
+    private static readonly Guid New = new(2, 0, 0, new byte[8]);
+    private static readonly TopicPartition Partition = new("t", 0);
+
+    private static readonly GroupOffsets Committed = GroupOffsets.Empty.With("t", Old, 0, new CommittedOffset(5));
+
+    [Fact]
+    public void An_offset_of_another_topic_of_that_name_voids_all_of_the_old_one()
+    {
+        var next = Committed.With("t", New, 1, new CommittedOffset(1));
+        Assert.Null(next.Find(Partition));
+        Assert.Equal(New, next.Topics["t"].TopicId);
+    }
+
+    [Fact]
+    public void What_changes_nothing_is_the_same_instance()
+    {
+        Assert.Same(Committed, Committed.Without(new TopicPartition("t", 1)));
+        Assert.Same(Committed, Committed.WithoutTopics((_, id) => id == New));
+        Assert.Same(Committed, Committed.EndTransaction(1, isCommitted: true));
+        Assert.True(Committed.Without(Partition).IsEmpty);
+    }
+
+    [Fact]
+    public void Offsets_of_a_transaction_count_when_it_is_committed_and_are_unstable_until_then()
+    {
+        var open = Committed.WithPending(7, "t", Old, 0, new CommittedOffset(9));
+        Assert.Equal(5, open.Find(Partition)!.Offset);
+        var stable = new OffsetFetch { GroupId = "g", Partitions = [Partition], RequireStable = true };
+        Assert.Equal(ErrorCode.UnstableOffsetCommit, Assert.Single(OffsetDecision.Fetch(open, stable, GroupTopics.Unknown).Partitions).Error);
+        Assert.Equal(ErrorCode.None, Assert.Single(OffsetDecision.Fetch(open, stable with { RequireStable = false }, GroupTopics.Unknown).Partitions).Error);
+        Assert.Equal(ErrorCode.UnstableOffsetCommit, Assert.Single(OffsetDecision.Fetch(open.Without(Partition), stable with { Partitions = null }, GroupTopics.Unknown).Partitions).Error);
+
+        Assert.Equal(9, open.EndTransaction(7, isCommitted: true).Find(Partition)!.Offset);
+        Assert.Equal(5, open.EndTransaction(7, isCommitted: false).Find(Partition)!.Offset);
+        Assert.Empty(open.EndTransaction(7, isCommitted: false).Pending);
+        Assert.Empty(open.WithoutTopics((_, id) => id == Old).Pending);
+    }
+
+    [Fact]
+    public void Offsets_expire_so_long_after_they_were_committed_and_the_group_was_empty()
+    {
+        var start = new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+        var hour = TimeSpan.FromHours(1);
+        var offsets = GroupOffsets.Empty
+            .With("t", Old, 0, new CommittedOffset(1, CommitTimestamp: start.ToUnixTimeMilliseconds()))
+            .With("t", Old, 1, new CommittedOffset(1, CommitTimestamp: (start + hour / 2).ToUnixTimeMilliseconds()));
+        Assert.Same(offsets, OffsetDecision.Expire(offsets, start + hour / 4, hour, start + hour));
+        Assert.Equal([1], OffsetDecision.Expire(offsets, start, hour, start + hour).Topics["t"].Partitions.Keys);
+        Assert.True(OffsetDecision.Expire(offsets, start, hour, start + hour * 2).IsEmpty);
+    }
+
+    [Fact]
+    public void Nothing_is_committed_before_the_topics_are_known()
+    {
+        var commit = new OffsetCommit { GroupId = "g", Offsets = [new PartitionOffset("t", 0, new CommittedOffset(1))] };
+        var outcome = OffsetDecision.Commit(Committed, commit, GroupTopics.Unknown, new GroupOptions(), default);
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, Assert.Single(outcome.Reply.Partitions).Error);
+        Assert.Same(Committed, outcome.Next);
+    }
+}
