@@ -26,7 +26,10 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     private readonly ConcurrentDictionary<ReplicaKey, (ReplicaSpec Spec, int[] Replicas)> _partitions = new();
     private readonly ConcurrentDictionary<int, IHost> _hosts = new();
 
-    private ReplicatedCluster(string database) => Database = database;
+    private readonly Func<int, BrokerClusterOptions, BrokerClusterOptions> _configure;
+
+    private ReplicatedCluster(string database, Func<int, BrokerClusterOptions, BrokerClusterOptions> configure) =>
+        (Database, _configure) = (database, configure);
 
     /// <summary>How to connect to the cluster's database.</summary>
     public string Database { get; }
@@ -35,11 +38,13 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     public IEnumerable<int> Running => _hosts.Keys.Order();
 
     /// <summary>Three brokers that know each other, over a database of their own.</summary>
-    public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres)
+    /// <param name="postgres">The server.</param>
+    /// <param name="configure">What is special about a broker of that number; null: nothing.</param>
+    public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres, Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null)
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
-        var cluster = new ReplicatedCluster(database);
+        var cluster = new ReplicatedCluster(database, configure ?? (static (_, options) => options));
         try
         {
             await cluster.StartAsync(1);
@@ -83,7 +88,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             DataDirectory = Path.Combine(_data.Path, $"{broker}"),
             Codecs = StandardCodecs.All,
             MinFreeBytes = 0,
-        }, new BrokerClusterOptions
+        }, _configure(broker, new BrokerClusterOptions
         {
             PostgreSql = Database,
             Endpoints = new SiloEndpoints(IPAddress.Loopback, silo, gateway),
@@ -91,9 +96,17 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             WatchProcesses = false,
             RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
             Exit = (_, _) => { },
-        }));
+        })));
         var started = builder.Build();
-        await started.StartAsync();
+        try
+        {
+            await started.StartAsync();
+        }
+        catch
+        {
+            await DisposeAsync(started);
+            throw;
+        }
         _hosts[broker] = started;
     }
 
@@ -113,6 +126,23 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         await Get<IPartitionStates>(first).CreateAsync(key, PartitionState.Create(key.TopicId, [.. replicas]));
         return new TestPartition(this, key, new TopicPartition(topic, partition));
     }
+
+    /// <summary>Starts a broker again that was killed, as soon as its end lets go of the directory.</summary>
+    public Task RestartAsync(int broker) => Wait.UntilAsync(async () =>
+    {
+        try
+        {
+            await StartAsync(broker);
+            return true;
+        }
+        catch (Exception refused) when (refused.GetBaseException() is DataDirectoryException)
+        {
+            return false;
+        }
+    }, $"broker {broker} starts again");
+
+    /// <summary>Takes all records from a broker that does not run, as a lost disk would.</summary>
+    public void Wipe(int broker) => Directory.Delete(Path.Combine(_data.Path, $"{broker}"), recursive: true);
 
     /// <summary>Stops a broker in good order.</summary>
     public async Task StopAsync(int broker)

@@ -1,3 +1,4 @@
+using OrleansMq.Grains.Hosting;
 using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster;
@@ -11,7 +12,7 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
 
     private protected ReplicatedCluster Cluster => _cluster ?? throw new InvalidOperationException("the cluster has not started");
 
-    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres);
+    public async Task InitializeAsync() => _cluster = await ReplicatedCluster.StartAsync(Postgres, Configure);
 
     public async Task DisposeAsync()
     {
@@ -20,6 +21,9 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
         await BeforeStopAsync();
         await _cluster.DisposeAsync();
     }
+
+    /// <summary>What is special about a broker of that number.</summary>
+    private protected virtual BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options;
 
     /// <summary>Puts right what a test that failed half way left, so that the brokers can stop in good order.</summary>
     private protected virtual Task BeforeStopAsync() => Task.CompletedTask;

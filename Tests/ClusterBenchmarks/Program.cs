@@ -13,7 +13,9 @@ internal static class Program
             case "coordinators":
                 return await CoordinatorFailoverTime.RunAsync(new CommandArguments(args[1..]));
             case "failover":
-                return await FailoverTime.RunAsync(new CommandArguments(args[1..]));
+                return await LeaderlessTime.KillAsync(new CommandArguments(args[1..]));
+            case "handover":
+                return await LeaderlessTime.StopAsync(new CommandArguments(args[1..]));
             case "replication":
                 return await ReplicationThroughput.RunAsync(new CommandArguments(args[1..]));
             default:
@@ -27,7 +29,9 @@ internal static class Program
                       coordinators how long a group's members get no answer after the silo of its coordinator was killed
                                    [--kills 10] [--dir artifacts]
                       failover     how long a partition has no leader after its silo was killed, idle and loaded
-                                   [--kills 20] [--rate 2000] [--dir artifacts]
+                                   [--kills 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
+                      handover     the same where it was stopped in good order
+                                   [--stops 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
                     """);
                 return args is ["--help" or "-h" or "help"] ? 0 : 2;
         }

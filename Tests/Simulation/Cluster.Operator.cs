@@ -5,6 +5,8 @@ namespace OrleansMq.Tests.Simulation;
 // The placement that finds a leader, and what is done to a cluster on purpose.
 internal sealed partial class Cluster
 {
+    // In some runs claimants are told what is stored, instead of reading it; by the time that they act on it, it may be stored no more.
+    private readonly bool _tellsClaimants;
     private long _servedAt;
 
     private void Place()
@@ -43,9 +45,13 @@ internal sealed partial class Cluster
             Activate(_brokers[chosen], unclean: true);
     }
 
-    private void Activate(SimulatedBroker broker, bool unclean = false) => AfterOn(broker, 0, () =>
-        broker.Activate(new LeaderReplica(_rules, _options, broker.Log, broker.Identity, broker.Disk.Topic.Id, NewGuid(), broker.Membership, broker.Effects,
-            unclean), _topic));
+    private void Activate(SimulatedBroker broker, bool unclean = false)
+    {
+        var (topic, known) = (_topic, _tellsClaimants && Chance(50) ? new StoredPartitionState(_topic.Store.State, _topic.Store.ETag) : null);
+        AfterOn(broker, known is null ? 0 : Delay(), () =>
+            broker.Activate(new LeaderReplica(_rules, _options, broker.Log, broker.Identity, broker.Disk.Topic.Id, NewGuid(), broker.Membership, broker.Effects,
+                unclean), topic, known, _now));
+    }
 
     private void Operate()
     {

@@ -24,6 +24,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
     public Cluster(int seed, ReplicationRules rules)
     {
         _random = new Random(seed);
+        _tellsClaimants = seed % 4 == 3;
         _rules = rules;
         Scenario = new Scenario(_random);
         _options = new LeaderOptions

@@ -147,13 +147,13 @@ internal sealed class ProposedIsrIsEnough : ReplicationRules
 
 internal sealed class UnknownEndsIgnored : ReplicationRules
 {
-    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
-        base.NextHighWatermark(current, countedEnds.Where(e => e is not null), enoughReplicas, hasElr);
+    public override long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+        base.NextHighWatermark(current, [.. countedEnds.ToArray().Where(e => e is not null)], enoughReplicas, hasElr);
 }
 
 internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
 {
-    public override long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+    public override long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
         base.NextHighWatermark(current, countedEnds, enoughReplicas: true, hasElr: false);
 }
 
@@ -189,7 +189,7 @@ internal sealed class DuplicateAcknowledgedEarly : ReplicationRules
 
 internal sealed class ReadsWithoutLease : ReplicationRules
 {
-    public override long LeaseUntil(IEnumerable<long> acknowledgedSendTimes, long leaseMs) => long.MaxValue;
+    public override long LeaseUntil(ReadOnlySpan<long> acknowledgedSendTimes, long leaseMs) => long.MaxValue;
 }
 
 // --- Handover ---

@@ -36,11 +36,11 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
         Follower = new FollowerReplica(rules, Log, Identity, Disk.Topic.Id, Effects);
     }
 
-    public void Activate(LeaderReplica leader, Topic topic)
+    public void Activate(LeaderReplica leader, Topic topic, StoredPartitionState? known, long now)
     {
         Leader?.Stop("another activation"); // A new activation waits for the old one of the same replica to end.
         (Leader, Topic, Announced) = (leader, topic, false);
-        leader.Start();
+        leader.Start(known, now);
     }
 
     public void Stop()

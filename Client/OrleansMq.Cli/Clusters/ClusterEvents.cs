@@ -35,12 +35,17 @@ internal sealed record BrokerLine(int BrokerId, int Pid, string Http, string? Ka
 /// <param name="Restarting">Whether it is started again.</param>
 internal sealed record EndedLine(int? BrokerId, int Pid, int? ExitCode, bool Restarting);
 
+/// <summary>A silo was removed from the cluster: it is not started any more.</summary>
+/// <param name="BrokerId">The silo.</param>
+internal sealed record RemovedLine(int BrokerId);
+
 /// <summary>One object a line; the member that is there says what it is about. A silo's members stand at the top.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(BrokerLine))]
 [JsonSerializable(typeof(Dictionary<string, ClusterLine>))]
 [JsonSerializable(typeof(Dictionary<string, PostgresLine>))]
 [JsonSerializable(typeof(Dictionary<string, EndedLine>))]
+[JsonSerializable(typeof(Dictionary<string, RemovedLine>))]
 internal sealed partial class ClusterLinesJson : JsonSerializerContext;
 
 /// <summary>Tells of a local cluster, line by line as it happens: as text, or as one JSON object a line.</summary>
@@ -88,6 +93,15 @@ internal sealed class ClusterEvents(bool json)
         WriteText($"{who}  pid {line.Pid}  ended{Explain(line)}{(line.Restarting ? "; starting it again" : "")}");
     }
 
+    /// <summary>A silo was removed from the cluster.</summary>
+    public void Removed(RemovedLine line)
+    {
+        if (json)
+            WriteJson(new() { ["removed"] = line }, ClusterLinesJson.Default.DictionaryStringRemovedLine);
+        else
+            WriteText($"broker {line.BrokerId}  removed; it is not started any more");
+    }
+
     /// <summary>All silos serve.</summary>
     public void AllReady(string clusterId, IReadOnlyList<BrokerLine> brokers)
     {
@@ -119,12 +133,16 @@ internal sealed class ClusterEvents(bool json)
     {
         { ExitCode: null } => "",
         { ExitCode: EvictedCode, BrokerId: not null } => $" with code {EvictedCode}: the others took it for dead and went on without it",
+        { ExitCode: PortTakenCode, BrokerId: not null } => $" with code {PortTakenCode}: another process took a port that it had chosen",
         { ExitCode: > 128 } => $" by signal {line.ExitCode - 128}",
         _ => $" with code {line.ExitCode}",
     };
 
     // By which a broker says that the cluster has evicted it.
     private const int EvictedCode = 3;
+
+    // By which a broker says that it has lost a port.
+    private const int PortTakenCode = 4;
 
     private void WriteText(string line)
     {

@@ -1,4 +1,5 @@
 using OrleansMq.Cli.CommandLine;
+using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Clusters;
 
@@ -16,7 +17,12 @@ internal sealed class LocalCluster : IDisposable
     // So that many silos end, too, within the time the program has for it.
     private static readonly TimeSpan AllHandovers = TimeSpan.FromSeconds(15);
 
+    // How often it looks whether a silo that has ended was removed from the cluster, and how long the others have to answer.
+    private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
+    private static readonly HttpBrokerOptions Looking = new() { RequestTimeout = TimeSpan.FromSeconds(2), RetryTimeout = TimeSpan.Zero };
+
     private readonly List<(SupervisedSilo Silo, Task Running)> _silos = [];
+    private readonly Lock _rosterLock = new();
     // What nobody is meant to go on after, such as a terminal that has gone or a full disk.
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ClusterRoster _roster;
@@ -59,11 +65,11 @@ internal sealed class LocalCluster : IDisposable
     {
         try
         {
-            var starting = _roster.Brokers.Select(Start).ToList();
+            var starting = _roster.Present.Select(Start).ToList();
             var ready = await UnlessFailed(Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop)).ConfigureAwait(false);
             using var control = ControlSocket.Listen(_directory.Path);
             _events.AllReady(_roster.ClusterId, ready);
-            await UnlessFailed(control.RunAsync(order => AddAsync(order, stop), stop)).ConfigureAwait(false);
+            await UnlessFailed(Task.WhenAll(control.RunAsync(order => AddAsync(order, stop), stop), LookForRemovedAsync(stop))).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -71,7 +77,60 @@ internal sealed class LocalCluster : IDisposable
         }
         finally
         {
+            await TakeOutRemovedAsync().ConfigureAwait(false);
             await StopAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async Task LookForRemovedAsync(CancellationToken stop)
+    {
+        try
+        {
+            while (true)
+            {
+                await Task.Delay(LookInterval, stop).ConfigureAwait(false);
+                await TakeOutRemovedAsync().ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // The cluster ends.
+        }
+    }
+
+    /// <summary>A silo that has ended, and that the cluster does not know any more, was removed: a next start must not bring it back.</summary>
+    private async Task TakeOutRemovedAsync()
+    {
+        (SupervisedSilo Silo, Task Running)[] silos;
+        lock (_rosterLock)
+            silos = [.. _silos];
+        var ended = silos.Where(silo => silo.Running.IsCompleted && silo.Silo.Last is not null).Select(silo => silo.Silo.BrokerId).ToArray();
+        var addresses = silos.Where(silo => !silo.Running.IsCompleted && silo.Silo.Last is not null).Select(silo => new Uri(silo.Silo.Last!.Http)).ToArray();
+        if (addresses.Length == 0 || !_roster.Present.Any(entry => ended.Contains(entry.BrokerId)))
+            return;
+        try
+        {
+            using var broker = new HttpBroker(addresses, Looking);
+            var cluster = await broker.DescribeClusterAsync().ConfigureAwait(false);
+            Change(roster => roster.WithoutRemoved(ended, [.. cluster.Brokers.Select(known => known.BrokerId)]));
+        }
+        catch (BrokerException)
+        {
+            // Nobody knows at the moment; it looks again.
+        }
+    }
+
+    private void Change(Func<ClusterRoster, ClusterRoster> change)
+    {
+        lock (_rosterLock)
+        {
+            var next = change(_roster);
+            if (ReferenceEquals(next, _roster))
+                return;
+            _directory.WriteRoster(next);
+            foreach (var removed in next.Brokers.Except(_roster.Brokers).Where(entry => entry.Removed))
+                _events.Removed(new RemovedLine(removed.BrokerId));
+            _roster = next;
         }
     }
 
@@ -89,12 +148,11 @@ internal sealed class LocalCluster : IDisposable
 
     private async Task<BrokerLine> AddAsync(AddOrder order, CancellationToken stop)
     {
-        var roster = _roster.Plus(order.Rack);
-        var silo = Start(roster.Brokers[^1]);
+        var entry = _roster.Plus(order.Rack).Brokers[^1];
+        var silo = Start(entry);
         var line = await silo.FirstReady.WaitAsync(stop).ConfigureAwait(false);
         // Only one that has served belongs to the cluster: a failed start leaves the roster as it was.
-        _directory.WriteRoster(roster);
-        _roster = roster;
+        Change(roster => roster with { Brokers = [.. roster.Brokers, entry] });
         return line;
     }
 
@@ -102,7 +160,8 @@ internal sealed class LocalCluster : IDisposable
     {
         var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId), _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags);
         var silo = new SupervisedSilo(spec, _events, _options.Restart);
-        _silos.Add((silo, Task.Run(() => RunAsync(silo))));
+        lock (_rosterLock)
+            _silos.Add((silo, Task.Run(() => RunAsync(silo))));
         return silo;
     }
 

@@ -22,12 +22,22 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
     // Beyond the broker's own time for requests in flight (10 s): then something hangs. All of it within the time the program has to end.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(20);
 
+    // By which a broker says that another process has a port that it was to listen on.
+    private const int PortTakenCode = 4;
+
+    // A race for a free port is lost once in a while; whoever loses it more often has been given a port that is taken.
+    private const int MostLostPorts = 5;
+
     private readonly TaskCompletionSource<BrokerLine> _firstReady = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
-    private BrokerLine? _last;
+    private volatile BrokerLine? _last;
+    private volatile BrokerLine? _lastServing;
 
     /// <summary>Its broker id.</summary>
     public int BrokerId => spec.Entry.BrokerId;
+
+    /// <summary>Where it served last; null where it never did.</summary>
+    public BrokerLine? Last => _lastServing;
 
     /// <summary>Asks it to end in order; <see cref="RunAsync"/> completes when it has.</summary>
     public Task StopAsync() => _stop.CancelAsync();
@@ -42,7 +52,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
     public async Task RunAsync()
     {
         var stop = _stop.Token;
-        for (var failedStarts = 0; !stop.IsCancellationRequested;)
+        for (var (failedStarts, lostPorts) = (0, 0); !stop.IsCancellationRequested;)
         {
             await using var process = SiloProcess.Start([.. spec.Program, .. Flags(), .. spec.MoreFlags], Environment(), spec.Log);
             var serves = await StartAsync(process, stop).ConfigureAwait(false);
@@ -50,6 +60,13 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
             if (!await EndedByItselfAsync(process, stop).ConfigureAwait(false))
                 break;
             var exitCode = await process.Ended.ConfigureAwait(false);
+            if (!serves && exitCode == PortTakenCode && lostPorts++ < MostLostPorts)
+            {
+                // It had chosen free ones, and another process was faster.
+                _last = null;
+                events.Ended(new EndedLine(BrokerId, process.Id, exitCode, Restarting: true));
+                continue;
+            }
             if (!serves && !_firstReady.Task.IsCompleted)
             {
                 _firstReady.SetException(CommandFailedException.Refused(
@@ -75,7 +92,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
             if (await process.Ready.WaitAsync(StartTimeout, stop).ConfigureAwait(false) is not { } ready)
                 return false;
             var line = new BrokerLine(BrokerId, process.Id, ready.Http, ready.Kafka, ready.Orleans, ready.Gateway, spec.Entry.Rack, spec.Data, spec.Log);
-            _last = line;
+            _lastServing = _last = line;
             events.BrokerReady(line);
             _firstReady.TrySetResult(line);
             return true;

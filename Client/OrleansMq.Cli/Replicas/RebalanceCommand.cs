@@ -15,20 +15,25 @@ internal static class RebalanceCommand
     {
         var execute = new Option<bool>("--execute") { Description = "Carry the plan out, too. It goes on by itself, also after the failure of a broker." };
         var throttle = new Option<int?>("--throttle") { Description = "With --execute: so many partitions move at a time, 1 to 1000; 4 without it.", HelpName = "N" }.AtLeast(1);
+        var bytes = new Option<long?>("--throttle-bytes")
+        {
+            Description = "With --execute: so many bytes a second does each broker send, at most, to replicas that catch up; no limit without it. Replicas in sync are not slowed down.",
+            HelpName = "N",
+        }.AtLeast(1);
         var status = new Option<bool>("--status") { Description = "Tell how far the rebalance is that runs, or how the last one ended." };
         var cancel = new Option<bool>("--cancel") { Description = "Stop the rebalance that runs: what is moved stays, what is being moved is taken back." };
         var auto = new Option<string>("--auto") { Description = "Whether a broker that joins gets its share by itself from now on.", HelpName = "on|off" };
         auto.AcceptOnlyFromAmong("on", "off");
         var command = new OmqCommand("rebalance", "Works out what to move so that every broker holds and leads its share, and shows it. Nothing moves without --execute.",
-            "omq cluster rebalance", "omq cluster rebalance --execute --throttle 2 --wait", "omq cluster rebalance --status", "omq cluster rebalance --cancel")
-        { execute, throttle, status, cancel, auto };
+            "omq cluster rebalance", "omq cluster rebalance --execute --throttle 2 --throttle-bytes 50000000 --wait", "omq cluster rebalance --status", "omq cluster rebalance --cancel")
+        { execute, throttle, bytes, status, cancel, auto };
         var (server, json, wait) = (ServerOption.AddTo(command), JsonOption.AddTo(command), RebalanceProgress.WaitOption(command));
         command.SetAction(async (parsed, cancellationToken) =>
         {
             if (new[] { parsed.GetValue(execute), parsed.GetValue(status), parsed.GetValue(cancel), parsed.GetValue(auto) is not null }.Count(given => given) > 1)
                 throw CommandFailedException.Usage("--execute, --status, --cancel and --auto exclude each other; give one of them.");
-            if (parsed.GetValue(throttle) is not null && !parsed.GetValue(execute))
-                throw CommandFailedException.Usage("--throttle says how fast to move, and nothing moves without --execute.");
+            if ((parsed.GetValue(throttle) is not null || parsed.GetValue(bytes) is not null) && !parsed.GetValue(execute))
+                throw CommandFailedException.Usage("--throttle and --throttle-bytes say how fast to move, and nothing moves without --execute.");
             using var broker = server.Connect(parsed);
             var answer = new Answer(broker, parsed.GetValue(json), parsed.GetValue(wait), cancellationToken);
             if (parsed.GetValue(auto) is { } onOrOff)
@@ -38,15 +43,21 @@ internal static class RebalanceCommand
             else if (parsed.GetValue(status))
                 await answer.ShowAsync(await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
             else
-                await answer.PlanAsync(parsed.GetValue(execute), parsed.GetValue(throttle) is { } most ? new RebalanceThrottle(most) : null).ConfigureAwait(false);
+                await answer.PlanAsync(parsed.GetValue(execute), Throttle(parsed.GetValue(throttle), parsed.GetValue(bytes))).ConfigureAwait(false);
         });
         return command;
+    }
+
+    private static RebalanceThrottle Throttle(int? partitions, long? bytes)
+    {
+        var usual = new RebalanceThrottle();
+        return new RebalanceThrottle(partitions ?? usual.MaxPartitions, bytes ?? usual.MaxBytesPerSecond);
     }
 
     /// <summary>Carries the command out and shows what came of it.</summary>
     private sealed class Answer(IBroker broker, bool json, bool wait, CancellationToken cancellationToken)
     {
-        public async Task PlanAsync(bool execute, RebalanceThrottle? throttle)
+        public async Task PlanAsync(bool execute, RebalanceThrottle throttle)
         {
             var plan = await broker.Administration.PlanRebalanceAsync(cancellationToken).ConfigureAwait(false);
             if (!json)

@@ -28,7 +28,7 @@ public sealed record BrokerShare(int BrokerId, int ReplicasBefore, int ReplicasA
 
 /// <summary>How fast replicas move.</summary>
 /// <param name="MaxPartitions">So many partitions at a time, 1 to 1,000.</param>
-/// <param name="MaxBytesPerSecond">Bytes that each broker's new replicas may take in a second; 0 for no limit.</param>
+/// <param name="MaxBytesPerSecond">Bytes that each broker sends in a second to replicas that catch up, while the rebalance runs; 0 for no limit.</param>
 public sealed record RebalanceThrottle(int MaxPartitions = 4, long MaxBytesPerSecond = 0);
 
 /// <summary>Where a rebalance is. In JSON by name, in lower case.</summary>

@@ -15,9 +15,10 @@ namespace OrleansMq.Clusters;
 /// <param name="Partitions">Partitions that changed.</param>
 /// <param name="Deleted">Topics that are to be deleted from disk, in addition.</param>
 /// <param name="Forgotten">Deleted topics of which no broker has anything any more.</param>
+/// <param name="CatchUpMaxBytesPerSecond">The image's limit.</param>
 public sealed record ClusterDelta(long From, long To, int Controller, bool AutoRebalance, ImmutableArray<ImageBroker> Brokers,
     ImmutableArray<int> RemovedBrokers, ImmutableArray<ImageTopic> Topics, ImmutableArray<Guid> RemovedTopics,
-    ImmutableArray<ChangedPartition> Partitions, ImmutableArray<Guid> Deleted, ImmutableArray<Guid> Forgotten)
+    ImmutableArray<ChangedPartition> Partitions, ImmutableArray<Guid> Deleted, ImmutableArray<Guid> Forgotten, long CatchUpMaxBytesPerSecond = 0)
 {
     /// <summary>Whether it is a whole image.</summary>
     public bool IsWhole => From == 0;
@@ -39,7 +40,8 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
             ReferenceEquals(before.Topics, after.Topics) ? [] : [.. before.Topics.Keys.Where(id => !after.Topics.ContainsKey(id)).Order()],
             partitions.ToImmutable(),
             ReferenceEquals(before.Deleted, after.Deleted) ? [] : [.. after.Deleted.Except(before.Deleted).Order()],
-            ReferenceEquals(before.Deleted, after.Deleted) ? [] : [.. before.Deleted.Except(after.Deleted).Order()]);
+            ReferenceEquals(before.Deleted, after.Deleted) ? [] : [.. before.Deleted.Except(after.Deleted).Order()],
+            after.CatchUpMaxBytesPerSecond);
     }
 
     /// <summary>Makes the next image.</summary>
@@ -48,7 +50,8 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
     {
         if (!IsWhole && From != image.Version)
             return null;
-        var next = (IsWhole ? ClusterImage.Empty : image) with { Version = To, Controller = Controller, AutoRebalance = AutoRebalance };
+        var next = (IsWhole ? ClusterImage.Empty : image) with { Version = To, Controller = Controller, AutoRebalance = AutoRebalance,
+            CatchUpMaxBytesPerSecond = CatchUpMaxBytesPerSecond };
         next = next with
         {
             Brokers = next.Brokers.RemoveRange(RemovedBrokers).SetItems(Brokers.Select(broker => KeyValuePair.Create(broker.Registration.BrokerId, broker))),

@@ -10,7 +10,7 @@ namespace OrleansMq.Clusters;
 /// missing has a byte 0 (missing) or 1 before it.
 /// <code>
 /// "OMC" version=1
-/// from to controller+1 flags(1: auto rebalance)
+/// from to controller+1 flags(1: auto rebalance, 2: catching up is limited) bytes-a-second if limited
 /// n broker*     id flags(1: alive, 2: draining) rack? host? http? kafka? orleans? version directory
 /// n id*         brokers that are gone
 /// n topic*      id(16) name status replication-factor serving n (key value)* n partition*
@@ -36,7 +36,9 @@ public static class ClusterDeltaCodec
         writer.Write7BitEncodedInt64(delta.From);
         writer.Write7BitEncodedInt64(delta.To);
         writer.Write7BitEncodedInt(delta.Controller + 1);
-        writer.Write((byte)(delta.AutoRebalance ? 1 : 0));
+        writer.Write((byte)((delta.AutoRebalance ? 1 : 0) | (delta.CatchUpMaxBytesPerSecond > 0 ? 2 : 0)));
+        if (delta.CatchUpMaxBytesPerSecond > 0)
+            writer.Write7BitEncodedInt64(delta.CatchUpMaxBytesPerSecond);
         WriteAll(writer, delta.Brokers, WriteBroker);
         WriteAll(writer, delta.RemovedBrokers, static (to, id) => to.Write7BitEncodedInt(id));
         WriteAll(writer, delta.Topics, WriteTopic);
@@ -58,9 +60,11 @@ public static class ClusterDeltaCodec
         using var reader = new BinaryReader(new MemoryStream(bytes[4..].ToArray()), Encoding.UTF8);
         try
         {
-            return new ClusterDelta(reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt() - 1,
-                (reader.ReadByte() & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber), ReadAll(reader, ReadTopic), ReadAll(reader, ReadId),
-                ReadAll(reader, ReadChanged), ReadAll(reader, ReadId), ReadAll(reader, ReadId));
+            var (from, to, controller) = (reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt() - 1);
+            var flags = reader.ReadByte();
+            var limit = (flags & 2) != 0 ? reader.Read7BitEncodedInt64() : 0;
+            return new ClusterDelta(from, to, controller, (flags & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber), ReadAll(reader, ReadTopic),
+                ReadAll(reader, ReadId), ReadAll(reader, ReadChanged), ReadAll(reader, ReadId), ReadAll(reader, ReadId), limit);
         }
         catch (Exception exception) when (exception is EndOfStreamException or FormatException)
         {

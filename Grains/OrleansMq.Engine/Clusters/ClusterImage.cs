@@ -24,6 +24,9 @@ public sealed record ClusterImage
     /// <summary>Whether a broker that joins gets its share of replicas by itself.</summary>
     public bool AutoRebalance { get; init; }
 
+    /// <summary>Bytes that each broker sends in a second, at most, to replicas that catch up, while a rebalance runs that asked for it; 0: no limit.</summary>
+    public long CatchUpMaxBytesPerSecond { get; init; }
+
     /// <summary>The brokers that are registered, by number; also those that are dead.</summary>
     public ImmutableSortedDictionary<int, ImageBroker> Brokers { get; init; } = ImmutableSortedDictionary<int, ImageBroker>.Empty;
 

@@ -11,8 +11,10 @@ public static class Reassignments
     /// <param name="image">The cluster.</param>
     /// <param name="partition">Which.</param>
     /// <param name="replicas">The brokers, the preferred leader first.</param>
+    /// <param name="minInsyncReplicas">The topic's <c>min.insync.replicas</c>.</param>
     /// <returns>The partition's present state, or <see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidReplicaAssignment"/>.</returns>
-    public static TopicDecision<ImagePartition> Check(ClusterImage image, TopicPartition partition, IReadOnlyList<int> replicas)
+    public static TopicDecision<ImagePartition> Check(ClusterImage image, TopicPartition partition, IReadOnlyList<int> replicas,
+        int minInsyncReplicas)
     {
         var found = Find(image, partition);
         if (!found.IsAccepted)
@@ -21,6 +23,9 @@ public static class Reassignments
             return Refuse($"The list of replicas of partition {partition} is empty: name one broker at least.");
         if (replicas.GroupBy(broker => broker).FirstOrDefault(group => group.Count() > 1) is { } twice)
             return Refuse($"Broker {twice.Key} stands twice in the replicas of partition {partition}.");
+        if (replicas.Count < minInsyncReplicas)
+            return Refuse($"Topic '{partition.Topic}' has min.insync.replicas={minInsyncReplicas}: with {replicas.Count} replica{(replicas.Count == 1 ? "" : "s")} nothing could "
+                + $"be appended to partition {partition} with acks=all. Name {minInsyncReplicas} brokers at least, or lower min.insync.replicas first.");
         foreach (var broker in replicas.Except(found.Next.Holders))
         {
             if (!image.Brokers.TryGetValue(broker, out var target))

@@ -58,7 +58,7 @@ public sealed record RebalanceJob
     /// <summary>So many partitions move at a time.</summary>
     public int MaxPartitions { get; init; } = 4;
 
-    /// <summary>Bytes that new replicas may take in a second; 0 for no limit.</summary>
+    /// <summary>Bytes that each broker sends in a second to replicas that catch up; 0 for no limit.</summary>
     public long MaxBytesPerSecond { get; init; }
 
     /// <summary>The partitions, in order.</summary>

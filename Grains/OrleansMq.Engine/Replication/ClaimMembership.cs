@@ -6,7 +6,7 @@ namespace OrleansMq.Replication;
 internal sealed class ClaimMembership(IReplicationHost host, IReadOnlyCollection<ReplicaIdentity> lost) : IMembership
 {
     /// <inheritdoc/>
-    public bool IsAlive(int broker) => host.IsAlive(broker);
+    public bool IsAlive(int broker) => host.IsStaying(broker);
 
     /// <inheritdoc/>
     public bool IsAlive(ReplicaIdentity member) => host.IsAlive(member.Broker) && !lost.Contains(member);

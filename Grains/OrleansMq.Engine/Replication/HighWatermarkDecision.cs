@@ -38,7 +38,7 @@ internal static class HighWatermarkDecision
     /// <param name="countedEnds">One for each member of <see cref="Union"/>; null where the member is not aligned in this epoch.</param>
     /// <param name="enoughReplicas"><see cref="HasEnoughReplicas"/>.</param>
     /// <param name="hasElr">An ELR is committed or proposed.</param>
-    public static long Next(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr)
+    public static long Next(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr)
     {
         if (!enoughReplicas || hasElr)
             return current;

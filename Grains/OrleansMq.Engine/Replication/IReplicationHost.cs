@@ -44,6 +44,10 @@ public interface IReplicationHost
     /// <summary>Whether a broker is not declared dead. May be wrong for a while.</summary>
     bool IsAlive(int broker);
 
+    /// <summary>Whether a broker is alive and does not stop: one that stops leaves the ISR while its replicas still answer, so that nobody waits for them when they
+    /// are gone. May be wrong for a while.</summary>
+    bool IsStaying(int broker) => IsAlive(broker);
+
     /// <summary>With what to make a replica that a leader pushes to and that is not here; null where this broker is not to hold it, or does not know of
     /// it (yet).</summary>
     ReplicaSpec? FindSpec(ReplicaKey key);

@@ -29,6 +29,8 @@ internal static class IsrDecision
     public static PartitionState? Propose(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
         long epochStart, long maxLagMs, int minInsync)
     {
+        if (IsSettled(committed, self, followers, maxLagMs, minInsync))
+            return null;
         var isr = ImmutableArray.CreateBuilder<ReplicaIdentity>();
         var left = new List<ReplicaIdentity>();
         isr.Add(self);
@@ -54,6 +56,29 @@ internal static class IsrDecision
             ? []
             : [.. committed.Elr.Concat(left).Where(m => !isr.Contains(m) && !IsRenewed(m, followers)).Distinct()];
         return SameMembers(isr, committed.Isr) && SameMembers(elr, committed.Elr) ? null : committed with { Isr = isr.ToImmutable(), Elr = elr };
+    }
+
+    // What nearly always holds, found out without making anything: all are in sync and stay so.
+    private static bool IsSettled(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long maxLagMs, int minInsync)
+    {
+        if (committed.Isr.Length != followers.Count + 1 || committed.Elr.Length > 0 || committed.Isr.Length < minInsync || !committed.Isr.Contains(self))
+            return false;
+        foreach (var member in committed.Isr)
+        {
+            if (member.Broker != self.Broker && !Stays(member, followers, maxLagMs))
+                return false;
+        }
+        return true;
+    }
+
+    private static bool Stays(ReplicaIdentity member, IReadOnlyList<FollowerView> followers, long maxLagMs)
+    {
+        for (var i = 0; i < followers.Count; i++)
+        {
+            if (followers[i].Broker == member.Broker)
+                return !MustLeave(member, followers[i], maxLagMs);
+        }
+        return false;
     }
 
     private static bool IsRenewed(ReplicaIdentity member, IReadOnlyList<FollowerView> followers)

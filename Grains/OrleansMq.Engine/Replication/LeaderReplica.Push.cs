@@ -72,7 +72,17 @@ internal sealed partial class LeaderReplica
             || follower.NextOffset >= _log.LogEndOffset || follower.NextOffset < _log.LogStartOffset)
             return;
         follower.IsFilling = true;
-        _effects.Add(new FillPush(follower.Broker, follower.Session, follower.NextOffset, _log.LogEndOffset));
+        _effects.Add(new FillPush(follower.Broker, follower.Session, follower.NextOffset, _log.LogEndOffset, !IsInSync(follower) && HasEnoughReplicas()));
+    }
+
+    private bool IsInSync(FollowerProgress follower)
+    {
+        foreach (var member in _committed!.Isr)
+        {
+            if (member.Broker == follower.Broker)
+                return true;
+        }
+        return false;
     }
 
     private void Beat(FollowerProgress follower, long now)

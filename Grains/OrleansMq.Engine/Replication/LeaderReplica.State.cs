@@ -19,8 +19,22 @@ internal sealed partial class LeaderReplica
     /// <summary>What the claim was decided to be; unknown before the state was read.</summary>
     public ClaimOutcome Claim { get; private set; }
 
+    /// <summary>What was stored when it resigned; null where it did not, or where that is not known.</summary>
+    public StoredPartitionState? Resigned { get; private set; }
+
     /// <summary>Begins the claim.</summary>
-    public void Start() => Read();
+    /// <param name="known">What is stored, by the word of who stored it; null: it is read. Where something else is stored by now, the claim's write fails.</param>
+    /// <param name="now">The time, milliseconds.</param>
+    public void Start(StoredPartitionState? known, long now)
+    {
+        if (known is null)
+        {
+            Read();
+            return;
+        }
+        _inFlight = true;
+        OnStateRead(++_operation, known.State, known.ETag, now);
+    }
 
     /// <summary>The state as stored.</summary>
     public void OnStateRead(long operation, PartitionState state, string etag, long now)
@@ -68,7 +82,10 @@ internal sealed partial class LeaderReplica
         {
             _unsettled.Clear();
             if (written.LeaderToken != _token)
+            {
+                Resigned = new StoredPartitionState(written, etag);
                 Stop($"it resigned{(written.Successor < 0 ? "" : $" in favour of broker {written.Successor}")}");
+            }
             else if (LeadsAt(now))
                 Commit(written, etag, now);
         }
@@ -127,8 +144,11 @@ internal sealed partial class LeaderReplica
     {
         if (_inFlight || _mustRead)
             return;
-        var views = Array.ConvertAll(_followers, f => f.View(_membership.IsAlive(f.Broker), now));
-        var next = _rules.ProposeIsr(_committed!, _self, views, _log.HighWatermark, EpochStart, _options.MaxLagMs, _options.MinInsyncReplicas)
+        if (_views.Length != _followers.Length)
+            _views = new FollowerView[_followers.Length];
+        for (var i = 0; i < _views.Length; i++)
+            _views[i] = _followers[i].View(_membership.IsAlive(_followers[i].Broker), now);
+        var next = _rules.ProposeIsr(_committed!, _self, _views, _log.HighWatermark, EpochStart, _options.MaxLagMs, _options.MinInsyncReplicas)
             ?? ProposeReplicas(now);
         if (_inFlight || (next is null && _unsettled.Count == 0))
             return;

@@ -36,6 +36,10 @@ internal sealed partial class LeaderReplica
     private readonly List<ReplicationEffect> _effects;
     private readonly bool _unclean;
     private FollowerProgress[] _followers = [];
+    // What decisions are given: made once, since a thousand leaders decide many times a second.
+    private FollowerView[] _views = [];
+    private long[] _sentAt = [];
+    private long?[] _ends = [];
     // The number of the latest session: never used twice in an epoch, also not for a replica that left the set and came back.
     private int _sessions;
     private long _now = long.MinValue;
@@ -145,15 +149,32 @@ internal sealed partial class LeaderReplica
     private bool HasEnoughReplicas() =>
         HighWatermarkDecision.HasEnoughReplicas(_rules.CountInsync(_committed!, _unsettled), _options.MinInsyncReplicas);
 
-    private FollowerProgress? ProgressOf(int broker) => Array.Find(_followers, f => f.Broker == broker);
+    private FollowerProgress? ProgressOf(int broker)
+    {
+        foreach (var follower in _followers)
+        {
+            if (follower.Broker == broker)
+                return follower;
+        }
+        return null;
+    }
 
     /// <summary>Moves lease and high watermark as far as they may go, and answers who waited for it.</summary>
     private void Advance()
     {
         var union = _rules.Union(_committed!, _unsettled);
-        Volatile.Write(ref _leaseUntil, _rules.LeaseUntil(union.Where(m => m.Broker != _self.Broker).Select(AcknowledgedSentAt), _options.LeaseMs));
+        if (_ends.Length < union.Length)
+            (_sentAt, _ends) = (new long[union.Length], new long?[union.Length]);
+        var others = 0;
+        for (var i = 0; i < union.Length; i++)
+        {
+            if (union[i].Broker != _self.Broker)
+                _sentAt[others++] = AcknowledgedSentAt(union[i]);
+            _ends[i] = CountedEnd(union[i]);
+        }
+        Volatile.Write(ref _leaseUntil, _rules.LeaseUntil(_sentAt.AsSpan(0, others), _options.LeaseMs));
         var hasElr = _committed!.Elr.Length > 0 || _unsettled.Exists(p => p.Elr.Length > 0);
-        var next = _rules.NextHighWatermark(_log.HighWatermark, union.Select(CountedEnd), HasEnoughReplicas(), hasElr);
+        var next = _rules.NextHighWatermark(_log.HighWatermark, _ends.AsSpan(0, union.Length), HasEnoughReplicas(), hasElr);
         if (next > _log.HighWatermark)
             _log.SetHighWatermark(next, Epoch);
         CompleteReplicated();

@@ -16,7 +16,7 @@ internal static class LeaseDecision
     /// <param name="acknowledgedSendTimes">For every counted member but the leader: when the latest request was <em>sent</em> that it acknowledged in this
     /// epoch, in milliseconds of the leader's clock.</param>
     /// <param name="leaseMs">The lease.</param>
-    public static long Until(IEnumerable<long> acknowledgedSendTimes, long leaseMs)
+    public static long Until(ReadOnlySpan<long> acknowledgedSendTimes, long leaseMs)
     {
         var earliest = long.MaxValue;
         foreach (var sentAt in acknowledgedSendTimes)

@@ -29,6 +29,9 @@ public sealed partial class Replica : IPartitionReplication
     /// <inheritdoc/>
     bool IPartitionReplication.KnowsLatest => Partition.HighWatermark >= Volatile.Read(ref _epochStart);
 
+    /// <summary>Whether it leads, and can prove it.</summary>
+    public bool HoldsLease => _leader is { Status: LeaderStatus.Leading } leader && Now <= leader.LeaseUntil;
+
     /// <summary>Claims leadership; completes when it leads or was refused. While it leads already: at once.</summary>
     public async Task<ClaimResult> LeadAsync(ClaimRequest request, CancellationToken cancellationToken)
     {
@@ -46,17 +49,19 @@ public sealed partial class Replica : IPartitionReplication
 
     /// <summary>Hands leadership over: refuses appends, waits until the successor and the high watermark have reached the log's end or the time is up, and
     /// stores that it leads no more. Complete when it does not lead any more; where it did not, at once.</summary>
+    /// <returns>What it stored; null where that is not known.</returns>
     /// <param name="successor">Who is to lead next; null for whoever is eligible.</param>
     /// <param name="deadline">The longest it may take.</param>
-    public Task ResignAsync(int? successor, TimeSpan deadline)
+    public async Task<StoredPartitionState?> ResignAsync(int? successor, TimeSpan deadline)
     {
-        var ended = Ended;
+        var (ended, leader) = (Ended, (LeaderReplica?)null);
         Step(() =>
         {
-            ended = LeadershipEnded;
-            _leader?.Resign(successor, Now + (long)deadline.TotalMilliseconds, Now);
+            (ended, leader) = (LeadershipEnded, _leader);
+            leader?.Resign(successor, Now + (long)deadline.TotalMilliseconds, Now);
         });
-        return ended;
+        await ended.ConfigureAwait(false);
+        return leader?.Resigned;
     }
 
     /// <summary>Changes the replica set: those that are added catch up and join the ISR, then those that are not wanted any more leave. Complete when the
@@ -198,7 +203,7 @@ public sealed partial class Replica : IPartitionReplication
         _leader = new LeaderReplica(ReplicationRules.Shipped, _ports.LeaderOptions(Partition.Config), _view!, Identity, Key.TopicId, Guid.NewGuid(),
             new ClaimMembership(_ports.Host, request.LostMembers), _effects, request.Unclean);
         _followed = Partition.Config;
-        _leader.Start();
+        _leader.Start(request.Stored, Now);
         return _claim.Task;
     }
 

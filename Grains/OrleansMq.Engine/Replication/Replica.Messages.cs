@@ -93,7 +93,9 @@ public sealed partial class Replica
         try
         {
             if (fill.From >= _log!.LogStartOffset)
-                read = _log.Read(fill.From, fill.Limit, MaxPushBytes);
+                read = _log.Read(fill.From, fill.Limit, fill.IsCatchUp ? _ports.CatchUp.Portion(MaxPushBytes) : MaxPushBytes);
+            if (read is not null && fill.IsCatchUp)
+                _ports.CatchUp.Count(read.Memory.Length);
             if (read is not null && !ReplicatedBatches.TrySplit(read.Memory, batches))
                 throw new DamagedLogException(_log.Directory, 0, fill.From, "what was read is not whole record batches");
         }

@@ -23,7 +23,9 @@ public enum ReplicaRole
 /// <summary>How a replica may be made leader.</summary>
 /// <param name="LostMembers">Members of the ISR whose broker answered with another incarnation, or holds no such replica any more: they cannot lead.</param>
 /// <param name="Unclean">Lead although acknowledged records may be lost by it. The loss is logged.</param>
-public sealed record ClaimRequest(IReadOnlyCollection<ReplicaIdentity> LostMembers, bool Unclean = false);
+/// <param name="Stored">What the last leader has just stored when it resigned, so that it need not be read; null: it is read. If it is stored no more, the claim
+/// is refused.</param>
+public sealed record ClaimRequest(IReadOnlyCollection<ReplicaIdentity> LostMembers, bool Unclean = false, StoredPartitionState? Stored = null);
 
 /// <summary>What became of <see cref="Replica.LeadAsync"/>.</summary>
 /// <param name="Outcome"><see cref="ClaimOutcome.Claim"/>: it leads.</param>

@@ -13,6 +13,9 @@ public sealed record ReplicationOptions
     public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>For how long an acknowledgement of the in-sync followers proves leadership: 2 seconds.</summary>
     public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
+    /// <summary>Bytes that this broker sends in a second, at most, to replicas that catch up and that nobody waits for: those that are not in sync, of
+    /// partitions where <c>min.insync.replicas</c> others are. 0: no limit.</summary>
+    public long CatchUpMaxBytesPerSecond { get; init; }
     /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome is called unknown: 30 seconds.</summary>
     public TimeSpan AppendTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }
@@ -26,6 +29,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     private readonly ReplicaLinks _links;
     private readonly ReplicaPorts _ports;
     private readonly TimeSpan _tick;
+    private readonly long _catchUpMaxBytesPerSecond;
     private readonly ConcurrentDictionary<ReplicaKey, Replica> _replicas = new();
     private readonly ConcurrentDictionary<int, ReplicaInbox> _inboxes = new();
     private readonly Lock _createLock = new();
@@ -41,6 +45,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         (_store, _options, _host) = (store, options, host);
         _links = new ReplicaLinks(host, options.TimeProvider, options.Log) { OnAnswers = OnAnswers };
         _ports = new ReplicaPorts(options.BrokerId.Value, replication, host, options.TimeProvider, options.Log, _links);
+        _catchUpMaxBytesPerSecond = replication.CatchUpMaxBytesPerSecond;
+        _links.CatchUp.Limit(_catchUpMaxBytesPerSecond);
         // Four chances within a heartbeat, which is a quarter of the lease.
         _tick = TimeSpan.FromMilliseconds(Math.Clamp(replication.LeaderLease.TotalMilliseconds / 16, 5, 200));
         Parallel.ForEach(store.Partitions, partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition,
@@ -105,6 +111,12 @@ public sealed partial class ReplicaManager : IAsyncDisposable
 
     /// <summary>Somebody was declared dead or came back: leaders look at their ISR at once.</summary>
     public void OnMembershipChanged() => ThreadPool.UnsafeQueueUserWorkItem(static manager => manager.OnTick(all: true), this, preferLocal: false);
+
+    /// <summary>Replicas catch up no faster from now on than this, or than <see cref="ReplicationOptions.CatchUpMaxBytesPerSecond"/> where that is less.</summary>
+    /// <param name="maxBytesPerSecond">Bytes that this broker sends in a second; 0: no limit but its own.</param>
+    public void LimitCatchUp(long maxBytesPerSecond) => _links.CatchUp.Limit(
+        maxBytesPerSecond > 0 && _catchUpMaxBytesPerSecond > 0 ? Math.Min(maxBytesPerSecond, _catchUpMaxBytesPerSecond)
+        : Math.Max(maxBytesPerSecond, _catchUpMaxBytesPerSecond));
 
     /// <summary>Stops all roles at once; the partitions stay open.</summary>
     public async ValueTask DisposeAsync()

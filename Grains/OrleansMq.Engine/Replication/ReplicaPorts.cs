@@ -20,6 +20,8 @@ internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IRepl
     public IReplicationHost Host { get; } = host;
     /// <summary>The broker's clock.</summary>
     public TimeProvider Time { get; } = time;
+    /// <summary>How fast replicas may catch up.</summary>
+    public CatchUpThrottle CatchUp => links.CatchUp;
     /// <summary>Where log lines go.</summary>
     public EngineLog Log { get; } = log;
     /// <summary>An operation of the store that takes longer counts as failed, its outcome unknown.</summary>

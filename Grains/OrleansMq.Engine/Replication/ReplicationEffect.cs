@@ -16,7 +16,8 @@ internal sealed record SendMessage(int To, ReplicationMessage Message) : Replica
 /// <param name="Session">Comes back with the answer.</param>
 /// <param name="From">The first batch is the first that ends above this; comes back with the answer.</param>
 /// <param name="Limit">The log's end at this moment: no batch at or above it.</param>
-internal sealed record FillPush(int To, int Session, long From, long Limit) : ReplicationEffect;
+/// <param name="IsCatchUp">Nobody waits for it: the follower is not in sync, and enough others are.</param>
+internal sealed record FillPush(int To, int Session, long From, long Limit, bool IsCatchUp = false) : ReplicationEffect;
 
 /// <summary>Reads the partition's state; answer with <see cref="LeaderReplica.OnStateRead"/>, or <see cref="LeaderReplica.OnStateFailed"/>.</summary>
 internal sealed record ReadState(long Operation) : ReplicationEffect;

@@ -62,7 +62,7 @@ internal class ReplicationRules
     public virtual long CountedEnd(bool sync, long logEnd, long flushedEnd) => HighWatermarkDecision.CountedEnd(sync, logEnd, flushedEnd);
 
     /// <inheritdoc cref="HighWatermarkDecision.Next"/>
-    public virtual long NextHighWatermark(long current, IEnumerable<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
+    public virtual long NextHighWatermark(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr) =>
         HighWatermarkDecision.Next(current, countedEnds, enoughReplicas, hasElr);
 
     /// <inheritdoc cref="HighWatermarkDecision.IsReplicated"/>
@@ -76,7 +76,7 @@ internal class ReplicationRules
     public virtual bool KnowsLatest(long highWatermark, long epochStart) => HighWatermarkDecision.KnowsLatest(highWatermark, epochStart);
 
     /// <inheritdoc cref="LeaseDecision.Until"/>
-    public virtual long LeaseUntil(IEnumerable<long> acknowledgedSendTimes, long leaseMs) => LeaseDecision.Until(acknowledgedSendTimes, leaseMs);
+    public virtual long LeaseUntil(ReadOnlySpan<long> acknowledgedSendTimes, long leaseMs) => LeaseDecision.Until(acknowledgedSendTimes, leaseMs);
 
     /// <inheritdoc cref="HandoverDecision.ChooseSuccessor"/>
     public virtual int ChooseSuccessor(PartitionState committed, int self, int? wanted, IMembership membership) =>

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using System.Text.Json;
 using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Storage;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
@@ -94,6 +96,36 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         return LeaderChoice.Nobody;
     }
 
+    /// <summary>Gives a partition that this broker has just resigned to whom it named.</summary>
+    /// <returns>Whether that one leads now; where not, <see cref="EnsureLedAsync"/> finds somebody.</returns>
+    public async Task<bool> PassOnAsync(ReplicaKey key, StoredPartitionState resigned)
+    {
+        if (_peers.Find(resigned.State.Successor) is not { } silo)
+            return false;
+        try
+        {
+            return await _others.Of(silo).TakeOverAsync(GrainKeys.Partition(key.TopicId, key.Partition),
+                JsonSerializer.SerializeToUtf8Bytes(resigned.State, StateDocuments.Json), resigned.ETag).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is BrokerException or OrleansException or TimeoutException)
+        {
+            _log.Write(EngineLogLevel.Warning, $"Broker {resigned.State.Successor} did not answer when partition {key} was given to it: {failure.Message}");
+            return false;
+        }
+    }
+
+    /// <summary>Leads a partition whose leader has just resigned in favour of this broker.</summary>
+    /// <param name="key">Which.</param>
+    /// <param name="resigned">What that leader has stored.</param>
+    public async Task<bool> TakeOverAsync(ReplicaKey key, StoredPartitionState resigned)
+    {
+        var found = new LeaderFinding(new LeaderChoice(_peers.Self, Leads: false, []), resigned.State, ErrorCode.None);
+        var outcome = await _leadership.LeadAsync(key, found, _stopping.Token, resigned).ConfigureAwait(false);
+        if (outcome.Replica is null)
+            _log.Write(EngineLogLevel.Warning, $"Partition {key} could not be taken over: {outcome.Message}");
+        return outcome.Replica is not null;
+    }
+
     private async Task<bool> IsTakenAsync(ReplicaKey key, int broker)
     {
         try
@@ -135,7 +167,12 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
     }
 
-    private void OnSteppedDown(ReplicaKey key) => _ = LeadAgainAsync(key);
+    // Who leaves sees to its successors itself.
+    private void OnSteppedDown(ReplicaKey key)
+    {
+        if (!_leadership.IsLeaving)
+            _ = LeadAgainAsync(key);
+    }
 
     private async Task LeadAgainAsync(ReplicaKey key)
     {

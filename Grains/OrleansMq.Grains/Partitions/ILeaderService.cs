@@ -1,7 +1,9 @@
+using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using Orleans.Runtime.Services;
 using Orleans.Services;
+using OrleansMq.Grains.Storage;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
@@ -16,6 +18,15 @@ internal interface ILeaderService : IGrainService
     [Alias("Lead")]
     [ResponseTimeout(LeaderTimes.Lead)]
     Task<string[]> LeadAsync(string[] partitions);
+
+    /// <summary>Takes over a partition whose leader has just resigned in favour of this broker.</summary>
+    /// <param name="partition">Its grain's key.</param>
+    /// <param name="state">What that leader has stored, as the store has it: JSON in UTF-8.</param>
+    /// <param name="etag">Of what is stored.</param>
+    /// <returns>Whether it leads.</returns>
+    [Alias("TakeOver")]
+    [ResponseTimeout(LeaderTimes.Lead)]
+    Task<bool> TakeOverAsync(string partition, byte[] state, string etag);
 
     /// <summary>Leads the partition although acknowledged records may be lost by it, if nobody leads it.</summary>
     /// <param name="partition">Its grain's key.</param>
@@ -40,6 +51,10 @@ internal sealed class LeaderService(FailoverWatch failover, GrainId id, Silo sil
     /// <inheritdoc/>
     public async Task<string[]> LeadAsync(string[] partitions) =>
         [.. (await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)])).Select(key => GrainKeys.Partition(key.TopicId, key.Partition))];
+
+    /// <inheritdoc/>
+    public Task<bool> TakeOverAsync(string partition, byte[] state, string etag) => failover.TakeOverAsync(Parse(partition),
+        new StoredPartitionState(JsonSerializer.Deserialize<PartitionState>(state, StateDocuments.Json)!, etag));
 
     /// <inheritdoc/>
     public Task LeadUncleanAsync(string partition) => failover.LeadUncleanAsync(Parse(partition));

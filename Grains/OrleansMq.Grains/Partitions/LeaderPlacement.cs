@@ -16,12 +16,14 @@ internal sealed class LeaderPlacement : PlacementStrategy;
 /// Decides where a partition's grain is to be active. Where nobody leads and nobody can, that is this silo: its activation says why, as an answer that is to
 /// be sent again, and goes.
 /// </summary>
-internal sealed class LeaderPlacementDirector(LeaderSearch search, LeaderFindings findings, IBrokerPeers peers) : IPlacementDirector
+internal sealed class LeaderPlacementDirector(IServiceProvider services, LeaderSearch search, LeaderFindings findings, IBrokerPeers peers) : IPlacementDirector
 {
     /// <inheritdoc/>
     public async Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
     {
         if (!peers.IsReplicated || !LeaderFindings.TryParse(target.GrainIdentity, out var key))
+            return context.LocalSilo;
+        if (services.GetService<ILocalReplicas>()?.LeadsHere(key) == true)
             return context.LocalSilo;
         var found = findings.Peek(key) ?? await search.FindAsync(key);
         return peers.Find(found.Choice.Broker) ?? context.LocalSilo;
@@ -45,7 +47,7 @@ internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDire
     /// <remarks>An address on another silo means: not here, forward the calls to there.</remarks>
     public async Task<GrainAddress?> Register(GrainAddress address)
     {
-        if (!Peers.IsReplicated || !LeaderFindings.TryParse(address.GrainId, out var key))
+        if (!Peers.IsReplicated || !LeaderFindings.TryParse(address.GrainId, out var key) || services.GetService<ILocalReplicas>()?.LeadsHere(key) == true)
             return address;
         var findings = services.GetRequiredService<LeaderFindings>();
         var found = findings.Peek(key) ?? await services.GetRequiredService<LeaderSearch>().FindAsync(key);

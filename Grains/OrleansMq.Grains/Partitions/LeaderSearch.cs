@@ -50,12 +50,16 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     /// <summary>How long the store may take: it answers in milliseconds, or not at all.</summary>
     public static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(2);
 
-    /// <summary>Searches.</summary>
+    /// <summary>Searches. Where the stored leader says that it leads, nobody waits for the others, one of which may not answer at all.</summary>
     public async Task<LeaderFinding> FindAsync(ReplicaKey key)
     {
-        var asked = AskAllAsync([key]);
+        using var timeout = new CancellationTokenSource(AnswerTimeout, time);
+        var asked = Ask([key], timeout.Token);
         var (stored, failure) = await ReadAsync(key).ConfigureAwait(false);
-        var answers = await asked.ConfigureAwait(false);
+        if (stored is not null && asked.TryGetValue(stored.Leader, out var answer) && await answer.ConfigureAwait(false) is [{ Role: ReplicaRole.Leader } led]
+            && led.LeaderEpoch == stored.LeaderEpoch)
+            return new LeaderFinding(new LeaderChoice(stored.Leader, Leads: true, []), stored, ErrorCode.None);
+        var answers = await AnswersAsync(asked).ConfigureAwait(false);
         return Conclude(key, stored, failure, broker => AnswerOf(answers, broker, 0));
     }
 
@@ -124,7 +128,14 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     private async Task<Dictionary<int, IReadOnlyList<ReplicaReport?>>> AskAllAsync(IReadOnlyList<ReplicaKey> keys)
     {
         using var timeout = new CancellationTokenSource(AnswerTimeout, time);
-        var asked = peers.Live.Select(broker => (Broker: broker, Answer: AskAsync(broker, keys, timeout.Token))).ToArray();
+        return await AnswersAsync(Ask(keys, timeout.Token)).ConfigureAwait(false);
+    }
+
+    private Dictionary<int, Task<IReadOnlyList<ReplicaReport?>?>> Ask(IReadOnlyList<ReplicaKey> keys, CancellationToken timeout) =>
+        peers.Live.ToDictionary(broker => broker, broker => AskAsync(broker, keys, timeout));
+
+    private static async Task<Dictionary<int, IReadOnlyList<ReplicaReport?>>> AnswersAsync(Dictionary<int, Task<IReadOnlyList<ReplicaReport?>?>> asked)
+    {
         var answers = new Dictionary<int, IReadOnlyList<ReplicaReport?>>();
         foreach (var (broker, answer) in asked)
         {

@@ -52,8 +52,7 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
             throw new BrokerException(otherwise, $"Broker {successor} is down, or stopping, so it cannot lead partition {replica.TopicPartition}.");
         if (replica.State is not { } state || state.Isr.All(member => member.Broker != successor))
             throw new BrokerException(otherwise, $"Broker {successor} is not in sync, so it cannot lead partition {replica.TopicPartition}. Wait until it is.");
-        await replica.ResignAsync(successor, DrainTimeout).ConfigureAwait(false);
-        var leader = await failover.EnsureLedAsync(replica.Key).ConfigureAwait(false);
+        var leader = await PassOnAsync(replica, successor).ConfigureAwait(false);
         return leader == successor ? successor : throw new BrokerException(leader < 0 ? ErrorCode.LeaderNotAvailable : otherwise,
             $"Broker {successor} was not ready to lead partition {replica.TopicPartition}; {(leader < 0 ? "nobody leads it at the moment" : $"broker {leader} leads it")}. Retry.");
     }
@@ -62,14 +61,22 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
     {
         try
         {
-            await replica.ResignAsync(successor, DrainTimeout).ConfigureAwait(false);
-            return await failover.EnsureLedAsync(replica.Key).ConfigureAwait(false) >= 0;
+            return await PassOnAsync(replica, successor).ConfigureAwait(false) >= 0;
         }
         catch (BrokerException failure)
         {
             log.Write(EngineLogLevel.Warning, $"Partition {replica.TopicPartition} could not be handed over: {failure.Message}");
             return false;
         }
+    }
+
+    // Who is named need not search, nor read what is stored: it is told. Where that fails, somebody is found as after any loss of a leader.
+    private async Task<int> PassOnAsync(Replica replica, int successor)
+    {
+        var resigned = await replica.ResignAsync(successor, DrainTimeout).ConfigureAwait(false);
+        return resigned is not null && await failover.PassOnAsync(replica.Key, resigned).ConfigureAwait(false)
+            ? resigned.State.Successor
+            : await failover.EnsureLedAsync(replica.Key).ConfigureAwait(false);
     }
 
     private int? SuccessorOf(Replica replica)

@@ -22,6 +22,9 @@ internal interface ILocalReplicas
 
     /// <summary>With what to make a replica here; null where this broker is not to hold it, or does not know of it yet.</summary>
     ReplicaSpec? FindSpec(ReplicaKey key);
+
+    /// <summary>Whether this broker leads the partition beyond doubt: nobody need be asked.</summary>
+    bool LeadsHere(ReplicaKey key);
 }
 
 /// <summary>
@@ -45,6 +48,9 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
     /// <summary>The broker is about to stop: from now on it takes no leadership.</summary>
     public void Leave() => _leaving = true;
 
+    /// <summary>The broker is about to stop.</summary>
+    public bool IsLeaving => _leaving;
+
     /// <summary>How a replica of this broker describes itself to others: one that could lead does not offer it while the broker is about to stop.</summary>
     public ReplicaReport Report(Replica replica)
     {
@@ -59,7 +65,8 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
     /// <param name="key">Which.</param>
     /// <param name="found">What a search has just found out; null to search.</param>
     /// <param name="cancellationToken">Gives the claim up.</param>
-    public async Task<LeadOutcome> LeadAsync(ReplicaKey key, LeaderFinding? found, CancellationToken cancellationToken)
+    /// <param name="stored">What the last leader has just stored; null to read it.</param>
+    public async Task<LeadOutcome> LeadAsync(ReplicaKey key, LeaderFinding? found, CancellationToken cancellationToken, StoredPartitionState? stored = null)
     {
         if (replicas.Manager.TryGet(key, out var replica) && replica.Role == ReplicaRole.Leader)
             return new LeadOutcome(Serve(replica));
@@ -75,7 +82,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
             replica ??= await OpenAsync(key, found).ConfigureAwait(false);
             return replica is null
                 ? LeadOutcome.Refused(ErrorCode.LeaderNotAvailable, $"Broker {peers.Self} is to lead partition {key}, and does not know its topic yet. Retry.")
-                : await ClaimAsync(replica, found.Choice, cancellationToken).ConfigureAwait(false);
+                : await ClaimAsync(replica, found.Choice, stored, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException refused)
         {
@@ -88,7 +95,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
             ? await Task.Run(() => replicas.Manager.GetOrCreate(key, spec)).ConfigureAwait(false)
             : null;
 
-    private async Task<LeadOutcome> ClaimAsync(Replica replica, LeaderChoice choice, CancellationToken cancellationToken)
+    private async Task<LeadOutcome> ClaimAsync(Replica replica, LeaderChoice choice, StoredPartitionState? stored, CancellationToken cancellationToken)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var timer = time.CreateTimer(_ => timeout.Cancel(), null, ClaimTimeout, Timeout.InfiniteTimeSpan);
@@ -99,7 +106,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
                 log.Write(EngineLogLevel.Warning, $"Partition {replica.TopicPartition} is led by broker {peers.Self} from offset "
                     + $"{replica.Report().LogEndOffset} on, although it may lack acknowledged records: an unclean election.");
             }
-            var result = await replica.LeadAsync(new ClaimRequest(choice.Lost, choice.Unclean), timeout.Token).ConfigureAwait(false);
+            var result = await replica.LeadAsync(new ClaimRequest(choice.Lost, choice.Unclean, stored), timeout.Token).ConfigureAwait(false);
             return result.Outcome switch
             {
                 ClaimOutcome.Claim => new LeadOutcome(Serve(replica)),

@@ -35,6 +35,9 @@ internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker br
     public ReplicaManager Manager => _replicas.Value.Manager;
 
     /// <inheritdoc/>
+    public bool LeadsHere(ReplicaKey key) => _replicas.Value.Find(key) is { HoldsLease: true };
+
+    /// <inheritdoc/>
     public SiloAddress? Find(int broker) => membership.AddressOf(broker);
 
     /// <inheritdoc/>

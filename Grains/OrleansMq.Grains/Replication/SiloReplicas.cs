@@ -16,6 +16,9 @@ internal sealed class SiloReplicas(IServiceProvider services, SiloBroker broker,
     public ReplicaManager Manager => _manager
         ?? throw new BrokerException(ErrorCode.BrokerNotAvailable, $"Broker {broker.Options.BrokerId} is starting, or stopping. Retry.");
 
+    /// <summary>The replica of a partition that is here and open; null where there is none, or the silo starts or has stopped.</summary>
+    public Replica? Find(ReplicaKey key) => _manager is { } manager && manager.TryGet(key, out var replica) ? replica : null;
+
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle)
     {

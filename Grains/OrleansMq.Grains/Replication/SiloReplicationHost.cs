@@ -33,6 +33,9 @@ internal sealed class SiloReplicationHost(IServiceProvider services, int ownBrok
     public bool IsAlive(int broker) => _membership.Value.IsAlive(broker);
 
     /// <inheritdoc/>
+    public bool IsStaying(int broker) => _membership.Value.IsActive(broker);
+
+    /// <inheritdoc/>
     public ReplicaSpec? FindSpec(ReplicaKey key) => _specs.Value?.Find(key);
 
     /// <inheritdoc/>

@@ -6,6 +6,7 @@ using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Replication;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Topics;
 
@@ -30,7 +31,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     public async ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> targets, CancellationToken cancellationToken)
     {
         var image = cluster.Image;
-        var state = Reassignments.Check(image, partition, targets).Next;
+        var state = Reassignments.Check(image, partition, targets, MinInsyncOf(image, partition.Topic)).Next;
         if (targets.SequenceEqual(state.Target.IsEmpty ? state.Replicas : state.Target))
             return Reassignments.Describe(partition.Topic, partition.Partition, state with { Target = [.. targets] });
         var leader = LeaderOf(partition, image);
@@ -152,6 +153,11 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         await ChangeRegistryAsync(before => before.Remove(removed, held, membership.IsAlive(removed)).Next);
     }
 
+    private int MinInsyncOf(ClusterImage image, string topic) => image.FindServed(topic) is { } served
+        && TopicConfigRules.Parse(served.Configs, broker.Options.TopicDefaults.ForReplicas(served.ReplicationFactor)) is { IsAccepted: true, Next: var config }
+            ? config.MinInsyncReplicas
+            : 1;
+
     private Task ChangeRegistryAsync(Func<BrokerRegistry, BrokerRegistry> change) => cluster.ChangeRegistryAsync(change, AnswerTimeout);
 
     private static string PlanOf(int drained) => $"drain-{drained}-";
@@ -160,9 +166,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     {
         if (throttle.MaxPartitions is < 1 or > 1000)
             throw new BrokerException(ErrorCode.InvalidRequest, $"The throttle's partitions at a time are 1 to 1000, not {throttle.MaxPartitions}.");
-        if (throttle.MaxBytesPerSecond != 0)
-            throw new BrokerException(ErrorCode.InvalidRequest, "The throttle's bytes in a second cannot be limited by this version: leave them at 0, and move fewer "
-                + "partitions at a time.");
+        if (throttle.MaxBytesPerSecond < 0)
+            throw new BrokerException(ErrorCode.InvalidRequest, $"The throttle's bytes in a second are 1 or more, or 0 for no limit, not {throttle.MaxBytesPerSecond}.");
     }
 
     private async Task<LeaderElection> ElectPreferredAsync(TopicPartition partition, ClusterImage image, int before)

@@ -43,6 +43,12 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     /// <inheritdoc/>
     public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
     {
+        // Whoever was told that it was not created must not be told now that it exists, and then see it go.
+        if (_toUndo.Contains(topic.Name))
+        {
+            await DeleteTopicAsync(topic.Name);
+            _toUndo.Remove(topic.Name);
+        }
         var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
         var creation = (await CatalogueAsync()).BeginCreate(topic, topicId, Limits()).Next;
         await ChangeAsync(_ => creation.Catalogue);

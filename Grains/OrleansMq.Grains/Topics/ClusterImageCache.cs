@@ -74,6 +74,8 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
         _image = next;
         if (!ReferenceEquals(before.Topics, next.Topics))
             Configure(before, next);
+        if (before.CatchUpMaxBytesPerSecond != next.CatchUpMaxBytesPerSecond)
+            replicas.Manager.LimitCatchUp(next.CatchUpMaxBytesPerSecond);
         Changed?.Invoke(next);
         _newer.TrySetResult();
         _newer = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -68,6 +68,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         {
             var next = change(await document.ReadAsync());
             await document.WriteAsync(next);
+            Throttle(next);
             _trouble = null;
             return next.Describe(cluster.Image, null);
         }
@@ -101,6 +102,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         try
         {
             var job = await document.ReadAsync();
+            Throttle(job);
             if (job is not { IsRunning: true })
             {
                 if (!IsDue(job, out var reason))
@@ -115,6 +117,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
             var (next, actions) = RebalanceDecision.Next(job, cluster.Image, Time.GetUtcNow());
             if (!ReferenceEquals(next, job))
                 await document.WriteAsync(next);
+            Throttle(next);
             if (!next.IsRunning)
                 broker.Log(EngineLogLevel.Information, $"Rebalance '{next.PlanId}' is over: {next.State.ToString().ToLowerInvariant()}.");
             return actions;
@@ -123,6 +126,13 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         {
             _gate.Release();
         }
+    }
+
+    // All brokers go by it, since each of them may lead something that moves.
+    private void Throttle(RebalanceJob? job)
+    {
+        var limit = job is { IsRunning: true } ? job.MaxBytesPerSecond : 0;
+        cluster.Update(image => image.CatchUpMaxBytesPerSecond == limit ? image : image with { CatchUpMaxBytesPerSecond = limit });
     }
 
     private bool IsDue(RebalanceJob? last, out string reason)

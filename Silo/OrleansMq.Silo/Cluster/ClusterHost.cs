@@ -176,7 +176,12 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             Kafka = AdvertisedKafka(services, advertised),
             DefaultReplicationFactor = settings.ReplicationFactor,
             AutoRebalance = settings.AutoRebalance,
-            Replication = new ReplicationOptions { ReplicaLagTimeMax = settings.ReplicaLagTimeMax, LeaderLease = settings.LeaderLease },
+            Replication = new ReplicationOptions
+            {
+                ReplicaLagTimeMax = settings.ReplicaLagTimeMax,
+                LeaderLease = settings.LeaderLease,
+                CatchUpMaxBytesPerSecond = settings.ReplicaCatchUpMaxBytesPerSecond,
+            },
             StartTimeout = settings.StartTimeout,
             HandoverTimeout = settings.DrainTimeout,
         };

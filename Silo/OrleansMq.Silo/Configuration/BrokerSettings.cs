@@ -55,6 +55,8 @@ internal sealed record BrokerSettings
     public int ReplicationFactor { get; init; }
     /// <summary>How long a replica may be unreachable or behind before it leaves the ISR.</summary>
     public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>Bytes a second that this broker sends to replicas that catch up; 0 for no limit.</summary>
+    public long ReplicaCatchUpMaxBytesPerSecond { get; init; }
     /// <summary>For how long an acknowledgement proves leadership.</summary>
     public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
     /// <summary>Whether a new broker gets its share of partitions without being asked.</summary>

@@ -72,6 +72,8 @@ internal static class Settings
             (s, text) => text == "auto" ? s with { ReplicationFactor = 0 } : TryNumber(text, 1, 32, out var n) ? s with { ReplicationFactor = (int)n } : null),
         new("replicaLagTimeMaxMs", "MS", Milliseconds, "In a replicated cluster: how long a replica may be unreachable or behind before the others go on without it. Default: 10000.",
             (s, text) => TryInterval(text, 1, out var interval) ? s with { ReplicaLagTimeMax = interval } : null),
+        new("replicaCatchUpMaxBytesPerSecond", "BYTES", "a whole number of bytes, 0 for no limit", "In a replicated cluster: how fast this broker sends to replicas that catch up, all together; those in sync, and those that appends wait for, are not slowed down. Default: 0, no limit.",
+            (s, text) => TryNumber(text, 0, long.MaxValue, out var bytes) ? s with { ReplicaCatchUpMaxBytesPerSecond = bytes } : null),
         new("leaderLeaseMs", "MS", Milliseconds, "In a replicated cluster: for how long the word of the other replicas proves that a broker still leads a partition. Default: 2000.",
             (s, text) => TryInterval(text, 1, out var interval) ? s with { LeaderLease = interval } : null),
         new("autoRebalance", "true|false", "true or false", "In a replicated cluster: give a new broker its share of partitions without being asked. Default: false.",

@@ -59,6 +59,7 @@ internal static class SettingsResolver
         : settings.Rack is not null ? "--rack"
         : settings.AdvertisedHost is not null ? "--advertised"
         : settings.ReplicationFactor > 1 ? "--replication-factor"
+        : settings.ReplicaCatchUpMaxBytesPerSecond > 0 ? "--replica-catch-up-max-bytes-per-second"
         : settings.AutoRebalance ? "--auto-rebalance"
         : null;
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Logging;
@@ -16,6 +17,8 @@ internal static class BrokerProgram
     public const int WrongUsage = 2;
     /// <summary>Its cluster declared it dead, or its silo cannot go on: start it again.</summary>
     public const int Evicted = 3;
+    /// <summary>Another process has a port that it was to listen on.</summary>
+    public const int PortTaken = 4;
     /// <summary>A second Ctrl-C: what a shell reports of a program that the signal ended.</summary>
     private const int Interrupted = 130;
 
@@ -37,7 +40,7 @@ internal static class BrokerProgram
         }
         catch (StartException e)
         {
-            return Fail(e, Refused);
+            return Fail(e, IsPortTaken(e) ? PortTaken : Refused);
         }
         catch (OperationCanceledException)
         {
@@ -79,6 +82,14 @@ internal static class BrokerProgram
         using var process = Process.GetCurrentProcess();
         return (long)(DateTime.UtcNow - process.StartTime.ToUniversalTime()).TotalMilliseconds;
     }
+
+    private static bool IsPortTaken(Exception? fault) => fault switch
+    {
+        null => false,
+        SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse } => true,
+        AggregateException many => many.InnerExceptions.Any(IsPortTaken),
+        _ => IsPortTaken(fault.InnerException),
+    };
 
     private static int Fail(Exception e, int code)
     {

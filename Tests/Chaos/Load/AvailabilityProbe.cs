@@ -45,6 +45,15 @@ internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition pa
         return first is { } answered ? Stopwatch.GetElapsedTime(moment, answered) : null;
     }
 
+    /// <summary>The longest time between two answers since <paramref name="moment"/>, or before the first of them.</summary>
+    public TimeSpan LongestSilence(long moment)
+    {
+        var (last, longest) = (moment, 0L);
+        foreach (var answered in _successes.Select(success => success.Answered).Where(answered => answered > moment).Order())
+            (last, longest) = (answered, Math.Max(longest, answered - last));
+        return Stopwatch.GetElapsedTime(0, longest);
+    }
+
     /// <summary>Appends until it is stopped, then waits for the answers on their way.</summary>
     public async Task RunAsync(CancellationToken stop)
     {

@@ -51,6 +51,8 @@ public class ClusterDeltaTests
         var delta = new ClusterDelta(300, 301, 2, true, [], [], [], [], [changed], [], []);
         Assert.Equal("4F4D4301AC02AD020301000000000100112233445566778899AABBCCDDEEFF010305020201010200000000",
             Convert.ToHexString(ClusterDeltaCodec.Write(delta).Span));
+        Assert.Equal("4F4D4301AC02AD020303E807000000000100112233445566778899AABBCCDDEEFF010305020201010200000000",
+            Convert.ToHexString(ClusterDeltaCodec.Write(delta with { CatchUpMaxBytesPerSecond = 1000 }).Span));
     }
 
     [Fact]

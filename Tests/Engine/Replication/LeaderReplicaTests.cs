@@ -76,6 +76,23 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
+    public void A_fill_is_a_catch_up_only_where_nobody_waits_for_the_follower()
+    {
+        var leader = Lead(B);
+        Append(leader, waiter: 1, now: 10);
+        Assert.False(Assert.Single(Taken<FillPush>(), f => f.To == 1).IsCatchUp);
+        leader = Start(Stored([A, B]) with { LeaderEpoch = leader.Epoch });
+        Claim(leader, now: 20);
+        Answer(leader, C, end: 4, now: 21);
+        Assert.True(Assert.Single(Taken<FillPush>(), f => f.To == 2).IsCatchUp);
+        // Too few are in sync: appends wait for it.
+        leader = Start(Stored([A]) with { LeaderEpoch = leader.Epoch });
+        Claim(leader, now: 30);
+        Answer(leader, C, end: 4, now: 31);
+        Assert.False(Assert.Single(Taken<FillPush>(), f => f.To == 2).IsCatchUp);
+    }
+
+    [Fact]
     public void A_fill_that_retention_or_another_session_overtook_is_not_sent()
     {
         var leader = Lead(B, C);
@@ -178,7 +195,7 @@ public sealed class LeaderReplicaTests
     private LeaderReplica Start(PartitionState stored)
     {
         var leader = new LeaderReplica(ReplicationRules.Shipped, Options, _log, A, TopicId, Token, new AllBut(), _effects);
-        leader.Start();
+        leader.Start(known: null, 0);
         leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation, stored, "1", 0);
         return leader;
     }

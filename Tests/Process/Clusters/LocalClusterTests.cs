@@ -9,6 +9,7 @@ public sealed class LocalClusterTests : IDisposable
 {
     private const int Interrupt = 2;
     private const int Kill = 9;
+    private const int Terminate = 15;
 
     private readonly TemporaryDirectory _directory = new();
 
@@ -104,6 +105,34 @@ public sealed class LocalClusterTests : IDisposable
             Assert.Equal("north", cluster.Brokers[3].GetProperty("rack").GetString());
             var read = (await cluster.OmqAsync(["consume", "lines", "--max", "3"])).Expect(0);
             Assert.Equal(["one", "three", "two"], read.Lines.Order(StringComparer.Ordinal));
+            (await cluster.EndAsync()).Expect(0);
+        }
+    }
+
+    [SkippableFact]
+    public async Task A_broker_that_was_removed_is_not_started_again()
+    {
+        string[] data = ["--data", _directory["c"]];
+        await using (var cluster = await RunningCluster.UpAsync(3, data))
+        {
+            (await cluster.OmqAsync(["broker", "drain", "3", "--wait"])).Expect(0);
+            ProcessTable.Signal(cluster.PidOf(3), Terminate);
+            await cluster.LineAsync(line => line.TryGetProperty("ended", out _));
+            // The others may not have noticed yet that it has gone.
+            var (removal, began) = (await cluster.OmqAsync(["broker", "remove", "3"]), DateTime.UtcNow);
+            while (removal.ExitCode != 0 && DateTime.UtcNow - began < TimeSpan.FromSeconds(60))
+                removal = await cluster.OmqAsync(["broker", "remove", "3"]);
+            removal.Expect(0);
+            var removed = await cluster.LineAsync(line => line.TryGetProperty("removed", out _));
+            Assert.Equal(3, removed.GetProperty("removed").GetProperty("brokerId").GetInt32());
+            (await cluster.EndAsync()).Expect(0);
+        }
+
+        await using (var cluster = await RunningCluster.UpAsync(2, data))
+        {
+            var added = JsonSerializer.Deserialize<JsonElement>((await RunningProgram.OmqAsync(["cluster", "add", .. data, "--json"])).Expect(0).Text);
+            Assert.Equal(4, added.GetProperty("brokerId").GetInt32());
+            Assert.Equal([1, 2], cluster.Brokers.Keys);
             (await cluster.EndAsync()).Expect(0);
         }
     }

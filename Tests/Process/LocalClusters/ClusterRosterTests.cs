@@ -33,6 +33,20 @@ public sealed class ClusterRosterTests
         Assert.Equal(8, new ClusterRoster("local", [new RosterEntry(7, null), new RosterEntry(2, null)]).Plus("x").Brokers[^1].BrokerId);
 
     [Fact]
+    public void Who_was_removed_from_the_cluster_is_not_started_and_its_id_is_not_used_again()
+    {
+        var three = Empty.With(3, []);
+        Assert.Same(three, three.WithoutRemoved(ended: [3], registered: [1, 2, 3]));
+        // Who has not joined yet is no broker of the cluster either.
+        Assert.Same(three, three.WithoutRemoved(ended: [], registered: [1, 2]));
+        var two = three.WithoutRemoved(ended: [3], registered: [1, 2]);
+        Assert.Equal([1, 2], two.Present.Select(broker => broker.BrokerId));
+        Assert.Equal([1, 2], two.With(null, []).Present.Select(broker => broker.BrokerId));
+        Assert.Equal([1, 2, 4], two.With(3, []).Present.Select(broker => broker.BrokerId));
+        Assert.Same(two, two.WithoutRemoved(ended: [3], registered: [1, 2]));
+    }
+
+    [Fact]
     public void What_had_served_comes_back_at_once_and_what_never_did_waits_longer_each_time()
     {
         Assert.Equal(TimeSpan.FromMilliseconds(250), RestartBackoff.After(0));

@@ -43,13 +43,13 @@ public sealed class ProgramTests : IDisposable
     }
 
     [Fact]
-    public async Task A_port_in_use_is_one_line_and_exit_code_1()
+    public async Task A_port_in_use_is_one_line_and_exit_code_4()
     {
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
         var port = ((IPEndPoint)taken.LocalEndpoint).Port;
         var (code, output, error) = await RunAsync(["--data", _directory, "--http", $"{port}", "--standalone"]);
-        Assert.Equal((1, ""), (code, output));
+        Assert.Equal((4, ""), (code, output));
         AssertOneLine(error, $"--http 127.0.0.1:{port}", "in use");
     }
 

@@ -20,6 +20,8 @@ internal sealed class ReplicaLink
     private const int FillBelowBytes = 1 << 20;
     /// <summary>What waits beyond this is dropped: answers and heartbeats of ten thousand partitions take a few MB.</summary>
     private const int MaxWaitingBytes = 16 << 20;
+    /// <summary>What is throttled is looked at again after so long.</summary>
+    private static readonly TimeSpan LongestThrottle = TimeSpan.FromSeconds(1);
     /// <summary>A call that takes longer is given up.</summary>
     private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromSeconds(10);
 
@@ -30,6 +32,8 @@ internal sealed class ReplicaLink
     private readonly EngineLog _log;
     private readonly Lock _lock = new();
     private readonly Queue<(Replica Replica, LeaderReplica Leader, FillPush Fill)> _fills = new();
+    // Those of replicas that catch up, until the throttle lets them: the others must not wait behind them.
+    private readonly Queue<(Replica Replica, LeaderReplica Leader, FillPush Fill)> _throttled = new();
     private PooledBuffer _waiting = new();
     private int _inFlight;
     private bool _filling;
@@ -153,8 +157,28 @@ internal sealed class ReplicaLink
                     _filling = false;
                     return;
                 }
+                if (next.Fill.IsCatchUp && _links.CatchUp.Wait() is var wait && wait > TimeSpan.Zero)
+                {
+                    _throttled.Enqueue(next);
+                    if (_throttled.Count == 1)
+                        _ = LetOnAsync(wait); // May be at it at once, where the wait is next to nothing.
+                    continue;
+                }
             }
             next.Replica.Fill(next.Leader, next.Fill);
         }
+    }
+
+    // Looked at again before a long wait is over: the limit may have been lifted.
+    private async Task LetOnAsync(TimeSpan wait)
+    {
+        await Task.Delay(wait < LongestThrottle ? wait : LongestThrottle, _time, _links.Closing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        lock (_lock)
+        {
+            while (_throttled.TryDequeue(out var next))
+                _fills.Enqueue(next);
+        }
+        if (!_links.IsClosed)
+            StartFilling();
     }
 }

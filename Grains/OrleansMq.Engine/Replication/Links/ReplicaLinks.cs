@@ -16,6 +16,9 @@ internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, Eng
     /// <summary>What the other brokers answer: a bundle, and whose. Set before anything is sent.</summary>
     public Action<int, ReadOnlyMemory<byte>> OnAnswers { get; set; } = static (_, _) => { };
 
+    /// <summary>How fast replicas may catch up, over all links together.</summary>
+    public CatchUpThrottle CatchUp { get; } = new(time);
+
     /// <summary>Cancelled when the links are closed.</summary>
     public CancellationToken Closing => _closing.Token;
 

@@ -1,0 +1,133 @@
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Replication;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Cluster.Catalogue;
+
+/// <summary>Replicas that move slowly, so that something can happen on the way: the brokers send to replicas that catch up at a rate at which no move ends by
+/// itself within a test.</summary>
+public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
+{
+    private const int RecordBytes = 10_000;
+    private const int Records = 30;
+    private const long Slow = 1_000;
+
+    private IClusterAdministration Administration => Cluster.Broker(Cluster.Running.First()).Administration;
+
+    [SkippableFact]
+    public async Task A_move_that_is_cancelled_midway_leaves_everything_as_it_was()
+    {
+        var partition = new TopicPartition("orders", 0);
+        var before = await FilledAsync("orders", 1, 2);
+        var spare = Cluster.Running.Except(before[0]).Single();
+        LimitCatchUp();
+        await Administration.ReassignPartitionAsync(partition, [spare, before[0][1]]);
+        await Wait.UntilAsync(() => Cluster.ReplicasOn(spare).Any(replica => replica.Partition.LogEndOffset > 0), "the new replica has something");
+        var moving = Assert.Single(await Administration.ListReassignmentsAsync());
+        Assert.Equal([spare], moving.Adding);
+        // In sync is who was before: nobody waits for the one that catches up.
+        Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(spare, partition, "meanwhile")).Error);
+        Assert.Equal(before[0].Order(), Cluster.ImageOf(1).FindServed("orders")!.Partitions[0].Isr.Order());
+
+        await Administration.CancelReassignmentAsync(partition);
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0] is { Target.IsEmpty: true } back
+            && back.Replicas.Order().SequenceEqual(before[0].Order()), "all is as it was");
+        await Wait.UntilAsync(() => Cluster.DirectoriesOf(spare).Length == 0, "nothing is left of the new replica");
+        Assert.Empty(await Administration.ListReassignmentsAsync());
+        await HoldsAsync(partition, Records + 1);
+    }
+
+    [SkippableFact]
+    public async Task A_rebalance_is_slowed_down_and_cancelled_midway()
+    {
+        var before = await FilledAsync("orders", 4, 1);
+        await Cluster.StartAsync(4);
+        await Cluster.SettleAsync();
+        var plan = await Administration.PlanRebalanceAsync();
+        Assert.NotEmpty(plan.Moves);
+        var begun = await Administration.ExecuteRebalanceAsync(plan.PlanId, new RebalanceThrottle(1, Slow));
+        Assert.Equal(new RebalanceThrottle(1, Slow), begun.Throttle);
+        await Wait.UntilAsync(() => Cluster.ReplicasOn(4).Any(replica => replica.Partition.LogEndOffset > 0), "something moves");
+        Assert.All(Cluster.Running, broker => Assert.Equal(Slow, Cluster.ImageOf(broker).CatchUpMaxBytesPerSecond));
+        await Administration.CancelRebalanceAsync();
+        await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Cancelled, "it is cancelled");
+        await Wait.UntilAsync(() => Cluster.ImageOf(1) is var image && image.CatchUpMaxBytesPerSecond == 0
+            && image.FindServed("orders")!.Partitions.All(partition => partition.Target.IsEmpty), "nothing moves, and nothing is slowed down");
+        Assert.Equal(before.Select(replicas => replicas[0]), Cluster.ImageOf(1).FindServed("orders")!.Partitions.Select(partition => partition.Replicas[0]));
+        await Wait.UntilAsync(() => Cluster.DirectoriesOf(4).Length == 0, "nothing is left on the new broker");
+        for (var number = 0; number < before.Length; number++)
+            await HoldsAsync(new TopicPartition("orders", number), Records);
+    }
+
+    [SkippableFact]
+    public async Task A_rebalance_goes_on_after_the_death_of_the_broker_that_directs_it()
+    {
+        await FilledAsync("orders", 4, 2);
+        await Cluster.StartAsync(4);
+        await Cluster.SettleAsync();
+        var plan = await Administration.PlanRebalanceAsync();
+        await Administration.ExecuteRebalanceAsync(plan.PlanId, new RebalanceThrottle(1, 50_000));
+        await Wait.UntilAsync(() => Cluster.ReplicasOn(4).Any(replica => replica.Partition.LogEndOffset > 0), "something moves");
+        var (director, epoch) = (Cluster.ImageOf(1).Controller, Cluster.ImageOf(1).Epoch);
+        await Cluster.KillAsync(director);
+        await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > epoch), "somebody else directs the cluster");
+        var status = await Administration.GetRebalanceAsync();
+        Assert.Equal((plan.PlanId, RebalanceState.Running, 50_000L), (status!.PlanId, status.State, status.Throttle.MaxBytesPerSecond));
+        await Cluster.RestartAsync(director);
+        await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "it is over");
+        Assert.Equal((plan.Moves.Count, 0), ((await Administration.GetRebalanceAsync())!.Done, (await Administration.GetRebalanceAsync())!.Skipped));
+        await Cluster.UntilInSyncAsync("orders");
+        Assert.Empty((await Administration.PlanRebalanceAsync()).Moves);
+        for (var number = 0; number < 4; number++)
+            await HoldsAsync(new TopicPartition("orders", number), Records);
+    }
+
+    [SkippableFact]
+    public async Task Fewer_replicas_than_an_append_needs_are_refused()
+    {
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 3));
+        await Cluster.UntilInSyncAsync("orders");
+        var partition = new TopicPartition("orders", 0);
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await Administration.ReassignPartitionAsync(partition, [2]));
+        Assert.Equal(ErrorCode.InvalidReplicaAssignment, refused.Code);
+        Assert.Contains("min.insync.replicas=2", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(3, Cluster.ImageOf(1).FindServed("orders")!.Partitions[0].Replicas.Length);
+
+        await Cluster.Broker(1).AlterTopicAsync("orders", new Dictionary<string, string?> { ["min.insync.replicas"] = "1" });
+        await Administration.ReassignPartitionAsync(partition, [2]);
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0] is { Target.IsEmpty: true, Replicas: [2], Leader: 2 }, "it is held by one");
+        Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(3, partition, "a")).Error);
+    }
+
+    // As --replica-catch-up-max-bytes-per-second, once all are in sync.
+    private void LimitCatchUp()
+    {
+        foreach (var broker in Cluster.Running)
+            Cluster.Get<SiloReplicas>(broker).Manager.LimitCatchUp(Slow);
+    }
+
+    private async Task<int[][]> FilledAsync(string topic, int partitions, short replicationFactor)
+    {
+        var created = await Cluster.Broker(1).CreateTopicAsync(new NewTopic(topic, partitions, replicationFactor));
+        await Cluster.UntilInSyncAsync(topic);
+        for (var number = 0; number < partitions; number++)
+        {
+            for (var record = 0; record < Records; record++)
+                Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(1, new TopicPartition(topic, number), new string('x', RecordBytes))).Error);
+        }
+        return [.. created.Partitions.Select(partition => partition.Replicas.ToArray())];
+    }
+
+    private async Task HoldsAsync(TopicPartition partition, int records)
+    {
+        var read = 0;
+        await Wait.UntilAsync(async () =>
+        {
+            using var fetched = await Cluster.Broker(Cluster.Running.First()).FetchAsync(new FetchRequest(partition, read));
+            read += fetched.Error == ErrorCode.None ? TestBatches.Read(fetched.Records).Count : 0;
+            return read >= records;
+        }, $"{records} records of {partition}");
+        Assert.Equal(records, read);
+    }
+}

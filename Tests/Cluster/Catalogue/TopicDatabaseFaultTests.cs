@@ -1,0 +1,133 @@
+using OrleansMq.Brokers;
+using OrleansMq.Tests.PostgreSql.Server;
+
+namespace OrleansMq.Tests.Cluster.Catalogue;
+
+/// <summary>Topics that are created, changed and deleted while the database is away, or goes away in the middle.</summary>
+public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
+{
+    private const int Partitions = 12;
+
+    [SkippableFact]
+    public async Task Changes_fail_clearly_without_the_database_and_may_be_sent_again_when_it_is_back()
+    {
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 2));
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("leaving", 2));
+        await Cluster.UntilInSyncAsync("orders");
+        await Cluster.UntilInSyncAsync("leaving");
+        await Postgres.Server.StopAsync();
+        await RefusedAsync(() => Cluster.Broker(1).CreateTopicAsync(new NewTopic("new", 2)).AsTask());
+        await RefusedAsync(() => Cluster.Broker(2).DeleteTopicAsync("leaving").AsTask());
+        await RefusedAsync(() => Cluster.Broker(3).AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "123456" }).AsTask());
+        await RefusedAsync(() => Cluster.Broker(2).AddPartitionsAsync("orders", 4).AsTask());
+        // What is there is served on.
+        foreach (var broker in Cluster.Running)
+            Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(broker, new TopicPartition("orders", 1), $"{broker}")).Error);
+
+        await Postgres.Server.StartAsync();
+        Assert.Equal(2, (await RetriedAsync(() => Cluster.Broker(1).CreateTopicAsync(new NewTopic("new", 2)).AsTask())).Partitions.Count);
+        await RetriedAsync(async () =>
+        {
+            await Cluster.Broker(2).DeleteTopicAsync("leaving");
+            return true;
+        });
+        await RetriedAsync(() => Cluster.Broker(3).AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "123456" }).AsTask());
+        await RetriedAsync(() => Cluster.Broker(2).AddPartitionsAsync("orders", 4).AsTask());
+        await Cluster.UntilInSyncAsync("orders");
+        await Cluster.UntilInSyncAsync("new");
+        Assert.Equal(["new", "orders"], (await Cluster.Broker(1).ListTopicsAsync()).Select(topic => topic.Name));
+        Assert.All(Cluster.ReplicasOn(2).Where(replica => replica.TopicPartition.Topic == "orders"),
+            replica => Assert.Equal(123456, replica.Partition.Config.RetentionMs));
+        await NothingElseIsLeftAsync("new-0", "new-1", "orders-0", "orders-1", "orders-2", "orders-3");
+    }
+
+    [SkippableFact]
+    public async Task A_database_that_is_killed_in_the_middle_of_changes_leaves_nothing_half_made()
+    {
+        // Later and later into the creation of one topic and the deletion of another.
+        for (var round = 0; round < 2; round++)
+        {
+            var (made, gone) = ($"made-{round}", $"gone-{round}");
+            await RetriedAsync(() => Cluster.Broker(1).CreateTopicAsync(new NewTopic(gone, 6)).AsTask());
+            var changes = Task.WhenAll(TriedAsync(() => Cluster.Broker(1).CreateTopicAsync(new NewTopic(made, Partitions)).AsTask()),
+                TriedAsync(() => Cluster.Broker(2).DeleteTopicAsync(gone).AsTask()));
+            var step = round;
+            await Wait.UntilAsync(() => changes.IsCompleted || Cluster.Running.Sum(broker => Cluster.ReplicasOn(broker).Count(replica =>
+                replica.TopicPartition.Topic == made)) > step * 12, "some of it is done");
+            await Postgres.Server.KillAsync();
+            await changes;
+            await Postgres.Server.StartAsync();
+            // What failed may have been done all the same: then to do it again says so.
+            await AgainAsync(ErrorCode.TopicAlreadyExists, () => Cluster.Broker(3).CreateTopicAsync(new NewTopic(made, Partitions)).AsTask());
+            await AgainAsync(ErrorCode.UnknownTopicOrPartition, () => Cluster.Broker(3).DeleteTopicAsync(gone).AsTask());
+            await Cluster.UntilInSyncAsync(made);
+            Assert.Equal(Partitions, (await Cluster.Broker(2).DescribeTopicAsync(made)).Partitions.Count);
+            await NothingElseIsLeftAsync([.. Enumerable.Range(0, Partitions).Select(number => $"{made}-{number}")]);
+            await RetriedAsync(async () =>
+            {
+                await Cluster.Broker(1).DeleteTopicAsync(made);
+                return true;
+            });
+            await NothingElseIsLeftAsync();
+        }
+    }
+
+    private protected override async Task BeforeStopAsync()
+    {
+        if (!Postgres.Server.IsRunning)
+            await Postgres.Server.StartAsync();
+    }
+
+    private Task NothingElseIsLeftAsync(params string[] directories) => Wait.UntilAsync(
+        () => Cluster.Running.All(broker => Cluster.DirectoriesOf(broker).SequenceEqual(directories.Order(StringComparer.Ordinal))),
+        $"on every disk exactly {string.Join(", ", directories)}");
+
+    private static async Task RefusedAsync(Func<Task> change)
+    {
+        var refused = await Assert.ThrowsAsync<BrokerException>(() => change().WaitAsync(Wait.Deadline));
+        Assert.Contains(refused.Code, new[] { ErrorCode.KafkaStorageError, ErrorCode.RequestTimedOut });
+        Assert.Equal(ErrorAction.Retry, refused.Action);
+    }
+
+    private static async Task TriedAsync(Func<Task> change)
+    {
+        try
+        {
+            await change().WaitAsync(Wait.Deadline);
+        }
+        catch (BrokerException unknown) when (unknown.Action == ErrorAction.Retry)
+        {
+            // The database went away.
+        }
+    }
+
+    private static Task AgainAsync(ErrorCode done, Func<Task> change) => Wait.UntilAsync(async () =>
+    {
+        try
+        {
+            await change().WaitAsync(Wait.Deadline);
+            return true;
+        }
+        catch (BrokerException refused)
+        {
+            Assert.True(refused.Code == done || refused.Action == ErrorAction.Retry, refused.Message);
+            return refused.Code == done;
+        }
+    }, "the change is done");
+
+    private static async Task<T> RetriedAsync<T>(Func<Task<T>> change)
+    {
+        var began = DateTime.UtcNow;
+        while (true)
+        {
+            try
+            {
+                return await change().WaitAsync(Wait.Deadline);
+            }
+            catch (BrokerException refused) when (refused.Action == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline)
+            {
+                await Task.Delay(50);
+            }
+        }
+    }
+}

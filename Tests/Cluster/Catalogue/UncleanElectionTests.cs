@@ -1,0 +1,54 @@
+using OrleansMq.Brokers;
+using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Cluster.Catalogue;
+
+/// <summary>A topic that would rather lose records than wait for somebody to decide: <c>unclean.leader.election.enable</c>.</summary>
+public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
+{
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Where_the_last_replica_in_sync_lost_its_disk_another_leads_only_where_the_topic_allows_it(bool isAllowed)
+    {
+        var partition = new TopicPartition("orders", 0);
+        var created = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 2)
+        {
+            Configs = new Dictionary<string, string> { ["unclean.leader.election.enable"] = isAllowed ? "true" : "false" },
+        });
+        var (leader, follower) = (created.Partitions[0].Replicas[0], created.Partitions[0].Replicas[1]);
+        var other = Cluster.Running.Except([leader, follower]).Single();
+        await Cluster.UntilInSyncAsync("orders");
+        Assert.Equal(0, (await Cluster.AppendAsync(other, partition, "kept")).BaseOffset);
+        await Cluster.StopAsync(follower);
+        await Wait.UntilAsync(() => Cluster.ImageOf(other).FindServed("orders")!.Partitions[0].Isr is [var last] && last == leader, "the follower has left");
+        Assert.Equal(1, (await Cluster.AppendAsync(other, partition, "lost")).BaseOffset);
+        await Cluster.StopAsync(leader);
+        await Cluster.StartAsync(follower);
+        // While the last one in sync is away it may come back with everything: nobody leads, whatever the topic allows.
+        var refused = await Cluster.Broker(other).ProduceAsync(partition, TestBatches.Of("too early"), Acks.All);
+        Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Error);
+        Assert.Contains($"broker {leader} is down", refused.Message, StringComparison.Ordinal);
+
+        Cluster.Wipe(leader);
+        await Cluster.StartAsync(leader);
+        if (isAllowed)
+        {
+            await Wait.UntilAsync(() => Cluster.ImageOf(other).FindServed("orders")!.Partitions[0] is var led && led.Leader == follower
+                && led.Isr.Order().SequenceEqual(new[] { leader, follower }.Order()), "the one that has most leads, and the other one follows");
+            Assert.Equal(1, (await Cluster.AppendAsync(other, partition, "new")).BaseOffset);
+            using var read = await Cluster.Broker(other).FetchAsync(new FetchRequest(partition, 0));
+            Assert.Equal(["kept", "new"], TestBatches.Read(read.Records).Select(record => record.Value));
+        }
+        else
+        {
+            await Cluster.SettleAsync();
+            await Wait.UntilAsync(async () => (await Cluster.Broker(other).ProduceAsync(partition, TestBatches.Of("x"), Acks.All)).Message
+                ?.Contains($"broker {leader} lost its data directory", StringComparison.Ordinal) == true, "it is said why nobody leads");
+            var elected = await Cluster.Broker(other).Administration.ElectUncleanAsync(partition, follower);
+            Assert.Equal(follower, elected.Leader);
+            Assert.Equal(1, (await Cluster.AppendAsync(other, partition, "new")).BaseOffset);
+        }
+    }
+}
