@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Cli.Clusters;
 using OrleansMq.Cli.Databases;
+using OrleansMq.Cli.Groups;
 using OrleansMq.Cli.Records;
 using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Segments;
@@ -29,6 +30,7 @@ internal static class OmqCommandLine
             "The command line client of OrleansMq. 'omq up' runs a broker, 'omq test' the tests; both belong to the launcher ./omq.")
         {
             TopicCommands.Create(),
+            GroupCommands.Create(),
             ProduceCommand.Create(),
             ConsumeCommand.Create(),
             DumpCommand.Create(),

@@ -50,7 +50,7 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
 
     private async Task<List<TopicPartition>> PartitionsAsync(CancellationToken cancellationToken)
     {
-        var count = (await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false)).Partitions;
+        var count = (await TopicLookUp.FindAsync(broker, topic, RetryTimeout, cancellationToken).ConfigureAwait(false)).Partitions;
         if (Partition is null && FromIsNumber && count > 1)
             throw CommandFailedException.Usage($"Topic '{topic}' has {count} partitions, each with offsets of its own: say which by --partition.");
         if (Partition >= count)

@@ -17,6 +17,9 @@ internal sealed class ActiveGroups : ILeadershipHandover, ILifecycleParticipant<
     public void Participate(ISiloLifecycle lifecycle) =>
         lifecycle.Subscribe(nameof(ActiveGroups), ServiceLifecycleStage.Last, _ => Task.CompletedTask, _ => LeaveAsync());
 
+    /// <summary>The ids of the groups that are coordinated here.</summary>
+    public IReadOnlyCollection<string> Ids => [.. _groups.Where(group => !group.Value.IsEnded).Select(group => group.Key)];
+
     /// <summary>What this silo has to do with a group.</summary>
     public GroupHolding HoldingOf(string groupId) =>
         _isLeaving ? GroupHolding.Leaving

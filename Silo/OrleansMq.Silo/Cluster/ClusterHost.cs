@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
+using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Grains.Topics;
@@ -44,6 +45,10 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
 
     /// <inheritdoc/>
     public IReadOnlyCollection<Partition> LocalPartitions => _broker is { IsOpen: true } broker ? broker.Partitions.Partitions : [];
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) =>
+        new(_isStarted && _silo is { } silo ? silo.Services.GetRequiredService<ActiveGroups>().Ids : []);
 
     /// <inheritdoc/>
     public void Configure(WebApplicationBuilder builder) { }

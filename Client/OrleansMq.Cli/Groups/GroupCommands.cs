@@ -1,0 +1,82 @@
+using System.CommandLine;
+using System.Text.Json.Serialization.Metadata;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Terminal;
+using OrleansMq.Client.Http;
+using Spectre.Console.Rendering;
+
+namespace OrleansMq.Cli.Groups;
+
+/// <summary><c>omq group ...</c>: list, describe, lag, reset, delete.</summary>
+internal static class GroupCommands
+{
+    /// <summary>The command for the command line.</summary>
+    public static Command Create() => new OmqCommand("group", "Shows consumer groups and how far they are behind, resets their offsets, deletes them.",
+        "omq group list", "omq group lag billing", "omq group reset billing --topic orders --to-earliest --execute")
+    {
+        List(), Describe(), Lag(), ResetCommand.Create(), Delete(),
+    };
+
+    /// <summary>A group's id.</summary>
+    public static Argument<string> GroupArgument() => new("GROUP") { Description = "The group's id." };
+
+    private static OmqCommand List()
+    {
+        var command = new OmqCommand("list", "Lists the groups.", "omq group list", "omq group list --json | jq -r '.[].groupId'");
+        Show(command, (broker, _, cancellationToken) => broker.Groups.ListGroupsAsync(cancellationToken), GroupJson.Default.IReadOnlyListGroupListing, GroupTables.List);
+        return command;
+    }
+
+    private static OmqCommand Describe()
+    {
+        var group = GroupArgument();
+        var command = new OmqCommand("describe", "Shows a group's members and which partitions each of them reads.", "omq group describe billing") { group };
+        Show(command, (broker, parsed, cancellationToken) => broker.Groups.DescribeGroupAsync(parsed.GetRequiredValue(group), cancellationToken),
+            GroupJson.Default.GroupDescription, GroupTables.Describe);
+        return command;
+    }
+
+    private static OmqCommand Lag()
+    {
+        var group = GroupArgument();
+        var command = new OmqCommand("lag", "Shows how far a group is behind in each partition: in records, and how many seconds ago the first of them was written.",
+            "omq group lag billing", "omq group lag billing --json | jq '[.[].records] | add'")
+        { group };
+        Show(command, (broker, parsed, cancellationToken) => broker.GetGroupLagAsync(parsed.GetRequiredValue(group), cancellationToken),
+            GroupJson.Default.IReadOnlyListPartitionLag, GroupTables.Lag);
+        return command;
+    }
+
+    private static OmqCommand Delete()
+    {
+        var group = GroupArgument();
+        var command = new OmqCommand("delete", "Deletes a group that has no members, with its offsets. There is no way back.", "omq group delete billing") { group };
+        var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var broker = server.Connect(parsed);
+            var name = parsed.GetRequiredValue(group);
+            await broker.Groups.DeleteGroupAsync(name, cancellationToken).ConfigureAwait(false);
+            if (parsed.GetValue(json))
+                Output.WriteJson(new DeletedGroup(name), GroupCommandsJson.Default.DeletedGroup);
+            else
+                Output.WriteLine($"Deleted group {name}.");
+        });
+        return command;
+    }
+
+    /// <summary>A command that asks, and shows the answer as a table or as JSON.</summary>
+    private static void Show<T>(Command command, Func<HttpBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type, Func<T, IRenderable> table)
+    {
+        var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var broker = server.Connect(parsed);
+            var answer = await ask(broker, parsed, cancellationToken).ConfigureAwait(false);
+            if (parsed.GetValue(json))
+                Output.WriteJson(answer, type);
+            else
+                Output.Write(table(answer));
+        });
+    }
+}

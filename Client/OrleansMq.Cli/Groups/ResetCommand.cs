@@ -1,0 +1,57 @@
+using System.CommandLine;
+using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Terminal;
+using OrleansMq.Client.Http;
+using OrleansMq.Groups;
+
+namespace OrleansMq.Cli.Groups;
+
+/// <summary><c>omq group reset GROUP</c>: shows what it would do; <c>--execute</c> does it.</summary>
+internal static class ResetCommand
+{
+    /// <summary>The command for the command line.</summary>
+    public static Command Create()
+    {
+        var group = GroupCommands.GroupArgument();
+        var topics = new Option<string[]>("--topic") { Description = "A topic, or some of its partitions; as often as needed.", HelpName = "TOPIC[:N,N]" };
+        var allTopics = new Option<bool>("--all-topics") { Description = "All partitions that the group has committed offsets for." };
+        var execute = new Option<bool>("--execute") { Description = "Do it. Without it the plan is shown and nothing changes." };
+        var command = new OmqCommand("reset", "Sets a group's offsets anew, while it has no members. Shows the plan; --execute does it.",
+            "omq group reset billing --topic orders --to-earliest", "omq group reset billing --topic orders:0,1 --shift-by -100 --execute",
+            "omq group reset billing --all-topics --to-datetime 2026-01-31T08:00:00Z --execute", "omq group reset billing --all-topics --by-duration 1h --execute",
+            "omq group reset billing --from-file offsets.csv --execute")
+        {
+            group, topics, allTopics,
+        };
+        var targets = new ResetTargetOptions(command);
+        command.Add(execute);
+        var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            var reset = Parse(parsed.GetRequiredValue(group), targets, parsed, parsed.GetValue(topics) ?? [], parsed.GetValue(allTopics));
+            using var broker = server.Connect(parsed);
+            var plan = await broker.ResetGroupOffsetsAsync(reset, parsed.GetValue(execute), cancellationToken).ConfigureAwait(false);
+            if (parsed.GetValue(json))
+                Output.WriteJson(plan, GroupJson.Default.OffsetResetPlan);
+            else
+                Output.Write(GroupTables.Reset(plan));
+        });
+        return command;
+    }
+
+    private static OffsetReset Parse(string group, ResetTargetOptions targets, ParseResult parsed, string[] topics, bool allTopics)
+    {
+        var (target, offsets) = targets.Parse(parsed);
+        if (offsets is not null)
+        {
+            return topics.Length == 0 && !allTopics ? new OffsetReset(group, Offsets: offsets)
+                : throw CommandFailedException.Usage("--from-file names its partitions itself: leave --topic and --all-topics out.");
+        }
+        if (topics.Length == 0 == !allTopics)
+            throw CommandFailedException.Usage("Say which offsets: --topic TOPIC, --topic TOPIC:0,1 or --all-topics.");
+        if (allTopics)
+            return new OffsetReset(group, target);
+        var (whole, partitions) = TopicSelection.Parse(topics);
+        return new OffsetReset(group, target, whole, partitions);
+    }
+}
