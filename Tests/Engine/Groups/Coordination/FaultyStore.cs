@@ -1,0 +1,32 @@
+using OrleansMq.State;
+
+namespace OrleansMq.Tests.Engine.Groups.Coordination;
+
+/// <summary>A store whose writes a test holds up or lets fail, and counts.</summary>
+internal sealed class FaultyStore(IStateStore store) : IStateStore
+{
+    private int _writes;
+
+    public int Writes => Volatile.Read(ref _writes);
+
+    /// <summary>Thrown by every write while it is set.</summary>
+    public Exception? Failure { get; set; }
+
+    /// <summary>Every write waits for this first.</summary>
+    public Task Gate { get; set; } = Task.CompletedTask;
+
+    public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) => store.ReadAsync(key, cancellationToken);
+
+    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+    {
+        await Gate;
+        if (Failure is { } failure)
+            throw failure;
+        Interlocked.Increment(ref _writes);
+        return await store.WriteAsync(key, value, etag, cancellationToken);
+    }
+
+    public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) => store.DeleteAsync(key, etag, cancellationToken);
+
+    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => store.ListAsync(type, cancellationToken);
+}

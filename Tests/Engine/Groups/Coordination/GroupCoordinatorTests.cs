@@ -1,0 +1,267 @@
+using OrleansMq.Brokers;
+using OrleansMq.Diagnostics;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Coordination;
+using OrleansMq.State;
+using OrleansMq.Storage;
+using OrleansMq.Tests.Engine.Partitions;
+
+namespace OrleansMq.Tests.Engine.Groups.Coordination;
+
+/// <summary>The shell: tasks, timer, store, callers that go away; and all groups of a broker.</summary>
+public sealed class GroupCoordinatorTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+
+    private static readonly JoinGroup Join = new()
+    {
+        GroupId = "g",
+        RequireKnownMemberId = false,
+        SessionTimeout = TimeSpan.FromSeconds(10),
+        Protocols = [new GroupProtocol("range", default)],
+    };
+
+    private readonly MemoryFileSystem _files = new();
+    private readonly ManualClock _clock = new();
+    private LocalBroker _broker = null!;
+    private FaultyStore _store = null!;
+
+    public async Task InitializeAsync()
+    {
+        _broker = await OpenBrokerAsync();
+        await _broker.CreateTopicAsync(new NewTopic("t", 4));
+        // Beside the broker's own groups, whose documents lie elsewhere.
+        _store = new FaultyStore(FileStateStore.Open(_files, "/elsewhere"));
+    }
+
+    public async Task DisposeAsync() => await _broker.DisposeAsync();
+
+    private Task<LocalBroker> OpenBrokerAsync() => LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = _files });
+
+    private Task<GroupCoordinator> OpenAsync() =>
+        GroupCoordinator.OpenAsync("g", 1, _store, _broker.Metadata, new GroupOptions(), _clock, EngineLog.Silent);
+
+    private GroupCoordinators OpenAll() => new(1, _store, _broker.Metadata, new GroupOptions(), _clock, EngineLog.Silent);
+
+    private static OffsetCommit Commit(long offset, JoinGroupResult? member = null, string group = "g") => new()
+    {
+        GroupId = group,
+        MemberId = member?.MemberId ?? "",
+        GenerationIdOrMemberEpoch = member?.GenerationId ?? -1,
+        Offsets = [new PartitionOffset("t", 0, new CommittedOffset(offset))],
+    };
+
+    private static async Task<ErrorCode> ErrorOfAsync(ValueTask<OffsetCommitResult> commit) =>
+        Assert.Single((await commit.AsTask().WaitAsync(Deadline)).Partitions).Error;
+
+    private static async Task<JoinGroupResult> StableAsync(GroupCoordinator group)
+    {
+        var joined = await group.JoinGroupAsync(Join);
+        Assert.Equal(ErrorCode.None, joined.Error);
+        await group.SyncGroupAsync(new SyncGroup { GroupId = "g", MemberId = joined.MemberId, GenerationId = joined.GenerationId });
+        return joined;
+    }
+
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        using var deadline = new CancellationTokenSource(Deadline);
+        while (!condition())
+            await Task.Delay(1, deadline.Token);
+    }
+
+    [Fact]
+    public async Task A_silent_member_is_out_when_its_session_ends_and_an_idle_group_has_no_timer()
+    {
+        await using var group = await OpenAsync();
+        Assert.Equal(0, _clock.TimerCount);
+        var member = await StableAsync(group);
+        Assert.Equal(1, _clock.TimerCount);
+        _clock.Advance(TimeSpan.FromSeconds(9));
+        Assert.Equal(ErrorCode.None, (await group.HeartbeatAsync(new Heartbeat("g", 1, member.MemberId))).Error);
+        _clock.Advance(TimeSpan.FromSeconds(9));
+        Assert.Single((await group.DescribeAsync()).Members);
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.Empty((await group.DescribeAsync()).Members);
+        Assert.Equal(0, _clock.TimerCount);
+    }
+
+    [Fact]
+    public async Task A_store_that_fails_is_read_again_and_nothing_acknowledged_is_lost()
+    {
+        await using var group = await OpenAsync();
+        var member = await StableAsync(group);
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.CommitOffsetsAsync(Commit(1, member))));
+        _store.Failure = new IOException("The disk is full.");
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await ErrorOfAsync(group.CommitOffsetsAsync(Commit(2, member))));
+        _store.Failure = null;
+        ErrorCode error;
+        do
+            error = await ErrorOfAsync(group.CommitOffsetsAsync(Commit(3, member)));
+        while (error == ErrorCode.CoordinatorLoadInProgress);
+        Assert.Equal(ErrorCode.None, error);
+        var fetched = await group.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" });
+        Assert.Equal(3, Assert.Single(fetched.Partitions).Offset!.Offset);
+    }
+
+    [Fact]
+    public async Task Commits_of_many_share_writes()
+    {
+        await using var group = await OpenAsync();
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.CommitOffsetsAsync(Commit(0))));
+        var before = _store.Writes;
+        var open = new TaskCompletionSource();
+        _store.Gate = open.Task;
+        var commits = Enumerable.Range(1, 1000).Select(offset => group.CommitOffsetsAsync(Commit(offset)).AsTask()).ToList();
+        Assert.All(commits, commit => Assert.False(commit.IsCompleted));
+        open.SetResult();
+        foreach (var commit in commits)
+            Assert.Equal(ErrorCode.None, Assert.Single((await commit.WaitAsync(Deadline)).Partitions).Error);
+        Assert.Equal(before + 2, _store.Writes);
+        Assert.Equal(1000, Assert.Single((await group.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" })).Partitions).Offset!.Offset);
+    }
+
+    [Fact]
+    public async Task Who_waits_when_the_coordinator_closes_is_told_so()
+    {
+        var group = await OpenAsync();
+        await StableAsync(group);
+        var joining = group.JoinGroupAsync(Join).AsTask();
+        Assert.False(joining.IsCompleted);
+        var closing = group.DisposeAsync().AsTask();
+        Assert.Equal(ErrorCode.NotCoordinator, (await joining.WaitAsync(Deadline)).Error);
+        await closing.WaitAsync(Deadline);
+        Assert.True(group.IsClosed);
+        Assert.Equal(ErrorCode.NotCoordinator, (await group.JoinGroupAsync(Join)).Error);
+        await group.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Closing_waits_for_what_is_on_its_way_to_the_store()
+    {
+        var group = await OpenAsync();
+        var member = await StableAsync(group);
+        var writes = _store.Writes;
+        var open = new TaskCompletionSource();
+        _store.Gate = open.Task;
+        var leaving = group.LeaveGroupAsync(new LeaveGroup("g", [new LeavingMember(member.MemberId)])).AsTask();
+        var closing = group.DisposeAsync().AsTask();
+        Assert.False(closing.IsCompleted);
+        open.SetResult();
+        await closing.WaitAsync(Deadline);
+        Assert.Equal(writes + 1, _store.Writes);
+        Assert.Equal(ErrorCode.NotCoordinator, (await leaving.WaitAsync(Deadline)).Error);
+    }
+
+    private static async Task<GroupMember> DescribedMemberAsync(GroupCoordinator group) => Assert.Single((await group.DescribeAsync()).Members);
+
+    [Fact]
+    public async Task A_caller_that_goes_leaves_its_member_behind()
+    {
+        await using var group = await OpenAsync();
+        var first = await StableAsync(group);
+        using var stop = new CancellationTokenSource();
+        var joining = group.JoinGroupAsync(Join, stop.Token).AsTask();
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => joining.WaitAsync(Deadline));
+        Assert.Equal(2, (await group.DescribeAsync()).Members.Count);
+        _clock.Advance(TimeSpan.FromSeconds(5));
+        await group.HeartbeatAsync(new Heartbeat("g", 1, first.MemberId));
+        _clock.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal(first.MemberId, (await DescribedMemberAsync(group)).MemberId);
+    }
+
+    [Fact]
+    public async Task An_opening_takes_the_group_from_the_coordinator_before()
+    {
+        await using var older = await OpenAsync();
+        var member = await StableAsync(older);
+        await using var newer = await OpenAsync();
+        Assert.Equal(ErrorCode.None, (await newer.HeartbeatAsync(new Heartbeat("g", 1, member.MemberId))).Error);
+        Assert.NotEqual(ErrorCode.None, await ErrorOfAsync(older.CommitOffsetsAsync(Commit(9, member))));
+        await UntilAsync(() => older.IsClosed);
+        Assert.Empty((await newer.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" })).Partitions);
+    }
+
+    [Fact]
+    public async Task Groups_that_turn_out_not_to_exist_are_not_kept_open()
+    {
+        await using var groups = OpenAll();
+        for (var number = 0; number < 10; number++)
+            await Assert.ThrowsAsync<BrokerException>(async () => await groups.DescribeGroupAsync($"none-{number}"));
+        await groups.FetchOffsetsAsync(new OffsetFetch { GroupId = "none" });
+        Assert.Equal(0, groups.OpenCount);
+        await groups.CommitOffsetsAsync(Commit(1));
+        Assert.Equal(1, groups.OpenCount);
+        await groups.DeleteGroupAsync("g");
+        Assert.Equal(0, groups.OpenCount);
+    }
+
+    [Fact]
+    public async Task A_damaged_group_is_listed_as_unknown_and_refused_and_the_others_are_served()
+    {
+        await using (var groups = OpenAll())
+        {
+            await groups.CommitOffsetsAsync(Commit(1, group: "whole"));
+            await groups.CommitOffsetsAsync(Commit(1, group: "broken"));
+        }
+        var stored = await _store.ReadAsync("group/broken");
+        await _store.WriteAsync("group/broken", """{"version":1,"type":"sleeping"}"""u8.ToArray(), stored!.ETag);
+        await using var again = OpenAll();
+        Assert.Equal(
+            [new GroupListing("broken", "", GroupState.Unknown, GroupType.Unknown), new GroupListing("whole", "", GroupState.Empty, GroupType.Classic)],
+            await again.ListGroupsAsync());
+        Assert.Equal(0, again.OpenCount);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await ErrorOfAsync(again.CommitOffsetsAsync(Commit(2, group: "broken"))));
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(again.CommitOffsetsAsync(Commit(2, group: "whole"))));
+        Assert.Equal(1, again.OpenCount);
+    }
+
+    [Fact]
+    public async Task A_broker_that_stops_refuses_and_its_groups_are_closed()
+    {
+        var groups = OpenAll();
+        await groups.CommitOffsetsAsync(Commit(1));
+        await groups.DisposeAsync();
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await ErrorOfAsync(groups.CommitOffsetsAsync(Commit(2))));
+        Assert.Equal(0, groups.OpenCount);
+    }
+
+    [Fact]
+    public async Task After_a_restart_members_generation_and_offsets_are_there_and_nobody_joins_again()
+    {
+        var joined = await _broker.Groups.JoinGroupAsync(Join);
+        await _broker.Groups.SyncGroupAsync(new SyncGroup
+        {
+            GroupId = "g",
+            MemberId = joined.MemberId,
+            GenerationId = 1,
+            Assignments = [new MemberAssignment(joined.MemberId, new byte[] { 1, 2, 3 })],
+        });
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(_broker.Groups.CommitOffsetsAsync(Commit(41, joined))));
+        await _broker.DisposeAsync();
+        _broker = await OpenBrokerAsync();
+
+        Assert.Equal(ErrorCode.None, (await _broker.Groups.HeartbeatAsync(new Heartbeat("g", 1, joined.MemberId))).Error);
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(_broker.Groups.CommitOffsetsAsync(Commit(42, joined))));
+        var group = await _broker.Groups.DescribeGroupAsync("g");
+        Assert.Equal((GroupState.Stable, 1), (group.State, group.Epoch));
+        Assert.Equal([1, 2, 3], Assert.Single(group.Members).ClassicAssignment.ToArray());
+        var fetched = await _broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" });
+        Assert.Equal(42, Assert.Single(fetched.Partitions).Offset!.Offset);
+    }
+
+    [Fact]
+    public async Task A_commit_that_was_acknowledged_survives_a_power_cut()
+    {
+        var files = new MemoryFileSystem();
+        var options = new BrokerOptions { DataDirectory = "/data", FileSystem = files };
+        var broker = await LocalBroker.OpenAsync(options);
+        await broker.CreateTopicAsync(new NewTopic("t", 1));
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(broker.Groups.CommitOffsetsAsync(Commit(5))));
+        var after = files.PowerCut(new Random(1));
+        await broker.DisposeAsync();
+        await using var again = await LocalBroker.OpenAsync(options with { FileSystem = after });
+        var fetched = await again.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" });
+        Assert.Equal(5, Assert.Single(fetched.Partitions).Offset!.Offset);
+    }
+}
