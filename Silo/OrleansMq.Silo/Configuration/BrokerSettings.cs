@@ -1,6 +1,7 @@
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
+using OrleansMq.Groups;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -81,6 +82,10 @@ internal sealed record BrokerSettings
     public TimeSpan CompactionCheckInterval { get; init; } = TimeSpan.FromSeconds(15);
     /// <summary>After how long without a batch a producer id is forgotten.</summary>
     public TimeSpan ProducerIdExpiration { get; init; } = TimeSpan.FromDays(1);
+    /// <summary>Consumer protocol: after how long without a heartbeat a member is out of its group.</summary>
+    public TimeSpan GroupConsumerSessionTimeout { get; init; } = TimeSpan.FromSeconds(45);
+    /// <summary>Consumer protocol: how often a member says that it is alive.</summary>
+    public TimeSpan GroupConsumerHeartbeatInterval { get; init; } = TimeSpan.FromSeconds(5);
     /// <summary>How long requests in flight may take to end when the broker stops.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>The least that is logged.</summary>
@@ -109,5 +114,6 @@ internal sealed record BrokerSettings
         CheckpointInterval = CheckpointInterval,
         CompactionCheckInterval = CompactionCheckInterval,
         ProducerIdExpiration = ProducerIdExpiration,
+        Groups = new GroupOptions { ConsumerSessionTimeout = GroupConsumerSessionTimeout, ConsumerHeartbeatInterval = GroupConsumerHeartbeatInterval },
     };
 }
