@@ -9,23 +9,25 @@ internal sealed class LocalCluster : RunningCluster
     private readonly string _data;
     private readonly StartedProgram _program;
 
-    private LocalCluster(PrivatePostgreSql database, string databaseDirectory, string data, int silos, RunLog log) : base(database, databaseDirectory, log)
+    private LocalCluster(PrivatePostgreSql database, string databaseDirectory, string data, int silos, RunLog log,
+        IReadOnlyDictionary<string, string> environment) : base(database, databaseDirectory, log)
     {
         _data = data;
         _program = new StartedProgram(Programs.DotNet, [Programs.CommandLine, "cluster", "up", "--silos", $"{silos}", "--json", "--restart", "--data", data,
-            "--postgres", database.ConnectionString()], Hear, new Dictionary<string, string> { ["OMQ_BROKER_DLL"] = Programs.Silo });
+            "--postgres", database.ConnectionString()], Hear, new Dictionary<string, string>(environment) { ["OMQ_BROKER_DLL"] = Programs.Silo });
     }
 
     /// <summary>Returns when all silos serve.</summary>
     /// <param name="data">Where the brokers' data goes.</param>
     /// <param name="silos">How many.</param>
     /// <param name="log">What they say goes there.</param>
+    /// <param name="settings">Of the brokers, as environment variables; null for none.</param>
     /// <returns>Null where the machine has no PostgreSQL.</returns>
-    public static async Task<LocalCluster?> StartAsync(string data, int silos, RunLog log)
+    public static async Task<LocalCluster?> StartAsync(string data, int silos, RunLog log, IReadOnlyDictionary<string, string>? settings = null)
     {
         if (await StartDatabaseAsync() is not { } database)
             return null;
-        var cluster = new LocalCluster(database.Server, database.Directory, data, silos, log);
+        var cluster = new LocalCluster(database.Server, database.Directory, data, silos, log, settings ?? new Dictionary<string, string>());
         try
         {
             await cluster.AllAnnouncedAsync(silos);

@@ -1,0 +1,56 @@
+using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Tests.Chaos.Runs;
+using Xunit.Abstractions;
+
+namespace OrleansMq.Tests.Chaos.Consumers;
+
+/// <summary>
+/// Four consumers of twelve partitions, over HTTP to three silos as processes, while consumers and silos are killed under load. The seed decides what is broken,
+/// <c>OMQ_SEED</c> repeats it.
+/// </summary>
+public sealed class ConsumerGroupTests(ITestOutputHelper output)
+{
+    private static readonly TimeSpan Short = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan Long = TimeSpan.FromMinutes(15);
+
+    private static readonly Dictionary<GroupFault, int> Weights = new()
+    {
+        [GroupFault.KillConsumer] = 4,
+        [GroupFault.KillCoordinator] = 3,
+        [GroupFault.KillBoth] = 2,
+        [GroupFault.StopCoordinator] = 1,
+    };
+
+    private static readonly Dictionary<GroupFault, int> AllWeights = new(Weights)
+    {
+        [GroupFault.KillLeader] = 2,
+        [GroupFault.CrashDatabase] = 1,
+    };
+
+    [SkippableFact]
+    public Task Every_record_is_processed_while_consumers_and_coordinators_die() => RunAsync(Weights, Short);
+
+    [SkippableFact]
+    [Trait("Category", "Long")]
+    public Task Every_record_is_processed_in_a_long_run_too() => RunAsync(AllWeights, Long);
+
+    private async Task RunAsync(IReadOnlyDictionary<GroupFault, int> weights, TimeSpan length)
+    {
+        using var directory = new TemporaryDirectory();
+        var (seed, load) = (Seeds.Next(), new ConsumerGroupLoad());
+        using var log = new RunLog(directory["run.log"], output.WriteLine);
+        await using var cluster = await LocalCluster.StartAsync(directory["c"], silos: 3, log, load.Environment);
+        Skip.If(cluster is null, "needs PostgreSQL's server programs");
+        using var run = new ConsumerGroupRun(cluster, load, new CountedProcessing(), seed);
+        try
+        {
+            await run.RunAsync(weights, length, exactlyOnce: false);
+        }
+        catch (Exception e)
+        {
+            directory.IsKept = true;
+            log.Tell($"given up: {e}");
+            throw new InvalidOperationException($"{e.Message}\nLog and data are kept in {directory.FullName}. {Seeds.Replay(seed)}", e);
+        }
+    }
+}
