@@ -1,3 +1,5 @@
+using OrleansMq.Groups;
+
 namespace OrleansMq.Client;
 
 /// <content>Begins and ends.</content>
@@ -82,6 +84,7 @@ internal sealed partial class ConsumerCore
 
     private IMembership CreateMembership(Subscription subscription) =>
         _options.Broadcast ? new BroadcastMember(_broker, _options, _reader, this, subscription, _logger)
+        : _options.Protocol == GroupType.Classic ? new ClassicProtocolMember(_broker, _options, _reader, this, _lease, subscription, _logger)
         : new ConsumerProtocolMember(_broker, _options, _reader, this, _lease, subscription, _logger);
 
     private void StartAutoCommit()

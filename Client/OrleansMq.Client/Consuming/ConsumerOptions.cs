@@ -1,4 +1,5 @@
 using OrleansMq.Groups;
+using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Client;
 
@@ -35,6 +36,12 @@ public sealed record ConsumerOptions
 
     /// <summary>Consumer protocol: <c>uniform</c> or <c>range</c>; null: the coordinator's default.</summary>
     public string? ServerAssignor { get; init; }
+
+    /// <summary>
+    /// Classic protocol: the assignors it knows, the most liked first: <c>range</c> and <c>cooperative-sticky</c> by default, as Kafka's own consumer; besides
+    /// <c>roundrobin</c> and <c>sticky</c>. Only where all of them are cooperative does it read on while the group rebalances.
+    /// </summary>
+    public IReadOnlyList<string> Assignors { get; init; } = ["range", "cooperative-sticky"];
 
     /// <summary>
     /// After how long without an answer from the coordinator the consumer's partitions are lost to it: 45 s by default. The consumer protocol's
@@ -87,6 +94,7 @@ public sealed record ConsumerOptions
         Require(GroupId is null || GroupId.Length > 0, nameof(GroupId), "is null or not empty");
         Require(GroupInstanceId is null || GroupInstanceId.Length > 0, nameof(GroupInstanceId), "is null or not empty");
         Require(Protocol is GroupType.Consumer or GroupType.Classic, nameof(Protocol), "is Consumer or Classic");
+        Require(Assignors.Count > 0 && Assignors.All(static name => ClientAssignors.TryGet(name, out _)), nameof(Assignors), $"names some of {string.Join(", ", ClientAssignors.All.Select(static assignor => assignor.Name))}");
         Require(SessionTimeout > TimeSpan.Zero, nameof(SessionTimeout), "is above zero");
         Require(HeartbeatInterval > TimeSpan.Zero && HeartbeatInterval < SessionTimeout, nameof(HeartbeatInterval), "is above zero and below SessionTimeout");
         Require(DrainTimeout >= TimeSpan.Zero && DrainTimeout < RebalanceTimeout, nameof(DrainTimeout), "is zero or more and below RebalanceTimeout");

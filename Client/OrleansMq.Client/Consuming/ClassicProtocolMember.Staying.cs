@@ -1,0 +1,149 @@
+using OrleansMq.Groups;
+
+namespace OrleansMq.Client;
+
+/// <content>A generation goes on: heartbeats, and what ends it.</content>
+internal sealed partial class ClassicProtocolMember
+{
+    /// <summary>Says that it is alive until it is time to join again.</summary>
+    private async Task<GroupReply> StayAsync()
+    {
+        var lookedAt = _reader.TimeProvider.GetTimestamp();
+        while (true)
+        {
+            if (await WaitAsync(_options.HeartbeatInterval).ConfigureAwait(false))
+                return new GroupReply(ErrorCode.None); // It is subscribed to something else.
+            var reply = await BeatAsync().ConfigureAwait(false);
+            if (reply.Error == ErrorCode.RebalanceInProgress)
+                return new GroupReply(ErrorCode.None);
+            // Until the session ends a coordinator that does not answer is waited for, here as anywhere.
+            if (reply.Error != ErrorCode.None && (reply.Error.Action() != ErrorAction.Retry || Metadata.MemberId.Length == 0))
+                return reply;
+            if (_reader.TimeProvider.GetElapsedTime(lookedAt) < _options.MetadataMaxAge)
+                continue;
+            if (await HaveTopicsChangedAsync().ConfigureAwait(false))
+                return new GroupReply(ErrorCode.None);
+            lookedAt = _reader.TimeProvider.GetTimestamp();
+        }
+    }
+
+    private async Task<GroupReply> BeatAsync()
+    {
+        var who = Metadata;
+        if (who.MemberId.Length == 0 || who.GenerationIdOrMemberEpoch < 0)
+            return new GroupReply(ErrorCode.UnknownMemberId, "the session is over");
+        var askedAt = _reader.TimeProvider.GetTimestamp();
+        using var limit = new CancellationTokenSource(AnswerTimeout, _reader.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
+        try
+        {
+            var reply = await _groups.HeartbeatAsync(new Heartbeat(_options.GroupId!, who.GenerationIdOrMemberEpoch, who.MemberId, _options.GroupInstanceId), either.Token).ConfigureAwait(false);
+            if (reply.Error is ErrorCode.None or ErrorCode.RebalanceInProgress)
+                Renew(askedAt);
+            return reply;
+        }
+        catch (BrokerException e)
+        {
+            return new GroupReply(e.Code, e.Message);
+        }
+        catch (OperationCanceledException) when (limit.IsCancellationRequested && !_stop.IsCancellationRequested)
+        {
+            return new GroupReply(ErrorCode.RequestTimedOut, $"no answer within {AnswerTimeout}");
+        }
+    }
+
+    /// <summary>Keeps the session while something else takes its time. What the answers say is heard there, or afterwards.</summary>
+    private async Task WhileBeatingAsync(Task work)
+    {
+        while (!work.IsCompleted)
+        {
+            using var ended = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+            var pause = Task.Delay(_options.HeartbeatInterval, _reader.TimeProvider, ended.Token);
+            if (await Task.WhenAny(work, pause).ConfigureAwait(false) == work)
+            {
+                await ended.CancelAsync().ConfigureAwait(false);
+                break;
+            }
+            _stop.Token.ThrowIfCancellationRequested();
+            await BeatAsync().ConfigureAwait(false);
+        }
+        await work.ConfigureAwait(false);
+    }
+
+    /// <summary>Whether another generation is due: the leader sees to all topics of the group, everybody to his own pattern.</summary>
+    private async Task<bool> HaveTopicsChangedAsync()
+    {
+        IReadOnlyList<Brokers.TopicListing> now;
+        try
+        {
+            now = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
+        }
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        {
+            return false; // It looks again.
+        }
+        Subscription subscription;
+        lock (_gate)
+            subscription = _subscription;
+        var matches = subscription.Regex is not null
+            && !SubscribedTopics.Of(subscription, now).Select(static topic => topic.Name).ToHashSet().SetEquals(SubscribedTopics.Of(subscription, _topics).Select(static topic => topic.Name));
+        var watched = _isLeader && !Counts(now).SetEquals(Counts(_topics));
+        return matches || watched;
+
+        HashSet<(string, Guid, int)> Counts(IReadOnlyList<Brokers.TopicListing> topics) =>
+            [.. topics.Where(topic => _watched.Contains(topic.Name)).Select(static topic => (topic.Name, topic.TopicId, topic.Partitions))];
+    }
+
+    /// <summary>Waits; true where it is subscribed to something else meanwhile.</summary>
+    private async Task<bool> WaitAsync(TimeSpan wait)
+    {
+        using var limit = new CancellationTokenSource(wait, _reader.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
+        try
+        {
+            await _changed.WaitAsync(either.Token).ConfigureAwait(false);
+            return true;
+        }
+        catch (OperationCanceledException) when (!_stop.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+
+    private void Renew(long askedAt)
+    {
+        _lease.Renew(askedAt);
+        _leaseTimer.Change(_options.SessionTimeout + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+    }
+
+    private void CheckLease()
+    {
+        if (_lease.IsOver)
+            SessionIsOver();
+    }
+
+    private int Losses()
+    {
+        lock (_gate)
+            return _losses;
+    }
+
+    /// <summary>The coordinator does not know the member (any more): it joins as a new one.</summary>
+    private void Forget(ErrorCode code)
+    {
+        Lose($"the coordinator says {code}");
+        _held = [];
+        lock (_gate)
+            _memberId = "";
+    }
+
+    private void Lose(string reason)
+    {
+        lock (_gate)
+        {
+            _losses++;
+            _generation = -1;
+            _target.LoseAll(reason);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+using Microsoft.Extensions.Logging;
+using OrleansMq.Brokers;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Assignment;
+
+namespace OrleansMq.Client;
+
+/// <summary>
+/// A member of a group under the classic protocol: joins, is told (or tells, as the leader) who reads what, and says that it is alive until the group
+/// rebalances. Where all its assignors are cooperative it keeps reading meanwhile; otherwise it gives everything up before it joins.
+/// </summary>
+internal sealed partial class ClassicProtocolMember : IMembership
+{
+    /// <summary>For an answer, beyond the wait that the protocol allows.</summary>
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
+
+    private readonly IBroker _broker;
+    private readonly IGroupCoordinator _groups;
+    private readonly ConsumerOptions _options;
+    private readonly ReaderOptions _reader;
+    private readonly IAssignmentTarget _target;
+    private readonly SessionLease _lease;
+    private readonly ILogger _logger;
+    private readonly IClientAssignor[] _assignors;
+    private readonly bool _isCooperative;
+    private readonly Lock _gate = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly SemaphoreSlim _changed = new(0);
+    private readonly ITimer _leaseTimer;
+    private Task _loop = Task.CompletedTask;
+
+    // Under the gate.
+    private Subscription _subscription;
+    private string _memberId = "";
+    private int _generation = -1;
+    private int _losses;
+
+    // The loop's own.
+    private HashSet<ClaimedPartition> _held = [];
+    private IReadOnlyList<TopicListing> _topics = [];
+    private HashSet<string> _watched = [];
+    private bool _isLeader;
+
+    public ClassicProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target, SessionLease lease,
+        Subscription subscription, ILogger logger)
+    {
+        _broker = broker;
+        _groups = broker.Groups;
+        _options = options;
+        _reader = reader;
+        _target = target;
+        _lease = lease;
+        _subscription = subscription;
+        _logger = logger;
+        _assignors = [.. options.Assignors.Select(static name => ClientAssignors.TryGet(name, out var assignor) ? assignor : throw new ArgumentException($"ConsumerOptions.Assignors: there is no '{name}'."))];
+        _isCooperative = _assignors.All(static assignor => assignor.IsCooperative);
+        _leaseTimer = reader.TimeProvider.CreateTimer(static member => ((ClassicProtocolMember)member!).CheckLease(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    public ConsumerGroupMetadata Metadata
+    {
+        get
+        {
+            lock (_gate)
+                return new ConsumerGroupMetadata(_options.GroupId, _memberId, _generation, _options.GroupInstanceId);
+        }
+    }
+
+    public void Start() => _loop = Task.Run(RunAsync);
+
+    public void Change(Subscription subscription)
+    {
+        lock (_gate)
+            _subscription = subscription;
+        _changed.Release();
+    }
+
+    public void SessionIsOver() => Lose($"no answer from the group's coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be another's by now");
+
+    public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _loop.ConfigureAwait(false);
+        await _leaseTimer.DisposeAsync().ConfigureAwait(false);
+        string memberId;
+        lock (_gate)
+            (memberId, _memberId, _generation) = (_memberId, "", -1);
+        // A static member that comes back in time finds its place kept; nobody is told that it goes.
+        if (memberId.Length == 0 || (_options.GroupInstanceId is not null && !forGood))
+            return;
+        try
+        {
+            await _groups.LeaveGroupAsync(new LeaveGroup(_options.GroupId!, [new LeavingMember(memberId, _options.GroupInstanceId, "the consumer ends")]), cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is BrokerException or OperationCanceledException)
+        {
+            LogLeaveFailed(_options.GroupId!, e.Message);
+        }
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            for (var attempt = 0; !_stop.IsCancellationRequested;)
+            {
+                GroupReply error;
+                try
+                {
+                    error = await TakePartAsync().ConfigureAwait(false);
+                }
+                catch (BrokerException e)
+                {
+                    error = new GroupReply(e.Code, e.Message);
+                }
+                if (error.Error == ErrorCode.None)
+                {
+                    attempt = 0;
+                    continue;
+                }
+                switch (HeartbeatJudgement.For(error.Error))
+                {
+                    case HeartbeatVerdict.JoinAgain:
+                        Forget(error.Error);
+                        break;
+                    case HeartbeatVerdict.Fail when error.Error != ErrorCode.IllegalGeneration:
+                        _target.Fail(new ConsumerGroupException(error.Error, _options.GroupId, error.Message ?? error.Error.ToString()));
+                        await _leaseTimer.DisposeAsync().ConfigureAwait(false);
+                        return;
+                    case HeartbeatVerdict.Fail:
+                        Lose("the coordinator says IllegalGeneration");
+                        _held = [];
+                        break;
+                    default:
+                        LogRetry(_options.GroupId!, error.Error, error.Message);
+                        break;
+                }
+                await WaitAsync(RetryBackoff.For(++attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble())).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Leaving.
+        }
+        catch (Exception e)
+        {
+            _target.Fail(new ConsumerGroupException(ErrorCode.UnknownServerError, _options.GroupId, $"{e.GetType().Name}: {e.Message}", e));
+        }
+    }
+
+    /// <summary>One generation: joins, takes what it is given, and stays until the group rebalances (or it has to). An error: why it could not.</summary>
+    private async Task<GroupReply> TakePartAsync()
+    {
+        var losses = Losses();
+        if (!_isCooperative)
+        {
+            await WhileBeatingAsync(_target.RevokeAsync([.. _held.Select(static item => item.Partition)])).ConfigureAwait(false);
+            _held = [];
+        }
+        _topics = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
+        var joined = await JoinAsync().ConfigureAwait(false);
+        if (joined.Error != ErrorCode.None)
+            return joined.Error == ErrorCode.MemberIdRequired ? new GroupReply(ErrorCode.None) : new GroupReply(joined.Error, joined.Message);
+        var synced = await SyncAsync(joined).ConfigureAwait(false);
+        if (synced.Error != ErrorCode.None)
+            return synced.Error == ErrorCode.RebalanceInProgress ? new GroupReply(ErrorCode.None) : new GroupReply(synced.Error, synced.Message);
+        if (!ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var problem))
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"the leader's assignment cannot be read: {problem}");
+        if (losses != Losses())
+            _held = []; // Lost while it joined.
+        var hasGivenUp = await ReconcileAsync(assignment).ConfigureAwait(false);
+        if (losses != Losses())
+        {
+            _target.LoseAll("the session ended while they were assigned");
+            return new GroupReply(ErrorCode.None);
+        }
+        // What it gave up is given to others in a generation of its own: at once.
+        return hasGivenUp ? new GroupReply(ErrorCode.None) : await StayAsync().ConfigureAwait(false);
+    }
+
+    private async Task<JoinGroupResult> JoinAsync()
+    {
+        Subscription subscription;
+        lock (_gate)
+            subscription = _subscription;
+        while (await _changed.WaitAsync(TimeSpan.Zero).ConfigureAwait(false))
+        {
+            // What changed is in this join.
+        }
+        var who = Metadata;
+        string[] topics = subscription.Regex is null ? [.. subscription.Topics] : [.. SubscribedTopics.Of(subscription, _topics).Select(static topic => topic.Name)];
+        TopicPartition[] owned = [.. _held.Select(static item => item.Partition)];
+        using var limit = new CancellationTokenSource(_options.RebalanceTimeout + AnswerTimeout, _reader.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
+        var join = _groups.JoinGroupAsync(new JoinGroup
+        {
+            GroupId = _options.GroupId!,
+            MemberId = who.MemberId,
+            GroupInstanceId = _options.GroupInstanceId,
+            ClientId = _options.ClientId,
+            SessionTimeout = _options.SessionTimeout,
+            RebalanceTimeout = _options.RebalanceTimeout,
+            ProtocolType = ConsumerProtocol.ProtocolType,
+            Protocols = [.. _assignors.Select(assignor => ClientAssignors.Offer(assignor, assignor.Subscribe(topics, owned, who.GenerationIdOrMemberEpoch, _options.Rack)))],
+        }, either.Token).AsTask();
+        var askedAt = _reader.TimeProvider.GetTimestamp();
+        JoinGroupResult result;
+        try
+        {
+            await WhileBeatingAsync(join).ConfigureAwait(false);
+            result = await join.ConfigureAwait(false);
+        }
+        catch (BrokerException e)
+        {
+            return JoinGroupResult.Failed(e.Code, e.Message);
+        }
+        catch (OperationCanceledException) when (!_stop.IsCancellationRequested)
+        {
+            return JoinGroupResult.Failed(ErrorCode.RequestTimedOut, "the group did not form in time");
+        }
+        lock (_gate)
+        {
+            if (result.Error == ErrorCode.MemberIdRequired)
+                _memberId = result.MemberId;
+            if (result.Error != ErrorCode.None)
+                return result;
+            (_memberId, _generation) = (result.MemberId, result.GenerationId);
+        }
+        _isLeader = result.Leader == result.MemberId;
+        // The wait was the others'; the session goes on from the answer at the latest, and from the question at the earliest.
+        Renew(_held.Count == 0 ? _reader.TimeProvider.GetTimestamp() : askedAt);
+        return result;
+    }
+
+    private async Task<SyncGroupResult> SyncAsync(JoinGroupResult joined)
+    {
+        var assignments = _isLeader && !joined.SkipAssignment ? await AssignAsync(joined).ConfigureAwait(false) : [];
+        var sync = _groups.SyncGroupAsync(new SyncGroup
+        {
+            GroupId = _options.GroupId!,
+            GenerationId = joined.GenerationId,
+            MemberId = joined.MemberId,
+            GroupInstanceId = _options.GroupInstanceId,
+            ProtocolType = joined.ProtocolType,
+            ProtocolName = joined.ProtocolName,
+            Assignments = assignments,
+        }, _stop.Token).AsTask();
+        try
+        {
+            await WhileBeatingAsync(sync).ConfigureAwait(false);
+            return await sync.ConfigureAwait(false);
+        }
+        catch (BrokerException e)
+        {
+            return new SyncGroupResult(e.Code, e.Message);
+        }
+    }
+
+    /// <summary>The leader's work.</summary>
+    private async Task<IReadOnlyList<MemberAssignment>> AssignAsync(JoinGroupResult joined)
+    {
+        var assignor = Array.Find(_assignors, candidate => candidate.Name == joined.ProtocolName)
+            ?? throw new InvalidOperationException($"The group chose '{joined.ProtocolName}', which this member did not offer.");
+        var subscriptions = ClientAssignors.Read(assignor, joined.Members);
+        foreach (var (memberId, error) in subscriptions.Unreadable)
+            LogUnreadable(_options.GroupId!, memberId, error);
+        _watched = [.. subscriptions.Topics];
+        _topics = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
+        return ClientAssignors.Assign(assignor, subscriptions,
+            [.. _topics.Where(topic => _watched.Contains(topic.Name)).Select(static topic => new AssignmentTopic(topic.Name, topic.Partitions))]);
+    }
+
+    /// <summary>Gives up what it is not given again, takes what is new; whether it gave anything up.</summary>
+    private async Task<bool> ReconcileAsync(ConsumerAssignment assignment)
+    {
+        var ids = _topics.ToDictionary(static topic => topic.Name, static topic => topic.TopicId);
+        var holds = assignment.Partitions.Select(partition => new ClaimedPartition(partition, ids.GetValueOrDefault(partition.Topic))).ToHashSet();
+        TopicPartition[] revoked = [.. _held.Except(holds).Select(static item => item.Partition)];
+        await WhileBeatingAsync(_target.RevokeAsync(revoked)).ConfigureAwait(false);
+        ClaimedPartition[] added = [.. holds.Except(_held)];
+        _held = holds;
+        await WhileBeatingAsync(_target.AddAsync(added)).ConfigureAwait(false);
+        return revoked.Length > 0;
+    }
+
+    [LoggerMessage(34, LogLevel.Warning, "Group {Group}: {Code}, trying again. {Reason}")]
+    private partial void LogRetry(string group, ErrorCode code, string? reason);
+
+    [LoggerMessage(35, LogLevel.Warning, "Group {Group}: leaving failed, so its session has to run out first. {Reason}")]
+    private partial void LogLeaveFailed(string group, string reason);
+
+    [LoggerMessage(36, LogLevel.Warning, "Group {Group}: the subscription of member {Member} cannot be read, so that it gets no partitions. {Reason}")]
+    private partial void LogUnreadable(string group, string member, string reason);
+}

@@ -1,0 +1,203 @@
+using System.Collections.Concurrent;
+using OrleansMq.Client;
+using OrleansMq.Groups;
+using OrleansMq.Testing;
+
+namespace OrleansMq.Tests.Client.Consuming;
+
+/// <summary>Consumers over a real broker with its real coordinator.</summary>
+public sealed class ConsumerEndToEndTests : IAsyncLifetime
+{
+    private const string Topic = "orders";
+    private const int Partitions = 6;
+
+    private TestBroker _broker = null!;
+
+    private OrleansMqClient Client => _broker.Client;
+
+    public async Task InitializeAsync()
+    {
+        _broker = await TestBroker.StartAsync();
+        await Client.Admin.CreateTopicAsync(Topic, Partitions);
+    }
+
+    public async Task DisposeAsync() => await _broker.DisposeAsync();
+
+    private static ConsumerOptions Options(GroupType protocol) => new()
+    {
+        GroupId = "billing",
+        AutoOffsetReset = AutoOffsetReset.Earliest,
+        Protocol = protocol,
+        HeartbeatInterval = TimeSpan.FromMilliseconds(100),
+        SessionTimeout = TimeSpan.FromSeconds(10),
+        AutoCommitInterval = TimeSpan.FromMilliseconds(50),
+    };
+
+    private async Task SendAsync(int first, int count)
+    {
+        await using var producer = Client.CreateProducer<int, int>();
+        for (var i = first; i < first + count; i++)
+            await producer.EnqueueAsync(new(Topic, i, i));
+    }
+
+    /// <summary>Reads until it is told to stop.</summary>
+    private sealed class Reading : IAsyncDisposable
+    {
+        private readonly CancellationTokenSource _stop = new();
+        private readonly Task _loop;
+
+        public Reading(OrleansMqClient client, ConsumerOptions options, ConcurrentQueue<int> read, string? regex = null)
+        {
+            Consumer = client.CreateConsumer<int, int>(options);
+            if (regex is null)
+                Consumer.Subscribe(Topic);
+            else
+                Consumer.SubscribePattern(regex);
+            _loop = Task.Run(async () =>
+            {
+                try
+                {
+                    await foreach (var record in Consumer.WithCancellation(_stop.Token))
+                        read.Enqueue(record.Value);
+                }
+                catch (OperationCanceledException)
+                {
+                    // Told to stop: the last record is done, since the next was asked for.
+                }
+            });
+        }
+
+        public IConsumer<int, int> Consumer { get; }
+
+        public async ValueTask DisposeAsync()
+        {
+            await _stop.CancelAsync();
+            await _loop;
+            await Consumer.DisposeAsync();
+            _stop.Dispose();
+        }
+    }
+
+    private static Task AssignedAsync(params Reading[] readings) => Wait.UntilAsync(
+        () => readings.Sum(reading => reading.Consumer.Assignment.Count) == Partitions && readings.All(reading => reading.Consumer.Assignment.Count > 0)
+            && readings.SelectMany(reading => reading.Consumer.Assignment).Distinct().Count() == Partitions,
+        "each partition has one consumer: " + string.Join("; ", readings.Select(reading => string.Join(',', reading.Consumer.Assignment.Select(item => item.Partition)))));
+
+    [Theory]
+    [InlineData(GroupType.Consumer)]
+    [InlineData(GroupType.Classic)]
+    public async Task Consumers_come_and_go_and_each_record_is_read_once(GroupType protocol)
+    {
+        var read = new ConcurrentQueue<int>();
+        await SendAsync(0, 500);
+        await using (var first = new Reading(Client, Options(protocol), read))
+        {
+            await Wait.UntilAsync(() => read.Count == 500, "the first 500");
+            await using (var second = new Reading(Client, Options(protocol), read))
+            {
+                await AssignedAsync(first, second);
+                await SendAsync(500, 500);
+                await Wait.UntilAsync(() => read.Count >= 1000, "1000");
+                await using var third = new Reading(Client, Options(protocol), read);
+                await AssignedAsync(first, second, third);
+                await SendAsync(1000, 500);
+                await Wait.UntilAsync(() => read.Count >= 1500, "1500");
+            }
+            await AssignedAsync(first);
+            await SendAsync(1500, 500);
+            await Wait.UntilAsync(() => read.Count >= 2000, "2000");
+        }
+        Assert.Equal(Enumerable.Range(0, 2000), read.Order());
+        await using var last = new Reading(Client, Options(protocol), read);
+        await AssignedAsync(last);
+        await SendAsync(2000, 1);
+        await Wait.UntilAsync(() => read.Count >= 2001, "only what is new");
+        Assert.Equal(2001, read.Distinct().Count());
+        Assert.Equal(2001, read.Count);
+    }
+
+    [Fact]
+    public async Task Classic_and_consumer_members_share_a_group()
+    {
+        var read = new ConcurrentQueue<int>();
+        await using var classic = new Reading(Client, Options(GroupType.Classic), read);
+        await AssignedAsync(classic);
+        await using var modern = new Reading(Client, Options(GroupType.Consumer), read);
+        await AssignedAsync(classic, modern);
+        await SendAsync(0, 600);
+        await Wait.UntilAsync(() => read.Count >= 600, "all records");
+        Assert.Equal(Enumerable.Range(0, 600), read.Order());
+    }
+
+    [Theory]
+    [InlineData(GroupType.Consumer)]
+    [InlineData(GroupType.Classic)]
+    public async Task What_was_not_committed_is_read_again(GroupType protocol)
+    {
+        await SendAsync(0, 100);
+        var read = new ConcurrentQueue<int>();
+        await using (var crashing = new Reading(Client, Options(protocol) with { AutoCommit = false }, read))
+            await Wait.UntilAsync(() => read.Count == 100, "all, without a commit");
+        await using var next = new Reading(Client, Options(protocol), read);
+        await Wait.UntilAsync(() => read.Count == 200, "all of it again");
+        Assert.All(read.GroupBy(value => value), value => Assert.Equal(2, value.Count()));
+    }
+
+    [Theory]
+    [InlineData(GroupType.Consumer)]
+    [InlineData(GroupType.Classic)]
+    public async Task A_pattern_finds_topics_that_come_later(GroupType protocol)
+    {
+        var read = new ConcurrentQueue<int>();
+        await using var reading = new Reading(Client, Options(protocol) with { MetadataMaxAge = TimeSpan.FromMilliseconds(50) }, read, "ord.*|bills");
+        await AssignedAsync(reading);
+        await Client.Admin.CreateTopicAsync("bills", 1);
+        await using var producer = Client.CreateProducer<int, int>();
+        await producer.SendAsync(new("bills", 1, 77));
+        await Wait.UntilAsync(() => read.Contains(77), "the new topic");
+        await Client.Admin.AddPartitionsAsync(Topic, Partitions + 1);
+        await Wait.UntilAsync(() => reading.Consumer.Assignment.Count == Partitions + 2, "the new partition");
+    }
+
+    [Fact]
+    public async Task Cooperative_classic_members_lose_only_what_moves()
+    {
+        var heard = new Heard();
+        var read = new ConcurrentQueue<int>();
+        var options = Options(GroupType.Classic) with { Assignors = ["cooperative-sticky"] };
+        await using var first = new Reading(Client, options with { RebalanceListener = heard }, read);
+        await AssignedAsync(first);
+        await using var second = new Reading(Client, options, read);
+        await AssignedAsync(first, second);
+        Assert.Equal(3, first.Consumer.Assignment.Count);
+        var moved = string.Join(' ', Enumerable.Range(0, Partitions).Except(first.Consumer.Assignment.Select(item => item.Partition)));
+        Assert.Equal(["assigned 0 1 2 3 4 5", $"revoked {moved}"], heard.All);
+        await SendAsync(0, 300);
+        await Wait.UntilAsync(() => read.Count >= 300, "all records");
+        Assert.Equal(Enumerable.Range(0, 300), read.Order());
+    }
+
+    [Fact]
+    public async Task A_static_classic_member_that_comes_back_costs_no_rebalance()
+    {
+        var heard = new Heard();
+        var read = new ConcurrentQueue<int>();
+        await using var other = new Reading(Client, Options(GroupType.Classic) with { RebalanceListener = heard, GroupInstanceId = "one" }, read);
+        await AssignedAsync(other);
+        await using (var before = new Reading(Client, Options(GroupType.Classic) with { GroupInstanceId = "two" }, read))
+            await AssignedAsync(other, before);
+        var heardBefore = heard.All.Count;
+        await using var after = new Reading(Client, Options(GroupType.Classic) with { GroupInstanceId = "two" }, read);
+        await AssignedAsync(other, after);
+        Assert.Equal(heardBefore, heard.All.Count);
+    }
+
+    [Fact]
+    public async Task A_member_that_is_closed_twice_and_one_that_never_joined_end_quietly()
+    {
+        var consumer = Client.CreateConsumer<int, int>(Options(GroupType.Consumer));
+        await consumer.CloseAsync().SoonAsync();
+        await consumer.DisposeAsync().SoonAsync();
+        Assert.Throws<ObjectDisposedException>(() => consumer.Subscribe(Topic));
+    }
+}
