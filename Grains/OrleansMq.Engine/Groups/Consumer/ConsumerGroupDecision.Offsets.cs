@@ -13,7 +13,8 @@ public static partial class ConsumerGroupDecision
         var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, out var member);
         if (refusal.Error != ErrorCode.None)
             return refusal;
-        return request.GenerationIdOrMemberEpoch == member!.Epoch ? default : WrongEpoch(member, request.GenerationIdOrMemberEpoch);
+        // Below zero are those that are away, who read nothing.
+        return request.GenerationIdOrMemberEpoch == member!.Epoch && member.Epoch >= 0 ? default : WrongEpoch(member, request.GenerationIdOrMemberEpoch);
     }
 
     /// <summary>Whether a member may ask for offsets. Who names no member is not checked.</summary>

@@ -1,0 +1,162 @@
+namespace OrleansMq.Tests.Engine.Groups.Consumer;
+
+/// <summary>Groups that go from the classic protocol to the consumer protocol and back, word by word.</summary>
+public class MigrationTranscriptTests
+{
+    [Fact]
+    public void A_cooperative_member_reads_on_while_the_group_moves_up_and_down() => Transcript.Check("""
+        > topic t 4
+        > classic-join a topics=t assignor=cooperative-sticky
+          a: generation 1 cooperative-sticky leads
+        > classic-sync a assigns=t-0,t-1,t-2,t-3
+          a: hold [t-0 t-1 t-2 t-3]
+        > join b topics=t
+          b: epoch 2 hold []
+        > show
+          -- Reconciling, epoch 2, uniform
+          --   a Stable 1 [t-0 t-1 t-2 t-3] of [t-0 t-1]
+          --   b UnreleasedPartitions 2 [] of [t-2 t-3]
+        > commit a
+          a: None
+        > classic-beat a
+          a: RebalanceInProgress
+        > classic-join a topics=t assignor=cooperative-sticky
+          a: generation 1 cooperative-sticky
+        > classic-sync a
+          a: hold [t-0 t-1]
+        > poll b
+          b: waits
+        > classic-join a topics=t assignor=cooperative-sticky
+          a: generation 2 cooperative-sticky
+        > classic-sync a
+          a: hold [t-0 t-1]
+        > poll b
+          b: epoch 2 hold [t-2 t-3]
+        > classic-beat a
+          a: None
+        > commit a epoch=1
+          a: IllegalGeneration
+        > leave b
+          b: epoch -1
+          -- classic again: PreparingRebalance, generation 2
+        > classic-beat a
+          a: RebalanceInProgress
+        > classic-join a topics=t assignor=cooperative-sticky
+          a: generation 3 cooperative-sticky leads
+        > classic-sync a assigns=t-0,t-1,t-2,t-3
+          a: hold [t-0 t-1 t-2 t-3]
+        """);
+
+    [Fact]
+    public void An_eager_member_gives_everything_up_when_it_joins_and_gets_its_part_at_once() => Transcript.Check("""
+        > topic t 4
+        > classic-join a topics=t assignor=range
+          a: generation 1 range leads
+        > classic-sync a assigns=t-0,t-1,t-2,t-3
+          a: hold [t-0 t-1 t-2 t-3]
+        > join b topics=t
+          b: epoch 2 hold []
+        > classic-beat a
+          a: RebalanceInProgress
+        > poll b
+          b: waits
+        > classic-join a topics=t assignor=range
+          a: generation 2 range
+        > poll b
+          b: epoch 2 hold [t-2 t-3]
+        > classic-sync a
+          a: hold [t-0 t-1]
+        > classic-leave a
+          a: None
+        > poll b
+          b: epoch 3 hold [t-0 t-1 t-2 t-3]
+        """);
+
+    [Fact]
+    public void A_classic_member_that_joins_a_consumer_group_waits_for_what_others_hold() => Transcript.Check("""
+        > topic t 2
+        > join a topics=t
+          a: epoch 1 hold [t-0 t-1]
+        > classic-join b topics=t assignor=cooperative-sticky
+          b: generation 2 cooperative-sticky
+        > classic-sync b
+          b: hold []
+        > classic-beat b
+          b: None
+        > poll a
+          a: epoch 1 hold [t-0]
+        > classic-beat b
+          b: None
+        > ack a
+          a: epoch 2
+        > classic-beat b
+          b: RebalanceInProgress
+        > classic-join b topics=t assignor=cooperative-sticky
+          b: generation 2 cooperative-sticky
+        > classic-sync b
+          b: hold [t-1]
+        > classic-join c topics=t assignor=range
+          c: InconsistentGroupProtocol
+        """);
+
+    [Fact]
+    public void A_classic_member_that_does_not_come_when_it_is_told_to_is_out() => Transcript.Check("""
+        > topic t 2
+        > classic-join a topics=t assignor=range
+          a: generation 1 range leads
+        > classic-sync a assigns=t-0,t-1
+          a: hold [t-0 t-1]
+        > join b topics=t
+          b: epoch 2 hold []
+        > classic-beat a
+          a: RebalanceInProgress
+        > time 29
+        > classic-beat a
+          a: RebalanceInProgress
+        > time 1
+        > poll b
+          b: epoch 3 hold [t-0 t-1]
+        > classic-beat a
+          a: UnknownMemberId
+        """);
+
+    [Fact]
+    public void A_group_that_is_on_its_way_counts_what_its_members_may_be_reading() => Transcript.Check("""
+        > topic t 2
+        > classic-join a topics=t assignor=cooperative-sticky
+          a: generation 1 cooperative-sticky leads
+        > classic-sync a assigns=t-0,t-1
+          a: hold [t-0 t-1]
+        > classic-join c topics=t assignor=cooperative-sticky
+          c: waits
+        > classic-join a topics=t assignor=cooperative-sticky
+          a: generation 2 cooperative-sticky leads
+        > show
+          -- classic CompletingRebalance, generation 2: a c
+        > join b topics=t
+          b: epoch 3 hold []
+        > show
+          -- Reconciling, epoch 3, uniform
+          --   a Stable 2 [t-0 t-1] of [t-0]
+          --   b UnreleasedPartitions 3 [] of [t-1]
+          --   c Stable 2 []
+        > classic-sync a assigns=t-0,t-1
+          a: RebalanceInProgress
+        """);
+
+    [Fact]
+    public void A_static_member_changes_its_protocol_when_it_restarts() => Transcript.Check("""
+        > topic t 2
+        > classic-join a topics=t assignor=range instance=one
+          a: generation 1 range leads
+        > classic-sync a assigns=t-0,t-1
+          a: hold [t-0 t-1]
+        > join b topics=t instance=one
+          b: epoch 2 hold [t-0 t-1]
+        > classic-beat a
+          a: UnknownMemberId
+        > show
+          -- Stable, epoch 2, uniform
+          --   b Stable 2 [t-0 t-1]
+        """);
+}
