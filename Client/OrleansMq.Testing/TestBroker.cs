@@ -1,6 +1,8 @@
+using System.Net;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Compression;
+using OrleansMq.Gateways.Kafka;
 using OrleansMq.Storage;
 using OrleansMq.Topics;
 
@@ -15,6 +17,9 @@ public sealed record TestBrokerOptions
     /// </summary>
     public bool InMemory { get; init; } = true;
 
+    /// <summary>Whether Kafka clients can connect, at <see cref="TestBroker.KafkaAddress"/>, a free port of 127.0.0.1: no by default.</summary>
+    public bool Kafka { get; init; }
+
     /// <summary>Where broker and client take the time from: the system by default; a <see cref="ManualTimeProvider"/> to decide yourself.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
@@ -26,7 +31,7 @@ public sealed record TestBrokerOptions
 }
 
 /// <summary>
-/// A whole broker inside the test process, without network and without a port, and a client for it:
+/// A whole broker inside the test process, without network and without a port (unless Kafka clients are to reach it), and a client for it:
 /// <code>
 /// await using var broker = await TestBroker.StartAsync();
 /// await broker.Client.Admin.CreateTopicAsync("orders", partitions: 3);
@@ -38,6 +43,8 @@ public sealed class TestBroker : IAsyncDisposable
     private readonly TestBrokerOptions _options;
     private readonly IFileSystem _files;
     private LocalBroker _broker;
+    private KafkaGateway? _gateway;
+    private KafkaPort? _port;
 
     private TestBroker(TestBrokerOptions options, IFileSystem files, string directory, LocalBroker broker)
     {
@@ -54,6 +61,11 @@ public sealed class TestBroker : IAsyncDisposable
     /// <summary>The broker itself.</summary>
     public LocalBroker Broker => _broker;
 
+    /// <summary>What Kafka clients take for <c>bootstrap.servers</c>; the same after <see cref="RestartAsync"/>.</summary>
+    /// <exception cref="InvalidOperationException"><see cref="TestBrokerOptions.Kafka"/> is off.</exception>
+    public string KafkaAddress => _port?.EndPoint.ToString()
+        ?? throw new InvalidOperationException("Start the broker with TestBrokerOptions { Kafka = true } to reach it with Kafka clients.");
+
     /// <summary>Where the broker keeps its data: a temporary directory, or a place in memory.</summary>
     public string DataDirectory { get; }
 
@@ -67,7 +79,9 @@ public sealed class TestBroker : IAsyncDisposable
         var directory = Path.Combine(Path.GetTempPath(), $"orleansmq-test-{Guid.NewGuid():n}");
         try
         {
-            return new TestBroker(options, files, directory, await OpenAsync(options, files, directory, cancellationToken).ConfigureAwait(false));
+            var broker = new TestBroker(options, files, directory, await OpenAsync(options, files, directory, cancellationToken).ConfigureAwait(false));
+            await broker.ListenAsync(port: 0, cancellationToken).ConfigureAwait(false);
+            return broker;
         }
         catch
         {
@@ -79,16 +93,37 @@ public sealed class TestBroker : IAsyncDisposable
     /// <summary>Stops the broker cleanly and starts it again over the same data. Producers and readers of the old client fail from then on.</summary>
     public async Task RestartAsync(CancellationToken cancellationToken = default)
     {
-        await _broker.DisposeAsync().ConfigureAwait(false);
+        var port = _port?.EndPoint.Port ?? 0;
+        await CloseAsync().ConfigureAwait(false);
         _broker = await OpenAsync(_options, _files, DataDirectory, cancellationToken).ConfigureAwait(false);
         Client = CreateClient(_broker, _options);
+        await ListenAsync(port, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Stops the broker and deletes its data.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _broker.DisposeAsync().ConfigureAwait(false);
+        await CloseAsync().ConfigureAwait(false);
         _files.DeleteDirectory(DataDirectory);
+    }
+
+    // Long polls of Kafka clients end by the system's clock: a client waits for them, however slow the test's own clock is.
+    private async Task ListenAsync(int port, CancellationToken cancellationToken)
+    {
+        if (!_options.Kafka)
+            return;
+        _gateway = new KafkaGateway(new KafkaGatewayOptions());
+        _gateway.Open(_broker, _broker.Metadata, _broker, _broker.ClusterId);
+        _port = await KafkaPort.ListenAsync(_gateway, new IPEndPoint(IPAddress.Loopback, port), cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask CloseAsync()
+    {
+        if (_port is not null)
+            await _port.DisposeAsync().ConfigureAwait(false);
+        if (_gateway is not null)
+            await _gateway.DisposeAsync().ConfigureAwait(false);
+        await _broker.DisposeAsync().ConfigureAwait(false);
     }
 
     private static Task<LocalBroker> OpenAsync(TestBrokerOptions options, IFileSystem files, string directory, CancellationToken cancellationToken) =>

@@ -106,8 +106,8 @@ internal sealed class KafkaConnection : IConnection
             await _transport.Output.CompleteAsync().ConfigureAwait(false);
             if (Software is { } software)
                 _gateway.Metrics.Left(software.Name, software.Version);
+            // Not the other source: the gateway may be about to stop this very connection.
             _aborted.Dispose();
-            _stop.Dispose();
         }
     }
 

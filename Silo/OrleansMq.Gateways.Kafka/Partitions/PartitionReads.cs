@@ -17,7 +17,7 @@ internal struct PartitionRead
     public LeaderEpochEntry? Diverging;
 
     /// <summary>The broker to go to instead; -1 for none.</summary>
-    public readonly int Redirect => Fetched?.Error == ErrorCode.NotLeaderOrFollower && Found.Partition is null ? Found.Leader : -1;
+    public readonly int Redirect => Found.Partition is null && Found.Error == ErrorCode.NotLeaderOrFollower ? Found.Leader : -1;
 }
 
 /// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, an error, or no time left.</summary>

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using OrleansMq.Brokers;
@@ -13,7 +14,14 @@ namespace OrleansMq.Silo.Hosting;
 internal sealed class KafkaListener : IAsyncDisposable
 {
     private readonly ListenAddress _address;
+    // A connection that is not refused at once and not made in this time is none.
+    private static readonly TimeSpan ProbeTime = TimeSpan.FromSeconds(5);
+
     private readonly KafkaGateway _gateway;
+    private readonly string? _advertised;
+    private readonly EngineLog _log;
+    private readonly CancellationTokenSource _stop = new();
+    private Task _probing = Task.CompletedTask;
     private ListenOptions? _listen;
 
     /// <param name="settings">What the operator configured; the listener is on.</param>
@@ -22,6 +30,8 @@ internal sealed class KafkaListener : IAsyncDisposable
     public KafkaListener(BrokerSettings settings, BrokerMetrics metrics, EngineLog log)
     {
         _address = settings.Kafka!;
+        _advertised = settings.KafkaAdvertised;
+        _log = log;
         _gateway = new KafkaGateway(new KafkaGatewayOptions
         {
             BrokerId = settings.BrokerId,
@@ -51,13 +61,46 @@ internal sealed class KafkaListener : IAsyncDisposable
     public bool Refuses(Exception start) => _address.Port != 0 && start.Message.Contains($":{_address.Port}", StringComparison.Ordinal);
 
     /// <summary>The broker serves from now on.</summary>
-    public void Open(IBroker broker, HostedCluster cluster) => _gateway.Open(broker, cluster.Metadata, cluster.Local, cluster.ClusterId);
+    public void Open(IBroker broker, HostedCluster cluster)
+    {
+        _gateway.Open(broker, cluster.Metadata, cluster.Local, cluster.ClusterId);
+        if (_advertised is not null)
+            _probing = ProbeAsync(_advertised);
+    }
 
     /// <summary>Begins to stop: what is begun is answered, nothing new is.</summary>
     public void Drain() => _gateway.Drain();
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _gateway.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await _probing;
+        await _gateway.DisposeAsync();
+        _stop.Dispose();
+    }
+
+    // Clients are sent there whether it works or not: a mistake is heard of here sooner than from them.
+    private async Task ProbeAsync(string advertised)
+    {
+        _ = KafkaAddress.TryParse(advertised, out var host, out var port);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        patience.CancelAfter(ProbeTime);
+        try
+        {
+            using var client = new TcpClient();
+            await client.ConnectAsync(host, port, patience.Token);
+        }
+        catch (Exception e) when (e is SocketException or OperationCanceledException && !_stop.IsCancellationRequested)
+        {
+            _log.Write(EngineLogLevel.Warning, $"KAFKA CLIENTS ARE SENT TO {advertised}, WHICH CANNOT BE REACHED FROM HERE ({e.Message}) "
+                + "Check --kafka-advertised, unless only clients reach that address.");
+        }
+        catch (OperationCanceledException)
+        {
+            // The broker stops before the answer is there.
+        }
+    }
 
     private void Serve(ListenOptions listen)
     {

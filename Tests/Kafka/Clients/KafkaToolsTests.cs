@@ -48,6 +48,18 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task The_console_consumer_reads_in_a_group_of_the_consumer_protocol()
+    {
+        await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
+        await RunAsync("org.apache.kafka.tools.ConsoleProducer", ["--topic", "orders"], "one\ntwo\n");
+        var read = await RunAsync("org.apache.kafka.tools.consumer.ConsoleConsumer", ["--topic", "orders", "--max-messages", "2", "--group", "modern",
+            "--command-property", "group.protocol=consumer", "--command-property", "auto.offset.reset=earliest"]);
+        Assert.Equal(["one", "two"], read.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order());
+        var described = await RunAsync("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", ["--describe", "--group", "modern", "--state"]);
+        Assert.Contains("modern", described, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
     public async Task The_performance_producer_loses_nothing()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("orders", 3));

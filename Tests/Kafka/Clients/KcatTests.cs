@@ -21,7 +21,7 @@ public sealed class KcatTests : IAsyncLifetime
     public async Task It_reads_what_it_wrote_in_every_codec(string codec)
     {
         var lines = Lines(1000);
-        await KcatAsync(["-P", "-t", "made", "-z", codec], lines);
+        await KcatAsync(["-P", "-t", "made", "-z", codec, "-X", "linger.ms=500"], lines);
         Assert.Equal(lines, await KcatAsync(["-C", "-t", "made", "-o", "beginning", "-e", "-q"]));
         await AssertCodecAsync("made", codec);
     }

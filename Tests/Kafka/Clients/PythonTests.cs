@@ -3,19 +3,20 @@ using OrleansMq.Tests.Kafka.Connections;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>confluent-kafka for Python, from Debian: librdkafka with its administration and groups.</summary>
+/// <summary>Clients for Python, from Debian: confluent-kafka, which is librdkafka with its administration and groups, and kafka-python.</summary>
 public sealed class PythonTests
 {
     // Debian's own: its packages are not seen by another one.
     private const string Python = "/usr/bin/python3";
-    private const string Package = "/usr/lib/python3/dist-packages/confluent_kafka";
+    private const string Packages = "/usr/lib/python3/dist-packages";
 
     [SkippableTheory]
-    [InlineData("administration.py")]
-    [InlineData("rebalance.py")]
-    public async Task A_script_finds_what_it_expects(string script)
+    [InlineData("administration.py", "confluent_kafka")]
+    [InlineData("rebalance.py", "confluent_kafka")]
+    [InlineData("kafka_python.py", "kafka")]
+    public async Task A_script_finds_what_it_expects(string script, string package)
     {
-        Skip.IfNot(File.Exists(Python) && Directory.Exists(Package), "There is no python3-confluent-kafka.");
+        Skip.IfNot(File.Exists(Python) && Directory.Exists(Path.Combine(Packages, package)), $"There is no {package} for Python.");
         await using var server = await KafkaServer.StartAsync();
         Assert.EndsWith("as expected\n", await ClientProgram.RunAsync(Python, [Path.Combine(Folder(), script), server.Address]), StringComparison.Ordinal);
         Assert.Empty(server.Log.Lines);

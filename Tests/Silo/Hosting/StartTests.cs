@@ -50,6 +50,45 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
+    public async Task A_Kafka_port_in_use_is_named_with_the_flag_that_chooses_another()
+    {
+        using var taken = new TcpListener(IPAddress.Loopback, 0);
+        taken.Start();
+        var port = ((IPEndPoint)taken.LocalEndpoint).Port;
+        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, port) };
+        var refused = await Assert.ThrowsAsync<StartException>(() => BrokerServer.StartAsync(settings, NewLog(), Standalone));
+        Assert.Contains($"--kafka 127.0.0.1:{port}: the port is in use", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("--kafka off", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_advertised_address_that_cannot_be_reached_is_warned_of_loudly()
+    {
+        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0), KafkaAdvertised = $"127.0.0.1:{FreePort()}" };
+        await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
+        using var patience = new CancellationTokenSource(RunningBroker.Patience);
+        while (!_log.ToString().Contains($"KAFKA CLIENTS ARE SENT TO {settings.KafkaAdvertised}", StringComparison.Ordinal))
+            await Task.Delay(TimeSpan.FromMilliseconds(20), patience.Token);
+    }
+
+    [Fact]
+    public async Task Kafka_clients_are_served_at_the_port_that_was_taken_and_counted()
+    {
+        await using var server = await BrokerServer.StartAsync(Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0) }, NewLog(), Standalone);
+        using var client = new TcpClient();
+        await client.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
+        // ApiVersions, version 0, correlation id 1, no client id.
+        await client.GetStream().WriteAsync(new byte[] { 0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF });
+        var head = new byte[10];
+        await client.GetStream().ReadExactlyAsync(head);
+        Assert.Equal([0, 0, 0, 1, 0, 0], head[4..]);
+        using var http = new HttpClient();
+        var metrics = await http.GetStringAsync($"{server.Address}/metrics");
+        Assert.Contains("orleansmq_kafka_connections 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_kafka_request_duration_seconds_count{request=\"ApiVersions\"} 1\n", metrics, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_directory_in_use_is_named()
     {
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);

@@ -1,0 +1,116 @@
+using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
+using System.Net;
+using OrleansMq.Brokers;
+using OrleansMq.Clusters;
+using OrleansMq.Gateways.Kafka;
+using OrleansMq.Gateways.Kafka.Requests;
+using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Partitions;
+using OrleansMq.Tests.Kafka.Connections;
+using OrleansMq.Tests.Kafka.Schemas;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Kafka.Codec;
+
+/// <summary>A broker of a cluster that does not lead a partition says who does, and where that is.</summary>
+public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnection
+{
+    private const short Produce = 0, Fetch = 1, ListOffsets = 2, Metadata = 3;
+
+    private readonly Guid _orders = Guid.NewGuid();
+
+    public LeaderTests()
+    {
+        // Broker 1 is the one that is asked; 2 leads; 3 is dead.
+        ImmutableArray<int> replicas = [2, 1, 3], inSync = [2, 1];
+        Image = (ClusterImage.Empty with
+        {
+            Version = 5,
+            Controller = 2,
+            Brokers = ClusterImage.Empty.Brokers.Add(1, Broker(1)).Add(2, Broker(2)).Add(3, Broker(3) with { IsAlive = false }),
+        }).WithTopic(new ImageTopic("orders", _orders, TopicStatus.Active, 3, ImmutableSortedDictionary<string, string>.Empty,
+            [new ImagePartition(2, 7, replicas, inSync, [], [])], 1));
+    }
+
+    public event Action<ClusterImage>? Changed
+    {
+        add { }
+        remove { }
+    }
+
+    public ClusterImage Image { get; }
+
+    public IPEndPoint LocalEndPoint { get; } = new(IPAddress.Loopback, 9092);
+
+    public IPEndPoint RemoteEndPoint { get; } = new(IPAddress.Loopback, 40000);
+
+    public CancellationToken Aborted => CancellationToken.None;
+
+    public ClusterDescription Describe() => throw new NotSupportedException();
+
+    public Task<ClusterImage> WaitForNewerAsync(long version, CancellationToken cancellationToken) => throw new NotSupportedException();
+
+    void IConnection.Introduce(string name, string version) { }
+
+    public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found)
+    {
+        found = null;
+        return false;
+    }
+
+    [Fact]
+    public async Task Metadata_names_the_brokers_that_live_and_the_one_that_leads()
+    {
+        var text = await AskAsync(Metadata, 9);
+        Assert.Contains("Host: \"host1\"\n", text, StringComparison.Ordinal);
+        Assert.Contains("Host: \"host2\"\n", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("host3", text, StringComparison.Ordinal);
+        Assert.Contains("ControllerId: 2\n", text, StringComparison.Ordinal);
+        Assert.Contains("LeaderId: 2\n      LeaderEpoch: 7\n      ReplicaNodes: [2, 1, 3]\n      IsrNodes: [2, 1]\n      OfflineReplicas: [3]\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task An_append_is_sent_to_the_leader()
+    {
+        var text = await AskAsync(Produce, 10);
+        Assert.Contains("ErrorCode: 6\n", text, StringComparison.Ordinal);
+        Assert.Contains("CurrentLeader\n        LeaderId: 2\n        LeaderEpoch: 7\n", text, StringComparison.Ordinal);
+        Assert.Contains("NodeEndpoints[0]\n    NodeId: 2\n    Host: \"host2\"\n    Port: 9094\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_fetch_is_sent_to_the_leader_by_the_topics_id()
+    {
+        var text = await AskAsync(Fetch, 16, ("TopicId", _orders), ("MaxWaitMs", 60_000));
+        Assert.Contains("ErrorCode: 6\n", text, StringComparison.Ordinal);
+        Assert.Contains("CurrentLeader\n        LeaderId: 2\n        LeaderEpoch: 7\n", text, StringComparison.Ordinal);
+        Assert.Contains("NodeEndpoints[0]\n    NodeId: 2\n    Host: \"host2\"\n    Port: 9094\n", text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("orders", 1, 3)]
+    [InlineData("unknown", 0, 3)]
+    [InlineData("orders", 0, 6)]
+    public async Task Offsets_are_not_found_here(string topic, int partition, int error) =>
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(ListOffsets, 6, ("Name", topic), ("PartitionIndex", partition)), StringComparison.Ordinal);
+
+    [Fact]
+    public async Task A_topic_id_that_nobody_has_is_an_error_of_its_own() =>
+        Assert.Contains("ErrorCode: 100\n", await AskAsync(Fetch, 13, ("TopicId", Guid.NewGuid())), StringComparison.Ordinal);
+
+    private static ImageBroker Broker(int id) =>
+        new(new BrokerRegistration { BrokerId = id, Kafka = $"host{id}:{9092 + id}" }, IsAlive: true);
+
+    private async Task<string> AskAsync(short key, short version, params (string Field, object? Value)[] values)
+    {
+        using var services = new GatewayServices(new KafkaGatewayOptions { BrokerId = 1 }, new NoBroker(), this, this, "cluster");
+        var request = ApiTable.Decode(Frames.Of(key, version, 1, values));
+        Assert.True(request.Outcome == DecodeOutcome.Decoded, request.Fault);
+        var context = new RequestContext { Services = services, Version = version, CorrelationId = 1, ClientId = "", Connection = this };
+        using var response = new ResponseWriter(version, request.Api!.IsFlexible(version));
+        response.WriteHeader(1, request.Api.HasTagsInResponseHeader(version));
+        Assert.True(await request.Api.AnswerAsync(context, request.Body!, response));
+        return MessageText.OfResponse(Schema.Response(key), version, [.. response.Frame().SelectMany(static part => part.ToArray()).Skip(4)], 1);
+    }
+}
