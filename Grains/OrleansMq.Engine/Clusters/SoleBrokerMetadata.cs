@@ -75,8 +75,8 @@ public sealed class SoleBrokerMetadata : IClusterMetadata
             partitions.MoveToImmutable(), topic.Partitions)));
     }
 
-    /// <summary>A topic is not served any more.</summary>
-    public void Remove(Guid topicId) => Take(image => image.WithoutTopic(topicId));
+    /// <summary>A topic is not served any more. Remembered as long as the process runs, so that also those hear of it who look later.</summary>
+    public void Remove(Guid topicId) => Take(image => image.WithoutTopic(topicId) with { Deleted = image.Deleted.Add(topicId) });
 
     private void Take(Func<ClusterImage, ClusterImage> change)
     {

@@ -9,6 +9,9 @@ public sealed partial class GroupCore
     private readonly Dictionary<string, WaitingRequest> _joins = new(StringComparer.Ordinal);
     private readonly Dictionary<string, WaitingRequest> _syncs = new(StringComparer.Ordinal);
 
+    // The state for which those that wait were last looked at.
+    private ClassicGroupState? _answeredFor;
+
     private void Join(GroupRequest request, JoinGroup join)
     {
         var newMemberId = $"{(join.GroupInstanceId ?? (join.ClientId.Length > 0 ? join.ClientId : "member"))}-{request.FreshId}";
@@ -76,8 +79,8 @@ public sealed partial class GroupCore
     private void Apply(ClassicGroup next)
     {
         var before = _classic;
-        if (before is null && next.State is { Generation: 0, State: GroupState.Empty } && next.Round.Pending.IsEmpty)
-            return; // A request to a group that is not there, which left it so.
+        if (before is null && next.State.State == GroupState.Empty && next.Round.Pending.IsEmpty)
+            return; // A request to a group without members, which left it so.
         (_classic, _consumer) = (next, null);
         var isChanged = before is null ? next.State.State != GroupState.Empty : !ReferenceEquals(before.State, next.State);
         if (isChanged)
@@ -94,9 +97,14 @@ public sealed partial class GroupCore
     /// <summary>Answers who waited for what is there by now.</summary>
     private void AnswerWaiting()
     {
-        if (_classic is { } group)
+        if (_classic is { } group && !ReferenceEquals(group.State, _answeredFor))
         {
-            Answer(_joins, waiting => _rules.AnswerJoin(group, waiting.Key, waiting.Value.InstanceId));
+            // While members only come, all those before them go on waiting: without this a group of thousands would look at each of them for each of them.
+            var onlyGrows = _answeredFor is { State: GroupState.PreparingRebalance } before && group.State.State == GroupState.PreparingRebalance
+                && group.State.Members.Count > before.Members.Count;
+            _answeredFor = group.State;
+            if (!onlyGrows)
+                Answer(_joins, waiting => _rules.AnswerJoin(group, waiting.Key, waiting.Value.InstanceId));
             Answer(_syncs, waiting => _rules.AnswerSync(group, waiting.Key, waiting.Value.InstanceId));
         }
         AnswerPolls();

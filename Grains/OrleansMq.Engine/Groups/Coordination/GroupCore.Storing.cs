@@ -11,6 +11,8 @@ public sealed partial class GroupCore
     private static readonly TimeSpan LongestReadDelay = TimeSpan.FromSeconds(5);
 
     private readonly List<HeldReply> _held = [];
+    private (long Group, long Offsets) _lookedAtFor;
+    private int _lookedAt;
     private readonly DocumentVersions _groupVersions = new();
     private readonly DocumentVersions _offsetsVersions = new();
     private CoordinatorClaim _claim;
@@ -194,8 +196,12 @@ public sealed partial class GroupCore
 
     private void ReleaseReplies()
     {
-        var kept = 0;
-        for (var at = 0; at < _held.Count; at++)
+        // Those at the front were looked at since something was stored, and wait on: only new ones may be free to go.
+        var stored = (_groupVersions.Stored, _offsetsVersions.Stored);
+        if (stored != _lookedAtFor)
+            (_lookedAtFor, _lookedAt) = (stored, 0);
+        var kept = _lookedAt;
+        for (var at = _lookedAt; at < _held.Count; at++)
         {
             var held = _held[at];
             if (!_rules.IsStored(GroupDocumentKind.Group, held.Group, _groupVersions.Stored) || !_rules.IsStored(GroupDocumentKind.Offsets, held.Offsets, _offsetsVersions.Stored))
@@ -208,6 +214,7 @@ public sealed partial class GroupCore
                 Touch(held.MemberId);
         }
         _held.RemoveRange(kept, _held.Count - kept);
+        _lookedAt = kept;
     }
 
     private void FailAll(ErrorCode error, string message)
@@ -215,6 +222,7 @@ public sealed partial class GroupCore
         foreach (var held in _held)
             AnswerNow(held.Request, error, message);
         _held.Clear();
+        _lookedAt = 0;
         FailWaiting(error, message);
     }
 

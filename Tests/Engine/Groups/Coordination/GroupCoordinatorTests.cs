@@ -217,6 +217,16 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Offsets_of_a_topic_that_was_deleted_while_the_group_was_not_open_are_gone()
+    {
+        await using (var groups = OpenAll())
+            Assert.Equal(ErrorCode.None, await ErrorOfAsync(groups.CommitOffsetsAsync(Commit(1))));
+        await _broker.DeleteTopicAsync("t");
+        await using var again = OpenAll();
+        Assert.Empty((await again.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" })).Partitions);
+    }
+
+    [Fact]
     public async Task A_broker_that_stops_refuses_and_its_groups_are_closed()
     {
         var groups = OpenAll();
