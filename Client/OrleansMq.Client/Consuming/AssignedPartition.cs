@@ -110,7 +110,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
                 _sought = start;
                 return true;
             }
-            session = _session = buffer.Begin(Partition, start, this, _isPaused || _isFull, failure);
+            session = _session = buffer.Begin(Partition, start, this, _isPaused || _isFull, failure, TopicId);
             (_done, _doneEpoch) = (start.ExactOffset ?? -1, -1);
             _handedOutTo = -1;
             if (committed)

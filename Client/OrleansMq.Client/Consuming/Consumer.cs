@@ -76,6 +76,9 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     public long GetHighWatermark(TopicPartition partition) => _core.GetHighWatermark(partition);
 
     /// <inheritdoc/>
+    public Guid GetTopicId(TopicPartition partition) => _core.GetTopicId(partition);
+
+    /// <inheritdoc/>
     public Task<IReadOnlyDictionary<TopicPartition, CommittedOffset>> GetCommittedAsync(IEnumerable<TopicPartition> partitions, CancellationToken cancellationToken = default) =>
         _core.GetCommittedAsync(partitions, cancellationToken);
 

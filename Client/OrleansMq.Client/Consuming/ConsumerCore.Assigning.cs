@@ -56,9 +56,15 @@ internal sealed partial class ConsumerCore
         }
         if (claims.Count == 0)
             return;
-        await TellAsync(static (listener, consumer, which, token) => listener.OnAssignedAsync(consumer, which, token), claims, "OnAssignedAsync").ConfigureAwait(false);
+        var problem = await TellAsync(static (listener, consumer, which, token) => listener.OnAssignedAsync(consumer, which, token), claims, "OnAssignedAsync").ConfigureAwait(false);
         foreach (var claim in claims)
+        {
             claim.AllowBegin(Buffer);
+            // Where it starts may have been the listener's to say: nothing is read from elsewhere in its place.
+            if (problem is not null)
+                claim.Begin(Buffer, ReadFrom.Latest, failure: new ConsumeException(ErrorCode.UnknownServerError, claim.Partition, -1,
+                    $"{claim.Partition}: the rebalance listener's OnAssignedAsync has failed: {problem.Message} Seek to where it is to start.", problem));
+        }
         _ = Task.Run(() => StartAsync(claims, start));
     }
 
@@ -99,19 +105,22 @@ internal sealed partial class ConsumerCore
             claim.Leave(Buffer);
     }
 
-    private async Task TellAsync(Func<IRebalanceListener, IConsumer, IReadOnlyList<TopicPartition>, CancellationToken, ValueTask> call,
+    /// <summary>Calls the listener; returns what it threw.</summary>
+    private async Task<Exception?> TellAsync(Func<IRebalanceListener, IConsumer, IReadOnlyList<TopicPartition>, CancellationToken, ValueTask> call,
         IReadOnlyList<AssignedPartition> claims, string name)
     {
         if (_options.RebalanceListener is not { } listener || claims.Count == 0)
-            return;
+            return null;
         try
         {
             await call(listener, Facade, [.. claims.Select(static claim => claim.Partition)], _stop.Token).ConfigureAwait(false);
+            return null;
         }
         catch (Exception e)
         {
             // An application's fault must not keep partitions from those who wait for them.
             LogListenerFailed(e, name);
+            return e;
         }
     }
 

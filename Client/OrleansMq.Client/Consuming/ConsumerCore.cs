@@ -121,6 +121,8 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
 
     public long GetHighWatermark(TopicPartition partition) => Claim(partition).Session?.HighWatermark ?? -1;
 
+    public Guid GetTopicId(TopicPartition partition) => Claim(partition).TopicId;
+
     /// <summary>Steps to the next record that may be handed out. False: nothing has come yet.</summary>
     /// <exception cref="ConsumerGroupException">The consumer cannot be a member.</exception>
     /// <exception cref="ConsumeException">A partition cannot be read on.</exception>

@@ -60,6 +60,10 @@ public interface IConsumer : IAsyncDisposable
     /// <exception cref="InvalidOperationException">The partition is not the consumer's (any more).</exception>
     long GetHighWatermark(TopicPartition partition);
 
+    /// <summary>The id of the partition's topic, which is never reused; empty where the partition was assigned by hand.</summary>
+    /// <exception cref="InvalidOperationException">The partition is not the consumer's (any more).</exception>
+    Guid GetTopicId(TopicPartition partition);
+
     /// <summary>What the group committed, asked of the coordinator; a partition without an offset is left out.</summary>
     /// <exception cref="InvalidOperationException">The consumer has no group id.</exception>
     /// <exception cref="CommitException">The coordinator could not be asked within <see cref="ConsumerOptions.CommitTimeout"/>.</exception>

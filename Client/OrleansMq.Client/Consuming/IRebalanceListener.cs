@@ -2,7 +2,8 @@ namespace OrleansMq.Client;
 
 /// <summary>
 /// Hears which partitions come and go. Called in the background, one call at a time, while records of other partitions go on; heartbeats go on too,
-/// so a call may await. The consumer that it is given may be sought and may commit. What a call throws is logged, and the rebalance goes on.
+/// so a call may await. The consumer that it is given may be sought and may commit. What a call throws is logged, and the rebalance goes on;
+/// partitions whose <see cref="OnAssignedAsync"/> failed are not read until they are sought.
 /// </summary>
 public interface IRebalanceListener
 {

@@ -37,7 +37,7 @@ internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong sc
         catch (DeserializationException e)
         {
             failure = e;
-            result = new ConsumeResult<TKey, TValue>(chunk.Session.Partition, record.Offset, record.Timestamp, default!, default!, chunk.CopyHeaders(), chunk.LeaderEpoch);
+            result = new ConsumeResult<TKey, TValue>(chunk.Session.Partition, record.Offset, record.Timestamp, default!, default!, chunk.CopyHeaders(), chunk.LeaderEpoch) { TopicId = chunk.Session.TopicId };
         }
         return new HandledRecord<TKey, TValue>(chunk.Session, scheduleKey, result, record.Key?.ToArray(), record.Value?.ToArray(), failure);
     }

@@ -164,6 +164,12 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             {
                 return false;
             }
+            catch (CommitFencedException e)
+            {
+                // Nothing is wrong with the record: whoever has the partition now handles it.
+                Stop(work, e);
+                return false;
+            }
             catch (Exception e)
             {
                 failure = e;

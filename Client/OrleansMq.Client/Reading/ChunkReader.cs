@@ -55,7 +55,7 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
             var key = keys.Deserialize(_record.Key.GetValueOrDefault().Span, _record.Key is null);
             part = "value";
             var value = values.Deserialize(_record.Value.GetValueOrDefault().Span, _record.Value is null);
-            return new ConsumeResult<TKey, TValue>(Session.Partition, _record.Offset, _record.Timestamp, key, value, CopyHeaders(), LeaderEpoch);
+            return new ConsumeResult<TKey, TValue>(Session.Partition, _record.Offset, _record.Timestamp, key, value, CopyHeaders(), LeaderEpoch) { TopicId = Session.TopicId };
         }
         catch (Exception e)
         {

@@ -15,6 +15,9 @@ namespace OrleansMq.Client;
 public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPartition, long Offset, long Timestamp, TKey Key, TValue Value,
     IReadOnlyList<RecordHeader> Headers, int LeaderEpoch)
 {
+    /// <summary>The id of its topic, never reused; empty where the reader was not told (partitions that were assigned by hand).</summary>
+    public Guid TopicId { get; init; }
+
     /// <summary><see cref="Timestamp"/> as a point in time (UTC).</summary>
     public DateTimeOffset Time => DateTimeOffset.FromUnixTimeMilliseconds(Timestamp);
 }

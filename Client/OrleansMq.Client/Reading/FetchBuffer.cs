@@ -51,13 +51,15 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
     /// <param name="owner">Whatever the caller wants to find at the session again.</param>
     /// <param name="isHeld">Whether its records wait for <see cref="FetchSession.IsHeld"/> to be cleared.</param>
     /// <param name="failure">Where it cannot be fetched at all: the reader's caller hears of it.</param>
-    public FetchSession Begin(TopicPartition partition, ReadFrom start, object? owner = null, bool isHeld = false, ConsumeException? failure = null)
+    /// <param name="topicId">What its records say of their topic.</param>
+    public FetchSession Begin(TopicPartition partition, ReadFrom start, object? owner = null, bool isHeld = false, ConsumeException? failure = null,
+        Guid topicId = default)
     {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             EndLocked(partition);
-            var session = new FetchSession(broker, partition, start, options, FetchSize, _chunks.Writer, logger) { Owner = owner, IsHeld = isHeld };
+            var session = new FetchSession(broker, partition, start, options, FetchSize, _chunks.Writer, logger) { Owner = owner, IsHeld = isHeld, TopicId = topicId };
             _sessions[partition] = session;
             Volatile.Write(ref _partitions, _sessions.Count);
             if (failure is null)

@@ -57,6 +57,9 @@ internal sealed partial class FetchSession
     /// <summary>Whatever whoever began it wants to find here.</summary>
     public object? Owner { get; init; }
 
+    /// <summary>The id of its topic; empty where it is not known.</summary>
+    public Guid TopicId { get; init; }
+
     /// <summary>Whether its records wait; it fetches ahead all the same, as far as it may.</summary>
     public bool IsHeld
     {

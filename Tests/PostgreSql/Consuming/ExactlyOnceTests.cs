@@ -1,0 +1,182 @@
+using System.Collections.Concurrent;
+using Npgsql;
+using OrleansMq.Client;
+using OrleansMq.Client.PostgreSql;
+using OrleansMq.Testing;
+using OrleansMq.Tests.PostgreSql.Server;
+
+namespace OrleansMq.Tests.PostgreSql.Consuming;
+
+/// <summary>Consumers that write to a database, over a real broker: each record takes effect exactly once, whatever happens to the consumers.</summary>
+public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
+{
+    private const string Topic = "orders";
+
+    private TestBroker _broker = null!;
+
+    public async Task InitializeAsync()
+    {
+        _broker = await TestBroker.StartAsync();
+        await _broker.Client.Admin.CreateTopicAsync(Topic, 3);
+    }
+
+    public async Task DisposeAsync() => await _broker.DisposeAsync();
+
+    private static ConsumerOptions Options { get; } = new()
+    {
+        GroupId = "billing",
+        AutoOffsetReset = AutoOffsetReset.Earliest,
+        AutoCommitInterval = TimeSpan.FromMilliseconds(20),
+    };
+
+    private async Task<NpgsqlDataSource> DatabaseAsync()
+    {
+        var database = NpgsqlDataSource.Create(await postgres.DatabaseAsync());
+        await ConsumerTables.CreateAsync(database);
+        await using var command = database.CreateCommand("CREATE TABLE bill (number integer NOT NULL)");
+        await command.ExecuteNonQueryAsync();
+        return database;
+    }
+
+    private async Task SendAsync(int count)
+    {
+        await using var producer = _broker.Client.CreateProducer<int, int>();
+        for (var i = 0; i < count; i++)
+            await producer.EnqueueAsync(new(Topic, i, i) { Headers = RecordSequence.Headers("till 3", i) });
+    }
+
+    private static async Task<List<int>> BillsAsync(NpgsqlDataSource database)
+    {
+        await using var command = database.CreateCommand("SELECT number FROM bill ORDER BY number");
+        await using var reader = await command.ExecuteReaderAsync();
+        var bills = new List<int>();
+        while (await reader.ReadAsync())
+            bills.Add(reader.GetInt32(0));
+        return bills;
+    }
+
+    private static async Task BillAsync(NpgsqlTransaction transaction, int number)
+    {
+        await using var command = new NpgsqlCommand("INSERT INTO bill (number) VALUES ($1)", transaction.Connection, transaction);
+        command.Parameters.Add(new NpgsqlParameter { Value = number });
+        await command.ExecuteNonQueryAsync();
+    }
+
+    private static async Task UntilAsync(Func<Task<bool>> condition, string what)
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (!await condition())
+        {
+            Assert.False(deadline.IsCancellationRequested, $"Waited for: {what}.");
+            await Task.Delay(5);
+        }
+    }
+
+    [SkippableFact]
+    public async Task Handlers_that_crash_before_and_after_their_commit_bill_each_order_once()
+    {
+        const int Count = 400;
+        await using var database = await DatabaseAsync();
+        var inbox = new PostgresInbox("billing");
+        var sequences = new PostgresSequences("billing");
+        await SendAsync(Count);
+        var random = new Random(1);
+        var handled = new ConcurrentQueue<int>();
+        async ValueTask Handle(ConsumeResult<int, int> record, CancellationToken cancellationToken)
+        {
+            bool dies;
+            lock (random)
+                dies = random.Next(10) == 0;
+            await using var connection = await database.OpenConnectionAsync(cancellationToken);
+            await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+            if (await inbox.TryAddAsync(transaction, record, cancellationToken))
+            {
+                await BillAsync(transaction, record.Value);
+                Assert.True(RecordSequence.TryRead(record.Headers, out var source, out var number));
+                await sequences.CheckAsync(transaction, source, number, cancellationToken: cancellationToken);
+            }
+            if (dies && record.Value % 2 == 0)
+                throw new IOException("before the commit");
+            await transaction.CommitAsync(cancellationToken);
+            handled.Enqueue(record.Value);
+            if (dies)
+                throw new IOException("after the commit");
+        }
+        var handling = new MessageHandlingOptions
+        {
+            Topics = [Topic],
+            Parallelism = HandlingParallelism.Key,
+            Retry = new RetryPolicy { MaxAttempts = 20, Backoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(5) },
+        };
+        // Without a commit: the first one's records come again to the second.
+        await using (var first = _broker.Client.CreateProcessor<int, int>(Options with { AutoCommit = false }, handling, Handle))
+        {
+            first.Start();
+            await UntilAsync(() => Task.FromResult(handled.Count > Count / 2), "half of them");
+        }
+        await using (var second = _broker.Client.CreateProcessor<int, int>(Options, handling, Handle))
+        {
+            second.Start();
+            await UntilAsync(() => Task.FromResult(second.Statistics.Handled == Count), "all of them");
+        }
+        Assert.Equal(Enumerable.Range(0, Count), await BillsAsync(database));
+        Assert.Empty(await sequences.FindGapsAsync(database));
+        Assert.True(handled.Count > Count, "some came twice");
+    }
+
+    [SkippableFact]
+    public async Task Offsets_kept_with_the_data_are_where_the_next_consumer_starts()
+    {
+        await using var database = await DatabaseAsync();
+        await SendAsync(60);
+        for (var round = 0; round < 3; round++)
+        {
+            var offsets = new PostgresOffsets(database, "billing");
+            await using var consumer = _broker.Client.CreateConsumer<int, int>(Options with { AutoCommit = false, RebalanceListener = offsets });
+            consumer.Subscribe(Topic);
+            for (var i = 0; i < 20; i++)
+            {
+                var record = await consumer.ReadAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+                await using var connection = await database.OpenConnectionAsync();
+                await using var transaction = await connection.BeginTransactionAsync();
+                await BillAsync(transaction, record.Value);
+                await offsets.StoreAsync(transaction, record);
+                await transaction.CommitAsync();
+            }
+        }
+        Assert.Equal(Enumerable.Range(0, 60), await BillsAsync(database));
+    }
+
+    [SkippableFact]
+    public async Task One_whose_partition_was_taken_over_cannot_store()
+    {
+        await using var database = await DatabaseAsync();
+        await SendAsync(3);
+        var (zombie, heir) = (new PostgresOffsets(database, "billing"), new PostgresOffsets(database, "billing"));
+        await using var consumer = _broker.Client.CreateConsumer<int, int>(Options with { AutoCommit = false, RebalanceListener = zombie });
+        consumer.Subscribe(Topic);
+        var record = await consumer.ReadAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30));
+
+        await using var connection = await database.OpenConnectionAsync();
+        await using (var transaction = await connection.BeginTransactionAsync())
+        {
+            await zombie.StoreAsync(transaction, record);
+            // The heir waits for what is under way, and starts behind it.
+            var takeover = Task.Run(() => heir.OnAssignedAsync(consumer, [record.TopicPartition], default).AsTask());
+            await InboxTests.WaitForLockAsync(database);
+            Assert.False(takeover.IsCompleted);
+            await transaction.CommitAsync();
+            await takeover;
+        }
+        Assert.Equal(record.Offset + 1, await consumer.GetPositionAsync(record.TopicPartition));
+        var next = record with { Offset = record.Offset + 1 };
+        await using (var transaction = await connection.BeginTransactionAsync())
+            await Assert.ThrowsAsync<CommitFencedException>(() => zombie.StoreAsync(transaction, next));
+        await using (var transaction = await connection.BeginTransactionAsync())
+        {
+            await Assert.ThrowsAsync<CommitFencedException>(() => heir.StoreAsync(transaction, record)); // Done before.
+            await heir.StoreAsync(transaction, next);
+            await transaction.CommitAsync();
+        }
+    }
+}
