@@ -117,6 +117,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
             Assert.Equal(ErrorCode.None, (await members[i % 2].HeartbeatAsync(Groups(1 + (i % 3)))).Error);
         var refused = await members[0].CommitAsync(Groups(1), Topic, 0, 2);
         Assert.Equal((ErrorCode.CoordinatorNotAvailable, ErrorAction.Retry), (ErrorOf(refused), ErrorOf(refused).Action()));
+        for (var i = 0; i < 20; i++)
+            Assert.Equal(ErrorCode.None, (await members[i % 2].HeartbeatAsync(Groups(1 + (i % 3)))).Error);
 
         await Postgres.Server.StartAsync();
         await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 3)) == ErrorCode.None, "commits are stored again");

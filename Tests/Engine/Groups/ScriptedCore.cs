@@ -144,6 +144,7 @@ internal sealed class ScriptedCore
         }
         Core.Execute(isStored && outcome == WriteOutcome.Stored
             ? new StoreCompleted(write.Document, write.Version)
-            : new StoreFailed(write.Document, outcome == WriteOutcome.Stored ? "it is not what was read" : "the store failed"), Now);
+            : new StoreFailed(write.Document, outcome == WriteOutcome.Stored ? "it is not what was read" : "the store failed",
+                IsConflict: outcome == WriteOutcome.Stored), Now);
     }
 }

@@ -77,7 +77,7 @@ internal sealed partial class GroupSimulation
         void GiveFailed(string reason)
         {
             coordinator.WritesInFlight--;
-            Give(coordinator, new StoreFailed(write.Document, reason));
+            Give(coordinator, new StoreFailed(write.Document, reason, IsConflict: reason == "conflict"));
         }
     }
 

@@ -23,7 +23,8 @@ public sealed record StoreCompleted(GroupDocumentKind Document, long Version) : 
 /// <summary>A write failed, lost its compare-and-swap, or nobody knows. What is stored is read again.</summary>
 /// <param name="Document">Which document.</param>
 /// <param name="Reason">For the log and the callers.</param>
-public sealed record StoreFailed(GroupDocumentKind Document, string Reason) : GroupCommand;
+/// <param name="IsConflict">It lost its compare-and-swap: most likely to another coordinator.</param>
+public sealed record StoreFailed(GroupDocumentKind Document, string Reason, bool IsConflict = false) : GroupCommand;
 
 /// <summary>The answer to <see cref="ReadStored"/>.</summary>
 /// <param name="Stored">What is stored now.</param>

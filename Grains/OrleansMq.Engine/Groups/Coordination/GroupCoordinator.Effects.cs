@@ -1,4 +1,5 @@
 using OrleansMq.Diagnostics;
+using OrleansMq.State;
 
 namespace OrleansMq.Groups.Coordination;
 
@@ -85,7 +86,7 @@ public sealed partial class GroupCoordinator
         }
         catch (Exception exception) // Whatever a store throws, it means the same: nobody knows what is stored.
         {
-            Post(new StoreFailed(store.Document, exception.Message));
+            Post(new StoreFailed(store.Document, exception.Message, exception is StateConflictException));
             return;
         }
         Post(new StoreCompleted(store.Document, store.Version));

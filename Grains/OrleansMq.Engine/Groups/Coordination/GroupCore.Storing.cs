@@ -106,6 +106,7 @@ public sealed partial class GroupCore
             return;
         Log(EngineLogLevel.Warning, $"its document '{failed.Document}' may not be stored; it is read again, and what was not acknowledged is forgotten: {failed.Reason}");
         _mustRead = _rules.MustReadAfter(failed);
+        _isContested |= failed.IsConflict;
         FailAll(ErrorCode.CoordinatorNotAvailable, $"The group's state could not be stored; retry: {failed.Reason}");
     }
 
@@ -144,6 +145,7 @@ public sealed partial class GroupCore
     /// <summary>The working state is what is stored; all members get a full session from now on.</summary>
     private void Adopt(StoredGroup stored)
     {
+        _isContested = false;
         var isOurs = _rules.IsClaimed(GroupDocumentKind.Group, stored.Group?.Coordinator, _claim);
         if (!isOurs)
             _claim = _claim with { Epoch = Math.Max(stored.Group?.Coordinator.Epoch ?? 0, stored.Offsets?.Coordinator.Epoch ?? 0) + 1 };

@@ -118,7 +118,10 @@ public sealed partial class GroupCore
         }
         if (IsRecovering)
         {
-            AnswerNow(request, ErrorCode.CoordinatorLoadInProgress, "The coordinator reads the group's state again after a write that failed: retry.");
+            if (FindQuietAnswer(request.Body) is { } quiet)
+                _effects.Add(new Reply(request.RequestId, quiet));
+            else
+                AnswerNow(request, ErrorCode.CoordinatorLoadInProgress, "The coordinator reads the group's state again after a write that failed: retry.");
             return;
         }
         ForgetWhatHasExpired();

@@ -224,4 +224,64 @@ public sealed class GroupCoreTests
         core.Advance(TimeSpan.FromMinutes(1));
         Assert.Null(core.WakeTime);
     }
+
+    [Theory]
+    [InlineData(GroupType.Classic)]
+    [InlineData(GroupType.Consumer)]
+    public void While_the_store_is_away_members_go_on_although_their_commits_fail(GroupType type)
+    {
+        var (core, beat) = Away(type, WriteOutcome.Refused);
+        for (var i = 0; i < 5; i++)
+        {
+            core.Advance(TimeSpan.FromSeconds(30));
+            Assert.Equal(ErrorCode.None, beat());
+        }
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, ErrorOf(core.Ask<OffsetCommitResult>(Commit(7))));
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, core.Ask<JoinGroupResult>(Join).Error);
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, core.Ask<ConsumerGroupHeartbeatResult>(JoinConsumers("another")).Error);
+
+        core.IsUnreadable = false;
+        core.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal(ErrorCode.None, beat());
+        Assert.Single(core.Ask<GroupDescription>(new DescribeGroup()).Members);
+    }
+
+    [Fact]
+    public void Who_lost_a_write_against_another_answers_nobody_before_it_knows_who_coordinates()
+    {
+        var (core, beat) = Away(GroupType.Classic, WriteOutcome.Stored, isContested: true);
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, beat());
+        core.IsUnreadable = false;
+        core.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal(ErrorCode.NotCoordinator, beat());
+    }
+
+    private static ConsumerGroupHeartbeat JoinConsumers(string member) =>
+        new() { GroupId = "g", MemberId = member, SubscribedTopicNames = ["t"], RebalanceTimeout = TimeSpan.FromMinutes(1), OwnedPartitions = [] };
+
+    /// <summary>A core with one member whose commit has failed, and which cannot read what is stored; and the member's heartbeat.</summary>
+    private (ScriptedCore Core, Func<ErrorCode> Beat) Away(GroupType type, WriteOutcome outcome, bool isContested = false)
+    {
+        var core = Open();
+        Func<ErrorCode> beat;
+        OffsetCommit commit;
+        if (type == GroupType.Classic)
+        {
+            var member = Stable(core);
+            (commit, beat) = (Commit(5, member), () => core.Ask<GroupReply>(new Heartbeat("g", member.GenerationId, member.MemberId)).Error);
+        }
+        else
+        {
+            var joined = core.Ask<ConsumerGroupHeartbeatResult>(JoinConsumers("m"));
+            commit = Commit(5) with { MemberId = "m", GenerationIdOrMemberEpoch = joined.MemberEpoch };
+            beat = () => core.Ask<ConsumerGroupHeartbeatResult>(new ConsumerGroupHeartbeat { GroupId = "g", MemberId = "m", MemberEpoch = joined.MemberEpoch }).Error;
+        }
+        core.HoldWrites = true;
+        core.IsUnreadable = true;
+        core.Send(commit);
+        if (isContested)
+            Open();
+        core.Finish(outcome);
+        return (core, beat);
+    }
 }
