@@ -8,7 +8,7 @@ namespace OrleansMq.Groups.Coordination;
 /// <summary>All groups of one broker that stands alone. Each is opened when it is first asked for, and stays open; what turns out not to exist is closed again. Thread safe.</summary>
 public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
 {
-    // Another coordinator can take a group only where two brokers use one data directory, which its lock forbids; so more than one new attempt helps nobody.
+    // A coordinator ends by itself only where it has a bug, or where two brokers use one data directory, which its lock forbids: more than one new attempt helps nobody.
     private const int MaxAttempts = 2;
 
     private readonly Lock _gate = new();
@@ -114,11 +114,8 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
         {
             if (_isClosed)
                 return null;
-            if (!_groups.TryGetValue(groupId, out var group))
-            {
-                group = new OpenGroup(Task.Run(() => GroupCoordinator.OpenAsync(groupId, _brokerId, _store, _topics, _options, _time, _log)));
-                _groups.Add(groupId, group);
-            }
+            if (!_groups.TryGetValue(groupId, out var group) || group.IsEnded)
+                _groups[groupId] = group = new OpenGroup(Task.Run(() => GroupCoordinator.OpenAsync(groupId, _brokerId, _store, _topics, _options, _time, _log)));
             group.Users++;
             return group;
         }
@@ -129,9 +126,10 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
         lock (_gate)
         {
             group.Users--;
-            if (group.Users > 0 || group.IsWorthKeeping || !_groups.TryGetValue(groupId, out var current) || current != group)
+            if (group.Users > 0 || group.IsWorthKeeping)
                 return;
-            _groups.Remove(groupId);
+            if (_groups.TryGetValue(groupId, out var current) && current == group)
+                _groups.Remove(groupId);
         }
         if (group.Opening.IsCompletedSuccessfully)
             await (await group.Opening.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
@@ -161,6 +159,9 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
 
         public int Users { get; set; }
 
-        public bool IsWorthKeeping => !Opening.IsCompleted || (Opening.IsCompletedSuccessfully && !Opening.Result.IsClosed && !Opening.Result.IsVacant);
+        /// <summary>It could not be opened, or answers no more: who comes next opens it again.</summary>
+        public bool IsEnded => Opening.IsCompleted && (!Opening.IsCompletedSuccessfully || Opening.Result.IsClosed);
+
+        public bool IsWorthKeeping => !Opening.IsCompleted || (!IsEnded && !Opening.Result.IsVacant);
     }
 }

@@ -227,6 +227,27 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_coordinator_with_a_bug_stops_and_its_group_is_opened_again()
+    {
+        var clock = new StumblingClock();
+        await using var groups = new GroupCoordinators(1, _store, _broker.Metadata, new GroupOptions(), clock, EngineLog.Silent);
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(groups.CommitOffsetsAsync(Commit(1))));
+        var joined = await groups.JoinGroupAsync(Join);
+        clock.Stumbles = true;
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await groups.HeartbeatAsync(new Heartbeat("g", 1, joined.MemberId))).Error);
+        clock.Stumbles = false;
+        Assert.Equal(ErrorCode.None, (await groups.HeartbeatAsync(new Heartbeat("g", 1, joined.MemberId))).Error);
+        Assert.Equal(1, groups.OpenCount);
+    }
+
+    private sealed class StumblingClock : TimeProvider
+    {
+        public bool Stumbles { get; set; }
+
+        public override DateTimeOffset GetUtcNow() => Stumbles ? throw new InvalidOperationException("A bug.") : base.GetUtcNow();
+    }
+
+    [Fact]
     public async Task A_broker_that_stops_refuses_and_its_groups_are_closed()
     {
         var groups = OpenAll();
