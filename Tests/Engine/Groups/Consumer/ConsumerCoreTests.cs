@@ -1,0 +1,281 @@
+using OrleansMq.Groups;
+using OrleansMq.Groups.Assignment;
+using OrleansMq.Groups.Coordination;
+
+namespace OrleansMq.Tests.Engine.Groups.Consumer;
+
+/// <summary>The consumer protocol in a group's core: long polls, sessions, what is stored, and who takes it over.</summary>
+public class ConsumerCoreTests
+{
+    private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly GroupOptions Options = new();
+
+    private readonly ScriptedStore _store = new();
+    private readonly TestTopics _topics = new();
+    private DateTimeOffset _now = Start;
+    private int _lastCore;
+
+    public ConsumerCoreTests() => _topics.Set("t", 4);
+
+    private ScriptedCore Open(bool holdWrites = false) => new(_store, _now, _topics.Topics, Options, ++_lastCore, holdWrites);
+
+    private static ConsumerGroupHeartbeat Joining(string member, string? instance = null) => new()
+    {
+        GroupId = "g",
+        MemberId = member,
+        InstanceId = instance,
+        SubscribedTopicNames = ["t"],
+        RebalanceTimeout = TimeSpan.FromSeconds(30),
+        OwnedPartitions = [],
+    };
+
+    private static ConsumerGroupHeartbeat Beat(string member, int epoch, IReadOnlyList<TopicPartitions>? owned = null) =>
+        new() { GroupId = "g", MemberId = member, MemberEpoch = epoch, OwnedPartitions = owned };
+
+    private static ConsumerGroupHeartbeat Poll(string member, int epoch, int seconds = 5) => Beat(member, epoch) with { MaxWait = TimeSpan.FromSeconds(seconds) };
+
+    private static string Say(ScriptedCore core, ConsumerGroupHeartbeat heartbeat) => Text(core.Ask<ConsumerGroupHeartbeatResult>(heartbeat));
+
+    private static string Text(object reply)
+    {
+        var result = (ConsumerGroupHeartbeatResult)reply;
+        return result.Error != ErrorCode.None ? result.Error.ToString()
+            : $"{result.MemberEpoch}{(result.Assignment is { } assignment ? $" [{string.Join(' ', assignment.SelectMany(topic => topic.Partitions))}]" : "")}";
+    }
+
+    /// <summary>Two members that share the topic.</summary>
+    private static void Share(ScriptedCore core)
+    {
+        Assert.Equal("1 [0 1 2 3]", Say(core, Joining("a")));
+        Assert.Equal("2 []", Say(core, Joining("b")));
+        var told = core.Ask<ConsumerGroupHeartbeatResult>(Beat("a", 1));
+        Assert.Equal("1 [0 1]", Text(told));
+        Assert.Equal("2", Say(core, Beat("a", 1, told.Assignment)));
+        Assert.Equal("2 [2 3]", Say(core, Beat("b", 2)));
+    }
+
+    [Fact]
+    public void A_long_poll_is_answered_by_news_and_not_before_they_are_stored()
+    {
+        var core = Open();
+        Assert.Equal("1 [0 1 2 3]", Say(core, Joining("a")));
+        var poll = core.Send(Poll("a", 1));
+        Assert.DoesNotContain(poll, core.Replies);
+        core.HoldWrites = true;
+        var join = core.Send(Joining("b"));
+        Assert.DoesNotContain(poll, core.Replies);
+        Assert.DoesNotContain(join, core.Replies);
+        core.Finish();
+        Assert.Equal("2 []", Text(core.Replies[join]));
+        Assert.Equal("1 [0 1]", Text(core.Replies[poll]));
+    }
+
+    [Fact]
+    public void A_long_poll_ends_when_its_time_is_over_and_at_the_latest_when_the_next_heartbeat_is_due()
+    {
+        var core = Open();
+        Say(core, Joining("a"));
+        var longer = core.Send(Poll("a", 1, seconds: 60));
+        core.Advance(TimeSpan.FromSeconds(4.9));
+        Assert.DoesNotContain(longer, core.Replies);
+        core.Advance(TimeSpan.FromSeconds(0.1));
+        Assert.Equal("1", Text(core.Replies[longer]));
+        var shorter = core.Send(Poll("a", 1, seconds: 2) with { OwnedPartitions = [] }); // It has not heard what it is to hold.
+        core.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal("1 [0 1 2 3]", Text(core.Replies[shorter]));
+        var writes = _store.Writes;
+        core.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(writes, _store.Writes); // Heartbeats write nothing.
+    }
+
+    [Fact]
+    public void Who_asks_again_or_goes_does_not_wait_any_more()
+    {
+        var core = Open();
+        Say(core, Joining("a"));
+        var first = core.Send(Poll("a", 1));
+        var second = core.Send(Poll("a", 1));
+        Assert.Equal("CoordinatorNotAvailable", Text(core.Replies[first]));
+        Assert.Equal("1", Say(core, Beat("a", 1)));
+        Assert.Equal("CoordinatorNotAvailable", Text(core.Replies[second]));
+        var third = core.Send(Poll("a", 1));
+        core.Execute(new AbandonRequest(third));
+        core.Advance(TimeSpan.FromSeconds(10));
+        Assert.DoesNotContain(third, core.Replies);
+        Assert.Equal("1", Say(core, Beat("a", 1)));
+    }
+
+    [Fact]
+    public void A_silent_member_is_out_and_the_other_hears_of_it_at_once()
+    {
+        var core = Open();
+        Share(core);
+        long poll = 0;
+        for (var beat = 0; beat < 10; beat++)
+        {
+            poll = core.Send(Poll("a", 2));
+            if (beat < 9)
+                core.Advance(TimeSpan.FromSeconds(5));
+        }
+        Assert.Equal("3 [0 1 2 3]", Text(core.Replies[poll]));
+        Assert.Equal("UnknownMemberId", Say(core, Beat("b", 2)));
+    }
+
+    [Fact]
+    public void Members_go_on_with_the_next_coordinator_as_if_nothing_had_happened()
+    {
+        Share(Open());
+        _now += TimeSpan.FromSeconds(44);
+        var next = Open();
+        next.Advance(TimeSpan.FromSeconds(44));
+        Assert.Equal("2", Say(next, Beat("a", 2)));
+        Assert.Equal("2", Say(next, Beat("b", 2)));
+        Assert.Equal(GroupState.Stable, next.Ask<GroupDescription>(new DescribeGroup()).State);
+    }
+
+    [Fact]
+    public void Who_has_to_let_go_has_the_whole_time_again_with_the_next_coordinator()
+    {
+        var core = Open();
+        Say(core, Joining("a"));
+        Say(core, Joining("b"));
+        Assert.Equal("1 [0 1]", Say(core, Beat("a", 1)));
+        _now += TimeSpan.FromSeconds(29);
+        var next = Open();
+        next.Advance(TimeSpan.FromSeconds(29));
+        Assert.Equal("1", Say(next, Beat("a", 1)));
+        Assert.Equal("2", Say(next, Beat("b", 2)));
+        next.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal("3 [0 1 2 3]", Say(next, Beat("b", 2)));
+        Assert.Equal("UnknownMemberId", Say(next, Beat("a", 1)));
+    }
+
+    [Fact]
+    public void A_coordinator_that_lost_the_group_fails_its_long_polls_and_gives_nothing_away()
+    {
+        var old = Open();
+        Share(old);
+        var poll = old.Send(Poll("a", 2));
+        var next = Open();
+        var late = old.Send(Joining("c"));
+        Assert.Equal("CoordinatorNotAvailable", Text(old.Replies[late])); // The write that lost: nobody knows yet why.
+        Assert.Equal("CoordinatorNotAvailable", Text(old.Replies[poll]));
+        Assert.Equal("NotCoordinator", Say(old, Beat("a", 2)));
+        Assert.Equal("3 []", Say(next, Joining("c")));
+    }
+
+    [Fact]
+    public void What_could_not_be_stored_has_not_happened()
+    {
+        var core = Open();
+        Say(core, Joining("a"));
+        var poll = core.Send(Poll("a", 1));
+        core.HoldWrites = true;
+        var join = core.Send(Joining("b"));
+        core.Finish(WriteOutcome.Refused);
+        core.HoldWrites = false;
+        Assert.Equal("CoordinatorNotAvailable", Text(core.Replies[join]));
+        Assert.Equal("CoordinatorNotAvailable", Text(core.Replies[poll]));
+        Assert.Equal("1", Say(core, Beat("a", 1)));
+        Assert.Equal("UnknownMemberId", Say(core, Beat("b", 2)));
+    }
+
+    [Fact]
+    public void What_happened_to_topics_while_nobody_coordinated_is_followed_when_somebody_does()
+    {
+        Assert.Equal("1 [0 1 2 3]", Say(Open(), Joining("a")));
+        _topics.Set("t", 5);
+        Assert.Equal("2 [0 1 2 3 4]", Say(Open(), Beat("a", 1)));
+    }
+
+    [Fact]
+    public void News_of_topics_answer_long_polls()
+    {
+        var core = Open();
+        Say(core, Joining("a"));
+        var poll = core.Send(Poll("a", 1));
+        _topics.Set("other", 1);
+        core.Execute(new TopicsChanged(_topics.Topics));
+        Assert.DoesNotContain(poll, core.Replies);
+        _topics.Set("t", 5);
+        core.Execute(new TopicsChanged(_topics.Topics));
+        Assert.Equal("2 [0 1 2 3 4]", Text(core.Replies[poll]));
+    }
+
+    [Fact]
+    public void Before_the_topics_are_known_nobody_joins_and_who_is_there_stays()
+    {
+        Share(Open());
+        var core = new ScriptedCore(_store, _now, GroupTopics.Unknown, Options, ++_lastCore);
+        Assert.Equal("2", Say(core, Beat("a", 2)));
+        Assert.Equal("CoordinatorLoadInProgress", Say(core, Joining("c")));
+        Assert.Equal("-1", Say(core, Beat("b", ConsumerGroupHeartbeat.LeaveEpoch)));
+        Assert.Equal(GroupState.Assigning, core.Ask<GroupDescription>(new DescribeGroup()).State);
+        core.Execute(new TopicsChanged(_topics.Topics));
+        Assert.Equal("3 [0 1 2 3]", Say(core, Beat("a", 2)));
+    }
+
+    [Fact]
+    public void After_a_stall_of_the_coordinator_nobody_is_out()
+    {
+        var core = Open();
+        Share(core);
+        core.Stall(TimeSpan.FromMinutes(2));
+        Assert.Equal("2", Say(core, Beat("a", 2)));
+        Assert.Equal("2", Say(core, Beat("b", 2)));
+    }
+
+    [Fact]
+    public void Offsets_of_what_members_read_are_not_deleted_and_a_group_with_members_neither()
+    {
+        var core = Open();
+        Share(core);
+        var deleted = core.Ask<OffsetDeleteResult>(new OffsetDelete("g", [new TopicPartition("t", 0)]));
+        Assert.Equal(ErrorCode.GroupSubscribedToTopic, Assert.Single(deleted.Partitions).Error);
+        Assert.Equal(ErrorCode.NonEmptyGroup, core.Ask<GroupReply>(new DeleteGroup()).Error);
+        Assert.Equal(new GroupListing("g", "consumer", GroupState.Stable, GroupType.Consumer), core.Ask<GroupListing>(new ListGroup()));
+    }
+
+    [Fact]
+    public void A_group_whose_members_left_is_whoever_joins_next_and_counts_on()
+    {
+        var core = Open();
+        Share(core);
+        Say(core, Beat("a", ConsumerGroupHeartbeat.LeaveEpoch));
+        Say(core, Beat("b", ConsumerGroupHeartbeat.LeaveEpoch));
+        var empty = core.Ask<GroupDescription>(new DescribeGroup());
+        Assert.Equal((GroupType.Consumer, GroupState.Empty, 4), (empty.Type, empty.State, empty.Epoch));
+        var joined = core.Ask<JoinGroupResult>(Classic());
+        Assert.Equal((ErrorCode.None, 5), (joined.Error, joined.GenerationId));
+        Assert.Equal(GroupType.Classic, Open().Ask<GroupDescription>(new DescribeGroup()).Type);
+    }
+
+    [Fact]
+    public void Classic_members_that_wait_while_their_group_moves_up_are_told_to_join_again()
+    {
+        var core = Open();
+        var first = core.Ask<JoinGroupResult>(Classic());
+        var waiting = core.Send(Classic());
+        Assert.DoesNotContain(waiting, core.Replies);
+        Assert.Equal("2 [0 3]", Say(core, Joining("b"))); // The other two hold nothing: they wait to hear what.
+        Assert.Equal(ErrorCode.RebalanceInProgress, ((JoinGroupResult)core.Replies[waiting]).Error);
+        Assert.Equal(ErrorCode.RebalanceInProgress, core.Ask<GroupReply>(new Heartbeat("g", 1, first.MemberId)).Error);
+        Assert.Equal(GroupType.Consumer, Open().Ask<GroupDescription>(new DescribeGroup()).Type);
+    }
+
+    [Fact]
+    public void A_group_of_another_kind_than_consumers_stays_classic()
+    {
+        var core = Open();
+        core.Ask<JoinGroupResult>(Classic() with { ProtocolType = "connect" });
+        Assert.Equal("InconsistentGroupProtocol", Say(core, Joining("b")));
+        Assert.Equal("UnknownMemberId", Say(core, Beat("b", 3)));
+        Assert.Equal(GroupType.Classic, core.Ask<GroupDescription>(new DescribeGroup()).Type);
+    }
+
+    private static JoinGroup Classic()
+    {
+        Assert.True(ClientAssignors.TryGet("range", out var assignor));
+        return new JoinGroup { GroupId = "g", RequireKnownMemberId = false, Protocols = [ClientAssignors.Offer(assignor, assignor.Subscribe(["t"], [], -1))] };
+    }
+}
