@@ -41,12 +41,11 @@ internal static class ResetCommand
 
     private static OffsetReset Parse(string group, ResetTargetOptions targets, ParseResult parsed, string[] topics, bool allTopics)
     {
+        if (targets.IsFile(parsed) && (topics.Length > 0 || allTopics))
+            throw CommandFailedException.Usage("--from-file names its partitions itself: leave --topic and --all-topics out.");
         var (target, offsets) = targets.Parse(parsed);
         if (offsets is not null)
-        {
-            return topics.Length == 0 && !allTopics ? new OffsetReset(group, Offsets: offsets)
-                : throw CommandFailedException.Usage("--from-file names its partitions itself: leave --topic and --all-topics out.");
-        }
+            return new OffsetReset(group, Offsets: offsets);
         if (topics.Length == 0 == !allTopics)
             throw CommandFailedException.Usage("Say which offsets: --topic TOPIC, --topic TOPIC:0,1 or --all-topics.");
         if (allTopics)

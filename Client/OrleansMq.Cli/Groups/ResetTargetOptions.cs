@@ -26,6 +26,9 @@ internal sealed class ResetTargetOptions
 
     private IReadOnlyList<Option> All => [_earliest, _latest, _current, _offset, _dateTime, _duration, _shift, _file];
 
+    /// <summary>Whether the offsets come from a file.</summary>
+    public bool IsFile(ParseResult parsed) => parsed.GetValue(_file) is not null;
+
     /// <summary>The target, or the offset of each partition.</summary>
     /// <exception cref="CommandFailedException">None was given, or several, or one makes no sense.</exception>
     public (OffsetTarget? Target, IReadOnlyDictionary<TopicPartition, long>? Offsets) Parse(ParseResult parsed)

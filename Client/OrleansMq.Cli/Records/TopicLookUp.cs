@@ -19,21 +19,16 @@ internal static class TopicLookUp
     public static async Task<TopicListing> FindAsync(HttpBroker broker, string topic, TimeSpan retryTimeout, CancellationToken cancellationToken)
     {
         var started = Stopwatch.GetTimestamp();
-        var wasThere = false;
         while (true)
         {
             try
             {
                 return await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
             }
-            catch (BrokerException e) when (e.Action == ErrorAction.Retry && Stopwatch.GetElapsedTime(started) < retryTimeout && (wasThere || SomebodyWasThere(e)))
+            catch (BrokerException e) when (e.Action == ErrorAction.Retry && broker.HasConnected && Stopwatch.GetElapsedTime(started) < retryTimeout)
             {
-                wasThere = true;
+                await Task.Delay(Pause, cancellationToken).ConfigureAwait(false);
             }
-            await Task.Delay(Pause, cancellationToken).ConfigureAwait(false);
         }
     }
-
-    /// <summary>Somebody took the connection, or said by himself that he does not serve yet.</summary>
-    private static bool SomebodyWasThere(BrokerException e) => e is not BrokerUnreachableException || e.Code != ErrorCode.LeaderNotAvailable;
 }

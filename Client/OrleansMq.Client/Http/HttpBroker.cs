@@ -19,6 +19,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private readonly bool _ownsHttp;
     private readonly HttpBrokerOptions _options;
     private readonly BrokerAddresses _addresses;
+    private readonly Witness? _witness;
 
     // Pooled connections overtake each other, and the broker refuses a batch whose predecessor is still on its way: one at a time for each
     // partition. Grows with the partitions that are written to, like everything else that is known of them.
@@ -30,9 +31,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     /// <summary>A cluster, by the addresses of some of its brokers or all. Nothing is sent yet.</summary>
     /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
-    public HttpBroker(IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null)
-        : this(new HttpClient(CreateHandler(options ?? new HttpBrokerOptions()), disposeHandler: true) { Timeout = Timeout.InfiniteTimeSpan },
-            addresses, options) => _ownsHttp = true;
+    public HttpBroker(IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null) : this(new Witness(), addresses, options) { }
 
     /// <summary>A broker reached through an HTTP client of the caller's, which stays the caller's.</summary>
     /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>
@@ -49,6 +48,16 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         Administration = new HttpClusterAdministration(this);
         Groups = new HttpGroupCoordinator(this);
     }
+
+    private HttpBroker(Witness witness, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options)
+        : this(new HttpClient(CreateHandler(options ?? new HttpBrokerOptions(), witness), disposeHandler: true) { Timeout = Timeout.InfiniteTimeSpan },
+            addresses, options) => (_ownsHttp, _witness) = (true, witness);
+
+    /// <summary>
+    /// Whether somebody at one of the addresses ever took a connection: tells a broker that went away from an address where there never was one. Always false
+    /// with an HTTP client of the caller's.
+    /// </summary>
+    public bool HasConnected => _witness?.HasConnected == true;
 
     /// <summary>Where the broker is that is asked at the moment.</summary>
     public Uri BaseAddress => _addresses.Current;
@@ -120,8 +129,14 @@ public sealed partial class HttpBroker : IBroker, IDisposable
             _http.Dispose();
     }
 
-    private static SocketsHttpHandler CreateHandler(HttpBrokerOptions options) => new()
+    private static SocketsHttpHandler CreateHandler(HttpBrokerOptions options, Witness witness) => new()
     {
+        // Called for each new connection, with what it is read from and written to.
+        PlaintextStreamFilter = (connection, _) =>
+        {
+            witness.HasConnected = true;
+            return new ValueTask<Stream>(connection.PlaintextStream);
+        },
         ConnectTimeout = options.ConnectTimeout,
         MaxConnectionsPerServer = options.MaxConnections,
         PooledConnectionIdleTimeout = TimeSpan.FromMinutes(2),
@@ -137,4 +152,16 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private ValueTask<TopicDescription> PatchAsync(string topic, AlterTopicBody body, CancellationToken cancellationToken) =>
         AskAsync(HttpMethod.Patch, TopicPath(topic), () => JsonContent.Create(body, HttpJson.Default.AlterTopicBody),
             HttpJson.Default.TopicDescription, cancellationToken);
+
+    /// <summary>Sees connections come about, also those that the handler makes while it tries again by itself.</summary>
+    private sealed class Witness
+    {
+        private volatile bool _hasConnected;
+
+        public bool HasConnected
+        {
+            get => _hasConnected;
+            set => _hasConnected = value;
+        }
+    }
 }

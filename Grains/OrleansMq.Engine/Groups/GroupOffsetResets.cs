@@ -140,6 +140,6 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
     private static OffsetTarget TargetOf(OffsetReset reset, TopicPartition partition) => reset.Target ?? OffsetTarget.ToOffset(reset.Offsets![partition]);
 
     private static BrokerException HasMembers(string groupId, int? count) => new(ErrorCode.NonEmptyGroup,
-        $"Group '{groupId}' has {(count is { } members ? members == 1 ? "a member" : $"{members} members" : "members")}, which would go on from where they are: nothing was reset. Stop its consumers first; "
-        + "one that crashed is forgotten when its session ends.");
+        $"Group '{groupId}' has {count switch { null => "members", 1 => "1 member", _ => $"{count} members" }}, so nothing was reset: members go on from where they are. "
+        + "Stop its consumers first; one that crashed is forgotten when its session ends.");
 }

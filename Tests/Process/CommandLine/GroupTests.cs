@@ -1,0 +1,227 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using OrleansMq.Tests.Process.Running;
+
+namespace OrleansMq.Tests.Process.CommandLine;
+
+/// <summary><c>omq group</c> and <c>omq consume --group</c> against a real broker.</summary>
+public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker>, IDisposable
+{
+    private static int _number;
+    private readonly TemporaryDirectory _directory = new();
+    private readonly RunningBroker _broker = shared.Broker;
+    private readonly string _topic = $"orders-{Interlocked.Increment(ref _number)}";
+    private readonly string _group = $"billing-{_number}";
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task What_was_printed_is_committed_and_nothing_else()
+    {
+        await PrepareAsync(partitions: 1, lines: 10);
+
+        Assert.Equal(["0", "1", "2", "3"], (await OmqAsync($"consume {_topic} --group {_group} --max 4")).Lines);
+        Assert.Equal(4, (await JsonAsync($"group lag {_group} --json"))[0].GetProperty("committed").GetInt64());
+        Assert.Equal(["4", "5", "6", "7", "8", "9"], (await OmqAsync($"consume {_topic} --group {_group} --idle-timeout 200")).Lines);
+        Assert.Empty((await OmqAsync($"consume {_topic} --group {_group} --idle-timeout 200")).Output);
+    }
+
+    [Fact]
+    public async Task A_group_that_begins_with_the_latest_reads_only_what_comes()
+    {
+        await PrepareAsync(partitions: 1, lines: 3);
+        await using var consumer = Consume("--from latest --max 1");
+        await MembersAsync(1, partitions: 1);
+
+        await ProduceUntilPrintedAsync(consumer);
+        Assert.StartsWith("new", (await consumer.ExitAsync()).Expect(0).Lines.Single(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Several_processes_share_the_partitions_and_one_that_leaves_gives_its_own_back()
+    {
+        await PrepareAsync(partitions: 4, lines: 0);
+        await using var first = Consume("");
+        await MembersAsync(1, partitions: 4);
+        await using var second = Consume("");
+        await MembersAsync(2, partitions: 4);
+
+        await ProduceAsync(0, 100);
+        await CommittedAsync(100);
+        second.Signal(2);
+        var left = (await second.ExitAsync()).Expect(0).Lines;
+        await MembersAsync(1, partitions: 4);
+        await ProduceAsync(100, 100);
+        await CommittedAsync(200);
+        first.Signal(2);
+        var stayed = (await first.ExitAsync()).Expect(0).Lines;
+
+        Assert.NotEmpty(left);
+        Assert.Equal(Numbers(0, 200), left.Concat(stayed).Select(Number).Order());
+    }
+
+    [Fact]
+    public async Task Groups_are_listed_described_measured_and_deleted()
+    {
+        await PrepareAsync(partitions: 2, lines: 0);
+        await ProduceAsync(0, 10, "--partition 1");
+        await OmqAsync($"consume {_topic} --group {_group} --max 4");
+
+        Assert.Contains(_group, (await OmqAsync("group list")).Text, StringComparison.Ordinal);
+        Assert.Equal("Empty", (await JsonAsync("group list --json")).EnumerateArray().Single(group => group.GetProperty("groupId").GetString() == _group).GetProperty("state").GetString());
+        Assert.Contains("No members", (await OmqAsync($"group describe {_group}")).Text, StringComparison.Ordinal);
+        var table = (await OmqAsync($"group lag {_group}")).Text;
+        Assert.Matches($@"{_topic} +1 +4 +10 +6 +\d+\.\d", table);
+        Assert.Contains("6 records behind", table, StringComparison.Ordinal);
+        Assert.InRange((await JsonAsync($"group lag {_group} --json"))[0].GetProperty("seconds").GetDouble(), 0.001, 600);
+
+        Assert.Equal(_group, (await JsonAsync($"group delete {_group} --json")).GetProperty("groupId").GetString());
+        Assert.DoesNotContain(_group, (await OmqAsync("group list")).Text, StringComparison.Ordinal);
+        foreach (var command in new[] { "describe", "lag", "delete" })
+            Assert.Contains("GroupIdNotFound", (await _broker.OmqAsync(["group", command, _group])).Expect(1).Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--to-earliest", 0)]
+    [InlineData("--to-latest", 10)]
+    [InlineData("--to-current", 6)]
+    [InlineData("--to-offset 3", 3)]
+    [InlineData("--to-offset 30", 10)]
+    [InlineData("--shift-by -2", 4)]
+    [InlineData("--shift-by 2", 8)]
+    [InlineData("--to-datetime 2020-01-01", 0)]
+    [InlineData("--to-datetime 2100-01-01T00:00:00+02:00", 10)]
+    [InlineData("--by-duration 1h", 0)]
+    [InlineData("--by-duration PT0S", 10)]
+    public async Task A_reset_shows_its_plan_and_does_it_when_told_to(string target, int expected)
+    {
+        await PrepareAsync(partitions: 1, lines: 10);
+        await OmqAsync($"consume {_topic} --group {_group} --max 6");
+
+        var plan = (await OmqAsync($"group reset {_group} --topic {_topic} {target}")).Text;
+        Assert.Matches($@"{_topic} +0 +6 +{expected}\b", plan);
+        Assert.Contains("Nothing was changed. Add --execute to do it.", plan, StringComparison.Ordinal);
+        Assert.Equal(6, await CommittedAsync());
+
+        var done = await JsonAsync($"group reset {_group} --topic {_topic}:0 {target} --execute --json");
+        Assert.Equal((true, expected), (done.GetProperty("executed").GetBoolean(), done.GetProperty("partitions")[0].GetProperty("target").GetInt32()));
+        Assert.Equal(expected, await CommittedAsync());
+    }
+
+    [Fact]
+    public async Task Offsets_come_from_a_file_too()
+    {
+        await PrepareAsync(partitions: 2, lines: 10);
+        await File.WriteAllTextAsync(_directory["offsets.csv"], $"# where they were on Monday\n{_topic},0,1\n\n{_topic}, 1, 0\n");
+
+        await OmqAsync($"group reset {_group} --from-file {_directory["offsets.csv"]} --execute");
+
+        Assert.Equal([(0, 1L), (1, 0L)], (await JsonAsync($"group lag {_group} --json")).EnumerateArray()
+            .Select(lag => (lag.GetProperty("partition").GetProperty("partition").GetInt32(), lag.GetProperty("committed").GetInt64())).Where(lag => lag.Item1 == 1 || lag.Item2 <= 1));
+    }
+
+    [Fact]
+    public async Task A_group_with_members_is_neither_reset_nor_deleted()
+    {
+        await PrepareAsync(partitions: 1, lines: 5);
+        await using var consumer = Consume("");
+        await MembersAsync(1, partitions: 1);
+        await CommittedAsync(5);
+
+        Assert.Contains("stop its consumers", (await OmqAsync($"group reset {_group} --topic {_topic} --to-earliest")).Text, StringComparison.Ordinal);
+        var refused = (await _broker.OmqAsync(["group", "reset", _group, "--topic", _topic, "--to-earliest", "--execute"])).Expect(1);
+        Assert.Contains("Stop its consumers first", refused.Error, StringComparison.Ordinal);
+        Assert.Contains("NonEmptyGroup", (await _broker.OmqAsync(["group", "delete", _group])).Expect(1).Error, StringComparison.Ordinal);
+        Assert.Equal(5, await CommittedAsync());
+        Assert.Contains($"{_topic}:0", (await OmqAsync($"group describe {_group}")).Text, StringComparison.Ordinal);
+
+        consumer.Signal(2);
+        (await consumer.ExitAsync()).Expect(0);
+        await OmqAsync($"group reset {_group} --topic {_topic} --to-earliest --execute");
+        Assert.Equal(0, await CommittedAsync());
+    }
+
+    [Fact]
+    public async Task A_committed_offset_that_is_gone_is_told_with_the_way_out()
+    {
+        await PrepareAsync(partitions: 1, lines: 5);
+        await OmqAsync($"consume {_topic} --group {_group} --max 1");
+        using (var http = new HttpClient { BaseAddress = new Uri(_broker.Url) })
+        using (var body = new StringContent("""{"beforeOffset":3}""", Encoding.UTF8, "application/json"))
+            (await http.PostAsync($"/api/topics/{_topic}/partitions/0/delete-records", body)).EnsureSuccessStatusCode();
+
+        var refused = (await _broker.OmqAsync(["consume", _topic, "--group", _group, "--max", "1"])).Expect(1);
+        Assert.Contains($"omq group reset {_group} --topic {_topic} --to-current --execute", refused.Error, StringComparison.Ordinal);
+        await OmqAsync($"group reset {_group} --topic {_topic} --to-current --execute");
+        Assert.Equal(["3"], (await OmqAsync($"consume {_topic} --group {_group} --max 1")).Lines);
+    }
+
+    [Fact]
+    public async Task A_reader_that_has_enough_ends_it_and_what_it_could_read_is_committed()
+    {
+        await PrepareAsync(partitions: 1, lines: 20_000);
+        await using var piped = new RunningProgram("/bin/sh", ["-c", $"'{Repository.Launcher}' consume {_topic} --group {_group} --server {_broker.Url} | head -n 3"]);
+        Assert.Equal(["0", "1", "2"], (await piped.ExitAsync()).Expect(0).Lines);
+        await MembersAsync(0, partitions: 0);
+    }
+
+    private async Task PrepareAsync(int partitions, int lines)
+    {
+        await OmqAsync($"topic create {_topic} --partitions {partitions}");
+        if (lines > 0)
+            await ProduceAsync(0, lines);
+    }
+
+    /// <summary>Lines with keys, so that every partition gets some.</summary>
+    private Task ProduceAsync(int first, int count, string more = "")
+    {
+        var lines = string.Concat(Numbers(first, count).Select(i => string.Create(CultureInfo.InvariantCulture, $"{i}:{i}\n")));
+        return OmqAsync($"produce {_topic} --key-separator : {more}".TrimEnd(), Encoding.UTF8.GetBytes(lines));
+    }
+
+    private async Task ProduceUntilPrintedAsync(RunningProgram consumer)
+    {
+        // Where "latest" is, is known only once a first record was read behind it.
+        for (var i = 0; !consumer.HasExited && i < 100; i++)
+            await OmqAsync($"produce {_topic}", "new\n"u8.ToArray());
+    }
+
+    private RunningProgram Consume(string more) => new(Repository.Launcher,
+        ["consume", _topic, "--group", _group, .. more.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--server", _broker.Url]);
+
+    /// <summary>Waits until the group has so many members that hold so many partitions.</summary>
+    private Task MembersAsync(int members, int partitions) => UntilAsync($"group describe {_group} --json", group =>
+    {
+        var held = group.GetProperty("members").EnumerateArray().Select(member => member.GetProperty("assignment").GetArrayLength()).ToList();
+        return held.Count == members && held.Sum() == partitions && (members == 0 || held.All(count => count > 0));
+    });
+
+    private Task CommittedAsync(long total) => UntilAsync($"group lag {_group} --json", lags => Committed(lags) == total);
+
+    private async Task<long> CommittedAsync() => Committed(await JsonAsync($"group lag {_group} --json"));
+
+    private static long Committed(JsonElement lags) =>
+        lags.EnumerateArray().Sum(lag => lag.GetProperty("committed") is { ValueKind: JsonValueKind.Number } committed ? committed.GetInt64() : 0);
+
+    private async Task UntilAsync(string command, Func<JsonElement, bool> wanted)
+    {
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (true)
+        {
+            var outcome = await _broker.OmqAsync(command.Split(' '));
+            if (outcome.ExitCode == 0 && wanted(JsonDocument.Parse(outcome.Output).RootElement))
+                return;
+            Assert.False(deadline.IsCancellationRequested, $"omq {command} still says: {outcome.Text}{outcome.Error}");
+            await Task.Delay(50);
+        }
+    }
+
+    private async Task<Outcome> OmqAsync(string command, byte[]? input = null) => (await _broker.OmqAsync(command.Split(' '), input)).Expect(0);
+
+    private async Task<JsonElement> JsonAsync(string command) => JsonDocument.Parse((await OmqAsync(command)).Output).RootElement;
+
+    private static IEnumerable<int> Numbers(int first, int count) => Enumerable.Range(first, count);
+
+    private static int Number(string line) => int.Parse(line, CultureInfo.InvariantCulture);
+}
