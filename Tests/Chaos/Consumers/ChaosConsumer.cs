@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Chaos.Consumers;
 internal sealed class ChaosConsumer
 {
     private readonly string _name;
-    private readonly IProcessing _processing;
+    private readonly InboxProcessing _processing;
     private readonly MortalBroker _broker;
     private readonly IConsumer<Ignore, byte[]> _consumer;
     private readonly CancellationTokenSource _killed = new();
@@ -15,7 +15,7 @@ internal sealed class ChaosConsumer
     private Task _running = Task.CompletedTask;
     private long _processed;
 
-    public ChaosConsumer(string name, IBroker broker, string group, ConsumerGroupLoad load, IProcessing processing)
+    public ChaosConsumer(string name, IBroker broker, string group, ConsumerGroupLoad load, InboxProcessing processing)
     {
         (_name, _processing, _broker) = (name, processing, new MortalBroker(broker));
         _consumer = new OrleansMqClient(_broker).CreateConsumer<Ignore, byte[]>(new ConsumerOptions
@@ -64,7 +64,7 @@ internal sealed class ChaosConsumer
             while (true)
             {
                 var record = await _consumer.ReadAsync(ended.Token);
-                await _processing.ProcessAsync(_name, record.TopicPartition, record.Offset, _killed.Token);
+                await _processing.ProcessAsync(record, _killed.Token);
                 Interlocked.Increment(ref _processed);
             }
         }

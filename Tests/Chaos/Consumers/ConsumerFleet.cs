@@ -3,7 +3,7 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Tests.Chaos.Consumers;
 
 /// <summary>Always so many consumers: for each that is killed another one comes.</summary>
-internal sealed class ConsumerFleet(IBroker broker, ConsumerGroupLoad load, IProcessing processing)
+internal sealed class ConsumerFleet(IBroker broker, ConsumerGroupLoad load, InboxProcessing processing)
 {
     private readonly List<ChaosConsumer> _all = [];
     private readonly List<ChaosConsumer> _living = [];

@@ -1,0 +1,83 @@
+using Npgsql;
+using OrleansMq.Client;
+using OrleansMq.Client.PostgreSql;
+using OrleansMq.Tests.Chaos.Running;
+
+namespace OrleansMq.Tests.Chaos.Consumers;
+
+/// <summary>
+/// What a service does that must do a thing once: it books each record in its own database, and notes it in the inbox in the same transaction. Nothing in the
+/// table of bookings keeps it from booking twice.
+/// </summary>
+internal sealed class InboxProcessing : IAsyncDisposable
+{
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
+
+    private readonly NpgsqlDataSource _database;
+    private readonly PostgresInbox _inbox;
+    private long _delivered;
+
+    private InboxProcessing(NpgsqlDataSource database, string group) => (_database, _inbox) = (database, new PostgresInbox(group));
+
+    /// <summary>How often a record was handed to a consumer and processed to the end, whether it had an effect or not.</summary>
+    public long Delivered => Volatile.Read(ref _delivered);
+
+    /// <summary>Makes the service's database on the cluster's server.</summary>
+    public static async Task<InboxProcessing> CreateAsync(RunningCluster cluster, string group)
+    {
+        await using (var server = NpgsqlDataSource.Create(cluster.Database.ConnectionString()))
+        await using (var create = server.CreateCommand("CREATE DATABASE service"))
+            await create.ExecuteNonQueryAsync();
+        var database = NpgsqlDataSource.Create(cluster.Database.ConnectionString("service"));
+        await ConsumerTables.CreateAsync(database);
+        await using (var table = database.CreateCommand("CREATE TABLE booking (partition integer NOT NULL, record_offset bigint NOT NULL)"))
+            await table.ExecuteNonQueryAsync();
+        return new InboxProcessing(database, group);
+    }
+
+    /// <summary>Processes a record; done when it returns. A database that is away is waited for.</summary>
+    /// <param name="record">It may be handed in again, to another consumer.</param>
+    /// <param name="killed">The consumer is killed: in the middle of it.</param>
+    public async Task ProcessAsync(ConsumeResult<Ignore, byte[]> record, CancellationToken killed)
+    {
+        while (true)
+        {
+            try
+            {
+                await BookAsync(record, killed);
+                Interlocked.Increment(ref _delivered);
+                return;
+            }
+            catch (NpgsqlException failure) when (failure.IsTransient || failure is PostgresException { SqlState: PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow })
+            {
+                await Task.Delay(Pause, killed);
+            }
+        }
+    }
+
+    /// <summary>What is booked of a partition.</summary>
+    public async Task<(long Records, long Bookings)> CountAsync(int partition)
+    {
+        await using var command = _database.CreateCommand("SELECT count(DISTINCT record_offset), count(*) FROM booking WHERE partition = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = partition });
+        await using var reader = await command.ExecuteReaderAsync();
+        await reader.ReadAsync();
+        return (reader.GetInt64(0), reader.GetInt64(1));
+    }
+
+    public ValueTask DisposeAsync() => _database.DisposeAsync();
+
+    private async Task BookAsync(ConsumeResult<Ignore, byte[]> record, CancellationToken killed)
+    {
+        await using var connection = await _database.OpenConnectionAsync(killed);
+        await using var transaction = await connection.BeginTransactionAsync(killed);
+        if (await _inbox.TryAddAsync(transaction, record, killed))
+        {
+            await using var booking = new NpgsqlCommand("INSERT INTO booking (partition, record_offset) VALUES ($1, $2)", connection, transaction);
+            booking.Parameters.Add(new NpgsqlParameter { Value = record.TopicPartition.Partition });
+            booking.Parameters.Add(new NpgsqlParameter { Value = record.Offset });
+            await booking.ExecuteNonQueryAsync(killed);
+        }
+        await transaction.CommitAsync(killed);
+    }
+}
