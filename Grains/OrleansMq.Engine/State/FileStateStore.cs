@@ -54,11 +54,12 @@ public sealed class FileStateStore : IStateStore
     public ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
     {
         var path = PathOf(key);
-        return new ValueTask<string>(Task.Run(() =>
+        // First come, first served: a writer that writes again at once is not to keep the others waiting.
+        return new ValueTask<string>(Task.Factory.StartNew(() =>
         {
             lock (LockOf(path))
                 return Write(key, path, value, etag);
-        }, cancellationToken));
+        }, cancellationToken, TaskCreationOptions.PreferFairness, TaskScheduler.Default));
     }
 
     private string Write(string key, string path, ReadOnlyMemory<byte> value, string? etag)

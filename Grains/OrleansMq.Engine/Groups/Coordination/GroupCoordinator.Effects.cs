@@ -55,12 +55,13 @@ public sealed partial class GroupCoordinator
     // What timers can wait at most; a wake that comes too early is no harm.
     private const double MaxTimerMilliseconds = int.MaxValue;
 
-    /// <summary>Starts something that ends with a command; off this thread, for it may take a while before it first waits.</summary>
+    /// <summary>Starts something that ends with a command; off this thread, for it may take a while before it first waits. Groups take turns: what one begins is not done before
+    /// what others began earlier, as it would be where each thread looks to its own first.</summary>
     private void Begin(Func<Task> operation)
     {
         lock (_gate)
             _operations++;
-        _ = Task.Run(async () =>
+        _ = Task.Factory.StartNew(async () =>
         {
             try
             {
@@ -75,7 +76,7 @@ public sealed partial class GroupCoordinator
                         _idle?.TrySetResult();
                 }
             }
-        });
+        }, CancellationToken.None, TaskCreationOptions.PreferFairness, TaskScheduler.Default);
     }
 
     private async Task StoreAsync(Store store)
