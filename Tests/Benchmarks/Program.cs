@@ -12,6 +12,8 @@ internal static class Program
                 return await AppendCeiling.RunAsync(new CommandArguments(args[1..]));
             case "client-throughput":
                 return await ClientThroughput.RunAsync(new CommandArguments(args[1..]));
+            case "consumer":
+                return await ConsumerThroughput.RunAsync(new CommandArguments(args[1..]));
             case "groups":
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
             case "--help" or "-h" or "help":
@@ -22,6 +24,8 @@ internal static class Program
                                          [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--dir artifacts]
                       client-throughput  records a second through the client library over a broker in this process
                                          [--rounds 5] [--records 2000000] [--size 100] [--partitions 4] [--dir artifacts]
+                      consumer           records a second and a processor-second through a consumer in a group, beside the raw read path; from join to first record
+                                         [--rounds 3] [--records 2000000] [--size 100] [--partitions 4] [--joins 30] [--dir artifacts]
                       groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                                          [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
                     """);

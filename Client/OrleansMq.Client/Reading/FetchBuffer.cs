@@ -177,7 +177,12 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         while (_chunks.Reader.TryRead(out var fetched))
         {
             if (fetched.Session is not { } session)
+            {
+                // Released since it was looked at: the mark is the only word of that.
+                if (TryTakeAside())
+                    return true;
                 continue;
+            }
             var next = new SetAside(fetched.Result is { } result ? new ChunkReader(session, result, options) : null, fetched.Error);
             if (session.IsHeld || _aside.ContainsKey(session))
             {

@@ -325,6 +325,19 @@ public sealed class MessageProcessorTests : ConsumerFixture
         Assert.Equal(Count, Groups.Committed(P(0)));
     }
 
+    [Fact]
+    public async Task Partitions_that_fill_and_empty_all_the_time_never_stand_still()
+    {
+        const int Count = 60_000;
+        await using (var producer = Client.CreateProducer<string, string>())
+        {
+            for (var i = 0; i < Count; i++)
+                await producer.EnqueueAsync(new(Topic, null!, "x") { Partition = i % 4 });
+        }
+        await using (var processor = Start((_, _) => default))
+            await Wait.UntilAsync(() => processor.Statistics.Handled == Count, "all of it");
+    }
+
     private static void InterlockedMax(ref int most, int now)
     {
         int seen;
