@@ -1,0 +1,120 @@
+using OrleansMq.Brokers;
+using OrleansMq.Tests.Kafka.Connections;
+using OrleansMq.Tests.Kafka.Schemas;
+
+namespace OrleansMq.Tests.Kafka.Codec;
+
+/// <summary>What administrators' requests do and refuse, beyond what other people's clients try.</summary>
+public sealed class AdministrationTests : IAsyncLifetime
+{
+    private const short InitProducerId = 22, FindCoordinator = 10, CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32, AlterConfigs = 33, CreatePartitions = 37,
+        IncrementalAlterConfigs = 44, DescribeTopicPartitions = 75;
+
+    private GatewayHarness _harness = null!;
+
+    public async Task InitializeAsync() => _harness = await GatewayHarness.StartAsync();
+
+    public async Task DisposeAsync() => await _harness.DisposeAsync();
+
+    [Theory]
+    [InlineData("fresh", 2, 1, 0)]
+    [InlineData("orders", 2, 1, 36)]
+    [InlineData("not/allowed", 2, 1, 17)]
+    [InlineData("fresh", 0, 1, 37)]
+    [InlineData("fresh", 2, 2, 38)]
+    public async Task What_is_only_to_be_validated_is_not_created(string name, int partitions, int factor, int error)
+    {
+        var text = await AskAsync(CreateTopics, 5, ("ValidateOnly", true), ("Name", name), ("NumPartitions", partitions), ("ReplicationFactor", factor), ("Configs", 0));
+        Assert.Contains($"ErrorCode: {error}\n", text, StringComparison.Ordinal);
+        Assert.Null(_harness.Broker.Metadata.Image.FindServed("fresh"));
+    }
+
+    [Theory]
+    [InlineData(-1, -1, 0, 0)]
+    [InlineData(1, 1, 0, 42)]
+    [InlineData(-1, -1, 7, 39)]
+    public async Task Replicas_may_be_assigned_where_they_make_sense(int partitions, int factor, int number, int error)
+    {
+        var text = await AskAsync(CreateTopics, 7, ("NumPartitions", partitions), ("ReplicationFactor", factor), ("Assignments", 1), ("PartitionIndex", number),
+            ("BrokerIds", 0L), ("Configs", 0));
+        Assert.Contains($"ErrorCode: {error}\n", text, StringComparison.Ordinal);
+        Assert.Equal(error == 0, _harness.Broker.Metadata.Image.FindServed("fresh") is not null);
+    }
+
+    [Fact]
+    public async Task A_topic_is_deleted_by_its_name_or_its_id_but_not_by_both()
+    {
+        Assert.Contains("ErrorCode: 42\n", await AskAsync(DeleteTopics, 6, ("Name", "orders"), ("TopicId", _harness.Orders)), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 100\n", await AskAsync(DeleteTopics, 6, ("TopicId", Guid.NewGuid())), StringComparison.Ordinal);
+        Assert.Contains("Name: \"orders\"\n", await AskAsync(DeleteTopics, 6, ("TopicId", _harness.Orders)), StringComparison.Ordinal);
+        Assert.Null(_harness.Broker.Metadata.Image.FindServed("orders"));
+    }
+
+    [Theory]
+    [InlineData(3, false, 0, 3)]
+    [InlineData(3, true, 0, 2)]
+    [InlineData(2, false, 37, 2)]
+    [InlineData(1, true, 37, 2)]
+    public async Task Partitions_are_added_and_never_taken_away(int count, bool validateOnly, int error, int after)
+    {
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(CreatePartitions, 3, ("Count", count), ("ValidateOnly", validateOnly)), StringComparison.Ordinal);
+        Assert.Equal(after, _harness.Broker.Metadata.Image.FindServed("orders")!.Serving);
+    }
+
+    [Fact]
+    public async Task Configurations_are_set_as_a_whole_or_key_by_key()
+    {
+        await AskAsync(AlterConfigs, 1, ("Name", "retention.ms"), ("Value", "5"));
+        Assert.Equal("5", Configs["retention.ms"]);
+        await AskAsync(AlterConfigs, 1, ("Name", "segment.bytes"), ("Value", "1048576"));
+        Assert.Equal("segment.bytes", Assert.Single(Configs).Key);
+        await AskAsync(IncrementalAlterConfigs, 1, ("Name", "retention.ms"), ("Value", "6"));
+        Assert.Equal(2, Configs.Count);
+        await AskAsync(IncrementalAlterConfigs, 1, ("Name", "segment.bytes"), ("ConfigOperation", 1), ("Value", null));
+        Assert.Equal("retention.ms", Assert.Single(Configs).Key);
+        await AskAsync(IncrementalAlterConfigs, 1, ("Name", "cleanup.policy"), ("ConfigOperation", 2), ("Value", "compact"));
+        Assert.Equal("delete,compact", Configs["cleanup.policy"]);
+        await AskAsync(IncrementalAlterConfigs, 1, ("Name", "cleanup.policy"), ("ConfigOperation", 3), ("Value", "delete"));
+        Assert.Equal("compact", Configs["cleanup.policy"]);
+        Assert.Contains("ErrorCode: 40\n", await AskAsync(IncrementalAlterConfigs, 1, ("Name", "retention.ms"), ("Value", "soon")), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 40\n", await AskAsync(IncrementalAlterConfigs, 1, ("Name", "retention.ms"), ("Value", "soon"), ("ValidateOnly", true)), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(4, "0", 0)]
+    [InlineData(4, "9", 42)]
+    [InlineData(2, "unknown", 3)]
+    [InlineData(99, "x", 42)]
+    public async Task Configurations_are_described_of_what_there_is(int type, string name, int error) =>
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(DescribeConfigs, 4, ("ResourceType", type), ("ResourceName", name)), StringComparison.Ordinal);
+
+    [Fact]
+    public async Task A_brokers_settings_are_not_changed_by_the_protocol() =>
+        Assert.Contains("flags of its program", await AskAsync(IncrementalAlterConfigs, 1, ("ResourceType", 4), ("ResourceName", "0")), StringComparison.Ordinal);
+
+    [Fact]
+    public async Task Many_partitions_are_described_page_by_page()
+    {
+        await _harness.Broker.CreateTopicAsync(new NewTopic("wide", 5));
+        var first = await AskAsync(DescribeTopicPartitions, 0, ("Topics", 0), ("ResponsePartitionLimit", 4));
+        Assert.Contains("NextCursor\n    TopicName: \"wide\"\n    PartitionIndex: 2\n", first, StringComparison.Ordinal);
+        Assert.Contains("Name: \"orders\"\n", first, StringComparison.Ordinal);
+        var all = await AskAsync(DescribeTopicPartitions, 0, ("Topics", 0));
+        Assert.Contains("NextCursor: null\n", all, StringComparison.Ordinal);
+        Assert.Contains("PartitionIndex: 4\n", all, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Transactions_are_refused_for_good()
+    {
+        Assert.Contains("ErrorCode: 53\n", await AskAsync(InitProducerId, 4, ("TransactionalId", "tx")), StringComparison.Ordinal);
+        var coordinator = await AskAsync(FindCoordinator, 4, ("KeyType", 1));
+        Assert.Contains("ErrorCode: 53\n", coordinator, StringComparison.Ordinal);
+        Assert.Contains("no transactions", coordinator, StringComparison.Ordinal);
+    }
+
+    private IReadOnlyDictionary<string, string> Configs => _harness.Broker.Metadata.Image.FindServed("orders")!.Configs;
+
+    private async Task<string> AskAsync(short key, short version, params (string Field, object? Value)[] values) =>
+        MessageText.OfResponse(Schema.Response(key), version, (await _harness.AnswerAsync(Frames.Of(key, version, 1, values)))!, 1);
+}
