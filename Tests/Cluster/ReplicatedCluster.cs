@@ -95,6 +95,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             Http = $"http://127.0.0.1:{8000 + broker}",
             WatchProcesses = false,
             RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
+            AutoLeaderRebalance = false,
             Exit = (_, _) => { },
         })));
         var started = builder.Build();

@@ -94,7 +94,7 @@ internal sealed partial class PartitionQueue
     private void TakeEnded(long now)
     {
         foreach (var (batch, result) in _ended)
-            _queue.OnResult(batch, result, now, result.Error == ErrorCode.None ? now : _producer.RetryAt(now, batch.Attempts));
+            _queue.OnResult(batch, result, now, result.Error == ErrorCode.None ? now : _producer.RetryAt(now, batch.Attempts, result.Error));
         _ended.Clear();
     }
 

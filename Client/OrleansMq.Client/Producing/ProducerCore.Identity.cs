@@ -11,8 +11,13 @@ internal sealed partial class ProducerCore
     /// <summary>Gets a producer id for a partition, which hears of it by <see cref="PartitionQueue.OnIdentity"/>.</summary>
     public void AskForIdentity(PartitionQueue partition, bool fresh) => _ = AskForIdentityAsync(partition, fresh);
 
-    /// <summary>When to try again after a failed attempt.</summary>
-    public long RetryAt(long now, int attempt) => Clock.After(now, Backoff(attempt));
+    // A handover takes some ten milliseconds: whoever waited for the usual time would be without a leader for longer than there is none.
+    private static readonly TimeSpan MovedBackoff = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>When to try again after a failed attempt: soon where only the leader changed, and nothing was done.</summary>
+    public long RetryAt(long now, int attempt, ErrorCode error) => Clock.After(now, error == ErrorCode.NotLeaderOrFollower && MovedBackoff < Options.RetryBackoff
+        ? RetryBackoff.For(attempt, MovedBackoff, Options.RetryBackoffMax, Options.Random.NextDouble())
+        : Backoff(attempt));
 
     /// <summary>Waits before the next attempt.</summary>
     public Task BackoffAsync(int attempt) => Task.Delay(Backoff(attempt), Options.TimeProvider);

@@ -57,7 +57,8 @@ public sealed record ProducerOptions
     /// </summary>
     public TimeSpan DeliveryTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>The wait before the first retry, doubled with each up to <see cref="RetryBackoffMax"/>, give or take a fifth: 100 ms by default.</summary>
+    /// <summary>The wait before the first retry, doubled with each up to <see cref="RetryBackoffMax"/>, give or take a fifth: 100 ms by default. After an
+    /// answer that another broker leads the partition the first wait is 10 ms.</summary>
     public TimeSpan RetryBackoff { get; init; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The longest wait between retries: 1 second by default.</summary>

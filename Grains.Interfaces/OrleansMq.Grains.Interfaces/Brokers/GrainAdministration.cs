@@ -3,7 +3,7 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>The administration of brokers and replicas over the cluster's grain. Thread safe.</summary>
-internal sealed class GrainAdministration(IGrainFactory grains) : IClusterAdministration
+internal sealed class GrainAdministration(IGrainFactory grains, BrokerDeaths? deaths) : IClusterAdministration
 {
     private IClusterGrain Cluster => grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
 
@@ -61,12 +61,12 @@ internal sealed class GrainAdministration(IGrainFactory grains) : IClusterAdmini
     public ValueTask RemoveBrokerAsync(int broker, CancellationToken cancellationToken) =>
         TellAsync($"Removing broker {broker}", Cluster.RemoveBrokerAsync(broker), cancellationToken);
 
-    private static ValueTask<T> AskAsync<T>(string what, Task<T> call, CancellationToken cancellationToken) =>
-        GrainFaults.AnswerAsync(what, call, cancellationToken);
+    private ValueTask<T> AskAsync<T>(string what, Task<T> call, CancellationToken cancellationToken) =>
+        GrainFaults.AnswerAsync(what, deaths?.AnswerAsync(call) ?? call, cancellationToken);
 
-    private static async ValueTask TellAsync(string what, Task call, CancellationToken cancellationToken)
+    private async ValueTask TellAsync(string what, Task call, CancellationToken cancellationToken)
     {
-        await GrainFaults.AnswerAsync(what, AnswerAsync(), cancellationToken).ConfigureAwait(false);
+        await AskAsync(what, AnswerAsync(), cancellationToken).ConfigureAwait(false);
 
         async Task<bool> AnswerAsync()
         {

@@ -8,7 +8,7 @@ namespace OrleansMq.Grains.Brokers;
 /// <summary>
 /// The broker API over grains, for a silo or an Orleans client. Where the partition's grain is active on this silo the engine is called
 /// directly; otherwise the batch travels to the silo that leads it. Thread safe.
-/// <para>A call that the cluster does not answer (a timeout, a silo that died) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome
+/// <para>A call that the cluster does not answer (a timeout, a silo that died: also a client outside of the silos hears of that within seconds) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome
 /// is unknown, retry.</para>
 /// <para>While a partition's leadership moves, what changes nothing when it is repeated (reads, look-ups, deletion of records) is asked again for a while;
 /// an append is answered at once, since only its sender knows what else he has sent: an error to retry.</para>
@@ -20,6 +20,7 @@ public sealed class GrainBroker : IBroker
     private readonly GrainBrokerOptions _options;
     private readonly IClusterMetadata? _metadata;
     private readonly TopicDirectory _topics;
+    private readonly BrokerDeaths? _deaths;
 
     /// <summary>A broker over a cluster.</summary>
     /// <param name="grains">An Orleans client, or a silo's grain factory.</param>
@@ -34,7 +35,9 @@ public sealed class GrainBroker : IBroker
         _options = options ?? new GrainBrokerOptions();
         _metadata = metadata;
         _topics = new TopicDirectory(grains, _options, metadata);
-        Administration = new GrainAdministration(grains);
+        // Silos are told of deaths.
+        _deaths = local is null && metadata is null ? new BrokerDeaths(() => Cluster.DescribeAsync(), _options.TimeProvider) : null;
+        Administration = new GrainAdministration(grains, _deaths);
         Groups = new GrainGroups(grains, _options);
     }
 
@@ -50,7 +53,7 @@ public sealed class GrainBroker : IBroker
     public async ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default)
     {
         var call = Cluster.CreateTopicAsync(topic);
-        var created = await GrainFaults.AnswerAsync($"Creating topic '{topic.Name}'", call, cancellationToken).ConfigureAwait(false);
+        var created = await AnswerAsync($"Creating topic '{topic.Name}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(created);
         return created;
     }
@@ -59,7 +62,7 @@ public sealed class GrainBroker : IBroker
     public async ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default)
     {
         _topics.Forget(topic);
-        await GrainFaults.AnswerAsync($"Deleting topic '{topic}'", DeleteAsync(), cancellationToken).ConfigureAwait(false);
+        await AnswerAsync($"Deleting topic '{topic}'", DeleteAsync(), cancellationToken).ConfigureAwait(false);
         _topics.Forget(topic);
 
         async Task<bool> DeleteAsync()
@@ -73,14 +76,14 @@ public sealed class GrainBroker : IBroker
     public async ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
         _metadata?.Image is { Version: > 0 } image
         ? [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active).Select(topic => topic.ToListing())]
-        : await GrainFaults.AnswerAsync("Listing topics", Cluster.ListTopicsAsync(), cancellationToken).ConfigureAwait(false);
+        : await AnswerAsync("Listing topics", Cluster.ListTopicsAsync(), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public async ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default)
     {
         CheckNameOfExisting(topic);
         var call = Topic(topic).DescribeAsync();
-        var description = await GrainFaults.AnswerAsync($"Describing topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
+        var description = await AnswerAsync($"Describing topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);
         return description;
     }
@@ -90,7 +93,7 @@ public sealed class GrainBroker : IBroker
     {
         CheckNameOfExisting(topic);
         var call = _topics.FindRecentAsync(topic).AsTask();
-        var known = await GrainFaults.AnswerAsync($"Looking up topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
+        var known = await AnswerAsync($"Looking up topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
         return known?.Listing ?? throw UnknownTopic(topic);
     }
 
@@ -100,7 +103,7 @@ public sealed class GrainBroker : IBroker
     {
         CheckNameOfExisting(topic);
         var call = Topic(topic).AlterAsync(new(configs));
-        return await GrainFaults.AnswerAsync($"Altering topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
+        return await AnswerAsync($"Altering topic '{topic}'", call, cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -108,7 +111,7 @@ public sealed class GrainBroker : IBroker
     {
         CheckNameOfExisting(topic);
         var call = Topic(topic).AddPartitionsAsync(totalCount);
-        var description = await GrainFaults.AnswerAsync($"Adding partitions to '{topic}'", call, cancellationToken).ConfigureAwait(false);
+        var description = await AnswerAsync($"Adding partitions to '{topic}'", call, cancellationToken).ConfigureAwait(false);
         _topics.Remember(description);
         return description;
     }
@@ -157,11 +160,11 @@ public sealed class GrainBroker : IBroker
 
         ValueTask<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteOnceAsync() =>
             _local is not null && _local.TryGet(partition, out var local)
-                ? new(AnswerAsync(local.DeleteRecordsAsync(beforeOffset, cancellationToken).AsTask()))
-                : CallAsync(partition, grain => AnswerAsync(grain.DeleteRecordsAsync(beforeOffset)), static result => result.Error,
+                ? new(DeletedAsync(local.DeleteRecordsAsync(beforeOffset, cancellationToken).AsTask()))
+                : CallAsync(partition, grain => DeletedAsync(grain.DeleteRecordsAsync(beforeOffset)), static result => result.Error,
                     static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message));
 
-        static async Task<(ErrorCode Error, long LogStartOffset, string? Message)> AnswerAsync(Task<long> deletion)
+        static async Task<(ErrorCode Error, long LogStartOffset, string? Message)> DeletedAsync(Task<long> deletion)
         {
             try
             {
@@ -176,13 +179,13 @@ public sealed class GrainBroker : IBroker
 
     /// <inheritdoc/>
     public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
-        GrainFaults.AnswerAsync("Asking for a producer id", Cluster.InitProducerIdAsync(), cancellationToken);
+        AnswerAsync("Asking for a producer id", Cluster.InitProducerIdAsync(), cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         _metadata is { Image.Version: > 0 } metadata
         ? new(metadata.Describe())
-        : GrainFaults.AnswerAsync("Describing the cluster", Cluster.DescribeAsync(), cancellationToken);
+        : AnswerAsync("Describing the cluster", Cluster.DescribeAsync(), cancellationToken);
 
     /// <summary>A long poll as a series of calls, none longer than <see cref="GrainBrokerOptions.MaxWaitPerCall"/>.</summary>
     private async ValueTask<FetchResult> PollAsync(FetchRequest request, CancellationToken cancellationToken)
@@ -223,7 +226,7 @@ public sealed class GrainBroker : IBroker
             var topic = await _topics.FindAsync(partition.Topic).ConfigureAwait(false);
             if (topic?.Partition(partition.Partition) is { } grain)
             {
-                var result = await call(grain).ConfigureAwait(false);
+                var result = await Answer(call(grain)).ConfigureAwait(false);
                 if (errorOf(result) == ErrorCode.UnknownTopicOrPartition)
                     _topics.Forget(partition.Topic);
                 if (errorOf(result) != ErrorCode.UnknownTopicId)
@@ -234,7 +237,7 @@ public sealed class GrainBroker : IBroker
                 return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
             if (topic.Partition(partition.Partition) is not { } other)
                 return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownPartition(partition, topic.Listing.Partitions));
-            return await call(other).ConfigureAwait(false);
+            return await Answer(call(other)).ConfigureAwait(false);
         }
         catch (BrokerException refused)
         {
@@ -245,6 +248,11 @@ public sealed class GrainBroker : IBroker
             return failed(ErrorCode.RequestTimedOut, GrainFaults.Message($"The request to partition '{partition}'", exception));
         }
     }
+
+    private Task<T> Answer<T>(Task<T> call) => _deaths?.AnswerAsync(call) ?? call;
+
+    private ValueTask<T> AnswerAsync<T>(string what, Task<T> call, CancellationToken cancellationToken) =>
+        GrainFaults.AnswerAsync(what, Answer(call), cancellationToken);
 
     private ITopicGrain Topic(string topic) => _grains.GetGrain<ITopicGrain>(topic);
 

@@ -10,7 +10,8 @@ internal static class LeaderPatience
     /// <summary>Whether somebody else leads, or soon will: nothing was done.</summary>
     public static bool HasMoved(ErrorCode error) => error is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable;
 
-    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while there is no leader to answer it.</summary>
+    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while there is no leader to answer it; one that was not answered
+    /// is made once more in any case, since to learn that takes longer.</summary>
     /// <param name="options">The patience.</param>
     /// <param name="call">Changes nothing when it is repeated.</param>
     /// <param name="errorOf">What became of it.</param>
@@ -28,11 +29,13 @@ internal static class LeaderPatience
         CancellationToken cancellationToken)
     {
         var began = options.TimeProvider.GetTimestamp();
+        var calls = 0;
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
             cancellationToken.ThrowIfCancellationRequested();
             var result = await call().ConfigureAwait(false);
-            if (!hasMoved(result) || options.TimeProvider.GetElapsedTime(began) + pause > options.LeaderPatience)
+            // Once more in any case: to learn that a call is not answered may take longer than the patience.
+            if (!hasMoved(result) || (++calls > 1 && options.TimeProvider.GetElapsedTime(began) + pause > options.LeaderPatience))
                 return result;
             await Task.Delay(pause, options.TimeProvider, cancellationToken).ConfigureAwait(false);
         }

@@ -31,6 +31,10 @@ public sealed record BrokerClusterOptions
     /// <summary>Whether a new broker gets its share of partitions without being asked.</summary>
     public bool AutoRebalance { get; init; }
 
+    /// <summary>Whether a broker that was away leads again what it is the preferred leader of, without being asked, once it has been in sync for
+    /// <see cref="RebalanceSettleTime"/>. On: else all that one broker restarts leaves the others with more to lead than their share.</summary>
+    public bool AutoLeaderRebalance { get; init; } = true;
+
     /// <summary>For how long nobody may have joined or died before partitions are moved unasked: 30 seconds, so that a restart moves nothing.</summary>
     public TimeSpan RebalanceSettleTime { get; init; } = TimeSpan.FromSeconds(30);
 

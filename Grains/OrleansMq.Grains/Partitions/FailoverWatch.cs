@@ -72,7 +72,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         var led = new ConcurrentBag<ReplicaKey>();
         await Parallel.ForEachAsync(chosen, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (pair, stopping) =>
         {
-            var outcome = await _leadership.LeadAsync(pair.First, pair.Second, stopping).ConfigureAwait(false);
+            var outcome = await _leadership.LeadAsync(pair.First, pair.Second, stopping, pair.Second.Stored).ConfigureAwait(false);
             if (outcome.Replica is not null)
                 led.Add(pair.First);
             else

@@ -37,7 +37,12 @@ internal interface IBrokerPeers
 /// <param name="Choice">Who is to lead, or leads.</param>
 /// <param name="State">As stored; null where it could not be read, or where there is none.</param>
 /// <param name="Error"><see cref="ErrorCode.None"/>: somebody leads or can lead. Otherwise why nobody does; the choice says it in words.</param>
-internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State, ErrorCode Error);
+/// <param name="ETag">Of what is stored; null where it is not known.</param>
+internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State, ErrorCode Error, string? ETag = null)
+{
+    /// <summary>What is stored, for a claim that follows at once; null where it is not known.</summary>
+    public StoredPartitionState? Stored => State is { } state && ETag is { } etag ? new StoredPartitionState(state, etag) : null;
+}
 
 /// <summary>
 /// Finds out who leads a partition or is to lead it: reads the stored state and asks the live brokers for their replicas. Knows nothing between two searches.
@@ -55,12 +60,12 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     {
         using var timeout = new CancellationTokenSource(AnswerTimeout, time);
         var asked = Ask([key], timeout.Token);
-        var (stored, failure) = await ReadAsync(key).ConfigureAwait(false);
-        if (stored is not null && asked.TryGetValue(stored.Leader, out var answer) && await answer.ConfigureAwait(false) is [{ Role: ReplicaRole.Leader } led]
+        var (read, failure) = await ReadAsync(key).ConfigureAwait(false);
+        if (read?.State is { } stored && asked.TryGetValue(stored.Leader, out var answer) && await answer.ConfigureAwait(false) is [{ Role: ReplicaRole.Leader } led]
             && led.LeaderEpoch == stored.LeaderEpoch)
             return new LeaderFinding(new LeaderChoice(stored.Leader, Leads: true, []), stored, ErrorCode.None);
         var answers = await AnswersAsync(asked).ConfigureAwait(false);
-        return Conclude(key, stored, failure, broker => AnswerOf(answers, broker, 0));
+        return Conclude(key, read, failure, broker => AnswerOf(answers, broker, 0));
     }
 
     /// <summary>Searches for many at once: each broker is asked once for all of them.</summary>
@@ -69,11 +74,11 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     public async Task<IReadOnlyList<LeaderFinding>> FindAsync(IReadOnlyList<ReplicaKey> keys, int readsAtATime)
     {
         var asked = AskAllAsync(keys);
-        var read = new (PartitionState? State, Exception? Failure)[keys.Count];
+        var read = new (StoredPartitionState? Stored, Exception? Failure)[keys.Count];
         await Parallel.ForAsync(0, keys.Count, new ParallelOptions { MaxDegreeOfParallelism = readsAtATime },
             async (i, _) => read[i] = await ReadAsync(keys[i]).ConfigureAwait(false)).ConfigureAwait(false);
         var answers = await asked.ConfigureAwait(false);
-        return [.. keys.Select((key, i) => Conclude(key, read[i].State, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
+        return [.. keys.Select((key, i) => Conclude(key, read[i].Stored, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
     }
 
     /// <summary>Those of the partitions that a live broker answers that it does not lead; none where it does not answer.</summary>
@@ -85,7 +90,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
             : [];
     }
 
-    private LeaderFinding Conclude(ReplicaKey key, PartitionState? state, Exception? failure, Func<int, ReplicaAnswer> answerOf)
+    private LeaderFinding Conclude(ReplicaKey key, StoredPartitionState? stored, Exception? failure, Func<int, ReplicaAnswer> answerOf)
     {
         if (failure is not null)
         {
@@ -96,7 +101,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
                 : Failed($"Nobody leads it, and its state cannot be read, so that nobody can begin to: {failure.Message} "
                     + "Bring the database back; then retry.");
         }
-        if (state is null)
+        if (stored?.State is not { } state)
         {
             return new LeaderFinding(LeaderChoice.None($"No topic has the id {key.TopicId} and a partition {key.Partition}: it was deleted. "
                 + "Look the topic up again."), null, ErrorCode.UnknownTopicId);
@@ -104,19 +109,18 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         var choice = LeaderChoice.Decide(state, IsAlive, peers.IsActive, answerOf);
         if (choice.Broker == LeaderChoice.Nobody && peers.FindConfig(key) is { UncleanLeaderElection: true })
             choice = LeaderChoice.DecideUnclean(choice, state, peers.IsActive, answerOf);
-        return new LeaderFinding(choice, state, choice.Broker == LeaderChoice.Nobody ? ErrorCode.LeaderNotAvailable : ErrorCode.None);
+        return new LeaderFinding(choice, state, choice.Broker == LeaderChoice.Nobody ? ErrorCode.LeaderNotAvailable : ErrorCode.None, stored.ETag);
 
         static LeaderFinding Failed(string why) => new(LeaderChoice.None(why), null, ErrorCode.LeaderNotAvailable);
     }
 
     private bool IsAlive(int broker) => peers.Find(broker) is not null;
 
-    private async Task<(PartitionState? State, Exception? Failure)> ReadAsync(ReplicaKey key)
+    private async Task<(StoredPartitionState? Stored, Exception? Failure)> ReadAsync(ReplicaKey key)
     {
         try
         {
-            var stored = await states.ReadAsync(key).WaitAsync(StoreTimeout, time).ConfigureAwait(false);
-            return (stored?.State, null);
+            return (await states.ReadAsync(key).WaitAsync(StoreTimeout, time).ConfigureAwait(false), null);
         }
         catch (Exception failure) // Whatever a storage provider throws: the state is not known, and the finding says so.
         {

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
+using OrleansMq.Grains.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;
@@ -19,9 +20,6 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     private const int MostPlans = 20;
     private static readonly TimeSpan PlanTime = TimeSpan.FromHours(1);
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(2);
-    // How long a partition may be between two leaders before its reassignment is given back to be sent again.
-    private static readonly TimeSpan LeaderTimeout = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan LeaderPause = TimeSpan.FromMilliseconds(50);
 
     private readonly ConcurrentDictionary<string, (RebalancePlan Plan, long MadeAt)> _plans = new();
 
@@ -244,18 +242,20 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     // Just after leadership changed a call may still meet the activation that led: it has done nothing then.
     private async Task ReassignAsync(IPartitionLeaderGrain leader, int[] targets, CancellationToken cancellationToken)
     {
-        var began = Time.GetTimestamp();
-        while (true)
+        var patience = new GrainBrokerOptions { TimeProvider = Time };
+        if (await LeaderPatience.RetryAsync(patience, TryAsync, static refused => refused?.Code ?? ErrorCode.None, cancellationToken) is { } refused)
+            throw new BrokerException(refused.Code, refused.Message, refused);
+
+        async ValueTask<BrokerException?> TryAsync()
         {
             try
             {
                 await leader.ReassignAsync(targets);
-                return;
+                return null;
             }
-            catch (BrokerException moved) when (moved.Code is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable
-                && Time.GetElapsedTime(began) < LeaderTimeout)
+            catch (BrokerException refusal)
             {
-                await Task.Delay(LeaderPause, Time, cancellationToken);
+                return refusal;
             }
         }
     }

@@ -50,7 +50,8 @@ internal sealed partial class ClusterGrain
             throw;
         }
         _controller = controller;
-        _runner = new RebalanceRunner(_broker, controller, Document<RebalanceJob>("rebalance"), GrainFactory, options.RebalanceSettleTime);
+        _runner = new RebalanceRunner(_broker, controller, Document<RebalanceJob>("rebalance"), GrainFactory, options.RebalanceSettleTime,
+            options.AutoLeaderRebalance);
         _administration = new ClusterAdministration(_broker, controller, _runner, membership, _services.GetRequiredService<ReplicaServices>(),
             _services.GetRequiredService<LeaderServiceClient>(), GrainFactory);
         _runner.Start();

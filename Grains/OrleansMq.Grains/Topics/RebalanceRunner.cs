@@ -1,9 +1,11 @@
+using System.Collections.Immutable;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Storage;
+using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Topics;
 
@@ -11,7 +13,8 @@ namespace OrleansMq.Grains.Topics;
 /// Carries out the rebalance whose document is stored, in the activation of the cluster's grain; the next activation goes on. Begins one by itself where one
 /// is due. What to do next, <see cref="RebalanceDecision"/> says. Thread safe.
 /// </summary>
-internal sealed class RebalanceRunner(SiloBroker broker, ClusterController cluster, GrainDocument<RebalanceJob> document, IGrainFactory grains, TimeSpan settleTime)
+internal sealed class RebalanceRunner(SiloBroker broker, ClusterController cluster, GrainDocument<RebalanceJob> document, IGrainFactory grains, TimeSpan settleTime,
+    bool returnsLeaders)
     : IAsyncDisposable
 {
     // How often it looks although nothing has changed: an action may have been lost.
@@ -19,11 +22,14 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     // Between two that nobody asked for, so that one that cannot be finished is not begun over and over.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
     private const int ActionsAtATime = 16;
+    // Leaderships that go back to their preferred replica in one interval: each is a moment without a leader.
+    private const int ReturnsAtATime = 4;
 
     private readonly CancellationTokenSource _stopped = new();
     private readonly SemaphoreSlim _gate = new(1, 1);
     private Task _running = Task.CompletedTask;
     private string? _trouble;
+    private ImmutableDictionary<ReplicaKey, DateTimeOffset> _returning = ImmutableDictionary<ReplicaKey, DateTimeOffset>.Empty;
     // Since when brokers and their number are as they are.
     private long _settledSince;
     private string _members = "";
@@ -87,6 +93,8 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
             {
                 await ActAsync(RebalanceDecision.LeadersToMove(cluster.Image));
                 await ActAsync(await NextAsync());
+                if (returnsLeaders)
+                    await ActAsync(Returns());
             }
             catch (BrokerException failure)
             {
@@ -126,6 +134,15 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         {
             _gate.Release();
         }
+    }
+
+    // While replicas move leaders move with them.
+    private IReadOnlyList<RebalanceAction> Returns()
+    {
+        if (document.Known is { IsRunning: true })
+            return [];
+        (_returning, var actions) = LeaderReturn.Next(_returning, cluster.Image, Time.GetUtcNow(), settleTime, ReturnsAtATime);
+        return actions;
     }
 
     // All brokers go by it, since each of them may lead something that moves.

@@ -181,6 +181,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             Kafka = AdvertisedKafka(services, advertised),
             DefaultReplicationFactor = settings.ReplicationFactor,
             AutoRebalance = settings.AutoRebalance,
+            AutoLeaderRebalance = settings.AutoLeaderRebalance,
             Replication = new ReplicationOptions
             {
                 ReplicaLagTimeMax = settings.ReplicaLagTimeMax,

@@ -62,6 +62,8 @@ internal sealed record BrokerSettings
     public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
     /// <summary>Whether a new broker gets its share of partitions without being asked.</summary>
     public bool AutoRebalance { get; init; }
+    /// <summary>Whether leaderships go back to the preferred replica by themselves.</summary>
+    public bool AutoLeaderRebalance { get; init; } = true;
     /// <summary>How long the start waits for the database and the other brokers.</summary>
     public TimeSpan StartTimeout { get; init; } = TimeSpan.FromMinutes(2);
     /// <summary>Partitions of a topic created without a number.</summary>

@@ -82,6 +82,8 @@ internal static class Settings
             (s, text) => TryInterval(text, 1, out var interval) ? s with { LeaderLease = interval } : null),
         new("autoRebalance", "true|false", "true or false", "In a replicated cluster: give a new broker its share of partitions without being asked. Default: false.",
             (s, text) => bool.TryParse(text, out var rebalance) ? s with { AutoRebalance = rebalance } : null),
+        new("autoLeaderRebalance", "true|false", "true or false", "In a replicated cluster: let a broker that was away lead again what it is the preferred leader of, a few partitions at a time, once it has been in sync for 30 seconds. Default: true.",
+            (s, text) => bool.TryParse(text, out var rebalance) ? s with { AutoLeaderRebalance = rebalance } : null),
         new("startTimeoutMs", "MS", Milliseconds, "In a replicated cluster: how long the start waits for PostgreSQL, and for the other brokers. Default: 120000.",
             (s, text) => TryInterval(text, 1, out var timeout) ? s with { StartTimeout = timeout } : null),
     ];

@@ -61,6 +61,7 @@ internal static class SettingsResolver
         : settings.ReplicationFactor > 1 ? "--replication-factor"
         : settings.ReplicaCatchUpMaxBytesPerSecond > 0 ? "--replica-catch-up-max-bytes-per-second"
         : settings.AutoRebalance ? "--auto-rebalance"
+        : !settings.AutoLeaderRebalance ? "--auto-leader-rebalance"
         : null;
 
     private static BrokerSettings ApplyFile(BrokerSettings settings, string path, string source, Func<string, string> readFile)

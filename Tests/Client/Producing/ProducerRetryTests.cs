@@ -6,17 +6,19 @@ namespace OrleansMq.Tests.Client.Producing;
 
 public class ProducerRetryTests : ProducerFixture
 {
-    [Fact]
-    public async Task A_refusal_that_may_pass_is_retried_after_the_backoff()
+    [Theory]
+    [InlineData(ErrorCode.NotEnoughReplicas, 80, 121)]
+    [InlineData(ErrorCode.NotLeaderOrFollower, 8, 13)]
+    public async Task A_refusal_that_may_pass_is_retried_after_the_backoff_and_soon_where_another_leads(ErrorCode refusal, int least, int most)
     {
-        Broker.OnProduce = call => call.Number == 0 ? Reaction.Refuse(ErrorCode.NotLeaderOrFollower) : Reaction.Normal;
+        Broker.OnProduce = call => call.Number == 0 ? Reaction.Refuse(refusal) : Reaction.Normal;
         await using var producer = NewProducer(Still);
 
         var report = producer.SendAsync(Record(1)).AsTask();
         await Wait.UntilAsync(() => Clock.ArmedTimers.Count == 2, "the retry timer");
-        Assert.InRange(Clock.ArmedTimers[0], TimeSpan.FromMilliseconds(80), TimeSpan.FromMilliseconds(121));
+        Assert.InRange(Clock.ArmedTimers[0], TimeSpan.FromMilliseconds(least), TimeSpan.FromMilliseconds(most));
         Assert.Equal(1, Broker.Calls);
-        Clock.Advance(TimeSpan.FromMilliseconds(121));
+        Clock.Advance(TimeSpan.FromMilliseconds(most));
 
         Assert.Equal(0, (await report.SoonAsync()).Offset);
         Assert.Equal(1, producer.Statistics.Retries);

@@ -54,6 +54,7 @@ public sealed class SettingsTests
         { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId", "-a" },
         { "postgres", "db" }, { "postgres", "Database=omq" }, { "rack", "a/b" }, { "advertised", "0.0.0.0" }, { "advertised", "a b" },
         { "replicationFactor", "0" }, { "replicationFactor", "33" }, { "replicaLagTimeMaxMs", "0" }, { "leaderLeaseMs", "0" },
+        { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "autoLeaderRebalance", "yes" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" },
     };
 
@@ -121,6 +122,8 @@ public sealed class SettingsTests
     [InlineData("--advertised", "advertised", "db.example")]
     [InlineData("--replication-factor", "replicationFactor", "3")]
     [InlineData("--auto-rebalance", "autoRebalance", "true")]
+    [InlineData("--auto-leader-rebalance", "autoLeaderRebalance", "false")]
+    [InlineData("--replica-catch-up-max-bytes-per-second", "replicaCatchUpMaxBytesPerSecond", "1")]
     public void Contradictions_are_refused_by_name(string named, params string[] keysAndValues) => AssertRefused([named], () =>
         Resolve(flags: keysAndValues.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1])));
 

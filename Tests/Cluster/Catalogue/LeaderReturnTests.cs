@@ -1,0 +1,27 @@
+using OrleansMq.Brokers;
+using OrleansMq.Grains.Hosting;
+using OrleansMq.Tests.PostgreSql.Server;
+
+namespace OrleansMq.Tests.Cluster.Catalogue;
+
+/// <summary>A broker that was away gets its leaderships back without being asked.</summary>
+public sealed class LeaderReturnTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
+{
+    [SkippableFact]
+    public async Task Leaders_go_back_to_the_preferred_replica_when_it_is_back()
+    {
+        await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6));
+        await Cluster.UntilInSyncAsync("orders");
+        await Cluster.StopAsync(3);
+        await Wait.UntilAsync(() => Leaders(1).All(leader => leader is 1 or 2), "the others lead");
+        await Cluster.StartAsync(3);
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions.All(partition => partition.Leader == partition.Replicas[0]), "all is as it was");
+        Assert.Equal(2, Leaders(2).Count(leader => leader == 3));
+        for (var number = 0; number < 6; number++)
+            Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(1, new TopicPartition("orders", number), "a")).Error);
+    }
+
+    private protected override BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options with { AutoLeaderRebalance = true };
+
+    private IEnumerable<int> Leaders(int broker) => Cluster.ImageOf(broker).FindServed("orders")!.Partitions.Select(partition => partition.Leader);
+}
