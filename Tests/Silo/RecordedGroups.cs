@@ -49,6 +49,9 @@ public sealed class RecordedGroups : IGroupCoordinator
     /// <summary>The requests, in the order they came.</summary>
     public List<object> Asked { get; } = [];
 
+    /// <summary>What is committed, where it is set.</summary>
+    public IReadOnlyList<FetchedOffset>? Offsets { get; init; }
+
     /// <summary>Runs before each answer; it may wait, or throw.</summary>
     public Func<CancellationToken, Task>? Before { get; set; }
 
@@ -67,7 +70,8 @@ public sealed class RecordedGroups : IGroupCoordinator
 
     public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken) => AnswerAsync(request, Committed, cancellationToken);
 
-    public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken) => AnswerAsync(request, Fetched, cancellationToken);
+    public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken) =>
+        AnswerAsync(request, Offsets is null ? Fetched : new OffsetFetchResult(ErrorCode.None, Offsets), cancellationToken);
 
     public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken) => AnswerAsync(request, Deleted, cancellationToken);
 

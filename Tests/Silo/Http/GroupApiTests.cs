@@ -76,7 +76,6 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     [Fact]
     public async Task What_is_left_out_has_the_contracts_defaults()
     {
-        var over = _client.Groups;
         await PostAsync("join", """{"groupId":"b"}""");
         await PostAsync("consumer-heartbeat", """{"groupId":"b"}""");
         await PostAsync("commit-offsets", """{"groupId":"b","offsets":[{"topic":"orders","partition":0,"offset":{"offset":42}}]}""");
@@ -157,6 +156,33 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
         Same(RecordedGroups.Committed, await _client.Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = "b", Offsets = offsets }));
         Assert.Equal(10_000, Assert.IsType<OffsetCommit>(Assert.Single(_groups.Asked)).Offsets.Count);
     }
+
+    [Fact]
+    public async Task A_broker_that_is_not_there_is_passed_over()
+    {
+        using var client = new HttpBroker([Nobody(), _broker.Http.BaseAddress!]);
+        Same(RecordedGroups.Beaten, await client.Groups.HeartbeatAsync(new Heartbeat("b", 1, "m")));
+        Same(RecordedGroups.Described, await client.Groups.DescribeGroupAsync("b"));
+        Assert.Equal(2, _groups.Asked.Count);
+        Assert.True(client.HasConnected);
+    }
+
+    [Fact]
+    public async Task Where_nobody_answers_a_member_is_told_to_retry()
+    {
+        using var client = new HttpBroker(Nobody());
+        var offset = new PartitionOffset("orders", 1, new CommittedOffset(1), Topic);
+        var committed = await client.Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = "b", Offsets = [offset] });
+        Assert.Equal(new PartitionError("orders", 1, ErrorCode.CoordinatorNotAvailable, Topic), Assert.Single(committed.Partitions));
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await client.Groups.HeartbeatAsync(new Heartbeat("b", 1, "m"))).Error);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await client.Groups.JoinGroupAsync(new JoinGroup { GroupId = "b" })).Error);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await client.Groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = "b" })).Error);
+        await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await client.Groups.ListGroupsAsync());
+        Assert.False(client.HasConnected);
+    }
+
+    /// <summary>Nothing can listen on port 1 without being root and meaning it.</summary>
+    private static Uri Nobody() => new("http://127.0.0.1:1");
 
     private async Task PostAsync(string path, string body)
     {
