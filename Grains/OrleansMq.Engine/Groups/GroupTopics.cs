@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using OrleansMq.Clusters;
 
 namespace OrleansMq.Groups;
@@ -14,7 +15,11 @@ public sealed class GroupTopics
     // The version of ids that sort by the time at which they were made.
     private const int TimeOrdered = 7;
 
+    // All groups of a broker share one view of an image, and with it the comparison below: thousands of groups hear of every change of leader.
+    private static readonly ConditionalWeakTable<ClusterImage, GroupTopics> OfImages = [];
+
     private readonly ClusterImage _image;
+    private Comparison? _lastComparison;
 
     private GroupTopics(ClusterImage image) => _image = image;
 
@@ -23,6 +28,9 @@ public sealed class GroupTopics
 
     /// <summary>False before the first image has arrived.</summary>
     public bool IsKnown => _image.Version > 0;
+
+    /// <summary>That of the image; 0 before the first.</summary>
+    public long Version => _image.Version;
 
     /// <summary>All of them, by name in ordinal order.</summary>
     public IEnumerable<GroupTopic> All
@@ -38,7 +46,7 @@ public sealed class GroupTopics
     }
 
     /// <summary>Reads an image.</summary>
-    public static GroupTopics Of(ClusterImage image) => image.Version > 0 ? new GroupTopics(image) : Unknown;
+    public static GroupTopics Of(ClusterImage image) => image.Version > 0 ? OfImages.GetValue(image, static known => new GroupTopics(known)) : Unknown;
 
     /// <summary>The topic of that name; null where none is served.</summary>
     public GroupTopic? Find(string name) => _image.FindServed(name) is { } topic ? new GroupTopic(topic.Name, topic.TopicId, topic.Serving) : null;
@@ -70,7 +78,15 @@ public sealed class GroupTopics
     {
         if (ReferenceEquals(_image, other._image))
             return true;
-        return IsKnown == other.IsKnown && ReferenceEquals(_image.Deleted, other._image.Deleted)
-            && (ReferenceEquals(_image.Topics, other._image.Topics) || All.SequenceEqual(other.All));
+        if (_lastComparison is not { } comparison || !comparison.IsWith(other._image))
+            _lastComparison = comparison = new Comparison(new WeakReference<ClusterImage>(other._image), IsKnown == other.IsKnown && ReferenceEquals(_image.Deleted, other._image.Deleted)
+                && (ReferenceEquals(_image.Topics, other._image.Topics) || All.SequenceEqual(other.All)));
+        return comparison.IsSame;
+    }
+
+    // Weak: each image would else keep all before it alive.
+    private sealed record Comparison(WeakReference<ClusterImage> Other, bool IsSame)
+    {
+        public bool IsWith(ClusterImage image) => Other.TryGetTarget(out var other) && ReferenceEquals(other, image);
     }
 }

@@ -138,9 +138,12 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         var topics = GroupTopics.Of(image);
         lock (_gate)
         {
-            if (topics.IsSameAs(_topics))
+            if (topics.Version < _topics.Version)
+                return; // The opening read an image, and a newer one came first.
+            var isSame = topics.IsSameAs(_topics);
+            _topics = topics; // Also where it is the same, so that all groups compare with the same one next time.
+            if (isSame)
                 return;
-            _topics = topics;
         }
         Post(new TopicsChanged(topics));
     }
