@@ -82,6 +82,7 @@ internal struct GroupMemberSurrogate
     [Id(9)] public TopicPartition[] TargetAssignment;
     [Id(10)] public ReadOnlyMemory<byte> ClassicMetadata;
     [Id(11)] public ReadOnlyMemory<byte> ClassicAssignment;
+    [Id(12)] public int Type;
 }
 
 [RegisterConverter]
@@ -101,6 +102,7 @@ internal sealed class GroupMemberConverter : IConverter<GroupMember, GroupMember
         TargetAssignment = surrogate.TargetAssignment,
         ClassicMetadata = surrogate.ClassicMetadata,
         ClassicAssignment = surrogate.ClassicAssignment,
+        Type = (GroupType)surrogate.Type,
     };
 
     public GroupMemberSurrogate ConvertToSurrogate(in GroupMember value) => new()
@@ -117,5 +119,6 @@ internal sealed class GroupMemberConverter : IConverter<GroupMember, GroupMember
         TargetAssignment = [.. value.TargetAssignment],
         ClassicMetadata = value.ClassicMetadata,
         ClassicAssignment = value.ClassicAssignment,
+        Type = (int)value.Type,
     };
 }
