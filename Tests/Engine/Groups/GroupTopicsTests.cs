@@ -1,0 +1,63 @@
+using System.Collections.Immutable;
+using OrleansMq.Clusters;
+using OrleansMq.Groups;
+using OrleansMq.Replication;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Groups;
+
+public sealed class GroupTopicsTests
+{
+    private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly Guid Old = Guid.CreateVersion7(Start);
+    private static readonly Guid New = Guid.CreateVersion7(Start.AddSeconds(1));
+
+    private static ClusterImage With(ClusterImage image, string name, Guid id, int partitions = 2, TopicStatus status = TopicStatus.Active) =>
+        image.WithTopic(new ImageTopic(name, id, status, 1, ImmutableSortedDictionary<string, string>.Empty, [.. Enumerable.Repeat(ImagePartition.Create([1]), partitions)],
+            partitions)) with
+        { Version = image.Version + 1 };
+
+    private static readonly ClusterImage First = With(ClusterImage.Empty, "t", Old);
+
+    [Fact]
+    public void Topics_that_are_served_are_found_by_name_and_id()
+    {
+        var topics = GroupTopics.Of(With(First, "later", New, status: TopicStatus.Creating));
+        Assert.Equal(new GroupTopic("t", Old, 2), topics.Find("t"));
+        Assert.Equal(new GroupTopic("t", Old, 2), topics.Find(Old));
+        Assert.Null(topics.Find("later"));
+        Assert.Null(topics.Find(New));
+        Assert.Equal(["t"], topics.All.Select(topic => topic.Name));
+        Assert.True(topics.IsKnown);
+        Assert.False(GroupTopics.Of(ClusterImage.Empty).IsKnown);
+    }
+
+    [Fact]
+    public void A_change_of_leader_is_none_to_groups_and_every_change_of_topics_is_one()
+    {
+        var before = GroupTopics.Of(First);
+        var led = First.WithPartition(new ReplicaKey(Old, 0), ImagePartition.Create([1]) with { Leader = 1, LeaderEpoch = 4 }) with { Version = 2 };
+        Assert.True(GroupTopics.Of(led).IsSameAs(before));
+        Assert.True(GroupTopics.Of(led).IsSameAs(before));
+        Assert.False(GroupTopics.Of(With(First, "u", New)).IsSameAs(before));
+        Assert.False(GroupTopics.Of(With(First, "t", Old, partitions: 3)).IsSameAs(before));
+        Assert.False(GroupTopics.Of(With(First, "t", New)).IsSameAs(before));
+        Assert.False(GroupTopics.Of(First.WithoutTopic(Old) with { Version = 2 }).IsSameAs(before));
+        Assert.False(before.IsSameAs(GroupTopics.Unknown));
+        // The same view, compared with two others in turns.
+        var next = GroupTopics.Of(led);
+        Assert.False(next.IsSameAs(GroupTopics.Unknown));
+        Assert.True(next.IsSameAs(before));
+    }
+
+    [Fact]
+    public void A_name_is_replaced_by_a_newer_topic_and_not_by_an_older_one_of_a_stale_image()
+    {
+        Assert.True(GroupTopics.Of(With(First, "t", New)).IsReplaced("t", Old));
+        Assert.False(GroupTopics.Of(First).IsReplaced("t", New));
+        Assert.False(GroupTopics.Of(First).IsReplaced("t", Old));
+        Assert.False(GroupTopics.Of(First).IsReplaced("u", Old));
+        // Ids that say nothing of their time.
+        Assert.True(GroupTopics.Of(First).IsReplaced("t", Guid.NewGuid()));
+    }
+}
