@@ -106,7 +106,7 @@ public static partial class ConsumerGroupDecision
         if (member is null || (request.MemberEpoch == member.Epoch && !member.IsClassic))
             return member;
         var didNotHear = !member.IsClassic && request.MemberEpoch == member.PreviousEpoch && request.MemberEpoch < member.Epoch
-            && request.OwnedPartitions is { } owned && PartitionSet.Of(owned).IsSubsetOf(member.Assigned);
+            && request.OwnedPartitions is { } owned && PartitionSet.Of(owned).IsSubsetOf(member.Assigned.Union(member.Revoking));
         if (didNotHear)
             return member;
         refusal = new GroupReply(ErrorCode.FencedMemberEpoch, $"The member is at epoch {member.Epoch}, not {request.MemberEpoch}: give all partitions up and join again.");

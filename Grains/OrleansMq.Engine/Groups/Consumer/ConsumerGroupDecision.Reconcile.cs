@@ -32,7 +32,7 @@ public static partial class ConsumerGroupDecision
         var kept = member.Assigned.Intersect(member.Target);
         var revoked = member.Assigned.Except(kept);
         if (!revoked.IsEmpty && MayHold(owned, revoked))
-            return member.Enter(ConsumerMemberStatus.UnrevokedPartitions) with { Assigned = kept, Revoking = revoked };
+            return StartRevoking(member, targetEpoch, kept, revoked, heard);
         var wanted = member.Target.Except(kept);
         var free = wanted.Where(partition => holders.IsFreeFor(partition, member.MemberId));
         var status = free.Count == wanted.Count ? ConsumerMemberStatus.Stable : ConsumerMemberStatus.UnreleasedPartitions;
@@ -45,6 +45,14 @@ public static partial class ConsumerGroupDecision
             PreviousEpoch = member.Epoch == targetEpoch ? member.PreviousEpoch : heard,
             Epoch = targetEpoch,
         };
+    }
+
+    /// <summary>It is told to give something up. If it has just given other things up, for a target that is not the newest any more, these are free from now on: so it goes to
+    /// an epoch between, and a commit of theirs that is late is refused. There is one: it was told to give them up for a target that came after its epoch.</summary>
+    private static ConsumerMember StartRevoking(ConsumerMember member, int targetEpoch, PartitionSet kept, PartitionSet revoked, int heard)
+    {
+        var next = member.Enter(ConsumerMemberStatus.UnrevokedPartitions) with { Assigned = kept, Revoking = revoked };
+        return member.Status == ConsumerMemberStatus.UnrevokedPartitions ? next with { PreviousEpoch = heard, Epoch = targetEpoch - 1 } : next;
     }
 
     /// <summary>A member that does not say what it holds may hold all that it ever got.</summary>

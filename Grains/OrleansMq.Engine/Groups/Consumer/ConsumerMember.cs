@@ -13,7 +13,7 @@ public enum ConsumerMemberStatus
     Unknown = 0,
     /// <summary>It has all of its target, or has not been told of a newer one yet: then its epoch is behind.</summary>
     Stable = 1,
-    /// <summary>It was told to give partitions up, and has not said that it did. Its epoch waits for it.</summary>
+    /// <summary>It was told to give partitions up, and has not said that it did. Its epoch is below the newest until then.</summary>
     UnrevokedPartitions = 2,
     /// <summary>It is at the newest epoch, and others still hold what it is to get.</summary>
     UnreleasedPartitions = 3,

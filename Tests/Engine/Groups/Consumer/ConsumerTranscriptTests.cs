@@ -208,10 +208,12 @@ public class ConsumerTranscriptTests
         > beat a
           a: epoch 1
         > ack a
-          a: epoch 1 hold [t-0 t-1]
+          a: epoch 2 hold [t-0 t-1]
+        > commit a epoch=1
+          a: StaleMemberEpoch
         > show
           -- Reconciling, epoch 3, uniform
-          --   a UnrevokedPartitions 1 [t-0 t-1] gives up [t-2]
+          --   a UnrevokedPartitions 2 [t-0 t-1] gives up [t-2]
           --   b UnreleasedPartitions 2 [] of [t-3 t-4]
           --   c UnreleasedPartitions 3 [] of [t-2 t-5]
         > poll b

@@ -155,7 +155,7 @@ internal sealed class RandomConsumers(int seed)
 
     private void BeatClassic(Client client, bool isAnswerLost)
     {
-        if (client.Epoch > 0 && !client.MustSync)
+        if (client.Epoch > 0 && !client.MustSync && !client.MustJoin)
         {
             var beat = ConsumerGroupDecision.Heartbeat(_group, new Heartbeat("g", client.Epoch, client.Id), _now);
             Say($"{client.Id} beats {client.Epoch}: {beat.Reply!.Reply.Error}");
@@ -167,6 +167,7 @@ internal sealed class RandomConsumers(int seed)
         }
         if (!client.MustSync)
         {
+            client.MustJoin = true; // Until it is answered: what it was given with an answer that is lost it would not hear of otherwise.
             client.Reads = client.IsEager ? PartitionSet.Empty : client.Told;
             Assert.True(ClientAssignors.TryGet("cooperative-sticky", out var assignor));
             var names = client.Reads.Where(partition => _topics.Topics.Find(partition.TopicId) is not null).Select(partition => new TopicPartition(_topics.NameOf(partition.TopicId), partition.Partition)).ToList();
@@ -183,7 +184,7 @@ internal sealed class RandomConsumers(int seed)
             Apply(joined.Next);
             if (isAnswerLost)
                 return;
-            (client.Epoch, client.MustSync, client.ToldTopics) = (joined.Reply.GenerationId, true, client.Topics);
+            (client.Epoch, client.MustSync, client.MustJoin, client.ToldTopics) = (joined.Reply.GenerationId, true, false, client.Topics);
         }
         if (_random.Next(4) == 0)
             return;
@@ -204,6 +205,14 @@ internal sealed class RandomConsumers(int seed)
 
     private void Apply(ConsumerGroup next)
     {
+        foreach (var (memberId, before) in _group.State.Members)
+        {
+            if (!next.State.Members.TryGetValue(memberId, out var after))
+                continue;
+            var isLess = !before.Assigned.Union(before.Revoking).IsSubsetOf(after.Assigned.Union(after.Revoking));
+            // A commit that was sent before it let go may come late.
+            Assert.True(!isLess || after.Epoch != before.Epoch, $"{memberId} let go, and its commits are taken as before");
+        }
         _group = next;
         _classic = GroupMigration.TryDowngrade(next, _now);
     }
@@ -269,6 +278,7 @@ internal sealed class RandomConsumers(int seed)
         public string[]? ToldTopics { get; set; }
         public int Epoch { get; set; }
         public bool MustSync { get; set; }
+        public bool MustJoin { get; set; }
         // The last answer may be lost: the next heartbeat says everything.
         public bool IsUnsure { get; set; }
         public PartitionSet Told { get; set; } = PartitionSet.Empty;
