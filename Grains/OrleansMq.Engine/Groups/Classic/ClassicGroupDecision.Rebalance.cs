@@ -62,14 +62,15 @@ public static partial class ClassicGroupDecision
         var (state, round) = group;
         if (state.Members.IsEmpty)
             return new ClassicGroup(
-                state.Enter(GroupState.Empty) with { Generation = state.Generation + 1, ProtocolName = null, Leader = null, EmptySince = now },
+                state.Enter(GroupState.Empty) with { Generation = state.NextGeneration, LastEpoch = 0, ProtocolName = null, Leader = null, EmptySince = now },
                 ClassicRound.None with { Pending = round.Pending });
         if (round.Joined.IsEmpty) // Only static members that are away: nobody could assign.
             return group with { Round = round with { Deadline = now + ClassicGroup.LongestRebalance(state), InitialUntil = null } };
         var leader = state.Leader is { } before && round.Joined.Contains(before) ? before : round.Joined.Min(StringComparer.Ordinal);
         state = state.Enter(GroupState.CompletingRebalance) with
         {
-            Generation = state.Generation + 1,
+            Generation = state.NextGeneration,
+            LastEpoch = 0,
             ProtocolName = ChooseProtocol(state),
             Leader = leader,
             Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => member.Value with { Assignment = default }, StringComparer.Ordinal),

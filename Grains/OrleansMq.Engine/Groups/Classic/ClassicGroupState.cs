@@ -32,6 +32,15 @@ public sealed record ClassicGroupState
     /// <summary>Rises with every rebalance; while one is prepared it is still that of the last. A group without generations so far: 0.</summary>
     public int Generation { get; init; }
 
+    /// <summary>Above <see cref="Generation"/> only in a group that was one of the consumer protocol, until its first generation: the last epoch of that one. No number is used
+    /// twice, also where the members that stayed are behind those that left.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public int LastEpoch { get; init; }
+
+    /// <summary>The number of the next generation.</summary>
+    [JsonIgnore]
+    public int NextGeneration => Math.Max(Generation, LastEpoch) + 1;
+
     /// <summary>The members' protocol type, as <c>consumer</c>; that of the last members where there are none; empty where there never were any.</summary>
     public string ProtocolType { get; init; } = "";
 

@@ -19,7 +19,7 @@ public static class GroupMigration
     public static GroupReply TryUpgrade(ClassicGroup group, GroupTopics topics, DateTimeOffset now, out ConsumerGroup upgraded)
     {
         var classic = group.State;
-        upgraded = ConsumerGroup.Create(now, classic.Generation);
+        upgraded = ConsumerGroup.Create(now, classic.NextGeneration - 1);
         if (classic.Members.IsEmpty)
             return default;
         if (classic.ProtocolType != ConsumerProtocol.ProtocolType)
@@ -57,6 +57,7 @@ public static class GroupMigration
             State = GroupState.Stable,
             // Members at older epochs hear that their generation is over; those at this one go on until they have joined again.
             Generation = state.Members.Values.Max(member => member.Epoch),
+            LastEpoch = state.GroupEpoch,
             ProtocolType = ConsumerProtocol.ProtocolType,
             Leader = state.Members.Keys.First(),
             Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => Downgrade(state, member.Value), StringComparer.Ordinal),
@@ -102,6 +103,7 @@ public static class GroupMigration
         SessionTimeout = member.Classic!.SessionTimeout,
         RebalanceTimeout = member.RebalanceTimeout,
         Protocols = member.Classic.Protocols,
-        Assignment = ConsumerGroupDecision.AssignmentOf(state, member),
+        // What it was told to give up it may read still: until it has joined again, that is its own.
+        Assignment = ConsumerGroupDecision.AssignmentOf(state, member with { Assigned = member.Assigned.Union(member.Revoking) }),
     };
 }

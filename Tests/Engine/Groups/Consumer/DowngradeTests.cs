@@ -1,0 +1,79 @@
+using System.Collections.Immutable;
+using OrleansMq.Clusters;
+using OrleansMq.Groups;
+using OrleansMq.Groups.Assignment;
+using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Groups.Consumer;
+
+/// <summary>What simulated groups ran into on their way from one protocol to the other.</summary>
+public sealed class DowngradeTests
+{
+    private static readonly DateTimeOffset Now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly Guid Orders = Guid.CreateVersion7(Now);
+
+    [Fact]
+    public void What_a_member_is_to_give_up_and_may_read_still_is_not_given_to_another()
+    {
+        var member = Member(epoch: 9) with
+        {
+            Status = ConsumerMemberStatus.UnrevokedPartitions,
+            Assigned = Partitions(0),
+            Revoking = Partitions(1),
+        };
+
+        var classic = GroupMigration.TryDowngrade(Group(epoch: 10, member), Now)!;
+        Assert.Equal(ErrorCode.None, GroupMigration.TryUpgrade(classic, Topics(), Now, out var upgraded).Error);
+
+        Assert.Equal(Partitions(0, 1), upgraded.State.Members["m"].Assigned);
+    }
+
+    [Fact]
+    public void No_generation_has_the_number_of_an_epoch()
+    {
+        // Another member was at epoch 10, and is gone.
+        var classic = GroupMigration.TryDowngrade(Group(epoch: 10, Member(epoch: 8)), Now)!;
+
+        Assert.Equal(8, classic.State.Generation);
+        var joined = ClassicGroupDecision.Join(classic, Join(), "", Now, new GroupOptions()).Next;
+        Assert.Equal((GroupState.CompletingRebalance, 11), (joined.State.State, joined.State.Generation));
+        Assert.Equal(11, joined.State.NextGeneration - 1);
+    }
+
+    [Fact]
+    public void A_group_that_becomes_one_of_the_consumer_protocol_again_goes_on_from_its_last_epoch()
+    {
+        var classic = GroupMigration.TryDowngrade(Group(epoch: 10, Member(epoch: 8)), Now)!;
+
+        GroupMigration.TryUpgrade(classic, Topics(), Now, out var upgraded);
+
+        Assert.Equal((10, 8), (upgraded.State.GroupEpoch, upgraded.State.Members["m"].Epoch));
+    }
+
+    private static ConsumerGroup Group(int epoch, ConsumerMember member)
+    {
+        var group = ConsumerGroup.Create(Now, epoch);
+        return group with { State = group.State.With(member) with { EmptySince = null, Topics = group.State.Topics.Add("orders", new ConsumerTopic(Orders, 2)) } };
+    }
+
+    private static ConsumerMember Member(int epoch) => new()
+    {
+        MemberId = "m",
+        Epoch = epoch,
+        PreviousEpoch = epoch,
+        RebalanceTimeout = TimeSpan.FromSeconds(60),
+        TopicNames = ["orders"],
+        Classic = new ClassicFacet { SessionTimeout = TimeSpan.FromSeconds(10), Protocols = [Offer()] },
+    };
+
+    private static JoinGroup Join() => new() { GroupId = "g", MemberId = "m", Protocols = [Offer()], SessionTimeout = TimeSpan.FromSeconds(10) };
+
+    private static GroupProtocol Offer() => ClientAssignors.Offer(new CooperativeStickyAssignor(), new ConsumerSubscription { Topics = ["orders"] });
+
+    private static PartitionSet Partitions(params int[] numbers) => PartitionSet.Of(numbers.Select(number => new TopicIdPartition(Orders, number)));
+
+    private static GroupTopics Topics() => GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("orders", Orders, TopicStatus.Active, 1,
+        ImmutableSortedDictionary<string, string>.Empty, [ImagePartition.Create([0]), ImagePartition.Create([0])], 2)));
+}
