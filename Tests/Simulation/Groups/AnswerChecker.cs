@@ -1,4 +1,6 @@
 using OrleansMq.Groups;
+using OrleansMq.Groups.Coordination;
+using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
@@ -29,6 +31,9 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             case SyncGroupResult { Error: ErrorCode.None } synced:
                 OnSynced(coordinator, (SyncGroup)request.Body, synced);
                 break;
+            case ConsumerGroupHeartbeatResult { Error: ErrorCode.None, MemberEpoch: > 0 } heard:
+                OnHeard(coordinator, heard);
+                break;
             case OffsetCommitResult committed:
                 OnCommitted(coordinator, request, (OffsetCommit)request.Body, committed);
                 break;
@@ -49,24 +54,30 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
     private static void OnDescribed(SimulatedCoordinator coordinator, GroupDescription description)
     {
         var members = description.Members.Select(m => m.MemberId).ToHashSet();
-        Verdict.Require(description.Epoch <= Math.Max(0, GroupView.GenerationOf(coordinator.Known)) && (description.State != GroupState.Stable
+        Verdict.Require(description.Epoch <= Math.Max(0, GroupView.GenerationOf(coordinator.Known)) && (description.State != GroupState.Stable || description.Epoch < GroupView.GenerationOf(coordinator.Known)
             || coordinator.AllKnown.Any(known => GroupView.GenerationOf(known) == description.Epoch && members.SetEquals(GroupView.MembersOf(known)))),
             $"stored before revealed: {coordinator} describes {description}");
     }
 
     // A generation that ended before it was stored, because what followed went into the same write, binds nobody: who hears of it learns the next by its first
     // request, and no other will ever be told of that one.
-    private static bool IsOver(SimulatedCoordinator coordinator, int generation) =>
+    private static bool IsOver(SimulatedCoordinator coordinator, int generation) => coordinator.Known?.Consumer is not null ||
         GroupView.GenerationOf(coordinator.Known) > generation || (GroupView.GenerationOf(coordinator.Known) == generation && GroupView.StateOf(coordinator.Known) == GroupState.PreparingRebalance);
 
     private void OnJoined(SimulatedCoordinator coordinator, JoinGroup request, JoinGroupResult joined)
     {
         var generation = joined.GenerationId;
+        if (coordinator.Known?.Consumer is { } consumer)
+        {
+            Verdict.Require(generation < consumer.TargetEpoch || joined.Leader != joined.MemberId, $"one leader: {joined.MemberId} leads a group whose coordinator assigns");
+            RequireEpoch(coordinator, joined.MemberId, generation);
+            return;
+        }
         var known = coordinator.AllKnown.FindLast(k => k.Classic is { } classic && classic.Generation == generation && classic.Members.ContainsKey(joined.MemberId));
         if (IsOver(coordinator, generation))
             return;
         // Another one has joined under its instance id since.
-        if (known is null && request.GroupInstanceId is { } instance && coordinator.Known?.Classic?.FindStatic(instance) is not null)
+        if (known is null && request.GroupInstanceId is { } instance && GroupView.StaticOf(coordinator.Known, instance) is not null)
             return;
         Verdict.Require(known is not null, $"stored before revealed: {coordinator} answers {joined.MemberId} with generation {generation}, which is not stored with it");
         var state = known!.Classic!;
@@ -84,8 +95,38 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         Verdict.Require(joined.SkipAssignment || joined.Members.Select(m => m.MemberId).ToHashSet().SetEquals(state.Members.Keys), $"stored before revealed: the leader of {generation} is told of other members than those stored");
     }
 
+    private void OnHeard(SimulatedCoordinator coordinator, ConsumerGroupHeartbeatResult heard)
+    {
+        RequireEpoch(coordinator, heard.MemberId!, heard.MemberEpoch);
+        if (heard.Assignment is { } assignment && coordinator.Known?.Consumer?.Members.GetValueOrDefault(heard.MemberId!) is { } member && member.Epoch == heard.MemberEpoch)
+            RequireHeld(member, assignment.SelectMany(t => t.Partitions.Select(p => new Engine.TopicIdPartition(t.TopicId, p))));
+    }
+
+    // Nobody is told of an epoch that is not stored, or was not, or has not been passed since.
+    private static void RequireEpoch(SimulatedCoordinator coordinator, string memberId, int epoch) =>
+        Verdict.Require(GroupView.EpochOf(coordinator.Known, memberId) is not { } stored || stored >= epoch || stored < 0 || coordinator.AllKnown.Exists(known => GroupView.EpochOf(known, memberId) == epoch),
+            $"stored before revealed: {coordinator} tells {memberId} that it is in {epoch}, and it is stored in {GroupView.EpochOf(coordinator.Known, memberId)}");
+
+    private void RequireHeld(Engine.ConsumerMember member, IEnumerable<Engine.TopicIdPartition> told)
+    {
+        foreach (var partition in told)
+        {
+            Verdict.Require(member.Assigned.Contains(partition) || member.Revoking.Contains(partition), $"stored before revealed: {member.MemberId} is told to hold {partition}, and is not stored with it");
+            ownership.OnGiven(member.InstanceId ?? member.MemberId, member.Epoch, [new TopicPartition(simulation.NameOf(partition.TopicId), partition.Partition)]);
+        }
+    }
+
     private void OnSynced(SimulatedCoordinator coordinator, SyncGroup request, SyncGroupResult synced)
     {
+        if (coordinator.Known?.Consumer is { } consumer)
+        {
+            if (consumer.Members.TryGetValue(request.MemberId, out var member) && member.Epoch == request.GenerationId)
+                RequireHeld(member, ClientAssignment.Parse(synced.Assignment).Where(p => consumer.Topics.ContainsKey(p.Topic))
+                    .Select(p => new Engine.TopicIdPartition(consumer.Topics[p.Topic].TopicId, p.Partition)));
+            return;
+        }
+        if (IsOver(coordinator, request.GenerationId))
+            return;
         var known = coordinator.AllKnown.FindLast(k => k.Classic is { State: GroupState.Stable } classic && classic.Generation == request.GenerationId
             && classic.Members.ContainsKey(request.MemberId));
         Verdict.Require(known is not null, $"stored before revealed: {coordinator} answers {request.MemberId} with its assignment in {request.GenerationId}, which is not stored");

@@ -16,6 +16,9 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
     private bool _isWaiting;
     private bool _isBeating;
     private bool _wantsToJoin;
+    private bool _isServed;
+    // Assignments name topics: which one that was when it was given.
+    private readonly Dictionary<string, Guid> _meant = [];
     private string[] _subscribed = [];
     /// <summary>What the leader assigned by: the topics of all members as they were.</summary>
     private SimulatedTopic[] _assignedBy = [];
@@ -94,6 +97,8 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
         _isWaiting = true;
         _watched = null;
         IReadOnlyList<MemberAssignment> assignments = [];
+        // Without a leader the coordinator assigns.
+        _isServed = joined.Leader.Length == 0;
         if (joined.Leader == MemberId)
         {
             _watched = ClientAssignment.Topics(joined.ProtocolName!, joined.Members);
@@ -127,6 +132,7 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
                 _assigned.Clear();
                 _assigned.UnionWith(assigned);
                 (_had, _hadIn) = ([.. assigned], Epoch);
+                _meant.Clear();
                 Hold();
                 // Cooperative: what it gave up goes to its next owner in one more round.
                 if (gives || _wantsToJoin || HasNews())
@@ -208,8 +214,12 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
 
     protected override void OnViewChanged()
     {
+        // Another topic under the same name: where a leader assigns it follows, as all do; a coordinator may have given that to somebody else.
+        var isReplaced = _meant.Any(m => View.TryGetValue(m.Key, out var topic) && topic.Id != m.Value);
+        if (isReplaced && !_isServed)
+            _meant.Clear();
         Hold();
-        if (_phase == Phase.Stable && HasNews())
+        if (_phase == Phase.Stable && ((isReplaced && _isServed) || HasNews()))
             Join();
     }
 
@@ -235,13 +245,15 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
 
     private SimulatedTopic[] Watched() => [.. _watched!.Where(View.ContainsKey).Order(StringComparer.Ordinal).Select(name => View[name])];
 
-    // Assignments name topics; what a name means is what this member sees.
     private void Hold()
     {
         var wanted = new HashSet<TopicIdPartition>();
         foreach (var partition in _assigned)
         {
-            if (View.TryGetValue(partition.Topic, out var topic) && partition.Partition < topic.Partitions)
+            if (!View.TryGetValue(partition.Topic, out var topic) || partition.Partition >= topic.Partitions)
+                continue;
+            _meant.TryAdd(partition.Topic, topic.Id);
+            if (_meant[partition.Topic] == topic.Id)
                 wanted.Add(new TopicIdPartition(topic.Id, partition.Partition));
         }
         GiveUp(Held.Except(wanted).ToList());

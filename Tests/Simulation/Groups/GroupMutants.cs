@@ -1,5 +1,7 @@
+using System.Collections.Immutable;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Groups.Offsets;
 
@@ -137,6 +139,103 @@ internal sealed class LeavingIsForgotten : GroupRules
             ? decision with { Next = group with { State = group.State with { Members = decision.Next.State.Members } } }
             : decision;
     }
+}
+
+// --- Consumer protocol ---
+
+internal sealed class GivenBeforeReleased : GroupRules
+{
+    // Who is to give something up is taken at its word before it said so.
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options) =>
+        base.Heartbeat(group with { State = Released(group.State) }, request, newMemberId, topics, now, options);
+
+    private static ConsumerGroupState Released(ConsumerGroupState state) =>
+        state with { Members = state.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Revoking = PartitionSet.Empty }, StringComparer.Ordinal) };
+}
+
+internal sealed class SilenceMeansReleased : GroupRules
+{
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options) =>
+        base.Heartbeat(group, request.OwnedPartitions is null ? request with { OwnedPartitions = [] } : request, newMemberId, topics, now, options);
+}
+
+internal sealed class AnyMemberEpoch : GroupRules
+{
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options) =>
+        base.Heartbeat(group, request.MemberEpoch > 0 && group.State.Members.TryGetValue(request.MemberId, out var member) && member.Epoch > 0
+            ? request with { MemberEpoch = member.Epoch } : request, newMemberId, topics, now, options);
+}
+
+internal sealed class OldEpochCommits : GroupRules
+{
+    public override GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request) =>
+        base.CheckCommit(state, request.GenerationIdOrMemberEpoch >= 0 && state.Members.TryGetValue(request.MemberId, out var member)
+            ? request with { GenerationIdOrMemberEpoch = member.Epoch } : request);
+}
+
+internal sealed class TheFencedCommit : GroupRules
+{
+    public override GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request) =>
+        base.CheckCommit(state, request) is { Error: ErrorCode.UnknownMemberId } refusal && request.MemberId.Length == 0 ? refusal : default;
+}
+
+internal sealed class TopicsNotLookedAtAgain : GroupRules
+{
+    // Also a regular expression: a new topic that matches it is not seen before somebody joins or leaves.
+    public override ConsumerGroup OnTopics(ConsumerGroup group, GroupTopics topics) => group;
+}
+
+internal sealed class SubscriptionNotHeard : GroupRules
+{
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options) =>
+        base.Heartbeat(group, request.MemberEpoch > 0 ? request with { SubscribedTopicNames = null, SubscribedTopicRegex = null } : request, newMemberId, topics, now, options);
+}
+
+internal sealed class TheDeadKeepTheirPartitions : GroupRules
+{
+    public override ConsumerGroup Remove(ConsumerGroup group, string memberId, GroupTopics topics, DateTimeOffset now) => group;
+}
+
+internal sealed class FailoverForgetsWhoIsToGiveUp : GroupRules
+{
+    public override ConsumerGroup TakeOver(ConsumerGroupState state, DateTimeOffset now) => base.TakeOver(state with
+    {
+        Members = state.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Revoking = PartitionSet.Empty }, StringComparer.Ordinal),
+    }, now);
+}
+
+internal sealed class NewsNotTold : GroupRules
+{
+    // A long poll of who waits for partitions goes on though they are free.
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options)
+    {
+        var decision = base.Heartbeat(group, request, newMemberId, topics, now, options);
+        return request.MemberEpoch > 0 && decision.Reply is { Assignment: not null } reply ? decision with { Reply = reply with { Assignment = null } } : decision;
+    }
+}
+
+internal sealed class UpgradeForgetsWhoHoldsWhat : GroupRules
+{
+    public override GroupReply TryUpgrade(ClassicGroup group, GroupTopics topics, DateTimeOffset now, out ConsumerGroup upgraded)
+    {
+        var refusal = base.TryUpgrade(group, topics, now, out upgraded);
+        upgraded = upgraded.With(upgraded.State with
+        {
+            Members = upgraded.State.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Assigned = PartitionSet.Empty }, StringComparer.Ordinal),
+        });
+        return refusal;
+    }
+}
+
+internal sealed class DowngradeBeginsAnew : GroupRules
+{
+    public override ClassicGroup? TryDowngrade(ConsumerGroup group, DateTimeOffset now) =>
+        base.TryDowngrade(group, now) is { } classic ? classic with { State = classic.State with { Generation = 0, LastEpoch = 0 } } : null;
 }
 
 // --- Commits ---

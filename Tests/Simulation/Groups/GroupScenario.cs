@@ -29,7 +29,7 @@ internal sealed class GroupScenario
 
     public GroupScenario(Random random)
     {
-        Mix = GroupMix.Classic;
+        Mix = random.Next(10) switch { < 4 => GroupMix.Classic, < 7 => GroupMix.Consumer, _ => GroupMix.Mixed };
         Protocols = ProtocolSets[random.Next(Mix == GroupMix.Mixed ? 5 : ProtocolSets.Length)];
         Members = random.Next(2, 6);
         Topics = random.Next(1, 4);

@@ -29,6 +29,8 @@ internal sealed partial class GroupSimulation
         return _coordinator ??= Open();
     }
 
+    private bool IsOwner(SimulatedCoordinator coordinator) => _documents.Group.Value is not { } group || group.Coordinator == coordinator.Known?.Coordinator;
+
     private SimulatedCoordinator Open()
     {
         if (_opened > 0)
@@ -81,7 +83,7 @@ internal sealed partial class GroupSimulation
                 coordinator.WasToDelete = true;
                 break;
         }
-        coordinator.Waiting.Add(id, new OpenRequest(body, coordinator.Known, coordinator.Core!.Classic is { State.Members.IsEmpty: false }, _answers.Revealed, answer));
+        coordinator.Waiting.Add(id, new OpenRequest(body, coordinator.Known, CoreView.Of(coordinator.Core!).Members.Count > 0, _answers.Revealed, answer));
         Give(coordinator, new GroupRequest(id, body, NewGuid()));
     }
 

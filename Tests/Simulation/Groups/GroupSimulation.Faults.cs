@@ -53,6 +53,12 @@ internal sealed partial class GroupSimulation
     {
         foreach (var member in _members)
             member.IsCutOff = false;
+        // Somebody looks after what runs twice under one instance id: the second is not let in while the first lives.
+        foreach (var twice in Live().Where(m => m.InstanceId is not null).GroupBy(m => m.InstanceId).Where(g => g.Count() > 1).ToArray())
+        {
+            foreach (var member in twice.OrderByDescending(m => StoredEpochOf(m.MemberId) is not null).Skip(1))
+                member.Crash();
+        }
         // Of two under one instance id one is fenced, and that may be the last.
         if (Live().Count == 0)
             StartMember();

@@ -29,11 +29,12 @@ internal sealed partial class GroupSimulation
         if (isOrdered)
             member.LastArrival = Math.Max(member.LastArrival, Now + delay);
         var at = isOrdered ? member.LastArrival - Now : delay;
-        After(at, () => Arrive());
+        After(at, () => Arrive(Answer));
+        // Where order is kept, it is the first's answer that is heard.
         if (Chance(Scenario.DoublePercent))
-            After(isOrdered ? at : at + (3 * Delay()), () => Arrive());
+            After(isOrdered ? at : at + (3 * Delay()), () => Arrive(isOrdered ? _ => { } : Answer));
 
-        void Arrive()
+        void Arrive(Action<object> answer)
         {
             if (!coordinator.IsUp)
                 AfterOn(member, Delay(), () => Finish(null, isBroken: true));
@@ -41,7 +42,7 @@ internal sealed partial class GroupSimulation
                 RunOn(coordinator, () => WhenServing(coordinator, () =>
                 {
                     if (!isOrdered || member.Connection == connection)
-                        Handle(coordinator, request, Answer);
+                        Handle(coordinator, request, answer);
                 }));
         }
 
@@ -51,8 +52,10 @@ internal sealed partial class GroupSimulation
                 return;
             AfterOn(member, Delay(), () =>
             {
-                if (member.Connection == connection)
-                    Finish(answer, isBroken: false);
+                if (member.Connection != connection)
+                    return;
+                member.IsAnsweredByOwner = IsOwner(coordinator);
+                Finish(answer, isBroken: false);
             });
         }
 

@@ -9,13 +9,15 @@ internal sealed partial class GroupSimulation
     public string Describe(IEnumerable<TopicIdPartition> partitions) =>
         string.Join(' ', partitions.GroupBy(p => p.TopicId).Select(g => $"{NameOf(g.Key)}({g.Key.ToString()[^4..]}):{string.Join(',', g.Select(p => p.Partition).Order())}"));
 
+    private string Describe(IEnumerable<OrleansMq.Groups.Consumer.TopicIdPartition> partitions) => Describe(partitions.Select(p => new TopicIdPartition(p.TopicId, p.Partition)));
+
     private string Describe(IEnumerable<TopicPartitions>? partitions) => partitions is null ? "unchanged"
         : $"[{Describe(partitions.SelectMany(t => t.Partitions.Select(p => new TopicIdPartition(t.TopicId, p))))}]";
 
     private static string Describe(IEnumerable<PartitionOffset> offsets) =>
         string.Join(' ', offsets.Select(o => $"{o.Topic}-{o.Partition}={o.Offset.Offset}/{o.Offset.Metadata}"));
 
-    private static string Describe(Store write) => write switch
+    private string Describe(Store write) => write switch
     {
         { Group: { } group } => $"group by {group.Coordinator.Epoch}: {Describe(group)}",
         { Offsets: { } offsets } => $"offsets by {offsets.Coordinator.Epoch}: "
@@ -23,8 +25,10 @@ internal sealed partial class GroupSimulation
         _ => $"delete {write.Document}",
     };
 
-    private static string Describe(GroupDocument group) => group switch
+    private string Describe(GroupDocument group) => group switch
     {
+        { Consumer: { } consumer } => $"{consumer.State} {consumer.GroupEpoch}/{consumer.TargetEpoch}:"
+            + string.Concat(consumer.Members.Values.Select(m => $" {(m.IsClassic ? "classic " : "")}{m.ClientId}={m.MemberId[..4]} {m.Status} in {m.PreviousEpoch}-{m.Epoch} has [{Describe(m.Assigned)}] gives [{Describe(m.Revoking)}] wants [{Describe(m.Target)}];")),
         { Classic: { } classic } => $"{classic.State} {classic.Generation} by {classic.ProtocolName}, {classic.Leader} leads {string.Join(' ', classic.Members.Keys)}",
         _ => group.Type.ToString(),
     };

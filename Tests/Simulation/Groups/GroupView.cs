@@ -7,17 +7,29 @@ namespace OrleansMq.Tests.Simulation.Groups;
 internal static class GroupView
 {
     /// <summary>The generation, or the group epoch; -1 where there is no group.</summary>
-    public static int GenerationOf(GroupDocument? group) => group?.Classic?.Generation ?? -1;
+    public static int GenerationOf(GroupDocument? group) => group?.Classic is { } classic ? Math.Max(classic.Generation, classic.LastEpoch) : group?.Consumer?.GroupEpoch ?? -1;
 
-    public static GroupState StateOf(GroupDocument? group) => group?.Classic?.State ?? GroupState.Empty;
+    public static GroupState StateOf(GroupDocument? group) => group?.Classic?.State ?? group?.Consumer?.State ?? GroupState.Empty;
 
-    public static IEnumerable<string> MembersOf(GroupDocument? group) => group?.Classic?.Members.Keys ?? [];
+    public static IEnumerable<string> MembersOf(GroupDocument? group) => group?.Classic?.Members.Keys ?? group?.Consumer?.Members.Keys ?? [];
 
     /// <summary>The generation or epoch that a member is in; null where it is no member.</summary>
-    public static int? EpochOf(GroupDocument? group, string memberId) =>
-        group?.Classic is { } classic && classic.Members.ContainsKey(memberId) ? classic.Generation : null;
+    public static int? EpochOf(GroupDocument? group, string memberId) => group switch
+    {
+        { Classic: { } classic } => classic.Members.ContainsKey(memberId) ? classic.Generation : null,
+        { Consumer: { } consumer } => consumer.Members.TryGetValue(memberId, out var member) ? member.Epoch : null,
+        _ => null,
+    };
+
+    /// <summary>The member with that instance id; null where there is none.</summary>
+    public static string? StaticOf(GroupDocument? group, string? instance) =>
+        instance is null ? null : group?.Classic?.FindStatic(instance)?.MemberId ?? group?.Consumer?.FindStatic(instance)?.MemberId;
 
     /// <summary>Who a member is beyond a restart: its instance id, or else its member id.</summary>
-    public static string LineageOf(GroupDocument? group, string memberId) =>
-        group?.Classic is { } classic && classic.Members.TryGetValue(memberId, out var member) ? member.GroupInstanceId ?? memberId : memberId;
+    public static string LineageOf(GroupDocument? group, string memberId) => group switch
+    {
+        { Classic: { } classic } => classic.Members.GetValueOrDefault(memberId)?.GroupInstanceId,
+        { Consumer: { } consumer } => consumer.Members.GetValueOrDefault(memberId)?.InstanceId,
+        _ => null,
+    } ?? memberId;
 }

@@ -19,6 +19,8 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         public CoreView Before { get; set; } = CoreView.None;
         /// <summary>Since when a round of joining or syncing goes on.</summary>
         public long RoundSince { get; set; }
+        /// <summary>Since when a member of a group that the coordinator assigns is to do something, and the time that it was given.</summary>
+        public Dictionary<string, (long Since, DateTimeOffset Until)> Hurried { get; set; } = [];
     }
 
     private readonly Dictionary<SimulatedCoordinator, Memory> _memories = [];
@@ -26,10 +28,16 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     public void OnOpened(SimulatedCoordinator coordinator, GroupDocument? stored, long now)
     {
         var view = CoreView.Of(coordinator.Core!);
-        Verdict.Require(view.State == GroupView.StateOf(stored) && view.Generation == GroupView.GenerationOf(stored) && view.Members.SetEquals(GroupView.MembersOf(stored)),
+        var isSame = view.State == GroupView.StateOf(stored) && view.Generation == GroupView.GenerationOf(stored);
+        Verdict.Require((isSame || SeesOtherTopics(coordinator, stored)) && view.Members.SetEquals(GroupView.MembersOf(stored)),
             $"failover: {coordinator} reads {GroupView.StateOf(stored)} {GroupView.GenerationOf(stored)} and begins with {view}");
-        _memories.Add(coordinator, new Memory { OpenedAt = now, Before = view, RoundSince = now });
+        _memories.Add(coordinator, new Memory { OpenedAt = now, Before = view, RoundSince = now, Hurried = view.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value)) });
     }
+
+    // Only that lets a coordinator begin with another epoch than was stored.
+    private static bool SeesOtherTopics(SimulatedCoordinator coordinator, GroupDocument? stored) => stored?.Consumer is { } consumer
+        && (consumer.Topics.Any(t => coordinator.Topics.Find(t.Key) is not { } seen || seen.TopicId != t.Value.TopicId || seen.Partitions != t.Value.Partitions)
+            || coordinator.Topics.All.Any(t => !consumer.Topics.ContainsKey(t.Name)));
 
     public void OnCommand(SimulatedCoordinator coordinator, GroupCommand command)
     {
@@ -62,6 +70,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         // What could not be stored did not happen: then all are as they were.
         if (command is ReadCompleted)
         {
+            memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value));
             memory.RoundSince = now;
             foreach (var member in after.Members)
                 memory.Heard[member] = now;
@@ -69,6 +78,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         }
         foreach (var member in before.Members.Where(m => !after.Members.Contains(m)))
             CheckOut(coordinator, memory, before, after, member, command, now);
+        memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => memory.Hurried.TryGetValue(d.Key, out var known) && known.Until == d.Value ? known : (now, d.Value));
         if (before.IsAtRest && !after.IsAtRest || before.Generation != after.Generation)
         {
             Verdict.Require(command is GroupRequest { Body: JoinGroup or LeaveGroup or ConsumerGroupHeartbeat or DeleteGroup } or Wake or TopicsChanged,
@@ -99,7 +109,9 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             return;
         }
         // Who neither joins nor syncs, or does not give up what it is to give up, within the time that a rebalance has.
-        var isLate = now - memory.RoundSince >= simulation.Scenario.RebalanceMs && (command is Wake || before.IsConsumer);
+        var isLate = command is Wake && (before.IsConsumer
+            ? memory.Hurried.TryGetValue(member, out var hurried) && now - hurried.Since >= simulation.Scenario.RebalanceMs
+            : now - memory.RoundSince >= simulation.Scenario.RebalanceMs);
         Verdict.Require(isLate || (before.IsFirstRound && command is Wake),
             $"sessions: {coordinator} puts {member} out by {command}, which was heard of {now - silentSince} ms ago and may be silent for {session}");
     }
@@ -116,30 +128,36 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     // An older generation's heartbeat says that its sender is behind, not that the member lives.
     private static bool IsRefused(object body, CoreView view) => body switch
     {
-        SyncGroup sync => sync.GenerationId != view.Generation,
-        Heartbeat heartbeat => heartbeat.GenerationId != view.Generation,
+        SyncGroup sync => sync.GenerationId != view.Epochs.GetValueOrDefault(sync.MemberId, -1),
+        Heartbeat heartbeat => heartbeat.GenerationId != view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1),
         ConsumerGroupHeartbeat heartbeat => heartbeat.MemberEpoch > 0 && view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1) != heartbeat.MemberEpoch,
         _ => false,
     };
 }
 
 /// <summary>A coordinator's working state, ahead of what is stored.</summary>
-internal sealed record CoreView(GroupState State, int Generation, bool IsConsumer, HashSet<string> Members, Dictionary<string, string> Instances, Dictionary<string, int> Epochs, bool IsFirstRound)
+internal sealed record CoreView(GroupState State, int Generation, bool IsConsumer, HashSet<string> Members, Dictionary<string, string> Instances, Dictionary<string, int> Epochs,
+    IReadOnlyDictionary<string, DateTimeOffset> Deadlines, bool IsFirstRound)
 {
-    public static CoreView None { get; } = new(GroupState.Empty, -1, false, [], [], [], false);
+    private static readonly Dictionary<string, DateTimeOffset> NoDeadlines = [];
+
+    public static CoreView None { get; } = new(GroupState.Empty, -1, false, [], [], [], NoDeadlines, false);
 
     /// <summary>Nothing goes on: everybody has what they are to have, or nobody is there.</summary>
     public bool IsAtRest => State is GroupState.Stable or GroupState.Empty;
 
     public static CoreView Of(GroupCore core)
     {
-        if (core.Classic is not { } classic)
-            return None;
+        if (core.Consumer is { State: var consumer } group)
+            return new CoreView(consumer.State, consumer.GroupEpoch, true, [.. consumer.Members.Keys],
+                consumer.Members.Values.Where(m => m.InstanceId is not null).ToDictionary(m => m.MemberId, m => m.InstanceId!),
+                consumer.Members.Values.ToDictionary(m => m.MemberId, m => m.Epoch), group.Deadlines, false);
         // Ids that were given out make no group.
-        if (classic.State is { Generation: 0, State: GroupState.Empty })
+        if (core.Classic is not { State: var classic } || classic is { Generation: 0, State: GroupState.Empty })
             return None;
-        return new CoreView(classic.State.State, classic.State.Generation, false, [.. classic.State.Members.Keys],
-            classic.State.Members.Values.Where(m => m.GroupInstanceId is not null).ToDictionary(m => m.MemberId, m => m.GroupInstanceId!), [], classic.Round.InitialUntil is not null);
+        return new CoreView(classic.State, Math.Max(classic.Generation, classic.LastEpoch), false, [.. classic.Members.Keys],
+            classic.Members.Values.Where(m => m.GroupInstanceId is not null).ToDictionary(m => m.MemberId, m => m.GroupInstanceId!),
+            classic.Members.Keys.ToDictionary(id => id, _ => classic.Generation), NoDeadlines, core.Classic.Round.InitialUntil is not null);
     }
 
     public override string ToString() => $"{State} {Generation} of {Members.Count}";

@@ -23,6 +23,8 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
     /// <summary>Counts the connections to coordinators.</summary>
     public int Connection { get; private set; }
     public SimulatedCoordinator? Coordinator { get; private set; }
+    /// <summary>Whether the latest answer came from the coordinator that owns the documents, not from one that was replaced and does not know it.</summary>
+    public bool IsAnsweredByOwner { get; set; }
     /// <summary>When the last of the requests that keep their order arrives.</summary>
     public long LastArrival { get; set; }
 
@@ -162,9 +164,8 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
             for (var i = 0; i < wanted.Length; i++)
             {
                 var fetched = result.Partitions[i];
-                // A coordinator that does not know that it was replaced may tell a member of a generation that is over what it remembers: that member cannot commit.
-                if (fetched.Error == ErrorCode.None && fetched.TopicId == wanted[i].TopicId && Simulation.Ownership.IsValid(this))
-                    Simulation.Offsets.OnFetched(wanted[i], fetched.Offset, known[i]);
+                if (fetched.Error == ErrorCode.None && fetched.TopicId == wanted[i].TopicId)
+                    Simulation.Offsets.OnFetched(wanted[i], fetched.Offset, known[i], IsAnsweredByOwner);
                 // What was committed for a topic of that name that is gone is no place in this one.
                 if (Held.Contains(wanted[i]) && fetched.Error == ErrorCode.None && (fetched.Offset is null || fetched.TopicId == wanted[i].TopicId))
                     _positions.TryAdd(wanted[i], fetched.Offset?.Offset ?? 0);

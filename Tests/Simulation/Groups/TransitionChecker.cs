@@ -1,6 +1,8 @@
 using OrleansMq.Groups;
 using OrleansMq.Groups.Classic;
+using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Coordination;
+using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
@@ -12,13 +14,33 @@ internal static class TransitionChecker
         if (before is null || after is null)
             return;
         Verdict.Require(after.Coordinator.Epoch >= before.Coordinator.Epoch, $"claims: {after.Coordinator} follows on {before.Coordinator}");
+        Verdict.Require(GroupView.GenerationOf(after) >= GroupView.GenerationOf(before) || after is { Classic: null, Consumer: null },
+            $"transitions: generation {GroupView.GenerationOf(after)} follows on {GroupView.GenerationOf(before)}");
+        if (after.Consumer is { } consumer)
+            OnStored(consumer);
         if (before.Classic is { } old && after.Classic is { } now)
             OnStored(old, now);
     }
 
+    private static void OnStored(ConsumerGroupState group)
+    {
+        var holders = new Dictionary<Engine.TopicIdPartition, string>();
+        var instances = new HashSet<string>();
+        Verdict.Require(group.TargetEpoch <= group.GroupEpoch, $"transitions: target epoch {group.TargetEpoch} in group epoch {group.GroupEpoch}");
+        foreach (var member in group.Members.Values)
+        {
+            Verdict.Require(member.Epoch <= group.TargetEpoch, $"transitions: {member.MemberId} is in {member.Epoch}, and the target is of {group.TargetEpoch}");
+            Verdict.Require(member.InstanceId is null || instances.Add(member.InstanceId), $"transitions: two members are {member.InstanceId}");
+            foreach (var partition in member.Assigned.Concat(member.Revoking))
+            {
+                if (!holders.TryAdd(partition, member.MemberId))
+                    throw new Verdict($"invariant 5: {partition} is held by {holders[partition]} and {member.MemberId}");
+            }
+        }
+    }
+
     private static void OnStored(ClassicGroupState before, ClassicGroupState after)
     {
-        Verdict.Require(after.Generation >= before.Generation, $"transitions: generation {after.Generation} follows on {before.Generation}");
         Verdict.Require(after.State == GroupState.Empty == after.Members.IsEmpty || (after is { State: GroupState.PreparingRebalance }), $"transitions: {after.State} with {after.Members.Count} members");
         if (after.Generation > before.Generation)
             return;
