@@ -133,6 +133,7 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
                 _assigned.UnionWith(assigned);
                 (_had, _hadIn) = ([.. assigned], Epoch);
                 _meant.Clear();
+                Assumed.Clear();
                 Hold();
                 // Cooperative: what it gave up goes to its next owner in one more round.
                 if (gives || _wantsToJoin || HasNews())
@@ -216,9 +217,10 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
     {
         // Another topic under the same name: where a leader assigns it follows, as all do; a coordinator may have given that to somebody else.
         var isReplaced = _meant.Any(m => View.TryGetValue(m.Key, out var topic) && topic.Id != m.Value);
-        if (isReplaced && !_isServed)
+        var follows = isReplaced && !_isServed;
+        if (follows)
             _meant.Clear();
-        Hold();
+        Hold(follows);
         if (_phase == Phase.Stable && ((isReplaced && _isServed) || HasNews()))
             Join();
     }
@@ -245,7 +247,7 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
 
     private SimulatedTopic[] Watched() => [.. _watched!.Where(View.ContainsKey).Order(StringComparer.Ordinal).Select(name => View[name])];
 
-    private void Hold()
+    private void Hold(bool isAssumed = false)
     {
         var wanted = new HashSet<TopicIdPartition>();
         foreach (var partition in _assigned)
@@ -257,6 +259,8 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
                 wanted.Add(new TopicIdPartition(topic.Id, partition.Partition));
         }
         GiveUp(Held.Except(wanted).ToList());
+        if (isAssumed)
+            Assumed.UnionWith(wanted);
         Take(wanted);
     }
 

@@ -18,7 +18,7 @@ internal sealed class OwnershipChecker(GroupSimulation simulation)
                 continue;
             foreach (var partition in taken)
             {
-                if (other.Held.Contains(partition) && IsValid(other))
+                if (other.Held.Contains(partition) && !other.Assumed.Contains(partition) && !member.Assumed.Contains(partition) && IsValid(other))
                     throw new Verdict($"invariant 5: {member} in {member.Epoch} takes {simulation.Describe([partition])}, which {other} holds in {other.Epoch}");
             }
         }

@@ -34,6 +34,8 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
     public int Epoch { get; protected set; } = -1;
     /// <summary>What it reads.</summary>
     public HashSet<TopicIdPartition> Held { get; } = [];
+    /// <summary>What it reads for its name alone: a classic member takes another topic of that name for the one it was given.</summary>
+    public HashSet<TopicIdPartition> Assumed { get; } = [];
     /// <summary>The topics that it sees, by name.</summary>
     protected IReadOnlyDictionary<string, SimulatedTopic> View { get; private set; } = new Dictionary<string, SimulatedTopic>();
     /// <summary>The topics that it named; not used by who subscribes by a regular expression.</summary>

@@ -26,18 +26,31 @@ public static class GroupMigration
             return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The group's protocol type is '{classic.ProtocolType}', not '{ConsumerProtocol.ProtocolType}': use another group id.");
         if (!topics.IsKnown)
             return new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry.");
+        var subscriptions = new Dictionary<string, ConsumerSubscription>(StringComparer.Ordinal);
+        var held = new Dictionary<string, PartitionSet>(StringComparer.Ordinal);
         var taken = PartitionSet.Empty;
-        var members = ImmutableSortedDictionary.CreateBuilder<string, ConsumerMember>(StringComparer.Ordinal);
         foreach (var member in classic.Members.Values)
         {
             if (!ConsumerProtocol.TryDecodeSubscription(member.Protocols[0].Metadata, out var subscription, out var error))
                 return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The subscription of member '{member.MemberId}' cannot be read, so the group stays classic: {error}");
+            subscriptions.Add(member.MemberId, subscription);
+            var partitions = Held(group, member, subscription);
+            if (partitions.FirstOrDefault(partition => topics.Find(partition.Topic) is null) is { Topic: not null } unknown)
+                return new GroupReply(ErrorCode.CoordinatorLoadInProgress, $"Member '{member.MemberId}' reads '{unknown.Topic}', which the coordinator does not know (yet, or any more): retry.");
             // A partition that two of them name cannot be both's; the one that does not get it is told to give it up.
-            var held = Held(group, member, subscription, topics).Except(taken);
-            taken = taken.Union(held);
-            members.Add(member.MemberId, Upgrade(member, subscription, held, classic.Generation));
+            held.Add(member.MemberId, ByIds(partitions, topics).Except(taken));
+            taken = taken.Union(held[member.MemberId]);
         }
-        upgraded = upgraded.With(upgraded.State with { Members = members.ToImmutable(), EmptySince = null });
+        // Who has not heard of its assignment so far goes on with what it held when it joined, as far as that is nobody's.
+        foreach (var (memberId, subscription) in subscriptions)
+        {
+            var kept = ByIds(subscription.OwnedPartitions, topics).Except(taken);
+            held[memberId] = held[memberId].Union(kept);
+            taken = taken.Union(kept);
+        }
+        var members = classic.Members.Values.ToImmutableSortedDictionary(member => member.MemberId,
+            member => Upgrade(member, subscriptions[member.MemberId], held[member.MemberId], classic.Generation), StringComparer.Ordinal);
+        upgraded = upgraded.With(upgraded.State with { Members = members, EmptySince = null });
         return default;
     }
 
@@ -67,16 +80,18 @@ public static class GroupMigration
 
     /// <summary>What a classic member may be reading. In a stable group that is its assignment. Who has joined a round said with that what it held; so did all of a generation whose
     /// assignment is not there yet.</summary>
-    private static PartitionSet Held(ClassicGroup group, ClassicMember member, ConsumerSubscription subscription, GroupTopics topics)
+    private static IReadOnlyList<TopicPartition> Held(ClassicGroup group, ClassicMember member, ConsumerSubscription subscription)
     {
         var hasSaid = group.State.State == GroupState.CompletingRebalance
             || (group.State.State == GroupState.PreparingRebalance && group.Round.Joined.Contains(member.MemberId));
         // An assignment that cannot be read is one that the member cannot read either.
-        var partitions = hasSaid ? subscription.OwnedPartitions
+        return hasSaid ? subscription.OwnedPartitions
             : ConsumerProtocol.TryDecodeAssignment(member.Assignment, out var assignment, out _) ? assignment.Partitions : [];
-        return PartitionSet.Of(partitions.Select(partition => topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : default)
-            .Where(partition => partition.TopicId != default));
     }
+
+    private static PartitionSet ByIds(IEnumerable<TopicPartition> partitions, GroupTopics topics) => PartitionSet.Of(partitions
+        .Select(partition => topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : default)
+        .Where(partition => partition.TopicId != default));
 
     private static ConsumerMember Upgrade(ClassicMember member, ConsumerSubscription subscription, PartitionSet held, int generation) => new()
     {

@@ -9,7 +9,7 @@ using OrleansMq.Topics;
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
 /// <summary>What simulated groups ran into on their way from one protocol to the other.</summary>
-public sealed class DowngradeTests
+public sealed class MigrationSafetyTests
 {
     private static readonly DateTimeOffset Now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
     private static readonly Guid Orders = Guid.CreateVersion7(Now);
@@ -50,6 +50,36 @@ public sealed class DowngradeTests
         GroupMigration.TryUpgrade(classic, Topics(), Now, out var upgraded);
 
         Assert.Equal((10, 8), (upgraded.State.GroupEpoch, upgraded.State.Members["m"].Epoch));
+    }
+
+    [Fact]
+    public void What_a_member_of_the_classic_protocol_reads_and_the_coordinator_does_not_know_keeps_the_group_classic()
+    {
+        var classic = GroupMigration.TryDowngrade(Group(epoch: 9, Member(epoch: 9) with { Assigned = Partitions(0, 1) }), Now)!;
+
+        var refusal = GroupMigration.TryUpgrade(classic, GroupTopics.Of(ClusterImage.Empty with { Version = 1 }), Now, out _);
+
+        Assert.Equal(ErrorCode.CoordinatorLoadInProgress, refusal.Error);
+    }
+
+    [Fact]
+    public void What_a_member_held_when_it_joined_stays_its_own_until_it_has_heard_of_its_assignment()
+    {
+        // A cooperative leader took partition 1 from it, and gives it to nobody in this generation.
+        var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),
+            new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0), new("orders", 1)], Generation = 1 });
+        var joined = ClassicGroupDecision.Join(ClassicGroup.Create(Now), Join() with { MemberId = "", RequireKnownMemberId = false, Protocols = [owning] }, "m", Now, new GroupOptions()).Next;
+        var assigned = ClassicGroupDecision.Sync(joined, new SyncGroup
+        {
+            GroupId = "g",
+            MemberId = "m",
+            GenerationId = 1,
+            Assignments = [new("m", ConsumerProtocol.Encode(new ConsumerAssignment([new("orders", 0)])))],
+        }, Now).Next;
+
+        Assert.Equal(ErrorCode.None, GroupMigration.TryUpgrade(assigned, Topics(), Now, out var upgraded).Error);
+
+        Assert.Equal(Partitions(0, 1), upgraded.State.Members["m"].Assigned);
     }
 
     private static ConsumerGroup Group(int epoch, ConsumerMember member)
