@@ -1,5 +1,4 @@
 using OrleansMq.Groups;
-using OrleansMq.Groups.Coordination;
 using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;

@@ -42,7 +42,7 @@ public class MigrationTranscriptTests
         > classic-beat a
           a: RebalanceInProgress
         > classic-join a topics=t assignor=cooperative-sticky
-          a: generation 3 cooperative-sticky leads
+          a: generation 4 cooperative-sticky leads
         > classic-sync a assigns=t-0,t-1,t-2,t-3
           a: hold [t-0 t-1 t-2 t-3]
         """);
