@@ -28,10 +28,13 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
                 OnJoined(coordinator, (JoinGroup)request.Body, joined);
                 break;
             case SyncGroupResult { Error: ErrorCode.None } synced:
-                OnSynced(coordinator, (SyncGroup)request.Body, synced);
+                var sync = (SyncGroup)request.Body;
+                Verdict.Require(GroupView.EpochOf(request.Known, sync.MemberId) == sync.GenerationId,
+                    $"generations: {coordinator} tells {sync.MemberId} its assignment in {sync.GenerationId}, and knows it in {GroupView.EpochOf(request.Known, sync.MemberId)?.ToString() ?? "none"}");
+                OnSynced(coordinator, sync, synced);
                 break;
             case ConsumerGroupHeartbeatResult { Error: ErrorCode.None, MemberEpoch: > 0 } heard:
-                OnHeard(coordinator, heard);
+                OnHeard(coordinator, request, (ConsumerGroupHeartbeat)request.Body, heard);
                 break;
             case OffsetCommitResult committed:
                 OnCommitted(coordinator, request, (OffsetCommit)request.Body, committed);
@@ -94,8 +97,12 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         Verdict.Require(joined.SkipAssignment || joined.Members.Select(m => m.MemberId).ToHashSet().SetEquals(state.Members.Keys), $"stored before revealed: the leader of {generation} is told of other members than those stored");
     }
 
-    private void OnHeard(SimulatedCoordinator coordinator, ConsumerGroupHeartbeatResult heard)
+    private void OnHeard(SimulatedCoordinator coordinator, OpenRequest request, ConsumerGroupHeartbeat heartbeat, ConsumerGroupHeartbeatResult heard)
     {
+        // Who did not hear the last answer comes with the epoch before; who is further behind may hold what is another's by now.
+        var was = request.Known?.Consumer?.Members.GetValueOrDefault(heartbeat.MemberId);
+        Verdict.Require(heartbeat.MemberEpoch <= 0 || heartbeat.MemberEpoch == was?.Epoch || heartbeat.MemberEpoch == was?.PreviousEpoch,
+            $"epochs: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.MemberEpoch}, and knows it in {was?.Epoch.ToString() ?? "none"}");
         RequireEpoch(coordinator, heard.MemberId!, heard.MemberEpoch);
         if (heard.Assignment is { } assignment && coordinator.Known?.Consumer?.Members.GetValueOrDefault(heard.MemberId!) is { } member && member.Epoch == heard.MemberEpoch)
             RequireHeld(member, assignment.SelectMany(t => t.Partitions.Select(p => new Engine.TopicIdPartition(t.TopicId, p))));

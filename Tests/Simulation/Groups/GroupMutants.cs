@@ -113,12 +113,6 @@ internal sealed class SubscriptionNotUpdated : GroupRules
         base.Join(group, group.State.Members.TryGetValue(request.MemberId, out var member) ? request with { Protocols = member.Protocols } : request, newMemberId, now, options);
 }
 
-internal sealed class OldGenerationSyncs : GroupRules
-{
-    public override ClassicDecision<SyncGroupResult> Sync(ClassicGroup group, SyncGroup request, DateTimeOffset now) =>
-        base.Sync(group, request with { GenerationId = group.State.Generation }, now);
-}
-
 internal sealed class OldGenerationLives : GroupRules
 {
     public override GroupReply Heartbeat(ClassicGroup group, Heartbeat request) => base.Heartbeat(group, request with { GenerationId = group.State.Generation });
