@@ -56,7 +56,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
 
-        var second = (await RunningProgram.OmqAsync(["up", "--data", _directory["other"], "--http", broker.Port.ToString(CultureInfo.InvariantCulture)])).Expect(1);
+        var second = (await RunningProgram.OmqAsync(["up", "--data", _directory["other"], "--http", broker.Port.ToString(CultureInfo.InvariantCulture)])).Expect(4);
 
         Assert.Contains(broker.Port.ToString(CultureInfo.InvariantCulture), second.Error, StringComparison.Ordinal);
     }
