@@ -1,4 +1,3 @@
-using OrleansMq.Tests.Benchmarks;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
@@ -6,6 +5,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
+using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 

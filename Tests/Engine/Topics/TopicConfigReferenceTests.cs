@@ -1,5 +1,5 @@
-using OrleansMq.Topics;
 using OrleansMq.Tests.Shared;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Topics;
 
