@@ -18,7 +18,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
     // Bounded by the sessions: each has two slots, and one error; besides, a mark that wakes the reader after each release.
     private readonly Channel<FetchedChunk> _chunks = Channel.CreateUnbounded<FetchedChunk>(new UnboundedChannelOptions { SingleReader = true });
     // What was fetched of partitions that are held, in order; the reader's own.
-    private readonly Dictionary<FetchSession, Queue<SetAside>> _aside = [];
+    private readonly Dictionary<FetchSession, LinkedList<SetAside>> _aside = [];
     private ChunkReader? _current;
     private ConsumeException? _failure;
     private FetchSession? _failed;
@@ -109,7 +109,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
             {
                 if (current.Session.IsHeld)
                 {
-                    Keep(new SetAside(current, null), current.Session);
+                    KeepFirst(new SetAside(current, null), current.Session);
                     _current = null;
                     continue;
                 }
@@ -186,7 +186,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
             var next = new SetAside(fetched.Result is { } result ? new ChunkReader(session, result, options) : null, fetched.Error);
             if (session.IsHeld || _aside.ContainsKey(session))
             {
-                Keep(next, session);
+                Aside(session).AddLast(next);
                 if (TryTakeAside())
                     return true;
                 continue;
@@ -197,11 +197,14 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         return false;
     }
 
-    private void Keep(SetAside next, FetchSession session)
+    /// <summary>Sets aside what was begun: it comes before what was fetched after it.</summary>
+    private void KeepFirst(SetAside begun, FetchSession session) => Aside(session).AddFirst(begun);
+
+    private LinkedList<SetAside> Aside(FetchSession session)
     {
         if (!_aside.TryGetValue(session, out var kept))
-            _aside[session] = kept = new Queue<SetAside>();
-        kept.Enqueue(next);
+            _aside[session] = kept = new LinkedList<SetAside>();
+        return kept;
     }
 
     /// <summary>Takes up what was set aside of a partition that is no longer held.</summary>
@@ -218,7 +221,9 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
             }
             if (session.IsHeld)
                 continue;
-            Enter(kept.Dequeue(), session);
+            var next = kept.First!.Value;
+            kept.RemoveFirst();
+            Enter(next, session);
             if (kept.Count == 0)
                 _aside.Remove(session);
             return true;
@@ -241,7 +246,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         if (!_failed!.IsStopped && !_failed.IsHeld)
             throw _failure;
         if (!_failed.IsStopped)
-            Keep(new SetAside(null, _failure), _failed);
+            KeepFirst(new SetAside(null, _failure), _failed);
         (_failure, _failed) = (null, null);
     }
 

@@ -192,6 +192,32 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
         Assert.Equal(heardBefore, heard.All.Count);
     }
 
+    [Theory]
+    [InlineData(HandlingParallelism.Partition)]
+    [InlineData(HandlingParallelism.Key)]
+    public async Task Handlers_get_through_more_than_fits_into_the_buffers(HandlingParallelism parallelism)
+    {
+        const int Count = 60_000;
+        await using (var producer = Client.CreateProducer<int, byte[]>())
+        {
+            for (var i = 0; i < Count; i++)
+                await producer.EnqueueAsync(new(Topic, i, new byte[100]));
+        }
+        var processor = Client.CreateProcessor<Ignore, ReadOnlyMemory<byte>>(Options(GroupType.Consumer), new() { Topics = [Topic], Parallelism = parallelism }, (_, _) => default);
+        processor.Start();
+        try
+        {
+            await Wait.UntilAsync(() => processor.Statistics.Handled == Count, "all records");
+        }
+        catch (Exception)
+        {
+            Assert.Fail($"{processor.Statistics} {processor.Completion.Status} {string.Join(',', processor.Consumer.Assignment)} stopped {string.Join(',', processor.Stopped)} {processor.Completion.Exception}");
+        }
+        await processor.StopAsync().SoonAsync();
+        var committed = await _broker.Broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = "billing" });
+        Assert.Equal(Count, committed.Partitions.Sum(partition => partition.Offset!.Offset));
+    }
+
     [Fact]
     public async Task A_member_that_is_closed_twice_and_one_that_never_joined_end_quietly()
     {
