@@ -40,7 +40,7 @@ public sealed class RecordedGroups : IGroupCoordinator
     [
         new GroupMember
         {
-            MemberId = "m-1", GroupInstanceId = "static", RackId = "r", ClientId = "c", ClientHost = "/h", MemberEpoch = 3, SubscribedTopicNames = ["orders"],
+            MemberId = "m-1", GroupInstanceId = "static", RackId = "r", ClientId = "c", ClientHost = "/h", MemberEpoch = 3, Type = GroupType.Consumer, SubscribedTopicNames = ["orders"],
             SubscribedTopicRegex = "o.*", Assignment = [new("orders", 0)], TargetAssignment = [new("orders", 1)], ClassicMetadata = new byte[] { 1 },
             ClassicAssignment = new byte[] { 2 },
         },

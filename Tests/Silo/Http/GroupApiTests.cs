@@ -31,26 +31,53 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     {
         var join = new JoinGroup
         {
-            GroupId = "b", MemberId = "m", GroupInstanceId = "i", ClientId = "c", ClientHost = "/h", SessionTimeout = TimeSpan.FromMilliseconds(6001),
-            RebalanceTimeout = TimeSpan.FromMinutes(1), ProtocolType = "connect", Protocols = [new GroupProtocol("range", new byte[] { 0, 255 })],
-            RequireKnownMemberId = false, SupportsSkippingAssignment = false, Reason = "why",
+            GroupId = "b",
+            MemberId = "m",
+            GroupInstanceId = "i",
+            ClientId = "c",
+            ClientHost = "/h",
+            SessionTimeout = TimeSpan.FromMilliseconds(6001),
+            RebalanceTimeout = TimeSpan.FromMinutes(1),
+            ProtocolType = "connect",
+            Protocols = [new GroupProtocol("range", new byte[] { 0, 255 })],
+            RequireKnownMemberId = false,
+            SupportsSkippingAssignment = false,
+            Reason = "why",
         };
         var sync = new SyncGroup
         {
-            GroupId = "b", GenerationId = 3, MemberId = "m", GroupInstanceId = "i", ProtocolType = "consumer", ProtocolName = "range",
+            GroupId = "b",
+            GenerationId = 3,
+            MemberId = "m",
+            GroupInstanceId = "i",
+            ProtocolType = "consumer",
+            ProtocolName = "range",
             Assignments = [new MemberAssignment("m", new byte[] { 9 })],
         };
         var heartbeat = new Heartbeat("b", 3, "m", "i");
         var leave = new LeaveGroup("b", [new LeavingMember("m", "i", "why")]);
         var consumer = new ConsumerGroupHeartbeat
         {
-            GroupId = "b", MemberId = "m", MemberEpoch = ConsumerGroupHeartbeat.LeaveForNowEpoch, InstanceId = "i", RackId = "r", RebalanceTimeout = TimeSpan.FromSeconds(61),
-            SubscribedTopicNames = ["orders"], SubscribedTopicRegex = "o.*", ServerAssignor = "range", OwnedPartitions = [new TopicPartitions(Topic, [1])], ClientId = "c",
-            ClientHost = "/h", MaxWait = TimeSpan.FromSeconds(1),
+            GroupId = "b",
+            MemberId = "m",
+            MemberEpoch = ConsumerGroupHeartbeat.LeaveForNowEpoch,
+            InstanceId = "i",
+            RackId = "r",
+            RebalanceTimeout = TimeSpan.FromSeconds(61),
+            SubscribedTopicNames = ["orders"],
+            SubscribedTopicRegex = "o.*",
+            ServerAssignor = "range",
+            OwnedPartitions = [new TopicPartitions(Topic, [1])],
+            ClientId = "c",
+            ClientHost = "/h",
+            MaxWait = TimeSpan.FromSeconds(1),
         };
         var commit = new OffsetCommit
         {
-            GroupId = "b", GenerationIdOrMemberEpoch = 3, MemberId = "m", GroupInstanceId = "i",
+            GroupId = "b",
+            GenerationIdOrMemberEpoch = 3,
+            MemberId = "m",
+            GroupInstanceId = "i",
             Offsets = [new PartitionOffset("orders", 1, new CommittedOffset(long.MaxValue, 4, "wörds"), Topic), new PartitionOffset(null, 2, new CommittedOffset(0), Topic)],
         };
         var fetch = new OffsetFetch { GroupId = "b", Partitions = [new("orders", 1)], MemberId = "m", MemberEpoch = 3, RequireStable = true };
