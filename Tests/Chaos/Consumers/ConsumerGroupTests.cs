@@ -11,7 +11,7 @@ namespace OrleansMq.Tests.Chaos.Consumers;
 public sealed class ConsumerGroupTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan Long = TimeSpan.FromMinutes(15);
+    private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
 
     private static readonly Dictionary<GroupFault, int> Weights = new()
     {
