@@ -71,7 +71,8 @@ public sealed class GroupTopics
     /// image does not know yet, and replaces nothing.</summary>
     public bool IsReplaced(string name, Guid topicId) => Find(name) is { } topic && topic.TopicId != topicId && !IsNewer(topicId, topic.TopicId);
 
-    private static bool IsNewer(Guid one, Guid other) => one.Version == TimeOrdered && other.Version == TimeOrdered && one.CompareTo(other) > 0;
+    /// <summary>Whether a topic was made after another, as far as their ids tell.</summary>
+    internal static bool IsNewer(Guid one, Guid other) => one.Version == TimeOrdered && other.Version == TimeOrdered && one.CompareTo(other) > 0;
 
     /// <summary>Whether groups would see no difference: changes of leaders and replicas are none.</summary>
     public bool IsSameAs(GroupTopics other)

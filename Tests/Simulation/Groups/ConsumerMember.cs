@@ -12,6 +12,8 @@ internal sealed class ConsumerMember : SimulatedMember
     // Counts heartbeats: only the answer to the latest is listened to.
     private int _beat;
     private bool _isBeating;
+    // Counts subscriptions: the answer to an older one is not the last word.
+    private int _subscription;
     private bool _isOut = true;
 
     public ConsumerMember(GroupSimulation simulation, int number, string? instanceId) : base(simulation, number, instanceId) =>
@@ -36,7 +38,7 @@ internal sealed class ConsumerMember : SimulatedMember
         // Who no longer listens to the last answer may miss an assignment: it asks for all again.
         _mustSayAll |= _isBeating || _isOut;
         _isBeating = true;
-        var beat = ++_beat;
+        var (beat, subscription) = (++_beat, _subscription);
         var isLongPoll = epoch > 0 && !_ownedChanged && !_mustSayAll && Simulation.Chance(Scenario.LongPollPercent);
         var request = new ConsumerGroupHeartbeat
         {
@@ -61,17 +63,17 @@ internal sealed class ConsumerMember : SimulatedMember
         Simulation.Call(this, request, GroupSimulation.RequestTimeoutMs + (isLongPoll ? Scenario.HeartbeatMs : 0), answer =>
         {
             if (beat == _beat)
-                OnAnswered(answer as ConsumerGroupHeartbeatResult, request);
+                OnAnswered(answer as ConsumerGroupHeartbeatResult, request, subscription);
         });
     }
 
-    private void OnAnswered(ConsumerGroupHeartbeatResult? result, ConsumerGroupHeartbeat request)
+    private void OnAnswered(ConsumerGroupHeartbeatResult? result, ConsumerGroupHeartbeat request, int subscription)
     {
         _isBeating = false;
         switch (result?.Error)
         {
             case ErrorCode.None:
-                OnHeard(result, request);
+                OnHeard(result, request, subscription);
                 return;
             case ErrorCode.FencedMemberEpoch or ErrorCode.UnknownMemberId:
                 LoseAll();
@@ -89,16 +91,16 @@ internal sealed class ConsumerMember : SimulatedMember
         }
     }
 
-    private void OnHeard(ConsumerGroupHeartbeatResult result, ConsumerGroupHeartbeat request)
+    private void OnHeard(ConsumerGroupHeartbeatResult result, ConsumerGroupHeartbeat request, int subscription)
     {
-        (_isOut, _mustSayAll) = (false, false);
+        (_isOut, _mustSayAll) = (false, subscription != _subscription);
         Epoch = result.MemberEpoch;
         if (request.OwnedPartitions is { } said && Same(said))
             _ownedChanged = false;
         if (result.Assignment is { } assignment)
             _target = [.. assignment.SelectMany(t => t.Partitions.Select(p => new TopicIdPartition(t.TopicId, p)))];
         Reconcile();
-        if (request.MaxWait > TimeSpan.Zero || _ownedChanged)
+        if (request.MaxWait > TimeSpan.Zero || _ownedChanged || _mustSayAll)
             Beat();
     }
 
@@ -154,6 +156,7 @@ internal sealed class ConsumerMember : SimulatedMember
 
     public override void OnSubscriptionChanged()
     {
+        _subscription++;
         _mustSayAll = true;
         if (!_isOut)
             Send(Epoch);

@@ -44,6 +44,10 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
     /// <summary>The generation or epoch in which a member is stored; null where it is not.</summary>
     public int? StoredEpochOf(string memberId) => GroupView.EpochOf(_documents.Group.Value, memberId);
 
+    /// <summary>Whether a member of a group that its coordinator assigns is stored with that partition of another topic of the same name.</summary>
+    public bool IsNamesake(string memberId, TopicIdPartition partition) => _documents.Group.Value?.Consumer?.Members.GetValueOrDefault(memberId) is { } member
+        && member.Assigned.Concat(member.Revoking).Any(p => p.Partition == partition.Partition && p.TopicId != partition.TopicId && NameOf(p.TopicId) == NameOf(partition.TopicId));
+
     public GroupScenario Scenario { get; }
     public string Description => Scenario.ToString();
     /// <summary>Told of each step that matters, to understand a failing seed by; null for speed.</summary>

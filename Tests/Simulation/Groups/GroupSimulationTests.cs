@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Simulation.Groups;
 public sealed class GroupSimulationTests(ITestOutputHelper output)
 {
     // About a minute on two idle cores.
-    private const int Seeds = 4_000;
+    private const int Seeds = 6_000;
 
     [Fact]
     public void The_same_seed_runs_the_same_steps()

@@ -20,6 +20,9 @@ public static class OffsetDecision
             var error = Resolve(wanted, topics, out var topic);
             if (error == ErrorCode.None)
                 error = Check(wanted, topic, options);
+            // A coordinator whose image is old: the topic of that name that was made since has offsets here already.
+            if (error == ErrorCode.None && offsets.Topics.TryGetValue(topic.Name, out var stored) && GroupTopics.IsNewer(stored.TopicId, topic.TopicId))
+                error = ErrorCode.UnknownTopicId;
             if (error == ErrorCode.None)
                 offsets = offsets.With(topic.Name, topic.TopicId, wanted.Partition, wanted.Offset with { CommitTimestamp = now.ToUnixTimeMilliseconds() });
             answers[at] = new PartitionError(topic.Name ?? wanted.Topic, wanted.Partition, error, topic.TopicId == default ? wanted.TopicId : topic.TopicId);
