@@ -140,10 +140,14 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
     /// <summary>A slow first answer is not the end: only a member that has its share, and a position at the high watermark, is.</summary>
     private async ValueTask<bool> IsAtEndAsync(CancellationToken cancellationToken)
     {
-        if (_consumer.GroupMetadata.GenerationIdOrMemberEpoch < 0)
+        if (_consumer.GroupMetadata is not { GenerationIdOrMemberEpoch: >= 0, MemberId: var memberId })
             return false;
         try
         {
+            // What it is to have is on its way to it, perhaps: the coordinator knows.
+            var description = await broker.Groups.DescribeGroupAsync(group, cancellationToken).ConfigureAwait(false);
+            if (description.Members.FirstOrDefault(member => member.MemberId == memberId) is not { } self || !self.TargetAssignment.ToHashSet().SetEquals(_consumer.Assignment))
+                return false;
             foreach (var partition in _consumer.Assignment)
             {
                 var highWatermark = _consumer.GetHighWatermark(partition);
@@ -155,6 +159,10 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         catch (InvalidOperationException)
         {
             // A partition was given up meanwhile.
+            return false;
+        }
+        catch (BrokerException e) when (e.Action == ErrorAction.Retry)
+        {
             return false;
         }
     }
