@@ -69,6 +69,14 @@ public sealed record ClusterImage
     /// <summary>Whether a broker is registered and alive.</summary>
     public bool IsAlive(int broker) => Brokers.TryGetValue(broker, out var found) && found.IsAlive;
 
+    /// <summary>Whether no live broker has anything of a topic any more. Brokers that never held any of it confirm at once: all may have done so before the
+    /// deletion was stored, and then nobody has to remember it, nor who confirmed.</summary>
+    /// <param name="topicId">The topic.</param>
+    /// <param name="live">The brokers that are alive.</param>
+    /// <param name="hasConfirmed">Whether a broker said that it has nothing of the topic.</param>
+    public bool IsGone(Guid topicId, IEnumerable<int> live, Func<int, bool> hasConfirmed) =>
+        !Topics.ContainsKey(topicId) && (!Deleted.Contains(topicId) || live.All(hasConfirmed));
+
     /// <summary>With this topic, instead of the one that had its id or its name.</summary>
     public ClusterImage WithTopic(ImageTopic topic)
     {

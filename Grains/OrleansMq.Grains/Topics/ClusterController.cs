@@ -174,7 +174,7 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
             Task changed;
             lock (_lock)
                 changed = _changed.Task;
-            if (membership.Brokers.Silos.Keys.All(live => _clean.ContainsKey((topicId, live))) || timeout.IsCancellationRequested)
+            if (Image.IsGone(topicId, membership.Brokers.Silos.Keys, broker => _clean.ContainsKey((topicId, broker))) || timeout.IsCancellationRequested)
                 return;
             await Task.WhenAny(changed, Task.Delay(Timeout.InfiniteTimeSpan, timeout.Token));
         }

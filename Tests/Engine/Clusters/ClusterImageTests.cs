@@ -1,0 +1,24 @@
+using OrleansMq.Clusters;
+
+namespace OrleansMq.Tests.Engine.Clusters;
+
+public class ClusterImageTests
+{
+    private static readonly ImageTopic Topic = RandomImages.Topic("t", [1]);
+
+    [Fact]
+    public void A_topic_that_is_there_is_not_gone() =>
+        Assert.False(RandomImages.Brokers(3).WithTopic(Topic).IsGone(Topic.TopicId, [1, 2, 3], _ => true));
+
+    [Fact]
+    public void A_deleted_topic_is_gone_when_every_live_broker_has_confirmed()
+    {
+        var image = RandomImages.Brokers(3) with { Deleted = [Topic.TopicId] };
+        Assert.False(image.IsGone(Topic.TopicId, [1, 2, 3], broker => broker != 2));
+        Assert.True(image.IsGone(Topic.TopicId, [1, 3], broker => broker != 2));
+    }
+
+    // With one replica all brokers confirm before the deletion is stored: then nothing is remembered, and nobody asked.
+    [Fact]
+    public void A_topic_of_which_nothing_is_remembered_is_gone() => Assert.True(RandomImages.Brokers(3).IsGone(Topic.TopicId, [1, 2, 3], _ => false));
+}
