@@ -24,7 +24,7 @@ public static partial class ConsumerGroupDecision
         if (request is { MemberId.Length: 0, GroupInstanceId: null, RequireKnownMemberId: true })
             return new(group, JoinGroupResult.Failed(ErrorCode.MemberIdRequired, "Join again with the member id of this answer.", newMemberId), "");
         var memberId = request.MemberId.Length > 0 ? request.MemberId : newMemberId;
-        var before = FindClassicToJoin(group.State, request, memberId, options, out refusal);
+        var before = FindClassicToJoin(group.State, request, subscription!, memberId, options, out refusal);
         if (before is null)
             return RefuseJoin(group, request, refusal);
         var state = group.State;
@@ -114,7 +114,8 @@ public static partial class ConsumerGroupDecision
             : new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The member's subscription cannot be read: {error}");
     }
 
-    private static ConsumerMember? FindClassicToJoin(ConsumerGroupState state, JoinGroup request, string memberId, GroupOptions options, out GroupReply refusal)
+    private static ConsumerMember? FindClassicToJoin(ConsumerGroupState state, JoinGroup request, ConsumerSubscription subscription, string memberId, GroupOptions options,
+        out GroupReply refusal)
     {
         refusal = default;
         if (request.GroupInstanceId is { } instance && state.FindStatic(instance) is { } former && former.MemberId != memberId)
@@ -126,6 +127,12 @@ public static partial class ConsumerGroupDecision
         }
         if (state.Members.TryGetValue(memberId, out var known))
             return known;
+        if (subscription.OwnedPartitions.Count > 0)
+        {
+            // It was out, and does not know: what it reads is another's by now. As a member it could commit that; refused it gives all up and comes anew.
+            refusal = new GroupReply(ErrorCode.UnknownMemberId, UnknownMessage(memberId));
+            return null;
+        }
         if (state.Members.Count < options.MaxSize)
             return new ConsumerMember { MemberId = memberId, InstanceId = request.GroupInstanceId };
         refusal = new GroupReply(ErrorCode.GroupMaxSizeReached, $"The group has {options.MaxSize} members, which is the most: use another group, or raise group.max.size.");

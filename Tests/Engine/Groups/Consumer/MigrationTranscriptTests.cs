@@ -118,6 +118,10 @@ public class MigrationTranscriptTests
           b: epoch 3 hold [t-0 t-1]
         > classic-beat a
           a: UnknownMemberId
+        > classic-join a topics=t assignor=cooperative-sticky owns=t-0,t-1
+          a: UnknownMemberId
+        > classic-join a topics=t assignor=cooperative-sticky owns=nothing
+          a: generation 4 cooperative-sticky
         """);
 
     [Fact]

@@ -180,6 +180,11 @@ internal sealed class RandomConsumers(int seed)
                 Protocols = [ClientAssignors.Offer(assignor, assignor.Subscribe(client.Topics, names, client.Epoch))],
             }, "", _topics.Topics, _now, Options);
             Say($"{client.Id} joins: {joined.Reply!.Error} {joined.Reply.GenerationId}{(isAnswerLost ? " (lost)" : "")}");
+            if (joined.Reply.Error == ErrorCode.UnknownMemberId)
+            {
+                (client.Epoch, client.Told, client.Reads) = (0, PartitionSet.Empty, PartitionSet.Empty);
+                return;
+            }
             Assert.Equal(ErrorCode.None, joined.Reply.Error);
             Apply(joined.Next);
             if (isAnswerLost)
