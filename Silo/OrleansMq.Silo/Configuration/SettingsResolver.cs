@@ -51,6 +51,8 @@ internal static class SettingsResolver
             throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is in no cluster. Leave one of them out.");
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
             throw new SettingsException($"{flag} means something only in a replicated cluster: add --postgres \"Host=...\", or leave {flag} out.");
+        if (settings.GroupConsumerSessionTimeout <= settings.GroupConsumerHeartbeatInterval)
+            throw new SettingsException("--group-consumer-session-timeout-ms must be above --group-consumer-heartbeat-interval-ms: members would be out of their group between two heartbeats.");
     }
 
     // Those that are quietly without effect would be found too late: a rack that no replica was ever spread over.

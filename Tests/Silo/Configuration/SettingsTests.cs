@@ -54,7 +54,8 @@ public sealed class SettingsTests
         { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId", "-a" },
         { "postgres", "db" }, { "postgres", "Database=omq" }, { "rack", "a/b" }, { "advertised", "0.0.0.0" }, { "advertised", "a b" },
         { "replicationFactor", "0" }, { "replicationFactor", "33" }, { "replicaLagTimeMaxMs", "0" }, { "leaderLeaseMs", "0" },
-        { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "autoLeaderRebalance", "yes" },
+        { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
+        { "groupConsumerHeartbeatIntervalMs", "0" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" },
     };
 
@@ -96,6 +97,13 @@ public sealed class SettingsTests
         var settings = Resolve("""{"brokerId": 3, "verifyOnRead": false, /* enough */ "minFreeBytes": "7",}""");
         Assert.Equal((3, false, 7L), (settings.BrokerId, settings.VerifyOnRead, settings.MinFreeBytes));
     }
+
+    [Theory]
+    [InlineData("1000", "1000")]
+    [InlineData("4999", "5000")]
+    public void A_session_is_longer_than_the_time_between_two_heartbeats(string session, string heartbeat) =>
+        AssertRefused(["--group-consumer-session-timeout-ms", "above --group-consumer-heartbeat-interval-ms"],
+            () => Resolve(flags: new() { ["groupConsumerSessionTimeoutMs"] = session, ["groupConsumerHeartbeatIntervalMs"] = heartbeat }));
 
     [Fact]
     public void Topic_defaults_stand_on_the_flush_policy()
