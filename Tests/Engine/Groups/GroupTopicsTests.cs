@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using OrleansMq.Clusters;
 using OrleansMq.Groups;
+using OrleansMq.Groups.Offsets;
 using OrleansMq.Replication;
 using OrleansMq.Topics;
 
@@ -59,5 +60,23 @@ public sealed class GroupTopicsTests
         Assert.False(GroupTopics.Of(First).IsReplaced("u", Old));
         // Ids that say nothing of their time.
         Assert.True(GroupTopics.Of(First).IsReplaced("t", Guid.NewGuid()));
+    }
+
+    // A coordinator with an old image knows the topic that was deleted only; its offsets already know the one made since.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_commit_for_a_topic_that_was_deleted_leaves_the_offsets_of_its_successor(bool byId)
+    {
+        var offsets = GroupOffsets.Empty.With("t", New, 0, new CommittedOffset(37));
+        var commit = new OffsetCommit { GroupId = "g", Offsets = [new PartitionOffset(byId ? null : "t", 0, new CommittedOffset(34), byId ? Old : default)] };
+        var outcome = OffsetDecision.Commit(offsets, commit, GroupTopics.Of(First), new GroupOptions(), Start);
+        Assert.Equal(ErrorCode.UnknownTopicId, Assert.Single(outcome.Reply.Partitions).Error);
+        Assert.Same(offsets, outcome.Next);
+
+        // The other way round the offsets of the old one are void.
+        var late = OffsetDecision.Commit(GroupOffsets.Empty.With("t", Old, 1, new CommittedOffset(9)), commit with { Offsets = [new PartitionOffset("t", 0, new CommittedOffset(1))] },
+            GroupTopics.Of(With(First, "t", New)), new GroupOptions(), Start);
+        Assert.Equal((New, 1), (late.Next.Topics["t"].TopicId, late.Next.Topics["t"].Partitions.Count));
     }
 }
