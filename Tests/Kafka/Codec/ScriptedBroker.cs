@@ -1,45 +1,13 @@
 using OrleansMq.Brokers;
 using OrleansMq.Groups;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
 /// <summary>A broker whose groups say the same whatever they are asked.</summary>
-internal sealed class ScriptedBroker(IBroker inner) : IBroker
+internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 {
-    public IClusterAdministration Administration => inner.Administration;
-
-    public IGroupCoordinator Groups { get; } = new ScriptedGroups();
-
-    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) => inner.CreateTopicAsync(topic, cancellationToken);
-
-    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => inner.DeleteTopicAsync(topic, cancellationToken);
-
-    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => inner.ListTopicsAsync(cancellationToken);
-
-    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) => inner.DescribeTopicAsync(topic, cancellationToken);
-
-    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) => inner.GetTopicAsync(topic, cancellationToken);
-
-    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
-        inner.AlterTopicAsync(topic, configs, cancellationToken);
-
-    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
-        inner.AddPartitionsAsync(topic, totalCount, cancellationToken);
-
-    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default) =>
-        inner.ProduceAsync(partition, batch, acks, cancellationToken);
-
-    public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) => inner.FetchAsync(request, cancellationToken);
-
-    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) =>
-        inner.FindOffsetAsync(partition, spec, cancellationToken);
-
-    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
-        inner.DeleteRecordsAsync(partition, beforeOffset, cancellationToken);
-
-    public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) => inner.InitProducerIdAsync(cancellationToken);
-
-    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => inner.DescribeClusterAsync(cancellationToken);
+    public override IGroupCoordinator Groups { get; } = new ScriptedGroups();
 
     private sealed class ScriptedGroups : IGroupCoordinator
     {
