@@ -1,9 +1,8 @@
 using System.CommandLine;
-using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Cli.CommandLine;
+using OrleansMq.Cli.Replicas;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client.Http;
-using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Groups;
 
@@ -23,7 +22,7 @@ internal static class GroupCommands
     private static OmqCommand List()
     {
         var command = new OmqCommand("list", "Lists the groups.", "omq group list", "omq group list --json | jq -r '.[].groupId'");
-        Show(command, (broker, _, cancellationToken) => broker.Groups.ListGroupsAsync(cancellationToken), GroupJson.Default.IReadOnlyListGroupListing, GroupTables.List);
+        BrokerCall.Show(command, (broker, _, cancellationToken) => broker.Groups.ListGroupsAsync(cancellationToken), GroupJson.Default.IReadOnlyListGroupListing, GroupTables.List);
         return command;
     }
 
@@ -31,7 +30,7 @@ internal static class GroupCommands
     {
         var group = GroupArgument();
         var command = new OmqCommand("describe", "Shows a group's members and which partitions each of them reads.", "omq group describe billing") { group };
-        Show(command, (broker, parsed, cancellationToken) => broker.Groups.DescribeGroupAsync(parsed.GetRequiredValue(group), cancellationToken),
+        BrokerCall.Show(command, (broker, parsed, cancellationToken) => broker.Groups.DescribeGroupAsync(parsed.GetRequiredValue(group), cancellationToken),
             GroupJson.Default.GroupDescription, GroupTables.Describe);
         return command;
     }
@@ -42,7 +41,7 @@ internal static class GroupCommands
         var command = new OmqCommand("lag", "Shows how far a group is behind in each partition: in records, and how many seconds ago the first of them was written.",
             "omq group lag billing", "omq group lag billing --json | jq '[.[].records] | add'")
         { group };
-        Show(command, (broker, parsed, cancellationToken) => broker.GetGroupLagAsync(parsed.GetRequiredValue(group), cancellationToken),
+        BrokerCall.Show(command, (broker, parsed, cancellationToken) => broker.GetGroupLagAsync(parsed.GetRequiredValue(group), cancellationToken),
             GroupJson.Default.IReadOnlyListPartitionLag, GroupTables.Lag);
         return command;
     }
@@ -63,20 +62,5 @@ internal static class GroupCommands
                 Output.WriteLine($"Deleted group {name}.");
         });
         return command;
-    }
-
-    /// <summary>A command that asks, and shows the answer as a table or as JSON.</summary>
-    private static void Show<T>(Command command, Func<HttpBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type, Func<T, IRenderable> table)
-    {
-        var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
-        command.SetAction(async (parsed, cancellationToken) =>
-        {
-            using var broker = server.Connect(parsed);
-            var answer = await ask(broker, parsed, cancellationToken).ConfigureAwait(false);
-            if (parsed.GetValue(json))
-                Output.WriteJson(answer, type);
-            else
-                Output.Write(table(answer));
-        });
     }
 }

@@ -3,15 +3,16 @@ using System.Text.Json.Serialization.Metadata;
 using OrleansMq.Brokers;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
+using OrleansMq.Client.Http;
 using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary>The shapes of the commands that ask something of a cluster's administration.</summary>
+/// <summary>The shapes of the commands that ask something of a broker.</summary>
 internal static class BrokerCall
 {
     /// <summary>A command that asks, and shows the answer as a table or as JSON.</summary>
-    public static void Show<T>(Command command, Func<IBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type, Func<T, IRenderable> table)
+    public static void Show<T>(Command command, Func<HttpBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type, Func<T, IRenderable> table)
     {
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>
