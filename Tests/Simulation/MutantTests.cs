@@ -6,8 +6,7 @@ namespace OrleansMq.Tests.Simulation;
 /// <summary>The checkers are believed because they find each of these mistakes.</summary>
 public sealed class MutantTests(ITestOutputHelper output)
 {
-    private const int MostSeeds = 20_000;
-    private const int SeedsAtOnce = 50;
+    private readonly MutantSearch _search = new(mostSeeds: 20_000, seedsAtOnce: 50, output);
 
     [Theory]
     [InlineData(nameof(LeaderIgnoresItsOwnReplica))]
@@ -48,30 +47,6 @@ public sealed class MutantTests(ITestOutputHelper output)
     public void Checkers_find(string mutant)
     {
         var rules = (ReplicationRules)Activator.CreateInstance(typeof(MutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.{mutant}")!)!;
-        for (var first = 0; first < MostSeeds; first += SeedsAtOnce)
-        {
-            var found = new string?[SeedsAtOnce];
-            Parallel.For(0, SeedsAtOnce, i => found[i] = Break(first + i, rules));
-            var index = Array.FindIndex(found, f => f is not null);
-            if (index < 0)
-                continue;
-            output.WriteLine($"{mutant}: seed {first + index}: {found[index]}");
-            return;
-        }
-        Assert.Fail($"{MostSeeds} seeds ran with {mutant} and no checker found it.");
-    }
-
-    private static string? Break(int seed, ReplicationRules rules)
-    {
-        try
-        {
-            new Cluster(seed, rules).Run();
-            return null;
-        }
-        catch (Exception exception)
-        {
-            // Also what a role asserts, and what it runs into.
-            return exception.Message;
-        }
+        _search.Find(mutant, seed => new Cluster(seed, rules).Run());
     }
 }

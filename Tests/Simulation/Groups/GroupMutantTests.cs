@@ -6,8 +6,7 @@ namespace OrleansMq.Tests.Simulation.Groups;
 /// <summary>The checkers are believed because they find each of these mistakes.</summary>
 public sealed class GroupMutantTests(ITestOutputHelper output)
 {
-    private const int MostSeeds = 3_000;
-    private const int SeedsAtOnce = 20;
+    private readonly MutantSearch _search = new(mostSeeds: 3_000, seedsAtOnce: 20, output);
 
     [Theory]
     [InlineData(nameof(AnswerBeforeStore))]
@@ -49,30 +48,6 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     public void Checkers_find(string mutant)
     {
         var rules = (GroupRules)Activator.CreateInstance(typeof(GroupMutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.Groups.{mutant}")!)!;
-        for (var first = 0; first < MostSeeds; first += SeedsAtOnce)
-        {
-            var found = new string?[SeedsAtOnce];
-            Parallel.For(0, SeedsAtOnce, i => found[i] = Break(first + i, rules));
-            var index = Array.FindIndex(found, f => f is not null);
-            if (index < 0)
-                continue;
-            output.WriteLine($"{mutant}: seed {first + index}: {found[index]}");
-            return;
-        }
-        Assert.Fail($"{MostSeeds} seeds ran with {mutant} and no checker found it.");
-    }
-
-    private static string? Break(int seed, GroupRules rules)
-    {
-        try
-        {
-            new GroupSimulation(seed, rules).Run();
-            return null;
-        }
-        catch (Exception exception)
-        {
-            // Also what the core asserts, and what it runs into.
-            return exception.Message;
-        }
+        _search.Find(mutant, seed => new GroupSimulation(seed, rules).Run());
     }
 }
