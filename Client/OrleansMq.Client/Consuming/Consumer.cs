@@ -13,6 +13,7 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;
     private readonly ConsumerCore _core;
+    private readonly RecordReads<TKey, TValue> _reads;
     // The record that the application has, under the buffer's lock: done when it asks for the next.
     private FetchSession? _handedOut;
     private long _handedOutTo;
@@ -37,6 +38,7 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
             BeforeDrain = Abandon,
             Position = static claim => claim.ToCommitHandedOut(),
         };
+        _reads = new RecordReads<TKey, TValue>(_core.Buffer, _core.Time, TryRead);
     }
 
     /// <inheritdoc/>
@@ -102,32 +104,11 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     public ValueTask DisposeAsync() => _core.DisposeAsync();
 
     /// <inheritdoc/>
-    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default)
-    {
-        if (cancellationToken.IsCancellationRequested)
-            return ValueTask.FromCanceled<ConsumeResult<TKey, TValue>>(cancellationToken);
-        return TryRead(out var record) ? new ValueTask<ConsumeResult<TKey, TValue>>(record) : WaitAndReadAsync(cancellationToken);
-    }
+    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default) => _reads.ReadAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default)
-    {
-        cancellationToken.ThrowIfCancellationRequested();
-        if (TryRead(out var record))
-            return record;
-        if (maxWait == TimeSpan.Zero)
-            return null;
-        using var deadline = new CancellationTokenSource(maxWait, _core.Time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-        try
-        {
-            return await WaitAndReadAsync(either.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-        {
-            return null;
-        }
-    }
+    public ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default) =>
+        _reads.ReadAsync(maxWait, cancellationToken);
 
     /// <summary>All records, until <paramref name="cancellationToken"/> is cancelled (which throws) or the consumer is closed.</summary>
     public async IAsyncEnumerator<ConsumeResult<TKey, TValue>> GetAsyncEnumerator(CancellationToken cancellationToken = default)
@@ -144,16 +125,6 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
                 yield break;
             }
             yield return record;
-        }
-    }
-
-    private async ValueTask<ConsumeResult<TKey, TValue>> WaitAndReadAsync(CancellationToken cancellationToken)
-    {
-        while (true)
-        {
-            await _core.Buffer.WaitAsync(cancellationToken).ConfigureAwait(false);
-            if (TryRead(out var record))
-                return record;
         }
     }
 

@@ -11,8 +11,8 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
 {
     private readonly IDeserializer<TKey> _keys;
     private readonly IDeserializer<TValue> _values;
-    private readonly ReaderOptions _options;
     private readonly FetchBuffer _buffer;
+    private readonly RecordReads<TKey, TValue> _reads;
 
     /// <summary>A reader over a broker. It reads nothing before partitions are assigned.</summary>
     /// <param name="broker">The broker; it is not disposed with the reader.</param>
@@ -28,9 +28,10 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
         ArgumentNullException.ThrowIfNull(broker);
         _keys = keys ?? Serdes.For<TKey>();
         _values = values ?? Serdes.For<TValue>();
-        _options = options ?? new ReaderOptions();
-        _options.Validate();
-        _buffer = new FetchBuffer(broker, _options, logger ?? NullLogger.Instance);
+        options ??= new ReaderOptions();
+        options.Validate();
+        _buffer = new FetchBuffer(broker, options, logger ?? NullLogger.Instance);
+        _reads = new RecordReads<TKey, TValue>(_buffer, options.TimeProvider, TryRead);
     }
 
     /// <inheritdoc/>
@@ -69,32 +70,11 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     public long GetHighWatermark(TopicPartition partition) => Session(partition).HighWatermark;
 
     /// <inheritdoc/>
-    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default)
-    {
-        if (cancellationToken.IsCancellationRequested)
-            return ValueTask.FromCanceled<ConsumeResult<TKey, TValue>>(cancellationToken);
-        return TryRead(out var record) ? new ValueTask<ConsumeResult<TKey, TValue>>(record) : WaitAndReadAsync(cancellationToken);
-    }
+    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default) => _reads.ReadAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default)
-    {
-        cancellationToken.ThrowIfCancellationRequested();
-        if (TryRead(out var record))
-            return record;
-        if (maxWait == TimeSpan.Zero)
-            return null;
-        using var deadline = new CancellationTokenSource(maxWait, _options.TimeProvider);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-        try
-        {
-            return await WaitAndReadAsync(either.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-        {
-            return null;
-        }
-    }
+    public ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default) =>
+        _reads.ReadAsync(maxWait, cancellationToken);
 
     /// <summary>All records from the positions on, without end, until <paramref name="cancellationToken"/> is cancelled.</summary>
     public async IAsyncEnumerator<ConsumeResult<TKey, TValue>> GetAsyncEnumerator(CancellationToken cancellationToken = default)
@@ -108,16 +88,6 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
 
     private FetchSession Session(TopicPartition partition) => _buffer.Find(partition)
         ?? throw new InvalidOperationException($"{partition} is not assigned to this reader. Call Assign first.");
-
-    private async ValueTask<ConsumeResult<TKey, TValue>> WaitAndReadAsync(CancellationToken cancellationToken)
-    {
-        while (true)
-        {
-            await _buffer.WaitAsync(cancellationToken).ConfigureAwait(false);
-            if (TryRead(out var record))
-                return record;
-        }
-    }
 
     private bool TryRead(out ConsumeResult<TKey, TValue> record)
     {
