@@ -50,8 +50,13 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
     {
         if (!IsWhole && From != image.Version)
             return null;
-        var next = (IsWhole ? ClusterImage.Empty : image) with { Version = To, Controller = Controller, AutoRebalance = AutoRebalance,
-            CatchUpMaxBytesPerSecond = CatchUpMaxBytesPerSecond };
+        var next = (IsWhole ? ClusterImage.Empty : image) with
+        {
+            Version = To,
+            Controller = Controller,
+            AutoRebalance = AutoRebalance,
+            CatchUpMaxBytesPerSecond = CatchUpMaxBytesPerSecond,
+        };
         next = next with
         {
             Brokers = next.Brokers.RemoveRange(RemovedBrokers).SetItems(Brokers.Select(broker => KeyValuePair.Create(broker.Registration.BrokerId, broker))),

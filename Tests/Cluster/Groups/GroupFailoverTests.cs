@@ -1,6 +1,6 @@
 using OrleansMq.Brokers;
-using OrleansMq.Diagnostics;
 using OrleansMq.Clusters;
+using OrleansMq.Diagnostics;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Groups;
 using OrleansMq.Groups;

@@ -232,8 +232,7 @@ public sealed class WireContractTests
         from sample in Samples.Values
         where sample.GetType().Namespace == typeof(GroupMember).Namespace
         from property in sample.GetType().GetProperties()
-        // False may be the value that is not the default.
-        where !property.GetMethod!.IsStatic && property.PropertyType != typeof(bool)
+        where !property.GetMethod!.IsStatic && property.PropertyType != typeof(bool) // False may be the value that is not the default.
         let value = property.GetValue(sample)
         where value is null || value.Equals(property.PropertyType.IsValueType ? Activator.CreateInstance(property.PropertyType) : null)
         select $"{sample.GetType().Name}.{property.Name}");

@@ -37,8 +37,13 @@ internal static class RandomImages
     {
         for (var change = random.Next(1, 6); change > 0; change--)
             image = ChangeOne(image, random);
-        return image with { Version = image.Version + random.Next(1, 100), Controller = random.Next(-1, 5), AutoRebalance = random.Next(2) == 0,
-            CatchUpMaxBytesPerSecond = random.Next(2) == 0 ? 0 : random.NextInt64(1, long.MaxValue) };
+        return image with
+        {
+            Version = image.Version + random.Next(1, 100),
+            Controller = random.Next(-1, 5),
+            AutoRebalance = random.Next(2) == 0,
+            CatchUpMaxBytesPerSecond = random.Next(2) == 0 ? 0 : random.NextInt64(1, long.MaxValue),
+        };
     }
 
     private static ClusterImage Make(Random random)
