@@ -52,8 +52,9 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
         output.WriteLine($"{count / 2} led again after {watch.ElapsedMilliseconds} ms");
         await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders.Length == 1), "all are led");
         output.WriteLine($"{count} led again after {watch.ElapsedMilliseconds} ms");
-        // As their replicas are listed, so that the load of the dead one is shared.
-        Assert.All(partitions.Select((partition, i) => (partition, i)), one => Assert.Equal([1 + (one.i % 2)], one.partition.Leaders));
+        // The load of the dead one is shared, as replicas are listed. Who leads a single one depends on which brokers answered in time: a busy one is passed over.
+        Assert.All(partitions, partition => Assert.Single(partition.Leaders));
+        Assert.All(new[] { 1, 2 }, broker => Assert.InRange(partitions.Count(partition => partition.Leaders[0] == broker), count / 4, count * 3 / 4));
         Assert.Equal(1, await partitions[^1].AppendAsync(from: 2, "b"));
     }
 }
