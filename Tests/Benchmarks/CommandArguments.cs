@@ -7,6 +7,11 @@ internal sealed class CommandArguments(string[] arguments)
 {
     public int Number(string name, int fallback) => Value(name) is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : fallback;
 
+    public string? Text(string name) => Value(name);
+
+    /// <summary>Whether an option without a value is there.</summary>
+    public bool Has(string name) => arguments.Contains(name);
+
     /// <summary>
     /// A fresh directory in that of <c>--dir</c>, by default the working directory's <c>artifacts</c>: on the disk that is meant, since a temporary
     /// directory may be in memory.

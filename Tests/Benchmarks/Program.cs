@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Running;
+using OrleansMq.Tests.Benchmarks.Baselines;
 
 namespace OrleansMq.Tests.Benchmarks;
 
@@ -8,6 +9,8 @@ internal static class Program
     {
         switch (args.FirstOrDefault())
         {
+            case "baseline":
+                return BaselineCommand.Run(new CommandArguments(args[1..]));
             case "append-ceiling":
                 return await AppendCeiling.RunAsync(new CommandArguments(args[1..]));
             case "client-throughput":
@@ -20,6 +23,8 @@ internal static class Program
                 Console.WriteLine("""
                     Benchmarks of OrleansMq. Run one with: dotnet run -c Release --project Tests/Benchmarks -- ...
                       --filter '*'       all of BenchmarkDotNet's, in a few minutes; '*Crc*' some; --job medium for better numbers
+                      baseline           runs those and says which got worse than Baselines/baseline.json by more than the noise; beside another revision: Tests/Benchmarks/worse
+                                         [--rounds 3] [--filter PART] [--file FILE] [--write] [--against OTHER/OrleansMq.Tests.Benchmarks.dll]
                       append-ceiling     the in-process append path beside a raw sequential write of the same bytes
                                          [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--dir artifacts]
                       client-throughput  records a second through the client library over a broker in this process

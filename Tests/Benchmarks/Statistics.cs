@@ -2,10 +2,16 @@ namespace OrleansMq.Tests.Benchmarks;
 
 internal static class Statistics
 {
-    public static double Median(IEnumerable<double> values)
+    public static double Median(IEnumerable<double> values) => Quantile(values, 0.5);
+
+    /// <param name="values">At least one, in any order.</param>
+    /// <param name="share">0: the least, 1: the largest; between two values what lies between them in proportion.</param>
+    public static double Quantile(IEnumerable<double> values, double share)
     {
         var sorted = values.Order().ToArray();
-        var middle = sorted.Length / 2;
-        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+        var position = share * (sorted.Length - 1);
+        var below = (int)position;
+        var above = Math.Min(below + 1, sorted.Length - 1);
+        return sorted[below] + (sorted[above] - sorted[below]) * (position - below);
     }
 }

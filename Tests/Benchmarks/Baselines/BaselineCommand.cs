@@ -1,0 +1,103 @@
+using System.Globalization;
+
+namespace OrleansMq.Tests.Benchmarks.Baselines;
+
+/// <summary>
+/// <c>baseline</c>: runs the micro-benchmarks and says which got worse by more than the noise, beside the baseline in the repository or beside another build of
+/// this program that runs in turns with this one.
+/// </summary>
+internal static class BaselineCommand
+{
+    /// <summary>Beside another machine and another day, even scaled by the calibration.</summary>
+    private const double FileTolerance = 0.25;
+
+    /// <summary>Beside another build on this machine, in turns.</summary>
+    private const double BuildTolerance = 0.05;
+
+    public static int Run(CommandArguments arguments)
+    {
+        var filter = arguments.Text("--filter") ?? "";
+        if (arguments.Text("--measure") is { } target)
+        {
+            MicroBenchmarks.Run(filter).Write(target);
+            return 0;
+        }
+        // One round shows how much its iterations differ, several how much the machine does from minute to minute.
+        var rounds = arguments.Number("--rounds", 3);
+        return arguments.Text("--against") is { } other ? BesideBuild(other, rounds, filter) : BesideFile(arguments, rounds, filter);
+    }
+
+    private static int BesideFile(CommandArguments arguments, int rounds, string filter)
+    {
+        var path = arguments.Text("--file") ?? Path.Combine("Tests", "Benchmarks", "Baselines", "baseline.json");
+        var now = MicroBenchmarks.Run(filter);
+        for (var round = 1; round < rounds; round++)
+            now = now.Join(MicroBenchmarks.Run(filter));
+        if (arguments.Has("--write"))
+        {
+            now.Write(path);
+            Console.WriteLine($"{path}: {now.Results.Count} benchmarks.");
+            return 0;
+        }
+        if (!File.Exists(path))
+        {
+            Console.Error.WriteLine($"baseline: there is no {path}. Run this from the repository's top, name another file with --file, or write it with --write.");
+            return 2;
+        }
+        var then = BenchmarkRun.Read(path);
+        return Report(then, now, now.CalibrationNanoseconds / then.CalibrationNanoseconds, FileTolerance);
+    }
+
+    private static int BesideBuild(string other, int rounds, string filter)
+    {
+        if (!File.Exists(other))
+        {
+            Console.Error.WriteLine($"baseline: --against names no file: {other}. It is another build's OrleansMq.Tests.Benchmarks.dll.");
+            return 2;
+        }
+        BenchmarkRun? then = null, now = null;
+        for (var round = 0; round < rounds; round++)
+        {
+            Console.WriteLine($"round {round + 1} of {rounds}");
+            var (theirs, ours) = (OtherBuild.Measure(other, filter), OtherBuild.Measure(typeof(BaselineCommand).Assembly.Location, filter));
+            (then, now) = (then?.Join(theirs) ?? theirs, now?.Join(ours) ?? ours);
+        }
+        return Report(then!, now!, scale: 1, BuildTolerance);
+    }
+
+    private static int Report(BenchmarkRun then, BenchmarkRun now, double scale, double tolerance)
+    {
+        var byName = then.Results.ToDictionary(r => r.Name);
+        var compared = now.Results.Where(r => byName.ContainsKey(r.Name)).Select(r => Comparison.Of(byName[r.Name], r, scale, tolerance)).ToList();
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"then: {then.Machine}; now: {now.Machine}; this machine takes {scale:0.00} times as long for the calibration"));
+        Console.WriteLine($"{"",-64} {"then",12} {"now",12} {"ratio",6}  {"B then",7} {"B now",7}");
+        foreach (var c in compared)
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"{c.Name,-64} {Time(byName[c.Name].Median * scale),12} {Time(now.Results.First(r => r.Name == c.Name).Median),12} {c.TimeRatio,6:0.00}  {c.BytesThen,7} {c.BytesNow,7} {Words(c)}"));
+        }
+        foreach (var name in now.Results.Select(r => r.Name).Except(byName.Keys))
+            Console.WriteLine($"{name,-64} is new: it has no baseline");
+        var worse = compared.Count(c => c.IsWorse);
+        Console.WriteLine($"{compared.Count} compared, {worse} worse, {compared.Count(c => c.Time == Verdict.Better)} faster");
+        // That nothing was compared is no proof that nothing got worse.
+        return worse > 0 || compared.Count == 0 ? 1 : 0;
+    }
+
+    private static string Words(Comparison c) => (c.Time, c.Allocation) switch
+    {
+        (Verdict.Worse, Verdict.Worse) => "WORSE: slower, allocates more",
+        (Verdict.Worse, _) => "WORSE: slower",
+        (_, Verdict.Worse) => "WORSE: allocates more",
+        (Verdict.Better, _) => "faster",
+        (_, Verdict.Better) => "allocates less",
+        _ => "",
+    };
+
+    private static string Time(double nanoseconds) => nanoseconds switch
+    {
+        < 1_000 => string.Create(CultureInfo.InvariantCulture, $"{nanoseconds:0.0} ns"),
+        < 1_000_000 => string.Create(CultureInfo.InvariantCulture, $"{nanoseconds / 1_000:0.00} µs"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{nanoseconds / 1_000_000:0.00} ms"),
+    };
+}

@@ -1,0 +1,81 @@
+using OrleansMq.Tests.Benchmarks;
+using OrleansMq.Tests.Benchmarks.Baselines;
+
+namespace OrleansMq.Tests.Client.Benchmarks;
+
+/// <summary>When a micro-benchmark counts as worse than its baseline.</summary>
+public class ComparisonTests
+{
+    private static readonly BenchmarkResult Then = new("b", [100, 102, 98, 101, 99], AllocatedBytes: 1_000);
+
+    [Fact]
+    public void A_run_like_the_baseline_is_the_same()
+    {
+        var compared = Comparison.Of(Then, Then with { Nanoseconds = [101, 99, 103, 97, 100] }, scale: 1, tolerance: 0.05);
+
+        Assert.Equal((Verdict.Same, Verdict.Same, false), (compared.Time, compared.Allocation, compared.IsWorse));
+    }
+
+    [Fact]
+    public void A_tenth_slower_is_worse_where_iterations_hardly_vary()
+    {
+        var compared = Comparison.Of(Then, Then with { Nanoseconds = [110, 111, 112, 109, 110] }, scale: 1, tolerance: 0.05);
+
+        Assert.Equal(Verdict.Worse, compared.Time);
+        Assert.Equal(1.1, compared.TimeRatio, 3);
+    }
+
+    [Fact]
+    public void A_tenth_slower_is_noise_where_iterations_vary_by_more()
+    {
+        var restless = Then with { Nanoseconds = [70, 130, 100, 140, 60] };
+
+        Assert.Equal(Verdict.Same, Comparison.Of(restless, Then with { Nanoseconds = [110, 111, 112, 109, 110] }, scale: 1, tolerance: 0.05).Time);
+    }
+
+    [Fact]
+    public void A_difference_within_the_tolerance_is_none_however_steady_the_iterations_are() =>
+        Assert.Equal(Verdict.Same, Comparison.Of(Then, Then with { Nanoseconds = [104, 104, 104, 104, 104] }, scale: 1, tolerance: 0.05).Time);
+
+    [Fact]
+    public void Another_machine_is_held_against_what_the_baseline_would_take_there()
+    {
+        var now = Then with { Nanoseconds = [200, 204, 196, 202, 198] };
+
+        Assert.Equal(Verdict.Worse, Comparison.Of(Then, now, scale: 1, tolerance: 0.25).Time);
+        Assert.Equal(Verdict.Same, Comparison.Of(Then, now, scale: 2, tolerance: 0.25).Time);
+        Assert.Equal(Verdict.Better, Comparison.Of(Then, now, scale: 4, tolerance: 0.25).Time);
+    }
+
+    [Theory]
+    [InlineData(1_000, 1_036, "Same")]
+    [InlineData(1_000, 1_037, "Worse")]
+    [InlineData(0, 16, "Same")]
+    [InlineData(0, 24, "Worse")]
+    [InlineData(1_000, 900, "Better")]
+    public void Allocations_are_held_against_bytes_and_a_little_room_for_strays(long then, long now, string expected)
+    {
+        var compared = Comparison.Of(Then with { AllocatedBytes = then }, Then with { AllocatedBytes = now }, scale: 1, tolerance: 0.05);
+
+        Assert.Equal(expected, compared.Allocation.ToString());
+        Assert.Equal(expected == "Worse", compared.IsWorse);
+    }
+
+    [Fact]
+    public void A_benchmark_that_was_run_again_has_the_iterations_of_both_and_the_larger_allocation()
+    {
+        var joined = Then.Join(Then with { Nanoseconds = [200], AllocatedBytes = 1_200 });
+
+        Assert.Equal([100, 102, 98, 101, 99, 200], joined.Nanoseconds);
+        Assert.Equal(1_200, joined.AllocatedBytes);
+    }
+
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(0.25, 2)]
+    [InlineData(0.5, 3)]
+    [InlineData(0.625, 3.5)]
+    [InlineData(1, 5)]
+    public void A_quantile_lies_between_the_values_around_it(double share, double expected) =>
+        Assert.Equal(expected, Statistics.Quantile([5, 1, 4, 2, 3], share), 6);
+}
