@@ -22,6 +22,19 @@ internal sealed class CommandArguments(string[] arguments)
         return System.IO.Directory.CreateDirectory(Path.GetFullPath(Path.Combine(parent, $"{name}-{Environment.ProcessId}"))).FullName;
     }
 
+    /// <summary>An option that has no default.</summary>
+    /// <exception cref="FormatException">It is missing.</exception>
+    public string Required(string name) => Value(name) ?? throw new FormatException($"{name} is missing: see --help.");
+
+    /// <summary>Refuses an option that is not in the text of the usage: a mistyped one would be measured with its default.</summary>
+    /// <exception cref="FormatException">There is one.</exception>
+    public void RefuseOthersThan(string usage)
+    {
+        var known = usage.Split([' ', '\n', '|', '[', ']', ',', ';', ':', '='], StringSplitOptions.RemoveEmptyEntries);
+        if (arguments.FirstOrDefault(argument => argument.StartsWith("--", StringComparison.Ordinal) && !known.Contains(argument)) is { } other)
+            throw new FormatException($"{other} is not an option: see --help.");
+    }
+
     private string? Value(string name)
     {
         var at = Array.IndexOf(arguments, name);

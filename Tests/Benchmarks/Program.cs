@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Running;
 using OrleansMq.Tests.Benchmarks.Baselines;
+using OrleansMq.Tests.Benchmarks.Peers.Load;
 
 namespace OrleansMq.Tests.Benchmarks;
 
@@ -19,6 +20,8 @@ internal static class Program
                 return await ConsumerThroughput.RunAsync(new CommandArguments(args[1..]));
             case "groups":
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
+            case "load":
+                return LoadCommand.Run(args[1..]);
             case "--help" or "-h" or "help":
                 Console.WriteLine("""
                     Benchmarks of OrleansMq. Run one with: dotnet run -c Release --project Tests/Benchmarks -- ...
@@ -33,6 +36,7 @@ internal static class Program
                                          [--rounds 3] [--records 2000000] [--size 100] [--partitions 4] [--joins 30] [--dir artifacts]
                       groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                                          [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
+                      load               sends or reads records over Kafka's protocol at next to no cost of its own, to and from any broker: load --help
                     """);
                 return 0;
             default:

@@ -1,0 +1,92 @@
+using System.Globalization;
+using OrleansMq.Records;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Load;
+
+/// <summary>What load is made.</summary>
+internal sealed record LoadOptions
+{
+    public const string Usage = """
+        load produce --bootstrap HOST:PORT --topic NAME [...]    sends the same record batch again and again, encoded once
+        load fetch   --bootstrap HOST:PORT --topic NAME [...]    reads without decoding records, from the first offset, and around again where --records is more
+          --partitions 1            of the topic; produce creates it where it does not exist
+          --replication-factor 1    when it is created, with --config NAME=VALUE,...
+          --records 1000000         how many are counted; fetch: 0 reads each partition once
+          --warm-records 0          how many are sent (or read) before the clock starts
+          --connections 1           over all brokers, at least one to each that leads
+          --json FILE|-             the figures as JSON; - is standard output, instead of the line
+          --pid PID,...             the broker's processes: their processor time, per million records
+        produce only:
+          --record-bytes 100        the value of a record
+          --batch-bytes 16384       the most that a batch takes; one record at least
+          --request-partitions 1    partitions, with a batch each, in a request
+          --acks 1|all              when it is answered
+          --in-flight 5             unanswered requests on a connection
+          --rate 0                  records a second, evenly; latency counts from when each was due; 0: as fast as it goes
+          --codec none              none, gzip, snappy, lz4, zstd
+        fetch only:
+          --fetch-bytes 52428800    the most in an answer; --partition-bytes 1048576 of each partition
+        """;
+
+    public required bool IsProduce { get; init; }
+    public required string Bootstrap { get; init; }
+    public required string Topic { get; init; }
+    public int Partitions { get; init; } = 1;
+    public short ReplicationFactor { get; init; } = 1;
+    public IReadOnlyDictionary<string, string> TopicConfig { get; init; } = new Dictionary<string, string>();
+    public long Records { get; init; } = 1_000_000;
+    public long WarmRecords { get; init; }
+    public int Connections { get; init; } = 1;
+    public IReadOnlyList<int> BrokerProcesses { get; init; } = [];
+    public int RecordBytes { get; init; } = 100;
+    public int BatchBytes { get; init; } = 16 << 10;
+    public int RequestPartitions { get; init; } = 1;
+
+    /// <summary>1, or -1 for all.</summary>
+    public short Acks { get; init; } = 1;
+
+    public int InFlight { get; init; } = 5;
+
+    /// <summary>Records a second; 0: no limit.</summary>
+    public double Rate { get; init; }
+
+    public CompressionType Codec { get; init; }
+    public int FetchBytes { get; init; } = 50 << 20;
+    public int PartitionBytes { get; init; } = 1 << 20;
+
+    public static LoadOptions Parse(bool isProduce, CommandArguments arguments)
+    {
+        arguments.RefuseOthersThan(Usage);
+        var defaults = new LoadOptions { IsProduce = isProduce, Bootstrap = arguments.Required("--bootstrap"), Topic = arguments.Required("--topic") };
+        return defaults with
+        {
+            Partitions = arguments.Number("--partitions", defaults.Partitions),
+            ReplicationFactor = (short)arguments.Number("--replication-factor", defaults.ReplicationFactor),
+            TopicConfig = Pairs(arguments.Text("--config")),
+            Records = arguments.Number("--records", (int)defaults.Records),
+            WarmRecords = arguments.Number("--warm-records", 0),
+            Connections = arguments.Number("--connections", defaults.Connections),
+            BrokerProcesses = [.. (arguments.Text("--pid") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))],
+            RecordBytes = arguments.Number("--record-bytes", defaults.RecordBytes),
+            BatchBytes = arguments.Number("--batch-bytes", defaults.BatchBytes),
+            RequestPartitions = arguments.Number("--request-partitions", defaults.RequestPartitions),
+            Acks = arguments.Text("--acks") switch
+            {
+                null or "1" => 1,
+                "all" or "-1" => -1,
+                var other => throw new LoadFailedException($"--acks is '{other}'; it may be 1 or all."),
+            },
+            InFlight = arguments.Number("--in-flight", defaults.InFlight),
+            Rate = arguments.Number("--rate", 0),
+            Codec = Enum.TryParse<CompressionType>(arguments.Text("--codec") ?? "none", ignoreCase: true, out var codec)
+                ? codec
+                : throw new LoadFailedException($"--codec is '{arguments.Text("--codec")}'; it may be none, gzip, snappy, lz4 or zstd."),
+            FetchBytes = arguments.Number("--fetch-bytes", defaults.FetchBytes),
+            PartitionBytes = arguments.Number("--partition-bytes", defaults.PartitionBytes),
+        };
+    }
+
+    private static Dictionary<string, string> Pairs(string? text) => (text ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).ToDictionary(
+        pair => pair.Split('=', 2)[0],
+        pair => pair.Contains('=') ? pair.Split('=', 2)[1] : throw new LoadFailedException($"--config: '{pair}' is not NAME=VALUE."));
+}

@@ -1,0 +1,119 @@
+using System.Diagnostics;
+using OrleansMq.Cli.Benchmark;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Load;
+
+/// <summary>Runs a load against whatever speaks Kafka's protocol.</summary>
+internal static class LoadRun
+{
+    /// <summary>Warms up, then measures.</summary>
+    /// <exception cref="LoadFailedException">The broker answered with an error, or not at all.</exception>
+    public static LoadResult Run(LoadOptions options)
+    {
+        TopicLayout.CheckVersions(options.Bootstrap);
+        if (options.IsProduce)
+            TopicLayout.Create(options.Bootstrap, options.Topic, options.Partitions, options.ReplicationFactor, options.TopicConfig);
+        var layout = TopicLayout.WaitForLeaders(options.Bootstrap, options.Topic, options.Partitions);
+        return options.IsProduce ? Produce(options, layout) : Fetch(options, layout);
+    }
+
+    private static LoadResult Produce(LoadOptions options, IReadOnlyList<LedPartition> layout)
+    {
+        var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        var batch = ProduceTemplate.Batch(options.RecordBytes, options.BatchBytes, options.Codec, now, out var recordsInBatch);
+        var shares = Spread(layout, options.Connections);
+        var inRequest = Math.Min(options.RequestPartitions, shares.Min(share => share.Partitions.Length));
+        var template = new ProduceTemplate(options.Topic, options.Acks, batch, recordsInBatch, inRequest);
+        var connections = new List<ProduceConnection>();
+        try
+        {
+            foreach (var share in shares)
+                connections.Add(new ProduceConnection(share.Endpoint, template, [.. share.Partitions.Select(partition => partition.Index)], options.InFlight));
+            Send(options.WarmRecords, 0, new LatencyHistogram());
+            var latencies = new LatencyHistogram();
+            var meter = new Meter(options.BrokerProcesses);
+            var requests = Send(options.Records, options.Rate, latencies);
+            return meter.Result(requests * template.RecordsInRequest, requests * inRequest * batch.Length, requests, latencies.Summarize());
+        }
+        finally
+        {
+            connections.ForEach(connection => connection.Dispose());
+        }
+
+        long Send(long records, double rate, LatencyHistogram latencies)
+        {
+            var requests = (records + template.RecordsInRequest - 1) / template.RecordsInRequest;
+            if (requests == 0)
+                return 0;
+            var pace = new Pace(requests, rate / template.RecordsInRequest);
+            LoadThreads.RunAll(connections.Select<ProduceConnection, Action>(connection => () => connection.Run(pace, latencies)), pace.Stop);
+            return requests;
+        }
+    }
+
+    private static LoadResult Fetch(LoadOptions options, IReadOnlyList<LedPartition> layout)
+    {
+        var offsets = TopicLayout.Offsets(options.Topic, layout);
+        if (offsets.Values.All(range => range.First == range.Next))
+            throw new LoadFailedException($"{options.Topic} is empty: produce to it first.");
+        var connections = new List<FetchConnection>();
+        try
+        {
+            foreach (var share in Spread(layout, options.Connections))
+            {
+                connections.Add(new FetchConnection(share.Endpoint, options,
+                    share.Partitions.Select(partition => new ReadPartition(partition.Index, offsets[partition.Index].First, offsets[partition.Index].Next))));
+            }
+            if (options.WarmRecords > 0)
+                Read(options.WarmRecords, new LatencyHistogram());
+            var latencies = new LatencyHistogram();
+            var meter = new Meter(options.BrokerProcesses);
+            var progress = Read(options.Records, latencies);
+            return meter.Result(progress.Records, progress.Bytes, latencies.Count, latencies.Summarize());
+        }
+        finally
+        {
+            connections.ForEach(connection => connection.Dispose());
+        }
+
+        FetchProgress Read(long records, LatencyHistogram latencies)
+        {
+            var progress = new FetchProgress(records);
+            LoadThreads.RunAll(connections.Select<FetchConnection, Action>(connection => () => connection.Run(progress, latencies)), progress.Stop);
+            return progress;
+        }
+    }
+
+    /// <summary>
+    /// Spreads connections over the brokers that lead, in turn, one to each at least, and a broker's partitions over its connections. Where there are more connections
+    /// than partitions, connections share one.
+    /// </summary>
+    internal static IReadOnlyList<(string Endpoint, LedPartition[] Partitions)> Spread(IReadOnlyList<LedPartition> layout, int connections)
+    {
+        var brokers = layout.GroupBy(partition => partition.Endpoint).Select(broker => broker.ToArray()).ToList();
+        var shares = new List<(string, LedPartition[])>();
+        for (var broker = 0; broker < brokers.Count; broker++)
+        {
+            var partitions = brokers[broker];
+            var here = Math.Max(1, (connections / brokers.Count) + (broker < connections % brokers.Count ? 1 : 0));
+            for (var i = 0; i < here; i++)
+                shares.Add((partitions[0].Endpoint, here <= partitions.Length ? [.. partitions.Where((_, at) => at % here == i)] : [partitions[i % partitions.Length]]));
+        }
+        return shares;
+    }
+
+    /// <summary>Wall clock and processor time from its creation on.</summary>
+    private sealed class Meter(IReadOnlyList<int> brokerProcesses)
+    {
+        private readonly double _broker = ProcessorTime.Of(brokerProcesses);
+        private readonly TimeSpan _generator = Environment.CpuUsage.TotalTime;
+        private readonly long _start = Stopwatch.GetTimestamp();
+
+        public LoadResult Result(long records, long bytes, long requests, Latency latency)
+        {
+            var seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds;
+            double? broker = brokerProcesses.Count == 0 ? null : ProcessorTime.Of(brokerProcesses) - _broker;
+            return new LoadResult(records, bytes, seconds, requests, latency, (Environment.CpuUsage.TotalTime - _generator).TotalSeconds, broker);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Load;
+
+/// <summary>
+/// A connection to a broker, with blocking calls: the cheapest there is where a thread serves one connection. Reads go through one buffer that stays in the
+/// processor's cache, however long an answer is. One thread may send while another receives.
+/// </summary>
+internal sealed class WireConnection : IDisposable
+{
+    private readonly Socket _socket;
+    private readonly byte[] _buffer;
+    private int _start;
+    private int _end;
+
+    private WireConnection(Socket socket, int bufferBytes)
+    {
+        _socket = socket;
+        _buffer = new byte[bufferBytes];
+    }
+
+    /// <summary>Connects.</summary>
+    /// <param name="endpoint">HOST:PORT.</param>
+    /// <param name="bufferBytes">What is read with one call.</param>
+    /// <exception cref="LoadFailedException">Nothing listens there.</exception>
+    public static WireConnection Open(string endpoint, int bufferBytes = 16 << 10)
+    {
+        var colon = endpoint.LastIndexOf(':');
+        if (colon < 0 || !int.TryParse(endpoint.AsSpan(colon + 1), out var port))
+            throw new LoadFailedException($"'{endpoint}' is not HOST:PORT.");
+        var address = IPAddress.TryParse(endpoint.AsSpan(0, colon), out var ip) ? ip : Dns.GetHostAddresses(endpoint[..colon], AddressFamily.InterNetwork)[0];
+        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            socket.Connect(address, port);
+            return new WireConnection(socket, bufferBytes);
+        }
+        catch (SocketException refused)
+        {
+            socket.Dispose();
+            throw new LoadFailedException($"{endpoint}: {refused.Message}. Does the broker run there?");
+        }
+    }
+
+    /// <summary>Whether bytes have been received that were not read yet.</summary>
+    public bool HasBuffered => _end > _start;
+
+    public void Dispose() => _socket.Dispose();
+
+    public void Send(ReadOnlySpan<byte> request)
+    {
+        while (request.Length > 0)
+            request = request[_socket.Send(request)..];
+    }
+
+    /// <summary>Sends a request and steps to its answer's body.</summary>
+    public void Ask(byte[] request)
+    {
+        Send(request);
+        ReadHeader();
+    }
+
+    /// <summary>Reads an answer's length and correlation id.</summary>
+    /// <returns>The correlation id.</returns>
+    public int ReadHeader()
+    {
+        ReadInt32();
+        return ReadInt32();
+    }
+
+    public short ReadInt16() => BinaryPrimitives.ReadInt16BigEndian(Read(2));
+
+    public int ReadInt32() => BinaryPrimitives.ReadInt32BigEndian(Read(4));
+
+    public long ReadInt64() => BinaryPrimitives.ReadInt64BigEndian(Read(8));
+
+    public string? ReadString()
+    {
+        var length = ReadInt16();
+        return length < 0 ? null : Encoding.UTF8.GetString(Read(length));
+    }
+
+    /// <summary>The next bytes, where they fit into the buffer; they are valid until the next call.</summary>
+    public ReadOnlySpan<byte> Read(int count)
+    {
+        while (_end - _start < count)
+            Fill();
+        _start += count;
+        return _buffer.AsSpan(_start - count, count);
+    }
+
+    /// <summary>Steps over bytes, which may be more than the buffer holds.</summary>
+    public void Skip(int count)
+    {
+        while (true)
+        {
+            var now = Math.Min(count, _end - _start);
+            _start += now;
+            count -= now;
+            if (count == 0)
+                return;
+            Fill();
+        }
+    }
+
+    /// <summary>Steps over a string.</summary>
+    public void SkipString() => Skip(Math.Max((int)ReadInt16(), 0));
+
+    private void Fill()
+    {
+        if (_start == _end)
+        {
+            (_start, _end) = (0, 0);
+        }
+        else if (_start > 0)
+        {
+            _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
+            (_start, _end) = (0, _end - _start);
+        }
+        var received = _socket.Receive(_buffer.AsSpan(_end));
+        if (received == 0)
+            throw new LoadFailedException("The broker closed the connection: see its log.");
+        _end += received;
+    }
+}
