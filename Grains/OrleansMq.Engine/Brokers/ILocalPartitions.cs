@@ -9,6 +9,9 @@ namespace OrleansMq.Brokers;
 /// </summary>
 public interface ILocalPartitions
 {
+    /// <summary>Every partition that this process has a replica of, whoever leads it, in no order; empty while the broker starts and stops.</summary>
+    IReadOnlyCollection<Partition> Held { get; }
+
     /// <summary>The partition, if it is served here.</summary>
     /// <param name="partition">Topic and number.</param>
     /// <param name="found">The engine's partition. Its own epoch, not this look-up, decides whether it may still append.</param>

@@ -40,6 +40,9 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
     /// <summary>The partitions on this broker, online or not: what metrics are read from.</summary>
     public IReadOnlyCollection<Partition> Partitions => _partitions.Partitions;
 
+    /// <inheritdoc/>
+    IReadOnlyCollection<Partition> ILocalPartitions.Held => _partitions.Partitions;
+
     /// <summary>Made when the data directory was first used.</summary>
     public string ClusterId => _directory.ClusterId;
 

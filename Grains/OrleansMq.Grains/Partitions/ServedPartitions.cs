@@ -1,14 +1,18 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using OrleansMq.Brokers;
+using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;
 
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>The partitions whose grain is active on this silo; their grains enter and remove them.</summary>
-internal sealed class ServedPartitions : ILocalPartitions
+internal sealed class ServedPartitions(SiloBroker broker) : ILocalPartitions
 {
     private readonly ConcurrentDictionary<TopicPartition, Partition> _served = new();
+
+    /// <inheritdoc/>
+    public IReadOnlyCollection<Partition> Held => broker.IsOpen ? broker.Partitions.Partitions : [];
 
     /// <inheritdoc/>
     public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found) => _served.TryGetValue(partition, out found);

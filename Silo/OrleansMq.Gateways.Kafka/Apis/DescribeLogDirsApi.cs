@@ -1,10 +1,11 @@
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 35: what the partitions that this broker leads take on its disk.</summary>
+/// <summary>Key 35: what the replicas that this broker holds take on its disk, whoever leads them.</summary>
 internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(ApiKey.DescribeLogDirs, 1, 4, flexibleFrom: 2)
 {
     protected override DescribeLogDirsRequest Read(ref RequestReader reader, short version)
@@ -27,8 +28,8 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
     protected override ValueTask<bool> AnswerAsync(RequestContext context, DescribeLogDirsRequest request, ResponseWriter response)
     {
         var image = context.Services.Metadata.Image;
-        var topics = image.Names.Keys.Select(image.FindServed).OfType<ImageTopic>().Select(topic => (topic.Name, Sizes: SizesOf(context.Services, topic, request)))
-            .Where(static topic => topic.Sizes.Count > 0).ToArray();
+        var topics = context.Services.Partitions.Held.Where(partition => IsAskedFor(image, partition, request))
+            .GroupBy(static partition => partition.TopicPartition.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal).ToArray();
         response.WriteInt32(0);
         if (context.Version >= 3)
             response.WriteError(ErrorCode.None);
@@ -36,15 +37,15 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
         response.WriteError(ErrorCode.None);
         response.WriteString(image.Brokers.TryGetValue(context.Services.Self, out var self) ? self.Registration.DataDirectory : "");
         response.WriteLength(topics.Length);
-        foreach (var (name, sizes) in topics)
+        foreach (var topic in topics)
         {
-            response.WriteString(name);
-            response.WriteLength(sizes.Count);
-            foreach (var (number, size) in sizes)
+            response.WriteString(topic.Key);
+            response.WriteLength(topic.Count());
+            foreach (var partition in topic.OrderBy(static partition => partition.TopicPartition.Partition))
             {
-                response.WriteInt32(number);
-                response.WriteInt64(size);
-                response.WriteInt64(0);
+                response.WriteInt32(partition.TopicPartition.Partition);
+                response.WriteInt64(partition.SizeInBytes);
+                response.WriteInt64(0); // How far it is behind its high watermark: what it knows of that, it has.
                 response.WriteBool(false);
                 response.WriteNoTags();
             }
@@ -61,17 +62,12 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
         return Answered;
     }
 
-    private static List<(int Number, long Size)> SizesOf(GatewayServices services, ImageTopic topic, DescribeLogDirsRequest request)
+    // What a deleted topic left behind for a moment is nobody's.
+    private static bool IsAskedFor(ClusterImage image, Partition partition, DescribeLogDirsRequest request)
     {
-        var sizes = new List<(int, long)>();
-        if (request.Topics is not null && !request.Topics.ContainsKey(topic.Name))
-            return sizes;
-        for (var number = 0; number < topic.Serving; number++)
-        {
-            if ((request.Topics is null || request.Topics[topic.Name].Contains(number)) && services.Partitions.FindLocal(topic, number) is { } partition)
-                sizes.Add((number, partition.SizeInBytes));
-        }
-        return sizes;
+        var (name, number) = (partition.TopicPartition.Topic, partition.TopicPartition.Partition);
+        return image.FindServed(name) is { } topic && topic.TopicId == partition.TopicId && number < topic.Serving
+            && (request.Topics is null || (request.Topics.TryGetValue(name, out var numbers) && numbers.Contains(number)));
     }
 }
 

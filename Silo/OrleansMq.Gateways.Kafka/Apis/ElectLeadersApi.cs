@@ -1,6 +1,8 @@
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
@@ -53,13 +55,10 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
     {
         if (request.Type is not (Preferred or Unclean))
             return (ErrorCode.InvalidRequest, []);
-        var administration = context.Services.Broker.Administration;
         try
         {
             if (request.Partitions is null)
-                return (ErrorCode.None, request.Type == Preferred
-                    ? await administration.ElectPreferredLeadersAsync(cancellationToken: context.Aborted).ConfigureAwait(false)
-                    : await ElectEachAsync(context, request.Type, WithoutLeader(context.Services)).ConfigureAwait(false));
+                return (ErrorCode.None, await ElectAllAsync(context, request.Type).ConfigureAwait(false));
             return (ErrorCode.None, await ElectEachAsync(context, request.Type, request.Partitions).ConfigureAwait(false));
         }
         catch (BrokerException refused)
@@ -68,12 +67,33 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
         }
     }
 
+    /// <summary>Partitions that need no election are not part of the answer.</summary>
+    private static async ValueTask<IReadOnlyList<LeaderElection>> ElectAllAsync(RequestContext context, sbyte type)
+    {
+        TopicPartition[] needy = [.. context.Services.Metadata.Image.AllPartitions().Where(entry => entry.Number < entry.Topic.Serving && NeedsElection(entry.Partition, type))
+            .Select(static entry => new TopicPartition(entry.Topic.Name, entry.Number))];
+        if (type == Unclean)
+            return await ElectEachAsync(context, type, needy).ConfigureAwait(false);
+        return needy.Length == 0 ? [] : await context.Services.Broker.Administration.ElectPreferredLeadersAsync(cancellationToken: context.Aborted).ConfigureAwait(false);
+    }
+
     private static async ValueTask<IReadOnlyList<LeaderElection>> ElectEachAsync(RequestContext context, sbyte type, IReadOnlyList<TopicPartition> partitions)
     {
         var administration = context.Services.Broker.Administration;
         var elections = new List<LeaderElection>();
         foreach (var partition in partitions)
         {
+            if (Find(context.Services, partition) is not { } found)
+            {
+                elections.Add(new LeaderElection(partition.Topic, partition.Partition, -1, ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic)));
+                continue;
+            }
+            if (!NeedsElection(found, type))
+            {
+                elections.Add(new LeaderElection(partition.Topic, partition.Partition, found.Leader, ErrorCode.ElectionNotNeeded,
+                    $"Broker {found.Leader} leads {partition}{(type == Preferred ? ", and is the preferred one" : "")}: no election is needed."));
+                continue;
+            }
             try
             {
                 if (type == Unclean)
@@ -89,9 +109,10 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
         return elections;
     }
 
-    private static TopicPartition[] WithoutLeader(GatewayServices services) =>
-        [.. services.Metadata.Image.AllPartitions().Where(static entry => entry.Partition.Leader < 0 && entry.Number < entry.Topic.Serving)
-            .Select(static entry => new TopicPartition(entry.Topic.Name, entry.Number))];
+    private static ImagePartition? Find(GatewayServices services, TopicPartition partition) =>
+        services.Metadata.Image.FindServed(partition.Topic) is { } topic && (uint)partition.Partition < (uint)topic.Serving ? topic.Partitions[partition.Partition] : null;
+
+    private static bool NeedsElection(ImagePartition partition, sbyte type) => partition.Leader < 0 || (type == Preferred && partition.Leader != partition.Replicas[0]);
 }
 
 /// <summary>The body; null for all partitions.</summary>

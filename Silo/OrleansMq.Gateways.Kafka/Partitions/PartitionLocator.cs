@@ -20,6 +20,9 @@ internal readonly record struct LocatedPartition(Partition? Partition, ErrorCode
 /// <summary>Finds the partitions that requests name. Thread safe.</summary>
 internal sealed class PartitionLocator(IBroker broker, IClusterMetadata metadata, ILocalPartitions local, int self)
 {
+    /// <summary>Every partition that this broker has a replica of.</summary>
+    public IReadOnlyCollection<Partition> Held => local.Held;
+
     /// <summary>The topic's name; null where no topic that is served has the id.</summary>
     public string? NameOf(Guid topicId) =>
         metadata.Image.Topics.TryGetValue(topicId, out var topic) && topic.Status == TopicStatus.Active ? topic.Name : null;

@@ -47,6 +47,8 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     public CancellationToken Aborted => CancellationToken.None;
 
+    public IReadOnlyCollection<Partition> Held => [];
+
     public ClusterDescription Describe() => throw new NotSupportedException();
 
     public Task<ClusterImage> WaitForNewerAsync(long version, CancellationToken cancellationToken) => throw new NotSupportedException();
