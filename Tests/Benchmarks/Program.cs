@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Running;
 using OrleansMq.Tests.Benchmarks.Baselines;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
+using OrleansMq.Tests.Benchmarks.SendPaths;
 
 namespace OrleansMq.Tests.Benchmarks;
 
@@ -22,6 +23,10 @@ internal static class Program
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
             case "load":
                 return LoadCommand.Run(args[1..]);
+            case "sendfile":
+                return await SendPathBenchmark.RunAsync(new CommandArguments(args[1..]));
+            case "sendfile-client":
+                return SendPathBenchmark.RunClient(new CommandArguments(args[1..]));
             case "--help" or "-h" or "help":
                 Console.WriteLine("""
                     Benchmarks of OrleansMq. Run one with: dotnet run -c Release --project Tests/Benchmarks -- ...
@@ -37,6 +42,8 @@ internal static class Program
                       groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                                          [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
                       load               sends or reads records over Kafka's protocol at next to no cost of its own, to and from any broker: load --help
+                      sendfile           what it costs to send from a file in the page cache: through Kestrel, through a bare socket, with sendfile(2)
+                                         [--pairs 5] [--mb 1024] [--dir artifacts]
                     """);
                 return 0;
             default:
