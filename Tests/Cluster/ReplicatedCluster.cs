@@ -211,5 +211,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         public ReplicaSpec? Find(ReplicaKey key) => cluster._partitions.TryGetValue(key, out var found)
             ? found.Replicas.Contains(broker) ? found.Spec : null
             : catalogue.Find(key);
+
+        public bool IsDeleted(Guid topicId) => catalogue.IsDeleted(topicId);
     }
 }

@@ -48,9 +48,12 @@ public interface IReplicationHost
     /// are gone. May be wrong for a while.</summary>
     bool IsStaying(int broker) => IsAlive(broker);
 
-    /// <summary>With what to make a replica that a leader pushes to and that is not here; null where this broker is not to hold it, or does not know of
-    /// it (yet).</summary>
+    /// <summary>With what to make a replica that is not here, for a leader that pushes to it or to lead; null where this broker is not to hold it, or does not know of
+    /// it (yet). Called under a lock of the <see cref="ReplicaManager"/>: must neither block nor call back.</summary>
     ReplicaSpec? FindSpec(ReplicaKey key);
+
+    /// <summary>Whether a topic is known to be deleted, so that somebody is about to drop what is here of it. Called as <see cref="FindSpec"/> is.</summary>
+    bool IsDeleted(Guid topicId) => false;
 
     /// <summary>A replica of this broker leads, leads no more, or its ISR, ELR or replicas changed. Called in order for one replica, on no lock; must not
     /// block.</summary>

@@ -68,8 +68,8 @@ public sealed partial class ReplicaManager
         await _store.SetAsideAsync(partition, $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
         lock (_createLock)
         {
-            _replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica));
-            if (_disposed)
+            // Dropped meanwhile: then it is not wanted any more.
+            if (!_replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica)) || _disposed)
                 return;
             Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, config), isConfigKnown: true);
         }

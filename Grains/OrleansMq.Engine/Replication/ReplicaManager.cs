@@ -66,8 +66,20 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     /// <summary>The replica, if this broker holds it.</summary>
     public bool TryGet(ReplicaKey key, [NotNullWhen(true)] out Replica? replica) => _replicas.TryGetValue(key, out replica);
 
-    /// <summary>The replica; made where there is none.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    /// <summary>The replica; made where there is none, and <see cref="IReplicationHost.FindSpec"/> says that it is to be here.</summary>
+    /// <returns>Null where it is not to be here.</returns>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: retry.</exception>
+    public Replica? GetOrCreate(ReplicaKey key)
+    {
+        if (_replicas.TryGetValue(key, out var found))
+            return found;
+        // Asked under the lock: who made replicas wait here must not be held to what was so when it began to wait. See SettledReplicas.
+        lock (_createLock)
+            return _host.FindSpec(key) is { } spec ? GetOrCreate(key, spec) : null;
+    }
+
+    /// <summary>The replica; made where there is none, whatever the host says.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: retry.</exception>
     public Replica GetOrCreate(ReplicaKey key, ReplicaSpec spec)
     {
         if (_replicas.TryGetValue(key, out var found))
@@ -80,11 +92,23 @@ public sealed partial class ReplicaManager : IAsyncDisposable
                 return found;
             if (!_store.TryGet(name, out var partition) || partition.TopicId == key.TopicId)
                 return Take(key, _store.GetOrCreate(name, key.TopicId, spec.Config), isConfigKnown: true);
-            // The topic was deleted and created again, while this broker slept where its directory is not just being removed.
-            if (!partition.IsDeleted)
+            // The topic was deleted and created again. What is known to be deleted is about to go; what nobody speaks of any more, since this broker slept
+            // meanwhile, is set aside.
+            if (!partition.IsDeleted && !_host.IsDeleted(partition.TopicId))
                 Replace(new ReplicaKey(partition.TopicId, key.Partition), () => SetAsideAsync(partition));
         }
         throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{name} of a deleted topic is being set aside, or removed. Retry.");
+    }
+
+    /// <summary>
+    /// All replicas, those among them that were just being made: whatever is made by <see cref="GetOrCreate(ReplicaKey)"/> after this call has begun is made by
+    /// what <see cref="IReplicationHost.FindSpec"/> says from then on. So who stops naming a replica there, and then drops all of these that are of no use, has
+    /// dropped them for good. Waits for one that is being made.
+    /// </summary>
+    public IReadOnlyCollection<Replica> SettledReplicas()
+    {
+        lock (_createLock)
+            return Replicas;
     }
 
     /// <summary>Ends a replica and frees its disk: its topic was deleted, or it was reassigned away. One that is gone is fine.</summary>
@@ -194,11 +218,12 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     {
         if (_replicas.TryGetValue(key, out var replica))
             return replica;
+        // Looked at before the lock, too: a push of a partition that is not to be here waits for none that is being made.
         if (message is not Push || _host.FindSpec(key) is not { } spec)
             return null;
         try
         {
-            return GetOrCreate(key, spec);
+            return GetOrCreate(key);
         }
         catch (BrokerException fault)
         {

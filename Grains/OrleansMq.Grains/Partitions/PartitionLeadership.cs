@@ -14,14 +14,11 @@ internal readonly record struct LeadOutcome(Replica? Replica, ErrorCode Error = 
     public static LeadOutcome Refused(ErrorCode error, string message) => new(null, error, message);
 }
 
-/// <summary>The replicas of a broker, and with what to make one. Thread safe.</summary>
+/// <summary>The replicas of a broker. Thread safe.</summary>
 internal interface ILocalReplicas
 {
     /// <summary>All of them.</summary>
     ReplicaManager Manager { get; }
-
-    /// <summary>With what to make a replica here; null where this broker is not to hold it, or does not know of it yet.</summary>
-    ReplicaSpec? FindSpec(ReplicaKey key);
 
     /// <summary>Whether this broker leads the partition beyond doubt: nobody need be asked.</summary>
     bool LeadsHere(ReplicaKey key);
@@ -91,9 +88,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
     }
 
     private async Task<Replica?> OpenAsync(ReplicaKey key, LeaderFinding found) =>
-        found.State is { } state && state.Replicas.Contains(peers.Self) && replicas.FindSpec(key) is { } spec
-            ? await Task.Run(() => replicas.Manager.GetOrCreate(key, spec)).ConfigureAwait(false)
-            : null;
+        found.State is { } state && state.Replicas.Contains(peers.Self) ? await Task.Run(() => replicas.Manager.GetOrCreate(key)).ConfigureAwait(false) : null;
 
     private async Task<LeadOutcome> ClaimAsync(Replica replica, LeaderChoice choice, StoredPartitionState? stored, CancellationToken cancellationToken)
     {

@@ -44,11 +44,8 @@ internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker br
     public bool IsActive(int broker) => membership.IsActive(broker);
 
     /// <inheritdoc/>
-    public ReplicaSpec? FindSpec(ReplicaKey key) => _specs.Value?.Find(key);
-
-    /// <inheritdoc/>
     public TopicConfig? FindConfig(ReplicaKey key) =>
-        Manager.TryGet(key, out var replica) ? replica.Partition.Config : FindSpec(key)?.Config;
+        Manager.TryGet(key, out var replica) ? replica.Partition.Config : _specs.Value?.Find(key)?.Config;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken)

@@ -15,6 +15,9 @@ internal interface IReplicaSpecs
 {
     /// <summary>With what to make a replica; null where this broker is not to hold it, or does not know of it (yet).</summary>
     ReplicaSpec? Find(ReplicaKey key);
+
+    /// <summary>Whether a topic is known to be deleted, so that what is here of it is about to go.</summary>
+    bool IsDeleted(Guid topicId);
 }
 
 /// <summary>Is told what changed of a partition that this broker leads, or led. Thread safe; must not block.</summary>

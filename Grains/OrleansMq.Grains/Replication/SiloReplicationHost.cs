@@ -39,6 +39,9 @@ internal sealed class SiloReplicationHost(IServiceProvider services, int ownBrok
     public ReplicaSpec? FindSpec(ReplicaKey key) => _specs.Value?.Find(key);
 
     /// <inheritdoc/>
+    public bool IsDeleted(Guid topicId) => _specs.Value?.IsDeleted(topicId) ?? false;
+
+    /// <inheritdoc/>
     public void OnLeadershipChanged(Replica replica)
     {
         foreach (var reports in _reports.Value)

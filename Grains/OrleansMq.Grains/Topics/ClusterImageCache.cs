@@ -65,6 +65,9 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
             ? SpecificationOf(topic).Replica
             : null;
 
+    /// <inheritdoc/>
+    public bool IsDeleted(Guid topicId) => _image.Deleted.Contains(topicId);
+
     /// <summary>The configuration of a partition's topic; null where the topic is not known.</summary>
     public TopicConfig? FindConfig(ReplicaKey key) => _image.Topics.TryGetValue(key.TopicId, out var topic) ? SpecificationOf(topic).Config : null;
 

@@ -10,6 +10,8 @@ namespace OrleansMq.Grains.Topics;
 /// <summary>
 /// Sees to what this broker's replicas are by the newest image. Frees the disk of those that it is not to hold any more: of topics that the image names as deleted, and of partitions that moved away, once
 /// the stored state says so, too. A replica of a topic that nobody knows is left where it is: a database restored from a backup knows less than the disks.
+/// <para>What is gone stays gone, so that it can be confirmed: replicas are made by what the newest image says at that moment, and those that were just being made when it came are
+/// waited for (<see cref="ReplicaManager.SettledReplicas"/>).</para>
 /// </summary>
 internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IPartitionStates states, IGrainFactory grains)
     : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
@@ -62,20 +64,27 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
     {
         var done = true;
         var left = new HashSet<Guid>();
-        foreach (var replica in replicas.Manager.Replicas)
+        foreach (var replica in replicas.Manager.SettledReplicas())
         {
             // One that was made while its topic's configuration changed may have been made with the former.
             if (images.FindConfig(replica.Key) is { } config && config != replica.Partition.Config)
                 replica.Partition.UpdateConfig(config);
-            if (!await IsToGoAsync(image, replica.Key).ConfigureAwait(false) || await TryDropAsync(replica).ConfigureAwait(false))
-                continue;
-            left.Add(replica.Key.TopicId);
-            done = false;
+            switch (await IsToGoAsync(image, replica.Key).ConfigureAwait(false))
+            {
+                case null:
+                    done = false;
+                    break;
+                case true when !await TryDropAsync(replica).ConfigureAwait(false):
+                    left.Add(replica.Key.TopicId);
+                    done = false;
+                    break;
+            }
         }
         return await TryConfirmAsync(image, left).ConfigureAwait(false) && done;
     }
 
-    private async Task<bool> IsToGoAsync(ClusterImage image, ReplicaKey key)
+    // Null where that cannot be found out at the moment.
+    private async Task<bool?> IsToGoAsync(ClusterImage image, ReplicaKey key)
     {
         if (image.Deleted.Contains(key.TopicId))
             return true;
@@ -90,8 +99,8 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         return await IsMovedAwayAsync(key).ConfigureAwait(false);
     }
 
-    // The image is made of what leaders say, and may be older than the state for a moment.
-    private async Task<bool> IsMovedAwayAsync(ReplicaKey key)
+    // The image is made of what leaders say, and may be older than the state for a moment: then the next one comes. Null where the state is not known: no image need come after that.
+    private async Task<bool?> IsMovedAwayAsync(ReplicaKey key)
     {
         try
         {
@@ -100,7 +109,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         }
         catch (Exception unknown) when (unknown is not InvariantViolationException)
         {
-            return false; // Whatever it is, the state is not known: the next image asks again.
+            return null;
         }
     }
 

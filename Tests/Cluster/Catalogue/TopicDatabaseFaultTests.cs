@@ -41,8 +41,7 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
         await NothingElseIsLeftAsync("new-0", "new-1", "orders-0", "orders-1", "orders-2", "orders-3");
     }
 
-    // Long since it fails in about one run of several: a broker then keeps the directory of a replica that nobody wants. Known and open; nothing acknowledged is lost by it.
-    [SkippableFact, Trait("Category", "Long")]
+    [SkippableFact]
     public async Task A_database_that_is_killed_in_the_middle_of_changes_leaves_nothing_half_made()
     {
         // Later and later into the creation of one topic and the deletion of another.

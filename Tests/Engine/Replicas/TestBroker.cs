@@ -102,7 +102,15 @@ internal sealed class TestBroker : IReplicationHost
 
     public bool IsAlive(int broker) => _cluster.Brokers.TryGetValue(broker, out var found) && found.IsUp;
 
-    public ReplicaSpec? FindSpec(ReplicaKey key) => _cluster.Specs.GetValueOrDefault(key);
+    /// <summary>What it says of a replica that is not here; by itself: what the cluster says.</summary>
+    public Func<ReplicaKey, ReplicaSpec?>? Spec { get; set; }
+
+    /// <summary>Topics that it knows to be deleted.</summary>
+    public HashSet<Guid> Deleted { get; } = [];
+
+    public ReplicaSpec? FindSpec(ReplicaKey key) => Spec is { } spec ? spec(key) : _cluster.Specs.GetValueOrDefault(key);
+
+    public bool IsDeleted(Guid topicId) => Deleted.Contains(topicId);
 
     public void OnLeadershipChanged(Replica replica)
     {

@@ -1,0 +1,78 @@
+using OrleansMq.Replication;
+
+namespace OrleansMq.Tests.Engine.Replicas;
+
+/// <summary>Replicas that are made for their leader while their topic is deleted: what was said to be gone stays gone.</summary>
+public sealed class ReplicaCreationTests
+{
+    private static readonly ReplicaKey Key = ReplicatedPartition.Key;
+
+    [Fact]
+    public async Task A_push_that_came_before_the_deletion_makes_no_replica_after_the_cleanup()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync();
+        var spec = partition.Cluster.Specs[Key];
+        var late = partition[2];
+        var asked = 0;
+        IReadOnlyCollection<Replica>? cleaned = null;
+        late.Spec = _ =>
+        {
+            // The push has just been told how to make its replica: then the topic is deleted, and this broker says that it has nothing of it.
+            if (Interlocked.Increment(ref asked) > 1)
+                return null;
+            cleaned = late.Manager.SettledReplicas();
+            return spec;
+        };
+        await partition.LeadAsync(1);
+        // Bundles are taken one after the other: when it is asked for the next push, it is done with the first.
+        await ReplicatedPartition.Until(() => Volatile.Read(ref asked) > 2, () => "another push");
+        Assert.Empty(cleaned!);
+        Assert.Empty(late.Manager.Replicas);
+        Assert.Empty(late.Files.ListDirectories(Path.Combine(late.Data, "logs")));
+    }
+
+    [Fact]
+    public async Task The_cleanup_sees_a_replica_that_is_being_made_when_it_begins()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync();
+        var spec = partition.Cluster.Specs[Key];
+        var broker = partition[3];
+        var making = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var deleted = new ManualResetEventSlim();
+        broker.Spec = _ =>
+        {
+            making.SetResult();
+            deleted.Wait(ReplicatedPartition.Deadline);
+            return spec; // Said by what was so before.
+        };
+        var made = Task.Run(() => broker.Manager.GetOrCreate(Key));
+        await making.Task.WaitAsync(ReplicatedPartition.Deadline);
+        var settled = Task.Run(broker.Manager.SettledReplicas);
+        deleted.Set();
+        Assert.Same(await made, Assert.Single(await settled));
+    }
+
+    [Fact]
+    public async Task Who_is_not_to_hold_a_partition_makes_no_replica_to_lead_it()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync();
+        partition.Cluster.Specs.Clear();
+        Assert.Null(partition[1].Manager.GetOrCreate(Key));
+        Assert.Empty(partition[1].Manager.Replicas);
+    }
+
+    [Fact]
+    public async Task A_topic_created_again_waits_until_the_deleted_one_is_gone_and_sets_nothing_aside()
+    {
+        await using var partition = await ReplicatedPartition.StartAsync();
+        var broker = partition[1];
+        partition.ReplicaOf(1);
+        var again = new ReplicaKey(Guid.NewGuid(), 0);
+        partition.Cluster.Specs[again] = new ReplicaSpec("t", partition.Config);
+        broker.Deleted.Add(Key.TopicId);
+        Assert.Equal(ErrorCode.LeaderNotAvailable, Assert.Throws<BrokerException>(() => broker.Manager.GetOrCreate(again)).Code);
+        await broker.Manager.DropAsync(Key);
+        Assert.Equal(again, broker.Manager.GetOrCreate(again)!.Key);
+        Assert.Equal(["t-0"], broker.Files.ListDirectories(Path.Combine(broker.Data, "logs")));
+    }
+}
