@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Running;
 using OrleansMq.Tests.Benchmarks.Baselines;
+using OrleansMq.Tests.Benchmarks.Peers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Benchmarks.SendPaths;
 
@@ -21,6 +22,8 @@ internal static class Program
                 return await ConsumerThroughput.RunAsync(new CommandArguments(args[1..]));
             case "groups":
                 return await GroupBenchmarks.RunAsync(new CommandArguments(args[1..]));
+            case "peers":
+                return await PeersCommand.RunAsync(args[1..]);
             case "load":
                 return LoadCommand.Run(args[1..]);
             case "sendfile":
@@ -41,6 +44,7 @@ internal static class Program
                                          [--rounds 3] [--records 2000000] [--size 100] [--partitions 4] [--joins 30] [--dir artifacts]
                       groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                                          [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
+                      peers              OrleansMq beside Apache Kafka and others, in turns: tables and JSON; peers --help
                       load               sends or reads records over Kafka's protocol at next to no cost of its own, to and from any broker: load --help
                       sendfile           what it costs to send from a file in the page cache: through Kestrel, through a bare socket, with sendfile(2)
                                          [--pairs 5] [--mb 1024] [--dir artifacts]

@@ -86,6 +86,9 @@ internal sealed record LoadOptions
         };
     }
 
+    /// <summary>A share of its records, counted and not.</summary>
+    public LoadOptions Scaled(double share) => this with { Records = (long)(Records * share), WarmRecords = (long)(WarmRecords * share) };
+
     private static Dictionary<string, string> Pairs(string? text) => (text ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).ToDictionary(
         pair => pair.Split('=', 2)[0],
         pair => pair.Contains('=') ? pair.Split('=', 2)[1] : throw new LoadFailedException($"--config: '{pair}' is not NAME=VALUE."));

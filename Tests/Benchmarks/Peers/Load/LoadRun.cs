@@ -8,16 +8,17 @@ internal static class LoadRun
 {
     /// <summary>Warms up, then measures.</summary>
     /// <exception cref="LoadFailedException">The broker answered with an error, or not at all.</exception>
-    public static LoadResult Run(LoadOptions options)
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static LoadResult Run(LoadOptions options, CancellationToken cancellationToken = default)
     {
         TopicLayout.CheckVersions(options.Bootstrap);
         if (options.IsProduce)
             TopicLayout.Create(options.Bootstrap, options.Topic, options.Partitions, options.ReplicationFactor, options.TopicConfig);
         var layout = TopicLayout.WaitForLeaders(options.Bootstrap, options.Topic, options.Partitions);
-        return options.IsProduce ? Produce(options, layout) : Fetch(options, layout);
+        return options.IsProduce ? Produce(options, layout, cancellationToken) : Fetch(options, layout, cancellationToken);
     }
 
-    private static LoadResult Produce(LoadOptions options, IReadOnlyList<LedPartition> layout)
+    private static LoadResult Produce(LoadOptions options, IReadOnlyList<LedPartition> layout, CancellationToken cancellationToken)
     {
         var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
         var batch = ProduceTemplate.Batch(options.RecordBytes, options.BatchBytes, options.Codec, now, out var recordsInBatch);
@@ -46,12 +47,14 @@ internal static class LoadRun
             if (requests == 0)
                 return 0;
             var pace = new Pace(requests, rate / template.RecordsInRequest);
+            using var cancelled = cancellationToken.Register(pace.Stop);
             LoadThreads.RunAll(connections.Select<ProduceConnection, Action>(connection => () => connection.Run(pace, latencies)), pace.Stop);
+            cancellationToken.ThrowIfCancellationRequested();
             return requests;
         }
     }
 
-    private static LoadResult Fetch(LoadOptions options, IReadOnlyList<LedPartition> layout)
+    private static LoadResult Fetch(LoadOptions options, IReadOnlyList<LedPartition> layout, CancellationToken cancellationToken)
     {
         var offsets = TopicLayout.Offsets(options.Topic, layout);
         if (offsets.Values.All(range => range.First == range.Next))
@@ -79,7 +82,9 @@ internal static class LoadRun
         FetchProgress Read(long records, LatencyHistogram latencies)
         {
             var progress = new FetchProgress(records);
+            using var cancelled = cancellationToken.Register(progress.Stop);
             LoadThreads.RunAll(connections.Select<FetchConnection, Action>(connection => () => connection.Run(progress, latencies)), progress.Stop);
+            cancellationToken.ThrowIfCancellationRequested();
             return progress;
         }
     }

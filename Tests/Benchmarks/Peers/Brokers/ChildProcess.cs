@@ -1,0 +1,97 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
+
+/// <summary>What a program wrote.</summary>
+internal readonly record struct ProgramOutput(string Text, string Errors);
+
+/// <summary>A program that runs; disposing it ends it, with SIGTERM first.</summary>
+internal sealed class ChildProcess : IAsyncDisposable
+{
+    private const int SigTerm = 15;
+    private static readonly TimeSpan TimeToEnd = TimeSpan.FromSeconds(20);
+
+    private readonly Process _process;
+    private readonly Task<string> _errors;
+
+    private ChildProcess(Process process)
+    {
+        _process = process;
+        _errors = process.StandardError.ReadToEndAsync();
+    }
+
+    public int Id => _process.Id;
+
+    public static ChildProcess Start(IReadOnlyList<string> words, IReadOnlyDictionary<string, string>? environment = null, string? directory = null)
+    {
+        var start = new ProcessStartInfo(words[0], words.Skip(1))
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = directory ?? "",
+        };
+        foreach (var (name, value) in environment ?? new Dictionary<string, string>())
+            start.Environment[name] = value;
+        try
+        {
+            return new ChildProcess(Process.Start(start)!);
+        }
+        catch (System.ComponentModel.Win32Exception missing)
+        {
+            throw new PeerFailedException($"{words[0]}: {missing.Message}.");
+        }
+    }
+
+    /// <summary>Runs a program to its end.</summary>
+    /// <exception cref="PeerFailedException">It exited with something else than 0.</exception>
+    public static async Task<ProgramOutput> RunAsync(IReadOnlyList<string> words, CancellationToken cancellationToken,
+        IReadOnlyDictionary<string, string>? environment = null, string? directory = null)
+    {
+        await using var program = Start(words, environment, directory);
+        program._process.StandardInput.Close();
+        var text = await program._process.StandardOutput.ReadToEndAsync(cancellationToken);
+        await program._process.WaitForExitAsync(cancellationToken);
+        var errors = await program._errors;
+        return program._process.ExitCode == 0
+            ? new ProgramOutput(text, errors)
+            : throw new PeerFailedException($"{string.Join(' ', words)} exited with {program._process.ExitCode}: {Tail(errors + text)}");
+    }
+
+    /// <summary>Waits for a line of its output.</summary>
+    /// <exception cref="PeerFailedException">It ended first.</exception>
+    public async Task<string> LineAsync(Func<string, bool> wanted, CancellationToken cancellationToken)
+    {
+        while (await _process.StandardOutput.ReadLineAsync(cancellationToken) is { } line)
+        {
+            if (wanted(line))
+                return line;
+        }
+        throw new PeerFailedException($"{_process.StartInfo.FileName} ended before it was ready: {Tail(await _errors)}");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            _ = Kill(_process.Id, SigTerm);
+            using var deadline = new CancellationTokenSource(TimeToEnd);
+            try
+            {
+                // Whoever writes to a pipe that nobody reads would not end.
+                await Task.WhenAll(_process.StandardOutput.BaseStream.CopyToAsync(Stream.Null, deadline.Token), _process.WaitForExitAsync(deadline.Token));
+            }
+            catch (OperationCanceledException)
+            {
+                _process.Kill(entireProcessTree: true);
+            }
+        }
+        _process.Dispose();
+    }
+
+    private static string Tail(string text) => text.Length <= 2000 ? text.Trim() : "..." + text[^2000..].Trim();
+
+    [DllImport("libc", EntryPoint = "kill")]
+    private static extern int Kill(int process, int signal);
+}

@@ -1,0 +1,92 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
+
+/// <summary>
+/// OrleansMq's real program: one node as a standalone broker, three as a cluster that <c>omq cluster up</c> runs. Another build of it can be what the first is held against.
+/// </summary>
+/// <param name="name">What tables call it.</param>
+/// <param name="program">The broker: a published executable, or <c>OrleansMq.Silo.dll</c>.</param>
+/// <param name="clusterFolder">The folder <c>artifacts/cluster/bin</c> of a build with Orleans, for three nodes.</param>
+internal sealed class OrleansMqBroker(string name, string program, string clusterFolder) : IBrokerUnderTest
+{
+    public string Name { get; } = name;
+
+    private string CommandLine { get; } = Path.Combine(clusterFolder, "OrleansMq.Cli", "release", "omq.dll");
+
+    private string ClusterProgram { get; } = Path.Combine(clusterFolder, "OrleansMq.Silo", "release", "OrleansMq.Silo.dll");
+
+    public string? Lacks(BrokerSettings settings) => settings.Nodes switch
+    {
+        1 => File.Exists(program) ? null : $"{program} is not there: build Silo/OrleansMq.Silo in Release, or name another with --broker",
+        _ => new[] { CommandLine, ClusterProgram }.FirstOrDefault(file => !File.Exists(file)) is { } missing
+            ? $"{missing} is not there, and three nodes need the build with Orleans: OMQ_ORLEANS=true ./omq --help builds it, or name another with --cluster"
+            : null,
+    };
+
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) => settings.Nodes == 1
+        ? StartOneAsync(settings, directory, cancellationToken)
+        : StartClusterAsync(settings, directory, cancellationToken);
+
+    private static string FlushFlag(BrokerSettings settings) => settings.Flush == FlushSetting.EveryAcknowledgement ? "sync" : "none";
+
+    private async Task<RunningBroker> StartOneAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
+    {
+        string[] host = program.EndsWith(".dll", StringComparison.Ordinal) ? ["dotnet", program] : [program];
+        var start = Stopwatch.GetTimestamp();
+        var process = ChildProcess.Start([.. host, "--standalone", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0",
+            "--flush", FlushFlag(settings), "--log-level", "warning"]);
+        return await ReadyAsync(process, async () =>
+        {
+            var line = await process.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal), cancellationToken);
+            var kafka = line.Split(' ').Single(word => word.StartsWith("kafka=", StringComparison.Ordinal))["kafka=".Length..];
+            return new Started(process) { Endpoint = kafka, Processes = [process.Id], StartTime = Stopwatch.GetElapsedTime(start), Directory = directory };
+        });
+    }
+
+    private async Task<RunningBroker> StartClusterAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
+    {
+        var start = Stopwatch.GetTimestamp();
+        var process = ChildProcess.Start(["dotnet", CommandLine, "cluster", "up", "--silos", settings.Nodes.ToString(CultureInfo.InvariantCulture), "--data",
+            Path.Combine(directory, "cluster"), "--json", "--", "--flush", FlushFlag(settings), "--log-level", "warning"],
+            new Dictionary<string, string> { ["OMQ_BROKER_DLL"] = ClusterProgram });
+        return await ReadyAsync(process, async () =>
+        {
+            var brokers = new List<JsonElement>();
+            while (brokers.Count < settings.Nodes)
+            {
+                var line = JsonSerializer.Deserialize<JsonElement>(await process.LineAsync(line => line.StartsWith('{'), cancellationToken));
+                if (line.TryGetProperty("brokerId", out _))
+                    brokers.Add(line);
+            }
+            return new Started(process)
+            {
+                Endpoint = brokers[0].GetProperty("kafka").GetString()!,
+                Processes = [.. brokers.Select(broker => broker.GetProperty("pid").GetInt32())],
+                Companions = [process.Id], // and its children: the database
+                StartTime = Stopwatch.GetElapsedTime(start),
+                Directory = directory,
+            };
+        });
+    }
+
+    private static async Task<RunningBroker> ReadyAsync(ChildProcess process, Func<Task<RunningBroker>> ready)
+    {
+        try
+        {
+            return await ready();
+        }
+        catch
+        {
+            await process.DisposeAsync();
+            throw;
+        }
+    }
+
+    private sealed class Started(ChildProcess process) : RunningBroker
+    {
+        public override ValueTask DisposeAsync() => process.DisposeAsync();
+    }
+}

@@ -1,0 +1,107 @@
+using System.Runtime.InteropServices;
+using OrleansMq.Tests.Benchmarks.Peers.Brokers;
+using OrleansMq.Tests.Benchmarks.Peers.Results;
+using OrleansMq.Tests.Benchmarks.Peers.Works;
+
+namespace OrleansMq.Tests.Benchmarks.Peers;
+
+/// <summary>The subcommand <c>peers</c>.</summary>
+internal static class PeersCommand
+{
+    private const string Usage = """
+        peers    runs OrleansMq and its peers in turns on the same work, and writes peers.md and peers.json
+          --pairs 5          pairs of each comparison; --short is one, with a tenth of the records
+          --only NAME,...    comparisons whose names start like that; --list names them all
+          --against NAME     only this peer: kafka, rocketmq, ...; or the OrleansMq.Silo.dll of another build of OrleansMq
+          --broker FILE      our broker: OrleansMq.Silo.dll or a published executable; by default what was built with this program
+          --cluster DIR      the folder artifacts/cluster/bin of a build with Orleans, for three nodes; by default the repository's
+          --out DIR          where peers.md and peers.json are written; by default the directory of --dir
+          --dir artifacts    on the disk that is meant; each broker gets a fresh directory in it
+        The peers are found through the environment variable OMQ_PEERS, which names the folder with the script 'peer'.
+        """;
+
+    private const double ShortScale = 0.1;
+
+    public static async Task<int> RunAsync(string[] words)
+    {
+        if (words.Any(word => word is "--help" or "-h"))
+        {
+            Console.WriteLine(Usage);
+            return 0;
+        }
+        var arguments = new CommandArguments(words);
+        arguments.RefuseOthersThan(Usage);
+        var chosen = Choose(arguments).ToList();
+        if (arguments.Has("--list"))
+        {
+            foreach (var comparison in chosen)
+                Console.WriteLine($"{comparison.Name,-24} {comparison.Theirs.Broker.Name,-20} {comparison.About}");
+            return 0;
+        }
+        using var stop = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        return await RunAsync(chosen, arguments, stop.Token);
+
+        void Stop(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            stop.Cancel();
+        }
+    }
+
+    private static IEnumerable<Comparison> Choose(CommandArguments arguments)
+    {
+        var cluster = arguments.Text("--cluster") ?? Path.Combine(AppContext.BaseDirectory, "..", "..", "..", "..", "cluster", "bin");
+        var ours = new OrleansMqBroker("OrleansMq", Path.GetFullPath(arguments.Text("--broker") ?? Built()), Path.GetFullPath(cluster));
+        var against = arguments.Text("--against");
+        var only = arguments.Text("--only")?.Split(',');
+        var all = against is not null && against.EndsWith(".dll", StringComparison.Ordinal)
+            ? KafkaComparisons.All(ours, new OrleansMqBroker("OrleansMq, the other build", Path.GetFullPath(against), Path.GetFullPath(cluster)), against)
+            : KafkaComparisons.All(ours, new KafkaBroker(), "kafka");
+        return all.Where(comparison => (against is null || comparison.Peer == against) && (only is null || only.Any(start => comparison.Name.StartsWith(start, StringComparison.Ordinal))));
+    }
+
+    private static string Built() => Path.Combine(AppContext.BaseDirectory, "..", "..", "OrleansMq.Silo", "release", "OrleansMq.Silo.dll");
+
+    private static async Task<int> RunAsync(List<Comparison> chosen, CommandArguments arguments, CancellationToken cancellationToken)
+    {
+        var isShort = arguments.Has("--short");
+        var directory = arguments.Directory("peers");
+        var runner = new ComparisonRunner(directory, isShort ? ShortScale : 1, Console.WriteLine);
+        var results = new List<ComparisonResult>();
+        try
+        {
+            foreach (var comparison in chosen)
+            {
+                if (comparison.Ours.Lacks is { } ours)
+                    Console.WriteLine($"{comparison.Name} is left out, for ours: {ours}.");
+                else if (comparison.Theirs.Lacks is { } theirs)
+                    Console.WriteLine($"{comparison.Name} is left out, for {comparison.Theirs.Broker.Name}: {theirs}.");
+                else
+                    results.Add(await runner.RunAsync(comparison, arguments.Number("--pairs", isShort ? 1 : 5), cancellationToken));
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            Console.WriteLine("Interrupted: all that was started is stopped, and its directories are gone.");
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+        if (results.Count > 0)
+            Write(results, Path.GetFullPath(arguments.Text("--out") ?? Path.GetDirectoryName(directory)!));
+        return cancellationToken.IsCancellationRequested ? 130 : results.Count == 0 || results.Any(result => result.Failures.Count > 0) ? 1 : 0;
+    }
+
+    private static void Write(List<ComparisonResult> results, string folder)
+    {
+        Directory.CreateDirectory(folder);
+        var table = ResultTable.Write(results);
+        Console.WriteLine(table);
+        File.WriteAllText(Path.Combine(folder, "peers.md"), table);
+        File.WriteAllText(Path.Combine(folder, "peers.json"), ResultJson.Write(TimeProvider.System.GetUtcNow(), results));
+        Console.WriteLine($"Written to {folder}: peers.md, peers.json.");
+    }
+}

@@ -1,0 +1,35 @@
+namespace OrleansMq.Tests.Benchmarks.Peers.Results;
+
+/// <summary>Something that is measured: a column of the tables and a member of the JSON.</summary>
+/// <param name="Name">In the JSON.</param>
+/// <param name="Heading">In the tables, with its unit.</param>
+/// <param name="Format">Of its numbers.</param>
+internal sealed record Figure(string Name, string Heading, string Format = "N0")
+{
+    public static readonly Figure RecordsPerSecond = new("recordsPerSecond", "records/s");
+    public static readonly Figure MegabytesPerSecond = new("megabytesPerSecond", "MB/s", "N1");
+    public static readonly Figure P50 = new("p50Ms", "p50 ms", "N2");
+    public static readonly Figure P99 = new("p99Ms", "p99 ms", "N2");
+    public static readonly Figure P999 = new("p999Ms", "p99.9 ms", "N2");
+    public static readonly Figure CpuPerMillion = new("brokerCpuSecondsPerMillion", "broker CPU s/million", "N3");
+    public static readonly Figure DiskReads = new("diskReadMegabytes", "read from disk MB");
+    public static readonly Figure StartMs = new("startMs", "start ms");
+    public static readonly Figure IdleMemory = new("idleMegabytes", "idle memory MB", "N1");
+    public static readonly Figure PeakMemory = new("peakMegabytes", "peak memory MB", "N1");
+    public static readonly Figure DiskMegabytes = new("diskMegabytes", "disk MB");
+    public static readonly Figure JoinMs = new("joinMs", "all have joined after ms");
+    public static readonly Figure KilobytesPerConnection = new("kilobytesPerConnection", "memory KB/connection", "N1");
+    public static readonly Figure IdleCpuPercent = new("idleCpuPercent", "CPU % of a core, idle", "N2");
+
+    /// <summary>All, in the order of the tables' columns; a peer's own come behind.</summary>
+    public static IReadOnlyList<Figure> Known { get; } =
+    [
+        RecordsPerSecond, MegabytesPerSecond, P50, P99, P999, CpuPerMillion, DiskReads, JoinMs, KilobytesPerConnection, IdleCpuPercent, StartMs, IdleMemory, PeakMemory,
+        DiskMegabytes,
+    ];
+}
+
+/// <summary>The figures of one step of a work, of one broker in one run.</summary>
+/// <param name="Step">What was done, such as "produce".</param>
+/// <param name="Figures">What it came to.</param>
+internal sealed record Measurement(string Step, IReadOnlyDictionary<Figure, double> Figures);
