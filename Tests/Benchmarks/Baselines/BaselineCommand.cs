@@ -30,9 +30,8 @@ internal static class BaselineCommand
     private static int BesideFile(CommandArguments arguments, int rounds, string filter)
     {
         var path = arguments.Text("--file") ?? Path.Combine("Tests", "Benchmarks", "Baselines", "baseline.json");
-        var now = MicroBenchmarks.Run(filter);
-        for (var round = 1; round < rounds; round++)
-            now = now.Join(MicroBenchmarks.Run(filter));
+        var ours = Enumerable.Range(0, rounds).Select(_ => MicroBenchmarks.Run(filter)).ToList();
+        var now = ours.Aggregate((a, b) => a.Join(b));
         if (arguments.Has("--write"))
         {
             now.Write(path);
@@ -45,7 +44,7 @@ internal static class BaselineCommand
             return 2;
         }
         var then = BenchmarkRun.Read(path);
-        return Report(then, now, now.CalibrationNanoseconds / then.CalibrationNanoseconds, FileTolerance);
+        return Report([then], ours, now.CalibrationNanoseconds / then.CalibrationNanoseconds, FileTolerance);
     }
 
     private static int BesideBuild(string other, int rounds, string filter)
@@ -55,20 +54,27 @@ internal static class BaselineCommand
             Console.Error.WriteLine($"baseline: --against names no file: {other}. It is another build's OrleansMq.Tests.Benchmarks.dll.");
             return 2;
         }
-        BenchmarkRun? then = null, now = null;
+        var (theirs, ours) = (new List<BenchmarkRun>(), new List<BenchmarkRun>());
         for (var round = 0; round < rounds; round++)
         {
             Console.WriteLine($"round {round + 1} of {rounds}");
-            var (theirs, ours) = (OtherBuild.Measure(other, filter), OtherBuild.Measure(typeof(BaselineCommand).Assembly.Location, filter));
-            (then, now) = (then?.Join(theirs) ?? theirs, now?.Join(ours) ?? ours);
+            theirs.Add(OtherBuild.Measure(other, filter));
+            ours.Add(OtherBuild.Measure(typeof(BaselineCommand).Assembly.Location, filter));
         }
-        return Report(then!, now!, scale: 1, BuildTolerance);
+        return Report(theirs, ours, scale: 1, BuildTolerance);
     }
 
-    private static int Report(BenchmarkRun then, BenchmarkRun now, double scale, double tolerance)
+    /// <param name="theirs">A round each; one for all of ours where it is the repository's baseline.</param>
+    /// <param name="ours">A round each.</param>
+    /// <param name="scale">As <see cref="Comparison.Of"/> has it.</param>
+    /// <param name="tolerance">As <see cref="Comparison.Of"/> has it.</param>
+    private static int Report(List<BenchmarkRun> theirs, List<BenchmarkRun> ours, double scale, double tolerance)
     {
+        var (then, now) = (theirs.Aggregate((a, b) => a.Join(b)), ours.Aggregate((a, b) => a.Join(b)));
         var byName = then.Results.ToDictionary(r => r.Name);
-        var compared = now.Results.Where(r => byName.ContainsKey(r.Name)).Select(r => Comparison.Of(byName[r.Name], r, scale, tolerance)).ToList();
+        var compared = now.Results.Where(r => byName.ContainsKey(r.Name))
+            .Select(r => Comparison.Of(byName[r.Name], r, scale, tolerance).ConfirmedBy(ours.Select((round, i) => RoundRatio(r.Name, theirs[Math.Min(i, theirs.Count - 1)], round, scale))))
+            .ToList();
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"then: {then.Machine}; now: {now.Machine}; this machine takes {scale:0.00} times as long for the calibration"));
         Console.WriteLine($"{"",-64} {"then",12} {"now",12} {"ratio",6}  {"B then",7} {"B now",7}");
         foreach (var c in compared)
@@ -83,6 +89,9 @@ internal static class BaselineCommand
         // That nothing was compared is no proof that nothing got worse.
         return worse > 0 || compared.Count == 0 ? 1 : 0;
     }
+
+    private static double RoundRatio(string name, BenchmarkRun theirs, BenchmarkRun ours, double scale) =>
+        ours.Results.First(r => r.Name == name).Median / (theirs.Results.First(r => r.Name == name).Median * scale);
 
     private static string Words(Comparison c) => (c.Time, c.Allocation) switch
     {

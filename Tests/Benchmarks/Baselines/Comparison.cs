@@ -21,6 +21,17 @@ internal sealed record Comparison(string Name, double TimeRatio, Verdict Time, l
 
     public bool IsWorse => Time == Verdict.Worse || Allocation == Verdict.Worse;
 
+    /// <summary>
+    /// What remains of the verdict on the time once each round was looked at alone: a change shows in every one of them, a neighbour that came and went does not.
+    /// </summary>
+    /// <param name="roundRatios">As <see cref="TimeRatio"/>, for each round.</param>
+    public Comparison ConfirmedBy(IEnumerable<double> roundRatios) => Time switch
+    {
+        Verdict.Worse when roundRatios.Any(r => r <= 1) => this with { Time = Verdict.Same },
+        Verdict.Better when roundRatios.Any(r => r >= 1) => this with { Time = Verdict.Same },
+        _ => this,
+    };
+
     /// <param name="then">What it is held against.</param>
     /// <param name="now">What was measured now.</param>
     /// <param name="scale">How much slower this machine is than the one of then, by the same calibration on both; 1 for the same machine at the same time.</param>

@@ -62,6 +62,18 @@ public class ComparisonTests
     }
 
     [Fact]
+    public void What_shows_in_some_rounds_only_is_a_neighbour()
+    {
+        var slower = Comparison.Of(Then, Then with { Nanoseconds = [150, 150, 150] }, scale: 1, tolerance: 0.05);
+        var faster = Comparison.Of(Then, Then with { Nanoseconds = [50, 50, 50] }, scale: 1, tolerance: 0.05);
+
+        Assert.Equal(Verdict.Worse, slower.ConfirmedBy([1.5, 1.4, 1.6]).Time);
+        Assert.Equal(Verdict.Same, slower.ConfirmedBy([1.5, 0.9, 2.1]).Time);
+        Assert.Equal(Verdict.Better, faster.ConfirmedBy([0.5, 0.6]).Time);
+        Assert.Equal(Verdict.Same, faster.ConfirmedBy([0.3, 1.1]).Time);
+    }
+
+    [Fact]
     public void A_benchmark_that_was_run_again_has_the_iterations_of_both_and_the_larger_allocation()
     {
         var joined = Then.Join(Then with { Nanoseconds = [200], AllocatedBytes = 1_200 });
