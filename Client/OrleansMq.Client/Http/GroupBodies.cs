@@ -121,10 +121,11 @@ public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOff
 
 /// <summary>The body of <c>POST /api/groups/fetch-offsets</c>; see <see cref="OffsetFetch"/>.</summary>
 public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartition>? Partitions = null, string? MemberId = null, int MemberEpoch = -1,
-    bool RequireStable = false)
+    bool RequireStable = false, bool AllowStale = false)
 {
     /// <summary>The body that asks for <paramref name="request"/>.</summary>
-    public static OffsetFetchBody Of(OffsetFetch request) => new(request.GroupId, request.Partitions, request.MemberId, request.MemberEpoch, request.RequireStable);
+    public static OffsetFetchBody Of(OffsetFetch request) => new(request.GroupId, request.Partitions, request.MemberId, request.MemberEpoch, request.RequireStable,
+        request.AllowStale);
 
     /// <summary>What the body asks for.</summary>
     public OffsetFetch ToRequest() => new()
@@ -134,6 +135,7 @@ public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartitio
         MemberId = MemberId,
         MemberEpoch = MemberEpoch,
         RequireStable = RequireStable,
+        AllowStale = AllowStale,
     };
 }
 

@@ -146,6 +146,7 @@ internal struct OffsetFetchSurrogate
     [Id(2)] public string? MemberId;
     [Id(3)] public int MemberEpoch;
     [Id(4)] public bool RequireStable;
+    [Id(5)] public bool AllowStale;
 }
 
 [RegisterConverter]
@@ -158,6 +159,7 @@ internal sealed class OffsetFetchConverter : IConverter<OffsetFetch, OffsetFetch
         MemberId = surrogate.MemberId,
         MemberEpoch = surrogate.MemberEpoch,
         RequireStable = surrogate.RequireStable,
+        AllowStale = surrogate.AllowStale,
     };
 
     public OffsetFetchSurrogate ConvertToSurrogate(in OffsetFetch value) => new()
@@ -167,6 +169,7 @@ internal sealed class OffsetFetchConverter : IConverter<OffsetFetch, OffsetFetch
         MemberId = value.MemberId,
         MemberEpoch = value.MemberEpoch,
         RequireStable = value.RequireStable,
+        AllowStale = value.AllowStale,
     };
 }
 

@@ -50,7 +50,7 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
     /// <exception cref="BrokerException">The offsets cannot be read: <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
     public async ValueTask<IReadOnlyList<PartitionLag>> OfAsync(GroupDescription group, CancellationToken cancellationToken = default)
     {
-        var fetched = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group.GroupId }, cancellationToken).ConfigureAwait(false);
+        var fetched = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group.GroupId, AllowStale = true }, cancellationToken).ConfigureAwait(false);
         if (fetched.Error != ErrorCode.None)
             throw new BrokerException(fetched.Error, fetched.Message ?? $"The offsets of group '{group.GroupId}' cannot be read ({fetched.Error}).");
         var committed = fetched.Partitions.Where(partition => partition.Offset is not null).ToDictionary(partition => partition.Partition);

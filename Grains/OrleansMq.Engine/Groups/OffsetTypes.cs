@@ -54,6 +54,9 @@ public sealed record OffsetFetch
     public int MemberEpoch { get; init; } = -1;
     /// <summary>Whether a partition with offsets of an open transaction is answered by <see cref="ErrorCode.UnstableOffsetCommit"/> (KIP-447).</summary>
     public bool RequireStable { get; init; }
+    /// <summary>Whether a coordinator that was replaced, and does not know it yet, may answer what it remembers: for figures, never for a place to read on from. It saves the
+    /// coordinator a read of its store.</summary>
+    public bool AllowStale { get; init; }
 }
 
 /// <summary>The answer to <see cref="OffsetFetch"/>.</summary>

@@ -146,6 +146,7 @@ public sealed class WireContractTests
             MemberId = "m",
             MemberEpoch = 2,
             RequireStable = true,
+            AllowStale = true,
         },
         ["OffsetFetchResult"] = new OffsetFetchResult(ErrorCode.StaleMemberEpoch, [new FetchedOffset(new TopicPartition("orders", 1), TopicId, null)], "m"),
         ["OffsetResult"] = new OffsetResult(ErrorCode.OffsetNotAvailable, 17, 1234, 2, "m"),

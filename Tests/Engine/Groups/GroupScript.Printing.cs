@@ -28,6 +28,7 @@ internal sealed partial class GroupScript
             .SelectMany(topic => topic.Value.Partitions.Select(partition => $"{topic.Key}-{partition.Key}={partition.Value.Offset}")))),
         Store delete => $"delete {(delete.Document == GroupDocumentKind.Group ? "group" : "offsets")}",
         ReadStored => "read",
+        ConfirmClaim => "confirm",
         Deposed => "deposed",
         LogLine line => $"{(line.Level == EngineLogLevel.Warning ? "warning" : "log")}: {Named(line.Message)}",
         _ => null,

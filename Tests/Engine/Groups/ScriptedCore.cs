@@ -10,6 +10,7 @@ internal sealed class ScriptedCore
     private readonly short _number;
     private readonly Dictionary<GroupDocumentKind, long?> _etags = [];
     private readonly List<Store> _heldWrites = [];
+    private readonly Queue<ConfirmClaim> _heldConfirmations = [];
     private readonly List<GroupEffect> _effects = [];
     private long _lastRequest;
 
@@ -27,6 +28,9 @@ internal sealed class ScriptedCore
     /// <summary>Whether writes wait for <see cref="Finish"/>.</summary>
     public bool HoldWrites { get; set; }
 
+    /// <summary>Whether confirmations wait for <see cref="FinishConfirmation"/>.</summary>
+    public bool HoldConfirmations { get; set; }
+
     /// <summary>Whether reads fail.</summary>
     public bool IsUnreadable { get; set; }
 
@@ -36,6 +40,8 @@ internal sealed class ScriptedCore
     public List<GroupEffect> Seen { get; } = [];
 
     public IReadOnlyList<Store> HeldWrites => _heldWrites;
+
+    public int HeldConfirmations => _heldConfirmations.Count;
 
     /// <summary>The answers so far, by request.</summary>
     public Dictionary<long, object> Replies { get; } = [];
@@ -89,6 +95,13 @@ internal sealed class ScriptedCore
         CarryOut();
     }
 
+    /// <summary>Carries out the oldest held confirmation.</summary>
+    public void FinishConfirmation()
+    {
+        Confirm(_heldConfirmations.Dequeue());
+        CarryOut();
+    }
+
     private StoredGroup Read()
     {
         foreach (var kind in (GroupDocumentKind[])[GroupDocumentKind.Group, GroupDocumentKind.Offsets])
@@ -127,11 +140,20 @@ internal sealed class ScriptedCore
             case Store write:
                 Write(write, WriteOutcome.Stored);
                 break;
+            case ConfirmClaim confirm when HoldConfirmations:
+                _heldConfirmations.Enqueue(confirm);
+                break;
+            case ConfirmClaim confirm:
+                Confirm(confirm);
+                break;
             case ReadStored:
                 Core.Execute(IsUnreadable ? new ReadFailed("the store is away") : new ReadCompleted(Read()), Now);
                 break;
         }
     }
+
+    private void Confirm(ConfirmClaim confirm) =>
+        Core.Execute(IsUnreadable ? new ClaimReadFailed(confirm.Number, "the store is away") : new ClaimRead(confirm.Number, _store.Read().Offsets?.Coordinator), Now);
 
     private void Write(Store write, WriteOutcome outcome)
     {

@@ -80,7 +80,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
             GroupInstanceId = "i",
             Offsets = [new PartitionOffset("orders", 1, new CommittedOffset(long.MaxValue, 4, "wörds"), Topic), new PartitionOffset(null, 2, new CommittedOffset(0), Topic)],
         };
-        var fetch = new OffsetFetch { GroupId = "b", Partitions = [new("orders", 1)], MemberId = "m", MemberEpoch = 3, RequireStable = true };
+        var fetch = new OffsetFetch { GroupId = "b", Partitions = [new("orders", 1)], MemberId = "m", MemberEpoch = 3, RequireStable = true, AllowStale = true };
         var delete = new OffsetDelete("b", [new("orders", 1)]);
         var over = _client.Groups;
 

@@ -17,6 +17,8 @@ internal sealed class GroupFigures : IFigures<GroupFigures>
     public long Migrations { get; set; }
     public long Unclear { get; set; }
     public long Resets { get; set; }
+    /// <summary>Reads of the store before answers that somebody acts on.</summary>
+    public long Confirmations { get; set; }
 
     public void Add(GroupFigures other)
     {
@@ -31,11 +33,12 @@ internal sealed class GroupFigures : IFigures<GroupFigures>
         Migrations += other.Migrations;
         Unclear += other.Unclear;
         Resets += other.Resets;
+        Confirmations += other.Confirmations;
     }
 
     public string Last => $"seeds {Seeds}, events {Steps}, failovers {Failovers}, rebalances {Rebalances}, commits acknowledged {Commits}, refused {Fenced}";
 
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Rebalances} rebalances, {Commits} commits acknowledged, {Fenced} fenced, "
-        + $"{Expired} members expired, {Migrations} migrations, {Unclear} unclear writes, {Resets} resets";
+        + $"{Expired} members expired, {Migrations} migrations, {Unclear} unclear writes, {Resets} resets, {Confirmations} confirmations";
 }

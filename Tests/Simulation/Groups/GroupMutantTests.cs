@@ -15,6 +15,8 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(FailedIsNotWritten))]
     [InlineData(nameof(CoalescedIsWritten))]
     [InlineData(nameof(NeverDeposed))]
+    [InlineData(nameof(FetchedWithoutConfirmation))]
+    [InlineData(nameof(ConfirmedByWhatWasUnderWay))]
     [InlineData(nameof(SessionsGoOnOverFailover))]
     [InlineData(nameof(SessionsNeverEnd))]
     [InlineData(nameof(RoundsNeverEnd))]

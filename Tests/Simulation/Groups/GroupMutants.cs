@@ -44,6 +44,16 @@ internal sealed class NeverDeposed : GroupRules
     public override bool IsClaimed(GroupDocumentKind document, CoordinatorClaim? writer, CoordinatorClaim own) => true;
 }
 
+internal sealed class FetchedWithoutConfirmation : GroupRules
+{
+    public override long ConfirmedFrom(long begun) => 0;
+}
+
+internal sealed class ConfirmedByWhatWasUnderWay : GroupRules
+{
+    public override long ConfirmedFrom(long begun) => begun;
+}
+
 // --- Time ---
 
 internal sealed class SessionsGoOnOverFailover : GroupRules

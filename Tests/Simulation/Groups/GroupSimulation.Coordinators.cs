@@ -29,8 +29,6 @@ internal sealed partial class GroupSimulation
         return _coordinator ??= Open();
     }
 
-    private bool IsOwner(SimulatedCoordinator coordinator) => _documents.Group.Value is not { } group || group.Coordinator == coordinator.Known?.Coordinator;
-
     private SimulatedCoordinator Open()
     {
         if (_opened > 0)
@@ -147,6 +145,9 @@ internal sealed partial class GroupSimulation
                 break;
             case ReadStored:
                 coordinator.WantsToRead = true;
+                break;
+            case ConfirmClaim confirm:
+                Confirm(coordinator, confirm);
                 break;
             case WakeAt wake:
                 WakeUp(coordinator, wake);

@@ -14,7 +14,8 @@ internal sealed partial class GroupSimulation
     {
         var isDone = false;
         AfterOn(member, timeoutMs, () => Finish(null, isBroken: true));
-        if (member.Coordinator is not { } coordinator)
+        // Whoever asks where to read on is sent to the group's coordinator anew, by whatever broker it asks.
+        if ((request is OffsetFetch ? FindCoordinator() : member.Coordinator) is not { } coordinator)
         {
             AfterOn(member, 5, () => Finish(null, isBroken: true));
             return;
@@ -52,10 +53,8 @@ internal sealed partial class GroupSimulation
                 return;
             AfterOn(member, Delay(), () =>
             {
-                if (member.Connection != connection)
-                    return;
-                member.IsAnsweredByOwner = IsOwner(coordinator);
-                Finish(answer, isBroken: false);
+                if (member.Connection == connection)
+                    Finish(answer, isBroken: false);
             });
         }
 

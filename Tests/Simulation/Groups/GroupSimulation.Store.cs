@@ -34,6 +34,18 @@ internal sealed partial class GroupSimulation
         });
     }
 
+    private void Confirm(SimulatedCoordinator coordinator, ConfirmClaim confirm)
+    {
+        var failed = StoreIsDown || Fails(Scenario.StoreFailsPercent / 3);
+        Figures.Confirmations++;
+        After(StoreDelay(), () =>
+        {
+            var claim = _documents.Read().Offsets?.Coordinator;
+            After(StoreDelay(), () => RunOn(coordinator, () =>
+                Give(coordinator, failed ? new ClaimReadFailed(confirm.Number, "the store is down") : new ClaimRead(confirm.Number, claim))));
+        });
+    }
+
     private void Write(SimulatedCoordinator coordinator, Store write)
     {
         var version = coordinator.Versions[write.Document];

@@ -21,8 +21,6 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         public List<(string? Words, long Offset, bool IsReset)> Stored { get; } = [(null, 0, false)];
         /// <summary>The last of them that somebody was told of.</summary>
         public int Known { get; set; }
-        /// <summary>Somebody was told of less than that.</summary>
-        public bool Misled { get; set; }
 
         public int LastIndexOf(string? words) => Stored.FindLastIndex(s => s.Words == words);
     }
@@ -91,7 +89,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
             Verdict.Require(came.Last.Number > replaced.First.Number, $"offsets: {words} replaces {latest} for {partition}, which came after it");
         history.Stored.Add((words, offset.Offset, came.Last.IsReset));
         _storedBy[partition] = coordinator;
-        if (isOrdered && !history.Misled && !came.Last.IsReset && history.Known == history.Stored.Count - 2)
+        if (isOrdered && !came.Last.IsReset && history.Known == history.Stored.Count - 2)
             Verdict.Require(offset.Offset >= value, $"offsets: {partition} went back from {value} ({latest}), of which somebody was told, to {offset.Offset} ({words}), and nobody reset it");
     }
 
@@ -126,17 +124,10 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     /// <param name="partition">Which.</param>
     /// <param name="offset">What it was told.</param>
     /// <param name="known">As <see cref="KnownOf"/> when it asked.</param>
-    /// <param name="isOwner">Whether the coordinator that answered owns the group. One that was replaced, and does not know it, answers what it remembers: who goes on
-    /// from there reads some records twice, and may commit less than was committed.</param>
-    public void OnFetched(TopicIdPartition partition, CommittedOffset? offset, int known, bool isOwner)
+    public void OnFetched(TopicIdPartition partition, CommittedOffset? offset, int known)
     {
         var history = HistoryOf(partition);
         var index = history.LastIndexOf(offset?.Metadata);
-        if (index < known && !isOwner)
-        {
-            history.Misled = true;
-            return;
-        }
         Verdict.Require(index >= known || isGone(partition.TopicId), $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, after somebody was told {history.Stored[known]}");
         history.Known = Math.Max(history.Known, index);
     }

@@ -23,8 +23,6 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
     /// <summary>Counts the connections to coordinators.</summary>
     public int Connection { get; private set; }
     public SimulatedCoordinator? Coordinator { get; private set; }
-    /// <summary>Whether the latest answer came from the coordinator that owns the documents, not from one that was replaced and does not know it.</summary>
-    public bool IsAnsweredByOwner { get; set; }
     /// <summary>When the last of the requests that keep their order arrives.</summary>
     public long LastArrival { get; set; }
 
@@ -138,6 +136,9 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
         Simulation.AfterOn(this, 1 + Simulation.Next(2 * Scenario.CommitEveryMs), Work);
         if (Epoch < 0 || Held.Count == 0)
             return;
+        // It goes back to what is committed, as after an error of its own.
+        if (!_isCommitting && Simulation.Chance(10))
+            _positions.Remove(Simulation.Choose([.. Held]));
         if (Held.Any(p => !_positions.ContainsKey(p)))
             FetchPositions();
         Commit(null);
@@ -153,10 +154,10 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
         {
             GroupId = GroupSimulation.GroupId,
             Partitions = [.. wanted.Select(p => new TopicPartition(Simulation.NameOf(p.TopicId), p.Partition))],
-            // Without these a coordinator that was replaced, and does not know it, would answer what it remembers.
-            MemberId = MemberId,
-            MemberEpoch = Epoch,
         };
+        // Clients of the classic protocol do not say who asks.
+        if (Simulation.Chance(50))
+            request = request with { MemberId = MemberId, MemberEpoch = Epoch };
         int[] known = [.. wanted.Select(Simulation.Offsets.KnownOf)];
         Simulation.Call(this, request, GroupSimulation.RequestTimeoutMs, answer =>
         {
@@ -167,7 +168,7 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
             {
                 var fetched = result.Partitions[i];
                 if (fetched.Error == ErrorCode.None && fetched.TopicId == wanted[i].TopicId)
-                    Simulation.Offsets.OnFetched(wanted[i], fetched.Offset, known[i], IsAnsweredByOwner);
+                    Simulation.Offsets.OnFetched(wanted[i], fetched.Offset, known[i]);
                 // What was committed for a topic of that name that is gone is no place in this one.
                 if (Held.Contains(wanted[i]) && fetched.Error == ErrorCode.None && (fetched.Offset is null || fetched.TopicId == wanted[i].TopicId))
                     _positions.TryAdd(wanted[i], fetched.Offset?.Offset ?? 0);

@@ -34,6 +34,16 @@ public sealed record ReadCompleted(StoredGroup Stored) : GroupCommand;
 /// <param name="Reason">For the log and the callers.</param>
 public sealed record ReadFailed(string Reason) : GroupCommand;
 
+/// <summary>The answer to <see cref="ConfirmClaim"/>.</summary>
+/// <param name="Number">As given with it.</param>
+/// <param name="Coordinator">Who wrote the offsets that are stored; null: there are none.</param>
+public sealed record ClaimRead(long Number, CoordinatorClaim? Coordinator) : GroupCommand;
+
+/// <summary>Who wrote the offsets could not be read.</summary>
+/// <param name="Number">As given with <see cref="ConfirmClaim"/>.</param>
+/// <param name="Reason">For the callers.</param>
+public sealed record ClaimReadFailed(long Number, string Reason) : GroupCommand;
+
 /// <summary>The time of the last <see cref="WakeAt"/> has come.</summary>
 public sealed record Wake : GroupCommand;
 

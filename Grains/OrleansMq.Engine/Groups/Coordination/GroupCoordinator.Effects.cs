@@ -18,6 +18,9 @@ public sealed partial class GroupCoordinator
             case ReadStored:
                 Begin(ReadAsync);
                 break;
+            case ConfirmClaim confirm:
+                Begin(() => ConfirmAsync(confirm));
+                break;
             case WakeAt wake:
                 Arm(wake.Time);
                 break;
@@ -106,6 +109,21 @@ public sealed partial class GroupCoordinator
             return;
         }
         Post(new ReadCompleted(stored));
+    }
+
+    private async Task ConfirmAsync(ConfirmClaim confirm)
+    {
+        CoordinatorClaim? coordinator;
+        try
+        {
+            coordinator = await _store.ReadClaimAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception exception) // As above: who waits for it is told to retry.
+        {
+            Post(new ClaimReadFailed(confirm.Number, exception.Message));
+            return;
+        }
+        Post(new ClaimRead(confirm.Number, coordinator));
     }
 
     /// <summary>Answers those who wait that the coordinator is closed, and waits for what is on its way to the store.</summary>

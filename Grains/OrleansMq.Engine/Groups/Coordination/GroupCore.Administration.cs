@@ -22,12 +22,12 @@ public sealed partial class GroupCore
     {
         if (!_exists)
         {
-            HoldForGroup(request, new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+            HoldConfirmed(request, new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
             return;
         }
         if (HasMembers)
         {
-            HoldForGroup(request, new GroupReply(ErrorCode.NonEmptyGroup, $"Group '{_groupId}' has members: stop them first."));
+            HoldConfirmed(request, new GroupReply(ErrorCode.NonEmptyGroup, $"Group '{_groupId}' has members: stop them first."));
             return;
         }
         Forget();

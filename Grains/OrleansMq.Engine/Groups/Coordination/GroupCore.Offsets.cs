@@ -29,15 +29,17 @@ public sealed partial class GroupCore
         var refusal = _consumer is { } consumer ? ConsumerGroupDecision.CheckFetch(consumer.State, fetch) : ClassicGroupDecision.CheckFetch(_classic?.State, fetch);
         if (refusal.Error != ErrorCode.None)
             HoldForGroup(request, new OffsetFetchResult(refusal.Error, [], refusal.Message));
-        else
+        else if (fetch.AllowStale)
             Hold(request, _rules.Fetch(_offsets, fetch, _topics));
+        else
+            HoldConfirmed(request, _rules.Fetch(_offsets, fetch, _topics));
     }
 
     private void DeleteOffsets(GroupRequest request, OffsetDelete delete)
     {
         if (!_exists)
         {
-            HoldForGroup(request, GroupRefusals.Refuse(delete, ErrorCode.GroupIdNotFound, NotFound));
+            HoldConfirmed(request, GroupRefusals.Refuse(delete, ErrorCode.GroupIdNotFound, NotFound));
             return;
         }
         if (HasMembers && SubscribedTopics() is null)
@@ -52,7 +54,7 @@ public sealed partial class GroupCore
             _offsets = outcome.Next;
             OffsetsChanged();
         }
-        Hold(request, outcome.Reply);
+        HoldConfirmed(request, outcome.Reply);
     }
 
     private static readonly HashSet<string> NoTopics = [];

@@ -11,7 +11,7 @@ public sealed partial class GroupCore
     private static readonly TimeSpan LongestReadDelay = TimeSpan.FromSeconds(5);
 
     private readonly List<HeldReply> _held = [];
-    private (long Group, long Offsets) _lookedAtFor;
+    private (long Group, long Offsets, long Confirmed) _lookedAtFor;
     private int _lookedAt;
     private readonly DocumentVersions _groupVersions = new();
     private readonly DocumentVersions _offsetsVersions = new();
@@ -76,15 +76,21 @@ public sealed partial class GroupCore
         if (_exists)
         {
             if (_groupVersions.TryBegin(isDelete: false, out var version))
-                _effects.Add(new Store(GroupDocumentKind.Group, version, DocumentOfGroup(), null));
+                Issue(_groupVersions, new Store(GroupDocumentKind.Group, version, DocumentOfGroup(), null));
             if (_isGroupClaimed && _offsetsVersions.TryBegin(isDelete: false, out version))
-                _effects.Add(new Store(GroupDocumentKind.Offsets, version, null, new GroupOffsetsContent(_claim, _offsets)));
+                Issue(_offsetsVersions, new Store(GroupDocumentKind.Offsets, version, null, new GroupOffsetsContent(_claim, _offsets)));
             return;
         }
         if (_offsetsVersions.TryBegin(isDelete: true, out var deleted))
-            _effects.Add(new Store(GroupDocumentKind.Offsets, deleted, null, null));
+            Issue(_offsetsVersions, new Store(GroupDocumentKind.Offsets, deleted, null, null));
         if (!_offsetsVersions.IsBehind && _groupVersions.TryBegin(isDelete: true, out deleted))
-            _effects.Add(new Store(GroupDocumentKind.Group, deleted, null, null));
+            Issue(_groupVersions, new Store(GroupDocumentKind.Group, deleted, null, null));
+    }
+
+    private void Issue(DocumentVersions versions, Store write)
+    {
+        versions.Operation = Begin(versions.IsDelete);
+        _effects.Add(write);
     }
 
     private void OnStored(StoreCompleted stored)
@@ -92,6 +98,7 @@ public sealed partial class GroupCore
         var versions = VersionsOf(stored.Document);
         var wasDelete = versions.IsDelete;
         versions.Complete(stored.Version, _rules);
+        Confirmed(versions.Operation);
         if (stored.Document == GroupDocumentKind.Group)
         {
             _isGroupClaimed = !wasDelete;
@@ -187,11 +194,15 @@ public sealed partial class GroupCore
     /// <param name="result">What.</param>
     /// <param name="memberId">The member that waits: its session begins when it is answered.</param>
     private void Hold(GroupRequest request, object result, string memberId = "") =>
-        _held.Add(new HeldReply(request, result, _groupVersions.Working, _offsetsVersions.Working, memberId));
+        _held.Add(new HeldReply(request, result, _groupVersions.Working, _offsetsVersions.Working, memberId, Confirmation: 0));
+
+    /// <summary>The same, for an answer that somebody acts on: and when the group has proved to be still ours.</summary>
+    private void HoldConfirmed(GroupRequest request, object result) =>
+        _held.Add(new HeldReply(request, result, _groupVersions.Working, _offsetsVersions.Working, MemberId: "", NextConfirmation()));
 
     /// <summary>Answers when the group is stored as it is now; it reveals nothing of the offsets.</summary>
     private void HoldForGroup(GroupRequest request, object result, string memberId = "") =>
-        _held.Add(new HeldReply(request, result, _groupVersions.Working, OffsetsVersionToServe, memberId));
+        _held.Add(new HeldReply(request, result, _groupVersions.Working, OffsetsVersionToServe, memberId, Confirmation: 0));
 
     // Nothing is answered before both documents are claimed, whatever it reveals.
     private long OffsetsVersionToServe => _offsetsVersions.FirstServed;
@@ -199,14 +210,14 @@ public sealed partial class GroupCore
     private void ReleaseReplies()
     {
         // Those at the front were looked at since something was stored, and wait on: only new ones may be free to go.
-        var stored = (_groupVersions.Stored, _offsetsVersions.Stored);
+        var stored = (_groupVersions.Stored, _offsetsVersions.Stored, _confirmed);
         if (stored != _lookedAtFor)
             (_lookedAtFor, _lookedAt) = (stored, 0);
         var kept = _lookedAt;
         for (var at = _lookedAt; at < _held.Count; at++)
         {
             var held = _held[at];
-            if (!_rules.IsStored(GroupDocumentKind.Group, held.Group, _groupVersions.Stored) || !_rules.IsStored(GroupDocumentKind.Offsets, held.Offsets, _offsetsVersions.Stored))
+            if (held.Confirmation > _confirmed || !_rules.IsStored(GroupDocumentKind.Group, held.Group, _groupVersions.Stored) || !_rules.IsStored(GroupDocumentKind.Offsets, held.Offsets, _offsetsVersions.Stored))
             {
                 _held[kept++] = held;
                 continue;
@@ -224,11 +235,11 @@ public sealed partial class GroupCore
         foreach (var held in _held)
             AnswerNow(held.Request, error, message);
         _held.Clear();
-        _lookedAt = 0;
+        (_lookedAt, _toConfirm) = (0, 0);
         FailWaiting(error, message);
     }
 
-    private sealed record HeldReply(GroupRequest Request, object Result, long Group, long Offsets, string MemberId);
+    private sealed record HeldReply(GroupRequest Request, object Result, long Group, long Offsets, string MemberId, long Confirmation);
 }
 
 /// <summary>How far one document is written. Versions count the changes of the working state.</summary>
@@ -250,6 +261,9 @@ internal sealed class DocumentVersions
 
     /// <summary>Whether a write is on its way.</summary>
     public bool IsInFlight => _inFlight > 0;
+
+    /// <summary>The number of the last write among all that the coordinator did with its store.</summary>
+    public long Operation { get; set; }
 
     /// <summary>Whether that one deletes.</summary>
     public bool IsDelete { get; private set; }

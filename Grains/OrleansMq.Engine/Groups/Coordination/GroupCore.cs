@@ -97,6 +97,12 @@ public sealed partial class GroupCore
             case ReadFailed failed:
                 OnReadFailed(failed.Reason);
                 break;
+            case ClaimRead read:
+                OnClaimRead(read);
+                break;
+            case ClaimReadFailed failed:
+                OnClaimReadFailed(failed);
+                break;
             case Wake:
                 OnWake();
                 break;
@@ -171,6 +177,7 @@ public sealed partial class GroupCore
         {
             AnswerWaiting();
             IssueWrites();
+            ConfirmIfAsked();
         }
         ReleaseReplies();
         ScheduleWake();

@@ -30,6 +30,12 @@ public sealed record GroupOffsetsContent(CoordinatorClaim Coordinator, Offsets.G
 /// <summary>Reads both documents, when no write is in flight any more; answer with <see cref="ReadCompleted"/> or <see cref="ReadFailed"/>.</summary>
 public sealed record ReadStored : GroupEffect;
 
+/// <summary>
+/// Reads who wrote the offsets last, at once, whatever else is in flight; answer with <see cref="ClaimRead"/> or <see cref="ClaimReadFailed"/>. At most one is in flight.
+/// </summary>
+/// <param name="Number">Comes back with the answer.</param>
+public sealed record ConfirmClaim(long Number) : GroupEffect;
+
 /// <summary>Wants a <see cref="Wake"/> at that time, instead of the one that was asked for before.</summary>
 /// <param name="Time">When; null: not at all.</param>
 public sealed record WakeAt(DateTimeOffset? Time) : GroupEffect;

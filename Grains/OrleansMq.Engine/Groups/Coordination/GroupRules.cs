@@ -31,6 +31,10 @@ internal class GroupRules
     /// <summary>Whether what is stored is read again, since a write may not have taken place.</summary>
     public virtual bool MustReadAfter(StoreFailed failed) => true;
 
+    /// <summary>Which read or write of the store shows that a request may be answered from memory that came when so many had been begun: the next one, for one that is under
+    /// way may have taken place before.</summary>
+    public virtual long ConfirmedFrom(long begun) => begun + 1;
+
     // --- Time ---
 
     /// <summary>When a member's session ends that was heard of now, or whose coordinator begins now.</summary>
