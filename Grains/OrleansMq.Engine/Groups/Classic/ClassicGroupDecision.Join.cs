@@ -1,3 +1,5 @@
+using OrleansMq.Groups.Assignment;
+
 namespace OrleansMq.Groups.Classic;
 
 public static partial class ClassicGroupDecision
@@ -131,6 +133,36 @@ public static partial class ClassicGroupDecision
             default:
                 return Await(group, newMemberId, now);
         }
+    }
+
+    /// <summary>Before somebody joins: a static leader that was restarted knows nothing of what it watched. Where partitions have come since it assigned them it would never know,
+    /// so the group rebalances instead of going on as before.</summary>
+    /// <param name="group">The group.</param>
+    /// <param name="request">Who joins.</param>
+    /// <param name="topics">The topics.</param>
+    /// <param name="now">The time.</param>
+    public static ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
+        request is { MemberId.Length: 0, GroupInstanceId: { } instance } && group.State.State == GroupState.Stable
+            && group.State.FindStatic(instance) is { } before && group.State.Leader == before.MemberId && LeavesPartitionsOut(group.State, topics)
+            ? PrepareRebalance(group, now)
+            : group;
+
+    /// <summary>Whether members are subscribed to a topic of which a partition is nobody's.</summary>
+    private static bool LeavesPartitionsOut(ClassicGroupState state, GroupTopics topics)
+    {
+        if (state.ProtocolType != ConsumerProtocol.ProtocolType || state.ProtocolName is null)
+            return false;
+        var wanted = new HashSet<string>(StringComparer.Ordinal);
+        var assigned = new HashSet<TopicPartition>();
+        foreach (var member in state.Members.Values)
+        {
+            if (!ConsumerProtocol.TryDecodeSubscription(member.MetadataOf(state.ProtocolName), out var subscription, out _)
+                || !ConsumerProtocol.TryDecodeAssignment(member.Assignment, out var assignment, out _))
+                return false; // Of another kind: nobody here knows what they assign.
+            wanted.UnionWith(subscription.Topics);
+            assigned.UnionWith(assignment.Partitions);
+        }
+        return wanted.Any(name => topics.Find(name) is { } topic && Enumerable.Range(0, topic.Partitions).Any(partition => !assigned.Contains(new TopicPartition(name, partition))));
     }
 
     /// <summary>The answer to a static member that takes up where it left. A leader of a kind that cannot be told to leave the assignment alone (KIP-814) hears that its

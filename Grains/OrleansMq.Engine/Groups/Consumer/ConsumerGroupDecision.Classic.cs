@@ -33,8 +33,7 @@ public static partial class ConsumerGroupDecision
         if (!topics.IsKnown)
             return RefuseJoin(group, request, new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
         group = group.Relax(before.MemberId).With(TargetAssignment.Renew(TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch }, topics));
-        var owned = PartitionSet.Of(subscription!.OwnedPartitions.Select(partition => IdOf(partition, topics)).OfType<TopicIdPartition>());
-        group = Reconcile(group, group.State.Members[memberId], owned, member.Epoch, new PartitionHolders(group.State), now);
+        group = Reconcile(group, group.State.Members[memberId], OwnedBy(group.State.Members[memberId], subscription!, topics), member.Epoch, new PartitionHolders(group.State), now);
         member = group.State.Members[memberId];
         return new(group.Hurry(member, now), new JoinGroupResult
         {
@@ -206,6 +205,17 @@ public static partial class ConsumerGroupDecision
 
     private static TopicIdPartition? IdOf(TopicPartition partition, GroupTopics topics) =>
         topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : null;
+
+    /// <summary>What a member says it holds. It says so by names; of what it holds by a name that is another topic here, or none, it holds whatever it was given that is not known
+    /// here: a coordinator that has just begun may have an older image than its members.</summary>
+    private static PartitionSet OwnedBy(ConsumerMember member, ConsumerSubscription subscription, GroupTopics topics)
+    {
+        var given = member.Assigned.Union(member.Revoking);
+        var named = PartitionSet.Of(subscription.OwnedPartitions.Select(partition => IdOf(partition, topics)).OfType<TopicIdPartition>());
+        return named.Intersect(given).Count == subscription.OwnedPartitions.Count
+            ? named
+            : named.Union(PartitionSet.Of(given.Where(partition => topics.Find(partition.TopicId) is null && !topics.IsDeleted(partition.TopicId))));
+    }
 
     private static ConsumerDecision<JoinGroupResult> RefuseJoin(ConsumerGroup group, JoinGroup request, GroupReply refusal) =>
         new(group, JoinGroupResult.Failed(refusal.Error, refusal.Message!, request.MemberId), "");

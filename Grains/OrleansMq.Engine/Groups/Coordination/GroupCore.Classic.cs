@@ -20,7 +20,7 @@ public sealed partial class GroupCore
             JoinConsumers(request, join, newMemberId, consumers);
             return;
         }
-        var decision = _rules.Join(ClassicOrNew(), join, newMemberId, _now, _options);
+        var decision = _rules.Join(ClassicGroupDecision.BeforeJoin(ClassicOrNew(), join, _topics, _now), join, newMemberId, _now, _options);
         Apply(decision.Next);
         if (decision.Next.State.Members.ContainsKey(decision.MemberId))
             Touch(decision.MemberId);

@@ -82,6 +82,23 @@ public sealed class MigrationSafetyTests
         Assert.Equal(Partitions(0, 1), upgraded.State.Members["m"].Assigned);
     }
 
+    [Fact]
+    public void What_a_classic_member_says_it_reads_and_the_coordinator_does_not_know_is_not_taken_for_given_up()
+    {
+        // The broker that took the group up has an image without the topic, and worked a target out for that.
+        var group = Group(epoch: 9, Member(epoch: 9) with { Assigned = Partitions(0, 1), Target = Partitions(0, 1) });
+        var older = GroupTopics.Of(ClusterImage.Empty with { Version = 1 });
+        var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),
+            new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0), new("orders", 1)], Generation = 9 });
+        group = ConsumerGroupDecision.OnTopics(group, older);
+
+        var joined = ConsumerGroupDecision.Join(group, Join() with { Protocols = [owning] }, "", older, Now, new GroupOptions()).Next.State.Members["m"];
+
+        Assert.Equal((ConsumerMemberStatus.UnrevokedPartitions, Partitions(0, 1)), (joined.Status, joined.Revoking));
+        var again = ConsumerGroupDecision.Join(group.With(group.State.With(joined)), Join(), "", older, Now, new GroupOptions()).Next.State.Members["m"];
+        Assert.Equal((ConsumerMemberStatus.Stable, PartitionSet.Empty), (again.Status, again.Revoking));
+    }
+
     private static ConsumerGroup Group(int epoch, ConsumerMember member)
     {
         var group = ConsumerGroup.Create(Now, epoch);
