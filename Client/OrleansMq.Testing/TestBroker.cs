@@ -80,7 +80,7 @@ public sealed class TestBroker : IAsyncDisposable
         try
         {
             var broker = new TestBroker(options, files, directory, await OpenAsync(options, files, directory, cancellationToken).ConfigureAwait(false));
-            await broker.ListenAsync(port: 0, cancellationToken).ConfigureAwait(false);
+            broker.Listen(port: 0);
             return broker;
         }
         catch
@@ -97,7 +97,7 @@ public sealed class TestBroker : IAsyncDisposable
         await CloseAsync().ConfigureAwait(false);
         _broker = await OpenAsync(_options, _files, DataDirectory, cancellationToken).ConfigureAwait(false);
         Client = CreateClient(_broker, _options);
-        await ListenAsync(port, cancellationToken).ConfigureAwait(false);
+        Listen(port);
     }
 
     /// <summary>Stops the broker and deletes its data.</summary>
@@ -108,13 +108,13 @@ public sealed class TestBroker : IAsyncDisposable
     }
 
     // Long polls of Kafka clients end by the system's clock: a client waits for them, however slow the test's own clock is.
-    private async Task ListenAsync(int port, CancellationToken cancellationToken)
+    private void Listen(int port)
     {
         if (!_options.Kafka)
             return;
         _gateway = new KafkaGateway(new KafkaGatewayOptions());
         _gateway.Open(_broker, _broker.Metadata, _broker, _broker.ClusterId);
-        _port = await KafkaPort.ListenAsync(_gateway, new IPEndPoint(IPAddress.Loopback, port), cancellationToken).ConfigureAwait(false);
+        _port = KafkaPort.Listen(_gateway, new IPEndPoint(IPAddress.Loopback, port));
     }
 
     private async ValueTask CloseAsync()

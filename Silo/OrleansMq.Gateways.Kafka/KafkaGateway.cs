@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
-using Microsoft.AspNetCore.Connections;
+using System.Net.Sockets;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
@@ -9,7 +9,7 @@ using OrleansMq.Gateways.Kafka.Connections;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>
-/// The Kafka protocol in front of a broker. A host binds Kestrel endpoints to <see cref="ServeAsync"/>; connections that come before <see cref="Open"/> wait.
+/// The Kafka protocol in front of a broker. A <see cref="KafkaPort"/> has it serve connections; those that come before <see cref="Open"/> wait.
 /// Thread safe.
 /// </summary>
 public sealed class KafkaGateway : IAsyncDisposable
@@ -36,6 +36,8 @@ public sealed class KafkaGateway : IAsyncDisposable
 
     internal ByteBudget InFlight { get; }
 
+    internal EngineLog Log => _options.Log;
+
     /// <summary>The broker serves from now on.</summary>
     /// <param name="broker">The broker.</param>
     /// <param name="metadata">What is known of its cluster.</param>
@@ -45,10 +47,9 @@ public sealed class KafkaGateway : IAsyncDisposable
         _opened.TrySetResult(new GatewayServices(_options, broker, metadata, local, clusterId));
 
     /// <summary>Serves one connection until it ends.</summary>
-    public async Task ServeAsync(ConnectionContext connection)
+    internal async Task ServeAsync(Socket socket)
     {
-        ArgumentNullException.ThrowIfNull(connection);
-        var (local, remote) = (EndPointOf(connection.LocalEndPoint), EndPointOf(connection.RemoteEndPoint));
+        var (local, remote) = (EndPointOf(socket.LocalEndPoint), EndPointOf(socket.RemoteEndPoint));
         if (!TryEnter(remote.Address))
             return;
         try
@@ -56,13 +57,13 @@ public sealed class KafkaGateway : IAsyncDisposable
             GatewayServices services;
             try
             {
-                services = await _opened.Task.WaitAsync(connection.ConnectionClosed).ConfigureAwait(false);
+                services = await _opened.Task.ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
                 return;
             }
-            var served = new KafkaConnection(this, services, connection.Transport, local, remote, connection.ConnectionClosed);
+            var served = new KafkaConnection(this, services, socket, local, remote);
             _connections[served] = 0;
             if (_isStopping)
                 served.Stop();

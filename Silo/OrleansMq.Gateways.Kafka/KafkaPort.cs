@@ -1,65 +1,145 @@
 using System.Collections.Concurrent;
 using System.Net;
-using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Options;
+using System.Net.Sockets;
+using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Gateways.Kafka;
 
-/// <summary>A TCP port that serves a gateway, for a host without a web server.</summary>
+/// <summary>
+/// A TCP port that serves a gateway. On sockets of its own, since a web server's connection would read a few KiB at a time and hand them on twice, where a
+/// request is received straight into the memory that goes to the log.
+/// </summary>
 public sealed class KafkaPort : IAsyncDisposable
 {
-    private readonly KafkaGateway _gateway;
-    private readonly IConnectionListener _listener;
-    private readonly ConcurrentDictionary<Task, byte> _served = new();
-    private readonly Task _accepting;
+    // Connections that wait to be accepted; the system may allow fewer.
+    private const int Backlog = 512;
+    // Where none can be accepted (no more open files), the next is tried after so long.
+    private static readonly TimeSpan AcceptPause = TimeSpan.FromMilliseconds(100);
 
-    private KafkaPort(KafkaGateway gateway, IConnectionListener listener)
+    private readonly KafkaGateway _gateway;
+    private readonly Socket _listener;
+    private readonly ConcurrentDictionary<Socket, Task> _served = new();
+    private readonly Task _accepting;
+    private volatile bool _isStopping;
+
+    private KafkaPort(KafkaGateway gateway, Socket listener)
     {
         _gateway = gateway;
         _listener = listener;
+        EndPoint = (IPEndPoint)listener.LocalEndPoint!;
         _accepting = AcceptAsync();
     }
 
     /// <summary>Where it listens, with the port that was taken.</summary>
-    public IPEndPoint EndPoint => (IPEndPoint)_listener.EndPoint;
+    public IPEndPoint EndPoint { get; }
 
     /// <summary>Begins to listen.</summary>
     /// <param name="gateway">Serves the connections; it is not disposed with the port.</param>
-    /// <param name="endPoint">Port 0 takes a free one.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="AddressInUseException">The port is taken.</exception>
-    public static async Task<KafkaPort> ListenAsync(KafkaGateway gateway, IPEndPoint endPoint, CancellationToken cancellationToken = default)
+    /// <param name="endPoint">Port 0 takes a free one. All of IPv6 is all of IPv4 too, and IPv4 alone on a machine without the other.</param>
+    /// <exception cref="SocketException">The port is taken, or the address is not one of this machine.</exception>
+    public static KafkaPort Listen(KafkaGateway gateway, IPEndPoint endPoint)
     {
-        var transport = new SocketTransportFactory(Options.Create(new SocketTransportOptions()), NullLoggerFactory.Instance);
-        return new KafkaPort(gateway, await transport.BindAsync(endPoint, cancellationToken).ConfigureAwait(false));
+        ArgumentNullException.ThrowIfNull(gateway);
+        ArgumentNullException.ThrowIfNull(endPoint);
+        var isAny = endPoint.Address.Equals(IPAddress.IPv6Any);
+        if (isAny && !Socket.OSSupportsIPv6)
+            endPoint = new IPEndPoint(IPAddress.Any, endPoint.Port);
+        var listener = new Socket(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            if (endPoint.Address.Equals(IPAddress.IPv6Any))
+                listener.DualMode = true;
+            listener.Bind(endPoint);
+            listener.Listen(Backlog);
+            return new KafkaPort(gateway, listener);
+        }
+        catch
+        {
+            listener.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Stops listening, and waits for the connections to end: what is begun is answered.</summary>
-    public async ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync() => await StopAsync(CancellationToken.None).ConfigureAwait(false);
+
+    /// <summary>Stops listening, and waits for the connections to end: what is begun is answered.</summary>
+    /// <param name="deadline">Cuts those that are left.</param>
+    public async Task StopAsync(CancellationToken deadline)
     {
-        await _listener.UnbindAsync().ConfigureAwait(false);
+        _isStopping = true;
+        _listener.Dispose();
         await _accepting.ConfigureAwait(false);
         _gateway.Drain();
-        await Task.WhenAll(_served.Keys).ConfigureAwait(false);
-        await _listener.DisposeAsync().ConfigureAwait(false);
+        var ending = Task.WhenAll(_served.Values);
+        await ending.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (ending.IsCompleted)
+            return;
+        foreach (var socket in _served.Keys)
+            socket.Dispose();
     }
 
     private async Task AcceptAsync()
     {
-        while (await _listener.AcceptAsync().ConfigureAwait(false) is { } connection)
+        while (!_isStopping)
         {
-            var served = ServeAsync(connection);
-            _served[served] = 0;
-            _ = served.ContinueWith(done => _served.TryRemove(done, out _), TaskScheduler.Default);
+            try
+            {
+                var socket = await _listener.AcceptAsync().ConfigureAwait(false);
+                var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                _served[socket] = ServeAsync(socket, begin.Task);
+                begin.SetResult();
+            }
+            catch (ObjectDisposedException)
+            {
+                return;
+            }
+            catch (SocketException fault)
+            {
+                if (_isStopping)
+                    return;
+                if (fault.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
+                    continue; // It went before it was accepted.
+                _gateway.Log.Write(EngineLogLevel.Error, $"A Kafka connection could not be accepted: {fault.Message} Check the limit of open files.", fault);
+                await Task.Delay(AcceptPause).ConfigureAwait(false);
+            }
         }
     }
 
-    private async Task ServeAsync(ConnectionContext connection)
+    private async Task ServeAsync(Socket socket, Task begin)
     {
-        await Task.Yield();
-        await using (connection.ConfigureAwait(false))
-            await _gateway.ServeAsync(connection).ConfigureAwait(false);
+        await begin.ConfigureAwait(false);
+        try
+        {
+            socket.NoDelay = true;
+            await _gateway.ServeAsync(socket).ConfigureAwait(false);
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            // The client had gone before it could be looked at.
+        }
+        finally
+        {
+            Close(socket);
+            _served.TryRemove(socket, out _);
+        }
+    }
+
+    // A connection that is closed with bytes unread is reset, and the client may not see its last answers.
+    private static void Close(Socket socket)
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+            Span<byte> unread = stackalloc byte[4096];
+            for (var left = 256; left > 0 && socket.Receive(unread) > 0; left--)
+            {
+            }
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            // The client was faster.
+        }
+        socket.Dispose();
     }
 }

@@ -51,10 +51,22 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
     /// <summary>Lets the sender hear it. From here on the operation is no longer the append loop's.</summary>
     public void Complete()
     {
+        ReleaseBatch();
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>The same on the thread of the sender, who has not begun to wait.</summary>
+    public void CompleteNow()
+    {
+        ReleaseBatch();
+        _promise.SetResult(_result);
+    }
+
+    private void ReleaseBatch()
+    {
         Owned?.Dispose();
         Owned = null;
         Batch = default;
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
     /// <inheritdoc/>

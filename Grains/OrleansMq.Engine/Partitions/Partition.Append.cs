@@ -7,10 +7,18 @@ namespace OrleansMq.Partitions;
 // From the caller's thread into the queue: everything that can be checked without knowing the log's end.
 public sealed partial class Partition
 {
+    [ThreadStatic]
+    private static AppendRound? t_callersRound;
+
     private readonly AppendQueue _queue = new();
 
     /// <summary>Appends one batch. See <see cref="IBroker.ProduceAsync"/>.</summary>
-    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    /// <param name="batch">The batch.</param>
+    /// <param name="acks">When it counts as appended.</param>
+    /// <param name="cancellationToken">Gives up before it is begun.</param>
+    /// <param name="mayWrite">Whether the caller's thread may write to the disk. Then it does, where nobody else is writing to the partition and nothing is to be
+    /// flushed, and the append may be complete at once.</param>
+    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default, bool mayWrite = false)
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<ProduceResult>(cancellationToken);
@@ -34,14 +42,18 @@ public sealed partial class Partition
             _ports.Operations.Return(operation);
             return new(failed);
         }
-        return Enqueue(operation);
+        return Enqueue(operation, mayWrite && config.FlushPolicy != FlushPolicy.Sync);
     }
 
-    private ValueTask<ProduceResult> Enqueue(AppendOperation operation)
+    private ValueTask<ProduceResult> Enqueue(AppendOperation operation, bool mayWrite)
     {
         var task = operation.Task;
         switch (_queue.TryAdd(operation))
         {
+            case QueueOutcome.AddedFirst when mayWrite && _ports.CallerWrites.TryEnter(out var began):
+                RunTurn(t_callersRound ??= new AppendRound(), caller: operation);
+                _ports.CallerWrites.Leave(began);
+                return task;
             case QueueOutcome.AddedFirst:
                 _ports.Threads.Schedule(this);
                 return task;

@@ -7,10 +7,15 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
 
-// The append loop: one round of group commit, on an append thread.
+// The append loop: one round of group commit, on an append thread or on that of a caller who may write.
 public sealed partial class Partition : IAppendWork
 {
-    void IAppendWork.Run(AppendRound round)
+    void IAppendWork.Run(AppendRound round) => RunTurn(round, caller: null);
+
+    /// <summary>One turn of the loop.</summary>
+    /// <param name="round">What it needs.</param>
+    /// <param name="caller">What the thread it runs on came with, and has not begun to wait for.</param>
+    private void RunTurn(AppendRound round, AppendOperation? caller)
     {
         _queue.TakeRound(round);
         var replication = _replication;
@@ -18,7 +23,12 @@ public sealed partial class Partition : IAppendWork
         if (replication is not null)
             FinishReplicated(round, replication);
         foreach (var operation in round.Operations)
-            operation.Complete();
+        {
+            if (ReferenceEquals(operation, caller))
+                operation.CompleteNow();
+            else
+                operation.Complete();
+        }
         round.Clear();
         if (visible > 0)
             _waiters.Advance(visible);

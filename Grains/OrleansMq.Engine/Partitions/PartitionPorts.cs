@@ -10,6 +10,8 @@ internal sealed class PartitionPorts(BrokerOptions options)
     public LogPorts Log { get; } = LogPorts.For(options);
     /// <summary>The threads that write and flush.</summary>
     public AppendThreads Threads { get; } = new(options.AppendThreads);
+    /// <summary>Who may write on his own thread.</summary>
+    public CallerWrites CallerWrites { get; } = new(options.TimeProvider);
     /// <summary>Operations to use again.</summary>
     public AppendOperationPool Operations { get; } = new();
     /// <summary>Whether the volume has room.</summary>

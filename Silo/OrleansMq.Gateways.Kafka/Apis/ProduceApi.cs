@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using OrleansMq.Brokers;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -40,6 +41,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         return new ProduceRequest(transactionalId, acks, topics);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ProduceRequest request, ResponseWriter response)
     {
         // Appends are begun one after the other before anything is waited for: that is the order of a producer's batches.
@@ -83,7 +85,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             return new Append(new(refused), found);
         // Read before the memory is the engine's.
         var count = records.Length >= RecordBatchHeader.Size ? RecordBatchHeader.Read(records.Span).RecordCount : 0;
-        return new Append(found.Partition!.AppendAsync(records, acks), found) { Records = count, Bytes = records.Length };
+        return new Append(found.Partition!.AppendAsync(records, acks, mayWrite: true), found) { Records = count, Bytes = records.Length };
     }
 
     private static ProduceResult? Refuse(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)

@@ -1,30 +1,35 @@
-using System.Buffers;
-using System.IO.Pipelines;
-using System.Threading.Channels;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
-/// <summary>The answers of one connection in the order of its requests: each is sent when it and all before it are there. One thread enqueues, one
-/// sends.</summary>
-/// <param name="output">Where to.</param>
-/// <param name="maxInFlight">Requests that may be in flight.</param>
+/// <summary>
+/// The answers of one connection in the order of its requests: each is sent when it and all before it are there, several with one call where they are ready together.
+/// One caller adds and waits; whoever has the next answer sends it, and what becomes ready meanwhile.
+/// </summary>
+/// <param name="socket">Where to.</param>
 /// <param name="close">Called when an answer ends the connection.</param>
-internal sealed class AnswerQueue(PipeWriter output, int maxInFlight, Action close)
+/// <param name="fail">Called with a fault of ours, which ends it too.</param>
+internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception> fail)
 {
-    // Flushed after so many bytes, so that a large answer neither waits for its end nor fills the memory.
-    private const int FlushBytes = 1 << 18;
+    // Answers that wait for company while the next request is already there.
+    private const int MaxHeld = 16;
+    // What is larger is sent from where it is; what is smaller is put together.
+    private const int CopyBytes = 16 << 10;
+    // A piece of a large answer, so that others get their turn at the processor.
+    private const int SendBytes = 1 << 20;
 
-    private readonly Channel<Task<ResponseWriter?>> _pending = Channel.CreateUnbounded<Task<ResponseWriter?>>(new UnboundedChannelOptions
-    {
-        SingleReader = true,
-        SingleWriter = true,
-    });
-    private readonly SemaphoreSlim _room = new(maxInFlight);
     private readonly Lock _lock = new();
-    private TaskCompletionSource? _allSent;
+    private readonly Queue<Answer> _answers = new();
+    private readonly Stack<Answer> _unused = new();
+    private readonly PooledBuffer _together = new();
+    private TaskCompletionSource? _waiting;
+    private int _waitingFor;
     private int _open;
-    private int _unflushed;
+    private int _held;
+    private bool _sending;
     private volatile bool _isClosed;
 
     /// <summary>Nothing can be sent any more.</summary>
@@ -36,59 +41,127 @@ internal sealed class AnswerQueue(PipeWriter output, int maxInFlight, Action clo
     /// <summary>An answer that ends the connection instead.</summary>
     public static ResponseWriter Close() => new(0, isFlexible: false) { ClosesConnection = true };
 
-    /// <summary>Waits until one more request may be in flight.</summary>
-    public Task TakeRoomAsync(CancellationToken cancellationToken) => _room.WaitAsync(cancellationToken);
-
-    /// <summary>Waits until everything before is answered and sent.</summary>
-    public Task WaitUntilAllSentAsync()
+    /// <summary>Waits until so many requests at most are not answered, or their answers not sent.</summary>
+    public Task WaitUntilOpenAsync(int atMost)
     {
+        if (Volatile.Read(ref _open) <= atMost)
+            return Task.CompletedTask;
+        SendReady();
         lock (_lock)
-            return _open == 0 ? Task.CompletedTask : (_allSent ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        {
+            if (_open <= atMost)
+                return Task.CompletedTask;
+            _waitingFor = atMost;
+            return (_waiting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        }
     }
 
-    /// <summary>The next answer, which may not be there yet. It must not fail, and have its room taken.</summary>
-    public void Enqueue(Task<ResponseWriter?> answer)
+    /// <summary>The next answer, null for none, which may not be there yet. It must not fail.</summary>
+    /// <returns>Whether it is there. Then it is sent with the next <see cref="SendReady"/>, or when others wait with it.</returns>
+    public bool Add(ValueTask<ResponseWriter?> coming)
     {
+        var awaiter = coming.ConfigureAwait(false).GetAwaiter();
+        var isThere = awaiter.IsCompleted;
+        Answer answer;
+        bool send;
         lock (_lock)
+        {
+            answer = _unused.TryPop(out var used) ? used : new Answer(this);
+            if (isThere)
+                answer.Take(awaiter.GetResult());
+            _answers.Enqueue(answer);
             _open++;
-        _pending.Writer.TryWrite(answer);
-    }
-
-    /// <summary>Nothing comes any more.</summary>
-    public void Complete() => _pending.Writer.TryComplete();
-
-    /// <summary>Sends until <see cref="Complete"/>, and disposes what it cannot send.</summary>
-    public async Task SendAsync()
-    {
-        await foreach (var pending in _pending.Reader.ReadAllAsync().ConfigureAwait(false))
-        {
-            using (var answer = await pending.ConfigureAwait(false))
-            {
-                if (answer is not null)
-                    await SendAsync(answer).ConfigureAwait(false);
-            }
-            // What is ready behind it goes out with it.
-            if (_unflushed > 0 && !(_pending.Reader.TryPeek(out var next) && next.IsCompletedSuccessfully))
-                await FlushAsync().ConfigureAwait(false);
-            Leave();
+            send = isThere && ++_held >= MaxHeld;
         }
+        if (!isThere)
+            answer.WaitFor(awaiter);
+        else if (send)
+            SendReady();
+        return isThere;
     }
 
-    private void Leave()
+    /// <summary>Sends what is there, unless somebody is at it, who then sends this, too.</summary>
+    public void SendReady()
     {
-        _room.Release();
         lock (_lock)
         {
-            if (--_open > 0)
+            if (_sending || !_answers.TryPeek(out var first) || !first.IsThere)
                 return;
-            _allSent?.SetResult();
-            _allSent = null;
+            _sending = true;
+        }
+        _ = SendAsync();
+    }
+
+    private async Task SendAsync()
+    {
+        Answer? answer = null;
+        var unsent = 0;
+        while (true)
+        {
+            (answer, var isDone) = TakeNext(answer, ref unsent);
+            if (isDone)
+                return;
+            try
+            {
+                // What is ready behind it goes out with it.
+                if (answer is null)
+                    await FlushAsync(isLast: true).ConfigureAwait(false);
+                else if (answer.Response is { } response)
+                    await PutAsync(response).ConfigureAwait(false);
+            }
+            catch (Exception fault)
+            {
+                // Whatever it was: the client cannot make sense of what follows.
+                _isClosed = true;
+                fail(fault);
+            }
+            if (answer is null)
+                continue;
+            answer.Response?.Dispose();
+            unsent++;
         }
     }
 
-    private async ValueTask SendAsync(ResponseWriter answer)
+    /// <summary>The next answer that is there; null where there is none. Then all is done, unless something was put together that is to be sent.</summary>
+    private (Answer? Next, bool IsDone) TakeNext(Answer? previous, ref int unsent)
     {
-        if (answer.ClosesConnection)
+        TaskCompletionSource? reached = null;
+        (Answer? Next, bool IsDone) taken = default;
+        lock (_lock)
+        {
+            if (previous is not null)
+                Reuse(previous);
+            var isAllSent = _together.Length == 0;
+            if (isAllSent)
+            {
+                _open -= unsent;
+                unsent = 0;
+                if (_waiting is not null && _open <= _waitingFor)
+                    (reached, _waiting) = (_waiting, null);
+            }
+            if (_answers.TryPeek(out var next) && next.IsThere)
+            {
+                taken.Next = _answers.Dequeue();
+            }
+            else if (isAllSent)
+            {
+                (_sending, _held) = (false, 0);
+                taken.IsDone = true;
+            }
+        }
+        reached?.SetResult();
+        return taken;
+    }
+
+    private void Reuse(Answer answer)
+    {
+        answer.Clear();
+        _unused.Push(answer);
+    }
+
+    private async ValueTask PutAsync(ResponseWriter response)
+    {
+        if (response.ClosesConnection)
         {
             await FlushAsync().ConfigureAwait(false);
             _isClosed = true;
@@ -96,31 +169,78 @@ internal sealed class AnswerQueue(PipeWriter output, int maxInFlight, Action clo
         }
         if (_isClosed)
             return;
-        foreach (var part in answer.Frame())
+        foreach (var part in response.Frame())
         {
-            for (var rest = part; !rest.IsEmpty && !_isClosed; rest = rest[Math.Min(rest.Length, FlushBytes)..])
+            if (part.Length >= CopyBytes)
             {
-                var chunk = rest[..Math.Min(rest.Length, FlushBytes)];
-                output.Write(chunk.Span);
-                if ((_unflushed += chunk.Length) >= FlushBytes)
-                    await FlushAsync().ConfigureAwait(false);
+                await FlushAsync().ConfigureAwait(false);
+                await SendAsync(part).ConfigureAwait(false);
+                continue;
             }
+            _together.Write(part.Span);
+            if (_together.Length >= CopyBytes)
+                await FlushAsync().ConfigureAwait(false);
         }
     }
 
-    private async ValueTask FlushAsync()
+    private async ValueTask FlushAsync(bool isLast = false)
     {
-        _unflushed = 0;
-        if (_isClosed)
-            return;
+        if (_together.Length > 0)
+            await SendAsync(_together.WrittenMemory).ConfigureAwait(false);
+        if (isLast)
+            _together.Dispose(); // An idle connection has no memory.
+        else
+            _together.Clear();
+    }
+
+    private async ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
+    {
         try
         {
-            var flushed = await output.FlushAsync().ConfigureAwait(false);
-            _isClosed |= flushed.IsCompleted || flushed.IsCanceled;
+            while (!bytes.IsEmpty && !_isClosed)
+                bytes = bytes[await socket.SendAsync(bytes[..Math.Min(bytes.Length, SendBytes)], SocketFlags.None).ConfigureAwait(false)..];
         }
-        catch (Exception gone) when (gone is IOException or OperationCanceledException)
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
             _isClosed = true;
+        }
+    }
+
+    /// <summary>One request's answer: there, or waited for. Used again.</summary>
+    private sealed class Answer
+    {
+        private readonly AnswerQueue _owner;
+        private readonly Action _onCompleted;
+        private ConfiguredValueTaskAwaitable<ResponseWriter?>.ConfiguredValueTaskAwaiter _coming;
+
+        public Answer(AnswerQueue owner)
+        {
+            _owner = owner;
+            _onCompleted = OnCompleted;
+        }
+
+        /// <summary>Set under the queue's lock.</summary>
+        public bool IsThere { get; private set; }
+
+        public ResponseWriter? Response { get; private set; }
+
+        public void Take(ResponseWriter? response) => (Response, IsThere) = (response, true);
+
+        public void WaitFor(ConfiguredValueTaskAwaitable<ResponseWriter?>.ConfiguredValueTaskAwaiter coming)
+        {
+            _coming = coming;
+            coming.UnsafeOnCompleted(_onCompleted);
+        }
+
+        public void Clear() => (Response, IsThere) = (null, false);
+
+        private void OnCompleted()
+        {
+            var response = _coming.GetResult();
+            _coming = default;
+            lock (_owner._lock)
+                Take(response);
+            _owner.SendReady();
         }
     }
 }

@@ -1,7 +1,6 @@
-using System.Buffers;
-using System.Buffers.Binary;
-using System.IO.Pipelines;
 using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
@@ -20,27 +19,30 @@ internal sealed class KafkaConnection : IConnection
 
     private readonly KafkaGateway _gateway;
     private readonly GatewayServices _services;
-    private readonly IDuplexPipe _transport;
+    private readonly Socket _socket;
+    private readonly FrameReader _requests;
     // Also when the client goes: its requests that have arrived are served all the same, but nothing waits for long.
-    private readonly CancellationTokenSource _aborted;
+    private readonly CancellationTokenSource _aborted = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly ByteBudget _inFlight;
     private readonly AnswerQueue _answers;
     // Whether all requests in flight are of the kind that others of it may overtake.
     private bool _runsAhead;
+    // Receives while an answer is waited for; the next request is read behind it.
+    private Task? _watching;
     private volatile bool _isStopping;
     private long _lastActivity;
 
-    public KafkaConnection(KafkaGateway gateway, GatewayServices services, IDuplexPipe transport, IPEndPoint local, IPEndPoint remote, CancellationToken closed)
+    public KafkaConnection(KafkaGateway gateway, GatewayServices services, Socket socket, IPEndPoint local, IPEndPoint remote)
     {
         _gateway = gateway;
         _services = services;
-        _transport = transport;
+        _socket = socket;
         LocalEndPoint = local;
         RemoteEndPoint = remote;
-        _aborted = CancellationTokenSource.CreateLinkedTokenSource(closed, _stop.Token);
         _inFlight = new ByteBudget(services.Options.MaxInFlightBytesPerConnection);
-        _answers = new AnswerQueue(transport.Output, services.Options.MaxInFlightRequests, Stop);
+        _answers = new AnswerQueue(socket, Stop, fault => services.Log(EngineLogLevel.Error, $"An answer to {RemoteEndPoint} could not be sent.", fault));
+        _requests = new FrameReader(socket, _answers.SendReady);
         Touch();
     }
 
@@ -72,14 +74,22 @@ internal sealed class KafkaConnection : IConnection
     public void Stop()
     {
         _isStopping = true;
-        _transport.Input.CancelPendingRead();
+        try
+        {
+            // Who waits for a request hears of its end.
+            _socket.Shutdown(SocketShutdown.Receive);
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            // It has ended already.
+        }
         _stop.Cancel();
+        Abort();
     }
 
     /// <summary>Serves the connection until it ends.</summary>
     public async Task RunAsync()
     {
-        var sending = _answers.SendAsync();
         try
         {
             while (!_isStopping && !_answers.IsClosed && await ReadFrameAsync().ConfigureAwait(false) is { } frame)
@@ -93,77 +103,74 @@ internal sealed class KafkaConnection : IConnection
             _services.Log(EngineLogLevel.Warning, $"The Kafka connection from {RemoteEndPoint} is closed: {fault.Message}.");
             _gateway.Metrics.Malformed();
         }
-        catch (Exception gone) when (gone is IOException or OperationCanceledException or System.Net.Sockets.SocketException
-            or Microsoft.AspNetCore.Connections.ConnectionAbortedException)
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException or OperationCanceledException)
         {
             // The client went, or the gateway stops: there is nobody to tell.
         }
         finally
         {
-            _answers.Complete();
-            await sending.ConfigureAwait(false);
-            await _transport.Input.CompleteAsync().ConfigureAwait(false);
-            await _transport.Output.CompleteAsync().ConfigureAwait(false);
+            // Nobody asks any more: who waits for records ends, what is begun is answered.
+            Abort();
+            await _answers.WaitUntilOpenAsync(0).ConfigureAwait(false);
             if (Software is { } software)
                 _gateway.Metrics.Left(software.Name, software.Version);
-            // Not the other source: the gateway may be about to stop this very connection.
-            _aborted.Dispose();
         }
     }
 
     private void Touch() => Interlocked.Exchange(ref _lastActivity, _services.Options.TimeProvider.GetTimestamp());
 
-    private async ValueTask<RequestFrame?> ReadFrameAsync()
+    private void Abort()
     {
-        if (await ReadLengthAsync().ConfigureAwait(false) is not { } length)
-            return null;
-        await _inFlight.TakeAsync(length, _stop.Token).ConfigureAwait(false);
-        try
-        {
-            await _gateway.InFlight.TakeAsync(length, _stop.Token).ConfigureAwait(false);
-        }
-        catch
-        {
-            _inFlight.Return(length);
-            throw;
-        }
-        var frame = new RequestFrame(length);
-        while (frame.Missing > 0)
-        {
-            var read = await _transport.Input.ReadAsync().ConfigureAwait(false);
-            var taken = frame.Fill(read.Buffer);
-            _transport.Input.AdvanceTo(read.Buffer.GetPosition(taken));
-            if (frame.Missing > 0 && (read.IsCompleted || read.IsCanceled))
-            {
-                Release(frame);
-                return null;
-            }
-        }
-        return frame;
+        if (!_aborted.IsCancellationRequested)
+            _aborted.Cancel();
     }
 
-    private async ValueTask<int?> ReadLengthAsync()
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<RequestFrame?> ReadFrameAsync()
     {
-        var read = await _transport.Input.ReadAtLeastAsync(sizeof(int)).ConfigureAwait(false);
-        if (read.Buffer.Length < sizeof(int))
+        if (_watching is { } watching)
         {
-            _transport.Input.AdvanceTo(read.Buffer.End);
-            return null;
+            await watching.ConfigureAwait(false);
+            _watching = null;
         }
-        var head = read.Buffer.Slice(0, sizeof(int));
-        var length = ReadInt32(head);
-        _transport.Input.AdvanceTo(head.End);
+        if (await _requests.ReadLengthAsync().ConfigureAwait(false) is not { } length)
+            return null;
         if (length < MinRequestBytes || length > _services.Options.MaxRequestBytes)
             throw new MalformedRequestException($"a request of {length} bytes is announced, {MinRequestBytes} to {_services.Options.MaxRequestBytes} are allowed; "
                 + "this port speaks the Kafka protocol, without TLS");
-        return length;
+        await TakeBudgetAsync(length).ConfigureAwait(false);
+        var frame = new RequestFrame(length);
+        var isWhole = false;
+        try
+        {
+            isWhole = await _requests.FillAsync(frame).ConfigureAwait(false);
+        }
+        finally
+        {
+            if (!isWhole)
+                Release(frame);
+        }
+        return isWhole ? frame : null;
     }
 
-    private static int ReadInt32(in ReadOnlySequence<byte> bytes)
+    private async ValueTask TakeBudgetAsync(int bytes)
     {
-        Span<byte> copy = stackalloc byte[sizeof(int)];
-        bytes.CopyTo(copy);
-        return BinaryPrimitives.ReadInt32BigEndian(copy);
+        var taking = _inFlight.TakeAsync(bytes, _stop.Token);
+        if (!taking.IsCompleted)
+            _answers.SendReady();
+        await taking.ConfigureAwait(false);
+        try
+        {
+            taking = _gateway.InFlight.TakeAsync(bytes, _stop.Token);
+            if (!taking.IsCompleted)
+                _answers.SendReady();
+            await taking.ConfigureAwait(false);
+        }
+        catch
+        {
+            _inFlight.Return(bytes);
+            throw;
+        }
     }
 
     private async ValueTask BeginAsync(RequestFrame frame)
@@ -174,10 +181,9 @@ internal sealed class KafkaConnection : IConnection
             request = ApiTable.Decode(frame.Memory);
             if (request.Outcome != DecodeOutcome.Decoded && !IsUnknownApiVersions(request))
                 throw new MalformedRequestException(request.Fault!);
-            if (!request.Api!.RunsAhead || !_runsAhead)
-                await _answers.WaitUntilAllSentAsync().ConfigureAwait(false);
+            var mayOvertake = request.Api!.RunsAhead && _runsAhead;
+            await _answers.WaitUntilOpenAsync(mayOvertake ? _services.Options.MaxInFlightRequests - 1 : 0).ConfigureAwait(false);
             _runsAhead = request.Api.RunsAhead;
-            await _answers.TakeRoomAsync(_stop.Token).ConfigureAwait(false);
         }
         catch
         {
@@ -192,16 +198,41 @@ internal sealed class KafkaConnection : IConnection
             ClientId = request.ClientId,
             Connection = this,
         };
-        var answer = AnswerAsync(context, request, frame);
-        _answers.Enqueue(answer);
+        if (_answers.Add(AnswerAsync(context, request, frame)))
+            return;
         if (context.HoldsBack || !request.Api.RunsAhead)
-            await answer.ConfigureAwait(false);
+            await WaitUntilAllSentAsync().ConfigureAwait(false);
+    }
+
+    private async ValueTask WaitUntilAllSentAsync()
+    {
+        _answers.SendReady();
+        if (_answers.IsIdle)
+            return;
+        // The answer may take minutes: that the client has gone is noticed before, unless it has sent the next request already.
+        if (_watching is null && _requests.IsEmpty)
+            _watching = WatchAsync();
+        await _answers.WaitUntilOpenAsync(0).ConfigureAwait(false);
+    }
+
+    private async Task WatchAsync()
+    {
+        try
+        {
+            if (!await _requests.ReceiveAsync().ConfigureAwait(false))
+                Abort();
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            Abort();
+        }
     }
 
     private static bool IsUnknownApiVersions(in DecodedRequest request) =>
         request is { Outcome: DecodeOutcome.UnsupportedVersion, Api: ApiVersionsApi };
 
-    private async Task<ResponseWriter?> AnswerAsync(RequestContext context, DecodedRequest request, RequestFrame frame)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<ResponseWriter?> AnswerAsync(RequestContext context, DecodedRequest request, RequestFrame frame)
     {
         var api = request.Api!;
         var began = _services.Options.TimeProvider.GetTimestamp();

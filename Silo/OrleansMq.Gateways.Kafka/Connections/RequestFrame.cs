@@ -6,7 +6,7 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// with what has arrived, so that a length alone takes none.</summary>
 internal sealed class RequestFrame(int length) : IDisposable
 {
-    // Most requests are smaller, and then are copied once; what a peer only announces costs no more.
+    // Most requests are smaller, and then are received where they stay; what a peer only announces costs no more.
     private const int FirstBytes = 1 << 20;
 
     private byte[] _bytes = ArrayPool<byte>.Shared.Rent(Math.Min(length, FirstBytes));
@@ -21,13 +21,26 @@ internal sealed class RequestFrame(int length) : IDisposable
     /// <summary>The request, once nothing is missing.</summary>
     public Memory<byte> Memory => _bytes.AsMemory(0, length);
 
+    /// <summary>Where the next bytes belong: not empty while any are missing.</summary>
+    public Memory<byte> Room
+    {
+        get
+        {
+            Reserve(_filled + Math.Min(Missing, 1));
+            return _bytes.AsMemory(_filled, Math.Min(_bytes.Length, length) - _filled);
+        }
+    }
+
+    /// <summary>So many bytes were put into <see cref="Room"/>.</summary>
+    public void Advance(int count) => _filled += count;
+
     /// <summary>Takes over what has arrived, as much as belongs to it.</summary>
     /// <returns>How many bytes.</returns>
-    public int Fill(in ReadOnlySequence<byte> arrived)
+    public int Fill(ReadOnlySpan<byte> arrived)
     {
-        var taken = (int)Math.Min(arrived.Length, Missing);
+        var taken = Math.Min(arrived.Length, Missing);
         Reserve(_filled + taken);
-        arrived.Slice(0, taken).CopyTo(_bytes.AsSpan(_filled));
+        arrived[..taken].CopyTo(_bytes.AsSpan(_filled));
         _filled += taken;
         return taken;
     }

@@ -120,9 +120,15 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
         catch (Exception e) when (SocketErrorOf(e) is { } error)
         {
-            throw new StartException(_kafka is not null && _kafka.Refuses(e)
-                ? $"--kafka {_settings.Kafka}: {ReasonOf(error, e)} --kafka off serves no Kafka clients."
-                : $"--http {_settings.Http}: {ReasonOf(error, e)}", e);
+            throw new StartException($"--http {_settings.Http}: {ReasonOf(error, e)}", e);
+        }
+        try
+        {
+            _kafka?.Listen();
+        }
+        catch (SocketException e)
+        {
+            throw new StartException($"--kafka {_settings.Kafka}: {ReasonOf(e.SocketErrorCode, e)} --kafka off serves no Kafka clients.", e);
         }
         WarnOfOpenDoor();
         try
@@ -180,7 +186,6 @@ internal sealed class BrokerServer : IAsyncDisposable
             options.ListenAnyIP(port, static listen => listen.Protocols = HttpProtocols.Http1);
         else
             options.Listen(address, port, static listen => listen.Protocols = HttpProtocols.Http1);
-        _kafka?.Bind(options);
     }
 
     private void WarnOfOpenDoor()
@@ -194,6 +199,7 @@ internal sealed class BrokerServer : IAsyncDisposable
     private async Task StopAsync(WebApplication app)
     {
         using var deadline = new CancellationTokenSource(_settings.DrainTimeout);
+        var kafka = _kafka?.StopAsync(deadline.Token) ?? Task.CompletedTask;
         try
         {
             await app.StopAsync(deadline.Token);
@@ -202,6 +208,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         {
             // A deadline that has passed before anything could stop; what follows cuts it all.
         }
+        await kafka;
         // A server that cuts what is left at its deadline says nothing of it.
         if (deadline.IsCancellationRequested)
             _logger.DrainDeadlinePassed(_settings.DrainTimeout.TotalSeconds);

@@ -1,7 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
@@ -10,7 +8,7 @@ using OrleansMq.Silo.Metrics;
 
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>The Kafka protocol on a port of the program's web server.</summary>
+/// <summary>The Kafka protocol on a port of the program's.</summary>
 internal sealed class KafkaListener : IAsyncDisposable
 {
     private readonly ListenAddress _address;
@@ -22,7 +20,7 @@ internal sealed class KafkaListener : IAsyncDisposable
     private readonly EngineLog _log;
     private readonly CancellationTokenSource _stop = new();
     private Task _probing = Task.CompletedTask;
-    private ListenOptions? _listen;
+    private KafkaPort? _port;
 
     /// <param name="settings">What the operator configured; the listener is on.</param>
     /// <param name="metrics">Where its instruments go.</param>
@@ -46,19 +44,11 @@ internal sealed class KafkaListener : IAsyncDisposable
     /// <summary>Where it listens, with the port that was taken.</summary>
     public string Address => EndPoint.ToString();
 
-    private IPEndPoint EndPoint => _listen?.IPEndPoint ?? new IPEndPoint(_address.Address, _address.Port);
+    private IPEndPoint EndPoint => _port?.EndPoint ?? new IPEndPoint(_address.Address, _address.Port);
 
-    /// <summary>Adds the port to the web server's.</summary>
-    public void Bind(KestrelServerOptions options)
-    {
-        if (_address.Address.Equals(IPAddress.IPv6Any))
-            options.ListenAnyIP(_address.Port, Serve);
-        else
-            options.Listen(_address.Address, _address.Port, Serve);
-    }
-
-    /// <summary>Whether it is this port that could not be had.</summary>
-    public bool Refuses(Exception start) => _address.Port != 0 && start.Message.Contains($":{_address.Port}", StringComparison.Ordinal);
+    /// <summary>Takes the port; who connects waits until the broker serves.</summary>
+    /// <exception cref="SocketException">It cannot be had.</exception>
+    public void Listen() => _port = KafkaPort.Listen(_gateway, new IPEndPoint(_address.Address, _address.Port));
 
     /// <summary>The broker serves from now on.</summary>
     public void Open(IBroker broker, HostedCluster cluster)
@@ -70,6 +60,10 @@ internal sealed class KafkaListener : IAsyncDisposable
 
     /// <summary>Begins to stop: what is begun is answered, nothing new is.</summary>
     public void Drain() => _gateway.Drain();
+
+    /// <summary>Stops listening; returns when all connections have ended.</summary>
+    /// <param name="deadline">Cuts those that are left.</param>
+    public Task StopAsync(CancellationToken deadline) => _port?.StopAsync(deadline) ?? Task.CompletedTask;
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -100,11 +94,5 @@ internal sealed class KafkaListener : IAsyncDisposable
         {
             // The broker stops before the answer is there.
         }
-    }
-
-    private void Serve(ListenOptions listen)
-    {
-        _listen = listen;
-        listen.Run(_gateway.ServeAsync);
     }
 }

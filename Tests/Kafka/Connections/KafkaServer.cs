@@ -46,7 +46,7 @@ internal sealed class KafkaServer : IAsyncDisposable
         var options = new KafkaGatewayOptions { Log = log };
         var gateway = new KafkaGateway(change?.Invoke(options) ?? options);
         gateway.Open(broker, broker.Metadata, broker, broker.ClusterId);
-        return new KafkaServer(broker, gateway, await KafkaPort.ListenAsync(gateway, new IPEndPoint(IPAddress.Loopback, 0)), log);
+        return new KafkaServer(broker, gateway, KafkaPort.Listen(gateway, new IPEndPoint(IPAddress.Loopback, 0)), log);
     }
 
     /// <summary>A bare connection.</summary>

@@ -1,0 +1,90 @@
+using OrleansMq.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions;
+
+/// <summary>Appends that are written on the thread of who asks for them.</summary>
+public sealed class CallerWriteTests
+{
+    [Theory]
+    [InlineData(FlushPolicy.None)]
+    [InlineData(FlushPolicy.Interval)]
+    public async Task An_append_whose_caller_may_write_is_complete_when_it_is_begun(FlushPolicy policy)
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(policy));
+        for (var i = 0; i < 10; i++)
+        {
+            var append = rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{i}"), Acks.All, mayWrite: true);
+            Assert.True(append.IsCompletedSuccessfully);
+            Assert.Equal((ErrorCode.None, i), ((await append).Error, (int)(await rig.AppendAsync("other")).BaseOffset / 2));
+        }
+        Assert.Equal(20, rig.Partition.HighWatermark);
+    }
+
+    [Fact]
+    public async Task What_is_to_be_flushed_is_left_to_the_append_threads()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
+        using var busy = new ManualResetEventSlim();
+        // Both append threads of the rig.
+        rig.Store.Ports.Threads.Schedule(new Waiting(busy));
+        rig.Store.Ports.Threads.Schedule(new Waiting(busy));
+        var append = rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "a"), Acks.All, mayWrite: true);
+        Assert.False(append.IsCompleted);
+        busy.Set();
+        Assert.Equal(ErrorCode.None, (await append).Error);
+    }
+
+    [Fact]
+    public async Task Callers_who_write_and_others_at_once_get_offsets_of_their_own()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 20_000 });
+        var senders = Enumerable.Range(0, 8).Select(sender => Task.Run(async () =>
+        {
+            var offsets = new List<long>();
+            for (var i = 0; i < 200; i++)
+            {
+                var result = await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{sender}/{i}"), Acks.All, mayWrite: sender % 2 == 0);
+                Assert.Equal(ErrorCode.None, result.Error);
+                offsets.Add(result.BaseOffset);
+            }
+            return offsets;
+        })).ToList();
+        var all = (await Task.WhenAll(senders)).SelectMany(offsets => offsets).Order().ToList();
+        Assert.Equal(Enumerable.Range(0, 1600).Select(number => (long)number), all);
+        Assert.Equal(1600, (await rig.ReadAllAsync()).Count);
+    }
+
+    [Fact]
+    public void After_a_write_that_had_to_wait_nobody_writes_on_his_own_thread_for_a_while()
+    {
+        var clock = new ManualClock();
+        var writes = new CallerWrites(clock);
+        Assert.True(writes.TryEnter(out var began));
+        clock.Advance(TimeSpan.FromMilliseconds(10));
+        writes.Leave(began);
+        Assert.True(writes.TryEnter(out began));
+        clock.Advance(TimeSpan.FromMilliseconds(30));
+        writes.Leave(began);
+        Assert.False(writes.TryEnter(out _));
+        clock.Advance(TimeSpan.FromSeconds(1));
+        Assert.True(writes.TryEnter(out _));
+    }
+
+    [Fact]
+    public void As_many_write_on_their_own_threads_as_there_are_processors()
+    {
+        var writes = new CallerWrites(new ManualClock());
+        var began = 0L;
+        for (var i = 0; i < Environment.ProcessorCount; i++)
+            Assert.True(writes.TryEnter(out began));
+        Assert.False(writes.TryEnter(out _));
+        writes.Leave(began);
+        Assert.True(writes.TryEnter(out _));
+    }
+
+    private sealed class Waiting(ManualResetEventSlim until) : IAppendWork
+    {
+        public void Run(AppendRound round) => until.Wait();
+    }
+}
