@@ -12,13 +12,14 @@ internal struct ProduceResultSurrogate
     [Id(2)] public long LogAppendTime;
     [Id(3)] public long LogStartOffset;
     [Id(4)] public string? Message;
+    [Id(5)] public int[]? BadRecords;
 }
 
 [RegisterConverter]
 internal sealed class ProduceResultConverter : IConverter<ProduceResult, ProduceResultSurrogate>
 {
     public ProduceResult ConvertFromSurrogate(in ProduceResultSurrogate surrogate) =>
-        new((ErrorCode)surrogate.Error, surrogate.BaseOffset, surrogate.LogAppendTime, surrogate.LogStartOffset, surrogate.Message);
+        new((ErrorCode)surrogate.Error, surrogate.BaseOffset, surrogate.LogAppendTime, surrogate.LogStartOffset, surrogate.Message, surrogate.BadRecords);
 
     public ProduceResultSurrogate ConvertToSurrogate(in ProduceResult value) => new()
     {
@@ -27,6 +28,7 @@ internal sealed class ProduceResultConverter : IConverter<ProduceResult, Produce
         LogAppendTime = value.LogAppendTime,
         LogStartOffset = value.LogStartOffset,
         Message = value.Message,
+        BadRecords = value.BadRecords?.ToArray(),
     };
 }
 

@@ -49,7 +49,10 @@ public sealed record PartitionDescription(int Partition, int Leader, int LeaderE
 /// <param name="LogAppendTime">Milliseconds since 1970 where the topic stamps LogAppendTime, else -1.</param>
 /// <param name="LogStartOffset">The partition's log start offset; -1 if not known.</param>
 /// <param name="Message">On error: the field or path, and the fix.</param>
-public readonly record struct ProduceResult(ErrorCode Error, long BaseOffset, long LogAppendTime = -1, long LogStartOffset = -1, string? Message = null)
+/// <param name="BadRecords">Where the batch was refused for the sake of some of its records: their numbers in it, from 0, ascending (KIP-467); the others
+/// could be sent again without them. Null where the batch as a whole is at fault, or nothing is.</param>
+public readonly record struct ProduceResult(ErrorCode Error, long BaseOffset, long LogAppendTime = -1, long LogStartOffset = -1, string? Message = null,
+    IReadOnlyList<int>? BadRecords = null)
 {
     /// <summary>An answer that only says why not.</summary>
     public static ProduceResult Failed(ErrorCode error, string message) => new(error, -1, -1, -1, message);

@@ -1,3 +1,4 @@
+using OrleansMq.Brokers;
 using OrleansMq.Records;
 using OrleansMq.Topics;
 
@@ -9,23 +10,23 @@ internal static class AppendChecks
     /// <summary>
     /// Checks a batch against the format and the topic's configuration.
     /// </summary>
-    /// <returns><see cref="ErrorCode.None"/>, or what is wrong, with a message that names the field and the limit.</returns>
-    public static (ErrorCode Error, string? Message) Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs,
+    /// <returns>Null where the topic takes it; otherwise the refusal, with a message that names the field and the limit.</returns>
+    public static ProduceResult? Check(ReadOnlyMemory<byte> batch, TopicConfig config, CompressionCodecs codecs,
         long now, out RecordBatchHeader header)
     {
         if (batch.Length > config.MaxMessageBytes)
         {
             header = default;
-            return (ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is "
+            return ProduceResult.Failed(ErrorCode.MessageTooLarge, $"The batch has {batch.Length} bytes; the topic's max.message.bytes is "
                 + $"{config.MaxMessageBytes}.");
         }
         if (RecordBatches.ValidateProduced(batch.Span, out header) is { } fault)
-            return (fault.Error.ToErrorCode(), fault.Message);
+            return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
         if (header.IsTransactional)
-            return (ErrorCode.InvalidRecord, "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
+            return ProduceResult.Failed(ErrorCode.InvalidRecord, "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
         if (CheckTimestamp(header, config, now) is { } outside)
-            return (ErrorCode.InvalidTimestamp, outside);
-        return config.CleanupCompact ? CheckKeys(batch, codecs) : (ErrorCode.None, null);
+            return ProduceResult.Failed(ErrorCode.InvalidTimestamp, outside);
+        return config.CleanupCompact ? CheckKeys(batch, codecs) : null;
     }
 
     // The latest is in the header; the earliest too, as nearly as matters: producers write the first record's there.
@@ -44,25 +45,29 @@ internal static class AppendChecks
         return null;
     }
 
-    private static (ErrorCode, string?) CheckKeys(ReadOnlyMemory<byte> batch, CompressionCodecs codecs)
+    private static ProduceResult? CheckKeys(ReadOnlyMemory<byte> batch, CompressionCodecs codecs)
     {
         try
         {
+            List<int>? keyless = null;
             using var reader = new RecordReader(batch, codecs, verifyCrc: false);
             for (var i = 0; reader.MoveNext(); i++)
             {
                 if (reader.Current.Key is null)
-                    return (ErrorCode.InvalidRecord, $"Record {i} of the batch has no key; a compacted topic needs one in each.");
+                    (keyless ??= []).Add(i);
             }
-            return (ErrorCode.None, null);
+            if (keyless is null)
+                return null;
+            var which = keyless.Count == 1 ? $"Record {keyless[0]} of the batch has no key" : $"{keyless.Count} records of the batch have no key, the first is number {keyless[0]}";
+            return ProduceResult.Failed(ErrorCode.InvalidRecord, $"{which}; a compacted topic needs one in each.") with { BadRecords = keyless };
         }
         catch (RecordBatchException fault)
         {
-            return (fault.Error.ToErrorCode(), fault.Message);
+            return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
         }
         catch (CodecUnavailableException fault)
         {
-            return (ErrorCode.UnsupportedCompressionType, fault.Message);
+            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, fault.Message);
         }
     }
 }

@@ -29,9 +29,8 @@ public sealed partial class Partition
         if (acks is < Acks.All or > Acks.Leader)
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all)."));
         var config = Config;
-        var (error, message) = AppendChecks.Check(batch, config, _ports.Log.Codecs, _ports.Log.Now, out var header);
-        if (error != ErrorCode.None)
-            return new(ProduceResult.Failed(error, message!));
+        if (AppendChecks.Check(batch, config, _ports.Log.Codecs, _ports.Log.Now, out var header) is { } unfit)
+            return new(unfit);
 
         var operation = _ports.Operations.Rent();
         operation.Batch = batch;

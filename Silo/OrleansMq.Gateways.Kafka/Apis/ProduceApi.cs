@@ -150,7 +150,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             response.WriteInt64(result.LogStartOffset);
         if (version >= 8)
         {
-            response.WriteLength(0);
+            WriteBadRecords(response, result.BadRecords ?? []);
             response.WriteString(result.Error == ErrorCode.None ? null : result.Message);
         }
         if (version >= 10 && append.Redirect >= 0)
@@ -160,6 +160,18 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         }
         else
         {
+            response.WriteNoTags();
+        }
+    }
+
+    // What is wrong is the same for each, and said once for the batch.
+    private static void WriteBadRecords(ResponseWriter response, IReadOnlyList<int> records)
+    {
+        response.WriteLength(records.Count);
+        foreach (var record in records)
+        {
+            response.WriteInt32(record);
+            response.WriteString(null);
             response.WriteNoTags();
         }
     }
