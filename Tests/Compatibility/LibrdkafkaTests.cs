@@ -1,0 +1,46 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+
+namespace OrleansMq.Tests.Compatibility;
+
+/// <summary>
+/// librdkafka's own tests against a broker, by the command <c>Librdkafka/run</c>, which also says what it needs. Which tests have to pass, and which are not run
+/// and why, is in the lists beside it.
+/// </summary>
+public sealed class LibrdkafkaTests
+{
+    private const int Missing = 77;
+
+    // The tests wait more than they work: a few minutes a round and broker on an idle machine, and then some.
+    private static readonly TimeSpan WholeSuite = TimeSpan.FromMinutes(45);
+    private static readonly TimeSpan ShortOne = TimeSpan.FromMinutes(4);
+
+    /// <summary>The short way through, where somebody has built the suite before: to build it takes longer than all else here.</summary>
+    [SkippableFact]
+    public Task Some_tests_of_each_kind_pass() => RunAsync(ShortOne, "--short", "--built");
+
+    [SkippableFact, Trait("Category", "Long")]
+    public Task Every_test_of_the_allow_list_passes() => RunAsync(WholeSuite);
+
+    private static async Task RunAsync(TimeSpan deadline, params string[] arguments)
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "librdkafka's tests are built for Linux here.");
+        var start = new ProcessStartInfo(Path.Combine(Folder(), "run"), arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        using var process = Process.Start(start)!;
+        using var patience = new CancellationTokenSource(deadline);
+        try
+        {
+            var (output, error) = (process.StandardOutput.ReadToEndAsync(patience.Token), process.StandardError.ReadToEndAsync(patience.Token));
+            await process.WaitForExitAsync(patience.Token);
+            Skip.If(process.ExitCode == Missing, await error);
+            Assert.True(process.ExitCode == 0, $"{await output}\n{await error}");
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill(entireProcessTree: true);
+            throw new TimeoutException($"librdkafka's tests did not end within {deadline}.");
+        }
+    }
+
+    private static string Folder([CallerFilePath] string path = "") => Path.Combine(Path.GetDirectoryName(path)!, "Librdkafka");
+}
