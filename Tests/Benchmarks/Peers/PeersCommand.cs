@@ -12,7 +12,7 @@ internal static class PeersCommand
         peers    runs OrleansMq and its peers in turns on the same work, and writes peers.md and peers.json
           --pairs 5          pairs of each comparison; --short is one, with a tenth of the records
           --only NAME,...    comparisons whose names start like that; --list names them all
-          --against NAME     only this peer: kafka, rocketmq, ...; or the OrleansMq.Silo.dll of another build of OrleansMq
+          --against NAME     only this peer: kafka, rocketmq, rabbitmq, nats, redis, disk, itself; or the OrleansMq.Silo.dll of another build of OrleansMq
           --broker FILE      our broker: OrleansMq.Silo.dll or a published executable; by default what was built with this program
           --cluster DIR      the folder artifacts/cluster/bin of a build with Orleans, for three nodes; by default the repository's
           --out DIR          where peers.md and peers.json are written; by default the directory of --dir
@@ -58,7 +58,7 @@ internal static class PeersCommand
         var only = arguments.Text("--only")?.Split(',');
         var all = against is not null && against.EndsWith(".dll", StringComparison.Ordinal)
             ? KafkaComparisons.All(ours, new OrleansMqBroker("OrleansMq, the other build", Path.GetFullPath(against), Path.GetFullPath(cluster)), against)
-            : KafkaComparisons.All(ours, new KafkaBroker(), "kafka");
+            : KafkaComparisons.All(ours, new KafkaBroker(), "kafka").Concat(OtherComparisons.All(ours));
         return all.Where(comparison => (against is null || comparison.Peer == against) && (only is null || only.Any(start => comparison.Name.StartsWith(start, StringComparison.Ordinal))));
     }
 

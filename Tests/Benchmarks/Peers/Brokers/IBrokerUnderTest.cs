@@ -7,6 +7,8 @@ internal enum FlushSetting
     None = 0,
     /// <summary>Before it is acknowledged.</summary>
     EveryAcknowledgement = 1,
+    /// <summary>Every second, whatever was acknowledged meanwhile.</summary>
+    EverySecond = 2,
 }
 
 /// <summary>How a broker is to be started; each translates it into settings of its own.</summary>

@@ -11,7 +11,12 @@ internal sealed class KafkaBroker : IBrokerUnderTest
     {
         // Clients from the port on, controllers from 1,001 above it on.
         var port = FreePorts.Find([.. Enumerable.Range(0, settings.Nodes).SelectMany(node => new[] { node, 1001 + node })]);
-        string[] flush = settings.Flush == FlushSetting.EveryAcknowledgement ? ["log.flush.interval.messages=1"] : [];
+        string[] flush = settings.Flush switch
+        {
+            FlushSetting.EveryAcknowledgement => ["log.flush.interval.messages=1"],
+            FlushSetting.EverySecond => ["log.flush.interval.ms=1000"],
+            _ => [],
+        };
         return PeerScript.StartAsync("kafka", directory, [$"{port}", $"{settings.Nodes}", .. flush], cancellationToken);
     }
 

@@ -30,7 +30,12 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
         ? StartOneAsync(settings, directory, cancellationToken)
         : StartClusterAsync(settings, directory, cancellationToken);
 
-    private static string FlushFlag(BrokerSettings settings) => settings.Flush == FlushSetting.EveryAcknowledgement ? "sync" : "none";
+    private static string FlushFlag(BrokerSettings settings) => settings.Flush switch
+    {
+        FlushSetting.EveryAcknowledgement => "sync",
+        FlushSetting.EverySecond => "interval",
+        _ => "none",
+    };
 
     private async Task<RunningBroker> StartOneAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
     {

@@ -8,7 +8,11 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 /// </summary>
 internal sealed class ProduceConnection : IDisposable
 {
+    private const int GatheredBytes = 32 << 10;
+
     private readonly WireConnection _connection;
+    private readonly byte[] _gathering = new byte[GatheredBytes];
+    private int _gathered;
     private readonly ProduceTemplate _template;
     private readonly int[] _partitions;
     private readonly int _window;
@@ -43,7 +47,8 @@ internal sealed class ProduceConnection : IDisposable
         while (true)
         {
             while (_sent - _answered < _window && pace.TryTake(out var due))
-                Send(due);
+                Gather(due);
+            SendGathered();
             if (_sent == _answered)
                 return;
             do
@@ -90,12 +95,37 @@ internal sealed class ProduceConnection : IDisposable
 
     private static readonly TimeSpan ReaderLooks = TimeSpan.FromSeconds(1);
 
-    private void Send(long due)
+    private void Send(long due) => _connection.Send(Next(due));
+
+    // Small requests that may be sent at once go out with one system call, as clients that buffer do it.
+    private void Gather(long due)
+    {
+        var request = Next(due);
+        if (request.Length > GatheredBytes / 2)
+        {
+            SendGathered();
+            _connection.Send(request);
+            return;
+        }
+        if (_gathered + request.Length > GatheredBytes)
+            SendGathered();
+        request.CopyTo(_gathering.AsSpan(_gathered));
+        _gathered += request.Length;
+    }
+
+    private void SendGathered()
+    {
+        _connection.Send(_gathering.AsSpan(0, _gathered));
+        _gathered = 0;
+    }
+
+    private ReadOnlySpan<byte> Next(long due)
     {
         _due[_sent % _window] = due;
-        _connection.Send(_template.Patch(_sent, _partitions, _nextPartition));
+        var request = _template.Patch(_sent, _partitions, _nextPartition);
         _nextPartition = (_nextPartition + _template.Partitions) % _partitions.Length;
         _sent++;
+        return request;
     }
 
     private void ReadAnswer(LatencyHistogram latencies)

@@ -1,0 +1,81 @@
+using System.Globalization;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
+
+/// <summary>Apache RocketMQ as <c>peer start rocketmq</c> runs it: a name server and a broker with a heap of 1 GiB. <c>ASYNC_FLUSH</c> acknowledges what is in the
+/// page cache, <c>SYNC_FLUSH</c> what is on the disk, a group of messages a flush.</summary>
+/// <param name="queues">Of a topic that a client's first message creates.</param>
+internal sealed class RocketMqBroker(int queues) : IBrokerUnderTest
+{
+    // Where the script has the broker listen beside the name server; two below it is its listener for others' masters, one above that for replicas.
+    private const int BrokerPort = 1035;
+
+    public string Name => "RocketMQ 5.5";
+
+    public string? Lacks(BrokerSettings settings) => PeerScript.Lacks;
+
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) => PeerScript.StartAsync("rocketmq", directory,
+        [Words.Of(FreePorts.Find(BrokerPort - 2, BrokerPort, BrokerPort + 1)), $"defaultTopicQueueNums={Words.Of(queues)}",
+            settings.Flush == FlushSetting.EveryAcknowledgement ? "flushDiskType=SYNC_FLUSH" : "flushDiskType=ASYNC_FLUSH"], cancellationToken);
+}
+
+/// <summary>RabbitMQ of Debian's package. It acknowledges (confirms) a persistent message when it is on the disk: a quorum queue syncs its write-ahead log, a classic
+/// durable queue its message store and index, for many messages at once.</summary>
+internal sealed class RabbitMqBroker : IBrokerUnderTest
+{
+    // Where the script has the node listen for tools and other nodes.
+    private const int DistributionPort = 20_000;
+
+    public string Name => "RabbitMQ 3.10";
+
+    public string? Lacks(BrokerSettings settings) => PeerScript.Lacks
+        ?? (File.Exists("/usr/lib/rabbitmq/bin/rabbitmq-server") ? null : "Debian's package rabbitmq-server is not installed");
+
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
+        PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePorts.Find(DistributionPort))], cancellationToken);
+}
+
+/// <summary>NATS with JetStream in files: it acknowledges what is in the page cache, and syncs every two minutes.</summary>
+internal sealed class NatsBroker : IBrokerUnderTest
+{
+    public string Name => "NATS JetStream";
+
+    public string? Lacks(BrokerSettings settings) => PeerScript.Lacks;
+
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
+        PeerScript.StartAsync("nats", directory, [Words.Of(FreePorts.Find())], cancellationToken);
+}
+
+/// <summary>Redis of Debian's package, with an append-only file that is synced every second or before each answer.</summary>
+internal sealed class RedisBroker : IBrokerUnderTest
+{
+    public string Name => "Redis 7 Streams";
+
+    public string? Lacks(BrokerSettings settings) => PeerScript.Lacks
+        ?? (File.Exists("/usr/bin/redis-server") ? null : "Debian's package redis-server is not installed");
+
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) => PeerScript.StartAsync("redis", directory,
+        [Words.Of(FreePorts.Find()), settings.Flush == FlushSetting.EveryAcknowledgement ? "always" : "everysec"], cancellationToken);
+}
+
+/// <summary>No broker: what is measured beside the disk itself.</summary>
+internal sealed class BareDisk : IBrokerUnderTest
+{
+    public string Name => "the disk";
+
+    public string? Lacks(BrokerSettings settings) => null;
+
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
+        Task.FromResult<RunningBroker>(new Nobody { Endpoint = "", Processes = [], StartTime = TimeSpan.Zero, Directory = directory });
+
+    private sealed class Nobody : RunningBroker
+    {
+        public override ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+}
+
+/// <summary>Words of a command line.</summary>
+internal static class Words
+{
+    public static string Of(long number) => number.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,140 @@
+using OrleansMq.Tests.Benchmarks.Peers.Brokers;
+using OrleansMq.Tests.Benchmarks.Peers.Load;
+using OrleansMq.Tests.Benchmarks.Peers.Works;
+
+namespace OrleansMq.Tests.Benchmarks.Peers;
+
+/// <summary>
+/// What is compared with brokers that speak protocols of their own, and with the disk. Both sides have the same bytes, connections and unacknowledged records, and
+/// acknowledge what is equally durable; OrleansMq gets Kafka produce requests, acks=1, encoded beforehand, the peers what their clients send.
+/// </summary>
+internal static class OtherComparisons
+{
+    private const int RecordBytes = 1000;
+
+    // RocketMQ's client: threads that wait for an answer each, over one connection.
+    private const int RocketMqSenders = 32;
+    private const int RocketMqBatch = 16;
+    private const int FewPartitions = 16;
+    private const int ManyPartitions = 1000;
+
+    /// <summary>The comparisons.</summary>
+    /// <param name="ours">OrleansMq.</param>
+    public static IEnumerable<Comparison> All(IBrokerUnderTest ours) =>
+        [.. WithRocketMq(ours), .. WithItself(ours), .. WithRabbitMq(ours), .. WithNats(ours), .. WithRedis(ours), .. WithDisk(ours)];
+
+    private static IEnumerable<Comparison> WithRocketMq(IBrokerUnderTest ours)
+    {
+        foreach (var (name, flush, records, durable) in new[]
+        {
+            ("async", FlushSetting.None, 800_000, "not flushed (ASYNC_FLUSH, --flush none)"),
+            ("sync", FlushSetting.EveryAcknowledgement, 320_000, "on the disk when acknowledged (SYNC_FLUSH, --flush sync)"),
+        })
+        {
+            foreach (var partitions in new[] { FewPartitions, ManyPartitions })
+            {
+                var settings = new BrokerSettings(Flush: flush);
+                yield return new Comparison($"rocketmq-{name}-{partitions}",
+                    $"Records of 1,000 bytes, one connection, {RocketMqSenders} unanswered calls of {RocketMqBatch} records each, {partitions:N0} partitions (queues), {durable}.", "rocketmq",
+                    new Contender(ours, new ReplayWork(settings, Load(1, RocketMqSenders, RocketMqBatch, partitions, records))),
+                    new Contender(new RocketMqBroker(partitions), new RocketMqWork(settings, partitions, RocketMqSenders, RocketMqBatch, RecordBytes, records)));
+            }
+        }
+    }
+
+    private static IEnumerable<Comparison> WithItself(IBrokerUnderTest ours)
+    {
+        foreach (var (name, flush) in new[] { ("none", FlushSetting.None), ("sync", FlushSetting.EveryAcknowledgement) })
+        {
+            Contender Over(int partitions) => new(ours, new ReplayWork(new BrokerSettings(Flush: flush), Load(1, RocketMqSenders, RocketMqBatch, partitions, 800_000)));
+            yield return new Comparison($"partitions-{name}",
+                $"{ManyPartitions:N0} partitions and, below, {FewPartitions}: records of 1,000 bytes, one connection, {RocketMqSenders} requests in flight of {RocketMqBatch} records each, flush {name}.",
+                "itself", Over(ManyPartitions), Over(FewPartitions));
+        }
+    }
+
+    private static IEnumerable<Comparison> WithRabbitMq(IBrokerUnderTest ours)
+    {
+        foreach (var quorum in new[] { true, false })
+        {
+            yield return new Comparison($"rabbitmq-{(quorum ? "quorum" : "classic")}",
+                $"Records of 1,000 bytes, 2 connections, 500 unacknowledged records each, one record a request (a publish), one partition ({(quorum ? "quorum queue" : "classic durable queue, persistent messages")}), on the disk when acknowledged (confirmed).",
+                "rabbitmq", new Contender(ours, new ReplayWork(new BrokerSettings(Flush: FlushSetting.EveryAcknowledgement), Load(2, 500, 1, 1, 300_000))),
+                new Contender(new RabbitMqBroker(), new PerfTestWork(quorum, 2, 500, RecordBytes)));
+        }
+    }
+
+    private static IEnumerable<Comparison> WithNats(IBrokerUnderTest ours)
+    {
+        const int Connections = 4;
+        const int Unacknowledged = 1000;
+        const int Records = 600_000;
+        foreach (var (name, inRequest, how) in new[] { ("nats", 1, "one record a request (a PUB)"), ("nats-batches", 20, "20 records a request, one message a PUB: a client that batches beside one that does not") })
+        {
+            yield return new Comparison(name, $"Records of 1,000 bytes, {Connections} connections, {Unacknowledged} unacknowledged records each, {how}, one partition (stream in files), not flushed.",
+                "nats", new Contender(ours, new ReplayWork(new BrokerSettings(), Load(Connections, Unacknowledged / inRequest, inRequest, 1, Records))),
+                new Contender(new NatsBroker(), new NatsWork(Connections, Unacknowledged, RecordBytes, Records)));
+        }
+    }
+
+    private static IEnumerable<Comparison> WithRedis(IBrokerUnderTest ours)
+    {
+        const int Connections = 50;
+        foreach (var (name, flush, durable) in new[]
+        {
+            ("everysec", FlushSetting.EverySecond, "flushed every second (appendfsync everysec, --flush interval)"),
+            ("always", FlushSetting.EveryAcknowledgement, "on the disk when acknowledged (appendfsync always, --flush sync)"),
+        })
+        {
+            foreach (var (suffix, unacknowledged, inRequest) in new[] { ("1", 1, 1), ("16", 16, 1), ("16-batches", 16, 16) })
+            {
+                var settings = new BrokerSettings(Flush: flush);
+                var records = unacknowledged == 1 ? 250_000 : 500_000;
+                yield return new Comparison($"redis-{name}-{suffix}",
+                    $"Records of 1,000 bytes, {Connections} connections, {unacknowledged} unacknowledged each, {inRequest} a request (one XADD each), one partition (stream), {durable}.", "redis",
+                    new Contender(ours, new ReplayWork(settings, Load(Connections, unacknowledged / inRequest, inRequest, 1, records))),
+                    new Contender(new RedisBroker(), new RedisWork(settings, Connections, unacknowledged, RecordBytes, records)));
+            }
+        }
+    }
+
+    private static IEnumerable<Comparison> WithDisk(IBrokerUnderTest ours)
+    {
+        const int InBatch = 64;
+        const int InFlight = 16;
+        const int Connections = 2;
+        foreach (var (name, flush, syncAfter, how) in new[]
+        {
+            ("disk", FlushSetting.None, 0, "not flushed"),
+            ("disk-sync", FlushSetting.EveryAcknowledgement, Connections * InFlight, $"on the disk when acknowledged; the file is synced after every {Connections * InFlight} batches, as many as are in flight"),
+        })
+        {
+            var load = Load(Connections, InFlight, InBatch, 1, 1_500_000);
+            yield return new Comparison(name,
+                $"{InBatch} records of 1,000 bytes a batch, {Connections} connections with {InFlight} requests in flight to one partition, beside one thread that writes the same batches to a file, {how}.",
+                "disk", new Contender(ours, new ReplayWork(new BrokerSettings(Flush: flush), load)), new Contender(new BareDisk(), new DiskWork(load, syncAfter)));
+        }
+    }
+
+    private static LoadOptions Load(int connections, int requestsInFlight, int recordsInRequest, int partitions, long records) => new()
+    {
+        IsProduce = true,
+        Bootstrap = "",
+        Topic = "load",
+        Connections = connections,
+        InFlight = requestsInFlight,
+        RecordBytes = RecordBytes,
+        BatchBytes = BytesOf(recordsInRequest),
+        Partitions = partitions,
+        Records = records,
+        WarmRecords = Math.Max(records / 4, 2L * partitions * recordsInRequest),
+    };
+
+    /// <summary>A size for batches into which so many records fit, and not one more; 68 of 1,000 bytes at most.</summary>
+    internal static int BytesOf(int records) => records switch
+    {
+        < 1 or > 68 => throw new ArgumentOutOfRangeException(nameof(records)),
+        // A record takes 9 bytes beside its value, and is taken to need some thirty until it is written.
+        _ => 61 + (records * (RecordBytes + 24)),
+    };
+}

@@ -1,0 +1,210 @@
+using System.Diagnostics;
+using OrleansMq.Cli.Benchmark;
+using OrleansMq.Tests.Benchmarks.Peers.Brokers;
+using OrleansMq.Tests.Benchmarks.Peers.Load;
+using OrleansMq.Tests.Benchmarks.Peers.Redis;
+using OrleansMq.Tests.Benchmarks.Peers.Results;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Works;
+
+/// <summary>Loads RocketMQ with its Java client: senders that each wait for an answer and share one connection. A first run warms the broker up; the client starts afresh.</summary>
+/// <param name="settings">How the broker is started.</param>
+/// <param name="queues">Of the topic.</param>
+/// <param name="senders">How many.</param>
+/// <param name="batch">Messages a call, all for one queue.</param>
+/// <param name="recordBytes">Of a message.</param>
+/// <param name="records">How many are counted.</param>
+internal sealed class RocketMqWork(BrokerSettings settings, int queues, int senders, int batch, int recordBytes, long records) : IWork
+{
+    public BrokerSettings Settings => settings;
+
+    public string? Lacks => PeerScript.Lacks;
+
+    public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
+    {
+        var count = (long)(records * scale);
+        await SendAsync(broker, count / 2, cancellationToken);
+        var before = ProcessorTime.Of(broker.AllProcesses);
+        var figures = await SendAsync(broker, count, cancellationToken);
+        figures[Figure.CpuPerMillion] = (ProcessorTime.Of(broker.AllProcesses) - before) / (count / 1e6);
+        return [new Measurement("produce", figures)];
+    }
+
+    private async Task<Dictionary<Figure, double>> SendAsync(RunningBroker broker, long count, CancellationToken cancellationToken)
+    {
+        var output = await ChildProcess.RunAsync(PeerScript.Words("rocketmq-load", "produce", broker.Endpoint, "load", Words.Of(count), Words.Of(recordBytes),
+            Words.Of(senders), Words.Of(batch), Words.Of(queues)), cancellationToken);
+        return LoaderOutput.Read(output.Text, out _);
+    }
+}
+
+/// <summary>Loads NATS with a program on its Go client: one message a PUB, so many unanswered on each connection, into one stream in files.</summary>
+/// <param name="connections">How many.</param>
+/// <param name="unanswered">Messages on each.</param>
+/// <param name="recordBytes">Of a message.</param>
+/// <param name="records">How many are counted.</param>
+internal sealed class NatsWork(int connections, int unanswered, int recordBytes, long records) : IWork
+{
+    private const int Attempts = 5;
+
+    private static string Program => Path.Combine(PeerScript.Folder ?? "", "nats", "nats-load");
+
+    public BrokerSettings Settings => new();
+
+    public string? Lacks => PeerScript.Lacks ?? (File.Exists(Program) ? null : $"{Program} is not there");
+
+    public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
+    {
+        await SendAsync(broker, "warm", (long)(records * scale / 4), cancellationToken);
+        return [new Measurement("produce", await SendAsync(broker, "load", (long)(records * scale), cancellationToken))];
+    }
+
+    private async Task<Dictionary<Figure, double>> SendAsync(RunningBroker broker, string stream, long count, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                var before = ProcessorTime.Of(broker.AllProcesses);
+                var output = await ChildProcess.RunAsync([Program, "produce", $"nats://{broker.Endpoint}", $"{stream}{attempt}", Words.Of(count), Words.Of(recordBytes),
+                    Words.Of(unanswered), Words.Of(connections)], cancellationToken);
+                var figures = LoaderOutput.Read(output.Text, out var sent);
+                figures[Figure.CpuPerMillion] = (ProcessorTime.Of(broker.AllProcesses) - before) / (sent / 1e6);
+                return figures;
+            }
+            catch (PeerFailedException stalled) when (attempt < Attempts && stalled.Message.Contains("stalled", StringComparison.Ordinal))
+            {
+                // Its client gives up when no answer comes for 200 ms, as on a busy disk: the run is made again, to a fresh stream.
+            }
+        }
+    }
+}
+
+/// <summary>Loads RabbitMQ with its own generator: persistent messages, publisher confirms, one queue, nobody consumes. Its first seconds are not counted.</summary>
+/// <param name="quorum">A quorum queue (of one replica), or a classic durable one.</param>
+/// <param name="connections">How many.</param>
+/// <param name="unconfirmed">Messages on each.</param>
+/// <param name="recordBytes">Of a message.</param>
+internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed, int recordBytes) : IWork
+{
+    // Enough for some whole seconds after those that are not counted, in a short run too.
+    private const int Seconds = 12;
+    private const int LeastSeconds = 6;
+
+    public BrokerSettings Settings => new(Flush: FlushSetting.EveryAcknowledgement);
+
+    public string? Lacks => PeerScript.Lacks;
+
+    public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
+    {
+        var before = ProcessorTime.Of(broker.AllProcesses);
+        string[] kind = quorum ? ["--quorum-queue"] : [];
+        var output = await ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{broker.Endpoint}", "-x", Words.Of(connections), "-y", "0",
+            "-s", Words.Of(recordBytes), "-z", Words.Of(Math.Max((int)(Seconds * scale), LeastSeconds)), "-c", Words.Of(unconfirmed), "-f", "persistent", "-ad", "false",
+            "-u", "load", .. kind]), cancellationToken);
+        var (perSecond, confirmed, p50, p99) = PerfTestOutput.Read(output.Text);
+        return
+        [
+            new Measurement("produce", new Dictionary<Figure, double>
+            {
+                [Figure.RecordsPerSecond] = perSecond,
+                [Figure.MegabytesPerSecond] = perSecond * recordBytes / 1e6,
+                [Figure.P50] = p50,
+                [Figure.P99] = p99,
+                [Figure.CpuPerMillion] = (ProcessorTime.Of(broker.AllProcesses) - before) / (confirmed / 1e6),
+            }),
+        ];
+    }
+}
+
+/// <summary>
+/// Appends to a Redis stream as <see cref="ReplayWork"/> does to partitions: the same threads, buffers and clock, what is answered is replaced at once.
+/// (<c>redis-benchmark -P</c> sends a block and waits for all of its answers, so that client and server rest in turn.)
+/// </summary>
+/// <param name="settings">When the append-only file is synced.</param>
+/// <param name="connections">How many.</param>
+/// <param name="unanswered">Commands on each, one entry a command.</param>
+/// <param name="recordBytes">Of an entry's only value.</param>
+/// <param name="records">How many are counted.</param>
+internal sealed class RedisWork(BrokerSettings settings, int connections, int unanswered, int recordBytes, long records) : IWork
+{
+    public BrokerSettings Settings => settings;
+
+    public string? Lacks => null;
+
+    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) => Task.Run<IReadOnlyList<Measurement>>(() =>
+    {
+        var value = new byte[recordBytes];
+        Samples.Fill(new Random(1), value);
+        var open = new List<RedisConnection>();
+        try
+        {
+            for (var i = 0; i < connections; i++)
+                open.Add(new RedisConnection(broker.Endpoint, "load", value, unanswered));
+            var count = (long)(records * scale);
+            Send(open, count / 4, new LatencyHistogram(), cancellationToken);
+            var latencies = new LatencyHistogram();
+            var processor = (Broker: ProcessorTime.Of(broker.AllProcesses), Own: Environment.CpuUsage.TotalTime);
+            var start = Stopwatch.GetTimestamp();
+            Send(open, count, latencies, cancellationToken);
+            var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            return
+            [
+                LoadMeasurement.Of("produce", new LoadResult(count, count * recordBytes, seconds, count, latencies.Summarize(),
+                    (Environment.CpuUsage.TotalTime - processor.Own).TotalSeconds, ProcessorTime.Of(broker.AllProcesses) - processor.Broker)),
+            ];
+        }
+        finally
+        {
+            open.ForEach(static connection => connection.Dispose());
+        }
+    }, CancellationToken.None);
+
+    private static void Send(List<RedisConnection> open, long count, LatencyHistogram latencies, CancellationToken cancellationToken)
+    {
+        var pace = new Pace(count, 0);
+        using var cancelled = cancellationToken.Register(pace.Stop);
+        LoadThreads.RunAll(open.Select<RedisConnection, Action>(connection => () => connection.Run(pace, latencies)), pace.Stop);
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+}
+
+/// <summary>Writes the bytes that <see cref="ReplayWork"/> sends to a file, a batch a call, one after the other.</summary>
+/// <param name="load">Its sizes and counts.</param>
+/// <param name="batchesToSync">After so many batches the file is made durable, and at the end; 0: never.</param>
+internal sealed class DiskWork(LoadOptions load, int batchesToSync) : IWork
+{
+    public BrokerSettings Settings => new();
+
+    public string? Lacks => null;
+
+    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) => Task.Run<IReadOnlyList<Measurement>>(() =>
+    {
+        var scaled = load.Scaled(scale);
+        var batch = ProduceTemplate.Batch(load.RecordBytes, load.BatchBytes, load.Codec, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), out var recordsInBatch);
+        using var file = File.OpenHandle(Path.Combine(broker.Directory, "raw"), FileMode.CreateNew, FileAccess.Write);
+        var at = Write(file, batch, 0, scaled.WarmRecords / recordsInBatch, new LatencyHistogram(), cancellationToken);
+        var latencies = new LatencyHistogram();
+        var processor = Environment.CpuUsage.TotalTime;
+        var start = Stopwatch.GetTimestamp();
+        var batches = scaled.Records / recordsInBatch;
+        Write(file, batch, at, batches, latencies, cancellationToken);
+        var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        var used = (Environment.CpuUsage.TotalTime - processor).TotalSeconds;
+        return [LoadMeasurement.Of("produce", new LoadResult(batches * recordsInBatch, batches * batch.Length, seconds, batches, latencies.Summarize(), used, used))];
+    }, CancellationToken.None);
+
+    private long Write(Microsoft.Win32.SafeHandles.SafeFileHandle file, byte[] batch, long at, long batches, LatencyHistogram latencies, CancellationToken cancellationToken)
+    {
+        for (var done = 1L; done <= batches; done++, at += batch.Length)
+        {
+            var start = Stopwatch.GetTimestamp();
+            RandomAccess.Write(file, batch, at);
+            if (batchesToSync > 0 && (done % batchesToSync == 0 || done == batches))
+                RandomAccess.FlushToDisk(file);
+            latencies.RecordSince(start);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+        return at;
+    }
+}
