@@ -222,8 +222,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     {
         if (settings.Kafka is not { } kafka || settings.KafkaAdvertised is not null)
             return settings.KafkaAdvertised;
-        // The HTTP listener is bound first, the Kafka listener second.
-        var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ElementAt(1).Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
+        var port = services.GetRequiredService<KafkaListener>().EndPoint.Port;
         var host = kafka.IsLoopback ? IPAddress.Loopback.ToString() : advertised;
         return host.Contains(':', StringComparison.Ordinal) ? $"[{host}]:{port}" : $"{host}:{port}";
     }

@@ -158,6 +158,8 @@ internal sealed class BrokerServer : IAsyncDisposable
         builder.Logging.AddProvider(log).SetMinimumLevel(_settings.LogLevel);
         builder.Services.AddSingleton<IHostLifetime>(new ProgramLifetime());
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = _settings.DrainTimeout);
+        if (_kafka is not null)
+            builder.Services.AddSingleton(_kafka);
         builder.Services.AddRoutingCore();
         builder.WebHost.UseKestrelCore();
         builder.WebHost.ConfigureKestrel(ConfigureKestrel);

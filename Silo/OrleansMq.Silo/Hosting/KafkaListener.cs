@@ -44,7 +44,8 @@ internal sealed class KafkaListener : IAsyncDisposable
     /// <summary>Where it listens, with the port that was taken.</summary>
     public string Address => EndPoint.ToString();
 
-    private IPEndPoint EndPoint => _port?.EndPoint ?? new IPEndPoint(_address.Address, _address.Port);
+    /// <summary>The same as an endpoint.</summary>
+    public IPEndPoint EndPoint => _port?.EndPoint ?? new IPEndPoint(_address.Address, _address.Port);
 
     /// <summary>Takes the port; who connects waits until the broker serves.</summary>
     /// <exception cref="SocketException">It cannot be had.</exception>
