@@ -38,8 +38,10 @@ internal sealed class ComparisonRunner(string directory, double scale, Action<st
                     tell($"{comparison.Name} {pair}/{pairs} {contender.Broker.Name}: {measurement.Step}: {Describe(measurement)}");
                 return measurements;
             }
-            catch (Exception failure) when (failure is PeerFailedException or LoadFailedException or System.Net.Sockets.SocketException && !cancellation.IsCancellationRequested)
+            catch (Exception failure) when (failure is PeerFailedException or LoadFailedException or System.Net.Sockets.SocketException or IOException)
             {
+                // What an interrupted run says of its broken connections is of no interest.
+                cancellation.ThrowIfCancellationRequested();
                 tell($"{comparison.Name} {pair}/{pairs} {contender.Broker.Name} FAILED: {failure.Message}");
                 failed.Add($"Pair {pair}, {contender.Broker.Name}: {failure.Message.ReplaceLineEndings(" ")}");
                 return null;

@@ -7,21 +7,112 @@ namespace OrleansMq.Tests.Benchmarks.Peers;
 /// <summary>What is compared with a broker that speaks Kafka's protocol: Kafka itself, or another build of OrleansMq.</summary>
 internal static class KafkaComparisons
 {
+    private static readonly BrokerSettings OneNode = new();
+    private static readonly BrokerSettings ThreeNodes = new(Nodes: 3);
+    private static readonly BrokerSettings Flushed = new(Flush: FlushSetting.EveryAcknowledgement);
+
+    // Each takes some seconds on two processors.
+    private static readonly LoadOptions Small = Produce(100, 16 << 10, 6_000_000);
+    private static readonly LoadOptions Medium = Produce(1000, 64 << 10, 1_000_000);
+    private static readonly LoadOptions Large = Produce(64 << 10, 64 << 10, 20_000);
+
     /// <summary>The comparisons.</summary>
     /// <param name="ours">OrleansMq.</param>
     /// <param name="theirs">The peer.</param>
     /// <param name="peer">Its name for <c>--against</c>.</param>
-    public static IEnumerable<Comparison> All(IBrokerUnderTest ours, IBrokerUnderTest theirs, string peer)
-    {
-        foreach (var (name, bytes, batch, records) in new[] { ("100", 100, 16 << 10, 6_000_000), ("1k", 1000, 64 << 10, 1_000_000), ("64k", 64 << 10, 64 << 10, 20_000) })
-        {
-            var load = Produce() with { RecordBytes = bytes, BatchBytes = batch, Records = records, WarmRecords = records / 4, Partitions = 16, Connections = 4 };
-            yield return Same($"produce-{name}", $"Records of {bytes:N0} bytes in batches of {batch:N0}, 16 partitions, 4 connections with 5 requests in flight, acks=1, no flush.",
-                new ReplayWork(new BrokerSettings(), load));
-        }
+    public static IEnumerable<Comparison> All(IBrokerUnderTest ours, IBrokerUnderTest theirs, string peer) =>
+        Replays().Concat(Reads()).Concat(Latencies()).Concat(Clients()).Concat(Resources())
+            .Select(work => new Comparison(work.Name, work.About, peer, new Contender(ours, work.Work), new Contender(theirs, work.Work)));
 
-        Comparison Same(string name, string about, IWork work) => new(name, about, peer, new Contender(ours, work), new Contender(theirs, work));
+    private static IEnumerable<(string Name, string About, IWork Work)> Replays()
+    {
+        foreach (var (name, load) in new[] { ("100", Small), ("1k", Medium), ("64k", Large) })
+        {
+            foreach (var partitions in new[] { 16, 1, 1000 })
+            {
+                var suffix = partitions == 16 ? "" : $"-{partitions}p";
+                yield return Replay($"produce-{name}{suffix}", OneNode, load with { Partitions = partitions });
+            }
+        }
+        foreach (var (name, load) in new[] { ("100", Small with { Records = 3_000_000 }), ("1k", Medium with { Records = 400_000 }) })
+            yield return Replay($"produce-{name}-rf3", ThreeNodes, Replicated(load));
+        // Sixteen producers that wait for each answer: they get as far as the broker commits them together.
+        foreach (var partitions in new[] { 16, 1 })
+        {
+            var producers = Medium with { BatchBytes = 16 << 10, Records = 200_000, Connections = 16, InFlight = 1, Partitions = partitions };
+            yield return Replay($"flush-1k-{partitions}p", Flushed, producers);
+        }
     }
 
-    private static LoadOptions Produce() => new() { IsProduce = true, Bootstrap = "", Topic = "load" };
+    private static IEnumerable<(string Name, string About, IWork Work)> Reads()
+    {
+        foreach (var (name, load) in new[] { ("100", Small), ("1k", Medium) })
+        {
+            yield return ($"consume-{name}", $"Reads what was produced before: {Describe(OneNode, load)} Answers of up to 50 MiB, 1 MiB of a partition; "
+                + "records are not decoded. Five times from the page cache after one that is not counted; then once after the files were dropped from it.",
+                new ConsumeWork(load with { PartitionBytes = 1 << 20 }, passes: 5));
+        }
+    }
+
+    private static IEnumerable<(string Name, string About, IWork Work)> Latencies()
+    {
+        // 16 records in a batch, as a producer that waits some milliseconds for more gathers them at that rate.
+        var steady = Medium with { BatchBytes = 17_000, Records = 300_000, WarmRecords = 200_000, Rate = 20_000, InFlight = 64 };
+        foreach (var (suffix, settings, load) in new[] { ("", OneNode, steady), ("-rf3", ThreeNodes, Replicated(steady)) })
+        {
+            yield return ($"latency-20000{suffix}", $"20,000 records a second, evenly: {Describe(settings, load)} Latency counts from when a request was due.",
+                new TailWork(settings, load, isHalfOfMaximum: false));
+        }
+        yield return ("latency-half", $"At most, and then at half of what that came to, evenly, for 10 s: {Describe(OneNode, steady)}",
+            new TailWork(OneNode, steady with { Records = 600_000 }, isHalfOfMaximum: true));
+    }
+
+    private static IEnumerable<(string Name, string About, IWork Work)> Clients()
+    {
+        foreach (var (name, bytes, records) in new[] { ("100", 100, 3_000_000), ("1k", 1000, 600_000) })
+        {
+            foreach (var (suffix, settings) in new[] { ("", OneNode), ("-rf3", ThreeNodes) })
+            {
+                var acks = settings.Nodes == 1 ? "one node, acks=1" : "three nodes and replicas, acks=all";
+                yield return ($"kafka-tools-{name}{suffix}", $"Kafka's ProducerPerformance and ConsumerPerformance with their defaults, each after a run that is not counted: "
+                    + $"{records:N0} records of {bytes:N0} bytes, 4 partitions, {acks}.", new KafkaToolsWork(settings, bytes, records, partitions: 4));
+                yield return ($"librdkafka-{name}{suffix}", $"kcat with its defaults, each after a run that is not counted: {records:N0} lines of {bytes:N0} bytes, 4 partitions, {acks}.",
+                    new KcatWork(settings, bytes, records, partitions: 4));
+            }
+        }
+        yield return ("group-50", "A group of 50 librdkafka consumers in one process on 100 partitions: until all have joined an idle group of that name for the first time; "
+            + "then 2,000,000 records of 100 bytes read.", new GroupWork(Small with { Records = 2_000_000, Partitions = 100 }, members: 50));
+    }
+
+    private static IEnumerable<(string Name, string About, IWork Work)> Resources()
+    {
+        yield return ("idle", "Started, and left alone for 15 s.", new IdleConnectionsWork(0, null));
+        var beside = Medium with { BatchBytes = 17_000, Records = 20_000, WarmRecords = 20_000, Rate = 2_000, InFlight = 64 };
+        yield return ("idle-10000", "10,000 connections on which nothing is asked but the versions, once; then 2,000 records of 1,000 bytes a second beside them.",
+            new IdleConnectionsWork(10_000, beside));
+    }
+
+    private static (string Name, string About, IWork Work) Replay(string name, BrokerSettings settings, LoadOptions load) =>
+        (name, Describe(settings, load), new ReplayWork(settings, load));
+
+    private static string Describe(BrokerSettings settings, LoadOptions load) =>
+        $"{(settings.Nodes == 1 ? "One node" : $"{settings.Nodes} nodes, as many replicas, two in sync at least")}, {load.Partitions:N0} partition{(load.Partitions == 1 ? "" : "s")}, "
+        + $"records of {load.RecordBytes:N0} bytes in batches of up to {load.BatchBytes:N0}, {load.Connections} connections with {load.InFlight} in flight, "
+        + $"acks={(load.Acks == 1 ? "1" : "all")}, {(settings.Flush == FlushSetting.None ? "no flush" : "flushed before each acknowledgement")}.";
+
+    private static LoadOptions Replicated(LoadOptions load) => load with { Acks = -1, ReplicationFactor = 3, TopicConfig = WorkTopics.Config(ThreeNodes), Connections = 6 };
+
+    private static LoadOptions Produce(int recordBytes, int batchBytes, int records) => new()
+    {
+        IsProduce = true,
+        Bootstrap = "",
+        Topic = "load",
+        RecordBytes = recordBytes,
+        // A batch holds one record at least, whatever this is.
+        BatchBytes = batchBytes,
+        Records = records,
+        WarmRecords = records / 4,
+        Partitions = 16,
+        Connections = 4,
+    };
 }

@@ -71,6 +71,13 @@ internal sealed class ChildProcess : IAsyncDisposable
         throw new PeerFailedException($"{_process.StartInfo.FileName} ended before it was ready: {Tail(await _errors)}");
     }
 
+    /// <summary>Gives it a line of input.</summary>
+    public async Task WriteLineAsync(string line, CancellationToken cancellationToken)
+    {
+        await _process.StandardInput.WriteLineAsync(line.AsMemory(), cancellationToken);
+        await _process.StandardInput.FlushAsync(cancellationToken);
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (!_process.HasExited)

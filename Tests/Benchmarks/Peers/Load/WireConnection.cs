@@ -63,6 +63,16 @@ internal sealed class WireConnection : IDisposable
         ReadHeader();
     }
 
+    /// <summary>Sends a request and steps over its answer.</summary>
+    public void AskAndForget(byte[] request)
+    {
+        Send(request);
+        Skip(ReadInt32());
+    }
+
+    /// <summary>Whether the broker closed it, which nothing that it sent stands behind.</summary>
+    public bool IsClosed => _socket.Poll(0, SelectMode.SelectRead) && _socket.Available == 0;
+
     /// <summary>Reads an answer's length and correlation id.</summary>
     /// <returns>The correlation id.</returns>
     public int ReadHeader()

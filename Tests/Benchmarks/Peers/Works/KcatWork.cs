@@ -1,0 +1,60 @@
+using System.Diagnostics;
+using OrleansMq.Tests.Benchmarks.Peers.Brokers;
+using OrleansMq.Tests.Benchmarks.Peers.Results;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Works;
+
+/// <summary>librdkafka, through kcat: it sends the lines of a file, and reads the topic to its end.</summary>
+/// <param name="settings">How the broker is started.</param>
+/// <param name="recordBytes">Of a line.</param>
+/// <param name="records">How many.</param>
+/// <param name="partitions">Of the topic.</param>
+internal sealed class KcatWork(BrokerSettings settings, int recordBytes, int records, int partitions) : IWork
+{
+    private const string Topic = "kcat";
+
+    public BrokerSettings Settings { get; } = settings;
+
+    public string? Lacks => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, "kcat")))
+        ? null : "kcat is not on the path: install Debian's package kcat";
+
+    public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
+    {
+        var count = (int)(records * scale);
+        var file = Path.Combine(broker.Directory, "lines");
+        await WriteLinesAsync(file, count, cancellationToken);
+        foreach (var topic in new[] { Topic, Topic + "-warm" })
+            WorkTopics.Create(broker, topic, partitions, Settings);
+        var produce = $"exec kcat -P -b {broker.Endpoint} -X acks={(Settings.Nodes == 1 ? "1" : "all")} -X queue.buffering.max.messages=1000000 -l {file} -t ";
+        var consume = $"exec kcat -C -b {broker.Endpoint} -o beginning -e -q -f '%p' -t {Topic} >/dev/null";
+        await RunAsync(produce + Topic + "-warm", count, cancellationToken);
+        var produced = await BrokerCpu.OfAsync(broker, count, () => RunAsync(produce + Topic, count, cancellationToken));
+        await RunAsync(consume, count, cancellationToken);
+        var consumed = await BrokerCpu.OfAsync(broker, count, () => RunAsync(consume, count, cancellationToken));
+        File.Delete(file);
+        return [new Measurement("kcat -P", produced), new Measurement("kcat -C", consumed)];
+    }
+
+    private async Task<Dictionary<Figure, double>> RunAsync(string command, int count, CancellationToken cancellationToken)
+    {
+        var start = Stopwatch.GetTimestamp();
+        await ChildProcess.RunAsync(["bash", "-c", command], cancellationToken);
+        var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return new Dictionary<Figure, double> { [Figure.RecordsPerSecond] = count / seconds, [Figure.MegabytesPerSecond] = (double)count * recordBytes / seconds / 1e6 };
+    }
+
+    private async Task WriteLinesAsync(string file, int count, CancellationToken cancellationToken)
+    {
+        var random = new Random(1);
+        var line = new byte[recordBytes + 1];
+        await using var stream = new FileStream(file, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20);
+        for (var i = 0; i < count; i++)
+        {
+            // Anew every so often: encoding each would take longer than sending it.
+            if (i % 16 == 0)
+                Samples.Fill(random, line);
+            line[^1] = (byte)'\n';
+            await stream.WriteAsync(line, cancellationToken);
+        }
+    }
+}
