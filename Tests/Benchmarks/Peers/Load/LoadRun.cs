@@ -62,7 +62,7 @@ internal static class LoadRun
         var connections = new List<FetchConnection>();
         try
         {
-            foreach (var share in Spread(layout, options.Connections))
+            foreach (var share in Spread(layout, options.Connections, mayShare: options.Records > 0))
             {
                 connections.Add(new FetchConnection(share.Endpoint, options,
                     share.Partitions.Select(partition => new ReadPartition(partition.Index, offsets[partition.Index].First, offsets[partition.Index].Next))));
@@ -91,9 +91,9 @@ internal static class LoadRun
 
     /// <summary>
     /// Spreads connections over the brokers that lead, in turn, one to each at least, and a broker's partitions over its connections. Where there are more connections
-    /// than partitions, connections share one.
+    /// than partitions, connections share one if they may; else there are fewer.
     /// </summary>
-    internal static IReadOnlyList<(string Endpoint, LedPartition[] Partitions)> Spread(IReadOnlyList<LedPartition> layout, int connections)
+    internal static IReadOnlyList<(string Endpoint, LedPartition[] Partitions)> Spread(IReadOnlyList<LedPartition> layout, int connections, bool mayShare = true)
     {
         var brokers = layout.GroupBy(partition => partition.Endpoint).Select(broker => broker.ToArray()).ToList();
         var shares = new List<(string, LedPartition[])>();
@@ -101,6 +101,8 @@ internal static class LoadRun
         {
             var partitions = brokers[broker];
             var here = Math.Max(1, (connections / brokers.Count) + (broker < connections % brokers.Count ? 1 : 0));
+            if (!mayShare)
+                here = Math.Min(here, partitions.Length);
             for (var i = 0; i < here; i++)
                 shares.Add((partitions[0].Endpoint, here <= partitions.Length ? [.. partitions.Where((_, at) => at % here == i)] : [partitions[i % partitions.Length]]));
         }

@@ -25,8 +25,9 @@ internal sealed class WireConnection : IDisposable
     /// <summary>Connects.</summary>
     /// <param name="endpoint">HOST:PORT.</param>
     /// <param name="bufferBytes">What is read with one call.</param>
+    /// <param name="from">The address to connect from; by default the system's choice.</param>
     /// <exception cref="LoadFailedException">Nothing listens there.</exception>
-    public static WireConnection Open(string endpoint, int bufferBytes = 16 << 10)
+    public static WireConnection Open(string endpoint, int bufferBytes = 16 << 10, IPAddress? from = null)
     {
         var colon = endpoint.LastIndexOf(':');
         if (colon < 0 || !int.TryParse(endpoint.AsSpan(colon + 1), out var port))
@@ -35,6 +36,8 @@ internal sealed class WireConnection : IDisposable
         var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
+            if (from is not null)
+                socket.Bind(new IPEndPoint(from, 0));
             socket.Connect(address, port);
             return new WireConnection(socket, bufferBytes);
         }

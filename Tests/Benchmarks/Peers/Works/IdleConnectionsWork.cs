@@ -1,3 +1,4 @@
+using System.Net;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Benchmarks.Peers.Results;
@@ -11,6 +12,9 @@ internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) 
 {
     private static readonly TimeSpan Settle = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan Watched = TimeSpan.FromSeconds(10);
+
+    // A broker may bound what one address opens, so they come from as many as many clients would have: on Linux all of 127.0.0.0/8 is this machine.
+    private const int ConnectionsPerAddress = 500;
 
     // Those of the connections, and what a .NET program has open anyway.
     private const int OtherFiles = 500;
@@ -31,7 +35,7 @@ internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) 
             for (var i = 0; i < connections; i++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                var connection = WireConnection.Open(broker.Endpoint, 1 << 10);
+                var connection = WireConnection.Open(broker.Endpoint, 1 << 10, new IPAddress([127, 0, 1, (byte)(1 + (i / ConnectionsPerAddress))]));
                 idle.Add(connection);
                 connection.AskAndForget(hello);
             }

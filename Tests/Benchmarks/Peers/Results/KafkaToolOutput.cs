@@ -1,0 +1,46 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+
+namespace OrleansMq.Tests.Benchmarks.Peers.Results;
+
+/// <summary>Reads what Kafka's performance tools write.</summary>
+internal static partial class KafkaToolOutput
+{
+    /// <summary>Reads the producer's last line, the sum of the run; null where it is not one.</summary>
+    public static Dictionary<Figure, double>? Producer(string output, int recordBytes)
+    {
+        var sums = ProducerSum().Matches(output);
+        if (sums.Count == 0)
+            return null;
+        var sum = sums[^1];
+        return new Dictionary<Figure, double>
+        {
+            [Figure.RecordsPerSecond] = Number(sum, "rate"),
+            [Figure.MegabytesPerSecond] = Number(sum, "rate") * recordBytes / 1e6,
+            [Figure.P50] = Number(sum, "p50"),
+            [Figure.P99] = Number(sum, "p99"),
+            [Figure.P999] = Number(sum, "p999"),
+        };
+    }
+
+    /// <summary>Reads the consumer's line below its headings: what it fetched, after it had joined its group; null where there is none.</summary>
+    public static Dictionary<Figure, double>? Consumer(string output)
+    {
+        var lines = output.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        var at = Array.FindIndex(lines, line => line.StartsWith("start.time", StringComparison.Ordinal));
+        if (at < 0 || at + 1 >= lines.Length)
+            return null;
+        var values = lines[at].Split(", ").Zip(lines[at + 1].Split(", ")).ToDictionary(pair => pair.First, pair => pair.Second);
+        return new Dictionary<Figure, double>
+        {
+            [Figure.RecordsPerSecond] = double.Parse(values["fetch.nMsg.sec"], CultureInfo.InvariantCulture),
+            [Figure.MegabytesPerSecond] = double.Parse(values["fetch.MB.sec"], CultureInfo.InvariantCulture) * 1.048576,
+            [Figure.JoinMs] = double.Parse(values["rebalance.time.ms"], CultureInfo.InvariantCulture),
+        };
+    }
+
+    private static double Number(Match match, string group) => double.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture);
+
+    [GeneratedRegex(@"records sent, (?<rate>[\d.]+) records/sec.* (?<p50>\d+) ms 50th, \d+ ms 95th, (?<p99>\d+) ms 99th, (?<p999>\d+) ms 99\.9th")]
+    private static partial Regex ProducerSum();
+}

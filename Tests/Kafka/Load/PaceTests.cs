@@ -1,0 +1,69 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using OrleansMq.Cli.Benchmark;
+using OrleansMq.Tests.Benchmarks.Peers.Load;
+using OrleansMq.Tests.Kafka.Connections;
+
+namespace OrleansMq.Tests.Kafka.Load;
+
+public sealed class PaceTests
+{
+    [Fact]
+    public void Requests_are_due_evenly_whenever_they_are_taken()
+    {
+        var pace = new Pace(3, requestsPerSecond: 10);
+        Assert.True(pace.TryTake(out var first));
+        Assert.True(pace.TryTake(out var second));
+        Assert.True(pace.TryTake(out var third));
+        Assert.False(pace.TryTake(out _));
+        Assert.Equal(Stopwatch.Frequency / 10, second - first);
+        Assert.Equal(Stopwatch.Frequency / 10, third - second);
+    }
+
+    [Fact]
+    public void Nothing_is_taken_of_a_pace_that_was_stopped()
+    {
+        var pace = new Pace(3, 0);
+        Assert.True(pace.TryTake(out _));
+        pace.Stop();
+        Assert.False(pace.TryTake(out _));
+    }
+
+    [Fact]
+    public async Task What_waits_behind_a_slow_answer_counts_as_slow()
+    {
+        const int Requests = 20;
+        var hold = TimeSpan.FromMilliseconds(300);
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var broker = Task.Run(() => AnswerAsync(listener, Requests, hold));
+        var template = new ProduceTemplate("t", 1, ProduceTemplate.Batch(10, 0, 0, 0, out var records), records, partitions: 1);
+        var latencies = new LatencyHistogram();
+        using (var connection = new ProduceConnection(listener.LocalEndpoint.ToString()!, template, [0], window: 1))
+            await Task.Run(() => connection.Run(new Pace(Requests, requestsPerSecond: 1000), latencies)).WaitAsync(KafkaServer.Patience);
+        await broker;
+        // All were due within 20 ms, and none was answered before the first one was.
+        Assert.Equal(Requests, latencies.Count);
+        Assert.True(latencies.Summarize().P50 >= hold.TotalMilliseconds - Requests);
+    }
+
+    /// <summary>A broker that takes its time for the first answer.</summary>
+    private static async Task AnswerAsync(TcpListener listener, int requests, TimeSpan hold)
+    {
+        using var client = await listener.AcceptTcpClientAsync();
+        var stream = client.GetStream();
+        for (var i = 0; i < requests; i++)
+        {
+            var head = new byte[12];
+            await stream.ReadExactlyAsync(head);
+            await stream.ReadExactlyAsync(new byte[BinaryPrimitives.ReadInt32BigEndian(head) - 8]);
+            if (i == 0)
+                await Task.Delay(hold);
+            // No topic, no throttling.
+            byte[] answer = [0, 0, 0, 12, .. head[8..], 0, 0, 0, 0, 0, 0, 0, 0];
+            await stream.WriteAsync(answer);
+        }
+    }
+}
