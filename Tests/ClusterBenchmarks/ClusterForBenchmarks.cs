@@ -4,18 +4,18 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>A cluster of three processes that a benchmark runs on.</summary>
+/// <summary>A cluster of processes that a benchmark runs on, three if it does not ask for others.</summary>
 internal static class ClusterForBenchmarks
 {
     public const int Silos = 3;
 
     /// <summary>Starts it, runs the benchmark, and leaves nothing behind.</summary>
-    public static async Task<int> RunAsync(string directory, Func<LocalCluster, Task> benchmark)
+    public static async Task<int> RunAsync(string directory, Func<LocalCluster, Task> benchmark, int silos = Silos)
     {
         try
         {
             using var log = new RunLog(Path.Combine(directory, "run.log"), static _ => { });
-            await using var cluster = await LocalCluster.StartAsync(Path.Combine(directory, "c"), Silos, log);
+            await using var cluster = await LocalCluster.StartAsync(Path.Combine(directory, "c"), silos, log);
             if (cluster is null)
             {
                 Console.Error.WriteLine("This needs PostgreSQL's server programs; on Debian and Ubuntu they are in the package 'postgresql'.");

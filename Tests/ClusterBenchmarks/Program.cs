@@ -8,6 +8,8 @@ internal static class Program
     {
         switch (args.FirstOrDefault())
         {
+            case "client-path":
+                return await ClientPath.RunAsync(new CommandArguments(args[1..]));
             case "commits":
                 return await CommitThroughput.RunAsync(new CommandArguments(args[1..]));
             case "coordinators":
@@ -24,6 +26,8 @@ internal static class Program
                     dotnet run -c Release --project Tests/ClusterBenchmarks -- ...
                       replication  throughput and latency at replication factor 1 and 3, acks=1 and acks=all, over HTTP and an Orleans client
                                    [--rounds 3] [--records 500000] [--size 100] [--partitions 4] [--rate 500] [--seconds 10] [--dir artifacts]
+                      client-path  batches through an Orleans client beside the same batches over the Kafka protocol, in turns
+                                   [--silos 3] [--pairs 5] [--mb 256] [--batch 65536] [--partitions 6] [--in-flight 4] [--replication-factor 1] [--dir artifacts]
                       commits      offset commits a second of one group and of many, over an Orleans client
                                    [--groups 1000] [--workers 64] [--partitions 12] [--seconds 10] [--dir artifacts]
                       coordinators how long a group's members get no answer after the silo of its coordinator was killed

@@ -94,7 +94,7 @@ internal sealed class LocalCluster : RunningCluster
         if (said.RootElement.TryGetProperty("brokerId", out var brokerId))
         {
             Announce(new Silo(brokerId.GetInt32(), said.RootElement.GetProperty("pid").GetInt32(), new Uri(said.RootElement.GetProperty("http").GetString()!),
-                said.RootElement.GetProperty("data").GetString()!));
+                said.RootElement.GetProperty("data").GetString()!, said.RootElement.TryGetProperty("kafka", out var kafka) ? kafka.GetString() : null));
         }
     }
 }
