@@ -34,12 +34,12 @@ internal static class KafkaComparisons
                 yield return Replay($"produce-{name}{suffix}", OneNode, load with { Partitions = partitions });
             }
         }
-        foreach (var (name, load) in new[] { ("100", Small with { Records = 3_000_000 }), ("1k", Medium with { Records = 400_000 }) })
+        foreach (var (name, load) in new[] { ("100", Produce(100, 16 << 10, 3_000_000)), ("1k", Produce(1000, 64 << 10, 400_000)) })
             yield return Replay($"produce-{name}-rf3", ThreeNodes, Replicated(load));
         // Sixteen producers that wait for each answer: they get as far as the broker commits them together.
         foreach (var partitions in new[] { 16, 1 })
         {
-            var producers = Medium with { BatchBytes = 16 << 10, Records = 200_000, Connections = 16, InFlight = 1, Partitions = partitions };
+            var producers = Produce(1000, 16 << 10, 200_000) with { Connections = 16, InFlight = 1, Partitions = partitions };
             yield return Replay($"flush-1k-{partitions}p", Flushed, producers);
         }
     }
@@ -111,7 +111,8 @@ internal static class KafkaComparisons
         // A batch holds one record at least, whatever this is.
         BatchBytes = batchBytes,
         Records = records,
-        WarmRecords = records / 4,
+        // As much again: compilers that work while the program runs have much to do on either side.
+        WarmRecords = records,
         Partitions = 16,
         Connections = 4,
     };

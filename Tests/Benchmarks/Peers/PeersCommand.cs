@@ -10,8 +10,8 @@ internal static class PeersCommand
 {
     private const string Usage = """
         peers    runs OrleansMq and its peers in turns on the same work, and writes peers.md and peers.json
-          --pairs 5          pairs of each comparison; --short is one, with a tenth of the records
-          --only NAME,...    comparisons whose names start like that; --list names them all
+          --pairs 5          pairs of each comparison; --short is one, with a quarter of the records
+          --only NAME,...    comparisons of that name, or, where there is none, whose names start like that; --list names them all
           --against NAME     only this peer: kafka, rocketmq, rabbitmq, nats, redis, disk, itself; or the OrleansMq.Silo.dll of another build of OrleansMq
           --broker FILE      our broker: OrleansMq.Silo.dll or a published executable; by default what was built with this program
           --cluster DIR      the folder artifacts/cluster/bin of a build with Orleans, for three nodes; by default the repository's
@@ -20,7 +20,8 @@ internal static class PeersCommand
         The peers are found through the environment variable OMQ_PEERS, which names the folder with the script 'peer'.
         """;
 
-    private const double ShortScale = 0.1;
+    // Enough to warm up compilers that work while the program runs; less would measure them.
+    private const double ShortScale = 0.25;
 
     public static async Task<int> RunAsync(string[] words)
     {
@@ -59,8 +60,11 @@ internal static class PeersCommand
         var all = against is not null && against.EndsWith(".dll", StringComparison.Ordinal)
             ? KafkaComparisons.All(ours, new OrleansMqBroker("OrleansMq, the other build", Path.GetFullPath(against), Path.GetFullPath(cluster)), against)
             : KafkaComparisons.All(ours, new KafkaBroker(), "kafka").Concat(OtherComparisons.All(ours));
-        return all.Where(comparison => (against is null || comparison.Peer == against) && (only is null || only.Any(start => comparison.Name.StartsWith(start, StringComparison.Ordinal))));
+        return Pick([.. all.Where(comparison => against is null || comparison.Peer == against)], only);
     }
+
+    private static IEnumerable<Comparison> Pick(List<Comparison> all, string[]? only) => only is null ? all : all.Where(comparison =>
+        only.Any(wanted => comparison.Name == wanted || (all.TrueForAll(other => other.Name != wanted) && comparison.Name.StartsWith(wanted, StringComparison.Ordinal))));
 
     private static string Built() => Path.Combine(AppContext.BaseDirectory, "..", "..", "OrleansMq.Silo", "release", "OrleansMq.Silo.dll");
 
@@ -70,38 +74,46 @@ internal static class PeersCommand
         var directory = arguments.Directory("peers");
         var runner = new ComparisonRunner(directory, isShort ? ShortScale : 1, Console.WriteLine);
         var results = new List<ComparisonResult>();
+        var folder = Path.GetFullPath(arguments.Text("--out") ?? Path.GetDirectoryName(directory)!);
         try
         {
             foreach (var comparison in chosen)
             {
                 if (comparison.Ours.Lacks is { } ours)
+                {
                     Console.WriteLine($"{comparison.Name} is left out, for ours: {ours}.");
+                }
                 else if (comparison.Theirs.Lacks is { } theirs)
+                {
                     Console.WriteLine($"{comparison.Name} is left out, for {comparison.Theirs.Broker.Name}: {theirs}.");
+                }
                 else
+                {
                     results.Add(await runner.RunAsync(comparison, arguments.Number("--pairs", isShort ? 1 : 5), cancellationToken));
+                    // After each: all of them take hours.
+                    Write(results, folder);
+                }
             }
+            Console.WriteLine(ResultTable.Write(results));
+            if (results.Count > 0)
+                Console.WriteLine($"Written to {folder}: peers.md, peers.json.");
         }
         catch (OperationCanceledException)
         {
             Console.WriteLine("Interrupted: all that was started is stopped, and its directories are gone.");
+            return 130;
         }
         finally
         {
             Directory.Delete(directory, recursive: true);
         }
-        if (results.Count > 0)
-            Write(results, Path.GetFullPath(arguments.Text("--out") ?? Path.GetDirectoryName(directory)!));
-        return cancellationToken.IsCancellationRequested ? 130 : results.Count == 0 || results.Any(result => result.Failures.Count > 0) ? 1 : 0;
+        return results.Count == 0 || results.Any(result => result.Failures.Count > 0) ? 1 : 0;
     }
 
     private static void Write(List<ComparisonResult> results, string folder)
     {
         Directory.CreateDirectory(folder);
-        var table = ResultTable.Write(results);
-        Console.WriteLine(table);
-        File.WriteAllText(Path.Combine(folder, "peers.md"), table);
+        File.WriteAllText(Path.Combine(folder, "peers.md"), ResultTable.Write(results));
         File.WriteAllText(Path.Combine(folder, "peers.json"), ResultJson.Write(TimeProvider.System.GetUtcNow(), results));
-        Console.WriteLine($"Written to {folder}: peers.md, peers.json.");
     }
 }
