@@ -1,5 +1,6 @@
 using OrleansMq.Brokers;
 using OrleansMq.Tests.Kafka.Connections;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
@@ -60,14 +61,47 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task The_performance_producer_loses_nothing()
+    public async Task Offsets_of_a_group_are_set_back_by_every_way_there_is()
     {
-        await _server.Broker.CreateTopicAsync(new NewTopic("orders", 3));
-        var report = await ClientProgram.JavaAsync("org.apache.kafka.tools.ProducerPerformance", ["--topic", "orders", "--num-records", "20000", "--record-size", "100",
-            "--throughput", "-1", "--producer-props", $"bootstrap.servers={_server.Address}", "acks=all", "compression.type=zstd"]);
-        Assert.Contains("20000 records sent", report, StringComparison.Ordinal);
-        var ends = await Task.WhenAll(Enumerable.Range(0, 3).Select(number => _server.Broker.FindOffsetAsync(new TopicPartition("orders", number), OffsetSpec.Latest).AsTask()));
-        Assert.Equal(20_000, ends.Sum(static end => end.Offset));
+        await _server.Broker.CreateTopicAsync(new NewTopic("orders"));
+        await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Acks.All);
+        const string groups = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+        // Records are a second apart.
+        var fifth = DateTimeOffset.FromUnixTimeMilliseconds(TestBatches.FirstTimestamp + 4500).ToString("yyyy-MM-ddTHH:mm:ss.fff", System.Globalization.CultureInfo.InvariantCulture);
+        foreach (var (way, offset) in new (string[], int)[] { (["--to-latest"], 10), (["--shift-by", "-3"], 7), (["--to-datetime", fifth], 5), (["--to-offset", "2"], 2) })
+        {
+            var told = await RunAsync(groups, ["--group", "readers", "--topic", "orders", "--reset-offsets", .. way, "--execute"]);
+            Assert.Matches($@"readers\s+orders\s+0\s+{offset}\s", told);
+            var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Groups.OffsetFetch { GroupId = "readers" });
+            Assert.Equal(offset, Assert.Single(committed.Partitions).Offset!.Offset);
+        }
+        Assert.Matches(@"readers\s+orders\s+0\s+2\s+10\s+8\s", await RunAsync(groups, ["--describe", "--offsets", "--group", "readers"]));
+        await RunAsync(groups, ["--delete-offsets", "--group", "readers", "--topic", "orders"]);
+        Assert.Empty((await _server.Broker.Groups.FetchOffsetsAsync(new Groups.OffsetFetch { GroupId = "readers" })).Partitions);
+    }
+
+    [SkippableFact]
+    public async Task Offsets_log_directories_deleted_records_and_elections_are_answered()
+    {
+        await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
+        await _server.Broker.ProduceAsync(new TopicPartition("orders", 1), TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Acks.All);
+        Assert.Equal("orders:0:0\norders:1:10\n", await RunAsync("org.apache.kafka.tools.GetOffsetShell", ["--topic", "orders"]));
+        var size = _server.Broker.Partitions.Single(static partition => partition.TopicPartition.Partition == 1).SizeInBytes;
+        var directories = await RunAsync("org.apache.kafka.tools.LogDirsCommand", ["--describe", "--topic-list", "orders"]);
+        Assert.Contains($$"""{"partition":"orders-1","size":{{size}},"offsetLag":0,"isFuture":false}""", directories, StringComparison.Ordinal);
+
+        var file = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(file, """{"partitions":[{"topic":"orders","partition":1,"offset":4}],"version":1}""");
+            Assert.Contains("low_watermark: 4", await RunAsync("org.apache.kafka.tools.DeleteRecordsCommand", ["--offset-json-file", file]), StringComparison.Ordinal);
+            Assert.Contains("Valid replica already elected", await RunAsync("org.apache.kafka.tools.LeaderElectionCommand",
+                ["--election-type", "preferred", "--topic", "orders", "--partition", "1"]), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
     }
 
     private Task<string> RunAsync(string main, string[] arguments, string input = "") =>

@@ -1,5 +1,6 @@
 using OrleansMq.Brokers;
 using OrleansMq.Tests.Kafka.Connections;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
@@ -45,8 +46,8 @@ public sealed class KcatTests : IAsyncLifetime
     public async Task Offsets_are_found_by_time_and_from_the_end()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("timed"));
-        await _server.Broker.ProduceAsync(new TopicPartition("timed", 0), OrleansMq.Tests.Shared.TestBatches.Of("a", "b", "c"), Acks.All);
-        var second = OrleansMq.Tests.Shared.TestBatches.FirstTimestamp + 1000;
+        await _server.Broker.ProduceAsync(new TopicPartition("timed", 0), TestBatches.Of("a", "b", "c"), Acks.All);
+        var second = TestBatches.FirstTimestamp + 1000;
         Assert.Equal("b\nc\n", await KcatAsync(["-C", "-t", "timed", "-o", $"s@{second}", "-e", "-q"]));
         Assert.Equal("c\n", await KcatAsync(["-C", "-t", "timed", "-o", "-1", "-e", "-q"]));
         Assert.Contains("timed [0] offset 1", await KcatAsync(["-Q", "-t", $"timed:0:{second}"]), StringComparison.Ordinal);

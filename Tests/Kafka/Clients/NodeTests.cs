@@ -1,65 +1,48 @@
-using System.ComponentModel;
-using System.Diagnostics;
-using System.Runtime.CompilerServices;
+using OrleansMq.Brokers;
 using OrleansMq.Tests.Kafka.Connections;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>kafkajs, from npm: a client in JavaScript that shares no code with others.</summary>
+/// <summary>Clients for node, from npm: kafkajs, which is JavaScript that shares no code with others, and @confluentinc/kafka-javascript, a native module.</summary>
 public sealed class NodeTests
 {
-    // It takes a second or two where the registry is near.
-    private static readonly TimeSpan InstallTime = TimeSpan.FromSeconds(60);
-
     [SkippableFact]
     public async Task Kafkajs_finds_what_it_expects()
     {
-        var node = ClientProgram.Require("node");
-        var folder = Directory.CreateTempSubdirectory("omq-kafkajs-").FullName;
-        try
-        {
-            Skip.IfNot(await InstallAsync(ClientProgram.Require("npm"), folder), "kafkajs cannot be installed from npm's registry here.");
-            File.Copy(Path.Combine(Folder(), "kafkajs.js"), Path.Combine(folder, "kafkajs.js"));
-            await using var server = await KafkaServer.StartAsync();
-            Assert.EndsWith("as expected\n", await ClientProgram.RunAsync(node, [Path.Combine(folder, "kafkajs.js"), server.Address]), StringComparison.Ordinal);
-            Assert.Empty(server.Log.Lines);
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+        using var packages = await NodePackages.RequireKafkajsAsync();
+        await RunAsync(packages, "kafkajs.js");
     }
 
-    private static async Task<bool> InstallAsync(string npm, string folder)
+    [SkippableFact]
+    public async Task Kafkajs_writes_and_reads_steadily()
     {
-        var start = new ProcessStartInfo(npm, ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-save", "kafkajs@2.2.4"])
-        {
-            WorkingDirectory = folder,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        using var deadline = new CancellationTokenSource(InstallTime);
-        try
-        {
-            using var process = Process.Start(start)!;
-            try
-            {
-                var (output, error) = (process.StandardOutput.ReadToEndAsync(deadline.Token), process.StandardError.ReadToEndAsync(deadline.Token));
-                await process.WaitForExitAsync(deadline.Token);
-                await Task.WhenAll(output, error);
-                return process.ExitCode == 0;
-            }
-            catch (OperationCanceledException)
-            {
-                process.Kill(entireProcessTree: true);
-                return false;
-            }
-        }
-        catch (Win32Exception)
-        {
-            return false;
-        }
+        using var packages = await NodePackages.RequireKafkajsAsync();
+        await RunAsync(packages, "steady.js", "kafkajs");
     }
 
-    private static string Folder([CallerFilePath] string path = "") => Path.Combine(Path.GetDirectoryName(path)!, "Node");
+    [SkippableFact]
+    public async Task Confluents_client_finds_what_it_expects()
+    {
+        using var packages = NodePackages.RequireConfluent();
+        await RunAsync(packages, "confluent.js");
+    }
+
+    [SkippableFact]
+    public async Task Confluents_client_writes_and_reads_steadily()
+    {
+        using var packages = NodePackages.RequireConfluent();
+        await RunAsync(packages, "steady.js", "confluent");
+    }
+
+    private static async Task RunAsync(NodePackages packages, string script, params string[] library)
+    {
+        await using var server = await KafkaServer.StartAsync();
+        if (library.Length > 0)
+            await server.Broker.CreateTopicAsync(new NewTopic("steady", 3));
+        string[] arguments = library.Length == 0 ? [server.Address] : [.. library, server.Address, "steady", "1000"];
+        var said = await ClientProgram.RunAsync(ClientProgram.Require("node"), [NodePackages.Script(script), .. arguments], environment: packages.Environment);
+        Assert.EndsWith("as expected\n", said, StringComparison.Ordinal);
+        Assert.Empty(server.Log.Lines);
+    }
 }

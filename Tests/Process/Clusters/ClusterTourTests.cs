@@ -27,7 +27,7 @@ public sealed class ClusterTourTests
         (await producer.ExitAsync()).Expect(0);
         await AssertAllThereAsync(cluster);
         await cluster.LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == 1 && line.GetProperty("pid").GetInt32() != cluster.PidOf(1));
-        await AwaitHealthAsync(cluster);
+        await cluster.HealthyAsync();
         (await cluster.EndAsync()).Expect(0);
     }
 
@@ -49,7 +49,7 @@ public sealed class ClusterTourTests
         (await cluster.OmqAsync(["broker", "remove", "1"])).Expect(1); // It is alive.
         cluster.Kill(1);
         await AwaitAsync(async () => (await cluster.OmqAsync(["broker", "remove", "1"])).ExitCode == 0, "broker 1 to be removed");
-        await AwaitHealthAsync(cluster);
+        await cluster.HealthyAsync();
         await AssertAllThereAsync(cluster);
         (await cluster.EndAsync()).Expect(0);
     }
@@ -59,12 +59,6 @@ public sealed class ClusterTourTests
         var read = (await cluster.OmqAsync(["consume", "numbers", "--max", $"{Lines}"])).Expect(0);
         Assert.Equal(Enumerable.Range(0, Lines), read.Lines.Select(int.Parse).Order());
     }
-
-    private static Task AwaitHealthAsync(RunningCluster cluster) => AwaitAsync(async () =>
-    {
-        var status = Json(await cluster.OmqAsync(["cluster", "status", "--json"]));
-        return status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0 && status.GetProperty("offlinePartitions").GetArrayLength() == 0;
-    }, "every replica to be in sync");
 
     private static async Task AwaitAsync(Func<Task<bool>> condition, string what)
     {

@@ -7,6 +7,8 @@ namespace OrleansMq.Tests.Process.Clusters;
 /// <summary>A cluster of real processes, run by <c>./omq cluster up --json</c>.</summary>
 internal sealed class RunningCluster : IAsyncDisposable
 {
+    private readonly HashSet<int> _gone = [];
+
     private RunningCluster(RunningProgram program) => Program = program;
 
     public RunningProgram Program { get; }
@@ -18,6 +20,9 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     /// <summary>All addresses, for <c>--server</c>.</summary>
     public string Servers => string.Join(',', Brokers.Values.Select(broker => broker.GetProperty("http").GetString()));
+
+    /// <summary>All addresses, for Kafka clients.</summary>
+    public string Kafka => string.Join(',', Brokers.Values.Select(static broker => broker.GetProperty("kafka").GetString()));
 
     /// <summary>The directory it lives in.</summary>
     public string Data => Cluster.GetProperty("data").GetString()!;
@@ -44,11 +49,32 @@ internal sealed class RunningCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>The process of a broker, as it was at first.</summary>
+    /// <summary>The process of a broker, as it was at first or after its last restart that was waited for.</summary>
     public int PidOf(int broker) => Brokers[broker].GetProperty("pid").GetInt32();
 
     /// <summary>Ends a broker as a power-off button of its process would.</summary>
     public void Kill(int broker) => ProcessTable.Signal(PidOf(broker), 9);
+
+    /// <summary>Waits until a broker that was killed serves again; with <c>--restart</c> only.</summary>
+    public async Task RestartedAsync(int broker)
+    {
+        _gone.Add(PidOf(broker));
+        Brokers[broker] = await LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == broker && !_gone.Contains(line.GetProperty("pid").GetInt32()));
+    }
+
+    /// <summary>Waits until every partition has a leader, and every replica is in sync.</summary>
+    public async Task HealthyAsync()
+    {
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (true)
+        {
+            var status = JsonSerializer.Deserialize<JsonElement>((await OmqAsync(["cluster", "status", "--json"])).Expect(0).Text);
+            if (status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0 && status.GetProperty("offlinePartitions").GetArrayLength() == 0)
+                return;
+            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for every replica to be in sync: {status}");
+            await Task.Delay(200, CancellationToken.None);
+        }
+    }
 
     /// <summary>Waits for a line that is a JSON object with these properties.</summary>
     public async Task<JsonElement> LineAsync(Func<JsonElement, bool> wanted) =>

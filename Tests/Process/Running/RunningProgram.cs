@@ -58,6 +58,16 @@ internal sealed class RunningProgram : IAsyncDisposable
     public int Id => _process.Id;
     public bool HasExited => _process.HasExited;
 
+    /// <summary>What it has said so far, line by line: standard output and error.</summary>
+    public string[] Lines
+    {
+        get
+        {
+            lock (_lines)
+                return [.. _lines];
+        }
+    }
+
     /// <summary>Runs the launcher to its end.</summary>
     public static async Task<Outcome> OmqAsync(IEnumerable<string> arguments, string? directory = null, byte[]? input = null,
         IReadOnlyDictionary<string, string?>? environment = null)

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 
-namespace OrleansMq.Tests.Kafka.Clients;
+namespace OrleansMq.Tests.Shared;
 
 /// <summary>Other people's programs, run to their end.</summary>
 internal static class ClientProgram
@@ -32,11 +32,20 @@ internal static class ClientProgram
     /// <param name="main">Its class.</param>
     /// <param name="arguments">Its flags.</param>
     /// <param name="input">What it reads.</param>
-    public static Task<string> JavaAsync(string main, string[] arguments, string input = "") =>
-        RunAsync(Require("java"), ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", Path.Combine(RequireKafka(), "*"), main, .. arguments], input);
+    public static Task<string> JavaAsync(string main, string[] arguments, string input = "") => RunAsync(Require("java"), Java(main, arguments), input);
+
+    /// <summary>What java takes to run one of Kafka's own tools.</summary>
+    /// <param name="main">Its class.</param>
+    /// <param name="arguments">Its flags.</param>
+    public static string[] Java(string main, params string[] arguments) =>
+        ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", Path.Combine(RequireKafka(), "*"), main, .. arguments];
 
     /// <summary>Runs a program that must succeed; returns what it wrote to standard output.</summary>
-    public static async Task<string> RunAsync(string program, string[] arguments, string input = "")
+    /// <param name="program">Its path.</param>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="input">What it reads.</param>
+    /// <param name="environment">Variables it has beside those of this process.</param>
+    public static async Task<string> RunAsync(string program, string[] arguments, string input = "", IReadOnlyDictionary<string, string?>? environment = null)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -45,7 +54,9 @@ internal static class ClientProgram
             RedirectStandardError = true,
             StandardInputEncoding = new UTF8Encoding(encoderShouldEmitUTF8Identifier: false),
         };
-        using var process = Process.Start(start)!;
+        foreach (var (name, value) in environment ?? new Dictionary<string, string?>())
+            start.Environment[name] = value;
+        using var process = System.Diagnostics.Process.Start(start)!;
         using var deadline = new CancellationTokenSource(Deadline);
         try
         {

@@ -1,0 +1,69 @@
+using System.Text.Json;
+using OrleansMq.Brokers;
+using OrleansMq.Tests.Kafka.Connections;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Kafka.Clients;
+
+/// <summary>Apache Kafka's own tools that write and read in bulk, where they are.</summary>
+public sealed class KafkaLoadToolsTests : IAsyncLifetime
+{
+    private const string Tools = "org.apache.kafka.tools.";
+
+    private KafkaServer _server = null!;
+
+    public async Task InitializeAsync()
+    {
+        _server = await KafkaServer.StartAsync();
+        await _server.Broker.CreateTopicAsync(new NewTopic("orders", 3));
+    }
+
+    public async Task DisposeAsync() => await _server.DisposeAsync();
+
+    [SkippableTheory]
+    [InlineData("classic")]
+    [InlineData("consumer")]
+    public async Task The_verifiable_consumer_reads_all_that_the_verifiable_producer_was_acknowledged(string protocol)
+    {
+        const int records = 2000;
+        var produced = Events(await JavaAsync("VerifiableProducer", "--topic", "orders", "--max-messages", $"{records}", "--acks", "-1"));
+        var acknowledged = produced.Where(static line => Name(line) == "producer_send_success").Select(static line => line.GetProperty("value").GetString()).ToArray();
+        Assert.Equal(Enumerable.Range(0, records).Select(static number => $"{number}").Order(), acknowledged.Order());
+
+        var consumed = Events(await JavaAsync("VerifiableConsumer", "--topic", "orders", "--group-id", "readers", "--max-messages", $"{records}", "--group-protocol", protocol, "--verbose"));
+        Assert.Equal(acknowledged.Order(), consumed.Where(static line => Name(line) == "record_data").Select(static line => line.GetProperty("value").GetString()).Order());
+        Assert.All(consumed.Where(static line => Name(line) == "offsets_committed"), static line => Assert.True(line.GetProperty("success").GetBoolean()));
+        var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Groups.OffsetFetch { GroupId = "readers" });
+        Assert.Equal(records, committed.Partitions.Sum(static partition => partition.Offset!.Offset));
+    }
+
+    [SkippableFact]
+    public async Task The_performance_tools_lose_nothing()
+    {
+        const int records = 20_000;
+        var written = await ClientProgram.JavaAsync(Tools + "ProducerPerformance", ["--topic", "orders", "--num-records", $"{records}", "--record-size", "100",
+            "--throughput", "-1", "--producer-props", $"bootstrap.servers={_server.Address}", "acks=all", "compression.type=zstd"]);
+        Assert.Contains($"{records} records sent", written, StringComparison.Ordinal);
+        var ends = await Task.WhenAll(Enumerable.Range(0, 3).Select(number => _server.Broker.FindOffsetAsync(new TopicPartition("orders", number), OffsetSpec.Latest).AsTask()));
+        Assert.Equal(records, ends.Sum(static end => end.Offset));
+
+        // The last line has, as its fifth field, how many were read.
+        var read = await JavaAsync("ConsumerPerformance", "--topic", "orders", "--num-records", $"{records}", "--hide-header");
+        Assert.Equal($"{records}", read.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1].Split(',')[4].Trim());
+    }
+
+    [SkippableFact]
+    public async Task Every_record_comes_back_to_the_latency_tool()
+    {
+        var measured = await ClientProgram.JavaAsync(Tools + "EndToEndLatency", [_server.Address, "orders", "200", "all", "100"]);
+        Assert.Matches(@"Avg latency: \d+[.,]\d+ ms", measured);
+        Assert.Contains("Percentiles:", measured, StringComparison.Ordinal);
+    }
+
+    private Task<string> JavaAsync(string tool, params string[] arguments) => ClientProgram.JavaAsync(Tools + tool, ["--bootstrap-server", _server.Address, .. arguments]);
+
+    private static JsonElement[] Events(string output) =>
+        [.. output.Split('\n').Where(static line => line.StartsWith('{')).Select(static line => JsonSerializer.Deserialize<JsonElement>(line))];
+
+    private static string? Name(JsonElement line) => line.GetProperty("name").GetString();
+}

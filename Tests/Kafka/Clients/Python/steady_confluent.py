@@ -1,0 +1,58 @@
+# confluent-kafka: writes numbers at a steady pace, reads them in a group of two, and goes on whatever becomes of a broker. Arguments: the brokers, the topic,
+# how many. Says how far it is, and "as expected" at the end.
+import sys
+import threading
+import time
+
+from confluent_kafka import Consumer, Producer
+
+brokers, topic, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+read, failed, acknowledged, gate, done = set(), [], [], threading.Lock(), threading.Event()
+
+
+def say(what):
+    print(what, flush=True)
+
+
+def consume():
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": topic, "auto.offset.reset": "earliest", "session.timeout.ms": 10000, "heartbeat.interval.ms": 300,
+                         "auto.commit.interval.ms": 500})
+    consumer.subscribe([topic])
+    while not done.is_set():
+        for message in consumer.consume(200, timeout=0.1):
+            if message.error() is None:
+                with gate:
+                    read.add(message.value())
+                    if len(read) % 500 == 0:
+                        say(f"read {len(read)}")
+    consumer.close()
+
+
+def delivered(error, message):
+    if error is not None:
+        failed.append(error)
+        return
+    acknowledged.append(message.value())
+    if len(acknowledged) % 500 == 0:
+        say(f"acknowledged {len(acknowledged)}")
+
+
+members = [threading.Thread(target=consume) for _ in range(2)]
+for member in members:
+    member.start()
+producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5})
+for number in range(count):
+    producer.produce(topic, key=str(number), value=str(number), on_delivery=delivered)
+    producer.poll(0)
+    if number % 20 == 19:
+        time.sleep(0.015)
+left = producer.flush(90)
+deadline = time.time() + 60
+while len(read) < count and time.time() < deadline:
+    time.sleep(0.02)
+done.set()
+for member in members:
+    member.join()
+assert (left, failed, len(acknowledged)) == (0, [], count), (left, failed[:3], len(acknowledged))
+assert len(read) == count, f"only {len(read)} of {count} were read"
+say("as expected")

@@ -1,0 +1,51 @@
+# kafka-python: writes numbers at a steady pace, reads them in a group of two, and goes on whatever becomes of a broker. Arguments: the brokers, the topic,
+# how many. Says how far it is, and "as expected" at the end.
+import sys
+import threading
+import time
+
+from kafka import KafkaConsumer, KafkaProducer
+
+brokers, topic, count = sys.argv[1].split(","), sys.argv[2], int(sys.argv[3])
+read, gate, done = set(), threading.Lock(), threading.Event()
+
+
+def say(what):
+    print(what, flush=True)
+
+
+def consume():
+    consumer = KafkaConsumer(topic, bootstrap_servers=brokers, group_id=topic, auto_offset_reset="earliest", session_timeout_ms=10000, heartbeat_interval_ms=300,
+                             auto_commit_interval_ms=500, request_timeout_ms=15000, retry_backoff_ms=50)
+    while not done.is_set():
+        for records in consumer.poll(100).values():
+            with gate:
+                for record in records:
+                    read.add(record.value)
+                    if len(read) % 500 == 0:
+                        say(f"read {len(read)}")
+    consumer.close(autocommit=False)
+
+
+members = [threading.Thread(target=consume) for _ in range(2)]
+for member in members:
+    member.start()
+producer = KafkaProducer(bootstrap_servers=brokers, acks="all", retries=1000, retry_backoff_ms=50, request_timeout_ms=10000, max_in_flight_requests_per_connection=1,
+                         linger_ms=5)
+sent = []
+for number in range(count):
+    sent.append(producer.send(topic, key=b"%d" % number, value=b"%d" % number))
+    if number % 20 == 19:
+        time.sleep(0.015)
+for number, future in enumerate(sent):
+    future.get(90)
+    if number % 500 == 499:
+        say(f"acknowledged {number + 1}")
+deadline = time.time() + 60
+while len(read) < count and time.time() < deadline:
+    time.sleep(0.02)
+done.set()
+for member in members:
+    member.join()
+assert len(read) == count, f"only {len(read)} of {count} were read"
+say("as expected")
