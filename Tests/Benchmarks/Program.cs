@@ -30,6 +30,8 @@ internal static class Program
                 return await SendPathBenchmark.RunAsync(new CommandArguments(args[1..]));
             case "sendfile-client":
                 return SendPathBenchmark.RunClient(new CommandArguments(args[1..]));
+            case "test-broker":
+                return await TestBrokerStarts.RunAsync(new CommandArguments(args[1..]));
             case "--help" or "-h" or "help":
                 Console.WriteLine("""
                     Benchmarks of OrleansMq. Run one with: dotnet run -c Release --project Tests/Benchmarks -- ...
@@ -48,6 +50,8 @@ internal static class Program
                       load               sends or reads records over Kafka's protocol at next to no cost of its own, to and from any broker: load --help
                       sendfile           what it costs to send from a file in the page cache: through Kestrel, through a bare socket, with sendfile(2)
                                          [--pairs 5] [--mb 1024] [--dir artifacts]
+                      test-broker        how long a test waits for the broker inside its process, with a Kafka endpoint: the first of a process, and later ones
+                                         [--processes 7] [--starts 10]
                     """);
                 return 0;
             default:

@@ -27,6 +27,25 @@ public sealed class TestBrokerTests
         Assert.Contains("Kafka = true", Assert.Throws<InvalidOperationException>(() => broker.KafkaAddress).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task It_stops_without_a_trace_although_clients_are_connected_and_wait()
+    {
+        var broker = await TestBroker.StartAsync(new TestBrokerOptions { Kafka = true, InMemory = false });
+        var address = broker.KafkaAddress;
+        await broker.Client.Admin.CreateTopicAsync("orders");
+        var tcp = new TcpClient();
+        await tcp.ConnectAsync(IPEndPoint.Parse(address));
+        using var client = new WireClient(tcp);
+        await client.SendAsync(Frames.Of(1, 12, 1, ("Topic", "orders"), ("MaxWaitMs", 1_000_000)));
+        Assert.NotEmpty(Directory.EnumerateFiles(broker.DataDirectory, "*", SearchOption.AllDirectories));
+
+        await broker.DisposeAsync().AsTask().WaitAsync(KafkaServer.Patience);
+
+        Assert.False(Directory.Exists(broker.DataDirectory));
+        while (await client.ReceiveAsync() is not null) { } // The fetch may still have been answered.
+        await Assert.ThrowsAsync<SocketException>(() => AskAsync(address));
+    }
+
     private static async Task AskAsync(string address)
     {
         var tcp = new TcpClient();
