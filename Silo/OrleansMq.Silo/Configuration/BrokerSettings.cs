@@ -88,6 +88,8 @@ internal sealed record BrokerSettings
     public TimeSpan GroupConsumerSessionTimeout { get; init; } = TimeSpan.FromSeconds(45);
     /// <summary>Consumer protocol: how often a member says that it is alive.</summary>
     public TimeSpan GroupConsumerHeartbeatInterval { get; init; } = TimeSpan.FromSeconds(5);
+    /// <summary>Classic protocol: how long the first generation of a group waits for more members, after each that joins.</summary>
+    public TimeSpan GroupInitialRebalanceDelay { get; init; }
     /// <summary>How long requests in flight may take to end when the broker stops.</summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>The least that is logged.</summary>
@@ -116,6 +118,11 @@ internal sealed record BrokerSettings
         CheckpointInterval = CheckpointInterval,
         CompactionCheckInterval = CompactionCheckInterval,
         ProducerIdExpiration = ProducerIdExpiration,
-        Groups = new GroupOptions { ConsumerSessionTimeout = GroupConsumerSessionTimeout, ConsumerHeartbeatInterval = GroupConsumerHeartbeatInterval },
+        Groups = new GroupOptions
+        {
+            ConsumerSessionTimeout = GroupConsumerSessionTimeout,
+            ConsumerHeartbeatInterval = GroupConsumerHeartbeatInterval,
+            InitialRebalanceDelay = GroupInitialRebalanceDelay,
+        },
     };
 }

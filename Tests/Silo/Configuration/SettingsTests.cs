@@ -55,7 +55,7 @@ public sealed class SettingsTests
         { "postgres", "db" }, { "postgres", "Database=omq" }, { "rack", "a/b" }, { "advertised", "0.0.0.0" }, { "advertised", "a b" },
         { "replicationFactor", "0" }, { "replicationFactor", "33" }, { "replicaLagTimeMaxMs", "0" }, { "leaderLeaseMs", "0" },
         { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
-        { "groupConsumerHeartbeatIntervalMs", "0" },
+        { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" },
     };
 
@@ -104,6 +104,14 @@ public sealed class SettingsTests
     public void A_session_is_longer_than_the_time_between_two_heartbeats(string session, string heartbeat) =>
         AssertRefused(["--group-consumer-session-timeout-ms", "above --group-consumer-heartbeat-interval-ms"],
             () => Resolve(flags: new() { ["groupConsumerSessionTimeoutMs"] = session, ["groupConsumerHeartbeatIntervalMs"] = heartbeat }));
+
+    [Fact]
+    public void Times_of_groups_reach_their_coordinators()
+    {
+        var groups = Resolve(flags: new() { ["groupConsumerSessionTimeoutMs"] = "7000", ["groupConsumerHeartbeatIntervalMs"] = "600", ["groupInitialRebalanceDelayMs"] = "3000" })
+            .ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System).Groups;
+        Assert.Equal((7000, 600, 3000), (groups.ConsumerSessionTimeout.TotalMilliseconds, groups.ConsumerHeartbeatInterval.TotalMilliseconds, groups.InitialRebalanceDelay.TotalMilliseconds));
+    }
 
     [Fact]
     public void Topic_defaults_stand_on_the_flush_policy()
