@@ -17,5 +17,5 @@ internal static class PythonPackages
     public static string Script(string name) => Path.Combine(Folder(), name);
 
     private static string Folder([CallerFilePath] string path = "") =>
-        Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "..", "Kafka", "Clients", "Python"));
+        Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "..", "..", "Kafka", "Clients", "Python"));
 }

@@ -5,24 +5,25 @@ namespace OrleansMq.Tests.Shared;
 
 /// <summary>
 /// The native library under Confluent.Kafka. It is not taken from the package librdkafka.redist, which not every feed has and which is large: the one inside
-/// of the published Python wheel is used where real peers are (OMQ_PEERS), else Debian's.
+/// of the published Python wheel is used where real peers are (OMQ_PEERS), else the one that @confluentinc/kafka-javascript was built with, else the system's.
 /// </summary>
 internal static class Librdkafka
 {
     private static readonly Lazy<nint> Loaded = new(Load);
 
     /// <summary>Makes Confluent.Kafka usable; the test is skipped where there is no librdkafka, or only one that is too old.</summary>
-    /// <param name="atLeast">The version that is needed, as major.minor.</param>
-    public static void Require(string atLeast = "2.0")
+    /// <param name="atLeast">The version that is needed, as major.minor; Confluent.Kafka's consumer needs 2.1.</param>
+    public static void Require(string atLeast = "2.1")
     {
-        Skip.If(Loaded.Value == 0, "There is no librdkafka: install Debian's librdkafka1, or set OMQ_PEERS to a folder with confluent_kafka's wheel.");
+        Skip.If(Loaded.Value == 0, "There is no librdkafka: install librdkafka1 (2.1 or later), or set OMQ_PEERS to a folder with confluent_kafka's wheel.");
         var version = Confluent.Kafka.Library.VersionString;
         Skip.If(Version.Parse(version.Split('-')[0]) < Version.Parse(atLeast), $"librdkafka {version} is older than {atLeast}.");
     }
 
     private static nint Load()
     {
-        if (!TryLoadFromWheel(out var library) && !NativeLibrary.TryLoad("librdkafka.so.1", out library))
+        if (!TryLoadFromWheel(out var library) && !NativeLibrary.TryLoad(Path.Combine(NodePackages.ConfluentFolder, "librdkafka", "lib", "librdkafka.so.1"), out library)
+            && !NativeLibrary.TryLoad("librdkafka.so.1", out library))
             return 0;
         NativeLibrary.SetDllImportResolver(typeof(Confluent.Kafka.Library).Assembly, (name, _, _) => name.Contains("rdkafka", StringComparison.Ordinal) ? library : 0);
         return library;

@@ -24,6 +24,9 @@ internal sealed class NodePackages : IDisposable
     /// <summary>The path of a script.</summary>
     public static string Script(string name) => Path.Combine(Folder(), name);
 
+    /// <summary>Where @confluentinc/kafka-javascript is, if it is installed.</summary>
+    public static string ConfluentFolder { get; } = FindConfluent();
+
     /// <summary>kafkajs, installed by npm into a temporary folder; the test is skipped where that cannot be.</summary>
     public static async Task<NodePackages> RequireKafkajsAsync()
     {
@@ -42,16 +45,9 @@ internal sealed class NodePackages : IDisposable
     public static NodePackages RequireConfluent()
     {
         ClientProgram.Require("node");
-        var folder = System.Environment.GetEnvironmentVariable("OMQ_KAFKA_JAVASCRIPT");
-        if (string.IsNullOrEmpty(folder))
-        {
-            var cache = System.Environment.GetEnvironmentVariable("XDG_CACHE_HOME");
-            var home = System.Environment.GetFolderPath(System.Environment.SpecialFolder.UserProfile);
-            folder = Path.Combine(string.IsNullOrEmpty(cache) ? Path.Combine(home, ".cache") : cache, "orleansmq", "kafka-javascript-1.10.1");
-        }
-        var modules = Path.Combine(folder, "node_modules");
+        var modules = Path.Combine(ConfluentFolder, "node_modules");
         Skip.IfNot(Directory.Exists(Path.Combine(modules, "@confluentinc", "kafka-javascript")),
-            $"There is no @confluentinc/kafka-javascript in {folder}: run Tests/Kafka/Clients/Node/install-kafka-javascript.");
+            $"There is no @confluentinc/kafka-javascript in {ConfluentFolder}: run Tests/Kafka/Clients/Node/install-kafka-javascript.");
         return new NodePackages(modules, null);
     }
 
@@ -92,6 +88,15 @@ internal sealed class NodePackages : IDisposable
         }
     }
 
+    private static string FindConfluent()
+    {
+        if (System.Environment.GetEnvironmentVariable("OMQ_KAFKA_JAVASCRIPT") is { Length: > 0 } named)
+            return named;
+        var home = System.Environment.GetFolderPath(System.Environment.SpecialFolder.UserProfile);
+        var cache = System.Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } given ? given : Path.Combine(home, ".cache");
+        return Path.Combine(cache, "orleansmq", "kafka-javascript-1.10.1");
+    }
+
     private static string Folder([CallerFilePath] string path = "") =>
-        Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "..", "Kafka", "Clients", "Node"));
+        Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "..", "..", "Kafka", "Clients", "Node"));
 }
