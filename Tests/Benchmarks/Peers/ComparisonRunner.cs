@@ -71,7 +71,24 @@ internal sealed class ComparisonRunner(string directory, double scale, Action<st
         }
         finally
         {
-            Directory.Delete(fresh, recursive: true);
+            await DeleteAsync(fresh);
+        }
+    }
+
+    // A process that was killed may have written a file between the look and the deletion.
+    private static async Task DeleteAsync(string path)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                Directory.Delete(path, recursive: true);
+                return;
+            }
+            catch (IOException) when (attempt < 50)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(100));
+            }
         }
     }
 

@@ -51,8 +51,18 @@ internal sealed class ChildProcess : IAsyncDisposable
     {
         await using var program = Start(words, environment, directory);
         program._process.StandardInput.Close();
-        var text = await program._process.StandardOutput.ReadToEndAsync(cancellationToken);
-        await program._process.WaitForExitAsync(cancellationToken);
+        string text;
+        try
+        {
+            text = await program._process.StandardOutput.ReadToEndAsync(cancellationToken);
+            await program._process.WaitForExitAsync(cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            // With what it started itself: a script ends at once, its programs would go on.
+            program._process.Kill(entireProcessTree: true);
+            throw;
+        }
         var errors = await program._errors;
         return program._process.ExitCode == 0
             ? new ProgramOutput(text, errors)
