@@ -153,13 +153,19 @@ internal sealed class FollowerReplica
     private void Take(Push push)
     {
         var (previousEnd, previousEpoch) = (push.PreviousEnd, push.PreviousEpoch);
-        foreach (var batch in push.Batches)
+        for (var next = 0; next < push.Batches.Count;)
         {
+            var batch = push.Batches[next];
             if (!Prepare(push, batch.BaseOffset, batch.NextOffset, previousEnd, previousEpoch, out var isNew))
                 return;
+            var first = next++;
             if (isNew)
-                _log.AppendReplicated(batch);
-            (previousEnd, previousEpoch) = (batch.NextOffset, batch.Epoch);
+            {
+                while (next < push.Batches.Count && Follows(push, next))
+                    next++;
+                _log.AppendReplicated(push.Batches, first, next - first);
+            }
+            (previousEnd, previousEpoch) = (push.Batches[next - 1].NextOffset, push.Batches[next - 1].Epoch);
         }
         // The leader may hold nothing more up to where the push ends.
         if (!Prepare(push, push.EndOffset, push.EndOffset, previousEnd, previousEpoch, out var isAbove))
@@ -172,6 +178,21 @@ internal sealed class FollowerReplica
         if (highWatermark > _log.HighWatermark)
             _log.SetHighWatermark(highWatermark, push.Epoch);
         Answer(push, PushAnswerOutcome.Accepted);
+    }
+
+    /// <summary>Whether there is nothing to decide on a batch, since the one before it is taken: it follows without a hole, in the same epoch, and no later epoch is to be
+    /// taken over before it.</summary>
+    private bool Follows(Push push, int index)
+    {
+        var (before, batch) = (push.Batches[index - 1], push.Batches[index]);
+        if (batch.BaseOffset != before.NextOffset || batch.Epoch != before.Epoch)
+            return false;
+        foreach (var (epoch, start) in push.Epochs)
+        {
+            if (epoch > LatestEpoch && start < batch.NextOffset)
+                return false;
+        }
+        return true;
     }
 
     /// <summary>Decides on a batch, or on a hole that ends at <paramref name="baseOffset"/>; where it is new, takes over the epochs up to it.</summary>

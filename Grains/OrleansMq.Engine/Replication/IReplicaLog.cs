@@ -62,6 +62,13 @@ internal interface IReplicaLog
     /// <summary>Appends a leader's batch as it is, at or above the log's end; its epoch is assigned already.</summary>
     void AppendReplicated(in ReplicatedBatch batch);
 
+    /// <summary>The same for <paramref name="count"/> batches from <paramref name="first"/> on, which follow each other without a hole and are of one epoch.</summary>
+    void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count)
+    {
+        for (var index = first; index < first + count; index++)
+            AppendReplicated(batches[index]);
+    }
+
     /// <summary>Moves the log's end up without a record: the leader's compaction left nothing between.</summary>
     void AdvanceTo(long endOffset);
 

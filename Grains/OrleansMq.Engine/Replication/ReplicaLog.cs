@@ -17,6 +17,10 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
 {
     private readonly SegmentedLog _log = partition.Log!;
     private readonly LeaderEpochCache _epochs = partition.Epochs!;
+    // Batches of a push that go to the log with the next write.
+    private readonly List<RecordBatchHeader> _group = [];
+    private readonly List<ReadOnlyMemory<byte>> _groupBatches = [];
+    private long _groupBytes;
 
     /// <inheritdoc/>
     public long LogStartOffset => _log.LogStartOffset;
@@ -71,27 +75,70 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         throw new InvariantViolationException("A partition's own append loop writes for its leader.");
 
     /// <inheritdoc/>
-    public void AppendReplicated(in ReplicatedBatch batch)
+    public void AppendReplicated(in ReplicatedBatch batch) => AppendReplicated([batch], 0, 1);
+
+    /// <inheritdoc/>
+    public void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count)
     {
         var now = partition.Ports.Log.Now;
-        var header = RecordBatchHeader.Read(batch.Bytes.Span);
-        if (partition.Ports.Space.Check(batch.Bytes.Length) is { } full)
-            throw new PushNotTakenException(full);
-        if (header.BaseOffset > _log.LogEndOffset)
-            _log.NoteGap();
-        if (_log.MustRoll(header, header.LastOffset, 0) != RollReason.None)
-            partition.Roll(now);
         try
         {
-            _log.Write(batch.Bytes);
+            for (var index = first; index < first + count; index++)
+                Add(batches[index].Bytes, now);
+            WriteGroup(now);
+        }
+        finally
+        {
+            ForgetGroup();
+        }
+    }
+
+    private void Add(ReadOnlyMemory<byte> batch, long now)
+    {
+        var header = RecordBatchHeader.Read(batch.Span);
+        if (partition.Ports.Space.Check(batch.Length) is { } full)
+            throw new PushNotTakenException(full);
+        if (_group.Count == 0 && header.BaseOffset > _log.LogEndOffset)
+            _log.NoteGap();
+        if (_group.Count == AppendRound.MaxBatches)
+            WriteGroup(now);
+        if (_log.MustRoll(header, header.LastOffset, _groupBytes) != RollReason.None)
+        {
+            WriteGroup(now);
+            partition.Roll(now);
+        }
+        _group.Add(header);
+        _groupBatches.Add(batch);
+        _groupBytes += batch.Length;
+    }
+
+    // With one call: a page cache takes large writes more cheaply than small ones.
+    private void WriteGroup(long now)
+    {
+        if (_group.Count == 0)
+            return;
+        try
+        {
+            _log.Write(_groupBatches);
         }
         catch (DiskFullException fault)
         {
             _log.UndoWrite();
             throw new PushNotTakenException(StorageFaults.DescribeRefused(_log.Directory, fault), fault);
         }
-        _log.Producers.Apply(header, now);
-        _log.Appended(header);
+        foreach (var header in _group)
+        {
+            _log.Producers.Apply(header, now);
+            _log.Appended(header);
+        }
+        ForgetGroup();
+    }
+
+    private void ForgetGroup()
+    {
+        _group.Clear();
+        _groupBatches.Clear();
+        _groupBytes = 0;
     }
 
     /// <inheritdoc/>

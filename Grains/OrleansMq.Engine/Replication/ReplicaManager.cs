@@ -129,7 +129,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     {
         if (!_started || _disposed)
             return new(ReadOnlyMemory<byte>.Empty);
-        var inbox = _inboxes.GetOrAdd(fromBroker, static (from, manager) => new ReplicaInbox(from, manager._store.Ports.Threads, manager.TakeBundle), this);
+        var inbox = _inboxes.GetOrAdd(fromBroker, static (from, manager) => new ReplicaInbox(from, manager._store.Ports, manager.TakeBundle), this);
         return new(inbox.ReceiveAsync(bundle));
     }
 

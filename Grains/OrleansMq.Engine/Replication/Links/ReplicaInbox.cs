@@ -3,11 +3,14 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// What one other broker sends, taken in the order it came: bundles that overtake each other would only be refused. On the append threads, since what a
-/// follower does is write.
+/// What one other broker sends, taken in the order it came: bundles that overtake each other would only be refused. A small one is taken on the thread that brings it,
+/// where that may write; otherwise on the append threads, since what a follower does is write.
 /// </summary>
-internal sealed class ReplicaInbox(int broker, AppendThreads threads, Action<BundleReply, ReadOnlyMemory<byte>> take) : IAppendWork
+internal sealed class ReplicaInbox(int broker, PartitionPorts ports, Action<BundleReply, ReadOnlyMemory<byte>> take) : IAppendWork
 {
+    /// <summary>Takes no longer than to wake a thread for it.</summary>
+    private const int SmallBytes = 64 << 10;
+
     private readonly Lock _lock = new();
     private readonly Queue<(ReadOnlyMemory<byte> Bundle, TaskCompletionSource<ReadOnlyMemory<byte>> Answer)> _waiting = new();
 
@@ -21,12 +24,21 @@ internal sealed class ReplicaInbox(int broker, AppendThreads threads, Action<Bun
             isFirst = _waiting.Count == 0;
             _waiting.Enqueue((bundle, answer));
         }
-        if (isFirst)
-            threads.Schedule(this);
+        if (isFirst && bundle.Length <= SmallBytes && ports.CallerWrites.TryEnter(out var began))
+        {
+            TakeNext();
+            ports.CallerWrites.Leave(began);
+        }
+        else if (isFirst)
+        {
+            ports.Threads.Schedule(this);
+        }
         return answer.Task;
     }
 
-    void IAppendWork.Run(AppendRound round)
+    void IAppendWork.Run(AppendRound round) => TakeNext();
+
+    private void TakeNext()
     {
         (ReadOnlyMemory<byte> Bundle, TaskCompletionSource<ReadOnlyMemory<byte>> Answer) next;
         lock (_lock)
@@ -50,6 +62,6 @@ internal sealed class ReplicaInbox(int broker, AppendThreads threads, Action<Bun
             more = _waiting.Count > 0;
         }
         if (more)
-            threads.Schedule(this);
+            ports.Threads.Schedule(this);
     }
 }

@@ -13,7 +13,7 @@ internal sealed class ReplicaLink
     /// <summary>Bundles under way: one is written down over there, one is on its way, and the rest hides the way back.</summary>
     private const int MaxInFlight = 4;
     /// <summary>With so many under way a small bundle waits: it grows meanwhile, and the next answer is near.</summary>
-    private const int MaxSmallInFlight = 2;
+    private const int MaxSmallInFlight = 1;
     /// <summary>What is no longer small.</summary>
     private const int SmallBytes = 64 << 10;
     /// <summary>Batches are read while less than this waits: with a push of 1 MiB on top, and a larger batch now and then, a bundle stays near 4 MB.</summary>
