@@ -7,12 +7,12 @@ namespace OrleansMq.Gateways.Kafka.Partitions;
 
 /// <summary>A configuration key as clients see it.</summary>
 /// <param name="Name">Kafka's name.</param>
-/// <param name="Value">Its value.</param>
+/// <param name="Value">Its value; null for one without.</param>
 /// <param name="Source">Where that comes from.</param>
 /// <param name="IsReadOnly">Whether it cannot be changed through the protocol.</param>
 /// <param name="Type">What a value is: 1 boolean, 2 text, 3 int32, 5 int64, 6 number, 7 list.</param>
 /// <param name="Documentation">What it does.</param>
-internal sealed record DescribedConfig(string Name, string Value, ConfigSource Source, bool IsReadOnly, sbyte Type, string Documentation);
+internal sealed record DescribedConfig(string Name, string? Value, ConfigSource Source, bool IsReadOnly, sbyte Type, string Documentation);
 
 /// <summary>Reads and changes the configuration of what has one.</summary>
 internal static class ResourceConfigs
@@ -90,12 +90,13 @@ internal static class ResourceConfigs
         // The empty name stands for the defaults of all brokers, which nobody can set.
         if (name.Length == 0)
             return [];
-        if (!int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var broker) || !services.Metadata.Image.Brokers.ContainsKey(broker))
+        if (!int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var broker) || !services.Metadata.Image.Brokers.TryGetValue(broker, out var known))
             throw new BrokerException(ErrorCode.InvalidRequest, $"There is no broker '{name}'.");
         var options = services.Options;
         return
         [
             Static("broker.id", name, Int32, "This broker's number."),
+            Static("broker.rack", known.Registration.Rack, Text, "What fails together with this broker."),
             Static("auto.create.topics.enable", options.AutoCreateTopics ? "true" : "false", Boolean, "Whether a topic that a client asks for is created."),
             Static("socket.request.max.bytes", Of(options.MaxRequestBytes), Int32, "Bytes of a request at most."),
             Static("queued.max.request.bytes", Of(options.MaxInFlightBytes), Int64, "Bytes of requests in flight at most."),
@@ -104,7 +105,7 @@ internal static class ResourceConfigs
             Static("connections.max.idle.ms", Of((long)options.MaxIdle.TotalMilliseconds), Int64, "How long a connection may say nothing."),
         ];
 
-        static DescribedConfig Static(string name, string value, sbyte type, string documentation) =>
+        static DescribedConfig Static(string name, string? value, sbyte type, string documentation) =>
             new(name, value, ConfigSource.StaticBroker, IsReadOnly: true, type, documentation);
 
         static string Of(long value) => value.ToString(CultureInfo.InvariantCulture);

@@ -89,6 +89,11 @@ public sealed class AdministrationTests : IAsyncLifetime
         Assert.Contains($"ErrorCode: {error}\n", await AskAsync(DescribeConfigs, 4, ("ResourceType", type), ("ResourceName", name)), StringComparison.Ordinal);
 
     [Fact]
+    public async Task A_brokers_rack_is_among_its_settings() =>
+        Assert.Contains("Name: \"broker.rack\"\n      Value: \"r1\"\n", await AskAsync(DescribeConfigs, 4, ("ResourceType", 4), ("ResourceName", "0"), ("ConfigurationKeys", "broker.rack")),
+            StringComparison.Ordinal);
+
+    [Fact]
     public async Task A_brokers_settings_are_not_changed_by_the_protocol() =>
         Assert.Contains("flags of its program", await AskAsync(IncrementalAlterConfigs, 1, ("ResourceType", 4), ("ResourceName", "0")), StringComparison.Ordinal);
 
