@@ -112,6 +112,7 @@ internal sealed class KafkaConnection : IConnection
             // Nobody asks any more: who waits for records ends, what is begun is answered.
             Abort();
             await _answers.WaitUntilOpenAsync(0).ConfigureAwait(false);
+            _requests.GiveBack();
             if (Software is { } software)
                 _gateway.Metrics.Left(software.Name, software.Version);
         }

@@ -74,6 +74,34 @@ public sealed class ConnectionTests : IAsyncLifetime
         Assert.Equal(Enumerable.Range(0, count).Select(static number => $"{number}"), TestBatches.Read(read.Records).Select(static record => record.Value));
     }
 
+    [Theory]
+    [InlineData(1, 60)] // Small ones that come many at a time.
+    [InlineData(2, 1_400)]
+    [InlineData(3, 30_000)] // Small and large in turns.
+    public async Task Requests_of_any_size_are_read_however_they_are_cut(int seed, int largest)
+    {
+        using var client = await _server.ConnectAsync();
+        var random = new Random(seed);
+        var values = Enumerable.Range(0, 150).Select(number => new string((char)('a' + number % 26), random.Next(2) * random.Next(largest) + random.Next(40))).ToArray();
+        using var stream = new MemoryStream();
+        for (var number = 0; number < values.Length; number++)
+        {
+            var request = Frames.Of(Produce, 9, number, ("Records", TestBatches.Of(values[number])));
+            stream.Write([(byte)(request.Length >> 24), (byte)(request.Length >> 16), (byte)(request.Length >> 8), (byte)request.Length]);
+            stream.Write(request);
+        }
+        var bytes = stream.ToArray();
+        for (int at = 0, length; at < bytes.Length; at += length)
+        {
+            length = Math.Min(bytes.Length - at, 1 + (random.Next(4) * random.Next(20_000)));
+            await client.SendRawAsync(bytes[at..(at + length)]);
+        }
+        for (var number = 0; number < values.Length; number++)
+            Assert.Equal(number, Frames.CorrelationId((await client.ReceiveAsync())!));
+        using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0, 1 << 24));
+        Assert.Equal(values, TestBatches.Read(read.Records).Select(static record => record.Value));
+    }
+
     [Fact]
     public async Task What_is_sent_before_a_client_closes_is_done_although_nobody_waits_for_it()
     {
