@@ -124,17 +124,9 @@ internal static class OtherComparisons
         Connections = connections,
         InFlight = requestsInFlight,
         RecordBytes = RecordBytes,
-        BatchBytes = BytesOf(recordsInRequest),
+        BatchBytes = ProduceTemplate.BatchBytesOf(recordsInRequest, RecordBytes),
         Partitions = partitions,
         Records = records,
         WarmRecords = Math.Max(records / 4, 2L * partitions * recordsInRequest),
-    };
-
-    /// <summary>A size for batches into which so many records fit, and not one more; 68 of 1,000 bytes at most.</summary>
-    internal static int BytesOf(int records) => records switch
-    {
-        < 1 or > 68 => throw new ArgumentOutOfRangeException(nameof(records)),
-        // A record takes 9 bytes beside its value, and is taken to need some thirty until it is written.
-        _ => 61 + (records * (RecordBytes + 24)),
     };
 }

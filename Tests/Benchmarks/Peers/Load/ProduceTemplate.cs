@@ -68,4 +68,17 @@ internal sealed class ProduceTemplate
         records = builder.RecordCount;
         return builder.Build().ToArray();
     }
+
+    /// <summary>A size for <see cref="Batch"/> into which so many records fit, and not one more.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">More than 64: what a record may take beside its value, and does not, would make room for another one.</exception>
+    public static int BatchBytesOf(int records, int recordBytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(records);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(records, MaxCounted);
+        return RecordBatchHeader.Size + (records * (recordBytes + BesideValue));
+    }
+
+    private const int MaxCounted = 64;
+    // Nine or ten bytes are taken beside a value of 1,000 bytes, some thirty more must be free before the record is written.
+    private const int BesideValue = 24;
 }

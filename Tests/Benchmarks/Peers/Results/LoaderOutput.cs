@@ -1,8 +1,7 @@
 using System.Text.Json;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
-using OrleansMq.Tests.Benchmarks.Peers.Results;
 
-namespace OrleansMq.Tests.Benchmarks.Peers.Works;
+namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 
 /// <summary>What the peers' own load generators print at their end: one line of JSON with records, rate and latencies.</summary>
 internal static class LoaderOutput

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-namespace OrleansMq.Tests.Benchmarks.Peers.Works;
+namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 
 /// <summary>Reads what RabbitMQ's load generator prints: a line a second, and a summary.</summary>
 internal static partial class PerfTestOutput

@@ -1,0 +1,126 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using OrleansMq.Cli.Benchmark;
+using OrleansMq.Records;
+using OrleansMq.Tests.Benchmarks.Peers.Brokers;
+using OrleansMq.Tests.Benchmarks.Peers.Load;
+using OrleansMq.Tests.Benchmarks.Peers.Redis;
+using OrleansMq.Tests.Benchmarks.Peers.Results;
+
+namespace OrleansMq.Tests.Kafka.Load;
+
+/// <summary>The loads of brokers that do not speak Kafka's protocol, and what their generators print.</summary>
+public sealed class OtherLoadTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(16)]
+    [InlineData(20)]
+    [InlineData(64)]
+    public void A_batch_holds_as_many_records_as_were_asked_for(int records)
+    {
+        var batch = ProduceTemplate.Batch(1000, ProduceTemplate.BatchBytesOf(records, 1000), CompressionType.None, 0, out var held);
+        Assert.Equal(records, held);
+        Assert.Equal(records, RecordBatchHeader.Read(batch).RecordCount);
+    }
+
+    [Fact]
+    public void PerfTest_is_read_without_its_first_seconds()
+    {
+        const string Output = """
+            id: t, starting producer #0
+            id: t, time 1.000 s, sent: 10 msg/s, confirmed: 10 msg/s, nacked: 0 msg/s, min/median/75th/95th/99th confirm latency: 1/2/3/4/5 µs
+            id: t, time 2.000 s, sent: 20 msg/s, confirmed: 20 msg/s, nacked: 0 msg/s, min/median/75th/95th/99th confirm latency: 1/2/3/4/5 µs
+            id: t, time 3.000 s, sent: 30 msg/s, confirmed: 30 msg/s, nacked: 0 msg/s, min/median/75th/95th/99th confirm latency: 1/2/3/4/5 µs
+            id: t, time 5.000 s, sent: 100 msg/s, confirmed: 100 msg/s, nacked: 0 msg/s, min/median/75th/95th/99th confirm latency: 1/2/3/4/5 µs
+            id: t, time 6.000 s, sent: 400 msg/s, confirmed: 400 msg/s, nacked: 0 msg/s, min/median/75th/95th/99th confirm latency: 1/2/3/4/5 µs
+            test stopped (Reached time limit)
+            id: t, sending rate avg: 100 msg/s
+            id: t, confirm latency min/median/75th/95th/99th 4783/37359/48806/85624/171036 µs
+            """;
+        Assert.Equal(((200 + 400) / 3.0, 10 + 20 + 30 + 200 + 400, 37.359, 171.036), PerfTestOutput.Read(Output));
+    }
+
+    [Fact]
+    public void PerfTest_that_ended_in_its_first_seconds_is_no_result() => Assert.Throws<PeerFailedException>(() =>
+        PerfTestOutput.Read("id: t, time 1.000 s, sent: 10 msg/s, confirmed: 10 msg/s, nacked: 0\nid: t, confirm latency min/median/75th/95th/99th 1/2/3/4/5 µs"));
+
+    [Fact]
+    public void What_a_loader_prints_before_its_figures_is_passed_over()
+    {
+        var figures = LoaderOutput.Read("09:00 |-INFO logback\n\n{\"records\":320,\"failedCalls\":0,\"recordsPerSecond\":28926,\"mbPerSecond\":28.93,\"p50Ms\":7.165,\"p99Ms\":161.185,\"p999Ms\":281.789}\n", out var records);
+        Assert.Equal((320, 28926, 161.185), (records, figures[Figure.RecordsPerSecond], figures[Figure.P99]));
+    }
+
+    [Theory]
+    [InlineData("no route info of this topic")]
+    [InlineData("{\"records\":16,\"failedCalls\":1,\"recordsPerSecond\":1,\"mbPerSecond\":1,\"p50Ms\":1,\"p99Ms\":1,\"p999Ms\":1}")]
+    public void A_loader_that_failed_is_no_result(string output) => Assert.Throws<PeerFailedException>(() => LoaderOutput.Read(output, out _));
+
+    [Theory]
+    [InlineData(1, 7)]
+    [InlineData(16, 100)]
+    public async Task Redis_gets_each_command_once_and_no_more_than_the_window_unanswered(int window, int commands)
+    {
+        using var server = Listen(out var endpoint);
+        var served = ServeAsync(server, window, "$15\r\n1700000000000-0\r\n"u8.ToArray());
+        var latencies = new LatencyHistogram();
+        using (var connection = new RedisConnection(endpoint, "s", "value"u8.ToArray(), window))
+            await Task.Run(() => connection.Run(new Pace(commands, 0), latencies));
+        Assert.Equal(commands, await served);
+        Assert.Equal(commands, latencies.Count);
+    }
+
+    [Fact]
+    public async Task A_refusal_of_Redis_ends_the_load()
+    {
+        using var server = Listen(out var endpoint);
+        var served = ServeAsync(server, 4, "-OOM command not allowed\r\n"u8.ToArray());
+        using (var connection = new RedisConnection(endpoint, "s", "value"u8.ToArray(), 4))
+        {
+            var failed = await Assert.ThrowsAsync<LoadFailedException>(() => Task.Run(() => connection.Run(new Pace(10, 0), new LatencyHistogram())));
+            Assert.Contains("OOM command not allowed", failed.Message, StringComparison.Ordinal);
+        }
+        await served;
+    }
+
+    private static TcpListener Listen(out string endpoint)
+    {
+        var server = new TcpListener(IPAddress.Loopback, 0);
+        server.Start();
+        endpoint = server.LocalEndpoint.ToString()!;
+        return server;
+    }
+
+    /// <summary>Answers each command, in pieces; counts them until the client goes.</summary>
+    private static async Task<int> ServeAsync(TcpListener server, int window, byte[] answer)
+    {
+        const string Command = "*5\r\n$4\r\nXADD\r\n$1\r\ns\r\n$1\r\n*\r\n$1\r\nv\r\n$5\r\nvalue\r\n";
+        using var client = await server.AcceptTcpClientAsync();
+        client.NoDelay = true;
+        var stream = client.GetStream();
+        var (received, answered) = (new StringBuilder(), 0);
+        var buffer = new byte[64 << 10];
+        try
+        {
+            for (int count; (count = await stream.ReadAsync(buffer)) > 0;)
+            {
+                received.Append(Encoding.ASCII.GetString(buffer, 0, count));
+                Assert.InRange(received.Length, 0, window * Command.Length);
+                for (; received.Length >= Command.Length; received.Remove(0, Command.Length), answered++)
+                {
+                    Assert.Equal(Command, received.ToString(0, Command.Length));
+                    await stream.WriteAsync(answer.AsMemory(0, 3));
+                    await stream.WriteAsync(answer.AsMemory(3));
+                }
+            }
+        }
+        catch (IOException)
+        {
+            // It went with an answer unread.
+        }
+        return answered;
+    }
+}
