@@ -31,8 +31,23 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
     public string? Lacks(BrokerSettings settings) => PeerScript.Lacks
         ?? (File.Exists("/usr/lib/rabbitmq/bin/rabbitmq-server") ? null : "Debian's package rabbitmq-server is not installed");
 
-    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
-        PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePorts.Find(DistributionPort))], cancellationToken);
+    public async Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
+    {
+        // Erlang leaves the daemon that knows its nodes behind: this one has one of its own, which ends with it.
+        var daemon = FreePorts.Find();
+        var node = await PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePorts.Find(DistributionPort))], cancellationToken,
+            new Dictionary<string, string> { ["ERL_EPMD_PORT"] = Words.Of(daemon) });
+        return new Node(node, daemon) { Endpoint = node.Endpoint, Processes = node.AllProcesses, StartTime = node.StartTime, Directory = directory };
+    }
+
+    private sealed class Node(RunningBroker node, int daemon) : RunningBroker
+    {
+        public override async ValueTask DisposeAsync()
+        {
+            await node.DisposeAsync();
+            await ChildProcess.RunAsync(["epmd", "-port", Words.Of(daemon), "-kill"], CancellationToken.None);
+        }
+    }
 }
 
 /// <summary>NATS with JetStream in files: it acknowledges what is in the page cache, and syncs every two minutes.</summary>
