@@ -45,7 +45,8 @@ public sealed record ConsumerOptions
 
     /// <summary>
     /// After how long without an answer from the coordinator the consumer's partitions are lost to it: 45 s by default. The consumer protocol's
-    /// coordinator has a time of its own (<see cref="GroupOptions.ConsumerSessionTimeout"/>): this one is not to be longer.
+    /// coordinator has a time of its own (<see cref="GroupOptions.ConsumerSessionTimeout"/>), and says it: where this one is longer the consumer goes by the coordinator's,
+    /// and logs that.
     /// </summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(45);
 

@@ -91,6 +91,11 @@ internal sealed partial class ConsumerProtocolMember
         return known.Length == wanted.Count;
     }
 
+    /// <summary>Under the gate: what it holds, and what it was told to hold and will take without asking again. What is missing there is another's.</summary>
+    private IReadOnlyList<TopicPartitions> OwnedAndWanted() => _wanted is not { } wanted || _epoch == ConsumerGroupHeartbeat.JoinEpoch ? _owned
+        : [.. Pairs(_owned).Union(Pairs(wanted)).GroupBy(static pair => pair.Item1, static pair => pair.Item2)
+            .Select(static topic => new TopicPartitions(topic.Key, [.. topic.Order()]))];
+
     private static bool Same(IReadOnlyList<TopicPartitions> left, IReadOnlyList<TopicPartitions> right) =>
         left.Count == right.Count && Pairs(left).SetEquals(Pairs(right));
 

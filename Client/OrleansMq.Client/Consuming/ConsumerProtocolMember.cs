@@ -31,6 +31,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     private Subscription _subscription;
     private int _epoch = ConsumerGroupHeartbeat.JoinEpoch;
     private int _joins;
+    private long _sequence;
     private bool _sendAll = true;
     private bool _sendOwned;
     private IReadOnlyList<TopicPartitions> _owned = [];
@@ -71,7 +72,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         Wake();
     }
 
-    public void SessionIsOver() => Rejoin($"no answer from the group's coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be another's by now");
+    public void SessionIsOver() => Rejoin($"no answer from the group's coordinator for {_lease.Length.TotalSeconds:0.#} s: they may be another's by now");
 
     public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
     {
@@ -81,8 +82,9 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         await _leaseTimer.DisposeAsync().ConfigureAwait(false);
         await _reconciling.ConfigureAwait(false);
         int epoch;
+        long sequence;
         lock (_gate)
-            (epoch, _epoch) = (_epoch, ConsumerGroupHeartbeat.JoinEpoch);
+            (epoch, _epoch, sequence) = (_epoch, ConsumerGroupHeartbeat.JoinEpoch, ++_sequence);
         if (epoch == ConsumerGroupHeartbeat.JoinEpoch)
             return;
         try
@@ -95,6 +97,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                 InstanceId = _options.GroupInstanceId,
                 MemberEpoch = isBack ? ConsumerGroupHeartbeat.LeaveForNowEpoch : ConsumerGroupHeartbeat.LeaveEpoch,
                 ClientId = _options.ClientId,
+                Sequence = sequence,
             }, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception e) when (e is BrokerException or OperationCanceledException)
@@ -170,7 +173,9 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                 ServerAssignor = all ? _options.ServerAssignor : null,
                 SubscribedTopicNames = all ? _subscription.Topics : null,
                 SubscribedTopicRegex = all ? _subscription.Regex ?? "" : null,
-                OwnedPartitions = all || _sendOwned ? _owned : null,
+                Sequence = ++_sequence,
+                // Always: where it is not what the coordinator gave, an answer was lost or overtaken, and is given again.
+                OwnedPartitions = OwnedAndWanted(),
                 // Something to say is to be answered, and a reconciliation to be heard of, at once.
                 MaxWait = all || _sendOwned || !_reconciling.IsCompleted ? TimeSpan.Zero : _interval,
             };
@@ -212,11 +217,13 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             _epoch = result.MemberEpoch;
             if (result.HeartbeatInterval > TimeSpan.Zero)
                 _interval = result.HeartbeatInterval;
+            if (result.SessionTimeout > TimeSpan.Zero && _lease.Shorten(result.SessionTimeout))
+                LogShorterSession(_options.GroupId!, _options.SessionTimeout, result.SessionTimeout);
             _lease.Renew(sentAt);
             if (result.Assignment is { } assignment)
                 Reconcile(assignment);
         }
-        _leaseTimer.Change(_options.SessionTimeout + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+        _leaseTimer.Change(_lease.Length + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
         return result.Assignment is not null || result.MemberEpoch != request.MemberEpoch;
     }
 
@@ -280,6 +287,10 @@ internal sealed partial class ConsumerProtocolMember : IMembership
 
     [LoggerMessage(30, LogLevel.Warning, "Group {Group}: the coordinator did not take the heartbeat: {Code}, trying again. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);
+
+    [LoggerMessage(37, LogLevel.Warning, "Group {Group}: ConsumerOptions.SessionTimeout is {Own}, but the coordinator counts members out after {Coordinators} "
+        + "(group.consumer.session.timeout.ms): the consumer goes by that. Set SessionTimeout to no more.")]
+    private partial void LogShorterSession(string group, TimeSpan own, TimeSpan coordinators);
 
     [LoggerMessage(31, LogLevel.Warning, "Group {Group}: leaving failed, so its session has to run out first. {Reason}")]
     private partial void LogLeaveFailed(string group, string reason);

@@ -54,12 +54,14 @@ public sealed record SyncGroupBody(string GroupId, int GenerationId, string Memb
 /// <summary>The body of <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeat"/>. Times are milliseconds.</summary>
 public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "", int MemberEpoch = 0, string? InstanceId = null, string? RackId = null,
     long? RebalanceTimeoutMs = null, IReadOnlyList<string>? SubscribedTopicNames = null, string? SubscribedTopicRegex = null, string? ServerAssignor = null,
-    IReadOnlyList<TopicPartitions>? OwnedPartitions = null, string ClientId = "", string ClientHost = "", long MaxWaitMs = 0)
+    IReadOnlyList<TopicPartitions>? OwnedPartitions = null, string ClientId = "", string ClientHost = "", long MaxWaitMs = 0, long Sequence = 0,
+    bool IsRepeated = false)
 {
     /// <summary>The body that asks for <paramref name="request"/>.</summary>
     public static ConsumerHeartbeatBody Of(ConsumerGroupHeartbeat request) => new(request.GroupId, request.MemberId, request.MemberEpoch, request.InstanceId,
         request.RackId, request.RebalanceTimeout is { } timeout ? Milliseconds.Of(timeout) : null, request.SubscribedTopicNames, request.SubscribedTopicRegex,
-        request.ServerAssignor, request.OwnedPartitions, request.ClientId, request.ClientHost, Milliseconds.Of(request.MaxWait));
+        request.ServerAssignor, request.OwnedPartitions, request.ClientId, request.ClientHost, Milliseconds.Of(request.MaxWait), request.Sequence,
+        request.IsRepeated);
 
     /// <summary>What the body asks for.</summary>
     public ConsumerGroupHeartbeat ToRequest() => new()
@@ -77,16 +79,18 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
         ClientId = ClientId,
         ClientHost = ClientHost,
         MaxWait = Milliseconds.ToTime(MaxWaitMs),
+        Sequence = Sequence,
+        IsRepeated = IsRepeated,
     };
 }
 
 /// <summary>The answer to <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeatResult"/>. Times are milliseconds.</summary>
 public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, string? MemberId, int MemberEpoch, long HeartbeatIntervalMs,
-    IReadOnlyList<TopicPartitions>? Assignment)
+    IReadOnlyList<TopicPartitions>? Assignment, long SessionTimeoutMs = 0)
 {
     /// <summary>The answer that says <paramref name="result"/>.</summary>
     public static ConsumerHeartbeatAnswer Of(ConsumerGroupHeartbeatResult result) => new(result.Error, result.Message, result.MemberId, result.MemberEpoch,
-        Milliseconds.Of(result.HeartbeatInterval), result.Assignment);
+        Milliseconds.Of(result.HeartbeatInterval), result.Assignment, Milliseconds.Of(result.SessionTimeout));
 
     /// <summary>What the answer says.</summary>
     public ConsumerGroupHeartbeatResult ToResult() => new()
@@ -96,6 +100,7 @@ public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, s
         MemberId = MemberId,
         MemberEpoch = MemberEpoch,
         HeartbeatInterval = Milliseconds.ToTime(HeartbeatIntervalMs),
+        SessionTimeout = Milliseconds.ToTime(SessionTimeoutMs),
         Assignment = Assignment,
     };
 }

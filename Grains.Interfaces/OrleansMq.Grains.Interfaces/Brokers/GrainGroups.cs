@@ -48,10 +48,18 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
             var left = request.MaxWait - options.TimeProvider.GetElapsedTime(began);
             var last = left <= options.MaxWaitPerCall;
             var poll = request with { MaxWait = last ? left > TimeSpan.Zero ? left : TimeSpan.Zero : options.MaxWaitPerCall };
-            var result = await CallAsync(request.GroupId, grain => grain.ConsumerGroupHeartbeatAsync(poll), static result => result.Error,
+            var result = await CallAsync(request.GroupId, SendAsync, static result => result.Error,
                 static (error, message) => ConsumerGroupHeartbeatResult.Failed(error, message), cancellationToken).ConfigureAwait(false);
             if (last || result.Error != ErrorCode.None || result.Assignment is not null || result.MemberEpoch != request.MemberEpoch)
                 return result;
+
+            Task<ConsumerGroupHeartbeatResult> SendAsync(IGroupGrain grain)
+            {
+                var beat = poll;
+                // Sent again where its silo was gone before it answered: what was decided for it may be stored.
+                poll = poll with { IsRepeated = true };
+                return grain.ConsumerGroupHeartbeatAsync(beat);
+            }
         }
     }
 

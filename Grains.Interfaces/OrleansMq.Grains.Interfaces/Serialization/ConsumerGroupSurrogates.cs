@@ -42,6 +42,8 @@ internal struct ConsumerGroupHeartbeatSurrogate
     [Id(10)] public string ClientId;
     [Id(11)] public string ClientHost;
     [Id(12)] public TimeSpan MaxWait;
+    [Id(13)] public long Sequence;
+    [Id(14)] public bool IsRepeated;
 }
 
 [RegisterConverter]
@@ -62,6 +64,8 @@ internal sealed class ConsumerGroupHeartbeatConverter : IConverter<ConsumerGroup
         ClientId = surrogate.ClientId,
         ClientHost = surrogate.ClientHost,
         MaxWait = surrogate.MaxWait,
+        Sequence = surrogate.Sequence,
+        IsRepeated = surrogate.IsRepeated,
     };
 
     public ConsumerGroupHeartbeatSurrogate ConvertToSurrogate(in ConsumerGroupHeartbeat value) => new()
@@ -79,6 +83,8 @@ internal sealed class ConsumerGroupHeartbeatConverter : IConverter<ConsumerGroup
         ClientId = value.ClientId,
         ClientHost = value.ClientHost,
         MaxWait = value.MaxWait,
+        Sequence = value.Sequence,
+        IsRepeated = value.IsRepeated,
     };
 }
 
@@ -93,6 +99,7 @@ internal struct ConsumerGroupHeartbeatResultSurrogate
     [Id(3)] public int MemberEpoch;
     [Id(4)] public TimeSpan HeartbeatInterval;
     [Id(5)] public TopicPartitions[]? Assignment;
+    [Id(6)] public TimeSpan SessionTimeout;
 }
 
 [RegisterConverter]
@@ -105,6 +112,7 @@ internal sealed class ConsumerGroupHeartbeatResultConverter : IConverter<Consume
         MemberId = surrogate.MemberId,
         MemberEpoch = surrogate.MemberEpoch,
         HeartbeatInterval = surrogate.HeartbeatInterval,
+        SessionTimeout = surrogate.SessionTimeout,
         Assignment = surrogate.Assignment,
     };
 
@@ -115,6 +123,7 @@ internal sealed class ConsumerGroupHeartbeatResultConverter : IConverter<Consume
         MemberId = value.MemberId,
         MemberEpoch = value.MemberEpoch,
         HeartbeatInterval = value.HeartbeatInterval,
+        SessionTimeout = value.SessionTimeout,
         Assignment = value.Assignment?.ToArray(),
     };
 }

@@ -1,80 +1,41 @@
-using OrleansMq.Brokers;
-using OrleansMq.Client;
+using System.Text.Json;
+using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>A consumer of the client library that processes what it is given until it is killed, or stopped.</summary>
-internal sealed class ChaosConsumer
+/// <summary>A <see cref="ConsumerProgram"/> that was started.</summary>
+internal sealed class ChaosConsumer : IAsyncDisposable
 {
-    private readonly string _name;
-    private readonly InboxProcessing _processing;
-    private readonly MortalBroker _broker;
-    private readonly IConsumer<Ignore, byte[]> _consumer;
-    private readonly CancellationTokenSource _killed = new();
-    private readonly CancellationTokenSource _stopped = new();
-    private Task _running = Task.CompletedTask;
-    private long _processed;
+    private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
 
-    public ChaosConsumer(string name, IBroker broker, string group, ConsumerGroupLoad load, InboxProcessing processing)
+    private readonly StartedProgram _program;
+    private bool _wasKilled;
+
+    public ChaosConsumer(ConsumerOrder order, RunLog log)
     {
-        (_name, _processing, _broker) = (name, processing, new MortalBroker(broker));
-        _consumer = new OrleansMqClient(_broker).CreateConsumer<Ignore, byte[]>(new ConsumerOptions
-        {
-            GroupId = group,
-            AutoOffsetReset = AutoOffsetReset.Earliest,
-            ClientId = name,
-            SessionTimeout = load.SessionTimeout,
-            AutoCommitInterval = TimeSpan.FromMilliseconds(500),
-            DrainTimeout = TimeSpan.FromSeconds(5),
-            RebalanceTimeout = TimeSpan.FromSeconds(20),
-        });
-        _consumer.Subscribe(load.Topic);
+        Name = order.Name;
+        _program = new StartedProgram(Programs.DotNet, [typeof(ConsumerProgram).Assembly.Location, JsonSerializer.Serialize(order)], line => log.Tell($"{Name}: {line}"));
     }
 
-    public string Name => _name;
+    public string Name { get; }
 
-    /// <summary>Records that it processed.</summary>
-    public long Processed => Volatile.Read(ref _processed);
+    /// <summary>What ended it, where that was neither a SIGKILL nor a stop.</summary>
+    public string? Failure => !_wasKilled && _program.HasExited && _program.ExitAsync().Result != 0 ? $"{Name}: {_program.Said()}" : null;
 
-    /// <summary>What ended it; null while it runs, or where it was killed or stopped.</summary>
-    public Exception? Failure { get; private set; }
-
-    public void Start() => _running = Task.Run(RunAsync);
-
-    /// <summary>As SIGKILL: nothing is finished, committed or said.</summary>
-    public void Kill()
+    /// <summary>SIGKILL: nothing is finished, committed or said.</summary>
+    public async Task KillAsync()
     {
-        _broker.Kill();
-        _killed.Cancel();
+        _wasKilled = true;
+        Signals.TrySend(_program.Id, Signals.Kill);
+        await _program.ExitAsync();
     }
 
-    /// <summary>In good order: what is done is committed.</summary>
+    /// <summary>SIGTERM: in good order, what is done is committed.</summary>
     public async Task StopAsync()
     {
-        await _stopped.CancelAsync();
-        await _running;
-        await _consumer.DisposeAsync();
+        Signals.TrySend(_program.Id, Signals.Terminate);
+        await _program.ExitAsync().WaitAsync(StopPatience);
     }
 
-    private async Task RunAsync()
-    {
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(_killed.Token, _stopped.Token);
-        try
-        {
-            while (true)
-            {
-                var record = await _consumer.ReadAsync(ended.Token);
-                await _processing.ProcessAsync(record, _killed.Token);
-                Interlocked.Increment(ref _processed);
-            }
-        }
-        catch (OperationCanceledException) when (ended.IsCancellationRequested)
-        {
-            // Killed or stopped.
-        }
-        catch (Exception failure)
-        {
-            Failure = failure;
-        }
-    }
+    public ValueTask DisposeAsync() => _program.DisposeAsync();
 }

@@ -1,9 +1,9 @@
-using OrleansMq.Brokers;
+using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>Always so many consumers: for each that is killed another one comes.</summary>
-internal sealed class ConsumerFleet(IBroker broker, ConsumerGroupLoad load, InboxProcessing processing)
+/// <summary>Always so many consumers, each a process of its own: for each that is killed another one comes.</summary>
+internal sealed class ConsumerFleet(IReadOnlyList<Uri> addresses, string database, ConsumerGroupLoad load, RunLog log) : IAsyncDisposable
 {
     private readonly List<ChaosConsumer> _all = [];
     private readonly List<ChaosConsumer> _living = [];
@@ -12,7 +12,7 @@ internal sealed class ConsumerFleet(IBroker broker, ConsumerGroupLoad load, Inbo
     public int Kills => _all.Count - _living.Count;
 
     /// <summary>What a consumer failed of, that was neither killed nor stopped.</summary>
-    public IEnumerable<string> Failures => _all.Where(consumer => consumer.Failure is not null).Select(consumer => $"{consumer.Name}: {consumer.Failure}");
+    public IEnumerable<string> Failures => _all.Select(consumer => consumer.Failure).OfType<string>();
 
     public void Start()
     {
@@ -20,23 +20,28 @@ internal sealed class ConsumerFleet(IBroker broker, ConsumerGroupLoad load, Inbo
             Add();
     }
 
-    /// <summary>Kills one, and starts another in its place.</summary>
-    public string KillOne(int choice)
+    /// <summary>SIGKILL to one, and another starts in its place.</summary>
+    public async Task<string> KillOneAsync(int choice)
     {
         var victim = _living[choice % _living.Count];
-        victim.Kill();
         _living.Remove(victim);
-        return $"{victim.Name} killed after {victim.Processed} records, {Add().Name} comes";
+        await victim.KillAsync();
+        return $"{victim.Name} killed, {Add().Name} comes";
     }
 
     public Task StopAsync() => Task.WhenAll(_living.Select(consumer => consumer.StopAsync()));
 
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var consumer in _all)
+            await consumer.DisposeAsync();
+    }
+
     private ChaosConsumer Add()
     {
-        var consumer = new ChaosConsumer($"consumer-{_all.Count + 1}", broker, load.Group, load, processing);
+        var consumer = new ChaosConsumer(new ConsumerOrder($"consumer-{_all.Count + 1}", addresses, database, load), log);
         _all.Add(consumer);
         _living.Add(consumer);
-        consumer.Start();
         return consumer;
     }
 }

@@ -12,7 +12,7 @@ internal enum GroupFault
 {
     /// <summary>Not known.</summary>
     Unknown = 0,
-    /// <summary>A consumer is killed.</summary>
+    /// <summary>SIGKILL to a consumer.</summary>
     KillConsumer,
     /// <summary>SIGKILL to the silo of the group's coordinator.</summary>
     KillCoordinator,
@@ -47,7 +47,7 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
         var (ledger, violations) = (new Ledger(), new Violations());
         PartitionHistory[] histories = [.. Enumerable.Range(0, load.Partitions).Select(partition => new PartitionHistory(partition, violations))];
         var producers = Enumerable.Range(0, options.Producers).Select(_ => new LoadProducer(_client.Broker, options, ledger, histories)).ToArray();
-        var fleet = new ConsumerFleet(_client.Broker, load, processing);
+        await using var fleet = new ConsumerFleet(cluster.Addresses, InboxProcessing.ConnectionString(cluster), load, cluster.Log);
         using var stop = new CancellationTokenSource();
         cluster.Log.Tell($"seed {seed}: load begins");
         var producing = Task.WhenAll(producers.Select(producer => Task.Run(() => producer.RunAsync(stop.Token))));
@@ -88,7 +88,7 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
         switch (fault)
         {
             case GroupFault.KillConsumer:
-                cluster.Log.Tell(fleet.KillOne(_random.Next(1 << 20)));
+                cluster.Log.Tell(await fleet.KillOneAsync(_random.Next(1 << 20)));
                 break;
             case GroupFault.KillCoordinator:
                 await EndAsync(await CoordinatorAsync(), Signals.Kill);
@@ -102,7 +102,7 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
                 break;
             case GroupFault.KillBoth:
                 var silo = await CoordinatorAsync();
-                cluster.Log.Tell(fleet.KillOne(_random.Next(1 << 20)));
+                cluster.Log.Tell(await fleet.KillOneAsync(_random.Next(1 << 20)));
                 await EndAsync(silo, Signals.Kill);
                 break;
             case GroupFault.CrashDatabase:
@@ -171,17 +171,19 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
 
     private async Task<string> JudgeAsync(long[] ends, ConsumerFleet fleet)
     {
+        var deliveries = 0L;
         for (var partition = 0; partition < ends.Length; partition++)
         {
-            var (records, bookings) = await processing.CountAsync(partition);
+            var (records, bookings, delivered) = await processing.CountAsync(partition);
             Assert.True(records == ends[partition], $"Of {ends[partition]} records of partition {partition} {records} were processed, although all are committed.");
+            deliveries += delivered;
             Assert.True(bookings == records, $"{bookings} bookings of {records} records of partition {partition}.");
         }
         var produced = ends.Sum();
         Assert.True(produced > 0, "nothing was produced");
         var faults = string.Join(", ", _done.OrderBy(kind => kind.Key).Select(kind => $"{kind.Value} {kind.Key}"));
         var figures = string.Create(CultureInfo.InvariantCulture, $"figures: seed {seed}; {faults}; {produced} records, each booked once, "
-            + $"{processing.Delivered - produced} processed again without effect; {fleet.Kills} consumers killed, {cluster.Evictions} evictions");
+            + $"{deliveries - produced} processed again without effect; {fleet.Kills} consumers killed, {cluster.Evictions} evictions");
         cluster.Log.Tell(figures);
         return figures;
     }

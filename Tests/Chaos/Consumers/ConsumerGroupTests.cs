@@ -1,3 +1,4 @@
+using OrleansMq.Groups;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Runs;
 using Xunit.Abstractions;
@@ -5,13 +6,14 @@ using Xunit.Abstractions;
 namespace OrleansMq.Tests.Chaos.Consumers;
 
 /// <summary>
-/// Four consumers of twelve partitions, over HTTP to three silos as processes, while consumers and silos are killed under load. What they do they do with
-/// the inbox, in a database of their own, where it is counted. The seed decides what is broken, <c>OMQ_SEED</c> repeats it.
+/// Four consumers of twelve partitions, processes of their own, over HTTP to three silos as processes, while consumers and silos are killed under load. What they do they
+/// do with the inbox, in a database of their own, where it is counted. The seed decides what is broken, <c>OMQ_SEED</c> repeats it.
 /// </summary>
 public sealed class ConsumerGroupTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(8);
+    private static readonly TimeSpan LongClassic = TimeSpan.FromMinutes(2);
 
     private static readonly Dictionary<GroupFault, int> Weights = new()
     {
@@ -34,10 +36,14 @@ public sealed class ConsumerGroupTests(ITestOutputHelper output)
     [Trait("Category", "Long")]
     public Task Every_record_has_its_effect_once_in_a_long_run_too() => RunAsync(AllWeights, Long);
 
-    private async Task RunAsync(IReadOnlyDictionary<GroupFault, int> weights, TimeSpan length)
+    [SkippableFact]
+    [Trait("Category", "Long")]
+    public Task Every_record_has_its_effect_once_under_the_classic_protocol_too() => RunAsync(Weights, LongClassic, GroupType.Classic);
+
+    private async Task RunAsync(IReadOnlyDictionary<GroupFault, int> weights, TimeSpan length, GroupType protocol = GroupType.Consumer)
     {
         using var directory = new TemporaryDirectory();
-        var (seed, load) = (Seeds.Next(), new ConsumerGroupLoad());
+        var (seed, load) = (Seeds.Next(), new ConsumerGroupLoad { Protocol = protocol });
         using var log = new RunLog(directory["run.log"], output.WriteLine);
         await using var cluster = await LocalCluster.StartAsync(directory["c"], silos: 3, log, load.Environment);
         Skip.If(cluster is null, "needs PostgreSQL's server programs");

@@ -15,12 +15,14 @@ internal sealed class InboxProcessing : IAsyncDisposable
 
     private readonly NpgsqlDataSource _database;
     private readonly PostgresInbox _inbox;
-    private long _delivered;
 
     private InboxProcessing(NpgsqlDataSource database, string group) => (_database, _inbox) = (database, new PostgresInbox(group));
 
-    /// <summary>How often a record was handed to a consumer and processed to the end, whether it had an effect or not.</summary>
-    public long Delivered => Volatile.Read(ref _delivered);
+    /// <summary>The same database, from another process.</summary>
+    public static InboxProcessing Open(string connectionString, string group) => new(NpgsqlDataSource.Create(connectionString), group);
+
+    /// <summary>Where the service's database is.</summary>
+    public static string ConnectionString(RunningCluster cluster) => cluster.Database.ConnectionString("service");
 
     /// <summary>Makes the service's database on the cluster's server.</summary>
     public static async Task<InboxProcessing> CreateAsync(RunningCluster cluster, string group)
@@ -28,16 +30,17 @@ internal sealed class InboxProcessing : IAsyncDisposable
         await using (var server = NpgsqlDataSource.Create(cluster.Database.ConnectionString()))
         await using (var create = server.CreateCommand("CREATE DATABASE service"))
             await create.ExecuteNonQueryAsync();
-        var database = NpgsqlDataSource.Create(cluster.Database.ConnectionString("service"));
+        var database = NpgsqlDataSource.Create(ConnectionString(cluster));
         await ConsumerTables.CreateAsync(database);
-        await using (var table = database.CreateCommand("CREATE TABLE booking (partition integer NOT NULL, record_offset bigint NOT NULL)"))
+        await using (var table = database.CreateCommand("CREATE TABLE booking (partition integer NOT NULL, record_offset bigint NOT NULL); "
+            + "CREATE TABLE delivery (partition integer NOT NULL, record_offset bigint NOT NULL)"))
             await table.ExecuteNonQueryAsync();
         return new InboxProcessing(database, group);
     }
 
     /// <summary>Processes a record; done when it returns. A database that is away is waited for.</summary>
     /// <param name="record">It may be handed in again, to another consumer.</param>
-    /// <param name="killed">The consumer is killed: in the middle of it.</param>
+    /// <param name="killed">The consumer ends: in the middle of it.</param>
     public async Task ProcessAsync(ConsumeResult<Ignore, byte[]> record, CancellationToken killed)
     {
         while (true)
@@ -45,7 +48,6 @@ internal sealed class InboxProcessing : IAsyncDisposable
             try
             {
                 await BookAsync(record, killed);
-                Interlocked.Increment(ref _delivered);
                 return;
             }
             catch (NpgsqlException failure) when (failure.IsTransient || failure is PostgresException { SqlState: PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow })
@@ -55,14 +57,15 @@ internal sealed class InboxProcessing : IAsyncDisposable
         }
     }
 
-    /// <summary>What is booked of a partition.</summary>
-    public async Task<(long Records, long Bookings)> CountAsync(int partition)
+    /// <summary>What is booked of a partition; and how often its records were processed to the end, whether that had an effect or not.</summary>
+    public async Task<(long Records, long Bookings, long Deliveries)> CountAsync(int partition)
     {
-        await using var command = _database.CreateCommand("SELECT count(DISTINCT record_offset), count(*) FROM booking WHERE partition = $1");
+        await using var command = _database.CreateCommand("SELECT count(DISTINCT record_offset), count(*), (SELECT count(*) FROM delivery WHERE partition = $1) "
+            + "FROM booking WHERE partition = $1");
         command.Parameters.Add(new NpgsqlParameter { Value = partition });
         await using var reader = await command.ExecuteReaderAsync();
         await reader.ReadAsync();
-        return (reader.GetInt64(0), reader.GetInt64(1));
+        return (reader.GetInt64(0), reader.GetInt64(1), reader.GetInt64(2));
     }
 
     public ValueTask DisposeAsync() => _database.DisposeAsync();
@@ -72,12 +75,16 @@ internal sealed class InboxProcessing : IAsyncDisposable
         await using var connection = await _database.OpenConnectionAsync(killed);
         await using var transaction = await connection.BeginTransactionAsync(killed);
         if (await _inbox.TryAddAsync(transaction, record, killed))
-        {
-            await using var booking = new NpgsqlCommand("INSERT INTO booking (partition, record_offset) VALUES ($1, $2)", connection, transaction);
-            booking.Parameters.Add(new NpgsqlParameter { Value = record.TopicPartition.Partition });
-            booking.Parameters.Add(new NpgsqlParameter { Value = record.Offset });
-            await booking.ExecuteNonQueryAsync(killed);
-        }
+            await NoteAsync("booking");
+        await NoteAsync("delivery");
         await transaction.CommitAsync(killed);
+
+        async Task NoteAsync(string table)
+        {
+            await using var note = new NpgsqlCommand($"INSERT INTO {table} (partition, record_offset) VALUES ($1, $2)", connection, transaction);
+            note.Parameters.Add(new NpgsqlParameter { Value = record.TopicPartition.Partition });
+            note.Parameters.Add(new NpgsqlParameter { Value = record.Offset });
+            await note.ExecuteNonQueryAsync(killed);
+        }
     }
 }

@@ -48,6 +48,8 @@ public sealed class WireContractTests
             ClientId = "c",
             ClientHost = "h",
             MaxWait = TimeSpan.FromSeconds(4),
+            Sequence = 5,
+            IsRepeated = true,
         },
         ["ConsumerGroupHeartbeatResult"] = new ConsumerGroupHeartbeatResult
         {
@@ -56,6 +58,7 @@ public sealed class WireContractTests
             MemberId = "i",
             MemberEpoch = 2,
             HeartbeatInterval = TimeSpan.FromSeconds(3),
+            SessionTimeout = TimeSpan.FromSeconds(4),
             Assignment = [new TopicPartitions(TopicId, [1, 2])],
         },
         ["FetchResult"] = new FetchResult(ErrorCode.OffsetOutOfRange, 11, 10, 7, new byte[] { 1, 2, 3 }, null, "m"),

@@ -40,6 +40,8 @@ internal sealed class ConsumerMember : SimulatedMember
         _isBeating = true;
         var (beat, subscription) = (++_beat, _subscription);
         var isLongPoll = epoch > 0 && !_ownedChanged && !_mustSayAll && Simulation.Chance(Scenario.LongPollPercent);
+        // As Kafka's clients, over one connection; or as ours.
+        var isNumbered = !Scenario.IsOrdered;
         var request = new ConsumerGroupHeartbeat
         {
             GroupId = GroupSimulation.GroupId,
@@ -47,8 +49,9 @@ internal sealed class ConsumerMember : SimulatedMember
             MemberEpoch = epoch,
             InstanceId = InstanceId,
             ClientId = ToString(),
+            Sequence = isNumbered ? beat : 0,
             MaxWait = isLongPoll ? TimeSpan.FromMilliseconds(Scenario.HeartbeatMs) : TimeSpan.Zero,
-            OwnedPartitions = _mustSayAll || _ownedChanged ? Owned() : null,
+            OwnedPartitions = isNumbered || _mustSayAll || _ownedChanged ? Owned() : null,
         };
         if (_mustSayAll)
         {
@@ -167,14 +170,15 @@ internal sealed class ConsumerMember : SimulatedMember
         if (!_isOut)
         {
             var epoch = InstanceId is not null && Simulation.Chance(60) ? ConsumerGroupHeartbeat.LeaveForNowEpoch : ConsumerGroupHeartbeat.LeaveEpoch;
-            Simulation.Call(this, new ConsumerGroupHeartbeat { GroupId = GroupSimulation.GroupId, MemberId = MemberId, MemberEpoch = epoch, InstanceId = InstanceId },
+            Simulation.Call(this, new ConsumerGroupHeartbeat { GroupId = GroupSimulation.GroupId, MemberId = MemberId, MemberEpoch = epoch, InstanceId = InstanceId, Sequence = Scenario.IsOrdered ? 0 : ++_beat },
                 GroupSimulation.RequestTimeoutMs, _ => { });
         }
         Crash();
     }
 
+    // Also what it has heard of, and takes without asking again.
     private List<TopicPartitions> Owned() =>
-        [.. Held.GroupBy(p => p.TopicId).OrderBy(g => g.Key).Select(g => new TopicPartitions(g.Key, [.. g.Select(p => p.Partition).Order()]))];
+        [.. (_isOut || _target is null ? Held : Held.Union(_target)).GroupBy(p => p.TopicId).OrderBy(g => g.Key).Select(g => new TopicPartitions(g.Key, [.. g.Select(p => p.Partition).Order()]))];
 
     private bool Same(IReadOnlyList<TopicPartitions> said) => Held.SetEquals(said.SelectMany(t => t.Partitions.Select(p => new TopicIdPartition(t.TopicId, p))));
 }

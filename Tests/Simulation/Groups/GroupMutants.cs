@@ -173,6 +173,26 @@ internal sealed class AnyMemberEpoch : GroupRules
             ? request with { MemberEpoch = member.Epoch } : request, newMemberId, topics, now, options);
 }
 
+internal sealed class OvertakenHeartbeatsCount : GroupRules
+{
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options) =>
+        base.Heartbeat(group, request with { Sequence = 0 }, newMemberId, topics, now, options);
+}
+
+internal sealed class LostAnswersStayLost : GroupRules
+{
+    // Told once: what a member says it holds is no reason to tell it again.
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options)
+    {
+        var decision = base.Heartbeat(group, request, newMemberId, topics, now, options);
+        var isNew = !group.State.Members.TryGetValue(request.MemberId, out var before) || request.MemberEpoch != before.Epoch || request.SubscribedTopicNames is not null
+            || !before.Assigned.Equals(decision.Next.State.Members.GetValueOrDefault(request.MemberId)?.Assigned);
+        return isNew || decision.Reply is not { Error: ErrorCode.None } reply ? decision : decision with { Reply = reply with { Assignment = null } };
+    }
+}
+
 internal sealed class OldEpochCommits : GroupRules
 {
     public override GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request) =>

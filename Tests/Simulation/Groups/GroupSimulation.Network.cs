@@ -6,9 +6,9 @@ namespace OrleansMq.Tests.Simulation.Groups;
 internal sealed partial class GroupSimulation
 {
     /// <summary>
-    /// Asks the coordinator that the member believes in. Answered once, with null where nothing was heard in time. What joins, or says what a member
-    /// holds, arrives in the order in which it was sent, as over one connection: an old connection's requests are lost when the next one begins. All
-    /// else may, in runs that are not ordered, arrive in any order, again, and long after it was given up.
+    /// Asks the coordinator that the member believes in. Answered once, with null where nothing was heard in time. What joins or leaves under the classic protocol
+    /// arrives in the order in which it was sent, as over one connection: an old connection's requests are lost when the next one begins. All else, heartbeats that
+    /// are numbered too, may, in runs that are not ordered, arrive in any order, again, and long after it was given up.
     /// </summary>
     public void Call(SimulatedMember member, object request, long timeoutMs, Action<object?> answered)
     {
@@ -24,16 +24,18 @@ internal sealed partial class GroupSimulation
         member.OnReconnect(() => AfterOn(member, 0, () => Finish(null, isBroken: false)));
         if (IsLost(member))
             return;
-        var isOrdered = Scenario.IsOrdered || request is JoinGroup or ConsumerGroupHeartbeat or LeaveGroup;
+        var isOrdered = Scenario.IsOrdered || request is JoinGroup or LeaveGroup;
         var connection = member.Connection;
-        var delay = Delay();
+        var isNumbered = request is ConsumerGroupHeartbeat { Sequence: > 0 };
+        // One that was given up comes when others were sent and answered since.
+        var delay = isNumbered && !Quiet && Chance(15) ? _random.Next(3 * RequestTimeoutMs) : Delay();
         if (isOrdered)
             member.LastArrival = Math.Max(member.LastArrival, Now + delay);
         var at = isOrdered ? member.LastArrival - Now : delay;
         After(at, () => Arrive(Answer));
         // Where order is kept, it is the first's answer that is heard.
         if (Chance(Scenario.DoublePercent))
-            After(isOrdered ? at : at + (3 * Delay()), () => Arrive(isOrdered ? _ => { } : Answer));
+            After(isOrdered ? at : at + (isNumbered ? _random.Next(3 * RequestTimeoutMs) : 3 * Delay()), () => Arrive(isOrdered ? _ => { } : Answer));
 
         void Arrive(Action<object> answer)
         {

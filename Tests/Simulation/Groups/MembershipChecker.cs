@@ -17,6 +17,8 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         /// <summary>Members that asked to leave, and static ones by their instance ids.</summary>
         public HashSet<string> Leaving { get; } = [];
         public CoreView Before { get; set; } = CoreView.None;
+        /// <summary>What has come was said before something that came earlier: it tells nothing of now.</summary>
+        public bool IsOvertaken { get; set; }
         /// <summary>Since when a round of joining or syncing goes on.</summary>
         public long RoundSince { get; set; }
         /// <summary>Since when a member of a group that the coordinator assigns is to do something, and the time that it was given.</summary>
@@ -41,9 +43,11 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
 
     public void OnCommand(SimulatedCoordinator coordinator, GroupCommand command)
     {
+        var memory = _memories[coordinator];
+        memory.IsOvertaken = command is GroupRequest { Body: ConsumerGroupHeartbeat { Sequence: > 0 } heartbeat }
+            && coordinator.Core!.Consumer?.LatestOf(heartbeat.MemberId) > heartbeat.Sequence;
         if (command is not GroupRequest { Body: var body })
             return;
-        var memory = _memories[coordinator];
         switch (body)
         {
             case LeaveGroup leave:
@@ -89,7 +93,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         // Who has not asked for its assignment has time for it beyond the leader's bringing it.
         if (before.Generation != after.Generation || (before.State != after.State && after.State != GroupState.Stable))
             memory.RoundSince = now;
-        if (command is GroupRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker) && !IsRefused(body, before))
+        if (command is GroupRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker) && !IsRefused(body, before) && !memory.IsOvertaken)
             memory.Heard[speaker] = now;
     }
 

@@ -118,7 +118,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
 
     /// <summary>A fetch is answered: by what is or was stored.</summary>
     public void OnAnswered(TopicIdPartition partition, CommittedOffset? offset) =>
-        Verdict.Require(HistoryOf(partition).LastIndexOf(offset?.Metadata) >= 0, $"stored before revealed: a fetch of {partition} is answered {offset}, which was never stored");
+        Verdict.Require(IndexOf(partition, offset?.Metadata) >= 0, $"stored before revealed: a fetch of {partition} is answered {offset}, which was never stored");
 
     /// <summary>A member learns where to go on: nothing older than what was known to somebody when it asked.</summary>
     /// <param name="partition">Which.</param>
@@ -127,9 +127,22 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     public void OnFetched(TopicIdPartition partition, CommittedOffset? offset, int known)
     {
         var history = HistoryOf(partition);
-        var index = history.LastIndexOf(offset?.Metadata);
+        var index = IndexOf(partition, offset?.Metadata);
         Verdict.Require(index >= known || isGone(partition.TopicId), $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, after somebody was told {history.Stored[known]}");
         history.Known = Math.Max(history.Known, index);
+    }
+
+    /// <summary>Where a commit stands in what was stored; one that was replaced before it was stored stands where that stands which replaced it.</summary>
+    private int IndexOf(TopicIdPartition partition, string? words)
+    {
+        var history = HistoryOf(partition);
+        var index = history.LastIndexOf(words);
+        if (index >= 0 || words is null)
+            return index;
+        foreach (var ((coordinator, _, _), mine) in _came.Where(came => came.Key.Partition == partition && came.Key.Words == words))
+            index = Math.Max(index, history.Stored.FindLastIndex(stored => stored.Words is { } other && _came.TryGetValue((coordinator, partition, other), out var later)
+                && later.Last.Number >= mine.First.Number));
+        return index;
     }
 
     private History HistoryOf(TopicIdPartition partition)

@@ -10,6 +10,22 @@ public sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDict
 {
     private static readonly ImmutableSortedDictionary<string, DateTimeOffset> NoDeadlines = ImmutableSortedDictionary.Create<string, DateTimeOffset>(StringComparer.Ordinal);
 
+    private static readonly ImmutableDictionary<string, long> NoneHeard = ImmutableDictionary.Create<string, long>(StringComparer.Ordinal);
+
+    /// <summary>The latest heartbeat of each member that numbers them, also of those that changed nothing. In memory only: who takes the group over goes by
+    /// <see cref="ConsumerMember.Sequence"/>.</summary>
+    public ImmutableDictionary<string, long> Heard { get; init; } = NoneHeard;
+
+    /// <summary>The number of a member's latest heartbeat; 0 where none is known.</summary>
+    public long LatestOf(string memberId) =>
+        Math.Max(Heard.GetValueOrDefault(memberId), State.Members.TryGetValue(memberId, out var member) ? member.Sequence : 0);
+
+    /// <summary>With the number of its latest heartbeat stored at a member that has changed since it was <paramref name="before"/>.</summary>
+    public ConsumerGroup Stamp(string memberId, ConsumerMember? before) =>
+        State.Members.TryGetValue(memberId, out var member) && !ReferenceEquals(member, before) && LatestOf(memberId) is var latest && latest != member.Sequence
+            ? With(State.With(member with { Sequence = latest }))
+            : this;
+
     /// <summary>When the next of its times comes; null where none is set.</summary>
     public DateTimeOffset? NextTime => Deadlines.IsEmpty ? null : Deadlines.Values.Min();
 
@@ -33,6 +49,14 @@ public sealed record ConsumerGroup(ConsumerGroupState State, ImmutableSortedDict
 
     /// <summary>With a member that has nothing to hurry for.</summary>
     public ConsumerGroup Relax(string memberId) => Deadlines.ContainsKey(memberId) ? this with { Deadlines = Deadlines.Remove(memberId) } : this;
+
+    /// <summary>Without these members.</summary>
+    public ConsumerGroup Without(IReadOnlyCollection<string> memberIds) => this with
+    {
+        State = State with { Members = State.Members.RemoveRange(memberIds) },
+        Deadlines = Deadlines.RemoveRange(memberIds),
+        Heard = Heard.RemoveRange(memberIds),
+    };
 
     /// <summary>After a time in which the coordinator was too slow to hear anybody: all get the whole time again.</summary>
     public ConsumerGroup AfterStall(DateTimeOffset now)

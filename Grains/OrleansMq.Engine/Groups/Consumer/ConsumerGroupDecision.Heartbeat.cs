@@ -21,6 +21,9 @@ public static partial class ConsumerGroupDecision
         var refusal = Validate(request);
         if (refusal.Error != ErrorCode.None)
             return Refuse(group, refusal);
+        var latest = request.Sequence > 0 ? group.LatestOf(request.MemberId) : 0;
+        if (request.Sequence < latest)
+            return Refuse(group, new GroupReply(ErrorCode.StaleMemberEpoch, $"Heartbeat {request.Sequence} of the member comes after its heartbeat {latest}: what it says is over."));
         if (request.MemberEpoch < 0)
             return Leave(group, request, topics, now, options);
         var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
@@ -35,10 +38,15 @@ public static partial class ConsumerGroupDecision
             return Refuse(group, new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
         state = epoch == state.GroupEpoch && ReferenceEquals(member, before) ? state : TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch };
         if (before.MemberId != member.MemberId)
-            group = group.Relax(before.MemberId);
+            group = group.Without([before.MemberId]).With(state);
         group = group.With(TargetAssignment.Renew(state, topics));
-        var owned = request.OwnedPartitions is { } listed ? PartitionSet.Of(listed) : isJoin ? PartitionSet.Empty : null;
-        group = Reconcile(group, group.State.Members[member.MemberId], owned, request.MemberEpoch, new PartitionHolders(group.State), now);
+        if (request.Sequence > latest)
+            group = group with { Heard = group.Heard.SetItem(member.MemberId, request.Sequence) };
+        // The same that comes again may be without what its first answer gave: it says nothing of what the member holds.
+        var owned = request.Sequence > 0 && request.Sequence == latest ? null
+            : request.OwnedPartitions is { } listed ? PartitionSet.Of(listed) : isJoin ? PartitionSet.Empty : null;
+        group = Reconcile(group, group.State.Members[member.MemberId], owned, request.MemberEpoch, new PartitionHolders(group.State), now)
+            .Stamp(member.MemberId, before);
         return new(group, AnswerIfNews(before, group.State.Members[member.MemberId], request, options), member.MemberId);
     }
 
@@ -46,10 +54,11 @@ public static partial class ConsumerGroupDecision
     {
         var isFull = request.OwnedPartitions is not null && (request.SubscribedTopicNames is not null || request.SubscribedTopicRegex is not null);
         // An epoch that is not the member's: it did not hear the last answer.
-        var isToBeTold = isFull || request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch || request.MemberEpoch != before.Epoch || !after.Assigned.Equals(before.Assigned);
-        if (isToBeTold || after.Epoch != request.MemberEpoch)
-            return Answer(after, isToBeTold, options);
-        return request.MaxWait > TimeSpan.Zero ? null : Answer(after, request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(after.Assigned), options);
+        var isToBeTold = isFull || request.IsRepeated || request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch || request.MemberEpoch != before.Epoch
+            || !after.Assigned.Equals(before.Assigned)
+            // It holds something else than it is to: it may not have heard an earlier answer.
+            || (request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(after.Assigned));
+        return isToBeTold || after.Epoch != request.MemberEpoch || request.MaxWait == TimeSpan.Zero ? Answer(after, isToBeTold, options) : null;
     }
 
     private static GroupReply Validate(ConsumerGroupHeartbeat request)
@@ -64,6 +73,7 @@ public static partial class ConsumerGroupDecision
             { RackId.Length: 0 } => "RackId is empty: leave it out.",
             { OwnedPartitions.Count: > 0 } when isJoin => "OwnedPartitions is not empty: who joins gives all partitions up first.",
             { SubscribedTopicNames: null } when isJoin && string.IsNullOrEmpty(request.SubscribedTopicRegex) => "SubscribedTopicNames or SubscribedTopicRegex says what a member that joins wants to read.",
+            { Sequence: < 0 } => "Sequence is the number of the heartbeat among those of its member, from 1 on; or 0.",
             { RebalanceTimeout: { } timeout } when timeout <= TimeSpan.Zero || timeout.TotalMilliseconds > int.MaxValue => "RebalanceTimeout is 1 ms to 2,147,483,647 ms.",
             _ => null,
         };

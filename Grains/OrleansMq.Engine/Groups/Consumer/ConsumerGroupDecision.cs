@@ -49,7 +49,7 @@ public static partial class ConsumerGroupDecision
         foreach (var memberId in waiting)
         {
             if (group.State.Members.TryGetValue(memberId, out var member) && !member.IsClassic)
-                group = Reconcile(group, member, owned: null, member.Epoch, holders, now);
+                group = Reconcile(group, member, owned: null, member.Epoch, holders, now).Stamp(memberId, member);
         }
         return group;
     }
@@ -90,10 +90,11 @@ public static partial class ConsumerGroupDecision
 
     private static ConsumerGroup Remove(ConsumerGroup group, IReadOnlyCollection<string> memberIds, GroupTopics topics, DateTimeOffset now)
     {
-        var state = group.State with { Members = group.State.Members.RemoveRange(memberIds), GroupEpoch = group.State.GroupEpoch + 1 };
+        group = group.Without(memberIds);
+        var state = group.State with { GroupEpoch = group.State.GroupEpoch + 1 };
         if (state.Members.IsEmpty)
             state = state with { EmptySince = now, TargetEpoch = state.GroupEpoch, Assignor = null, Topics = state.Topics.Clear() };
-        return new ConsumerGroup(TargetAssignment.Renew(state, topics), group.Deadlines.RemoveRange(memberIds));
+        return group.With(TargetAssignment.Renew(state, topics));
     }
 
     private static ConsumerGroupHeartbeatResult Answer(ConsumerMember member, bool withAssignment, GroupOptions options) => new()
@@ -102,6 +103,7 @@ public static partial class ConsumerGroupDecision
         MemberId = member.MemberId,
         MemberEpoch = member.Epoch,
         HeartbeatInterval = options.ConsumerHeartbeatInterval,
+        SessionTimeout = options.ConsumerSessionTimeout,
         Assignment = withAssignment ? member.Assigned.ToTopicPartitions() : null,
     };
 

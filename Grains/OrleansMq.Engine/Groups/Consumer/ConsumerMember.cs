@@ -95,6 +95,11 @@ public sealed record ConsumerMember
     /// <summary>What it is to hold in the end.</summary>
     public PartitionSet Target { get; init; } = PartitionSet.Empty;
 
+    /// <summary>The number of the heartbeat that last changed something of it, or waited while it was changed; 0: its heartbeats are not numbered. What one of an earlier number says
+    /// it holds may be without what it was given since.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public long Sequence { get; init; }
+
     /// <summary>What a member has that speaks the classic protocol; null for one of the consumer protocol.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ClassicFacet? Classic { get; init; }

@@ -1,0 +1,104 @@
+using OrleansMq.Groups;
+using OrleansMq.Groups.Consumer;
+
+namespace OrleansMq.Tests.Engine.Groups.Consumer;
+
+/// <summary>Heartbeats that are numbered may overtake each other, come twice, and lose their answers.</summary>
+public sealed class HeartbeatOrderTests
+{
+    private static readonly DateTimeOffset Now = DateTimeOffset.UnixEpoch;
+
+    private readonly TestTopics _topics = new();
+    private ConsumerGroup _group = ConsumerGroup.Create(Now);
+
+    public HeartbeatOrderTests() => _topics.Set("t", 2);
+
+    private ConsumerGroupHeartbeatResult? Beat(string member, long sequence, int epoch, IReadOnlyList<TopicPartitions>? owned = null, bool isRepeated = false, TimeSpan wait = default)
+    {
+        var decision = ConsumerGroupDecision.Heartbeat(_group, new ConsumerGroupHeartbeat
+        {
+            GroupId = "g",
+            MemberId = member,
+            MemberEpoch = epoch,
+            Sequence = sequence,
+            IsRepeated = isRepeated,
+            MaxWait = wait,
+            SubscribedTopicNames = epoch == 0 ? ["t"] : null,
+            OwnedPartitions = owned ?? (epoch == 0 ? [] : null),
+        }, "", _topics.Topics, Now, new GroupOptions());
+        _group = decision.Next;
+        return decision.Reply;
+    }
+
+    private static IReadOnlyList<TopicPartitions> Held(ConsumerGroupHeartbeatResult? answer) => answer!.Assignment!;
+
+    [Fact]
+    public void One_that_was_overtaken_is_refused_and_changes_nothing()
+    {
+        var joined = Beat("a", 1, 0)!;
+        Beat("a", 3, joined.MemberEpoch, Held(joined));
+        var before = _group;
+        Assert.Equal(ErrorCode.StaleMemberEpoch, Beat("a", 2, joined.MemberEpoch, [])!.Error);
+        Assert.Equal(ErrorCode.StaleMemberEpoch, Beat("a", 1, 0)!.Error);
+        Assert.Equal(ErrorCode.StaleMemberEpoch, Beat("a", 2, ConsumerGroupHeartbeat.LeaveEpoch)!.Error);
+        Assert.Same(before, _group);
+    }
+
+    [Fact]
+    public void Also_by_a_coordinator_that_has_only_what_is_stored()
+    {
+        Beat("a", 1, 0);
+        var joined = Beat("a", 4, 0)!;
+        // What changed nothing is not stored; what did, is.
+        Assert.Equal((1, 4), (_group.State.Members["a"].Sequence, _group.LatestOf("a")));
+        _group = ConsumerGroup.TakeOver(_group.State, Now);
+        _topics.Set("t", 3);
+        _group = ConsumerGroupDecision.OnTopics(_group, _topics.Topics);
+        var more = Beat("a", 6, joined.MemberEpoch, Held(joined))!;
+        Assert.Equal(3, Held(more).Sum(topic => topic.Partitions.Count));
+        _group = ConsumerGroup.TakeOver(_group.State, Now);
+        Assert.Equal(ErrorCode.StaleMemberEpoch, Beat("a", 5, joined.MemberEpoch, Held(joined))!.Error);
+    }
+
+    [Theory]
+    [InlineData(5, ConsumerMemberStatus.UnrevokedPartitions)]
+    [InlineData(6, ConsumerMemberStatus.Stable)]
+    public void What_comes_again_says_nothing_of_what_its_first_answer_gave(long sequence, ConsumerMemberStatus expected)
+    {
+        // Heartbeat 5 came from a member that held partition 0, and was answered with both; now the second one is to go to another.
+        Beat("a", 1, 0);
+        var topic = _group.State.Topics["t"].TopicId;
+        PartitionSet Partitions(params int[] numbers) => PartitionSet.Of(numbers.Select(number => new TopicIdPartition(topic, number)));
+        var member = _group.State.Members["a"] with { Sequence = 5, Assigned = Partitions(0, 1), Target = Partitions(0) };
+        _group = _group.With(_group.State.With(member) with { GroupEpoch = member.Epoch + 1, TargetEpoch = member.Epoch + 1 });
+
+        Beat("a", sequence, member.Epoch, Partitions(0).ToTopicPartitions());
+
+        Assert.Equal((expected, expected == ConsumerMemberStatus.Stable ? PartitionSet.Empty : Partitions(1)), (_group.State.Members["a"].Status, _group.State.Members["a"].Revoking));
+    }
+
+    [Fact]
+    public void An_assignment_whose_answer_was_lost_is_told_by_the_next_heartbeat()
+    {
+        var first = Beat("a", 1, 0)!;
+        var second = Beat("b", 1, 0)!;
+        Assert.Empty(Held(second));
+        var halved = Beat("a", 2, first.MemberEpoch, Held(first))!;
+        Beat("a", 3, halved.MemberEpoch, Held(halved));
+        var lost = Beat("b", 2, second.MemberEpoch, [])!;
+        Assert.Single(Held(lost)[0].Partitions);
+        // Its epoch is the same: only what it says it holds tells that it has not heard. A long poll does not wait then.
+        Assert.Equal(second.MemberEpoch, lost.MemberEpoch);
+        Assert.Equal(Held(lost)[0].Partitions, Held(Beat("b", 3, second.MemberEpoch, [], wait: TimeSpan.FromSeconds(5)))[0].Partitions);
+        Assert.Null(Beat("b", 4, second.MemberEpoch, Held(lost), wait: TimeSpan.FromSeconds(5)));
+    }
+
+    [Fact]
+    public void One_that_its_way_sent_twice_is_told_all_whatever_kind_of_client_it_is_from()
+    {
+        var joined = Beat("a", 0, 0)!;
+        Assert.Null(Beat("a", 0, joined.MemberEpoch)!.Assignment);
+        Assert.Equal(2, Held(Beat("a", 0, joined.MemberEpoch, isRepeated: true))[0].Partitions.Count);
+        Assert.Equal(2, Held(Beat("a", 0, joined.MemberEpoch, isRepeated: true, wait: TimeSpan.FromSeconds(5)))[0].Partitions.Count);
+    }
+}
