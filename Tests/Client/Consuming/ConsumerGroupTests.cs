@@ -204,6 +204,38 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
+    public async Task A_session_that_is_shorter_at_the_coordinator_is_the_consumers_too()
+    {
+        Groups.FirstAssignment = [All(0)];
+        Groups.Session = TimeSpan.FromSeconds(10);
+        await SendAsync(0, "a", "b", "c");
+        var heard = new Heard();
+        await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock }, SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
+        Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
+        await Wait.UntilAsync(() => Groups.Heartbeats[^1].MaxWait > TimeSpan.Zero, "the long poll");
+
+        var silence = new TaskCompletionSource();
+        Groups.Silence = silence.Task;
+        Clock.Advance(TimeSpan.FromSeconds(9));
+        Assert.Equal("b", (await consumer.ReadAsync().SoonAsync()).Value);
+        Clock.Advance(TimeSpan.FromSeconds(2));
+
+        Assert.Null(await consumer.ReadAsync(TimeSpan.Zero));
+        await Wait.UntilAsync(() => heard.All.Contains("lost 0"), "it is lost");
+        silence.SetResult();
+    }
+
+    [Fact]
+    public async Task Heartbeats_are_numbered_and_say_what_is_held()
+    {
+        Groups.FirstAssignment = [All(0)];
+        Groups.Interval = TimeSpan.FromMilliseconds(2);
+        await using var consumer = Consume(Options(new Heard()));
+        await Wait.UntilAsync(() => Groups.Heartbeats.Count(beat => beat.OwnedPartitions is [{ Partitions: [0] }]) > 3, "heartbeats that say what is held");
+        Assert.Equal(Groups.Heartbeats.Select((_, number) => number + 1L), Groups.Heartbeats.Select(beat => beat.Sequence));
+    }
+
+    [Fact]
     public async Task However_slow_a_record_is_heartbeats_go_on()
     {
         Groups.FirstAssignment = [All(0)];

@@ -28,6 +28,9 @@ internal sealed class ScriptedGroups : IGroupCoordinator
 
     public TimeSpan Interval { get; set; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>After how long it says that members are out; zero: it does not say.</summary>
+    public TimeSpan Session { get; set; }
+
     public IReadOnlyList<ConsumerGroupHeartbeat> Heartbeats { get { lock (_gate) return [.. _heartbeats]; } }
 
     public IReadOnlyList<OffsetCommit> Commits { get { lock (_gate) return [.. _commits]; } }
@@ -150,6 +153,7 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             MemberId = request.MemberId,
             MemberEpoch = member.Epoch,
             HeartbeatInterval = Interval,
+            SessionTimeout = Session,
             Assignment = assignment,
         };
     }

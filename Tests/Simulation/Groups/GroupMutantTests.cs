@@ -32,7 +32,6 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(GivenBeforeReleased))]
     [InlineData(nameof(SilenceMeansReleased))]
     [InlineData(nameof(AnyMemberEpoch))]
-    [InlineData(nameof(OvertakenHeartbeatsCount))]
     [InlineData(nameof(LostAnswersStayLost))]
     [InlineData(nameof(OldEpochCommits))]
     [InlineData(nameof(TheFencedCommit))]

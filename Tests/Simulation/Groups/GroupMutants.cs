@@ -173,13 +173,6 @@ internal sealed class AnyMemberEpoch : GroupRules
             ? request with { MemberEpoch = member.Epoch } : request, newMemberId, topics, now, options);
 }
 
-internal sealed class OvertakenHeartbeatsCount : GroupRules
-{
-    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
-        DateTimeOffset now, GroupOptions options) =>
-        base.Heartbeat(group, request with { Sequence = 0 }, newMemberId, topics, now, options);
-}
-
 internal sealed class LostAnswersStayLost : GroupRules
 {
     // Told once: what a member says it holds is no reason to tell it again.

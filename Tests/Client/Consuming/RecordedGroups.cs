@@ -1,0 +1,114 @@
+using OrleansMq.Groups;
+using OrleansMq.Groups.Assignment;
+
+namespace OrleansMq.Tests.Client.Consuming;
+
+/// <summary>
+/// A coordinator that writes down what one classic member asks of it and hears, a line a call. Ids and what is said twice in a row are left out, so that the same is written each time.
+/// </summary>
+internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinator
+{
+    private readonly Lock _gate = new();
+    private readonly List<string> _lines = [];
+    private int _beaten;
+
+    /// <summary>The latest generation in which the member said that it was alive, and was told that all is well.</summary>
+    public int Beaten
+    {
+        get
+        {
+            lock (_gate)
+                return _beaten;
+        }
+    }
+
+    public string Text
+    {
+        get
+        {
+            lock (_gate)
+                return string.Join('\n', _lines);
+        }
+    }
+
+    /// <summary>Writes down what the member was told, or did, besides.</summary>
+    public void Tell(string line)
+    {
+        lock (_gate)
+        {
+            if (_lines.Count == 0 || _lines[^1] != line)
+                _lines.Add(line);
+        }
+    }
+
+    public async ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default)
+    {
+        var who = request.MemberId.Length > 0 ? "as a member" : "anew";
+        _ = ConsumerProtocol.TryDecodeSubscription(request.Protocols[0].Metadata, out var subscription, out _);
+        Tell($"joins {who} by {string.Join(", ", request.Protocols.Select(offered => offered.Name))}, reads {string.Join(' ', subscription!.Topics)}, holds {Print(subscription.OwnedPartitions)}");
+        var result = await groups.JoinGroupAsync(request, cancellationToken);
+        Tell(result.Error != ErrorCode.None ? $"    {result.Error}"
+            : $"    generation {result.GenerationId} by {result.ProtocolName}, {(result.Leader == result.MemberId ? $"leads {result.Members.Count}" : "follows")}");
+        return result;
+    }
+
+    public async ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default)
+    {
+        Tell($"syncs in {request.GenerationId}{(request.Assignments.Count > 0 ? $", assigns to {request.Assignments.Count}" : "")}");
+        var result = await groups.SyncGroupAsync(request, cancellationToken);
+        Tell(result.Error != ErrorCode.None ? $"    {result.Error}" : ConsumerProtocol.TryDecodeAssignment(result.Assignment, out var assignment, out _)
+            ? $"    is to read {Print(assignment.Partitions)}" : "    nothing that can be read");
+        return result;
+    }
+
+    public async ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default)
+    {
+        var reply = await groups.HeartbeatAsync(request, cancellationToken);
+        lock (_gate)
+        {
+            var line = $"beats in {request.GenerationId}: {reply.Error}";
+            if (reply.Error == ErrorCode.None)
+                _beaten = Math.Max(_beaten, request.GenerationId); // They come by the clock, beside whatever else goes on.
+            else if (!_lines.Contains(line))
+                _lines.Add(line);
+        }
+        return reply;
+    }
+
+    public async ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken = default)
+    {
+        var result = await groups.LeaveGroupAsync(request, cancellationToken);
+        Tell($"leaves: {result.Error}");
+        return result;
+    }
+
+    public async ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken = default)
+    {
+        var result = await groups.CommitOffsetsAsync(request, cancellationToken);
+        Tell($"commits in {request.GenerationIdOrMemberEpoch}: {string.Join(' ', request.Offsets.OrderBy(offset => offset.Partition).Select((offset, at) => $"{offset.Partition}={offset.Offset.Offset} {result.Partitions[at].Error}"))}");
+        return result;
+    }
+
+    public async ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default)
+    {
+        var result = await groups.FetchOffsetsAsync(request, cancellationToken);
+        Tell($"asks where to read: {string.Join(' ', result.Partitions.OrderBy(fetched => fetched.Partition.Partition).Select(fetched => $"{fetched.Partition.Partition}={fetched.Offset?.Offset.ToString() ?? "none"}"))}");
+        return result;
+    }
+
+    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) => groups.FindCoordinatorAsync(groupId, cancellationToken);
+
+    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default) =>
+        groups.ConsumerGroupHeartbeatAsync(request, cancellationToken);
+
+    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) => groups.DeleteOffsetsAsync(request, cancellationToken);
+
+    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) => groups.ListGroupsAsync(cancellationToken);
+
+    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) => groups.DescribeGroupAsync(groupId, cancellationToken);
+
+    public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken = default) => groups.DeleteGroupAsync(groupId, cancellationToken);
+
+    public static string Print(IEnumerable<TopicPartition> partitions) =>
+        string.Join(' ', partitions.Select(partition => partition.Partition).Order()) is { Length: > 0 } numbers ? numbers : "nothing";
+}
