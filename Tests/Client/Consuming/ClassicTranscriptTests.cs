@@ -106,7 +106,7 @@ public sealed class ClassicTranscriptTests
     }
 
     private static Task SettledAsync(RecordedGroups recorded, int generation) =>
-        Wait.UntilAsync(() => recorded.Beaten == generation, $"generation {generation}");
+        Wait.UntilAsync(() => recorded.Beaten == generation && !recorded.Text.Split('\n')[^1].StartsWith("assigned", StringComparison.Ordinal), $"generation {generation}");
 
     private sealed class Heard(RecordedGroups recorded) : IRebalanceListener
     {

@@ -11,6 +11,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     private readonly Lock _gate = new();
     private readonly List<string> _lines = [];
     private int _beaten;
+    private bool _isAsking;
 
     /// <summary>The latest generation in which the member said that it was alive, and was told that all is well.</summary>
     public int Beaten
@@ -46,7 +47,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         var who = request.MemberId.Length > 0 ? "as a member" : "anew";
         _ = ConsumerProtocol.TryDecodeSubscription(request.Protocols[0].Metadata, out var subscription, out _);
         Tell($"joins {who} by {string.Join(", ", request.Protocols.Select(offered => offered.Name))}, reads {string.Join(' ', subscription!.Topics)}, holds {Print(subscription.OwnedPartitions)}");
-        var result = await groups.JoinGroupAsync(request, cancellationToken);
+        var result = await AskAsync(() => groups.JoinGroupAsync(request, cancellationToken));
         Tell(result.Error != ErrorCode.None ? $"    {result.Error}"
             : $"    generation {result.GenerationId} by {result.ProtocolName}, {(result.Leader == result.MemberId ? $"leads {result.Members.Count}" : "follows")}");
         return result;
@@ -55,7 +56,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     public async ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default)
     {
         Tell($"syncs in {request.GenerationId}{(request.Assignments.Count > 0 ? $", assigns to {request.Assignments.Count}" : "")}");
-        var result = await groups.SyncGroupAsync(request, cancellationToken);
+        var result = await AskAsync(() => groups.SyncGroupAsync(request, cancellationToken));
         Tell(result.Error != ErrorCode.None ? $"    {result.Error}" : ConsumerProtocol.TryDecodeAssignment(result.Assignment, out var assignment, out _)
             ? $"    is to read {Print(assignment.Partitions)}" : "    nothing that can be read");
         return result;
@@ -63,9 +64,14 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
 
     public async ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default)
     {
+        bool isBeside;
+        lock (_gate)
+            isBeside = _isAsking;
         var reply = await groups.HeartbeatAsync(request, cancellationToken);
         lock (_gate)
         {
+            if (isBeside)
+                return reply; // It says that it is alive while it waits: how often is a matter of the clock.
             var line = $"beats in {request.GenerationId}: {reply.Error}";
             if (reply.Error == ErrorCode.None)
                 _beaten = Math.Max(_beaten, request.GenerationId); // They come by the clock, beside whatever else goes on.
@@ -94,6 +100,21 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         var result = await groups.FetchOffsetsAsync(request, cancellationToken);
         Tell($"asks where to read: {string.Join(' ', result.Partitions.OrderBy(fetched => fetched.Partition.Partition).Select(fetched => $"{fetched.Partition.Partition}={fetched.Offset?.Offset.ToString() ?? "none"}"))}");
         return result;
+    }
+
+    private async Task<T> AskAsync<T>(Func<ValueTask<T>> ask)
+    {
+        lock (_gate)
+            _isAsking = true;
+        try
+        {
+            return await ask();
+        }
+        finally
+        {
+            lock (_gate)
+                _isAsking = false;
+        }
     }
 
     public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) => groups.FindCoordinatorAsync(groupId, cancellationToken);
