@@ -10,12 +10,16 @@ internal static class ClusterForBenchmarks
     public const int Silos = 3;
 
     /// <summary>Starts it, runs the benchmark, and leaves nothing behind.</summary>
-    public static async Task<int> RunAsync(string directory, Func<LocalCluster, Task> benchmark, int silos = Silos)
+    /// <param name="directory">Where everything goes.</param>
+    /// <param name="benchmark">What to run.</param>
+    /// <param name="silos">How many brokers.</param>
+    /// <param name="settings">Of the brokers, as environment variables; null for none.</param>
+    public static async Task<int> RunAsync(string directory, Func<LocalCluster, Task> benchmark, int silos = Silos, IReadOnlyDictionary<string, string>? settings = null)
     {
         try
         {
             using var log = new RunLog(Path.Combine(directory, "run.log"), static _ => { });
-            await using var cluster = await LocalCluster.StartAsync(Path.Combine(directory, "c"), silos, log);
+            await using var cluster = await LocalCluster.StartAsync(Path.Combine(directory, "c"), silos, log, settings);
             if (cluster is null)
             {
                 Console.Error.WriteLine("This needs PostgreSQL's server programs; on Debian and Ubuntu they are in the package 'postgresql'.");

@@ -43,7 +43,7 @@ internal sealed partial class Cluster
             case SendMessage send:
                 if (send.Message is PushAnswer { Outcome: PushAnswerOutcome.Accepted } accepted)
                     broker.Log.Topic.Replicas.OnAccepted(accepted);
-                Send(broker, _brokers[send.To], send.Message);
+                Send(broker, _brokers[send.To], send.Message, send.Lane == PushLane.CatchUp);
                 break;
             case FillPush fill:
                 Fill(broker, fill);
@@ -69,14 +69,23 @@ internal sealed partial class Cluster
         }
     }
 
-    private void Send(SimulatedBroker from, SimulatedBroker to, ReplicationMessage message)
+    private void Send(SimulatedBroker from, SimulatedBroker to, ReplicationMessage message, bool isCatchUp)
     {
         if (Chance(Scenario.DropPercent) || _cuts.Contains((from.Id, to.Id)))
             return;
-        // A message finds whatever process runs when it arrives.
-        After(Delay(), () => RunOn(to, to.Process, () => Receive(to, message)));
+        // A message finds whatever process runs when it arrives. What is for a replica that catches up waits there for its turn, and is overtaken by the rest.
+        After(Delay() + (isCatchUp ? CatchUpRest(to) : 0), () => RunOn(to, to.Process, () => Receive(to, message)));
         if (Chance(Scenario.DuplicatePercent))
             After(Delay() * 3, () => RunOn(to, to.Process, () => Receive(to, message)));
+    }
+
+    /// <summary>How long a piece of catch-up work waits on a broker; it takes a while itself, and is rested from afterwards. Times are a tenth of the shipped ones here.</summary>
+    private long CatchUpRest(SimulatedBroker broker)
+    {
+        var now = TimeSpan.FromMilliseconds(_now * 10);
+        var wait = broker.CatchUpRestUntil > now ? broker.CatchUpRestUntil - now : TimeSpan.Zero;
+        broker.CatchUpRestUntil = CatchUpPace.RestUntil(broker.CatchUpRestUntil, now, TimeSpan.FromMilliseconds(_random.Next(100)), Scenario.CatchUpShare);
+        return (long)(wait.TotalMilliseconds / 10);
     }
 
     private int Delay() => Chance(2) ? _random.Next(200) : 1 + _random.Next(Scenario.MaxDelayMs);
@@ -112,7 +121,7 @@ internal sealed partial class Cluster
     {
         if (broker.Leader is not { } leader)
             return;
-        AfterOn(broker, Chance(80) ? 0 : _random.Next(40), () =>
+        AfterOn(broker, (Chance(80) ? 0 : _random.Next(40)) + (fill.Lane == PushLane.CatchUp ? CatchUpRest(broker) : 0), () =>
         {
             var batches = broker.Log.Read(fill.From, fill.Limit, Scenario.BatchesPerPush);
             var end = batches is [.., var last] ? last.NextOffset : fill.Limit;

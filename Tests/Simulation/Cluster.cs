@@ -34,6 +34,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
             LeaseMs = 150,
             HeartbeatMs = 20,
             ResendMs = 40,
+            WatchCatchUpMs = 100,
             MaxUnansweredPushes = Scenario.UnansweredPushes,
             AppendTimeoutMs = 400,
             HandoverMs = 200,

@@ -1,3 +1,5 @@
+using OrleansMq.Replication;
+
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>What a seed makes of a run.</summary>
@@ -26,6 +28,7 @@ internal sealed class Scenario
         MayElectUnclean = random.Next(6) == 0;
         RecreatesTopic = random.Next(6) == 0;
         RestoresStore = random.Next(40) == 0;
+        CatchUpShare = random.Next(4) switch { 0 => 25, 1 => 5, _ => CatchUpPace.WholeTime };
     }
 
     public int Brokers { get; }
@@ -54,10 +57,13 @@ internal sealed class Scenario
     /// <summary>The database comes back from a backup: nobody may lead any more.</summary>
     public bool RestoresStore { get; }
 
+    /// <summary>Percent of its time that a broker spends on replicas that catch up: there are always clients that append.</summary>
+    public int CatchUpShare { get; }
+
     public override string ToString() =>
         $"{Brokers} brokers, {ReplicationFactor} replicas, min.insync {MinInsync}, {(Sync ? "sync" : "none")}, drops {DropPercent}%, doubles {DuplicatePercent}%, "
         + $"delay up to {MaxDelayMs} ms, a fault every {FaultEveryMs} ms, an operation every {OperateEveryMs} ms, store fails {StoreFailsPercent}%, "
         + $"a batch every {ProduceEveryMs} ms, views differ by {ViewsSpreadMs} ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
         + $"{(MayReassign ? ", reassigns" : "")}{(MayElectUnclean ? ", unclean elections" : "")}{(RecreatesTopic ? ", deleted and created again" : "")}"
-        + $"{(RestoresStore ? ", store restored" : "")}";
+        + $"{(RestoresStore ? ", store restored" : "")}, {CatchUpShare}% for those who catch up";
 }

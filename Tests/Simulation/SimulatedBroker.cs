@@ -20,6 +20,8 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
     public Topic Topic { get; private set; } = disk.Topic;
     public bool Announced { get; set; }
     public long ResignDeadline { get; set; }
+    /// <summary>No work for replicas that catch up begins before: of its process, as the rest is.</summary>
+    public TimeSpan CatchUpRestUntil { get; set; }
     public ReplicaIdentity Identity => new(Id, Disk.Incarnation);
     public bool Leads => IsUp && Leader is { Status: LeaderStatus.Leading };
     public bool IsActivated => IsUp && Leader is { Status: not LeaderStatus.Stopped };
@@ -29,6 +31,7 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
         Process++;
         IsUp = true;
         Effects.Clear();
+        CatchUpRestUntil = default;
         Leader = null;
         Log = new SimulatedLog(Id, Disk, rules, sync);
         // What the disk says of the past is a decision too: a mutant forgets the fence here.

@@ -10,6 +10,10 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     private long _rewoundAt;
     // A push that is not answered yet, and what the leader held then: who has reached that had caught up at that time.
     private (long SentAt, long LeaderEnd)? _mark;
+    // Where it and the leader's log stood when that was looked at last; by how much the leader's grew until then, over one interval; and whether it was too slow.
+    private (long At, long Stated, long LeaderEnd)? _watched;
+    private long _grown = -1;
+    private bool _isTooSlow;
 
     /// <summary>The follower.</summary>
     public int Broker { get; } = broker;
@@ -39,6 +43,27 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     public long CaughtUpAt { get; private set; } = now;
     /// <summary>When the latest request was sent that it acknowledged; far in the past before the first.</summary>
     public long AcknowledgedSentAt { get; private set; } = Never;
+
+    /// <summary>Whether it must be sent to as if somebody waited for it: it would not get in sync otherwise.</summary>
+    public bool MustHurry(long leaderEnd) => _isTooSlow || (_grown >= 0 && CatchUpDecision.IsNear(leaderEnd - StatedEnd, _grown));
+
+    /// <summary>Looks, from time to time, how it comes on. Whoever was once too slow hurries until it is in sync.</summary>
+    public void Watch(long leaderEnd, bool isInSync, long interval, long now)
+    {
+        if (!IsAligned || isInSync)
+        {
+            (_watched, _grown, _isTooSlow) = (null, -1, false);
+            return;
+        }
+        if (_watched is { } before)
+        {
+            if (now - before.At < interval)
+                return;
+            _grown = leaderEnd - before.LeaderEnd;
+            _isTooSlow |= CatchUpDecision.IsTooSlow(StatedEnd - before.Stated, _grown);
+        }
+        _watched = (now, StatedEnd, leaderEnd);
+    }
 
     /// <summary>Whether this is the member of the session. Another one opens the session <paramref name="next"/>.</summary>
     public bool Belongs(ReplicaIdentity identity, int session, ref int next)

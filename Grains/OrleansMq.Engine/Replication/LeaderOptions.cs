@@ -16,6 +16,8 @@ internal sealed record LeaderOptions
     /// <summary>The most pushes with batches to one follower that wait for their answer: enough to hide the way there and back, and a bound for what a slow
     /// follower costs in memory.</summary>
     public int MaxUnansweredPushes { get; init; } = 4;
+    /// <summary>So often is looked whether a follower that catches up comes nearer: long enough for several of its rests.</summary>
+    public long WatchCatchUpMs { get; init; } = 1_000;
     /// <summary>An append that has waited so long for its replicas fails, its outcome unknown.</summary>
     public long AppendTimeoutMs { get; init; } = 30_000;
 

@@ -5,6 +5,9 @@ namespace OrleansMq.Replication;
 // The leader's talk with its followers. Batches are read outside the lock: FillPush asks for them, OnPushFilled sends them.
 internal sealed partial class LeaderReplica
 {
+    // So many times as long as others an answer to batches of those who catch up is waited for: several leaders' bundles and the rests between them.
+    private const int CatchUpPatience = 4;
+
     /// <summary>What <see cref="FillPush"/> asked for was read.</summary>
     /// <param name="follower">As asked.</param>
     /// <param name="session">As asked.</param>
@@ -72,8 +75,12 @@ internal sealed partial class LeaderReplica
             || follower.NextOffset >= _log.LogEndOffset || follower.NextOffset < _log.LogStartOffset)
             return;
         follower.IsFilling = true;
-        _effects.Add(new FillPush(follower.Broker, follower.Session, follower.NextOffset, _log.LogEndOffset, !IsInSync(follower) && HasEnoughReplicas()));
+        _effects.Add(new FillPush(follower.Broker, follower.Session, follower.NextOffset, _log.LogEndOffset, LaneOf(follower)));
     }
+
+    private PushLane LaneOf(FollowerProgress follower) => IsInSync(follower) || !HasEnoughReplicas() ? PushLane.Live
+        : follower.MustHurry(_log.LogEndOffset) ? PushLane.Hurried
+        : PushLane.CatchUp;
 
     private bool IsInSync(FollowerProgress follower)
     {
@@ -87,8 +94,11 @@ internal sealed partial class LeaderReplica
 
     private void Beat(FollowerProgress follower, long now)
     {
-        if (follower.IsAligned && follower.NextOffset > follower.StatedEnd && now - follower.BatchesPushedAt > _options.ResendMs)
+        // What gives way may wait for its turn over there, and to send it again would make that longer.
+        var resend = LaneOf(follower) == PushLane.CatchUp ? CatchUpPatience * _options.ResendMs : _options.ResendMs;
+        if (follower.IsAligned && follower.NextOffset > follower.StatedEnd && now - follower.BatchesPushedAt > resend)
             follower.Rewind();
+        follower.Watch(_log.LogEndOffset, IsInSync(follower), _options.WatchCatchUpMs, now);
         Fill(follower);
         // Who is not aligned is waited for: a lost question is asked again soon.
         var interval = follower.IsAligned ? _options.EffectiveHeartbeatMs : Math.Min(_options.EffectiveHeartbeatMs, _options.ResendMs);
@@ -102,6 +112,6 @@ internal sealed partial class LeaderReplica
         IReadOnlyList<LeaderEpochEntry> epochs = endOffset == 0 ? [] : EpochHistory.From(_log.Epochs, previousEpoch, endOffset);
         var sequence = follower.Pushed(endOffset, _log.LogEndOffset, now);
         _effects.Add(new SendMessage(follower.Broker, new Push(_topicId, Epoch, follower.Session, _self.Broker, sequence, previousEnd, previousEpoch, batches,
-            endOffset, epochs, _log.LogStartOffset, _log.HighWatermark, _log.LogEndOffset, now)));
+            endOffset, epochs, _log.LogStartOffset, _log.HighWatermark, _log.LogEndOffset, now), batches.Count > 0 ? LaneOf(follower) : PushLane.Live));
     }
 }

@@ -75,7 +75,7 @@ public sealed partial class Replica
                 reply.Add(Key, send.Message);
                 break;
             case SendMessage send:
-                _ports.Send(send.To, Key, send.Message);
+                _ports.Send(send.To, Key, send.Message, send.Lane);
                 break;
             case CompleteAppend complete:
                 Complete(complete);

@@ -157,7 +157,10 @@ public sealed partial class Replica : IPartitionReplication
         if (_leader is not { } leader)
             return;
         if (bytes > 0)
+        {
             _rounds.Enqueue((Partition.LogEndOffset, bytes));
+            _ports.Pace.NoteLive();
+        }
         try
         {
             foreach (var operation in round.Operations)

@@ -8,10 +8,6 @@ namespace OrleansMq.Replication;
 // What other brokers say, and what is read for them.
 public sealed partial class Replica
 {
-    /// <summary>The most that is read for one push, unless its first batch is larger: enough for a disk's speed, not so much that it stands in the way of
-    /// others.</summary>
-    private const int MaxPushBytes = 1 << 20;
-
     private readonly FlushWork _flush;
 
     /// <summary>Another broker's replica said something.</summary>
@@ -26,7 +22,9 @@ public sealed partial class Replica
                 break;
             case Push push:
                 // An empty log may begin again where the first batch does.
-                Step(() => Take(push), reply, mayCut: push.LogStart > Partition.LogStartOffset || Partition.LogStartOffset == Partition.LogEndOffset);
+                Step(() => Take(push, reply is { IsCatchUp: true }), reply, mayCut: push.LogStart > Partition.LogStartOffset || Partition.LogStartOffset == Partition.LogEndOffset);
+                if (reply is { IsCatchUp: true })
+                    WriteBack();
                 break;
             case AlignAnswer answer:
                 Step(() => _follower!.OnAlignAnswer(answer), reply, mayCut: true);
@@ -40,17 +38,35 @@ public sealed partial class Replica
         }
     }
 
-    private void Take(Push push)
+    private void Take(Push push, bool isCatchUp)
     {
         var before = _view!.LogEndOffset;
         _follower!.OnPush(push);
         var records = _view.LogEndOffset - before;
+        if (records > 0 && !isCatchUp)
+            _ports.Pace.NoteLive();
         if (records > 0 && Partition.Config.FlushPolicy == FlushPolicy.Sync)
             _flush.Schedule();
         else if (records > 0)
             Partition.FollowFlushPolicy(records, _ports.Clock);
         if (_leader is { Status: LeaderStatus.Leading } leader && _view.Fence > leader.Epoch)
             leader.OnFlushed(Now); // It notices that it has been replaced.
+    }
+
+    // Whoever appends elsewhere must not wait for gigabytes when he flushes.
+    private void WriteBack()
+    {
+        if (_log is null || _dropped || Partition.OfflineReason is not null)
+            return;
+        try
+        {
+            _log.WriteBack(wait: _ports.Pace.IsLive);
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            if (!_dropped)
+                Partition.GoOffline(StorageFaults.Describe(_log.Directory, fault), fault);
+        }
     }
 
     /// <summary>Under <c>sync</c> what was written counts when it was flushed: beside the pushes that come meanwhile, and once for all of them.</summary>
@@ -86,14 +102,17 @@ public sealed partial class Replica
     }
 
     /// <summary>Reads batches for a follower, and has them sent. Not on the append lock.</summary>
-    internal void Fill(LeaderReplica leader, FillPush fill)
+    /// <param name="leader">Who asked for it.</param>
+    /// <param name="fill">What for.</param>
+    /// <param name="maxBytes">At most so much, unless the first batch is larger.</param>
+    internal void Fill(LeaderReplica leader, FillPush fill, int maxBytes)
     {
         BatchBuffer? read = null;
         var batches = new List<ReplicatedBatch>();
         try
         {
             if (fill.From >= _log!.LogStartOffset)
-                read = _log.Read(fill.From, fill.Limit, fill.IsCatchUp ? _ports.CatchUp.Portion(MaxPushBytes) : MaxPushBytes);
+                read = _log.Read(fill.From, fill.Limit, maxBytes);
             if (read is not null && fill.IsCatchUp)
                 _ports.CatchUp.Count(read.Memory.Length);
             if (read is not null && !ReplicatedBatches.TrySplit(read.Memory, batches))

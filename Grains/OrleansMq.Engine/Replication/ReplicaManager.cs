@@ -9,6 +9,9 @@ namespace OrleansMq.Replication;
 /// <summary>Times and bounds of replication.</summary>
 public sealed record ReplicationOptions
 {
+    /// <summary>Of <see cref="CatchUpLiveShare"/>.</summary>
+    public const int DefaultCatchUpLiveShare = 25;
+
     /// <summary>How long a follower may be unreachable or behind before it leaves the ISR: 10 seconds, Kafka's <c>replica.lag.time.max.ms</c> has 30.</summary>
     public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>For how long an acknowledgement of the in-sync followers proves leadership: 2 seconds.</summary>
@@ -16,6 +19,9 @@ public sealed record ReplicationOptions
     /// <summary>Bytes that this broker sends in a second, at most, to replicas that catch up and that nobody waits for: those that are not in sync, of
     /// partitions where <c>min.insync.replicas</c> others are. 0: no limit.</summary>
     public long CatchUpMaxBytesPerSecond { get; init; }
+    /// <summary>Percent of its time, 1 to 100, that a broker spends at most on replicas that catch up and that nobody waits for, as their leader and again as
+    /// their follower, while records of clients are appended on it. 100: they never give way. Without such records they have all of it.</summary>
+    public int CatchUpLiveShare { get; init; } = DefaultCatchUpLiveShare;
     /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome is called unknown: 30 seconds.</summary>
     public TimeSpan AppendTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }
@@ -32,6 +38,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     private readonly long _catchUpMaxBytesPerSecond;
     private readonly ConcurrentDictionary<ReplicaKey, Replica> _replicas = new();
     private readonly ConcurrentDictionary<int, ReplicaInbox> _inboxes = new();
+    private readonly ReplicaInbox _catchUpInbox;
     private readonly Lock _createLock = new();
     private readonly Lock _tickLock = new();
     private int _ticks;
@@ -43,8 +50,9 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     public ReplicaManager(PartitionStore store, BrokerOptions options, ReplicationOptions replication, IReplicationHost host)
     {
         (_store, _options, _host) = (store, options, host);
-        _links = new ReplicaLinks(host, options.TimeProvider, options.Log) { OnAnswers = OnAnswers };
+        _links = new ReplicaLinks(host, options.TimeProvider, options.Log, replication.CatchUpLiveShare) { OnAnswers = OnAnswers };
         _ports = new ReplicaPorts(options.BrokerId.Value, replication, host, options.TimeProvider, options.Log, _links);
+        _catchUpInbox = new ReplicaInbox(store.Ports, TakeBundle, options.TimeProvider, _links.Pace);
         _catchUpMaxBytesPerSecond = replication.CatchUpMaxBytesPerSecond;
         _links.CatchUp.Limit(_catchUpMaxBytesPerSecond);
         // Four chances within a heartbeat, which is a quarter of the lease.
@@ -129,8 +137,9 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     {
         if (!_started || _disposed)
             return new(ReadOnlyMemory<byte>.Empty);
-        var inbox = _inboxes.GetOrAdd(fromBroker, static (from, manager) => new ReplicaInbox(from, manager._store.Ports, manager.TakeBundle), this);
-        return new(inbox.ReceiveAsync(bundle));
+        var inbox = BundleFormat.MarksOf(bundle.Span).HasFlag(BundleMarks.CatchUp) ? _catchUpInbox : _inboxes.GetOrAdd(fromBroker,
+            static (_, manager) => new ReplicaInbox(manager._store.Ports, manager.TakeBundle, manager._options.TimeProvider, pace: null), this);
+        return new(inbox.ReceiveAsync(fromBroker, bundle));
     }
 
     /// <summary>Somebody was declared dead or came back: leaders look at their ISR at once.</summary>

@@ -22,6 +22,8 @@ internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IRepl
     public TimeProvider Time { get; } = time;
     /// <summary>How fast replicas may catch up.</summary>
     public CatchUpThrottle CatchUp => links.CatchUp;
+    /// <summary>When those give way to live traffic.</summary>
+    public CatchUpPace Pace => links.Pace;
     /// <summary>Where log lines go.</summary>
     public EngineLog Log { get; } = log;
     /// <summary>An operation of the store that takes longer counts as failed, its outcome unknown.</summary>
@@ -41,7 +43,11 @@ internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IRepl
     };
 
     /// <summary>Sends a message to a broker's replica of the same partition; it may be lost.</summary>
-    public void Send(int to, ReplicaKey key, ReplicationMessage message) => links.To(to).Send(key, message);
+    /// <param name="to">The broker.</param>
+    /// <param name="key">The partition.</param>
+    /// <param name="message">What to say.</param>
+    /// <param name="lane">Which way.</param>
+    public void Send(int to, ReplicaKey key, ReplicationMessage message, PushLane lane) => links.To(to).Send(key, message, lane);
 
     /// <summary>Has a push filled when there is room for it on the way to the follower.</summary>
     public void Fill(Replica replica, LeaderReplica leader, FillPush fill) => links.To(fill.To).Fill(replica, leader, fill);

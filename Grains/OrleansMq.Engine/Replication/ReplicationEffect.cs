@@ -6,7 +6,10 @@ namespace OrleansMq.Replication;
 internal abstract record ReplicationEffect;
 
 /// <summary>Sends a message; it may be lost. The memory of a push's batches is whoever's it was that gave them to <see cref="LeaderReplica.OnPushFilled"/>.</summary>
-internal sealed record SendMessage(int To, ReplicationMessage Message) : ReplicationEffect;
+/// <param name="To">The broker.</param>
+/// <param name="Message">What to say.</param>
+/// <param name="Lane">Of a push with batches, as of <see cref="FillPush"/>; messages of different lanes may overtake each other.</param>
+internal sealed record SendMessage(int To, ReplicationMessage Message, PushLane Lane = PushLane.Live) : ReplicationEffect;
 
 /// <summary>
 /// Reads whole batches for a push, outside the lock; answer exactly once: with <see cref="LeaderReplica.OnPushFilled"/>, whatever has become of the
@@ -16,8 +19,12 @@ internal sealed record SendMessage(int To, ReplicationMessage Message) : Replica
 /// <param name="Session">Comes back with the answer.</param>
 /// <param name="From">The first batch is the first that ends above this; comes back with the answer.</param>
 /// <param name="Limit">The log's end at this moment: no batch at or above it.</param>
-/// <param name="IsCatchUp">Nobody waits for it: the follower is not in sync, and enough others are.</param>
-internal sealed record FillPush(int To, int Session, long From, long Limit, bool IsCatchUp = false) : ReplicationEffect;
+/// <param name="Lane">Who waits for it.</param>
+internal sealed record FillPush(int To, int Session, long From, long Limit, PushLane Lane = PushLane.Live) : ReplicationEffect
+{
+    /// <summary>Nobody waits for it.</summary>
+    public bool IsCatchUp => Lane != PushLane.Live;
+}
 
 /// <summary>Reads the partition's state; answer with <see cref="LeaderReplica.OnStateRead"/>, or <see cref="LeaderReplica.OnStateFailed"/>.</summary>
 internal sealed record ReadState(long Operation) : ReplicationEffect;
@@ -49,3 +56,14 @@ internal sealed record ReportLoss(int Epoch, long From, long To) : ReplicationEf
 /// <param name="Error"><see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown.</param>
 /// <param name="BaseOffset">Where the batch is; -1 with an error.</param>
 internal sealed record CompleteAppend(long Waiter, ErrorCode Error, long BaseOffset) : ReplicationEffect;
+
+/// <summary>Which way batches go to a follower, by who waits for them.</summary>
+internal enum PushLane
+{
+    /// <summary>Appends may wait for them: the follower is in sync, or too few are.</summary>
+    Live = 0,
+    /// <summary>Nobody waits for them, and they give way to live traffic: a follower that catches up.</summary>
+    CatchUp = 1,
+    /// <summary>Nobody waits for them, but the follower would never be in sync if they gave way. What was limited by hand stays limited.</summary>
+    Hurried = 2,
+}

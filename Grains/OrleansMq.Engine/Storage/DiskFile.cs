@@ -73,6 +73,12 @@ internal sealed class DiskFile(string path, SafeFileHandle handle) : IFile
         }
     }
 
+    public void WriteBack(long position, long length, bool wait)
+    {
+        if (OperatingSystem.IsLinux())
+            PosixFiles.WriteBack(handle, Path, position, length, wait);
+    }
+
     public void SetLength(long length)
     {
         try

@@ -90,6 +90,15 @@ public interface IFile : IDisposable
     /// <summary>Returns when content and length are on stable storage.</summary>
     void Flush();
 
+    /// <summary>
+    /// Has the system begin to bring a range to the disk, so that it does not pile up until somebody flushes; or waits until that is done. Makes nothing durable: what was written is so only after
+    /// <see cref="Flush"/>. Where the system knows no such thing it does nothing.
+    /// </summary>
+    /// <exception cref="IOException">The disk failed, as in <see cref="Flush"/>: after a throw nothing may be flushed again.</exception>
+    void WriteBack(long position, long length, bool wait)
+    {
+    }
+
     /// <summary>Cuts or extends (with zeros) the file.</summary>
     void SetLength(long length);
 }

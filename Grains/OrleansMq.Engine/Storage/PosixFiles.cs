@@ -13,6 +13,8 @@ internal static unsafe partial class PosixFiles
 
     private const int Interrupted = 4;
     private const int InvalidArgument = 22;
+    private const int IllegalSeek = 29;
+    private const int NotImplemented = 38;
 
     /// <summary>Whether <see cref="WriteGather"/> works here: file offsets must be 64 bits wide.</summary>
     public static bool HasWriteGather => (OperatingSystem.IsLinux() || OperatingSystem.IsMacOS()) && sizeof(nint) == sizeof(long);
@@ -25,6 +27,20 @@ internal static unsafe partial class PosixFiles
             var errno = Marshal.GetLastPInvokeError();
             if (errno != Interrupted)
                 throw Fault("flush", path, errno);
+        }
+    }
+
+    /// <summary>Linux: begins to bring a range to the disk, or waits until that is done.</summary>
+    public static void WriteBack(SafeFileHandle file, string path, long position, long length, bool wait)
+    {
+        const uint write = 2, waitBeforeWriteAfter = 1 | 2 | 4;
+        while (SyncFileRange(file, position, length, wait ? waitBeforeWriteAfter : write) != 0)
+        {
+            var errno = Marshal.GetLastPInvokeError();
+            if (errno is InvalidArgument or NotImplemented or IllegalSeek)
+                return; // No file system for it: then a flush does it all.
+            if (errno != Interrupted)
+                throw Fault("write back", path, errno);
         }
     }
 
@@ -123,6 +139,9 @@ internal static unsafe partial class PosixFiles
 
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
     private static partial int FDataSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
+    private static partial int SyncFileRange(SafeFileHandle file, long position, long length, uint flags);
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int FSync(int descriptor);

@@ -187,6 +187,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
                 ReplicaLagTimeMax = settings.ReplicaLagTimeMax,
                 LeaderLease = settings.LeaderLease,
                 CatchUpMaxBytesPerSecond = settings.ReplicaCatchUpMaxBytesPerSecond,
+                CatchUpLiveShare = settings.ReplicaCatchUpLiveShare,
             },
             StartTimeout = settings.StartTimeout,
             HandoverTimeout = settings.DrainTimeout,

@@ -2,6 +2,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
 using OrleansMq.Groups;
+using OrleansMq.Replication;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
@@ -58,6 +59,8 @@ internal sealed record BrokerSettings
     public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>Bytes a second that this broker sends to replicas that catch up; 0 for no limit.</summary>
     public long ReplicaCatchUpMaxBytesPerSecond { get; init; }
+    /// <summary>Percent of its time that the broker spends on replicas that catch up, at most, while records are appended on it.</summary>
+    public int ReplicaCatchUpLiveShare { get; init; } = ReplicationOptions.DefaultCatchUpLiveShare;
     /// <summary>For how long an acknowledgement proves leadership.</summary>
     public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
     /// <summary>Whether a new broker gets its share of partitions without being asked.</summary>

@@ -81,6 +81,8 @@ internal static class Settings
             (s, text) => TryInterval(text, 1, out var interval) ? s with { ReplicaLagTimeMax = interval } : null),
         new("replicaCatchUpMaxBytesPerSecond", "BYTES", "a whole number of bytes, 0 for no limit", "In a replicated cluster: how fast this broker sends to replicas that catch up, all together; those in sync, and those that appends wait for, are not slowed down. Default: 0, no limit.",
             (s, text) => TryNumber(text, 0, long.MaxValue, out var bytes) ? s with { ReplicaCatchUpMaxBytesPerSecond = bytes } : null),
+        new("replicaCatchUpLiveShare", "PERCENT", "a whole number from 1 to 100", "In a replicated cluster: how much of its time this broker spends at most on replicas that catch up, as their leader and again as their follower, while records are appended on it; without such records they have all of it. 100: they never give way. Default: 25.",
+            (s, text) => TryNumber(text, 1, 100, out var percent) ? s with { ReplicaCatchUpLiveShare = (int)percent } : null),
         new("leaderLeaseMs", "MS", Milliseconds, "In a replicated cluster: for how long the word of the other replicas proves that a broker still leads a partition. Default: 2000.",
             (s, text) => TryInterval(text, 1, out var interval) ? s with { LeaderLease = interval } : null),
         new("autoRebalance", "true|false", "true or false", "In a replicated cluster: give a new broker its share of partitions without being asked. Default: false.",

@@ -62,6 +62,7 @@ internal static class SettingsResolver
         : settings.AdvertisedHost is not null ? "--advertised"
         : settings.ReplicationFactor > 1 ? "--replication-factor"
         : settings.ReplicaCatchUpMaxBytesPerSecond > 0 ? "--replica-catch-up-max-bytes-per-second"
+        : settings.ReplicaCatchUpLiveShare != BrokerSettings.Default.ReplicaCatchUpLiveShare ? "--replica-catch-up-live-share"
         : settings.AutoRebalance ? "--auto-rebalance"
         : !settings.AutoLeaderRebalance ? "--auto-leader-rebalance"
         : null;

@@ -51,6 +51,17 @@ public sealed class BundleTests
     public void The_bytes_are_as_drawn(string what, string bytes) => Assert.Equal(bytes, Convert.ToHexString(Write((Key, Sample(what)))));
 
     [Fact]
+    public void Marks_are_read_before_the_bundle_and_change_nothing_of_it()
+    {
+        var bundle = Write((Key, Sample("push")));
+        BundleFormat.Mark(bundle, BundleMarks.CatchUp);
+        Assert.Equal(0x81, bundle[0]);
+        Assert.Equal(BundleMarks.CatchUp, BundleFormat.MarksOf(bundle));
+        Same(Sample("push"), Assert.Single(Read(bundle)).Message);
+        Assert.Equal(BundleMarks.None, BundleFormat.MarksOf([]));
+    }
+
+    [Fact]
     public void What_is_written_is_read()
     {
         var seed = Seeds.Next();

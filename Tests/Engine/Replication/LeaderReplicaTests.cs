@@ -93,6 +93,41 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
+    public void Batches_that_nobody_waits_for_give_way_and_all_else_does_not()
+    {
+        var leader = Start(Stored([A, B]));
+        Claim(leader, now: 20);
+        Answer(leader, B, end: 10, now: 20);
+        Append(leader, waiter: 1, now: 20);
+        Answer(leader, C, end: 4, now: 21);
+        Taken<SendMessage>();
+        foreach (var fill in Taken<FillPush>())
+            Filled(leader, fill, now: 22);
+        Assert.Equal([(1, PushLane.Live), (2, PushLane.CatchUp)], Taken<SendMessage>().Where(s => s.Message is Push { EndOffset: > 0 }).Select(s => (s.To, s.Lane)).Order());
+        leader.Tick(200);
+        Assert.All(Taken<SendMessage>(), s => Assert.Equal(PushLane.Live, s.Lane));
+    }
+
+    [Fact]
+    public void Who_would_never_get_in_sync_gives_way_no_more()
+    {
+        var leader = Start(Stored([A, B]));
+        Claim(leader, now: 0);
+        Answer(leader, B, end: 10, now: 0);
+        Answer(leader, C, end: 0, now: 0);
+        leader.Tick(1);
+        var fill = Assert.Single(Taken<FillPush>(), f => f.To == 2);
+        Assert.Equal(PushLane.CatchUp, fill.Lane);
+        // As much is appended as it takes.
+        for (var waiter = 1; waiter <= 5; waiter++)
+            Append(leader, waiter, now: 2);
+        Answer(leader, C, end: 5, now: 3);
+        leader.Tick(1_001);
+        Filled(leader, fill, now: 1_002);
+        Assert.Equal(PushLane.Hurried, Assert.Single(Taken<FillPush>(), f => f.To == 2).Lane);
+    }
+
+    [Fact]
     public void A_fill_that_retention_or_another_session_overtook_is_not_sent()
     {
         var leader = Lead(B, C);

@@ -90,6 +90,8 @@ internal class WrappedFile(IFile inner, Action? changing = null) : IFile
         Inner.Flush();
     }
 
+    public virtual void WriteBack(long position, long length, bool wait) => Inner.WriteBack(position, length, wait);
+
     public virtual void SetLength(long length)
     {
         changing?.Invoke();

@@ -54,7 +54,7 @@ public sealed class SettingsTests
         { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId", "-a" },
         { "postgres", "db" }, { "postgres", "Database=omq" }, { "rack", "a/b" }, { "advertised", "0.0.0.0" }, { "advertised", "a b" },
         { "replicationFactor", "0" }, { "replicationFactor", "33" }, { "replicaLagTimeMaxMs", "0" }, { "leaderLeaseMs", "0" },
-        { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
+        { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "replicaCatchUpLiveShare", "0" }, { "replicaCatchUpLiveShare", "101" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
         { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" },
     };
@@ -140,6 +140,7 @@ public sealed class SettingsTests
     [InlineData("--auto-rebalance", "autoRebalance", "true")]
     [InlineData("--auto-leader-rebalance", "autoLeaderRebalance", "false")]
     [InlineData("--replica-catch-up-max-bytes-per-second", "replicaCatchUpMaxBytesPerSecond", "1")]
+    [InlineData("--replica-catch-up-live-share", "replicaCatchUpLiveShare", "100")]
     public void Contradictions_are_refused_by_name(string named, params string[] keysAndValues) => AssertRefused([named], () =>
         Resolve(flags: keysAndValues.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1])));
 

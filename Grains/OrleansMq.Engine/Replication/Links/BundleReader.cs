@@ -19,8 +19,9 @@ internal struct BundleReader
         _bundle = bundle;
         if (bundle.Length == 0)
             return; // Nothing to say.
-        if (bundle.Span[0] != BundleFormat.Version)
-            throw new BundleFormatException($"A bundle has version {bundle.Span[0]}; this broker reads {BundleFormat.Version}.");
+        var version = bundle.Span[0] & BundleFormat.VersionBits;
+        if (version != BundleFormat.Version)
+            throw new BundleFormatException($"A bundle has version {version}; this broker reads {BundleFormat.Version}.");
         _position = BundleFormat.EmptyBytes;
     }
 

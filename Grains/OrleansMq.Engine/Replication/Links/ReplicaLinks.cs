@@ -7,7 +7,8 @@ namespace OrleansMq.Replication.Links;
 /// <param name="host">Carries bundles.</param>
 /// <param name="time">The broker's clock.</param>
 /// <param name="log">Where trouble is told.</param>
-internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, EngineLog log)
+/// <param name="liveShare">See <see cref="CatchUpPace.LiveShare"/>.</param>
+internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, EngineLog log, int liveShare)
 {
     private readonly ConcurrentDictionary<int, ReplicaLink> _links = new();
     private readonly CancellationTokenSource _closing = new();
@@ -18,6 +19,9 @@ internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, Eng
 
     /// <summary>How fast replicas may catch up, over all links together.</summary>
     public CatchUpThrottle CatchUp { get; } = new(time);
+
+    /// <summary>How much of the broker's time they may take beside live traffic, as their leader and as their follower.</summary>
+    public CatchUpPace Pace { get; } = new(time) { LiveShare = liveShare };
 
     /// <summary>Cancelled when the links are closed.</summary>
     public CancellationToken Closing => _closing.Token;

@@ -1,0 +1,87 @@
+using OrleansMq.Replication;
+using OrleansMq.Tests.Engine.Partitions;
+
+namespace OrleansMq.Tests.Engine.Replication;
+
+public sealed class CatchUpPaceTests
+{
+    private readonly ManualClock _time = new();
+
+    [Fact]
+    public void Where_nobody_appends_nothing_rests()
+    {
+        var pace = new CatchUpPace(_time) { LiveShare = 25 };
+        pace.Worked(TimeSpan.FromSeconds(1));
+        Assert.Equal((false, TimeSpan.Zero), (pace.IsLive, pace.Wait()));
+    }
+
+    [Fact]
+    public void A_share_of_the_whole_time_never_rests()
+    {
+        var pace = new CatchUpPace(_time) { LiveShare = CatchUpPace.WholeTime };
+        pace.NoteLive();
+        pace.Worked(TimeSpan.FromSeconds(1));
+        Assert.Equal((false, TimeSpan.Zero), (pace.IsLive, pace.Wait()));
+    }
+
+    [Fact]
+    public void Beside_live_traffic_the_rest_is_in_proportion_to_the_work()
+    {
+        var pace = new CatchUpPace(_time) { LiveShare = 25 };
+        pace.NoteLive();
+        pace.Worked(TimeSpan.FromMilliseconds(10));
+        Assert.Equal((true, TimeSpan.FromMilliseconds(30)), (pace.IsLive, pace.Wait()));
+        _time.Advance(TimeSpan.FromMilliseconds(10));
+        Assert.Equal(TimeSpan.FromMilliseconds(20), pace.Wait());
+        // Another piece of work that ran at the same time rests after it.
+        pace.Worked(TimeSpan.FromMilliseconds(5));
+        Assert.Equal(TimeSpan.FromMilliseconds(35), pace.Wait());
+    }
+
+    [Fact]
+    public void A_rest_ends_when_live_traffic_has_ended()
+    {
+        var pace = new CatchUpPace(_time) { LiveShare = 1 };
+        pace.NoteLive();
+        _time.Advance(TimeSpan.FromMilliseconds(950));
+        pace.Worked(TimeSpan.FromSeconds(1));
+        Assert.Equal(CatchUpPace.LongestRest, pace.Wait());
+        _time.Advance(TimeSpan.FromMilliseconds(50));
+        Assert.Equal((false, TimeSpan.Zero), (pace.IsLive, pace.Wait()));
+    }
+
+    [Fact]
+    public void However_long_work_takes_and_however_many_do_it_the_next_begins_soon()
+    {
+        var pace = new CatchUpPace(_time) { LiveShare = 1 };
+        pace.NoteLive();
+        for (var i = 0; i < 10; i++)
+            pace.Worked(TimeSpan.FromSeconds(10));
+        Assert.Equal(CatchUpPace.LongestRest, pace.Wait());
+    }
+
+    [Theory]
+    [InlineData(5)]
+    [InlineData(25)]
+    [InlineData(80)]
+    [InlineData(100)]
+    public void Work_gets_its_share_of_the_time(int share)
+    {
+        var random = new Random(share);
+        var (now, restUntil, worked) = (TimeSpan.Zero, TimeSpan.Zero, TimeSpan.Zero);
+        for (var i = 0; i < 1000; i++)
+        {
+            now = restUntil > now ? restUntil : now;
+            // So short that no rest is cut off.
+            var work = CatchUpPace.LongestRest / 20 * random.NextDouble();
+            (now, worked) = (now + work, worked + work);
+            restUntil = CatchUpPace.RestUntil(restUntil, now, work, share);
+        }
+        Assert.Equal(share / 100.0, worked / restUntil.Max(now), precision: 6);
+    }
+}
+
+file static class Times
+{
+    public static TimeSpan Max(this TimeSpan one, TimeSpan other) => one > other ? one : other;
+}
