@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 using OrleansMq.Tests.Benchmarks.Peers.Results;
@@ -74,6 +75,7 @@ internal static class PeersCommand
         var directory = arguments.Directory("peers");
         var runner = new ComparisonRunner(directory, isShort ? ShortScale : 1, Console.WriteLine);
         var results = new List<ComparisonResult>();
+        var otherLoad = OtherLoad();
         var folder = Path.GetFullPath(arguments.Text("--out") ?? Path.GetDirectoryName(directory)!);
         try
         {
@@ -91,7 +93,7 @@ internal static class PeersCommand
                 {
                     results.Add(await runner.RunAsync(comparison, arguments.Number("--pairs", isShort ? 1 : 5), cancellationToken));
                     // After each: all of them take hours.
-                    Write(results, folder);
+                    Write(results, otherLoad, folder);
                 }
             }
             Console.WriteLine(ResultTable.Write(results));
@@ -110,10 +112,16 @@ internal static class PeersCommand
         return results.Count == 0 || results.Any(result => result.Failures.Count > 0) ? 1 : 0;
     }
 
-    private static void Write(List<ComparisonResult> results, string folder)
+    // What else the machine did: figures from a machine that is not idle are upper bounds of times.
+    private static string OtherLoad() => File.Exists("/proc/loadavg")
+        ? $"load {File.ReadAllText("/proc/loadavg").Split(' ')[0]} before the first run" : "what else ran is not known";
+
+    private static void Write(List<ComparisonResult> results, string otherLoad, string folder)
     {
         Directory.CreateDirectory(folder);
-        File.WriteAllText(Path.Combine(folder, "peers.md"), ResultTable.Write(results));
-        File.WriteAllText(Path.Combine(folder, "peers.json"), ResultJson.Write(TimeProvider.System.GetUtcNow(), results));
+        var when = TimeProvider.System.GetUtcNow();
+        File.WriteAllText(Path.Combine(folder, "peers.md"), string.Create(CultureInfo.InvariantCulture,
+            $"{when:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, {RuntimeInformation.OSDescription}, {otherLoad}.\n\n{ResultTable.Write(results)}"));
+        File.WriteAllText(Path.Combine(folder, "peers.json"), ResultJson.Write(when, otherLoad, results));
     }
 }

@@ -5,9 +5,10 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 /// <summary>Results as JSON: every figure of every pair, and the ratios.</summary>
 internal static class ResultJson
 {
-    public static string Write(DateTimeOffset when, IEnumerable<ComparisonResult> results) => JsonSerializer.Serialize(new
+    public static string Write(DateTimeOffset when, string otherLoad, IEnumerable<ComparisonResult> results) => JsonSerializer.Serialize(new
     {
         When = when,
+        OtherLoad = otherLoad,
         Processors = Environment.ProcessorCount,
         System = System.Runtime.InteropServices.RuntimeInformation.OSDescription,
         Comparisons = results.Select(result => new
