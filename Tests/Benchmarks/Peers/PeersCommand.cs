@@ -32,8 +32,21 @@ internal static class PeersCommand
             return 0;
         }
         var arguments = new CommandArguments(words);
-        arguments.RefuseOthersThan(Usage);
+        try
+        {
+            arguments.RefuseOthersThan(Usage);
+        }
+        catch (FormatException wrong)
+        {
+            Console.Error.WriteLine($"peers: {wrong.Message}");
+            return 2;
+        }
         var chosen = Choose(arguments).ToList();
+        if (chosen.Count == 0)
+        {
+            Console.Error.WriteLine("peers: no comparison is named like that, or no peer: see --list.");
+            return 2;
+        }
         if (arguments.Has("--list"))
         {
             foreach (var comparison in chosen)

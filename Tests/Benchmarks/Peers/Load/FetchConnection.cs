@@ -100,7 +100,6 @@ internal sealed class FetchConnection : IDisposable
         _connection.Skip(16 * Math.Max(_connection.ReadInt32(), 0)); // aborted transactions
         _connection.ReadInt32(); // preferred replica
         var left = Math.Max(_connection.ReadInt32(), 0);
-        progress.AddBytes(left);
         while (left >= BatchHeaderBytes)
         {
             var header = _connection.Read(BatchHeaderBytes);
@@ -116,7 +115,7 @@ internal sealed class FetchConnection : IDisposable
             _connection.Skip(rest);
             left -= rest;
             partition.Position = baseOffset + lastOffsetDelta + 1;
-            progress.AddRecords(records);
+            progress.Add(records, BatchHeaderBytes + rest);
         }
         _connection.Skip(left);
     }
@@ -138,10 +137,12 @@ internal sealed class FetchProgress(long wanted)
 
     public long Bytes => Volatile.Read(ref _bytes);
 
-    public void AddRecords(int count) => Interlocked.Add(ref _records, count);
+    public void Add(int records, int bytes)
+    {
+        Interlocked.Add(ref _records, records);
+        Interlocked.Add(ref _bytes, bytes);
+    }
 
     /// <summary>Reads no more.</summary>
     public void Stop() => Volatile.Write(ref _stopped, true);
-
-    public void AddBytes(int count) => Interlocked.Add(ref _bytes, count);
 }
