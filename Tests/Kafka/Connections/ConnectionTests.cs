@@ -169,6 +169,16 @@ public sealed class ConnectionTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Where_topics_are_not_to_be_created_by_asking_for_them_none_is()
+    {
+        await using var server = await KafkaServer.StartAsync(static options => options with { AutoCreateTopics = false });
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Metadata, 9, 1, ("Name", "made"), ("AllowAutoTopicCreation", true)));
+        Assert.Contains("ErrorCode: 3\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        Assert.Null(server.Broker.Metadata.Image.FindServed("made"));
+    }
+
+    [Fact]
     public async Task A_request_above_the_limit_and_a_connection_too_many_are_closed()
     {
         await using var small = await KafkaServer.StartAsync(static options => options with { MaxRequestBytes = 1000, MaxConnectionsPerAddress = 2 });

@@ -5,7 +5,8 @@ using OrleansMq.Tests.Process.Running;
 namespace OrleansMq.Tests.Process.Clusters;
 
 /// <summary>Kafka clients that know nothing of this broker, and a cluster of three silos that loses one under each of them.</summary>
-public sealed class KafkaClientTests(SharedCluster shared) : IClassFixture<SharedCluster>
+[Collection(SharedCluster.Name)]
+public sealed class KafkaClientTests(SharedCluster shared)
 {
     private const int Records = 6000;
 

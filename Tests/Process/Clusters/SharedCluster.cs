@@ -1,8 +1,12 @@
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>A cluster of three silos for all tests of a class: what is killed comes back. It is started by the first test that asks for it.</summary>
-public sealed class SharedCluster : IAsyncLifetime
+/// <summary>A cluster of three silos for all tests of a collection: what is killed comes back. It is started by the first test that asks for it.</summary>
+[CollectionDefinition(Name)]
+public sealed class SharedCluster : IAsyncLifetime, ICollectionFixture<SharedCluster>
 {
+    /// <summary>Of the collection.</summary>
+    public const string Name = "a cluster for Kafka clients";
+
     private Task<RunningCluster>? _cluster;
 
     public Task InitializeAsync() => Task.CompletedTask;

@@ -82,10 +82,17 @@ public sealed class StartTests : IDisposable
         var head = new byte[10];
         await client.GetStream().ReadExactlyAsync(head);
         Assert.Equal([0, 0, 0, 1, 0, 0], head[4..]);
+        // ApiVersions, version 3, correlation id 2, no client id: the client is called probe, of version 1.2.
+        using var named = new TcpClient();
+        await named.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
+        await named.GetStream().WriteAsync((byte[])[0, 0, 0, 22, 0, 18, 0, 3, 0, 0, 0, 2, 0xFF, 0xFF, 0, 6, .. "probe"u8, 4, .. "1.2"u8, 0]);
+        await named.GetStream().ReadExactlyAsync(head);
+        Assert.Equal([0, 0, 0, 2, 0, 0], head[4..]);
         using var http = new HttpClient();
         var metrics = await http.GetStringAsync($"{server.Address}/metrics");
-        Assert.Contains("orleansmq_kafka_connections 1\n", metrics, StringComparison.Ordinal);
-        Assert.Contains("orleansmq_kafka_request_duration_seconds_count{request=\"ApiVersions\"} 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_kafka_connections 2\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_kafka_clients{name=\"probe\",version=\"1.2\"} 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("orleansmq_kafka_request_duration_seconds_count{request=\"ApiVersions\"} 2\n", metrics, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,0 +1,47 @@
+using System.Buffers.Binary;
+using System.Net.Sockets;
+
+namespace OrleansMq.Tests.Kafka.Connections;
+
+/// <summary>Sends and receives frames.</summary>
+internal sealed class WireClient(TcpClient client) : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly NetworkStream _stream = client.GetStream();
+
+    /// <summary>Sends a frame behind its length.</summary>
+    public async Task SendAsync(byte[] frame)
+    {
+        var bytes = new byte[frame.Length + 4];
+        BinaryPrimitives.WriteInt32BigEndian(bytes, frame.Length);
+        frame.CopyTo(bytes, 4);
+        await _stream.WriteAsync(bytes);
+    }
+
+    /// <summary>Sends bytes as they are.</summary>
+    public async Task SendRawAsync(byte[] bytes) => await _stream.WriteAsync(bytes);
+
+    /// <summary>The next answer without its length; null where the connection was closed.</summary>
+    public async Task<byte[]?> ReceiveAsync()
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        var head = new byte[4];
+        try
+        {
+            await _stream.ReadExactlyAsync(head, patience.Token);
+            var body = new byte[BinaryPrimitives.ReadInt32BigEndian(head)];
+            await _stream.ReadExactlyAsync(body, patience.Token);
+            return body;
+        }
+        catch (IOException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Says that nothing more is sent.</summary>
+    public void EndSending() => client.Client.Shutdown(SocketShutdown.Send);
+
+    public void Dispose() => client.Dispose();
+}
