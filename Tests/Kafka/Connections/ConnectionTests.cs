@@ -169,6 +169,18 @@ public sealed class ConnectionTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Clients_are_sent_to_the_address_they_dialled_or_to_the_advertised_one()
+    {
+        await using var advertised = await KafkaServer.StartAsync(static options => options with { Advertised = "broker.example:19092" });
+        foreach (var (server, host, port) in new[] { (_server, "127.0.0.1", _server.Port.EndPoint.Port), (advertised, "broker.example", 19092) })
+        {
+            using var client = await server.ConnectAsync();
+            await client.SendAsync(Frames.Of(Metadata, 9, 1));
+            Assert.Contains($"Host: \"{host}\"\n    Port: {port}\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public async Task Where_topics_are_not_to_be_created_by_asking_for_them_none_is()
     {
         await using var server = await KafkaServer.StartAsync(static options => options with { AutoCreateTopics = false });

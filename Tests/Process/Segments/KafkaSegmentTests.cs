@@ -20,15 +20,7 @@ public sealed class KafkaSegmentTests : IDisposable
     [SkippableFact]
     public async Task Every_record_is_found_by_dump_and_every_byte_is_where_the_format_has_it()
     {
-        Librdkafka.Require();
-        await using var broker = await RunningBroker.UpAsync(_directory["data"], 0, "--kafka", "127.0.0.1:0");
-        (await broker.OmqAsync(["topic", "create", "orders", "--partitions", "1", "--config", "segment.bytes=65536"])).Expect(0);
-        var sent = await ProduceAsync(broker.Field("kafka"));
-        broker.Program.Signal(15);
-        (await broker.Program.ExitAsync()).Expect(0);
-
-        var logs = Directory.GetFiles(Path.Combine(_directory["data"], "logs", "orders-0"), "*.log").Order(StringComparer.Ordinal).ToArray();
-        Assert.True(logs.Length > 1, "The records are to fill more than one segment.");
+        var (sent, logs) = await WriteAsync();
         var dumped = new List<JsonElement>();
         var offset = 0L;
         foreach (var log in logs)
@@ -40,6 +32,32 @@ public sealed class KafkaSegmentTests : IDisposable
         }
         Assert.Equal(sent.Select(Show), dumped.Select(Show));
         Assert.Equal(Enumerable.Range(0, sent.Count).Select(static number => (long)number), dumped.Select(static record => record.GetProperty("offset").GetInt64()));
+    }
+
+    [SkippableFact]
+    public async Task Kafkas_own_tool_reads_them_and_has_nothing_to_complain_of()
+    {
+        ClientProgram.RequireKafka();
+        var (sent, logs) = await WriteAsync();
+        var files = logs.SelectMany(static log => new[] { log, Path.ChangeExtension(log, ".index"), Path.ChangeExtension(log, ".timeindex") });
+        var told = await ClientProgram.JavaAsync("org.apache.kafka.tools.DumpLogSegments", ["--deep-iteration", "--print-data-log", "--files", string.Join(',', files)]);
+        Assert.Equal(sent.Count, told.Split('\n').Count(static line => line.StartsWith("| offset: ", StringComparison.Ordinal)));
+        foreach (var complaint in new[] { "mismatch", "out of order", "could not", "corrupt", "invalid bytes", "isvalid: false" })
+            Assert.DoesNotContain(complaint, told, StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>What a client wrote, and the segments it lies in; the broker has stopped.</summary>
+    private async Task<(IReadOnlyList<Message<string?, string?>> Sent, string[] Logs)> WriteAsync()
+    {
+        Librdkafka.Require();
+        await using var broker = await RunningBroker.UpAsync(_directory["data"], 0, "--kafka", "127.0.0.1:0");
+        (await broker.OmqAsync(["topic", "create", "orders", "--partitions", "1", "--config", "segment.bytes=65536"])).Expect(0);
+        var sent = await ProduceAsync(broker.Field("kafka"));
+        broker.Program.Signal(15);
+        (await broker.Program.ExitAsync()).Expect(0);
+        var logs = Directory.GetFiles(Path.Combine(_directory["data"], "logs", "orders-0"), "*.log").Order(StringComparer.Ordinal).ToArray();
+        Assert.True(logs.Length > 1, "The records are to fill more than one segment.");
+        return (sent, logs);
     }
 
     private static async Task<IReadOnlyList<Message<string?, string?>>> ProduceAsync(string address)
