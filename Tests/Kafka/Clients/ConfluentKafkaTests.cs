@@ -49,7 +49,8 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
             Assert.Equal(expected.Headers.Select(static header => (header.Key, Text(header))), read.Headers.Select(static header => (header.Key, Text(header))));
         }
         using var stored = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0));
-        Assert.Equal($"{codec}", $"{Records.RecordBatchHeader.Read(stored.Records.Span).Compression}", ignoreCase: true);
+        // A batch of a record or two may be larger when it is compressed: librdkafka sends it as it is then.
+        Assert.Contains($"{codec}", Codecs(stored.Records.Span), StringComparer.OrdinalIgnoreCase);
     }
 
     [SkippableFact]
@@ -120,6 +121,14 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
         for (var number = 0; number < 20_000; number++)
             Assert.Equal(number, BitConverter.ToInt32(Next(consumer).Message.Value!));
         Assert.True(Next(consumer).IsPartitionEOF);
+    }
+
+    private static List<string> Codecs(ReadOnlySpan<byte> batches)
+    {
+        var codecs = new List<string>();
+        for (var at = 0; at < batches.Length; at += Records.RecordBatchHeader.Read(batches[at..]).Length + Records.RecordBatchHeader.Overhead)
+            codecs.Add($"{Records.RecordBatchHeader.Read(batches[at..]).Compression}");
+        return codecs;
     }
 
     private static string? Text(IHeader header) => header.GetValueBytes() is { } bytes ? Encoding.UTF8.GetString(bytes) : null;
