@@ -51,6 +51,22 @@ internal sealed partial class Segment
         return BatchSearch.NotHere;
     }
 
+    /// <summary>Finds the batch of an offset where an earlier read ended; false where none did, or something else is there.</summary>
+    public bool TryFollowMark(long offset, out long position, out RecordBatchHeader header)
+    {
+        header = default;
+        position = Volatile.Read(ref _marks)?.Find(offset) ?? -1;
+        if (position < 0)
+            return false;
+        Span<byte> buffer = stackalloc byte[RecordBatchHeader.Size];
+        using var lease = Log.Rent();
+        var walker = new BatchWalker(lease.File, position, Size, buffer);
+        if (!walker.TryMoveNext() || walker.Header.BaseOffset != offset)
+            return false;
+        header = walker.Header;
+        return true;
+    }
+
     /// <summary>The CRC does not cover the base offset; its neighbours and the segment's bounds do.</summary>
     /// <exception cref="DamagedLogException">The batch is not where it belongs.</exception>
     public void ThrowIfOutOfPlace(in RecordBatchHeader header, long position, long expected, long end, bool gapless)

@@ -28,6 +28,7 @@ internal sealed partial class Segment
     private long _offsetOfMaxTimestamp;
     private int _bytesSinceEntry;
     private volatile bool _removed;
+    private ReadMarks? _marks;
 
     /// <summary>A segment whose files may or may not be there.</summary>
     public Segment(FileHandleCache cache, string directory, long baseOffset, string suffix = "")
@@ -55,6 +56,8 @@ internal sealed partial class Segment
     public long NextOffset => Volatile.Read(ref _nextOffset);
     /// <summary>How much of the log file is known to be on stable storage.</summary>
     public long FlushedSize => Volatile.Read(ref _flushedSize);
+    /// <summary>Where reads ended.</summary>
+    public ReadMarks Marks => Volatile.Read(ref _marks) ?? MakeMarks();
     /// <summary>Whether bytes were written since the last flush.</summary>
     public bool IsDirty => FlushedSize < Size;
     /// <summary>When the segment was begun, in milliseconds since 1970; after a restart, a guess from its first batch.</summary>
@@ -166,7 +169,17 @@ internal sealed partial class Segment
     }
 
     /// <summary>The file was cut back to <see cref="Size"/>: until the next flush a crash may bring back what was cut off.</summary>
-    public void WasCut() => Volatile.Write(ref _flushedSize, -1);
+    public void WasCut()
+    {
+        Volatile.Write(ref _flushedSize, -1);
+        Volatile.Write(ref _marks, null);
+    }
+
+    private ReadMarks MakeMarks()
+    {
+        var made = new ReadMarks();
+        return Interlocked.CompareExchange(ref _marks, made, null) ?? made;
+    }
 
     /// <summary>Makes the log file durable up to what it held at the call. Never call it again after it threw: the page cache may have
     /// lost the bytes.</summary>

@@ -75,6 +75,8 @@ internal sealed partial class SegmentedLog
     /// <summary>Finds the first batch that ends at or after an offset; an index that leads astray is made anew.</summary>
     private bool TryFindBatch(Segment segment, long offset, out long position, out RecordBatchHeader header)
     {
+        if (segment.TryFollowMark(offset, out position, out header))
+            return true;
         var search = segment.FindBatch(offset, useIndex: true, IsGapless, out position, out header);
         if (search == BatchSearch.IndexWrong)
         {
@@ -113,6 +115,7 @@ internal sealed partial class SegmentedLog
             var length = CheckBatches(segment, bytes.AsSpan(0, read), position, first.BaseOffset, limit, out var nextOffset);
             if (length > 0)
             {
+                segment.Marks.Add(nextOffset, position + length);
                 var result = new BatchBuffer(bytes, length, nextOffset);
                 bytes = null;
                 return result;

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Records;
 
@@ -18,13 +19,17 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     private const int MaxHeld = 16;
     // What is larger is sent from where it is; what is smaller is put together.
     private const int CopyBytes = 16 << 10;
-    // A piece of a large answer, so that others get their turn at the processor.
-    private const int SendBytes = 1 << 20;
+    // The most with one call, so that others get their turn at the processor: what clients mostly ask of a partition, with the fields around it.
+    private const int SendBytes = 2 << 20;
+    private const int PieceBytes = 1 << 20;
+    // Below what any system takes (1,024 on Linux).
+    private const int MaxPieces = 256;
 
     private readonly Lock _lock = new();
     private readonly Queue<Answer> _answers = new();
     private readonly Stack<Answer> _unused = new();
     private readonly PooledBuffer _together = new();
+    private readonly List<ArraySegment<byte>> _pieces = [];
     private TaskCompletionSource? _waiting;
     private int _waitingFor;
     private int _open;
@@ -169,18 +174,71 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
         }
         if (_isClosed)
             return;
+        if (response.LargestRecords >= CopyBytes)
+        {
+            await SendFromThereAsync(response).ConfigureAwait(false);
+            return;
+        }
         foreach (var part in response.Frame())
         {
-            if (part.Length >= CopyBytes)
-            {
-                await FlushAsync().ConfigureAwait(false);
-                await SendAsync(part).ConfigureAwait(false);
-                continue;
-            }
             _together.Write(part.Span);
             if (_together.Length >= CopyBytes)
                 await FlushAsync().ConfigureAwait(false);
         }
+    }
+
+    // Fields and records with one call: fields alone would wake the client for nothing.
+    private async ValueTask SendFromThereAsync(ResponseWriter response)
+    {
+        var bytes = _together.Length;
+        Gather(_together.WrittenMemory);
+        foreach (var part in response.Frame())
+        {
+            for (var rest = part; !rest.IsEmpty; rest = rest[Math.Min(rest.Length, PieceBytes)..])
+            {
+                var piece = rest[..Math.Min(rest.Length, PieceBytes)];
+                if (bytes + piece.Length > SendBytes || _pieces.Count == MaxPieces)
+                {
+                    await SendPiecesAsync().ConfigureAwait(false);
+                    bytes = 0;
+                }
+                Gather(piece);
+                bytes += piece.Length;
+            }
+        }
+        await SendPiecesAsync().ConfigureAwait(false);
+        _together.Clear();
+    }
+
+    private void Gather(ReadOnlyMemory<byte> bytes)
+    {
+        if (!bytes.IsEmpty)
+            _pieces.Add(MemoryMarshal.TryGetArray(bytes, out var piece) ? piece : bytes.ToArray());
+    }
+
+    private async ValueTask SendPiecesAsync()
+    {
+        try
+        {
+            while (_pieces.Count > 0 && !_isClosed)
+                Drop(await socket.SendAsync(_pieces, SocketFlags.None).ConfigureAwait(false));
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            _isClosed = true;
+        }
+        _pieces.Clear();
+    }
+
+    // What was sent; mostly all.
+    private void Drop(int sent)
+    {
+        var done = 0;
+        while (done < _pieces.Count && sent >= _pieces[done].Count)
+            sent -= _pieces[done++].Count;
+        _pieces.RemoveRange(0, done);
+        if (sent > 0)
+            _pieces[0] = _pieces[0][sent..];
     }
 
     private async ValueTask FlushAsync(bool isLast = false)

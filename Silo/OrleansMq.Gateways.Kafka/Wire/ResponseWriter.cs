@@ -32,6 +32,9 @@ internal sealed class ResponseWriter : IDisposable
     /// <summary>Whether the connection is to be closed instead of answered: a producer that wants no answer has no other way to hear of an error.</summary>
     public bool ClosesConnection { get; set; }
 
+    /// <summary>Bytes of the largest of <see cref="WriteRecords"/> so far.</summary>
+    public int LargestRecords { get; private set; }
+
     /// <summary>Bytes so far, the length in front of a frame included.</summary>
     public long Length => _fields.Length + _splicedBytes;
 
@@ -106,6 +109,7 @@ internal sealed class ResponseWriter : IDisposable
         }
         (_splices ??= []).Add(new Splice(_fields.Length, fetched));
         _splicedBytes += fetched.Records.Length;
+        LargestRecords = Math.Max(LargestRecords, fetched.Records.Length);
     }
 
     /// <summary>An array of so many elements begins; -1 for null.</summary>
