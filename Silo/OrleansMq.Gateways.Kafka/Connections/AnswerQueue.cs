@@ -13,7 +13,7 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// <param name="socket">Where to.</param>
 /// <param name="close">Called when an answer ends the connection.</param>
 /// <param name="fail">Called with a fault of ours, which ends it too.</param>
-internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception> fail)
+internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception> fail) : IThreadPoolWorkItem
 {
     // Answers that wait for company while the next request is already there.
     private const int MaxHeld = 16;
@@ -35,6 +35,8 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     private int _open;
     private int _held;
     private bool _sending;
+    // Those that a flush has answered together come one after the other: what sends them stands behind them in the pool's queue.
+    private bool _sendsLater;
     private volatile bool _isClosed;
 
     /// <summary>Nothing can be sent any more.</summary>
@@ -83,6 +85,14 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
         else if (send)
             SendReady();
         return isThere;
+    }
+
+    /// <inheritdoc/>
+    void IThreadPoolWorkItem.Execute()
+    {
+        lock (_lock)
+            _sendsLater = false;
+        SendReady();
     }
 
     /// <summary>Sends what is there, unless somebody is at it, who then sends this, too.</summary>
@@ -296,9 +306,18 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
         {
             var response = _coming.GetResult();
             _coming = default;
+            bool isAlone, isFirst;
             lock (_owner._lock)
+            {
                 Take(response);
-            _owner.SendReady();
+                isAlone = _owner._open == 1;
+                isFirst = !_owner._sendsLater;
+                _owner._sendsLater |= !isAlone;
+            }
+            if (isAlone)
+                _owner.SendReady();
+            else if (isFirst)
+                ThreadPool.UnsafeQueueUserWorkItem(_owner, preferLocal: false);
         }
     }
 }
