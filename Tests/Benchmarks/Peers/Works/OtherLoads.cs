@@ -29,7 +29,7 @@ internal sealed class RocketMqWork(BrokerSettings settings, int queues, int send
         var count = (long)(records * scale);
         // The first message creates the topic.
         await SendAsync(broker, batch, cancellationToken);
-        await SendAsync(broker, count / 2, cancellationToken);
+        await SendAsync(broker, count, cancellationToken);
         return [new Measurement("produce", await SendAsync(broker, count, cancellationToken))];
     }
 
@@ -163,7 +163,7 @@ internal sealed class RedisWork(BrokerSettings settings, int connections, int un
             for (var i = 0; i < connections; i++)
                 open.Add(new RedisConnection(broker.Endpoint, "load", value, unanswered));
             var count = (long)(records * scale);
-            Send(open, count / 4, new LatencyHistogram(), cancellationToken);
+            Send(open, count, new LatencyHistogram(), cancellationToken);
             var latencies = new LatencyHistogram();
             var processor = (Broker: ProcessorTime.Of(broker.AllProcesses), Own: Environment.CpuUsage.TotalTime);
             var start = Stopwatch.GetTimestamp();
