@@ -10,13 +10,16 @@ internal sealed class JavaClient : SteadyClient
     private const int RecordsPerSecond = 1200;
 
     private readonly int _count;
+    private readonly string _config = Path.GetTempFileName();
     private readonly RunningProgram _producer;
     private readonly RunningProgram _consumer;
 
     private JavaClient(string brokers, string topic, int count)
     {
         _count = count;
-        _producer = Start("VerifiableProducer", "--bootstrap-server", brokers, "--topic", topic, "--max-messages", $"{count}", "--throughput", $"{RecordsPerSecond}", "--acks", "-1");
+        // By itself the tool sends nothing again.
+        File.WriteAllText(_config, "retries=2147483647\nenable.idempotence=true\n");
+        _producer = Start("VerifiableProducer", "--bootstrap-server", brokers, "--topic", topic, "--max-messages", $"{count}", "--throughput", $"{RecordsPerSecond}", "--acks", "-1", "--command-config", _config);
         _consumer = Start("VerifiableConsumer", "--bootstrap-server", brokers, "--topic", topic, "--group-id", topic, "--group-protocol", "consumer", "--verbose");
     }
 
@@ -41,6 +44,7 @@ internal sealed class JavaClient : SteadyClient
     {
         await _producer.DisposeAsync();
         await _consumer.DisposeAsync();
+        File.Delete(_config);
     }
 
     private static RunningProgram Start(string tool, params string[] arguments) =>
