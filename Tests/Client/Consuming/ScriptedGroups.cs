@@ -142,7 +142,7 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             member.IsTold = false;
         }
         member.Owned = request.OwnedPartitions ?? member.Owned;
-        var isNews = !member.IsTold || request.MemberEpoch != member.Epoch || request.OwnedPartitions is not null;
+        var isNews = !member.IsTold || request.MemberEpoch != member.Epoch || (request.OwnedPartitions is not null && request.MaxWait == TimeSpan.Zero);
         if (!isNews && request.MaxWait > TimeSpan.Zero)
             return null;
         var assignment = member.IsTold ? null : member.Target;
