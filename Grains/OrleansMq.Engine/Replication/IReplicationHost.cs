@@ -37,7 +37,7 @@ public interface IReplicationHost
     /// <summary>Carries a bundle of messages to the replicas of another broker (its <see cref="ReplicaManager.ReceiveAsync"/>) and returns what that
     /// answers. It may fail, and both may be lost.</summary>
     /// <param name="broker">Where to.</param>
-    /// <param name="bundle">Valid until the task completes.</param>
+    /// <param name="bundle">Not changed until the task completes, nor ever after where it fails.</param>
     /// <param name="cancellationToken">Gives it up.</param>
     Task<ReadOnlyMemory<byte>> DeliverAsync(int broker, ReadOnlyMemory<byte> bundle, CancellationToken cancellationToken);
 

@@ -11,9 +11,9 @@ internal interface IReplicaService : IGrainService
 {
     /// <summary>Messages of another broker's replicas to the replicas of this one; returns the answers. Both are the engine's own bytes.</summary>
     /// <param name="fromBroker">Who sends.</param>
-    /// <param name="bundle">Copied by the runtime before the call returns to its caller.</param>
+    /// <param name="bundle">Not copied, since it may be several MB: its bytes stay as they are until the call has been answered, or for ever where it fails.</param>
     [Alias("Deliver"), ResponseTimeout("00:00:10")]
-    Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, ReadOnlyMemory<byte> bundle);
+    Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, [Immutable] ReadOnlyMemory<byte> bundle);
 
     /// <summary>How replicas of this broker describe themselves; those that are not here are left out.</summary>
     [Alias("Report"), ResponseTimeout("00:00:05")]

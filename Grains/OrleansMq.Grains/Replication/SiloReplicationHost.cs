@@ -25,7 +25,7 @@ internal sealed class SiloReplicationHost(IServiceProvider services, int ownBrok
         _states.Value.WriteAsync(key, state, etag).WaitAsync(cancellationToken);
 
     /// <inheritdoc/>
-    /// <remarks>The runtime copies the bundle before the call is on its way, so it may be reused also when the call is given up.</remarks>
+    /// <remarks>The runtime writes the bundle to a connection without a copy, and may do so after the call was given up.</remarks>
     public Task<ReadOnlyMemory<byte>> DeliverAsync(int broker, ReadOnlyMemory<byte> bundle, CancellationToken cancellationToken) =>
         _others.Value.Of(broker).DeliverAsync(ownBroker, bundle).WaitAsync(cancellationToken);
 

@@ -126,6 +126,7 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         if (_givesWay)
             BundleFormat.Mark(bundle.WrittenSpan, BundleMarks.CatchUp);
         var began = time.GetTimestamp();
+        var isFree = true;
         try
         {
             using var timeout = new CancellationTokenSource(DeliveryTimeout, time);
@@ -137,8 +138,11 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         catch (Exception fault)
         {
             link.Failed(fault);
+            // It may be on its way still: the memory is left to the garbage collector, or another bundle's bytes would be sent in its place.
+            isFree = false;
         }
-        bundle.Dispose();
+        if (isFree)
+            bundle.Dispose();
         if (_givesWay)
             links.Pace.Worked(time.GetElapsedTime(began));
         lock (_lock)
