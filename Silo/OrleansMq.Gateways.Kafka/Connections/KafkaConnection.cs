@@ -41,7 +41,7 @@ internal sealed class KafkaConnection : IConnection
         LocalEndPoint = local;
         RemoteEndPoint = remote;
         _inFlight = new ByteBudget(services.Options.MaxInFlightBytesPerConnection);
-        _answers = new AnswerQueue(socket, Stop, fault => services.Log(EngineLogLevel.Error, $"An answer to {RemoteEndPoint} could not be sent.", fault));
+        _answers = new AnswerQueue(socket, Stop, Fail);
         _requests = new FrameReader(socket, _answers.SendReady);
         Touch();
     }
@@ -119,6 +119,13 @@ internal sealed class KafkaConnection : IConnection
     }
 
     private void Touch() => Interlocked.Exchange(ref _lastActivity, _services.Options.TimeProvider.GetTimestamp());
+
+    // A client that waits for that answer must not wait for ever.
+    private void Fail(Exception fault)
+    {
+        _services.Log(EngineLogLevel.Error, $"An answer to {RemoteEndPoint} could not be sent; the connection is closed.", fault);
+        Stop();
+    }
 
     private void Abort()
     {
