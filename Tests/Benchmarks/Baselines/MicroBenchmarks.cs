@@ -47,12 +47,15 @@ internal static class MicroBenchmarks
         return $"{benchmark.Descriptor.Type.Name}.{benchmark.Descriptor.WorkloadMethod.Name}" + (parameters.Length == 0 ? "" : $"({parameters})");
     }
 
-    /// <summary>Many short iterations: what a neighbour takes from some of them lies outside of the middle half, and all benchmarks take about a minute.</summary>
+    /// <summary>
+    /// Many short iterations: what a neighbour takes from some of them lies outside of the middle half, and all benchmarks take about a minute. Warm-ups last until the runtime has compiled for good what they
+    /// run, which it begins 0.1 s after it was first called.
+    /// </summary>
     private sealed class QuietConfig : ManualConfig
     {
         public QuietConfig()
         {
-            AddJob(Job.Default.WithToolchain(InProcessEmitToolchain.Instance).WithWarmupCount(2).WithIterationCount(25)
+            AddJob(Job.Default.WithToolchain(InProcessEmitToolchain.Instance).WithWarmupCount(40).WithIterationCount(25)
                 .WithIterationTime(TimeInterval.FromMilliseconds(25)));
             AddDiagnoser(MemoryDiagnoser.Default);
             AddColumnProvider(DefaultColumnProviders.Instance);
