@@ -184,23 +184,31 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     public async Task Cut_off_for_a_session_it_hands_out_nothing_more()
     {
         Groups.FirstAssignment = [All(0)];
-        await SendAsync(0, "a", "b", "c");
         var heard = new Heard();
         await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock }, SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
+        var silence = await CutOffAsync(consumer, session: TimeSpan.FromSeconds(45));
+
+        await Assert.ThrowsAsync<CommitFencedException>(() => consumer.CommitAsync([new TopicPartitionOffset(P(0), 2)]).SoonAsync());
+        await Wait.UntilAsync(() => heard.All.Contains("lost 0"), "it is lost");
+        silence.SetResult();
+        Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
+    }
+
+    // Until a second before the end of its session it hands out what it holds, a second after it nothing.
+    private async Task<TaskCompletionSource> CutOffAsync(IConsumer<string, string> consumer, TimeSpan session)
+    {
+        await SendAsync(0, "a", "b", "c");
         Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
         await Wait.UntilAsync(() => Groups.Heartbeats[^1].MaxWait > TimeSpan.Zero, "the long poll");
 
         var silence = new TaskCompletionSource();
         Groups.Silence = silence.Task;
-        Clock.Advance(TimeSpan.FromSeconds(44));
+        Clock.Advance(session - TimeSpan.FromSeconds(1));
         Assert.Equal("b", (await consumer.ReadAsync().SoonAsync()).Value);
         Clock.Advance(TimeSpan.FromSeconds(2));
 
         Assert.Null(await consumer.ReadAsync(TimeSpan.Zero));
-        await Assert.ThrowsAsync<CommitFencedException>(() => consumer.CommitAsync([new TopicPartitionOffset(P(0), 2)]).SoonAsync());
-        await Wait.UntilAsync(() => heard.All.Contains("lost 0"), "it is lost");
-        silence.SetResult();
-        Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
+        return silence;
     }
 
     [Fact]
@@ -208,19 +216,10 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     {
         Groups.FirstAssignment = [All(0)];
         Groups.Session = TimeSpan.FromSeconds(10);
-        await SendAsync(0, "a", "b", "c");
         var heard = new Heard();
         await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock }, SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
-        Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
-        await Wait.UntilAsync(() => Groups.Heartbeats[^1].MaxWait > TimeSpan.Zero, "the long poll");
+        var silence = await CutOffAsync(consumer, session: TimeSpan.FromSeconds(10));
 
-        var silence = new TaskCompletionSource();
-        Groups.Silence = silence.Task;
-        Clock.Advance(TimeSpan.FromSeconds(9));
-        Assert.Equal("b", (await consumer.ReadAsync().SoonAsync()).Value);
-        Clock.Advance(TimeSpan.FromSeconds(2));
-
-        Assert.Null(await consumer.ReadAsync(TimeSpan.Zero));
         await Wait.UntilAsync(() => heard.All.Contains("lost 0"), "it is lost");
         silence.SetResult();
     }
