@@ -32,8 +32,11 @@ public sealed record BrokerOptions
     /// connections count too).
     /// </summary>
     public int MaxOpenFiles { get; init; } = 4096;
-    /// <summary>Threads that write and flush; two suffice for page-cache writes, more let flushes of several partitions overlap.</summary>
-    public int AppendThreads { get; init; } = 4;
+    /// <summary>
+    /// Threads that write and flush at most, started as they are needed. Two suffice for writes to the page cache; under <c>sync</c> each waits for the disk most of the time, flushes of
+    /// different partitions overlap and the system merges them: 16 come to 1.45 times what 4 do, 32 to no more.
+    /// </summary>
+    public int AppendThreads { get; init; } = 16;
     /// <summary>How often retention, rolling by age and producer expiry are looked at.</summary>
     public TimeSpan RetentionCheckInterval { get; init; } = TimeSpan.FromMinutes(5);
     /// <summary>How often recovery points are written: bounds what a restart after a crash reads.</summary>

@@ -76,7 +76,7 @@ internal sealed record BrokerSettings
     /// <summary>Open segment and index files at most.</summary>
     public int MaxOpenFiles { get; init; } = 4096;
     /// <summary>Threads that write and flush.</summary>
-    public int AppendThreads { get; init; } = 4;
+    public int AppendThreads { get; init; } = 16;
     /// <summary>Whether the CRC of batches is checked as they are read from disk.</summary>
     public bool VerifyOnRead { get; init; } = true;
     /// <summary>How often retention and rolling by age are looked at.</summary>

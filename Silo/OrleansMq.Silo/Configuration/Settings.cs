@@ -34,7 +34,7 @@ internal static class Settings
             (s, text) => TryNumber(text, 0, long.MaxValue, out var n) ? s with { MinFreeBytes = n } : null),
         new("maxOpenFiles", "N", "a whole number from 16 to 1000000", "Segment and index files kept open at most. Default: 4096.",
             (s, text) => TryNumber(text, 16, 1_000_000, out var n) ? s with { MaxOpenFiles = (int)n } : null),
-        new("appendThreads", "N", "a whole number from 1 to 256", "Threads that write and flush. Default: 4.",
+        new("appendThreads", "N", "a whole number from 1 to 256", "Threads that write and flush. Default: 16.",
             (s, text) => TryNumber(text, 1, 256, out var n) ? s with { AppendThreads = (int)n } : null),
         new("verifyOnRead", "true|false", "true or false", "Check the CRC of batches as they are read from disk. Default: true.",
             (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyOnRead = verify } : null),
