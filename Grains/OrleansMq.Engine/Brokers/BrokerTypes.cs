@@ -1,3 +1,5 @@
+using OrleansMq.Log;
+
 namespace OrleansMq.Brokers;
 
 /// <summary>A topic to create.</summary>
@@ -74,13 +76,14 @@ public enum IsolationLevel : sbyte
 /// <param name="MaxWait">How long to wait for <paramref name="MinBytes"/>; zero answers at once.</param>
 /// <param name="MinBytes">Answer when so many bytes can be read.</param>
 /// <param name="Isolation">Which records to see.</param>
+/// <param name="AllowsSlice">Whether the records may come as a <see cref="FetchResult.Slice"/>, to be read when they are sent. Only within the process.</param>
 public readonly record struct FetchRequest(TopicPartition Partition, long Offset, int MaxBytes = 1 << 20, TimeSpan MaxWait = default, int MinBytes = 1,
-    IsolationLevel Isolation = IsolationLevel.ReadUncommitted);
+    IsolationLevel Isolation = IsolationLevel.ReadUncommitted, bool AllowsSlice = false);
 
 /// <summary>What a read returned. Dispose it when the records are no longer needed: the memory goes back to a pool.</summary>
 public sealed class FetchResult : IDisposable
 {
-    private System.Buffers.IMemoryOwner<byte>? _owner;
+    private IDisposable? _owner;
 
     /// <summary>A result over memory that <paramref name="owner"/> gives back on dispose.</summary>
     public FetchResult(ErrorCode error, long highWatermark, long lastStableOffset, long logStartOffset, ReadOnlyMemory<byte> records,
@@ -93,6 +96,14 @@ public sealed class FetchResult : IDisposable
         Records = records;
         Message = message;
         _owner = owner;
+    }
+
+    /// <summary>A result over a place in a file, which is given back on dispose.</summary>
+    internal FetchResult(long highWatermark, long lastStableOffset, long logStartOffset, LogSlice slice)
+        : this(ErrorCode.None, highWatermark, lastStableOffset, logStartOffset, default)
+    {
+        Slice = slice;
+        _owner = slice;
     }
 
     /// <summary><see cref="ErrorCode.None"/>, or why nothing was read.</summary>
@@ -113,6 +124,12 @@ public sealed class FetchResult : IDisposable
     /// <summary>Whole record batches, one after the other; empty when there was nothing to read.</summary>
     public ReadOnlyMemory<byte> Records { get; private set; }
 
+    /// <summary>The record batches where they are, instead of <see cref="Records"/>, for who asked with <see cref="FetchRequest.AllowsSlice"/>.</summary>
+    public LogSlice? Slice { get; private set; }
+
+    /// <summary>Bytes of the record batches, wherever they are.</summary>
+    public int Length => Slice?.Length ?? Records.Length;
+
     /// <summary>An answer that only says why not.</summary>
     public static FetchResult Failed(ErrorCode error, string message, long highWatermark = -1, long lastStableOffset = -1, long logStartOffset = -1) =>
         new(error, highWatermark, lastStableOffset, logStartOffset, default, null, message);
@@ -121,6 +138,7 @@ public sealed class FetchResult : IDisposable
     public void Dispose()
     {
         Records = default;
+        Slice = null;
         Interlocked.Exchange(ref _owner, null)?.Dispose();
     }
 }

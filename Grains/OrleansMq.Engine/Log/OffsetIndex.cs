@@ -8,7 +8,7 @@ namespace OrleansMq.Log;
 /// 0 offset i32, of the batch's last record, relative to the segment's base | 4 position i32, of the batch's first byte in .log
 /// </code>
 /// </summary>
-internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseIndex(file, EntrySize)
+internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseIndex(file, EntrySize, static entry => BinaryPrimitives.ReadInt32BigEndian(entry))
 {
     /// <summary>Bytes of an entry.</summary>
     public const int EntrySize = 8;
@@ -36,6 +36,16 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseInde
         return found;
     }
 
+    /// <summary>The last entry whose batch begins at or before <paramref name="position"/>.</summary>
+    public bool TryFindPosition(long position, out long lastOffset, out int found)
+    {
+        Span<byte> entry = stackalloc byte[EntrySize];
+        var isFound = TryFindFloor(position, entry, static entry => BinaryPrimitives.ReadInt32BigEndian(entry[4..]));
+        lastOffset = isFound ? baseOffset + BinaryPrimitives.ReadInt32BigEndian(entry) : -1;
+        found = isFound ? BinaryPrimitives.ReadInt32BigEndian(entry[4..]) : -1;
+        return isFound;
+    }
+
     /// <summary>Entry number <paramref name="index"/>, from 0.</summary>
     public bool TryGet(int index, out long lastOffset, out int position)
     {
@@ -48,7 +58,4 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseInde
 
     /// <summary>The last entry.</summary>
     public bool TryGetLast(out long lastOffset, out int position) => TryGet(Count - 1, out lastOffset, out position);
-
-    /// <inheritdoc/>
-    protected override long KeyOf(ReadOnlySpan<byte> entry) => BinaryPrimitives.ReadInt32BigEndian(entry);
 }

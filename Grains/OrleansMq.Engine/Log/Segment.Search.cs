@@ -1,4 +1,5 @@
 using OrleansMq.Records;
+using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
@@ -65,6 +66,40 @@ internal sealed partial class Segment
             return false;
         header = walker.Header;
         return true;
+    }
+
+    /// <summary>Where the last batch ends that does so at or before a position and below an offset.</summary>
+    /// <param name="file">The log file, open.</param>
+    /// <param name="position">Where <paramref name="first"/> begins.</param>
+    /// <param name="first">The batch there.</param>
+    /// <param name="limit">The offset that all are to be below.</param>
+    /// <param name="atMost">The position that all are to end at or before.</param>
+    /// <param name="nextOffset">The offset after the last.</param>
+    /// <returns><paramref name="position"/> where there is none, or something is not as it should be: then who reads finds out.</returns>
+    public long FindEnd(IFile file, long position, in RecordBatchHeader first, long limit, long atMost, out long nextOffset)
+    {
+        var (start, lastOffset) = (position, first.LastOffset);
+        if (Index.TryFindPosition(atMost, out var lastIndexed, out var indexed) && lastIndexed >= limit)
+            Index.TryFind(limit - 1, out lastIndexed, out indexed);
+        if (indexed > position && lastIndexed < limit)
+            (start, lastOffset) = (indexed, lastIndexed);
+        var end = position;
+        nextOffset = first.BaseOffset;
+        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
+        var walker = new BatchWalker(file, start, Size, buffer);
+        while (walker.TryMoveNext())
+        {
+            if (walker.Position == start)
+            {
+                if (walker.Header.LastOffset != lastOffset)
+                    return position;
+                (end, nextOffset) = (start, walker.Header.BaseOffset);
+            }
+            if (walker.Header.LastOffset >= limit || walker.NextPosition > atMost)
+                break;
+            (end, nextOffset) = (walker.NextPosition, walker.Header.NextOffset);
+        }
+        return end;
     }
 
     /// <summary>The CRC does not cover the base offset; its neighbours and the segment's bounds do.</summary>

@@ -29,6 +29,9 @@ internal sealed partial class Segment
     private int _bytesSinceEntry;
     private volatile bool _removed;
     private ReadMarks? _marks;
+    private VerifiedRanges? _verified;
+    // What lies behind it this process wrote, or walked over at its start.
+    private long _foundSize;
 
     /// <summary>A segment whose files may or may not be there.</summary>
     public Segment(FileHandleCache cache, string directory, long baseOffset, string suffix = "")
@@ -58,6 +61,21 @@ internal sealed partial class Segment
     public long FlushedSize => Volatile.Read(ref _flushedSize);
     /// <summary>Where reads ended.</summary>
     public ReadMarks Marks => Volatile.Read(ref _marks) ?? MakeMarks();
+    /// <summary>Whether this process has seen a range of the log file to be whole: it wrote it, or compared its CRCs.</summary>
+    public bool IsVerified(long from, long to)
+    {
+        var found = Volatile.Read(ref _foundSize);
+        return from >= found || Volatile.Read(ref _verified) is { } verified && verified.Contains(from, Math.Min(to, found));
+    }
+
+    /// <summary>Takes note that the CRCs of a range are right.</summary>
+    public void Verified(long from, long to)
+    {
+        var found = Volatile.Read(ref _foundSize);
+        if (from < found)
+            (Volatile.Read(ref _verified) ?? MakeVerified()).Add(from, Math.Min(to, found));
+    }
+
     /// <summary>Whether bytes were written since the last flush.</summary>
     public bool IsDirty => FlushedSize < Size;
     /// <summary>When the segment was begun, in milliseconds since 1970; after a restart, a guess from its first batch.</summary>
@@ -94,6 +112,7 @@ internal sealed partial class Segment
     /// <summary>Says what a segment found on disk holds; its largest timestamp is loaded when somebody asks.</summary>
     public void Found(long size, long nextOffset, bool flushed)
     {
+        Volatile.Write(ref _foundSize, size);
         Volatile.Write(ref _size, size);
         Volatile.Write(ref _nextOffset, nextOffset);
         if (flushed)
@@ -173,12 +192,19 @@ internal sealed partial class Segment
     {
         Volatile.Write(ref _flushedSize, -1);
         Volatile.Write(ref _marks, null);
+        Volatile.Write(ref _verified, null);
     }
 
     private ReadMarks MakeMarks()
     {
         var made = new ReadMarks();
         return Interlocked.CompareExchange(ref _marks, made, null) ?? made;
+    }
+
+    private VerifiedRanges MakeVerified()
+    {
+        var made = new VerifiedRanges();
+        return Interlocked.CompareExchange(ref _verified, made, null) ?? made;
     }
 
     /// <summary>Makes the log file durable up to what it held at the call. Never call it again after it threw: the page cache may have

@@ -1,6 +1,7 @@
 using System.Buffers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Records;
+using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
@@ -26,6 +27,9 @@ internal sealed class BatchBuffer(byte[] bytes, int length, long nextOffset) : I
 // Reading takes no lock: a segment that was removed meanwhile is noticed by its missing file, and the search starts again.
 internal sealed partial class SegmentedLog
 {
+    // What is smaller is read at once: finding where a slice ends would cost as much.
+    private const int MinSliceBytes = 32 << 10;
+
     // One rebuild at a time; readers that come meanwhile find an index with fewer entries, which is as good.
     private readonly Lock _rebuildLock = new();
 
@@ -39,7 +43,14 @@ internal sealed partial class SegmentedLog
     /// <param name="maxBytes">At most so many bytes, but always at least one batch.</param>
     /// <returns>Null when there is nothing below the limit.</returns>
     /// <exception cref="DamagedLogException">What is in the file is not what was written.</exception>
-    public BatchBuffer? Read(long offset, long limit, int maxBytes)
+    public BatchBuffer? Read(long offset, long limit, int maxBytes) => Read(offset, limit, maxBytes, allowsSlice: false).Batches;
+
+    /// <summary>
+    /// The same, or where the batches are: if there are some, in memory, and this process knows them to be whole.
+    /// </summary>
+    public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) => Read(offset, limit, maxBytes, allowsSlice: true);
+
+    private (BatchBuffer? Batches, LogSlice? Slice) Read(long offset, long limit, int maxBytes, bool allowsSlice)
     {
         while (true)
         {
@@ -50,10 +61,16 @@ internal sealed partial class SegmentedLog
                 for (; index < segments.Length && segments[index].BaseOffset < limit; index++)
                 {
                     if (TryFindBatch(segments[index], offset, out var position, out var first))
-                        return first.BaseOffset >= limit ? null : ReadFrom(segments[index], position, first, limit, maxBytes);
+                    {
+                        if (first.BaseOffset >= limit)
+                            return default;
+                        return allowsSlice && TrySlice(segments[index], position, first, limit, maxBytes) is { } slice
+                            ? (null, slice)
+                            : (ReadFrom(segments[index], position, first, limit, maxBytes), null);
+                    }
                     ThrowIfLost(segments[index], offset);
                 }
-                return null;
+                return default;
             }
             catch (FileNotFoundException) when (segments[index].IsRemoved)
             {
@@ -101,6 +118,34 @@ internal sealed partial class SegmentedLog
         }
     }
 
+    private LogSlice? TrySlice(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes)
+    {
+        var size = segment.Size;
+        if (!IsGapless || Math.Min(maxBytes, size - position) < MinSliceBytes)
+            return null;
+        var lease = segment.Log.Rent();
+        LogSlice? slice = null;
+        try
+        {
+            var end = segment.FindEnd(lease.File, position, first, limit, Math.Min(size, position + maxBytes), out var nextOffset);
+            if (end - position >= MinSliceBytes && IsKnownWhole(segment, lease.File, position, end))
+            {
+                segment.Marks.Add(nextOffset, end);
+                slice = new LogSlice(lease, position, (int)(end - position), first.BaseOffset, nextOffset);
+            }
+            return slice;
+        }
+        finally
+        {
+            if (slice is null)
+                lease.Dispose();
+        }
+    }
+
+    /// <summary>Whether a range needs no look at its CRCs: this process wrote it or has looked, and it has not been read from the disk anew, so far as the system tells.</summary>
+    private bool IsKnownWhole(Segment segment, IFile file, long position, long end) =>
+        segment.IsVerified(position, end) && file.IsInMemory(position, end - position);
+
     private BatchBuffer? ReadFrom(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes)
     {
         var wanted = (int)Math.Min(Math.Max(maxBytes, first.SizeInBytes), segment.Size - position);
@@ -108,13 +153,19 @@ internal sealed partial class SegmentedLog
         try
         {
             int read;
+            bool verify;
             using (var lease = segment.Log.Rent())
+            {
+                verify = _ports.VerifyOnRead && !IsKnownWhole(segment, lease.File, position, position + wanted);
                 read = lease.File.Read(bytes.AsSpan(0, wanted), position);
+            }
             if (read < wanted)
                 throw new DamagedLogException(segment.Log.Path, position + read, first.BaseOffset, "the file ends before its time");
-            var length = CheckBatches(segment, bytes.AsSpan(0, read), position, first.BaseOffset, limit, out var nextOffset);
+            var length = CheckBatches(segment, bytes.AsSpan(0, read), position, first.BaseOffset, limit, verify, out var nextOffset);
             if (length > 0)
             {
+                if (verify)
+                    segment.Verified(position, position + length);
                 segment.Marks.Add(nextOffset, position + length);
                 var result = new BatchBuffer(bytes, length, nextOffset);
                 bytes = null;
@@ -130,7 +181,7 @@ internal sealed partial class SegmentedLog
     }
 
     /// <summary>How many of the bytes are whole batches below the limit.</summary>
-    private int CheckBatches(Segment segment, ReadOnlySpan<byte> bytes, long position, long expectedOffset, long limit, out long nextOffset)
+    private int CheckBatches(Segment segment, ReadOnlySpan<byte> bytes, long position, long expectedOffset, long limit, bool verify, out long nextOffset)
     {
         var length = 0;
         nextOffset = expectedOffset;
@@ -146,7 +197,7 @@ internal sealed partial class SegmentedLog
             segment.ThrowIfOutOfPlace(header, position + length, nextOffset, segment.NextOffset, IsGapless);
             if (header.BaseOffset >= limit || header.SizeInBytes > rest.Length)
                 break;
-            if (_ports.VerifyOnRead && Crc32C.Compute(rest[RecordBatchHeader.CrcStart..header.SizeInBytes]) != header.Crc)
+            if (verify && Crc32C.Compute(rest[RecordBatchHeader.CrcStart..header.SizeInBytes]) != header.Crc)
                 throw new DamagedLogException(segment.Log.Path, position + length, header.BaseOffset, "the batch's CRC does not match");
             length += header.SizeInBytes;
             nextOffset = header.NextOffset;

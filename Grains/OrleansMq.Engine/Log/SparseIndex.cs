@@ -12,7 +12,7 @@ namespace OrleansMq.Log;
 /// entries are written into the buffer before the count that reveals them, and whoever moves entries from the buffer to the file raises
 /// <c>_version</c> before and after, so that a reader that was passed starts again.
 /// </remarks>
-internal abstract class SparseIndex(CachedFile file, int entrySize)
+internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.EntryKey keyOf)
 {
     /// <summary>Entries collected before they are written: 256 stand for 1 MiB of log at the default interval.</summary>
     private const int PendingEntries = 256;
@@ -34,8 +34,8 @@ internal abstract class SparseIndex(CachedFile file, int entrySize)
     /// <summary>Bytes of memory its buffer takes.</summary>
     public int BufferBytes => _pending?.Length ?? 0;
 
-    /// <summary>What entries are ordered by.</summary>
-    protected abstract long KeyOf(ReadOnlySpan<byte> entry);
+    /// <summary>What entries are ordered by, read from one.</summary>
+    public delegate long EntryKey(ReadOnlySpan<byte> entry);
 
     /// <summary>Tells a new index that its file is empty.</summary>
     public void Created() => Volatile.Write(ref _writtenCount, 0);
@@ -135,14 +135,17 @@ internal abstract class SparseIndex(CachedFile file, int entrySize)
     }
 
     /// <summary>Copies the last entry whose key is at most <paramref name="key"/>; false when there is none.</summary>
-    protected bool TryFindFloor(long key, Span<byte> entry)
+    protected bool TryFindFloor(long key, Span<byte> entry) => TryFindFloor(key, entry, keyOf);
+
+    /// <summary>The same by something else that grows with the entries.</summary>
+    protected bool TryFindFloor(long key, Span<byte> entry, EntryKey keyOf)
     {
         while (true)
         {
             var version = Volatile.Read(ref _version);
             if ((version & 1) == 0)
             {
-                var found = FindFloor(key, entry);
+                var found = FindFloor(key, entry, keyOf);
                 Interlocked.MemoryBarrier();
                 if (Volatile.Read(ref _version) == version)
                     return found;
@@ -184,22 +187,22 @@ internal abstract class SparseIndex(CachedFile file, int entrySize)
         return true;
     }
 
-    private bool FindFloor(long key, Span<byte> entry)
+    private bool FindFloor(long key, Span<byte> entry, EntryKey keyOf)
     {
         var count = Volatile.Read(ref _pendingCount);
         if (count > 0 && _pending is { } pending && count * entrySize <= pending.Length)
         {
-            var place = FloorIn(pending.AsSpan(0, count * entrySize), key);
+            var place = FloorIn(pending.AsSpan(0, count * entrySize), key, keyOf);
             if (place >= 0)
             {
                 pending.AsSpan(place * entrySize, entrySize).CopyTo(entry);
                 return true;
             }
         }
-        return FindFloorInFile(key, entry);
+        return FindFloorInFile(key, entry, keyOf);
     }
 
-    private bool FindFloorInFile(long key, Span<byte> entry)
+    private bool FindFloorInFile(long key, Span<byte> entry, EntryKey keyOf)
     {
         var high = Written();
         if (high == 0)
@@ -213,27 +216,27 @@ internal abstract class SparseIndex(CachedFile file, int entrySize)
             var middle = low + (high - low) / 2;
             if (lease.File.Read(block[..entrySize], (long)middle * entrySize) < entrySize)
                 return false;
-            if (KeyOf(block[..entrySize]) <= key)
+            if (keyOf(block[..entrySize]) <= key)
                 low = middle;
             else
                 high = middle;
         }
         var bytes = (high - low) * entrySize;
         var read = lease.File.Read(block[..bytes], (long)low * entrySize);
-        var place = FloorIn(block[..(read - read % entrySize)], key);
+        var place = FloorIn(block[..(read - read % entrySize)], key, keyOf);
         if (place < 0)
             return false;
         block.Slice(place * entrySize, entrySize).CopyTo(entry);
         return true;
     }
 
-    private int FloorIn(ReadOnlySpan<byte> entries, long key)
+    private int FloorIn(ReadOnlySpan<byte> entries, long key, EntryKey keyOf)
     {
         int low = 0, high = entries.Length / entrySize;
         while (low < high)
         {
             var middle = low + (high - low) / 2;
-            if (KeyOf(entries[(middle * entrySize)..]) <= key)
+            if (keyOf(entries[(middle * entrySize)..]) <= key)
                 low = middle + 1;
             else
                 high = middle;

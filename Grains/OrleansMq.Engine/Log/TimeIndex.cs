@@ -11,7 +11,7 @@ namespace OrleansMq.Log;
 /// </code>
 /// The last entry of a sealed segment is its largest timestamp.
 /// </summary>
-internal sealed class TimeIndex(CachedFile file, long baseOffset) : SparseIndex(file, EntrySize)
+internal sealed class TimeIndex(CachedFile file, long baseOffset) : SparseIndex(file, EntrySize, static entry => BinaryPrimitives.ReadInt64BigEndian(entry))
 {
     /// <summary>Bytes of an entry.</summary>
     public const int EntrySize = 12;
@@ -53,7 +53,4 @@ internal sealed class TimeIndex(CachedFile file, long baseOffset) : SparseIndex(
 
     /// <summary>The last entry.</summary>
     public bool TryGetLast(out long timestamp, out long lastOffset) => TryGet(Count - 1, out timestamp, out lastOffset);
-
-    /// <inheritdoc/>
-    protected override long KeyOf(ReadOnlySpan<byte> entry) => BinaryPrimitives.ReadInt64BigEndian(entry);
 }

@@ -85,7 +85,7 @@ public sealed partial class Partition
             var left = request.MaxWait - clock.GetElapsedTime(started);
             if (enough || left <= TimeSpan.Zero)
                 return result;
-            var missing = Math.Min(request.MinBytes, request.MaxBytes) - result.Records.Length;
+            var missing = Math.Min(request.MinBytes, request.MaxBytes) - result.Length;
             result.Dispose();
             await waiter.WaitAsync(Math.Max(missing, 1), left < LongestTimer ? left : LongestTimer, clock,
                 cancellationToken).ConfigureAwait(false);
@@ -103,12 +103,12 @@ public sealed partial class Partition
         var limit = HighWatermark;
         if (request.Offset < start || request.Offset > LogEndOffset)
             return OutOfRange(request, start, limit);
-        BatchBuffer? batches = null;
+        (BatchBuffer? Batches, LogSlice? Slice) read = default;
         if (request.Offset < limit)
         {
             try
             {
-                batches = _log!.Read(request.Offset, limit, request.MaxBytes);
+                read = request.AllowsSlice ? _log!.ReadOrSlice(request.Offset, limit, request.MaxBytes) : (_log!.Read(request.Offset, limit, request.MaxBytes), null);
             }
             catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
             {
@@ -119,12 +119,15 @@ public sealed partial class Partition
         if (request.Offset < start)
         {
             // Its records went while it was read: what was found instead begins further on, and must not pass for what was asked for.
-            batches?.Dispose();
+            read.Batches?.Dispose();
+            read.Slice?.Dispose();
             return OutOfRange(request, start, limit);
         }
-        enough = request.MinBytes <= 0 || (batches is not null
-            && (batches.Memory.Length >= Math.Min(request.MinBytes, request.MaxBytes) || batches.NextOffset < limit));
-        return new FetchResult(ErrorCode.None, limit, limit, start, batches?.Memory ?? default, batches);
+        var result = read.Slice is { } slice ? new FetchResult(limit, limit, start, slice)
+            : new FetchResult(ErrorCode.None, limit, limit, start, read.Batches?.Memory ?? default, read.Batches);
+        var nextOffset = read.Slice?.NextOffset ?? read.Batches?.NextOffset ?? limit;
+        enough = request.MinBytes <= 0 || (result.Length > 0 && (result.Length >= Math.Min(request.MinBytes, request.MaxBytes) || nextOffset < limit));
+        return result;
     }
 
     private ErrorCode RefuseRead(out string message)

@@ -22,6 +22,8 @@ internal sealed class DiskFile(string path, SafeFileHandle handle) : IFile
         return total;
     }
 
+    public bool IsInMemory(long position, long length) => OperatingSystem.IsLinux() && PageCache.Holds(handle, position, length);
+
     public void Write(ReadOnlySpan<byte> bytes, long position)
     {
         try

@@ -81,6 +81,9 @@ public interface IFile : IDisposable
     /// <summary>Reads up to the span's length from <paramref name="position"/>; fewer bytes only at the end of the file.</summary>
     int Read(Span<byte> buffer, long position);
 
+    /// <summary>Whether all of a range is in memory, so that reading it waits for no disk and finds what was there when it was last read or written. False where the system does not tell.</summary>
+    bool IsInMemory(long position, long length) => false;
+
     /// <summary>Writes all bytes at <paramref name="position"/>, or throws; after a throw any part may have been written.</summary>
     void Write(ReadOnlySpan<byte> bytes, long position);
 

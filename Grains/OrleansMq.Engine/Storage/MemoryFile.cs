@@ -24,6 +24,8 @@ internal sealed class MemoryFile(MemoryFileSystem owner, string path, MemoryInod
         return read;
     }
 
+    public bool IsInMemory(long position, long length) => true;
+
     public void Write(ReadOnlySpan<byte> bytes, long position)
     {
         using var scope = EnterToWrite();

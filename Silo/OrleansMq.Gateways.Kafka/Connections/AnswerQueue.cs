@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Log;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
@@ -22,6 +23,8 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     // The most with one call, so that others get their turn at the processor: what clients mostly ask of a partition, with the fields around it.
     private const int SendBytes = 2 << 20;
     private const int PieceBytes = 1 << 20;
+    // Of a file: what is read is sent before the processor's cache has forgotten it.
+    private const int SlicePieceBytes = 256 << 10;
     // Below what any system takes (1,024 on Linux).
     private const int MaxPieces = 256;
 
@@ -186,14 +189,50 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
             return;
         if (response.LargestRecords >= CopyBytes)
         {
-            await SendFromThereAsync(response).ConfigureAwait(false);
+            if (response.HasSlices)
+                await SendSlicesAsync(response).ConfigureAwait(false);
+            else
+                await SendFromThereAsync(response).ConfigureAwait(false);
             return;
         }
         foreach (var part in response.Frame())
         {
-            _together.Write(part.Span);
+            _together.Write(part.Memory.Span);
             if (_together.Length >= CopyBytes)
                 await FlushAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask SendSlicesAsync(ResponseWriter response)
+    {
+        foreach (var part in response.Frame())
+        {
+            if (part.Slice is { } slice)
+            {
+                await SendSliceAsync(slice).ConfigureAwait(false);
+            }
+            else if (part.Length < CopyBytes)
+            {
+                _together.Write(part.Memory.Span);
+            }
+            else
+            {
+                await FlushAsync().ConfigureAwait(false);
+                await SendAsync(part.Memory).ConfigureAwait(false);
+            }
+        }
+    }
+
+    // Behind the fields before it, and its end before those that follow.
+    private async ValueTask SendSliceAsync(LogSlice slice)
+    {
+        for (var start = 0; start < slice.Length && !_isClosed;)
+        {
+            if (_together.Length >= SlicePieceBytes)
+                await FlushAsync().ConfigureAwait(false);
+            var count = Math.Min(slice.Length - start, SlicePieceBytes - _together.Length);
+            start += slice.Read(_together.GetSpan(count)[..count], start);
+            _together.Advance(count);
         }
     }
 
@@ -204,7 +243,7 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
         Gather(_together.WrittenMemory);
         foreach (var part in response.Frame())
         {
-            for (var rest = part; !rest.IsEmpty; rest = rest[Math.Min(rest.Length, PieceBytes)..])
+            for (var rest = part.Memory; !rest.IsEmpty; rest = rest[Math.Min(rest.Length, PieceBytes)..])
             {
                 var piece = rest[..Math.Min(rest.Length, PieceBytes)];
                 if (bytes + piece.Length > SendBytes || _pieces.Count == MaxPieces)

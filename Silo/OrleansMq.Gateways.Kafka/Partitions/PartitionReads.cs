@@ -23,6 +23,9 @@ internal struct PartitionRead
 /// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, an error, or no time left.</summary>
 internal sealed class PartitionReads(RequestContext context, FetchApiRequest request) : IDisposable
 {
+    // Before, batches are looked at.
+    private const short FirstWithZstd = 10;
+
     private readonly GatewayServices _services = context.Services;
     private readonly PartitionRead[] _reads = new PartitionRead[request.Topics.Sum(static topic => topic.Partitions.Length)];
     private long _bytes;
@@ -36,8 +39,8 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
     {
         var read = _reads[index];
         _reads[index].Fetched = null;
-        if (_services.Options.Traffic is { } traffic && read.Fetched!.Records is { IsEmpty: false } records)
-            traffic.Fetched(read.Found.Partition!.TopicPartition.Topic, CountRecords(records.Span), records.Length);
+        if (_services.Options.Traffic is { } traffic && read.Fetched is { Length: > 0 } fetched)
+            traffic.Fetched(read.Found.Partition!.TopicPartition.Topic, CountRecords(fetched), fetched.Length);
         return read;
     }
 
@@ -62,9 +65,13 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
             read.Fetched?.Dispose();
     }
 
-    private static int CountRecords(ReadOnlySpan<byte> batches)
+    private static int CountRecords(FetchResult fetched)
     {
+        // Whose offsets have no gaps.
+        if (fetched.Slice is { } slice)
+            return (int)(slice.NextOffset - slice.FirstOffset);
         var count = 0;
+        var batches = fetched.Records.Span;
         while (batches.Length >= RecordBatchHeader.Size)
         {
             var header = RecordBatchHeader.Read(batches);
@@ -119,7 +126,7 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
                 ref var read = ref _reads[next++];
                 read.Fetched?.Dispose();
                 read.Fetched = Read(ref read, partition, (int)Math.Max(room - _bytes, 0));
-                _bytes += read.Fetched.Records.Length;
+                _bytes += read.Fetched.Length;
                 _isDecided |= read.Fetched.Error != ErrorCode.None || read.Diverging is not null;
             }
         }
@@ -136,17 +143,18 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
             return Nothing(partition);
         var fetched = ReadNow(partition, wanted.Offset, Math.Min(Math.Max(wanted.MaxBytes, 0), room));
         // The first batch comes even where it is larger than what was asked for, but only the first of all.
-        if (fetched.Records.Length > room && _bytes > 0)
+        if (fetched.Length > room && _bytes > 0)
         {
             fetched.Dispose();
             return Nothing(partition);
         }
-        return context.Version < 10 ? WithoutZstd(fetched) : fetched;
+        return context.Version < FirstWithZstd ? WithoutZstd(fetched) : fetched;
     }
 
     private FetchResult ReadNow(Partition partition, long offset, int maxBytes)
     {
-        var reading = partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset, maxBytes, TimeSpan.Zero, 0, request.Isolation));
+        var reading = partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset, maxBytes, TimeSpan.Zero, 0, request.Isolation,
+            AllowsSlice: context.Version >= FirstWithZstd));
         // Without a wait it is done when it returns.
         return reading.IsCompletedSuccessfully ? reading.Result : reading.AsTask().GetAwaiter().GetResult();
     }

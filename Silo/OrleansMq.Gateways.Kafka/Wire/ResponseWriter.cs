@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using OrleansMq.Brokers;
+using OrleansMq.Log;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Wire;
@@ -34,6 +35,9 @@ internal sealed class ResponseWriter : IDisposable
 
     /// <summary>Bytes of the largest of <see cref="WriteRecords"/> so far.</summary>
     public int LargestRecords { get; private set; }
+
+    /// <summary>Whether some of the records are still in a file.</summary>
+    public bool HasSlices { get; private set; }
 
     /// <summary>Bytes so far, the length in front of a frame included.</summary>
     public long Length => _fields.Length + _splicedBytes;
@@ -101,15 +105,16 @@ internal sealed class ResponseWriter : IDisposable
     /// <summary>The records of a fetch: sent from where they are, and given back with this response.</summary>
     public void WriteRecords(FetchResult fetched)
     {
-        WriteLength(fetched.Records.Length);
-        if (fetched.Records.IsEmpty)
+        WriteLength(fetched.Length);
+        if (fetched.Length == 0)
         {
             fetched.Dispose();
             return;
         }
         (_splices ??= []).Add(new Splice(_fields.Length, fetched));
-        _splicedBytes += fetched.Records.Length;
-        LargestRecords = Math.Max(LargestRecords, fetched.Records.Length);
+        _splicedBytes += fetched.Length;
+        HasSlices |= fetched.Slice is not null;
+        LargestRecords = Math.Max(LargestRecords, fetched.Length);
     }
 
     /// <summary>An array of so many elements begins; -1 for null.</summary>
@@ -168,17 +173,17 @@ internal sealed class ResponseWriter : IDisposable
     }
 
     /// <summary>The frame's parts in order: fields and records. The length in front is set.</summary>
-    public IEnumerable<ReadOnlyMemory<byte>> Frame()
+    public IEnumerable<FramePart> Frame()
     {
         BinaryPrimitives.WriteInt32BigEndian(_fields.WrittenSpan, checked((int)(Length - sizeof(int))));
         var sent = 0;
         foreach (var splice in _splices ?? [])
         {
-            yield return _fields.WrittenMemory[sent..splice.At];
-            yield return splice.Fetched.Records;
+            yield return new FramePart(_fields.WrittenMemory[sent..splice.At], null);
+            yield return new FramePart(splice.Fetched.Records, splice.Fetched.Slice);
             sent = splice.At;
         }
-        yield return _fields.WrittenMemory[sent..];
+        yield return new FramePart(_fields.WrittenMemory[sent..], null);
     }
 
     /// <inheritdoc/>
@@ -198,6 +203,13 @@ internal sealed class ResponseWriter : IDisposable
             span[length++] = (byte)(value | 0x80);
         span[length++] = (byte)value;
         _fields.Advance(length);
+    }
+
+    /// <summary>A part of a frame: in memory, or in a file.</summary>
+    public readonly record struct FramePart(ReadOnlyMemory<byte> Memory, LogSlice? Slice)
+    {
+        /// <summary>How many bytes.</summary>
+        public int Length => Slice?.Length ?? Memory.Length;
     }
 
     private readonly record struct Splice(int At, FetchResult Fetched);

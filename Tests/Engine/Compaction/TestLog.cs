@@ -30,7 +30,7 @@ internal sealed class TestLog
         DeleteRetentionMs = 1000,
     };
 
-    public TestLog(IFileSystem disk, TopicConfig? config = null, ManualTime? time = null, string directory = Directory)
+    public TestLog(IFileSystem disk, TopicConfig? config = null, ManualTime? time = null, string directory = Directory, bool clean = false)
     {
         Disk = disk;
         Time = time ?? new ManualTime();
@@ -38,7 +38,7 @@ internal sealed class TestLog
         disk.CreateDirectory(directory);
         for (var path = Path.GetDirectoryName(directory); path is not null && path != Path.GetTempPath(); path = Path.GetDirectoryName(path))
             disk.FlushDirectory(path);
-        Log = SegmentedLog.Open(Ports, directory, config ?? Compacted, clean: false);
+        Log = SegmentedLog.Open(Ports, directory, config ?? Compacted, clean);
     }
 
     public IFileSystem Disk { get; }

@@ -36,6 +36,19 @@ public sealed class DiskFileSystemTests : FileSystemConformance, IDisposable
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
     }
 
+    [Fact]
+    public void What_was_written_is_in_memory_and_what_nobody_read_is_not()
+    {
+        using var file = new DiskFileSystem().Open(Path.Combine(_root, "cached"), FileOpening.CreateOrTruncate);
+        file.Write(new byte[100_000], 0);
+        file.SetLength(1_000_000);
+        var isTold = OperatingSystem.IsLinux() && Environment.OSVersion.Version >= new Version(6, 5);
+        Assert.Equal(isTold, file.IsInMemory(0, 100_000));
+        Assert.Equal(isTold, file.IsInMemory(99_999, 1));
+        Assert.False(file.IsInMemory(0, 1_000_000));
+        Assert.False(file.IsInMemory(500_000, 1));
+    }
+
     private static void ReadAndWrite(IFile file, byte[] bytes, List<ReadOnlyMemory<byte>> buffers)
     {
         file.Write(bytes, 0);

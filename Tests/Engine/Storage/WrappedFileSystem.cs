@@ -70,6 +70,7 @@ internal class WrappedFile(IFile inner, Action? changing = null) : IFile
     public string Path => Inner.Path;
     public long Length => Inner.Length;
     public virtual int Read(Span<byte> buffer, long position) => Inner.Read(buffer, position);
+    public virtual bool IsInMemory(long position, long length) => Inner.IsInMemory(position, length);
     public void Dispose() => Inner.Dispose();
 
     public virtual void Write(ReadOnlySpan<byte> bytes, long position)

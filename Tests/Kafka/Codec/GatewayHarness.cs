@@ -73,7 +73,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         response.WriteHeader(request.CorrelationId, request.Api.HasTagsInResponseHeader(request.Version));
         if (!await request.Api.AnswerAsync(context, request.Body!, response))
             return null;
-        var bytes = response.Frame().SelectMany(static part => part.ToArray()).ToArray();
+        var bytes = response.Frame().SelectMany(static part => part.Memory.ToArray()).ToArray();
         Assert.Equal(bytes.Length, System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(bytes) + 4);
         return bytes[4..];
     }

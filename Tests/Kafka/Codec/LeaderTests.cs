@@ -113,6 +113,6 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
         using var response = new ResponseWriter(version, request.Api!.IsFlexible(version));
         response.WriteHeader(1, request.Api.HasTagsInResponseHeader(version));
         Assert.True(await request.Api.AnswerAsync(context, request.Body!, response));
-        return MessageText.OfResponse(Schema.Response(key), version, [.. response.Frame().SelectMany(static part => part.ToArray()).Skip(4)], 1);
+        return MessageText.OfResponse(Schema.Response(key), version, [.. response.Frame().SelectMany(static part => part.Memory.ToArray()).Skip(4)], 1);
     }
 }

@@ -1,0 +1,56 @@
+using OrleansMq.Log;
+
+namespace OrleansMq.Tests.Engine.Log;
+
+/// <summary>What was seen to be whole is known as one range where it hangs together, and never more than that is.</summary>
+public sealed class VerifiedRangesTests
+{
+    [Fact]
+    public void Ranges_that_meet_or_overlap_become_one()
+    {
+        var ranges = new VerifiedRanges();
+        ranges.Add(100, 200);
+        ranges.Add(300, 400);
+        Assert.True(ranges.Contains(100, 200));
+        Assert.False(ranges.Contains(150, 350));
+        ranges.Add(200, 300);
+        Assert.True(ranges.Contains(100, 400));
+        ranges.Add(50, 500);
+        Assert.True(ranges.Contains(50, 500));
+        Assert.False(ranges.Contains(49, 60));
+        Assert.False(ranges.Contains(400, 501));
+    }
+
+    [Fact]
+    public void It_says_of_no_byte_that_it_was_seen_that_was_not()
+    {
+        for (var seed = 0; seed < 200; seed++)
+        {
+            var random = new Random(seed);
+            var ranges = new VerifiedRanges();
+            var seen = new bool[1000];
+            for (var step = 0; step < 100; step++)
+            {
+                var from = random.Next(seen.Length);
+                var to = Math.Min(seen.Length, from + 1 + random.Next(40));
+                ranges.Add(from, to);
+                seen.AsSpan(from, to - from).Fill(true);
+                Assert.True(ranges.Contains(from, to) || step >= 16, $"Seed {seed}: the range of step {step} was forgotten at once.");
+                from = random.Next(seen.Length);
+                to = Math.Min(seen.Length, from + 1 + random.Next(40));
+                if (ranges.Contains(from, to))
+                    Assert.DoesNotContain(false, seen[from..to]);
+            }
+        }
+    }
+
+    [Fact]
+    public void Of_many_ranges_the_largest_are_kept()
+    {
+        var ranges = new VerifiedRanges();
+        ranges.Add(0, 1000);
+        for (var i = 0; i < 100; i++)
+            ranges.Add(2000 + 20 * i, 2010 + 20 * i);
+        Assert.True(ranges.Contains(0, 1000));
+    }
+}
