@@ -36,6 +36,8 @@ public sealed class KafkaGateway : IAsyncDisposable
 
     internal ByteBudget InFlight { get; }
 
+    internal PieceSizes Pieces { get; } = new();
+
     internal EngineLog Log => _options.Log;
 
     /// <summary>The broker serves from now on.</summary>

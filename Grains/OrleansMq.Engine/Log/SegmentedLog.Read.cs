@@ -144,7 +144,7 @@ internal sealed partial class SegmentedLog
 
     /// <summary>Whether a range needs no look at its CRCs: this process wrote it or has looked, and it has not been read from the disk anew, so far as the system tells.</summary>
     private bool IsKnownWhole(Segment segment, IFile file, long position, long end) =>
-        segment.IsVerified(position, end) && file.IsInMemory(position, end - position);
+        (!_ports.VerifyOnRead || segment.IsVerified(position, end)) && file.IsInMemory(position, end - position);
 
     private BatchBuffer? ReadFrom(Segment segment, long position, in RecordBatchHeader first, long limit, int maxBytes)
     {

@@ -13,7 +13,9 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
     private ManualResetValueTaskSourceCore<ProduceResult> _promise;
     private ProduceResult _result;
 
-    /// <summary>The next in the queue it stands in.</summary>
+    /// <summary>On whose thread it may be completed: the append itself, or a burst.</summary>
+    public object? Sender { get; set; }
+    /// <summary>The next in the queue it stands in; later the next that is completed with it.</summary>
     public AppendOperation? Next { get; set; }
     /// <summary>The batch's bytes: the sender's memory, or <see cref="Owned"/>.</summary>
     public Memory<byte> Batch { get; set; }
@@ -48,10 +50,11 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
         IsDecided = true;
     }
 
-    /// <summary>Lets the sender hear it. From here on the operation is no longer the append loop's.</summary>
+    /// <summary>Lets the senders of this one, and of those that follow it, hear it. From here on the operations are no longer the append loop's.</summary>
     public void Complete()
     {
-        ReleaseBatch();
+        for (var operation = this; operation is not null; operation = operation.Next)
+            operation.ReleaseBatch();
         ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
@@ -70,7 +73,17 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
     }
 
     /// <inheritdoc/>
-    void IThreadPoolWorkItem.Execute() => _promise.SetResult(_result);
+    void IThreadPoolWorkItem.Execute()
+    {
+        for (var operation = this; operation is not null;)
+        {
+            // Once completed it may be another's.
+            var next = operation.Next;
+            operation.Next = null;
+            operation._promise.SetResult(operation._result);
+            operation = next;
+        }
+    }
 
     /// <inheritdoc/>
     ProduceResult IValueTaskSource<ProduceResult>.GetResult(short token)
@@ -81,6 +94,7 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
         IsDecided = false;
         IsDuplicate = false;
         IsWaiting = false;
+        Sender = null;
         pool.Return(this);
         return result;
     }

@@ -95,18 +95,18 @@ internal sealed class AppendThreads : IDisposable
 /// <summary>What an append thread needs for one round, kept from round to round so that a round allocates nothing.</summary>
 internal sealed class AppendRound
 {
-    /// <summary>Batches of one round at most: what one gather write takes.</summary>
-    public const int MaxBatches = 64;
+    /// <summary>Batches of one round at most: each round may cost a flush, which small batches had better share.</summary>
+    public const int MaxBatches = 512;
     /// <summary>Bytes of one round, unless its first batch is larger: long enough a write to be worth a call, short enough for others to
     /// wait for.</summary>
     public const int MaxBytes = 1 << 20;
 
     /// <summary>All operations of the round, in the order they came.</summary>
-    public List<AppendOperation> Operations { get; } = new(MaxBatches);
+    public List<AppendOperation> Operations { get; } = [];
     /// <summary>Those whose batches are stamped and go out with the next write.</summary>
-    public List<AppendOperation> Group { get; } = new(MaxBatches);
+    public List<AppendOperation> Group { get; } = [];
     /// <summary>The group's bytes.</summary>
-    public List<ReadOnlyMemory<byte>> Buffers { get; } = new(MaxBatches);
+    public List<ReadOnlyMemory<byte>> Buffers { get; } = [];
     /// <summary>The number of the group's bytes.</summary>
     public long GroupBytes { get; set; }
 

@@ -18,7 +18,9 @@ public sealed partial class Partition
     /// <param name="cancellationToken">Gives up before it is begun.</param>
     /// <param name="mayWrite">Whether the caller's thread may write to the disk. Then it does, where nobody else is writing to the partition and nothing is to be
     /// flushed, and the append may be complete at once.</param>
-    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default, bool mayWrite = false)
+    /// <param name="burst">Where it is not null, the append is written when the burst is run.</param>
+    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default, bool mayWrite = false,
+        AppendBurst? burst = null)
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<ProduceResult>(cancellationToken);
@@ -41,22 +43,26 @@ public sealed partial class Partition
             _ports.Operations.Return(operation);
             return new(failed);
         }
-        return Enqueue(operation, mayWrite && config.FlushPolicy != FlushPolicy.Sync);
+        return Enqueue(operation, mayWrite && config.FlushPolicy != FlushPolicy.Sync, burst);
     }
 
-    private ValueTask<ProduceResult> Enqueue(AppendOperation operation, bool mayWrite)
+    private ValueTask<ProduceResult> Enqueue(AppendOperation operation, bool mayWrite, AppendBurst? burst)
     {
         var task = operation.Task;
+        // From here on another thread may write it.
+        var bytes = operation.Batch.Length;
+        operation.Sender = burst ?? (object)operation;
         switch (_queue.TryAdd(operation))
         {
-            case QueueOutcome.AddedFirst when mayWrite && _ports.CallerWrites.TryEnter(out var began):
-                RunTurn(t_callersRound ??= new AppendRound(), caller: operation);
-                _ports.CallerWrites.Leave(began);
+            case QueueOutcome.AddedFirst when burst is not null:
+                burst.Added(bytes);
+                burst.Claim(this, mayWrite);
                 return task;
             case QueueOutcome.AddedFirst:
-                _ports.Threads.Schedule(this);
+                WriteOrSchedule(operation, mayWrite);
                 return task;
             case QueueOutcome.Added:
+                burst?.Added(bytes);
                 return task;
             case QueueOutcome.Full:
                 operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError,
@@ -70,6 +76,25 @@ public sealed partial class Partition
         }
         operation.Complete();
         return task;
+    }
+
+    /// <summary>Writes what a burst has begun, and whatever else waits.</summary>
+    internal void RunClaimed(AppendBurst burst, bool mayWrite) => WriteOrSchedule(burst, mayWrite);
+
+    // The thread that holds the turn is the sender's.
+    private void WriteOrSchedule(object sender, bool mayWrite)
+    {
+        if (!mayWrite || !_ports.CallerWrites.TryEnter(out var began))
+        {
+            _ports.Threads.Schedule(this);
+            return;
+        }
+        // What is completed on this thread might append here, too.
+        var round = t_callersRound ?? new AppendRound();
+        t_callersRound = null;
+        RunTurn(round, sender);
+        t_callersRound = round;
+        _ports.CallerWrites.Leave(began);
     }
 
     private static bool MustCopy(in RecordBatchHeader header, TopicConfig config) =>

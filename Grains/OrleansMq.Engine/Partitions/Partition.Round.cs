@@ -10,30 +10,50 @@ namespace OrleansMq.Partitions;
 // The append loop: one round of group commit, on an append thread or on that of a caller who may write.
 public sealed partial class Partition : IAppendWork
 {
-    void IAppendWork.Run(AppendRound round) => RunTurn(round, caller: null);
+    void IAppendWork.Run(AppendRound round) => RunTurn(round, sender: null);
 
     /// <summary>One turn of the loop.</summary>
     /// <param name="round">What it needs.</param>
-    /// <param name="caller">What the thread it runs on came with, and has not begun to wait for.</param>
-    private void RunTurn(AppendRound round, AppendOperation? caller)
+    /// <param name="sender">Whose thread it runs on, and whose appends are completed there; null for an append thread.</param>
+    private void RunTurn(AppendRound round, object? sender)
     {
         _queue.TakeRound(round);
         var replication = _replication;
         var visible = RunRound(round, replication);
         if (replication is not null)
             FinishReplicated(round, replication);
-        foreach (var operation in round.Operations)
-        {
-            if (ReferenceEquals(operation, caller))
-                operation.CompleteNow();
-            else
-                operation.Complete();
-        }
+        Complete(round.Operations, sender);
         round.Clear();
         if (visible > 0)
             _waiters.Advance(visible);
         if (_queue.EndTurn())
             _ports.Threads.Schedule(this);
+    }
+
+    // One work item completes some: each is done in a moment, a work item of its own would cost more than that.
+    private static void Complete(List<AppendOperation> operations, object? sender)
+    {
+        const int together = 16;
+        AppendOperation? first = null, last = null;
+        var count = 0;
+        foreach (var operation in operations)
+        {
+            if (sender is not null && ReferenceEquals(operation.Sender, sender))
+            {
+                operation.CompleteNow();
+                continue;
+            }
+            if (last is null)
+                first = operation;
+            else
+                last.Next = operation;
+            last = operation;
+            if (++count < together)
+                continue;
+            first!.Complete();
+            (first, last, count) = (null, null, 0);
+        }
+        first?.Complete();
     }
 
     /// <summary>

@@ -24,7 +24,7 @@ internal sealed class MemoryFile(MemoryFileSystem owner, string path, MemoryInod
         return read;
     }
 
-    public bool IsInMemory(long position, long length) => true;
+    public bool IsInMemory(long position, long length) => owner.HoldsPages;
 
     public void Write(ReadOnlySpan<byte> bytes, long position)
     {

@@ -31,6 +31,9 @@ public sealed partial class MemoryFileSystem : IFileSystem
     /// <summary>Bytes that all files together may have; a write beyond is cut short by a <see cref="DiskFullException"/>.</summary>
     public long Capacity { get; set; }
 
+    /// <summary>Whether what is read and written stays in the page cache, as far as it tells; false stands for a machine that needed the memory for something else.</summary>
+    public bool HoldsPages { get; set; } = true;
+
     /// <summary>Bytes read and written, by path as it was opened, since the process began or <see cref="ResetTraffic"/>.</summary>
     public IReadOnlyDictionary<string, FileTraffic> Traffic
     {

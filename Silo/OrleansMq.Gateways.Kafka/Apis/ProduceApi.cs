@@ -4,6 +4,7 @@ using OrleansMq.Brokers;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Partitions;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
@@ -46,6 +47,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
     {
         // Appends are begun one after the other before anything is waited for: that is the order of a producer's batches.
         var appends = new Append[request.Topics.Sum(static topic => topic.Partitions.Length)];
+        var burst = context.Burst;
         var next = 0;
         foreach (var topic in request.Topics)
         {
@@ -54,9 +56,11 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
                 if (!context.Services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found))
                 {
                     context.HoldsBack = true;
+                    // From here on this runs beside the connection, whose it is.
+                    burst = null;
                     found = await context.Services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index, CancellationToken.None).ConfigureAwait(false);
                 }
-                appends[next++] = Begin(context.Version, request, found, partition.Records);
+                appends[next++] = Begin(context.Version, request, found, partition.Records, burst);
             }
         }
         var failed = false;
@@ -76,7 +80,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         return false;
     }
 
-    private static Append Begin(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)
+    private static Append Begin(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records, AppendBurst? burst)
     {
         if (Refuse(version, request, found, records) is { } refusal)
             return new Append(new(refusal), found);
@@ -85,7 +89,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             return new Append(new(refused), found);
         // Read before the memory is the engine's.
         var count = records.Length >= RecordBatchHeader.Size ? RecordBatchHeader.Read(records.Span).RecordCount : 0;
-        return new Append(found.Partition!.AppendAsync(records, acks, mayWrite: true), found) { Records = count, Bytes = records.Length };
+        return new Append(found.Partition!.AppendAsync(records, acks, mayWrite: true, burst: burst), found) { Records = count, Bytes = records.Length };
     }
 
     private static ProduceResult? Refuse(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)

@@ -14,7 +14,9 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// <param name="socket">Where to.</param>
 /// <param name="close">Called when an answer ends the connection.</param>
 /// <param name="fail">Called with a fault of ours, which ends it too.</param>
-internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception> fail) : IThreadPoolWorkItem
+/// <param name="pieces">Shared by all connections.</param>
+/// <param name="beforeWait">Called by who adds, before he waits.</param>
+internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception> fail, PieceSizes pieces, Action beforeWait) : IThreadPoolWorkItem
 {
     // Answers that wait for company while the next request is already there.
     private const int MaxHeld = 16;
@@ -23,8 +25,6 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     // The most with one call, so that others get their turn at the processor: what clients mostly ask of a partition, with the fields around it.
     private const int SendBytes = 2 << 20;
     private const int PieceBytes = 1 << 20;
-    // Of a file: what is read is sent before the processor's cache has forgotten it.
-    private const int SlicePieceBytes = 256 << 10;
     // Below what any system takes (1,024 on Linux).
     private const int MaxPieces = 256;
 
@@ -40,6 +40,7 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     private bool _sending;
     // Those that a flush has answered together come one after the other: what sends them stands behind them in the pool's queue.
     private bool _sendsLater;
+    private bool _holds;
     private volatile bool _isClosed;
 
     /// <summary>Nothing can be sent any more.</summary>
@@ -56,7 +57,7 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     {
         if (Volatile.Read(ref _open) <= atMost)
             return Task.CompletedTask;
-        SendReady();
+        beforeWait();
         lock (_lock)
         {
             if (_open <= atMost)
@@ -95,6 +96,21 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     {
         lock (_lock)
             _sendsLater = false;
+        SendReady();
+    }
+
+    /// <summary>Until <see cref="SendHeld"/> nothing is sent by those who complete an answer: many are about to be.</summary>
+    public void Hold()
+    {
+        lock (_lock)
+            _holds = true;
+    }
+
+    /// <summary>Sends what is there since <see cref="Hold"/>.</summary>
+    public void SendHeld()
+    {
+        lock (_lock)
+            _holds = false;
         SendReady();
     }
 
@@ -205,32 +221,42 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
 
     private async ValueTask SendSlicesAsync(ResponseWriter response)
     {
-        foreach (var part in response.Frame())
+        var pieceBytes = pieces.Take();
+        try
         {
-            if (part.Slice is { } slice)
+            // At once, or it would grow step by step, by copies.
+            _together.GetSpan((int)Math.Min(pieceBytes - _together.Length, response.Length));
+            foreach (var part in response.Frame())
             {
-                await SendSliceAsync(slice).ConfigureAwait(false);
+                if (part.Slice is { } slice)
+                {
+                    await SendSliceAsync(slice, pieceBytes).ConfigureAwait(false);
+                }
+                else if (part.Length < CopyBytes)
+                {
+                    _together.Write(part.Memory.Span);
+                }
+                else
+                {
+                    await FlushAsync().ConfigureAwait(false);
+                    await SendAsync(part.Memory).ConfigureAwait(false);
+                }
             }
-            else if (part.Length < CopyBytes)
-            {
-                _together.Write(part.Memory.Span);
-            }
-            else
-            {
-                await FlushAsync().ConfigureAwait(false);
-                await SendAsync(part.Memory).ConfigureAwait(false);
-            }
+        }
+        finally
+        {
+            pieces.Return(pieceBytes);
         }
     }
 
     // Behind the fields before it, and its end before those that follow.
-    private async ValueTask SendSliceAsync(LogSlice slice)
+    private async ValueTask SendSliceAsync(LogSlice slice, int pieceBytes)
     {
         for (var start = 0; start < slice.Length && !_isClosed;)
         {
-            if (_together.Length >= SlicePieceBytes)
+            if (_together.Length >= pieceBytes)
                 await FlushAsync().ConfigureAwait(false);
-            var count = Math.Min(slice.Length - start, SlicePieceBytes - _together.Length);
+            var count = Math.Min(slice.Length - start, pieceBytes - _together.Length);
             start += slice.Read(_together.GetSpan(count)[..count], start);
             _together.Advance(count);
         }
@@ -349,6 +375,8 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
             lock (_owner._lock)
             {
                 Take(response);
+                if (_owner._holds)
+                    return;
                 isAlone = _owner._open == 1;
                 isFirst = !_owner._sendsLater;
                 _owner._sendsLater |= !isAlone;

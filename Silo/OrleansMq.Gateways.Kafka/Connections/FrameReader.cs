@@ -18,7 +18,7 @@ internal sealed class FrameReader(Socket socket, Action beforeWait)
     private const int HeadBytes = 1536;
     // Copying this much costs less than a system call.
     private const int SmallBytes = 4 << 10;
-    private const int ManyBytes = 16 << 10;
+    private const int ManyBytes = 64 << 10;
 
     private readonly byte[] _head = new byte[HeadBytes];
     // Rented while small requests follow each other; null otherwise.

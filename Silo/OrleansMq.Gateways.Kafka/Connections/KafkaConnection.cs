@@ -5,6 +5,7 @@ using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
@@ -26,6 +27,8 @@ internal sealed class KafkaConnection : IConnection
     private readonly CancellationTokenSource _stop = new();
     private readonly ByteBudget _inFlight;
     private readonly AnswerQueue _answers;
+    // Appends whose requests came together.
+    private readonly AppendBurst _burst = new();
     // Whether all requests in flight are of the kind that others of it may overtake.
     private bool _runsAhead;
     // Receives while an answer is waited for; the next request is read behind it.
@@ -41,8 +44,8 @@ internal sealed class KafkaConnection : IConnection
         LocalEndPoint = local;
         RemoteEndPoint = remote;
         _inFlight = new ByteBudget(services.Options.MaxInFlightBytesPerConnection);
-        _answers = new AnswerQueue(socket, Stop, Fail);
-        _requests = new FrameReader(socket, _answers.SendReady);
+        _answers = new AnswerQueue(socket, Stop, Fail, gateway.Pieces, BeforeWait);
+        _requests = new FrameReader(socket, BeforeWait);
         Touch();
     }
 
@@ -165,13 +168,13 @@ internal sealed class KafkaConnection : IConnection
     {
         var taking = _inFlight.TakeAsync(bytes, _stop.Token);
         if (!taking.IsCompleted)
-            _answers.SendReady();
+            BeforeWait();
         await taking.ConfigureAwait(false);
         try
         {
             taking = _gateway.InFlight.TakeAsync(bytes, _stop.Token);
             if (!taking.IsCompleted)
-                _answers.SendReady();
+                BeforeWait();
             await taking.ConfigureAwait(false);
         }
         catch
@@ -205,16 +208,38 @@ internal sealed class KafkaConnection : IConnection
             CorrelationId = request.CorrelationId,
             ClientId = request.ClientId,
             Connection = this,
+            Burst = request.Api!.RunsAhead && !_requests.IsEmpty ? _burst : null,
         };
         if (_answers.Add(AnswerAsync(context, request, frame)))
             return;
+        if (_burst.IsFull)
+            BeforeWait();
         if (context.HoldsBack || !request.Api.RunsAhead)
             await WaitUntilAllSentAsync().ConfigureAwait(false);
     }
 
+    // What was begun is done, and what is answered sent: the client may wait for it before it sends anything more.
+    private void BeforeWait()
+    {
+        if (_burst.IsEmpty)
+        {
+            _answers.SendReady();
+            return;
+        }
+        _answers.Hold();
+        try
+        {
+            _burst.Run();
+        }
+        finally
+        {
+            _answers.SendHeld();
+        }
+    }
+
     private async ValueTask WaitUntilAllSentAsync()
     {
-        _answers.SendReady();
+        BeforeWait();
         if (_answers.IsIdle)
             return;
         // The answer may take minutes: that the client has gone is noticed before, unless it has sent the next request already.

@@ -1,4 +1,5 @@
 using System.Net;
+using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
 
@@ -23,6 +24,9 @@ internal sealed class RequestContext
 
     /// <summary>Set by a handler before it waits for the first time: requests behind this one are not begun before it is done, since their order counts.</summary>
     public bool HoldsBack { get; set; }
+
+    /// <summary>Where the connection has more to begin: what appends of this request are written with. Only before a handler waits for the first time.</summary>
+    public AppendBurst? Burst { get; init; }
 
     /// <summary>Cancelled when nobody waits for the answer any more.</summary>
     public CancellationToken Aborted => Connection.Aborted;

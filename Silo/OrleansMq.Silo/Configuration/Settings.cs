@@ -36,7 +36,7 @@ internal static class Settings
             (s, text) => TryNumber(text, 16, 1_000_000, out var n) ? s with { MaxOpenFiles = (int)n } : null),
         new("appendThreads", "N", "a whole number from 1 to 256", "Threads that write and flush. Default: 16.",
             (s, text) => TryNumber(text, 1, 256, out var n) ? s with { AppendThreads = (int)n } : null),
-        new("verifyOnRead", "true|false", "true or false", "Check the CRC of batches as they are read from disk. Default: true.",
+        new("verifyOnRead", "true|false", "true or false", "Check the CRC of batches as they are read from disk; what this process wrote or has checked is not checked again while it stays in the page cache. Default: true.",
             (s, text) => bool.TryParse(text, out var verify) ? s with { VerifyOnRead = verify } : null),
         new("retentionCheckMs", "MS", Milliseconds, "How often retention and rolling by age are looked at. Default: 300000.",
             (s, text) => TryInterval(text, 1, out var interval) ? s with { RetentionCheckInterval = interval } : null),

@@ -2,7 +2,6 @@ using OrleansMq.Log;
 using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Tests.Engine.Compaction;
-using OrleansMq.Tests.Engine.Storage;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Log;
@@ -69,7 +68,8 @@ public sealed class LogSliceTests
     [Fact]
     public void What_the_disk_has_to_be_asked_for_is_looked_at_again()
     {
-        var log = Filled(new Forgetful(_disk), roll: false);
+        var log = Filled(_disk, roll: false);
+        _disk.HoldsPages = false;
         Damage(log, 20_000);
         Assert.Throws<DamagedLogException>(() => log.Log.ReadOrSlice(0, log.Log.LogEndOffset, 100_000));
     }
@@ -172,16 +172,5 @@ public sealed class LogSliceTests
                 log.Roll();
         }
         return log;
-    }
-
-    /// <summary>A disk whose bytes are never in memory.</summary>
-    private sealed class Forgetful(IFileSystem inner) : WrappedFileSystem(inner)
-    {
-        public override IFile Open(string path, FileOpening mode) => new ForgetfulFile(Inner.Open(path, mode));
-
-        private sealed class ForgetfulFile(IFile inner) : WrappedFile(inner)
-        {
-            public override bool IsInMemory(long position, long length) => false;
-        }
     }
 }

@@ -126,8 +126,10 @@ public sealed class ReplicaRepairTests
 
     private static string PathOf(ReplicatedPartition partition, int broker) => Path.Combine(partition[broker].Data, "logs", "t-0");
 
+    // On the disk: the page is read from there again.
     private static void Flip(ReplicatedPartition partition, int broker, string name, long position)
     {
+        ((MemoryFileSystem)partition[broker].Files).HoldsPages = false;
         using var file = partition[broker].Files.Open(Path.Combine(PathOf(partition, broker), name), FileOpening.ReadWrite);
         Span<byte> one = stackalloc byte[1];
         file.Read(one, position);

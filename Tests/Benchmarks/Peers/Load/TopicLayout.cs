@@ -50,7 +50,7 @@ internal static class TopicLayout
             throw new LoadFailedException($"{LoadFailedException.Answered(ApiVersion.CreateTopics, topic, error).Message} {message}");
     }
 
-    /// <summary>Waits until each partition has a leader that knows that it is one.</summary>
+    /// <summary>Waits until each partition has a leader that knows that it is one, and all its replicas are in sync.</summary>
     /// <exception cref="LoadFailedException">It takes longer than a minute, or the topic has other partitions.</exception>
     public static IReadOnlyList<LedPartition> WaitForLeaders(string bootstrap, string topic, int partitions)
     {
@@ -63,7 +63,7 @@ internal static class TopicLayout
             if (layout.Count == partitions && TryOffsets(topic, layout, Latest, out _))
                 return layout;
             if (Stopwatch.GetElapsedTime(start) > Patience)
-                throw new LoadFailedException($"{layout.Count} of {partitions} partitions of {topic} have a leader after {Patience.TotalSeconds} s: see the broker's log.");
+                throw new LoadFailedException($"{layout.Count} of {partitions} partitions of {topic} have a leader and all their replicas in sync after {Patience.TotalSeconds} s: see the broker's log.");
             Thread.Sleep(20);
         }
     }
@@ -102,9 +102,12 @@ internal static class TopicLayout
             var error = connection.ReadInt16();
             var index = connection.ReadInt32();
             var leader = connection.ReadInt32();
-            connection.Skip(4 * connection.ReadInt32()); // replicas
-            connection.Skip(4 * connection.ReadInt32()); // those in sync
-            if (error == 0 && endpoints.TryGetValue(leader, out var endpoint))
+            var replicas = connection.ReadInt32();
+            connection.Skip(4 * replicas);
+            var inSync = connection.ReadInt32();
+            connection.Skip(4 * inSync);
+            // Before all are, acks=all may be refused, or mean fewer copies.
+            if (error == 0 && inSync == replicas && endpoints.TryGetValue(leader, out var endpoint))
                 layout.Add(new LedPartition(index, endpoint));
         }
         layout.Sort((a, b) => a.Index.CompareTo(b.Index));

@@ -1,0 +1,112 @@
+using OrleansMq.Brokers;
+using OrleansMq.Partitions;
+using OrleansMq.Topics;
+
+namespace OrleansMq.Tests.Engine.Partitions;
+
+/// <summary>Appends that are begun together and written when their sender says so.</summary>
+public sealed class AppendBurstTests
+{
+    private readonly AppendBurst _burst = new();
+
+    [Fact]
+    public async Task Nothing_is_written_before_the_burst_is_run_and_all_is_when_it_has()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
+        Assert.True(_burst.IsEmpty);
+        var appends = Enumerable.Range(0, 10).Select(i => Begin(rig, $"{i}")).ToArray();
+        Assert.False(_burst.IsEmpty);
+        Assert.Equal(0, rig.Partition.LogEndOffset);
+        Assert.DoesNotContain(appends, static append => append.IsCompleted);
+        _burst.Run();
+        Assert.True(_burst.IsEmpty);
+        Assert.Equal(10, rig.Partition.HighWatermark);
+        for (var i = 0; i < appends.Length; i++)
+        {
+            Assert.True(appends[i].IsCompletedSuccessfully);
+            Assert.Equal((ErrorCode.None, i), ((await appends[i]).Error, (int)(await appends[i]).BaseOffset));
+        }
+    }
+
+    [Fact]
+    public async Task Who_comes_between_is_written_with_it_and_answered_elsewhere()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
+        var first = Begin(rig, "first");
+        var other = rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, "other"), Acks.All, mayWrite: true).AsTask();
+        Assert.False(other.IsCompleted);
+        var last = Begin(rig, "last");
+        _burst.Run();
+        Assert.Equal(0, (await first).BaseOffset);
+        Assert.Equal(1, (await other).BaseOffset);
+        Assert.Equal(2, (await last).BaseOffset);
+    }
+
+    [Fact]
+    public async Task A_sender_who_appends_again_when_he_is_answered_is_not_written_into_the_round_that_answers_him()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
+        var again = new List<Task<ProduceResult>>();
+        async Task AppendTwiceAsync(string name)
+        {
+            await Begin(rig, name).ConfigureAwait(false);
+            again.Add(rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, name), Acks.All, mayWrite: true).AsTask());
+        }
+        var appends = Enumerable.Range(0, 5).Select(i => AppendTwiceAsync($"{i}")).ToList();
+        _burst.Run();
+        await Task.WhenAll(appends);
+        var offsets = await Task.WhenAll(again);
+        Assert.Equal([5L, 6, 7, 8, 9], offsets.Select(static result => result.BaseOffset).Order());
+        Assert.Equal(10, (await rig.ReadAllAsync()).Count);
+    }
+
+    [Fact]
+    public async Task What_is_to_be_flushed_is_left_to_the_append_threads()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
+        var appends = Enumerable.Range(0, 5).Select(i => Begin(rig, $"{i}")).ToArray();
+        Assert.Equal(0, rig.Partition.LogEndOffset);
+        _burst.Run();
+        for (var i = 0; i < appends.Length; i++)
+            Assert.Equal(i, (await appends[i]).BaseOffset);
+    }
+
+    [Fact]
+    public async Task More_than_a_round_takes_is_written_all_the_same()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
+        var appends = Enumerable.Range(0, 2 * AppendRound.MaxBatches + 1).Select(i => Begin(rig, $"{i}")).ToArray();
+        Assert.True(_burst.IsFull);
+        _burst.Run();
+        Assert.False(_burst.IsFull);
+        for (var i = 0; i < appends.Length; i++)
+            Assert.Equal(i, (await appends[i]).BaseOffset);
+    }
+
+    [Fact]
+    public async Task Bursts_of_many_senders_at_once_lose_nothing()
+    {
+        await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 20_000 });
+        const int senders = 6, bursts = 60, appends = 9;
+        var sending = Enumerable.Range(0, senders).Select(sender => Task.Run(async () =>
+        {
+            var burst = new AppendBurst();
+            var offsets = new List<long>();
+            for (var round = 0; round < bursts; round++)
+            {
+                var begun = Enumerable.Range(0, appends).Select(i => rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{sender}/{round}/{i}"), Acks.All,
+                    mayWrite: sender % 2 == 0, burst: burst).AsTask()).ToArray();
+                burst.Run();
+                offsets.AddRange((await Task.WhenAll(begun)).Select(static result => result.BaseOffset));
+            }
+            // A sender's own keep their order.
+            Assert.Equal(offsets.Order(), offsets);
+            return offsets;
+        })).ToList();
+        var all = (await Task.WhenAll(sending)).SelectMany(static offsets => offsets).Order();
+        Assert.Equal(Enumerable.Range(0, senders * bursts * appends).Select(static number => (long)number), all);
+    }
+
+    private Task<ProduceResult> Begin(PartitionRig rig, string value) =>
+        rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, value), Acks.All, mayWrite: true, burst: _burst).AsTask();
+}
