@@ -219,6 +219,19 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
+    public async Task A_fault_of_ours_in_one_batch_is_its_answer_alone_and_is_logged()
+    {
+        var topic = await broker.CreateTopicAsync(partitions: 2);
+        broker.Script.OnProduce = (partition, _) => partition.Partition == 1 ? throw new InvalidOperationException("a bug in a batch") : null;
+        var lines = await broker.ProduceAllAsync(topic,
+            "{\"value\":\"a\",\"partition\":1}\n{\"value\":\"b\",\"partition\":0}\n{\"value\":\"c\",\"partition\":1}\n");
+        Assert.Equal(["UnknownServerError", "offset 0", "UnknownServerError"],
+            lines.Select(l => l.TryGetProperty("code", out var code) ? code.GetString() : $"offset {l.GetProperty("offset")}"));
+        Assert.Contains("InvalidOperationException", lines[0].GetProperty("error").GetString(), StringComparison.Ordinal);
+        Assert.Contains("a bug in a batch", broker.Log, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_client_that_reads_nothing_until_it_has_sent_everything_is_served()
     {
         // HttpClient over HTTP/1.1 is such a client: the answers to 300,000 records are far more than the sockets hold.

@@ -26,6 +26,7 @@ internal sealed class BatchSender : IDisposable
     private readonly ProduceOptions _options;
     private readonly CompressionCodecs _codecs;
     private readonly WakeUp _wakeUp;
+    private readonly ILogger _logger;
     private readonly int _batchBytes;
     private readonly Dictionary<int, PartitionLane> _lanes = [];
     private readonly List<Task> _sending = [];
@@ -34,12 +35,13 @@ internal sealed class BatchSender : IDisposable
     private long _sentBytes;
     private int _sticky;
 
-    public BatchSender(IBroker broker, string topic, TopicShape shape, ProduceOptions options, CompressionCodecs codecs, WakeUp wakeUp)
+    public BatchSender(IBroker broker, string topic, TopicShape shape, ProduceOptions options, ApiServices api, WakeUp wakeUp)
     {
         _broker = broker;
         _topic = topic;
         _options = options;
-        _codecs = codecs;
+        _codecs = api.Codecs;
+        _logger = api.Logger;
         _wakeUp = wakeUp;
         PartitionCount = shape.Partitions;
         // Room for what a codec adds to bytes that cannot be made smaller.
@@ -99,7 +101,7 @@ internal sealed class BatchSender : IDisposable
         return _openBytes == 0;
     }
 
-    /// <summary>Waits until the broker has answered all that was sent.</summary>
+    /// <summary>Waits until the broker has answered all that was sent; what became of it is each batch's result.</summary>
     public Task SettleAsync() => Task.WhenAll(_sending);
 
     /// <summary>Gives the memory back; only when all is settled.</summary>
@@ -147,10 +149,15 @@ internal sealed class BatchSender : IDisposable
         {
             batch.Complete(ProduceResult.Failed(e.Code, e.Message));
         }
+        catch (Exception e)
+        {
+            // A fault of ours is this batch's alone: thrown on, it would cut the answers of those that were appended.
+            _logger.BatchFailed(e, _topic, batch.Partition);
+            batch.Complete(ProduceResult.Failed(ErrorCode.UnknownServerError,
+                $"The broker failed in a way it has no name for ({e.GetType().Name}); its log has the details."));
+        }
         finally
         {
-            if (!batch.IsDone)
-                batch.Complete(ProduceResult.Failed(ErrorCode.UnknownServerError, "The broker failed in a way it has no name for; its log has the details."));
             Interlocked.Add(ref _sentBytes, -batch.SizeInBytes);
             _wakeUp.Signal();
         }

@@ -37,7 +37,7 @@ internal sealed class ProduceStream
         _input = http.Request.BodyReader;
         _writer = new AnswerWriter(http, _answers, _wakeUp);
         _parser = new RecordLineParser(options.IsBase64);
-        _sender = new BatchSender(broker, topic, shape, options, api.Codecs, _wakeUp);
+        _sender = new BatchSender(broker, topic, shape, options, api, _wakeUp);
         // JSON makes at most six bytes of one (\u0000), so that no record the topic takes is refused for its line.
         _maxLineBytes = (int)Math.Min(6L * shape.MaxMessageBytes + 4096, Array.MaxLength);
     }
