@@ -5,6 +5,7 @@ using Orleans.Configuration;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Grains.Brokers;
+using OrleansMq.Grains.Connections;
 
 namespace Orleans.Hosting;
 
@@ -17,13 +18,15 @@ public static class OrleansMqClientOrleansExtensions
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> over this Orleans client:
     /// <c>host.UseOrleansClient(client => client.UseLocalhostClustering().AddOrleansMqClient().AddProducer&lt;string, Order&gt;())</c>.
-    /// Batches travel to the silo that leads their partition.
+    /// Batches travel to the silo that leads their partition, over connections that send and receive in large blocks: Orleans' own sockets are replaced where no other transport is
+    /// registered.
     /// </summary>
     /// <param name="client">The Orleans client.</param>
     /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>
     public static OrleansMqClientBuilder AddOrleansMqClient(this IClientBuilder client, Action<OrleansMqClientOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(client);
+        client.Services.UseLargeBlocks(typeof(ClientConnectionOptions).Assembly);
         return client.Services.AddOrleansMqClient(configure).UseOrleans();
     }
 

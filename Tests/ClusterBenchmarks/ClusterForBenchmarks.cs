@@ -34,8 +34,9 @@ internal static class ClusterForBenchmarks
         }
     }
 
-    /// <summary>An Orleans client, as a .NET service has it.</summary>
-    public static IHost Connect(LocalCluster cluster) => Host.CreateDefaultBuilder()
+    /// <summary>An Orleans client, as a .NET service has it. Without settings from files: the default host watches everything below the working directory for changes of them, also the
+    /// brokers' logs, and every append would tell it.</summary>
+    public static IHost Connect(LocalCluster cluster) => new HostBuilder()
         .ConfigureLogging(logging => logging.ClearProviders())
         .UseOrleansClient(client =>
         {

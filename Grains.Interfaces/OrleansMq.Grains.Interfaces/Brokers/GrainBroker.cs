@@ -123,7 +123,13 @@ public sealed class GrainBroker : IBroker
         if (_local is not null && _local.TryGet(partition, out var local))
             return SoleReplica.Refuses(local, acks, out var refusal) ? new(refusal) : local.AppendAsync(batch, acks, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
-        return CallAsync(partition, grain => grain.AppendAsync(batch, acks), static result => result.Error, ProduceResult.Failed);
+        return AppendElsewhereAsync(partition, batch, acks);
+    }
+
+    private async ValueTask<ProduceResult> AppendElsewhereAsync(TopicPartition partition, Memory<byte> batch, Acks acks)
+    {
+        using var lent = BatchInCall.Lend(batch);
+        return await CallAsync(partition, grains => grains.Appends.AppendAsync(lent, acks), static result => result.Error, ProduceResult.Failed).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -147,7 +153,7 @@ public sealed class GrainBroker : IBroker
     {
         if (_local is not null && _local.TryGet(partition, out var local) && local.FindOffset(spec) is var found && !LeaderPatience.HasMoved(found.Error))
             return new(found);
-        return LeaderPatience.RetryAsync(_options, () => CallAsync(partition, grain => grain.FindOffsetAsync(spec), static result => result.Error,
+        return LeaderPatience.RetryAsync(_options, () => CallAsync(partition, grains => grains.Grain.FindOffsetAsync(spec), static result => result.Error,
             static (error, message) => new OffsetResult(error, -1, Message: message)), static result => result.Error, cancellationToken);
     }
 
@@ -161,7 +167,7 @@ public sealed class GrainBroker : IBroker
         ValueTask<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteOnceAsync() =>
             _local is not null && _local.TryGet(partition, out var local)
                 ? new(DeletedAsync(local.DeleteRecordsAsync(beforeOffset, cancellationToken).AsTask()))
-                : CallAsync(partition, grain => DeletedAsync(grain.DeleteRecordsAsync(beforeOffset)), static result => result.Error,
+                : CallAsync(partition, grains => DeletedAsync(grains.Grain.DeleteRecordsAsync(beforeOffset)), static result => result.Error,
                     static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message));
 
         static async Task<(ErrorCode Error, long LogStartOffset, string? Message)> DeletedAsync(Task<long> deletion)
@@ -203,7 +209,7 @@ public sealed class GrainBroker : IBroker
                 MaxWait = wait,
                 Isolation = request.Isolation,
             };
-            var result = await LeaderPatience.RetryAsync(_options, () => CallAsync(request.Partition, grain => grain.ReadAsync(read, cancellationToken),
+            var result = await LeaderPatience.RetryAsync(_options, () => CallAsync(request.Partition, grains => grains.Grain.ReadAsync(read, cancellationToken),
                 static result => result.Error, static (error, message) => FetchResult.Failed(error, message)), static result => result.Error,
                 cancellationToken).ConfigureAwait(false);
             if (result.Error != ErrorCode.None || result.Records.Length >= request.MinBytes || wait == left || wait == TimeSpan.Zero)
@@ -216,7 +222,7 @@ public sealed class GrainBroker : IBroker
     /// Calls a partition's grain. Where the topic turns out to be another one by now (deleted and created again, or with more partitions),
     /// its grain is asked and the call made once more: nothing was done by a grain that does not know the topic's id.
     /// </summary>
-    private async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<IPartitionGrain, Task<T>> call, Func<T, ErrorCode> errorOf,
+    private async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<PartitionGrains, Task<T>> call, Func<T, ErrorCode> errorOf,
         Func<ErrorCode, string, T> failed)
     {
         if (!CouldExist(partition.Topic))

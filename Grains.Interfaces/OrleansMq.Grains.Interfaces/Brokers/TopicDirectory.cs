@@ -66,17 +66,23 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
 /// <summary>A topic that was asked for at some time, with the references of its partitions' grains, made when first needed.</summary>
 internal sealed class KnownTopic(TopicListing listing, long askedAt, IGrainFactory grains)
 {
-    private readonly IPartitionGrain?[] _partitions = new IPartitionGrain?[listing.Partitions];
+    private readonly PartitionGrains?[] _partitions = new PartitionGrains?[listing.Partitions];
 
     public TopicListing Listing => listing;
 
     public long AskedAt => askedAt;
 
     /// <summary>The partition's grain; null where the topic has no such partition.</summary>
-    public IPartitionGrain? Partition(int partition)
+    public PartitionGrains? Partition(int partition)
     {
         if ((uint)partition >= (uint)_partitions.Length)
             return null;
-        return _partitions[partition] ??= grains.GetGrain<IPartitionGrain>(GrainKeys.Partition(listing.TopicId, partition));
+        if (_partitions[partition] is { } known)
+            return known;
+        var key = GrainKeys.Partition(listing.TopicId, partition);
+        return _partitions[partition] = new PartitionGrains(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key));
     }
 }
+
+/// <summary>A partition's grain, by both of its interfaces.</summary>
+internal sealed record PartitionGrains(IPartitionGrain Grain, IPartitionAppendGrain Appends);

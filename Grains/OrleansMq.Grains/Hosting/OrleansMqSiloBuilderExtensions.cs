@@ -21,7 +21,8 @@ public static class OrleansMqSiloBuilderExtensions
     /// <summary>
     /// Makes this silo a broker of its cluster: <c>silo.AddOrleansMq(options => options with { DataDirectory = "/var/lib/omq" })</c>. The
     /// data directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. Registers
-    /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly.
+    /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly. Clients of Orleans are listened for with sockets that send and receive in large
+    /// blocks, where no other transport is registered.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, the engine's lines in the silo's log under <c>OrleansMq</c>.
@@ -67,6 +68,7 @@ public static class OrleansMqSiloBuilderExtensions
     {
         silo.Services.AddSingleton(services => new SiloBroker(Configured(services, configure), cluster));
         silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<SiloBroker>());
+        GatewayListeners.Replace(silo.Services, typeof(Silo).Assembly);
         silo.AddPartitions();
         silo.AddGroups(isReplicated: cluster is not null);
         silo.Services.TryAddSingleton<IBroker>(services =>

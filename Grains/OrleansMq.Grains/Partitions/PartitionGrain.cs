@@ -19,7 +19,7 @@ namespace OrleansMq.Grains.Partitions;
 [KeepAlive, Immovable, Reentrant]
 [LeaderPlacement, GrainDirectory(PartitionDirectory.Name)]
 internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions served, IServiceProvider services)
-    : Grain, IPartitionGrain, IPartitionOwnerGrain, IPartitionLeaderGrain
+    : Grain, IPartitionGrain, IPartitionAppendGrain, IPartitionOwnerGrain, IPartitionLeaderGrain
 {
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.partition";
@@ -51,13 +51,21 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     /// <inheritdoc/>
     /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it where it is.</remarks>
-    public async Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks)
+    public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) => AppendAsync(MemoryMarshal.AsMemory(batch), acks).AsTask();
+
+    /// <inheritdoc/>
+    public async Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks)
+    {
+        var bytes = batch.Own(out var owner);
+        using (owner)
+            return await AppendAsync(bytes, acks);
+    }
+
+    private ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks)
     {
         if (_partition is not { } partition)
-            return ProduceResult.Failed(WhyNot(out var message), message);
-        return SoleReplica.Refuses(partition, acks, out var refusal)
-            ? refusal
-            : await partition.AppendAsync(MemoryMarshal.AsMemory(batch), acks);
+            return new(ProduceResult.Failed(WhyNot(out var message), message));
+        return SoleReplica.Refuses(partition, acks, out var refusal) ? new(refusal) : partition.AppendAsync(batch, acks, mayWrite: true);
     }
 
     /// <inheritdoc/>

@@ -32,7 +32,7 @@ public class ScriptedGrains : DispatchProxy
     {
         var key = (string)args![0]!;
         return targetMethod!.ReturnType == typeof(ITopicGrain) ? new Topic(this, key)
-            : targetMethod.ReturnType == typeof(IPartitionGrain) ? new Partition(this, key)
+            : targetMethod.ReturnType == typeof(IPartitionGrain) || targetMethod.ReturnType == typeof(IPartitionAppendGrain) ? new Partition(this, key)
             : throw new NotSupportedException($"No script for {targetMethod.ReturnType}.");
     }
 
@@ -51,8 +51,10 @@ public class ScriptedGrains : DispatchProxy
         public Task<TopicDescription> AddPartitionsAsync(int totalCount) => throw new NotSupportedException();
     }
 
-    private sealed class Partition(ScriptedGrains script, string key) : IPartitionGrain
+    private sealed class Partition(ScriptedGrains script, string key) : IPartitionGrain, IPartitionAppendGrain
     {
+        public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => script.Append(key);
+
         public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) => script.Append(key);
 
         public Task<FetchResult> ReadAsync(PartitionRead read, CancellationToken cancellationToken) => script.Read(key, read);

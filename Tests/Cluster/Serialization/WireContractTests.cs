@@ -215,7 +215,7 @@ public sealed class WireContractTests
     private static readonly Type[] Grains =
         [
         typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(IGroupGrain), typeof(IGroupListGrain), typeof(IGroupService), typeof(ILeaderService),
-        typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
+        typeof(IPartitionAppendGrain), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
         typeof(ITopicGrain), typeof(ITopicOwnerGrain)
     ];
 

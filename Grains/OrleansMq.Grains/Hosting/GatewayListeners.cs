@@ -1,0 +1,41 @@
+using System.Net;
+using System.Reflection;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+using Orleans.Networking.Shared;
+using OrleansMq.Grains.Connections;
+
+namespace OrleansMq.Grains.Hosting;
+
+/// <summary>
+/// Listens for Orleans' clients with sockets of ours (<see cref="SocketListeners"/>), which bring batches in large blocks, and for other silos with Orleans' own. Orleans asks under keys
+/// that are not public, so that which is which is seen from the endpoint.
+/// </summary>
+internal sealed class GatewayListeners(IConnectionListenerFactory orleans, EndpointOptions endpoints, IOptions<SocketConnectionOptions> sockets) : IConnectionListenerFactory
+{
+    /// <inheritdoc/>
+    public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
+        IsGateway(endpoint) ? new SocketListeners(sockets).BindAsync(endpoint, cancellationToken) : orleans.BindAsync(endpoint, cancellationToken);
+
+    /// <summary>Puts itself before the listeners that Orleans registered itself; what somebody else registered stays.</summary>
+    /// <param name="services">The silo's.</param>
+    /// <param name="own">The assembly whose registrations are Orleans' own.</param>
+    public static void Replace(IServiceCollection services, Assembly own)
+    {
+        for (var index = 0; index < services.Count; index++)
+        {
+            var present = services[index];
+            if (!present.IsKeyedService || present.ServiceType != typeof(IConnectionListenerFactory) || present.KeyedImplementationFactory is not { } make
+                || make.Method.Module.Assembly != own)
+                continue;
+            services[index] = ServiceDescriptor.KeyedSingleton<IConnectionListenerFactory>(present.ServiceKey, (provider, key) => new GatewayListeners(
+                (IConnectionListenerFactory)make(provider, key), provider.GetRequiredService<IOptions<EndpointOptions>>().Value,
+                provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
+        }
+    }
+
+    private bool IsGateway(EndPoint endpoint) =>
+        endpoint is IPEndPoint { Port: var port } && port == (endpoints.GatewayListeningEndpoint?.Port ?? endpoints.GatewayPort);
+}
