@@ -11,6 +11,7 @@ internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options)
 {
     // As many as may wait to be accepted when all clients come back at once.
     private const int Backlog = 512;
+    private static readonly TimeSpan WhenFull = TimeSpan.FromMilliseconds(100);
 
     /// <inheritdoc/>
     /// <exception cref="AddressInUseException">Somebody else listens there.</exception>
@@ -55,6 +56,11 @@ internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options)
                 catch (Exception unbound) when (unbound is ObjectDisposedException or SocketException { SocketErrorCode: SocketError.OperationAborted or SocketError.InvalidArgument })
                 {
                     return null;
+                }
+                catch (SocketException full) when (full.SocketErrorCode is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable)
+                {
+                    // Until others have gone.
+                    await Task.Delay(WhenFull, cancellationToken).ConfigureAwait(false);
                 }
                 catch (SocketException)
                 {
