@@ -10,12 +10,14 @@ namespace OrleansMq.Tests.Chaos.Network;
 internal sealed class SiloProxy : IAsyncDisposable
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
+    // The list is read in pieces while it changes, so that an entry may be missed.
+    private const int Misses = 2;
 
     private readonly IPEndPoint _advertised;
     private readonly IPEndPoint _actual;
     private readonly Func<IPEndPoint, IPEndPoint, Link> _linkOf;
     private readonly CancellationTokenSource _stop = new();
-    private readonly Task _running;
+    private readonly Thread _watcher;
 
     /// <param name="advertised">Where the others look for the silo.</param>
     /// <param name="actual">Where it listens.</param>
@@ -23,45 +25,40 @@ internal sealed class SiloProxy : IAsyncDisposable
     public SiloProxy(IPEndPoint advertised, IPEndPoint actual, Func<IPEndPoint, IPEndPoint, Link> linkOf)
     {
         (_advertised, _actual, _linkOf) = (advertised, actual, linkOf);
-        _running = Task.Run(RunAsync);
+        // A thread of its own: one that is late, since silos that start keep the pool's waiting, is late to listen, and that proves a silo dead that has just come up.
+        _watcher = new Thread(Watch) { IsBackground = true, Name = $"proxy of {actual}" };
+        _watcher.Start();
     }
 
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        await _running;
+        await Task.Run(_watcher.Join);
         _stop.Dispose();
     }
 
-    private async Task RunAsync()
+    private void Watch()
     {
-        try
+        while (!_stop.IsCancellationRequested)
         {
-            while (true)
-            {
-                if (await IsListeningAsync())
-                    await ServeAsync();
-                else
-                    await Task.Delay(Poll, _stop.Token);
-            }
-        }
-        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
-        {
-            // That is its end.
+            if (IsListening())
+                Serve();
+            else
+                _stop.Token.WaitHandle.WaitOne(Poll);
         }
     }
 
     /// <summary>Hands connections on until the silo does not listen any more.</summary>
-    private async Task ServeAsync()
+    private void Serve()
     {
         using var listener = new TcpListener(_advertised);
         listener.Start();
         using var over = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
         var accepting = AcceptAsync(listener, over.Token);
-        while (!_stop.IsCancellationRequested && await IsListeningAsync())
-            await Task.WhenAny(Task.Delay(Poll, over.Token));
-        await over.CancelAsync();
-        await accepting;
+        for (var missed = 0; missed < Misses && !_stop.IsCancellationRequested; missed = IsListening() ? 0 : missed + 1)
+            _stop.Token.WaitHandle.WaitOne(Poll);
+        over.Cancel();
+        accepting.GetAwaiter().GetResult();
     }
 
     private async Task AcceptAsync(TcpListener listener, CancellationToken over)
@@ -81,12 +78,12 @@ internal sealed class SiloProxy : IAsyncDisposable
     }
 
     /// <summary>Without a trace in the silo: a process that is alive has the port bound, one that is stopped too.</summary>
-    private async Task<bool> IsListeningAsync()
+    private bool IsListening()
     {
         var port = $"{_actual.Port:X4}";
         var address = Convert.ToHexString([.. _actual.Address.GetAddressBytes().Reverse()]);
         var entry = $": {address}:{port} 00000000:0000 0A ";
-        return (await File.ReadAllTextAsync("/proc/net/tcp", _stop.Token)).Contains(entry, StringComparison.Ordinal);
+        return File.ReadAllText("/proc/net/tcp").Contains(entry, StringComparison.Ordinal);
     }
 
     private async Task HandOnAsync(Socket client)
