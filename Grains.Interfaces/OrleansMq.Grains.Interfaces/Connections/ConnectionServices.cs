@@ -16,14 +16,20 @@ internal static class ConnectionServices
     /// <summary>Replaces Orleans' own.</summary>
     /// <param name="services">The services of a client.</param>
     /// <param name="own">The assembly whose registrations are Orleans' own.</param>
-    public static void UseLargeBlocks(this IServiceCollection services, Assembly own)
+    public static void UseLargeBlocks(this IServiceCollection services, Assembly own) => services.ReplaceOwn<IConnectionFactory>(own,
+        static (provider, _) => new SocketConnections(provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
+
+    /// <summary>Replaces what Orleans registered itself, under whatever key; what somebody else registered stays.</summary>
+    /// <param name="services">The services of a client or silo.</param>
+    /// <param name="own">The assembly whose registrations are Orleans' own.</param>
+    /// <param name="make">Makes what stands in its place, given how to make what stood there.</param>
+    public static void ReplaceOwn<TService>(this IServiceCollection services, Assembly own, Func<IServiceProvider, Func<TService>, TService> make) where TService : class
     {
         for (var index = 0; index < services.Count; index++)
         {
             var present = services[index];
-            if (present.IsKeyedService && present.ServiceType == typeof(IConnectionFactory) && present.KeyedImplementationFactory?.Method.Module.Assembly == own)
-                services[index] = ServiceDescriptor.KeyedSingleton<IConnectionFactory>(present.ServiceKey,
-                    static (provider, _) => new SocketConnections(provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
+            if (present.IsKeyedService && present.ServiceType == typeof(TService) && present.KeyedImplementationFactory is { } replaced && replaced.Method.Module.Assembly == own)
+                services[index] = ServiceDescriptor.KeyedSingleton(present.ServiceKey, (provider, key) => make(provider, () => (TService)replaced(provider, key)));
         }
     }
 }

@@ -84,13 +84,9 @@ internal sealed class SocketConnection : DefaultConnectionContext
                     break;
             }
         }
-        catch (SocketException reset) when (IsReset(reset))
-        {
-            fault = new ConnectionResetException(reset.Message, reset);
-        }
         catch (Exception broken) when (broken is SocketException or ObjectDisposedException)
         {
-            fault = broken;
+            fault = FaultOf(broken);
         }
         finally
         {
@@ -126,13 +122,9 @@ internal sealed class SocketConnection : DefaultConnectionContext
                     break;
             }
         }
-        catch (SocketException reset) when (IsReset(reset))
-        {
-            fault = new ConnectionResetException(reset.Message, reset);
-        }
         catch (Exception broken) when (broken is SocketException or ObjectDisposedException)
         {
-            fault = broken;
+            fault = FaultOf(broken);
         }
         finally
         {
@@ -167,6 +159,8 @@ internal sealed class SocketConnection : DefaultConnectionContext
         }
         _socket.Dispose();
     }
+
+    private static Exception FaultOf(Exception broken) => broken is SocketException reset && IsReset(reset) ? new ConnectionResetException(reset.Message, reset) : broken;
 
     private static bool IsReset(SocketException exception) =>
         exception.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown || (OperatingSystem.IsWindows() && exception.SocketErrorCode is SocketError.ConnectionAborted);

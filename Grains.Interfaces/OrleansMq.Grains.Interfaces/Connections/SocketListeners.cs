@@ -6,7 +6,7 @@ using Orleans.Networking.Shared;
 
 namespace OrleansMq.Grains.Connections;
 
-/// <summary>Listens for other silos and for clients: each becomes a <see cref="SocketConnection"/>.</summary>
+/// <summary>Listens for clients: each becomes a <see cref="SocketConnection"/>.</summary>
 internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options) : IConnectionListenerFactory
 {
     // As many as may wait to be accepted when all clients come back at once.

@@ -156,7 +156,8 @@ internal sealed partial class SegmentedLog
             bool verify;
             using (var lease = segment.Log.Rent())
             {
-                verify = _ports.VerifyOnRead && !IsKnownWhole(segment, lease.File, position, position + wanted);
+                // To ask the system costs as much as some tens of KiB of CRC.
+                verify = _ports.VerifyOnRead && (wanted < MinSliceBytes || !IsKnownWhole(segment, lease.File, position, position + wanted));
                 read = lease.File.Read(bytes.AsSpan(0, wanted), position);
             }
             if (read < wanted)

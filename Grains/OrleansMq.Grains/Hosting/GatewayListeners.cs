@@ -22,19 +22,8 @@ internal sealed class GatewayListeners(IConnectionListenerFactory orleans, Endpo
     /// <summary>Puts itself before the listeners that Orleans registered itself; what somebody else registered stays.</summary>
     /// <param name="services">The silo's.</param>
     /// <param name="own">The assembly whose registrations are Orleans' own.</param>
-    public static void Replace(IServiceCollection services, Assembly own)
-    {
-        for (var index = 0; index < services.Count; index++)
-        {
-            var present = services[index];
-            if (!present.IsKeyedService || present.ServiceType != typeof(IConnectionListenerFactory) || present.KeyedImplementationFactory is not { } make
-                || make.Method.Module.Assembly != own)
-                continue;
-            services[index] = ServiceDescriptor.KeyedSingleton<IConnectionListenerFactory>(present.ServiceKey, (provider, key) => new GatewayListeners(
-                (IConnectionListenerFactory)make(provider, key), provider.GetRequiredService<IOptions<EndpointOptions>>().Value,
-                provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
-        }
-    }
+    public static void Replace(IServiceCollection services, Assembly own) => services.ReplaceOwn<IConnectionListenerFactory>(own, static (provider, orleans) =>
+        new GatewayListeners(orleans(), provider.GetRequiredService<IOptions<EndpointOptions>>().Value, provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
 
     private bool IsGateway(EndPoint endpoint) =>
         endpoint is IPEndPoint { Port: var port } && port == (endpoints.GatewayListeningEndpoint?.Port ?? endpoints.GatewayPort);
