@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Diagnostics;
+using OrleansMq.Networking;
 
 namespace OrleansMq.Gateways.Kafka;
 
@@ -112,6 +113,7 @@ public sealed class KafkaPort : IAsyncDisposable
         try
         {
             socket.NoDelay = true;
+            LocalConnections.LeaveUnpaced(socket);
             await _gateway.ServeAsync(socket).ConfigureAwait(false);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)

@@ -1,19 +1,20 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Whole record batches where they are: in a file, and in the system's memory when they were found. Who sends them reads them piece by piece, into memory that stays in the
-/// processor's cache. The file stays open until this is disposed.
+/// Whole record batches where they are: in a file, and in the system's memory when they were found. Who sends them has the system send them from there, or reads them piece by piece,
+/// into memory that stays in the processor's cache. The file stays open until this is disposed.
 /// </summary>
 public sealed class LogSlice : IDisposable
 {
     private readonly FileLease _lease;
-    private readonly long _position;
     private bool _isDisposed;
 
     internal LogSlice(FileLease lease, long position, int length, long firstOffset, long nextOffset)
     {
         _lease = lease;
-        _position = position;
+        Position = position;
         Length = length;
         FirstOffset = firstOffset;
         NextOffset = nextOffset;
@@ -28,6 +29,15 @@ public sealed class LogSlice : IDisposable
     /// <summary>The offset after the last batch: there are no gaps between.</summary>
     public long NextOffset { get; }
 
+    /// <summary>The file it is in, for who has the system send it; null where there is none of the system's. It is open until this is disposed.</summary>
+    public SafeFileHandle? File => _lease.File.Handle;
+
+    /// <summary>Where the file is.</summary>
+    public string Path => _lease.File.Path;
+
+    /// <summary>Where it begins in the file.</summary>
+    public long Position { get; }
+
     /// <summary>Fills the buffer with the bytes from <paramref name="start"/> on, up to the end of the slice.</summary>
     /// <returns>How many bytes.</returns>
     /// <exception cref="IOException">The disk failed, or the file was cut.</exception>
@@ -35,8 +45,8 @@ public sealed class LogSlice : IDisposable
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         var wanted = Math.Min(buffer.Length, Length - start);
-        var read = _lease.File.Read(buffer[..wanted], _position + start);
-        return read == wanted ? read : throw new IOException($"'{_lease.File.Path}' ends at {_position + start + read}, where records were to be read. Look at it with 'omq dump'.");
+        var read = _lease.File.Read(buffer[..wanted], Position + start);
+        return read == wanted ? read : throw new IOException($"'{_lease.File.Path}' ends at {Position + start + read}, where records were to be read. Look at it with 'omq dump'.");
     }
 
     /// <inheritdoc/>

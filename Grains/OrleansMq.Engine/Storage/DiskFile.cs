@@ -9,6 +9,8 @@ internal sealed class DiskFile(string path, SafeFileHandle handle) : IFile
 
     public long Length => RandomAccess.GetLength(handle);
 
+    public SafeFileHandle Handle => handle;
+
     public int Read(Span<byte> buffer, long position)
     {
         var total = 0;

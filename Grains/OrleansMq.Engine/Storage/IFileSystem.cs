@@ -1,3 +1,5 @@
+using Microsoft.Win32.SafeHandles;
+
 namespace OrleansMq.Storage;
 
 /// <summary>
@@ -83,6 +85,9 @@ public interface IFile : IDisposable
 
     /// <summary>Whether all of a range is in memory, so that reading it waits for no disk and finds what was there when it was last read or written. False where the system does not tell.</summary>
     bool IsInMemory(long position, long length) => false;
+
+    /// <summary>The system's handle, for calls that take one; null where there is no file of the system behind it. It lives as long as this does.</summary>
+    SafeFileHandle? Handle => null;
 
     /// <summary>Writes all bytes at <paramref name="position"/>, or throws; after a throw any part may have been written.</summary>
     void Write(ReadOnlySpan<byte> bytes, long position);

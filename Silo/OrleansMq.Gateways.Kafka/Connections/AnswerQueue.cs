@@ -1,9 +1,5 @@
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using OrleansMq.Gateways.Kafka.Wire;
-using OrleansMq.Log;
-using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
@@ -11,28 +7,18 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// The answers of one connection in the order of its requests: each is sent when it and all before it are there, several with one call where they are ready together.
 /// One caller adds and waits; whoever has the next answer sends it, and what becomes ready meanwhile.
 /// </summary>
-/// <param name="socket">Where to.</param>
+/// <param name="sender">Where to.</param>
 /// <param name="close">Called when an answer ends the connection.</param>
 /// <param name="fail">Called with a fault of ours, which ends it too.</param>
-/// <param name="pieces">Shared by all connections.</param>
 /// <param name="beforeWait">Called by who adds, before he waits.</param>
-internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception> fail, PieceSizes pieces, Action beforeWait) : IThreadPoolWorkItem
+internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exception> fail, Action beforeWait) : IThreadPoolWorkItem
 {
     // Answers that wait for company while the next request is already there.
     private const int MaxHeld = 16;
-    // What is larger is sent from where it is; what is smaller is put together.
-    private const int CopyBytes = 16 << 10;
-    // The most with one call, so that others get their turn at the processor: what clients mostly ask of a partition, with the fields around it.
-    private const int SendBytes = 2 << 20;
-    private const int PieceBytes = 1 << 20;
-    // Below what any system takes (1,024 on Linux).
-    private const int MaxPieces = 256;
 
     private readonly Lock _lock = new();
     private readonly Queue<Answer> _answers = new();
     private readonly Stack<Answer> _unused = new();
-    private readonly PooledBuffer _together = new();
-    private readonly List<ArraySegment<byte>> _pieces = [];
     private TaskCompletionSource? _waiting;
     private int _waitingFor;
     private int _open;
@@ -41,10 +27,9 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     // Those that a flush has answered together come one after the other: what sends them stands behind them in the pool's queue.
     private bool _sendsLater;
     private bool _holds;
-    private volatile bool _isClosed;
 
     /// <summary>Nothing can be sent any more.</summary>
-    public bool IsClosed => _isClosed;
+    public bool IsClosed => sender.IsClosed;
 
     /// <summary>Whether all was answered.</summary>
     public bool IsIdle => Volatile.Read(ref _open) == 0;
@@ -139,14 +124,14 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
             {
                 // What is ready behind it goes out with it.
                 if (answer is null)
-                    await FlushAsync(isLast: true).ConfigureAwait(false);
+                    await sender.FlushAsync(isLast: true).ConfigureAwait(false);
                 else if (answer.Response is { } response)
                     await PutAsync(response).ConfigureAwait(false);
             }
             catch (Exception fault)
             {
                 // Whatever it was: the client cannot make sense of what follows.
-                _isClosed = true;
+                sender.Close();
                 fail(fault);
             }
             if (answer is null)
@@ -165,7 +150,7 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
         {
             if (previous is not null)
                 Reuse(previous);
-            var isAllSent = _together.Length == 0;
+            var isAllSent = sender.IsFlushed;
             if (isAllSent)
             {
                 _open -= unsent;
@@ -197,146 +182,11 @@ internal sealed class AnswerQueue(Socket socket, Action close, Action<Exception>
     {
         if (response.ClosesConnection)
         {
-            await FlushAsync().ConfigureAwait(false);
-            _isClosed = true;
+            await sender.FlushAsync().ConfigureAwait(false);
+            sender.Close();
             close();
         }
-        if (_isClosed)
-            return;
-        if (response.LargestRecords >= CopyBytes)
-        {
-            if (response.HasSlices)
-                await SendSlicesAsync(response).ConfigureAwait(false);
-            else
-                await SendFromThereAsync(response).ConfigureAwait(false);
-            return;
-        }
-        foreach (var part in response.Frame())
-        {
-            _together.Write(part.Memory.Span);
-            if (_together.Length >= CopyBytes)
-                await FlushAsync().ConfigureAwait(false);
-        }
-    }
-
-    private async ValueTask SendSlicesAsync(ResponseWriter response)
-    {
-        var pieceBytes = pieces.Take();
-        try
-        {
-            // At once, or it would grow step by step, by copies.
-            _together.GetSpan((int)Math.Min(pieceBytes - _together.Length, response.Length));
-            foreach (var part in response.Frame())
-            {
-                if (part.Slice is { } slice)
-                {
-                    await SendSliceAsync(slice, pieceBytes).ConfigureAwait(false);
-                }
-                else if (part.Length < CopyBytes)
-                {
-                    _together.Write(part.Memory.Span);
-                }
-                else
-                {
-                    await FlushAsync().ConfigureAwait(false);
-                    await SendAsync(part.Memory).ConfigureAwait(false);
-                }
-            }
-        }
-        finally
-        {
-            pieces.Return(pieceBytes);
-        }
-    }
-
-    // Behind the fields before it, and its end before those that follow.
-    private async ValueTask SendSliceAsync(LogSlice slice, int pieceBytes)
-    {
-        for (var start = 0; start < slice.Length && !_isClosed;)
-        {
-            if (_together.Length >= pieceBytes)
-                await FlushAsync().ConfigureAwait(false);
-            var count = Math.Min(slice.Length - start, pieceBytes - _together.Length);
-            start += slice.Read(_together.GetSpan(count)[..count], start);
-            _together.Advance(count);
-        }
-    }
-
-    // Fields and records with one call: fields alone would wake the client for nothing.
-    private async ValueTask SendFromThereAsync(ResponseWriter response)
-    {
-        var bytes = _together.Length;
-        Gather(_together.WrittenMemory);
-        foreach (var part in response.Frame())
-        {
-            for (var rest = part.Memory; !rest.IsEmpty; rest = rest[Math.Min(rest.Length, PieceBytes)..])
-            {
-                var piece = rest[..Math.Min(rest.Length, PieceBytes)];
-                if (bytes + piece.Length > SendBytes || _pieces.Count == MaxPieces)
-                {
-                    await SendPiecesAsync().ConfigureAwait(false);
-                    bytes = 0;
-                }
-                Gather(piece);
-                bytes += piece.Length;
-            }
-        }
-        await SendPiecesAsync().ConfigureAwait(false);
-        _together.Clear();
-    }
-
-    private void Gather(ReadOnlyMemory<byte> bytes)
-    {
-        if (!bytes.IsEmpty)
-            _pieces.Add(MemoryMarshal.TryGetArray(bytes, out var piece) ? piece : bytes.ToArray());
-    }
-
-    private async ValueTask SendPiecesAsync()
-    {
-        try
-        {
-            while (_pieces.Count > 0 && !_isClosed)
-                Drop(await socket.SendAsync(_pieces, SocketFlags.None).ConfigureAwait(false));
-        }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-        {
-            _isClosed = true;
-        }
-        _pieces.Clear();
-    }
-
-    // What was sent; mostly all.
-    private void Drop(int sent)
-    {
-        var done = 0;
-        while (done < _pieces.Count && sent >= _pieces[done].Count)
-            sent -= _pieces[done++].Count;
-        _pieces.RemoveRange(0, done);
-        if (sent > 0)
-            _pieces[0] = _pieces[0][sent..];
-    }
-
-    private async ValueTask FlushAsync(bool isLast = false)
-    {
-        if (_together.Length > 0)
-            await SendAsync(_together.WrittenMemory).ConfigureAwait(false);
-        if (isLast)
-            _together.Dispose(); // An idle connection has no memory.
-        else
-            _together.Clear();
-    }
-
-    private async ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
-    {
-        try
-        {
-            while (!bytes.IsEmpty && !_isClosed)
-                bytes = bytes[await socket.SendAsync(bytes[..Math.Min(bytes.Length, SendBytes)], SocketFlags.None).ConfigureAwait(false)..];
-        }
-        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-        {
-            _isClosed = true;
-        }
+        await sender.PutAsync(response).ConfigureAwait(false);
     }
 
     /// <summary>One request's answer: there, or waited for. Used again.</summary>

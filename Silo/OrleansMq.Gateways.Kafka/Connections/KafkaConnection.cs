@@ -44,7 +44,7 @@ internal sealed class KafkaConnection : IConnection
         LocalEndPoint = local;
         RemoteEndPoint = remote;
         _inFlight = new ByteBudget(services.Options.MaxInFlightBytesPerConnection);
-        _answers = new AnswerQueue(socket, Stop, Fail, gateway.Pieces, BeforeWait);
+        _answers = new AnswerQueue(new AnswerSender(socket, gateway.Pieces), Stop, Fail, BeforeWait);
         _requests = new FrameReader(socket, BeforeWait);
         Touch();
     }

@@ -76,7 +76,7 @@ internal static class KafkaComparisons
                 var acks = settings.Nodes == 1 ? "one node, acks=1" : "three nodes and replicas, acks=all";
                 yield return ($"kafka-tools-{name}{suffix}", $"Kafka's ProducerPerformance and ConsumerPerformance with their defaults, each after a run that is not counted: "
                     + $"{records:N0} records of {bytes:N0} bytes, 4 partitions, {acks}.", new KafkaToolsWork(settings, bytes, records, partitions: 4));
-                yield return ($"librdkafka-{name}{suffix}", $"kcat with its defaults, each after a run that is not counted: {records:N0} lines of {bytes:N0} bytes, 4 partitions, {acks}.",
+                yield return ($"librdkafka-{name}{suffix}", $"kcat with its defaults, each after a run that is not counted, and read again with queues that hold all: {records:N0} lines of {bytes:N0} bytes, 4 partitions, {acks}.",
                     new KcatWork(settings, bytes, records, partitions: 4));
             }
         }

@@ -1,0 +1,228 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using OrleansMq.Gateways.Kafka.Wire;
+using OrleansMq.Log;
+using OrleansMq.Records;
+
+namespace OrleansMq.Gateways.Kafka.Connections;
+
+/// <summary>
+/// Sends answers over one connection, one after the other: small ones put together, records from where they are. Those in a file are sent by the system itself where it can, or else read piece by piece.
+/// </summary>
+/// <param name="socket">Where to.</param>
+/// <param name="pieces">Shared by all connections.</param>
+internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
+{
+    // What is larger is sent from where it is; what is smaller is put together.
+    private const int CopyBytes = 16 << 10;
+    // The most with one call, so that others get their turn at the processor: what clients mostly ask of a partition, with the fields around it.
+    private const int SendBytes = 2 << 20;
+    private const int PieceBytes = 1 << 20;
+    // Below what any system takes (1,024 on Linux).
+    private const int MaxPieces = 256;
+    // What waits in the broker's memory for a connection that takes nothing more: sending it tells when it does again.
+    private const int WaitBytes = 16 << 10;
+
+    // False once a file system was met that knows no such thing.
+    private static volatile bool _sendsFiles = LinuxSockets.IsSupported;
+
+    private readonly PooledBuffer _together = new();
+    private readonly List<ArraySegment<byte>> _pieces = [];
+    private volatile bool _isClosed;
+
+    /// <summary>Nothing can be sent any more.</summary>
+    public bool IsClosed => _isClosed;
+
+    /// <summary>Whether nothing waits for company.</summary>
+    public bool IsFlushed => _together.Length == 0;
+
+    /// <summary>Nothing is sent any more.</summary>
+    public void Close() => _isClosed = true;
+
+    /// <summary>Sends an answer, or keeps it for the next <see cref="FlushAsync"/>.</summary>
+    public async ValueTask PutAsync(ResponseWriter response)
+    {
+        if (_isClosed)
+            return;
+        if (response.LargestRecords >= CopyBytes)
+        {
+            if (response.HasSlices)
+                await SendSlicesAsync(response).ConfigureAwait(false);
+            else
+                await SendFromThereAsync(response).ConfigureAwait(false);
+            return;
+        }
+        foreach (var part in response.Frame())
+        {
+            _together.Write(part.Memory.Span);
+            if (_together.Length >= CopyBytes)
+                await FlushAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Sends what was kept.</summary>
+    /// <param name="isLast">Whether nothing is known to follow: an idle connection has no memory.</param>
+    public async ValueTask FlushAsync(bool isLast = false)
+    {
+        if (_together.Length > 0)
+            await SendAsync(_together.WrittenMemory).ConfigureAwait(false);
+        if (isLast)
+            _together.Dispose();
+        else
+            _together.Clear();
+    }
+
+    private async ValueTask SendSlicesAsync(ResponseWriter response)
+    {
+        foreach (var part in response.Frame())
+        {
+            if (part.Slice is { } slice)
+            {
+                var sent = _sendsFiles && slice.File is not null ? await SendFileAsync(slice).ConfigureAwait(false) : 0;
+                if (sent < slice.Length)
+                    await SendCopiedAsync(slice, sent, response.Length).ConfigureAwait(false);
+            }
+            else if (part.Length < CopyBytes)
+            {
+                _together.Write(part.Memory.Span);
+            }
+            else
+            {
+                await FlushAsync().ConfigureAwait(false);
+                await SendAsync(part.Memory).ConfigureAwait(false);
+            }
+        }
+    }
+
+    // The fields before it go with it: alone they would wake the client for nothing. Returns how much was sent: all, unless the system cannot send this file, or the connection ended.
+    private async ValueTask<int> SendFileAsync(LogSlice slice)
+    {
+        var start = 0;
+        try
+        {
+            await SendMoreAsync().ConfigureAwait(false);
+            while (start < slice.Length && !_isClosed)
+            {
+                var outcome = LinuxSockets.SendFile(socket, slice.File!, slice.Path, slice.Position + start, Math.Min(slice.Length - start, SendBytes), out var sent);
+                start += sent;
+                if (outcome == LinuxSockets.Outcome.Unsupported)
+                {
+                    _sendsFiles = false;
+                    return start;
+                }
+                if (outcome == LinuxSockets.Outcome.Full)
+                {
+                    var read = slice.Read(_together.GetSpan(WaitBytes)[..WaitBytes], start);
+                    _together.Advance(read);
+                    start += read;
+                    await FlushAsync().ConfigureAwait(false);
+                }
+            }
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            _isClosed = true;
+        }
+        return start;
+    }
+
+    private async ValueTask SendMoreAsync()
+    {
+        var sent = 0;
+        if (!IsFlushed)
+            LinuxSockets.SendMore(socket, _together.WrittenMemory.Span, out sent);
+        if (sent < _together.Length)
+            await SendAsync(_together.WrittenMemory[sent..]).ConfigureAwait(false);
+        _together.Clear();
+    }
+
+    // Behind the fields before it, and its end before those that follow.
+    private async ValueTask SendCopiedAsync(LogSlice slice, int start, long answerBytes)
+    {
+        var pieceBytes = pieces.Take();
+        try
+        {
+            // At once, or it would grow step by step, by copies.
+            _together.GetSpan((int)Math.Clamp(answerBytes, 0, pieceBytes - _together.Length));
+            while (start < slice.Length && !_isClosed)
+            {
+                if (_together.Length >= pieceBytes)
+                    await FlushAsync().ConfigureAwait(false);
+                var count = Math.Min(slice.Length - start, pieceBytes - _together.Length);
+                start += slice.Read(_together.GetSpan(count)[..count], start);
+                _together.Advance(count);
+            }
+        }
+        finally
+        {
+            pieces.Return(pieceBytes);
+        }
+    }
+
+    // Fields and records with one call: fields alone would wake the client for nothing.
+    private async ValueTask SendFromThereAsync(ResponseWriter response)
+    {
+        var bytes = _together.Length;
+        Gather(_together.WrittenMemory);
+        foreach (var part in response.Frame())
+        {
+            for (var rest = part.Memory; !rest.IsEmpty; rest = rest[Math.Min(rest.Length, PieceBytes)..])
+            {
+                var piece = rest[..Math.Min(rest.Length, PieceBytes)];
+                if (bytes + piece.Length > SendBytes || _pieces.Count == MaxPieces)
+                {
+                    await SendPiecesAsync().ConfigureAwait(false);
+                    bytes = 0;
+                }
+                Gather(piece);
+                bytes += piece.Length;
+            }
+        }
+        await SendPiecesAsync().ConfigureAwait(false);
+        _together.Clear();
+    }
+
+    private void Gather(ReadOnlyMemory<byte> bytes)
+    {
+        if (!bytes.IsEmpty)
+            _pieces.Add(MemoryMarshal.TryGetArray(bytes, out var piece) ? piece : bytes.ToArray());
+    }
+
+    private async ValueTask SendPiecesAsync()
+    {
+        try
+        {
+            while (_pieces.Count > 0 && !_isClosed)
+                Drop(await socket.SendAsync(_pieces, SocketFlags.None).ConfigureAwait(false));
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            _isClosed = true;
+        }
+        _pieces.Clear();
+    }
+
+    // What was sent; mostly all.
+    private void Drop(int sent)
+    {
+        var done = 0;
+        while (done < _pieces.Count && sent >= _pieces[done].Count)
+            sent -= _pieces[done++].Count;
+        _pieces.RemoveRange(0, done);
+        if (sent > 0)
+            _pieces[0] = _pieces[0][sent..];
+    }
+
+    private async ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
+    {
+        try
+        {
+            while (!bytes.IsEmpty && !_isClosed)
+                bytes = bytes[await socket.SendAsync(bytes[..Math.Min(bytes.Length, SendBytes)], SocketFlags.None).ConfigureAwait(false)..];
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            _isClosed = true;
+        }
+    }
+}

@@ -1,0 +1,85 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace OrleansMq.Gateways.Kafka.Connections;
+
+/// <summary>What Linux does with sockets that .NET has no call for. Only for sockets that do not block, as all are that .NET has received from asynchronously.</summary>
+internal static unsafe partial class LinuxSockets
+{
+    private const int Interrupted = 4;
+    private const int WouldBlock = 11;
+    private const int BadDescriptor = 9;
+    private const int InvalidArgument = 22;
+    private const int BrokenPipe = 32;
+    private const int NotImplemented = 38;
+    private const int ConnectionReset = 104;
+    private const int NotConnected = 107;
+    private const int TimedOut = 110;
+
+    private const int DontWait = 0x40; // MSG_DONTWAIT
+    private const int NoSignal = 0x4000; // MSG_NOSIGNAL
+    private const int More = 0x8000; // MSG_MORE
+
+    /// <summary>Whether <see cref="SendMore"/> and <see cref="SendFile"/> work here: file offsets must be 64 bits wide.</summary>
+    public static bool IsSupported { get; } = OperatingSystem.IsLinux() && sizeof(nint) == sizeof(long);
+
+    /// <summary>What became of a call.</summary>
+    public enum Outcome
+    {
+        /// <summary>Some or all was sent.</summary>
+        Sent = 0,
+        /// <summary>Nothing was: there is no room before the client takes something.</summary>
+        Full = 1,
+        /// <summary>Nothing was: not from this file, or not with this system.</summary>
+        Unsupported = 2,
+    }
+
+    /// <summary>Sends bytes behind which others follow at once, so that they may go together.</summary>
+    /// <exception cref="SocketException">The connection has ended.</exception>
+    public static Outcome SendMore(Socket socket, ReadOnlySpan<byte> bytes, out int sent)
+    {
+        fixed (byte* start = bytes)
+        {
+            nint done;
+            while ((done = CallSend(socket.SafeHandle, start, (nuint)bytes.Length, DontWait | NoSignal | More)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
+            {
+            }
+            sent = (int)Math.Max(done, 0);
+            return done >= 0 ? Outcome.Sent : OutcomeOf(Marshal.GetLastPInvokeError(), file: null);
+        }
+    }
+
+    /// <summary>Has the system send bytes of a file from its page cache, without a copy through this process.</summary>
+    /// <exception cref="SocketException">The connection has ended.</exception>
+    /// <exception cref="IOException">The disk failed, or the file was cut.</exception>
+    public static Outcome SendFile(Socket socket, SafeFileHandle handle, string path, long position, int count, out int sent)
+    {
+        nint done;
+        while ((done = CallSendFile(socket.SafeHandle, handle, ref position, (nuint)count)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
+        {
+        }
+        sent = (int)Math.Max(done, 0);
+        return done switch
+        {
+            > 0 => Outcome.Sent,
+            0 => throw new IOException($"'{path}' ends at {position}, where records were to be read. Look at it with 'omq dump'."),
+            _ => OutcomeOf(Marshal.GetLastPInvokeError(), path),
+        };
+    }
+
+    private static Outcome OutcomeOf(int error, string? file) => error switch
+    {
+        WouldBlock => Outcome.Full,
+        InvalidArgument or NotImplemented => Outcome.Unsupported,
+        BrokenPipe or ConnectionReset or NotConnected or TimedOut or BadDescriptor => throw new SocketException((int)SocketError.ConnectionReset),
+        _ when file is null => throw new SocketException((int)SocketError.SocketError, $"Sending failed with system error {error}: {Marshal.GetPInvokeErrorMessage(error)}."),
+        _ => throw new IOException($"'{file}' could not be sent: {Marshal.GetPInvokeErrorMessage(error)} (system error {error})."),
+    };
+
+    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
+    private static partial nint CallSend(SafeSocketHandle socket, byte* bytes, nuint count, int flags);
+
+    [LibraryImport("libc", EntryPoint = "sendfile", SetLastError = true)]
+    private static partial nint CallSendFile(SafeSocketHandle socket, SafeFileHandle file, ref long position, nuint count);
+}
