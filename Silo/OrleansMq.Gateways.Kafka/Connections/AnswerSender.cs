@@ -30,6 +30,9 @@ internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
     private readonly List<ArraySegment<byte>> _pieces = [];
     private volatile bool _isClosed;
 
+    /// <summary>Whether the system has sent every file that it was asked to send so far.</summary>
+    public static bool SendsFiles => _sendsFiles;
+
     /// <summary>Nothing can be sent any more.</summary>
     public bool IsClosed => _isClosed;
 

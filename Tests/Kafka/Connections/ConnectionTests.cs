@@ -136,33 +136,6 @@ public sealed class ConnectionTests : IAsyncLifetime
         Assert.Contains($"Records: {2 * batch.Length} bytes", response, StringComparison.Ordinal);
     }
 
-    [Theory]
-    [InlineData(1 << 20)]
-    [InlineData(3 << 20)] // More than is read of a file at once.
-    public async Task Large_answers_hold_the_very_bytes_of_the_log(int maxBytes)
-    {
-        const int count = 300;
-        const int batchBytes = 15_000;
-        for (var number = 0; number < count; number++)
-            await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of(new string((char)('a' + number % 26), batchBytes / 2)), Acks.All);
-        using var client = await _server.ConnectAsync();
-        // Some at once, and a small answer between: they share what they are sent from.
-        for (var number = 0; number < 6; number += 2)
-        {
-            await client.SendAsync(Frames.Of(Fetch, 12, number, ("FetchOffset", 10L * number), ("MaxBytes", 50 << 20), ("PartitionMaxBytes", maxBytes)));
-            await client.SendAsync(Frames.Of(ApiVersions, 0, number + 1));
-        }
-        for (var number = 0; number < 6; number += 2)
-        {
-            var response = (await client.ReceiveAsync())!;
-            using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 10 * number, maxBytes));
-            Assert.InRange(read.Records.Length, maxBytes - 2 * batchBytes, maxBytes);
-            Assert.Contains($"Records: {read.Records.Length} bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, response, number), StringComparison.Ordinal);
-            Assert.True(response.AsSpan().IndexOf(read.Records.Span) > 0, "Other bytes were sent than are in the log.");
-            Assert.Equal(number + 1, Frames.CorrelationId((await client.ReceiveAsync())!));
-        }
-    }
-
     [Fact]
     public async Task A_fetch_that_finds_nothing_is_answered_when_its_time_is_over()
     {
@@ -178,7 +151,7 @@ public sealed class ConnectionTests : IAsyncLifetime
     {
         using (var client = await _server.ConnectAsync())
             await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 1_000_000)));
-        await WaitUntilAsync(() => _server.Gateway.Metrics.Connections == 0);
+        await KafkaServer.WaitUntilAsync(() => _server.Gateway.Metrics.Connections == 0);
     }
 
     [Fact]
@@ -226,11 +199,11 @@ public sealed class ConnectionTests : IAsyncLifetime
         Assert.NotNull(await one.ReceiveAsync());
         await one.SendAsync(new byte[1001]);
         Assert.Null(await one.ReceiveAsync());
-        await WaitUntilAsync(() => small.Gateway.Metrics.Connections == 0);
+        await KafkaServer.WaitUntilAsync(() => small.Gateway.Metrics.Connections == 0);
 
         using var first = await small.ConnectAsync();
         using var second = await small.ConnectAsync();
-        await WaitUntilAsync(() => small.Gateway.Metrics.Connections == 2);
+        await KafkaServer.WaitUntilAsync(() => small.Gateway.Metrics.Connections == 2);
         using var third = await small.ConnectAsync();
         Assert.Null(await third.ReceiveAsync());
     }
@@ -269,15 +242,8 @@ public sealed class ConnectionTests : IAsyncLifetime
         await server.Broker.CreateTopicAsync(new NewTopic("orders"));
         using var client = await server.ConnectAsync();
         await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 1_000_000)));
-        await WaitUntilAsync(() => server.Gateway.Metrics.Connections == 1);
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 1);
         await server.DisposeAsync().AsTask().WaitAsync(KafkaServer.Patience);
         Assert.DoesNotContain(server.Log.Lines, static line => line.StartsWith("Error", StringComparison.Ordinal));
-    }
-
-    private static async Task WaitUntilAsync(Func<bool> isSo)
-    {
-        using var patience = new CancellationTokenSource(KafkaServer.Patience);
-        while (!isSo())
-            await Task.Delay(TimeSpan.FromMilliseconds(10), patience.Token);
     }
 }

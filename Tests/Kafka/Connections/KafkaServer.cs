@@ -8,7 +8,7 @@ using OrleansMq.Tests.Kafka.Codec;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
-/// <summary>A broker in memory that serves the Kafka protocol on a free port.</summary>
+/// <summary>A broker, in memory unless a directory is given, that serves the Kafka protocol on a free port.</summary>
 internal sealed class KafkaServer : IAsyncDisposable
 {
     private KafkaServer(LocalBroker broker, KafkaGateway gateway, KafkaPort port, RecordedLog log)
@@ -22,6 +22,14 @@ internal sealed class KafkaServer : IAsyncDisposable
     /// <summary>How long a test waits for what must happen.</summary>
     public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>Returns when it is so.</summary>
+    public static async Task WaitUntilAsync(Func<bool> isSo)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        while (!isSo())
+            await Task.Delay(TimeSpan.FromMilliseconds(10), patience.Token);
+    }
+
     public LocalBroker Broker { get; }
 
     public KafkaGateway Gateway { get; }
@@ -32,13 +40,13 @@ internal sealed class KafkaServer : IAsyncDisposable
 
     public string Address => Port.EndPoint.ToString();
 
-    public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null)
+    public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null, string? directory = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions
         {
-            DataDirectory = "/data",
-            FileSystem = new MemoryFileSystem(tracksPowerCuts: false),
+            DataDirectory = directory ?? "/data",
+            FileSystem = directory is null ? new MemoryFileSystem(tracksPowerCuts: false) : new DiskFileSystem(),
             Codecs = StandardCodecs.All,
             MinFreeBytes = 0,
         });

@@ -1,0 +1,76 @@
+using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka.Connections;
+using OrleansMq.Tests.Kafka.Schemas;
+using OrleansMq.Tests.Shared;
+
+namespace OrleansMq.Tests.Kafka.Connections;
+
+/// <summary>Answers that are sent from where their records are: in memory, or in files, which the system sends where it can.</summary>
+public sealed class LargeAnswerTests : IDisposable
+{
+    private const short Fetch = 1, ApiVersions = 18;
+    private const int Batches = 350;
+    private const int BatchBytes = 15_000;
+
+    private static readonly TopicPartition _partition = new("orders", 0);
+
+    private readonly string _directory = Directory.CreateTempSubdirectory("omq-answers-").FullName;
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Theory]
+    [InlineData(1 << 20, false)]
+    [InlineData(3 << 20, false)] // More than is read of a file at once.
+    [InlineData(1 << 20, true)]
+    [InlineData(3 << 20, true)]
+    public async Task They_hold_the_very_bytes_of_the_log(int maxBytes, bool onDisk)
+    {
+        await using var server = await StartAsync(onDisk);
+        using var client = await server.ConnectAsync();
+        // Some at once, more than the system takes before the client takes something, and a small answer between: they share what they are sent from.
+        for (var number = 0; number < 12; number += 2)
+        {
+            await client.SendAsync(FetchFrom(10 * number, number, maxBytes));
+            await client.SendAsync(Frames.Of(ApiVersions, 0, number + 1));
+        }
+        for (var number = 0; number < 12; number += 2)
+        {
+            var response = (await client.ReceiveAsync())!;
+            using var read = await server.Broker.FetchAsync(new FetchRequest(_partition, 10 * number, maxBytes));
+            Assert.InRange(read.Records.Length, maxBytes - 2 * BatchBytes, maxBytes);
+            Assert.Contains($"Records: {read.Records.Length} bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, response, number), StringComparison.Ordinal);
+            Assert.True(response.AsSpan().IndexOf(read.Records.Span) > 0, "Other bytes were sent than are in the log.");
+            Assert.Equal(number + 1, Frames.CorrelationId((await client.ReceiveAsync())!));
+        }
+        // A system that did not would be told to be one that does not, and all be copied, unnoticed.
+        Assert.Equal(LinuxSockets.IsSupported, AnswerSender.SendsFiles);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_client_that_goes_in_the_middle_is_no_fault(bool onDisk)
+    {
+        await using var server = await StartAsync(onDisk);
+        using (var client = await server.ConnectAsync())
+        {
+            for (var number = 0; number < 10; number++)
+                await client.SendAsync(FetchFrom(0, number, 4 << 20));
+            Assert.NotNull(await client.ReceiveAsync());
+        }
+        await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 0);
+        Assert.Empty(server.Log.Lines);
+    }
+
+    private static byte[] FetchFrom(long offset, int number, int maxBytes) =>
+        Frames.Of(Fetch, 12, number, ("FetchOffset", offset), ("MaxBytes", 50 << 20), ("PartitionMaxBytes", maxBytes));
+
+    private async Task<KafkaServer> StartAsync(bool onDisk)
+    {
+        var server = await KafkaServer.StartAsync(directory: onDisk ? _directory : null);
+        await server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
+        for (var number = 0; number < Batches; number++)
+            await server.Broker.ProduceAsync(_partition, TestBatches.Of(new string((char)('a' + number % 26), BatchBytes / 2)), Acks.All);
+        return server;
+    }
+}
