@@ -12,4 +12,12 @@ internal interface IPartitionAppendGrain : IGrainWithStringKey
     [Alias("Append")]
     [ResponseTimeout(GrainTimes.Data)]
     Task<ProduceResult> AppendAsync([Immutable] BatchInCall batch, Acks acks);
+
+    /// <summary>Appends several batches, one after the other. What becomes of one says nothing of the others: each is appended or refused by itself.</summary>
+    /// <param name="batches">At least one, in their order.</param>
+    /// <param name="acks">When to answer; the answer comes when all of them have theirs.</param>
+    /// <returns>One result for each, in the same order.</returns>
+    [Alias("AppendMany")]
+    [ResponseTimeout(GrainTimes.Data)]
+    Task<ProduceResult[]> AppendManyAsync([Immutable] BatchInCall[] batches, Acks acks);
 }

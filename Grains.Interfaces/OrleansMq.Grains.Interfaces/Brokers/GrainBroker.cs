@@ -7,7 +7,7 @@ namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
 /// The broker API over grains, for a silo or an Orleans client. Where the partition's grain is active on this silo the engine is called
-/// directly; otherwise the batch travels to the silo that leads it. Thread safe.
+/// directly; otherwise the batch travels to the silo that leads it, together with others to the same partition where two calls to it are under way already. Thread safe.
 /// <para>A call that the cluster does not answer (a timeout, a silo that died: also a client outside of the silos hears of that within seconds) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome
 /// is unknown, retry.</para>
 /// <para>While a partition's leadership moves, what changes nothing when it is repeated (reads, look-ups, deletion of records) is asked again for a while;
@@ -34,9 +34,9 @@ public sealed class GrainBroker : IBroker
         _local = local;
         _options = options ?? new GrainBrokerOptions();
         _metadata = metadata;
-        _topics = new TopicDirectory(grains, _options, metadata);
         // Silos are told of deaths.
         _deaths = local is null && metadata is null ? new BrokerDeaths(() => Cluster.DescribeAsync(), _options.TimeProvider) : null;
+        _topics = new TopicDirectory(grains, _options, metadata, _deaths);
         Administration = new GrainAdministration(grains, _deaths);
         Groups = new GrainGroups(grains, _options);
     }
@@ -123,13 +123,7 @@ public sealed class GrainBroker : IBroker
         if (_local is not null && _local.TryGet(partition, out var local))
             return SoleReplica.Refuses(local, acks, out var refusal) ? new(refusal) : local.AppendAsync(batch, acks, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
-        return AppendElsewhereAsync(partition, batch, acks);
-    }
-
-    private async ValueTask<ProduceResult> AppendElsewhereAsync(TopicPartition partition, Memory<byte> batch, Acks acks)
-    {
-        using var lent = BatchInCall.Lend(batch);
-        return await CallAsync(partition, grains => grains.Appends.AppendAsync(lent, acks), static result => result.Error, ProduceResult.Failed).ConfigureAwait(false);
+        return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch), static result => result.Error, ProduceResult.Failed);
     }
 
     /// <inheritdoc/>
@@ -153,7 +147,7 @@ public sealed class GrainBroker : IBroker
     {
         if (_local is not null && _local.TryGet(partition, out var local) && local.FindOffset(spec) is var found && !LeaderPatience.HasMoved(found.Error))
             return new(found);
-        return LeaderPatience.RetryAsync(_options, () => CallAsync(partition, grains => grains.Grain.FindOffsetAsync(spec), static result => result.Error,
+        return LeaderPatience.RetryAsync(_options, () => CallAsync(partition, grains => Answer(grains.Grain.FindOffsetAsync(spec)), static result => result.Error,
             static (error, message) => new OffsetResult(error, -1, Message: message)), static result => result.Error, cancellationToken);
     }
 
@@ -167,7 +161,7 @@ public sealed class GrainBroker : IBroker
         ValueTask<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteOnceAsync() =>
             _local is not null && _local.TryGet(partition, out var local)
                 ? new(DeletedAsync(local.DeleteRecordsAsync(beforeOffset, cancellationToken).AsTask()))
-                : CallAsync(partition, grains => DeletedAsync(grains.Grain.DeleteRecordsAsync(beforeOffset)), static result => result.Error,
+                : CallAsync(partition, grains => Answer(DeletedAsync(grains.Grain.DeleteRecordsAsync(beforeOffset))), static result => result.Error,
                     static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message));
 
         static async Task<(ErrorCode Error, long LogStartOffset, string? Message)> DeletedAsync(Task<long> deletion)
@@ -209,7 +203,7 @@ public sealed class GrainBroker : IBroker
                 MaxWait = wait,
                 Isolation = request.Isolation,
             };
-            var result = await LeaderPatience.RetryAsync(_options, () => CallAsync(request.Partition, grains => grains.Grain.ReadAsync(read, cancellationToken),
+            var result = await LeaderPatience.RetryAsync(_options, () => CallAsync(request.Partition, grains => Answer(grains.Grain.ReadAsync(read, cancellationToken)),
                 static result => result.Error, static (error, message) => FetchResult.Failed(error, message)), static result => result.Error,
                 cancellationToken).ConfigureAwait(false);
             if (result.Error != ErrorCode.None || result.Records.Length >= request.MinBytes || wait == left || wait == TimeSpan.Zero)
@@ -232,7 +226,7 @@ public sealed class GrainBroker : IBroker
             var topic = await _topics.FindAsync(partition.Topic).ConfigureAwait(false);
             if (topic?.Partition(partition.Partition) is { } grain)
             {
-                var result = await Answer(call(grain)).ConfigureAwait(false);
+                var result = await call(grain).ConfigureAwait(false);
                 if (errorOf(result) == ErrorCode.UnknownTopicOrPartition)
                     _topics.Forget(partition.Topic);
                 if (errorOf(result) != ErrorCode.UnknownTopicId)
@@ -243,7 +237,7 @@ public sealed class GrainBroker : IBroker
                 return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
             if (topic.Partition(partition.Partition) is not { } other)
                 return failed(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownPartition(partition, topic.Listing.Partitions));
-            return await Answer(call(other)).ConfigureAwait(false);
+            return await call(other).ConfigureAwait(false);
         }
         catch (BrokerException refused)
         {

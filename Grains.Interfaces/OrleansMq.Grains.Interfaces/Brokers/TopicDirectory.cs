@@ -8,7 +8,7 @@ namespace OrleansMq.Grains.Brokers;
 /// What this process knows of topics: id, number of partitions, the references of their grains. Only topics that exist are remembered, so
 /// it is bounded by the catalogue; an entry that proves wrong is forgotten.
 /// </summary>
-internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options, IClusterMetadata? metadata = null)
+internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options, IClusterMetadata? metadata = null, BrokerDeaths? deaths = null)
 {
     private readonly ConcurrentDictionary<string, KnownTopic> _topics = new(StringComparer.Ordinal);
 
@@ -57,20 +57,32 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
 
     private KnownTopic Remember(TopicListing listing, long askedAt)
     {
-        var known = new KnownTopic(listing, askedAt, grains);
+        _topics.TryGetValue(listing.Name, out var before);
+        var known = new KnownTopic(listing, askedAt, grains, deaths, before);
         _topics[listing.Name] = known;
         return known;
     }
 }
 
 /// <summary>A topic that was asked for at some time, with the references of its partitions' grains, made when first needed.</summary>
-internal sealed class KnownTopic(TopicListing listing, long askedAt, IGrainFactory grains)
+internal sealed class KnownTopic
 {
-    private readonly PartitionGrains?[] _partitions = new PartitionGrains?[listing.Partitions];
+    private readonly IGrainFactory _grains;
+    private readonly BrokerDeaths? _deaths;
+    // The same array as before while the topic is the same: a partition has one lane, in which its batches keep their order.
+    private readonly PartitionGrains?[] _partitions;
 
-    public TopicListing Listing => listing;
+    public KnownTopic(TopicListing listing, long askedAt, IGrainFactory grains, BrokerDeaths? deaths, KnownTopic? before)
+    {
+        (Listing, AskedAt, _grains, _deaths) = (listing, askedAt, grains, deaths);
+        _partitions = before is null || before.Listing.TopicId != listing.TopicId ? new PartitionGrains?[listing.Partitions]
+            : before.Listing.Partitions == listing.Partitions ? before._partitions
+            : [.. before._partitions.Take(listing.Partitions), .. new PartitionGrains?[Math.Max(0, listing.Partitions - before._partitions.Length)]];
+    }
 
-    public long AskedAt => askedAt;
+    public TopicListing Listing { get; }
+
+    public long AskedAt { get; }
 
     /// <summary>The partition's grain; null where the topic has no such partition.</summary>
     public PartitionGrains? Partition(int partition)
@@ -79,10 +91,26 @@ internal sealed class KnownTopic(TopicListing listing, long askedAt, IGrainFacto
             return null;
         if (_partitions[partition] is { } known)
             return known;
-        var key = GrainKeys.Partition(listing.TopicId, partition);
-        return _partitions[partition] = new PartitionGrains(grains.GetGrain<IPartitionGrain>(key), grains.GetGrain<IPartitionAppendGrain>(key));
+        var key = GrainKeys.Partition(Listing.TopicId, partition);
+        var made = new PartitionGrains(_grains.GetGrain<IPartitionGrain>(key), _grains.GetGrain<IPartitionAppendGrain>(key), _deaths);
+        return Interlocked.CompareExchange(ref _partitions[partition], made, null) ?? made;
     }
 }
 
-/// <summary>A partition's grain, by both of its interfaces.</summary>
-internal sealed record PartitionGrains(IPartitionGrain Grain, IPartitionAppendGrain Appends);
+/// <summary>A partition's grain, and the ways of batches to it, made when first needed.</summary>
+internal sealed class PartitionGrains(IPartitionGrain grain, IPartitionAppendGrain appends, BrokerDeaths? deaths)
+{
+    // From all (-1) to leader (1).
+    private readonly AppendLane?[] _lanes = new AppendLane?[3];
+
+    public IPartitionGrain Grain => grain;
+
+    /// <summary>The way of batches that count as appended then; for what acks there are not, one that is refused over there.</summary>
+    public AppendLane Lane(Acks acks)
+    {
+        var index = (int)acks - (int)Acks.All;
+        if ((uint)index >= (uint)_lanes.Length)
+            return new AppendLane(appends, acks, deaths);
+        return _lanes[index] ?? Interlocked.CompareExchange(ref _lanes[index], new AppendLane(appends, acks, deaths), null) ?? _lanes[index]!;
+    }
+}

@@ -54,18 +54,36 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) => AppendAsync(MemoryMarshal.AsMemory(batch), acks).AsTask();
 
     /// <inheritdoc/>
-    public async Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks)
+    public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => AppendAsync(batch, acks, burst: null);
+
+    /// <inheritdoc/>
+    public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks)
+    {
+        var burst = new AppendBurst();
+        var appends = new Task<ProduceResult>[batches.Length];
+        for (var i = 0; i < batches.Length; i++)
+        {
+            if (burst.IsFull)
+                burst.Run();
+            appends[i] = AppendAsync(batches[i], acks, burst);
+        }
+        // Nothing is waited for before.
+        burst.Run();
+        return Task.WhenAll(appends);
+    }
+
+    private async Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks, AppendBurst? burst)
     {
         var bytes = batch.Own(out var owner);
         using (owner)
-            return await AppendAsync(bytes, acks);
+            return await AppendAsync(bytes, acks, burst);
     }
 
-    private ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks)
+    private ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, AppendBurst? burst = null)
     {
         if (_partition is not { } partition)
             return new(ProduceResult.Failed(WhyNot(out var message), message));
-        return SoleReplica.Refuses(partition, acks, out var refusal) ? new(refusal) : partition.AppendAsync(batch, acks, mayWrite: true);
+        return SoleReplica.Refuses(partition, acks, out var refusal) ? new(refusal) : partition.AppendAsync(batch, acks, mayWrite: true, burst: burst);
     }
 
     /// <inheritdoc/>

@@ -145,6 +145,44 @@ public sealed class GrainBrokerTests
         Assert.Equal((ErrorCode.LeaderNotAvailable, "broker 1 is down"), (result.Error, result.Message));
     }
 
+    [Fact]
+    public async Task WhoWaitsForAllReplicasHoldsNobodyUpWhoDoesNot()
+    {
+        var unanswered = new TaskCompletionSource<ProduceResult>();
+        var calls = 0;
+        _script.Append = _ => ++calls <= AppendLane.MaxCalls ? unanswered.Task : Task.FromResult(new ProduceResult(ErrorCode.None, 7));
+        var all = Enumerable.Range(0, AppendLane.MaxCalls).Select(_ => _broker.ProduceAsync(Orders, new byte[61], Acks.All).AsTask()).ToArray();
+        Assert.Equal(7, (await _broker.ProduceAsync(Orders, new byte[61], Acks.Leader)).BaseOffset);
+        unanswered.SetResult(new ProduceResult(ErrorCode.None, 5));
+        Assert.All(await Task.WhenAll(all), result => Assert.Equal(5, result.BaseOffset));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task APartitionKeepsItsLaneWhileItsTopicIsTheSame(int partitions)
+    {
+        var unanswered = new TaskCompletionSource<ProduceResult>();
+        var calls = 0;
+        _script.Append = _ => ++calls <= AppendLane.MaxCalls ? unanswered.Task : Task.FromResult(new ProduceResult(ErrorCode.None, calls));
+        var before = Enumerable.Range(0, AppendLane.MaxCalls).Select(_ => _broker.ProduceAsync(Orders, new byte[61], Acks.All).AsTask()).ToArray();
+        _time.Advance(TimeSpan.FromSeconds(1));
+        _script.Topics["orders"] = new TopicListing("orders", OldId, partitions);
+        Assert.Equal(partitions, (await _broker.GetTopicAsync("orders")).Partitions);
+        var after = _broker.ProduceAsync(Orders, new byte[61], Acks.All).AsTask();
+        Assert.Equal(AppendLane.MaxCalls, calls);
+        unanswered.SetResult(new ProduceResult(ErrorCode.None, 5));
+        Assert.All(await Task.WhenAll(before), result => Assert.Equal(5, result.BaseOffset));
+        Assert.Equal(AppendLane.MaxCalls + 1, (await after).BaseOffset);
+    }
+
+    [Fact]
+    public async Task AcksThatThereAreNotAreSentToBeRefused()
+    {
+        _script.Append = _ => Task.FromResult(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, "7"));
+        Assert.Equal(ErrorCode.InvalidRequiredAcks, (await _broker.ProduceAsync(Orders, new byte[61], (Acks)7)).Error);
+    }
+
     public static TheoryData<Exception> Unanswered() =>
         [new TimeoutException("30 s"), new Orleans.Runtime.SiloUnavailableException("gone")];
 

@@ -7,8 +7,10 @@ namespace OrleansMq.Tests.Cluster.Serialization;
 /// <summary>Whose the bytes of a batch are on its way.</summary>
 public sealed class BatchInCallTests
 {
-    private static readonly Serializer<BatchInCall> Serializer =
-        new ServiceCollection().AddSerializer(builder => builder.AddAssembly(typeof(IClusterGrain).Assembly)).BuildServiceProvider().GetRequiredService<Serializer<BatchInCall>>();
+    private static readonly IServiceProvider Services =
+        new ServiceCollection().AddSerializer(builder => builder.AddAssembly(typeof(IClusterGrain).Assembly)).BuildServiceProvider();
+
+    private static readonly Serializer<BatchInCall> Serializer = Services.GetRequiredService<Serializer<BatchInCall>>();
 
     [Theory]
     [InlineData(0)]
@@ -55,5 +57,15 @@ public sealed class BatchInCallTests
         using var received = Serializer.Deserialize(Serializer.SerializeToArray(lent));
         using var sentOn = Serializer.Deserialize(Serializer.SerializeToArray(received!));
         Assert.Equal([1, 2, 3], sentOn!.Own(out _).ToArray());
+    }
+
+    [Fact]
+    public void SeveralArriveInTheirOrder()
+    {
+        byte[][] batches = [[1, 2, 3], [], new byte[70_000], [4]];
+        var lent = Array.ConvertAll(batches, static batch => BatchInCall.Lend(batch));
+        var serializer = Services.GetRequiredService<Serializer<BatchInCall[]>>();
+        var received = serializer.Deserialize(serializer.SerializeToArray(lent))!;
+        Assert.Equal(batches, received.Select(batch => batch.Own(out _).ToArray()));
     }
 }

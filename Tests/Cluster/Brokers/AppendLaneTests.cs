@@ -1,0 +1,220 @@
+using System.Buffers.Binary;
+using System.Collections.Concurrent;
+using OrleansMq.Brokers;
+using OrleansMq.Grains;
+using OrleansMq.Grains.Brokers;
+
+namespace OrleansMq.Tests.Cluster.Brokers;
+
+/// <summary>Which batches travel together, with a grain that answers when it is told to. A batch is known by its first four bytes, and is answered with that number as its offset.</summary>
+public sealed class AppendLaneTests
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+
+    private readonly Grain _grain = new();
+    private readonly AppendLane _lane;
+
+    public AppendLaneTests() => _lane = new AppendLane(_grain, Acks.Leader, deaths: null);
+
+    [Fact]
+    public async Task ABatchGoesAtOnceWhileFewCallsAreUnderWay()
+    {
+        var (first, second) = (Append(1), Append(2));
+        Assert.Equal([1], await _grain.NextAsync());
+        Assert.Equal([2], await _grain.NextAsync());
+        _grain.Answer(2);
+        _grain.Answer(1);
+        Assert.Equal((1, 2), ((await first).BaseOffset, (await second).BaseOffset));
+    }
+
+    [Fact]
+    public async Task WhatComesWhileCallsAreUnderWayGoesTogetherIntoTheNext()
+    {
+        var appends = Enumerable.Range(0, 5).Select(number => Append(number)).ToArray();
+        Assert.Equal([0], await _grain.NextAsync());
+        Assert.Equal([1], await _grain.NextAsync());
+        Assert.False(_grain.HasNext);
+        _grain.Answer(1);
+        Assert.Equal([2, 3, 4], await _grain.NextAsync());
+        _grain.Answer(2);
+        _grain.Answer(0);
+        Assert.Equal([0, 1, 2, 3, 4], (await Task.WhenAll(appends).WaitAsync(Deadline)).Select(result => result.BaseOffset));
+    }
+
+    [Fact]
+    public async Task WhatFillsACallDoesNotWait()
+    {
+        for (var number = 0; number < 5; number++)
+            _ = Append(number, 64 << 10);
+        Assert.Equal([0], await _grain.NextAsync());
+        Assert.Equal([1], await _grain.NextAsync());
+        Assert.False(_grain.HasNext);
+        _ = Append(5, 64 << 10);
+        Assert.Equal([2, 3, 4, 5], await _grain.NextAsync());
+    }
+
+    [Fact]
+    public async Task ABatchLargerThanACallGoesAlone()
+    {
+        for (var number = 0; number < 3; number++)
+            _ = Append(number);
+        _ = Append(3, AppendLane.MaxBytes + 1);
+        Assert.Equal([0], await _grain.NextAsync());
+        Assert.Equal([1], await _grain.NextAsync());
+        Assert.Equal([2], await _grain.NextAsync());
+        Assert.Equal([3], await _grain.NextAsync());
+    }
+
+    [Fact]
+    public async Task ACallCarriesNoMoreThanTheBrokerWritesTogether()
+    {
+        for (var number = 0; number < 2 + AppendLane.MaxBatches + 1; number++)
+            _ = Append(number);
+        Assert.Equal([0], await _grain.NextAsync());
+        Assert.Equal([1], await _grain.NextAsync());
+        _grain.Answer(0);
+        Assert.Equal(Enumerable.Range(2, AppendLane.MaxBatches), await _grain.NextAsync());
+        _grain.Answer(1);
+        Assert.Equal([2 + AppendLane.MaxBatches], await _grain.NextAsync());
+    }
+
+    [Fact]
+    public async Task EachBatchHasItsOwnResult()
+    {
+        _grain.ResultOf = static number => number == 3 ? ProduceResult.Failed(ErrorCode.CorruptMessage, "crc") : new ProduceResult(ErrorCode.None, number);
+        var appends = Enumerable.Range(0, 5).Select(number => Append(number)).ToArray();
+        foreach (var answered in new[] { 0, 1, 2 })
+        {
+            await _grain.NextAsync();
+            _grain.Answer(answered);
+        }
+        var results = await Task.WhenAll(appends).WaitAsync(Deadline);
+        Assert.Equal([ErrorCode.None, ErrorCode.None, ErrorCode.None, ErrorCode.CorruptMessage, ErrorCode.None], results.Select(result => result.Error));
+    }
+
+    [Fact]
+    public async Task ACallThatFailsIsEverySendersAndTheNextGoesOn()
+    {
+        var appends = Enumerable.Range(0, 4).Select(number => Append(number)).ToArray();
+        await _grain.NextAsync();
+        await _grain.NextAsync();
+        _grain.Fail(0, new TimeoutException("10 s"));
+        await Assert.ThrowsAsync<TimeoutException>(() => appends[0]);
+        Assert.Equal([2, 3], await _grain.NextAsync());
+        _grain.Fail(2, new BrokerException(ErrorCode.LeaderNotAvailable, "broker 1 is down"));
+        await Assert.ThrowsAsync<BrokerException>(() => appends[2]);
+        await Assert.ThrowsAsync<BrokerException>(() => appends[3]);
+        _grain.Answer(1);
+        Assert.Equal(1, (await appends[1].WaitAsync(Deadline)).BaseOffset);
+    }
+
+    [Fact]
+    public async Task AnAnswerThatDoesNotFitIsNobodysResult()
+    {
+        var appends = Enumerable.Range(0, 4).Select(number => Append(number)).ToArray();
+        await _grain.NextAsync();
+        await _grain.NextAsync();
+        _grain.Answer(0);
+        await _grain.NextAsync();
+        _grain.AnswerWith(2, new ProduceResult(ErrorCode.None, 7));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => appends[2]);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => appends[3]);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task WhatWasLentIsRevokedBeforeItsSenderIsTold(bool isAnswered)
+    {
+        var appends = Enumerable.Range(0, 4).Select(number => Append(number)).ToArray();
+        await _grain.NextAsync();
+        await _grain.NextAsync();
+        _grain.Answer(0);
+        await _grain.NextAsync();
+        var lent = _grain.Lent(2);
+        Assert.Equal(2, lent.Length);
+        Assert.All(lent, static batch => Assert.Equal(4, LengthOf(batch)));
+        if (isAnswered)
+            _grain.Answer(2);
+        else
+            _grain.Fail(2, new TimeoutException("10 s"));
+        await Task.WhenAny(appends[2], appends[3]).WaitAsync(Deadline);
+        Assert.All(lent, static batch => Assert.Equal(0, LengthOf(batch)));
+    }
+
+    [Fact]
+    public async Task BatchesKeepTheirOrderWhoeverSendsThemOn()
+    {
+        const int count = 20_000;
+        _grain.AnswersByItself = true;
+        var appends = new Task<ProduceResult>[count];
+        for (var number = 0; number < count; number++)
+            appends[number] = Append(number);
+        await Task.WhenAll(appends).WaitAsync(Deadline);
+        Assert.Equal(Enumerable.Range(0, count), _grain.Arrived);
+    }
+
+    private Task<ProduceResult> Append(int number, int bytes = 4)
+    {
+        var batch = new byte[bytes];
+        BinaryPrimitives.WriteInt32LittleEndian(batch, number);
+        return _lane.AppendAsync(batch);
+    }
+
+    private static int LengthOf(BatchInCall batch)
+    {
+        var length = -1;
+        batch.Read(ref length, static (ref int length, ReadOnlySpan<byte> bytes) => length = bytes.Length);
+        return length;
+    }
+
+    private sealed class Grain : IPartitionAppendGrain
+    {
+        private readonly ConcurrentDictionary<int, (BatchInCall[] Lent, int[] Numbers, TaskCompletionSource<ProduceResult[]> Answer)> _calls = new();
+        private readonly System.Threading.Channels.Channel<int[]> _begun = System.Threading.Channels.Channel.CreateUnbounded<int[]>();
+        private readonly ConcurrentQueue<int> _arrived = new();
+
+        public Func<int, ProduceResult> ResultOf { get; set; } = static number => new ProduceResult(ErrorCode.None, number);
+
+        /// <summary>Whether calls are answered as soon as a thread of the pool comes to it.</summary>
+        public bool AnswersByItself { get; set; }
+
+        public bool HasNext => _begun.Reader.TryPeek(out _);
+
+        public IEnumerable<int> Arrived => _arrived;
+
+        public async Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => (await AppendManyAsync([batch], acks))[0];
+
+        public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks)
+        {
+            Assert.Equal(Acks.Leader, acks);
+            var numbers = Array.ConvertAll(batches, NumberOf);
+            foreach (var number in numbers)
+                _arrived.Enqueue(number);
+            if (AnswersByItself)
+                return Task.Run(() => Array.ConvertAll(numbers, number => ResultOf(number)));
+            var answer = new TaskCompletionSource<ProduceResult[]>(TaskCreationOptions.RunContinuationsAsynchronously);
+            _calls[numbers[0]] = (batches, numbers, answer);
+            _begun.Writer.TryWrite(numbers);
+            return answer.Task;
+        }
+
+        /// <summary>The batches of the next call.</summary>
+        public async Task<IEnumerable<int>> NextAsync() => await _begun.Reader.ReadAsync().AsTask().WaitAsync(Deadline);
+
+        public BatchInCall[] Lent(int first) => _calls[first].Lent;
+
+        public void Answer(int first) => AnswerWith(first, Array.ConvertAll(_calls[first].Numbers, number => ResultOf(number)));
+
+        public void AnswerWith(int first, params ProduceResult[] results) => _calls[first].Answer.SetResult(results);
+
+        public void Fail(int first, Exception exception) => _calls[first].Answer.SetException(exception);
+
+        private static int NumberOf(BatchInCall batch)
+        {
+            var number = -1;
+            batch.Read(ref number, static (ref int number, ReadOnlySpan<byte> bytes) => number = BinaryPrimitives.ReadInt32LittleEndian(bytes));
+            return number;
+        }
+    }
+}
