@@ -8,12 +8,16 @@ internal static class Wait
 
     public static Task UntilAsync(Func<bool> condition, string what) => UntilAsync(() => Task.FromResult(condition()), what);
 
-    public static async Task UntilAsync(Func<Task<bool>> condition, string what)
+    /// <param name="condition">Whether it has happened.</param>
+    /// <param name="what">What is waited for.</param>
+    /// <param name="state">What is said beside it where it does not happen in time.</param>
+    public static async Task UntilAsync(Func<Task<bool>> condition, string what, Func<Task<string>>? state = null)
     {
         var began = DateTime.UtcNow;
         while (!await condition())
         {
-            Assert.True(DateTime.UtcNow - began < Deadline, $"not in time: {what}");
+            if (DateTime.UtcNow - began >= Deadline)
+                Assert.Fail($"not in time: {what}{(state is null ? "" : $"\n{await state()}")}");
             await Task.Delay(5);
         }
     }

@@ -75,7 +75,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         var status = await Administration.GetRebalanceAsync();
         Assert.Equal((plan.PlanId, RebalanceState.Running, 50_000L), (status!.PlanId, status.State, status.Throttle.MaxBytesPerSecond));
         await Cluster.RestartAsync(director);
-        await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "it is over");
+        await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "it is over", StateAsync);
         Assert.Equal((plan.Moves.Count, 0), ((await Administration.GetRebalanceAsync())!.Done, (await Administration.GetRebalanceAsync())!.Skipped));
         await Cluster.UntilInSyncAsync("orders");
         Assert.Empty((await Administration.PlanRebalanceAsync()).Moves);
@@ -99,6 +99,14 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0] is { Target.IsEmpty: true, Replicas: [2], Leader: 2 }, "it is held by one");
         Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(3, partition, "a")).Error);
     }
+
+    private async Task<string> StateAsync() => string.Join('\n',
+    [
+        $"{await Administration.GetRebalanceAsync()}, directed by {Cluster.ImageOf(1).Controller}",
+        .. Cluster.ImageOf(1).FindServed("orders")!.Partitions.Select(static (partition, number) => $"orders/{number}: leader {partition.Leader}, replicas {string.Join(' ', partition.Replicas)}, "
+            + $"in sync {string.Join(' ', partition.Isr)}, target {string.Join(' ', partition.Target)}"),
+        .. Cluster.Running.SelectMany(broker => Cluster.ReplicasOn(broker).Select(replica => $"on {broker}: up to {replica.Partition.LogEndOffset}")),
+    ]);
 
     // As --replica-catch-up-max-bytes-per-second, once all are in sync.
     private void LimitCatchUp()
