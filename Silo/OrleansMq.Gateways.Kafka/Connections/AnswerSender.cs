@@ -145,8 +145,8 @@ internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
         var pieceBytes = pieces.Take();
         try
         {
-            // At once, or it would grow step by step, by copies.
-            _together.GetSpan((int)Math.Clamp(answerBytes, 0, pieceBytes - _together.Length));
+            // At once, or it would grow step by step, by copies. What waits from the slice before, and the fields behind it, may be more than a piece.
+            _together.GetSpan((int)Math.Max(Math.Min(answerBytes, pieceBytes - _together.Length), 0));
             while (start < slice.Length && !_isClosed)
             {
                 if (_together.Length >= pieceBytes)
