@@ -1,5 +1,6 @@
 # confluent-kafka: writes numbers at a steady pace, reads them in a group of two, and goes on whatever becomes of a broker. Arguments: the brokers, the topic,
-# how many. Says how far it is, and "as expected" at the end.
+# how many. Says how far it is, and "as expected" at the end. Records are taken with poll: consume, in librdkafka before 2.1, stores the offsets of records that it
+# throws away where a rebalance comes in the middle of the call, so that nobody reads them, whoever the broker is (its release notes, 2.0.0, known issues).
 import sys
 import threading
 import time
@@ -19,12 +20,12 @@ def consume():
                          "auto.commit.interval.ms": 500})
     consumer.subscribe([topic])
     while not done.is_set():
-        for message in consumer.consume(200, timeout=0.1):
-            if message.error() is None:
-                with gate:
-                    read.add(message.value())
-                    if len(read) % 500 == 0:
-                        say(f"read {len(read)}")
+        message = consumer.poll(0.1)
+        if message is not None and message.error() is None:
+            with gate:
+                read.add(message.value())
+                if len(read) % 500 == 0:
+                    say(f"read {len(read)}")
     consumer.close()
 
 
@@ -38,12 +39,13 @@ def delivered(error, message):
 
 
 members = [threading.Thread(target=consume) for _ in range(2)]
-for member in members:
-    member.start()
+members[0].start()
 producer = Producer({"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5})
 for number in range(count):
     producer.produce(topic, key=str(number), value=str(number), on_delivery=delivered)
     producer.poll(0)
+    if number == count // 2:
+        members[1].start()
     if number % 20 == 19:
         time.sleep(0.015)
 left = producer.flush(90)
@@ -54,5 +56,6 @@ done.set()
 for member in members:
     member.join()
 assert (left, failed, len(acknowledged)) == (0, [], count), (left, failed[:3], len(acknowledged))
-assert len(read) == count, f"only {len(read)} of {count} were read"
+missing = [number for number in range(count) if str(number).encode() not in read]
+assert missing == [], f"{len(missing)} of {count} were not read, from {missing[0]} to {missing[-1]}"
 say("as expected")
