@@ -11,12 +11,13 @@ internal static class Wait
     /// <param name="condition">Whether it has happened.</param>
     /// <param name="what">What is waited for.</param>
     /// <param name="state">What is said beside it where it does not happen in time.</param>
-    public static async Task UntilAsync(Func<Task<bool>> condition, string what, Func<Task<string>>? state = null)
+    /// <param name="deadline">How long it may take; <see cref="Deadline"/> unless told.</param>
+    public static async Task UntilAsync(Func<Task<bool>> condition, string what, Func<Task<string>>? state = null, TimeSpan? deadline = null)
     {
         var began = DateTime.UtcNow;
         while (!await condition())
         {
-            if (DateTime.UtcNow - began >= Deadline)
+            if (DateTime.UtcNow - began >= (deadline ?? Deadline))
                 Assert.Fail($"not in time: {what}{(state is null ? "" : $"\n{await state()}")}");
             await Task.Delay(5);
         }
