@@ -133,9 +133,10 @@ public abstract partial class GroupConformance
 
     private static Task UntilSharedAsync(IReadOnlyList<PollingMember> members, int partitions) => UntilAsync(() =>
     {
-        var held = members.SelectMany(member => member.Held).ToList();
-        return Task.FromResult(held.Count == partitions && held.Distinct().Count() == partitions
-            && members.Max(member => member.Held.Count) - members.Min(member => member.Held.Count) <= 1);
+        // Each is looked at once: what a member holds changes meanwhile.
+        var shares = members.Select(static member => member.Held).ToList();
+        var held = shares.SelectMany(static share => share).ToList();
+        return Task.FromResult(held.Count == partitions && held.Distinct().Count() == partitions && shares.Max(static share => share.Count) - shares.Min(static share => share.Count) <= 1);
     });
 
     /// <summary>A member that always has a heartbeat with the coordinator: it hears at once what there is to do, does it and says so.</summary>
