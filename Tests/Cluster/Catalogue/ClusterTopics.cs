@@ -1,4 +1,5 @@
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
@@ -7,10 +8,14 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 internal static class ClusterTopics
 {
     /// <summary>Returns when every replica of the topic is in sync, by every broker's metadata.</summary>
-    public static Task UntilInSyncAsync(this ReplicatedCluster cluster, string topic) => Wait.UntilAsync(
-        () => cluster.Running.All(broker => cluster.ImageOf(broker).FindServed(topic) is { } found
-            && found.Partitions.All(partition => partition.Leader >= 0 && partition.Isr.Order().SequenceEqual(partition.Replicas.Order()))),
+    public static Task UntilInSyncAsync(this ReplicatedCluster cluster, string topic) => cluster.UntilKnownAsync(
+        image => image.FindServed(topic) is { } found
+            && found.Partitions.All(partition => partition.Leader >= 0 && partition.Isr.Order().SequenceEqual(partition.Replicas.Order())),
         $"{topic} is in sync");
+
+    /// <summary>Returns when it is so by every broker's metadata: each hears of a change for itself.</summary>
+    public static Task UntilKnownAsync(this ReplicatedCluster cluster, Func<ClusterImage, bool> condition, string what) =>
+        Wait.UntilAsync(() => cluster.Running.All(broker => condition(cluster.ImageOf(broker))), $"{what}, by every broker's metadata");
 
     /// <summary>Appends until it is acknowledged by all, as a client that retries.</summary>
     public static async Task<ProduceResult> AppendAsync(this ReplicatedCluster cluster, int broker, TopicPartition partition, string value)

@@ -1,4 +1,5 @@
 using OrleansMq.Brokers;
+using OrleansMq.Clusters;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Tests.PostgreSql.Server;
 
@@ -13,15 +14,15 @@ public sealed class LeaderReturnTests(PostgreSqlFixture postgres) : ReplicatedCl
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6));
         await Cluster.UntilInSyncAsync("orders");
         await Cluster.StopAsync(3);
-        await Wait.UntilAsync(() => Leaders(1).All(leader => leader is 1 or 2), "the others lead");
+        await Cluster.UntilKnownAsync(image => IsTrueOfAll(image, partition => partition.Leader is 1 or 2), "the others lead");
         await Cluster.StartAsync(3);
-        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions.All(partition => partition.Leader == partition.Replicas[0]), "all is as it was");
-        Assert.Equal(2, Leaders(2).Count(leader => leader == 3));
+        await Cluster.UntilKnownAsync(image => IsTrueOfAll(image, partition => partition.Leader == partition.Replicas[0]), "all is as it was");
+        Assert.Equal(2, Cluster.ImageOf(2).FindServed("orders")!.Partitions.Count(partition => partition.Leader == 3));
         for (var number = 0; number < 6; number++)
             Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(1, new TopicPartition("orders", number), "a")).Error);
     }
 
     private protected override BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options with { AutoLeaderRebalance = true };
 
-    private IEnumerable<int> Leaders(int broker) => Cluster.ImageOf(broker).FindServed("orders")!.Partitions.Select(partition => partition.Leader);
+    private static bool IsTrueOfAll(ClusterImage image, Func<ImagePartition, bool> condition) => image.FindServed("orders") is { } orders && orders.Partitions.All(condition);
 }

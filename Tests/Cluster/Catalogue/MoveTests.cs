@@ -49,7 +49,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         var begun = await Administration.ExecuteRebalanceAsync(plan.PlanId, new RebalanceThrottle(1, Slow));
         Assert.Equal(new RebalanceThrottle(1, Slow), begun.Throttle);
         await Wait.UntilAsync(() => Cluster.ReplicasOn(4).Any(replica => replica.Partition.LogEndOffset > 0), "something moves");
-        Assert.All(Cluster.Running, broker => Assert.Equal(Slow, Cluster.ImageOf(broker).CatchUpMaxBytesPerSecond));
+        await Cluster.UntilKnownAsync(image => image.CatchUpMaxBytesPerSecond == Slow, "slowly");
         await Administration.CancelRebalanceAsync();
         await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Cancelled, "it is cancelled");
         await Wait.UntilAsync(() => Cluster.ImageOf(1) is var image && image.CatchUpMaxBytesPerSecond == 0
