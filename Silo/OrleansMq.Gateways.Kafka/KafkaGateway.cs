@@ -1,10 +1,10 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Sockets;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Connections;
+using OrleansMq.Gateways.Kafka.Connections.Loops;
 
 namespace OrleansMq.Gateways.Kafka;
 
@@ -40,6 +40,9 @@ public sealed class KafkaGateway : IAsyncDisposable
 
     internal EngineLog Log => _options.Log;
 
+    /// <summary>How many threads serve small requests.</summary>
+    internal int Loops => Epoll.IsHere ? _options.Loops : 0;
+
     /// <summary>The broker serves from now on.</summary>
     /// <param name="broker">The broker.</param>
     /// <param name="metadata">What is known of its cluster.</param>
@@ -49,9 +52,9 @@ public sealed class KafkaGateway : IAsyncDisposable
         _opened.TrySetResult(new GatewayServices(_options, broker, metadata, local, clusterId));
 
     /// <summary>Serves one connection until it ends.</summary>
-    internal async Task ServeAsync(Socket socket)
+    internal async Task ServeAsync(ClientSocket socket)
     {
-        var (local, remote) = (EndPointOf(socket.LocalEndPoint), EndPointOf(socket.RemoteEndPoint));
+        var (local, remote) = (EndPointOf(socket.Socket.LocalEndPoint), EndPointOf(socket.Socket.RemoteEndPoint));
         if (!TryEnter(remote.Address))
             return;
         try

@@ -42,6 +42,12 @@ public sealed record KafkaGatewayOptions
     /// <summary>How long a topic that was just created may take to be led, before a client is told to ask again: 5 s.</summary>
     public TimeSpan MaxWaitForLeaders { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>What <see cref="Loops"/> is where nothing else is said: one for each processor, since a few producers of batches can keep one busy.</summary>
+    public static int DefaultLoops { get; } = Environment.ProcessorCount;
+
+    /// <summary>Threads that serve small produce requests, each those of many connections together. 0: the thread pool does, as on any system but Linux on x64 and arm64.</summary>
+    public int Loops { get; init; } = DefaultLoops;
+
     /// <summary>Hears of the records that go through; null: nobody does.</summary>
     public IRecordTraffic? Traffic { get; init; }
 

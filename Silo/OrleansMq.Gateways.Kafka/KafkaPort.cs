@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Kafka.Connections;
+using OrleansMq.Gateways.Kafka.Connections.Loops;
 using OrleansMq.Networking;
 
 namespace OrleansMq.Gateways.Kafka;
@@ -19,14 +21,18 @@ public sealed class KafkaPort : IAsyncDisposable
 
     private readonly KafkaGateway _gateway;
     private readonly Socket _listener;
-    private readonly ConcurrentDictionary<Socket, Task> _served = new();
+    private readonly ConcurrentDictionary<ClientSocket, Task> _served = new();
+    // Connections are given to them in turns.
+    private readonly ConnectionLoop[] _loops;
+    private int _nextLoop;
     private readonly Task _accepting;
     private volatile bool _isStopping;
 
-    private KafkaPort(KafkaGateway gateway, Socket listener)
+    private KafkaPort(KafkaGateway gateway, Socket listener, ConnectionLoop[] loops)
     {
         _gateway = gateway;
         _listener = listener;
+        _loops = loops;
         EndPoint = (IPEndPoint)listener.LocalEndPoint!;
         _accepting = AcceptAsync();
     }
@@ -52,7 +58,7 @@ public sealed class KafkaPort : IAsyncDisposable
                 listener.DualMode = true;
             listener.Bind(endPoint);
             listener.Listen(Backlog);
-            return new KafkaPort(gateway, listener);
+            return new KafkaPort(gateway, listener, StartLoops(gateway));
         }
         catch
         {
@@ -72,12 +78,12 @@ public sealed class KafkaPort : IAsyncDisposable
         _listener.Dispose();
         await _accepting.ConfigureAwait(false);
         _gateway.Drain();
-        var ending = Task.WhenAll(_served.Values);
-        await ending.WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (ending.IsCompleted)
-            return;
+        // The last one may end on the thread of a loop, which is not to wait for its own end.
+        await Task.WhenAll(_served.Values).WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
         foreach (var socket in _served.Keys)
             socket.Dispose();
+        foreach (var loop in _loops)
+            loop.Dispose();
     }
 
     private async Task AcceptAsync()
@@ -86,7 +92,7 @@ public sealed class KafkaPort : IAsyncDisposable
         {
             try
             {
-                var socket = await _listener.AcceptAsync().ConfigureAwait(false);
+                var socket = Own(await _listener.AcceptAsync().ConfigureAwait(false));
                 var begin = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
                 _served[socket] = ServeAsync(socket, begin.Task);
                 begin.SetResult();
@@ -107,13 +113,45 @@ public sealed class KafkaPort : IAsyncDisposable
         }
     }
 
-    private async Task ServeAsync(Socket socket, Task begin)
+    private static ConnectionLoop[] StartLoops(KafkaGateway gateway)
+    {
+        var loops = new List<ConnectionLoop>();
+        try
+        {
+            while (loops.Count < gateway.Loops)
+                loops.Add(new ConnectionLoop(loops.Count, gateway.Log));
+            return [.. loops];
+        }
+        catch
+        {
+            loops.ForEach(static loop => loop.Dispose());
+            throw;
+        }
+    }
+
+    private ClientSocket Own(Socket socket)
+    {
+        if (_loops.Length == 0)
+            return new PooledSocket(socket);
+        try
+        {
+            _nextLoop = (_nextLoop + 1) % _loops.Length;
+            return new LoopSocket(socket, _loops[_nextLoop]);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private async Task ServeAsync(ClientSocket socket, Task begin)
     {
         await begin.ConfigureAwait(false);
         try
         {
-            socket.NoDelay = true;
-            LocalConnections.LeaveUnpaced(socket);
+            socket.Socket.NoDelay = true;
+            LocalConnections.LeaveUnpaced(socket.Socket);
             await _gateway.ServeAsync(socket).ConfigureAwait(false);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
@@ -128,13 +166,13 @@ public sealed class KafkaPort : IAsyncDisposable
     }
 
     // A connection that is closed with bytes unread is reset, and the client may not see its last answers.
-    private static void Close(Socket socket)
+    private static void Close(ClientSocket socket)
     {
         try
         {
-            socket.Shutdown(SocketShutdown.Both);
+            socket.Socket.Shutdown(SocketShutdown.Both);
             Span<byte> unread = stackalloc byte[4096];
-            for (var left = 256; left > 0 && socket.Receive(unread) > 0; left--)
+            for (var left = 256; left > 0 && socket.Socket.Receive(unread) > 0; left--)
             {
             }
         }

@@ -4,7 +4,8 @@ namespace OrleansMq.Partitions;
 /// Appends that reached a caller together: they are begun one after the other, and written when he calls <see cref="Run"/>, those to one partition with one call to the
 /// system. Until then those partitions write nothing, so he calls it before he waits for anything. Used by one thread at a time.
 /// </summary>
-public sealed class AppendBurst
+/// <param name="home">Where those are answered that another thread has written: it runs what it is given soon, on the caller's thread. Null: on the thread pool.</param>
+public sealed class AppendBurst(Action<IThreadPoolWorkItem>? home = null)
 {
     // So many that a call to the system is nothing beside them; no more, or the first would wait for the last.
     private const int MaxAppends = 64;
@@ -19,6 +20,8 @@ public sealed class AppendBurst
 
     /// <summary>Whether there is no room for more.</summary>
     public bool IsFull => _appends >= MaxAppends || _bytes >= MaxBytes;
+
+    internal Action<IThreadPoolWorkItem>? Home { get; } = home;
 
     /// <summary>Writes what was begun. What is complete then is answered on this thread, before it returns.</summary>
     public void Run()

@@ -15,6 +15,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
 
     /// <summary>On whose thread it may be completed: the append itself, or a burst.</summary>
     public object? Sender { get; set; }
+    /// <summary>Where its sender is answered; null for the thread pool.</summary>
+    public Action<IThreadPoolWorkItem>? Home => (Sender as AppendBurst)?.Home;
     /// <summary>The next in the queue it stands in; later the next that is completed with it.</summary>
     public AppendOperation? Next { get; set; }
     /// <summary>The batch's bytes: the sender's memory, or <see cref="Owned"/>.</summary>
@@ -50,12 +52,15 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
         IsDecided = true;
     }
 
-    /// <summary>Lets the senders of this one, and of those that follow it, hear it. From here on the operations are no longer the append loop's.</summary>
+    /// <summary>Lets the senders of this one, and of those that follow it, who all have one home, hear it. From here on the operations are no longer the append loop's.</summary>
     public void Complete()
     {
         for (var operation = this; operation is not null; operation = operation.Next)
             operation.ReleaseBatch();
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        if (Home is { } home)
+            home(this);
+        else
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
     /// <summary>The same on the thread of the sender, who has not begun to wait.</summary>

@@ -43,15 +43,17 @@ public sealed partial class Partition : IAppendWork
                 operation.CompleteNow();
                 continue;
             }
+            if (first is not null && (operation.Home is { } home ? home != first.Home : count == together || first.Home is not null))
+            {
+                first.Complete();
+                (last, count) = (null, 0);
+            }
             if (last is null)
                 first = operation;
             else
                 last.Next = operation;
             last = operation;
-            if (++count < together)
-                continue;
-            first!.Complete();
-            (first, last, count) = (null, null, 0);
+            count++;
         }
         first?.Complete();
     }

@@ -21,6 +21,23 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
     /// <inheritdoc/>
     public override int MaxBytes => int.MaxValue;
 
+    /// <inheritdoc/>
+    /// <remarks>Unless records are to be unpacked: of a small batch they may be large.</remarks>
+    public override bool IsQuick(GatewayServices services, object request)
+    {
+        foreach (var topic in ((ProduceRequest)request).Topics)
+        {
+            foreach (var partition in topic.Partitions)
+            {
+                if (partition.Records.Length > RecordBatchHeader.Size && CodecOf(partition.Records.Span) != 0
+                    && services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found)
+                    && found.Partition?.Config is { } config && (config.CleanupCompact || config.CompressionType is not null))
+                    return false;
+            }
+        }
+        return true;
+    }
+
     protected override ProduceRequest Read(ref RequestReader reader, short version)
     {
         var transactionalId = reader.ReadNullableString();

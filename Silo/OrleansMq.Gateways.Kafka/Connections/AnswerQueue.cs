@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using OrleansMq.Gateways.Kafka.Connections.Loops;
 using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
@@ -11,7 +12,7 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// <param name="close">Called when an answer ends the connection.</param>
 /// <param name="fail">Called with a fault of ours, which ends it too.</param>
 /// <param name="beforeWait">Called by who adds, before he waits.</param>
-internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exception> fail, Action beforeWait) : IThreadPoolWorkItem
+internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exception> fail, Action beforeWait) : IThreadPoolWorkItem, ITurnWork
 {
     // Answers that wait for company while the next request is already there.
     private const int MaxHeld = 16;
@@ -27,6 +28,8 @@ internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exce
     // Those that a flush has answered together come one after the other: what sends them stands behind them in the pool's queue.
     private bool _sendsLater;
     private bool _holds;
+
+    private ConnectionLoop? Turn => sender.Turn;
 
     /// <summary>Nothing can be sent any more.</summary>
     public bool IsClosed => sender.IsClosed;
@@ -83,6 +86,12 @@ internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exce
             _sendsLater = false;
         SendReady();
     }
+
+    /// <inheritdoc/>
+    bool ITurnWork.IsDeferred { get; set; }
+
+    /// <inheritdoc/>
+    void ITurnWork.Run() => SendReady();
 
     /// <summary>Until <see cref="SendHeld"/> nothing is sent by those who complete an answer: many are about to be.</summary>
     public void Hold()
@@ -221,12 +230,18 @@ internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exce
         {
             var response = _coming.GetResult();
             _coming = default;
+            var turn = _owner.Turn;
             bool isAlone, isFirst;
             lock (_owner._lock)
             {
                 Take(response);
                 if (_owner._holds)
                     return;
+                if (turn is not null)
+                {
+                    turn.Defer(_owner);
+                    return;
+                }
                 isAlone = _owner._open == 1;
                 isFirst = !_owner._sendsLater;
                 _owner._sendsLater |= !isAlone;

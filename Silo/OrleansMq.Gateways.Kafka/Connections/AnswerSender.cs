@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using OrleansMq.Gateways.Kafka.Connections.Loops;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Log;
 using OrleansMq.Records;
@@ -11,7 +12,7 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// </summary>
 /// <param name="socket">Where to.</param>
 /// <param name="pieces">Shared by all connections.</param>
-internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
+internal sealed class AnswerSender(ClientSocket socket, PieceSizes pieces)
 {
     // What is larger is sent from where it is; what is smaller is put together.
     private const int CopyBytes = 16 << 10;
@@ -32,6 +33,9 @@ internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
 
     /// <summary>Whether the system has sent every file that it was asked to send so far.</summary>
     public static bool SendsFiles => _sendsFiles;
+
+    /// <summary>The loop whose thread this is, where it serves this connection; null otherwise.</summary>
+    public ConnectionLoop? Turn => socket.Turn;
 
     /// <summary>Nothing can be sent any more.</summary>
     public bool IsClosed => _isClosed;
@@ -106,7 +110,7 @@ internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
             await SendMoreAsync().ConfigureAwait(false);
             while (start < slice.Length && !_isClosed)
             {
-                var outcome = LinuxSockets.SendFile(socket, slice.File!, slice.Path, slice.Position + start, Math.Min(slice.Length - start, SendBytes), out var sent);
+                var outcome = LinuxSockets.SendFile(socket.Socket, slice.File!, slice.Path, slice.Position + start, Math.Min(slice.Length - start, SendBytes), out var sent);
                 start += sent;
                 if (outcome == LinuxSockets.Outcome.Unsupported)
                 {
@@ -133,7 +137,7 @@ internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
     {
         var sent = 0;
         if (!IsFlushed)
-            LinuxSockets.SendMore(socket, _together.WrittenMemory.Span, out sent);
+            LinuxSockets.SendMore(socket.Socket, _together.WrittenMemory.Span, out sent);
         if (sent < _together.Length)
             await SendAsync(_together.WrittenMemory[sent..]).ConfigureAwait(false);
         _together.Clear();
@@ -196,7 +200,7 @@ internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
         try
         {
             while (_pieces.Count > 0 && !_isClosed)
-                Drop(await socket.SendAsync(_pieces, SocketFlags.None).ConfigureAwait(false));
+                Drop(await socket.SendAsync(_pieces).ConfigureAwait(false));
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
@@ -221,7 +225,7 @@ internal sealed class AnswerSender(Socket socket, PieceSizes pieces)
         try
         {
             while (!bytes.IsEmpty && !_isClosed)
-                bytes = bytes[await socket.SendAsync(bytes[..Math.Min(bytes.Length, SendBytes)], SocketFlags.None).ConfigureAwait(false)..];
+                bytes = bytes[await socket.SendAsync(bytes[..Math.Min(bytes.Length, SendBytes)]).ConfigureAwait(false)..];
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using OrleansMq.Gateways.Kafka.Connections.Loops;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
@@ -12,7 +12,7 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// </summary>
 /// <param name="socket">Where from.</param>
 /// <param name="beforeWait">Called when nothing has arrived, before it is waited for.</param>
-internal sealed class FrameReader(Socket socket, Action beforeWait)
+internal sealed class FrameReader(ClientSocket socket, Action beforeWait)
 {
     // A request with a record of 1,000 bytes comes with one call; of a large one so much is copied.
     private const int HeadBytes = 1536;
@@ -58,6 +58,9 @@ internal sealed class FrameReader(Socket socket, Action beforeWait)
                 _start = frame.Fill(Arrived);
                 continue;
             }
+            // It takes a while to come, and to be written: other connections wait for this thread.
+            if (frame.Length > KafkaConnection.MaxQuickBytes && socket.Turn is not null)
+                await LoopExit.Now;
             var count = await ReceiveAsync(frame.Room).ConfigureAwait(false);
             if (count == 0)
                 return false;
@@ -95,7 +98,7 @@ internal sealed class FrameReader(Socket socket, Action beforeWait)
 
     private ValueTask<int> ReceiveAsync(Memory<byte> into)
     {
-        var receiving = socket.ReceiveAsync(into, SocketFlags.None);
+        var receiving = socket.ReceiveAsync(into);
         if (!receiving.IsCompleted)
             beforeWait();
         return receiving;

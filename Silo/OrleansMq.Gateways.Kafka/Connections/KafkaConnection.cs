@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka.Apis;
+using OrleansMq.Gateways.Kafka.Connections.Loops;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 using OrleansMq.Partitions;
@@ -18,16 +19,21 @@ internal sealed class KafkaConnection : IConnection
     // The least a request has: key, version, correlation id.
     private const int MinRequestBytes = 8;
 
+    /// <summary>What a loop deals with itself at most: Kafka's producers send batches of 16 KiB unless they are told otherwise. It is written in some microseconds.</summary>
+    public const int MaxQuickBytes = 32 << 10;
+
     private readonly KafkaGateway _gateway;
     private readonly GatewayServices _services;
-    private readonly Socket _socket;
+    private readonly ClientSocket _socket;
     private readonly FrameReader _requests;
     // Also when the client goes: its requests that have arrived are served all the same, but nothing waits for long.
     private readonly CancellationTokenSource _aborted = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly ByteBudget _inFlight;
     private readonly AnswerQueue _answers;
-    // Appends whose requests came together.
+    // What it has brought in a loop's turn.
+    private (long Turn, long Bytes) _share;
+    // Appends whose requests came together, where the thread pool serves it.
     private readonly AppendBurst _burst = new();
     // Whether all requests in flight are of the kind that others of it may overtake.
     private bool _runsAhead;
@@ -36,7 +42,7 @@ internal sealed class KafkaConnection : IConnection
     private volatile bool _isStopping;
     private long _lastActivity;
 
-    public KafkaConnection(KafkaGateway gateway, GatewayServices services, Socket socket, IPEndPoint local, IPEndPoint remote)
+    public KafkaConnection(KafkaGateway gateway, GatewayServices services, ClientSocket socket, IPEndPoint local, IPEndPoint remote)
     {
         _gateway = gateway;
         _services = services;
@@ -80,7 +86,7 @@ internal sealed class KafkaConnection : IConnection
         try
         {
             // Who waits for a request hears of its end.
-            _socket.Shutdown(SocketShutdown.Receive);
+            _socket.Socket.Shutdown(SocketShutdown.Receive);
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
@@ -192,6 +198,7 @@ internal sealed class KafkaConnection : IConnection
             request = ApiTable.Decode(frame.Memory);
             if (request.Outcome != DecodeOutcome.Decoded && !IsUnknownApiVersions(request))
                 throw new MalformedRequestException(request.Fault!);
+            await LeaveLoopUnlessQuickAsync(request, frame.Length).ConfigureAwait(false);
             var mayOvertake = request.Api!.RunsAhead && _runsAhead;
             await _answers.WaitUntilOpenAsync(mayOvertake ? _services.Options.MaxInFlightRequests - 1 : 0).ConfigureAwait(false);
             _runsAhead = request.Api.RunsAhead;
@@ -201,6 +208,7 @@ internal sealed class KafkaConnection : IConnection
             Release(frame);
             throw;
         }
+        var turn = _socket.Turn;
         var context = new RequestContext
         {
             Services = _services,
@@ -208,19 +216,35 @@ internal sealed class KafkaConnection : IConnection
             CorrelationId = request.CorrelationId,
             ClientId = request.ClientId,
             Connection = this,
-            Burst = request.Api!.RunsAhead && !_requests.IsEmpty ? _burst : null,
+            Burst = request.Api!.RunsAhead ? turn?.Burst ?? (_requests.IsEmpty ? null : _burst) : null,
         };
         if (_answers.Add(AnswerAsync(context, request, frame)))
             return;
-        if (_burst.IsFull)
+        if (turn is { Burst.IsFull: true })
+            turn.EndTurn();
+        else if (_burst.IsFull)
             BeforeWait();
         if (context.HoldsBack || !request.Api.RunsAhead)
             await WaitUntilAllSentAsync().ConfigureAwait(false);
     }
 
-    // What was begun is done, and what is answered sent: the client may wait for it before it sends anything more.
+    // Others wait for their turn on that thread. What comes next is likely to be as this one is.
+    private async ValueTask LeaveLoopUnlessQuickAsync(DecodedRequest request, int length)
+    {
+        var isQuick = length <= MaxQuickBytes && request.Body is { } body && request.Api!.IsQuick(_services, body);
+        _socket.IsQuick = isQuick;
+        if (_socket.Turn is { } turn && (!isQuick || turn.IsTooMuch(ref _share, length)))
+            await LoopExit.Now;
+    }
+
+    // What was begun is done, and what is answered sent: the client may wait for it before it sends anything more. On a loop that is done for all at the turn's end.
     private void BeforeWait()
     {
+        if (_socket.Turn is { } turn)
+        {
+            turn.Defer(_answers);
+            return;
+        }
         if (_burst.IsEmpty)
         {
             _answers.SendReady();

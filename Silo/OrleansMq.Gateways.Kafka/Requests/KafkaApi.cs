@@ -25,6 +25,9 @@ internal abstract class KafkaApi(ApiKey key, short minVersion, short maxVersion,
     /// <summary>Bytes of a request at most; those without records are small, and become objects that take more than they do on the wire.</summary>
     public virtual int MaxBytes => 16 << 20;
 
+    /// <summary>Whether it takes but a moment to begin to answer: then it may be done by a thread that serves many connections.</summary>
+    public virtual bool IsQuick(GatewayServices services, object request) => false;
+
     /// <summary>Whether the response's header ends with tagged fields.</summary>
     public virtual bool HasTagsInResponseHeader(short version) => IsFlexible(version);
 

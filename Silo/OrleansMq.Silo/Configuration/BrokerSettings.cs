@@ -1,6 +1,7 @@
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;
+using OrleansMq.Gateways.Kafka;
 using OrleansMq.Groups;
 using OrleansMq.Replication;
 using OrleansMq.Topics;
@@ -69,6 +70,8 @@ internal sealed record BrokerSettings
     public bool AutoLeaderRebalance { get; init; } = true;
     /// <summary>How long the start waits for the database and the other brokers.</summary>
     public TimeSpan StartTimeout { get; init; } = TimeSpan.FromMinutes(2);
+    /// <summary>Threads that serve small produce requests of Kafka clients; 0: the thread pool does.</summary>
+    public int KafkaLoops { get; init; } = KafkaGatewayOptions.DefaultLoops;
     /// <summary>Partitions of a topic created without a number.</summary>
     public int Partitions { get; init; } = 1;
     /// <summary>Appends are refused when the volume has fewer free bytes.</summary>

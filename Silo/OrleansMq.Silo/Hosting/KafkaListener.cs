@@ -35,6 +35,7 @@ internal sealed class KafkaListener : IAsyncDisposable
             BrokerId = settings.BrokerId,
             Advertised = settings.KafkaAdvertised,
             AutoCreateTopics = settings.AutoCreateTopics,
+            Loops = settings.KafkaLoops,
             Traffic = metrics.Traffic,
             Log = log,
         });

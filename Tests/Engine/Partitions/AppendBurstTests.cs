@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
@@ -69,6 +70,29 @@ public sealed class AppendBurstTests
         _burst.Run();
         for (var i = 0; i < appends.Length; i++)
             Assert.Equal(i, (await appends[i]).BaseOffset);
+    }
+
+    [Fact]
+    public async Task What_another_thread_has_written_is_answered_at_home_and_the_others_elsewhere()
+    {
+        await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
+        var posted = Channel.CreateUnbounded<IThreadPoolWorkItem>();
+        var away = new AppendBurst(work => Assert.True(posted.Writer.TryWrite(work)));
+        var mine = new List<Task<ProduceResult>>();
+        var others = new List<Task<ProduceResult>>();
+        // In turns, and more of each than are answered by one work item of the pool.
+        for (var i = 0; i < 100; i++)
+        {
+            var isMine = i / 3 % 2 == 0;
+            (isMine ? mine : others).Add(rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{i}"), Acks.All, mayWrite: true, burst: isMine ? away : _burst).AsTask());
+        }
+        away.Run();
+        _burst.Run();
+        await Task.WhenAll(others);
+        Assert.DoesNotContain(mine, static append => append.IsCompleted);
+        while (mine.Exists(static append => !append.IsCompleted))
+            (await posted.Reader.ReadAsync()).Execute();
+        Assert.Equal(Enumerable.Range(0, 100).Select(static i => (long)i), (await Task.WhenAll(mine.Concat(others))).Select(static result => result.BaseOffset).Order());
     }
 
     [Fact]

@@ -1,19 +1,29 @@
+using System.Globalization;
 using OrleansMq.Brokers;
+using OrleansMq.Gateways.Kafka;
 using OrleansMq.Tests.Kafka.Schemas;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
+/// <summary>Served by the thread pool, as everywhere but on Linux.</summary>
+public sealed class PooledConnectionTests() : ConnectionTests(loops: 0);
+
+/// <summary>Served by threads that have many connections each.</summary>
+public sealed class LoopConnectionTests() : ConnectionTests(loops: 2);
+
 /// <summary>What a connection does beside its requests: order, limits, and what becomes of a peer that does not speak the protocol.</summary>
-public sealed class ConnectionTests : IAsyncLifetime
+public abstract class ConnectionTests(int loops) : IAsyncLifetime
 {
     private const short Produce = 0, Fetch = 1, Metadata = 3, ApiVersions = 18;
+
+    private const string Offset = "BaseOffset: ";
 
     private KafkaServer _server = null!;
 
     public async Task InitializeAsync()
     {
-        _server = await KafkaServer.StartAsync();
+        _server = await StartAsync();
         await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
     }
 
@@ -116,6 +126,102 @@ public sealed class ConnectionTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_client_that_has_said_all_gets_all_its_answers()
+    {
+        using var client = await _server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Produce, 9, 0, ("Records", TestBatches.Of("first"))));
+        Assert.NotNull(await client.ReceiveAsync());
+        for (var number = 1; number <= 300; number++)
+            await client.SendAsync(Frames.Of(Produce, 9, number, ("Records", TestBatches.Of($"{number}"))));
+        client.EndSending();
+        for (var number = 1; number <= 300; number++)
+            Assert.Equal(number, Frames.CorrelationId((await client.ReceiveAsync())!));
+        Assert.Null(await client.ReceiveAsync());
+    }
+
+    [Fact]
+    public async Task Many_clients_with_a_request_each_are_all_answered_and_none_waits_for_another()
+    {
+        const int clients = 60, rounds = 40;
+        async Task<List<long>> AppendAsync(int client)
+        {
+            using var connection = await _server.ConnectAsync();
+            var offsets = new List<long>();
+            for (var round = 0; round < rounds; round++)
+            {
+                // Some are written as they come, some by an append thread, some are too large for a loop.
+                var value = new string('x', (client + round) % 7 == 0 ? 40_000 : 100);
+                await connection.SendAsync(Frames.Of(Produce, 9, round, ("Name", client % 3 == 0 ? "flushed" : "orders"), ("Records", TestBatches.Of(value))));
+                var answer = MessageText.OfResponse(Schema.Response(Produce), 9, (await connection.ReceiveAsync())!, round);
+                Assert.Contains("ErrorCode: 0\n", answer, StringComparison.Ordinal);
+                var at = answer.IndexOf(Offset, StringComparison.Ordinal) + Offset.Length;
+                offsets.Add(long.Parse(answer.AsSpan(at, answer.IndexOf('\n', at) - at), CultureInfo.InvariantCulture));
+            }
+            return offsets;
+        }
+        await _server.Broker.CreateTopicAsync(new NewTopic("flushed", 1, Configs: new Dictionary<string, string> { ["flush.messages"] = "1" }));
+        var appended = await Task.WhenAll(Enumerable.Range(0, clients).Select(client => Task.Run(() => AppendAsync(client)))).WaitAsync(KafkaServer.Patience);
+        Assert.All(appended, static offsets => Assert.Equal(offsets.Order(), offsets));
+        foreach (var topic in Enumerable.Range(0, clients).GroupBy(static client => client % 3 == 0))
+        {
+            var offsets = topic.SelectMany(client => appended[client]).Order().ToList();
+            Assert.Equal(Enumerable.Range(0, offsets.Count).Select(static offset => (long)offset), offsets);
+        }
+    }
+
+    [Fact]
+    public async Task A_client_that_does_not_take_its_answers_holds_up_nobody_and_gets_them_when_it_does()
+    {
+        const int count = 60;
+        await FillAsync(count);
+        using var slow = await _server.ConnectAsync();
+        const int answers = 12;
+        for (var number = 0; number < answers; number++)
+            await slow.SendAsync(Frames.Of(Fetch, 12, number, ("FetchOffset", 0L), ("MaxBytes", 50 << 20), ("PartitionMaxBytes", 8 << 20)));
+        using var quick = await _server.ConnectAsync();
+        for (var number = 0; number < 20; number++)
+        {
+            await quick.SendAsync(Frames.Of(Produce, 9, number, ("Index", 1), ("Records", TestBatches.Of($"{number}"))));
+            Assert.Equal(number, Frames.CorrelationId((await quick.ReceiveAsync())!));
+        }
+        using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0, 8 << 20));
+        Assert.True(read.Records.Length > 4 << 20);
+        for (var number = 0; number < answers; number++)
+            Assert.True((await slow.ReceiveAsync()).AsSpan().IndexOf(read.Records.Span) > 0, "Other bytes were sent than are in the log.");
+    }
+
+    [Fact]
+    public async Task Clients_that_break_off_are_forgotten_and_others_are_served_in_their_place()
+    {
+        for (var round = 0; round < 30; round++)
+        {
+            using var stays = await _server.ConnectAsync();
+            using (var goes = await _server.ConnectAsync())
+            {
+                await goes.SendAsync(Frames.Of(Produce, 9, 1, ("Records", TestBatches.Of("answered"))));
+                Assert.NotNull(await goes.ReceiveAsync());
+                await goes.SendAsync(Frames.Of(Produce, 9, 2, ("Records", TestBatches.Of("not answered"))));
+                goes.BreakOff();
+            }
+            await stays.SendAsync(Frames.Of(Produce, 9, 3, ("Records", TestBatches.Of("another"))));
+            Assert.Equal(3, Frames.CorrelationId((await stays.ReceiveAsync())!));
+        }
+        await WaitUntilAsync(() => _server.Gateway.Metrics.Connections == 0);
+    }
+
+    [Fact]
+    public async Task A_port_whose_time_to_stop_is_over_cuts_those_that_do_not_take_their_answers()
+    {
+        await FillAsync(60);
+        using var slow = await _server.ConnectAsync();
+        for (var number = 0; number < 12; number++)
+            await slow.SendAsync(Frames.Of(Fetch, 12, number, ("FetchOffset", 0L), ("MaxBytes", 50 << 20), ("PartitionMaxBytes", 8 << 20)));
+        Assert.NotNull(await slow.ReceiveAsync());
+        await _server.Port.StopAsync(new CancellationToken(canceled: true)).WaitAsync(KafkaServer.Patience);
+        await WaitUntilAsync(() => _server.Gateway.Metrics.Connections == 0);
+    }
+
+    [Fact]
     public async Task An_append_that_wants_no_answer_and_fails_closes_the_connection()
     {
         using var client = await _server.ConnectAsync();
@@ -171,7 +277,7 @@ public sealed class ConnectionTests : IAsyncLifetime
     [Fact]
     public async Task Clients_are_sent_to_the_address_they_dialled_or_to_the_advertised_one()
     {
-        await using var advertised = await KafkaServer.StartAsync(static options => options with { Advertised = "broker.example:19092" });
+        await using var advertised = await StartAsync(static options => options with { Advertised = "broker.example:19092" });
         foreach (var (server, host, port) in new[] { (_server, "127.0.0.1", _server.Port.EndPoint.Port), (advertised, "broker.example", 19092) })
         {
             using var client = await server.ConnectAsync();
@@ -183,7 +289,7 @@ public sealed class ConnectionTests : IAsyncLifetime
     [Fact]
     public async Task Where_topics_are_not_to_be_created_by_asking_for_them_none_is()
     {
-        await using var server = await KafkaServer.StartAsync(static options => options with { AutoCreateTopics = false });
+        await using var server = await StartAsync(static options => options with { AutoCreateTopics = false });
         using var client = await server.ConnectAsync();
         await client.SendAsync(Frames.Of(Metadata, 9, 1, ("Name", "made"), ("AllowAutoTopicCreation", true)));
         Assert.Contains("ErrorCode: 3\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
@@ -193,7 +299,7 @@ public sealed class ConnectionTests : IAsyncLifetime
     [Fact]
     public async Task A_request_above_the_limit_and_a_connection_too_many_are_closed()
     {
-        await using var small = await KafkaServer.StartAsync(static options => options with { MaxRequestBytes = 1000, MaxConnectionsPerAddress = 2 });
+        await using var small = await StartAsync(static options => options with { MaxRequestBytes = 1000, MaxConnectionsPerAddress = 2 });
         using var one = await small.ConnectAsync();
         await one.SendAsync(Frames.Of(ApiVersions, 0, 1));
         Assert.NotNull(await one.ReceiveAsync());
@@ -211,7 +317,7 @@ public sealed class ConnectionTests : IAsyncLifetime
     [Fact]
     public async Task Requests_larger_than_what_may_be_in_flight_are_served_one_after_the_other()
     {
-        await using var small = await KafkaServer.StartAsync(static options => options with { MaxInFlightBytesPerConnection = 10, MaxInFlightBytes = 10, MaxInFlightRequests = 1 });
+        await using var small = await StartAsync(static options => options with { MaxInFlightBytesPerConnection = 10, MaxInFlightBytes = 10, MaxInFlightRequests = 1 });
         await small.Broker.CreateTopicAsync(new NewTopic("orders"));
         using var client = await small.ConnectAsync();
         for (var number = 0; number < 20; number++)
@@ -224,7 +330,7 @@ public sealed class ConnectionTests : IAsyncLifetime
     public async Task A_connection_that_says_nothing_is_closed()
     {
         var time = new OrleansMq.Testing.ManualTimeProvider();
-        await using var server = await KafkaServer.StartAsync(options => options with { TimeProvider = time, MaxIdle = TimeSpan.FromMinutes(10) });
+        await using var server = await StartAsync(options => options with { TimeProvider = time, MaxIdle = TimeSpan.FromMinutes(10) });
         using var client = await server.ConnectAsync();
         await client.SendAsync(Frames.Of(ApiVersions, 0, 1));
         Assert.NotNull(await client.ReceiveAsync());
@@ -238,12 +344,31 @@ public sealed class ConnectionTests : IAsyncLifetime
     [Fact]
     public async Task A_broker_that_stops_ends_long_polls_and_answers_what_is_begun()
     {
-        var server = await KafkaServer.StartAsync();
+        var server = await StartAsync();
         await server.Broker.CreateTopicAsync(new NewTopic("orders"));
         using var client = await server.ConnectAsync();
         await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 1_000_000)));
         await KafkaServer.WaitUntilAsync(() => server.Gateway.Metrics.Connections == 1);
         await server.DisposeAsync().AsTask().WaitAsync(KafkaServer.Patience);
         Assert.DoesNotContain(server.Log.Lines, static line => line.StartsWith("Error", StringComparison.Ordinal));
+    }
+
+    private async Task FillAsync(int count)
+    {
+        for (var number = 0; number < count; number++)
+            await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of(new string((char)('a' + number % 26), 100_000)), Acks.All);
+    }
+
+    private Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null)
+    {
+        KafkaGatewayOptions Options(KafkaGatewayOptions options) => options with { Loops = loops };
+        return KafkaServer.StartAsync(options => change?.Invoke(Options(options)) ?? Options(options));
+    }
+
+    private static async Task WaitUntilAsync(Func<bool> isSo)
+    {
+        using var patience = new CancellationTokenSource(KafkaServer.Patience);
+        while (!isSo())
+            await Task.Delay(TimeSpan.FromMilliseconds(10), patience.Token);
     }
 }

@@ -43,5 +43,8 @@ internal sealed class WireClient(TcpClient client) : IDisposable
     /// <summary>Says that nothing more is sent.</summary>
     public void EndSending() => client.Client.Shutdown(SocketShutdown.Send);
 
+    /// <summary>Resets the connection.</summary>
+    public void BreakOff() => client.Client.Close(0);
+
     public void Dispose() => client.Dispose();
 }

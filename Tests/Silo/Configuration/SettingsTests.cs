@@ -49,7 +49,7 @@ public sealed class SettingsTests
         { "data", "" }, { "http", "x" }, { "http", "127.0.0.1:65536" }, { "http", "example.org:80" }, { "kafka", "on" }, { "kafkaAdvertised", "kafka.example.org" },
         { "kafkaAdvertised", "0.0.0.0:9092" }, { "autoCreateTopics", "yes" }, { "flush", "often" }, { "flush", "1" },
         { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes", "1k" }, { "maxOpenFiles", "1" },
-        { "appendThreads", "0" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs", "0" }, { "compactionCheckMs", "x" },
+        { "appendThreads", "0" }, { "kafkaLoops", "-1" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs", "0" }, { "compactionCheckMs", "x" },
         { "producerIdExpirationMs", "0" }, { "drainTimeoutMs", "-1" }, { "logLevel", "loud" }, { "flavour", "vanilla" },
         { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId", "-a" },
         { "postgres", "db" }, { "postgres", "Database=omq" }, { "rack", "a/b" }, { "advertised", "0.0.0.0" }, { "advertised", "a b" },

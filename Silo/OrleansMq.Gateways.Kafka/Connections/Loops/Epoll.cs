@@ -1,0 +1,205 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace OrleansMq.Gateways.Kafka.Connections.Loops;
+
+/// <summary>The calls of Linux that a loop makes.</summary>
+internal static unsafe partial class Epoll
+{
+    /// <summary>There is something to receive.</summary>
+    public const uint Readable = 0x1;
+    /// <summary>There is room to send.</summary>
+    public const uint Writable = 0x4;
+    /// <summary>The other side sends no more, or the connection is broken or gone (EPOLLRDHUP, EPOLLERR, EPOLLHUP): nothing further happens to it.</summary>
+    public const uint Ended = PeerEnded | 0x8 | 0x10;
+
+    private const uint PeerEnded = 0x2000;
+    // Told once for each change (EPOLLET).
+    private const uint Changes = Readable | Writable | PeerEnded | 0x80000000;
+    private const int CloseOnExec = 0x80000;
+    private const int NonBlocking = 0x800;
+    private const int Add = 1;
+    private const int Remove = 2;
+    private const int NoSignal = 0x4000;
+    private const int Interrupted = 4;
+    private const int WouldBlock = 11;
+    // With one call; the system would take 1,024.
+    private const int MaxPieces = 256;
+
+    /// <summary>Whether this is a system that these calls are written for.</summary>
+    public static bool IsHere => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture is Architecture.X64 or Architecture.Arm64;
+
+    // On x64 an event is packed: 4 bytes of flags, then 8 of data; elsewhere the data is aligned.
+    private static int EventBytes => RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
+
+    private static int KeyOffset => EventBytes - sizeof(ulong);
+
+    /// <summary>What happened, of the event with that index.</summary>
+    public static uint FlagsOf(byte* events, int index) => *(uint*)(events + (index * EventBytes));
+
+    /// <summary>To whom.</summary>
+    public static ulong KeyOf(byte* events, int index) => *(ulong*)(events + (index * EventBytes) + KeyOffset);
+
+    /// <summary>A set of descriptors that are watched.</summary>
+    public static SafeFileHandle Open() => new(Checked(EpollCreate(CloseOnExec)), ownsHandle: true);
+
+    /// <summary>A descriptor to which something happens with each <see cref="Ring"/>.</summary>
+    public static SafeFileHandle OpenBell() => new(Checked(EventFd(0, CloseOnExec | NonBlocking)), ownsHandle: true);
+
+    public static void Ring(SafeFileHandle bell)
+    {
+        var one = 1UL;
+        _ = Write(bell, &one, sizeof(ulong));
+    }
+
+    /// <summary>Watches a descriptor, or a socket, from now on. What holds already is an event, too.</summary>
+    public static void Watch(SafeFileHandle epoll, SafeHandle descriptor, ulong key)
+    {
+        var change = stackalloc byte[16];
+        *(uint*)change = Changes;
+        *(ulong*)(change + KeyOffset) = key;
+        Checked(EpollControl(epoll, Add, descriptor, change));
+    }
+
+    /// <summary>Watches it no more, if it did.</summary>
+    public static void Forget(SafeFileHandle epoll, SafeHandle descriptor)
+    {
+        var change = stackalloc byte[16];
+        if (!descriptor.IsClosed)
+            _ = EpollControl(epoll, Remove, descriptor, change);
+    }
+
+    /// <summary>Waits for events; 0 where it was interrupted.</summary>
+    public static int Wait(SafeFileHandle epoll, byte* events, int bytes)
+    {
+        const int forEver = -1;
+        var count = EpollWait(epoll, events, bytes / EventBytes, forEver);
+        if (count >= 0)
+            return count;
+        var errno = Marshal.GetLastPInvokeError();
+        return errno == Interrupted ? 0 : throw Fault(errno);
+    }
+
+    /// <summary>Receives what is there.</summary>
+    /// <returns>-1 where nothing is; 0 at the end.</returns>
+    public static int Receive(SafeSocketHandle socket, Span<byte> into)
+    {
+        fixed (byte* start = into)
+        {
+            while (true)
+            {
+                var count = (int)Recv(socket, start, (nuint)into.Length, 0);
+                if (count >= 0)
+                    return count;
+                var errno = Marshal.GetLastPInvokeError();
+                if (errno == WouldBlock)
+                    return -1;
+                if (errno != Interrupted)
+                    throw Fault(errno);
+            }
+        }
+    }
+
+    /// <summary>Sends what there is room for.</summary>
+    /// <returns>-1 where there is none.</returns>
+    public static int Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes)
+    {
+        fixed (byte* start = bytes)
+        {
+            while (true)
+            {
+                var count = (int)SendTo(socket, start, (nuint)bytes.Length, NoSignal);
+                if (count >= 0)
+                    return count;
+                var errno = Marshal.GetLastPInvokeError();
+                if (errno == WouldBlock)
+                    return -1;
+                if (errno != Interrupted)
+                    throw Fault(errno);
+            }
+        }
+    }
+
+    /// <summary>The same for pieces, with one call.</summary>
+    public static int Send(SafeSocketHandle socket, List<ArraySegment<byte>> pieces)
+    {
+        var count = Math.Min(pieces.Count, MaxPieces);
+        var vectors = stackalloc Vector[MaxPieces];
+        var pins = new GCHandle[count];
+        try
+        {
+            for (var i = 0; i < count; i++)
+            {
+                pins[i] = GCHandle.Alloc(pieces[i].Array, GCHandleType.Pinned);
+                vectors[i] = new Vector { Base = (byte*)pins[i].AddrOfPinnedObject() + pieces[i].Offset, Length = (nuint)pieces[i].Count };
+            }
+            var message = new Message { Vectors = vectors, VectorCount = (nuint)count };
+            while (true)
+            {
+                var sent = (int)SendMessage(socket, &message, NoSignal);
+                if (sent >= 0)
+                    return sent;
+                var errno = Marshal.GetLastPInvokeError();
+                if (errno == WouldBlock)
+                    return -1;
+                if (errno != Interrupted)
+                    throw Fault(errno);
+            }
+        }
+        finally
+        {
+            foreach (var pin in pins)
+            {
+                if (pin.IsAllocated)
+                    pin.Free();
+            }
+        }
+    }
+
+    private static SocketException Fault(int errno) => new((int)SocketError.ConnectionReset, Marshal.GetPInvokeErrorMessage(errno));
+
+    private static int Checked(int result) => result >= 0 ? result : throw Fault(Marshal.GetLastPInvokeError());
+
+    private struct Vector
+    {
+        public void* Base;
+        public nuint Length;
+    }
+
+    // struct msghdr of 64-bit Linux.
+    private struct Message
+    {
+        public void* Name;
+        public nuint NameLength;
+        public Vector* Vectors;
+        public nuint VectorCount;
+        public void* Control;
+        public nuint ControlLength;
+        public nuint Flags;
+    }
+
+    [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
+    private static partial int EpollCreate(int flags);
+
+    [LibraryImport("libc", EntryPoint = "epoll_ctl", SetLastError = true)]
+    private static partial int EpollControl(SafeFileHandle epoll, int what, SafeHandle descriptor, byte* change);
+
+    [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
+    private static partial int EpollWait(SafeFileHandle epoll, byte* events, int most, int milliseconds);
+
+    [LibraryImport("libc", EntryPoint = "eventfd", SetLastError = true)]
+    private static partial int EventFd(uint initial, int flags);
+
+    [LibraryImport("libc", EntryPoint = "write")]
+    private static partial nint Write(SafeFileHandle descriptor, void* bytes, nuint count);
+
+    [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
+    private static partial nint Recv(SafeSocketHandle socket, byte* bytes, nuint count, int flags);
+
+    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
+    private static partial nint SendTo(SafeSocketHandle socket, byte* bytes, nuint count, int flags);
+
+    [LibraryImport("libc", EntryPoint = "sendmsg", SetLastError = true)]
+    private static partial nint SendMessage(SafeSocketHandle socket, Message* message, int flags);
+}
