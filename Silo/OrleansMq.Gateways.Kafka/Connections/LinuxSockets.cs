@@ -35,20 +35,29 @@ internal static unsafe partial class LinuxSockets
         Unsupported = 2,
     }
 
-    /// <summary>Sends bytes behind which others follow at once, so that they may go together.</summary>
-    /// <exception cref="SocketException">The connection has ended.</exception>
-    public static Outcome SendMore(Socket socket, ReadOnlySpan<byte> bytes, out int sent)
+    /// <summary>Receives what is there.</summary>
+    /// <returns>-1 where nothing is; 0 at the end.</returns>
+    /// <exception cref="SocketException">The connection is broken.</exception>
+    public static int Receive(SafeSocketHandle socket, Span<byte> into)
     {
-        fixed (byte* start = bytes)
+        fixed (byte* start = into)
         {
             nint done;
-            while ((done = CallSend(socket.SafeHandle, start, (nuint)bytes.Length, DontWait | NoSignal | More)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
+            while ((done = CallReceive(socket, start, (nuint)into.Length, DontWait)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
             {
             }
-            sent = (int)Math.Max(done, 0);
-            return done >= 0 ? Outcome.Sent : OutcomeOf(Marshal.GetLastPInvokeError(), file: null);
+            return done >= 0 || OutcomeOf(Marshal.GetLastPInvokeError(), file: null) == Outcome.Full ? (int)done : throw new SocketException((int)SocketError.SocketError);
         }
     }
+
+    /// <summary>Sends what there is room for.</summary>
+    /// <returns>-1 where there is none.</returns>
+    /// <exception cref="SocketException">The connection has ended.</exception>
+    public static int Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes) => Send(socket, bytes, 0, out var sent) == Outcome.Sent ? sent : -1;
+
+    /// <summary>Sends bytes behind which others follow at once, so that they may go together.</summary>
+    /// <exception cref="SocketException">The connection has ended.</exception>
+    public static Outcome SendMore(Socket socket, ReadOnlySpan<byte> bytes, out int sent) => Send(socket.SafeHandle, bytes, More, out sent);
 
     /// <summary>Has the system send bytes of a file from its page cache, without a copy through this process.</summary>
     /// <exception cref="SocketException">The connection has ended.</exception>
@@ -68,6 +77,19 @@ internal static unsafe partial class LinuxSockets
         };
     }
 
+    private static Outcome Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes, int flags, out int sent)
+    {
+        fixed (byte* start = bytes)
+        {
+            nint done;
+            while ((done = CallSend(socket, start, (nuint)bytes.Length, DontWait | NoSignal | flags)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
+            {
+            }
+            sent = (int)Math.Max(done, 0);
+            return done >= 0 ? Outcome.Sent : OutcomeOf(Marshal.GetLastPInvokeError(), file: null);
+        }
+    }
+
     private static Outcome OutcomeOf(int error, string? file) => error switch
     {
         WouldBlock => Outcome.Full,
@@ -76,6 +98,9 @@ internal static unsafe partial class LinuxSockets
         _ when file is null => throw new SocketException((int)SocketError.SocketError, $"Sending failed with system error {error}: {Marshal.GetPInvokeErrorMessage(error)}."),
         _ => throw new IOException($"'{file}' could not be sent: {Marshal.GetPInvokeErrorMessage(error)} (system error {error})."),
     };
+
+    [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
+    private static partial nint CallReceive(SafeSocketHandle socket, byte* bytes, nuint count, int flags);
 
     [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
     private static partial nint CallSend(SafeSocketHandle socket, byte* bytes, nuint count, int flags);

@@ -21,11 +21,7 @@ internal static unsafe partial class Epoll
     private const int NonBlocking = 0x800;
     private const int Add = 1;
     private const int Remove = 2;
-    private const int NoSignal = 0x4000;
     private const int Interrupted = 4;
-    private const int WouldBlock = 11;
-    // With one call; the system would take 1,024.
-    private const int MaxPieces = 256;
 
     /// <summary>Whether this is a system that these calls are written for.</summary>
     public static bool IsHere => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture is Architecture.X64 or Architecture.Arm64;
@@ -81,103 +77,9 @@ internal static unsafe partial class Epoll
         return errno == Interrupted ? 0 : throw Fault(errno);
     }
 
-    /// <summary>Receives what is there.</summary>
-    /// <returns>-1 where nothing is; 0 at the end.</returns>
-    public static int Receive(SafeSocketHandle socket, Span<byte> into)
-    {
-        fixed (byte* start = into)
-        {
-            while (true)
-            {
-                var count = (int)Recv(socket, start, (nuint)into.Length, 0);
-                if (count >= 0)
-                    return count;
-                var errno = Marshal.GetLastPInvokeError();
-                if (errno == WouldBlock)
-                    return -1;
-                if (errno != Interrupted)
-                    throw Fault(errno);
-            }
-        }
-    }
-
-    /// <summary>Sends what there is room for.</summary>
-    /// <returns>-1 where there is none.</returns>
-    public static int Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes)
-    {
-        fixed (byte* start = bytes)
-        {
-            while (true)
-            {
-                var count = (int)SendTo(socket, start, (nuint)bytes.Length, NoSignal);
-                if (count >= 0)
-                    return count;
-                var errno = Marshal.GetLastPInvokeError();
-                if (errno == WouldBlock)
-                    return -1;
-                if (errno != Interrupted)
-                    throw Fault(errno);
-            }
-        }
-    }
-
-    /// <summary>The same for pieces, with one call.</summary>
-    public static int Send(SafeSocketHandle socket, List<ArraySegment<byte>> pieces)
-    {
-        var count = Math.Min(pieces.Count, MaxPieces);
-        var vectors = stackalloc Vector[MaxPieces];
-        var pins = new GCHandle[count];
-        try
-        {
-            for (var i = 0; i < count; i++)
-            {
-                pins[i] = GCHandle.Alloc(pieces[i].Array, GCHandleType.Pinned);
-                vectors[i] = new Vector { Base = (byte*)pins[i].AddrOfPinnedObject() + pieces[i].Offset, Length = (nuint)pieces[i].Count };
-            }
-            var message = new Message { Vectors = vectors, VectorCount = (nuint)count };
-            while (true)
-            {
-                var sent = (int)SendMessage(socket, &message, NoSignal);
-                if (sent >= 0)
-                    return sent;
-                var errno = Marshal.GetLastPInvokeError();
-                if (errno == WouldBlock)
-                    return -1;
-                if (errno != Interrupted)
-                    throw Fault(errno);
-            }
-        }
-        finally
-        {
-            foreach (var pin in pins)
-            {
-                if (pin.IsAllocated)
-                    pin.Free();
-            }
-        }
-    }
-
     private static SocketException Fault(int errno) => new((int)SocketError.ConnectionReset, Marshal.GetPInvokeErrorMessage(errno));
 
     private static int Checked(int result) => result >= 0 ? result : throw Fault(Marshal.GetLastPInvokeError());
-
-    private struct Vector
-    {
-        public void* Base;
-        public nuint Length;
-    }
-
-    // struct msghdr of 64-bit Linux.
-    private struct Message
-    {
-        public void* Name;
-        public nuint NameLength;
-        public Vector* Vectors;
-        public nuint VectorCount;
-        public void* Control;
-        public nuint ControlLength;
-        public nuint Flags;
-    }
 
     [LibraryImport("libc", EntryPoint = "epoll_create1", SetLastError = true)]
     private static partial int EpollCreate(int flags);
@@ -193,13 +95,4 @@ internal static unsafe partial class Epoll
 
     [LibraryImport("libc", EntryPoint = "write")]
     private static partial nint Write(SafeFileHandle descriptor, void* bytes, nuint count);
-
-    [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
-    private static partial nint Recv(SafeSocketHandle socket, byte* bytes, nuint count, int flags);
-
-    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
-    private static partial nint SendTo(SafeSocketHandle socket, byte* bytes, nuint count, int flags);
-
-    [LibraryImport("libc", EntryPoint = "sendmsg", SetLastError = true)]
-    private static partial nint SendMessage(SafeSocketHandle socket, Message* message, int flags);
 }

@@ -194,7 +194,7 @@ internal sealed class LoopSocket : ClientSocket
 
         protected override int Try(out bool isLast)
         {
-            var count = Epoll.Receive(Owner.Handle, _into.Span);
+            var count = LinuxSockets.Receive(Owner.Handle, _into.Span);
             isLast = count > 0 && count < _into.Length;
             return count;
         }
@@ -216,7 +216,15 @@ internal sealed class LoopSocket : ClientSocket
         protected override int Try(out bool isLast)
         {
             isLast = false;
-            return _pieces is null ? Epoll.Send(Owner.Handle, _bytes.Span) : Epoll.Send(Owner.Handle, _pieces);
+            if (_pieces is null)
+                return LinuxSockets.Send(Owner.Handle, _bytes.Span);
+            var sent = Owner.Socket.Send(_pieces, SocketFlags.None, out var error);
+            return error switch
+            {
+                SocketError.Success => sent,
+                SocketError.WouldBlock => -1,
+                _ => throw new SocketException((int)error),
+            };
         }
 
         protected override void Clear() => (_bytes, _pieces) = (default, null);
