@@ -78,8 +78,9 @@ public sealed class KafkaPort : IAsyncDisposable
         _listener.Dispose();
         await _accepting.ConfigureAwait(false);
         _gateway.Drain();
-        // The last one may end on the thread of a loop, which is not to wait for its own end.
-        await Task.WhenAll(_served.Values).WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
+        await Task.WhenAll(_served.Values).WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // The last one may have ended on the thread of a loop, which is not to wait for its own end.
+        await LoopExit.Now;
         foreach (var socket in _served.Keys)
             socket.Dispose();
         foreach (var loop in _loops)

@@ -222,6 +222,16 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_port_stops_while_a_client_is_connected_whose_last_append_is_answered()
+    {
+        using var client = await _server.ConnectAsync();
+        await client.SendAsync(Frames.Of(Produce, 9, 1, ("Records", TestBatches.Of("x"))));
+        Assert.NotNull(await client.ReceiveAsync());
+        await _server.Port.StopAsync(CancellationToken.None).WaitAsync(KafkaServer.Patience);
+        Assert.Null(await client.ReceiveAsync());
+    }
+
+    [Fact]
     public async Task An_append_that_wants_no_answer_and_fails_closes_the_connection()
     {
         using var client = await _server.ConnectAsync();

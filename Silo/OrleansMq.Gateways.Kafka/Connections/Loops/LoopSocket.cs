@@ -216,15 +216,7 @@ internal sealed class LoopSocket : ClientSocket
         protected override int Try(out bool isLast)
         {
             isLast = false;
-            if (_pieces is null)
-                return LinuxSockets.Send(Owner.Handle, _bytes.Span);
-            var sent = Owner.Socket.Send(_pieces, SocketFlags.None, out var error);
-            return error switch
-            {
-                SocketError.Success => sent,
-                SocketError.WouldBlock => -1,
-                _ => throw new SocketException((int)error),
-            };
+            return _pieces is null ? LinuxSockets.Send(Owner.Handle, _bytes.Span) : LinuxSockets.Send(Owner.Handle, _pieces);
         }
 
         protected override void Clear() => (_bytes, _pieces) = (default, null);
