@@ -12,7 +12,8 @@ namespace OrleansMq.Gateways.Kafka.Connections;
 /// <param name="close">Called when an answer ends the connection.</param>
 /// <param name="fail">Called with a fault of ours, which ends it too.</param>
 /// <param name="beforeWait">Called by who adds, before he waits.</param>
-internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exception> fail, Action beforeWait) : IThreadPoolWorkItem, ITurnWork
+/// <param name="sent">Called when answers were sent, before the queue may be idle.</param>
+internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exception> fail, Action beforeWait, Action sent) : IThreadPoolWorkItem, ITurnWork
 {
     // Answers that wait for company while the next request is already there.
     private const int MaxHeld = 16;
@@ -162,6 +163,8 @@ internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exce
             var isAllSent = sender.IsFlushed;
             if (isAllSent)
             {
+                if (unsent > 0)
+                    sent();
                 _open -= unsent;
                 unsent = 0;
                 if (_waiting is not null && _open <= _waitingFor)

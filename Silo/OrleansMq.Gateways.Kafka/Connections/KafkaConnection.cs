@@ -50,7 +50,7 @@ internal sealed class KafkaConnection : IConnection
         LocalEndPoint = local;
         RemoteEndPoint = remote;
         _inFlight = new ByteBudget(services.Options.MaxInFlightBytesPerConnection);
-        _answers = new AnswerQueue(new AnswerSender(socket, gateway.Pieces), Stop, Fail, BeforeWait);
+        _answers = new AnswerQueue(new AnswerSender(socket, gateway.Pieces), Stop, Fail, BeforeWait, Touch);
         _requests = new FrameReader(socket, BeforeWait);
         Touch();
     }
