@@ -12,8 +12,8 @@ namespace OrleansMq.Cli;
 /// <summary>The entry point: parses, runs one command, and turns what went wrong into one line and an exit code.</summary>
 internal static class Program
 {
-    // A command that is asked to end (Ctrl-C) gets this long to say what it has done.
-    private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(30);
+    // A command that is asked to end (Ctrl-C) gets this long to say what it has done. Most needs cluster up: 15 s to hand over, 20 s for a silo that hangs, and its database.
+    private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(60);
 
     private static async Task<int> Main(string[] args)
     {

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -14,6 +13,7 @@ using OrleansMq.Grains.Topics;
 using OrleansMq.PostgreSql.Schema;
 using OrleansMq.Replication;
 using OrleansMq.Tests.PostgreSql.Server;
+using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Cluster;
@@ -81,7 +81,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
         builder.Services.AddSingleton<IReplicaSpecs>(services => new SpecsOf(this, broker, services.GetRequiredService<ClusterImageCache>()));
-        var (silo, gateway) = (FreePort(), FreePort());
+        var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
         builder.UseOrleans(host => host.AddOrleansMq(options => options with
         {
             BrokerId = new BrokerId(broker),
@@ -96,6 +96,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             WatchProcesses = false,
             RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
             AutoLeaderRebalance = false,
+            AnswerTimeout = TimeSpan.FromSeconds(2),
             Exit = (_, _) => { },
         })));
         var started = builder.Build();
@@ -197,13 +198,6 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     {
         if (host is IAsyncDisposable disposable)
             await disposable.DisposeAsync();
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private sealed class SpecsOf(ReplicatedCluster cluster, int broker, IReplicaSpecs catalogue) : IReplicaSpecs

@@ -48,11 +48,11 @@ public abstract partial class GroupConformance
         {
             GroupId = group,
             MemberId = first.MemberId,
-            GenerationIdOrMemberEpoch = first.Epoch,
+            GenerationIdOrMemberEpoch = description.Epoch,
             Offsets = [new PartitionOffset(topic, first.Held.First(), new CommittedOffset(5), topicId)],
         };
         Assert.Equal(ErrorCode.None, (await broker.Groups.CommitOffsetsAsync(commit)).Partitions[0].Error);
-        Assert.Equal(ErrorCode.StaleMemberEpoch, (await broker.Groups.CommitOffsetsAsync(commit with { GenerationIdOrMemberEpoch = first.Epoch - 1 })).Partitions[0].Error);
+        Assert.Equal(ErrorCode.StaleMemberEpoch, (await broker.Groups.CommitOffsetsAsync(commit with { GenerationIdOrMemberEpoch = description.Epoch - 1 })).Partitions[0].Error);
 
         // More partitions; then one leaves.
         await broker.AddPartitionsAsync(topic, 9);

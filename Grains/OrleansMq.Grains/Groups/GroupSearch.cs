@@ -4,16 +4,12 @@ using OrleansMq.Grains.Partitions;
 namespace OrleansMq.Grains.Groups;
 
 /// <summary>Finds out where a group is coordinated, or is to be, by asking the live brokers. Knows nothing between two searches.</summary>
-internal sealed class GroupSearch(IBrokerPeers peers, ActiveGroups active, GroupServiceClient others, TimeProvider time, EngineLog log)
+internal sealed class GroupSearch(IBrokerPeers peers, ActiveGroups active, GroupServiceClient others, TimeSpan answerTimeout, TimeProvider time, EngineLog log)
 {
-    /// <summary>How long a broker may take to answer: far above the millisecond it takes. One that hangs loses its groups to one that answers, and its writes
-    /// to the other's claim.</summary>
-    public static readonly TimeSpan AnswerTimeout = TimeSpan.FromMilliseconds(400);
-
-    /// <summary>Searches.</summary>
+    /// <summary>Searches. A broker that hangs loses its groups to one that answers, and its writes to the other's claim.</summary>
     public async Task<int> FindAsync(string groupId)
     {
-        using var timeout = new CancellationTokenSource(AnswerTimeout, time);
+        using var timeout = new CancellationTokenSource(answerTimeout, time);
         var live = peers.Live;
         var asked = live.ToDictionary(broker => broker, broker => AskAsync(broker, groupId, timeout.Token));
         await Task.WhenAll(asked.Values).ConfigureAwait(false);

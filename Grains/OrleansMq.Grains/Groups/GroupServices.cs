@@ -31,7 +31,8 @@ internal static class GroupServices
             new GrainStateStore(provider.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), GrainType.Create(GroupGrain.TypeName),
                 OptionsOf(provider).TimeProvider), OptionsOf(provider).Log));
         services.AddSingleton<GroupServiceClient>();
-        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<GroupSearch>(provider, OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<GroupSearch>(provider, provider.GetRequiredService<SiloBroker>().Cluster!.AnswerTimeout,
+            OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
         silo.AddGrainService<GroupService>();
         return silo;
     }

@@ -53,6 +53,13 @@ public sealed record BrokerClusterOptions
     /// </summary>
     public bool WatchProcesses { get; init; } = true;
 
+    /// <summary>How long a broker that is asked for its replicas or groups may take before it is passed over: far above the millisecond it takes, below what a
+    /// client notices in a failover. Longer in tests, whose brokers share one busy process.</summary>
+    internal TimeSpan AnswerTimeout { get; init; } = DefaultAnswerTimeout;
+
+    /// <summary>400 milliseconds.</summary>
+    internal static TimeSpan DefaultAnswerTimeout { get; } = TimeSpan.FromMilliseconds(400);
+
     /// <summary>What ends this process when its cluster has declared it dead: gets the exit code and the reason. For tests.</summary>
     internal Action<int, string>? Exit { get; init; }
 

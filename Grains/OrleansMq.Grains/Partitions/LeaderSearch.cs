@@ -47,18 +47,15 @@ internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State,
 /// <summary>
 /// Finds out who leads a partition or is to lead it: reads the stored state and asks the live brokers for their replicas. Knows nothing between two searches.
 /// </summary>
-internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, TimeProvider time, EngineLog log)
+internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, TimeSpan answerTimeout, TimeProvider time, EngineLog log)
 {
-    /// <summary>How long a broker may take to answer: far above the millisecond it takes, below what a client notices in a failover.</summary>
-    public static readonly TimeSpan AnswerTimeout = TimeSpan.FromMilliseconds(400);
-
     /// <summary>How long the store may take: it answers in milliseconds, or not at all.</summary>
     public static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>Searches. Where the stored leader says that it leads, nobody waits for the others, one of which may not answer at all.</summary>
     public async Task<LeaderFinding> FindAsync(ReplicaKey key)
     {
-        using var timeout = new CancellationTokenSource(AnswerTimeout, time);
+        using var timeout = new CancellationTokenSource(answerTimeout, time);
         var asked = Ask([key], timeout.Token);
         var (read, failure) = await ReadAsync(key).ConfigureAwait(false);
         if (read?.State is { } stored && asked.TryGetValue(stored.Leader, out var answer) && await answer.ConfigureAwait(false) is [{ Role: ReplicaRole.Leader } led]
@@ -84,7 +81,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     /// <summary>Those of the partitions that a live broker answers that it does not lead; none where it does not answer.</summary>
     public async Task<IReadOnlyList<ReplicaKey>> NotLedByAsync(int broker, IReadOnlyList<ReplicaKey> keys)
     {
-        using var timeout = new CancellationTokenSource(AnswerTimeout, time);
+        using var timeout = new CancellationTokenSource(answerTimeout, time);
         return await AskAsync(broker, keys, timeout.Token).ConfigureAwait(false) is { } reports
             ? [.. keys.Where((_, i) => reports[i] is not { Role: ReplicaRole.Leader or ReplicaRole.Claiming })]
             : [];
@@ -131,7 +128,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
 
     private async Task<Dictionary<int, IReadOnlyList<ReplicaReport?>>> AskAllAsync(IReadOnlyList<ReplicaKey> keys)
     {
-        using var timeout = new CancellationTokenSource(AnswerTimeout, time);
+        using var timeout = new CancellationTokenSource(answerTimeout, time);
         return await AnswersAsync(Ask(keys, timeout.Token)).ConfigureAwait(false);
     }
 

@@ -23,7 +23,7 @@ internal static class PartitionServices
         services.TryAddSingleton<IBrokerPeers, SoleBroker>();
         services.AddSingleton(provider => new LeaderFindings(OptionsOf(provider).TimeProvider));
         services.AddSingleton(provider => new LeaderSearch(provider.GetRequiredService<IPartitionStates>(), provider.GetRequiredService<IBrokerPeers>(),
-            OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
+            provider.GetRequiredService<SiloBroker>().Cluster?.AnswerTimeout ?? BrokerClusterOptions.DefaultAnswerTimeout, OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
         silo.AddPlacementDirector<LeaderPlacement, LeaderPlacementDirector>();
         silo.AddGrainDirectory(PartitionDirectory.Name, (provider, _) => new PartitionDirectory(provider));
         return silo;

@@ -146,8 +146,15 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
     private async Task<long[]> EndsAsync()
     {
         var view = new ClusterView(_client.Broker, load.Topic, 3);
-        var partitions = await view.WellAsync(Patience, CancellationToken.None);
-        return [.. partitions.OrderBy(partition => partition.Partition).Select(partition => partition.HighWatermark)];
+        using var patience = new CancellationTokenSource(Patience);
+        while (true)
+        {
+            var partitions = await view.WellAsync(Patience, CancellationToken.None);
+            // One that has just begun to lead may know only an older high watermark.
+            if (partitions.All(static partition => partition.HighWatermark == partition.LogEndOffset))
+                return [.. partitions.OrderBy(partition => partition.Partition).Select(partition => partition.HighWatermark)];
+            await Task.Delay(100, patience.Token);
+        }
     }
 
     /// <summary>Waits until the group has committed all there is: what is processed is committed within half a second.</summary>

@@ -78,6 +78,12 @@ internal sealed class LoadRun
         {
             var before = audit.End;
             using var fetched = await broker.FetchAsync(new FetchRequest(topicPartition, before), cancellationToken);
+            if (fetched.Error.Action() == ErrorAction.Retry)
+            {
+                // Its leader may be going back to where it belongs.
+                await Task.Delay(50, cancellationToken);
+                continue;
+            }
             if (fetched.Error != ErrorCode.None)
                 throw new InvalidOperationException($"{topicPartition} cannot be read back at offset {before}: {fetched.Error}: {fetched.Message}");
             audit.Take(fetched.Records);

@@ -1,9 +1,11 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
+using OrleansMq.Brokers;
 using OrleansMq.PostgreSql.Servers;
+using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Running;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
@@ -40,6 +42,10 @@ internal sealed class ProxiedCluster : RunningCluster
                     throw new TimeoutException($"{cluster.Silos.Count} of {silos} silos serve. {cluster.Said()}");
                 await Task.Delay(20, CancellationToken.None);
             }
+            // A proxy that was late to listen has its silo declared dead: it starts again.
+            using var client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
+            while ((await client.Broker.DescribeClusterAsync(patience.Token)).Brokers.Count(static broker => broker.State == BrokerState.Active) < silos)
+                await Task.Delay(100, patience.Token);
             return cluster;
         }
         catch
@@ -81,7 +87,7 @@ internal sealed class ProxiedCluster : RunningCluster
 
     private void Supervise(int brokerId)
     {
-        var (silo, gateway, http) = (FreePort(), FreePort(), FreePort());
+        var (silo, gateway, http) = (FreePort.Choose(), FreePort.Choose(), FreePort.Choose());
         _proxies.Add(new SiloProxy(new IPEndPoint(IPAddress.Parse($"127.0.1.{brokerId}"), silo), new IPEndPoint(IPAddress.Parse($"127.0.2.{brokerId}"), silo),
             (from, to) => LinkOf(from, to, brokerId)));
         string[] flags =
@@ -126,12 +132,5 @@ internal sealed class ProxiedCluster : RunningCluster
         var owner = SocketOwner.Find(from, to, _running.Values.Select(silo => silo.Id));
         var source = _running.FirstOrDefault(silo => silo.Value.Id == owner);
         return source.Value is null ? new Link() : Between(source.Key, brokerId);
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

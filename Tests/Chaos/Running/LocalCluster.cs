@@ -51,7 +51,16 @@ internal sealed class LocalCluster : RunningCluster
         var exitCode = await add.ExitAsync().WaitAsync(StartPatience, cancellationToken);
         if (exitCode != 0)
             throw new InvalidOperationException($"omq cluster add ended with code {exitCode}: {add.Said()}");
-        return Silos.Single(silo => before.All(other => other.BrokerId != silo.BrokerId));
+        // The line that announces it comes from another process.
+        using var patience = new CancellationTokenSource(StartPatience);
+        while (true)
+        {
+            if (Silos.SingleOrDefault(silo => before.All(other => other.BrokerId != silo.BrokerId)) is { } added)
+                return added;
+            if (patience.IsCancellationRequested)
+                throw new TimeoutException($"The added silo was not announced. {Said()}");
+            await Task.Delay(20, cancellationToken);
+        }
     }
 
     public override string Said() => _program.Said();

@@ -78,10 +78,13 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
         }
     }
 
-    private static Task AssignedAsync(params Reading[] readings) => Wait.UntilAsync(
-        () => readings.Sum(reading => reading.Consumer.Assignment.Count) == Partitions && readings.All(reading => reading.Consumer.Assignment.Count > 0)
-            && readings.SelectMany(reading => reading.Consumer.Assignment).Distinct().Count() == Partitions,
-        "each partition has one consumer: " + string.Join("; ", readings.Select(reading => string.Join(',', reading.Consumer.Assignment.Select(item => item.Partition)))));
+    private static Task AssignedAsync(params Reading[] readings) => Wait.UntilAsync(() =>
+    {
+        // Each is looked at once: what it has changes meanwhile.
+        var shares = readings.Select(static reading => reading.Consumer.Assignment).ToList();
+        return shares.Sum(static share => share.Count) == Partitions && shares.All(static share => share.Count > 0)
+            && shares.SelectMany(static share => share).Distinct().Count() == Partitions;
+    }, "each partition has one consumer");
 
     [Theory]
     [InlineData(GroupType.Consumer)]
@@ -186,6 +189,9 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
         await AssignedAsync(other);
         await using (var before = new Reading(Client, Options(GroupType.Classic) with { GroupInstanceId = "two" }, read))
             await AssignedAsync(other, before);
+        // It has a partition a little before its listener hears of it.
+        await Wait.UntilAsync(() => heard.All is [.., var last]
+            && last == $"assigned {string.Join(' ', other.Consumer.Assignment.Select(static item => item.Partition).Order())}", "the listener to have heard of its share");
         var heardBefore = heard.All.Count;
         await using var after = new Reading(Client, Options(GroupType.Classic) with { GroupInstanceId = "two" }, read);
         await AssignedAsync(other, after);

@@ -86,7 +86,7 @@ public class ProducerSendTests : ProducerFixture
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
 
         var reports = Enumerable.Range(0, 100).Select(i => producer.SendAsync(Record(i)).AsTask()).ToArray();
-        Assert.Equal(2, Broker.Calls);
+        await Wait.UntilAsync(() => Broker.Calls == 2, "the batch in flight");
         gate.SetResult();
         await Task.WhenAll(reports).SoonAsync();
 

@@ -21,6 +21,7 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
             "UPDATE omq_grain_state SET payload = NULL WHERE state_name = 'topic' AND convert_from(payload, 'UTF8') LIKE '%\"unwritten\"%'");
 
         await Task.WhenAll(new[] { 1, 2, 3 }.Select(broker => cluster.StartAsync(broker)));
+        await cluster.SettleAsync();
         await Wait.UntilAsync(async () => (await cluster.Broker(2).ListTopicsAsync()).Select(topic => topic.Name).SequenceEqual(["begun", "kept"]),
             "the topics are those that should be");
         await cluster.UntilInSyncAsync("begun");

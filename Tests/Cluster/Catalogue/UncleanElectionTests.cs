@@ -26,6 +26,7 @@ public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : Replicate
         Assert.Equal(1, (await Cluster.AppendAsync(other, partition, "lost")).BaseOffset);
         await Cluster.StopAsync(leader);
         await Cluster.StartAsync(follower);
+        await Cluster.SettleAsync();
         // While the last one in sync is away it may come back with everything: nobody leads, whatever the topic allows.
         var refused = await Cluster.Broker(other).ProduceAsync(partition, TestBatches.Of("too early"), Acks.All);
         Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Error);

@@ -77,6 +77,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         Assert.Equal(1, await partition.AppendAsync(1, "lost"));
         await Cluster.StopAsync(2);
         await Cluster.StartAsync(3);
+        await Cluster.SettleAsync();
         var refused = await partition.Grain(1).AppendAsync(TestBatches.Of("x"), Acks.All);
         Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Error);
         Assert.Contains("broker 2 is down", refused.Message, StringComparison.Ordinal);

@@ -155,8 +155,8 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
         public void Configure(ISiloBuilder silo) =>
             silo.UsePostgreSqlClustering(silo.Configuration[DatabaseKey]!).Configure<ClusterMembershipOptions>(options =>
             {
-                options.ProbeTimeout = TimeSpan.FromMilliseconds(500);
-                options.NumMissedProbesLimit = 2;
+                options.ProbeTimeout = TimeSpan.FromSeconds(2);
+                options.NumMissedProbesLimit = 3;
                 options.NumVotesForDeathDeclaration = 1;
             });
 

@@ -48,7 +48,8 @@ public sealed class KafkaLoadToolsTests : IAsyncLifetime
         Assert.Equal(records, ends.Sum(static end => end.Offset));
 
         // The last line has, as its fifth field, how many were read.
-        var read = await JavaAsync("ConsumerPerformance", "--topic", "orders", "--num-records", $"{records}", "--hide-header");
+        // Unless told, it gives up after 10 s without a record, of which its own start and the group's take some.
+        var read = await JavaAsync("ConsumerPerformance", "--topic", "orders", "--num-records", $"{records}", "--hide-header", "--timeout", "60000");
         Assert.Equal($"{records}", read.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1].Split(',')[4].Trim());
     }
 

@@ -76,6 +76,7 @@ public sealed class LinuxSocketsTests : IDisposable
         using var file = File.OpenHandle(_path);
         _receives.LingerState = new LingerOption(true, 0);
         _receives.Close();
+        Assert.True(_sends.Poll(TimeSpan.FromSeconds(60), SelectMode.SelectRead), "The reset did not arrive.");
         Assert.Throws<SocketException>(() => LinuxSockets.SendFile(_sends, file, _path, 0, 1 << 20, out _));
         Assert.Throws<SocketException>(() => LinuxSockets.SendMore(_sends, "x"u8, out _));
     }

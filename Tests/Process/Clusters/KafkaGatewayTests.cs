@@ -23,13 +23,13 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         (await cluster.OmqAsync(["topic", "create", "led", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
         var described = JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["topic", "describe", "led", "--json"])).Expect(0).Text);
         var topicId = described.GetProperty("topicId").GetGuid();
-        var leaders = described.GetProperty("partitions").EnumerateArray().Select(static partition => partition.GetProperty("leader").GetInt32()).ToList();
+        var leaders = await cluster.LedAsync("led");
         Assert.Equal([1, 2, 3], leaders.Order());
         foreach (var (broker, told) in cluster.Brokers)
         {
             var address = told.GetProperty("kafka").GetString()!;
             using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = address }).Build();
-            var metadata = admin.GetMetadata("led", RunningProgram.Patience);
+            var metadata = await ToldAsync(admin, "led", leaders);
             Assert.Equal(cluster.Brokers.Select(static pair => (pair.Key, pair.Value.GetProperty("kafka").GetString())),
                 metadata.Brokers.Select(static one => (one.BrokerId, (string?)$"{one.Host}:{one.Port}")).Order());
             Assert.Equal(leaders, metadata.Topics[0].Partitions.OrderBy(static partition => partition.PartitionId).Select(static partition => partition.Leader));
@@ -101,6 +101,20 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         var described = JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["topic", "describe", "made-by-writing", "--json"])).Expect(0).Text);
         Assert.All(described.GetProperty("partitions").EnumerateArray(), static partition => Assert.Equal(3, partition.GetProperty("replicas").GetArrayLength()));
         Assert.Equal("first\n", (await cluster.OmqAsync(["consume", "made-by-writing", "--max", "1"])).Expect(0).Text);
+    }
+
+    // Each broker hears for itself of who leads and who is in sync.
+    private static async Task<Metadata> ToldAsync(IAdminClient admin, string topic, List<int> leaders)
+    {
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (true)
+        {
+            var metadata = admin.GetMetadata(topic, RunningProgram.Patience);
+            if ((metadata.Topics[0].Partitions.OrderBy(static one => one.PartitionId).Select(static one => one.Leader).SequenceEqual(leaders)
+                    && metadata.Topics[0].Partitions.All(one => one.InSyncReplicas.Length == leaders.Count)) || deadline.IsCancellationRequested)
+                return metadata;
+            await Task.Delay(200, CancellationToken.None);
+        }
     }
 
     private static async Task<string> AskAsync(string address, short key, short version, params (string Field, object? Value)[] values)

@@ -59,7 +59,7 @@ public sealed class LocalClusterTests : IDisposable
 
         cluster.Kill(2);
 
-        var ended = (await cluster.LineAsync(line => line.TryGetProperty("ended", out _))).GetProperty("ended");
+        var ended = await EndOfAsync(cluster, 2);
         Assert.Equal((2, cluster.PidOf(2), 137, false), (ended.GetProperty("brokerId").GetInt32(), ended.GetProperty("pid").GetInt32(),
             ended.GetProperty("exitCode").GetInt32(), ended.GetProperty("restarting").GetBoolean()));
         (await cluster.EndAsync()).Expect(0);
@@ -117,7 +117,7 @@ public sealed class LocalClusterTests : IDisposable
         {
             (await cluster.OmqAsync(["broker", "drain", "3", "--wait"])).Expect(0);
             ProcessTable.Signal(cluster.PidOf(3), Terminate);
-            await cluster.LineAsync(line => line.TryGetProperty("ended", out _));
+            await EndOfAsync(cluster, 3);
             // The others may not have noticed yet that it has gone.
             var (removal, began) = (await cluster.OmqAsync(["broker", "remove", "3"]), DateTime.UtcNow);
             while (removal.ExitCode != 0 && DateTime.UtcNow - began < TimeSpan.FromSeconds(60))
@@ -180,6 +180,10 @@ public sealed class LocalClusterTests : IDisposable
         Assert.Contains("--flush sometimes", outcome.Error, StringComparison.Ordinal);
         Assert.Contains(_directory["c/broker-1.log"], outcome.Error, StringComparison.Ordinal);
     }
+
+    // A start that lost its port to somebody else is told of as well.
+    private static async Task<JsonElement> EndOfAsync(RunningCluster cluster, int broker) =>
+        (await cluster.LineAsync(line => line.TryGetProperty("ended", out var end) && end.GetProperty("pid").GetInt32() == cluster.PidOf(broker))).GetProperty("ended");
 
     [Fact]
     public async Task Where_no_cluster_runs_none_gets_another_broker()

@@ -76,6 +76,22 @@ internal sealed class RunningCluster : IAsyncDisposable
         }
     }
 
+    /// <summary>Waits until every partition is led by its first replica and all replicas are in sync; returns the leaders.</summary>
+    public async Task<List<int>> LedAsync(string topic)
+    {
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (true)
+        {
+            var described = JsonSerializer.Deserialize<JsonElement>((await OmqAsync(["topic", "describe", topic, "--json"])).Expect(0).Text);
+            var partitions = described.GetProperty("partitions").EnumerateArray().ToList();
+            if (partitions.All(static one => one.GetProperty("leader").GetInt32() == one.GetProperty("replicas")[0].GetInt32()
+                && one.GetProperty("inSyncReplicas").GetArrayLength() == one.GetProperty("replicas").GetArrayLength()))
+                return [.. partitions.Select(static one => one.GetProperty("leader").GetInt32())];
+            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for the first replicas to lead: {described}");
+            await Task.Delay(200, CancellationToken.None);
+        }
+    }
+
     /// <summary>Waits for a line that is a JSON object with these properties.</summary>
     public async Task<JsonElement> LineAsync(Func<JsonElement, bool> wanted) =>
         JsonSerializer.Deserialize<JsonElement>(await Program.LineAsync(line => line.StartsWith('{') && wanted(JsonSerializer.Deserialize<JsonElement>(line))));

@@ -16,7 +16,10 @@ public sealed class InterruptedProducerTests : IDisposable
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
         var input = new SteppedStream();
         await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "6000", "--server", broker.Url], input: input);
-        input.Give("one\ntwo\n"u8);
+        input.Give("one\n"u8);
+        await broker.WaitUntilAnsweredAsync(1);
+        input.Give("two\n"u8);
+        await broker.WaitUntilAnsweredAsync(2);
         Assert.Equal("one\ntwo\n", (await broker.OmqAsync(["consume", "lines", "--max", "2"])).Text);
 
         await broker.KillAsync();
@@ -54,6 +57,7 @@ public sealed class InterruptedProducerTests : IDisposable
         // Were it waited for, the test would be out of patience before this is over.
         await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "3600000", "--server", broker.Url], input: input);
         input.Give("one\n"u8);
+        await broker.WaitUntilAnsweredAsync(1);
         Assert.Equal("one\n", (await broker.OmqAsync(["consume", "lines", "--max", "1"])).Text);
         await broker.KillAsync();
         input.Give("two\n"u8);

@@ -42,6 +42,16 @@ internal sealed class RunningBroker : IAsyncDisposable
     /// <summary>Runs a client command against this broker to its end.</summary>
     public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) => RunningProgram.OmqAsync([.. arguments, "--server", Url], input: input);
 
+    /// <summary>Waits until so many batches were answered, by the broker's own count.</summary>
+    public async Task WaitUntilAnsweredAsync(int batches)
+    {
+        var answered = $"orleansmq_http_request_duration_seconds_count{{route=\"/api/topics/{{topic}}/partitions/{{partition}}/batches\",method=\"POST\",status=\"200\"}} {batches}\n";
+        using var http = new HttpClient { BaseAddress = new Uri(Url) };
+        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
+        while (!(await http.GetStringAsync("/metrics", deadline.Token)).Contains(answered, StringComparison.Ordinal))
+            await Task.Delay(20, deadline.Token);
+    }
+
     /// <summary>Ends the broker at once, as a power-off button of the process would.</summary>
     public async Task KillAsync()
     {

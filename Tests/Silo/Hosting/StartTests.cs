@@ -6,6 +6,7 @@ using OrleansMq.Partitions;
 using OrleansMq.Silo.Configuration;
 using OrleansMq.Silo.Hosting;
 using OrleansMq.Silo.Logging;
+using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Hosting;
 
@@ -19,7 +20,7 @@ public sealed class StartTests : IDisposable
     [Fact]
     public async Task While_partitions_are_recovered_it_lives_but_is_not_ready()
     {
-        var settings = Settings(FreePort());
+        var settings = Settings(FreePort.Choose());
         var opened = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var starting = BrokerServer.StartAsync(settings, NewLog(), (_, options) => new SlowHost(options, opened.Task));
         using var http = new HttpClient { BaseAddress = new Uri($"http://{settings.Http}") };
@@ -64,7 +65,10 @@ public sealed class StartTests : IDisposable
     [Fact]
     public async Task An_advertised_address_that_cannot_be_reached_is_warned_of_loudly()
     {
-        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0), KafkaAdvertised = $"127.0.0.1:{FreePort()}" };
+        // Taken, and refuses connections.
+        using var nobody = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        nobody.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0), KafkaAdvertised = $"127.0.0.1:{((IPEndPoint)nobody.LocalEndPoint!).Port}" };
         await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
         using var patience = new CancellationTokenSource(RunningBroker.Patience);
         while (!_log.ToString().Contains($"KAFKA CLIENTS ARE SENT TO {settings.KafkaAdvertised}", StringComparison.Ordinal))
@@ -107,7 +111,7 @@ public sealed class StartTests : IDisposable
     public async Task A_start_that_is_given_up_leaves_the_directory_unlocked()
     {
         using var giveUp = new CancellationTokenSource();
-        var starting = BrokerServer.StartAsync(Settings(FreePort()), NewLog(), (_, options) => new SlowHost(options, Task.Delay(Timeout.Infinite, giveUp.Token)), giveUp.Token);
+        var starting = BrokerServer.StartAsync(Settings(0), NewLog(), (_, options) => new SlowHost(options, Task.Delay(Timeout.Infinite, giveUp.Token)), giveUp.Token);
         await giveUp.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting.WaitAsync(RunningBroker.Patience));
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
@@ -150,13 +154,6 @@ public sealed class StartTests : IDisposable
     private BrokerSettings Settings(int port) => BrokerSettings.Default with { DataDirectory = _directory, Kafka = null, Http = new ListenAddress(IPAddress.Loopback, port) };
 
     private ConsoleLog NewLog() => new(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System);
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 
     private static async Task ConnectAsync(int port)
     {

@@ -1,0 +1,17 @@
+namespace OrleansMq.Tests.Cluster.Hosting;
+
+/// <summary>What a silo's log complains of.</summary>
+internal static class Complaints
+{
+    // What Orleans and Kestrel say of a machine that is too busy is nothing of ours.
+    private static readonly string[] s_ofTheMachine = ["took elapsed time", ".NET Thread Pool is exhibiting delays", "the heartbeat has been running for", "Timer should have fired at"];
+
+    /// <summary>Fails where there is a warning or an error.</summary>
+    public static void AssertNone(string log)
+    {
+        var loud = log.Split('\n').Where(static line =>
+            (line.Contains(" WARN ", StringComparison.Ordinal) || line.Contains(" ERROR ", StringComparison.Ordinal))
+            && !s_ofTheMachine.Any(words => line.Contains(words, StringComparison.Ordinal))).ToList();
+        Assert.True(loud.Count == 0, string.Join('\n', loud));
+    }
+}
