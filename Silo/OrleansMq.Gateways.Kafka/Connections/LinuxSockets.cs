@@ -48,7 +48,7 @@ internal static unsafe partial class LinuxSockets
             while ((done = CallReceive(socket, start, (nuint)into.Length, DontWait)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
             {
             }
-            return done >= 0 || OutcomeOf(Marshal.GetLastPInvokeError(), file: null) == Outcome.Full ? (int)done : throw new SocketException((int)SocketError.SocketError);
+            return OutcomeOf(done, out var received) == Outcome.Sent ? received : -1;
         }
     }
 
@@ -132,9 +132,9 @@ internal static unsafe partial class LinuxSockets
     private static Outcome OutcomeOf(int error, string? file) => error switch
     {
         WouldBlock => Outcome.Full,
-        InvalidArgument or NotImplemented => Outcome.Unsupported,
+        InvalidArgument or NotImplemented when file is not null => Outcome.Unsupported,
         BrokenPipe or ConnectionReset or NotConnected or TimedOut or BadDescriptor => throw new SocketException((int)SocketError.ConnectionReset),
-        _ when file is null => throw new SocketException((int)SocketError.SocketError, $"Sending failed with system error {error}: {Marshal.GetPInvokeErrorMessage(error)}."),
+        _ when file is null => throw new SocketException((int)SocketError.SocketError, $"The system refused with error {error}: {Marshal.GetPInvokeErrorMessage(error)}."),
         _ => throw new IOException($"'{file}' could not be sent: {Marshal.GetPInvokeErrorMessage(error)} (system error {error})."),
     };
 

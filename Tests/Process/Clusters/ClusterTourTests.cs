@@ -41,9 +41,9 @@ public sealed class ClusterTourTests
         (await RunningProgram.OmqAsync(["cluster", "add", "--data", cluster.Data])).Expect(0);
         var plan = Json(await cluster.OmqAsync(["cluster", "rebalance", "--json"]));
         Assert.NotEmpty(plan.GetProperty("moves").EnumerateArray());
-        await AwaitAsync(async () => await BrokersAsync(cluster) is [_, _, _, var fourth] && fourth.GetProperty("replicas").GetInt32() == 0, "broker 4 to be known, without a replica");
+        await BrokersAsync(cluster, static brokers => brokers is [_, _, _, var fourth] && fourth.GetProperty("replicas").GetInt32() == 0, "broker 4 to be known, without a replica");
         Assert.Equal("completed", Json(await cluster.OmqAsync(["cluster", "rebalance", "--execute", "--wait", "--json"])).GetProperty("state").GetString());
-        await AwaitAsync(async () => (await BrokersAsync(cluster))[3].GetProperty("replicas").GetInt32() is 4 or 5, "broker 4 to have its share");
+        await BrokersAsync(cluster, static brokers => brokers[3].GetProperty("replicas").GetInt32() is 4 or 5, "broker 4 to have its share");
 
         Assert.Equal("completed", Json(await cluster.OmqAsync(["broker", "drain", "1", "--wait", "--json"])).GetProperty("state").GetString());
         (await cluster.OmqAsync(["broker", "remove", "1"])).Expect(1); // It is alive.
@@ -61,8 +61,8 @@ public sealed class ClusterTourTests
     }
 
     // As the broker that is asked knows them: it hears of a change a little later than who has made it.
-    private static async Task<JsonElement[]> BrokersAsync(RunningCluster cluster) =>
-        [.. Json(await cluster.OmqAsync(["cluster", "status", "--json"])).GetProperty("brokers").EnumerateArray()];
+    private static Task BrokersAsync(RunningCluster cluster, Func<JsonElement[], bool> areWanted, string what) =>
+        RunningCluster.UntilAsync(() => cluster.AskAsync("cluster", "status"), status => areWanted([.. status.GetProperty("brokers").EnumerateArray()]), what);
 
     private static async Task AwaitAsync(Func<Task<bool>> condition, string what)
     {

@@ -104,18 +104,10 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
     }
 
     // Each broker hears for itself of who leads and who is in sync.
-    private static async Task<Metadata> ToldAsync(IAdminClient admin, string topic, List<int> leaders)
-    {
-        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
-        while (true)
-        {
-            var metadata = admin.GetMetadata(topic, RunningProgram.Patience);
-            if ((metadata.Topics[0].Partitions.OrderBy(static one => one.PartitionId).Select(static one => one.Leader).SequenceEqual(leaders)
-                    && metadata.Topics[0].Partitions.All(one => one.InSyncReplicas.Length == leaders.Count)) || deadline.IsCancellationRequested)
-                return metadata;
-            await Task.Delay(200, CancellationToken.None);
-        }
-    }
+    private static Task<Metadata> ToldAsync(IAdminClient admin, string topic, List<int> leaders) => RunningCluster.UntilAsync(
+        () => Task.FromResult(admin.GetMetadata(topic, RunningProgram.Patience)),
+        metadata => metadata.Topics[0].Partitions.OrderBy(static one => one.PartitionId).Select(static one => one.Leader).SequenceEqual(leaders)
+            && metadata.Topics[0].Partitions.All(one => one.InSyncReplicas.Length == leaders.Count), "a broker to know who leads and who is in sync");
 
     private static async Task<string> AskAsync(string address, short key, short version, params (string Field, object? Value)[] values)
     {

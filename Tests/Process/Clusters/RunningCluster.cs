@@ -63,31 +63,29 @@ internal sealed class RunningCluster : IAsyncDisposable
     }
 
     /// <summary>Waits until every partition has a leader, and every replica is in sync.</summary>
-    public async Task HealthyAsync()
-    {
-        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
-        while (true)
-        {
-            var status = JsonSerializer.Deserialize<JsonElement>((await OmqAsync(["cluster", "status", "--json"])).Expect(0).Text);
-            if (status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0 && status.GetProperty("offlinePartitions").GetArrayLength() == 0)
-                return;
-            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for every replica to be in sync: {status}");
-            await Task.Delay(200, CancellationToken.None);
-        }
-    }
+    public Task HealthyAsync() => UntilAsync(() => AskAsync("cluster", "status"),
+        static status => status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0 && status.GetProperty("offlinePartitions").GetArrayLength() == 0,
+        "every replica to be in sync");
 
     /// <summary>Waits until every partition is led by its first replica and all replicas are in sync; returns the leaders.</summary>
     public async Task<List<int>> LedAsync(string topic)
     {
+        var led = await UntilAsync(() => AskAsync("topic", "describe", topic), static described => described.GetProperty("partitions").EnumerateArray().All(static one =>
+            one.GetProperty("leader").GetInt32() == one.GetProperty("replicas")[0].GetInt32()
+            && one.GetProperty("inSyncReplicas").GetArrayLength() == one.GetProperty("replicas").GetArrayLength()), "the first replicas to lead");
+        return [.. led.GetProperty("partitions").EnumerateArray().Select(static one => one.GetProperty("leader").GetInt32())];
+    }
+
+    /// <summary>Asks until the answer is as wanted, and returns it.</summary>
+    public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isWanted, string what)
+    {
         using var deadline = new CancellationTokenSource(RunningProgram.Patience);
         while (true)
         {
-            var described = JsonSerializer.Deserialize<JsonElement>((await OmqAsync(["topic", "describe", topic, "--json"])).Expect(0).Text);
-            var partitions = described.GetProperty("partitions").EnumerateArray().ToList();
-            if (partitions.All(static one => one.GetProperty("leader").GetInt32() == one.GetProperty("replicas")[0].GetInt32()
-                && one.GetProperty("inSyncReplicas").GetArrayLength() == one.GetProperty("replicas").GetArrayLength()))
-                return [.. partitions.Select(static one => one.GetProperty("leader").GetInt32())];
-            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for the first replicas to lead: {described}");
+            var answer = await ask();
+            if (isWanted(answer))
+                return answer;
+            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for {what}: {answer}");
             await Task.Delay(200, CancellationToken.None);
         }
     }
@@ -98,6 +96,9 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     /// <summary>Runs a client command against all brokers to its end.</summary>
     public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) => RunningProgram.OmqAsync([.. arguments, "--server", Servers], input: input);
+
+    /// <summary>What a client command says, as JSON.</summary>
+    public async Task<JsonElement> AskAsync(params string[] arguments) => JsonSerializer.Deserialize<JsonElement>((await OmqAsync([.. arguments, "--json"])).Expect(0).Text);
 
     /// <summary>Asks it to end, and waits until it has.</summary>
     public async Task<Outcome> EndAsync(int signal = 15)

@@ -23,14 +23,8 @@ internal sealed class RestartedBroker(string dataDirectory) : IAsyncDisposable
     }
 
     /// <summary>Waits until a client has been told of a topic, by the broker's own count.</summary>
-    public async Task WaitUntilTopicWasAskedForAsync(TimeSpan patience)
-    {
-        const string answered = "orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}\",method=\"GET\",status=\"200\"}";
-        using var http = new HttpClient { BaseAddress = new Uri(Url) };
-        using var deadline = new CancellationTokenSource(patience);
-        while (!(await http.GetStringAsync("/metrics", deadline.Token)).Contains(answered, StringComparison.Ordinal))
-            await Task.Delay(20, deadline.Token);
-    }
+    public Task WaitUntilTopicWasAskedForAsync(TimeSpan patience) =>
+        _broker!.WaitForMetricAsync("orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}\",method=\"GET\",status=\"200\"}", patience);
 
     public Task<Outcome> OmqAsync(params string[] arguments) => _broker!.OmqAsync(arguments);
 

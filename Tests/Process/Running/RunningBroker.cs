@@ -43,12 +43,15 @@ internal sealed class RunningBroker : IAsyncDisposable
     public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) => RunningProgram.OmqAsync([.. arguments, "--server", Url], input: input);
 
     /// <summary>Waits until so many batches were answered, by the broker's own count.</summary>
-    public async Task WaitUntilAnsweredAsync(int batches)
+    public Task WaitUntilAnsweredAsync(int batches) => WaitForMetricAsync(
+        $"orleansmq_http_request_duration_seconds_count{{route=\"/api/topics/{{topic}}/partitions/{{partition}}/batches\",method=\"POST\",status=\"200\"}} {batches}\n", RunningProgram.Patience);
+
+    /// <summary>Waits until the metrics have such a text.</summary>
+    public async Task WaitForMetricAsync(string text, TimeSpan patience)
     {
-        var answered = $"orleansmq_http_request_duration_seconds_count{{route=\"/api/topics/{{topic}}/partitions/{{partition}}/batches\",method=\"POST\",status=\"200\"}} {batches}\n";
         using var http = new HttpClient { BaseAddress = new Uri(Url) };
-        using var deadline = new CancellationTokenSource(RunningProgram.Patience);
-        while (!(await http.GetStringAsync("/metrics", deadline.Token)).Contains(answered, StringComparison.Ordinal))
+        using var deadline = new CancellationTokenSource(patience);
+        while (!(await http.GetStringAsync("/metrics", deadline.Token)).Contains(text, StringComparison.Ordinal))
             await Task.Delay(20, deadline.Token);
     }
 

@@ -2,20 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace OrleansMq.Gateways.Kafka.Connections.Loops;
 
-/// <summary>Awaited, it has the rest run on the thread pool.</summary>
-internal readonly struct LoopExit : ICriticalNotifyCompletion
+/// <summary>The way from a loop's thread to the thread pool.</summary>
+internal static class LoopExit
 {
-    public static LoopExit Now => default;
-
-    public LoopExit GetAwaiter() => this;
-
-    public bool IsCompleted => false;
-
-    public void OnCompleted(Action continuation) => ThreadPool.QueueUserWorkItem(static next => next(), continuation, preferLocal: false);
-
-    public void UnsafeOnCompleted(Action continuation) => ThreadPool.UnsafeQueueUserWorkItem(static next => next(), continuation, preferLocal: false);
-
-    public void GetResult()
-    {
-    }
+    /// <summary>Awaited, it has the rest run on the thread pool.</summary>
+    public static ConfiguredTaskAwaitable Now => Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
 }
