@@ -24,6 +24,8 @@ internal sealed class GroupMetrics(TimeProvider time)
 
     private readonly Lock _gate = new();
     private readonly ConcurrentDictionary<string, Seen> _groups = new(StringComparer.Ordinal);
+    // Groups that went while a look was under way, which may have seen them before.
+    private readonly ConcurrentDictionary<string, bool> _gone = new(StringComparer.Ordinal);
     private Task _look = Task.CompletedTask;
     private long? _nextLookAt;
 
@@ -55,7 +57,11 @@ internal sealed class GroupMetrics(TimeProvider time)
     }
 
     /// <summary>The group is gone, and so are its series.</summary>
-    public void Forget(string groupId) => _groups.TryRemove(groupId, out _);
+    public void Forget(string groupId)
+    {
+        _gone[groupId] = true;
+        _groups.TryRemove(groupId, out _);
+    }
 
     /// <summary>Adds the instruments.</summary>
     public void AddTo(Meter meter)
@@ -73,6 +79,7 @@ internal sealed class GroupMetrics(TimeProvider time)
         // Not under the caller's lock.
         await Task.Yield();
         var started = time.GetTimestamp();
+        _gone.Clear();
         try
         {
             var ids = await local(ended);
@@ -80,7 +87,7 @@ internal sealed class GroupMetrics(TimeProvider time)
                 (id, cancelled) => LookAtAsync(id, groups, lag, cancelled));
             foreach (var gone in _groups.Keys.Except(ids, StringComparer.Ordinal))
             {
-                Forget(gone);
+                _groups.TryRemove(gone, out _);
                 lag.Forget(gone);
             }
         }
@@ -102,11 +109,14 @@ internal sealed class GroupMetrics(TimeProvider time)
         {
             var group = await groups.DescribeGroupAsync(groupId, cancellationToken);
             _groups[groupId] = new Seen(group, await lag.OfAsync(group, cancellationToken));
+            // It may have gone since it was seen; whoever says so from here on takes the series away himself.
+            if (_gone.ContainsKey(groupId))
+                _groups.TryRemove(groupId, out _);
         }
         catch (BrokerException)
         {
             // Gone, or its coordinator does not answer: what is not known is absent.
-            Forget(groupId);
+            _groups.TryRemove(groupId, out _);
         }
     }
 

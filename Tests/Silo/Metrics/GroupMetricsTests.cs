@@ -88,6 +88,28 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
     }
 
     [Fact]
+    public async Task A_group_that_is_deleted_while_it_is_looked_at_has_no_series_and_one_that_comes_again_has()
+    {
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var answer = new TaskCompletionSource();
+        _groups.Before = _ =>
+        {
+            asked.TrySetResult();
+            return answer.Task;
+        };
+        var refresh = RefreshAsync();
+        await asked.Task.WaitAsync(RunningBroker.Patience);
+        _metrics.Forget("billing");
+        answer.SetResult();
+        await refresh;
+        Assert.DoesNotContain("group=\"billing\"", Text(), StringComparison.Ordinal);
+
+        _time.Advance(Once);
+        await RefreshAsync();
+        Assert.Contains("group=\"billing\"", Text(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Where_it_is_not_known_which_groups_are_here_the_last_word_stands()
     {
         await RefreshAsync();
