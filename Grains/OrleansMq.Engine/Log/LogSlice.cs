@@ -46,8 +46,11 @@ public sealed class LogSlice : IDisposable
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         var wanted = Math.Min(buffer.Length, Length - start);
         var read = _lease.File.Read(buffer[..wanted], Position + start);
-        return read == wanted ? read : throw new IOException($"'{_lease.File.Path}' ends at {Position + start + read}, where records were to be read. Look at it with 'omq dump'.");
+        return read == wanted ? read : throw EndsTooEarly(Path, Position + start + read);
     }
+
+    /// <summary>What to throw where a file has no more bytes though records were there.</summary>
+    public static IOException EndsTooEarly(string path, long position) => new($"'{path}' ends at {position}, where records were to be read. Look at it with 'omq dump'.");
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
+using OrleansMq.Log;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
@@ -106,7 +107,7 @@ internal static unsafe partial class LinuxSockets
         return done switch
         {
             > 0 => Outcome.Sent,
-            0 => throw new IOException($"'{path}' ends at {position}, where records were to be read. Look at it with 'omq dump'."),
+            0 => throw LogSlice.EndsTooEarly(path, position),
             _ => OutcomeOf(Marshal.GetLastPInvokeError(), path),
         };
     }

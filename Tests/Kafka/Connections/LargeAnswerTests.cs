@@ -46,6 +46,35 @@ public sealed class LargeAnswerTests : IDisposable
         Assert.Equal(LinuxSockets.IsSupported, AnswerSender.SendsFiles);
     }
 
+    [Fact]
+    public async Task Records_that_end_where_a_piece_does_may_have_fields_and_more_records_behind_them()
+    {
+        await using var server = await KafkaServer.StartAsync(); // In memory: what is no file is sent piece by piece.
+        await server.Broker.CreateTopicAsync(new NewTopic("orders", 1));
+        var large = TestBatches.OfSize(BatchBytes * 30);
+        await server.Broker.ProduceAsync(_partition, large.ToArray(), Acks.All);
+        using var client = await server.ConnectAsync();
+        await client.SendAsync(FetchTwice(0));
+        var fields = 4 + (await client.ReceiveAsync()).AsSpan().IndexOf(large.AsSpan(61)) - 61; // Of the batch, 61 bytes are its header, which the broker stamped.
+        Assert.InRange(fields, 4, 200);
+
+        // A batch that is two bytes larger has a key and a value that are one byte larger.
+        await server.Broker.ProduceAsync(_partition, large.ToArray(), Acks.All);
+        var missing = PieceSizes.LargeBytes - fields - (2 * large.Length);
+        await server.Broker.ProduceAsync(_partition, TestBatches.OfSize((BatchBytes * 30) + ((missing - large.Length) / 2)), Acks.All);
+        using var read = await server.Broker.FetchAsync(new FetchRequest(_partition, 0, 3 << 20));
+        Assert.InRange(fields + read.Records.Length, PieceSizes.LargeBytes - 1, PieceSizes.LargeBytes);
+
+        await client.SendAsync(FetchTwice(1));
+        var response = (await client.ReceiveAsync()).AsSpan();
+        for (var time = 0; time < 2; time++)
+        {
+            var at = response.IndexOf(read.Records.Span);
+            Assert.True(at > 0, "The records are not there, or not for a second time.");
+            response = response[(at + read.Records.Length)..];
+        }
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -64,6 +93,9 @@ public sealed class LargeAnswerTests : IDisposable
 
     private static byte[] FetchFrom(long offset, int number, int maxBytes) =>
         Frames.Of(Fetch, 12, number, ("FetchOffset", offset), ("MaxBytes", 50 << 20), ("PartitionMaxBytes", maxBytes));
+
+    private static byte[] FetchTwice(int number) =>
+        Frames.Of(Fetch, 12, number, ("Partitions", 2), ("FetchOffset", 0L), ("MaxBytes", 50 << 20), ("PartitionMaxBytes", 3 << 20));
 
     private async Task<KafkaServer> StartAsync(bool onDisk)
     {
