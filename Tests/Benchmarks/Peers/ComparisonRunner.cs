@@ -64,6 +64,7 @@ internal sealed class ComparisonRunner(string directory, double scale, Action<st
                 {
                     [Figure.StartMs] = broker.StartTime.TotalMilliseconds,
                     [Figure.IdleMemory] = idle / 1e6,
+                    [Figure.MemoryAfterwards] = ProcessFigures.MemoryOfItsOwn(broker.Processes) / 1e6,
                     [Figure.PeakMemory] = ProcessFigures.PeakMemory(broker.Processes) / 1e6,
                     [Figure.DiskMegabytes] = await ProcessFigures.DiskBytesAsync(fresh, cancellationToken) / 1e6,
                 }),

@@ -73,12 +73,18 @@ internal static class KafkaComparisons
         {
             foreach (var (suffix, settings) in new[] { ("", OneNode), ("-rf3", ThreeNodes) })
             {
-                var acks = settings.Nodes == 1 ? "one node, acks=1" : "three nodes and replicas, acks=all";
+                var acks = Where(settings);
                 yield return ($"kafka-tools-{name}{suffix}", $"Kafka's ProducerPerformance and ConsumerPerformance with their defaults, each after a run that is not counted: "
                     + $"{records:N0} records of {bytes:N0} bytes, 4 partitions, {acks}.", new KafkaToolsWork(settings, bytes, records, partitions: 4));
                 yield return ($"librdkafka-{name}{suffix}", $"kcat with its defaults, each after a run that is not counted, and read again with queues that hold all: {records:N0} lines of {bytes:N0} bytes, 4 partitions, {acks}.",
                     new KcatWork(settings, bytes, records, partitions: 4));
             }
+        }
+        foreach (var (suffix, settings) in new[] { ("", OneNode), ("-rf3", ThreeNodes) })
+        {
+            yield return ($"kafka-tools-latency{suffix}", "Kafka's ProducerPerformance at 20,000 records of 1,000 bytes a second, for 10 s after 10 s that are not counted; then its EndToEndLatency, "
+                + $"30,000 records one after the other from a producer to a consumer, the start of its virtual machine counted: {Where(settings)}.",
+                new KafkaLatencyWork(settings, recordBytes: 1000, rate: 20_000, records: 200_000, roundTrips: 30_000));
         }
         yield return ("group-50", "A group of 50 librdkafka consumers in one process on 100 partitions: until all have joined an idle group of that name for the first time; "
             + "then 2,000,000 records of 100 bytes read.", new GroupWork(Small with { Records = 2_000_000, Partitions = 100 }, members: 50));
@@ -99,6 +105,8 @@ internal static class KafkaComparisons
         $"{(settings.Nodes == 1 ? "One node" : $"{settings.Nodes} nodes, as many replicas, two in sync at least")}, {load.Partitions:N0} partition{(load.Partitions == 1 ? "" : "s")}, "
         + $"records of {load.RecordBytes:N0} bytes in batches of up to {load.BatchBytes:N0}, {load.Connections} connections with {load.InFlight} in flight, "
         + $"acks={(load.Acks == 1 ? "1" : "all")}, {(settings.Flush == FlushSetting.None ? "no flush" : "flushed before each acknowledgement")}.";
+
+    private static string Where(BrokerSettings settings) => settings.Nodes == 1 ? "one node, acks=1" : "three nodes and replicas, acks=all";
 
     private static LoadOptions Replicated(LoadOptions load) => load with { Acks = -1, ReplicationFactor = 3, TopicConfig = WorkTopics.Config(ThreeNodes), Connections = 6 };
 

@@ -42,8 +42,32 @@ public sealed class ResultTests
             1000 records sent, 456789.5 records/sec (435.63 MB/sec), 1.40 ms avg latency, 250.00 ms max latency, 1 ms 50th, 4 ms 95th, 20 ms 99th, 31 ms 99.9th.
             """;
         var figures = KafkaToolOutput.Producer(Output, recordBytes: 1000)!;
-        Assert.Equal([456789.5, 456.7895, 1, 20, 31], figures.Values);
+        Assert.Equal([456789.5, 456.7895, 1.4, 1, 20, 31], figures.Values);
         Assert.Null(KafkaToolOutput.Producer("refused", 1000));
+    }
+
+    [Fact]
+    public void What_ProducerPerformance_sent_after_its_warm_up_counts()
+    {
+        const string Output = """
+            100016 records sent, 19995.2 records/sec (19.07 MB/sec), 0.7 ms avg latency, 7.0 ms max latency.
+            300000 records sent, 19982.5 records/sec (19.06 MB/sec), 2.20 ms avg latency, 210.00 ms max latency, 0 ms 50th, 3 ms 95th, 60 ms 99th, 79 ms 99.9th.
+            200000 steady state records sent, 19956.5 records/sec (19.03 MB/sec), 0.70 ms avg latency, 7.00 ms max latency, 0 ms 50th, 2 ms 95th, 3 ms 99th, 5 ms 99.9th.
+            """;
+        Assert.Equal([19956.5, 19.9565, 0.7, 0, 3, 5], KafkaToolOutput.Producer(Output, recordBytes: 1000)!.Values);
+    }
+
+    [Fact]
+    public void EndToEndLatency_says_its_mean_and_its_percentiles()
+    {
+        const string Output = """
+            3000	0.216
+            4000	0.180
+            Avg latency: 0.5553 ms
+            Percentiles: 50th = 0, 99th = 4, 99.9th = 11
+            """;
+        Assert.Equal([0.5553, 0, 4, 11], KafkaToolOutput.EndToEnd(Output)!.Values);
+        Assert.Null(KafkaToolOutput.EndToEnd("4000	0.180"));
     }
 
     [Fact]

@@ -12,6 +12,9 @@ internal static class ProcessFigures
     /// <summary>What they have in memory now, in bytes.</summary>
     public static long Memory(IEnumerable<int> processes) => processes.Sum(process => Status(process, "VmRSS"));
 
+    /// <summary>The same, but what several processes have in common, such as the code of a shared library, counts once.</summary>
+    public static long MemoryOfItsOwn(IEnumerable<int> processes) => processes.Sum(process => 1024 * Field($"/proc/{process}/smaps_rollup", "Pss"));
+
     /// <summary>Bytes that were fetched from a disk for them: what came out of the page cache is not among them.</summary>
     public static long DiskReads(IEnumerable<int> processes) => processes.Sum(process => Field($"/proc/{process}/io", "read_bytes"));
 

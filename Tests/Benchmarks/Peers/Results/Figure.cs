@@ -8,6 +8,7 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
 {
     public static readonly Figure RecordsPerSecond = new("recordsPerSecond", "records/s");
     public static readonly Figure MegabytesPerSecond = new("megabytesPerSecond", "MB/s", "N1");
+    public static readonly Figure Mean = new("meanMs", "mean ms", "N2");
     public static readonly Figure P50 = new("p50Ms", "p50 ms", "N2");
     public static readonly Figure P99 = new("p99Ms", "p99 ms", "N2");
     public static readonly Figure P999 = new("p999Ms", "p99.9 ms", "N2");
@@ -16,6 +17,7 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
     public static readonly Figure StartMs = new("startMs", "start ms");
     public static readonly Figure IdleMemory = new("idleMegabytes", "idle memory MB", "N1");
     public static readonly Figure PeakMemory = new("peakMegabytes", "peak memory MB", "N1");
+    public static readonly Figure MemoryAfterwards = new("afterwardsMegabytes", "memory afterwards, shared pages once, MB", "N1");
     public static readonly Figure DiskMegabytes = new("diskMegabytes", "disk MB");
     public static readonly Figure JoinMs = new("joinMs", "all have joined after ms");
     public static readonly Figure KilobytesPerConnection = new("kilobytesPerConnection", "memory KB/connection", "N1");
@@ -24,7 +26,7 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
     /// <summary>All, in the order of the tables' columns; a peer's own come behind.</summary>
     public static IReadOnlyList<Figure> Known { get; } =
     [
-        RecordsPerSecond, MegabytesPerSecond, P50, P99, P999, CpuPerMillion, DiskReads, JoinMs, KilobytesPerConnection, IdleCpuPercent, StartMs, IdleMemory, PeakMemory,
+        RecordsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, DiskReads, JoinMs, KilobytesPerConnection, IdleCpuPercent, StartMs, IdleMemory, PeakMemory, MemoryAfterwards,
         DiskMegabytes,
     ];
 }

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 /// <summary>Reads what Kafka's performance tools write.</summary>
 internal static partial class KafkaToolOutput
 {
-    /// <summary>Reads the producer's last line, the sum of the run; null where it is not one.</summary>
+    /// <summary>Reads the producer's last line, the sum of the run, or of what came after its warm-up; null where it is not one.</summary>
     public static Dictionary<Figure, double>? Producer(string output, int recordBytes)
     {
         var sums = ProducerSum().Matches(output);
@@ -17,6 +17,7 @@ internal static partial class KafkaToolOutput
         {
             [Figure.RecordsPerSecond] = Number(sum, "rate"),
             [Figure.MegabytesPerSecond] = Number(sum, "rate") * recordBytes / 1e6,
+            [Figure.Mean] = Number(sum, "mean"),
             [Figure.P50] = Number(sum, "p50"),
             [Figure.P99] = Number(sum, "p99"),
             [Figure.P999] = Number(sum, "p999"),
@@ -39,8 +40,28 @@ internal static partial class KafkaToolOutput
         };
     }
 
+    /// <summary>Reads what EndToEndLatency writes last, which has whole milliseconds but for the mean; null where there is nothing.</summary>
+    public static Dictionary<Figure, double>? EndToEnd(string output)
+    {
+        if (Mean().Match(output) is not { Success: true } mean || Percentiles().Match(output) is not { Success: true } percentiles)
+            return null;
+        return new Dictionary<Figure, double>
+        {
+            [Figure.Mean] = Number(mean, "mean"),
+            [Figure.P50] = Number(percentiles, "p50"),
+            [Figure.P99] = Number(percentiles, "p99"),
+            [Figure.P999] = Number(percentiles, "p999"),
+        };
+    }
+
     private static double Number(Match match, string group) => double.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"records sent, (?<rate>[\d.]+) records/sec.* (?<p50>\d+) ms 50th, \d+ ms 95th, (?<p99>\d+) ms 99th, (?<p999>\d+) ms 99\.9th")]
+    [GeneratedRegex(@"records sent, (?<rate>[\d.]+) records/sec.* (?<mean>[\d.]+) ms avg latency.* (?<p50>\d+) ms 50th, \d+ ms 95th, (?<p99>\d+) ms 99th, (?<p999>\d+) ms 99\.9th")]
     private static partial Regex ProducerSum();
+
+    [GeneratedRegex(@"^Avg latency: (?<mean>[\d.]+) ms", RegexOptions.Multiline)]
+    private static partial Regex Mean();
+
+    [GeneratedRegex(@"^Percentiles: 50th = (?<p50>\d+), 99th = (?<p99>\d+), 99\.9th = (?<p999>\d+)", RegexOptions.Multiline)]
+    private static partial Regex Percentiles();
 }
