@@ -23,20 +23,6 @@ internal static class FlushOnce
         }
     }
 
-    /// <summary>Has the system begin to bring a range to the disk, or waits until it is done; see <see cref="IFile.WriteBack"/>.</summary>
-    /// <exception cref="IOException">What was written may be lost; never a <see cref="DiskFullException"/>.</exception>
-    public static void WriteBack(IFile file, long position, long length, bool wait)
-    {
-        try
-        {
-            file.WriteBack(position, length, wait);
-        }
-        catch (DiskFullException fault)
-        {
-            throw Late(file.Path, fault);
-        }
-    }
-
     /// <summary>Returns when the directory's entries are on stable storage.</summary>
     /// <exception cref="IOException">They may not be; never a <see cref="DiskFullException"/>.</exception>
     public static void FlushDirectory(IFileSystem files, string directory)

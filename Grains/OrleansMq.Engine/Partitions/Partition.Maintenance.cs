@@ -18,7 +18,6 @@ public sealed partial class Partition
     private long _lastCheckpoint;
     private volatile bool _checkpointWanted;
     private int _flushScheduled;
-    private int _writebackScheduled;
 
     /// <summary>Moves the log start offset; durable when it returns.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.OffsetOutOfRange"/>, <see cref="ErrorCode.PolicyViolation"/> (a topic that
@@ -73,25 +72,6 @@ public sealed partial class Partition
         Volatile.Write(ref _flushScheduled, 0);
         Checkpoint();
         return true;
-    }
-
-    /// <summary>Has the disk begin with what was written, so that the system does not collect gigabytes before it starts, and then keeps everybody waiting.</summary>
-    /// <returns>False when something else works on the files: to be tried again later.</returns>
-    internal bool WriteBack()
-    {
-        if (!_upkeepLock.TryEnter())
-            return false;
-        try
-        {
-            // What is written from here on may schedule the next.
-            Volatile.Write(ref _writebackScheduled, 0);
-            Guarded(static log => log.WriteBack(wait: false));
-            return true;
-        }
-        finally
-        {
-            _upkeepLock.Exit();
-        }
     }
 
     /// <summary>Makes all that was appended durable.</summary>
@@ -170,12 +150,6 @@ public sealed partial class Partition
             Volatile.Write(ref _unflushedSince, now);
         Volatile.Write(ref _unflushedRecords, _unflushedRecords + records);
         ScheduleFlush();
-    }
-
-    private void NoteUnwritten()
-    {
-        if (_log!.WantsWriteback() && Interlocked.Exchange(ref _writebackScheduled, 1) == 0)
-            _ports.Writebacks.Add(this);
     }
 
     private void WantCheckpoint()

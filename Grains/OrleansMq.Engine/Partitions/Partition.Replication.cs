@@ -52,17 +52,13 @@ public sealed partial class Partition
         _log.NoteHighWatermark(offset);
     }
 
-    /// <summary>So many records were written that are not flushed: flushes them, or leaves word of them for the background. Under the append lock.</summary>
+    /// <summary>Says that so many records were written that are not flushed. Under the append lock.</summary>
     internal void FollowFlushPolicy(long records, long now)
     {
         if (_config.FlushPolicy == FlushPolicy.Sync)
-        {
             _log!.FlushTo(_log.End);
-            return;
-        }
-        if (_config.FlushPolicy == FlushPolicy.Interval)
+        else if (_config.FlushPolicy == FlushPolicy.Interval)
             NoteUnflushed(records, now);
-        NoteUnwritten();
     }
 
     /// <summary>Begins a new segment; the rolled one is flushed in the background. Under the append lock.</summary>

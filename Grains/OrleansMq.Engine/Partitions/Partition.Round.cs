@@ -79,9 +79,8 @@ public sealed partial class Partition : IAppendWork
                 bytes += WriteGroup(round);
                 if (replication is not null)
                 {
-                    // Under sync the flush comes after the round.
-                    if (_log.LogEndOffset > before && _config.FlushPolicy != FlushPolicy.Sync)
-                        FollowFlushPolicy(_log.LogEndOffset - before, now);
+                    if (_log.LogEndOffset > before && _config.FlushPolicy == FlushPolicy.Interval)
+                        NoteUnflushed(_log.LogEndOffset - before, now);
                     replication.OnRoundWritten(round, bytes);
                     return 0;
                 }

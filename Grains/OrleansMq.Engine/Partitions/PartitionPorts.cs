@@ -17,10 +17,8 @@ internal sealed class PartitionPorts(BrokerOptions options)
     /// <summary>Whether the volume has room.</summary>
     public FreeSpaceGuard Space { get; } = new(options.FileSystem ?? new Storage.DiskFileSystem(), options.DataDirectory,
         options.MinFreeBytes, options.TimeProvider);
-    /// <summary>Told of partitions that have something to flush in the background (<c>flush.ms</c>, <c>flush.messages</c>, a segment that was rolled).</summary>
-    public PartitionSchedule Flushes { get; } = new(static (partition, now) => partition.FlushIfDue(now));
-    /// <summary>Told of partitions that have written so much that the disk should begin with it.</summary>
-    public PartitionSchedule Writebacks { get; } = new(static (partition, _) => partition.WriteBack());
+    /// <summary>Told of partitions that have something to flush in the background.</summary>
+    public FlushSchedule Flushes { get; } = new();
     /// <summary>How long an idle producer is remembered.</summary>
     public TimeSpan ProducerIdExpiration { get; } = options.ProducerIdExpiration;
 }

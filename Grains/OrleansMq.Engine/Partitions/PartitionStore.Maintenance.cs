@@ -13,10 +13,8 @@ public sealed partial class PartitionStore
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(200);
 
     private readonly Lock _flushesLock = new();
-    private readonly Lock _writebacksLock = new();
     private readonly Lock _upkeepLock = new();
     private ITimer? _flushTimer;
-    private ITimer? _writebackTimer;
     private ITimer? _upkeepTimer;
     private long _nextRetention;
     private long _nextCheckpoint;
@@ -29,8 +27,6 @@ public sealed partial class PartitionStore
     {
         lock (_flushesLock)
             _ports.Flushes.Run(now);
-        lock (_writebacksLock)
-            _ports.Writebacks.Run(now);
         lock (_upkeepLock)
             RunUpkeep(now);
     }
@@ -56,14 +52,11 @@ public sealed partial class PartitionStore
         _nextCheckpoint = now + (long)_options.CheckpointInterval.TotalMilliseconds;
         var time = _options.TimeProvider;
         _flushTimer = time.CreateTimer(static state => ((PartitionStore)state!).OnFlushTick(), this, Tick, Tick);
-        _writebackTimer = time.CreateTimer(static state => ((PartitionStore)state!).OnWritebackTick(), this, Tick, Tick);
         _upkeepTimer = time.CreateTimer(static state => ((PartitionStore)state!).OnUpkeepTick(), this, Tick, Tick);
         StartCompaction();
     }
 
     private void OnFlushTick() => RunOnce(_flushesLock, "background flush", static (store, now) => store._ports.Flushes.Run(now));
-
-    private void OnWritebackTick() => RunOnce(_writebacksLock, "writeback", static (store, now) => store._ports.Writebacks.Run(now));
 
     private void OnUpkeepTick() => RunOnce(_upkeepLock, "maintenance run", static (store, now) => store.RunUpkeep(now));
 
@@ -90,17 +83,14 @@ public sealed partial class PartitionStore
     {
         if (_flushTimer is not null)
             await _flushTimer.DisposeAsync().ConfigureAwait(false);
-        if (_writebackTimer is not null)
-            await _writebackTimer.DisposeAsync().ConfigureAwait(false);
         if (_upkeepTimer is not null)
             await _upkeepTimer.DisposeAsync().ConfigureAwait(false);
         await StopCompactionAsync().ConfigureAwait(false);
         lock (_flushesLock)
-            lock (_writebacksLock)
-                lock (_upkeepLock)
-                {
-                    // Runs that were under way are over.
-                }
+            lock (_upkeepLock)
+            {
+                // Runs that were under way are over.
+            }
     }
 
     private static bool IsDue(ref long next, TimeSpan interval, long now)

@@ -19,14 +19,6 @@ public sealed class WritebackStepTests
     }
 
     [Fact]
-    public void The_page_that_is_still_being_written_to_is_left_for_the_next_step()
-    {
-        Assert.Equal(new WritebackStep(0, Least, 0), WritebackStep.Next(default, Least + 4095));
-        Assert.Null(WritebackStep.Next(new WritebackStep(0, Least, 0), (2 * Least) - 1));
-        Assert.Equal(new WritebackStep(Least, 2 * Least, 0), WritebackStep.Next(new WritebackStep(0, Least, 0), (2 * Least) + 1));
-    }
-
-    [Fact]
     public void A_file_that_was_cut_begins_again()
     {
         var step = new WritebackStep(Least, 3 * Least, 0);

@@ -10,8 +10,6 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
     public Action<string, long, int>? OnWrite { get; set; }
     /// <summary>Called before a flush of a file.</summary>
     public Action<string>? OnFlush { get; set; }
-    /// <summary>Called before a range of a file is brought to the disk: path, position, length.</summary>
-    public Action<string, long, long>? OnWriteBack { get; set; }
     /// <summary>Called before a file is opened.</summary>
     public Action<string>? OnOpen { get; set; }
     /// <summary>Called before a file is cut.</summary>
@@ -50,12 +48,6 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
         {
             owner.OnFlush?.Invoke(Path);
             Inner.Flush();
-        }
-
-        public override void WriteBack(long position, long length, bool wait)
-        {
-            owner.OnWriteBack?.Invoke(Path, position, length);
-            Inner.WriteBack(position, length, wait);
         }
 
         public override void SetLength(long length)
