@@ -17,10 +17,18 @@ internal static class AppendCeiling
     {
         var pairs = arguments.Number("--pairs", 7);
         var inFlight = arguments.Number("--in-flight", 16);
+        var isFlushed = arguments.Text("--flush") switch
+        {
+            null or "none" => false,
+            "sync" => true,
+            var other => throw new FormatException($"--flush is '{other}'; it may be none or sync."),
+        };
         var batch = Samples.Batch(arguments.Number("--batch", 64 << 10));
         var batches = (int)(((long)arguments.Number("--mb", 512) << 20) / batch.Length);
         var directory = arguments.Directory("append-ceiling");
         Console.WriteLine($"{batches} batches of {batch.Length} bytes a run, {inFlight} in flight, {Environment.ProcessorCount} processors, in {directory}");
+        if (isFlushed)
+            Console.WriteLine($"what is appended is on the disk when it is acknowledged; the raw file is flushed after every {inFlight} batches");
         Console.WriteLine($"raw: one write a batch; raw x{inFlight}: one for {inFlight} batches, as the append loop may do when it has fallen behind");
         Console.WriteLine($"pair | append MB/s | raw MB/s | append/raw | raw x{inFlight} MB/s | append/raw x{inFlight} | CPU µs/batch append, raw | allocated B/batch");
 
@@ -31,9 +39,10 @@ internal static class AppendCeiling
             for (var pair = 0; pair <= pairs; pair++)
             {
                 var megabytes = (double)batch.Length * batches / 1e6;
-                var (append, allocated) = await AppendAsync(Path.Combine(directory, "partition"), batch, batches, inFlight);
-                var raw = WriteRaw(Path.Combine(directory, "raw"), batch, batches, batchesAtOnce: 1);
-                var large = WriteRaw(Path.Combine(directory, "raw"), batch, batches, inFlight);
+                var (append, allocated) = await AppendAsync(Path.Combine(directory, "partition"), batch, batches, inFlight, isFlushed);
+                var flushAfter = isFlushed ? inFlight : int.MaxValue;
+                var raw = WriteRaw(Path.Combine(directory, "raw"), batch, batches, batchesAtOnce: 1, flushAfter);
+                var large = WriteRaw(Path.Combine(directory, "raw"), batch, batches, inFlight, flushAfter);
                 var run = new Run(megabytes / append.Seconds, megabytes / raw.Seconds, megabytes / large.Seconds,
                     append.ProcessorSeconds / batches * 1e6, raw.ProcessorSeconds / batches * 1e6, allocated);
                 Console.WriteLine($"{(pair == 0 ? "warm" : pair.ToString(CultureInfo.InvariantCulture)),4} {run}");
@@ -49,9 +58,9 @@ internal static class AppendCeiling
         return 0;
     }
 
-    private static async Task<(Span Time, double AllocatedPerBatch)> AppendAsync(string directory, byte[] batch, int batches, int inFlight)
+    private static async Task<(Span Time, double AllocatedPerBatch)> AppendAsync(string directory, byte[] batch, int batches, int inFlight, bool isFlushed)
     {
-        await using var opened = await BenchmarkPartition.OpenAsync(directory);
+        await using var opened = await BenchmarkPartition.OpenAsync(directory, isFlushed ? Samples.Topic with { FlushMessages = 1 } : null);
         var buffers = Enumerable.Range(0, inFlight).Select(_ => batch.ToArray()).ToArray();
         var pending = new ValueTask<ProduceResult>[inFlight];
         long allocated = 0;
@@ -78,7 +87,7 @@ internal static class AppendCeiling
             throw new InvalidOperationException($"{result.Error}: {result.Message}");
     }
 
-    private static Span WriteRaw(string path, byte[] batch, int batches, int batchesAtOnce)
+    private static Span WriteRaw(string path, byte[] batch, int batches, int batchesAtOnce, int flushAfter)
     {
         var block = Enumerable.Repeat(batch, batchesAtOnce).SelectMany(bytes => bytes).ToArray();
         Span time;
@@ -86,7 +95,11 @@ internal static class AppendCeiling
         {
             var start = Span.Now;
             for (var i = 0; i < batches; i += batchesAtOnce)
+            {
                 RandomAccess.Write(file, block.AsSpan(0, Math.Min(batchesAtOnce, batches - i) * batch.Length), (long)i * batch.Length);
+                if ((i + batchesAtOnce) % flushAfter == 0)
+                    RandomAccess.FlushToDisk(file);
+            }
             time = Span.Since(start);
         }
         File.Delete(path);

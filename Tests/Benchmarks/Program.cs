@@ -10,6 +10,19 @@ internal static class Program
 {
     private static async Task<int> Main(string[] args)
     {
+        try
+        {
+            return await RunAsync(args);
+        }
+        catch (FormatException wrong)
+        {
+            Console.Error.WriteLine(wrong.Message);
+            return 2;
+        }
+    }
+
+    private static async Task<int> RunAsync(string[] args)
+    {
         switch (args.FirstOrDefault())
         {
             case "baseline":
@@ -39,7 +52,7 @@ internal static class Program
                       baseline           runs those and says which got worse than Baselines/baseline.json by more than the noise; beside another revision: Tests/Benchmarks/worse
                                          [--rounds 3] [--filter PART] [--file FILE] [--write] [--against OTHER/OrleansMq.Tests.Benchmarks.dll]
                       append-ceiling     the in-process append path beside a raw sequential write of the same bytes
-                                         [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--dir artifacts]
+                                         [--pairs 7] [--mb 512] [--batch 65536] [--in-flight 16] [--flush none|sync] [--dir artifacts]
                       client-throughput  records a second through the client library over a broker in this process
                                          [--rounds 5] [--records 2000000] [--size 100] [--partitions 4] [--dir artifacts]
                       consumer           records a second and a processor-second through a consumer in a group, beside the raw read path; from join to first record
