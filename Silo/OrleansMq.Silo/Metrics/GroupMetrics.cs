@@ -42,6 +42,7 @@ internal sealed class GroupMetrics(TimeProvider time)
             if (_look.IsCompleted && (_nextLookAt is not { } at || time.GetTimestamp() >= at))
             {
                 _nextLookAt = long.MaxValue;
+                _gone.Clear();
                 _look = LookAsync(groups, lag, local, ended);
             }
             look = _look;
@@ -59,7 +60,11 @@ internal sealed class GroupMetrics(TimeProvider time)
     /// <summary>The group is gone, and so are its series.</summary>
     public void Forget(string groupId)
     {
-        _gone[groupId] = true;
+        lock (_gate)
+        {
+            if (!_look.IsCompleted)
+                _gone[groupId] = true;
+        }
         _groups.TryRemove(groupId, out _);
     }
 
@@ -79,7 +84,6 @@ internal sealed class GroupMetrics(TimeProvider time)
         // Not under the caller's lock.
         await Task.Yield();
         var started = time.GetTimestamp();
-        _gone.Clear();
         try
         {
             var ids = await local(ended);
