@@ -5,7 +5,13 @@ namespace OrleansMq.Tests.Benchmarks;
 /// <summary>The options of a subcommand: <c>--name value</c>.</summary>
 internal sealed class CommandArguments(string[] arguments)
 {
-    public int Number(string name, int fallback) => Value(name) is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : fallback;
+    /// <exception cref="FormatException">Its value is not a whole number from 0 on.</exception>
+    public int Number(string name, int fallback) => Value(name) switch
+    {
+        null => fallback,
+        var text when int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) => number,
+        var other => throw new FormatException($"{name} is '{other}'; it may be a whole number up to {int.MaxValue}."),
+    };
 
     public string? Text(string name) => Value(name);
 

@@ -17,6 +17,8 @@ internal static class PeersCommand
           --broker FILE      our broker: OrleansMq.Silo.dll or a published executable; by default what was built with this program
           --cluster DIR      the folder artifacts/cluster/bin of a build with Orleans, for three nodes; by default the repository's
           --out DIR          where peers.md and peers.json are written; by default the directory of --dir
+          --hold-memory      holds the machine's free memory before each start, and lets go of it as a run takes some: a virtual machine that gives free
+                             memory back to its host takes more time for the first touch of a page than for all else. First a minute for 20 GB
           --dir artifacts    on the disk that is meant; each broker gets a fresh directory in it
         The peers are found through the environment variable OMQ_PEERS, which names the folder with the script 'peer'.
         """;
@@ -39,6 +41,11 @@ internal static class PeersCommand
         catch (FormatException wrong)
         {
             Console.Error.WriteLine($"peers: {wrong.Message}");
+            return 2;
+        }
+        if (arguments.Has("--hold-memory") && HeldMemory.Lacks is { } lacks)
+        {
+            Console.Error.WriteLine($"peers: --hold-memory: {lacks}.");
             return 2;
         }
         var chosen = Choose(arguments).ToList();
@@ -86,9 +93,12 @@ internal static class PeersCommand
     {
         var isShort = arguments.Has("--short");
         var directory = arguments.Directory("peers");
-        var runner = new ComparisonRunner(directory, isShort ? ShortScale : 1, Console.WriteLine);
-        var results = new List<ComparisonResult>();
         var otherLoad = OtherLoad();
+        using var memory = arguments.Has("--hold-memory") ? new HeldMemory() : null;
+        if (memory is not null)
+            otherLoad += ", free memory held";
+        var runner = new ComparisonRunner(directory, isShort ? ShortScale : 1, memory, Console.WriteLine);
+        var results = new List<ComparisonResult>();
         var folder = Path.GetFullPath(arguments.Text("--out") ?? Path.GetDirectoryName(directory)!);
         try
         {

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Records;
+using OrleansMq.Tests.Benchmarks.Peers;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
 using OrleansMq.Tests.Benchmarks.Peers.Redis;
@@ -25,6 +26,10 @@ public sealed class OtherLoadTests
         Assert.Equal(records, held);
         Assert.Equal(records, RecordBatchHeader.Read(batch).RecordCount);
     }
+
+    [Fact]
+    public void Free_memory_is_what_no_cache_holds() =>
+        Assert.Equal(6_898L << 20, HeldMemory.Read("MemTotal:       24684388 kB\nMemFree:         7063552 kB\nMemAvailable:   24141204 kB\n", "MemFree:"));
 
     [Fact]
     public void PerfTest_is_read_without_its_first_seconds()
