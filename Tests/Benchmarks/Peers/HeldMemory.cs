@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 
 namespace OrleansMq.Tests.Benchmarks.Peers;
@@ -17,7 +16,7 @@ internal sealed unsafe class HeldMemory : IDisposable
     private const int SpareShare = 64;
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(10);
 
-    private readonly long _leastFree = Read("MemTotal:") / SpareShare;
+    private readonly long _leastFree = MemoryInfo.Read("MemTotal:") / SpareShare;
     private readonly Lock _lock = new();
     private readonly Stack<nint> _held = new();
     private readonly CancellationTokenSource _stop = new();
@@ -35,7 +34,7 @@ internal sealed unsafe class HeldMemory : IDisposable
     /// <summary>Takes what is free now: a minute for 20 GB that the host has to find, a second or two of it where little was let go of since the last time.</summary>
     public void Take(CancellationToken cancellationToken)
     {
-        while (Read("MemFree:") >= _leastFree + (3 * PieceBytes))
+        while (MemoryInfo.Read("MemFree:") >= _leastFree + (3 * PieceBytes))
         {
             cancellationToken.ThrowIfCancellationRequested();
             var piece = Map(null, (nuint)PieceBytes, ReadWrite, PrivateAnonymous, -1, 0);
@@ -57,20 +56,11 @@ internal sealed unsafe class HeldMemory : IDisposable
         _stop.Dispose();
     }
 
-    /// <summary>A line of <c>/proc/meminfo</c>, in bytes.</summary>
-    internal static long Read(string memoryInfo, string name)
-    {
-        var line = memoryInfo.Split('\n').First(line => line.StartsWith(name, StringComparison.Ordinal));
-        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) << 10;
-    }
-
-    private static long Read(string name) => Read(File.ReadAllText("/proc/meminfo"), name);
-
     private void LetGoAsItIsTaken()
     {
         while (!_stop.Token.WaitHandle.WaitOne(LookEvery))
         {
-            for (var missing = _leastFree - Read("MemFree:"); missing > 0; missing -= PieceBytes)
+            for (var missing = _leastFree - MemoryInfo.Read("MemFree:"); missing > 0; missing -= PieceBytes)
             {
                 nint piece;
                 lock (_lock)

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Records;
+using OrleansMq.Tests.Benchmarks;
 using OrleansMq.Tests.Benchmarks.Peers;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -29,7 +30,18 @@ public sealed class OtherLoadTests
 
     [Fact]
     public void Free_memory_is_what_no_cache_holds() =>
-        Assert.Equal(6_898L << 20, HeldMemory.Read("MemTotal:       24684388 kB\nMemFree:         7063552 kB\nMemAvailable:   24141204 kB\n", "MemFree:"));
+        Assert.Equal(6_898L << 20, MemoryInfo.Read("MemTotal:       24684388 kB\nMemFree:         7063552 kB\nMemAvailable:   24141204 kB\n", "MemFree:"));
+
+    [Theory]
+    [InlineData("x")]
+    [InlineData("-1")]
+    [InlineData("1.5")]
+    [InlineData("2147483648")]
+    public void A_number_that_is_not_one_is_told_with_its_option(string text)
+    {
+        var wrong = Assert.Throws<FormatException>(() => new CommandArguments(["--mb", text]).Number("--mb", 512));
+        Assert.Equal($"--mb is '{text}'; it may be a whole number up to 2147483647.", wrong.Message);
+    }
 
     [Fact]
     public void PerfTest_is_read_without_its_first_seconds()
