@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
@@ -16,7 +17,7 @@ internal sealed unsafe class HeldMemory : IDisposable
     private const int SpareShare = 64;
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(10);
 
-    private readonly long _leastFree = MemoryInfo.Read("MemTotal:") / SpareShare;
+    private readonly long _leastFree = ProcessFigures.MachineMemory("MemTotal") / SpareShare;
     private readonly Lock _lock = new();
     private readonly Stack<nint> _held = new();
     private readonly CancellationTokenSource _stop = new();
@@ -34,7 +35,7 @@ internal sealed unsafe class HeldMemory : IDisposable
     /// <summary>Takes what is free now: a minute for 20 GB that the host has to find, a second or two of it where little was let go of since the last time.</summary>
     public void Take(CancellationToken cancellationToken)
     {
-        while (MemoryInfo.Read("MemFree:") >= _leastFree + (3 * PieceBytes))
+        while (ProcessFigures.MachineMemory("MemFree") >= _leastFree + (3 * PieceBytes))
         {
             cancellationToken.ThrowIfCancellationRequested();
             var piece = Map(null, (nuint)PieceBytes, ReadWrite, PrivateAnonymous, -1, 0);
@@ -60,7 +61,7 @@ internal sealed unsafe class HeldMemory : IDisposable
     {
         while (!_stop.Token.WaitHandle.WaitOne(LookEvery))
         {
-            for (var missing = _leastFree - MemoryInfo.Read("MemFree:"); missing > 0; missing -= PieceBytes)
+            for (var missing = _leastFree - ProcessFigures.MachineMemory("MemFree"); missing > 0; missing -= PieceBytes)
             {
                 nint piece;
                 lock (_lock)

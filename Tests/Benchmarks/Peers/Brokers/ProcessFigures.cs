@@ -3,7 +3,7 @@ using OrleansMq.Tests.Benchmarks.Peers.Load;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>What Linux tells of processes that are not ours.</summary>
+/// <summary>What Linux tells of processes that are not ours, and of the machine's memory.</summary>
 internal static class ProcessFigures
 {
     /// <summary>The most that each had in memory at once, summed up, in bytes.</summary>
@@ -36,14 +36,23 @@ internal static class ProcessFigures
         return long.Parse(output.Text.Split('\t')[0], CultureInfo.InvariantCulture);
     }
 
+    /// <summary>A line of <c>/proc/meminfo</c>, in bytes: <c>MemFree</c> is what no cache holds.</summary>
+    public static long MachineMemory(string name) => 1024 * Field(File.ReadLines("/proc/meminfo"), name);
+
+    /// <summary>The number of the line that begins with a name and a colon.</summary>
+    internal static long Field(IEnumerable<string> lines, string name)
+    {
+        var line = lines.First(line => line.StartsWith(name + ":", StringComparison.Ordinal));
+        return long.Parse(line[(name.Length + 1)..].Split(' ', '\t').First(word => word.Length > 0), CultureInfo.InvariantCulture);
+    }
+
     private static long Status(int process, string name) => 1024 * Field($"/proc/{process}/status", name);
 
     private static long Field(string path, string name)
     {
         try
         {
-            var line = File.ReadLines(path).First(line => line.StartsWith(name + ":", StringComparison.Ordinal));
-            return long.Parse(line[(name.Length + 1)..].Split(' ', '\t').First(word => word.Length > 0), CultureInfo.InvariantCulture);
+            return Field(File.ReadLines(path), name);
         }
         catch (IOException)
         {
