@@ -5,7 +5,7 @@ internal enum DamageOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
-    /// <summary>They were never acknowledged as durable: a write that a crash tore. Cut there.</summary>
+    /// <summary>Nothing says that they were on stable storage: a write that a crash tore. Cut there.</summary>
     Cut = 1,
     /// <summary>They were known to be on stable storage: the disk lost or changed them. Touch nothing, take the partition
     /// offline.</summary>

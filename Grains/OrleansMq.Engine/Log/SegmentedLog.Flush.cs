@@ -6,6 +6,8 @@ namespace OrleansMq.Log;
 internal sealed partial class SegmentedLog
 {
     private long _securedOffset;
+    // The flushed point as the checkpoint has it; behind the real one for as long as nobody wrote it down.
+    private LogPosition _securedPoint;
 
     /// <summary>All before it is on stable storage, and so is the word that it is. Waits for no flush that is under way.</summary>
     public long SecuredOffset => Volatile.Read(ref _securedOffset);
@@ -31,21 +33,20 @@ internal sealed partial class SegmentedLog
     }
 
     /// <summary>
-    /// Makes all before <paramref name="target"/> durable, then writes down that it is (before anything of it is acknowledged under the
-    /// policy
-    /// <c>sync</c>): recovery tells damage from a torn write by it.
+    /// Makes all before <paramref name="target"/> durable. That it is, is not written down here: who calls this sees to it that <see cref="Flush"/> follows soon.
     /// </summary>
     /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes and forgotten that it did.</remarks>
     public void FlushTo(LogPosition target)
     {
         lock (_flushLock)
-        {
-            if (FlushFiles(target))
-                WriteCheckpoint();
-        }
+            FlushFiles(target);
     }
 
-    /// <summary>The same for all that is in the log now; for who does not hold <see cref="AppendLock"/>.</summary>
+    /// <summary>
+    /// Makes all that is in the log now durable, then writes down that it is: recovery tells damage from a torn write by it. For who does not hold
+    /// <see cref="AppendLock"/>.
+    /// </summary>
+    /// <remarks>After a throw nothing may be flushed again, as above.</remarks>
     public void Flush()
     {
         LogPosition end;
@@ -55,7 +56,10 @@ internal sealed partial class SegmentedLog
         lock (_flushLock)
         {
             // A log that was cut meanwhile was flushed on the way.
-            if (cuts == _cuts && FlushFiles(end))
+            if (cuts != _cuts)
+                return;
+            FlushFiles(end);
+            if (_securedPoint != _flushedPoint)
                 WriteCheckpoint();
         }
     }
@@ -110,11 +114,11 @@ internal sealed partial class SegmentedLog
     private HashSet<long> OffsetsOfSnapshotsToKeep(LogPosition recoveryPoint) =>
         [.. _segments.Select(segment => segment.BaseOffset), recoveryPoint.Offset];
 
-    private bool FlushFiles(LogPosition target)
+    private void FlushFiles(LogPosition target)
     {
         // At one offset there can be two places: the end of a segment, and the start of the next.
         if (target == _flushedPoint || target.Offset < _flushedPoint.Offset)
-            return false;
+            return;
         foreach (var segment in _segments)
         {
             if (segment.IsDirty && segment.BaseOffset <= target.SegmentBase)
@@ -126,7 +130,6 @@ internal sealed partial class SegmentedLog
             FlushOnce.FlushDirectory(_ports.Files, Directory);
         }
         _flushedPoint = target;
-        return true;
     }
 
     private void FlushIndexes(LogPosition target)
@@ -148,6 +151,7 @@ internal sealed partial class SegmentedLog
         using var lease = _checkpointFile.Rent();
         _checkpoint.Write(lease.File, state);
         _marks = state.Replica;
+        _securedPoint = state.FlushedPoint;
         Volatile.Write(ref _securedOffset, Math.Max(state.FlushedPoint.Offset, 0));
     }
 }

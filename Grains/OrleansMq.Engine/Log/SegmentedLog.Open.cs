@@ -40,7 +40,7 @@ internal sealed partial class SegmentedLog
             return log;
         }
         log._logStartOffset = Math.Max(checkpoint.LogStartOffset, 0);
-        log._flushedPoint = checkpoint.FlushedPoint;
+        log._flushedPoint = log._securedPoint = checkpoint.FlushedPoint;
         log.LoadSegments(bases, checkpoint);
         if (checkpoint.LogStartOffset < 0)
             log._logStartOffset = log._segments[0].BaseOffset;
@@ -72,6 +72,7 @@ internal sealed partial class SegmentedLog
         _recoveryPoint = _flushedPoint = End;
         // Makes the directory's entries durable, too.
         _checkpoint.Create(DescribeForCheckpoint());
+        _securedPoint = _flushedPoint;
         _securedOffset = _flushedPoint.Offset;
     }
 

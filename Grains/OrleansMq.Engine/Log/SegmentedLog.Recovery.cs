@@ -61,8 +61,8 @@ internal sealed partial class SegmentedLog
         RemoveAfter(index, offset);
         var dropped = segment.Log.GetLength() - segment.Size;
         _ports.Log.Write(EngineLogLevel.Warning, $"Cut {Bytes(dropped)} bytes off '{segment.Log.Path}' at byte {segment.Size} (offset "
-            + $"{offset}), which were never "
-            + $"known to be on stable storage: {fault}.");
+            + $"{offset}), of which "
+            + $"nothing says that they were on stable storage: {fault}.");
         segment.WasCut();
         using var lease = segment.Log.Rent();
         lease.File.SetLength(segment.Size);

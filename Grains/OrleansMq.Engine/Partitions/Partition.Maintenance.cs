@@ -11,8 +11,12 @@ public sealed partial class Partition
     /// <summary>Rolling asks for a recovery point; small segments may ask many times a second, and each costs some flushes.</summary>
     private const long MinCheckpointIntervalMs = 1000;
 
+    /// <summary>Under <c>sync</c>, without replicas: how far the flushed point on disk is behind what was flushed at most, but for a tick of the clockwork.</summary>
+    private const long FlushedPointLagMs = 1000;
+
     // One upkeep at a time: taken before the log's own locks. Compaction, which may take hours, is not part of it.
     private readonly Lock _upkeepLock = new();
+    // Appended since the last flush in the background; under sync they are flushed, but nothing on disk says so.
     private long _unflushedRecords;
     private long _unflushedSince;
     private long _lastCheckpoint;
@@ -47,7 +51,7 @@ public sealed partial class Partition
     }
 
     /// <summary>
-    /// Flushes if <c>flush.ms</c> or <c>flush.messages</c> says so, and moves the recovery point if a segment was rolled.
+    /// Flushes if <c>flush.ms</c> or <c>flush.messages</c> says so, writes down how far was flushed, and moves the recovery point if a segment was rolled.
     /// </summary>
     /// <returns>False when something is left to do later.</returns>
     internal bool FlushIfDue(long now)
@@ -74,7 +78,7 @@ public sealed partial class Partition
         return true;
     }
 
-    /// <summary>Makes all that was appended durable.</summary>
+    /// <summary>Makes all that was appended durable, and writes down that it is.</summary>
     internal void Flush() => Upkeep(static log => log.Flush());
 
     /// <summary>Moves the recovery point to the log's end, if that has moved; deletes files whose time has come.</summary>
@@ -136,8 +140,16 @@ public sealed partial class Partition
     {
         var config = Config;
         var records = Volatile.Read(ref _unflushedRecords);
-        return records > 0 && (config.FlushPolicy != FlushPolicy.Interval || records >= config.FlushMessages
-            || HasPassed(config.FlushMs, Volatile.Read(ref _unflushedSince), now));
+        if (records == 0)
+            return false;
+        var since = Volatile.Read(ref _unflushedSince);
+        return config.FlushPolicy switch
+        {
+            FlushPolicy.Interval => records >= config.FlushMessages || HasPassed(config.FlushMs, since, now),
+            // Flushed they are, but that they are is not written down.
+            FlushPolicy.Sync => HasPassed(FlushedPointLagMs, since, now),
+            _ => true,
+        };
     }
 
     // A clock that was set back must not stop what goes by it.

@@ -55,10 +55,11 @@ public sealed partial class Partition
     /// <summary>Says that so many records were written that are not flushed. Under the append lock.</summary>
     internal void FollowFlushPolicy(long records, long now)
     {
+        if (_config.FlushPolicy == FlushPolicy.None)
+            return;
         if (_config.FlushPolicy == FlushPolicy.Sync)
             _log!.FlushTo(_log.End);
-        else if (_config.FlushPolicy == FlushPolicy.Interval)
-            NoteUnflushed(records, now);
+        NoteUnflushed(records, now);
     }
 
     /// <summary>Begins a new segment; the rolled one is flushed in the background. Under the append lock.</summary>

@@ -209,6 +209,7 @@ public abstract class LogConformance : IAsyncLifetime
     {
         await OpenAsync(Small with { FlushMessages = 1 });
         await FillAsync(30);
+        Partition.Flush();
         var name = Disk.ListFiles(PartitionDirectory).Where(n => n.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal).Last();
         await KillAsync(() =>
         {

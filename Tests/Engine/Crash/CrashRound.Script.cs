@@ -115,7 +115,8 @@ internal sealed partial class CrashRound
         {
             CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset == answer.BaseOffset,
                 $"a batch acknowledged at offset {batch.Offset} was acknowledged again at {answer.BaseOffset}");
-            batch.Acknowledge(answer.BaseOffset, durable: Scenario.Config.FlushPolicy == FlushPolicy.Sync);
+            // What the disk damages itself is told from a torn write only when the checkpoint says how far was flushed, which follows later.
+            batch.Acknowledge(answer.BaseOffset, durable: Scenario.Config.FlushPolicy == FlushPolicy.Sync && Scenario.Kind != FaultKind.FlippedBit);
             return;
         }
         if (answer.Error == ErrorCode.DuplicateSequenceNumber && batch.State == BatchState.Acknowledged)

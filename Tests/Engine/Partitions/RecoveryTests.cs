@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Collections.Concurrent;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
@@ -17,6 +18,10 @@ public sealed class RecoveryTests
         IndexIntervalBytes = 100
     };
     private static readonly TopicConfig NoFlush = Sync with { FlushMessages = long.MaxValue };
+    private static readonly TopicConfig OneSegment = Sync with { SegmentBytes = 1 << 20 };
+
+    // Under sync the checkpoint says a second later how far was flushed; the clockwork looks every 200 ms.
+    private static readonly TimeSpan UntilNoted = TimeSpan.FromMilliseconds(1200);
 
     [Fact]
     public async Task Bytes_after_the_last_whole_batch_are_cut_and_told()
@@ -60,6 +65,7 @@ public sealed class RecoveryTests
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(20);
+        rig.Partition.Flush();
         var last = rig.FilesOf(".log")[^1];
         rig.Flip(last, 70);
         var files = Contents(rig);
@@ -78,6 +84,41 @@ public sealed class RecoveryTests
         Assert.Equal(files, Contents(rig));
     }
 
+    [Fact]
+    public async Task Under_sync_an_append_is_one_flush_and_a_second_later_the_checkpoint_says_how_far()
+    {
+        var flushes = new ConcurrentQueue<string>();
+        var files = new FaultyFiles(new MemoryFileSystem()) { OnFlush = path => flushes.Enqueue(Path.GetFileName(path)) };
+        await using var rig = await PartitionRig.StartAsync(OneSegment, files);
+        flushes.Clear();
+        await rig.AppendManyAsync(5);
+        var log = Assert.Single(rig.FilesOf(".log"));
+        Assert.Equal(Enumerable.Repeat(log, 5), flushes);
+        Assert.Equal((5, 0), (rig.Partition.Log!.FlushedPoint.Offset, rig.Partition.Log!.SecuredOffset));
+        rig.Clock.Advance(UntilNoted);
+        Assert.Equal(6, flushes.Count);
+        Assert.Equal("partition-checkpoint", flushes.Last());
+        Assert.Equal(5, rig.Partition.Log!.SecuredOffset);
+        // Nothing was appended since, so nothing is to be written down.
+        rig.Clock.Advance(UntilNoted);
+        Assert.Equal(6, flushes.Count);
+    }
+
+    [Fact]
+    public async Task Damage_that_comes_before_the_checkpoint_says_what_was_flushed_is_cut_and_told()
+    {
+        await using var rig = await PartitionRig.StartAsync(OneSegment);
+        await rig.AppendManyAsync(10);
+        rig.Clock.Advance(UntilNoted);
+        var noted = rig.LengthOf(rig.FilesOf(".log")[0]);
+        await rig.AppendManyAsync(10);
+        rig.Flip(rig.FilesOf(".log")[0], noted + 70);
+        await rig.KillAsync();
+        Assert.Null(rig.Partition.OfflineReason);
+        Assert.Equal(10, rig.Partition.LogEndOffset);
+        Assert.Contains($"at byte {noted} (offset 10)", Assert.Single(rig.Lines.Of(EngineLogLevel.Warning)), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -85,6 +126,7 @@ public sealed class RecoveryTests
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(20);
+        rig.Partition.Flush();
         var last = rig.FilesOf(".log")[^1];
         if (wholeFile)
             rig.Files.DeleteFile(Path.Combine(PartitionRig.PartitionPath, last));
@@ -99,6 +141,7 @@ public sealed class RecoveryTests
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(40);
+        rig.Partition.Flush();
         var middle = rig.FilesOf(".log")[2];
         rig.Files.DeleteFile(Path.Combine(PartitionRig.PartitionPath, middle));
         await rig.KillAsync();
