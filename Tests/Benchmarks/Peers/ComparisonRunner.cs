@@ -8,9 +8,8 @@ namespace OrleansMq.Tests.Benchmarks.Peers;
 /// <summary>Runs comparisons: both contenders in turns, each time started in a fresh directory on the same disk, and stopped.</summary>
 /// <param name="directory">Where fresh directories are made; what is in it afterwards was there before.</param>
 /// <param name="scale">Of the works: 1, or less.</param>
-/// <param name="memory">Taken before each start; null where the machine's memory is left as it is.</param>
 /// <param name="tell">Hears of each run as it ends.</param>
-internal sealed class ComparisonRunner(string directory, double scale, HeldMemory? memory, Action<string> tell)
+internal sealed class ComparisonRunner(string directory, double scale, Action<string> tell)
 {
     // So that what a broker does right after it said that it is ready is over.
     private static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(2);
@@ -55,7 +54,6 @@ internal sealed class ComparisonRunner(string directory, double scale, HeldMemor
         var fresh = Directory.CreateDirectory(Path.Combine(directory, $"run-{++_runs}")).FullName;
         try
         {
-            memory?.Take(cancellationToken);
             await using var broker = await contender.Broker.StartAsync(contender.Work.Settings, fresh, cancellationToken);
             await Task.Delay(SettleTime, cancellationToken);
             var idle = ProcessFigures.Memory(broker.Processes);

@@ -1,91 +1,158 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
 /// <summary>
-/// Holds the machine's free memory between runs and lets go of it, a piece at a time, as a run takes some. A virtual machine may give free pages back to its host (free page reporting) within a
-/// second; the host then has to find one again when it is touched, which takes up to nine times as long as writing the page does, and which contender meets such pages is chance. What was let go
-/// of just now is what the kernel hands out next, and is still there.
+/// Keeps the machine's free memory where it is. A virtual machine may give free pages back to its host (free page reporting) within a second; the host then has to find one again when it is
+/// touched, which takes up to nine times as long as writing the page does, and which contender meets such pages is chance. Only blocks of pages that lie beside each other are given back: so
+/// all that is free is touched once, and of each block one page is kept, in a pipe, where the kernel cannot move it to make room for a block. The rest is free for all.
 /// </summary>
 internal sealed unsafe class HeldMemory : IDisposable
 {
     private const int PageBytes = 4096;
-    private const long PieceBytes = 64L << 20;
+    private const int PagesInPiece = 16_384;
 
-    // With less than this share of all memory free the kernel takes from the programs' own pages, and the machine stands still.
-    private const int SpareShare = 64;
-    private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(10);
+    // Blocks of this many pages are not given back: half of the least that is (page_reporting_order 5).
+    private const int PagesInBlock = 32;
 
-    private readonly long _leastFree = ProcessFigures.MachineMemory("MemTotal") / SpareShare;
-    private readonly Lock _lock = new();
-    private readonly Stack<nint> _held = new();
-    private readonly CancellationTokenSource _stop = new();
-    private readonly Thread _watcher;
+    // With less than this share of all memory free the kernel takes from the programs' own pages.
+    private const int SpareShare = 128;
 
-    public HeldMemory()
-    {
-        _watcher = new Thread(LetGoAsItIsTaken) { IsBackground = true, Name = "held memory" };
-        _watcher.Start();
-    }
+    private readonly HashSet<ulong> _blocks = [];
+    private readonly List<int> _pipes = [];
+    private int _room;
 
     /// <summary>What it needs and does not find on this machine.</summary>
-    public static string? Lacks => OperatingSystem.IsLinux() && Environment.SystemPageSize == PageBytes ? null : "only for Linux with pages of 4 KiB";
+    public static string? Lacks => OperatingSystem.IsLinux() && Environment.SystemPageSize == PageBytes && Environment.IsPrivilegedProcess
+        ? null : "only for root on Linux with pages of 4 KiB";
 
-    /// <summary>Takes what is free now: a minute for 20 GB that the host has to find, a second or two of it where little was let go of since the last time.</summary>
+    /// <summary>Pages that are kept.</summary>
+    public int Pages => _blocks.Count;
+
+    /// <summary>Touches what is free now, half a minute to a minute and a half for 20 GB, and lets go of all but a page in each block.</summary>
+    /// <exception cref="IOException">The system does not let it.</exception>
     public void Take(CancellationToken cancellationToken)
     {
-        while (ProcessFigures.MachineMemory("MemFree") >= _leastFree + (3 * PieceBytes))
+        var pieces = new List<nint>();
+        try
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            var piece = Map(null, (nuint)PieceBytes, ReadWrite, PrivateAnonymous, -1, 0);
-            if (piece == (byte*)-1)
-                throw new IOException($"mmap of {PieceBytes} bytes failed with {Marshal.GetLastPInvokeError()}.");
-            for (var at = 0L; at < PieceBytes; at += PageBytes)
-                piece[at] = 1;
-            lock (_lock)
-                _held.Push((nint)piece);
+            var spare = ProcessFigures.MachineMemory("MemTotal") / SpareShare;
+            while (ProcessFigures.MachineMemory("MemFree") >= spare + ((long)PagesInPiece * PageBytes))
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                pieces.Add(Touched());
+            }
+            using var pages = new FileStream("/proc/self/pagemap", FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+            var frames = new byte[sizeof(ulong) * PagesInPiece];
+            foreach (var piece in pieces)
+            {
+                pages.Position = piece / PageBytes * sizeof(ulong);
+                pages.ReadExactly(frames);
+                KeepOneOfEachBlock((byte*)piece, frames);
+            }
+        }
+        finally
+        {
+            foreach (var piece in pieces)
+                ThrowIfFailed(Unmap((byte*)piece, (nuint)PagesInPiece * PageBytes), "munmap");
         }
     }
 
     public void Dispose()
     {
-        _stop.Cancel();
-        _watcher.Join();
-        while (_held.TryPop(out var piece))
-            LetGo(piece);
-        _stop.Dispose();
+        foreach (var pipe in _pipes)
+            _ = Close(pipe);
+        _pipes.Clear();
+        _blocks.Clear();
     }
 
-    private void LetGoAsItIsTaken()
+    private static nint Touched()
     {
-        while (!_stop.Token.WaitHandle.WaitOne(LookEvery))
+        const nuint bytes = (nuint)PagesInPiece * PageBytes;
+        var piece = Map(null, bytes, ReadWrite, PrivateAnonymous, -1, 0);
+        if (piece == (byte*)-1)
+            throw Failed("mmap");
+        ThrowIfFailed(Advise(piece, bytes, NoHugePages), "madvise");
+        for (var page = 0; page < PagesInPiece; page++)
+            piece[(long)page * PageBytes] = 1;
+        return (nint)piece;
+    }
+
+    private void KeepOneOfEachBlock(byte* piece, byte[] frames)
+    {
+        const ulong isPresent = 1UL << 63, frameBits = (1UL << 55) - 1;
+        for (var page = 0; page < PagesInPiece; page++)
         {
-            for (var missing = _leastFree - ProcessFigures.MachineMemory("MemFree"); missing > 0; missing -= PieceBytes)
-            {
-                nint piece;
-                lock (_lock)
-                {
-                    if (!_held.TryPop(out piece))
-                        break;
-                }
-                LetGo(piece);
-            }
+            var entry = BinaryPrimitives.ReadUInt64LittleEndian(frames.AsSpan(page * sizeof(ulong)));
+            if ((entry & isPresent) != 0 && _blocks.Add((entry & frameBits) / PagesInBlock))
+                Keep(piece + ((long)page * PageBytes));
         }
     }
 
-    private static void LetGo(nint piece)
+    private void Keep(byte* page)
     {
-        if (Unmap((byte*)piece, (nuint)PieceBytes) != 0)
-            throw new IOException($"munmap failed with {Marshal.GetLastPInvokeError()}.");
+        if (_room == 0)
+            _room = AddPipe();
+        var one = new Vector { Start = page, Length = PageBytes };
+        if (Splice(_pipes[^1], &one, 1, NonBlocking) != PageBytes)
+            throw Failed("vmsplice");
+        _room--;
     }
+
+    // Returns how many pages it takes.
+    private int AddPipe()
+    {
+        var ends = stackalloc int[2];
+        ThrowIfFailed(Pipe(ends, CloseOnExec), "pipe2");
+        _pipes.Add(ends[0]);
+        _pipes.Add(ends[1]);
+        var bytes = Control(ends[1], SetPipeSize, int.Parse(File.ReadAllText("/proc/sys/fs/pipe-max-size")));
+        ThrowIfFailed(bytes, "fcntl(F_SETPIPE_SZ)");
+        return bytes / PageBytes;
+    }
+
+    private static void ThrowIfFailed(int result, string call)
+    {
+        if (result < 0)
+            throw Failed(call);
+    }
+
+    private static IOException Failed(string call) => new($"--hold-memory: {call} failed: {Marshal.GetLastPInvokeErrorMessage()}.");
 
     private const int ReadWrite = 1 | 2; // PROT_READ | PROT_WRITE
     private const int PrivateAnonymous = 2 | 0x20; // MAP_PRIVATE | MAP_ANONYMOUS
+    private const int NoHugePages = 15; // MADV_NOHUGEPAGE
+    private const int CloseOnExec = 0x80000; // O_CLOEXEC
+    private const int SetPipeSize = 1031; // F_SETPIPE_SZ
+    private const uint NonBlocking = 2; // SPLICE_F_NONBLOCK
+
+    // struct iovec
+    private struct Vector
+    {
+        public byte* Start;
+        public nuint Length;
+    }
 
     [DllImport("libc", EntryPoint = "mmap", SetLastError = true)]
     private static extern byte* Map(void* address, nuint length, int protection, int flags, int file, long offset);
 
     [DllImport("libc", EntryPoint = "munmap", SetLastError = true)]
     private static extern int Unmap(byte* address, nuint length);
+
+    [DllImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    private static extern int Advise(byte* address, nuint length, int advice);
+
+    [DllImport("libc", EntryPoint = "pipe2", SetLastError = true)]
+    private static extern int Pipe(int* ends, int flags);
+
+    [DllImport("libc", EntryPoint = "fcntl", SetLastError = true)]
+    private static extern int Control(int file, int command, int argument);
+
+    [DllImport("libc", EntryPoint = "vmsplice", SetLastError = true)]
+    private static extern nint Splice(int file, Vector* pages, nuint count, uint flags);
+
+    [DllImport("libc", EntryPoint = "close", SetLastError = true)]
+    private static extern int Close(int file);
 }

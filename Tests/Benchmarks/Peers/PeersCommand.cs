@@ -17,8 +17,8 @@ internal static class PeersCommand
           --broker FILE      our broker: OrleansMq.Silo.dll or a published executable; by default what was built with this program
           --cluster DIR      the folder artifacts/cluster/bin of a build with Orleans, for three nodes; by default the repository's
           --out DIR          where peers.md and peers.json are written; by default the directory of --dir
-          --hold-memory      holds the machine's free memory before each start, and lets go of it as a run takes some: a virtual machine that gives free
-                             memory back to its host takes more time for the first touch of a page than for all else. First a minute for 20 GB
+          --hold-memory      touches the machine's free memory once and keeps a page of each 128 KiB of it until the end (Linux, root): a virtual machine that
+                             gives free memory back to its host takes more time for the first touch of a page than for all else. A minute or so for 20 GB
           --dir artifacts    on the disk that is meant; each broker gets a fresh directory in it
         The peers are found through the environment variable OMQ_PEERS, which names the folder with the script 'peer'.
         """;
@@ -95,13 +95,17 @@ internal static class PeersCommand
         var directory = arguments.Directory("peers");
         var otherLoad = OtherLoad();
         using var memory = arguments.Has("--hold-memory") ? new HeldMemory() : null;
-        if (memory is not null)
-            otherLoad += ", free memory held";
-        var runner = new ComparisonRunner(directory, isShort ? ShortScale : 1, memory, Console.WriteLine);
+        var runner = new ComparisonRunner(directory, isShort ? ShortScale : 1, Console.WriteLine);
         var results = new List<ComparisonResult>();
         var folder = Path.GetFullPath(arguments.Text("--out") ?? Path.GetDirectoryName(directory)!);
         try
         {
+            if (memory is not null)
+            {
+                memory.Take(cancellationToken);
+                Console.WriteLine($"Free memory is held by {memory.Pages:N0} pages of it.");
+                otherLoad += ", free memory held";
+            }
             foreach (var comparison in chosen)
             {
                 if (comparison.Ours.Lacks is { } ours)
@@ -128,9 +132,15 @@ internal static class PeersCommand
             Console.WriteLine("Interrupted: all that was started is stopped, and its directories are gone.");
             return 130;
         }
+        catch (IOException failure)
+        {
+            Console.Error.WriteLine($"peers: {failure.Message}");
+            return 1;
+        }
         finally
         {
-            Directory.Delete(directory, recursive: true);
+            if (Directory.Exists(directory))
+                Directory.Delete(directory, recursive: true);
         }
         return results.Count == 0 || results.Any(result => result.Failures.Count > 0) ? 1 : 0;
     }
