@@ -32,19 +32,22 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>
-    /// Makes all before <paramref name="target"/> durable. That it is, is not written down here: who calls this sees to it that <see cref="Flush"/> follows soon.
-    /// </summary>
+    /// <summary>Makes all before <paramref name="target"/> durable.</summary>
+    /// <param name="target">At most the log's end.</param>
+    /// <param name="writeDown">Whether that it is, is written down, too: recovery tells damage from a torn write by it. Who does not want it sees to it that it follows soon.</param>
     /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes and forgotten that it did.</remarks>
-    public void FlushTo(LogPosition target)
+    public void FlushTo(LogPosition target, bool writeDown)
     {
         lock (_flushLock)
+        {
             FlushFiles(target);
+            if (writeDown)
+                WriteFlushedPoint();
+        }
     }
 
     /// <summary>
-    /// Makes all that is in the log now durable, then writes down that it is: recovery tells damage from a torn write by it. For who does not hold
-    /// <see cref="AppendLock"/>.
+    /// Makes all that is in the log now durable, and writes down that it is. For who does not hold <see cref="AppendLock"/>.
     /// </summary>
     /// <remarks>After a throw nothing may be flushed again, as above.</remarks>
     public void Flush()
@@ -59,8 +62,7 @@ internal sealed partial class SegmentedLog
             if (cuts != _cuts)
                 return;
             FlushFiles(end);
-            if (_securedPoint != _flushedPoint)
-                WriteCheckpoint();
+            WriteFlushedPoint();
         }
     }
 
@@ -141,7 +143,13 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    // Under the flush lock.
+    // Under the flush lock, as the next.
+    private void WriteFlushedPoint()
+    {
+        if (_securedPoint != _flushedPoint)
+            WriteCheckpoint();
+    }
+
     private void WriteCheckpoint() => WriteCheckpoint(_logStartOffset);
 
     private void WriteCheckpoint(long logStartOffset) => WriteCheckpoint(DescribeForCheckpoint() with { LogStartOffset = logStartOffset });

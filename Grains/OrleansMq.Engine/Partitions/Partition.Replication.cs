@@ -52,14 +52,23 @@ public sealed partial class Partition
         _log.NoteHighWatermark(offset);
     }
 
-    /// <summary>Says that so many records were written that are not flushed. Under the append lock.</summary>
+    /// <summary>So many records were written: flushes them where the policy says so, and sees to it that the rest follows. Under the append lock.</summary>
     internal void FollowFlushPolicy(long records, long now)
     {
         if (_config.FlushPolicy == FlushPolicy.None)
             return;
         if (_config.FlushPolicy == FlushPolicy.Sync)
-            _log!.FlushTo(_log.End);
+            FlushNow(now);
         NoteUnflushed(records, now);
+    }
+
+    // How far was flushed is written down by the clockwork; by whoever still appends where its time has come, since one thread does it for all partitions.
+    private void FlushNow(long now)
+    {
+        var isLate = _unflushedRecords > 0 && HasPassed(FlushedPointLagMs, _unflushedSince, now);
+        _log!.FlushTo(_log.End, writeDown: isLate);
+        if (isLate)
+            Volatile.Write(ref _unflushedSince, now);
     }
 
     /// <summary>Begins a new segment; the rolled one is flushed in the background. Under the append lock.</summary>

@@ -105,6 +105,23 @@ public sealed class RecoveryTests
     }
 
     [Fact]
+    public async Task Who_still_appends_when_a_second_has_passed_writes_down_how_far_was_flushed()
+    {
+        await using var rig = await PartitionRig.StartAsync(OneSegment);
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(50));
+        await rig.AppendAsync("a");
+        // The clockwork has looked after 950 ms, and looks again after 1,150.
+        rig.Clock.Advance(TimeSpan.FromMilliseconds(1010));
+        Assert.Equal(0, rig.Partition.Log!.SecuredOffset);
+        await rig.AppendAsync("b");
+        Assert.Equal(2, rig.Partition.Log!.SecuredOffset);
+        await rig.AppendAsync("c");
+        Assert.Equal(2, rig.Partition.Log!.SecuredOffset);
+        rig.Clock.Advance(UntilNoted);
+        Assert.Equal(3, rig.Partition.Log!.SecuredOffset);
+    }
+
+    [Fact]
     public async Task Damage_that_comes_before_the_checkpoint_says_what_was_flushed_is_cut_and_told()
     {
         await using var rig = await PartitionRig.StartAsync(OneSegment);
