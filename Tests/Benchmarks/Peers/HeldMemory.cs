@@ -14,7 +14,7 @@ internal sealed unsafe class HeldMemory : IDisposable
     private const int PageBytes = 4096;
     private const int PagesInPiece = 16_384;
 
-    // Blocks of this many pages are not given back: half of the least that is (page_reporting_order 5).
+    // Free blocks of so many pages beside each other, and more, are given back where that is set finest (page_reporting_order 5); by default they are larger.
     private const int PagesInBlock = 32;
 
     // With less than this share of all memory free the kernel takes from the programs' own pages.
