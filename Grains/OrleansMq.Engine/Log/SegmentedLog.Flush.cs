@@ -159,7 +159,12 @@ internal sealed partial class SegmentedLog
         using var lease = _checkpointFile.Rent();
         _checkpoint.Write(lease.File, state);
         _marks = state.Replica;
-        _securedPoint = state.FlushedPoint;
-        Volatile.Write(ref _securedOffset, Math.Max(state.FlushedPoint.Offset, 0));
+        NoteSecured(state.FlushedPoint);
+    }
+
+    private void NoteSecured(LogPosition point)
+    {
+        _securedPoint = point;
+        Volatile.Write(ref _securedOffset, Math.Max(point.Offset, 0));
     }
 }

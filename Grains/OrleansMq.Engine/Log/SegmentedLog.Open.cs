@@ -40,7 +40,7 @@ internal sealed partial class SegmentedLog
             return log;
         }
         log._logStartOffset = Math.Max(checkpoint.LogStartOffset, 0);
-        log._flushedPoint = log._securedPoint = checkpoint.FlushedPoint;
+        log._flushedPoint = checkpoint.FlushedPoint;
         log.LoadSegments(bases, checkpoint);
         if (checkpoint.LogStartOffset < 0)
             log._logStartOffset = log._segments[0].BaseOffset;
@@ -58,7 +58,7 @@ internal sealed partial class SegmentedLog
         else
             // Compaction moves the recovery point beyond its gaps; a replica's leader may send new ones.
             log.Recover(start, allowGaps: !log.IsGapless && (!checkpoint.RecoveryPoint.IsKnown || checkpoint.Replica.Incarnation != Guid.Empty));
-        log._securedOffset = Math.Max(log._flushedPoint.Offset, 0);
+        log.NoteSecured(log._flushedPoint);
         log.RemoveBelowLogStart();
         return log;
     }
@@ -72,8 +72,7 @@ internal sealed partial class SegmentedLog
         _recoveryPoint = _flushedPoint = End;
         // Makes the directory's entries durable, too.
         _checkpoint.Create(DescribeForCheckpoint());
-        _securedPoint = _flushedPoint;
-        _securedOffset = _flushedPoint.Offset;
+        NoteSecured(_flushedPoint);
     }
 
     private void LoadSegments(List<long> bases, CheckpointState checkpoint)

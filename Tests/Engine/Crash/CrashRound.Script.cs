@@ -115,7 +115,7 @@ internal sealed partial class CrashRound
         {
             CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset == answer.BaseOffset,
                 $"a batch acknowledged at offset {batch.Offset} was acknowledged again at {answer.BaseOffset}");
-            // What the disk damages itself is told from a torn write only when the checkpoint says how far was flushed, which follows later.
+            // What the disk damages itself is told from a torn write only when the checkpoint says how far was flushed, which follows later: see FlipBit.
             batch.Acknowledge(answer.BaseOffset, durable: Scenario.Config.FlushPolicy == FlushPolicy.Sync && Scenario.Kind != FaultKind.FlippedBit);
             return;
         }

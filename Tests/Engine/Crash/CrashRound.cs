@@ -84,7 +84,11 @@ internal sealed partial class CrashRound
     private async Task<bool> FaultAsync()
     {
         if (Scenario.Kind == FaultKind.FlippedBit)
+        {
+            // Nor anything that the checkpoint says was flushed.
+            _ledger.MarkDurable(before: Partition.Log!.SecuredOffset);
             return await StopAsync();
+        }
         _disk.Arm(new Fault(Scenario.Kind, Scenario.After, Writes: _random.Next(1, 4)));
         switch (Scenario.Moment)
         {

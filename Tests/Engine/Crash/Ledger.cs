@@ -86,10 +86,10 @@ internal sealed class Ledger
         return found;
     }
 
-    /// <summary>All that is acknowledged has been made durable.</summary>
-    public void MarkDurable()
+    /// <summary>All that is acknowledged, or that part of it that ends before an offset, has been made durable.</summary>
+    public void MarkDurable(long before = long.MaxValue)
     {
         foreach (var batch in Batches)
-            batch.Durable |= batch.State == BatchState.Acknowledged;
+            batch.Durable |= batch.State == BatchState.Acknowledged && batch.LastOffset < before;
     }
 }
