@@ -22,7 +22,7 @@ public sealed class KafkaPort : IAsyncDisposable
     private readonly KafkaGateway _gateway;
     private readonly Socket _listener;
     private readonly ConcurrentDictionary<ClientSocket, Task> _served = new();
-    // Connections are given to them in turns.
+    // Connections are given to them in turns; while what they send is small, to half of them.
     private readonly ConnectionLoop[] _loops;
     private int _nextLoop;
     private readonly Task _accepting;
@@ -137,7 +137,8 @@ public sealed class KafkaPort : IAsyncDisposable
         try
         {
             _nextLoop = (_nextLoop + 1) % _loops.Length;
-            return new LoopSocket(socket, _loops[_nextLoop]);
+            var half = (_loops.Length + 1) / 2;
+            return new LoopSocket(socket, _loops[_nextLoop], _loops[_nextLoop % half]);
         }
         catch
         {

@@ -89,7 +89,7 @@ internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exce
     }
 
     /// <inheritdoc/>
-    bool ITurnWork.IsDeferred { get; set; }
+    ConnectionLoop? ITurnWork.DeferredBy { get; set; }
 
     /// <inheritdoc/>
     void ITurnWork.Run() => SendReady();

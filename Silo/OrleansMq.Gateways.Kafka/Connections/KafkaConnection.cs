@@ -233,7 +233,7 @@ internal sealed class KafkaConnection : IConnection
     {
         var isQuick = length <= MaxQuickBytes && request.Body is { } body && request.Api!.IsQuick(_services, body);
         _socket.IsQuick = isQuick;
-        if (_socket.Turn is { } turn && (!isQuick || turn.IsTooMuch(ref _share, length)))
+        if (_socket.Turn is { } turn && (!isQuick || turn.IsTooMuch(ref _share, length) || _socket.TryMove(length)))
             await LoopExit.Now;
     }
 

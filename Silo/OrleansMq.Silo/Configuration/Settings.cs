@@ -24,7 +24,7 @@ internal static class Settings
         new("autoCreateTopics", "true|false", "true or false", "Create a topic that a Kafka client asks for and that does not exist. Default: true.",
             (s, text) => bool.TryParse(text, out var create) ? s with { AutoCreateTopics = create } : null),
         new("kafkaLoops", "N", "a whole number from 0 to 256",
-            "Threads that serve small produce requests of Kafka clients, each those of many connections together (Linux); 0 leaves them to the thread pool. Default: as many as there are processors.",
+            "Threads that serve small produce requests of Kafka clients, each those of many connections together (Linux); connections whose requests are 4 KB or less share half of them; 0 leaves all to the thread pool. Default: as many as there are processors.",
             (s, text) => TryNumber(text, 0, 256, out var n) ? s with { KafkaLoops = (int)n } : null),
         new("flush", "none|interval|sync", "none, interval or sync",
             "When records are made durable, for topics that say nothing else: none leaves it to the operating system, interval flushes every second, sync before anything is acknowledged. Default: none.",

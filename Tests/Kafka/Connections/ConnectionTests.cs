@@ -169,6 +169,37 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         }
     }
 
+    [Theory]
+    [InlineData(1)] // Each is answered before the next.
+    [InlineData(12)]
+    public async Task Clients_whose_requests_become_large_and_small_again_lose_nothing_and_keep_their_order(int inFlight)
+    {
+        const int clients = 12, requests = 240, sameSize = 20;
+        await _server.Broker.CreateTopicAsync(new NewTopic("each", clients));
+        string Value(int client, int number) => $"{number}:" + new string('x', (client + (number / sameSize)) % 2 * 6_000);
+        async Task AppendAsync(int client)
+        {
+            using var connection = await _server.ConnectAsync();
+            for (int sent = 0, answered = 0; answered < requests;)
+            {
+                while (sent < requests && sent - answered < inFlight)
+                {
+                    await connection.SendAsync(Frames.Of(Produce, 9, sent, ("Name", "each"), ("Index", client), ("Records", TestBatches.Of(Value(client, sent)))));
+                    sent++;
+                }
+                var answer = MessageText.OfResponse(Schema.Response(Produce), 9, (await connection.ReceiveAsync())!, answered);
+                Assert.Contains($"{Offset}{answered}\n", answer, StringComparison.Ordinal);
+                answered++;
+            }
+        }
+        await Task.WhenAll(Enumerable.Range(0, clients).Select(client => Task.Run(() => AppendAsync(client)))).WaitAsync(KafkaServer.Patience);
+        for (var client = 0; client < clients; client++)
+        {
+            using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("each", client), 0, 1 << 24));
+            Assert.Equal(Enumerable.Range(0, requests).Select(number => Value(client, number)), TestBatches.Read(read.Records).Select(static record => record.Value));
+        }
+    }
+
     [Fact]
     public async Task A_client_that_does_not_take_its_answers_holds_up_nobody_and_gets_them_when_it_does()
     {

@@ -8,8 +8,8 @@ namespace OrleansMq.Gateways.Kafka.Connections.Loops;
 /// <summary>What a turn of a loop does at its end.</summary>
 internal interface ITurnWork
 {
-    /// <summary>Whether the turn will do it already. The loop's own.</summary>
-    bool IsDeferred { get; set; }
+    /// <summary>The loop whose turn will do it already. For the loops: a connection may have moved from one to another, and then both do it.</summary>
+    ConnectionLoop? DeferredBy { get; set; }
 
     /// <summary>Does it. It must neither throw nor wait.</summary>
     void Run();
@@ -99,9 +99,9 @@ internal sealed unsafe class ConnectionLoop : IDisposable
     /// <summary>Has something done at the end of the turn, once.</summary>
     public void Defer(ITurnWork work)
     {
-        if (work.IsDeferred)
+        if (work.DeferredBy == this)
             return;
-        work.IsDeferred = true;
+        work.DeferredBy = this;
         _deferred.Add(work);
     }
 
@@ -111,7 +111,7 @@ internal sealed unsafe class ConnectionLoop : IDisposable
         Burst.Run();
         for (var i = 0; i < _deferred.Count; i++)
         {
-            _deferred[i].IsDeferred = false;
+            _deferred[i].DeferredBy = null;
             _deferred[i].Run();
         }
         _deferred.Clear();
@@ -162,7 +162,7 @@ internal sealed unsafe class ConnectionLoop : IDisposable
         }
     }
 
-    /// <summary>Watches a socket no more: it is about to be closed.</summary>
+    /// <summary>Watches a socket no more: it is about to be closed, or another loop watches it.</summary>
     public void Remove(LoopSocket socket, ulong key)
     {
         lock (_lock)

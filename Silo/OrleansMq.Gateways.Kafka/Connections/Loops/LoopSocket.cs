@@ -3,34 +3,71 @@ using System.Threading.Tasks.Sources;
 
 namespace OrleansMq.Gateways.Kafka.Connections.Loops;
 
-/// <summary>A socket that a <see cref="ConnectionLoop"/> watches.</summary>
+/// <summary>
+/// A socket that a <see cref="ConnectionLoop"/> watches. Which one goes by what it sends: while its requests are small it belongs to one of the few loops that have all such connections, since a
+/// thread takes less time for each request the more it finds at once; while they are large, to one of all, since they are work for every processor.
+/// </summary>
+/// <remarks>
+/// It moves on the thread of the loop that it leaves, which is left then: what that loop has begun for it is completed there, and what is received from now on belongs to the other. Nothing is missed
+/// in between, since a loop that begins to watch is told what holds already; what both were told costs one receive that finds nothing.
+/// </remarks>
 internal sealed class LoopSocket : ClientSocket
 {
+    /// <summary>A request up to that costs more to be woken for than to be answered.</summary>
+    public const int SmallBytes = 4 << 10;
+
+    /// <summary>So many requests that belong to the other loop, one after the other, and it moves: one that is now small, now large, stays where it is.</summary>
+    public const int MovesAfter = 8;
+
     private readonly Lock _lock = new();
-    private readonly ConnectionLoop _loop;
-    private readonly ulong _key;
+    private readonly ConnectionLoop _home;
+    private readonly ConnectionLoop _homeWhileSmall;
     private readonly Receiver _receiver;
     private readonly Sender _sender;
+    // Written under the lock, on the thread of the loop that is left.
+    private volatile ConnectionLoop _loop;
+    private ulong _key;
+    // Requests in a row that belong to the other loop. The loop's own.
+    private int _misplaced;
     private bool _hasEnded;
     private bool _isClosed;
     private volatile bool _isQuick;
 
-    public LoopSocket(Socket socket, ConnectionLoop loop)
+    /// <param name="socket">The socket, which it owns.</param>
+    /// <param name="home">Serves it while its requests are large, and first.</param>
+    /// <param name="homeWhileSmall">Serves it while they are small.</param>
+    /// <exception cref="SocketException">The system cannot watch more.</exception>
+    public LoopSocket(Socket socket, ConnectionLoop home, ConnectionLoop homeWhileSmall)
         : base(socket)
     {
         socket.Blocking = false;
         Handle = socket.SafeHandle;
-        _loop = loop;
+        (_home, _homeWhileSmall, _loop) = (home, homeWhileSmall, home);
         _receiver = new Receiver(this);
         _sender = new Sender(this);
-        _key = loop.Add(this);
+        _key = home.Add(this);
     }
 
     /// <summary>Its descriptor.</summary>
     public SafeSocketHandle Handle { get; }
 
     /// <inheritdoc/>
-    public override ConnectionLoop? Turn => _loop.IsHere ? _loop : null;
+    public override ConnectionLoop? Turn => _loop is { IsHere: true } loop ? loop : null;
+
+    /// <inheritdoc/>
+    public override bool TryMove(int requestBytes)
+    {
+        var to = requestBytes <= SmallBytes ? _homeWhileSmall : _home;
+        if (to == _loop)
+        {
+            _misplaced = 0;
+            return false;
+        }
+        if (++_misplaced < MovesAfter)
+            return false;
+        _misplaced = 0;
+        return MoveTo(to);
+    }
 
     /// <inheritdoc/>
     public override bool IsQuick
@@ -72,6 +109,28 @@ internal sealed class LoopSocket : ClientSocket
         }
         if (sends)
             ThreadPool.UnsafeQueueUserWorkItem(_sender, preferLocal: false);
+    }
+
+    // False: the system cannot watch more, or it was closed.
+    private bool MoveTo(ConnectionLoop to)
+    {
+        lock (_lock)
+        {
+            if (_isClosed)
+                return false;
+            ulong key;
+            try
+            {
+                key = to.Add(this);
+            }
+            catch (SocketException)
+            {
+                return false;
+            }
+            _loop.Remove(this, _key);
+            (_loop, _key) = (to, key);
+            return true;
+        }
     }
 
     /// <inheritdoc/>
