@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 
 namespace OrleansMq.Client.Http;
@@ -6,7 +7,8 @@ namespace OrleansMq.Client.Http;
 /// <content>What becomes of errors: the broker's own by their problem details, everything else as "no broker answered".</content>
 public sealed partial class HttpBroker
 {
-    private static bool IsUnreachable(Exception e) => e is HttpRequestException or IOException or OperationCanceledException;
+    // .NET's handler asks a new connection where it leads to; where the broker dies in that moment, what the system says comes through as it is.
+    private static bool IsUnreachable(Exception e) => e is HttpRequestException or IOException or SocketException or OperationCanceledException;
 
     /// <summary>Certainly not done, where no connection came about; otherwise the request may have arrived.</summary>
     private static ErrorCode CodeOfUnreachable(Exception e) =>

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using OrleansMq.Brokers;
 using OrleansMq.Client.Http;
@@ -129,6 +130,18 @@ public sealed class HttpBrokerTests : IDisposable
         var after = await _broker.ProduceAsync(Partition, new byte[1], Acks.All);
 
         Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorCode.RequestTimedOut), (before.Error, after.Error));
+    }
+
+    [Fact]
+    public async Task A_connection_that_is_gone_in_the_moment_it_came_about_is_a_broker_that_cannot_be_reached()
+    {
+        _handler.Answer = (_, _) => throw new SocketException((int)SocketError.NotConnected);
+
+        using var fetched = await _broker.FetchAsync(new FetchRequest(Partition, 0, 1));
+        Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorAction.Retry), (fetched.Error, fetched.Error.Action()));
+        // Nobody knows how far a request had come.
+        Assert.Equal(ErrorCode.RequestTimedOut, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All)).Error);
+        Assert.Equal(ErrorAction.Retry, (await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await _broker.ListTopicsAsync())).Code.Action());
     }
 
     [Fact]
