@@ -7,6 +7,8 @@ internal sealed partial class LeaderReplica
 {
     private PartitionState? _committed;
     private string? _etag;
+    // What was stored when it was chosen, where that is to be compared with what is.
+    private string? _chosenBy;
     private PartitionState? _writing;
     // Written, but nobody knows whether or when it will be stored: until a later write succeeds each of them may come true.
     private readonly List<PartitionState> _unsettled = [];
@@ -23,7 +25,7 @@ internal sealed partial class LeaderReplica
     public StoredPartitionState? Resigned { get; private set; }
 
     /// <summary>Begins the claim.</summary>
-    /// <param name="known">What is stored, by the word of who stored it; null: it is read. Where something else is stored by now, the claim's write fails.</param>
+    /// <param name="known">By what it was chosen to lead; null: what is stored is read. Where something else is stored by now, the claim is refused.</param>
     /// <param name="now">The time, milliseconds.</param>
     public void Start(StoredPartitionState? known, long now)
     {
@@ -32,8 +34,8 @@ internal sealed partial class LeaderReplica
             Read();
             return;
         }
-        _inFlight = true;
-        OnStateRead(++_operation, known.State, known.ETag, now);
+        Note(now);
+        Begin(known.State, known.ETag, isRead: false);
     }
 
     /// <summary>The state as stored.</summary>
@@ -44,18 +46,7 @@ internal sealed partial class LeaderReplica
         Note(now);
         _mustRead = false;
         if (Status == LeaderStatus.Reading)
-        {
-            var claim = _rules.Claim(state, _self, _topicId, _log.Fence, _token, _membership, _unclean);
-            Claim = claim.Outcome;
-            if (claim.Outcome != ClaimOutcome.Claim)
-            {
-                Stop($"the claim was refused: {claim.Outcome}; stored is {state}");
-                return;
-            }
-            Status = LeaderStatus.Claiming;
-            _etag = etag;
-            Write(claim.Next!);
-        }
+            Begin(state, etag, isRead: true);
         else if (_rules.AfterFailedWrite(state, _token) == StoreOutcome.StepDown)
             Stop($"another leadership is stored: {state}");
         else if (Status == LeaderStatus.Claiming)
@@ -67,6 +58,33 @@ internal sealed partial class LeaderReplica
                 _unsettled.Clear();
             Commit(state, etag, now);
         }
+    }
+
+    private void Begin(PartitionState state, string etag, bool isRead)
+    {
+        if (_chosenBy is { } chosenBy && chosenBy != etag)
+        {
+            Claim = ClaimOutcome.NotEligible;
+            Stop($"another leadership is stored: {state}");
+            return;
+        }
+        var claim = _rules.Claim(state, _self, _topicId, _log.Fence, _token, _membership, _unclean);
+        if (claim.Outcome == ClaimOutcome.StoreInThePast && !isRead)
+        {
+            // An epoch has begun since it was chosen, or the store is in the past: what is stored now says which.
+            _chosenBy = etag;
+            Read();
+            return;
+        }
+        Claim = claim.Outcome;
+        if (claim.Outcome != ClaimOutcome.Claim)
+        {
+            Stop($"the claim was refused: {claim.Outcome}; stored is {state}");
+            return;
+        }
+        Status = LeaderStatus.Claiming;
+        _etag = etag;
+        Write(claim.Next!);
     }
 
     /// <summary>A write was stored.</summary>

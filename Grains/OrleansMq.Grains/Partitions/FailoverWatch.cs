@@ -72,7 +72,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         var led = new ConcurrentBag<ReplicaKey>();
         await Parallel.ForEachAsync(chosen, new ParallelOptions { MaxDegreeOfParallelism = AtATime }, async (pair, stopping) =>
         {
-            var outcome = await _leadership.LeadAsync(pair.First, pair.Second, stopping, pair.Second.Stored).ConfigureAwait(false);
+            var outcome = await _leadership.LeadAsync(pair.First, pair.Second, stopping).ConfigureAwait(false);
             if (outcome.Replica is not null)
                 led.Add(pair.First);
             else
@@ -119,8 +119,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     /// <param name="resigned">What that leader has stored.</param>
     public async Task<bool> TakeOverAsync(ReplicaKey key, StoredPartitionState resigned)
     {
-        var found = new LeaderFinding(new LeaderChoice(_peers.Self, Leads: false, []), resigned.State, ErrorCode.None);
-        var outcome = await _leadership.LeadAsync(key, found, _stopping.Token, resigned).ConfigureAwait(false);
+        var found = new LeaderFinding(new LeaderChoice(_peers.Self, Leads: false, []), resigned.State, ErrorCode.None, resigned.ETag);
+        var outcome = await _leadership.LeadAsync(key, found, _stopping.Token).ConfigureAwait(false);
         if (outcome.Replica is null)
             _log.Write(EngineLogLevel.Warning, $"Partition {key} could not be taken over: {outcome.Message}");
         return outcome.Replica is not null;

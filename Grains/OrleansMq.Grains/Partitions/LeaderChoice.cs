@@ -44,8 +44,8 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         var (lost, able) = Sort(state, isAlive, isActive, answerOf);
         if (LedAlready(state, isAlive, answerOf) is { } leader)
             return new LeaderChoice(leader, Leads: true, lost);
-        // One that lives and is silent may be the leader still, and busy: while membership keeps it, leadership is not taken from it.
-        if (state.Isr.Any(m => m.Broker == state.Leader) && isAlive(state.Leader) && !answerOf(state.Leader).Answered)
+        // While membership keeps it, leadership is not taken from one that may have it.
+        if (state.Isr.Any(m => m.Broker == state.Leader) && isAlive(state.Leader) && MayLead(answerOf(state.Leader), able))
             return new LeaderChoice(state.Leader, Leads: false, lost);
         var candidates = state.LeaderEpoch == 0 && state.Isr.IsEmpty
             ? [.. state.Replicas.Where(broker => isActive(broker) && MayBegin(answerOf(broker)))]
@@ -115,6 +115,10 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         }
         return (lost, able);
     }
+
+    // One that is silent may be the leader still, and busy; one that claims is about to hear that its claim is stored.
+    private static bool MayLead(ReplicaAnswer answer, HashSet<ReplicaIdentity> able) =>
+        !answer.Answered || (answer.Report is { Role: ReplicaRole.Claiming } report && able.Contains(report.Identity));
 
     private static bool MayBegin(ReplicaAnswer answer) => answer.Answered && (answer.Report is not { } report || Works(report));
 

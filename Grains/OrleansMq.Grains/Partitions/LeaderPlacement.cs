@@ -50,7 +50,8 @@ internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDire
         if (!Peers.IsReplicated || !LeaderFindings.TryParse(address.GrainId, out var key) || services.GetService<ILocalReplicas>()?.LeadsHere(key) == true)
             return address;
         var findings = services.GetRequiredService<LeaderFindings>();
-        var found = findings.Peek(key) ?? await services.GetRequiredService<LeaderSearch>().FindAsync(key);
+        var known = findings.Peek(key);
+        var found = known ?? await services.GetRequiredService<LeaderSearch>().FindAsync(key);
         if (found.Choice.Broker != Peers.Self && Peers.Find(found.Choice.Broker) is { } elsewhere)
         {
             return new GrainAddress
@@ -61,7 +62,9 @@ internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDire
                 MembershipVersion = address.MembershipVersion,
             };
         }
-        findings.Put(key, found);
+        // One that is there already grows no younger.
+        if (known is null)
+            findings.Put(key, found);
         return address;
     }
 

@@ -45,7 +45,8 @@ internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State,
 }
 
 /// <summary>
-/// Finds out who leads a partition or is to lead it: reads the stored state and asks the live brokers for their replicas. Knows nothing between two searches.
+/// Finds out who leads a partition or is to lead it: reads the stored state, then asks the live brokers for their replicas. In that order: who claims in place of that very state takes
+/// leadership from nobody who has begun to lead since, and who had begun before says so. Knows nothing between two searches.
 /// </summary>
 internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, TimeSpan answerTimeout, TimeProvider time, EngineLog log)
 {
@@ -55,9 +56,9 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     /// <summary>Searches. Where the stored leader says that it leads, nobody waits for the others, one of which may not answer at all.</summary>
     public async Task<LeaderFinding> FindAsync(ReplicaKey key)
     {
+        var (read, failure) = await ReadAsync(key).ConfigureAwait(false);
         using var timeout = new CancellationTokenSource(answerTimeout, time);
         var asked = Ask([key], timeout.Token);
-        var (read, failure) = await ReadAsync(key).ConfigureAwait(false);
         if (read?.State is { } stored && asked.TryGetValue(stored.Leader, out var answer) && await answer.ConfigureAwait(false) is [{ Role: ReplicaRole.Leader } led]
             && led.LeaderEpoch == stored.LeaderEpoch)
             return new LeaderFinding(new LeaderChoice(stored.Leader, Leads: true, []), stored, ErrorCode.None);
@@ -70,11 +71,10 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     /// <param name="readsAtATime">States read at a time.</param>
     public async Task<IReadOnlyList<LeaderFinding>> FindAsync(IReadOnlyList<ReplicaKey> keys, int readsAtATime)
     {
-        var asked = AskAllAsync(keys);
         var read = new (StoredPartitionState? Stored, Exception? Failure)[keys.Count];
         await Parallel.ForAsync(0, keys.Count, new ParallelOptions { MaxDegreeOfParallelism = readsAtATime },
             async (i, _) => read[i] = await ReadAsync(keys[i]).ConfigureAwait(false)).ConfigureAwait(false);
-        var answers = await asked.ConfigureAwait(false);
+        var answers = await AskAllAsync(keys).ConfigureAwait(false);
         return [.. keys.Select((key, i) => Conclude(key, read[i].Stored, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
     }
 

@@ -60,10 +60,10 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
 
     /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
     /// <param name="key">Which.</param>
-    /// <param name="found">What a search has just found out; null to search.</param>
+    /// <param name="found">What a search has just found out; null to search. The claim is for the state that was found: where something else is stored by now, somebody else may
+    /// lead, and it is refused.</param>
     /// <param name="cancellationToken">Gives the claim up.</param>
-    /// <param name="stored">What the last leader has just stored; null to read it.</param>
-    public async Task<LeadOutcome> LeadAsync(ReplicaKey key, LeaderFinding? found, CancellationToken cancellationToken, StoredPartitionState? stored = null)
+    public async Task<LeadOutcome> LeadAsync(ReplicaKey key, LeaderFinding? found, CancellationToken cancellationToken)
     {
         if (replicas.Manager.TryGet(key, out var replica) && replica.Role == ReplicaRole.Leader)
             return new LeadOutcome(Serve(replica));
@@ -79,7 +79,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
             replica ??= await OpenAsync(key, found).ConfigureAwait(false);
             return replica is null
                 ? LeadOutcome.Refused(ErrorCode.LeaderNotAvailable, $"Broker {peers.Self} is to lead partition {key}, and does not know its topic yet. Retry.")
-                : await ClaimAsync(replica, found.Choice, stored, cancellationToken).ConfigureAwait(false);
+                : await ClaimAsync(replica, found, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException refused)
         {
@@ -90,18 +90,18 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
     private async Task<Replica?> OpenAsync(ReplicaKey key, LeaderFinding found) =>
         found.State is { } state && state.Replicas.Contains(peers.Self) ? await Task.Run(() => replicas.Manager.GetOrCreate(key)).ConfigureAwait(false) : null;
 
-    private async Task<LeadOutcome> ClaimAsync(Replica replica, LeaderChoice choice, StoredPartitionState? stored, CancellationToken cancellationToken)
+    private async Task<LeadOutcome> ClaimAsync(Replica replica, LeaderFinding found, CancellationToken cancellationToken)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using var timer = time.CreateTimer(_ => timeout.Cancel(), null, ClaimTimeout, Timeout.InfiniteTimeSpan);
         try
         {
-            if (choice.Unclean)
+            if (found.Choice.Unclean)
             {
                 log.Write(EngineLogLevel.Warning, $"Partition {replica.TopicPartition} is led by broker {peers.Self} from offset "
                     + $"{replica.Report().LogEndOffset} on, although it may lack acknowledged records: an unclean election.");
             }
-            var result = await replica.LeadAsync(new ClaimRequest(choice.Lost, choice.Unclean, stored), timeout.Token).ConfigureAwait(false);
+            var result = await replica.LeadAsync(new ClaimRequest(found.Choice.Lost, found.Choice.Unclean, found.Stored), timeout.Token).ConfigureAwait(false);
             return result.Outcome switch
             {
                 ClaimOutcome.Claim => new LeadOutcome(Serve(replica)),

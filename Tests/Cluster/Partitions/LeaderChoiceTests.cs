@@ -70,6 +70,22 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
+    public void A_leader_that_does_not_know_yet_that_its_claim_is_stored_keeps_it_unless_it_cannot_lead()
+    {
+        _state = _state with { Leader = 3 };
+        Answer(3, ReplicaRole.Claiming, epoch: 4);
+        Assert.Equal((3, false), Chosen());
+        // It has given up.
+        Answer(3, epoch: 4);
+        Assert.Equal((2, false), Chosen());
+        Answer(3, ReplicaRole.Claiming, epoch: 4, incarnation: Guid.NewGuid());
+        Assert.Equal((2, false), Chosen());
+        Answer(3, ReplicaRole.Claiming, epoch: 4);
+        _stopping.Add(3);
+        Assert.Equal((2, false), Chosen());
+    }
+
+    [Fact]
     public void A_silent_follower_is_passed_over()
     {
         _state = _state with { Leader = PartitionState.NoLeader };

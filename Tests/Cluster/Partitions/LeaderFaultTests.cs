@@ -2,6 +2,7 @@ using Orleans.Core.Internal;
 using OrleansMq.Brokers;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Partitions;
+using OrleansMq.Replication;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;
 
@@ -32,6 +33,28 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
             await partition.AllInSyncAsync();
         }
         await load.CheckAsync();
+    }
+
+    [SkippableTheory]
+    [InlineData(false)] // It chose by itself.
+    [InlineData(true)] // An activation that was placed by it.
+    public async Task A_search_that_was_overtaken_takes_leadership_from_nobody(bool isActivated)
+    {
+        var partition = await LedAsync("orders");
+        var (state, etag) = await partition.StateAsync();
+        // The state was read before broker 1 resigned in favour of broker 2, and broker 1 asked after it.
+        var overtaken = new LeaderFinding(new LeaderChoice(3, Leads: false, []), state, ErrorCode.None, etag);
+        Assert.Equal(2, await partition.Leader(1).HandOverAsync(2));
+        var leadership = Cluster.Get<PartitionLeadership>(3);
+        if (isActivated)
+            Cluster.Get<LeaderFindings>(3).Put(partition.Key, overtaken);
+        var outcome = isActivated ? await leadership.LeadAsync(partition.Key, CancellationToken.None)
+            : await leadership.LeadAsync(partition.Key, overtaken, CancellationToken.None);
+        Assert.Equal(ErrorAction.Retry, outcome.Error.Action());
+        Assert.Contains("another leadership is stored", outcome.Message, StringComparison.Ordinal);
+        Assert.Equal([2], partition.Leaders);
+        Assert.Equal(2, (await partition.StateAsync()).State.Leader);
+        Assert.Equal(ReplicaRole.Follower, partition.ReplicaOn(3)!.Role);
     }
 
     [SkippableFact]

@@ -21,6 +21,36 @@ public sealed class LeaderReplicaTests
         Assert.Equal([1, 2], Taken<SendMessage>().Select(s => s.To));
     }
 
+    [Theory]
+    [InlineData("1", ClaimOutcome.StoreInThePast)] // The store was restored from the past.
+    [InlineData("2", ClaimOutcome.NotEligible)] // It was chosen by what has passed.
+    public void Who_was_chosen_by_an_epoch_before_its_disks_asks_the_store_and_never_leads(string stored, ClaimOutcome expected)
+    {
+        _log.RaiseFence(6);
+        var leader = New();
+        leader.Start(new StoredPartitionState(Stored([A, B, C]), "1"), 0);
+        Assert.Equal(LeaderStatus.Reading, leader.Status);
+        leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation, Stored([A, B, C]) with { LeaderEpoch = stored == "1" ? 4 : 6, Leader = 1 }, stored, 1);
+        Assert.Equal((LeaderStatus.Stopped, expected), (leader.Status, leader.Claim));
+        Assert.Empty(Taken<WriteState>());
+    }
+
+    [Fact]
+    public void Who_was_chosen_claims_by_one_write_in_place_of_what_it_was_chosen_by()
+    {
+        var leader = New();
+        leader.Start(new StoredPartitionState(Stored([A, B, C]), "1"), 0);
+        Assert.Empty(Taken<ReadState>());
+        var write = Assert.Single(Taken<WriteState>());
+        Assert.Equal((5, "1"), (write.State.LeaderEpoch, write.ETag));
+        // Somebody else was faster.
+        leader.OnStateFailed(write.Operation);
+        leader.Tick(1);
+        leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation, Stored([A, B, C]) with { LeaderEpoch = 5, Leader = 1, LeaderToken = Guid.NewGuid() }, "2", 2);
+        Assert.Equal(LeaderStatus.Stopped, leader.Status);
+        Assert.Empty(Taken<WriteState>());
+    }
+
     [Fact]
     public void An_append_completes_when_all_in_sync_have_it()
     {
@@ -227,9 +257,11 @@ public sealed class LeaderReplicaTests
         Assert.Empty(Taken<CompleteAppend>());
     }
 
+    private LeaderReplica New() => new(ReplicationRules.Shipped, Options, _log, A, TopicId, Token, new AllBut(), _effects);
+
     private LeaderReplica Start(PartitionState stored)
     {
-        var leader = new LeaderReplica(ReplicationRules.Shipped, Options, _log, A, TopicId, Token, new AllBut(), _effects);
+        var leader = New();
         leader.Start(known: null, 0);
         leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation, stored, "1", 0);
         return leader;
