@@ -10,6 +10,7 @@ public sealed class LoadRunTests
     [InlineData(1, 1, 1, "none")]
     [InlineData(8, 3, 2, "none")]
     [InlineData(2, 5, 1, "zstd")]
+    [InlineData(1, 20, 1, "none")]
     public async Task What_was_produced_is_read(int partitions, int connections, int requestPartitions, string codec)
     {
         await using var server = await KafkaServer.StartAsync();

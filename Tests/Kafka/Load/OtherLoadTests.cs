@@ -84,7 +84,7 @@ public sealed class OtherLoadTests
         var served = ServeAsync(server, window, "$15\r\n1700000000000-0\r\n"u8.ToArray());
         var latencies = new LatencyHistogram();
         using (var connection = new RedisConnection(endpoint, "s", "value"u8.ToArray(), window))
-            await Task.Run(() => connection.Run(new Pace(commands, 0), latencies));
+            await Task.Run(() => WindowedLoad.Serve(connection, new Pace(commands, 0), latencies));
         Assert.Equal(commands, await served);
         Assert.Equal(commands, latencies.Count);
     }
@@ -96,7 +96,7 @@ public sealed class OtherLoadTests
         var served = ServeAsync(server, 4, "-OOM command not allowed\r\n"u8.ToArray());
         using (var connection = new RedisConnection(endpoint, "s", "value"u8.ToArray(), 4))
         {
-            var failed = await Assert.ThrowsAsync<LoadFailedException>(() => Task.Run(() => connection.Run(new Pace(10, 0), new LatencyHistogram())));
+            var failed = await Assert.ThrowsAsync<LoadFailedException>(() => Task.Run(() => WindowedLoad.Serve(connection, new Pace(10, 0), new LatencyHistogram())));
             Assert.Contains("OOM command not allowed", failed.Message, StringComparison.Ordinal);
         }
         await served;

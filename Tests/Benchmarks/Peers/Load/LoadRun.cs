@@ -48,7 +48,10 @@ internal static class LoadRun
                 return 0;
             var pace = new Pace(requests, rate / template.RecordsInRequest);
             using var cancelled = cancellationToken.Register(pace.Stop);
-            LoadThreads.RunAll(connections.Select<ProduceConnection, Action>(connection => () => connection.Run(pace, latencies)), pace.Stop);
+            if (pace.IsFixed)
+                LoadThreads.RunAll(connections.Select<ProduceConnection, Action>(connection => () => connection.RunAtRate(pace, latencies)), pace.Stop);
+            else
+                WindowedLoad.Run(connections, pace, latencies);
             cancellationToken.ThrowIfCancellationRequested();
             return requests;
         }

@@ -1,12 +1,13 @@
+using System.Net.Sockets;
 using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>
-/// One connection that produces to partitions of one leader. As fast as it goes, one thread keeps the window full and reads answers; at a fixed rate one thread sends
-/// when it is time and another reads.
+/// One connection that produces to partitions of one leader. As fast as it goes, one thread keeps the window full and reads answers (<see cref="WindowedLoad"/>); at a fixed rate one
+/// thread sends when it is time and another reads.
 /// </summary>
-internal sealed class ProduceConnection : IDisposable
+internal sealed class ProduceConnection : IWindowedConnection, IDisposable
 {
     private const int GatheredBytes = 32 << 10;
 
@@ -33,31 +34,25 @@ internal sealed class ProduceConnection : IDisposable
 
     public void Dispose() => _connection.Dispose();
 
-    /// <summary>Sends what it gets of the run's requests, and returns when all of them are answered.</summary>
-    public void Run(Pace pace, LatencyHistogram latencies)
+    public Socket Socket => _connection.Socket;
+
+    public bool Fill(Pace pace)
     {
-        if (pace.IsFixed)
-            RunAtRate(pace, latencies);
-        else
-            RunAtFullSpeed(pace, latencies);
+        while (_sent - _answered < _window && pace.TryTake(out var due))
+            Gather(due);
+        SendGathered();
+        return _sent != _answered;
     }
 
-    private void RunAtFullSpeed(Pace pace, LatencyHistogram latencies)
+    public void ReadAnswers(LatencyHistogram latencies)
     {
-        while (true)
-        {
-            while (_sent - _answered < _window && pace.TryTake(out var due))
-                Gather(due);
-            SendGathered();
-            if (_sent == _answered)
-                return;
-            do
-                ReadAnswer(latencies);
-            while (_connection.HasBuffered);
-        }
+        do
+            ReadAnswer(latencies);
+        while (_connection.HasBuffered);
     }
 
-    private void RunAtRate(Pace pace, LatencyHistogram latencies)
+    /// <summary>Sends what it gets of the run's requests, each when it is due, and returns when all of them are answered.</summary>
+    public void RunAtRate(Pace pace, LatencyHistogram latencies)
     {
         // Counts the places in the window, and at the end the answers that are left.
         using var window = new SemaphoreSlim(_window);

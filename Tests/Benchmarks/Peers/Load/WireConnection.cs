@@ -48,6 +48,9 @@ internal sealed class WireConnection : IDisposable
         }
     }
 
+    /// <summary>For who waits for several of them.</summary>
+    public Socket Socket => _socket;
+
     /// <summary>Whether bytes have been received that were not read yet.</summary>
     public bool HasBuffered => _end > _start;
 

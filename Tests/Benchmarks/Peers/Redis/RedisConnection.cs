@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Text;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -5,9 +6,9 @@ using OrleansMq.Tests.Benchmarks.Peers.Load;
 namespace OrleansMq.Tests.Benchmarks.Peers.Redis;
 
 /// <summary>
-/// One connection that appends to a stream, as <see cref="ProduceConnection"/> does to partitions: a thread keeps the window full and reads answers.
+/// One connection that appends to a stream, as <see cref="ProduceConnection"/> does to partitions.
 /// </summary>
-internal sealed class RedisConnection : IDisposable
+internal sealed class RedisConnection : IWindowedConnection, IDisposable
 {
     private readonly WireConnection _connection;
     private readonly byte[] _commands;
@@ -27,22 +28,24 @@ internal sealed class RedisConnection : IDisposable
 
     public void Dispose() => _connection.Dispose();
 
-    /// <summary>Sends what it gets of the run's commands, and returns when all of them are answered.</summary>
-    /// <exception cref="LoadFailedException">Redis refused a command.</exception>
-    public void Run(Pace pace, LatencyHistogram latencies)
+    public Socket Socket => _connection.Socket;
+
+    public bool Fill(Pace pace)
     {
-        while (true)
-        {
-            var before = _sent;
-            while (_sent - _answered < _window && pace.TryTake(out var due))
-                _due[_sent++ % _window] = due;
-            _connection.Send(_commands.AsSpan(0, (int)(_sent - before) * (_commands.Length / _window)));
-            if (_sent == _answered)
-                return;
-            do
-                ReadAnswer(latencies);
-            while (_connection.HasBuffered);
-        }
+        var before = _sent;
+        while (_sent - _answered < _window && pace.TryTake(out var due))
+            _due[_sent++ % _window] = due;
+        _connection.Send(_commands.AsSpan(0, (int)(_sent - before) * (_commands.Length / _window)));
+        return _sent != _answered;
+    }
+
+    /// <summary>Reads the answers that are there; waits for the first.</summary>
+    /// <exception cref="LoadFailedException">Redis refused a command.</exception>
+    public void ReadAnswers(LatencyHistogram latencies)
+    {
+        do
+            ReadAnswer(latencies);
+        while (_connection.HasBuffered);
     }
 
     // The entry's id as a bulk string: $n CRLF 1700000000000-0 CRLF; a refusal is one line: -ERR text CRLF.

@@ -185,7 +185,7 @@ internal sealed class RedisWork(BrokerSettings settings, int connections, int un
     {
         var pace = new Pace(count, 0);
         using var cancelled = cancellationToken.Register(pace.Stop);
-        LoadThreads.RunAll(open.Select<RedisConnection, Action>(connection => () => connection.Run(pace, latencies)), pace.Stop);
+        WindowedLoad.Run(open, pace, latencies);
         cancellationToken.ThrowIfCancellationRequested();
     }
 }
