@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 
@@ -26,7 +27,7 @@ internal static class DumpCommand
         using var file = Open(path);
         using var output = new StreamWriter(new BufferedStream(new StandardOutput(), 64 << 10)) { NewLine = "\n" };
         var dump = json ? (ISegmentDump)new JsonDump(output, withRecords) : new TextDump(output, withRecords);
-        var scan = new SegmentScan(file);
+        var scan = new SegmentScan(file, BaseOffset(path));
         var (batches, records, faults) = (0L, 0L, 0L);
         foreach (var batch in scan.Read())
         {
@@ -41,6 +42,10 @@ internal static class DumpCommand
             ? ExitCode.Done
             : throw CommandFailedException.Refused($"'{path}' has {faults} damaged {(faults == 1 ? "batch" : "batches")}; see above.");
     }
+
+    /// <summary>The offset that a segment's name says; null for a file that is named otherwise.</summary>
+    private static long? BaseOffset(string path) =>
+        Path.GetFileNameWithoutExtension(path) is { Length: 20 } name && long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var offset) ? offset : null;
 
     private static FileStream Open(string path)
     {

@@ -11,14 +11,18 @@ internal readonly record struct ScannedBatch(long Position, RecordBatchHeader He
 
 /// <summary>
 /// Reads a segment file batch by batch and judges each, without changing anything: the file may belong to a running broker. After a batch
-/// with a wrong CRC it goes on with the next; after a length that cannot be, it stops, since nobody knows where the next one begins.
+/// with a wrong CRC or offset it goes on with the next; after a length that cannot be, it stops, since nobody knows where the next one begins.
 /// </summary>
-internal sealed class SegmentScan(Stream file)
+/// <param name="file">The segment.</param>
+/// <param name="baseOffset">The offset at which it begins; null where that is not known, and then its first batch's.</param>
+internal sealed class SegmentScan(Stream file, long? baseOffset = null)
 {
     /// <summary>No batch is larger; a length field above it is damage, not a reason to take as much memory.</summary>
     private const int MaxBatchBytes = 1 << 30;
 
     private byte[] _batch = new byte[64 << 10];
+    private long? _baseOffset = baseOffset;
+    private long _nextOffset = baseOffset ?? 0;
 
     /// <summary>The file's byte after the last batch that could be told from the next.</summary>
     public long Position { get; private set; }
@@ -53,8 +57,24 @@ internal sealed class SegmentScan(Stream file)
             }
             Position += header.SizeInBytes;
             var bytes = _batch.AsMemory(0, header.SizeInBytes);
-            yield return new ScannedBatch(position, header, bytes, RecordBatches.Validate(bytes.Span, out _));
+            yield return new ScannedBatch(position, header, bytes, RecordBatches.Validate(bytes.Span, out _) ?? JudgeOffset(header));
         }
+    }
+
+    /// <summary>
+    /// The CRC does not cover the base offset. Compaction leaves gaps, so that one which is too high shows by the batch that follows, unless it
+    /// is higher than the segment's index could say.
+    /// </summary>
+    private RecordBatchFault? JudgeOffset(in RecordBatchHeader header)
+    {
+        _baseOffset ??= Math.Max(0, header.BaseOffset);
+        if (header.LastOffset - _baseOffset.Value is < 0 or > int.MaxValue)
+            return new(RecordBatchError.BadOffsets, $"Its offsets are {header.BaseOffset} to {header.LastOffset}; the segment's begin at {_baseOffset} and span 2^31 at most.");
+        var expected = _nextOffset;
+        _nextOffset = header.NextOffset;
+        return header.BaseOffset < expected
+            ? new(RecordBatchError.BadOffsets, $"Its base offset is {header.BaseOffset}, where {expected} or a later one follows: it is wrong here or in the batch before.")
+            : null;
     }
 
     /// <summary>Reads what follows the header; returns how many bytes the file lacks.</summary>

@@ -276,12 +276,16 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         Assert.Equal("/w==", batches[^1].GetProperty("records")[0].GetProperty("valueBase64").GetString());
 
         var damaged = await File.ReadAllBytesAsync(segment);
-        damaged[70] ^= 1;
+        damaged[batches[0].GetProperty("sizeBytes").GetInt32() - 1] ^= 1;
         await File.WriteAllBytesAsync(_directory["damaged.log"], [.. damaged, 1, 2, 3]);
         var found = (await RunningProgram.OmqAsync(["dump", _directory["damaged.log"]])).Expect(1);
         Assert.Contains("DAMAGED (BadCrc)", found.Text, StringComparison.Ordinal);
         Assert.Contains("DAMAGED (Truncated)", found.Text, StringComparison.Ordinal);
         Assert.Contains("codec zstd", found.Text, StringComparison.Ordinal); // the sound one behind it
+
+        await File.WriteAllBytesAsync(_directory[Path.GetFileName(segment)], [1, .. (await File.ReadAllBytesAsync(segment)).Skip(1)]);
+        var misplaced = (await RunningProgram.OmqAsync(["dump", _directory[Path.GetFileName(segment)]])).Expect(1);
+        Assert.Contains("DAMAGED (BadOffsets)", misplaced.Text, StringComparison.Ordinal);
     }
 
     [Theory]
