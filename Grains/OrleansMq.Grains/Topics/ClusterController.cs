@@ -166,17 +166,16 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     }
 
     /// <summary>Returns when no live broker has anything of a deleted topic, or the time is up.</summary>
-    public async Task WaitUntilGoneAsync(Guid topicId, TimeSpan deadline)
+    public async Task WaitUntilGoneAsync(Guid topicId, CancellationToken deadline)
     {
-        using var timeout = new CancellationTokenSource(deadline);
         while (true)
         {
             Task changed;
             lock (_lock)
                 changed = _changed.Task;
-            if (Image.IsGone(topicId, membership.Brokers.Silos.Keys, broker => _clean.ContainsKey((topicId, broker))) || timeout.IsCancellationRequested)
+            if (Image.IsGone(topicId, membership.Brokers.Silos.Keys, broker => _clean.ContainsKey((topicId, broker))) || deadline.IsCancellationRequested)
                 return;
-            await Task.WhenAny(changed, Task.Delay(Timeout.InfiniteTimeSpan, timeout.Token));
+            await Task.WhenAny(changed, Task.Delay(Timeout.InfiniteTimeSpan, deadline));
         }
     }
 

@@ -20,6 +20,9 @@ internal sealed partial class ClusterGrain
 
     // Catalogue writes, one after the other: each begins with what the one before has stored.
     private readonly SemaphoreSlim _changing = new(1, 1);
+    // Taken by who creates or deletes topics, and by who ends the activation.
+    private readonly SemaphoreSlim _working = new(1, 1);
+    private readonly CancellationTokenSource _retired = new();
     // Topics whose creation was refused to whoever asked, and that could not be taken away yet.
     private readonly HashSet<string> _toUndo = new(StringComparer.Ordinal);
     // Null where nothing is replicated.
@@ -37,7 +40,7 @@ internal sealed partial class ClusterGrain
             return;
         var membership = _services.GetRequiredService<ClusterMembership>();
         var publisher = new ImagePublisher(_services.GetRequiredService<ReplicaServices>(), membership, _broker.Options.Log);
-        publisher.Superseded += DeactivateOnIdle;
+        publisher.Superseded += () => _ = RetireAsync();
         var controller = new ClusterController(_broker, membership, _services.GetRequiredService<IPartitionStates>(),
             Document<BrokerRegistry>("brokers"), publisher, ReadTopicAsync);
         try
@@ -86,13 +89,20 @@ internal sealed partial class ClusterGrain
     }
 
     /// <inheritdoc/>
-    public Task<int[][]> PlaceAsync(int count, int replicationFactor) => Task.FromResult(ReplicaAssignment.Assign(Controller.Image, count, replicationFactor).Next
-        .Select(replicas => replicas.ToArray()).ToArray());
+    public Task<int[][]> PlaceAsync(int count, int replicationFactor)
+    {
+        RefuseIfRetired();
+        return Task.FromResult(ReplicaAssignment.Assign(Controller.Image, count, replicationFactor).Next.Select(replicas => replicas.ToArray()).ToArray());
+    }
 
     /// <inheritdoc/>
-    public Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas) => Controller.UpdateEverywhereAsync(
-        image => image.Deleted.Contains(topic.TopicId) ? image : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
-        PushTime);
+    public async Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas)
+    {
+        await Controller.UpdateEverywhereAsync(
+            image => image.Deleted.Contains(topic.TopicId) ? image : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
+            PushTime);
+        RefuseIfRetired(); // Nobody hears of it from here.
+    }
 
     /// <inheritdoc/>
     public async Task<ReadOnlyMemory<byte>> GetMetadataAsync(long knownVersion)
@@ -145,7 +155,33 @@ internal sealed partial class ClusterGrain
     {
         if (_controller is null)
             return;
-        await _controller.WaitUntilGoneAsync(topicId, GoneTime);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(_retired.Token);
+        deadline.CancelAfter(GoneTime);
+        await _controller.WaitUntilGoneAsync(topicId, deadline.Token);
+    }
+
+    /// <summary>Begins the creation or deletion of topics, in the course of which topics and brokers call back; the activation does not go before it has ended.</summary>
+    private async Task<IDisposable> BeginAsync()
+    {
+        RefuseIfRetired();
+        await _working.WaitAsync();
+        return new Work(_working);
+    }
+
+    private void RefuseIfRetired()
+    {
+        if (_retired.IsCancellationRequested)
+            throw new BrokerException(ErrorCode.RequestTimedOut, "Another broker makes the cluster's metadata now. Retry.");
+    }
+
+    /// <summary>Begins nothing more, and goes when what was begun has ended: an activation that deactivates waits for that, and takes no calls meanwhile, not even those
+    /// that it waits for.</summary>
+    private async Task RetireAsync()
+    {
+        await _retired.CancelAsync();
+        await _working.WaitAsync();
+        DeactivateOnIdle();
+        _working.Release();
     }
 
     // Not interleaved with the creation and deletion of topics, which it may repeat.
@@ -153,11 +189,12 @@ internal sealed partial class ClusterGrain
     {
         try
         {
+            using var _ = await BeginAsync();
             await ChangeAsync(Controller.ClearLeftovers);
             foreach (var (name, entry) in (await CatalogueAsync()).Topics)
             {
                 if (entry.Status == TopicStatus.Deleting || _toUndo.Contains(name))
-                    await DeleteTopicAsync(name);
+                    await DeleteAsync(name);
                 else if (entry.Status == TopicStatus.Creating || IsGrowing(entry.TopicId))
                     await FinishAsync(name, entry.TopicId);
                 _toUndo.Remove(name);
@@ -178,11 +215,16 @@ internal sealed partial class ClusterGrain
                 ? catalogue.FinishCreate(name, topicId)
                 : catalogue);
         else
-            await DeleteTopicAsync(name);
+            await DeleteAsync(name);
     }
 
     private Task<TopicState?> ReadTopicAsync(string name) => new GrainDocument<TopicState>(_storage, "topic", GrainId.Create(TopicGrain.TypeName, name))
         .ReadAsync().AsTask();
 
     private GrainDocument<T> Document<T>(string type) where T : class => new(_storage, type, this.GetGrainId());
+
+    private sealed class Work(SemaphoreSlim working) : IDisposable
+    {
+        public void Dispose() => working.Release();
+    }
 }

@@ -43,10 +43,11 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     /// <inheritdoc/>
     public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
     {
+        using var _ = await BeginAsync();
         // Whoever was told that it was not created must not be told now that it exists, and then see it go.
         if (_toUndo.Contains(topic.Name))
         {
-            await DeleteTopicAsync(topic.Name);
+            await DeleteAsync(topic.Name);
             _toUndo.Remove(topic.Name);
         }
         var topicId = Guid.CreateVersion7(_broker.Options.TimeProvider.GetUtcNow());
@@ -67,6 +68,12 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
 
     /// <inheritdoc/>
     public async Task DeleteTopicAsync(string topic)
+    {
+        using var _ = await BeginAsync();
+        await DeleteAsync(topic);
+    }
+
+    private async Task DeleteAsync(string topic)
     {
         var deleting = (await CatalogueAsync()).BeginDelete(topic).Next;
         var topicId = deleting.Topics[topic].TopicId;
@@ -119,7 +126,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         _toUndo.Add(topic);
         try
         {
-            await DeleteTopicAsync(topic);
+            await DeleteAsync(topic);
             _toUndo.Remove(topic);
         }
         catch (BrokerException exception)
