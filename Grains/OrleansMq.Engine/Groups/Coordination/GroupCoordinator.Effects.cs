@@ -9,9 +9,8 @@ public sealed partial class GroupCoordinator
     {
         switch (effect)
         {
-            case Reply reply:
-                Complete(reply);
-                break;
+            case Reply:
+                break; // After all others.
             case Store store:
                 Begin(() => StoreAsync(store));
                 break;
@@ -33,14 +32,6 @@ public sealed partial class GroupCoordinator
             default:
                 throw new InvalidOperationException($"No effect of a group: {effect}.");
         }
-    }
-
-    private void Complete(Reply reply)
-    {
-        PendingRequest? request;
-        lock (_gate)
-            _requests.Remove(reply.RequestId, out request); // Gone, where the caller waits no longer.
-        request?.TrySetResult(reply.Result);
     }
 
     private void Arm(DateTimeOffset? time)

@@ -191,24 +191,40 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         Run();
     }
 
-    /// <summary>Carries out one command, if there is one; and the effects, also those of the opening.</summary>
+    /// <summary>Carries out one command, if there is one; and the effects, also those of the opening. Who hears an answer finds all else of it done, and the group at rest
+    /// where nothing more waits.</summary>
     private bool RunOne()
     {
         _core.TakeEffects(_effects);
         foreach (var effect in _effects)
             CarryOut(effect);
-        _effects.Clear();
+        List<(PendingRequest Request, object Result)>? answered;
         GroupCommand? command;
         lock (_gate)
         {
+            answered = TakeAnswered();
             if (!_commands.TryDequeue(out command))
-            {
                 _isRunning = false;
-                return false;
-            }
         }
+        foreach (var (request, result) in answered ?? [])
+            request.TrySetResult(result);
+        if (command is null)
+            return false;
         _core.Execute(command, _time.GetUtcNow());
         return true;
+    }
+
+    /// <summary>Takes the answers out of the effects, which are done with, and who waits for them; not those whose callers wait no longer.</summary>
+    private List<(PendingRequest Request, object Result)>? TakeAnswered()
+    {
+        List<(PendingRequest, object)>? answered = null;
+        foreach (var effect in _effects)
+        {
+            if (effect is Reply reply && _requests.Remove(reply.RequestId, out var request))
+                (answered ??= new(1)).Add((request, reply.Result));
+        }
+        _effects.Clear();
+        return answered;
     }
 
     private sealed class PendingRequest(object body) : TaskCompletionSource<object>(TaskCreationOptions.RunContinuationsAsynchronously)

@@ -6,8 +6,12 @@ namespace OrleansMq.Tests.Engine.Groups.Coordination;
 internal sealed class FaultyStore(IStateStore store) : IStateStore
 {
     private int _writes;
+    private int _waiting;
 
     public int Writes => Volatile.Read(ref _writes);
+
+    /// <summary>Writes that wait.</summary>
+    public int Waiting => Volatile.Read(ref _waiting);
 
     /// <summary>Thrown by every write while it is set.</summary>
     public Exception? Failure { get; set; }
@@ -19,7 +23,9 @@ internal sealed class FaultyStore(IStateStore store) : IStateStore
 
     public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
     {
+        Interlocked.Increment(ref _waiting);
         await Gate;
+        Interlocked.Decrement(ref _waiting);
         if (Failure is { } failure)
             throw failure;
         Interlocked.Increment(ref _writes);

@@ -144,6 +144,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         var open = new TaskCompletionSource();
         _store.Gate = open.Task;
         var leaving = group.LeaveGroupAsync(new LeaveGroup("g", [new LeavingMember(member.MemberId)])).AsTask();
+        await UntilAsync(() => _store.Waiting == 1);
         var closing = group.DisposeAsync().AsTask();
         Assert.False(closing.IsCompleted);
         open.SetResult();
