@@ -120,10 +120,10 @@ public sealed class KafkaGateway : IAsyncDisposable
 
     private void Leave(IPAddress address)
     {
-        Metrics.Closed();
         var left = _addresses.AddOrUpdate(address, 0, static (_, before) => before - 1);
         if (left == 0)
             _addresses.TryRemove(new KeyValuePair<IPAddress, int>(address, 0));
+        Metrics.Closed();
     }
 
     private void CloseIdle()

@@ -40,6 +40,7 @@ internal sealed class KafkaConnection : IConnection
     // Receives while an answer is waited for; the next request is read behind it.
     private Task? _watching;
     private volatile bool _isStopping;
+    private volatile bool _isBeginning;
     private long _lastActivity;
 
     public KafkaConnection(KafkaGateway gateway, GatewayServices services, ClientSocket socket, IPEndPoint local, IPEndPoint remote)
@@ -68,7 +69,7 @@ internal sealed class KafkaConnection : IConnection
     public (string Name, string Version)? Software { get; private set; }
 
     /// <summary>For how long it has said nothing, and been told nothing.</summary>
-    public TimeSpan Idle => _answers.IsIdle ? _services.Options.TimeProvider.GetElapsedTime(Interlocked.Read(ref _lastActivity)) : TimeSpan.Zero;
+    public TimeSpan Idle => !_isBeginning && _answers.IsIdle ? _services.Options.TimeProvider.GetElapsedTime(Interlocked.Read(ref _lastActivity)) : TimeSpan.Zero;
 
     /// <inheritdoc/>
     public void Introduce(string name, string version)
@@ -103,8 +104,10 @@ internal sealed class KafkaConnection : IConnection
         {
             while (!_isStopping && !_answers.IsClosed && await ReadFrameAsync().ConfigureAwait(false) is { } frame)
             {
+                _isBeginning = true;
                 Touch();
                 await BeginAsync(frame).ConfigureAwait(false);
+                _isBeginning = false;
             }
         }
         catch (MalformedRequestException fault)
