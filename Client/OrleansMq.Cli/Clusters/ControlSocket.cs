@@ -72,8 +72,16 @@ internal sealed class ControlSocket : IDisposable
         await using var stream = new NetworkStream(socket);
         using var reader = new StreamReader(stream);
         await using var writer = new StreamWriter(stream) { AutoFlush = true };
-        await writer.WriteLineAsync(JsonSerializer.Serialize(order, ControlJson.Default.AddOrder).AsMemory(), cancellationToken).ConfigureAwait(false);
-        var line = await reader.ReadLineAsync(cancellationToken).ConfigureAwait(false);
+        string? line;
+        try
+        {
+            await writer.WriteLineAsync(JsonSerializer.Serialize(order, ControlJson.Default.AddOrder).AsMemory(), cancellationToken).ConfigureAwait(false);
+            line = await reader.ReadLineAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (IOException)
+        {
+            line = null; // It ended without having read the order.
+        }
         return line is null || JsonSerializer.Deserialize(line, ControlJson.Default.AddAnswer) is not { } answer
             ? throw CommandFailedException.Refused("The cluster ended before it had added a silo.")
             : answer.Broker ?? throw CommandFailedException.Refused(answer.Error ?? "The cluster gave no reason.");

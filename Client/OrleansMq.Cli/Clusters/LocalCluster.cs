@@ -65,9 +65,10 @@ internal sealed class LocalCluster : IDisposable
     {
         try
         {
+            // Before anybody is told that a silo is ready: an order that comes early waits.
+            using var control = ControlSocket.Listen(_directory.Path);
             var starting = _roster.Present.Select(Start).ToList();
             var ready = await UnlessFailed(Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop)).ConfigureAwait(false);
-            using var control = ControlSocket.Listen(_directory.Path);
             _events.AllReady(_roster.ClusterId, ready);
             await UnlessFailed(Task.WhenAll(control.RunAsync(order => AddAsync(order, stop), stop), LookForRemovedAsync(stop))).ConfigureAwait(false);
         }

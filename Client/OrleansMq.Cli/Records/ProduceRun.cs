@@ -99,8 +99,11 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
     private void Send(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
     {
         Action<DeliveryReport> delivered = OnDelivered;
-        while (!cancellationToken.IsCancellationRequested && Volatile.Read(ref _failure) is null && lines.TryRead(out var line))
+        while (true)
         {
+            cancellationToken.ThrowIfCancellationRequested();
+            if (Volatile.Read(ref _failure) is not null || !lines.TryRead(out var line))
+                return;
             var (key, value) = Split(line, lines.LineNumber);
             var record = new ProducerRecord<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(topic, key, value) { Partition = Partition };
             producer.Send(record, delivered, cancellationToken);
