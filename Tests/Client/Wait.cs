@@ -3,7 +3,7 @@ namespace OrleansMq.Tests.Client;
 /// <summary>Waits for what another thread does: by its result, with a deadline that only a broken test reaches.</summary>
 internal static class Wait
 {
-    public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
 
     /// <summary>Waits until a condition holds.</summary>
     public static async Task UntilAsync(Func<bool> condition, string what)

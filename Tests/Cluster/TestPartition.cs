@@ -64,6 +64,30 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
     public Task AllInSyncAsync() => Wait.UntilAsync(() => Leaders is [var leader] && ReplicaOn(leader)?.State is { } state
         && state.Isr.Length == state.Replicas.Length, $"all replicas of {Name} in sync");
 
+    /// <summary>Makes a broker lead. Under load a successor may not have caught up in time: another one leads then, and the answer says to ask again.</summary>
+    public async Task HandOverAsync(int successor)
+    {
+        using var deadline = new CancellationTokenSource(Wait.Deadline);
+        while (true)
+        {
+            try
+            {
+                Assert.Equal(successor, await Leader(1).HandOverAsync(successor));
+                return;
+            }
+            catch (BrokerException leads) when (leads.Code == ErrorCode.ElectionNotNeeded)
+            {
+                // It took over after the answer; the one before it may not have heard of that yet.
+                await AllInSyncAsync();
+                return;
+            }
+            catch (BrokerException notReady) when (notReady.Action == ErrorAction.Retry && !deadline.IsCancellationRequested)
+            {
+                await AllInSyncAsync();
+            }
+        }
+    }
+
     /// <summary>All records, through the grain.</summary>
     public async Task<List<(long Offset, string Value)>> ReadAllAsync(int from)
     {

@@ -132,8 +132,8 @@ public abstract partial class GroupConformance
         var (broker, group, topic, _) = await TopicAsync("deleted");
         var delete = new OffsetDelete(group, [new TopicPartition(topic, 0)]);
         Assert.Equal(ErrorCode.GroupIdNotFound, (await broker.Groups.DeleteOffsetsAsync(delete)).Error);
-        await CommitAsync(broker.Groups, Commit(group, topic, 0, 1));
-        await CommitAsync(broker.Groups, Commit(group, topic, 1, 1));
+        Assert.Equal(ErrorCode.None, await CommitAsync(broker.Groups, Commit(group, topic, 0, 1)));
+        Assert.Equal(ErrorCode.None, await CommitAsync(broker.Groups, Commit(group, topic, 1, 1)));
         var answer = await broker.Groups.DeleteOffsetsAsync(delete);
         Assert.Equal((ErrorCode.None, ErrorCode.None), (answer.Error, Assert.Single(answer.Partitions).Error));
         Assert.Null(await FetchAsync(broker.Groups, group, topic, 0));

@@ -14,7 +14,7 @@ namespace OrleansMq.Tests.Silo;
 public sealed class RunningBroker : IAsyncLifetime
 {
     private readonly string _directory;
-    private readonly StringWriter _log = new();
+    private readonly LogText _log = new();
     private int _topics;
 
     public RunningBroker() : this(Path.Combine(Path.GetTempPath(), "omq-silo-tests", Guid.NewGuid().ToString("N")))
@@ -24,7 +24,7 @@ public sealed class RunningBroker : IAsyncLifetime
     private RunningBroker(string directory) => _directory = directory;
 
     /// <summary>How long a test waits for what must happen.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     internal BrokerSettings Settings { get; init; } = new() { Kafka = null, Http = new ListenAddress(IPAddress.Loopback, 0), DrainTimeout = TimeSpan.FromSeconds(20) };
 
@@ -40,7 +40,7 @@ public sealed class RunningBroker : IAsyncLifetime
     public async Task InitializeAsync()
     {
         var settings = Settings with { DataDirectory = _directory };
-        Server = await BrokerServer.StartAsync(settings, new ConsoleLog(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System),
+        Server = await BrokerServer.StartAsync(settings, new ConsoleLog(_log, LogLevel.Information, TimeProvider.System),
             (_, options) => new ScriptedHost(options, this));
         Http = new HttpClient { BaseAddress = new Uri(Server.Address), Timeout = Patience };
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using OrleansMq.Brokers;
 using OrleansMq.Tests.Chaos.Verification;
 
@@ -6,6 +7,8 @@ namespace OrleansMq.Tests.Chaos.Load;
 /// <summary>Producers, readers and probes over one topic, and everything they know.</summary>
 internal sealed class LoadRun
 {
+    private static readonly TimeSpan CaughtUpPatience = TimeSpan.FromSeconds(60);
+
     private readonly CancellationTokenSource _stopSending = new();
     private readonly CancellationTokenSource _stopReading = new();
     private readonly LoadOptions _options;
@@ -74,6 +77,7 @@ internal sealed class LoadRun
         var topicPartition = new TopicPartition(_options.Topic, partition);
         var latest = await LatestAsync(broker, topicPartition, cancellationToken);
         var audit = new LogAudit(partition, Ledger, Histories[partition], Violations, "the leader");
+        var empty = Stopwatch.StartNew();
         while (audit.End < latest)
         {
             var before = audit.End;
@@ -87,8 +91,15 @@ internal sealed class LoadRun
             if (fetched.Error != ErrorCode.None)
                 throw new InvalidOperationException($"{topicPartition} cannot be read back at offset {before}: {fetched.Error}: {fetched.Message}");
             audit.Take(fetched.Records);
-            if (audit.End == before)
+            if (audit.End > before)
+            {
+                empty.Restart();
+                continue;
+            }
+            // A leader that has just begun may not know yet how far its predecessor had got.
+            if (empty.Elapsed > CaughtUpPatience)
                 throw new InvalidOperationException($"{topicPartition} has a latest offset of {latest} and nothing to read at {before}.");
+            await Task.Delay(50, cancellationToken);
         }
         audit.Finish();
         return latest;

@@ -93,20 +93,25 @@ public sealed class ClassicTranscriptTests
         await using (var consumer = new OrleansMqClient(new GroupedBroker(broker.Broker, recorded)).CreateConsumer<int, int>(options))
         {
             consumer.Subscribe(Topic);
-            await SettledAsync(recorded, 1);
+            await SettledAsync(recorded, expected, 1);
             await using (var second = broker.Client.CreateConsumer<int, int>(options with { ClientId = "b", RebalanceListener = null }))
             {
                 second.Subscribe(Topic);
-                await SettledAsync(recorded, assignor == "range" ? 2 : 3);
+                await SettledAsync(recorded, expected, assignor == "range" ? 2 : 3);
                 await Wait.UntilAsync(() => second.Assignment.Count == 1, "the second has its half");
             }
-            await SettledAsync(recorded, assignor == "range" ? 3 : 4);
+            await SettledAsync(recorded, expected, assignor == "range" ? 3 : 4);
         }
         Assert.Equal(expected, recorded.Text);
     }
 
-    private static Task SettledAsync(RecordedGroups recorded, int generation) =>
-        Wait.UntilAsync(() => recorded.Beaten == generation && !recorded.Text.Split('\n')[^1].StartsWith("assigned", StringComparison.Ordinal), $"generation {generation}");
+    /// <summary>Waits until the member has done all that it is to do before it hears of the next generation, or leaves.</summary>
+    private static Task SettledAsync(RecordedGroups recorded, string expected, int generation)
+    {
+        var next = expected.IndexOf($"\nbeats in {generation}: ", StringComparison.Ordinal);
+        var lines = expected[..(next > 0 ? next : expected.LastIndexOf("\nrevoked", StringComparison.Ordinal))].Count(character => character == '\n');
+        return Wait.UntilAsync(() => recorded.Beaten == generation && recorded.Text.Count(character => character == '\n') >= lines, $"generation {generation}");
+    }
 
     private sealed class Heard(RecordedGroups recorded) : IRebalanceListener
     {

@@ -29,7 +29,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
         AutoOffsetReset = AutoOffsetReset.Earliest,
         Protocol = protocol,
         HeartbeatInterval = TimeSpan.FromMilliseconds(100),
-        SessionTimeout = TimeSpan.FromSeconds(10),
+        SessionTimeout = TimeSpan.FromMinutes(1),
         AutoCommitInterval = TimeSpan.FromMilliseconds(50),
     };
 

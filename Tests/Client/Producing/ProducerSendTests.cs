@@ -85,8 +85,9 @@ public class ProducerSendTests : ProducerFixture
         await producer.SendAsync(Record("to know the topic")).SoonAsync();
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
 
-        var reports = Enumerable.Range(0, 100).Select(i => producer.SendAsync(Record(i)).AsTask()).ToArray();
+        var first = producer.SendAsync(Record(0)).AsTask();
         await Wait.UntilAsync(() => Broker.Calls == 2, "the batch in flight");
+        Task<DeliveryReport>[] reports = [first, .. Enumerable.Range(1, 99).Select(i => producer.SendAsync(Record(i)).AsTask())];
         gate.SetResult();
         await Task.WhenAll(reports).SoonAsync();
 

@@ -77,7 +77,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > epoch), "somebody else directs the cluster");
         var status = await Administration.GetRebalanceAsync();
         Assert.Equal((plan.PlanId, RebalanceState.Running, (long)rate), (status!.PlanId, status.State, status.Throttle.MaxBytesPerSecond));
-        await Cluster.RestartAsync(director);
+        await Cluster.StartAsync(director);
         await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "it is over", StateAsync, afterwards);
         Assert.Equal((plan.Moves.Count, 0), ((await Administration.GetRebalanceAsync())!.Done, (await Administration.GetRebalanceAsync())!.Skipped));
         await Cluster.UntilInSyncAsync("orders");

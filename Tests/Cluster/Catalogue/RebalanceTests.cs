@@ -25,8 +25,9 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
             && moved.Replicas.SequenceEqual(target) && moved.Isr.Order().SequenceEqual(target.Order()), "the partition is moved");
         await Wait.UntilAsync(() => Cluster.DirectoriesOf(before[0]).Length == 0, "the old replica is gone");
         Assert.Empty(await Administration.ListReassignmentsAsync());
-        var election = Assert.Single(await Administration.ElectPreferredLeadersAsync("orders"));
-        Assert.Equal((ErrorCode.None, spare), (election.Error, election.Leader));
+        // A hand-over that took too long may be asked for again; where the old leader resigned in its favour, there is none left to ask for.
+        await Wait.UntilAsync(async () => (await Administration.ElectPreferredLeadersAsync("orders")).All(election => election.Error is ErrorCode.None or ErrorCode.ElectionNotNeeded), "it is elected");
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0].Leader == spare, "the new replica leads");
         await Wait.UntilAsync(async () =>
         {
             using var read = await Cluster.Broker(before[0]).FetchAsync(new FetchRequest(partition, 0));
@@ -46,7 +47,7 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
         await Administration.ExecuteRebalanceAsync(plan.PlanId, new RebalanceThrottle(2));
         await UntilOverAsync();
         Assert.Equal(plan.Moves.Count, (await Administration.GetRebalanceAsync())!.Done);
-        await Wait.UntilAsync(async () => (await DescribeAsync(4)).Replicas == 4, "broker 4 has its share, by broker 1's metadata");
+        await Wait.UntilAsync(async () => (await DescribeAsync(4))?.Replicas == 4, "broker 4 has its share, by broker 1's metadata");
         Assert.Empty((await Administration.PlanRebalanceAsync()).Moves);
 
         var drain = await Administration.DrainBrokerAsync(2);
@@ -93,6 +94,6 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
     private Task UntilOverAsync() => Wait.UntilAsync(
         async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "the rebalance is over");
 
-    private async Task<BrokerDescription> DescribeAsync(int broker) =>
-        (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Single(found => found.BrokerId == broker);
+    private async Task<BrokerDescription?> DescribeAsync(int broker) =>
+        (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.SingleOrDefault(found => found.BrokerId == broker);
 }

@@ -97,7 +97,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
             await LoggedAsync("does not answer");
             await postgres.Server.StartAsync();
             await LoggedAsync("answers again");
-            Assert.Single(_log.ToString().Split('\n'), line => line.Contains("does not answer", StringComparison.Ordinal));
+            Assert.Single(_log.ToString().Split("answers again")[0].Split('\n'), line => line.Contains("does not answer", StringComparison.Ordinal));
             await postgres.Server.StopAsync();
         }
         finally

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Cluster.Membership;
 /// <summary>The watch over real sockets.</summary>
 public sealed class WatchedSiloTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly WatchedSilo _silo;

@@ -45,17 +45,20 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
         var moving = Task.Run(async () =>
         {
             for (var successor = 2; !stop.IsCancellationRequested; successor = 1 + (successor % 3))
+            {
                 handed += await TryHandOverAsync(partition, successor) ? 1 : 0;
+                await Task.Delay(TimeSpan.FromMilliseconds(50)); // While one is under way nothing is written.
+            }
         });
         for (var round = 1; round <= 3; round++)
         {
             var (writtenBefore, handedBefore) = (written, handed);
-            await Wait.UntilAsync(() => (written > writtenBefore + 20 && handed > handedBefore + 1) || writing.IsFaulted, "it goes on");
+            await Wait.UntilAsync(() => (written > writtenBefore + 20 && handed > handedBefore + 1) || writing.IsFaulted || moving.IsFaulted, "it goes on");
             await Postgres.Server.KillAsync();
             await Postgres.Server.StartAsync();
         }
         var (last, lastHanded) = (written, handed);
-        await Wait.UntilAsync(() => (written > last && handed > lastHanded) || writing.IsFaulted, "all is well again");
+        await Wait.UntilAsync(() => (written > last && handed > lastHanded) || writing.IsFaulted || moving.IsFaulted, "all is well again");
         await stop.CancelAsync();
         await Task.WhenAll(writing, moving);
         await partition.AllInSyncAsync();

@@ -33,7 +33,7 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
         {
             await Wait.UntilAsync(() => written >= round * between || writing.IsFaulted, "some were written");
             var successor = 1 + (round % 3);
-            await HandOverAsync(partition, successor);
+            await partition.HandOverAsync(successor);
             Assert.Equal([successor], partition.Leaders);
             await partition.AllInSyncAsync();
         }
@@ -54,13 +54,16 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
             await partition.AllInSyncAsync();
         }
         await Cluster.Get<LeadershipHandover>(2).HandOverAllAsync(TimeSpan.FromSeconds(20));
-        Assert.All(partitions, partition => Assert.Equal([1], partition.Leaders));
+        // Where broker 1 took too long it is the other one; mostly it does not.
+        await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders is [not 2]), "others lead");
+        Assert.Contains(partitions, partition => partition.Leaders is [1]);
         // It takes none back; another one leads.
         var refused = await Assert.ThrowsAsync<BrokerException>(() => partitions[0].Leader(2).HandOverAsync(2));
         Assert.Equal(ErrorAction.Retry, refused.Action);
-        Assert.NotEqual(2, Assert.Single(partitions[0].Leaders));
+        await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders is [not 2]), "another one leads still");
+        var leaders = partitions.Select(partition => partition.Leaders[0]).ToArray();
         await Cluster.StopAsync(2);
-        Assert.All(partitions.Skip(1), partition => Assert.Equal([1], partition.Leaders));
+        Assert.Equal(leaders.Skip(1), partitions.Skip(1).Select(partition => Assert.Single(partition.Leaders)));
         Assert.Equal(1, await partitions[0].AppendAsync(3, "b"));
     }
 
@@ -94,29 +97,5 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
         }, "broker 2 leads again");
         Assert.Equal([2], partition.Leaders);
         Assert.Equal(1, await partition.AppendAsync(1, "b"));
-    }
-
-    /// <summary>Under load a successor may not have caught up in time: another one leads then, and the answer says to ask again.</summary>
-    private static async Task HandOverAsync(TestPartition partition, int successor)
-    {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while (true)
-        {
-            try
-            {
-                Assert.Equal(successor, await partition.Leader(1).HandOverAsync(successor));
-                return;
-            }
-            catch (BrokerException leads) when (leads.Code == ErrorCode.ElectionNotNeeded)
-            {
-                // It took over after the answer; the one before it may not have heard of that yet.
-                await partition.AllInSyncAsync();
-                return;
-            }
-            catch (BrokerException notReady) when (notReady.Action == ErrorAction.Retry && !deadline.IsCancellationRequested)
-            {
-                await partition.AllInSyncAsync();
-            }
-        }
     }
 }

@@ -19,13 +19,19 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         for (var round = 0; round < 4; round++)
         {
             await load.WriteAsync(20);
-            var epoch = (await partition.StateAsync()).State.LeaderEpoch;
+            var epoch = 0;
             var (first, second) = (partition.Leaders.Single(), 1 + (partition.Leaders.Single() % 3));
             var ended = partition.ReplicaOn(first)!.LeadershipEnded;
             // As Orleans would activate the grain twice: this broker does not know of the other.
-            var found = new LeaderFinding(new LeaderChoice(second, Leads: false, []), (await partition.StateAsync()).State, ErrorCode.None);
-            var outcome = await Cluster.Get<PartitionLeadership>(second).LeadAsync(partition.Key, found, CancellationToken.None);
-            Assert.Null(outcome.Message);
+            await Wait.UntilAsync(async () =>
+            {
+                var stored = (await partition.StateAsync()).State;
+                epoch = stored.LeaderEpoch;
+                var found = new LeaderFinding(new LeaderChoice(second, Leads: false, []), stored, ErrorCode.None);
+                var outcome = await Cluster.Get<PartitionLeadership>(second).LeadAsync(partition.Key, found, CancellationToken.None);
+                Assert.True(outcome.Message is null || outcome.Error.Action() == ErrorAction.Retry, outcome.Message);
+                return outcome.Message is null;
+            }, "the second one leads");
             await ended.WaitAsync(Wait.Deadline);
             Assert.Equal([second], partition.Leaders);
             Assert.Equal(epoch + 1, (await partition.StateAsync()).State.LeaderEpoch);
@@ -44,14 +50,16 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         var (state, etag) = await partition.StateAsync();
         // The state was read before broker 1 resigned in favour of broker 2, and broker 1 asked after it.
         var overtaken = new LeaderFinding(new LeaderChoice(3, Leads: false, []), state, ErrorCode.None, etag);
-        Assert.Equal(2, await partition.Leader(1).HandOverAsync(2));
+        await partition.HandOverAsync(2);
         var leadership = Cluster.Get<PartitionLeadership>(3);
         if (isActivated)
             Cluster.Get<LeaderFindings>(3).Put(partition.Key, overtaken);
         var outcome = isActivated ? await leadership.LeadAsync(partition.Key, CancellationToken.None)
             : await leadership.LeadAsync(partition.Key, overtaken, CancellationToken.None);
         Assert.Equal(ErrorAction.Retry, outcome.Error.Action());
-        Assert.Contains("another leadership is stored", outcome.Message, StringComparison.Ordinal);
+        // What an activation was placed by holds for a second; after a longer pause it asks anew, and hears who leads.
+        Assert.True(outcome.Message!.Contains("another leadership is stored", StringComparison.Ordinal)
+            || (isActivated && outcome.Message.Contains("Broker 2 leads", StringComparison.Ordinal)), outcome.Message);
         Assert.Equal([2], partition.Leaders);
         Assert.Equal(2, (await partition.StateAsync()).State.Leader);
         Assert.Equal(ReplicaRole.Follower, partition.ReplicaOn(3)!.Role);
@@ -101,9 +109,12 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         await Cluster.StopAsync(2);
         await Cluster.StartAsync(3);
         await Cluster.SettleAsync();
-        var refused = await partition.Grain(1).AppendAsync(TestBatches.Of("x"), Acks.All);
-        Assert.Equal(ErrorCode.LeaderNotAvailable, refused.Error);
-        Assert.Contains("broker 2 is down", refused.Message, StringComparison.Ordinal);
+        await Wait.UntilAsync(async () =>
+        {
+            var refused = await partition.TryAppendAsync(1, TestBatches.Of("x"));
+            Assert.NotEqual(ErrorCode.None, refused.Error);
+            return refused.Error == ErrorCode.LeaderNotAvailable && refused.Message!.Contains("broker 2 is down", StringComparison.Ordinal);
+        }, "it is said why nobody leads");
         using var read = await partition.Grain(3).ReadAsync(new PartitionRead(0));
         Assert.Equal(ErrorCode.LeaderNotAvailable, read.Error);
         Assert.Equal(ErrorCode.LeaderNotAvailable, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).LeadAsync())).Code);

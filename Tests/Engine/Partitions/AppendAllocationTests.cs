@@ -9,10 +9,10 @@ namespace OrleansMq.Tests.Engine.Partitions;
 public sealed class AppendAllocationTests
 {
     private const int InFlight = 5;
-    // Together fewer than 1,024, and the first more than 512: a queue that this test fills and nobody empties doubles in the first, not in
-    // the second.
+    // A queue that this test fills and nobody empties doubles at 512 and 1,024 rounds, and other tests fill the pool's: the least of some measurements counts.
     private const int WarmUpRounds = 600;
     private const int Rounds = 400;
+    private const int Measurements = 3;
 
     [Theory]
     [InlineData(FlushPolicy.None, 100)]
@@ -40,12 +40,15 @@ public sealed class AppendAllocationTests
             var pending = new ValueTask<ProduceResult>[InFlight];
             var round = new AppendRound();
             Append(partition, round, batches, pending, WarmUpRounds);
-            var before = GC.GetAllocatedBytesForCurrentThread();
-            Append(partition, round, batches, pending, Rounds);
-            var each = (GC.GetAllocatedBytesForCurrentThread() - before) / (double)(Rounds * InFlight);
-            // The thread pool's queues are made anew now and then, which is no batch's doing.
-            Assert.InRange(each, 0, 0.99);
-            Assert.Equal((WarmUpRounds + Rounds) * InFlight, partition.HighWatermark);
+            var least = double.MaxValue;
+            for (var measurement = 0; measurement < Measurements; measurement++)
+            {
+                var before = GC.GetAllocatedBytesForCurrentThread();
+                Append(partition, round, batches, pending, Rounds);
+                least = Math.Min(least, (GC.GetAllocatedBytesForCurrentThread() - before) / (double)(Rounds * InFlight));
+            }
+            Assert.InRange(least, 0, 0.99);
+            Assert.Equal((WarmUpRounds + (Measurements * Rounds)) * InFlight, partition.HighWatermark);
         }
         finally
         {

@@ -51,7 +51,9 @@ public sealed class AppendBurstTests
         async Task AppendTwiceAsync(string name)
         {
             await Begin(rig, name).ConfigureAwait(false);
-            again.Add(rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, name), Acks.All, mayWrite: true).AsTask());
+            var second = rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, name), Acks.All, mayWrite: true).AsTask();
+            lock (again)
+                again.Add(second);
         }
         var appends = Enumerable.Range(0, 5).Select(i => AppendTwiceAsync($"{i}")).ToList();
         _burst.Run();

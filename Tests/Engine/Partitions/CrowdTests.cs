@@ -81,7 +81,7 @@ public sealed class CrowdTests
     {
         var count = 0;
         var seen = new Dictionary<long, string>();
-        while (!stop.IsCancellationRequested)
+        while (!stop.IsCancellationRequested || count == 0)
         {
             var end = partition.HighWatermark;
             var from = random.Next(3) == 0 ? Math.Max(0, end - 3) : partition.LogStartOffset + random.Next(60);

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Engine.Partitions;
 /// <summary>One reader that waits for several partitions.</summary>
 public sealed class FetchWaitTests : IAsyncLifetime
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
     private LocalBroker _broker = null!;
 
     public async Task InitializeAsync()

@@ -142,7 +142,7 @@ public sealed class ReplicaFaultTests
         var leader = await partition.LeadAsync(1);
         await partition.InSyncAsync(3);
         var acknowledged = await ProduceAsync(partition, producers: 2, batches: 20);
-        await leader.ResignAsync(3, TimeSpan.FromSeconds(10));
+        await leader.ResignAsync(3, TimeSpan.FromSeconds(60));
         Assert.NotEqual(ReplicaRole.Leader, leader.Role);
         Assert.Equal(3, partition.State.Successor);
         await partition.LeadAsync(3);

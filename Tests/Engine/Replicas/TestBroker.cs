@@ -48,6 +48,7 @@ internal sealed class TestBroker : IReplicationHost
             MinFreeBytes = 0,
             AppendThreads = 3,
             BootId = BootId,
+            CompactionCheckInterval = TimeSpan.FromHours(1), // Where a test wants a compaction it says so.
         };
         _store = await PartitionStore.OpenAsync(options, _ => TopicConfig.Default);
         _manager = new ReplicaManager(_store, options, _options, this);

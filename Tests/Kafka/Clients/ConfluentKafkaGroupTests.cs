@@ -98,7 +98,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
             if (way == "consumer")
                 config.GroupProtocol = GroupProtocol.Consumer;
             else
-                (config.SessionTimeoutMs, config.HeartbeatIntervalMs) = (10_000, 300);
+                (config.SessionTimeoutMs, config.HeartbeatIntervalMs) = (45_000, 300);
             if (way != "consumer")
                 config.PartitionAssignmentStrategy = way == "range" ? PartitionAssignmentStrategy.Range : PartitionAssignmentStrategy.CooperativeSticky;
             _polling = Task.Factory.StartNew(() => Poll(config, read), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);

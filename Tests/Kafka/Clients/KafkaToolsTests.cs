@@ -7,6 +7,9 @@ namespace OrleansMq.Tests.Kafka.Clients;
 /// <summary>Apache Kafka's own command-line tools, where they are.</summary>
 public sealed class KafkaToolsTests : IAsyncLifetime
 {
+    // Their timestamps are of another time.
+    private static readonly Dictionary<string, string> s_kept = new() { ["retention.ms"] = "-1" };
+
     private KafkaServer _server = null!;
 
     public async Task InitializeAsync() => _server = await KafkaServer.StartAsync();
@@ -63,7 +66,7 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     [SkippableFact]
     public async Task Offsets_of_a_group_are_set_back_by_every_way_there_is()
     {
-        await _server.Broker.CreateTopicAsync(new NewTopic("orders"));
+        await _server.Broker.CreateTopicAsync(new NewTopic("orders", Configs: s_kept));
         await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Acks.All);
         const string groups = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
         // Records are a second apart.
@@ -83,7 +86,7 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     [SkippableFact]
     public async Task Offsets_log_directories_deleted_records_and_elections_are_answered()
     {
-        await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
+        await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2, Configs: s_kept));
         await _server.Broker.ProduceAsync(new TopicPartition("orders", 1), TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Acks.All);
         Assert.Equal("orders:0:0\norders:1:10\n", await RunAsync("org.apache.kafka.tools.GetOffsetShell", ["--topic", "orders"]));
         var size = _server.Broker.Partitions.Single(static partition => partition.TopicPartition.Partition == 1).SizeInBytes;

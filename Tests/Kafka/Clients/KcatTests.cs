@@ -67,7 +67,8 @@ public sealed class KcatTests : IAsyncLifetime
     private async Task AssertCodecAsync(string topic, string codec)
     {
         using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0));
-        Assert.Equal(codec, OrleansMq.Records.RecordBatchHeader.Read(read.Records.Span).Compression.ToString(), ignoreCase: true);
+        // A batch of a record or two may be larger when it is compressed: librdkafka sends it as it is then.
+        Assert.Contains(codec, BatchCodecs.Of(read.Records.Span), StringComparer.OrdinalIgnoreCase);
     }
 
     private Task<string> KcatAsync(string[] arguments, string input = "") =>

@@ -386,7 +386,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
             time.Advance(TimeSpan.FromMinutes(1));
             await Task.Delay(50);
         }
-        Assert.InRange(minutes, 10, 59);
+        Assert.True(minutes >= 10, $"closed after {minutes} minutes");
         Assert.Null(await end);
     }
 

@@ -52,13 +52,15 @@ public sealed class LinuxSocketsTests : IDisposable
     {
         File.WriteAllBytes(_path, new byte[1 << 20]);
         using var file = File.OpenHandle(_path);
-        var outcome = LinuxSockets.Outcome.Sent;
-        var calls = 0;
-        for (; outcome == LinuxSockets.Outcome.Sent && calls < 1000; calls++)
+        var (outcome, calls, sent) = (LinuxSockets.Outcome.Sent, 0, 1);
+        // An acknowledgement that comes late makes room once more.
+        for (; (outcome == LinuxSockets.Outcome.Sent || sent > 0) && calls < 1000; calls++)
+        {
             outcome = LinuxSockets.SendFile(_sends, file, _path, 0, 1 << 20, out _);
-        Assert.Equal(LinuxSockets.Outcome.Full, outcome);
-        Assert.Equal(LinuxSockets.Outcome.Full, LinuxSockets.SendMore(_sends, new byte[100_000], out var sent));
-        Assert.Equal(0, sent);
+            if (outcome == LinuxSockets.Outcome.Full)
+                outcome = LinuxSockets.SendMore(_sends, new byte[100_000], out sent);
+        }
+        Assert.Equal((LinuxSockets.Outcome.Full, 0), (outcome, sent));
     }
 
     [Fact]

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Process.Clusters;
 /// <summary>The processes of this machine, by number.</summary>
 internal static class ProcessTable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     /// <summary>Sends a signal.</summary>
     public static void Signal(int process, int signal) => Assert.Equal(0, kill(process, signal));

@@ -304,7 +304,8 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
             Assert.True(phase.GetProperty("recordsPerSecond").GetDouble() > 0);
             Assert.Equal(150_000, phase.GetProperty("bytes").GetInt64());
             Assert.Equal(percentiles.Order(), percentiles);
-            Assert.True(percentiles[^1] > 0);
+            // Where all records wait already when it begins to read, none is waited for.
+            Assert.True(percentiles[^1] > 0 || mode == "consume");
         }
         Assert.Equal(150_000, report.GetProperty("rawWrite").GetProperty("bytes").GetInt64());
         Assert.Equal(0, (await JsonAsync("topic list --json")).GetArrayLength());

@@ -15,7 +15,7 @@ public sealed class InterruptedProducerTests : IDisposable
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
         var input = new SteppedStream();
-        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "6000", "--server", broker.Url], input: input);
+        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "20000", "--server", broker.Url], input: input);
         input.Give("one\n"u8);
         await broker.WaitUntilAnsweredAsync(1);
         input.Give("two\n"u8);

@@ -51,7 +51,8 @@ internal sealed class RunningProgram : IAsyncDisposable
         foreach (var (name, value) in environment ?? new Dictionary<string, string?>())
             start.Environment[name] = value;
         _process = System.Diagnostics.Process.Start(start)!;
-        _reading = Task.WhenAll(Task.Run(() => ReadOutput(outputTo)), Task.Run(ReadErrorAsync));
+        var reading = Task.Factory.StartNew(() => ReadOutput(outputTo), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        _reading = Task.WhenAll(reading, Task.Run(ReadErrorAsync));
         _ = Task.Run(() => FeedAsync(input ?? Stream.Null));
     }
 
@@ -63,8 +64,20 @@ internal sealed class RunningProgram : IAsyncDisposable
     {
         get
         {
-            lock (_lines)
-                return [.. _lines];
+            var next = 0;
+            return LinesFrom(ref next);
+        }
+    }
+
+    /// <summary>What it has said beginning with that line, counted from 0.</summary>
+    /// <param name="next">The line to begin with; then the one that is said next.</param>
+    public string[] LinesFrom(ref int next)
+    {
+        lock (_lines)
+        {
+            var lines = _lines[next..];
+            next = _lines.Count;
+            return [.. lines];
         }
     }
 

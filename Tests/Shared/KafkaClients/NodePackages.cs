@@ -79,6 +79,7 @@ internal sealed class NodePackages : IDisposable
             catch (OperationCanceledException)
             {
                 process.Kill(entireProcessTree: true);
+                await process.WaitForExitAsync(CancellationToken.None);
                 return false;
             }
         }

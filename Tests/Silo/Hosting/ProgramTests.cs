@@ -106,7 +106,10 @@ public sealed class ProgramTests : IDisposable
         using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--drain-timeout-ms", "600000"], []);
         using var held = await HoldRequestAsync(await ReadyAddressAsync(process));
         await SignalAsync(process, PosixInt);
-        Assert.Contains("Stopping", await process.StandardError.ReadLineAsync().WaitAsync(RunningBroker.Patience), StringComparison.Ordinal);
+        string? said;
+        do
+            Assert.NotNull(said = await process.StandardError.ReadLineAsync().WaitAsync(RunningBroker.Patience));
+        while (!said.Contains("Stopping", StringComparison.Ordinal));
         await SignalAsync(process, PosixInt);
         await process.WaitForExitAsync().WaitAsync(RunningBroker.Patience);
         Assert.Equal(130, process.ExitCode);

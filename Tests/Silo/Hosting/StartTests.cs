@@ -13,7 +13,7 @@ namespace OrleansMq.Tests.Silo.Hosting;
 public sealed class StartTests : IDisposable
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("omq-start-").FullName;
-    private readonly StringWriter _log = new();
+    private readonly LogText _log = new();
 
     public void Dispose() => Directory.Delete(_directory, recursive: true);
 
@@ -133,7 +133,7 @@ public sealed class StartTests : IDisposable
     public async Task A_broker_on_loopback_has_nothing_to_warn_of()
     {
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
-        Assert.DoesNotContain("WARN", _log.ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("WARN  broker:", _log.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -153,7 +153,7 @@ public sealed class StartTests : IDisposable
 
     private BrokerSettings Settings(int port) => BrokerSettings.Default with { DataDirectory = _directory, Kafka = null, Http = new ListenAddress(IPAddress.Loopback, port) };
 
-    private ConsoleLog NewLog() => new(TextWriter.Synchronized(_log), LogLevel.Information, TimeProvider.System);
+    private ConsoleLog NewLog() => new(_log, LogLevel.Information, TimeProvider.System);
 
     private static async Task ConnectAsync(int port)
     {

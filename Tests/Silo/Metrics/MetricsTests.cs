@@ -111,12 +111,15 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     {
         using var metrics = new BrokerMetrics(new MetricSource { Partitions = () => [], FreeBytes = () => null, Version = "1", Flavour = "standalone" });
         void Measure() => metrics.RecordRequest("/route", "GET", 200, TimeSpan.FromMilliseconds(1));
-        for (var i = 0; i < 100; i++)
-            Measure();
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        for (var i = 0; i < 1000; i++)
-            Measure();
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        var least = long.MaxValue;
+        for (var round = 0; round < 10; round++) // In some of them the code is still being compiled anew.
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            for (var i = 0; i < 1000; i++)
+                Measure();
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        Assert.Equal(0, least);
     }
 
     private static string Text(MeterReader reader)

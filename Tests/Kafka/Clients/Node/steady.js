@@ -53,7 +53,7 @@ async function main() {
             console.log(`acknowledged ${number + atATime}`);
         await new Promise(done => setTimeout(done, 15));
     }
-    for (const deadline = Date.now() + 60000; read.size < count; await new Promise(done => setTimeout(done, 20))) {
+    for (const deadline = Date.now() + 120000; read.size < count; await new Promise(done => setTimeout(done, 20))) {
         if (Date.now() > deadline)
             throw new Error(`only ${read.size} of ${count} were read`);
     }

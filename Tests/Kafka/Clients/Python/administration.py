@@ -45,7 +45,7 @@ for number in range(2000):
 check(0, producer.flush(60))
 check([], failed)
 
-consumer = Consumer({"bootstrap.servers": broker, "group.id": "readers", "auto.offset.reset": "earliest"})
+consumer = Consumer({"bootstrap.servers": broker, "group.id": "readers", "auto.offset.reset": "earliest", "enable.auto.commit": False})
 consumer.subscribe(["orders"])
 values, deadline = set(), time.time() + 60
 while len(values) < 2000 and time.time() < deadline:

@@ -12,7 +12,7 @@ for future in admin.create_topics([NewTopic("orders", num_partitions=6, replicat
 
 
 def member(strategy):
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "readers", "auto.offset.reset": "earliest", "session.timeout.ms": 6000,
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "readers", "auto.offset.reset": "earliest", "session.timeout.ms": 45000,
                          "heartbeat.interval.ms": 300, "partition.assignment.strategy": strategy, "enable.auto.commit": False})
     consumer.subscribe(["orders"])
     return consumer

@@ -49,7 +49,7 @@ for number in range(count):
     if number % 20 == 19:
         time.sleep(0.015)
 left = producer.flush(90)
-deadline = time.time() + 60
+deadline = time.time() + 120
 while len(read) < count and time.time() < deadline:
     time.sleep(0.02)
 done.set()

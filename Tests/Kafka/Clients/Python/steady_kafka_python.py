@@ -41,7 +41,7 @@ for number, future in enumerate(sent):
     future.get(90)
     if number % 500 == 499:
         say(f"acknowledged {number + 1}")
-deadline = time.time() + 60
+deadline = time.time() + 120
 while len(read) < count and time.time() < deadline:
     time.sleep(0.02)
 done.set()

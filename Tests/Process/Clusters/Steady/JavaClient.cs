@@ -33,9 +33,10 @@ internal sealed class JavaClient : SteadyClient
         Assert.Equal(_count, produced.Count(static line => line.Contains("producer_send_success", StringComparison.Ordinal)));
         Assert.DoesNotContain(produced, static line => line.Contains("producer_send_error", StringComparison.Ordinal));
         var wanted = Enumerable.Range(0, _count).Select(static number => $"{number}").ToHashSet();
+        var next = 0;
         await AwaitAsync(() =>
         {
-            wanted.ExceptWith(_consumer.Lines.Select(Read).OfType<string>());
+            wanted.ExceptWith(_consumer.LinesFrom(ref next).Select(Read).OfType<string>());
             return wanted.Count == 0;
         }, () => $"{wanted.Count} records were not read.");
     }

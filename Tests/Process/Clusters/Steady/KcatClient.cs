@@ -50,10 +50,11 @@ internal sealed class KcatClient : SteadyClient
     private Task AwaitReadAsync(int to)
     {
         var wanted = Enumerable.Range(0, to).Select(static number => $"{number}").ToHashSet();
+        var next = new int[_members.Length];
         return AwaitAsync(() =>
         {
-            foreach (var member in _members)
-                wanted.ExceptWith(member.Lines);
+            for (var at = 0; at < _members.Length; at++)
+                wanted.ExceptWith(_members[at].LinesFrom(ref next[at]));
             return wanted.Count == 0;
         }, () => $"{wanted.Count} records were not read.");
     }

@@ -6,6 +6,9 @@ namespace OrleansMq.Tests.Process.Clusters.Steady;
 /// <summary>A script that does all by itself and says how far it is.</summary>
 internal sealed class ScriptClient : SteadyClient
 {
+    // More than a script gives itself, which says then what is missing.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
+
     private readonly RunningProgram _program;
     private readonly NodePackages? _packages;
 
@@ -29,7 +32,7 @@ internal sealed class ScriptClient : SteadyClient
 
     public override Task UnderWayAsync() => _program.LineAsync(static line => line == "read 1000");
 
-    public override async Task EndAsync() => Assert.EndsWith("as expected\n", (await _program.ExitAsync()).Expect(0).Text, StringComparison.Ordinal);
+    public override async Task EndAsync() => Assert.EndsWith("as expected\n", (await _program.ExitAsync(Patience)).Expect(0).Text, StringComparison.Ordinal);
 
     public override async ValueTask DisposeAsync()
     {
