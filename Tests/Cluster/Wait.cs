@@ -8,6 +8,7 @@ internal static class Wait
 
     public static Task UntilAsync(Func<bool> condition, string what) => UntilAsync(() => Task.FromResult(condition()), what);
 
+    /// <summary>Waits until it has happened; a call whose answer says that it is to be made again is made again.</summary>
     /// <param name="condition">Whether it has happened.</param>
     /// <param name="what">What is waited for.</param>
     /// <param name="state">What is said beside it where it does not happen in time.</param>
@@ -15,11 +16,33 @@ internal static class Wait
     public static async Task UntilAsync(Func<Task<bool>> condition, string what, Func<Task<string>>? state = null, TimeSpan? deadline = null)
     {
         var began = DateTime.UtcNow;
-        while (!await condition())
+        while (true)
         {
+            string? refusal = null;
+            try
+            {
+                if (await condition())
+                    return;
+            }
+            catch (BrokerException again) when (again.Action == ErrorAction.Retry)
+            {
+                refusal = again.Message;
+            }
             if (DateTime.UtcNow - began >= (deadline ?? Deadline))
-                Assert.Fail($"not in time: {what}{(state is null ? "" : $"\n{await state()}")}");
+                Assert.Fail($"not in time: {what}\n{refusal}{(state is null ? "" : $"\n{await state()}")}");
             await Task.Delay(5);
         }
+    }
+
+    /// <summary>What a call answers that does not ask to be made again.</summary>
+    public static async Task<T> AnsweredAsync<T>(Func<ValueTask<T>> call)
+    {
+        T answer = default!;
+        await UntilAsync(async () =>
+        {
+            answer = await call();
+            return true;
+        }, "an answer");
+        return answer;
     }
 }

@@ -101,11 +101,11 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
         await Wait.UntilAsync(() => survivors.All(broker => Cluster.ImageOf(broker) is var image && image.Epoch > before.Epoch
             && survivors.Contains(image.Controller) && image.FindServed("orders")!.Partitions.All(partition => survivors.Contains(partition.Leader))),
             "the metadata is made elsewhere, and every partition led");
-        var created = await Cluster.Broker(survivors[0]).CreateTopicAsync(new NewTopic("more", 2, 2));
+        var created = await Wait.AnsweredAsync(() => Cluster.Broker(survivors[0]).CreateTopicAsync(new NewTopic("more", 2, 2)));
         Assert.All(created.Partitions, partition => Assert.Equal(survivors, partition.Replicas.Order()));
         await Cluster.UntilInSyncAsync("more");
         await Wait.UntilAsync(async () => (await Cluster.Broker(survivors[1]).DescribeClusterAsync()).UnderReplicatedPartitions!.Count == 6, "the dead one is missed");
-        var cluster = await Cluster.Broker(survivors[1]).DescribeClusterAsync();
+        var cluster = await Wait.AnsweredAsync(() => Cluster.Broker(survivors[1]).DescribeClusterAsync());
         Assert.Equal(BrokerState.Dead, cluster.Brokers.Single(broker => broker.BrokerId == before.Controller).State);
     }
 }

@@ -65,13 +65,13 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
 
         await Cluster.KillAsync(3);
         await Wait.UntilAsync(async () => await TryFindAsync(groups, 1) is { } found && !found.Contains(3), "all have a coordinator");
-        var without = await CoordinatorsAsync(groups);
+        var without = await Wait.AnsweredAsync(async () => await CoordinatorsAsync(groups));
         Assert.All(before.Zip(without), pair => Assert.True(pair.First == 3 || pair.First == pair.Second, "a group moved whose broker lived"));
 
         await Cluster.StartAsync(3);
         await Cluster.SettleAsync();
-        Assert.Equal(without, await CoordinatorsAsync(groups, from: 3));
-        Assert.Equal(without, await CoordinatorsAsync(groups, from: 1));
+        Assert.Equal(without, await Wait.AnsweredAsync(async () => await CoordinatorsAsync(groups, from: 3)));
+        Assert.Equal(without, await Wait.AnsweredAsync(async () => await CoordinatorsAsync(groups, from: 1)));
     }
 
     [SkippableFact]
