@@ -163,9 +163,18 @@ internal sealed partial class ClusterGrain
     /// <summary>Begins the creation or deletion of topics, in the course of which topics and brokers call back; the activation does not go before it has ended.</summary>
     private async Task<IDisposable> BeginAsync()
     {
-        RefuseIfRetired();
         await _working.WaitAsync();
-        return new Work(_working);
+        var work = new Work(_working);
+        try
+        {
+            RefuseIfRetired();
+            return work;
+        }
+        catch (BrokerException)
+        {
+            work.Dispose();
+            throw;
+        }
     }
 
     private void RefuseIfRetired()
