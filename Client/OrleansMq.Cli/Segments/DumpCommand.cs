@@ -1,7 +1,7 @@
 using System.CommandLine;
-using System.Globalization;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
+using OrleansMq.Log;
 
 namespace OrleansMq.Cli.Segments;
 
@@ -45,7 +45,7 @@ internal static class DumpCommand
 
     /// <summary>The offset that a segment's name says; null for a file that is named otherwise.</summary>
     private static long? BaseOffset(string path) =>
-        Path.GetFileNameWithoutExtension(path) is { Length: 20 } name && long.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var offset) ? offset : null;
+        LogFiles.TryParse(Path.GetFileName(path), LogFiles.Log, out var offset) ? offset : null;
 
     private static FileStream Open(string path)
     {

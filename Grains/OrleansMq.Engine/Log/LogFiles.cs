@@ -6,34 +6,37 @@ namespace OrleansMq.Log;
 /// The names of the files in a partition's directory. Those of segments are Kafka's: 20 digits of the base offset and a suffix, so that
 /// sorting by name is sorting by offset.
 /// </summary>
-internal static class LogFiles
+public static class LogFiles
 {
     /// <summary>Record batches, one after the other.</summary>
     public const string Log = ".log";
     /// <summary>Offset to position.</summary>
-    public const string Index = ".index";
+    internal const string Index = ".index";
     /// <summary>Timestamp to offset.</summary>
-    public const string TimeIndex = ".timeindex";
+    internal const string TimeIndex = ".timeindex";
     /// <summary>Producer state as of the offset in the name.</summary>
-    public const string Snapshot = ".snapshot";
+    internal const string Snapshot = ".snapshot";
     /// <summary>Appended to a file that nobody finds any more and that is deleted a little later.</summary>
-    public const string Deleted = ".deleted";
+    internal const string Deleted = ".deleted";
     /// <summary>Appended to what a compaction is writing: worthless after a crash.</summary>
-    public const string Cleaned = ".cleaned";
+    internal const string Cleaned = ".cleaned";
     /// <summary>Appended to what a compaction has finished: takes the place of the segments it was made from.</summary>
-    public const string Swap = ".swap";
+    internal const string Swap = ".swap";
     /// <summary>Log start offset, recovery point, flushed point: see <see cref="PartitionCheckpoint"/>.</summary>
-    public const string Checkpoint = "partition-checkpoint";
+    internal const string Checkpoint = "partition-checkpoint";
     /// <summary>Topic id, in Kafka's text form.</summary>
-    public const string Metadata = "partition.metadata";
+    internal const string Metadata = "partition.metadata";
 
     /// <summary>Digits of an offset in a name: enough for any int64.</summary>
-    public const int OffsetDigits = 20;
+    internal const int OffsetDigits = 20;
 
     /// <summary>The name of a segment's file.</summary>
-    public static string Name(long baseOffset, string suffix) => string.Create(CultureInfo.InvariantCulture, $"{baseOffset:D20}{suffix}");
+    internal static string Name(long baseOffset, string suffix) => string.Create(CultureInfo.InvariantCulture, $"{baseOffset:D20}{suffix}");
 
     /// <summary>Reads the base offset out of a name such as <c>00000000000000000042.log</c>.</summary>
+    /// <param name="name">The file's name.</param>
+    /// <param name="suffix">The suffix that it has.</param>
+    /// <param name="baseOffset">The offset; 0 for a name of another form.</param>
     /// <returns>False for a name of another form.</returns>
     public static bool TryParse(string name, string suffix, out long baseOffset)
     {
