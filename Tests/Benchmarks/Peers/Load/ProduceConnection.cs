@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -34,7 +33,7 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
 
     public void Dispose() => _connection.Dispose();
 
-    public Socket Socket => _connection.Socket;
+    public WireConnection Connection => _connection;
 
     public bool Fill(Pace pace)
     {
@@ -42,13 +41,6 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
             Gather(due);
         SendGathered();
         return _sent != _answered;
-    }
-
-    public void ReadAnswers(LatencyHistogram latencies)
-    {
-        do
-            ReadAnswer(latencies);
-        while (_connection.HasBuffered);
     }
 
     /// <summary>Sends what it gets of the run's requests, each when it is due, and returns when all of them are answered.</summary>
@@ -123,7 +115,7 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
         return request;
     }
 
-    private void ReadAnswer(LatencyHistogram latencies)
+    public void ReadAnswer(LatencyHistogram latencies)
     {
         var correlationId = _connection.ReadHeader();
         if (correlationId != _answered)

@@ -6,15 +6,16 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 /// <summary>A connection on which so many requests are unanswered as its window takes.</summary>
 internal interface IWindowedConnection
 {
-    /// <summary>Readable when an answer is there.</summary>
-    Socket Socket { get; }
+    /// <summary>Where the answers come.</summary>
+    WireConnection Connection { get; }
 
     /// <summary>Sends what the window has room for.</summary>
     /// <returns>Whether an answer is to come.</returns>
     bool Fill(Pace pace);
 
-    /// <summary>Reads the answers that are there; waits for the first.</summary>
-    void ReadAnswers(LatencyHistogram latencies);
+    /// <summary>Reads an answer; waits for it.</summary>
+    /// <exception cref="LoadFailedException">It is an error.</exception>
+    void ReadAnswer(LatencyHistogram latencies);
 }
 
 /// <summary>
@@ -40,13 +41,21 @@ internal static class WindowedLoad
     public static void Serve(IWindowedConnection connection, Pace pace, LatencyHistogram latencies)
     {
         while (connection.Fill(pace))
-            connection.ReadAnswers(latencies);
+            ReadAnswers(connection, latencies);
+    }
+
+    /// <summary>Reads the answers that are there; waits for the first.</summary>
+    private static void ReadAnswers(IWindowedConnection connection, LatencyHistogram latencies)
+    {
+        do
+            connection.ReadAnswer(latencies);
+        while (connection.Connection.HasBuffered);
     }
 
     private static void ServeAll(IReadOnlyList<IWindowedConnection> connections, Pace pace, LatencyHistogram latencies)
     {
         const int forEver = -1;
-        var waiting = connections.Where(connection => connection.Fill(pace)).ToDictionary(static connection => connection.Socket);
+        var waiting = connections.Where(connection => connection.Fill(pace)).ToDictionary(static connection => connection.Connection.Socket);
         var ready = new List<Socket>(waiting.Count);
         while (waiting.Count > 0)
         {
@@ -56,7 +65,7 @@ internal static class WindowedLoad
             foreach (var socket in ready)
             {
                 var connection = waiting[socket];
-                connection.ReadAnswers(latencies);
+                ReadAnswers(connection, latencies);
                 if (!connection.Fill(pace))
                     waiting.Remove(socket);
             }

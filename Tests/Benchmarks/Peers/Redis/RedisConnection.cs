@@ -1,4 +1,3 @@
-using System.Net.Sockets;
 using System.Text;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -28,7 +27,7 @@ internal sealed class RedisConnection : IWindowedConnection, IDisposable
 
     public void Dispose() => _connection.Dispose();
 
-    public Socket Socket => _connection.Socket;
+    public WireConnection Connection => _connection;
 
     public bool Fill(Pace pace)
     {
@@ -39,17 +38,8 @@ internal sealed class RedisConnection : IWindowedConnection, IDisposable
         return _sent != _answered;
     }
 
-    /// <summary>Reads the answers that are there; waits for the first.</summary>
-    /// <exception cref="LoadFailedException">Redis refused a command.</exception>
-    public void ReadAnswers(LatencyHistogram latencies)
-    {
-        do
-            ReadAnswer(latencies);
-        while (_connection.HasBuffered);
-    }
-
     // The entry's id as a bulk string: $n CRLF 1700000000000-0 CRLF; a refusal is one line: -ERR text CRLF.
-    private void ReadAnswer(LatencyHistogram latencies)
+    public void ReadAnswer(LatencyHistogram latencies)
     {
         var kind = _connection.Read(1)[0];
         if (kind != '$')
