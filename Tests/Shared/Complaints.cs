@@ -1,4 +1,4 @@
-namespace OrleansMq.Tests.Cluster.Hosting;
+namespace OrleansMq.Tests.Shared;
 
 /// <summary>What a silo's log complains of.</summary>
 internal static class Complaints

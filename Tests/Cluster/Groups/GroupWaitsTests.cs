@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Cluster.Groups;
 /// <summary>Requests that take longer than a call may.</summary>
 public sealed class GroupWaitsTests
 {
-    private GroupWaits _waits = new(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1));
+    private readonly GroupWaits _waits = new(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1));
     private readonly TaskCompletionSource<string> _answer = new();
     private readonly Guid _id = Guid.NewGuid();
     private int _begun;
@@ -13,16 +13,16 @@ public sealed class GroupWaitsTests
     [Fact]
     public async Task A_request_is_made_once_however_often_it_is_waited_for()
     {
-        _waits = new GroupWaits(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
-        Assert.Null(await _waits.WaitAsync(_id, Begin));
-        Assert.Null(await _waits.WaitAsync(_id, Begin));
+        var waits = new GroupWaits(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
+        Assert.Null(await waits.WaitAsync(_id, Begin));
+        Assert.Null(await waits.WaitAsync(_id, Begin));
         _ = Task.Run(() => _answer.SetResult("joined"));
         string? answer;
-        while ((answer = await _waits.WaitAsync(_id, Begin)) is null)
+        while ((answer = await waits.WaitAsync(_id, Begin)) is null)
         {
             // The next call goes on waiting.
         }
-        Assert.Equal(("joined", 1, 0), (answer, _begun, _waits.Count));
+        Assert.Equal(("joined", 1, 0), (answer, _begun, waits.Count));
     }
 
     [Fact]

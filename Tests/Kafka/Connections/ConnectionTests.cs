@@ -381,12 +381,16 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         // Ten minutes from when the answer counts as sent, which is a little after it has arrived.
         var end = client.ReceiveAsync();
         var minutes = 0;
-        for (; minutes < 60 && !end.IsCompleted; minutes++)
+        while (!end.IsCompleted)
         {
-            time.Advance(TimeSpan.FromMinutes(1));
+            if (minutes < 59) // Then only what it has to do is waited for.
+            {
+                time.Advance(TimeSpan.FromMinutes(1));
+                minutes++;
+            }
             await Task.Delay(50);
         }
-        Assert.True(minutes >= 10, $"closed after {minutes} minutes");
+        Assert.InRange(minutes, 10, 59);
         Assert.Null(await end);
     }
 
