@@ -12,7 +12,8 @@ namespace OrleansMq.Cli;
 /// <summary>The entry point: parses, runs one command, and turns what went wrong into one line and an exit code.</summary>
 internal static class Program
 {
-    // A command that is asked to end (Ctrl-C) gets this long to say what it has done. Most needs cluster up: 15 s to hand over, 20 s for a silo that hangs, and its database.
+    // A command that is asked to end (Ctrl-C) gets this long to say what it has done. Most needs cluster up: 15 s to hand over, 20 s for a
+    // silo that hangs, and its database.
     private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(60);
 
     private static async Task<int> Main(string[] args)
@@ -26,7 +27,8 @@ internal static class Program
     {
         try
         {
-            var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TerminationTimeout };
+            var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = TerminationTimeout };
             return (ExitCode)await parsed.InvokeAsync(configuration).ConfigureAwait(false);
         }
         catch (BrokenPipeException)
@@ -45,7 +47,8 @@ internal static class Program
         {
             return Fail(ExitCode.Refused, $"{e.Message} ({e.Code})");
         }
-        catch (Exception e) when (e is ProduceException or ConsumeException or CodecUnavailableException or IOException or UnauthorizedAccessException)
+        catch (Exception e)
+            when (e is ProduceException or ConsumeException or CodecUnavailableException or IOException or UnauthorizedAccessException)
         {
             // The message says what to do; anything else is a bug of ours, and shows its trace.
             return Fail(ExitCode.Refused, e.Message);

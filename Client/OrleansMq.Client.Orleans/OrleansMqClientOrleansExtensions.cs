@@ -18,8 +18,8 @@ public static class OrleansMqClientOrleansExtensions
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> over this Orleans client:
     /// <c>host.UseOrleansClient(client => client.UseLocalhostClustering().AddOrleansMqClient().AddProducer&lt;string, Order&gt;())</c>.
-    /// Batches travel to the silo that leads their partition, over connections that send and receive in large blocks: Orleans' own sockets are replaced where no other transport is
-    /// registered.
+    /// Batches travel to the silo that leads their partition, over connections that send and receive in large blocks: Orleans' own sockets
+    /// are replaced where no other transport is registered.
     /// </summary>
     /// <param name="client">The Orleans client.</param>
     /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>

@@ -2,7 +2,8 @@ using Npgsql;
 
 namespace OrleansMq.Client.PostgreSql;
 
-/// <summary>The tables in the application's database: <c>omq_inbox</c>, <c>omq_inbox_message</c>, <c>omq_consumer_offset</c>, <c>omq_sequence</c>, <c>omq_sequence_gap</c>.</summary>
+/// <summary>The tables in the application's database: <c>omq_inbox</c>, <c>omq_inbox_message</c>, <c>omq_consumer_offset</c>,
+/// <c>omq_sequence</c>, <c>omq_sequence_gap</c>.</summary>
 public static class ConsumerTables
 {
     /// <summary>Of the advisory lock under which they are made: CREATE TABLE IF NOT EXISTS of two at once may fail.</summary>

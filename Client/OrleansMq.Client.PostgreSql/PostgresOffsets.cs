@@ -4,10 +4,10 @@ using Npgsql;
 namespace OrleansMq.Client.PostgreSql;
 
 /// <summary>
-/// Keeps a consumer's offsets with its data: stored in the transaction that handles the records, sought when a partition is assigned. Give it to
-/// <see cref="ConsumerOptions.RebalanceListener"/>, with <see cref="ConsumerOptions.AutoCommit"/> off.
-/// <para>Each assignment claims the partition in the database. A consumer that was cut off, and does not know yet that another has its partition, fails when it stores:
-/// its transaction cannot commit, so no record takes effect twice.</para>
+/// Keeps a consumer's offsets with its data: stored in the transaction that handles the records, sought when a partition is assigned. Give
+/// it to <see cref="ConsumerOptions.RebalanceListener"/>, with <see cref="ConsumerOptions.AutoCommit"/> off.
+/// <para>Each assignment claims the partition in the database. A consumer that was cut off, and does not know yet that another has its
+/// partition, fails when it stores: its transaction cannot commit, so no record takes effect twice.</para>
 /// For handlers that take one record of a partition at a time; those that take several have <see cref="PostgresInbox"/>. Thread safe.
 /// </summary>
 /// <param name="database">The application's database.</param>
@@ -26,27 +26,34 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
     /// <param name="transaction">The one that the record's effects are in.</param>
     /// <param name="record">The record.</param>
     /// <param name="cancellationToken">Ends the wait; roll the transaction back then.</param>
-    /// <exception cref="CommitFencedException">The partition is another's by now, or the record was done before: roll the transaction back.</exception>
-    public async Task StoreAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record, CancellationToken cancellationToken = default)
+    /// <exception cref="CommitFencedException">The partition is another's by now, or the record was done before: roll the transaction
+    /// back.</exception>
+    public async Task StoreAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record,
+        CancellationToken cancellationToken = default)
     {
         if (!_claims.TryGetValue(record.TopicPartition, out var claim))
             throw new CommitFencedException(ErrorCode.UnknownMemberId, [record.TopicPartition]);
         var stored = await transaction.ExecuteAsync(
-            "UPDATE omq_consumer_offset SET next_offset = $1, updated_at = now() WHERE consumer = $2 AND topic = $3 AND partition = $4 AND claim = $5 AND next_offset < $1",
-            cancellationToken, record.Offset + 1, consumer, claim.Topic, record.TopicPartition.Partition, claim.Number).ConfigureAwait(false);
+            "UPDATE omq_consumer_offset SET next_offset = $1, updated_at = now() WHERE consumer = $2 AND topic = $3 AND partition = $4 AND "
+            + "claim = $5 AND next_offset < $1",
+            cancellationToken, record.Offset + 1, consumer, claim.Topic, record.TopicPartition.Partition,
+            claim.Number).ConfigureAwait(false);
         if (stored == 0)
             throw new CommitFencedException(ErrorCode.IllegalGeneration, [record.TopicPartition]);
     }
 
     /// <summary>Claims the partitions, and seeks to what is stored.</summary>
-    /// <exception cref="NpgsqlException">The database is away, for longer than 30 s. The partitions fail then, so that none of their records is handled.</exception>
-    public async ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken)
+    /// <exception cref="NpgsqlException">The database is away, for longer than 30 s. The partitions fail then, so that none of their
+    /// records is handled.</exception>
+    public async ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
+        CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(consumer);
         ArgumentNullException.ThrowIfNull(partitions);
         foreach (var partition in partitions)
         {
-            var (claim, next) = await ClaimPatientlyAsync(partition, consumer.GetTopicId(partition), cancellationToken).ConfigureAwait(false);
+            var (claim, next) = await ClaimPatientlyAsync(partition, consumer.GetTopicId(partition),
+                cancellationToken).ConfigureAwait(false);
             _claims[partition] = claim;
             if (next != Unknown)
                 consumer.Seek(partition, ReadFrom.Offset(next));
@@ -54,10 +61,12 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
     }
 
     /// <inheritdoc/>
-    public ValueTask OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => Forget(partitions);
+    public ValueTask OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) =>
+        Forget(partitions);
 
     /// <inheritdoc/>
-    public ValueTask OnLostAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => Forget(partitions);
+    public ValueTask OnLostAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) =>
+        Forget(partitions);
 
     private ValueTask Forget(IReadOnlyList<TopicPartition> partitions)
     {
@@ -66,7 +75,8 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
         return default;
     }
 
-    private async Task<(Claim Claim, long Next)> ClaimPatientlyAsync(TopicPartition partition, Guid topicId, CancellationToken cancellationToken)
+    private async Task<(Claim Claim, long Next)> ClaimPatientlyAsync(TopicPartition partition, Guid topicId,
+        CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -81,7 +91,8 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
         }
     }
 
-    /// <summary>Takes the partition over. A transaction of whoever had it before is waited for: what it stores is seen here, and none after it can store.</summary>
+    /// <summary>Takes the partition over. A transaction of whoever had it before is waited for: what it stores is seen here, and none after
+    /// it can store.</summary>
     private async Task<(Claim Claim, long Next)> ClaimAsync(TopicPartition partition, Guid topicId, CancellationToken cancellationToken)
     {
         var topic = ConsumerTables.Name(partition.Topic, topicId);

@@ -24,9 +24,10 @@ public enum SequenceFinding
 public sealed record SequenceGap(string Source, long First, long Last);
 
 /// <summary>
-/// Proves that nothing was lost: sources number what they send, and each number is checked off in the transaction that handles it. When all is handled and
-/// <see cref="FindGapsAsync"/> finds none, every number up to the last came. A source is a producer that numbers its records (<see cref="RecordSequence"/>), or
-/// a partition with its offsets, where the topic is neither compacted nor written by transactions. Numbers may come in any order. Thread safe.
+/// Proves that nothing was lost: sources number what they send, and each number is checked off in the transaction that handles it. When all
+/// is handled and <see cref="FindGapsAsync"/> finds none, every number up to the last came. A source is a producer that numbers its records
+/// (<see cref="RecordSequence"/>), or a partition with its offsets, where the topic is neither compacted nor written by transactions.
+/// Numbers may come in any order. Thread safe.
 /// </summary>
 /// <param name="consumer">Who checks: the group.</param>
 public sealed class PostgresSequences(string consumer)
@@ -37,30 +38,38 @@ public sealed class PostgresSequences(string consumer)
     /// <param name="number">The number.</param>
     /// <param name="first">The first there is: numbers from here to the first that comes are missing.</param>
     /// <param name="cancellationToken">Ends the wait; roll the transaction back then.</param>
-    public async Task<SequenceFinding> CheckAsync(NpgsqlTransaction transaction, string source, long number, long first = 0, CancellationToken cancellationToken = default)
+    public async Task<SequenceFinding> CheckAsync(NpgsqlTransaction transaction, string source, long number, long first = 0,
+        CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(source);
-        await transaction.ExecuteAsync("INSERT INTO omq_sequence (consumer, source, next_number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", cancellationToken, consumer, source, first).ConfigureAwait(false);
-        var row = await transaction.ReadRowAsync("SELECT next_number FROM omq_sequence WHERE consumer = $1 AND source = $2 FOR UPDATE", cancellationToken, consumer, source).ConfigureAwait(false);
+        await transaction.ExecuteAsync(
+            "INSERT INTO omq_sequence (consumer, source, next_number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", cancellationToken,
+            consumer, source, first).ConfigureAwait(false);
+        var row = await transaction.ReadRowAsync("SELECT next_number FROM omq_sequence WHERE consumer = $1 AND source = $2 FOR UPDATE",
+            cancellationToken, consumer, source).ConfigureAwait(false);
         var next = (long)row![0];
         if (number < next)
             return await FillAsync(transaction, source, number, cancellationToken).ConfigureAwait(false);
         if (number > next)
             await NoteGapAsync(transaction, source, next, number - 1, cancellationToken).ConfigureAwait(false);
-        await transaction.ExecuteAsync("UPDATE omq_sequence SET next_number = $1 WHERE consumer = $2 AND source = $3", cancellationToken, number + 1, consumer, source).ConfigureAwait(false);
+        await transaction.ExecuteAsync("UPDATE omq_sequence SET next_number = $1 WHERE consumer = $2 AND source = $3", cancellationToken,
+            number + 1, consumer, source).ConfigureAwait(false);
         return number == next ? SequenceFinding.InOrder : SequenceFinding.AfterGap;
     }
 
     /// <summary>Checks a record's offset off, with its partition as the source.</summary>
     /// <inheritdoc cref="CheckAsync(NpgsqlTransaction, string, long, long, CancellationToken)"/>
-    public Task<SequenceFinding> CheckOffsetAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record, long first = 0, CancellationToken cancellationToken = default) =>
-        CheckAsync(transaction, $"{ConsumerTables.Name(record.TopicPartition.Topic, record.TopicId)}-{record.TopicPartition.Partition}", record.Offset, first, cancellationToken);
+    public Task<SequenceFinding> CheckOffsetAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record,
+        long first = 0, CancellationToken cancellationToken = default) =>
+        CheckAsync(transaction, $"{ConsumerTables.Name(record.TopicPartition.Topic, record.TopicId)}-{record.TopicPartition.Partition}",
+            record.Offset, first, cancellationToken);
 
     /// <summary>All numbers that are missing now, by source and number.</summary>
     public async Task<IReadOnlyList<SequenceGap>> FindGapsAsync(NpgsqlDataSource database, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(database);
-        await using var command = database.CreateCommand("SELECT source, first_missing, last_missing FROM omq_sequence_gap WHERE consumer = $1 ORDER BY source, first_missing");
+        await using var command = database.CreateCommand("SELECT source, first_missing, last_missing FROM omq_sequence_gap WHERE consumer "
+            + "= $1 ORDER BY source, first_missing");
         command.Parameters.Add(new NpgsqlParameter { Value = consumer });
         await using var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
         var gaps = new List<SequenceGap>();
@@ -69,10 +78,12 @@ public sealed class PostgresSequences(string consumer)
         return gaps;
     }
 
-    private async Task<SequenceFinding> FillAsync(NpgsqlTransaction transaction, string source, long number, CancellationToken cancellationToken)
+    private async Task<SequenceFinding> FillAsync(NpgsqlTransaction transaction, string source, long number,
+        CancellationToken cancellationToken)
     {
         var gap = await transaction.ReadRowAsync(
-            "DELETE FROM omq_sequence_gap WHERE consumer = $1 AND source = $2 AND first_missing <= $3 AND last_missing >= $3 RETURNING first_missing, last_missing",
+            "DELETE FROM omq_sequence_gap WHERE consumer = $1 AND source = $2 AND first_missing <= $3 AND last_missing >= $3 RETURNING "
+            + "first_missing, last_missing",
             cancellationToken, consumer, source, number).ConfigureAwait(false);
         if (gap is null)
             return SequenceFinding.Duplicate;
@@ -85,5 +96,6 @@ public sealed class PostgresSequences(string consumer)
     }
 
     private Task NoteGapAsync(NpgsqlTransaction transaction, string source, long first, long last, CancellationToken cancellationToken) =>
-        transaction.ExecuteAsync("INSERT INTO omq_sequence_gap (consumer, source, first_missing, last_missing) VALUES ($1, $2, $3, $4)", cancellationToken, consumer, source, first, last);
+        transaction.ExecuteAsync("INSERT INTO omq_sequence_gap (consumer, source, first_missing, last_missing) VALUES ($1, $2, $3, $4)",
+            cancellationToken, consumer, source, first, last);
 }

@@ -27,6 +27,7 @@ public static class RecordSequence
     {
         ArgumentNullException.ThrowIfNull(headers);
         source = headers.FirstOrDefault(static header => header.Name() == SourceHeader).TextValue() ?? "";
-        return long.TryParse(headers.FirstOrDefault(static header => header.Name() == NumberHeader).TextValue(), NumberStyles.None, CultureInfo.InvariantCulture, out number) && source.Length > 0;
+        return long.TryParse(headers.FirstOrDefault(static header => header.Name() == NumberHeader).TextValue(), NumberStyles.None,
+            CultureInfo.InvariantCulture, out number) && source.Length > 0;
     }
 }

@@ -6,14 +6,16 @@ namespace OrleansMq.Client.PostgreSql;
 internal static class TransactionCommands
 {
     /// <summary>The number of rows that were changed.</summary>
-    public static async Task<int> ExecuteAsync(this NpgsqlTransaction transaction, string statement, CancellationToken cancellationToken, params object[] parameters)
+    public static async Task<int> ExecuteAsync(this NpgsqlTransaction transaction, string statement, CancellationToken cancellationToken,
+        params object[] parameters)
     {
         await using var command = Command(transaction, statement, parameters);
         return await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The first row; null for none.</summary>
-    public static async Task<object[]?> ReadRowAsync(this NpgsqlTransaction transaction, string statement, CancellationToken cancellationToken, params object[] parameters)
+    public static async Task<object[]?> ReadRowAsync(this NpgsqlTransaction transaction, string statement,
+        CancellationToken cancellationToken, params object[] parameters)
     {
         await using var command = Command(transaction, statement, parameters);
         await using var reader = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);

@@ -45,7 +45,8 @@ public sealed class OrleansMqClient
     /// <param name="values">Serializes values; null for the built-in format of the type.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
-    public IProducer<TKey, TValue> CreateProducer<TKey, TValue>(ProducerOptions? options = null, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null) =>
+    public IProducer<TKey, TValue> CreateProducer<TKey, TValue>(ProducerOptions? options = null, ISerializer<TKey>? keys = null,
+        ISerializer<TValue>? values = null) =>
         new Producer<TKey, TValue>(Broker, keys, values, options ?? _options.Producer, _loggers.CreateLogger("OrleansMq.Client.Producer"));
 
     /// <summary>A reader of partitions; one for each reading loop.</summary>
@@ -56,9 +57,11 @@ public sealed class OrleansMqClient
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
-    public IPartitionReader<TKey, TValue> CreatePartitionReader<TKey, TValue>(ReaderOptions? options = null, IDeserializer<TKey>? keys = null,
+    public IPartitionReader<TKey, TValue> CreatePartitionReader<TKey, TValue>(ReaderOptions? options = null,
+        IDeserializer<TKey>? keys = null,
         IDeserializer<TValue>? values = null) =>
-        new PartitionReader<TKey, TValue>(Broker, keys, values, options ?? _options.Reader, _loggers.CreateLogger("OrleansMq.Client.PartitionReader"));
+        new PartitionReader<TKey, TValue>(Broker, keys, values, options ?? _options.Reader,
+            _loggers.CreateLogger("OrleansMq.Client.PartitionReader"));
 
     /// <summary>A consumer; one for each reading loop.</summary>
     /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to leave them aside.</typeparam>
@@ -68,10 +71,12 @@ public sealed class OrleansMqClient
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
-    public IConsumer<TKey, TValue> CreateConsumer<TKey, TValue>(ConsumerOptions options, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
+    public IConsumer<TKey, TValue> CreateConsumer<TKey, TValue>(ConsumerOptions options, IDeserializer<TKey>? keys = null,
+        IDeserializer<TValue>? values = null)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return new Consumer<TKey, TValue>(Broker, options with { Reader = options.Reader ?? _options.Reader }, keys, values, _loggers.CreateLogger("OrleansMq.Client.Consumer"));
+        return new Consumer<TKey, TValue>(Broker, options with { Reader = options.Reader ?? _options.Reader }, keys, values,
+            _loggers.CreateLogger("OrleansMq.Client.Consumer"));
     }
 
     /// <summary>A consumer that hands its records to a handler; start it, and stop it at the end.</summary>
@@ -85,13 +90,15 @@ public sealed class OrleansMqClient
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public MessageProcessor<TKey, TValue> CreateProcessor<TKey, TValue>(ConsumerOptions consumer, MessageHandlingOptions handling,
-        Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
+        Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle, IDeserializer<TKey>? keys = null,
+        IDeserializer<TValue>? values = null)
     {
         ArgumentNullException.ThrowIfNull(consumer);
         ArgumentNullException.ThrowIfNull(handling);
         ArgumentNullException.ThrowIfNull(handle);
         return new MessageProcessor<TKey, TValue>(Broker, consumer with { Reader = consumer.Reader ?? _options.Reader },
-            handling with { DeadLetterProducer = handling.DeadLetterProducer ?? _options.Producer }, handle, keys, values, _loggers.CreateLogger("OrleansMq.Client.MessageProcessor"));
+            handling with { DeadLetterProducer = handling.DeadLetterProducer ?? _options.Producer }, handle, keys, values,
+            _loggers.CreateLogger("OrleansMq.Client.MessageProcessor"));
     }
 }
 

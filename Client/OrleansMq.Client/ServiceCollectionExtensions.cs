@@ -12,12 +12,15 @@ public static class OrleansMqClientServiceCollectionExtensions
 {
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> and <see cref="IAdmin"/> over the <see cref="IBroker"/> in the container: one that the host
-    /// registers itself (a broker in process, an Orleans silo or client), or <see cref="UseHttp(OrleansMqClientBuilder, Uri, HttpBrokerOptions)"/>, or <see cref="UseBroker"/>.
-    /// <code>services.AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:8080")).AddProducer&lt;string, Order&gt;(values: Serdes.Json(MyJson.Default.Order));</code>
+    /// registers itself (a broker in process, an Orleans silo or client), or
+    /// <see cref="UseHttp(OrleansMqClientBuilder, Uri, HttpBrokerOptions)"/>, or <see cref="UseBroker"/>.
+    /// <code>services.AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:8080")).AddProducer&lt;string, Order&gt;(values:
+    /// Serdes.Json(MyJson.Default.Order));</code>
     /// </summary>
     /// <param name="services">The container.</param>
     /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>
-    public static OrleansMqClientBuilder AddOrleansMqClient(this IServiceCollection services, Action<OrleansMqClientOptions>? configure = null)
+    public static OrleansMqClientBuilder AddOrleansMqClient(this IServiceCollection services,
+        Action<OrleansMqClientOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(services);
         var options = new OrleansMqClientOptions();
@@ -41,7 +44,8 @@ public static class OrleansMqClientServiceCollectionExtensions
     /// <param name="builder">The client.</param>
     /// <param name="addresses">The addresses of some of its brokers or all.</param>
     /// <param name="options">Time limits and connections; null for the defaults.</param>
-    public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null)
+    public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, IReadOnlyList<Uri> addresses,
+        HttpBrokerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
         builder.Services.Replace(ServiceDescriptor.Singleton<IBroker>(_ => new HttpBroker(addresses, options)));
@@ -73,9 +77,10 @@ public static class OrleansMqClientServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Runs a handler while the host runs: <typeparamref name="THandler"/> is resolved in a scope of its own for each record, and drained when the host stops, so
-    /// give <c>HostOptions.ShutdownTimeout</c> as long as <see cref="ConsumerOptions.DrainTimeout"/>.
-    /// <code>services.AddOrleansMqClient().UseHttp(uri).AddMessageHandler&lt;string, Order, Billing&gt;(new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest },
+    /// Runs a handler while the host runs: <typeparamref name="THandler"/> is resolved in a scope of its own for each record, and drained
+    /// when the host stops, so give <c>HostOptions.ShutdownTimeout</c> as long as <see cref="ConsumerOptions.DrainTimeout"/>.
+    /// <code>services.AddOrleansMqClient().UseHttp(uri).AddMessageHandler&lt;string, Order, Billing&gt;(new() { GroupId = "billing",
+    /// AutoOffsetReset = AutoOffsetReset.Earliest },
     ///     new() { Topics = ["orders"] }, values: Serdes.Json(MyJson.Default.Order));</code>
     /// </summary>
     /// <param name="builder">The client.</param>
@@ -83,13 +88,15 @@ public static class OrleansMqClientServiceCollectionExtensions
     /// <param name="handling">What it reads, and how it is handled.</param>
     /// <param name="keys">Deserializes keys; null for the built-in format of the type.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
-    public static OrleansMqClientBuilder AddMessageHandler<TKey, TValue, THandler>(this OrleansMqClientBuilder builder, ConsumerOptions consumer,
+    public static OrleansMqClientBuilder AddMessageHandler<TKey, TValue, THandler>(this OrleansMqClientBuilder builder,
+        ConsumerOptions consumer,
         MessageHandlingOptions handling, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null)
         where THandler : class, IMessageHandler<TKey, TValue>
     {
         ArgumentNullException.ThrowIfNull(builder);
         builder.Services.TryAddScoped<THandler>();
-        builder.Services.AddSingleton<IHostedService>(provider => new MessageHandlerService<TKey, TValue, THandler>(provider.GetRequiredService<IServiceScopeFactory>(),
+        builder.Services.AddSingleton<IHostedService>(provider =>
+            new MessageHandlerService<TKey, TValue, THandler>(provider.GetRequiredService<IServiceScopeFactory>(),
             handle => provider.GetRequiredService<OrleansMqClient>().CreateProcessor(consumer, handling, handle, keys, values)));
         return builder;
     }

@@ -17,11 +17,12 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
 
     /// <summary>Where the next record goes.</summary>
     public async Task<long> FindEndAsync(CancellationToken cancellationToken) =>
-        (await Retrying.CallAsync(() => _partition.FindOffsetAsync(OffsetSpec.Latest), found => (found.Error, found.Message), cancellationToken)).Offset;
+        (await Retrying.CallAsync(() => _partition.FindOffsetAsync(OffsetSpec.Latest), found => (found.Error, found.Message),
+            cancellationToken)).Offset;
 
     /// <summary>
-    /// Appends orders of a customer. Whatever goes wrong on the way, the same batch with the same sequence number may be sent again: where it
-    /// was appended before, the broker answers with the offset it got then.
+    /// Appends orders of a customer. Whatever goes wrong on the way, the same batch with the same sequence number may be sent again: where
+    /// it was appended before, the broker answers with the offset it got then.
     /// </summary>
     public async Task AppendAsync(string customer, int[] orders, CancellationToken cancellationToken)
     {
@@ -35,17 +36,20 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
         }
         batch.SetProducer(producer.ProducerId, producer.ProducerEpoch, _sequence);
         ReadOnlyMemory<byte> bytes = batch.Build();
-        await Retrying.CallAsync(() => _partition.AppendAsync(bytes, Acks.All), appended => (appended.Error, appended.Message), cancellationToken);
+        await Retrying.CallAsync(() => _partition.AppendAsync(bytes, Acks.All), appended => (appended.Error, appended.Message),
+            cancellationToken);
         _sequence += orders.Length;
     }
 
     /// <summary>The values of so many records from an offset on; waits for those that are not there yet.</summary>
-    public async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(long offset, int count, [EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(long offset, int count,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         while (count > 0)
         {
             var read = new PartitionRead(offset) { MaxWait = LongPoll };
-            using var result = await Retrying.CallAsync(() => _partition.ReadAsync(read, cancellationToken), fetched => (fetched.Error, fetched.Message), cancellationToken);
+            using var result = await Retrying.CallAsync(() => _partition.ReadAsync(read, cancellationToken),
+                fetched => (fetched.Error, fetched.Message), cancellationToken);
             using var records = new RecordReader(result.Records, CompressionCodecs.Empty);
             while (count > 0 && records.MoveNext())
             {

@@ -18,14 +18,17 @@ internal sealed class OrderService(IGrainFactory grains)
         var topic = await CreateTopicAsync(cancellationToken);
         var cluster = grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
         var producer = await Retrying.CallAsync(cluster.InitProducerIdAsync, cancellationToken);
-        var logs = Enumerable.Range(0, topic.Partitions).Select(partition => new OrderLog(grains, topic.TopicId, partition, producer)).ToArray();
+        var logs = Enumerable.Range(0, topic.Partitions).Select(partition => new OrderLog(grains, topic.TopicId, partition, producer))
+            .ToArray();
         var ends = await Task.WhenAll(logs.Select(log => log.FindEndAsync(cancellationToken)));
 
         Console.WriteLine($"Appending {count} orders to {topic.Partitions} partitions of topic '{Topic}' ...");
         await Task.WhenAll(logs.Select((log, partition) => AppendAsync(log, partition, logs.Length, count, cancellationToken)));
         Console.WriteLine($"Every order is acknowledged by all in-sync replicas ({Retrying.Repeated} calls were repeated).");
 
-        var read = await Task.WhenAll(logs.Select((log, partition) => ReadAsync(log, ends[partition], partition, logs.Length, count, cancellationToken)));
+        var read =
+            await Task.WhenAll(logs.Select((log, partition) =>
+                ReadAsync(log, ends[partition], partition, logs.Length, count, cancellationToken)));
         Console.WriteLine($"Read {read.Sum()} orders back: each once, and those of one customer in order.");
 
         var description = await Retrying.CallAsync(grains.GetGrain<ITopicGrain>(Topic).DescribeAsync, cancellationToken);
@@ -58,7 +61,8 @@ internal sealed class OrderService(IGrainFactory grains)
             await log.AppendAsync($"customer-{partition}", numbers, cancellationToken);
     }
 
-    private static async Task<int> ReadAsync(OrderLog log, long from, int partition, int partitions, int count, CancellationToken cancellationToken)
+    private static async Task<int> ReadAsync(OrderLog log, long from, int partition, int partitions, int count,
+        CancellationToken cancellationToken)
     {
         var expected = Enumerable.Range(0, count).Where(number => number % partitions == partition).ToArray();
         var read = 0;
@@ -66,7 +70,8 @@ internal sealed class OrderService(IGrainFactory grains)
         {
             var number = BinaryPrimitives.ReadInt32BigEndian(value.Span);
             if (number != expected[read++])
-                throw new InvalidDataException($"Partition {partition}: order {number} came instead of {expected[read - 1]}. Does somebody else append to topic '{Topic}'?");
+                throw new InvalidDataException($"Partition {partition}: order {number} came instead of {expected[read - 1]}. Does somebody "
+                    + $"else append to topic '{Topic}'?");
         }
         return read;
     }

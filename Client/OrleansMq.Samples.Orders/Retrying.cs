@@ -22,7 +22,8 @@ internal static class Retrying
         CallAsync(call, static _ => (ErrorCode.None, null), cancellationToken);
 
     /// <summary>A call of the data path, which returns its errors.</summary>
-    public static async Task<T> CallAsync<T>(Func<Task<T>> call, Func<T, (ErrorCode Code, string? Message)> outcome, CancellationToken cancellationToken)
+    public static async Task<T> CallAsync<T>(Func<Task<T>> call, Func<T, (ErrorCode Code, string? Message)> outcome,
+        CancellationToken cancellationToken)
     {
         var deadline = DateTime.UtcNow + Patience;
         while (true)
@@ -43,5 +44,6 @@ internal static class Retrying
         }
     }
 
-    private static bool MayRetry(Exception e) => e is TimeoutException or OrleansException || e is BrokerException { Action: ErrorAction.Retry };
+    private static bool MayRetry(Exception e) =>
+        e is TimeoutException or OrleansException || e is BrokerException { Action: ErrorAction.Retry };
 }

@@ -59,7 +59,8 @@ public sealed class ManualTimeProvider : TimeProvider
             due.Fire();
     }
 
-    /// <summary>The next timer that is due by a time, with the clock moved to its time; null, with the clock at that time, if there is none.</summary>
+    /// <summary>The next timer that is due by a time, with the clock moved to its time; null, with the clock at that time, if there is
+    /// none.</summary>
     private ManualTimer? TakeDue(DateTimeOffset until)
     {
         lock (_gate)

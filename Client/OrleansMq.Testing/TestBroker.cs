@@ -12,15 +12,17 @@ namespace OrleansMq.Testing;
 public sealed record TestBrokerOptions
 {
     /// <summary>
-    /// Whether records are kept in memory rather than in a temporary directory: yes by default. Nothing is written to disk then, and nothing
-    /// is left behind.
+    /// Whether records are kept in memory rather than in a temporary directory: yes by default. Nothing is written to disk then, and
+    /// nothing is left behind.
     /// </summary>
     public bool InMemory { get; init; } = true;
 
-    /// <summary>Whether Kafka clients can connect, at <see cref="TestBroker.KafkaAddress"/>, a free port of 127.0.0.1: no by default.</summary>
+    /// <summary>Whether Kafka clients can connect, at <see cref="TestBroker.KafkaAddress"/>, a free port of 127.0.0.1: no by
+    /// default.</summary>
     public bool Kafka { get; init; }
 
-    /// <summary>Where broker and client take the time from: the system by default; a <see cref="ManualTimeProvider"/> to decide yourself.</summary>
+    /// <summary>Where broker and client take the time from: the system by default; a <see cref="ManualTimeProvider"/> to decide
+    /// yourself.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
     /// <summary>The configuration topics have where they set nothing.</summary>
@@ -79,7 +81,8 @@ public sealed class TestBroker : IAsyncDisposable
         var directory = Path.Combine(Path.GetTempPath(), $"orleansmq-test-{Guid.NewGuid():n}");
         try
         {
-            var broker = new TestBroker(options, files, directory, await OpenAsync(options, files, directory, cancellationToken).ConfigureAwait(false));
+            var broker = new TestBroker(options, files, directory,
+                await OpenAsync(options, files, directory, cancellationToken).ConfigureAwait(false));
             broker.Listen(port: 0);
             return broker;
         }
@@ -90,7 +93,8 @@ public sealed class TestBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>Stops the broker cleanly and starts it again over the same data. Producers and readers of the old client fail from then on.</summary>
+    /// <summary>Stops the broker cleanly and starts it again over the same data. Producers and readers of the old client fail from then
+    /// on.</summary>
     public async Task RestartAsync(CancellationToken cancellationToken = default)
     {
         var port = _port?.EndPoint.Port ?? 0;
@@ -126,7 +130,8 @@ public sealed class TestBroker : IAsyncDisposable
         await _broker.DisposeAsync().ConfigureAwait(false);
     }
 
-    private static Task<LocalBroker> OpenAsync(TestBrokerOptions options, IFileSystem files, string directory, CancellationToken cancellationToken) =>
+    private static Task<LocalBroker> OpenAsync(TestBrokerOptions options, IFileSystem files, string directory,
+        CancellationToken cancellationToken) =>
         LocalBroker.OpenAsync(new BrokerOptions
         {
             DataDirectory = directory,

@@ -5,11 +5,13 @@ namespace OrleansMq.Grains;
 /// <summary>
 /// One record batch on its way to the silo that leads its partition. It is in one of three states:
 /// <list type="bullet">
-/// <item>lent: the bytes are the caller's, who leaves them alone while the call is under way. Orleans may write them to a connection, once or again.</item>
+/// <item>lent: the bytes are the caller's, who leaves them alone while the call is under way. Orleans may write them to a connection, once
+/// or again.</item>
 /// <item>owned: it came over a connection, or was copied from one that is lent; the bytes are pooled memory of its own.</item>
 /// <item>empty: revoked or given back. What is written of it from now on is no batch, and is refused where it arrives.</item>
 /// </list>
-/// A call that timed out may still wait to be sent: so the caller revokes what he lent before his memory is used again, and revoking waits for who is writing it. Thread safe.
+/// A call that timed out may still wait to be sent: so the caller revokes what he lent before his memory is used again, and revoking waits
+/// for who is writing it. Thread safe.
 /// </summary>
 [Immutable]
 [Alias("omq.BatchInCall")]
@@ -36,7 +38,8 @@ internal sealed class BatchInCall : IDisposable
         return batch;
     }
 
-    /// <summary>Memory that may be written to until <see cref="Dispose"/>: where the batch is lent (the caller is in this process), a copy of it in another batch.</summary>
+    /// <summary>Memory that may be written to until <see cref="Dispose"/>: where the batch is lent (the caller is in this process), a copy
+    /// of it in another batch.</summary>
     /// <param name="owner">To be disposed of.</param>
     public Memory<byte> Own(out BatchInCall owner)
     {

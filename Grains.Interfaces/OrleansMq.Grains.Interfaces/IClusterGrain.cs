@@ -48,11 +48,12 @@ public interface IClusterGrain : IGrainWithStringKey
     [AlwaysInterleave]
     Task<ClusterDescription> DescribeAsync();
 
-    /// <summary>All that the cluster knows of itself (brokers, topics, leaders, in-sync replicas), as soon as it is newer than what the caller knows; waits
-    /// up to 10 seconds for that. Ask again with the version that came: so a change is heard of at once, and an unchanged cluster costs a call in ten
-    /// seconds.</summary>
+    /// <summary>All that the cluster knows of itself (brokers, topics, leaders, in-sync replicas), as soon as it is newer than what the
+    /// caller knows; waits up to 10 seconds for that. Ask again with the version that came: so a change is heard of at once, and an
+    /// unchanged cluster costs a call in ten seconds.</summary>
     /// <param name="knownVersion">The version the caller has; 0 for none.</param>
-    /// <returns>A whole image as <see cref="OrleansMq.Clusters.ClusterDeltaCodec"/> writes it; nothing where none is newer, or nothing is replicated.</returns>
+    /// <returns>A whole image as <see cref="OrleansMq.Clusters.ClusterDeltaCodec"/> writes it; nothing where none is newer, or nothing is
+    /// replicated.</returns>
     [Alias("GetMetadata")]
     [AlwaysInterleave]
     Task<ReadOnlyMemory<byte>> GetMetadataAsync(long knownVersion);

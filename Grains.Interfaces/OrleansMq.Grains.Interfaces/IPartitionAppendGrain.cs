@@ -2,7 +2,8 @@ using OrleansMq.Brokers;
 
 namespace OrleansMq.Grains;
 
-/// <summary>The same grain as <see cref="IPartitionGrain"/>, for a broker API that lends its batches: no copy on the way out, and none on the garbage collector's heap where they arrive.</summary>
+/// <summary>The same grain as <see cref="IPartitionGrain"/>, for a broker API that lends its batches: no copy on the way out, and none on
+/// the garbage collector's heap where they arrive.</summary>
 [Alias("omq.IPartitionAppendGrain")]
 internal interface IPartitionAppendGrain : IGrainWithStringKey
 {
@@ -13,7 +14,8 @@ internal interface IPartitionAppendGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Data)]
     Task<ProduceResult> AppendAsync([Immutable] BatchInCall batch, Acks acks);
 
-    /// <summary>Appends several batches, one after the other. What becomes of one says nothing of the others: each is appended or refused by itself.</summary>
+    /// <summary>Appends several batches, one after the other. What becomes of one says nothing of the others: each is appended or refused
+    /// by itself.</summary>
     /// <param name="batches">At least one, in their order.</param>
     /// <param name="acks">When to answer; the answer comes when all of them have theirs.</param>
     /// <returns>One result for each, in the same order.</returns>

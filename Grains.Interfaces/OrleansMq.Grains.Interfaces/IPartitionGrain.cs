@@ -9,8 +9,8 @@ namespace OrleansMq.Grains;
 /// <para>Reads and lookups go on while appends wait. Outcomes of the data path are returned as <see cref="ErrorCode"/>, not thrown.
 /// Whichever error: <see cref="ErrorCodes.Action"/> says whether to retry, abort or give up; <see cref="ErrorCode.UnknownTopicId"/> means
 /// that the topic was deleted (and perhaps created again): ask its <see cref="ITopicGrain"/> for the id;
-/// <see cref="ErrorCode.LeaderNotAvailable"/> and <see cref="ErrorCode.NotLeaderOrFollower"/> that nobody leads it at the moment, or somebody else: nothing was
-/// done, retry. A <see cref="TimeoutException"/>
+/// <see cref="ErrorCode.LeaderNotAvailable"/> and <see cref="ErrorCode.NotLeaderOrFollower"/> that nobody leads it at the moment, or
+/// somebody else: nothing was done, retry. A <see cref="TimeoutException"/>
 /// or an Orleans exception means that the outcome is unknown; an append with a producer id may be sent again without being doubled.</para>
 /// </summary>
 [Alias("omq.IPartitionGrain")]

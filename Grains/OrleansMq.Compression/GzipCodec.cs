@@ -45,7 +45,8 @@ internal sealed class GzipCodec : ICompressionCodec
                 throw new RecordBatchException(RecordBatchError.BadCompression, $"The records are not a gzip stream: {exception.Message}");
             }
         }
-        // .NET takes the end of the bytes for the end of the stream. The trailer tells: its last field is the length. Clients write one member.
+        // .NET takes the end of the bytes for the end of the stream. The trailer tells: its last field is the length. Clients write one
+        // member.
         var length = BinaryPrimitives.ReadUInt32LittleEndian(source[^4..]);
         if (length != (uint)bound.Written)
             throw new RecordBatchException(RecordBatchError.BadCompression,

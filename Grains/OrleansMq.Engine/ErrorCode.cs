@@ -165,8 +165,10 @@ public static class ErrorCodes
             or ErrorCode.NotEnoughReplicasAfterAppend or ErrorCode.KafkaStorageError or ErrorCode.OffsetNotAvailable
             or ErrorCode.UnknownLeaderEpoch or ErrorCode.FencedLeaderEpoch or ErrorCode.UnknownTopicId or ErrorCode.BrokerNotAvailable
             or ErrorCode.ReassignmentInProgress or ErrorCode.PreferredLeaderNotAvailable or ErrorCode.EligibleLeadersNotAvailable
-            or ErrorCode.CoordinatorLoadInProgress or ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator or ErrorCode.RebalanceInProgress
-            or ErrorCode.UnstableOffsetCommit or ErrorCode.MemberIdRequired or ErrorCode.StaleMemberEpoch or ErrorCode.FetchSessionIdNotFound
+            or ErrorCode.CoordinatorLoadInProgress or ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator
+            or ErrorCode.RebalanceInProgress
+            or ErrorCode.UnstableOffsetCommit or ErrorCode.MemberIdRequired or ErrorCode.StaleMemberEpoch
+            or ErrorCode.FetchSessionIdNotFound
             or ErrorCode.InvalidFetchSessionEpoch => ErrorAction.Retry,
         ErrorCode.InvalidProducerEpoch or ErrorCode.OutOfOrderSequenceNumber or ErrorCode.UnknownProducerId or ErrorCode.IllegalGeneration
             or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId or ErrorCode.FencedMemberEpoch => ErrorAction.GiveUp,

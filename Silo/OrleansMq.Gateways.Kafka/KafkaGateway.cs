@@ -9,8 +9,8 @@ using OrleansMq.Gateways.Kafka.Connections.Loops;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>
-/// The Kafka protocol in front of a broker. A <see cref="KafkaPort"/> has it serve connections; those that come before <see cref="Open"/> wait.
-/// Thread safe.
+/// The Kafka protocol in front of a broker. A <see cref="KafkaPort"/> has it serve connections; those that come before <see cref="Open"/>
+/// wait. Thread safe.
 /// </summary>
 public sealed class KafkaGateway : IAsyncDisposable
 {
@@ -114,7 +114,8 @@ public sealed class KafkaGateway : IAsyncDisposable
         Leave(address);
         Metrics.Refused();
         if (count == _options.MaxConnectionsPerAddress + 1)
-            _options.Log.Write(EngineLogLevel.Warning, $"A Kafka connection from {address} is closed: it has {_options.MaxConnectionsPerAddress} already.");
+            _options.Log.Write(EngineLogLevel.Warning,
+                $"A Kafka connection from {address} is closed: it has {_options.MaxConnectionsPerAddress} already.");
         return false;
     }
 

@@ -9,8 +9,8 @@ using OrleansMq.Networking;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>
-/// A TCP port that serves a gateway. On sockets of its own, since a web server's connection would read a few KiB at a time and hand them on twice, where a
-/// request is received straight into the memory that goes to the log.
+/// A TCP port that serves a gateway. On sockets of its own, since a web server's connection would read a few KiB at a time and hand them on
+/// twice, where a request is received straight into the memory that goes to the log.
 /// </summary>
 public sealed class KafkaPort : IAsyncDisposable
 {
@@ -42,7 +42,8 @@ public sealed class KafkaPort : IAsyncDisposable
 
     /// <summary>Begins to listen.</summary>
     /// <param name="gateway">Serves the connections; it is not disposed with the port.</param>
-    /// <param name="endPoint">Port 0 takes a free one. All of IPv6 is all of IPv4 too, and IPv4 alone on a machine without the other.</param>
+    /// <param name="endPoint">Port 0 takes a free one. All of IPv6 is all of IPv4 too, and IPv4 alone on a machine without the
+    /// other.</param>
     /// <exception cref="SocketException">The port is taken, or the address is not one of this machine.</exception>
     public static KafkaPort Listen(KafkaGateway gateway, IPEndPoint endPoint)
     {
@@ -108,7 +109,8 @@ public sealed class KafkaPort : IAsyncDisposable
                     return;
                 if (fault.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
                     continue; // It went before it was accepted.
-                _gateway.Log.Write(EngineLogLevel.Error, $"A Kafka connection could not be accepted: {fault.Message} Check the limit of open files.", fault);
+                _gateway.Log.Write(EngineLogLevel.Error,
+                    $"A Kafka connection could not be accepted: {fault.Message} Check the limit of open files.", fault);
                 await Task.Delay(AcceptPause).ConfigureAwait(false);
             }
         }

@@ -5,8 +5,9 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Tests.Benchmarks;
 
 /// <summary>
-/// How near the append path comes to what the disk's file system takes: batches of 64 KiB appended to a partition (validated, stamped, indexed,
-/// acknowledged), beside raw sequential writes of the same bytes. They take turns on the same disk, since the machine's pace drifts.
+/// How near the append path comes to what the disk's file system takes: batches of 64 KiB appended to a partition (validated, stamped,
+/// indexed, acknowledged), beside raw sequential writes of the same bytes. They take turns on the same disk, since the machine's pace
+/// drifts.
 /// </summary>
 internal static class AppendCeiling
 {
@@ -26,11 +27,15 @@ internal static class AppendCeiling
         var batch = Samples.Batch(arguments.Number("--batch", 64 << 10));
         var batches = (int)(((long)arguments.Number("--mb", 512) << 20) / batch.Length);
         var directory = arguments.Directory("append-ceiling");
-        Console.WriteLine($"{batches} batches of {batch.Length} bytes a run, {inFlight} in flight, {Environment.ProcessorCount} processors, in {directory}");
+        Console.WriteLine($"{batches} batches of {batch.Length} bytes a run, {inFlight} in flight, {Environment.ProcessorCount} "
+            + $"processors, in {directory}");
         if (isFlushed)
-            Console.WriteLine($"what is appended is on the disk when it is acknowledged; the raw file is flushed after every {inFlight} batches");
-        Console.WriteLine($"raw: one write a batch; raw x{inFlight}: one for {inFlight} batches, as the append loop may do when it has fallen behind");
-        Console.WriteLine($"pair | append MB/s | raw MB/s | append/raw | raw x{inFlight} MB/s | append/raw x{inFlight} | CPU µs/batch append, raw | allocated B/batch");
+            Console.WriteLine($"what is appended is on the disk when it is acknowledged; the raw file is flushed after every {inFlight} "
+                + "batches");
+        Console.WriteLine($"raw: one write a batch; raw x{inFlight}: one for {inFlight} batches, as the append loop may do when it has "
+            + "fallen behind");
+        Console.WriteLine($"pair | append MB/s | raw MB/s | append/raw | raw x{inFlight} MB/s | append/raw x{inFlight} | CPU µs/batch "
+            + "append, raw | allocated B/batch");
 
         var runs = new List<Run>();
         try
@@ -58,7 +63,8 @@ internal static class AppendCeiling
         return 0;
     }
 
-    private static async Task<(Span Time, double AllocatedPerBatch)> AppendAsync(string directory, byte[] batch, int batches, int inFlight, bool isFlushed)
+    private static async Task<(Span Time, double AllocatedPerBatch)> AppendAsync(string directory, byte[] batch, int batches, int inFlight,
+        bool isFlushed)
     {
         await using var opened = await BenchmarkPartition.OpenAsync(directory, isFlushed ? Samples.Topic with { FlushMessages = 1 } : null);
         var buffers = Enumerable.Range(0, inFlight).Select(_ => batch.ToArray()).ToArray();
@@ -113,10 +119,12 @@ internal static class AppendCeiling
             $"median: {Statistics.Median(ratios):P1} of raw (lowest {ratios.Min():P1}, highest {ratios.Max():P1}), "
             + $"{Statistics.Median(runs.Select(run => run.Append / run.RawLarge)):P1} of raw in large writes, "
             + $"{Statistics.Median(runs.Select(run => run.Allocated)):F2} bytes allocated per batch; CPU time per batch: append "
-            + $"{Statistics.Median(runs.Select(run => run.AppendProcessor)):F1} µs, raw {Statistics.Median(runs.Select(run => run.RawProcessor)):F1} µs"));
+            + $"{Statistics.Median(runs.Select(run => run.AppendProcessor)):F1} µs, raw "
+            + $"{Statistics.Median(runs.Select(run => run.RawProcessor)):F1} µs"));
         // On a machine that does other things too, the best of each is what the others disturbed least.
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"best: append {runs.Max(run => run.Append):F0}, raw {runs.Max(run => run.Raw):F0}, large {runs.Max(run => run.RawLarge):F0} MB/s"));
+            $"best: append {runs.Max(run => run.Append):F0}, raw {runs.Max(run => run.Raw):F0}, large {runs.Max(run => run.RawLarge):F0} "
+            + $"MB/s"));
     }
 
     /// <summary>Time on the clock, and time of processors, which does not count when other programs had the machine.</summary>
@@ -131,9 +139,11 @@ internal static class AppendCeiling
         }
     }
 
-    private readonly record struct Run(double Append, double Raw, double RawLarge, double AppendProcessor, double RawProcessor, double Allocated)
+    private readonly record struct Run(double Append, double Raw, double RawLarge, double AppendProcessor, double RawProcessor,
+        double Allocated)
     {
         public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-            $"| {Append,11:F0} | {Raw,8:F0} | {Append / Raw,10:P1} | {RawLarge,12:F0} | {Append / RawLarge,14:P1} | {AppendProcessor,17:F1}, {RawProcessor,4:F1} | {Allocated:F2}");
+            $"| {Append,11:F0} | {Raw,8:F0} | {Append / Raw,10:P1} | {RawLarge,12:F0} | {Append / RawLarge,14:P1} | "
+            + $"{AppendProcessor,17:F1}, {RawProcessor,4:F1} | {Allocated:F2}");
     }
 }

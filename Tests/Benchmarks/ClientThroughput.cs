@@ -7,8 +7,8 @@ using OrleansMq.Compression;
 namespace OrleansMq.Tests.Benchmarks;
 
 /// <summary>
-/// Records of 100 bytes a second through the client library: an idempotent producer with acks=all, and a partition reader, over a broker in this
-/// process on the machine's disk. What is counted starts with the first send and ends when the last record is acknowledged (or read).
+/// Records of 100 bytes a second through the client library: an idempotent producer with acks=all, and a partition reader, over a broker in
+/// this process on the machine's disk. What is counted starts with the first send and ends when the last record is acknowledged (or read).
 /// </summary>
 internal static class ClientThroughput
 {
@@ -21,7 +21,8 @@ internal static class ClientThroughput
         var size = arguments.Number("--size", 100);
         var partitions = arguments.Number("--partitions", 4);
         var directory = arguments.Directory("client-throughput");
-        Console.WriteLine($"{records} records of {size} bytes a round, {partitions} partitions, {Environment.ProcessorCount} processors, in {directory}");
+        Console.WriteLine($"{records} records of {size} bytes a round, {partitions} partitions, {Environment.ProcessorCount} processors, "
+            + $"in {directory}");
         Console.WriteLine("round | produced/s | CPU s | allocated B/record | consumed/s | CPU s | allocated B/record");
 
         var produced = new List<double>();
@@ -73,7 +74,8 @@ internal static class ClientThroughput
         await producer.FlushAsync();
         var statistics = producer.Statistics;
         if (statistics.RecordsDelivered != records)
-            throw new InvalidOperationException($"{statistics.RecordsDelivered} of {records} records were delivered, {statistics.RecordsFailed} failed.");
+            throw new InvalidOperationException($"{statistics.RecordsDelivered} of {records} records were delivered, "
+                + $"{statistics.RecordsFailed} failed.");
     }
 
     private static async Task ConsumeAsync(OrleansMqClient client, string topic, int partitions, int records)
@@ -93,7 +95,8 @@ internal static class ClientThroughput
         await work();
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         process.Refresh();
-        return new Measurement(seconds, (process.TotalProcessorTime - processor).TotalSeconds, GC.GetTotalAllocatedBytes(precise: true) - allocated);
+        return new Measurement(seconds, (process.TotalProcessorTime - processor).TotalSeconds,
+            GC.GetTotalAllocatedBytes(precise: true) - allocated);
     }
 
     private readonly record struct Measurement(double Seconds, double ProcessorSeconds, long Allocated)

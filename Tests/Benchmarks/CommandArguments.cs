@@ -19,8 +19,8 @@ internal sealed class CommandArguments(string[] arguments)
     public bool Has(string name) => arguments.Contains(name);
 
     /// <summary>
-    /// A fresh directory in that of <c>--dir</c>, by default the working directory's <c>artifacts</c>: on the disk that is meant, since a temporary
-    /// directory may be in memory.
+    /// A fresh directory in that of <c>--dir</c>, by default the working directory's <c>artifacts</c>: on the disk that is meant, since a
+    /// temporary directory may be in memory.
     /// </summary>
     public string Directory(string name)
     {
@@ -37,7 +37,8 @@ internal sealed class CommandArguments(string[] arguments)
     public void RefuseOthersThan(string usage)
     {
         var known = usage.Split([' ', '\n', '|', '[', ']', ',', ';', ':', '='], StringSplitOptions.RemoveEmptyEntries);
-        if (arguments.FirstOrDefault(argument => argument.StartsWith("--", StringComparison.Ordinal) && !known.Contains(argument)) is { } other)
+        if (arguments.FirstOrDefault(argument => argument.StartsWith("--", StringComparison.Ordinal)
+            && !known.Contains(argument)) is { } other)
             throw new FormatException($"{other} is not an option: see --help.");
     }
 

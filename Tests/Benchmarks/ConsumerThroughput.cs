@@ -8,8 +8,9 @@ using OrleansMq.Records;
 namespace OrleansMq.Tests.Benchmarks;
 
 /// <summary>
-/// What the layers of a consumer cost: the same records read as batches from the broker, stepped through, through a partition reader, through a consumer in a group
-/// and through a handler; and the time from a subscription to the first record. Broker and client share the process, so its processor time is both's.
+/// What the layers of a consumer cost: the same records read as batches from the broker, stepped through, through a partition reader,
+/// through a consumer in a group and through a handler; and the time from a subscription to the first record. Broker and client share the
+/// process, so its processor time is both's.
 /// </summary>
 internal static class ConsumerThroughput
 {
@@ -23,10 +24,12 @@ internal static class ConsumerThroughput
         var partitions = arguments.Number("--partitions", 4);
         var joins = arguments.Number("--joins", 30);
         var directory = arguments.Directory("consumer-throughput");
-        Console.WriteLine($"{records} records of {size} bytes, {partitions} partitions, {Environment.ProcessorCount} processors, in {directory}");
+        Console.WriteLine($"{records} records of {size} bytes, {partitions} partitions, {Environment.ProcessorCount} processors, in "
+            + $"{directory}");
         try
         {
-            await using var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = Path.Combine(directory, "data"), Codecs = StandardCodecs.All });
+            await using var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = Path.Combine(directory, "data"),
+                Codecs = StandardCodecs.All });
             await broker.CreateTopicAsync(new NewTopic(Topic, partitions));
             var client = new OrleansMqClient(broker);
             await FillAsync(client, records, size);
@@ -103,7 +106,8 @@ internal static class ConsumerThroughput
 
     private static async Task ConsumeAsync(OrleansMqClient client, int records, string group)
     {
-        await using var consumer = client.CreateConsumer<Ignore, ReadOnlyMemory<byte>>(new() { GroupId = group, AutoOffsetReset = AutoOffsetReset.Earliest });
+        await using var consumer =
+            client.CreateConsumer<Ignore, ReadOnlyMemory<byte>>(new() { GroupId = group, AutoOffsetReset = AutoOffsetReset.Earliest });
         consumer.Subscribe(Topic);
         for (var i = 0; i < records; i++)
             await consumer.ReadAsync();
@@ -113,7 +117,8 @@ internal static class ConsumerThroughput
     {
         var all = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var handled = 0;
-        await using var processor = client.CreateProcessor<Ignore, ReadOnlyMemory<byte>>(new() { GroupId = group, AutoOffsetReset = AutoOffsetReset.Earliest },
+        await using var processor =
+            client.CreateProcessor<Ignore, ReadOnlyMemory<byte>>(new() { GroupId = group, AutoOffsetReset = AutoOffsetReset.Earliest },
             new() { Topics = [Topic], Parallelism = parallelism }, (_, _) =>
             {
                 if (Interlocked.Increment(ref handled) == records)
@@ -134,7 +139,8 @@ internal static class ConsumerThroughput
         for (var round = 0; round <= rounds; round++)
         {
             process.Refresh();
-            var (bytes, processor, start) = (GC.GetTotalAllocatedBytes(precise: true), process.TotalProcessorTime, Stopwatch.GetTimestamp());
+            var (bytes, processor, start) = (GC.GetTotalAllocatedBytes(precise: true), process.TotalProcessorTime,
+                Stopwatch.GetTimestamp());
             await read(round);
             var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             process.Refresh();
@@ -148,7 +154,8 @@ internal static class ConsumerThroughput
             $"{name,-20} | {Statistics.Median(speeds),9:N0} | {Statistics.Median(perProcessor),28:N0} | {Statistics.Median(allocated),8:F0}"));
     }
 
-    /// <summary>From the subscription to the first record: as the first member of a new group, and as the second of one that reads already.</summary>
+    /// <summary>From the subscription to the first record: as the first member of a new group, and as the second of one that reads
+    /// already.</summary>
     private static async Task MeasureJoinsAsync(OrleansMqClient client, int joins)
     {
         var alone = new List<double>();
@@ -183,7 +190,8 @@ internal static class ConsumerThroughput
             await reading;
         }
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"join to first record: median {Statistics.Median(alone):F1} ms, worst {alone.Max():F1} ms; join of a second member to its partitions: median {Statistics.Median(second):F1} ms, worst {second.Max():F1} ms"));
+            $"join to first record: median {Statistics.Median(alone):F1} ms, worst {alone.Max():F1} ms; join of a second member to its "
+            + $"partitions: median {Statistics.Median(second):F1} ms, worst {second.Max():F1} ms"));
     }
 
     private static async Task WaitForAssignmentAsync(IConsumer consumer)

@@ -13,8 +13,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Tests.Benchmarks;
 
 /// <summary>
-/// Coordinators of consumer groups over the standalone broker's store of files, on the machine's disk: commits a second in one group and over many, and how long a
-/// rebalance takes from the join of the last member until all have what they are to have.
+/// Coordinators of consumer groups over the standalone broker's store of files, on the machine's disk: commits a second in one group and
+/// over many, and how long a rebalance takes from the join of the last member until all have what they are to have.
 /// </summary>
 internal static class GroupBenchmarks
 {
@@ -33,24 +33,31 @@ internal static class GroupBenchmarks
         {
             Console.WriteLine($"{Environment.ProcessorCount} processors, {rounds} rounds of {seconds} s, in {directory}");
             foreach (var (label, count, committers, offsets) in ((string, int, int, int)[])[("one group, 1 committer of 1 offset", 1, 1, 1),
-                ("one group, 100 committers of 1 offset", 1, 100, 1), ("one group, 100 committers of 10 offsets", 1, 100, 10), ($"{groups} groups, 1 committer each", groups, 1, 1)])
+                ("one group, 100 committers of 1 offset", 1, 100, 1), ("one group, 100 committers of 10 offsets", 1, 100, 10),
+                ($"{groups} groups, 1 committer each", groups, 1, 1)])
             {
                 if (!isCommitting)
                     break;
                 var results = new List<(double Rate, double Median, double Worst)>();
                 for (var round = 0; round < rounds; round++)
-                    results.Add(await CommitAsync(Path.Combine(directory, $"commits-{label.GetHashCode(StringComparison.Ordinal)}-{round}"), count, committers, offsets, seconds));
-                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{label}: {Statistics.Median([.. results.Select(result => result.Rate)]):N0} commits/s "
-                    + $"(best {results.Max(result => result.Rate):N0}), median {Statistics.Median([.. results.Select(result => result.Median)]):N2} ms, "
+                    results.Add(await CommitAsync(Path.Combine(directory, $"commits-{label.GetHashCode(StringComparison.Ordinal)}-{round}"),
+                        count, committers, offsets, seconds));
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                    $"{label}: {Statistics.Median([.. results.Select(result => result.Rate)]):N0} commits/s "
+                    + $"(best {results.Max(result => result.Rate):N0}), median "
+                    + $"{Statistics.Median([.. results.Select(result => result.Median)]):N2} ms, "
                     + $"99 % below {Statistics.Median([.. results.Select(result => result.Worst)]):N1} ms"));
             }
-            foreach (var (label, protocol) in ((string, IRebalance)[])[("classic, range", new ClassicRebalance("range")), ("classic, cooperative-sticky", new ClassicRebalance("cooperative-sticky")),
+            foreach (var (label, protocol) in ((string, IRebalance)[])[("classic, range", new ClassicRebalance("range")),
+                ("classic, cooperative-sticky", new ClassicRebalance("cooperative-sticky")),
                 ("consumer protocol, uniform", new ConsumerRebalance())])
             {
                 var times = new List<double>();
                 for (var round = 0; round <= rounds; round++) // The first warms up.
-                    times.Add(await RebalanceAsync(Path.Combine(directory, $"rebalance-{label.GetHashCode(StringComparison.Ordinal)}-{round}"), protocol, members, partitions));
-                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"rebalance of {members} members and {partitions} partitions, {label}: "
+                    times.Add(await RebalanceAsync(Path.Combine(directory,
+                        $"rebalance-{label.GetHashCode(StringComparison.Ordinal)}-{round}"), protocol, members, partitions));
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"rebalance of {members} members and {partitions} "
+                    + $"partitions, {label}: "
                     + $"{Statistics.Median([.. times.Skip(1)]):N3} s (worst {times.Skip(1).Max():N3} s, cold {times[0]:N3} s)"));
             }
         }
@@ -61,10 +68,12 @@ internal static class GroupBenchmarks
         return 0;
     }
 
-    private static GroupCoordinators Open(string directory, int partitions, TimeSpan initialDelay = default) => new(1, FileStateStore.Open(DiskFileSystem.Instance, directory), new FixedTopics(partitions),
-        new GroupOptions { InitialRebalanceDelay = initialDelay }, TimeProvider.System, EngineLog.Silent);
+    private static GroupCoordinators Open(string directory, int partitions, TimeSpan initialDelay = default) =>
+        new(1, FileStateStore.Open(DiskFileSystem.Instance, directory), new FixedTopics(partitions),
+            new GroupOptions { InitialRebalanceDelay = initialDelay }, TimeProvider.System, EngineLog.Silent);
 
-    private static async Task<(double Rate, double Median, double Worst)> CommitAsync(string directory, int groups, int committers, int offsets, int seconds)
+    private static async Task<(double Rate, double Median, double Worst)> CommitAsync(string directory, int groups, int committers,
+        int offsets, int seconds)
     {
         await using var coordinators = Open(directory, 1000);
         // Groups are made and opened before the clock starts.
@@ -92,7 +101,8 @@ internal static class GroupBenchmarks
         var result = await coordinators.CommitOffsetsAsync(new OffsetCommit
         {
             GroupId = $"group-{group}",
-            Offsets = [.. Enumerable.Range(firstPartition, count).Select(partition => new PartitionOffset(Topic, partition, new CommittedOffset(offset)))],
+            Offsets = [.. Enumerable.Range(firstPartition, count)
+                .Select(partition => new PartitionOffset(Topic, partition, new CommittedOffset(offset)))],
         });
         if (result.Partitions.FirstOrDefault(partition => partition.Error != ErrorCode.None) is { } failed)
             throw new InvalidOperationException($"A commit was answered with {failed.Error}: {result.Message}");
@@ -100,14 +110,16 @@ internal static class GroupBenchmarks
 
     private static async Task<double> RebalanceAsync(string directory, IRebalance protocol, int members, int partitions)
     {
-        await using var coordinators = Open(directory, partitions, initialDelay: TimeSpan.FromSeconds(1)); // So that the first generation has them all.
+        await using var coordinators = Open(directory, partitions,
+            initialDelay: TimeSpan.FromSeconds(1)); // So that the first generation has them all.
         return await protocol.MeasureAsync(coordinators, members, partitions);
     }
 
     /// <summary>One topic.</summary>
     private sealed class FixedTopics(int partitions) : IClusterMetadata
     {
-        public ClusterImage Image { get; } = (ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic(Topic, Guid.CreateVersion7(), TopicStatus.Active, 1,
+        public ClusterImage Image { get; } =
+            (ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic(Topic, Guid.CreateVersion7(), TopicStatus.Active, 1,
             ImmutableSortedDictionary<string, string>.Empty, [.. Enumerable.Repeat(ImagePartition.Create([1]), partitions)], partitions));
 
         public event Action<ClusterImage>? Changed

@@ -13,7 +13,8 @@ internal interface IRebalance
 }
 
 /// <summary>
-/// The classic protocol with members that join again as soon as a rebalance begins, as a client does that hears of it at once; cooperative assignors take a second round.
+/// The classic protocol with members that join again as soon as a rebalance begins, as a client does that hears of it at once; cooperative
+/// assignors take a second round.
 /// </summary>
 internal sealed class ClassicRebalance(string assignorName) : IRebalance
 {
@@ -64,7 +65,8 @@ internal sealed class ClassicRebalance(string assignorName) : IRebalance
 
         private async Task JoinAsync()
         {
-            var subscription = new ConsumerSubscription { Topics = [GroupBenchmarks.Topic], OwnedPartitions = Held, Generation = _joined.GenerationId };
+            var subscription = new ConsumerSubscription { Topics = [GroupBenchmarks.Topic], OwnedPartitions = Held,
+                Generation = _joined.GenerationId };
             do
             {
                 _joined = await groups.JoinGroupAsync(new JoinGroup
@@ -81,7 +83,8 @@ internal sealed class ClassicRebalance(string assignorName) : IRebalance
         private async Task<bool> SyncAsync()
         {
             var assignments = _joined.Leader == _joined.MemberId
-                ? ClientAssignors.Assign(assignor, ClientAssignors.Read(assignor, _joined.Members), [new AssignmentTopic(GroupBenchmarks.Topic, partitions)])
+                ? ClientAssignors.Assign(assignor, ClientAssignors.Read(assignor, _joined.Members),
+                    [new AssignmentTopic(GroupBenchmarks.Topic, partitions)])
                 : [];
             var synced = await groups.SyncGroupAsync(new SyncGroup
             {
@@ -93,7 +96,8 @@ internal sealed class ClassicRebalance(string assignorName) : IRebalance
             if (synced.Error == ErrorCode.RebalanceInProgress)
                 return false;
             Check(synced.Error);
-            Held = ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var error) ? assignment.Partitions : throw new InvalidOperationException(error);
+            Held = ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var error)
+                ? assignment.Partitions : throw new InvalidOperationException(error);
             return true;
         }
 

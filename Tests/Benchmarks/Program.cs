@@ -33,7 +33,8 @@ internal static class Program
     private const string ForItself = " --measure --once";
 
     // Whose options stand in the usage.
-    private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "groups", "sendfile", "test-broker"];
+    private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "groups", "sendfile",
+        "test-broker"];
 
     private static async Task<int> Main(string[] args)
     {

@@ -13,9 +13,11 @@ internal static class Samples
     public static TopicConfig Topic { get; } = TopicConfig.Default with { RetentionMs = -1 };
 
     /// <summary>A topic that keeps its last 512 MiB or so, for benchmarks that append without end.</summary>
-    public static TopicConfig SmallTopic { get; } = Topic with { SegmentBytes = 256 << 20, RetentionBytes = 512 << 20, FileDeleteDelayMs = 0 };
+    public static TopicConfig SmallTopic { get; } = Topic with { SegmentBytes = 256 << 20, RetentionBytes = 512 << 20,
+        FileDeleteDelayMs = 0 };
 
-    private static readonly string[] Words = ["order", "customer", "created", "paid", "Berlin", "Lyon", "express", "standard", "EUR", "true"];
+    private static readonly string[] Words = ["order", "customer", "created", "paid", "Berlin", "Lyon", "express", "standard", "EUR",
+        "true"];
 
     public static byte[] Batch(int sizeInBytes, CompressionType compression = CompressionType.None)
     {

@@ -8,8 +8,9 @@ using OrleansMq.Testing;
 namespace OrleansMq.Tests.Benchmarks;
 
 /// <summary>
-/// How long a test waits for the broker inside its process: from the call until the broker with its Kafka endpoint is there, until a Kafka client has its first
-/// answer, and what it costs to stop it. The first one of a process pays for loading and compiling the code, so each process starts several.
+/// How long a test waits for the broker inside its process: from the call until the broker with its Kafka endpoint is there, until a Kafka
+/// client has its first answer, and what it costs to stop it. The first one of a process pays for loading and compiling the code, so each
+/// process starts several.
 /// </summary>
 internal static class TestBrokerStarts
 {
@@ -21,14 +22,16 @@ internal static class TestBrokerStarts
         if (arguments.Has("--once"))
             return await StartAsync(arguments.Number("--starts", 10));
         var (processes, starts) = (arguments.Number("--processes", 7), arguments.Number("--starts", 10));
-        Console.WriteLine($"{processes} processes, one after the other, each starts and stops {starts} brokers in memory with a Kafka endpoint; {Environment.ProcessorCount} processors");
+        Console.WriteLine($"{processes} processes, one after the other, each starts and stops {starts} brokers in memory with a Kafka "
+            + $"endpoint; {Environment.ProcessorCount} processors");
         var (first, later) = (new List<double[]>(), new List<double[]>());
         for (var process = 0; process < processes; process++)
         {
             var measured = await OfOneProcessAsync(starts);
             first.Add(measured[0]);
             later.AddRange(measured[1..]);
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"process {process + 1}: first start {measured[0][0]:F0} ms, answered {measured[0][1]:F0} ms, CPU {measured[0][2]:F0} ms"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"process {process + 1}: first start {measured[0][0]:F0} ms, "
+                + $"answered {measured[0][1]:F0} ms, CPU {measured[0][2]:F0} ms"));
         }
         Console.WriteLine("| start | started ms | worst | first answer ms | worst | CPU ms until then | worst | stopped ms | worst |");
         Console.WriteLine("|---|---|---|---|---|---|---|---|---|");
@@ -37,21 +40,26 @@ internal static class TestBrokerStarts
         return 0;
     }
 
-    private static string Row(string name, List<double[]> measured) => $"| {name} | " + string.Join(" | ", Enumerable.Range(0, 4).Select(column =>
-        string.Create(CultureInfo.InvariantCulture, $"{Statistics.Median(measured.Select(values => values[column])):F1} | {measured.Max(values => values[column]):F1}"))) + " |";
+    private static string Row(string name, List<double[]> measured) =>
+        $"| {name} | " + string.Join(" | ", Enumerable.Range(0, 4).Select(column =>
+            string.Create(CultureInfo.InvariantCulture,
+                $"{Statistics.Median(measured.Select(values => values[column])):F1} | {measured.Max(values => values[column]):F1}")))
+                + " |";
 
     private static async Task<double[][]> OfOneProcessAsync(int starts)
     {
         string[] arguments = ["test-broker", "--once", "--starts", $"{starts}"];
         // Either the program itself runs, or the dotnet command with it as an argument.
         var isOwnHost = !Path.GetFileNameWithoutExtension(Environment.ProcessPath!).Equals("dotnet", StringComparison.OrdinalIgnoreCase);
-        var start = new ProcessStartInfo(Environment.ProcessPath!, isOwnHost ? arguments : [typeof(TestBrokerStarts).Assembly.Location, .. arguments]) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(Environment.ProcessPath!, isOwnHost
+            ? arguments : [typeof(TestBrokerStarts).Assembly.Location, .. arguments]) { RedirectStandardOutput = true };
         using var process = Process.Start(start)!;
         var lines = (await process.StandardOutput.ReadToEndAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         await process.WaitForExitAsync();
         if (process.ExitCode != 0 || lines.Length != starts)
             throw new InvalidOperationException($"A process ended with code {process.ExitCode} after {lines.Length} of {starts} starts.");
-        return [.. lines.Select(static line => line.Split(' ').Select(static value => double.Parse(value, CultureInfo.InvariantCulture)).ToArray())];
+        return [.. lines.Select(static line => line.Split(' ').Select(static value => double.Parse(value, CultureInfo.InvariantCulture))
+            .ToArray())];
     }
 
     private static async Task<int> StartAsync(int starts)
@@ -67,7 +75,8 @@ internal static class TestBrokerStarts
             var stopping = Stopwatch.GetTimestamp();
             await broker.DisposeAsync();
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{started.TotalMilliseconds} {answered.TotalMilliseconds} {worked.TotalMilliseconds} {Stopwatch.GetElapsedTime(stopping).TotalMilliseconds}"));
+                $"{started.TotalMilliseconds} {answered.TotalMilliseconds} {worked.TotalMilliseconds} "
+                + $"{Stopwatch.GetElapsedTime(stopping).TotalMilliseconds}"));
         }
         return 0;
     }

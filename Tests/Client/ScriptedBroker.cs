@@ -70,7 +70,8 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
 
     public PartitionLog LogOf(TopicPartition partition) => _logs.GetOrAdd(partition, _ => new PartitionLog());
 
-    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
     {
         var call = new ProduceCall(partition, RecordBatchHeader.Read(batch.Span), Interlocked.Increment(ref _calls) - 1);
         var log = LogOf(partition);
@@ -113,17 +114,25 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
     public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         OnFetch is { } script ? script(request, cancellationToken) : LogOf(request.Partition).FetchAsync(request, cancellationToken);
 
-    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) =>
+    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default) =>
         new(OnFindOffset?.Invoke(partition, spec) ?? LogOf(partition).Find(spec));
 
-    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
     public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
 }
 
 /// <summary>One partition of a <see cref="ScriptedBroker"/>.</summary>
@@ -229,7 +238,8 @@ internal sealed class PartitionLog
                 return new OffsetResult(ErrorCode.None, 0);
             if (spec == OffsetSpec.Latest)
                 return new OffsetResult(ErrorCode.None, _records.Count);
-            var found = _batches.Where(batch => batch.MaxTimestamp >= spec.Value).Select(batch => batch.BaseOffset).DefaultIfEmpty(-1).First();
+            var found = _batches.Where(batch => batch.MaxTimestamp >= spec.Value).Select(batch => batch.BaseOffset).DefaultIfEmpty(-1)
+                .First();
             return new OffsetResult(ErrorCode.None, found);
         }
     }

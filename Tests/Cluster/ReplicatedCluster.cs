@@ -41,7 +41,8 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     /// <summary>Three brokers that know each other, over a database of their own.</summary>
     /// <param name="postgres">The server.</param>
     /// <param name="configure">What is special about a broker of that number; null: nothing.</param>
-    public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres, Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null)
+    public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres,
+        Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null)
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
@@ -74,7 +75,8 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
 
     /// <summary>The names of a broker's partition directories.</summary>
     public string[] DirectoriesOf(int broker) =>
-        [.. Directory.GetDirectories(Path.Combine(_data.Path, $"{broker}", "logs")).Select(path => Path.GetFileName(path)!).Order(StringComparer.Ordinal)];
+        [.. Directory.GetDirectories(Path.Combine(_data.Path, $"{broker}", "logs")).Select(path => Path.GetFileName(path)!)
+            .Order(StringComparer.Ordinal)];
 
     /// <summary>Starts a broker, over the directory that it had; after a kill, as soon as its end lets go of that.</summary>
     public async Task StartAsync(int broker)
@@ -83,7 +85,8 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             await ending.WaitAsync(Wait.Deadline);
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders();
-        builder.Services.AddSingleton<IReplicaSpecs>(services => new SpecsOf(this, broker, services.GetRequiredService<ClusterImageCache>()));
+        builder.Services.AddSingleton<IReplicaSpecs>(services =>
+            new SpecsOf(this, broker, services.GetRequiredService<ClusterImageCache>()));
         var (silo, gateway) = (FreePort.Choose(), FreePort.Choose());
         builder.UseOrleans(host => host.AddOrleansMq(options => options with
         {
@@ -99,7 +102,8 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             WatchProcesses = false,
             RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
             AutoLeaderRebalance = false,
-            AnswerTimeout = TimeSpan.FromSeconds(8), // On a busy machine a broker that has much to do is not passed over for one that has less.
+            AnswerTimeout =
+                TimeSpan.FromSeconds(8), // On a busy machine a broker that has much to do is not passed over for one that has less.
             Exit = (_, _) => { },
         })));
         var started = builder.Build();
@@ -118,11 +122,13 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     /// <summary>Returns when every broker sees all that run, and has an image with exactly those alive.</summary>
     public Task SettleAsync() => Wait.UntilAsync(() => Running.All(broker =>
         Get<ClusterMembership>(broker).Brokers.Silos.Keys.Order().SequenceEqual(Running)
-        && ImageOf(broker).Brokers.Values.Where(other => other.IsAlive).Select(other => other.Registration.BrokerId).SequenceEqual(Running)),
+        && ImageOf(broker).Brokers.Values.Where(other => other.IsAlive).Select(other => other.Registration.BrokerId)
+        .SequenceEqual(Running)),
         "everybody knows everybody");
 
     /// <summary>Creates a partition's state and its replicas, as the catalogue does.</summary>
-    public async Task<TestPartition> CreateAsync(string topic, int partition, IReadOnlyDictionary<string, string>? configs, params int[] replicas)
+    public async Task<TestPartition> CreateAsync(string topic, int partition, IReadOnlyDictionary<string, string>? configs,
+        params int[] replicas)
     {
         var key = new ReplicaKey(Guid.CreateVersion7(), partition);
         var config = TopicConfigRules.Parse(configs ?? new Dictionary<string, string>(), TopicConfig.Default).Next;
@@ -143,8 +149,8 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         await DisposeAsync(host);
     }
 
-    /// <summary>The others declare a broker dead while it still runs; then it is ended without grace. For the others that is a kill, and for a moment it is
-    /// a leader that does not know that it is not one any more.</summary>
+    /// <summary>The others declare a broker dead while it still runs; then it is ended without grace. For the others that is a kill, and
+    /// for a moment it is a leader that does not know that it is not one any more.</summary>
     public async Task KillAsync(int broker)
     {
         var address = Get<ILocalSiloDetails>(broker).SiloAddress;

@@ -14,7 +14,8 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
     public TopicPartition Name => name;
 
     /// <summary>Its grain, called from a broker.</summary>
-    public IPartitionGrain Grain(int from) => cluster.Get<IGrainFactory>(from).GetGrain<IPartitionGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
+    public IPartitionGrain Grain(int from) =>
+        cluster.Get<IGrainFactory>(from).GetGrain<IPartitionGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
 
     /// <summary>The grain's side for other brokers.</summary>
     public IPartitionLeaderGrain Leader(int from) =>
@@ -32,8 +33,8 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
     /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail.</summary>
     public Task<long> AppendAsync(int from, string value, Acks acks = Acks.All) => AppendAsync(from, Shared.TestBatches.Of(value), acks);
 
-    /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail. From a broker that is gone: from
-    /// another.</summary>
+    /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail. From a broker that is
+    /// gone: from another.</summary>
     public async Task<long> AppendAsync(int from, byte[] batch, Acks acks = Acks.All)
     {
         var began = DateTime.UtcNow;
@@ -42,7 +43,8 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
             var result = await TryAppendAsync(cluster.Running.Contains(from) ? from : cluster.Running.First(), batch, acks);
             if (result.Error == ErrorCode.None)
                 return result.BaseOffset;
-            Assert.True(result.Error.Action() == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline, $"{result.Error}: {result.Message}");
+            Assert.True(result.Error.Action() == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline,
+                $"{result.Error}: {result.Message}");
             await Task.Delay(10);
         }
     }
@@ -64,7 +66,8 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
     public Task AllInSyncAsync() => Wait.UntilAsync(() => Leaders is [var leader] && ReplicaOn(leader)?.State is { } state
         && state.Isr.Length == state.Replicas.Length, $"all replicas of {Name} in sync");
 
-    /// <summary>Makes a broker lead. Under load a successor may not have caught up in time: another one leads then, and the answer says to ask again.</summary>
+    /// <summary>Makes a broker lead. Under load a successor may not have caught up in time: another one leads then, and the answer says to
+    /// ask again.</summary>
     public async Task HandOverAsync(int successor)
     {
         using var deadline = new CancellationTokenSource(Wait.Deadline);
@@ -98,7 +101,8 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
             using var result = await Grain(from).ReadAsync(new PartitionRead(read.Count));
             if (result.Error != ErrorCode.None)
             {
-                Assert.True(result.Error.Action() == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline, $"{result.Error}: {result.Message}");
+                Assert.True(result.Error.Action() == ErrorAction.Retry && DateTime.UtcNow - began < Wait.Deadline,
+                    $"{result.Error}: {result.Message}");
                 await Task.Delay(10);
                 continue;
             }

@@ -13,7 +13,8 @@ internal static class Wait
     /// <param name="what">What is waited for.</param>
     /// <param name="state">What is said beside it where it does not happen in time.</param>
     /// <param name="deadline">How long it may take; <see cref="Deadline"/> unless told.</param>
-    public static async Task UntilAsync(Func<Task<bool>> condition, string what, Func<Task<string>>? state = null, TimeSpan? deadline = null)
+    public static async Task UntilAsync(Func<Task<bool>> condition, string what, Func<Task<string>>? state = null,
+        TimeSpan? deadline = null)
     {
         var began = DateTime.UtcNow;
         while (true)

@@ -9,8 +9,9 @@ using OrleansMq.Tests.Benchmarks;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>
-/// How fast an empty replica catches up, and what live traffic feels of it. A partition with one replica gets a second one on another broker, and loses it again; another topic, with a
-/// replica on every broker, takes records at a moderate rate with acks=all before, meanwhile and afterwards.
+/// How fast an empty replica catches up, and what live traffic feels of it. A partition with one replica gets a second one on another
+/// broker, and loses it again; another topic, with a replica on every broker, takes records at a moderate rate with acks=all before,
+/// meanwhile and afterwards.
 /// </summary>
 internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settings)
 {
@@ -33,8 +34,10 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
     {
         var rounds = arguments.Number("--rounds", 2);
         var share = arguments.Number("--share", 0);
-        var settings = new Settings(arguments.Number("--megabytes", 1024), arguments.Number("--rate", 2000), arguments.Number("--seconds", 10), arguments.Number("--sync", 0) != 0);
-        var environment = share == 0 ? null : new Dictionary<string, string> { ["OMQ_REPLICA_CATCH_UP_LIVE_SHARE"] = share.ToString(CultureInfo.InvariantCulture) };
+        var settings = new Settings(arguments.Number("--megabytes", 1024), arguments.Number("--rate", 2000),
+            arguments.Number("--seconds", 10), arguments.Number("--sync", 0) != 0);
+        var environment = share == 0
+            ? null : new Dictionary<string, string> { ["OMQ_REPLICA_CATCH_UP_LIVE_SHARE"] = share.ToString(CultureInfo.InvariantCulture) };
         return ClusterForBenchmarks.RunAsync(arguments.Directory("catch-up"), async cluster =>
         {
             using var http = new HttpBroker(cluster.Addresses, new HttpBrokerOptions { RequestTimeout = TimeSpan.FromSeconds(30) });
@@ -54,7 +57,8 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
         for (var round = 1; round <= rounds; round++)
         {
             var alone = await CatchUpAsync(holder, other);
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"round {round}: alone {settings.Megabytes / alone.TotalSeconds:0} MB/s"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"round {round}: alone "
+                + $"{settings.Megabytes / alone.TotalSeconds:0} MB/s"));
             await EmptyAsync(holder);
             Tell("before", await LiveAsync(TimeSpan.FromSeconds(settings.Seconds)));
             using var done = new CancellationTokenSource();
@@ -83,7 +87,8 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
         }
         await producer.FlushAsync();
         if (producer.Statistics.RecordsFailed > 0)
-            throw new InvalidOperationException($"{producer.Statistics.RecordsFailed} records of the partition that is to catch up failed.");
+            throw new InvalidOperationException(
+                $"{producer.Statistics.RecordsFailed} records of the partition that is to catch up failed.");
     }
 
     /// <summary>Gives the partition a second replica; returns how long it took to be in sync.</summary>
@@ -100,7 +105,8 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
     {
         await UntilAsync(async () => (await broker.Administration.ListReassignmentsAsync()).Count == 0);
         await broker.Administration.ReassignPartitionAsync(Bulk, [holder]);
-        await UntilAsync(async () => (await BulkAsync()).Replicas.Count == 1 && (await broker.Administration.ListReassignmentsAsync()).Count == 0);
+        await UntilAsync(async () => (await BulkAsync()).Replicas.Count == 1
+            && (await broker.Administration.ListReassignmentsAsync()).Count == 0);
         await Task.Delay(TimeSpan.FromSeconds(2)); // Its directory goes.
     }
 
@@ -117,7 +123,8 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
             while (i >= Stopwatch.GetElapsedTime(start).TotalSeconds * settings.Rate)
                 await Task.Delay(1, CancellationToken.None);
             var sent = Stopwatch.GetTimestamp();
-            await producer.EnqueueAsync(new ProducerRecord<Ignore, byte[]>(Live, default, value) { Partition = i % LivePartitions }, _ => latencies.RecordSince(sent));
+            await producer.EnqueueAsync(new ProducerRecord<Ignore, byte[]>(Live, default, value) { Partition = i % LivePartitions },
+                _ => latencies.RecordSince(sent));
         }
         await producer.FlushAsync();
         return latencies.Summarize();

@@ -10,8 +10,8 @@ using OrleansMq.Tests.Chaos.Running;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>
-/// What a .NET service pays for sending batches through its Orleans client instead of over the Kafka protocol: the same batches, encoded before the clock starts, to the same
-/// brokers, as many in flight to each partition, in turns.
+/// What a .NET service pays for sending batches through its Orleans client instead of over the Kafka protocol: the same batches, encoded
+/// before the clock starts, to the same brokers, as many in flight to each partition, in turns.
 /// </summary>
 internal static class ClientPath
 {
@@ -19,20 +19,24 @@ internal static class ClientPath
 
     private readonly record struct Settings(long Megabytes, int BatchBytes, int Partitions, int InFlight, short ReplicationFactor);
 
-    private readonly record struct Run(double MegabytesPerSecond, double P50, double P99, double BrokerSecondsPerGigabyte, double ClientSecondsPerGigabyte)
+    private readonly record struct Run(double MegabytesPerSecond, double P50, double P99, double BrokerSecondsPerGigabyte,
+        double ClientSecondsPerGigabyte)
     {
         public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-            $"{MegabytesPerSecond,6:0} MB/s, p50 {P50,5:0.00} ms, p99 {P99,6:0.00} ms, CPU s/GB: brokers {BrokerSecondsPerGigabyte:0.00}, client {ClientSecondsPerGigabyte:0.00}");
+            $"{MegabytesPerSecond,6:0} MB/s, p50 {P50,5:0.00} ms, p99 {P99,6:0.00} ms, CPU s/GB: brokers {BrokerSecondsPerGigabyte:0.00}, "
+            + $"client {ClientSecondsPerGigabyte:0.00}");
     }
 
     public static Task<int> RunAsync(CommandArguments arguments)
     {
         var pairs = arguments.Number("--pairs", 5);
-        var settings = new Settings(arguments.Number("--mb", 256), arguments.Number("--batch", 64 << 10), arguments.Number("--partitions", 6), arguments.Number("--in-flight", 4),
+        var settings = new Settings(arguments.Number("--mb", 256), arguments.Number("--batch", 64 << 10),
+            arguments.Number("--partitions", 6), arguments.Number("--in-flight", 4),
             (short)arguments.Number("--replication-factor", 1));
         return ClusterForBenchmarks.RunAsync(arguments.Directory("client-path"), async cluster =>
         {
-            Console.WriteLine($"{settings.Megabytes} MB a run in batches of {settings.BatchBytes:N0} bytes, {settings.Partitions} partitions with {settings.ReplicationFactor} replica(s), "
+            Console.WriteLine($"{settings.Megabytes} MB a run in batches of {settings.BatchBytes:N0} bytes, {settings.Partitions} "
+                + $"partitions with {settings.ReplicationFactor} replica(s), "
                 + $"{settings.InFlight} batches in flight to each, acks=1, {cluster.Silos.Count} broker(s)");
             using var orleans = ClusterForBenchmarks.Connect(cluster);
             await orleans.StartAsync();
@@ -59,7 +63,8 @@ internal static class ClientPath
             var orleans = await OverOrleansAsync(cluster, broker, orleansTopic, settings);
             var kafka = OverKafka(cluster, kafkaTopic, settings);
             var ratio = orleans.MegabytesPerSecond / kafka.MegabytesPerSecond;
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{(pair == 0 ? "warm" : pair.ToString(CultureInfo.InvariantCulture)),4} orleans {orleans}"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"{(pair == 0 ? "warm" : pair.ToString(CultureInfo.InvariantCulture)),4} orleans {orleans}"));
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"     kafka   {kafka}; ratio {ratio:0.00}"));
             if (pair > 0)
                 ratios.Add(ratio);
@@ -67,7 +72,8 @@ internal static class ClientPath
                 await broker.DeleteTopicAsync(topic);
         }
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"Orleans client path / Kafka wire path: median {Statistics.Median(ratios):0.00} ({ratios.Min():0.00} to {ratios.Max():0.00}); the goal is 0.8"));
+            $"Orleans client path / Kafka wire path: median {Statistics.Median(ratios):0.00} ({ratios.Min():0.00} to {ratios.Max():0.00}); "
+            + "the goal is 0.8"));
     }
 
     private static async Task<Run> OverOrleansAsync(LocalCluster cluster, IBroker broker, string topic, Settings settings)
@@ -83,7 +89,8 @@ internal static class ClientPath
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         var latency = latencies.Summarize();
         var gigabytes = (double)batches * batch.Length / 1e9;
-        return new Run(gigabytes * 1000 / seconds, latency.P50, latency.P99, (BrokerSeconds(cluster) - brokers) / gigabytes, (Environment.CpuUsage.TotalTime - client).TotalSeconds / gigabytes);
+        return new Run(gigabytes * 1000 / seconds, latency.P50, latency.P99, (BrokerSeconds(cluster) - brokers) / gigabytes,
+            (Environment.CpuUsage.TotalTime - client).TotalSeconds / gigabytes);
     }
 
     private static Task SendAsync(IBroker broker, string topic, byte[] batch, long batches, LatencyHistogram latencies, Settings settings)
@@ -124,7 +131,8 @@ internal static class ClientPath
         var batches = Batches(settings, batch.Length);
         var result = LoadRun.Run(load with { Records = batches * recordsInBatch, WarmRecords = batches / 8 * recordsInBatch });
         var gigabytes = result.Bytes / 1e9;
-        return new Run(result.MegabytesPerSecond, result.Latency.P50, result.Latency.P99, result.BrokerCpuSeconds!.Value / gigabytes, result.GeneratorCpuSeconds / gigabytes);
+        return new Run(result.MegabytesPerSecond, result.Latency.P50, result.Latency.P99, result.BrokerCpuSeconds!.Value / gigabytes,
+            result.GeneratorCpuSeconds / gigabytes);
     }
 
     private static long Batches(Settings settings, int batchBytes) => settings.Megabytes * 1_000_000 / batchBytes;

@@ -14,7 +14,8 @@ internal static class ClusterForBenchmarks
     /// <param name="benchmark">What to run.</param>
     /// <param name="silos">How many brokers.</param>
     /// <param name="settings">Of the brokers, as environment variables; null for none.</param>
-    public static async Task<int> RunAsync(string directory, Func<LocalCluster, Task> benchmark, int silos = Silos, IReadOnlyDictionary<string, string>? settings = null)
+    public static async Task<int> RunAsync(string directory, Func<LocalCluster, Task> benchmark, int silos = Silos,
+        IReadOnlyDictionary<string, string>? settings = null)
     {
         try
         {
@@ -22,7 +23,8 @@ internal static class ClusterForBenchmarks
             await using var cluster = await LocalCluster.StartAsync(Path.Combine(directory, "c"), silos, log, settings);
             if (cluster is null)
             {
-                Console.Error.WriteLine("This needs PostgreSQL's server programs; on Debian and Ubuntu they are in the package 'postgresql'.");
+                Console.Error.WriteLine(
+                    "This needs PostgreSQL's server programs; on Debian and Ubuntu they are in the package 'postgresql'.");
                 return 1;
             }
             await benchmark(cluster);
@@ -34,8 +36,8 @@ internal static class ClusterForBenchmarks
         }
     }
 
-    /// <summary>An Orleans client, as a .NET service has it. Without settings from files: the default host watches everything below the working directory for changes of them, also the
-    /// brokers' logs, and every append would tell it.</summary>
+    /// <summary>An Orleans client, as a .NET service has it. Without settings from files: the default host watches everything below the
+    /// working directory for changes of them, also the brokers' logs, and every append would tell it.</summary>
     public static IHost Connect(LocalCluster cluster) => new HostBuilder()
         .ConfigureLogging(logging => logging.ClearProviders())
         .UseOrleansClient(client =>

@@ -9,8 +9,9 @@ using OrleansMq.Tests.Benchmarks;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>
-/// Offset commits a second, each of all partitions of a topic and each stored in PostgreSQL when it is answered: of one group with one committer, of one group
-/// with many (whose commits share writes), and of many groups. Three brokers, the database and the client on one machine; over an Orleans client.
+/// Offset commits a second, each of all partitions of a topic and each stored in PostgreSQL when it is answered: of one group with one
+/// committer, of one group with many (whose commits share writes), and of many groups. Three brokers, the database and the client on one
+/// machine; over an Orleans client.
 /// </summary>
 internal static class CommitThroughput
 {
@@ -21,7 +22,8 @@ internal static class CommitThroughput
     public static Task<int> RunAsync(CommandArguments arguments)
     {
         var groups = arguments.Number("--groups", 1000);
-        var settings = new Settings(arguments.Number("--workers", 64), arguments.Number("--partitions", 12), TimeSpan.FromSeconds(arguments.Number("--seconds", 10)));
+        var settings = new Settings(arguments.Number("--workers", 64), arguments.Number("--partitions", 12),
+            TimeSpan.FromSeconds(arguments.Number("--seconds", 10)));
         return ClusterForBenchmarks.RunAsync(arguments.Directory("commits"), async cluster =>
         {
             using var orleans = ClusterForBenchmarks.Connect(cluster);
@@ -40,7 +42,8 @@ internal static class CommitThroughput
     private static async Task MeasureAsync(IBroker broker, int groups, Settings settings)
     {
         await broker.CreateTopicAsync(new NewTopic(Topic, settings.Partitions));
-        Console.WriteLine($"commits of {settings.Partitions} partitions, {settings.Time.TotalSeconds} s each\ngroups | committers | commits/s | p50 ms | p99 ms | max ms");
+        Console.WriteLine($"commits of {settings.Partitions} partitions, {settings.Time.TotalSeconds} s each\ngroups | committers | "
+            + "commits/s | p50 ms | p99 ms | max ms");
         await MeasureAsync(broker.Groups, 1, 1, settings);
         await MeasureAsync(broker.Groups, 1, settings.Workers, settings);
         await MeasureAsync(broker.Groups, groups, settings.Workers, settings);
@@ -50,7 +53,8 @@ internal static class CommitThroughput
     {
         var ids = Enumerable.Range(0, groups).Select(i => $"{groups}-{workers}-{i}").ToArray();
         // The first commit of a group also pays for its activation and for its place in the list of groups.
-        await Parallel.ForEachAsync(ids, new ParallelOptions { MaxDegreeOfParallelism = 16 }, async (id, _) => await CommitAsync(coordinator, id, 0, settings));
+        await Parallel.ForEachAsync(ids, new ParallelOptions { MaxDegreeOfParallelism = 16 },
+            async (id, _) => await CommitAsync(coordinator, id, 0, settings));
         var latencies = new LatencyHistogram();
         var committed = 0L;
         var began = Stopwatch.GetTimestamp();
@@ -76,9 +80,11 @@ internal static class CommitThroughput
         var result = await coordinator.CommitOffsetsAsync(new OffsetCommit
         {
             GroupId = group,
-            Offsets = [.. Enumerable.Range(0, settings.Partitions).Select(partition => new PartitionOffset(Topic, partition, new CommittedOffset(offset)))],
+            Offsets = [.. Enumerable.Range(0, settings.Partitions)
+                .Select(partition => new PartitionOffset(Topic, partition, new CommittedOffset(offset)))],
         });
         if (result.Partitions.FirstOrDefault(partition => partition.Error != ErrorCode.None) is { } failed)
-            throw new InvalidOperationException($"Group '{group}' could not commit for partition {failed.Partition}: {failed.Error}: {result.Message}");
+            throw new InvalidOperationException($"Group '{group}' could not commit for partition {failed.Partition}: {failed.Error}: "
+                + $"{result.Message}");
     }
 }

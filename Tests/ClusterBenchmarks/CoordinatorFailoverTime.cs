@@ -10,8 +10,9 @@ using Silo = OrleansMq.Tests.Chaos.Running.Silo;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>
-/// How long a group's members get no answer after the silo of its coordinator was killed (SIGKILL): from the signal to the first heartbeat that is answered, over
-/// HTTP to any of the brokers. The member must still be one, in the generation it was in, and its committed offset must be there.
+/// How long a group's members get no answer after the silo of its coordinator was killed (SIGKILL): from the signal to the first heartbeat
+/// that is answered, over HTTP to any of the brokers. The member must still be one, in the generation it was in, and its committed offset
+/// must be there.
 /// </summary>
 internal static class CoordinatorFailoverTime
 {
@@ -37,7 +38,8 @@ internal static class CoordinatorFailoverTime
                 var time = await KillAsync(cluster, silo, groups, member);
                 var fetched = await groups.FetchOffsetsAsync(new OffsetFetch { GroupId = Group });
                 if (fetched.Partitions is not [{ Offset.Offset: var offset }] || offset != kill)
-                    throw new InvalidOperationException($"The offset {kill} that was committed before the kill is not there: {fetched.Error}.");
+                    throw new InvalidOperationException($"The offset {kill} that was committed before the kill is not there: "
+                        + $"{fetched.Error}.");
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"kill {kill}: {time.TotalSeconds:0.000} s"));
                 seconds.Add(time.TotalSeconds);
                 await cluster.RestartedAsync(silo, CancellationToken.None);
@@ -57,8 +59,10 @@ internal static class CoordinatorFailoverTime
             var time = Stopwatch.GetElapsedTime(moment);
             if (reply.Error == ErrorCode.None)
                 return time;
-            if (reply.Error is not (ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator or ErrorCode.CoordinatorLoadInProgress or ErrorCode.RequestTimedOut) || time > Patience)
-                throw new InvalidOperationException($"After {time.TotalSeconds:0.0} s a heartbeat was answered by {reply.Error}: {reply.Message}");
+            if (reply.Error is not (ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator or ErrorCode.CoordinatorLoadInProgress
+                or ErrorCode.RequestTimedOut) || time > Patience)
+                throw new InvalidOperationException($"After {time.TotalSeconds:0.0} s a heartbeat was answered by {reply.Error}: "
+                    + $"{reply.Message}");
             await Task.Delay(Pause);
         }
     }
@@ -75,17 +79,20 @@ internal static class CoordinatorFailoverTime
             SessionTimeout = TimeSpan.FromMinutes(2),
         });
         Check(joined.Error, "the join");
-        Check((await groups.SyncGroupAsync(new SyncGroup { GroupId = Group, GenerationId = joined.GenerationId, MemberId = joined.MemberId })).Error, "the synchronization");
+        Check(
+            (await groups.SyncGroupAsync(new SyncGroup { GroupId = Group, GenerationId = joined.GenerationId,
+                MemberId = joined.MemberId })).Error, "the synchronization");
         return joined;
     }
 
-    private static ValueTask<OffsetCommitResult> CommitAsync(IGroupCoordinator groups, JoinGroupResult member, long offset) => groups.CommitOffsetsAsync(new OffsetCommit
-    {
-        GroupId = Group,
-        GenerationIdOrMemberEpoch = member.GenerationId,
-        MemberId = member.MemberId,
-        Offsets = [new PartitionOffset(Topic, 0, new CommittedOffset(offset))],
-    });
+    private static ValueTask<OffsetCommitResult> CommitAsync(IGroupCoordinator groups, JoinGroupResult member, long offset) =>
+        groups.CommitOffsetsAsync(new OffsetCommit
+        {
+            GroupId = Group,
+            GenerationIdOrMemberEpoch = member.GenerationId,
+            MemberId = member.MemberId,
+            Offsets = [new PartitionOffset(Topic, 0, new CommittedOffset(offset))],
+        });
 
     private static void Check(ErrorCode error, string what)
     {

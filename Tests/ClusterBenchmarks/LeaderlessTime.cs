@@ -9,9 +9,10 @@ using OrleansMq.Tests.Chaos.Runs;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>
-/// How long a partition cannot be written when the silo that leads it ends, as a client over HTTP to any of the brokers sees it. Killed (SIGKILL): from the
-/// signal to the first answer to an append with acks=all that was sent after it; and until all partitions are led again. Stopped in good order (SIGTERM): the
-/// longest time between two answers until the silo is back. The silo is started again, and has caught up before the next one.
+/// How long a partition cannot be written when the silo that leads it ends, as a client over HTTP to any of the brokers sees it. Killed
+/// (SIGKILL): from the signal to the first answer to an append with acks=all that was sent after it; and until all partitions are led
+/// again. Stopped in good order (SIGTERM): the longest time between two answers until the silo is back. The silo is started again, and has
+/// caught up before the next one.
 /// </summary>
 internal sealed class LeaderlessTime(LocalCluster cluster, string what, int signal, int ends, int partitions)
 {
@@ -20,10 +21,12 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     /// <summary>Silos that are killed.</summary>
-    public static Task<int> KillAsync(CommandArguments arguments) => RunAsync(arguments, "kill", Signals.Kill, arguments.Number("--kills", 20));
+    public static Task<int> KillAsync(CommandArguments arguments) =>
+        RunAsync(arguments, "kill", Signals.Kill, arguments.Number("--kills", 20));
 
     /// <summary>Silos that are stopped in good order.</summary>
-    public static Task<int> StopAsync(CommandArguments arguments) => RunAsync(arguments, "stop", Signals.Terminate, arguments.Number("--stops", 20));
+    public static Task<int> StopAsync(CommandArguments arguments) =>
+        RunAsync(arguments, "stop", Signals.Terminate, arguments.Number("--stops", 20));
 
     private static Task<int> RunAsync(CommandArguments arguments, string what, int signal, int ends)
     {
@@ -40,7 +43,8 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
 
     private async Task MeasureAsync(string label, int rate)
     {
-        var options = new LoadOptions { Topic = $"{what}-{rate}", Partitions = partitions, Producers = 2, RecordsPerSecond = rate / 2, ProbeInterval = TimeSpan.FromHours(1) };
+        var options = new LoadOptions { Topic = $"{what}-{rate}", Partitions = partitions, Producers = 2, RecordsPerSecond = rate / 2,
+            ProbeInterval = TimeSpan.FromHours(1) };
         using var client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
         await client.Patient.CreateTopicAsync(options.ToNewTopic());
         var view = new ClusterView(client.Broker, options.Topic, options.ReplicationFactor);
@@ -58,7 +62,8 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
             var (time, all) = await EndLeaderAsync(view, probe);
             seconds.Add(time.TotalSeconds);
             allSeconds.Add(all.TotalSeconds);
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{label}: {what} {end}: {time.TotalSeconds:0.000} s, all {partitions} partitions {all.TotalSeconds:0.000} s"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{label}: {what} {end}: {time.TotalSeconds:0.000} s, all "
+                + $"{partitions} partitions {all.TotalSeconds:0.000} s"));
         }
         await stop.CancelAsync();
         await probing;
@@ -66,7 +71,8 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
             await load.StopAsync();
         await client.Patient.DeleteTopicAsync(options.Topic);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{label}: {ends} {what}s: median {Statistics.Median(seconds):0.000} s, worst {seconds.Max():0.000} s without a leader; all {partitions} partitions led after median {Statistics.Median(allSeconds):0.000} s, worst {allSeconds.Max():0.000} s"));
+            $"{label}: {ends} {what}s: median {Statistics.Median(seconds):0.000} s, worst {seconds.Max():0.000} s without a leader; all "
+            + $"{partitions} partitions led after median {Statistics.Median(allSeconds):0.000} s, worst {allSeconds.Max():0.000} s"));
     }
 
     private async Task<(TimeSpan One, TimeSpan All)> EndLeaderAsync(ClusterView view, AvailabilityProbe probe)
@@ -80,7 +86,8 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
         await cluster.RestartedAsync(leader, CancellationToken.None);
         await view.WellAsync(Patience, CancellationToken.None);
         var one = signal == Signals.Kill ? probe.TimeToNextSuccess(moment) : probe.LongestSilence(moment);
-        return (one ?? throw new InvalidOperationException($"Nothing was acknowledged after the end of broker {leader.BrokerId}: {probe.LastFailure}"), all);
+        return (one ?? throw new InvalidOperationException($"Nothing was acknowledged after the end of broker {leader.BrokerId}: "
+            + $"{probe.LastFailure}"), all);
     }
 
     // By the metadata of a broker that lives: nobody is offline, and the one that ended leads nothing.
@@ -89,7 +96,8 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
         while (Stopwatch.GetElapsedTime(moment) < Patience)
         {
             var cluster = await survivor.DescribeClusterAsync();
-            if (cluster.OfflinePartitions is null or { Count: 0 } && cluster.Brokers.All(broker => broker.BrokerId != ended || broker.Leaders == 0))
+            if (cluster.OfflinePartitions is null or { Count: 0 }
+                && cluster.Brokers.All(broker => broker.BrokerId != ended || broker.Leaders == 0))
                 return Stopwatch.GetElapsedTime(moment);
             await Task.Delay(Poll);
         }

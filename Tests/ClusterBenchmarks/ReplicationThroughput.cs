@@ -10,8 +10,8 @@ using OrleansMq.Tests.Benchmarks;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>
-/// What replication costs: records a second as fast as they go, and the latency of records sent at a moderate rate, at replication factor 1 and 3
-/// with acks=1 and acks=all, over HTTP and over an Orleans client; three brokers, the database and the client on one machine.
+/// What replication costs: records a second as fast as they go, and the latency of records sent at a moderate rate, at replication factor 1
+/// and 3 with acks=1 and acks=all, over HTTP and over an Orleans client; three brokers, the database and the client on one machine.
 /// </summary>
 internal static class ReplicationThroughput
 {
@@ -25,11 +25,13 @@ internal static class ReplicationThroughput
     public static Task<int> RunAsync(CommandArguments arguments)
     {
         var rounds = arguments.Number("--rounds", 3);
-        var settings = new Settings(arguments.Number("--records", 500_000), arguments.Number("--size", 100), arguments.Number("--partitions", 4),
+        var settings = new Settings(arguments.Number("--records", 500_000), arguments.Number("--size", 100),
+            arguments.Number("--partitions", 4),
             arguments.Number("--rate", 500), arguments.Number("--seconds", 10));
         return ClusterForBenchmarks.RunAsync(arguments.Directory("replication"), async cluster =>
         {
-            Console.WriteLine($"{settings.Records} records of {settings.Size} bytes, {settings.Partitions} partitions; latency at {settings.Rate} records a second for {settings.Seconds} s");
+            Console.WriteLine($"{settings.Records} records of {settings.Size} bytes, {settings.Partitions} partitions; latency at "
+                + $"{settings.Rate} records a second for {settings.Seconds} s");
             using var http = new HttpBroker(cluster.Addresses, new HttpBrokerOptions { RequestTimeout = RequestTimeout });
             using var orleans = ClusterForBenchmarks.Connect(cluster);
             await orleans.StartAsync();
@@ -44,7 +46,8 @@ internal static class ReplicationThroughput
         });
     }
 
-    private static async Task MeasureAsync(int rounds, HttpBroker administration, (string Name, IBroker Broker)[] clients, Settings settings)
+    private static async Task MeasureAsync(int rounds, HttpBroker administration, (string Name, IBroker Broker)[] clients,
+        Settings settings)
     {
         // The first round warms up and is not counted.
         for (var round = 0; round <= rounds; round++)
@@ -58,7 +61,8 @@ internal static class ReplicationThroughput
         }
     }
 
-    private static async Task MeasureAsync(string name, HttpBroker administration, IBroker broker, short replicationFactor, Acks acks, Settings settings)
+    private static async Task MeasureAsync(string name, HttpBroker administration, IBroker broker, short replicationFactor, Acks acks,
+        Settings settings)
     {
         var topic = $"rf{replicationFactor}-{acks}-{Guid.NewGuid():N}".ToLowerInvariant();
         await administration.CreateTopicAsync(new NewTopic(topic, settings.Partitions, replicationFactor));
@@ -67,7 +71,8 @@ internal static class ReplicationThroughput
         var latency = await PacedAsync(client, topic, acks, settings);
         await administration.DeleteTopicAsync(topic);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{name,-7} | {replicationFactor,2} | {HttpContract.Format(acks),4} | {perSecond,9:N0} | {perSecond * settings.Size / 1e6,4:0} | {latency.P50,6:0.00} | {latency.P99,6:0.00} | {latency.P999,8:0.00} | {latency.Max,6:0.0}"));
+            $"{name,-7} | {replicationFactor,2} | {HttpContract.Format(acks),4} | {perSecond,9:N0} | {perSecond * settings.Size / 1e6,4:0} "
+            + $"| {latency.P50,6:0.00} | {latency.P99,6:0.00} | {latency.P999,8:0.00} | {latency.Max,6:0.0}"));
     }
 
     private static async Task<double> FastAsync(OrleansMqClient client, string topic, Acks acks, Settings settings)
@@ -101,7 +106,8 @@ internal static class ReplicationThroughput
             while (i >= Stopwatch.GetElapsedTime(start).TotalSeconds * settings.Rate)
                 await Task.Delay(1);
             var sent = Stopwatch.GetTimestamp();
-            await producer.EnqueueAsync(new ProducerRecord<Ignore, byte[]>(topic, default, value) { Partition = i % settings.Partitions }, _ => latencies.RecordSince(sent));
+            await producer.EnqueueAsync(new ProducerRecord<Ignore, byte[]>(topic, default, value) { Partition = i % settings.Partitions },
+                _ => latencies.RecordSince(sent));
         }
         await producer.FlushAsync();
         Check(producer, records);
@@ -112,7 +118,8 @@ internal static class ReplicationThroughput
     {
         var statistics = producer.Statistics;
         if (statistics.RecordsDelivered != records)
-            throw new InvalidOperationException($"{statistics.RecordsDelivered} of {records} records were delivered, {statistics.RecordsFailed} failed.");
+            throw new InvalidOperationException($"{statistics.RecordsDelivered} of {records} records were delivered, "
+                + $"{statistics.RecordsFailed} failed.");
     }
 
     private static byte[] ValueOf(int size)

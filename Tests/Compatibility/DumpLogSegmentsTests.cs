@@ -132,7 +132,8 @@ public class DumpLogSegmentsTests
         }
     }
 
-    private static BrokerOptions Options(string directory) => new() { DataDirectory = directory, Codecs = StandardCodecs.All, CompactionCheckInterval = TimeSpan.FromHours(1) };
+    private static BrokerOptions Options(string directory) =>
+        new() { DataDirectory = directory, Codecs = StandardCodecs.All, CompactionCheckInterval = TimeSpan.FromHours(1) };
 
     /// <summary>That the tool would have complained.</summary>
     [SkippableFact]

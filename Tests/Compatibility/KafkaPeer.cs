@@ -22,7 +22,8 @@ internal static class KafkaPeer
             StandardOutputEncoding = Encoding.UTF8,
         };
         // A short life on a machine that has other things to do.
-        string[] machine = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp", Path.Combine(jars, "*")];
+        string[] machine = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp",
+            Path.Combine(jars, "*")];
         foreach (var argument in machine.Append(main).Concat(arguments))
             start.ArgumentList.Add(argument);
         using var process = Process.Start(start)!;

@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace OrleansMq.Tests.Compatibility;
 
 /// <summary>
-/// librdkafka's own tests against a broker, by the command <c>Librdkafka/run</c>, which also says what it needs. Which tests have to pass, and which are not run
-/// and why, is in the lists beside it.
+/// librdkafka's own tests against a broker, by the command <c>Librdkafka/run</c>, which also says what it needs. Which tests have to pass,
+/// and which are not run and why, is in the lists beside it.
 /// </summary>
 public sealed class LibrdkafkaTests
 {
@@ -25,12 +25,14 @@ public sealed class LibrdkafkaTests
     private static async Task RunAsync(TimeSpan deadline, params string[] arguments)
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "librdkafka's tests are built for Linux here.");
-        var start = new ProcessStartInfo(Path.Combine(Folder(), "run"), arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(Path.Combine(Folder(), "run"), arguments) { RedirectStandardOutput = true,
+            RedirectStandardError = true };
         using var process = Process.Start(start)!;
         using var patience = new CancellationTokenSource(deadline);
         try
         {
-            var (output, error) = (process.StandardOutput.ReadToEndAsync(patience.Token), process.StandardError.ReadToEndAsync(patience.Token));
+            var (output, error) = (process.StandardOutput.ReadToEndAsync(patience.Token),
+                process.StandardError.ReadToEndAsync(patience.Token));
             await process.WaitForExitAsync(patience.Token);
             Skip.If(process.ExitCode == Missing, await error);
             Assert.True(process.ExitCode == 0, $"{await output}\n{await error}");

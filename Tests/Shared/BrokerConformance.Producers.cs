@@ -43,7 +43,8 @@ public abstract partial class BrokerConformance
         var producer = await broker.InitProducerIdAsync();
         var newer = producer with { ProducerEpoch = 1 };
         Assert.Equal(ErrorCode.None, (await broker.ProduceAsync(partition, TestBatches.From(newer, 0, "a"), Acks.All)).Error);
-        Assert.Equal(ErrorCode.InvalidProducerEpoch, (await broker.ProduceAsync(partition, TestBatches.From(producer, 0, "b"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.InvalidProducerEpoch,
+            (await broker.ProduceAsync(partition, TestBatches.From(producer, 0, "b"), Acks.All)).Error);
         Assert.Equal([(0, "a")], await FetchAsync(broker, partition));
     }
 }

@@ -11,7 +11,8 @@ public abstract partial class BrokerConformance
         return produced.BaseOffset;
     }
 
-    private static async Task<IReadOnlyList<(long Offset, string Value)>> FetchAsync(IBroker broker, TopicPartition partition, long offset = 0, int maxBytes = 1 << 20)
+    private static async Task<IReadOnlyList<(long Offset, string Value)>> FetchAsync(IBroker broker, TopicPartition partition,
+        long offset = 0, int maxBytes = 1 << 20)
     {
         using var fetched = await broker.FetchAsync(new FetchRequest(partition, offset, maxBytes)).AsTask().WaitAsync(Deadline);
         Assert.True(fetched.Error == ErrorCode.None, $"{fetched.Error}: {fetched.Message}");
@@ -39,7 +40,8 @@ public abstract partial class BrokerConformance
     public async Task Acks_that_do_not_exist_are_refused()
     {
         var (broker, topic) = await TopicAsync("acks");
-        Assert.Equal(ErrorCode.InvalidRequiredAcks, (await broker.ProduceAsync(new TopicPartition(topic, 0), TestBatches.Of("a"), (Acks)2)).Error);
+        Assert.Equal(ErrorCode.InvalidRequiredAcks,
+            (await broker.ProduceAsync(new TopicPartition(topic, 0), TestBatches.Of("a"), (Acks)2)).Error);
     }
 
     [Fact]
@@ -115,7 +117,8 @@ public abstract partial class BrokerConformance
     public async Task A_waiting_fetch_ends_with_nothing_when_nothing_comes()
     {
         var (broker, topic) = await TopicAsync("patience");
-        using var fetched = await broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0, MaxWait: TimeSpan.FromMilliseconds(50))).AsTask().WaitAsync(Deadline);
+        using var fetched = await broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0,
+            MaxWait: TimeSpan.FromMilliseconds(50))).AsTask().WaitAsync(Deadline);
         Assert.Equal(ErrorCode.None, fetched.Error);
         Assert.True(fetched.Records.IsEmpty);
     }
@@ -163,7 +166,8 @@ public abstract partial class BrokerConformance
         var refused = await broker.ProduceAsync(partition, flipped, Acks.All);
         Assert.Equal((ErrorCode.CorruptMessage, -1), (refused.Error, refused.BaseOffset));
         Assert.NotNull(refused.Message);
-        Assert.Equal(ErrorCode.CorruptMessage, (await broker.ProduceAsync(partition, TestBatches.Of("a").AsMemory()[..^1], Acks.All)).Error);
+        Assert.Equal(ErrorCode.CorruptMessage,
+            (await broker.ProduceAsync(partition, TestBatches.Of("a").AsMemory()[..^1], Acks.All)).Error);
         Assert.Equal(ErrorCode.MessageTooLarge, (await broker.ProduceAsync(partition, TestBatches.OfSize(1001), Acks.All)).Error);
         Assert.Equal(0, await ProduceAsync(broker, partition, "good"));
         Assert.Equal([(0, "good")], await FetchAsync(broker, partition));
@@ -182,7 +186,8 @@ public abstract partial class BrokerConformance
         for (var number = 0; number < 2; number++)
         {
             var records = await FetchAsync(broker, new TopicPartition(topic, number));
-            Assert.Equal(Enumerable.Range(0, producers / 2 * batches).Select(offset => (long)offset), records.Select(record => record.Offset));
+            Assert.Equal(Enumerable.Range(0, producers / 2 * batches).Select(offset => (long)offset),
+                records.Select(record => record.Offset));
             foreach (var own in records.Select(record => record.Value.Split(':')).GroupBy(parts => parts[0]))
                 Assert.Equal(Enumerable.Range(0, batches), own.Select(parts => int.Parse(parts[1])));
         }

@@ -16,7 +16,8 @@ public abstract partial class BrokerConformance
 
     private static string NewName(string test) => $"{test}-{Guid.NewGuid():N}";
 
-    private async Task<(IBroker Broker, string Topic)> TopicAsync(string test, int partitions = 1, params (string Key, string Value)[] configs)
+    private async Task<(IBroker Broker, string Topic)> TopicAsync(string test, int partitions = 1,
+        params (string Key, string Value)[] configs)
     {
         var broker = await BrokerAsync();
         var name = NewName(test);
@@ -39,7 +40,8 @@ public abstract partial class BrokerConformance
     {
         var broker = await BrokerAsync();
         var name = NewName("created");
-        var created = await broker.CreateTopicAsync(new NewTopic(name, 3, -1, new Dictionary<string, string> { ["retention.ms"] = "1000" }));
+        var created =
+            await broker.CreateTopicAsync(new NewTopic(name, 3, -1, new Dictionary<string, string> { ["retention.ms"] = "1000" }));
         Assert.Equal(name, created.Name);
         Assert.NotEqual(Guid.Empty, created.TopicId);
         Assert.Equal([0, 1, 2], created.Partitions.Select(partition => partition.Partition));
@@ -54,10 +56,12 @@ public abstract partial class BrokerConformance
         Assert.Equal(("1000", false), (retention.Value, retention.IsDefault));
         var policy = created.Configs.Single(entry => entry.Name == "cleanup.policy");
         Assert.Equal(("delete", true), (policy.Value, policy.IsDefault));
-        Assert.Equal(created.Configs.Select(entry => entry.Name).Order(StringComparer.Ordinal), created.Configs.Select(entry => entry.Name));
+        Assert.Equal(created.Configs.Select(entry => entry.Name).Order(StringComparer.Ordinal),
+            created.Configs.Select(entry => entry.Name));
 
         var described = await broker.DescribeTopicAsync(name);
-        Assert.Equal((created.Name, created.TopicId, created.Partitions.Count), (described.Name, described.TopicId, described.Partitions.Count));
+        Assert.Equal((created.Name, created.TopicId, created.Partitions.Count),
+            (described.Name, described.TopicId, described.Partitions.Count));
         Assert.Equal(created.Configs, described.Configs);
         var listing = new TopicListing(name, created.TopicId, 3);
         Assert.Equal(listing, await broker.GetTopicAsync(name));
@@ -84,7 +88,8 @@ public abstract partial class BrokerConformance
         await RefusedAsync(ErrorCode.InvalidPartitions, () => broker.CreateTopicAsync(new NewTopic(NewName("many"), 10_001)));
         await RefusedAsync(ErrorCode.InvalidReplicationFactor, () => broker.CreateTopicAsync(new NewTopic(NewName("copies"), 1, 100)));
         var refused = await RefusedAsync(ErrorCode.InvalidConfig,
-            () => broker.CreateTopicAsync(new NewTopic(NewName("config"), 1, 1, new Dictionary<string, string> { ["retention.msec"] = "1" })));
+            () =>
+            broker.CreateTopicAsync(new NewTopic(NewName("config"), 1, 1, new Dictionary<string, string> { ["retention.msec"] = "1" })));
         Assert.Contains("retention.ms", refused.Message);
     }
 
@@ -126,13 +131,16 @@ public abstract partial class BrokerConformance
     public async Task Configuration_is_altered_and_returned_to_its_default()
     {
         var (broker, topic) = await TopicAsync("altered", 1, ("retention.ms", "5"), ("segment.ms", "6"));
-        var altered = await broker.AlterTopicAsync(topic, new Dictionary<string, string?> { ["retention.ms"] = null, ["max.message.bytes"] = "500" });
-        string Value(string key) => altered.Configs.Where(entry => entry.Name == key).Select(entry => $"{entry.Value} {entry.IsDefault}").Single();
+        var altered = await broker.AlterTopicAsync(topic,
+            new Dictionary<string, string?> { ["retention.ms"] = null, ["max.message.bytes"] = "500" });
+        string Value(string key) =>
+            altered.Configs.Where(entry => entry.Name == key).Select(entry => $"{entry.Value} {entry.IsDefault}").Single();
         Assert.Equal(("604800000 True", "6 False", "500 False"), (Value("retention.ms"), Value("segment.ms"), Value("max.message.bytes")));
         Assert.Equal(altered.Configs, (await broker.DescribeTopicAsync(topic)).Configs);
 
         // In force at once.
-        Assert.Equal(ErrorCode.MessageTooLarge, (await broker.ProduceAsync(new TopicPartition(topic, 0), TestBatches.OfSize(600), Acks.All)).Error);
+        Assert.Equal(ErrorCode.MessageTooLarge,
+            (await broker.ProduceAsync(new TopicPartition(topic, 0), TestBatches.OfSize(600), Acks.All)).Error);
 
         await RefusedAsync(ErrorCode.InvalidConfig,
             () => broker.AlterTopicAsync(topic, new Dictionary<string, string?> { ["segment.ms"] = "7", ["retention.bytes"] = "many" }));

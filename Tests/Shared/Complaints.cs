@@ -4,7 +4,8 @@ namespace OrleansMq.Tests.Shared;
 internal static class Complaints
 {
     // What Orleans and Kestrel say of a machine that is too busy is nothing of ours.
-    private static readonly string[] s_ofTheMachine = ["took elapsed time", ".NET Thread Pool is exhibiting delays", "the heartbeat has been running for", "timer should have fired at",
+    private static readonly string[] s_ofTheMachine = ["took elapsed time", ".NET Thread Pool is exhibiting delays",
+        "the heartbeat has been running for", "timer should have fired at",
         "Self-monitoring determined that local health is degraded", "is reporting that it is unhealthy"];
 
     /// <summary>Fails where there is a warning or an error.</summary>

@@ -10,34 +10,47 @@ public abstract class ForwardingBroker(IBroker inner) : IBroker
 
     public virtual IGroupCoordinator Groups => inner.Groups;
 
-    public virtual ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) => inner.CreateTopicAsync(topic, cancellationToken);
+    public virtual ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
+        inner.CreateTopicAsync(topic, cancellationToken);
 
-    public virtual ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => inner.DeleteTopicAsync(topic, cancellationToken);
+    public virtual ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        inner.DeleteTopicAsync(topic, cancellationToken);
 
-    public virtual ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => inner.ListTopicsAsync(cancellationToken);
+    public virtual ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        inner.ListTopicsAsync(cancellationToken);
 
-    public virtual ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) => inner.DescribeTopicAsync(topic, cancellationToken);
+    public virtual ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        inner.DescribeTopicAsync(topic, cancellationToken);
 
-    public virtual ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) => inner.GetTopicAsync(topic, cancellationToken);
+    public virtual ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        inner.GetTopicAsync(topic, cancellationToken);
 
-    public virtual ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
+    public virtual ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) =>
         inner.AlterTopicAsync(topic, configs, cancellationToken);
 
-    public virtual ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
+    public virtual ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount,
+        CancellationToken cancellationToken = default) =>
         inner.AddPartitionsAsync(topic, totalCount, cancellationToken);
 
-    public virtual ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default) =>
+    public virtual ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default) =>
         inner.ProduceAsync(partition, batch, acks, cancellationToken);
 
-    public virtual ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) => inner.FetchAsync(request, cancellationToken);
+    public virtual ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
+        inner.FetchAsync(request, cancellationToken);
 
-    public virtual ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) =>
+    public virtual ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default) =>
         inner.FindOffsetAsync(partition, spec, cancellationToken);
 
-    public virtual ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
+    public virtual ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset,
+        CancellationToken cancellationToken = default) =>
         inner.DeleteRecordsAsync(partition, beforeOffset, cancellationToken);
 
-    public virtual ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) => inner.InitProducerIdAsync(cancellationToken);
+    public virtual ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
+        inner.InitProducerIdAsync(cancellationToken);
 
-    public virtual ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => inner.DescribeClusterAsync(cancellationToken);
+    public virtual ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+        inner.DescribeClusterAsync(cancellationToken);
 }

@@ -16,7 +16,8 @@ public abstract partial class GroupConformance
     };
 
     /// <summary>Brokers that are not the one on which a topic was made hear of it a moment later.</summary>
-    private static async Task<ConsumerGroupHeartbeatResult> JoinConsumersAsync(IGroupCoordinator groups, ConsumerGroupHeartbeat join, Guid topic)
+    private static async Task<ConsumerGroupHeartbeatResult> JoinConsumersAsync(IGroupCoordinator groups, ConsumerGroupHeartbeat join,
+        Guid topic)
     {
         ConsumerGroupHeartbeatResult joined = null!;
         await UntilAsync(async () =>
@@ -42,7 +43,8 @@ public abstract partial class GroupConformance
         // Described as it is; a commit by a member, and none by its former self.
         await UntilAsync(async () => (await broker.Groups.DescribeGroupAsync(group)).State == GroupState.Stable);
         var description = await broker.Groups.DescribeGroupAsync(group);
-        Assert.Equal((GroupType.Consumer, "consumer", "uniform", description.Epoch), (description.Type, description.ProtocolType, description.Protocol, description.AssignmentEpoch));
+        Assert.Equal((GroupType.Consumer, "consumer", "uniform", description.Epoch),
+            (description.Type, description.ProtocolType, description.Protocol, description.AssignmentEpoch));
         Assert.All(description.Members, member => Assert.Equal((2, description.Epoch), (member.Assignment.Count, member.MemberEpoch)));
         await UntilAsync(() => Task.FromResult(first.Epoch == description.Epoch)); // Its answer may be on its way.
         var commit = new OffsetCommit
@@ -53,7 +55,8 @@ public abstract partial class GroupConformance
             Offsets = [new PartitionOffset(topic, first.Held.First(), new CommittedOffset(5), topicId)],
         };
         Assert.Equal(ErrorCode.None, (await broker.Groups.CommitOffsetsAsync(commit)).Partitions[0].Error);
-        Assert.Equal(ErrorCode.StaleMemberEpoch, (await broker.Groups.CommitOffsetsAsync(commit with { GenerationIdOrMemberEpoch = first.Epoch - 1 })).Partitions[0].Error);
+        Assert.Equal(ErrorCode.StaleMemberEpoch,
+            (await broker.Groups.CommitOffsetsAsync(commit with { GenerationIdOrMemberEpoch = first.Epoch - 1 })).Partitions[0].Error);
 
         // More partitions; then one leaves.
         await broker.AddPartitionsAsync(topic, 9);
@@ -80,9 +83,12 @@ public abstract partial class GroupConformance
         Assert.Equal(ErrorCode.InvalidRequest, await ErrorOf(join with { SubscribedTopicNames = null }));
 
         var joined = await JoinConsumersAsync(groups, join, topicId);
-        Assert.Equal(ErrorCode.FencedMemberEpoch, await ErrorOf(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "a", MemberEpoch = joined.MemberEpoch + 1 }));
-        Assert.Equal(ErrorCode.None, await ErrorOf(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "a", MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch }));
-        Assert.Equal(ErrorCode.UnknownMemberId, await ErrorOf(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "a", MemberEpoch = joined.MemberEpoch }));
+        Assert.Equal(ErrorCode.FencedMemberEpoch,
+            await ErrorOf(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "a", MemberEpoch = joined.MemberEpoch + 1 }));
+        Assert.Equal(ErrorCode.None,
+            await ErrorOf(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "a", MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch }));
+        Assert.Equal(ErrorCode.UnknownMemberId,
+            await ErrorOf(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "a", MemberEpoch = joined.MemberEpoch }));
         Assert.Equal(GroupState.Empty, (await groups.DescribeGroupAsync(group)).State);
     }
 
@@ -97,11 +103,14 @@ public abstract partial class GroupConformance
         TopicPartition[] both = [new(topic, 0), new(topic, 1)];
         var id = (await groups.JoinGroupAsync(Joining(""))).MemberId;
         var classic = await groups.JoinGroupAsync(Joining(id));
-        await groups.SyncGroupAsync(Sync(group, classic) with { Assignments = [new MemberAssignment(id, ConsumerProtocol.Encode(new ConsumerAssignment(both)))] });
+        await groups.SyncGroupAsync(Sync(group,
+            classic) with { Assignments = [new MemberAssignment(id, ConsumerProtocol.Encode(new ConsumerAssignment(both)))] });
 
         ConsumerGroupHeartbeatResult joined = null!;
-        await UntilAsync(async () => (joined = await groups.ConsumerGroupHeartbeatAsync(JoinConsumers(group, "new", topic))).Error == ErrorCode.None
-            && (await groups.DescribeGroupAsync(group)).Members.Any(member => member.MemberId == "new" && member.TargetAssignment.Count == 1));
+        await UntilAsync(async () => (joined = await groups.ConsumerGroupHeartbeatAsync(JoinConsumers(group, "new", topic))).Error
+            == ErrorCode.None
+            && (await groups.DescribeGroupAsync(group)).Members.Any(member => member.MemberId == "new"
+                && member.TargetAssignment.Count == 1));
         Assert.Equal(GroupType.Consumer, (await groups.DescribeGroupAsync(group)).Type);
         Assert.Empty(joined.Assignment!);
         Assert.Equal(ErrorCode.RebalanceInProgress, (await groups.HeartbeatAsync(Beat(group, classic))).Error);
@@ -113,11 +122,13 @@ public abstract partial class GroupConformance
         again = await groups.JoinGroupAsync(Joining(id, [.. left]));
         Assert.Equal(left, Assigned(await groups.SyncGroupAsync(Sync(group, again))));
         var beat = new ConsumerGroupHeartbeat { GroupId = group, MemberId = "new", MemberEpoch = joined.MemberEpoch, OwnedPartitions = [] };
-        await UntilAsync(async () => (await groups.ConsumerGroupHeartbeatAsync(beat)).Assignment is [{ Partitions: [var number] } held] && held.TopicId == topicId && number != left[0].Partition);
+        await UntilAsync(async () => (await groups.ConsumerGroupHeartbeatAsync(beat)).Assignment is [{ Partitions: [var number] } held]
+            && held.TopicId == topicId && number != left[0].Partition);
         Assert.Equal(ErrorCode.None, (await groups.HeartbeatAsync(Beat(group, again))).Error);
 
         // The other one leaves: the group is classic, and the member leads it.
-        await groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "new", MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch });
+        await groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "new",
+            MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch });
         Assert.Equal(ErrorCode.RebalanceInProgress, (await groups.HeartbeatAsync(Beat(group, again))).Error);
         var last = await groups.JoinGroupAsync(Joining(id, [.. left])).AsTask().WaitAsync(Deadline);
         Assert.Equal((ErrorCode.None, id), (last.Error, last.Leader));
@@ -137,10 +148,12 @@ public abstract partial class GroupConformance
         // Each is looked at once: what a member holds changes meanwhile.
         var shares = members.Select(static member => member.Held).ToList();
         var held = shares.SelectMany(static share => share).ToList();
-        return Task.FromResult(held.Count == partitions && held.Distinct().Count() == partitions && shares.Max(static share => share.Count) - shares.Min(static share => share.Count) <= 1);
+        return Task.FromResult(held.Count == partitions && held.Distinct().Count() == partitions
+            && shares.Max(static share => share.Count) - shares.Min(static share => share.Count) <= 1);
     });
 
-    /// <summary>A member that always has a heartbeat with the coordinator: it hears at once what there is to do, does it and says so.</summary>
+    /// <summary>A member that always has a heartbeat with the coordinator: it hears at once what there is to do, does it and says
+    /// so.</summary>
     private sealed class PollingMember : IAsyncDisposable
     {
         private static readonly Dictionary<(string Group, int Partition), string> Readers = [];
@@ -172,7 +185,8 @@ public abstract partial class GroupConformance
             await _stop.CancelAsync();
             await _loop;
             Hold([]);
-            await _groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = _group, MemberId = MemberId, MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch });
+            await _groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = _group, MemberId = MemberId,
+                MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch });
         }
 
         public async ValueTask DisposeAsync()

@@ -25,7 +25,8 @@ public abstract partial class GroupConformance
 
     private static async Task<long?> FetchAsync(IGroupCoordinator groups, string group, string topic, int partition)
     {
-        var result = await groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group, Partitions = [new TopicPartition(topic, partition)] });
+        var result =
+            await groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group, Partitions = [new TopicPartition(topic, partition)] });
         Assert.Equal(ErrorCode.None, result.Error);
         var fetched = Assert.Single(result.Partitions);
         Assert.Equal(ErrorCode.None, fetched.Error);
@@ -40,10 +41,12 @@ public abstract partial class GroupConformance
         var before = DateTimeOffset.UtcNow.AddMinutes(-5).ToUnixTimeMilliseconds();
         var request = Commit(group, topic, 1, 0, member) with
         {
-            Offsets = [new PartitionOffset(topic, 0, new CommittedOffset(42, 3, "with care")), new PartitionOffset(null, 1, new CommittedOffset(7), topicId)],
+            Offsets = [new PartitionOffset(topic, 0, new CommittedOffset(42, 3, "with care")),
+                new PartitionOffset(null, 1, new CommittedOffset(7), topicId)],
         };
         var answers = await broker.Groups.CommitOffsetsAsync(request);
-        Assert.Equal([(topic, 0, ErrorCode.None), (topic, 1, ErrorCode.None)], answers.Partitions.Select(answer => (answer.Topic!, answer.Partition, answer.Error)));
+        Assert.Equal([(topic, 0, ErrorCode.None), (topic, 1, ErrorCode.None)],
+            answers.Partitions.Select(answer => (answer.Topic!, answer.Partition, answer.Error)));
 
         var all = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group });
         Assert.Equal([new TopicPartition(topic, 0), new TopicPartition(topic, 1)], all.Partitions.Select(fetched => fetched.Partition));
@@ -84,8 +87,10 @@ public abstract partial class GroupConformance
     {
         var (broker, group, topic, _) = await TopicAsync("fenced");
         var member = await AloneAsync(broker.Groups, group);
-        Assert.Equal(ErrorCode.IllegalGeneration, await CommitAsync(broker.Groups, Commit(group, topic, 0, 1, member with { GenerationId = 0 })));
-        Assert.Equal(ErrorCode.UnknownMemberId, await CommitAsync(broker.Groups, Commit(group, topic, 0, 1, member with { MemberId = "stranger" })));
+        Assert.Equal(ErrorCode.IllegalGeneration,
+            await CommitAsync(broker.Groups, Commit(group, topic, 0, 1, member with { GenerationId = 0 })));
+        Assert.Equal(ErrorCode.UnknownMemberId,
+            await CommitAsync(broker.Groups, Commit(group, topic, 0, 1, member with { MemberId = "stranger" })));
         Assert.Null(await FetchAsync(broker.Groups, group, topic, 0));
     }
 
@@ -107,7 +112,8 @@ public abstract partial class GroupConformance
             ],
         };
         Assert.Equal(
-            [ErrorCode.None, ErrorCode.UnknownTopicOrPartition, ErrorCode.UnknownTopicOrPartition, ErrorCode.UnknownTopicId, ErrorCode.InconsistentTopicId,
+            [ErrorCode.None, ErrorCode.UnknownTopicOrPartition, ErrorCode.UnknownTopicOrPartition, ErrorCode.UnknownTopicId,
+                ErrorCode.InconsistentTopicId,
                 ErrorCode.OffsetMetadataTooLarge],
             (await broker.Groups.CommitOffsetsAsync(request)).Partitions.Select(answer => answer.Error));
         Assert.Equal(1, await FetchAsync(broker.Groups, group, topic, 0));

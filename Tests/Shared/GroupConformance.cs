@@ -5,8 +5,8 @@ using OrleansMq.Groups;
 namespace OrleansMq.Tests.Shared;
 
 /// <summary>
-/// What every <see cref="IGroupCoordinator"/> must do, in process, over grains and over HTTP; one subclass an implementation. A broker may be shared by tests and
-/// need not be empty: each test has a group and topics of its own. Nothing here waits for a session to end.
+/// What every <see cref="IGroupCoordinator"/> must do, in process, over grains and over HTTP; one subclass an implementation. A broker may
+/// be shared by tests and need not be empty: each test has a group and topics of its own. Nothing here waits for a session to end.
 /// </summary>
 public abstract partial class GroupConformance
 {
@@ -83,7 +83,8 @@ public abstract partial class GroupConformance
         Assert.Equal((joined.MemberId, "mine"), (seen.MemberId, Text(seen.Metadata)));
 
         var synced = await groups.SyncGroupAsync(Sync(group, joined, (joined.MemberId, "all of it")));
-        Assert.Equal((ErrorCode.None, "consumer", "range", "all of it"), (synced.Error, synced.ProtocolType, synced.ProtocolName, Text(synced.Assignment)));
+        Assert.Equal((ErrorCode.None, "consumer", "range", "all of it"),
+            (synced.Error, synced.ProtocolType, synced.ProtocolName, Text(synced.Assignment)));
         Assert.Equal(ErrorCode.None, (await groups.HeartbeatAsync(Beat(group, joined))).Error);
 
         var left = await groups.LeaveGroupAsync(new LeaveGroup(group, [new LeavingMember(joined.MemberId)]));
@@ -129,7 +130,8 @@ public abstract partial class GroupConformance
 
         await AloneAsync(groups, group);
         Assert.Equal(ErrorCode.InconsistentGroupProtocol, await ErrorOf(Join(group) with { ProtocolType = "connect" }));
-        Assert.Equal(ErrorCode.InconsistentGroupProtocol, await ErrorOf(Join(group) with { Protocols = [new GroupProtocol("other", default)] }));
+        Assert.Equal(ErrorCode.InconsistentGroupProtocol,
+            await ErrorOf(Join(group) with { Protocols = [new GroupProtocol("other", default)] }));
     }
 
     [SkippableFact]

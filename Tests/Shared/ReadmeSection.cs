@@ -11,7 +11,8 @@ public static class ReadmeSection
         var begin = readme.IndexOf(beginMarker + "\n", StringComparison.Ordinal);
         var end = readme.IndexOf(endMarker, StringComparison.Ordinal);
         Assert.True(begin >= 0 && end > begin,
-            $"README.md lacks the lines '{beginMarker}' and '{endMarker}'. Put them where the reference belongs, then run with OMQ_UPDATE_DOCS=1.");
+            $"README.md lacks the lines '{beginMarker}' and '{endMarker}'. Put them where the reference belongs, then run with "
+            + "OMQ_UPDATE_DOCS=1.");
         begin += beginMarker.Length + 1;
         var expected = "\n" + markdown + "\n";
         if (Environment.GetEnvironmentVariable("OMQ_UPDATE_DOCS") == "1")

@@ -111,7 +111,8 @@ public abstract class StateStoreConformance
         foreach (var name in names)
             await store.WriteAsync($"{type}/{name}", Json($"{name.Length}"), null);
         await store.WriteAsync(Type("other") + "/a", Json("0"), (await store.ReadAsync(Type("other") + "/a"))?.ETag);
-        Assert.Equal(names.Select(name => $"{type}/{name}").Order(StringComparer.Ordinal), (await store.ListAsync(type)).Order(StringComparer.Ordinal));
+        Assert.Equal(names.Select(name => $"{type}/{name}").Order(StringComparer.Ordinal),
+            (await store.ListAsync(type)).Order(StringComparer.Ordinal));
         foreach (var name in names)
             Assert.Equal($"{name.Length}", Text(await store.ReadAsync($"{type}/{name}")));
         foreach (var name in names)

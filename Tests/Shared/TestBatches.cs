@@ -17,7 +17,8 @@ public static class TestBatches
     public static byte[] At(long timestamp, params string[] values) => Build(timestamp, null, values);
 
     /// <summary>A batch of an idempotent producer.</summary>
-    public static byte[] From(ProducerIdentity producer, int baseSequence, params string[] values) => Build(FirstTimestamp, (producer, baseSequence), values);
+    public static byte[] From(ProducerIdentity producer, int baseSequence, params string[] values) =>
+        Build(FirstTimestamp, (producer, baseSequence), values);
 
     /// <summary>A batch of one record with a value of that many bytes.</summary>
     public static byte[] OfSize(int valueBytes) => Of(new string('x', valueBytes));

@@ -12,7 +12,8 @@ public sealed class RecordedAdministration : IClusterAdministration
     public static readonly RebalancePlan Plan = new("plan-1", [new RebalanceMove("orders", 2, [1, 2, 3], [1, 2, 4], "broker 4 has none")],
         [new BrokerShare(4, 0, 1, 0, 0)], "1 partition moves");
 
-    public static readonly RebalanceStatus Status = new("plan-1", RebalanceState.Running, "asked for", new RebalanceThrottle(2, 1000), 1, 0, 0, [Moving],
+    public static readonly RebalanceStatus Status = new("plan-1", RebalanceState.Running, "asked for", new RebalanceThrottle(2, 1000), 1, 0,
+        0, [Moving],
         new DateTimeOffset(2026, 11, 20, 12, 0, 0, TimeSpan.Zero), Message: "waits for broker 4");
 
     /// <summary>What was asked, in order.</summary>
@@ -21,7 +22,8 @@ public sealed class RecordedAdministration : IClusterAdministration
     /// <summary>The rebalance there is.</summary>
     public RebalanceStatus? Rebalance { get; set; } = Status;
 
-    public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas, CancellationToken cancellationToken) =>
+    public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas,
+        CancellationToken cancellationToken) =>
         Answer($"reassign {partition} to {string.Join(',', replicas)}", Moving);
 
     public ValueTask<IReadOnlyList<PartitionReassignment>> ListReassignmentsAsync(CancellationToken cancellationToken) =>
@@ -29,7 +31,8 @@ public sealed class RecordedAdministration : IClusterAdministration
 
     public ValueTask CancelReassignmentAsync(TopicPartition partition, CancellationToken cancellationToken) => Obey($"cancel {partition}");
 
-    public ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition, CancellationToken cancellationToken) =>
+    public ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition,
+        CancellationToken cancellationToken) =>
         Answer<IReadOnlyList<LeaderElection>>($"elect preferred {topic} {partition}", [Elected]);
 
     public ValueTask<LeaderElection> ElectUncleanAsync(TopicPartition partition, int? broker, CancellationToken cancellationToken) =>
@@ -37,7 +40,8 @@ public sealed class RecordedAdministration : IClusterAdministration
 
     public ValueTask<RebalancePlan> PlanRebalanceAsync(CancellationToken cancellationToken) => Answer("plan", Plan);
 
-    public ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle, CancellationToken cancellationToken) =>
+    public ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle,
+        CancellationToken cancellationToken) =>
         Answer($"execute {planId} {throttle}", Status);
 
     public ValueTask<RebalanceStatus?> GetRebalanceAsync(CancellationToken cancellationToken) => Answer("status", Rebalance);
@@ -46,7 +50,8 @@ public sealed class RecordedAdministration : IClusterAdministration
 
     public ValueTask SetAutoRebalanceAsync(bool enabled, CancellationToken cancellationToken) => Obey($"auto {enabled}");
 
-    public ValueTask<RebalanceStatus> DrainBrokerAsync(int broker, CancellationToken cancellationToken) => Answer($"drain {broker}", Status);
+    public ValueTask<RebalanceStatus> DrainBrokerAsync(int broker, CancellationToken cancellationToken) =>
+        Answer($"drain {broker}", Status);
 
     public ValueTask ResumeBrokerAsync(int broker, CancellationToken cancellationToken) => Obey($"resume {broker}");
 

@@ -19,7 +19,8 @@ public sealed class RecordedGroups : IGroupCoordinator
         MemberId = "m-2",
         Members = [new JoinedMember("m-1", "static", new byte[] { 0, 255, 62 }), new JoinedMember("m-2", null, default)],
     };
-    public static readonly SyncGroupResult Synced = new(ErrorCode.RebalanceInProgress, "Join again.", "consumer", "range", new byte[] { 250, 251 });
+    public static readonly SyncGroupResult Synced = new(ErrorCode.RebalanceInProgress, "Join again.", "consumer", "range",
+        new byte[] { 250, 251 });
     public static readonly GroupReply Beaten = new(ErrorCode.IllegalGeneration, "Join again.");
     public static readonly LeaveGroupResult Left = new(ErrorCode.None, [new LeftMember("m-1", "static", ErrorCode.UnknownMemberId)], "…");
     public static readonly ConsumerGroupHeartbeatResult Heard = new()
@@ -31,17 +32,23 @@ public sealed class RecordedGroups : IGroupCoordinator
         HeartbeatInterval = TimeSpan.FromMilliseconds(5001),
         Assignment = [new TopicPartitions(Topic, [0, 2])],
     };
-    public static readonly OffsetCommitResult Committed = new([new PartitionError("orders", 1, ErrorCode.OffsetMetadataTooLarge, Topic)], "m");
+    public static readonly OffsetCommitResult Committed = new([new PartitionError("orders", 1, ErrorCode.OffsetMetadataTooLarge, Topic)],
+        "m");
     public static readonly OffsetFetchResult Fetched = new(ErrorCode.UnstableOffsetCommit,
-        [new FetchedOffset(new("orders", 1), Topic, new CommittedOffset(5, 2, "words \" 日本", 17)), new FetchedOffset(new("orders", 2), Topic, null)], "m");
-    public static readonly OffsetDeleteResult Deleted = new(ErrorCode.None, [new PartitionError("orders", 1, ErrorCode.GroupSubscribedToTopic, Topic)], "m");
+        [new FetchedOffset(new("orders", 1), Topic, new CommittedOffset(5, 2, "words \" 日本", 17)),
+            new FetchedOffset(new("orders", 2), Topic, null)], "m");
+    public static readonly OffsetDeleteResult Deleted = new(ErrorCode.None,
+        [new PartitionError("orders", 1, ErrorCode.GroupSubscribedToTopic, Topic)], "m");
     public static readonly IReadOnlyList<GroupListing> Listed = [new("billing", "consumer", GroupState.Reconciling, GroupType.Consumer)];
-    public static readonly GroupDescription Described = new("billing", GroupType.Classic, GroupState.CompletingRebalance, "consumer", "range", 3, 4, 2,
+    public static readonly GroupDescription Described = new("billing", GroupType.Classic, GroupState.CompletingRebalance, "consumer",
+        "range", 3, 4, 2,
     [
         new GroupMember
         {
-            MemberId = "m-1", GroupInstanceId = "static", RackId = "r", ClientId = "c", ClientHost = "/h", MemberEpoch = 3, Type = GroupType.Consumer, SubscribedTopicNames = ["orders"],
-            SubscribedTopicRegex = "o.*", Assignment = [new("orders", 0)], TargetAssignment = [new("orders", 1)], ClassicMetadata = new byte[] { 1 },
+            MemberId = "m-1", GroupInstanceId = "static", RackId = "r", ClientId = "c", ClientHost = "/h", MemberEpoch = 3,
+                Type = GroupType.Consumer, SubscribedTopicNames = ["orders"],
+            SubscribedTopicRegex = "o.*", Assignment = [new("orders", 0)], TargetAssignment = [new("orders", 1)],
+                ClassicMetadata = new byte[] { 1 },
             ClassicAssignment = new byte[] { 2 },
         },
     ]);
@@ -55,32 +62,42 @@ public sealed class RecordedGroups : IGroupCoordinator
     /// <summary>Runs before each answer; it may wait, or throw.</summary>
     public Func<CancellationToken, Task>? Before { get; set; }
 
-    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken) => AnswerAsync("find " + groupId, 2, cancellationToken);
+    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken) =>
+        AnswerAsync("find " + groupId, 2, cancellationToken);
 
-    public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken) => AnswerAsync(request, Joined, cancellationToken);
+    public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken) =>
+        AnswerAsync(request, Joined, cancellationToken);
 
-    public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken) => AnswerAsync(request, Synced, cancellationToken);
+    public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken) =>
+        AnswerAsync(request, Synced, cancellationToken);
 
-    public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken) => AnswerAsync(request, Beaten, cancellationToken);
+    public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken) =>
+        AnswerAsync(request, Beaten, cancellationToken);
 
-    public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken) => AnswerAsync(request, Left, cancellationToken);
+    public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken) =>
+        AnswerAsync(request, Left, cancellationToken);
 
-    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken) =>
+    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken) =>
         AnswerAsync(request, Heard, cancellationToken);
 
-    public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken) => AnswerAsync(request, Committed, cancellationToken);
+    public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken) =>
+        AnswerAsync(request, Committed, cancellationToken);
 
     public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken) =>
         AnswerAsync(request, Offsets is null ? Fetched : new OffsetFetchResult(ErrorCode.None, Offsets), cancellationToken);
 
-    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken) => AnswerAsync(request, Deleted, cancellationToken);
+    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken) =>
+        AnswerAsync(request, Deleted, cancellationToken);
 
-    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken) => AnswerAsync("list", Listed, cancellationToken);
+    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken) =>
+        AnswerAsync("list", Listed, cancellationToken);
 
     public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken) =>
         AnswerAsync("describe " + groupId, Described, cancellationToken);
 
-    public async ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken) => await AnswerAsync("delete " + groupId, 0, cancellationToken);
+    public async ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken) =>
+        await AnswerAsync("delete " + groupId, 0, cancellationToken);
 
     private async ValueTask<T> AnswerAsync<T>(object request, T answer, CancellationToken cancellationToken)
     {

@@ -26,7 +26,8 @@ public sealed class RunningBroker : IAsyncLifetime
     /// <summary>How long a test waits for what must happen.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
-    internal BrokerSettings Settings { get; init; } = new() { Kafka = null, Http = new ListenAddress(IPAddress.Loopback, 0), DrainTimeout = TimeSpan.FromSeconds(20) };
+    internal BrokerSettings Settings { get; init; } = new() { Kafka = null, Http = new ListenAddress(IPAddress.Loopback, 0),
+        DrainTimeout = TimeSpan.FromSeconds(20) };
 
     internal BrokerServer Server { get; private set; } = null!;
 
@@ -60,7 +61,8 @@ public sealed class RunningBroker : IAsyncLifetime
         var address = new Uri(Server.Address);
         Http.Dispose();
         await Server.DisposeAsync();
-        var next = new RunningBroker(_directory) { Settings = Settings with { Http = new ListenAddress(IPAddress.Loopback, address.Port) } };
+        var next =
+            new RunningBroker(_directory) { Settings = Settings with { Http = new ListenAddress(IPAddress.Loopback, address.Port) } };
         await next.InitializeAsync();
         return next;
     }

@@ -26,7 +26,8 @@ public sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
     /// <summary>The batches sent so far.</summary>
     public int Produced;
 
-    public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
     {
         Interlocked.Increment(ref Produced);
         return OnProduce?.Invoke(partition, batch) ?? base.ProduceAsync(partition, batch, acks, cancellationToken);

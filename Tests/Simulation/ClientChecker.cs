@@ -3,8 +3,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>
-/// Invariants 1 to 3, by what clients were told: knows nothing of replicas but what a leader holds. What compaction or a delete took away may be missing;
-/// what an unclean election lost must be exactly what it reported, and is forgotten here.
+/// Invariants 1 to 3, by what clients were told: knows nothing of replicas but what a leader holds. What compaction or a delete took away
+/// may be missing; what an unclean election lost must be exactly what it reported, and is forgotten here.
 /// </summary>
 internal sealed class ClientChecker(int topic, bool mayCompact)
 {
@@ -58,7 +58,8 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
         foreach (var (offset, told) in _acknowledged.Concat(_seen))
         {
             Verdict.Require(Holds(log, offset, told) != IsReportedLost(offset, told.Epoch) || IsGone(offset, told.Epoch),
-                $"unclean election: {told.Record} at offset {offset} of epoch {told.Epoch} is {(IsReportedLost(offset, told.Epoch) ? "reported lost and is not" : "lost and not reported")}");
+                $"unclean election: {told.Record} at offset {offset} of epoch {told.Epoch} is "
+                + $"{(IsReportedLost(offset, told.Epoch) ? "reported lost and is not" : "lost and not reported")}");
         }
         Forget(_acknowledged);
         Forget(_seen);
@@ -69,7 +70,9 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     }
 
     /// <summary>A follower says that it gave up what it knew to be acknowledged: that has been reported before.</summary>
-    public void OnReportedLoss(int epoch) => Verdict.Require(_unclean.Count > 0 && epoch >= _unclean[0].Epoch, "a follower truncates below its high watermark, and no election was unclean");
+    public void OnReportedLoss(int epoch) =>
+        Verdict.Require(_unclean.Count > 0 && epoch >= _unclean[0].Epoch,
+            "a follower truncates below its high watermark, and no election was unclean");
 
     public void OnLatest(long latest, SimulatedLog log, int epoch)
     {
@@ -82,7 +85,8 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
             if (log.TryGet(offset, out var record, out var recordEpoch))
                 See(offset, new Told(record, recordEpoch));
             else
-                Verdict.Require(IsGone(offset, EpochHistory.EpochOf(log.Epochs, offset)), $"invariant 2: offset {offset} below the latest one cannot be read");
+                Verdict.Require(IsGone(offset, EpochHistory.EpochOf(log.Epochs, offset)),
+                    $"invariant 2: offset {offset} below the latest one cannot be read");
         }
         _latest = latest;
         if (_seen.TryGetValue(latest - 1, out var last))
@@ -96,7 +100,8 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
         if (record.Producer != SimulatedRecord.NoProducer)
         {
             var last = _lastSequence.GetValueOrDefault(record.Producer, -1);
-            Verdict.Require(record.Sequence > last, $"invariant 3: producer {record.Producer}'s record {record.Sequence} comes after {last}");
+            Verdict.Require(record.Sequence > last,
+                $"invariant 3: producer {record.Producer}'s record {record.Sequence} comes after {last}");
             Verdict.Require(record.Sequence == last + 1 || mayCompact || _deletedBelow > 0 || _unclean.Count > 0,
                 $"invariant 3: producer {record.Producer}'s record {record.Sequence} follows on {last}");
             _lastSequence[record.Producer] = record.Sequence;
@@ -105,13 +110,15 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     }
 
     private bool Holds(SimulatedLog log, long offset, Told told) =>
-        log.TryGet(offset, out var record, out var epoch) ? record == told.Record && epoch == told.Epoch : IsGone(offset, told.Epoch) && offset < log.LogEndOffset;
+        log.TryGet(offset, out var record, out var epoch) ? record == told.Record && epoch == told.Epoch : IsGone(offset, told.Epoch)
+        && offset < log.LogEndOffset;
 
     private bool IsGone(long offset, int epoch) => offset < _deletedBelow || IsCompacted(offset, epoch);
 
     // The latest report says all: an unclean election may also bring back what an earlier one had lost.
     private bool IsReportedLost(long offset, int epoch) => _unclean is [.., var report] && epoch < report.Epoch
-        && (offset < report.LogStart || offset >= report.LogEnd || (EpochHistory.EpochOf(report.History, offset) is >= 0 and var kept && kept != epoch));
+        && (offset < report.LogStart || offset >= report.LogEnd
+            || (EpochHistory.EpochOf(report.History, offset) is >= 0 and var kept && kept != epoch));
 
     private void Forget(IDictionary<long, Told> told)
     {

@@ -66,7 +66,8 @@ internal sealed partial class Cluster
 
     private void BeginAgain(Producer producer)
     {
-        (producer.Topic, producer.NextSequence, producer.Batch, producer.UncleanElections) = (_topic, 0, null, _topic.Clients.UncleanElections);
+        (producer.Topic, producer.NextSequence, producer.Batch, producer.UncleanElections) =
+            (_topic, 0, null, _topic.Clients.UncleanElections);
         if (producer.IsIdempotent)
             producer.Id = ++_producers;
     }

@@ -20,7 +20,8 @@ internal sealed partial class Cluster
         broker.Announced = true;
         var (leader, topic) = (broker.Leader!, broker.Topic);
         if (Trace is not null)
-            Tell($"{broker.Id} LEADS {leader.Epoch} from {leader.EpochStart}, high watermark {broker.Log.HighWatermark}: {leader.Committed}");
+            Tell(
+                $"{broker.Id} LEADS {leader.Epoch} from {leader.EpochStart}, high watermark {broker.Log.HighWatermark}: {leader.Committed}");
         Figures.Elections++;
         Verdict.Require(!_restored, $"a store from the past: {broker.Id} leads epoch {leader.Epoch}");
         topic.Replicas.OnLeading(broker.Id, leader, _now);
@@ -64,7 +65,10 @@ internal sealed partial class Cluster
                 break;
             case ReportUncleanElection report:
                 if (Trace is not null)
-                    Tell($"{broker.Id} reports that what is left ends at {report.LogEnd}, epochs {string.Join(' ', report.History.Select(e => $"{e.Epoch}:{e.StartOffset}"))}");
+                {
+                    var epochs = string.Join(' ', report.History.Select(e => $"{e.Epoch}:{e.StartOffset}"));
+                    Tell($"{broker.Id} reports that what is left ends at {report.LogEnd}, epochs {epochs}");
+                }
                 break;
         }
     }
@@ -73,18 +77,21 @@ internal sealed partial class Cluster
     {
         if (Chance(Scenario.DropPercent) || _cuts.Contains((from.Id, to.Id)))
             return;
-        // A message finds whatever process runs when it arrives. What is for a replica that catches up waits there for its turn, and is overtaken by the rest.
+        // A message finds whatever process runs when it arrives. What is for a replica that catches up waits there for its turn, and is
+        // overtaken by the rest.
         After(Delay() + (isCatchUp ? CatchUpRest(to) : 0), () => RunOn(to, to.Process, () => Receive(to, message)));
         if (Chance(Scenario.DuplicatePercent))
             After(Delay() * 3, () => RunOn(to, to.Process, () => Receive(to, message)));
     }
 
-    /// <summary>How long a piece of catch-up work waits on a broker; it takes a while itself, and is rested from afterwards. Times are a tenth of the shipped ones here.</summary>
+    /// <summary>How long a piece of catch-up work waits on a broker; it takes a while itself, and is rested from afterwards. Times are a
+    /// tenth of the shipped ones here.</summary>
     private long CatchUpRest(SimulatedBroker broker)
     {
         var now = TimeSpan.FromMilliseconds(_now * 10);
         var wait = broker.CatchUpRestUntil > now ? broker.CatchUpRestUntil - now : TimeSpan.Zero;
-        broker.CatchUpRestUntil = CatchUpPace.RestUntil(broker.CatchUpRestUntil, now, TimeSpan.FromMilliseconds(_random.Next(100)), Scenario.CatchUpShare);
+        broker.CatchUpRestUntil = CatchUpPace.RestUntil(broker.CatchUpRestUntil, now, TimeSpan.FromMilliseconds(_random.Next(100)),
+            Scenario.CatchUpShare);
         return (long)(wait.TotalMilliseconds / 10);
     }
 
@@ -92,7 +99,8 @@ internal sealed partial class Cluster
 
     private void Receive(SimulatedBroker broker, ReplicationMessage message)
     {
-        if (Trace is not null && message is not Push { EndOffset: 0 } && message is not PushAnswer { Outcome: PushAnswerOutcome.Accepted, CountedEnd: 0 })
+        if (Trace is not null && message is not Push { EndOffset: 0 }
+            && message is not PushAnswer { Outcome: PushAnswerOutcome.Accepted, CountedEnd: 0 })
             Tell($"{broker.Id} <- {Describe(message)}");
         switch (message)
         {
@@ -134,11 +142,19 @@ internal sealed partial class Cluster
 
     private static string Describe(ReplicationMessage message) => message switch
     {
-        Push push => $"push {push.Epoch}/{push.Session} of {push.Leader}: {string.Join(' ', push.Batches.Select(b => $"{b.BaseOffset}-{b.NextOffset}@{b.Epoch}={SimulatedRecord.Header(b.Bytes)}"))} "
-            + $"after {push.PreviousEnd}@{push.PreviousEpoch} up to {push.EndOffset}, epochs {string.Join(' ', push.Epochs.Select(e => $"{e.Epoch}:{e.StartOffset}"))}, log start {push.LogStart}, high watermark {push.HighWatermark}",
-        PushAnswer answer => $"answer {answer.Epoch}/{answer.Session} of {answer.Follower}: {answer.Outcome} end {answer.LogEnd} counted {answer.CountedEnd} fence {answer.Fence}",
+        Push push =>
+            $"push {push.Epoch}/{push.Session} of {push.Leader}: "
+            + $"{string.Join(' ', push.Batches.Select(b => $"{b.BaseOffset}-{b.NextOffset}@{b.Epoch}={SimulatedRecord.Header(b.Bytes)}"))} "
+            + $"after {push.PreviousEnd}@{push.PreviousEpoch} up to {push.EndOffset}, epochs "
+            + $"{string.Join(' ', push.Epochs.Select(e => $"{e.Epoch}:{e.StartOffset}"))}, log start {push.LogStart}, high watermark "
+            + $"{push.HighWatermark}",
+        PushAnswer answer =>
+            $"answer {answer.Epoch}/{answer.Session} of {answer.Follower}: {answer.Outcome} end {answer.LogEnd} counted "
+            + $"{answer.CountedEnd} fence {answer.Fence}",
         AlignRequest request => $"align? {request.Epoch}/{request.Session} of {request.Follower}: epoch {request.AskedEpoch}",
-        AlignAnswer answer => $"align! {answer.Epoch}/{answer.Session} of {answer.Leader}: epoch {answer.AskedEpoch} -> {answer.End.Epoch} ends at {answer.End.StartOffset}",
+        AlignAnswer answer =>
+            $"align! {answer.Epoch}/{answer.Session} of {answer.Leader}: epoch {answer.AskedEpoch} -> {answer.End.Epoch} ends at "
+            + $"{answer.End.StartOffset}",
         _ => message.ToString(),
     };
 }

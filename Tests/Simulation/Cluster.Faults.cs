@@ -86,18 +86,21 @@ internal sealed partial class Cluster
             return;
         Crash(broker);
         broker.Disk.LoseUnflushed(_random);
-        Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: false, CountedOnlyFlushed: Scenario.Sync, FlushFailed: false,
+        Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: false, CountedOnlyFlushed: Scenario.Sync,
+            FlushFailed: false,
             CutMoreThanLastWrite: false));
     }
 
-    /// <summary>An fsync fails: the kernel may have dropped what it should have written, so the partition is closed and recovered.</summary>
+    /// <summary>An fsync fails: the kernel may have dropped what it should have written, so the partition is closed and
+    /// recovered.</summary>
     private void FailFlush(SimulatedBroker broker)
     {
         if (!broker.IsUp || !MayLose(broker))
             return;
         Crash(broker);
         broker.Disk.LoseUnflushed(_random);
-        Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: true, CountedOnlyFlushed: Scenario.Sync, FlushFailed: true,
+        Reopen(broker,
+            new OpenedLog(HasIncarnation: true, ClosedCleanly: false, SameBoot: true, CountedOnlyFlushed: Scenario.Sync, FlushFailed: true,
             CutMoreThanLastWrite: false));
     }
 
@@ -107,7 +110,8 @@ internal sealed partial class Cluster
             broker.Disk.Incarnation = NewGuid();
     }
 
-    /// <summary>What invariant 1 supposes: another counted member keeps what it acknowledged. With unclean elections more may be lost.</summary>
+    /// <summary>What invariant 1 supposes: another counted member keeps what it acknowledged. With unclean elections more may be
+    /// lost.</summary>
     private bool MayLose(SimulatedBroker broker) => Scenario.MayElectUnclean || _topic.Store.State is var state
         && state.Isr.Concat(state.Elr).Any(m => m.Broker != broker.Id && _brokers[m.Broker].Disk.Incarnation == m.Incarnation);
 

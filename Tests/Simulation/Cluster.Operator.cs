@@ -40,16 +40,19 @@ internal sealed partial class Cluster
             .Select(b => new ReplicaHoldings(b.Id, b.Log.Batches is [.., var last] ? last.Epoch : -1, b.Log.LogEndOffset)).ToArray();
         if (answers.Length == 0)
             return;
-        var chosen = UncleanElection.Choose([.. state.Isr.Select(m => m.Broker)], answers) ?? (Chance(30) ? answers[_random.Next(answers.Length)].Broker : -1);
+        var chosen = UncleanElection.Choose([.. state.Isr.Select(m => m.Broker)], answers)
+            ?? (Chance(30) ? answers[_random.Next(answers.Length)].Broker : -1);
         if (chosen >= 0)
             Activate(_brokers[chosen], unclean: true);
     }
 
     private void Activate(SimulatedBroker broker, bool unclean = false)
     {
-        var (topic, known) = (_topic, _tellsClaimants && Chance(50) ? new StoredPartitionState(_topic.Store.State, _topic.Store.ETag) : null);
+        var (topic, known) = (_topic, _tellsClaimants && Chance(50) ? new StoredPartitionState(_topic.Store.State, _topic.Store.ETag)
+            : null);
         AfterOn(broker, known is null ? 0 : Delay(), () =>
-            broker.Activate(new LeaderReplica(_rules, _options, broker.Log, broker.Identity, broker.Disk.Topic.Id, NewGuid(), broker.Membership, broker.Effects,
+            broker.Activate(new LeaderReplica(_rules, _options, broker.Log, broker.Identity, broker.Disk.Topic.Id, NewGuid(),
+                broker.Membership, broker.Effects,
                 unclean), topic, known, _now));
     }
 
@@ -104,7 +107,8 @@ internal sealed partial class Cluster
         {
             broker.Disk.FlushedEnd = broker.Disk.LogEnd;
             Crash(broker);
-            Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: true, SameBoot: Chance(50), CountedOnlyFlushed: Scenario.Sync, FlushFailed: false,
+            Reopen(broker, new OpenedLog(HasIncarnation: true, ClosedCleanly: true, SameBoot: Chance(50), CountedOnlyFlushed: Scenario.Sync,
+                FlushFailed: false,
                 CutMoreThanLastWrite: false));
         });
     }

@@ -59,7 +59,8 @@ internal sealed partial class Cluster
         {
             var stored = store.TryWrite(write.State, write.ETag);
             if (Trace is not null)
-                Tell($"store <- {broker.Id}: {write.State} if {write.ETag}: {(stored ? "stored" : "refused")}{(unclear ? ", unclear" : "")}");
+                Tell(
+                    $"store <- {broker.Id}: {write.State} if {write.ETag}: {(stored ? "stored" : "refused")}{(unclear ? ", unclear" : "")}");
             var etag = store.ETag;
             if (unclear)
                 return;

@@ -3,8 +3,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>
-/// A whole cluster in one thread, from one seed: brokers with the shipped roles, a network, disks, a store, memberships, clients, an operator, and what
-/// goes wrong with them. The same seed runs the same steps.
+/// A whole cluster in one thread, from one seed: brokers with the shipped roles, a network, disks, a store, memberships, clients, an
+/// operator, and what goes wrong with them. The same seed runs the same steps.
 /// </summary>
 internal sealed partial class Cluster : ISimulation<Figures>
 {
@@ -40,7 +40,8 @@ internal sealed partial class Cluster : ISimulation<Figures>
             HandoverMs = 200,
         };
         _topic = NewTopic(1);
-        _brokers = [.. Enumerable.Range(0, Scenario.Brokers).Select(id => new SimulatedBroker(id, new SimulatedDisk { Topic = _topic, Incarnation = NewGuid() },
+        _brokers = [.. Enumerable.Range(0, Scenario.Brokers)
+            .Select(id => new SimulatedBroker(id, new SimulatedDisk { Topic = _topic, Incarnation = NewGuid() },
             new SimulatedMembership(Scenario.Brokers, broker => _brokers![broker].Disk.Incarnation)))];
     }
 
@@ -75,8 +76,10 @@ internal sealed partial class Cluster : ISimulation<Figures>
 
     /// <summary>Faults are over, and all that was acknowledged was seen by the reader.</summary>
     private bool IsDone => _now > FaultsEndAt + 200 && (_restored
-        || (_brokers.All(b => b.IsUp) && _topic.Store.State is { Reassignment.IsEmpty: true } state && state.Isr.Length == state.Replicas.Length
-            && _topic.Leader is { } leader && leader.Log.HighWatermark == leader.Log.LogEndOffset && _topic.Clients.Position == leader.Log.HighWatermark));
+        || (_brokers.All(b => b.IsUp) && _topic.Store.State is { Reassignment.IsEmpty: true } state
+            && state.Isr.Length == state.Replicas.Length
+            && _topic.Leader is { } leader && leader.Log.HighWatermark == leader.Log.LogEndOffset
+            && _topic.Clients.Position == leader.Log.HighWatermark));
 
     private void CheckEnd()
     {
@@ -84,13 +87,16 @@ internal sealed partial class Cluster : ISimulation<Figures>
             _topic.Clients.OnServing(leader.Log);
         if (IsDone)
             return;
-        // A write in flight may take the last member that kept its log out of the ISR: then nobody may lead, and the operator has to choose.
+        // A write in flight may take the last member that kept its log out of the ISR: then nobody may lead, and the operator has to
+        // choose.
         Figures.Stuck = 1;
         Verdict.Require(!_topic.Store.State.Isr.Concat(_topic.Store.State.Elr).Any(IsTrulyAlive),
-            $"liveness: an eligible member lives, and yet the partition is not well {EndAt - FaultsEndAt} ms after the last fault: {_topic.Store.State}");
+            $"liveness: an eligible member lives, and yet the partition is not well {EndAt - FaultsEndAt} ms after the last fault: "
+            + $"{_topic.Store.State}");
     }
 
-    private bool IsTrulyAlive(ReplicaIdentity member) => _brokers[member.Broker] is { IsUp: true } broker && broker.Identity == member && broker.Disk.Topic == _topic;
+    private bool IsTrulyAlive(ReplicaIdentity member) =>
+        _brokers[member.Broker] is { IsUp: true } broker && broker.Identity == member && broker.Disk.Topic == _topic;
 
     private Guid NewGuid()
     {
@@ -99,7 +105,8 @@ internal sealed partial class Cluster : ISimulation<Figures>
         return new Guid(bytes);
     }
 
-    private Topic NewTopic(int number) => new(number, NewGuid(), ChooseReplicas(Scenario.ReplicationFactor), Scenario.MinInsync, Scenario.MayCompact);
+    private Topic NewTopic(int number) =>
+        new(number, NewGuid(), ChooseReplicas(Scenario.ReplicationFactor), Scenario.MinInsync, Scenario.MayCompact);
 
     private int[] ChooseReplicas(int count)
     {
@@ -108,7 +115,8 @@ internal sealed partial class Cluster : ISimulation<Figures>
         return brokers[..count];
     }
 
-    private void Tell(FormattableString line) => Trace?.Invoke(FormattableString.Invariant($"{_now,6} {FormattableString.Invariant(line)}"));
+    private void Tell(FormattableString line) =>
+        Trace?.Invoke(FormattableString.Invariant($"{_now,6} {FormattableString.Invariant(line)}"));
 
     private bool Chance(int percent) => _random.Next(100) < percent;
 

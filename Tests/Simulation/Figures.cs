@@ -34,6 +34,8 @@ internal sealed class Figures : IFigures<Figures>
     public string Last => $"seeds {Seeds}, steps {Steps}, crashes {Crashes}, elections {Elections}, records acknowledged {Acknowledged}";
 
     public override string ToString() =>
-        $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, {Reassignments} reassignments, "
-        + $"{Resets} logs begun again, {Compactions} compactions, {Acknowledged} records acknowledged, {Stuck} left without an eligible member";
+        $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, "
+        + $"{Reassignments} reassignments, "
+        + $"{Resets} logs begun again, {Compactions} compactions, {Acknowledged} records acknowledged, {Stuck} left without an eligible "
+        + "member";
 }

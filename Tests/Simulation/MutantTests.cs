@@ -46,7 +46,8 @@ public sealed class MutantTests(ITestOutputHelper output)
     [InlineData(nameof(ReassignedBeforeCaughtUp))]
     public void Checkers_find(string mutant)
     {
-        var rules = (ReplicationRules)Activator.CreateInstance(typeof(MutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.{mutant}")!)!;
+        var rules =
+            (ReplicationRules)Activator.CreateInstance(typeof(MutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.{mutant}")!)!;
         _search.Find(mutant, seed => new Cluster(seed, rules).Run());
     }
 }

@@ -4,12 +4,15 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// Each is the shipped protocol with one decision made wrong, by the paragraph of the protocol that it breaks. Three that no checker can find are missing, because other rules hold what they let go; they stay
-// in the protocol as a second line behind those:
-// - A push whose previous epoch is not compared. An alignment is bound to (epoch, session), after it only this leader's pushes are taken, and no log of
+// Each is the shipped protocol with one decision made wrong, by the paragraph of the protocol that it breaks. Three that no checker can
+// find are missing, because other rules hold what they let go; they stay in the protocol as a second line behind those:
+// - A push whose previous epoch is not compared. An alignment is bound to (epoch, session), after it only this leader's pushes are taken,
+//   and no log of
 //   a leader is ever cut: so the epochs agree. It would matter if an alignment were wrong.
-// - min.insync.replicas counted by the committed ISR alone. Who is about to leave an ISR that becomes too small is proposed for the ELR, and the high watermark
-//   stands still as soon as an ELR is proposed; who leaves because it lost its tail has no counted end. The rule only makes the refusal come earlier.
+// - min.insync.replicas counted by the committed ISR alone. Who is about to leave an ISR that becomes too small is proposed for the ELR,
+//   and the high watermark
+//   stands still as soon as an ELR is proposed; who leaves because it lost its tail has no counted end. The rule only makes the refusal
+// come earlier.
 // - Truncation below the own high watermark, where no election was unclean. No leader that was elected by the rules asks for it.
 
 // --- Roles ---
@@ -30,13 +33,16 @@ internal sealed class SkipCompareAndSwap : ReplicationRules
 
 internal sealed class AnyReplicaMayClaim : ReplicationRules
 {
-    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
-        base.Claim(state with { Isr = [.. state.Isr.Where(m => m.Broker != self.Broker), self] }, self, topicId, fence, token, membership, unclean);
+    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token,
+        IMembership membership, bool unclean) =>
+        base.Claim(state with { Isr = [.. state.Isr.Where(m => m.Broker != self.Broker), self] }, self, topicId, fence, token, membership,
+            unclean);
 }
 
 internal sealed class StoreIsAlwaysRight : ReplicationRules
 {
-    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
+    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token,
+        IMembership membership, bool unclean) =>
         base.Claim(state, self, topicId, 0, token, membership, unclean);
 }
 
@@ -66,7 +72,8 @@ internal sealed class KeepIncarnation : ReplicationRules
 
 internal sealed class LostMembersStayEligible : ReplicationRules
 {
-    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long highWatermark,
         long epochStart, long maxLagMs, int minInsync) =>
         base.ProposeIsr(committed, self, [.. followers.Select(f => f.Identity is { } now ? f with { Identity = Was(committed, now) } : f)],
             highWatermark, epochStart, maxLagMs, minInsync);
@@ -84,13 +91,15 @@ internal sealed class UnflushedCounts : ReplicationRules
 
 internal sealed class TruncateToHighWatermark : ReplicationRules
 {
-    public override AlignmentDecision Align(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark) =>
+    public override AlignmentDecision Align(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd,
+        long highWatermark) =>
         new(AlignmentOutcome.Aligned, Math.Min(highWatermark, logEnd));
 }
 
 internal sealed class NeverTruncate : ReplicationRules
 {
-    public override AlignmentDecision Align(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark) =>
+    public override AlignmentDecision Align(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd,
+        long highWatermark) =>
         new(AlignmentOutcome.Aligned, logEnd);
 }
 
@@ -102,7 +111,8 @@ internal sealed class AlignToAnyAnswer : ReplicationRules
 
 internal sealed class AcceptGaps : ReplicationRules
 {
-    public override PushOutcome Push(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logStart, long logEnd, int ownPreviousEpoch) =>
+    public override PushOutcome Push(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logStart, long logEnd,
+        int ownPreviousEpoch) =>
         base.Push(baseOffset, nextOffset, Math.Min(previousEnd, logEnd), previousEpoch, logStart, logEnd, ownPreviousEpoch);
 }
 
@@ -130,7 +140,8 @@ internal sealed class AnsweredIsWritten : ReplicationRules
 
 internal sealed class CommittedIsrOnly : ReplicationRules
 {
-    public override ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) => committed.Isr;
+    public override ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed) =>
+        committed.Isr;
 }
 
 internal sealed class ProposedIsrOnly : ReplicationRules
@@ -159,14 +170,17 @@ internal sealed class ElrDoesNotHoldTheHighWatermark : ReplicationRules
 
 internal sealed class JoinBeforeCaughtUp : ReplicationRules
 {
-    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long highWatermark,
         long epochStart, long maxLagMs, int minInsync) =>
-        base.ProposeIsr(committed, self, [.. followers.Select(f => f with { CountedEnd = long.MaxValue })], highWatermark, epochStart, maxLagMs, minInsync);
+        base.ProposeIsr(committed, self, [.. followers.Select(f => f with { CountedEnd = long.MaxValue })], highWatermark, epochStart,
+            maxLagMs, minInsync);
 }
 
 internal sealed class JoinAtHighWatermarkOnly : ReplicationRules
 {
-    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+    public override PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long highWatermark,
         long epochStart, long maxLagMs, int minInsync) =>
         base.ProposeIsr(committed, self, followers, highWatermark, 0, maxLagMs, minInsync);
 }
@@ -201,7 +215,8 @@ internal sealed class ResignUndrained : ReplicationRules
 
 internal sealed class LeaderResignsInSecret : ReplicationRules
 {
-    public override PartitionState Resigned(PartitionState committed, int successor) => base.Resigned(committed, successor) with { LeaderToken = committed.LeaderToken };
+    public override PartitionState Resigned(PartitionState committed, int successor) =>
+        base.Resigned(committed, successor) with { LeaderToken = committed.LeaderToken };
 }
 
 // --- Topics ---
@@ -215,7 +230,8 @@ internal sealed class SameNameSameTopic : ReplicationRules
 
 internal sealed class UncleanUnreported : ReplicationRules
 {
-    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership, bool unclean) =>
+    public override ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token,
+        IMembership membership, bool unclean) =>
         base.Claim(state, self, topicId, fence, token, membership, unclean) is { Next: { } next } claim
             ? claim with { Next = next with { UncleanEpoch = state.UncleanEpoch } }
             : base.Claim(state, self, topicId, fence, token, membership, unclean);
@@ -236,5 +252,6 @@ internal sealed class KeepWhatCompactionLeft : ReplicationRules
 internal sealed class ReassignedBeforeCaughtUp : ReplicationRules
 {
     public override ReassignmentDecision Reassign(PartitionState committed, int self) =>
-        base.Reassign(committed with { Isr = [.. committed.Isr, .. committed.Reassignment.Select(b => new ReplicaIdentity(b, Guid.Empty))] }, self);
+        base.Reassign(
+            committed with { Isr = [.. committed.Isr, .. committed.Reassignment.Select(b => new ReplicaIdentity(b, Guid.Empty))] }, self);
 }

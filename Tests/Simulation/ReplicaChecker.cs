@@ -3,8 +3,9 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>Invariant 4: two replicas that hold the same offset and leader epoch hold the same record. And what makes the others hold: one leader an
-/// epoch, no older epoch accepted after a newer one, no reads without a lease, enough replicas behind every acknowledgement, no resignation undrained.</summary>
+/// <summary>Invariant 4: two replicas that hold the same offset and leader epoch hold the same record. And what makes the others hold: one
+/// leader an epoch, no older epoch accepted after a newer one, no reads without a lease, enough replicas behind every acknowledgement, no
+/// resignation undrained.</summary>
 internal sealed class ReplicaChecker(int minInsync)
 {
     private readonly Dictionary<(long Offset, int Epoch), (SimulatedRecord Record, uint Holders)> _written = [];
@@ -18,13 +19,14 @@ internal sealed class ReplicaChecker(int minInsync)
             var place = (batch.BaseOffset + record.Delta, batch.Epoch);
             var known = _written.GetValueOrDefault(place, (Record: record, Holders: 0u));
             if (known.Record != record)
-                throw new Verdict($"invariant 4: offset {place.Item1} of epoch {batch.Epoch} is {record} on {broker} and {known.Record} on another replica");
+                throw new Verdict($"invariant 4: offset {place.Item1} of epoch {batch.Epoch} is {record} on {broker} and {known.Record} on "
+                    + "another replica");
             _written[place] = (record, known.Holders | 1u << broker);
         }
     }
 
-    /// <summary>An <c>acks=all</c> is answered: as many as <c>min.insync.replicas</c> had the record, and while its leader's state is the one that is
-    /// stored, so many of those that count.</summary>
+    /// <summary>An <c>acks=all</c> is answered: as many as <c>min.insync.replicas</c> had the record, and while its leader's state is the
+    /// one that is stored, so many of those that count.</summary>
     public void OnAcknowledged(long offset, int epoch, LeaderReplica? leader, PartitionState stored)
     {
         var holders = _written[(offset, epoch)].Holders;
@@ -33,7 +35,8 @@ internal sealed class ReplicaChecker(int minInsync)
         if (leader?.Committed?.LeaderToken != stored.LeaderToken)
             return;
         var counted = stored.Isr.Concat(stored.Elr).Count(m => (holders & 1u << m.Broker) != 0);
-        Verdict.Require(counted >= minInsync, $"min.insync.replicas: offset {offset} is acknowledged, and only {counted} members had it: {stored}");
+        Verdict.Require(counted >= minInsync,
+            $"min.insync.replicas: offset {offset} is acknowledged, and only {counted} members had it: {stored}");
     }
 
     public void OnAccepted(PushAnswer answer)
@@ -53,7 +56,8 @@ internal sealed class ReplicaChecker(int minInsync)
     public void OnRead(LeaderReplica leader, long now, long leaseMs)
     {
         if (_leaders.TryGetValue(leader.Epoch + 1, out var next) && leader.Committed!.Isr.Any(m => m.Broker == next.Broker))
-            Verdict.Require(now - next.Since <= leaseMs, $"lease: epoch {leader.Epoch} serves reads {now - next.Since} ms after the next one began");
+            Verdict.Require(now - next.Since <= leaseMs,
+                $"lease: epoch {leader.Epoch} serves reads {now - next.Since} ms after the next one began");
     }
 
     /// <summary>A leader writes that it resigns.</summary>
@@ -61,7 +65,9 @@ internal sealed class ReplicaChecker(int minInsync)
     {
         if (!inTime)
             return;
-        Verdict.Require(log.HighWatermark == log.LogEndOffset, $"handover: epoch {leader.Epoch} resigns at {log.HighWatermark} of {log.LogEndOffset}");
-        Verdict.Require(successors is null || successors.LogEndOffset >= log.LogEndOffset, $"handover: successor {successor} lacks records");
+        Verdict.Require(log.HighWatermark == log.LogEndOffset,
+            $"handover: epoch {leader.Epoch} resigns at {log.HighWatermark} of {log.LogEndOffset}");
+        Verdict.Require(successors is null || successors.LogEndOffset >= log.LogEndOffset,
+            $"handover: successor {successor} lacks records");
     }
 }

@@ -61,9 +61,12 @@ internal sealed class Scenario
     public int CatchUpShare { get; }
 
     public override string ToString() =>
-        $"{Brokers} brokers, {ReplicationFactor} replicas, min.insync {MinInsync}, {(Sync ? "sync" : "none")}, drops {DropPercent}%, doubles {DuplicatePercent}%, "
-        + $"delay up to {MaxDelayMs} ms, a fault every {FaultEveryMs} ms, an operation every {OperateEveryMs} ms, store fails {StoreFailsPercent}%, "
-        + $"a batch every {ProduceEveryMs} ms, views differ by {ViewsSpreadMs} ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
+        $"{Brokers} brokers, {ReplicationFactor} replicas, min.insync {MinInsync}, {(Sync ? "sync" : "none")}, drops {DropPercent}%, "
+        + $"doubles {DuplicatePercent}%, "
+        + $"delay up to {MaxDelayMs} ms, a fault every {FaultEveryMs} ms, an operation every {OperateEveryMs} ms, store fails "
+        + $"{StoreFailsPercent}%, "
+        + $"a batch every {ProduceEveryMs} ms, views differ by {ViewsSpreadMs} "
+        + $"ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
         + $"{(MayReassign ? ", reassigns" : "")}{(MayElectUnclean ? ", unclean elections" : "")}{(RecreatesTopic ? ", deleted and created again" : "")}"
         + $"{(RestoresStore ? ", store restored" : "")}, {CatchUpShare}% for those who catch up";
 }

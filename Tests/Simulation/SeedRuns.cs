@@ -20,7 +20,8 @@ internal sealed record FailedSeed(int Seed, string Message, string Description, 
 /// <summary>Many seeds, on all cores.</summary>
 /// <param name="command">What simulates this on the command line.</param>
 /// <param name="create">Makes the run of a seed; its steps are told where that is wanted.</param>
-internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string>?, ISimulation<TFigures>> create) where TFigures : IFigures<TFigures>, new()
+internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string>?, ISimulation<TFigures>> create)
+    where TFigures : IFigures<TFigures>, new()
 {
     private readonly Lock _lock = new();
     private readonly List<FailedSeed> _failures = [];
@@ -56,7 +57,8 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
     {
         try
         {
-            Parallel.For(first, first + count, new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellationToken },
+            Parallel.For(first, first + count,
+                new ParallelOptions { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = cancellationToken },
                 (seed, loop) =>
                 {
                     if (RunOne(seed, null) >= mostFailures)
@@ -82,7 +84,8 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         catch (Exception exception)
         {
             // Whatever the code under test throws is a bug of the protocol as well.
-            failure = new FailedSeed(seed, exception is Verdict ? exception.Message : exception.ToString(), simulation.Description, command);
+            failure = new FailedSeed(seed, exception is Verdict ? exception.Message : exception.ToString(), simulation.Description,
+                command);
         }
         lock (_lock)
         {

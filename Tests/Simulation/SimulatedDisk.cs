@@ -3,7 +3,8 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>What a broker's disk holds of the partition. Written is not flushed: a killed process keeps what is written, a power cut what is flushed.</summary>
+/// <summary>What a broker's disk holds of the partition. Written is not flushed: a killed process keeps what is written, a power cut what
+/// is flushed.</summary>
 internal sealed class SimulatedDisk
 {
     /// <summary>The topic its directory belongs to.</summary>

@@ -67,7 +67,8 @@ internal sealed class SimulatedLog : IReplicaLog
         if (epoch == epochs[^1].Epoch)
             return new LeaderEpochEntry(epoch, LogEndOffset);
         var next = epochs.FindIndex(e => e.Epoch > epoch);
-        return next == 0 ? new LeaderEpochEntry(epoch, epochs[0].StartOffset) : new LeaderEpochEntry(epochs[next - 1].Epoch, epochs[next].StartOffset);
+        return next == 0 ? new LeaderEpochEntry(epoch, epochs[0].StartOffset)
+            : new LeaderEpochEntry(epochs[next - 1].Epoch, epochs[next].StartOffset);
     }
 
     public void AssignEpoch(int epoch, long startOffset)
@@ -81,7 +82,8 @@ internal sealed class SimulatedLog : IReplicaLog
     public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch)
     {
         var header = SimulatedRecord.Header(batch);
-        if (header.Producer == SimulatedRecord.NoProducer || !_producers.TryGetValue(header.Producer, out var last) || header.Sequence == last.Last + 1)
+        if (header.Producer == SimulatedRecord.NoProducer || !_producers.TryGetValue(header.Producer, out var last)
+            || header.Sequence == last.Last + 1)
             return ProducerDecision.Accepted;
         if (header.Sequence == last.First && header.Key == last.Last)
             return new ProducerDecision(ProducerOutcome.Duplicate, last.BaseOffset, last.NextOffset - 1);
@@ -115,14 +117,16 @@ internal sealed class SimulatedLog : IReplicaLog
     public List<ReplicatedBatch> Read(long from, long limit, int maxBatches)
     {
         var batches = new List<ReplicatedBatch>();
-        for (var i = FirstEndingAbove(from); i < _disk.Batches.Count && batches.Count < maxBatches && _disk.Batches[i].BaseOffset < limit; i++)
+        for (var i = FirstEndingAbove(from); i < _disk.Batches.Count && batches.Count < maxBatches && _disk.Batches[i].BaseOffset < limit;
+            i++)
             batches.Add(_disk.Batches[i]);
         return batches;
     }
 
     public void TruncateTo(long endOffset)
     {
-        Verdict.Require(endOffset <= LogEndOffset && endOffset >= LogStartOffset && endOffset >= CompactedEndOffset, "a cut lies in the log, above what was compacted");
+        Verdict.Require(endOffset <= LogEndOffset && endOffset >= LogStartOffset && endOffset >= CompactedEndOffset,
+            "a cut lies in the log, above what was compacted");
         var first = FirstEndingAbove(endOffset);
         _disk.LogEnd = first < _disk.Batches.Count ? Math.Min(endOffset, _disk.Batches[first].BaseOffset) : endOffset;
         _disk.Batches.RemoveRange(first, _disk.Batches.Count - first);
@@ -155,7 +159,8 @@ internal sealed class SimulatedLog : IReplicaLog
         RebuildProducers();
     }
 
-    /// <summary>Removes records that a later one of the same key below the horizon replaces. The last batch of a producer stays, if empty.</summary>
+    /// <summary>Removes records that a later one of the same key below the horizon replaces. The last batch of a producer stays, if
+    /// empty.</summary>
     public void Compact(long horizon)
     {
         var latest = new Dictionary<int, long>();

@@ -4,8 +4,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>
-/// A record as it lies in a batch: where, of which topic, whose, and by which key compaction knows it. A batch begins with one that is its header and
-/// outlives compaction: Delta is the number of records, Sequence the first one's, Key the last one's sequence.
+/// A record as it lies in a batch: where, of which topic, whose, and by which key compaction knows it. A batch begins with one that is its
+/// header and outlives compaction: Delta is the number of records, Sequence the first one's, Key the last one's sequence.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal readonly record struct SimulatedRecord(int Delta, int Topic, int Producer, int Sequence, int Key)
@@ -29,7 +29,8 @@ internal readonly record struct SimulatedRecord(int Delta, int Topic, int Produc
 
     public static SimulatedRecord Header(ReadOnlyMemory<byte> batch) => MemoryMarshal.Cast<byte, SimulatedRecord>(batch.Span)[0];
 
-    public static ReadOnlySpan<SimulatedRecord> In(ReadOnlyMemory<byte> batch) => MemoryMarshal.Cast<byte, SimulatedRecord>(batch.Span)[1..];
+    public static ReadOnlySpan<SimulatedRecord> In(ReadOnlyMemory<byte> batch) =>
+        MemoryMarshal.Cast<byte, SimulatedRecord>(batch.Span)[1..];
 
     public override string ToString() => $"{Producer}/{Sequence}";
 }

@@ -15,5 +15,6 @@ internal sealed class Topic(int number, Guid id, int[] replicas, int minInsync, 
     public int LatestEpoch { get; set; } = -1;
 
     /// <summary>Who leads the highest epoch there is; null while nobody does.</summary>
-    public SimulatedBroker? Leader => LatestLeader is { Leads: true } broker && broker.Topic == this && broker.Leader!.Epoch == LatestEpoch ? broker : null;
+    public SimulatedBroker? Leader => LatestLeader is { Leads: true } broker && broker.Topic == this && broker.Leader!.Epoch == LatestEpoch
+        ? broker : null;
 }

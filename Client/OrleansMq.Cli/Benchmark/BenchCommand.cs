@@ -12,7 +12,8 @@ internal static class BenchCommand
     [
         (BenchMode.Produce, "Measures sending: latency is from the send to the acknowledgement of each record."),
         (BenchMode.Consume, "Measures reading what was sent before: latency is that of each wait for the next records."),
-        (BenchMode.Both, "Measures sending and reading at once: latency is also from the send of each record to its arrival at the reader."),
+        (BenchMode.Both,
+            "Measures sending and reading at once: latency is also from the send of each record to its arrival at the reader."),
     ];
 
     /// <summary>The command for the command line.</summary>
@@ -31,9 +32,11 @@ internal static class BenchCommand
         var records = Number<long>("--records", "How many records are measured; a tenth as many warm up before.", 1_000_000, 1);
         var recordSize = Number<int>("--record-size", "Bytes of each value.", 100, BenchRun.MinRecordSize);
         var partitions = Number<int>("--partitions", "Partitions of the topic.", 1, 1);
-        var batchSize = Number<int>("--batch-size", "Bytes of a batch at which it is sent; also the pieces of the raw write.", 64 << 10, 1024);
+        var batchSize = Number<int>("--batch-size", "Bytes of a batch at which it is sent; also the pieces of the raw write.", 64 << 10,
+            1024);
         var rate = Number<long>("--rate", "Records a second; 0 for as many as go, which makes latencies those of a full queue.", 0, 0);
-        var flush = new Option<string>("--flush") { Description = "The flush policy of the benchmark's own broker.", HelpName = "none|interval|sync", DefaultValueFactory = _ => "none" };
+        var flush = new Option<string>("--flush") { Description = "The flush policy of the benchmark's own broker.",
+            HelpName = "none|interval|sync", DefaultValueFactory = _ => "none" };
         flush.AcceptOnlyFromAmong("none", "interval", "sync");
         var (acks, compression) = (RecordOptions.Acks(), RecordOptions.Compression());
         var command = new OmqCommand(name, description, $"omq bench {name} --records 1000000 --record-size 100")
@@ -41,13 +44,16 @@ internal static class BenchCommand
             records, recordSize, partitions, acks, compression, batchSize, rate, flush,
         };
         var server = ServerOption.AddTo(command);
-        server.Option.Description = "The broker to measure; without it one is started for the run, on a free port and in a temporary directory.";
+        server.Option.Description =
+            "The broker to measure; without it one is started for the run, on a free port and in a temporary directory.";
         var json = JsonOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var settings = new BenchSettings(parsed.GetValue(records), parsed.GetValue(recordSize), parsed.GetValue(partitions), parsed.GetRequiredValue(acks),
+            var settings = new BenchSettings(parsed.GetValue(records), parsed.GetValue(recordSize), parsed.GetValue(partitions),
+                parsed.GetRequiredValue(acks),
                 parsed.GetRequiredValue(compression), parsed.GetValue(batchSize), parsed.GetValue(rate), parsed.GetRequiredValue(flush));
-            var report = await BenchRun.RunAsync(mode, settings, server.IsGiven(parsed) ? server.Addresses(parsed) : null, cancellationToken).ConfigureAwait(false);
+            var report = await BenchRun.RunAsync(mode, settings, server.IsGiven(parsed) ? server.Addresses(parsed) : null,
+                cancellationToken).ConfigureAwait(false);
             if (parsed.GetValue(json))
                 Output.WriteJson(report, BenchJson.Default.BenchReport);
             else

@@ -16,9 +16,11 @@ internal sealed class BenchReceiver(HttpBroker broker, string topic, BenchSettin
     public async Task<(BenchPhase Waits, BenchPhase EndToEnd)> RunAsync(CancellationToken cancellationToken)
     {
         var (waits, endToEnd) = (new LatencyHistogram(), new LatencyHistogram());
-        await using var reader = new PartitionReader<Ignore, ReadOnlyMemory<byte>>(broker, options: new ReaderOptions { RetryTimeout = Patience });
+        await using var reader = new PartitionReader<Ignore, ReadOnlyMemory<byte>>(broker,
+            options: new ReaderOptions { RetryTimeout = Patience });
         var start = Stopwatch.GetTimestamp();
-        reader.Assign(Enumerable.Range(0, settings.Partitions).Select(partition => new TopicPartition(topic, partition)), ReadFrom.Earliest);
+        reader.Assign(Enumerable.Range(0, settings.Partitions).Select(partition => new TopicPartition(topic, partition)),
+            ReadFrom.Earliest);
         for (var i = 0L; i < settings.Records; i++)
         {
             var record = await reader.ReadAsync(TimeSpan.Zero, cancellationToken).ConfigureAwait(false)

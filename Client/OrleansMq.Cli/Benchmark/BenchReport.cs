@@ -34,7 +34,8 @@ internal sealed record BenchPhase(string Name, long Records, long Bytes, double 
 /// <param name="Settings">What was asked for.</param>
 /// <param name="Phases">What was measured.</param>
 /// <param name="RawWrite">The same bytes written to the disk by themselves.</param>
-internal sealed record BenchReport(string Mode, string Server, bool PrivateBroker, BenchSettings Settings, IReadOnlyList<BenchPhase> Phases, RawWriteResult RawWrite)
+internal sealed record BenchReport(string Mode, string Server, bool PrivateBroker, BenchSettings Settings, IReadOnlyList<BenchPhase> Phases,
+    RawWriteResult RawWrite)
 {
     /// <summary>The report for people.</summary>
     public IRenderable ToTable()
@@ -43,8 +44,10 @@ internal sealed record BenchReport(string Mode, string Server, bool PrivateBroke
         foreach (var phase in Phases)
         {
             var latency = phase.LatencyMs;
-            table.AddRow(Cells(phase.Name, Number(phase.RecordsPerSecond, "N0"), Number(phase.MegabytesPerSecond, "N1"), Number(latency.P50, "N2"),
-                Number(latency.P95, "N2"), Number(latency.P99, "N2"), Number(latency.P999, "N2"), Number(latency.Max, "N2"), phase.LatencyOf));
+            table.AddRow(Cells(phase.Name, Number(phase.RecordsPerSecond, "N0"), Number(phase.MegabytesPerSecond, "N1"),
+                Number(latency.P50, "N2"),
+                Number(latency.P95, "N2"), Number(latency.P99, "N2"), Number(latency.P999, "N2"), Number(latency.Max, "N2"),
+                phase.LatencyOf));
         }
         table.AddRow(Cells("raw write", "", Number(RawWrite.MegabytesPerSecond, "N1"), "", "", "", "", "", ""));
         var flushed = RawWrite.Bytes / 1e6 / Math.Max(RawWrite.FlushedSeconds, 1e-9);
@@ -66,7 +69,8 @@ internal sealed record BenchReport(string Mode, string Server, bool PrivateBroke
 /// <param name="BatchSize">Bytes a batch may have before it is sent.</param>
 /// <param name="Rate">Records a second; 0 for as many as go.</param>
 /// <param name="Flush">The flush policy of the private broker.</param>
-internal sealed record BenchSettings(long Records, int RecordSize, int Partitions, string Acks, string Compression, int BatchSize, long Rate, string Flush)
+internal sealed record BenchSettings(long Records, int RecordSize, int Partitions, string Acks, string Compression, int BatchSize,
+    long Rate, string Flush)
 {
     /// <summary>The bytes of all values.</summary>
     [JsonIgnore]
@@ -74,7 +78,8 @@ internal sealed record BenchSettings(long Records, int RecordSize, int Partition
 
     /// <summary>In one line.</summary>
     public string Describe() => string.Create(CultureInfo.InvariantCulture,
-        $"{Records:N0} records of {RecordSize} bytes, {Partitions} partition{(Partitions == 1 ? "" : "s")}, acks {Acks}, compression {Compression}, batches of {BatchSize} bytes{(Rate > 0 ? $", {Rate:N0} records/s" : "")}");
+        $"{Records:N0} records of {RecordSize} bytes, {Partitions} partition{(Partitions == 1 ? "" : "s")}, acks {Acks}, compression "
+        + $"{Compression}, batches of {BatchSize} bytes{(Rate > 0 ? $", {Rate:N0} records/s" : "")}");
 }
 
 /// <summary>The JSON of a report.</summary>

@@ -14,7 +14,8 @@ internal static class BenchRun
     private const long MaxWarmUpRecords = 200_000;
 
     /// <summary>Runs it, against the broker at <paramref name="servers"/> or, where that is null, one of its own.</summary>
-    public static async Task<BenchReport> RunAsync(BenchMode mode, BenchSettings settings, IReadOnlyList<Uri>? servers, CancellationToken cancellationToken)
+    public static async Task<BenchReport> RunAsync(BenchMode mode, BenchSettings settings, IReadOnlyList<Uri>? servers,
+        CancellationToken cancellationToken)
     {
         var own = servers is null ? await PrivateBroker.StartAsync(settings.Flush, cancellationToken).ConfigureAwait(false) : null;
         try
@@ -25,7 +26,8 @@ internal static class BenchRun
             var phases = await MeasureAsync(broker, mode, settings, cancellationToken).ConfigureAwait(false);
             var directory = own?.Directory ?? Path.GetTempPath();
             var raw = RawWrite.Measure(directory, settings.TotalBytes, settings.BatchSize, cancellationToken);
-            return new BenchReport(mode.ToString().ToLowerInvariant(), broker.BaseAddress.ToString(), own is not null, settings, phases, raw);
+            return new BenchReport(mode.ToString().ToLowerInvariant(), broker.BaseAddress.ToString(), own is not null, settings, phases,
+                raw);
         }
         finally
         {
@@ -35,7 +37,8 @@ internal static class BenchRun
     }
 
     /// <summary>Measures on a topic of its own, which is gone afterwards.</summary>
-    private static async Task<List<BenchPhase>> MeasureAsync(HttpBroker broker, BenchMode mode, BenchSettings settings, CancellationToken cancellationToken)
+    private static async Task<List<BenchPhase>> MeasureAsync(HttpBroker broker, BenchMode mode, BenchSettings settings,
+        CancellationToken cancellationToken)
     {
         var topic = $"bench-{Guid.NewGuid():n}";
         await broker.CreateTopicAsync(new NewTopic(topic, settings.Partitions), cancellationToken).ConfigureAwait(false);

@@ -44,7 +44,8 @@ internal sealed class BenchSender(HttpBroker broker, string topic, BenchSettings
             while (settings.Rate > 0 && i >= Stopwatch.GetElapsedTime(start).TotalSeconds * settings.Rate)
                 await Task.Delay(PaceInterval, cancellationToken).ConfigureAwait(false);
             var sent = Stopwatch.GetTimestamp();
-            producer.Send(new ProducerRecord<Ignore, ReadOnlyMemory<byte>>(topic, default, values.Next(sent)), report => OnDelivered(report, sent), cancellationToken);
+            producer.Send(new ProducerRecord<Ignore, ReadOnlyMemory<byte>>(topic, default, values.Next(sent)),
+                report => OnDelivered(report, sent), cancellationToken);
         }
     }
 
@@ -57,7 +58,8 @@ internal sealed class BenchSender(HttpBroker broker, string topic, BenchSettings
     }
 }
 
-/// <summary>Values of a fixed size that differ: the time of sending, and then text of a seeded random, which compresses as little as base64 does.</summary>
+/// <summary>Values of a fixed size that differ: the time of sending, and then text of a seeded random, which compresses as little as base64
+/// does.</summary>
 internal sealed class BenchValues
 {
     private readonly byte[] _text;

@@ -4,7 +4,8 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Benchmark;
 
-/// <summary>A broker of the benchmark's own: a process with a fresh data directory and a free port, both gone when it is disposed.</summary>
+/// <summary>A broker of the benchmark's own: a process with a fresh data directory and a free port, both gone when it is
+/// disposed.</summary>
 internal sealed class PrivateBroker : IAsyncDisposable
 {
     // A broker with an empty directory is ready in under a second; a busy machine gets a minute.
@@ -59,7 +60,8 @@ internal sealed class PrivateBroker : IAsyncDisposable
     {
         try
         {
-            return SiloProcess.Start([.. program, "--json", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--kafka", "off", "--flush", flush],
+            return SiloProcess.Start([.. program, "--json", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--kafka",
+                "off", "--flush", flush],
                 new Dictionary<string, string?>(), Path.Combine(directory, "broker.log"));
         }
         catch (Win32Exception e)
@@ -80,7 +82,8 @@ internal sealed class PrivateBroker : IAsyncDisposable
         }
         catch (TimeoutException e)
         {
-            throw CommandFailedException.Refused($"The benchmark's broker was not ready after {StartTimeout.TotalSeconds} s: {_process.LastLines()}", e);
+            throw CommandFailedException.Refused($"The benchmark's broker was not ready after {StartTimeout.TotalSeconds} s: "
+                + $"{_process.LastLines()}", e);
         }
     }
 }

@@ -16,7 +16,8 @@ internal static class BrokerProgram
     {
         var program = Environment.GetEnvironmentVariable(Variable);
         if (program is null || !File.Exists(program))
-            throw CommandFailedException.Refused($"{whatFor} only through the launcher, which knows where the broker program is: run ./omq.");
+            throw CommandFailedException.Refused(
+                $"{whatFor} only through the launcher, which knows where the broker program is: run ./omq.");
         return [Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet", program];
     }
 

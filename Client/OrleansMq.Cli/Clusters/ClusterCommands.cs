@@ -20,19 +20,26 @@ internal static class ClusterCommands
 
     private static OmqCommand Up()
     {
-        var silos = new Option<int?>("--silos") { Description = $"How many, 1 to {MostSilos}. Without it {ClusterRoster.DefaultSilos}, or as many as --data has.", HelpName = "N" };
-        var data = new Option<string>("--data") { Description = "Where all of it lives, for a next start; without it a temporary directory.", HelpName = "DIR" };
-        var postgres = Databases.DatabaseCommands.PostgresOption("A database to use; without it a private PostgreSQL server of this cluster's own.");
-        var racks = new Option<string>("--racks") { Description = "Racks for new silos, one after the other: replicas are spread over them.", HelpName = "A,B,C" };
-        var restart = new Option<bool>("--restart") { Description = "Start again what ends by itself. Without it an end is only reported." };
-        var flags = new Argument<string[]>("BROKER-FLAGS") { Description = "Behind '--': more flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
+        var silos = new Option<int?>("--silos") { Description = $"How many, 1 to {MostSilos}. Without it {ClusterRoster.DefaultSilos}, or "
+            + "as many as --data has.", HelpName = "N" };
+        var data = new Option<string>("--data") { Description =
+            "Where all of it lives, for a next start; without it a temporary directory.", HelpName = "DIR" };
+        var postgres =
+            Databases.DatabaseCommands.PostgresOption("A database to use; without it a private PostgreSQL server of this cluster's own.");
+        var racks = new Option<string>("--racks") { Description =
+            "Racks for new silos, one after the other: replicas are spread over them.", HelpName = "A,B,C" };
+        var restart =
+            new Option<bool>("--restart") { Description = "Start again what ends by itself. Without it an end is only reported." };
+        var flags = new Argument<string[]>("BROKER-FLAGS") { Description =
+            "Behind '--': more flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
         var command = new OmqCommand("up", """
             Runs a cluster of several broker processes on free ports of 127.0.0.1, with a private PostgreSQL, in the foreground. One line tells of each broker
             that serves; what they log goes to files. Ctrl-C ends all of it in order; where this process is killed, the rest ends too (on Linux).
             """.ReplaceLineEndings(" "),
             "omq cluster up --silos 3", "omq cluster up --data ./cluster --racks east,west --restart", "omq cluster up -- --flush sync")
         { silos, data, postgres, racks, restart, flags };
-        var json = JsonOption.AddTo(command, "Write one JSON object a line: {\"cluster\":...}, {\"postgres\":...}, one with brokerId for each broker, {\"ended\":...}.");
+        var json = JsonOption.AddTo(command,
+            "Write one JSON object a line: {\"cluster\":...}, {\"postgres\":...}, one with brokerId for each broker, {\"ended\":...}.");
         command.SetAction((parsed, cancellationToken) =>
         {
             RefuseWithoutOrleans();
@@ -52,14 +59,17 @@ internal static class ClusterCommands
 
     private static OmqCommand Add()
     {
-        var data = new Option<string>("--data") { Description = "The directory of the cluster that runs; 'omq cluster up' prints it.", HelpName = "DIR", Required = true };
+        var data = new Option<string>("--data") { Description = "The directory of the cluster that runs; 'omq cluster up' prints it.",
+            HelpName = "DIR", Required = true };
         var rack = new Option<string>("--rack") { Description = "The new silo's rack.", HelpName = "NAME" };
-        var command = new OmqCommand("add", "Adds a silo to the cluster that 'omq cluster up' runs on this machine. 'omq cluster rebalance' then gives it its share.",
+        var command = new OmqCommand("add",
+            "Adds a silo to the cluster that 'omq cluster up' runs on this machine. 'omq cluster rebalance' then gives it its share.",
             "omq cluster add --data ./cluster --rack east") { data, rack };
         var json = JsonOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            var line = await ControlSocket.AskAsync(parsed.GetRequiredValue(data), new AddOrder(parsed.GetValue(rack)), cancellationToken).ConfigureAwait(false);
+            var line = await ControlSocket.AskAsync(parsed.GetRequiredValue(data), new AddOrder(parsed.GetValue(rack)),
+                cancellationToken).ConfigureAwait(false);
             new ClusterEvents(parsed.GetValue(json)).BrokerReady(line);
         });
         return command;
@@ -67,9 +77,11 @@ internal static class ClusterCommands
 
     private static OmqCommand Status()
     {
-        var command = new OmqCommand("status", "Shows a cluster's brokers, and the partitions that nobody leads or that lack replicas.", "omq cluster status",
+        var command = new OmqCommand("status", "Shows a cluster's brokers, and the partitions that nobody leads or that lack replicas.",
+            "omq cluster status",
             "omq cluster status --json | jq '.offlinePartitions'");
-        BrokerCall.Show(command, (broker, _, cancellationToken) => broker.DescribeClusterAsync(cancellationToken), HttpJson.Default.ClusterDescription, ClusterTables.Status);
+        BrokerCall.Show(command, (broker, _, cancellationToken) => broker.DescribeClusterAsync(cancellationToken),
+            HttpJson.Default.ClusterDescription, ClusterTables.Status);
         return command;
     }
 
@@ -95,5 +107,6 @@ internal static class ClusterCommands
 
     private static string[] Flags(string[] flags) => flags is [] or [['-', ..], ..]
         ? flags
-        : throw CommandFailedException.Usage($"'{flags[0]}' is not known here. Flags for the brokers stand behind '--', such as: omq cluster up -- --flush sync");
+        : throw CommandFailedException.Usage($"'{flags[0]}' is not known here. Flags for the brokers stand behind '--', such as: omq "
+        + "cluster up -- --flush sync");
 }

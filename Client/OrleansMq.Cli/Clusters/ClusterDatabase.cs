@@ -54,7 +54,8 @@ internal sealed class ClusterDatabase : IAsyncDisposable
                 return;
             while (!await TryStartAgainAsync(_server, stop).ConfigureAwait(false))
             {
-                if (await IsStoppedAsync(Task.Delay(RestartBackoff.After(++failedStarts), CancellationToken.None), stop).ConfigureAwait(false))
+                if (await IsStoppedAsync(Task.Delay(RestartBackoff.After(++failedStarts), CancellationToken.None),
+                    stop).ConfigureAwait(false))
                     return;
             }
             failedStarts = 0;
@@ -72,7 +73,8 @@ internal sealed class ClusterDatabase : IAsyncDisposable
     {
         var installation = PostgreSqlInstallation.Find() ?? throw CommandFailedException.Refused(
             "A cluster keeps its members and its topics' state in PostgreSQL, and this machine has no server programs of it: install them "
-            + "(on Debian and Ubuntu the package 'postgresql'), or name a database by --postgres \"Host=localhost;Database=omq;Username=omq\".");
+            + "(on Debian and Ubuntu the package 'postgresql'), or name a database by --postgres "
+            + "\"Host=localhost;Database=omq;Username=omq\".");
         await AwaitPredecessorAsync(Path.Combine(directory, "data", "postmaster.pid"), cancellationToken).ConfigureAwait(false);
         try
         {

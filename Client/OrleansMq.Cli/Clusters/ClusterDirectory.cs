@@ -50,7 +50,8 @@ internal sealed class ClusterDirectory : IDisposable
         var full = path is null ? Directory.CreateTempSubdirectory("omq-cluster-").FullName : System.IO.Path.GetFullPath(path);
         if (Encoding.UTF8.GetByteCount(full) > MaxPathBytes)
         {
-            throw CommandFailedException.Usage($"--data {full}: the path has more than {MaxPathBytes} bytes, and the sockets below it would not fit into "
+            throw CommandFailedException.Usage($"--data {full}: the path has more than {MaxPathBytes} bytes, and the sockets below it "
+                + "would not fit into "
                 + "what the system allows. Choose a shorter one.");
         }
         try
@@ -80,7 +81,8 @@ internal sealed class ClusterDirectory : IDisposable
         }
         catch (JsonException e)
         {
-            throw CommandFailedException.Refused($"{RosterFile} is damaged: {e.Message} It says which brokers the cluster has; write it anew, such as "
+            throw CommandFailedException.Refused($"{RosterFile} is damaged: {e.Message} It says which brokers the cluster has; write it "
+                + "anew, such as "
                 + """{"clusterId":"local-0000","brokers":[{"brokerId":1,"rack":null}]}, with the cluster id that broker-1/meta.json holds.""", e);
         }
     }
@@ -110,7 +112,8 @@ internal sealed class ClusterDirectory : IDisposable
         }
         catch (IOException e) when (e is not (FileNotFoundException or DirectoryNotFoundException or PathTooLongException))
         {
-            throw CommandFailedException.Refused($"A cluster runs in {path} already. Add a silo to it by 'omq cluster add --data {path}', or end it first.", e);
+            throw CommandFailedException.Refused($"A cluster runs in {path} already. Add a silo to it by 'omq cluster add --data {path}', "
+                + "or end it first.", e);
         }
     }
 }

@@ -26,7 +26,8 @@ internal sealed record PostgresLine(int? Pid, int? Port, string ConnectionString
 /// <param name="Rack">Its rack, or null.</param>
 /// <param name="Data">Its data directory.</param>
 /// <param name="Log">The file with what it logs.</param>
-internal sealed record BrokerLine(int BrokerId, int Pid, string Http, string? Kafka, string? Orleans, string? Gateway, string? Rack, string Data, string Log);
+internal sealed record BrokerLine(int BrokerId, int Pid, string Http, string? Kafka, string? Orleans, string? Gateway, string? Rack,
+    string Data, string Log);
 
 /// <summary>A silo, or the database, ended though nobody asked it to.</summary>
 /// <param name="BrokerId">The silo; null for the database.</param>

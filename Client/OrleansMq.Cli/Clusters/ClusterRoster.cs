@@ -8,7 +8,8 @@ namespace OrleansMq.Cli.Clusters;
 /// <param name="BrokerId">Its number, from 1.</param>
 /// <param name="Rack">Its rack, or null.</param>
 /// <param name="Removed">It was removed from the cluster: it is not started any more, and its number is not given again.</param>
-internal sealed record RosterEntry(int BrokerId, string? Rack, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] bool Removed = false);
+internal sealed record RosterEntry(int BrokerId, string? Rack,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] bool Removed = false);
 
 /// <summary>Who belongs to a local cluster: what a next start in the same directory takes up.</summary>
 /// <param name="ClusterId">The cluster's name in its database.</param>
@@ -32,7 +33,8 @@ internal sealed record ClusterRoster(string ClusterId, IReadOnlyList<RosterEntry
         var total = silos ?? (present > 0 ? present : DefaultSilos);
         if (total < present)
         {
-            throw CommandFailedException.Usage($"--silos {total}: this cluster has {present}, and each may hold the only copy of something. "
+            throw CommandFailedException.Usage(
+                $"--silos {total}: this cluster has {present}, and each may hold the only copy of something. "
                 + $"Start it with --silos {present} (or without), and take one away by 'omq broker drain' and 'omq broker remove'.");
         }
         var next = this;
@@ -41,13 +43,15 @@ internal sealed record ClusterRoster(string ClusterId, IReadOnlyList<RosterEntry
         return next;
     }
 
-    /// <summary>The roster after those silos were removed from the cluster that are not among its brokers any more; this very one where none was.</summary>
+    /// <summary>The roster after those silos were removed from the cluster that are not among its brokers any more; this very one where
+    /// none was.</summary>
     /// <param name="ended">The silos that have served and do not run.</param>
     /// <param name="registered">The cluster's brokers, also those that are dead.</param>
     public ClusterRoster WithoutRemoved(IReadOnlyCollection<int> ended, IReadOnlyCollection<int> registered)
     {
         bool IsGone(RosterEntry entry) => !entry.Removed && ended.Contains(entry.BrokerId) && !registered.Contains(entry.BrokerId);
-        return Brokers.Any(IsGone) ? this with { Brokers = [.. Brokers.Select(entry => IsGone(entry) ? entry with { Removed = true } : entry)] } : this;
+        return Brokers.Any(IsGone)
+            ? this with { Brokers = [.. Brokers.Select(entry => IsGone(entry) ? entry with { Removed = true } : entry)] } : this;
     }
 
     /// <summary>The roster with one more silo, of the next free broker id.</summary>

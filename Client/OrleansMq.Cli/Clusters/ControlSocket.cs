@@ -62,12 +62,14 @@ internal sealed class ControlSocket : IDisposable
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(ClusterDirectory.ControlSocket(Path.GetFullPath(directory))), cancellationToken).ConfigureAwait(false);
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(ClusterDirectory.ControlSocket(Path.GetFullPath(directory))),
+                cancellationToken).ConfigureAwait(false);
         }
         catch (Exception e) when (e is SocketException or ArgumentException)
         {
             throw new CommandFailedException(ExitCode.Unreachable,
-                $"No local cluster runs in {Path.GetFullPath(directory)}. 'omq cluster up' prints its directory; --data there and here must be the same.", e);
+                $"No local cluster runs in {Path.GetFullPath(directory)}. 'omq cluster up' prints its directory; --data there and here "
+                + "must be the same.", e);
         }
         await using var stream = new NetworkStream(socket);
         using var reader = new StreamReader(stream);
@@ -75,7 +77,8 @@ internal sealed class ControlSocket : IDisposable
         string? line;
         try
         {
-            await writer.WriteLineAsync(JsonSerializer.Serialize(order, ControlJson.Default.AddOrder).AsMemory(), cancellationToken).ConfigureAwait(false);
+            await writer.WriteLineAsync(JsonSerializer.Serialize(order, ControlJson.Default.AddOrder).AsMemory(),
+                cancellationToken).ConfigureAwait(false);
             line = await reader.ReadLineAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (IOException)
@@ -103,7 +106,8 @@ internal sealed class ControlSocket : IDisposable
         {
             var line = await reader.ReadLineAsync(stop).ConfigureAwait(false);
             if (line is not null)
-                await writer.WriteLineAsync(JsonSerializer.Serialize(await AnswerAsync(line, add).ConfigureAwait(false), ControlJson.Default.AddAnswer)).ConfigureAwait(false);
+                await writer.WriteLineAsync(JsonSerializer.Serialize(await AnswerAsync(line, add).ConfigureAwait(false),
+                    ControlJson.Default.AddAnswer)).ConfigureAwait(false);
         }
         catch (IOException)
         {

@@ -70,7 +70,8 @@ internal sealed class LocalCluster : IDisposable
             var starting = _roster.Present.Select(Start).ToList();
             var ready = await UnlessFailed(Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop)).ConfigureAwait(false);
             _events.AllReady(_roster.ClusterId, ready);
-            await UnlessFailed(Task.WhenAll(control.RunAsync(order => AddAsync(order, stop), stop), LookForRemovedAsync(stop))).ConfigureAwait(false);
+            await UnlessFailed(Task.WhenAll(control.RunAsync(order => AddAsync(order, stop), stop),
+                LookForRemovedAsync(stop))).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
@@ -99,14 +100,17 @@ internal sealed class LocalCluster : IDisposable
         }
     }
 
-    /// <summary>A silo that has ended, and that the cluster does not know any more, was removed: a next start must not bring it back.</summary>
+    /// <summary>A silo that has ended, and that the cluster does not know any more, was removed: a next start must not bring it
+    /// back.</summary>
     private async Task TakeOutRemovedAsync()
     {
         (SupervisedSilo Silo, Task Running)[] silos;
         lock (_rosterLock)
             silos = [.. _silos];
-        var ended = silos.Where(silo => silo.Running.IsCompleted && silo.Silo.Last is not null).Select(silo => silo.Silo.BrokerId).ToArray();
-        var addresses = silos.Where(silo => !silo.Running.IsCompleted && silo.Silo.Last is not null).Select(silo => new Uri(silo.Silo.Last!.Http)).ToArray();
+        var ended = silos.Where(silo => silo.Running.IsCompleted && silo.Silo.Last is not null).Select(silo => silo.Silo.BrokerId)
+            .ToArray();
+        var addresses = silos.Where(silo => !silo.Running.IsCompleted && silo.Silo.Last is not null)
+            .Select(silo => new Uri(silo.Silo.Last!.Http)).ToArray();
         if (addresses.Length == 0 || !_roster.Present.Any(entry => ended.Contains(entry.BrokerId)))
             return;
         try
@@ -159,7 +163,8 @@ internal sealed class LocalCluster : IDisposable
 
     private SupervisedSilo Start(RosterEntry entry)
     {
-        var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId), _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags);
+        var spec = new SiloSpec(entry, _roster.ClusterId, _connectionString, _directory.DataOf(entry.BrokerId),
+            _directory.LogOf(entry.BrokerId), _program, _options.BrokerFlags);
         var silo = new SupervisedSilo(spec, _events, _options.Restart);
         lock (_rosterLock)
             _silos.Add((silo, Task.Run(() => RunAsync(silo))));
@@ -185,5 +190,6 @@ internal sealed class LocalCluster : IDisposable
         return await task.ConfigureAwait(false);
     }
 
-    private async Task UnlessFailed(Task task) => await (await Task.WhenAny(task, _failed.Task).ConfigureAwait(false)).ConfigureAwait(false);
+    private async Task UnlessFailed(Task task) =>
+        await (await Task.WhenAny(task, _failed.Task).ConfigureAwait(false)).ConfigureAwait(false);
 }

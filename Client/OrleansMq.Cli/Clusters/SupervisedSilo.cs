@@ -11,7 +11,8 @@ namespace OrleansMq.Cli.Clusters;
 /// <param name="Log">Where its log goes.</param>
 /// <param name="Program">The broker program.</param>
 /// <param name="MoreFlags">Flags the user gave for all brokers.</param>
-internal sealed record SiloSpec(RosterEntry Entry, string ClusterId, string Postgres, string Data, string Log, IReadOnlyList<string> Program, IReadOnlyList<string> MoreFlags);
+internal sealed record SiloSpec(RosterEntry Entry, string ClusterId, string Postgres, string Data, string Log,
+    IReadOnlyList<string> Program, IReadOnlyList<string> MoreFlags);
 
 /// <summary>A silo of a local cluster, over all the processes it has one after the other.</summary>
 internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool restart) : IDisposable
@@ -79,7 +80,8 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
             // A port that was taken meanwhile is the likeliest reason: other ones, then.
             if (!serves)
                 _last = null;
-            await Task.Delay(RestartBackoff.After(failedStarts), stop).ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            await Task.Delay(RestartBackoff.After(failedStarts), stop)
+                .ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
         }
         _firstReady.TrySetCanceled(CancellationToken.None);
     }
@@ -91,7 +93,8 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
         {
             if (await process.Ready.WaitAsync(StartTimeout, stop).ConfigureAwait(false) is not { } ready)
                 return false;
-            var line = new BrokerLine(BrokerId, process.Id, ready.Http, ready.Kafka, ready.Orleans, ready.Gateway, spec.Entry.Rack, spec.Data, spec.Log);
+            var line = new BrokerLine(BrokerId, process.Id, ready.Http, ready.Kafka, ready.Orleans, ready.Gateway, spec.Entry.Rack,
+                spec.Data, spec.Log);
             _lastServing = _last = line;
             events.BrokerReady(line);
             _firstReady.TrySetResult(line);

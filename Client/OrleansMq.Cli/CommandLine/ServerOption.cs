@@ -14,7 +14,8 @@ internal sealed class ServerOption
 
     private ServerOption() => Option = new Option<IReadOnlyList<Uri>>("--server")
     {
-        Description = $"The broker's HTTP address, or several of a cluster with commas between: where one does not answer the next is asked. Without it {EnvironmentVariable}, else {Default}.",
+        Description = $"The broker's HTTP address, or several of a cluster with commas between: where one does not answer the next is "
+            + $"asked. Without it {EnvironmentVariable}, else {Default}.",
         HelpName = "URL[,URL]",
         CustomParser = result => Parse(result.Tokens[0].Value, result.AddError),
         Arity = ArgumentArity.ExactlyOne,
@@ -38,7 +39,8 @@ internal sealed class ServerOption
     public HttpBroker Connect(ParseResult parsed)
     {
         var addresses = Addresses(parsed);
-        return new HttpBroker(addresses, new HttpBrokerOptions { RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero });
+        return new HttpBroker(addresses,
+            new HttpBrokerOptions { RetryTimeout = addresses.Count > 1 ? ClusterRetryTimeout : TimeSpan.Zero });
     }
 
     /// <summary>The brokers' addresses: from the option, the environment, or the default.</summary>
@@ -47,7 +49,8 @@ internal sealed class ServerOption
             ? parsed.GetRequiredValue(Option)
             : Parse(FromEnvironment() ?? Default, error => throw CommandFailedException.Usage($"{EnvironmentVariable}: {error}"));
 
-    private static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value ? value : null;
+    private static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value
+        ? value : null;
 
     /// <summary>Addresses as people write them: <c>broker:8080</c> is <c>http://broker:8080</c>.</summary>
     private static List<Uri> Parse(string text, Action<string> addError)
@@ -56,7 +59,8 @@ internal sealed class ServerOption
         foreach (var part in text.Split(',', StringSplitOptions.TrimEntries))
         {
             var url = part.Contains("://", StringComparison.Ordinal) ? part : "http://" + part;
-            if (Uri.TryCreate(url, UriKind.Absolute, out var address) && (address.Scheme == Uri.UriSchemeHttp || address.Scheme == Uri.UriSchemeHttps))
+            if (Uri.TryCreate(url, UriKind.Absolute, out var address)
+                && (address.Scheme == Uri.UriSchemeHttp || address.Scheme == Uri.UriSchemeHttps))
                 addresses.Add(address);
             else
                 addError($"'{part}' is no address of a broker. Write it like {Default}, and several with commas between.");

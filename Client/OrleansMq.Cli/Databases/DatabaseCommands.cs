@@ -26,7 +26,8 @@ internal static class DatabaseCommands
     };
 
     /// <summary>The database that the environment names, or null.</summary>
-    public static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value ? value : null;
+    public static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value
+        ? value : null;
 
     private static OmqCommand Migrate()
     {

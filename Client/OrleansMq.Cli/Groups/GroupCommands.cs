@@ -10,11 +10,12 @@ namespace OrleansMq.Cli.Groups;
 internal static class GroupCommands
 {
     /// <summary>The command for the command line.</summary>
-    public static Command Create() => new OmqCommand("group", "Shows consumer groups and how far they are behind, resets their offsets, deletes them.",
-        "omq group list", "omq group lag billing", "omq group reset billing --topic orders --to-earliest --execute")
-    {
-        List(), Describe(), Lag(), ResetCommand.Create(), Delete(),
-    };
+    public static Command Create() =>
+        new OmqCommand("group", "Shows consumer groups and how far they are behind, resets their offsets, deletes them.",
+            "omq group list", "omq group lag billing", "omq group reset billing --topic orders --to-earliest --execute")
+        {
+            List(), Describe(), Lag(), ResetCommand.Create(), Delete(),
+        };
 
     /// <summary>A group's id.</summary>
     public static Argument<string> GroupArgument() => new("GROUP") { Description = "The group's id." };
@@ -22,15 +23,18 @@ internal static class GroupCommands
     private static OmqCommand List()
     {
         var command = new OmqCommand("list", "Lists the groups.", "omq group list", "omq group list --json | jq -r '.[].groupId'");
-        BrokerCall.Show(command, (broker, _, cancellationToken) => broker.Groups.ListGroupsAsync(cancellationToken), GroupJson.Default.IReadOnlyListGroupListing, GroupTables.List);
+        BrokerCall.Show(command, (broker, _, cancellationToken) => broker.Groups.ListGroupsAsync(cancellationToken),
+            GroupJson.Default.IReadOnlyListGroupListing, GroupTables.List);
         return command;
     }
 
     private static OmqCommand Describe()
     {
         var group = GroupArgument();
-        var command = new OmqCommand("describe", "Shows a group's members and which partitions each of them reads.", "omq group describe billing") { group };
-        BrokerCall.Show(command, (broker, parsed, cancellationToken) => broker.Groups.DescribeGroupAsync(parsed.GetRequiredValue(group), cancellationToken),
+        var command = new OmqCommand("describe", "Shows a group's members and which partitions each of them reads.",
+            "omq group describe billing") { group };
+        BrokerCall.Show(command,
+            (broker, parsed, cancellationToken) => broker.Groups.DescribeGroupAsync(parsed.GetRequiredValue(group), cancellationToken),
             GroupJson.Default.GroupDescription, GroupTables.Describe);
         return command;
     }
@@ -38,10 +42,12 @@ internal static class GroupCommands
     private static OmqCommand Lag()
     {
         var group = GroupArgument();
-        var command = new OmqCommand("lag", "Shows how far a group is behind in each partition: in records, and how many seconds ago the first of them was written.",
+        var command = new OmqCommand("lag",
+            "Shows how far a group is behind in each partition: in records, and how many seconds ago the first of them was written.",
             "omq group lag billing", "omq group lag billing --json | jq '[.[].records] | add'")
         { group };
-        BrokerCall.Show(command, (broker, parsed, cancellationToken) => broker.GetGroupLagAsync(parsed.GetRequiredValue(group), cancellationToken),
+        BrokerCall.Show(command,
+            (broker, parsed, cancellationToken) => broker.GetGroupLagAsync(parsed.GetRequiredValue(group), cancellationToken),
             GroupJson.Default.IReadOnlyListPartitionLag, GroupTables.Lag);
         return command;
     }
@@ -49,7 +55,8 @@ internal static class GroupCommands
     private static OmqCommand Delete()
     {
         var group = GroupArgument();
-        var command = new OmqCommand("delete", "Deletes a group that has no members, with its offsets. There is no way back.", "omq group delete billing") { group };
+        var command = new OmqCommand("delete", "Deletes a group that has no members, with its offsets. There is no way back.",
+            "omq group delete billing") { group };
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>
         {

@@ -26,13 +26,15 @@ internal static class GroupTables
     public static IRenderable Describe(GroupDescription group)
     {
         var assignor = group.Protocol.Length == 0 ? "" : $"  assignor {group.Protocol}";
-        var head = new Text($"{group.GroupId}  {group.State}  protocol {group.Type}{assignor}  epoch {Number(group.Epoch)}  coordinator {Number(group.Coordinator)}\n");
+        var head = new Text($"{group.GroupId}  {group.State}  protocol {group.Type}{assignor}  epoch {Number(group.Epoch)}  coordinator "
+            + $"{Number(group.Coordinator)}\n");
         if (group.Members.Count == 0)
             return new Rows(head, new Text("No members."));
         var table = Output.NewTable("MEMBER", "CLIENT", "HOST", "INSTANCE", "EPOCH", "PARTITIONS");
         foreach (var member in group.Members)
         {
-            table.AddRow(new Text(member.MemberId), new Text(member.ClientId), new Text(member.ClientHost), new Text(member.GroupInstanceId ?? Unknown),
+            table.AddRow(new Text(member.MemberId), new Text(member.ClientId), new Text(member.ClientHost),
+                new Text(member.GroupInstanceId ?? Unknown),
                 new Text(Number(member.MemberEpoch)), new Text(Partitions(member)));
         }
         return new Rows(head, table);
@@ -46,12 +48,15 @@ internal static class GroupTables
         var table = Output.NewTable("TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "SECONDS", "MEMBER");
         foreach (var lag in lags)
         {
-            table.AddRow(new Text(lag.Partition.Topic), new Text(Number(lag.Partition.Partition)), new Text(Number(lag.Committed)), new Text(Number(lag.HighWatermark)),
+            table.AddRow(new Text(lag.Partition.Topic), new Text(Number(lag.Partition.Partition)), new Text(Number(lag.Committed)),
+                new Text(Number(lag.HighWatermark)),
                 new Text(Number(lag.Records)), new Text(Seconds(lag.Seconds)), new Text(lag.MemberId ?? Unknown));
         }
         var rows = new List<IRenderable> { table };
-        rows.AddRange(lags.Where(lag => lag.Error != ErrorCode.None).Select(lag => new Text($"\n{lag.Partition}: {lag.Message ?? lag.Error.ToString()}", new Style(Color.Red))));
-        rows.Add(new Text($"\n{Number(lags.Sum(lag => lag.Records ?? 0))} records behind, the oldest {Seconds(lags.Max(lag => lag.Seconds))} s old."));
+        rows.AddRange(lags.Where(lag => lag.Error != ErrorCode.None)
+            .Select(lag => new Text($"\n{lag.Partition}: {lag.Message ?? lag.Error.ToString()}", new Style(Color.Red))));
+        rows.Add(new Text($"\n{Number(lags.Sum(lag => lag.Records ?? 0))} records behind, the oldest "
+            + $"{Seconds(lags.Max(lag => lag.Seconds))} s old."));
         return new Rows(rows);
     }
 
@@ -63,7 +68,8 @@ internal static class GroupTables
         var table = Output.NewTable("TOPIC", "PARTITION", "COMMITTED", "NEW", "NOTE");
         foreach (var partition in plan.Partitions)
         {
-            table.AddRow(new Text(partition.Partition.Topic), new Text(Number(partition.Partition.Partition)), new Text(Number(partition.Committed)),
+            table.AddRow(new Text(partition.Partition.Topic), new Text(Number(partition.Partition.Partition)),
+                new Text(Number(partition.Committed)),
                 new Text(Number(partition.Target)), new Text(partition.Note ?? ""));
         }
         return new Rows(table, new Text("\n" + Outcome(plan)));
@@ -71,8 +77,11 @@ internal static class GroupTables
 
     private static string Outcome(OffsetResetPlan plan) =>
         plan.Executed ? $"Done: group {plan.GroupId} reads on at the new offsets."
-        : plan.Members > 0 ? $"Nothing was changed. Group {plan.GroupId} has {(plan.Members == 1 ? "a member" : $"{Number(plan.Members)} members")}: stop its consumers, then add --execute."
-        : plan.Partitions.Any(partition => partition.Error != ErrorCode.None) ? "Nothing was changed. Partitions that cannot be looked at have to be back first; then add --execute."
+        : plan.Members > 0
+        ? $"Nothing was changed. Group {plan.GroupId} has {(plan.Members == 1 ? "a member" : $"{Number(plan.Members)} members")}: stop its "
+        + "consumers, then add --execute."
+        : plan.Partitions.Any(partition => partition.Error != ErrorCode.None)
+        ? "Nothing was changed. Partitions that cannot be looked at have to be back first; then add --execute."
         : "Nothing was changed. Add --execute to do it.";
 
     private static string Partitions(GroupMember member) => member.Assignment.Count == 0

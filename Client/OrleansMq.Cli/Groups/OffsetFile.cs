@@ -3,11 +3,13 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Groups;
 
-/// <summary>A file of offsets: each line <c>TOPIC,PARTITION,OFFSET</c>; empty lines and those that begin with <c>#</c> are stepped over.</summary>
+/// <summary>A file of offsets: each line <c>TOPIC,PARTITION,OFFSET</c>; empty lines and those that begin with <c>#</c> are stepped
+/// over.</summary>
 internal static class OffsetFile
 {
     /// <summary>Reads all lines.</summary>
-    /// <exception cref="CommandFailedException">A line is none, or there is none at all, or a partition stands twice; the message names the line.</exception>
+    /// <exception cref="CommandFailedException">A line is none, or there is none at all, or a partition stands twice; the message names the
+    /// line.</exception>
     public static Dictionary<TopicPartition, long> Parse(TextReader lines)
     {
         var offsets = new Dictionary<TopicPartition, long>();
@@ -18,10 +20,12 @@ internal static class OffsetFile
             if (line.Split(',', StringSplitOptions.TrimEntries) is not [{ Length: > 0 } topic, var partitionText, var offsetText]
                 || !int.TryParse(partitionText, NumberStyles.None, CultureInfo.InvariantCulture, out var partition)
                 || !long.TryParse(offsetText, NumberStyles.None, CultureInfo.InvariantCulture, out var offset))
-                throw CommandFailedException.Usage($"--from-file, line {number}: '{line}' is not TOPIC,PARTITION,OFFSET. Write it like orders,0,42.");
+                throw CommandFailedException.Usage($"--from-file, line {number}: '{line}' is not TOPIC,PARTITION,OFFSET. Write it like "
+                    + "orders,0,42.");
             if (!offsets.TryAdd(new TopicPartition(topic, partition), offset))
                 throw CommandFailedException.Usage($"--from-file, line {number}: {topic}-{partition} stood there before; name it once.");
         }
-        return offsets.Count > 0 ? offsets : throw CommandFailedException.Usage("--from-file has no lines. Write one for each partition, like orders,0,42.");
+        return offsets.Count > 0
+            ? offsets : throw CommandFailedException.Usage("--from-file has no lines. Write one for each partition, like orders,0,42.");
     }
 }

@@ -13,12 +13,14 @@ internal static class ResetCommand
     public static Command Create()
     {
         var group = GroupCommands.GroupArgument();
-        var topics = new Option<string[]>("--topic") { Description = "A topic, or some of its partitions; as often as needed.", HelpName = "TOPIC[:N,N]" };
+        var topics = new Option<string[]>("--topic") { Description = "A topic, or some of its partitions; as often as needed.",
+            HelpName = "TOPIC[:N,N]" };
         var allTopics = new Option<bool>("--all-topics") { Description = "All partitions that the group has committed offsets for." };
         var execute = new Option<bool>("--execute") { Description = "Do it. Without it the plan is shown and nothing changes." };
         var command = new OmqCommand("reset", "Sets a group's offsets anew, while it has no members. Shows the plan; --execute does it.",
             "omq group reset billing --topic orders --to-earliest", "omq group reset billing --topic orders:0,1 --shift-by -100 --execute",
-            "omq group reset billing --all-topics --to-datetime 2026-01-31T08:00:00Z --execute", "omq group reset billing --all-topics --by-duration 1h --execute",
+            "omq group reset billing --all-topics --to-datetime 2026-01-31T08:00:00Z --execute",
+            "omq group reset billing --all-topics --by-duration 1h --execute",
             "omq group reset billing --from-file offsets.csv --execute")
         {
             group, topics, allTopics,

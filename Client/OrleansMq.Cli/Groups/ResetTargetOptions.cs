@@ -10,12 +10,20 @@ internal sealed class ResetTargetOptions
 {
     private readonly Option<bool> _earliest = new("--to-earliest") { Description = "To the first record there is." };
     private readonly Option<bool> _latest = new("--to-latest") { Description = "Behind the last record there is." };
-    private readonly Option<bool> _current = new("--to-current") { Description = "To what is committed, brought into the log's range where records are gone." };
+    private readonly Option<bool> _current =
+        new("--to-current") { Description = "To what is committed, brought into the log's range where records are gone." };
     private readonly Option<long?> _offset = new Option<long?>("--to-offset") { Description = "To an offset.", HelpName = "N" }.AtLeast(0);
-    private readonly Option<string?> _dateTime = new("--to-datetime") { Description = "To the first record at or after a time, ISO 8601; UTC unless it says otherwise.", HelpName = "TIME" };
-    private readonly Option<string?> _duration = new("--by-duration") { Description = "To the first record that is at most so old: 90s, 30m, 12h, 7d, or ISO 8601.", HelpName = "TIME" };
-    private readonly Option<long?> _shift = new("--shift-by") { Description = "On by so many records from what is committed, or back below 0.", HelpName = "N" };
-    private readonly Option<string?> _file = new("--from-file") { Description = "To offsets of a file, or of standard input (-), each line TOPIC,PARTITION,OFFSET.", HelpName = "FILE" };
+    private readonly Option<string?> _dateTime =
+        new("--to-datetime") { Description = "To the first record at or after a time, ISO 8601; UTC unless it says otherwise.",
+            HelpName = "TIME" };
+    private readonly Option<string?> _duration =
+        new("--by-duration") { Description = "To the first record that is at most so old: 90s, 30m, 12h, 7d, or ISO 8601.",
+            HelpName = "TIME" };
+    private readonly Option<long?> _shift =
+        new("--shift-by") { Description = "On by so many records from what is committed, or back below 0.", HelpName = "N" };
+    private readonly Option<string?> _file =
+        new("--from-file") { Description = "To offsets of a file, or of standard input (-), each line TOPIC,PARTITION,OFFSET.",
+            HelpName = "FILE" };
 
     /// <summary>Adds them to a command.</summary>
     public ResetTargetOptions(Command command)

@@ -11,9 +11,11 @@ internal static class Times
     /// <exception cref="CommandFailedException">It is none, or before 1970.</exception>
     public static DateTimeOffset ParseTime(string option, string text) =>
         // Year first: 01/02/2026 is another day on the other side of an ocean.
-        text.Length >= 10 && text[4] == '-' && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time) && time >= DateTimeOffset.UnixEpoch
+        text.Length >= 10 && text[4] == '-' && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal,
+            out var time) && time >= DateTimeOffset.UnixEpoch
             ? time
-            : throw CommandFailedException.Usage($"{option} '{text}' is no time since 1970. Write it like 2026-01-31T08:00:00Z, or 2026-01-31.");
+            : throw CommandFailedException.Usage($"{option} '{text}' is no time since 1970. Write it like 2026-01-31T08:00:00Z, or "
+            + "2026-01-31.");
 
     /// <summary>A duration such as 90s, 30m, 12h or 7d, or by ISO 8601.</summary>
     /// <exception cref="CommandFailedException">It is none, or below 0.</exception>
@@ -23,7 +25,8 @@ internal static class Times
         {
             if (text.StartsWith('P'))
                 return XmlConvert.ToTimeSpan(text);
-            if (text.Length > 1 && Unit(text[^1]) is { } unit && double.TryParse(text[..^1], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var count))
+            if (text.Length > 1 && Unit(text[^1]) is { } unit
+                && double.TryParse(text[..^1], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var count))
                 return unit * count;
         }
         catch (Exception e) when (e is FormatException or OverflowException)

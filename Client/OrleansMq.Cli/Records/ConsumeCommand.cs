@@ -12,14 +12,16 @@ internal static class ConsumeCommand
     public static Command Create()
     {
         var topic = new Argument<string>("TOPIC") { Description = "The topic." };
-        var partition = new Option<int?>("--partition") { Description = "The partition; without it all of them, in no particular order among each other.", HelpName = "N" }.AtLeast(0);
+        var partition = new Option<int?>("--partition") { Description = "The partition; without it all of them, in no particular order "
+            + "among each other.", HelpName = "N" }.AtLeast(0);
         var offset = new Option<ReadFrom?>("--offset")
         {
             Description = "Where to begin; without it earliest. A number needs --partition, unless the topic has only one.",
             HelpName = "earliest|latest|N",
             CustomParser = result => ParseOffset(result.Tokens[0].Value, result.AddError),
         };
-        var group = new Option<string?>("--group") { Description = "Read as a member of this consumer group: its members share the partitions, and what was printed is committed.", HelpName = "GROUP" };
+        var group = new Option<string?>("--group") { Description = "Read as a member of this consumer group: its members share the "
+            + "partitions, and what was printed is committed.", HelpName = "GROUP" };
         var from = new Option<string>("--from")
         {
             Description = "With --group: where partitions begin for which the group has committed nothing; without it earliest.",
@@ -27,11 +29,14 @@ internal static class ConsumeCommand
         };
         from.AcceptOnlyFromAmong("earliest", "latest");
         var max = new Option<long?>("--max") { Description = "End after so many records.", HelpName = "N" }.AtLeast(1);
-        var idle = new Option<int?>("--idle-timeout") { Description = "End when all there is was read and nothing came for so long; without it only Ctrl-C ends.", HelpName = "MS" }.AtLeast(0);
+        var idle = new Option<int?>("--idle-timeout") { Description = "End when all there is was read and nothing came for so long; "
+            + "without it only Ctrl-C ends.", HelpName = "MS" }.AtLeast(0);
         var separator = KeySeparator.Option("Write the key and this before each value.");
         var json = new Option<bool>("--json") { Description = "Write each record as one line of JSON; bytes that are no text are base64." };
-        var command = new OmqCommand("consume", "Writes a topic's records to standard output, one value a line, and waits for more. Bytes are written as they are.",
-            "omq consume orders --max 10", "omq consume orders --partition 0 --offset latest", "omq consume orders --json --idle-timeout 1000 | jq .value",
+        var command = new OmqCommand("consume",
+            "Writes a topic's records to standard output, one value a line, and waits for more. Bytes are written as they are.",
+            "omq consume orders --max 10", "omq consume orders --partition 0 --offset latest",
+            "omq consume orders --json --idle-timeout 1000 | jq .value",
             "omq consume orders --group billing")
         {
             topic, partition, offset, group, from, max, idle, separator, json,
@@ -45,7 +50,8 @@ internal static class ConsumeCommand
             if (key is not null && parsed.GetValue(json))
                 throw CommandFailedException.Usage("--json has the key in a field of its own: leave --key-separator out.");
             using var output = parsed.GetValue(json) ? (IRecordOutput)new JsonRecordOutput() : new LineRecordOutput(key);
-            var (maxRecords, idleTimeout) = (parsed.GetValue(max) ?? long.MaxValue, parsed.GetValue(idle) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : (TimeSpan?)null);
+            var (maxRecords, idleTimeout) = (parsed.GetValue(max) ?? long.MaxValue, parsed.GetValue(idle) is { } milliseconds
+                ? TimeSpan.FromMilliseconds(milliseconds) : (TimeSpan?)null);
             if (parsed.GetValue(group) is { } name)
             {
                 var member = new GroupConsumeRun(broker, parsed.GetRequiredValue(topic), name, output)
@@ -71,7 +77,8 @@ internal static class ConsumeCommand
     }
 
     /// <summary>A member of a group gets its partitions, and where they begin, from the group.</summary>
-    private static void Check(ParseResult parsed, Option<string?> group, Option<string> from, Option<int?> partition, Option<ReadFrom?> offset)
+    private static void Check(ParseResult parsed, Option<string?> group, Option<string> from, Option<int?> partition,
+        Option<ReadFrom?> offset)
     {
         if (parsed.GetValue(group) is not { } name)
         {
@@ -82,7 +89,8 @@ internal static class ConsumeCommand
         if (name.Length == 0)
             throw CommandFailedException.Usage("--group is empty. Give the group a name, like --group billing.");
         if (parsed.GetValue(partition) is not null || parsed.GetResult(offset) is not null)
-            throw CommandFailedException.Usage("--group shares the partitions among its members, each from where the group has committed: leave --partition and --offset out. "
+            throw CommandFailedException.Usage("--group shares the partitions among its members, each from where the group has committed: "
+                + "leave --partition and --offset out. "
                 + "--from says where to begin with nothing committed; 'omq group reset' changes what is committed.");
     }
 

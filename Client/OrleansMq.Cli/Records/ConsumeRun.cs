@@ -52,7 +52,8 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
     {
         var count = (await TopicLookUp.FindAsync(broker, topic, RetryTimeout, cancellationToken).ConfigureAwait(false)).Partitions;
         if (Partition is null && FromIsNumber && count > 1)
-            throw CommandFailedException.Usage($"Topic '{topic}' has {count} partitions, each with offsets of its own: say which by --partition.");
+            throw CommandFailedException.Usage($"Topic '{topic}' has {count} partitions, each with offsets of its own: say which by "
+                + "--partition.");
         if (Partition >= count)
             throw CommandFailedException.Refused($"Topic '{topic}' has no partition {Partition}: its partitions are 0 to {count - 1}.");
         return [.. (Partition is { } one ? [one] : Enumerable.Range(0, count)).Select(partition => new TopicPartition(topic, partition))];
@@ -91,7 +92,8 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
     }
 
     /// <summary>A slow first answer is not the end of a topic: only a position at the high watermark is.</summary>
-    private static async ValueTask<bool> IsAtEndAsync(PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader, CancellationToken cancellationToken)
+    private static async ValueTask<bool> IsAtEndAsync(PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader,
+        CancellationToken cancellationToken)
     {
         foreach (var partition in reader.Assignment)
         {
@@ -105,9 +107,11 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
     private CommandFailedException Explain(ConsumeException e) => e switch
     {
         OffsetOutOfRangeException range => CommandFailedException.Refused(
-            $"Partition {e.Partition.Partition} of topic '{topic}' has no offset {e.Offset}: it holds {range.LogStartOffset} to {range.HighWatermark}. "
+            $"Partition {e.Partition.Partition} of topic '{topic}' has no offset {e.Offset}: it holds {range.LogStartOffset} to "
+            + $"{range.HighWatermark}. "
             + "Choose another --offset, or earliest.", e),
-        { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } => new CommandFailedException(ExitCode.Unreachable, e.Message, e),
+        { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
+            new CommandFailedException(ExitCode.Unreachable, e.Message, e),
         _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
     };
 }

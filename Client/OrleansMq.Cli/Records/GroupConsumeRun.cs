@@ -7,8 +7,8 @@ using OrleansMq.Client.Http;
 namespace OrleansMq.Cli.Records;
 
 /// <summary>
-/// One run of <c>omq consume --group</c>: what was written to standard output is committed, and nothing else, so that a record that was committed was
-/// printed, whatever happens to this process or to the broker.
+/// One run of <c>omq consume --group</c>: what was written to standard output is committed, and nothing else, so that a record that was
+/// committed was printed, whatever happens to this process or to the broker.
 /// </summary>
 internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string group, IRecordOutput output) : IRebalanceListener
 {
@@ -37,8 +37,10 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
     /// <summary>How long to wait for more; null for ever.</summary>
     public TimeSpan? IdleTimeout { get; init; }
 
-    /// <summary>Writes the records of this member's partitions until one of the limits, or until it is cancelled, which is no failure; commits and leaves.</summary>
-    /// <exception cref="CommandFailedException">The topic or the group cannot be read; or what was printed could not be committed.</exception>
+    /// <summary>Writes the records of this member's partitions until one of the limits, or until it is cancelled, which is no failure;
+    /// commits and leaves.</summary>
+    /// <exception cref="CommandFailedException">The topic or the group cannot be read; or what was printed could not be
+    /// committed.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         try
@@ -95,7 +97,8 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         {
             var uncommitted = partitions.Count(partition => _written.Remove(partition) | _printed.Remove(partition));
             if (uncommitted > 0)
-                Console.Error.WriteLine($"omq: cut off from group {group}; records of {uncommitted} {(uncommitted == 1 ? "partition" : "partitions")} that were printed last are printed again by whoever reads on.");
+                Console.Error.WriteLine($"omq: cut off from group {group}; records of {uncommitted} "
+                    + $"{(uncommitted == 1 ? "partition" : "partitions")} that were printed last are printed again by whoever reads on.");
         }
         return default;
     }
@@ -132,7 +135,8 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
                 return record;
             if (Stopwatch.GetElapsedTime(_lastCommit) >= CommitInterval)
                 await FlushAndCommitAsync(cancellationToken).ConfigureAwait(false);
-            if (IdleTimeout is { } limit && Stopwatch.GetElapsedTime(waiting) >= limit && await IsAtEndAsync(cancellationToken).ConfigureAwait(false))
+            if (IdleTimeout is { } limit && Stopwatch.GetElapsedTime(waiting) >= limit
+                && await IsAtEndAsync(cancellationToken).ConfigureAwait(false))
                 return null;
         }
     }
@@ -146,12 +150,14 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         {
             // What it is to have is on its way to it, perhaps: the coordinator knows.
             var description = await broker.Groups.DescribeGroupAsync(group, cancellationToken).ConfigureAwait(false);
-            if (description.Members.FirstOrDefault(member => member.MemberId == memberId) is not { } self || !self.TargetAssignment.ToHashSet().SetEquals(_consumer.Assignment))
+            if (description.Members.FirstOrDefault(member => member.MemberId == memberId) is not { } self
+                || !self.TargetAssignment.ToHashSet().SetEquals(_consumer.Assignment))
                 return false;
             foreach (var partition in _consumer.Assignment)
             {
                 var highWatermark = _consumer.GetHighWatermark(partition);
-                if (highWatermark < 0 || await _consumer.GetPositionAsync(partition, cancellationToken).ConfigureAwait(false) < highWatermark)
+                if (highWatermark < 0
+                    || await _consumer.GetPositionAsync(partition, cancellationToken).ConfigureAwait(false) < highWatermark)
                     return false;
             }
             return true;
@@ -242,7 +248,8 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
         catch (Exception e) when (e is CommitException or OperationCanceledException)
         {
-            throw CommandFailedException.Refused($"What was printed last could not be committed, so it is printed again by whoever reads on: {e.Message}", e);
+            throw CommandFailedException.Refused($"What was printed last could not be committed, so it is printed again by whoever reads "
+                + $"on: {e.Message}", e);
         }
         finally
         {
@@ -278,9 +285,11 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
     private CommandFailedException Explain(ConsumeException e) => e switch
     {
         OffsetOutOfRangeException range => CommandFailedException.Refused(
-            $"Group {group} has committed offset {e.Offset} of partition {e.Partition.Partition} of topic '{topic}', which holds {range.LogStartOffset} to {range.HighWatermark}. "
+            $"Group {group} has committed offset {e.Offset} of partition {e.Partition.Partition} of topic '{topic}', which holds "
+            + $"{range.LogStartOffset} to {range.HighWatermark}. "
             + $"Bring it back into the log: omq group reset {group} --topic {topic} --to-current --execute", e),
-        { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } => new CommandFailedException(ExitCode.Unreachable, e.Message, e),
+        { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
+            new CommandFailedException(ExitCode.Unreachable, e.Message, e),
         _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),
     };
 }

@@ -10,8 +10,10 @@ internal sealed class OptionalBytes : ISerde<ReadOnlyMemory<byte>?>
     public static OptionalBytes Instance { get; } = new();
 
     /// <inheritdoc/>
-    public void Serialize(ReadOnlyMemory<byte>? value, IBufferWriter<byte> destination) => destination.Write(value.GetValueOrDefault().Span);
+    public void Serialize(ReadOnlyMemory<byte>? value, IBufferWriter<byte> destination) =>
+        destination.Write(value.GetValueOrDefault().Span);
 
     /// <inheritdoc/>
-    public ReadOnlyMemory<byte>? Deserialize(ReadOnlySpan<byte> bytes, bool isNull) => isNull ? (ReadOnlyMemory<byte>?)null : bytes.ToArray();
+    public ReadOnlyMemory<byte>? Deserialize(ReadOnlySpan<byte> bytes, bool isNull) =>
+        isNull ? (ReadOnlyMemory<byte>?)null : bytes.ToArray();
 }

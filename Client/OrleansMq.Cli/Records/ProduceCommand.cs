@@ -13,14 +13,17 @@ internal static class ProduceCommand
     {
         var topic = new Argument<string>("TOPIC") { Description = "The topic, which must exist." };
         var separator = KeySeparator.Option("What stands before the first of these on a line is the record's key.");
-        var partition = new Option<int?>("--partition") { Description = "The partition; without it by key, or in turn where there is none.", HelpName = "N" }.AtLeast(0);
+        var partition = new Option<int?>("--partition") { Description = "The partition; without it by key, or in turn where there is none.",
+            HelpName = "N" }.AtLeast(0);
         var timeout = new Option<int>("--timeout")
         {
-            Description = "How long a record may take to be acknowledged, all retries included: a broker that is restarted meanwhile loses and doubles nothing.",
+            Description = "How long a record may take to be acknowledged, all retries included: a broker that is restarted meanwhile loses "
+                + "and doubles nothing.",
             HelpName = "MS",
             DefaultValueFactory = _ => 120_000,
         }.AtLeast(1);
-        var trim = new Option<bool>("--trim-cr") { Description = "Drop a carriage return at the end of a line; without it every byte is kept." };
+        var trim =
+            new Option<bool>("--trim-cr") { Description = "Drop a carriage return at the end of a line; without it every byte is kept." };
         var (acks, compression) = (RecordOptions.Acks(), RecordOptions.Compression());
         var command = new OmqCommand("produce", "Sends standard input, one record a line. Bytes are sent as they are.",
             "echo hello | omq produce orders", "omq produce orders --key-separator : --compression zstd < orders.txt")

@@ -35,7 +35,8 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
     public ProducerOptions Options { get; init; } = new();
 
     /// <summary>Sends all lines of <paramref name="input"/> and waits for their acknowledgements.</summary>
-    /// <exception cref="CommandFailedException">Not all lines were acknowledged; the message says how many were, and why no more.</exception>
+    /// <exception cref="CommandFailedException">Not all lines were acknowledged; the message says how many were, and why no
+    /// more.</exception>
     public async Task<ProduceSummary> RunAsync(Stream input, CancellationToken cancellationToken)
     {
         var description = await broker.DescribeTopicAsync(topic, cancellationToken).ConfigureAwait(false);
@@ -50,7 +51,8 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         var lines = new LineReader(input, maxRecordBytes - RecordBatchBuilder.MaxRecordSize(0, 0, []), TrimCarriageReturn);
         var start = Stopwatch.GetTimestamp();
         // Not disposed when the run is interrupted: that would wait for what the user no longer waits for, and the program ends anyway.
-        var producer = new Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(broker, OptionalBytes.Instance, OptionalBytes.Instance, options);
+        var producer = new Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(broker, OptionalBytes.Instance, OptionalBytes.Instance,
+            options);
         using (new ProgressLine(() => Progress(lines.LineNumber, producer.Statistics.Retries, start)))
         {
             var stopped = await SendAsync(lines, producer, cancellationToken).ConfigureAwait(false)
@@ -63,8 +65,10 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
             Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
-    /// <summary>Sends line by line; returns what stopped it before the end, once what was sent until then is acknowledged or given up.</summary>
-    private async Task<Exception?> SendAsync(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
+    /// <summary>Sends line by line; returns what stopped it before the end, once what was sent until then is acknowledged or given
+    /// up.</summary>
+    private async Task<Exception?> SendAsync(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
+        CancellationToken cancellationToken)
     {
         try
         {
@@ -73,7 +77,8 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
             await (await Task.WhenAny(sending, _failed.Task).WaitAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
             return null;
         }
-        catch (Exception e) when (e is OperationCanceledException or LineTooLongException or CommandFailedException or ProduceException or IOException)
+        catch (Exception e)
+            when (e is OperationCanceledException or LineTooLongException or CommandFailedException or ProduceException or IOException)
         {
             await FlushAsync(producer, cancellationToken).ConfigureAwait(false);
             return e;
@@ -81,7 +86,8 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
     }
 
     /// <summary>What was sent is on its way, and gets its time; little of it once the user has asked to end.</summary>
-    private static async Task<Exception?> FlushAsync(Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
+    private static async Task<Exception?> FlushAsync(Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
+        CancellationToken cancellationToken)
     {
         try
         {
@@ -91,12 +97,14 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         catch (OperationCanceledException e)
         {
             // Not awaited for its outcome: what was acknowledged is counted as it comes.
-            await Task.WhenAny(producer.FlushAsync(CancellationToken.None), Task.Delay(InterruptedPatience, CancellationToken.None)).ConfigureAwait(false);
+            await Task.WhenAny(producer.FlushAsync(CancellationToken.None),
+                Task.Delay(InterruptedPatience, CancellationToken.None)).ConfigureAwait(false);
             return e;
         }
     }
 
-    private void Send(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer, CancellationToken cancellationToken)
+    private void Send(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
+        CancellationToken cancellationToken)
     {
         Action<DeliveryReport> delivered = OnDelivered;
         while (true)
@@ -147,9 +155,11 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         return e switch
         {
             LineTooLongException tooLong => CommandFailedException.Refused(
-                $"Line {tooLong.LineNumber} is longer than {tooLong.MaxLineBytes} bytes, which is what fits into topic '{topic}' with max.message.bytes={maxBatchBytes}. "
+                $"Line {tooLong.LineNumber} is longer than {tooLong.MaxLineBytes} bytes, which is what fits into topic '{topic}' with "
+                + $"max.message.bytes={maxBatchBytes}. "
                 + $"Shorten it, or raise the setting by 'omq topic alter'. {acknowledged}", e),
-            ProduceException { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } => new CommandFailedException(ExitCode.Unreachable,
+            ProduceException { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
+                new CommandFailedException(ExitCode.Unreachable,
                 $"{e.Message} {acknowledged}", e),
             OperationCanceledException => CommandFailedException.Refused(
                 string.Create(CultureInfo.InvariantCulture, $"Interrupted after {lines.LineNumber:N0} lines; {acknowledged}"), e),

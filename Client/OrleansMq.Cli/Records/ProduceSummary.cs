@@ -13,9 +13,11 @@ internal sealed record ProduceSummary(string Topic, long Acknowledged, long Byte
 {
     /// <summary>The summary in one line.</summary>
     public string Describe() => string.Create(CultureInfo.InvariantCulture,
-        $"{Acknowledged:N0} {(Acknowledged == 1 ? "record" : "records")} acknowledged ({Bytes / 1e6:N1} MB) in {Seconds:N2} s, {Acknowledged / Math.Max(Seconds, 1e-9):N0}/s{RetriesText()}");
+        $"{Acknowledged:N0} {(Acknowledged == 1 ? "record" : "records")} acknowledged ({Bytes / 1e6:N1} MB) in {Seconds:N2} s, "
+        + $"{Acknowledged / Math.Max(Seconds, 1e-9):N0}/s{RetriesText()}");
 
-    private string RetriesText() => Retries == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $", {Retries:N0} {(Retries == 1 ? "retry" : "retries")}");
+    private string RetriesText() =>
+        Retries == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $", {Retries:N0} {(Retries == 1 ? "retry" : "retries")}");
 }
 
 /// <summary>The JSON of the records' commands.</summary>

@@ -12,7 +12,8 @@ internal static class RecordOptions
     {
         var acks = new Option<string>("--acks")
         {
-            Description = "When a record counts as done: all in-sync replicas have it, the leader has it (1), or it was sent (0). Below all, a retry may double records.",
+            Description = "When a record counts as done: all in-sync replicas have it, the leader has it (1), or it was sent (0). Below "
+                + "all, a retry may double records.",
             HelpName = "all|1|0",
             DefaultValueFactory = _ => "all",
         };

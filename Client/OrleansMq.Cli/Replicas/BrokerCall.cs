@@ -12,7 +12,8 @@ namespace OrleansMq.Cli.Replicas;
 internal static class BrokerCall
 {
     /// <summary>A command that asks, and shows the answer as a table or as JSON.</summary>
-    public static void Show<T>(Command command, Func<HttpBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type, Func<T, IRenderable> table)
+    public static void Show<T>(Command command, Func<HttpBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type,
+        Func<T, IRenderable> table)
     {
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>
@@ -39,13 +40,15 @@ internal static class BrokerCall
     }
 
     /// <summary>A broker's number.</summary>
-    public static Argument<int> BrokerArgument() => new Argument<int>("BROKER") { Description = "The broker's number: see omq cluster status." }.AtLeast(0);
+    public static Argument<int> BrokerArgument() =>
+        new Argument<int>("BROKER") { Description = "The broker's number: see omq cluster status." }.AtLeast(0);
 
     /// <summary>A topic's name.</summary>
     public static Argument<string> TopicArgument() => new("TOPIC") { Description = "The topic's name." };
 
     /// <summary>A partition's number.</summary>
-    public static Argument<int> PartitionArgument() => new Argument<int>("PARTITION") { Description = "The partition's number, from 0." }.AtLeast(0);
+    public static Argument<int> PartitionArgument() =>
+        new Argument<int>("PARTITION") { Description = "The partition's number, from 0." }.AtLeast(0);
 
     private static Argument<int> AtLeast(this Argument<int> argument, int least)
     {

@@ -18,7 +18,8 @@ internal static class BrokerCommands
     private static OmqCommand Drain()
     {
         var number = BrokerCall.BrokerArgument();
-        var command = new OmqCommand("drain", "Moves all leaders and then all replicas away from a broker; it gets no new ones. Goes on by itself; 'omq broker resume' takes it back.",
+        var command = new OmqCommand("drain", "Moves all leaders and then all replicas away from a broker; it gets no new ones. Goes on by "
+            + "itself; 'omq broker resume' takes it back.",
             "omq broker drain 3 --wait")
         { number };
         var (server, json, wait) = (ServerOption.AddTo(command), JsonOption.AddTo(command), RebalanceProgress.WaitOption(command));
@@ -39,8 +40,10 @@ internal static class BrokerCommands
     private static OmqCommand Resume()
     {
         var number = BrokerCall.BrokerArgument();
-        var command = new OmqCommand("resume", "Takes the draining of a broker back: it gets replicas again. What was moved stays where it is.", "omq broker resume 3") { number };
-        BrokerCall.Tell(command, (broker, parsed, cancellationToken) => broker.Administration.ResumeBrokerAsync(parsed.GetValue(number), cancellationToken),
+        var command = new OmqCommand("resume", "Takes the draining of a broker back: it gets replicas again. What was moved stays where it "
+            + "is.", "omq broker resume 3") { number };
+        BrokerCall.Tell(command,
+            (broker, parsed, cancellationToken) => broker.Administration.ResumeBrokerAsync(parsed.GetValue(number), cancellationToken),
             parsed => $"Broker {parsed.GetValue(number)} gets replicas again; 'omq cluster rebalance' gives it its share.");
         return command;
     }
@@ -48,8 +51,10 @@ internal static class BrokerCommands
     private static OmqCommand Remove()
     {
         var number = BrokerCall.BrokerArgument();
-        var command = new OmqCommand("remove", "Forgets a broker for good: one that was drained and stopped, or that is dead and holds nothing.", "omq broker remove 3") { number };
-        BrokerCall.Tell(command, (broker, parsed, cancellationToken) => broker.Administration.RemoveBrokerAsync(parsed.GetValue(number), cancellationToken),
+        var command = new OmqCommand("remove", "Forgets a broker for good: one that was drained and stopped, or that is dead and holds "
+            + "nothing.", "omq broker remove 3") { number };
+        BrokerCall.Tell(command,
+            (broker, parsed, cancellationToken) => broker.Administration.RemoveBrokerAsync(parsed.GetValue(number), cancellationToken),
             parsed => $"Broker {parsed.GetValue(number)} is forgotten.");
         return command;
     }

@@ -18,7 +18,8 @@ internal static class ClusterTables
         if (cluster.OfflinePartitions is not { } offline)
             return new Rows(rows);
         rows.AddRange(Concern("that nobody leads", offline));
-        rows.AddRange(Concern("with fewer in-sync replicas than min.insync.replicas, which refuse acks=all", cluster.BelowMinInSyncPartitions ?? []));
+        rows.AddRange(Concern("with fewer in-sync replicas than min.insync.replicas, which refuse acks=all",
+            cluster.BelowMinInSyncPartitions ?? []));
         rows.AddRange(Concern("with a replica that is not in sync", cluster.UnderReplicatedPartitions ?? []));
         if (rows.Count == 3)
             rows.Add(new Text("Every partition is led, and every replica in sync."));
@@ -29,7 +30,8 @@ internal static class ClusterTables
     {
         var replicated = cluster.OfflinePartitions is null ? "  nothing is replicated" : $"  metadata version {cluster.MetadataVersion}";
         var controller = cluster.Controller < 0 ? "" : $"  catalogue on broker {cluster.Controller}";
-        var counts = cluster.OfflinePartitions is null ? "" : $"  {Count(cluster.Topics, "topic")}, {Count(cluster.Partitions, "partition")}";
+        var counts = cluster.OfflinePartitions is null
+            ? "" : $"  {Count(cluster.Topics, "topic")}, {Count(cluster.Partitions, "partition")}";
         return $"cluster {cluster.ClusterId}{replicated}{controller}{counts}{(cluster.AutoRebalance ? "  rebalances by itself" : "")}";
     }
 
@@ -38,8 +40,10 @@ internal static class ClusterTables
         var table = Output.NewTable("BROKER", "STATE", "RACK", "LEADS", "REPLICAS", "FAILED", "HTTP", "KAFKA", "ORLEANS");
         foreach (var broker in brokers)
         {
-            table.AddRow(ReplicaTables.Number(broker.BrokerId), State(broker.State), OrDash(broker.Rack), ReplicaTables.Number(broker.Leaders),
-                ReplicaTables.Number(broker.Replicas), ReplicaTables.Number(broker.OfflinePartitions), OrDash(broker.Http), OrDash(broker.Kafka), OrDash(broker.Orleans));
+            table.AddRow(ReplicaTables.Number(broker.BrokerId), State(broker.State), OrDash(broker.Rack),
+                ReplicaTables.Number(broker.Leaders),
+                ReplicaTables.Number(broker.Replicas), ReplicaTables.Number(broker.OfflinePartitions), OrDash(broker.Http),
+                OrDash(broker.Kafka), OrDash(broker.Orleans));
         }
         return table;
     }
@@ -53,7 +57,8 @@ internal static class ClusterTables
         if (partitions.Count == 0)
             yield break;
         var more = partitions.Count > PartitionsShown ? $" and {partitions.Count - PartitionsShown} more" : "";
-        yield return new Text($"{Count(partitions.Count, "partition")} {what}: {string.Join(", ", partitions.Take(PartitionsShown))}{more}", new Style(Color.Red));
+        yield return new Text($"{Count(partitions.Count, "partition")} {what}: {string.Join(", ", partitions.Take(PartitionsShown))}{more}",
+            new Style(Color.Red));
     }
 
     private static string Count(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";

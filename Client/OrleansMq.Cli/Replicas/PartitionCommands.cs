@@ -26,11 +26,13 @@ internal static class PartitionCommands
             CustomParser = result => ParseBrokers(result.Tokens[0].Value, result.AddError),
             Arity = ArgumentArity.ExactlyOne,
         };
-        var command = new OmqCommand("reassign", "Moves a partition to other brokers: those that are new catch up and join, then the others leave. Returns when it has begun.",
+        var command = new OmqCommand("reassign",
+            "Moves a partition to other brokers: those that are new catch up and join, then the others leave. Returns when it has begun.",
             "omq partition reassign orders 0 --replicas 1,2,4")
         { topic, partition, replicas };
         BrokerCall.Show(command, (broker, parsed, cancellationToken) => broker.Administration.ReassignPartitionAsync(
-            new TopicPartition(parsed.GetRequiredValue(topic), parsed.GetValue(partition)), parsed.GetRequiredValue(replicas), cancellationToken),
+            new TopicPartition(parsed.GetRequiredValue(topic), parsed.GetValue(partition)), parsed.GetRequiredValue(replicas),
+            cancellationToken),
             HttpJson.Default.PartitionReassignment, moving => ReplicaTables.Moving([moving]));
         return command;
     }
@@ -46,7 +48,8 @@ internal static class PartitionCommands
     private static OmqCommand Cancel()
     {
         var (topic, partition) = (BrokerCall.TopicArgument(), BrokerCall.PartitionArgument());
-        var command = new OmqCommand("cancel", "Takes the move of a partition back: it is held again by those that held it before.", "omq partition cancel orders 0")
+        var command = new OmqCommand("cancel", "Takes the move of a partition back: it is held again by those that held it before.",
+            "omq partition cancel orders 0")
         { topic, partition };
         BrokerCall.Tell(command, (broker, parsed, cancellationToken) => broker.Administration.CancelReassignmentAsync(
             new TopicPartition(parsed.GetRequiredValue(topic), parsed.GetValue(partition)), cancellationToken),
@@ -61,7 +64,8 @@ internal static class PartitionCommands
         foreach (var part in parts)
         {
             if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-                addError($"--replicas '{text}': '{part}' is no broker's number. Write them like --replicas 1,2,4, the preferred leader first.");
+                addError($"--replicas '{text}': '{part}' is no broker's number. Write them like --replicas 1,2,4, the preferred leader "
+                    + "first.");
             else if (numbers.Contains(number))
                 addError($"--replicas '{text}' names broker {number} twice; a broker holds a partition once.");
             else

@@ -13,37 +13,49 @@ internal static class RebalanceCommand
     /// <summary>The command for the command line.</summary>
     public static OmqCommand Create()
     {
-        var execute = new Option<bool>("--execute") { Description = "Carry the plan out, too. It goes on by itself, also after the failure of a broker." };
-        var throttle = new Option<int?>("--throttle") { Description = "With --execute: so many partitions move at a time, 1 to 1000; 4 without it.", HelpName = "N" }.AtLeast(1);
+        var execute = new Option<bool>("--execute") { Description = "Carry the plan out, too. It goes on by itself, also after the failure "
+            + "of a broker." };
+        var throttle = new Option<int?>("--throttle") { Description = "With --execute: so many partitions move at a time, 1 to 1000; 4 "
+            + "without it.", HelpName = "N" }.AtLeast(1);
         var bytes = new Option<long?>("--throttle-bytes")
         {
-            Description = "With --execute: so many bytes a second does each broker send, at most, to replicas that catch up; no limit without it. Replicas in sync are not slowed down.",
+            Description = "With --execute: so many bytes a second does each broker send, at most, to replicas that catch up; no limit "
+                + "without it. Replicas in sync are not slowed down.",
             HelpName = "N",
         }.AtLeast(1);
         var status = new Option<bool>("--status") { Description = "Tell how far the rebalance is that runs, or how the last one ended." };
-        var cancel = new Option<bool>("--cancel") { Description = "Stop the rebalance that runs: what is moved stays, what is being moved is taken back." };
-        var auto = new Option<string>("--auto") { Description = "Whether a broker that joins gets its share by itself from now on.", HelpName = "on|off" };
+        var cancel = new Option<bool>("--cancel") { Description = "Stop the rebalance that runs: what is moved stays, what is being moved "
+            + "is taken back." };
+        var auto = new Option<string>("--auto") { Description = "Whether a broker that joins gets its share by itself from now on.",
+            HelpName = "on|off" };
         auto.AcceptOnlyFromAmong("on", "off");
-        var command = new OmqCommand("rebalance", "Works out what to move so that every broker holds and leads its share, and shows it. Nothing moves without --execute.",
-            "omq cluster rebalance", "omq cluster rebalance --execute --throttle 2 --throttle-bytes 50000000 --wait", "omq cluster rebalance --status", "omq cluster rebalance --cancel")
+        var command = new OmqCommand("rebalance",
+            "Works out what to move so that every broker holds and leads its share, and shows it. Nothing moves without --execute.",
+            "omq cluster rebalance", "omq cluster rebalance --execute --throttle 2 --throttle-bytes 50000000 --wait",
+            "omq cluster rebalance --status", "omq cluster rebalance --cancel")
         { execute, throttle, bytes, status, cancel, auto };
         var (server, json, wait) = (ServerOption.AddTo(command), JsonOption.AddTo(command), RebalanceProgress.WaitOption(command));
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            if (new[] { parsed.GetValue(execute), parsed.GetValue(status), parsed.GetValue(cancel), parsed.GetValue(auto) is not null }.Count(given => given) > 1)
+            if (new[] { parsed.GetValue(execute), parsed.GetValue(status), parsed.GetValue(cancel),
+                parsed.GetValue(auto) is not null }.Count(given => given) > 1)
                 throw CommandFailedException.Usage("--execute, --status, --cancel and --auto exclude each other; give one of them.");
             if ((parsed.GetValue(throttle) is not null || parsed.GetValue(bytes) is not null) && !parsed.GetValue(execute))
-                throw CommandFailedException.Usage("--throttle and --throttle-bytes say how fast to move, and nothing moves without --execute.");
+                throw CommandFailedException.Usage("--throttle and --throttle-bytes say how fast to move, and nothing moves without "
+                    + "--execute.");
             using var broker = server.Connect(parsed);
             var answer = new Answer(broker, parsed.GetValue(json), parsed.GetValue(wait), cancellationToken);
             if (parsed.GetValue(auto) is { } onOrOff)
                 await answer.SwitchAsync(onOrOff == "on").ConfigureAwait(false);
             else if (parsed.GetValue(cancel))
-                await answer.ShowAsync(await broker.Administration.CancelRebalanceAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
+                await answer.ShowAsync(
+                    await broker.Administration.CancelRebalanceAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
             else if (parsed.GetValue(status))
-                await answer.ShowAsync(await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
+                await answer.ShowAsync(
+                    await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
             else
-                await answer.PlanAsync(parsed.GetValue(execute), Throttle(parsed.GetValue(throttle), parsed.GetValue(bytes))).ConfigureAwait(false);
+                await answer.PlanAsync(parsed.GetValue(execute),
+                    Throttle(parsed.GetValue(throttle), parsed.GetValue(bytes))).ConfigureAwait(false);
         });
         return command;
     }
@@ -65,7 +77,8 @@ internal static class RebalanceCommand
             else if (!execute)
                 Output.WriteJson(plan, HttpJson.Default.RebalancePlan);
             if (execute && (json || plan.Moves.Count > 0))
-                await ShowAsync(await broker.Administration.ExecuteRebalanceAsync(plan.PlanId, throttle, cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
+                await ShowAsync(await broker.Administration.ExecuteRebalanceAsync(plan.PlanId, throttle,
+                    cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
         }
 
         public async Task ShowAsync(RebalanceStatus? status)
@@ -83,7 +96,8 @@ internal static class RebalanceCommand
         public async Task SwitchAsync(bool on)
         {
             await broker.Administration.SetAutoRebalanceAsync(on, cancellationToken).ConfigureAwait(false);
-            Output.WriteLine(on ? "A broker that joins gets its share by itself." : "A broker that joins gets nothing before a rebalance is asked for.");
+            Output.WriteLine(on ? "A broker that joins gets its share by itself."
+                : "A broker that joins gets nothing before a rebalance is asked for.");
         }
     }
 }

@@ -27,7 +27,8 @@ internal static class RebalanceProgress
         while (last.State is RebalanceState.Running or RebalanceState.Cancelling)
         {
             await Task.Delay(Poll, cancellationToken).ConfigureAwait(false);
-            last = await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false) is { } next && next.PlanId == status.PlanId
+            last = await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false) is { } next
+                && next.PlanId == status.PlanId
                 ? next
                 : throw CommandFailedException.Refused("Another rebalance has taken its place: see omq cluster rebalance --status.");
         }

@@ -16,7 +16,8 @@ internal static class ReplicaTables
             return new Text("No partition moves.\n");
         var table = Output.NewTable("TOPIC", "PARTITION", "TARGET", "REPLICAS", "CATCHING UP", "LEAVING");
         foreach (var move in moving)
-            table.AddRow(new Text(move.Topic), Number(move.Partition), Brokers(move.Target), Brokers(move.Replicas), Brokers(move.Adding), Brokers(move.Removing));
+            table.AddRow(new Text(move.Topic), Number(move.Partition), Brokers(move.Target), Brokers(move.Replicas), Brokers(move.Adding),
+                Brokers(move.Removing));
         return table;
     }
 
@@ -29,7 +30,8 @@ internal static class ReplicaTables
         foreach (var election in elections)
         {
             var outcome = election.Error == ErrorCode.None ? "elected" : election.Error.ToString();
-            table.AddRow(new Text(election.Topic), Number(election.Partition), election.Leader < 0 ? new Text("none") : Number(election.Leader),
+            table.AddRow(new Text(election.Topic), Number(election.Partition), election.Leader < 0
+                ? new Text("none") : Number(election.Leader),
                 new Text(election.Message is null ? outcome : $"{outcome}: {election.Message}"));
         }
         return table;
@@ -49,7 +51,8 @@ internal static class ReplicaTables
         }
         var shares = Output.NewTable("BROKER", "REPLICAS", "THEN", "PREFERRED LEADER OF", "THEN");
         foreach (var share in plan.Shares)
-            shares.AddRow(Number(share.BrokerId), Number(share.ReplicasBefore), Number(share.ReplicasAfter), Number(share.PreferredLeadersBefore), Number(share.PreferredLeadersAfter));
+            shares.AddRow(Number(share.BrokerId), Number(share.ReplicasBefore), Number(share.ReplicasAfter),
+                Number(share.PreferredLeadersBefore), Number(share.PreferredLeadersAfter));
         rows.Add(shares);
         if (withHint && plan.Moves.Count > 0)
             rows.Add(new Text("\nNothing has moved. Carry it out: omq cluster rebalance --execute"));
@@ -66,7 +69,8 @@ internal static class ReplicaTables
         var skipped = status.Skipped > 0 ? $", {status.Skipped} skipped" : "";
         var message = status.Message is null ? "" : $": {status.Message}";
         var state = status.State.ToString().ToLowerInvariant();
-        return string.Create(CultureInfo.InvariantCulture, $"Rebalance ({status.Reason}) {state}: {status.Done} of {status.Moves} partitions moved{skipped}{message}");
+        return string.Create(CultureInfo.InvariantCulture,
+            $"Rebalance ({status.Reason}) {state}: {status.Done} of {status.Moves} partitions moved{skipped}{message}");
     }
 
     /// <summary>Brokers' numbers.</summary>

@@ -11,14 +11,16 @@ internal static class DumpCommand
     /// <summary>The command for the command line.</summary>
     public static Command Create()
     {
-        var file = new Argument<string>("FILE.log") { Description = "A segment file, such as data/logs/orders-0/00000000000000000000.log." };
+        var file =
+            new Argument<string>("FILE.log") { Description = "A segment file, such as data/logs/orders-0/00000000000000000000.log." };
         var json = new Option<bool>("--json") { Description = "One JSON object a batch, one a line, with its records." };
         var batchesOnly = new Option<bool>("--batches-only") { Description = "Leave the records out." };
         var command = new OmqCommand("dump", "Shows the batches and records of a segment file.",
             "omq dump data/logs/orders-0/00000000000000000000.log",
             "omq dump --json data/logs/orders-0/00000000000000000000.log | jq .baseOffset") { file, json, batchesOnly };
         command.SetAction((parsed, cancellationToken) => Task.Run(
-            () => (int)Run(parsed.GetRequiredValue(file), parsed.GetValue(json), !parsed.GetValue(batchesOnly), cancellationToken), cancellationToken));
+            () => (int)Run(parsed.GetRequiredValue(file), parsed.GetValue(json), !parsed.GetValue(batchesOnly), cancellationToken),
+            cancellationToken));
         return command;
     }
 
@@ -51,7 +53,8 @@ internal static class DumpCommand
     {
         try
         {
-            return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 20, FileOptions.SequentialScan);
+            return new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 20,
+                FileOptions.SequentialScan);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {

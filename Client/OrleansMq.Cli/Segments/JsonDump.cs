@@ -11,7 +11,8 @@ internal sealed class JsonDump(StreamWriter output, bool withRecords) : ISegment
 {
     private readonly Stream _output = output.BaseStream;
     // The output is no web page: text stays readable.
-    private readonly Utf8JsonWriter _json = new(output.BaseStream, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    private readonly Utf8JsonWriter _json = new(output.BaseStream,
+        new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
     /// <inheritdoc/>
     public bool Write(ScannedBatch batch)

@@ -11,7 +11,8 @@ internal readonly record struct ScannedBatch(long Position, RecordBatchHeader He
 
 /// <summary>
 /// Reads a segment file batch by batch and judges each, without changing anything: the file may belong to a running broker. After a batch
-/// with a wrong CRC or offset it goes on with the next; after a length that cannot be, it stops, since nobody knows where the next one begins.
+/// with a wrong CRC or offset it goes on with the next; after a length that cannot be, it stops, since nobody knows where the next one
+/// begins.
 /// </summary>
 /// <param name="file">The segment.</param>
 /// <param name="baseOffset">The offset at which it begins; null where that is not known, and then its first batch's.</param>
@@ -62,18 +63,20 @@ internal sealed class SegmentScan(Stream file, long? baseOffset = null)
     }
 
     /// <summary>
-    /// The CRC does not cover the base offset. Compaction leaves gaps, so that one which is too high shows by the batch that follows, unless it
-    /// is higher than the segment's index could say.
+    /// The CRC does not cover the base offset. Compaction leaves gaps, so that one which is too high shows by the batch that follows,
+    /// unless it is higher than the segment's index could say.
     /// </summary>
     private RecordBatchFault? JudgeOffset(in RecordBatchHeader header)
     {
         _baseOffset ??= Math.Max(0, header.BaseOffset);
         if (header.LastOffset - _baseOffset.Value is < 0 or > int.MaxValue)
-            return new(RecordBatchError.BadOffsets, $"Its offsets are {header.BaseOffset} to {header.LastOffset}; the segment's begin at {_baseOffset} and span 2^31 at most.");
+            return new(RecordBatchError.BadOffsets, $"Its offsets are {header.BaseOffset} to {header.LastOffset}; the segment's begin at "
+                + $"{_baseOffset} and span 2^31 at most.");
         var expected = _nextOffset;
         _nextOffset = header.NextOffset;
         return header.BaseOffset < expected
-            ? new(RecordBatchError.BadOffsets, $"Its base offset is {header.BaseOffset}, where {expected} or a later one follows: it is wrong here or in the batch before.")
+            ? new(RecordBatchError.BadOffsets,
+                $"Its base offset is {header.BaseOffset}, where {expected} or a later one follows: it is wrong here or in the batch before.")
             : null;
     }
 

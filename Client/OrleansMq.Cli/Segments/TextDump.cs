@@ -49,7 +49,8 @@ internal sealed class TextDump(TextWriter output, bool withRecords) : ISegmentDu
             var record = reader.Current;
             output.Write($"  offset {record.Offset}  {Time(record.Timestamp)}  key {Show(record.Key)}  value {Show(record.Value)}");
             if (record.HeaderCount > 0)
-                output.Write("  headers " + string.Join(", ", record.ReadHeaders().Select(header => $"{Show(header.Key)}={Show(header.Value)}")));
+                output.Write("  headers "
+                    + string.Join(", ", record.ReadHeaders().Select(header => $"{Show(header.Key)}={Show(header.Value)}")));
             output.WriteLine();
         }
     }
@@ -58,12 +59,17 @@ internal sealed class TextDump(TextWriter output, bool withRecords) : ISegmentDu
     {
         var header = batch.Header;
         var line = new StringBuilder(160);
-        line.Append(CultureInfo.InvariantCulture, $"batch {header.BaseOffset}..{header.LastOffset}  position {batch.Position}  bytes {header.SizeInBytes}");
-        line.Append(CultureInfo.InvariantCulture, $"  magic {header.Magic}  crc {header.Crc:x8} {(batch.Fault is null ? "ok" : batch.Fault.Error == RecordBatchError.BadCrc ? "WRONG" : "?")}");
-        line.Append(CultureInfo.InvariantCulture, $"  epoch {header.PartitionLeaderEpoch}  codec {header.Compression.ToString().ToLowerInvariant()}  records {header.RecordCount}");
-        line.Append(CultureInfo.InvariantCulture, $"  time {Time(header.BaseTimestamp)}..{Time(header.MaxTimestamp)}{(header.IsLogAppendTime ? " (append time)" : "")}");
+        line.Append(CultureInfo.InvariantCulture,
+            $"batch {header.BaseOffset}..{header.LastOffset}  position {batch.Position}  bytes {header.SizeInBytes}");
+        line.Append(CultureInfo.InvariantCulture, $"  magic {header.Magic}  crc {header.Crc:x8} "
+            + $"{(batch.Fault is null ? "ok" : batch.Fault.Error == RecordBatchError.BadCrc ? "WRONG" : "?")}");
+        line.Append(CultureInfo.InvariantCulture, $"  epoch {header.PartitionLeaderEpoch}  codec "
+            + $"{header.Compression.ToString().ToLowerInvariant()}  records {header.RecordCount}");
+        line.Append(CultureInfo.InvariantCulture,
+            $"  time {Time(header.BaseTimestamp)}..{Time(header.MaxTimestamp)}{(header.IsLogAppendTime ? " (append time)" : "")}");
         if (header.HasProducer)
-            line.Append(CultureInfo.InvariantCulture, $"  producer {header.ProducerId} epoch {header.ProducerEpoch} sequence {header.BaseSequence}..{header.LastSequence}");
+            line.Append(CultureInfo.InvariantCulture,
+                $"  producer {header.ProducerId} epoch {header.ProducerEpoch} sequence {header.BaseSequence}..{header.LastSequence}");
         if (header.IsTransactional)
             line.Append("  transactional");
         if (header.IsControl)

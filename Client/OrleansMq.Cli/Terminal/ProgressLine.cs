@@ -1,6 +1,7 @@
 namespace OrleansMq.Cli.Terminal;
 
-/// <summary>One line on standard error that is written again and again while something runs, and cleared at the end. Only on a terminal.</summary>
+/// <summary>One line on standard error that is written again and again while something runs, and cleared at the end. Only on a
+/// terminal.</summary>
 internal sealed class ProgressLine : IDisposable
 {
     // Often enough to look alive, seldom enough to cost nothing.

@@ -19,15 +19,19 @@ internal static class TopicCommands
     private static OmqCommand CreateTopic()
     {
         var name = NameArgument();
-        var partitions = new Option<int?>("--partitions") { Description = "How many partitions, 1 to 10,000; without it the broker's default.", HelpName = "N" };
-        var replicas = new Option<short?>("--replication-factor") { Description = "Copies of each partition; without it the broker's default.", HelpName = "N" };
+        var partitions = new Option<int?>("--partitions") { Description = "How many partitions, 1 to 10,000; without it the broker's "
+            + "default.", HelpName = "N" };
+        var replicas = new Option<short?>("--replication-factor") { Description =
+            "Copies of each partition; without it the broker's default.", HelpName = "N" };
         var configs = ConfigOption("A setting of the topic, as often as needed.");
         var command = new OmqCommand("create", "Creates a topic.",
-            "omq topic create orders --partitions 3 --config retention.ms=86400000 --config compression.type=zstd") { name, partitions, replicas, configs };
+            "omq topic create orders --partitions 3 --config retention.ms=86400000 --config compression.type=zstd") { name, partitions,
+            replicas, configs };
         Run(command, async (broker, parsed, cancellationToken) =>
         {
             var settings = TopicSettings.Parse(parsed.GetValue(configs) ?? []);
-            var topic = new NewTopic(parsed.GetRequiredValue(name), parsed.GetValue(partitions) ?? -1, parsed.GetValue(replicas) ?? -1, settings);
+            var topic = new NewTopic(parsed.GetRequiredValue(name), parsed.GetValue(partitions) ?? -1, parsed.GetValue(replicas) ?? -1,
+                settings);
             return await broker.CreateTopicAsync(topic, cancellationToken).ConfigureAwait(false);
         }, topic => $"Created topic {topic.Name} with {Count(topic.Partitions.Count, "partition")}.");
         return command;
@@ -72,12 +76,14 @@ internal static class TopicCommands
     {
         var name = NameArgument();
         var configs = ConfigOption("A setting to change, as often as needed.");
-        var delete = new Option<string[]>("--delete-config") { Description = "A setting to return to its default, as often as needed.", HelpName = "KEY" };
+        var delete = new Option<string[]>("--delete-config") { Description = "A setting to return to its default, as often as needed.",
+            HelpName = "KEY" };
         var command = new OmqCommand("alter", "Changes a topic's settings: all that are named, or none.",
             "omq topic alter orders --config retention.ms=3600000 --delete-config compression.type") { name, configs, delete };
         Run(command, async (broker, parsed, cancellationToken) =>
         {
-            var changes = TopicSettings.Parse(parsed.GetValue(configs) ?? []).ToDictionary(setting => setting.Key, setting => (string?)setting.Value);
+            var changes = TopicSettings.Parse(parsed.GetValue(configs) ?? [])
+                .ToDictionary(setting => setting.Key, setting => (string?)setting.Value);
             foreach (var key in parsed.GetValue(delete) ?? [])
             {
                 if (!changes.TryAdd(key, null))
@@ -93,8 +99,10 @@ internal static class TopicCommands
     private static OmqCommand AddPartitions()
     {
         var name = NameArgument();
-        var total = new Option<int>("--partitions") { Description = "How many partitions the topic has afterwards; they can only become more.", HelpName = "N", Required = true };
-        var command = new OmqCommand("add-partitions", "Raises a topic's number of partitions. Keys may move to other partitions; records stay where they are.",
+        var total = new Option<int>("--partitions") { Description = "How many partitions the topic has afterwards; they can only become "
+            + "more.", HelpName = "N", Required = true };
+        var command = new OmqCommand("add-partitions",
+            "Raises a topic's number of partitions. Keys may move to other partitions; records stay where they are.",
             "omq topic add-partitions orders --partitions 6") { name, total };
         Run(command, async (broker, parsed, cancellationToken) =>
             await broker.AddPartitionsAsync(parsed.GetRequiredValue(name), parsed.GetValue(total), cancellationToken).ConfigureAwait(false),
@@ -105,7 +113,8 @@ internal static class TopicCommands
     private static OmqCommand Delete()
     {
         var name = NameArgument();
-        var command = new OmqCommand("delete", "Deletes a topic with all its records. There is no way back.", "omq topic delete orders") { name };
+        var command = new OmqCommand("delete", "Deletes a topic with all its records. There is no way back.",
+            "omq topic delete orders") { name };
         var server = ServerOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -118,7 +127,8 @@ internal static class TopicCommands
     }
 
     /// <summary>The shape of the commands that change a topic and get its description back.</summary>
-    private static void Run(OmqCommand command, Func<HttpBroker, ParseResult, CancellationToken, Task<TopicDescription>> change, Func<TopicDescription, string> summary)
+    private static void Run(OmqCommand command, Func<HttpBroker, ParseResult, CancellationToken, Task<TopicDescription>> change,
+        Func<TopicDescription, string> summary)
     {
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>

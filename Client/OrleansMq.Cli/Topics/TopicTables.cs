@@ -25,7 +25,8 @@ internal static class TopicTables
     {
         var rows = new List<IRenderable> { new Text($"{topic.Name}  id {topic.TopicId}\n"), Partitions(topic.Partitions) };
         if (topic.Partitions.Where(partition => partition.OfflineReason is not null).ToList() is { Count: > 0 } offline)
-            rows.AddRange(offline.Select(partition => new Text($"\nPartition {partition.Partition} is OFFLINE: {partition.OfflineReason}", new Style(Color.Red))));
+            rows.AddRange(offline.Select(partition => new Text($"\nPartition {partition.Partition} is OFFLINE: {partition.OfflineReason}",
+                new Style(Color.Red))));
         var shown = topic.Configs.Where(config => withDefaults || !config.IsDefault).ToList();
         rows.Add(shown.Count == 0 ? new Text("\nAll settings have their defaults; --all shows them.") : Settings(shown));
         return new Rows(rows);
@@ -33,12 +34,16 @@ internal static class TopicTables
 
     private static Table Partitions(IReadOnlyList<PartitionDescription> partitions)
     {
-        var table = Output.NewTable("PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "ELIGIBLE", "START", "HIGH WATERMARK", "END", "BYTES");
+        var table = Output.NewTable("PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "ELIGIBLE", "START", "HIGH WATERMARK", "END",
+            "BYTES");
         foreach (var partition in partitions)
         {
-            table.AddRow(Number(partition.Partition), partition.Leader < 0 ? new Text("none") : Number(partition.Leader), Number(partition.LeaderEpoch),
+            table.AddRow(Number(partition.Partition), partition.Leader < 0 ? new Text("none") : Number(partition.Leader),
+                Number(partition.LeaderEpoch),
                 new Text(string.Join(',', partition.Replicas)), new Text(string.Join(',', partition.InSyncReplicas.Order())),
-                new Text(partition.EligibleLeaderReplicas is { Count: > 0 } eligible ? string.Join(',', eligible) : "-"), Number(partition.LogStartOffset), Number(partition.HighWatermark), Number(partition.LogEndOffset), Number(partition.SizeBytes));
+                new Text(partition.EligibleLeaderReplicas is { Count: > 0 } eligible ? string.Join(',', eligible) : "-"),
+                Number(partition.LogStartOffset), Number(partition.HighWatermark), Number(partition.LogEndOffset),
+                Number(partition.SizeBytes));
         }
         return table;
     }

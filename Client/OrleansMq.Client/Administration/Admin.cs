@@ -12,7 +12,8 @@ public sealed class Admin(IBroker broker) : IAdmin
         broker.CreateTopicAsync(new NewTopic(name, partitions ?? -1, replicationFactor ?? -1, configs), cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public async Task<TopicDescription> EnsureTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
+    public async Task<TopicDescription> EnsureTopicAsync(string name, int? partitions = null,
+        IReadOnlyDictionary<string, string>? configs = null,
         short? replicationFactor = null, CancellationToken cancellationToken = default)
     {
         try
@@ -26,17 +27,20 @@ public sealed class Admin(IBroker broker) : IAdmin
     }
 
     /// <inheritdoc/>
-    public Task DeleteTopicAsync(string name, CancellationToken cancellationToken = default) => broker.DeleteTopicAsync(name, cancellationToken).AsTask();
+    public Task DeleteTopicAsync(string name, CancellationToken cancellationToken = default) =>
+        broker.DeleteTopicAsync(name, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => broker.ListTopicsAsync(cancellationToken).AsTask();
+    public Task<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        broker.ListTopicsAsync(cancellationToken).AsTask();
 
     /// <inheritdoc/>
     public Task<TopicDescription> DescribeTopicAsync(string name, CancellationToken cancellationToken = default) =>
         broker.DescribeTopicAsync(name, cancellationToken).AsTask();
 
     /// <inheritdoc/>
-    public Task<TopicDescription> AlterTopicAsync(string name, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
+    public Task<TopicDescription> AlterTopicAsync(string name, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) =>
         broker.AlterTopicAsync(name, configs, cancellationToken).AsTask();
 
     /// <inheritdoc/>
@@ -67,11 +71,13 @@ public sealed class Admin(IBroker broker) : IAdmin
     public IClusterAdministration Cluster => broker.Administration;
 
     /// <inheritdoc/>
-    public Task<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => broker.DescribeClusterAsync(cancellationToken).AsTask();
+    public Task<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+        broker.DescribeClusterAsync(cancellationToken).AsTask();
 
     private async Task<long> FindAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken)
     {
         var found = await broker.FindOffsetAsync(partition, spec, cancellationToken).ConfigureAwait(false);
-        return found.Error == ErrorCode.None ? found.Offset : throw new BrokerException(found.Error, found.Message ?? $"{partition}: {found.Error}");
+        return found.Error == ErrorCode.None
+            ? found.Offset : throw new BrokerException(found.Error, found.Message ?? $"{partition}: {found.Error}");
     }
 }

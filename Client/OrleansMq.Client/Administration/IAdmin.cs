@@ -3,8 +3,8 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Topics, offsets and the cluster. Refusals are <see cref="BrokerException"/> with the code and what to do about it; over HTTP a broker that
-/// does not answer is a <see cref="Http.BrokerUnreachableException"/>. Nothing is retried.
+/// Topics, offsets and the cluster. Refusals are <see cref="BrokerException"/> with the code and what to do about it; over HTTP a broker
+/// that does not answer is a <see cref="Http.BrokerUnreachableException"/>. Nothing is retried.
 /// </summary>
 public interface IAdmin
 {
@@ -15,7 +15,8 @@ public interface IAdmin
     /// <param name="replicationFactor">Copies of each partition, on brokers of their own; null for the cluster's default.</param>
     /// <param name="cancellationToken">Ends the wait; the topic may be created all the same.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidTopic"/>,
-    /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>.</exception>
+    /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>,
+    /// <see cref="ErrorCode.InvalidConfig"/>.</exception>
     Task<TopicDescription> CreateTopicAsync(string name, int? partitions = null, IReadOnlyDictionary<string, string>? configs = null,
         short? replicationFactor = null, CancellationToken cancellationToken = default);
 
@@ -36,11 +37,14 @@ public interface IAdmin
     Task<TopicDescription> DescribeTopicAsync(string name, CancellationToken cancellationToken = default);
 
     /// <summary>Changes configuration keys, all or none; a value of null returns a key to its default.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidConfig"/>.</exception>
-    Task<TopicDescription> AlterTopicAsync(string name, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default);
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
+    /// <see cref="ErrorCode.InvalidConfig"/>.</exception>
+    Task<TopicDescription> AlterTopicAsync(string name, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Raises the number of partitions. Keys that come later may go to other partitions than before.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
+    /// <see cref="ErrorCode.InvalidPartitions"/>.</exception>
     Task<TopicDescription> AddPartitionsAsync(string name, int totalCount, CancellationToken cancellationToken = default);
 
     /// <summary>The partitions of a topic, to assign to a reader.</summary>

@@ -1,8 +1,8 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A partition while it is a consumer's, once: what comes after it was given up or lost is another object. By that nothing that began for the one
-/// (a record in flight, a commit that is tried again) can end in the other.
+/// A partition while it is a consumer's, once: what comes after it was given up or lost is another object. By that nothing that began for
+/// the one (a record in flight, a commit that is tried again) can end in the other.
 /// </summary>
 internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
 {
@@ -258,7 +258,8 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
             session.IsHeld = _isPaused || _isFull;
     }
 
-    /// <summary>A start that had to be looked up counts as done up to there, and is committed as such: a consumer that dies before its first record begins there again.</summary>
+    /// <summary>A start that had to be looked up counts as done up to there, and is committed as such: a consumer that dies before its
+    /// first record begins there again.</summary>
     private async Task FollowStartAsync(FetchSession session)
     {
         try

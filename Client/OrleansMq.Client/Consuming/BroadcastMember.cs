@@ -5,7 +5,8 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Client;
 
 /// <summary>No membership: the consumer has all partitions of its topics to itself, and looks for new ones from time to time.</summary>
-internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target, Subscription subscription,
+internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
+    Subscription subscription,
     ILogger logger) : IMembership
 {
     private readonly CancellationTokenSource _stop = new();
@@ -43,7 +44,8 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
             for (var attempt = 0; ;)
             {
                 attempt = await LookAsync().ConfigureAwait(false) ? 0 : attempt + 1;
-                var wait = attempt == 0 ? options.MetadataMaxAge : RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble());
+                var wait = attempt == 0 ? options.MetadataMaxAge
+                    : RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble());
                 await WaitAsync(wait).ConfigureAwait(false);
             }
         }
@@ -70,7 +72,8 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
             return false;
         }
         var wanted = SubscribedTopics.Of(Volatile.Read(ref _subscription), topics)
-            .SelectMany(static topic => Enumerable.Range(0, topic.Partitions).Select(partition => new ClaimedPartition(new TopicPartition(topic.Name, partition), topic.TopicId)))
+            .SelectMany(static topic => Enumerable.Range(0, topic.Partitions)
+                .Select(partition => new ClaimedPartition(new TopicPartition(topic.Name, partition), topic.TopicId)))
             .ToHashSet();
         await target.RevokeAsync([.. _held.Except(wanted).Select(static item => item.Partition)]).ConfigureAwait(false);
         // What comes later was written since: it is read from its first record, or something would be missed before anybody looked.

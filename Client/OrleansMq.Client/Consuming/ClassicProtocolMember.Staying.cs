@@ -37,7 +37,8 @@ internal sealed partial class ClassicProtocolMember
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
         try
         {
-            var reply = await _groups.HeartbeatAsync(new Heartbeat(_options.GroupId!, who.GenerationIdOrMemberEpoch, who.MemberId, _options.GroupInstanceId), either.Token).ConfigureAwait(false);
+            var reply = await _groups.HeartbeatAsync(new Heartbeat(_options.GroupId!, who.GenerationIdOrMemberEpoch, who.MemberId,
+                _options.GroupInstanceId), either.Token).ConfigureAwait(false);
             if (reply.Error is ErrorCode.None or ErrorCode.RebalanceInProgress)
                 Renew(askedAt);
             return reply;
@@ -86,7 +87,8 @@ internal sealed partial class ClassicProtocolMember
         lock (_gate)
             subscription = _subscription;
         var matches = subscription.Regex is not null
-            && !SubscribedTopics.Of(subscription, now).Select(static topic => topic.Name).ToHashSet().SetEquals(SubscribedTopics.Of(subscription, _topics).Select(static topic => topic.Name));
+            && !SubscribedTopics.Of(subscription, now).Select(static topic => topic.Name).ToHashSet()
+            .SetEquals(SubscribedTopics.Of(subscription, _topics).Select(static topic => topic.Name));
         var watched = _isLeader && !Counts(now).SetEquals(Counts(_topics));
         return matches || watched;
 

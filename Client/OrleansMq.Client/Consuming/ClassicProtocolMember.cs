@@ -6,8 +6,9 @@ using OrleansMq.Groups.Assignment;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A member of a group under the classic protocol: joins, is told (or tells, as the leader) who reads what, and says that it is alive until the group
-/// rebalances. Where all its assignors are cooperative it keeps reading meanwhile; otherwise it gives everything up before it joins.
+/// A member of a group under the classic protocol: joins, is told (or tells, as the leader) who reads what, and says that it is alive until
+/// the group rebalances. Where all its assignors are cooperative it keeps reading meanwhile; otherwise it gives everything up before it
+/// joins.
 /// </summary>
 internal sealed partial class ClassicProtocolMember : IMembership
 {
@@ -41,7 +42,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
     private HashSet<string> _watched = [];
     private bool _isLeader;
 
-    public ClassicProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target, SessionLease lease,
+    public ClassicProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
+        SessionLease lease,
         Subscription subscription, ILogger logger)
     {
         _broker = broker;
@@ -52,9 +54,11 @@ internal sealed partial class ClassicProtocolMember : IMembership
         _lease = lease;
         _subscription = subscription;
         _logger = logger;
-        _assignors = [.. options.Assignors.Select(static name => ClientAssignors.TryGet(name, out var assignor) ? assignor : throw new ArgumentException($"ConsumerOptions.Assignors: there is no '{name}'."))];
+        _assignors = [.. options.Assignors.Select(static name => ClientAssignors.TryGet(name, out var assignor)
+            ? assignor : throw new ArgumentException($"ConsumerOptions.Assignors: there is no '{name}'."))];
         _isCooperative = _assignors.All(static assignor => assignor.IsCooperative);
-        _leaseTimer = reader.TimeProvider.CreateTimer(static member => ((ClassicProtocolMember)member!).CheckLease(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _leaseTimer = reader.TimeProvider.CreateTimer(static member => ((ClassicProtocolMember)member!).CheckLease(), this,
+            Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public ConsumerGroupMetadata Metadata
@@ -75,7 +79,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
         _changed.Release();
     }
 
-    public void SessionIsOver() => Lose($"no answer from the group's coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be another's by now");
+    public void SessionIsOver() =>
+        Lose($"no answer from the group's coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be another's by now");
 
     public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
     {
@@ -90,7 +95,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
             return;
         try
         {
-            await _groups.LeaveGroupAsync(new LeaveGroup(_options.GroupId!, [new LeavingMember(memberId, _options.GroupInstanceId, "the consumer ends")]), cancellationToken).ConfigureAwait(false);
+            await _groups.LeaveGroupAsync(new LeaveGroup(_options.GroupId!,
+                [new LeavingMember(memberId, _options.GroupInstanceId, "the consumer ends")]), cancellationToken).ConfigureAwait(false);
         }
         catch (Exception e) when (e is BrokerException or OperationCanceledException)
         {
@@ -135,7 +141,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
                         LogRetry(_options.GroupId!, error.Error, error.Message);
                         break;
                 }
-                await WaitAsync(RetryBackoff.For(++attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble())).ConfigureAwait(false);
+                await WaitAsync(RetryBackoff.For(++attempt, _reader.RetryBackoff, _reader.RetryBackoffMax,
+                    _reader.Random.NextDouble())).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
@@ -148,7 +155,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
         }
     }
 
-    /// <summary>One generation: joins, takes what it is given, and stays until the group rebalances (or it has to). An error: why it could not.</summary>
+    /// <summary>One generation: joins, takes what it is given, and stays until the group rebalances (or it has to). An error: why it could
+    /// not.</summary>
     private async Task<GroupReply> TakePartAsync()
     {
         var losses = Losses();
@@ -160,10 +168,12 @@ internal sealed partial class ClassicProtocolMember : IMembership
         _topics = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
         var joined = await JoinAsync().ConfigureAwait(false);
         if (joined.Error != ErrorCode.None)
-            return joined.Error == ErrorCode.MemberIdRequired ? new GroupReply(ErrorCode.None) : new GroupReply(joined.Error, joined.Message);
+            return joined.Error == ErrorCode.MemberIdRequired ? new GroupReply(ErrorCode.None)
+                : new GroupReply(joined.Error, joined.Message);
         var synced = await SyncAsync(joined).ConfigureAwait(false);
         if (synced.Error != ErrorCode.None)
-            return synced.Error == ErrorCode.RebalanceInProgress ? new GroupReply(ErrorCode.None) : new GroupReply(synced.Error, synced.Message);
+            return synced.Error == ErrorCode.RebalanceInProgress ? new GroupReply(ErrorCode.None)
+                : new GroupReply(synced.Error, synced.Message);
         if (!ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var problem))
             return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"the leader's assignment cannot be read: {problem}");
         if (losses != Losses())
@@ -188,7 +198,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
             // What changed is in this join.
         }
         var who = Metadata;
-        string[] topics = subscription.Regex is null ? [.. subscription.Topics] : [.. SubscribedTopics.Of(subscription, _topics).Select(static topic => topic.Name)];
+        string[] topics = subscription.Regex is null ? [.. subscription.Topics]
+            : [.. SubscribedTopics.Of(subscription, _topics).Select(static topic => topic.Name)];
         TopicPartition[] owned = [.. _held.Select(static item => item.Partition)];
         using var limit = new CancellationTokenSource(_options.RebalanceTimeout + AnswerTimeout, _reader.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
@@ -201,7 +212,9 @@ internal sealed partial class ClassicProtocolMember : IMembership
             SessionTimeout = _options.SessionTimeout,
             RebalanceTimeout = _options.RebalanceTimeout,
             ProtocolType = ConsumerProtocol.ProtocolType,
-            Protocols = [.. _assignors.Select(assignor => ClientAssignors.Offer(assignor, assignor.Subscribe(topics, owned, who.GenerationIdOrMemberEpoch, _options.Rack)))],
+            Protocols =
+                [.. _assignors.Select(assignor => ClientAssignors.Offer(assignor,
+                    assignor.Subscribe(topics, owned, who.GenerationIdOrMemberEpoch, _options.Rack)))],
         }, either.Token).AsTask();
         var askedAt = _reader.TimeProvider.GetTimestamp();
         JoinGroupResult result;
@@ -267,14 +280,16 @@ internal sealed partial class ClassicProtocolMember : IMembership
         _watched = [.. subscriptions.Topics];
         _topics = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
         return ClientAssignors.Assign(assignor, subscriptions,
-            [.. _topics.Where(topic => _watched.Contains(topic.Name)).Select(static topic => new AssignmentTopic(topic.Name, topic.Partitions))]);
+            [.. _topics.Where(topic => _watched.Contains(topic.Name))
+                .Select(static topic => new AssignmentTopic(topic.Name, topic.Partitions))]);
     }
 
     /// <summary>Gives up what it is not given again, takes what is new; whether it gave anything up.</summary>
     private async Task<bool> ReconcileAsync(ConsumerAssignment assignment)
     {
         var ids = _topics.ToDictionary(static topic => topic.Name, static topic => topic.TopicId);
-        var holds = assignment.Partitions.Select(partition => new ClaimedPartition(partition, ids.GetValueOrDefault(partition.Topic))).ToHashSet();
+        var holds = assignment.Partitions.Select(partition => new ClaimedPartition(partition, ids.GetValueOrDefault(partition.Topic)))
+            .ToHashSet();
         TopicPartition[] revoked = [.. _held.Except(holds).Select(static item => item.Partition)];
         await WhileBeatingAsync(_target.RevokeAsync(revoked)).ConfigureAwait(false);
         ClaimedPartition[] added = [.. holds.Except(_held)];
@@ -289,6 +304,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
     [LoggerMessage(35, LogLevel.Warning, "Group {Group}: leaving failed, so its session has to run out first. {Reason}")]
     private partial void LogLeaveFailed(string group, string reason);
 
-    [LoggerMessage(36, LogLevel.Warning, "Group {Group}: the subscription of member {Member} cannot be read, so that it gets no partitions. {Reason}")]
+    [LoggerMessage(36, LogLevel.Warning, "Group {Group}: the subscription of member {Member} cannot be read, so that it gets no "
+        + "partitions. {Reason}")]
     private partial void LogUnreadable(string group, string member, string reason);
 }

@@ -27,7 +27,8 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     /// <param name="logger">Where it logs; null for nowhere.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
-    public Consumer(IBroker broker, ConsumerOptions options, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null, ILogger? logger = null)
+    public Consumer(IBroker broker, ConsumerOptions options, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null,
+        ILogger? logger = null)
     {
         ArgumentNullException.ThrowIfNull(options);
         _keys = keys ?? Serdes.For<TKey>();
@@ -72,7 +73,8 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     public void Resume(params IEnumerable<TopicPartition> partitions) => _core.Resume(partitions);
 
     /// <inheritdoc/>
-    public ValueTask<long> GetPositionAsync(TopicPartition partition, CancellationToken cancellationToken = default) => _core.GetPositionAsync(partition, cancellationToken);
+    public ValueTask<long> GetPositionAsync(TopicPartition partition, CancellationToken cancellationToken = default) =>
+        _core.GetPositionAsync(partition, cancellationToken);
 
     /// <inheritdoc/>
     public long GetHighWatermark(TopicPartition partition) => _core.GetHighWatermark(partition);
@@ -81,18 +83,21 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     public Guid GetTopicId(TopicPartition partition) => _core.GetTopicId(partition);
 
     /// <inheritdoc/>
-    public Task<IReadOnlyDictionary<TopicPartition, CommittedOffset>> GetCommittedAsync(IEnumerable<TopicPartition> partitions, CancellationToken cancellationToken = default) =>
+    public Task<IReadOnlyDictionary<TopicPartition, CommittedOffset>> GetCommittedAsync(IEnumerable<TopicPartition> partitions,
+        CancellationToken cancellationToken = default) =>
         _core.GetCommittedAsync(partitions, cancellationToken);
 
     /// <inheritdoc/>
     public Task CommitAsync(CancellationToken cancellationToken = default) => _core.CommitAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public Task CommitAsync(IEnumerable<TopicPartitionOffset> offsets, CancellationToken cancellationToken = default) => _core.CommitAsync(offsets, cancellationToken);
+    public Task CommitAsync(IEnumerable<TopicPartitionOffset> offsets, CancellationToken cancellationToken = default) =>
+        _core.CommitAsync(offsets, cancellationToken);
 
     /// <inheritdoc/>
     public Task CommitAsync(ConsumeResult<TKey, TValue> record, string metadata = "", CancellationToken cancellationToken = default) =>
-        _core.CommitAsync([new TopicPartitionOffset(record.TopicPartition, record.Offset + 1, record.LeaderEpoch, metadata)], cancellationToken);
+        _core.CommitAsync([new TopicPartitionOffset(record.TopicPartition, record.Offset + 1, record.LeaderEpoch, metadata)],
+            cancellationToken);
 
     /// <inheritdoc/>
     public void Commit(Action<Exception?>? callback = null) => _core.Commit(callback);
@@ -104,7 +109,8 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     public ValueTask DisposeAsync() => _core.DisposeAsync();
 
     /// <inheritdoc/>
-    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default) => _reads.ReadAsync(cancellationToken);
+    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default) =>
+        _reads.ReadAsync(cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default) =>
@@ -150,7 +156,8 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
         }
     }
 
-    /// <summary>Whoever ends the consumer does not come back for more: whether the last record is done nobody said, so it counts as not done.</summary>
+    /// <summary>Whoever ends the consumer does not come back for more: whether the last record is done nobody said, so it counts as not
+    /// done.</summary>
     private void Abandon()
     {
         lock (_core.Buffer.Stepping)

@@ -30,7 +30,8 @@ internal sealed partial class ConsumerCore
         foreach (var claim in claims)
             claim.Leave(Buffer);
         LogLost(string.Join(", ", claims.Select(static claim => claim.Partition)), reason);
-        _ = _rebalances.RunAsync(() => TellAsync(static (listener, consumer, which, token) => listener.OnLostAsync(consumer, which, token), claims, "OnLostAsync"));
+        _ = _rebalances.RunAsync(() => TellAsync(static (listener, consumer, which, token) => listener.OnLostAsync(consumer, which, token),
+            claims, "OnLostAsync"));
     }
 
     public void Fail(ConsumerGroupException failure)
@@ -56,14 +57,16 @@ internal sealed partial class ConsumerCore
         }
         if (claims.Count == 0)
             return;
-        var problem = await TellAsync(static (listener, consumer, which, token) => listener.OnAssignedAsync(consumer, which, token), claims, "OnAssignedAsync").ConfigureAwait(false);
+        var problem = await TellAsync(static (listener, consumer, which, token) => listener.OnAssignedAsync(consumer, which, token), claims,
+            "OnAssignedAsync").ConfigureAwait(false);
         foreach (var claim in claims)
         {
             claim.AllowBegin(Buffer);
             // Where it starts may have been the listener's to say: nothing is read from elsewhere in its place.
             if (problem is not null)
                 claim.Begin(Buffer, ReadFrom.Latest, failure: new ConsumeException(ErrorCode.UnknownServerError, claim.Partition, -1,
-                    $"{claim.Partition}: the rebalance listener's OnAssignedAsync has failed: {problem.Message} Seek to where it is to start.", problem));
+                    $"{claim.Partition}: the rebalance listener's OnAssignedAsync has failed: {problem.Message} Seek to where it is to "
+                    + "start.", problem));
         }
         _ = Task.Run(() => StartAsync(claims, start));
     }
@@ -90,7 +93,8 @@ internal sealed partial class ConsumerCore
         }
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
-            LogNotDrained(string.Join(", ", claims.Where(static claim => claim.InFlight > 0).Select(static claim => claim.Partition)), _options.DrainTimeout);
+            LogNotDrained(string.Join(", ", claims.Where(static claim => claim.InFlight > 0).Select(static claim => claim.Partition)),
+                _options.DrainTimeout);
         }
     }
 
@@ -106,7 +110,8 @@ internal sealed partial class ConsumerCore
     }
 
     /// <summary>Calls the listener; returns what it threw.</summary>
-    private async Task<Exception?> TellAsync(Func<IRebalanceListener, IConsumer, IReadOnlyList<TopicPartition>, CancellationToken, ValueTask> call,
+    private async Task<Exception?> TellAsync(
+        Func<IRebalanceListener, IConsumer, IReadOnlyList<TopicPartition>, CancellationToken, ValueTask> call,
         IReadOnlyList<AssignedPartition> claims, string name)
     {
         if (_options.RebalanceListener is not { } listener || claims.Count == 0)
@@ -229,12 +234,14 @@ internal sealed partial class ConsumerCore
     [LoggerMessage(24, LogLevel.Error, "The consumer has failed: {Reason}")]
     private partial void LogFailed(string reason);
 
-    [LoggerMessage(25, LogLevel.Warning, "Given up with records in flight, which are read again elsewhere: {Partitions} were not done within {Limit}. Raise DrainTimeout, or let handlers be quicker.")]
+    [LoggerMessage(25, LogLevel.Warning, "Given up with records in flight, which are read again elsewhere: {Partitions} were not done "
+        + "within {Limit}. Raise DrainTimeout, or let handlers be quicker.")]
     private partial void LogNotDrained(string partitions, TimeSpan limit);
 
     [LoggerMessage(26, LogLevel.Error, "The rebalance listener's {Method} has failed; the rebalance goes on.")]
     private partial void LogListenerFailed(Exception exception, string method);
 
-    [LoggerMessage(27, LogLevel.Warning, "The committed offsets of {Partitions} partitions cannot be read yet, trying again in {Wait}. {Reason}")]
+    [LoggerMessage(27, LogLevel.Warning, "The committed offsets of {Partitions} partitions cannot be read yet, trying again in {Wait}. "
+        + "{Reason}")]
     private partial void LogStartRetry(int partitions, TimeSpan wait, string reason);
 }

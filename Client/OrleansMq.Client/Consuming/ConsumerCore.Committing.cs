@@ -6,10 +6,12 @@ namespace OrleansMq.Client;
 /// <content>Commits.</content>
 internal sealed partial class ConsumerCore
 {
-    /// <summary>What <see cref="CommitAsync(CancellationToken)"/> says of a partition: what is done, or (where the application reads) all it was handed.</summary>
+    /// <summary>What <see cref="CommitAsync(CancellationToken)"/> says of a partition: what is done, or (where the application reads) all
+    /// it was handed.</summary>
     public Func<AssignedPartition, TopicPartitionOffset?> Position { get; init; } = static claim => claim.ToCommit();
 
-    public async Task<IReadOnlyDictionary<TopicPartition, CommittedOffset>> GetCommittedAsync(IEnumerable<TopicPartition> partitions, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyDictionary<TopicPartition, CommittedOffset>> GetCommittedAsync(IEnumerable<TopicPartition> partitions,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(partitions);
         RequireGroup();
@@ -22,9 +24,11 @@ internal sealed partial class ConsumerCore
             try
             {
                 var result = await FetchCommittedAsync(asked, cancellationToken).ConfigureAwait(false);
-                code = result.Error != ErrorCode.None ? result.Error : result.Partitions.Select(static item => item.Error).FirstOrDefault(static error => error != ErrorCode.None);
+                code = result.Error != ErrorCode.None ? result.Error
+                    : result.Partitions.Select(static item => item.Error).FirstOrDefault(static error => error != ErrorCode.None);
                 if (code == ErrorCode.None)
-                    return result.Partitions.Where(static item => item.Offset is not null).ToDictionary(static item => item.Partition, static item => item.Offset!);
+                    return result.Partitions.Where(static item => item.Offset is not null)
+                        .ToDictionary(static item => item.Partition, static item => item.Offset!);
                 message = result.Message;
             }
             catch (BrokerException e)
@@ -32,8 +36,10 @@ internal sealed partial class ConsumerCore
                 (code, message) = (e.Code, e.Message);
             }
             if (code.Action() != ErrorAction.Retry || Time.GetElapsedTime(since) >= _options.CommitTimeout)
-                throw new CommitException(code, asked, $"Group '{_options.GroupId}': the committed offsets cannot be read: {message ?? code.ToString()}");
-            await Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()), Time, cancellationToken).ConfigureAwait(false);
+                throw new CommitException(code, asked,
+                    $"Group '{_options.GroupId}': the committed offsets cannot be read: {message ?? code.ToString()}");
+            await Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()), Time,
+                cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -81,13 +87,15 @@ internal sealed partial class ConsumerCore
             LogCommitFailed(failure);
     }
 
-    /// <summary>Commits what is done of these partitions; what cannot be committed is logged, and read again by whoever gets them.</summary>
+    /// <summary>Commits what is done of these partitions; what cannot be committed is logged, and read again by whoever gets
+    /// them.</summary>
     private async Task CommitQuietlyAsync(IReadOnlyList<AssignedPartition> claims, CancellationToken cancellationToken)
     {
         try
         {
             await _committer.CommitAsync(() => [.. claims.Select(static claim => (Claim: claim, Offset: claim.ToCommit()))
-                .Where(static item => item.Offset is not null).Select(static item => new ClaimedOffset(item.Claim, item.Offset!))], cancellationToken).ConfigureAwait(false);
+                .Where(static item => item.Offset is not null).Select(static item => new ClaimedOffset(item.Claim, item.Offset!))],
+                cancellationToken).ConfigureAwait(false);
         }
         catch (CommitException e)
         {

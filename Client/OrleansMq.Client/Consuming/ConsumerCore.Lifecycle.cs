@@ -5,7 +5,8 @@ namespace OrleansMq.Client;
 /// <content>Begins and ends.</content>
 internal sealed partial class ConsumerCore
 {
-    /// <summary>For the last commit and for leaving the group: a coordinator that answers at all does so sooner, and without it the session ends by itself.</summary>
+    /// <summary>For the last commit and for leaving the group: a coordinator that answers at all does so sooner, and without it the session
+    /// ends by itself.</summary>
     private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(10);
 
     private readonly CancellationTokenSource _hurry = new();
@@ -64,7 +65,8 @@ internal sealed partial class ConsumerCore
             if (_isAssignedByHand)
                 throw new InvalidOperationException("Partitions were assigned by hand. UnsubscribeAsync first.");
             if (_options.GroupId is null && !_options.Broadcast)
-                throw new InvalidOperationException("A subscription needs ConsumerOptions.GroupId, or Broadcast to get everything; without a group use Assign.");
+                throw new InvalidOperationException("A subscription needs ConsumerOptions.GroupId, or Broadcast to get everything; without "
+                    + "a group use Assign.");
             if (Volatile.Read(ref _failure) is not null)
             {
                 Volatile.Write(ref _failure, null);
@@ -84,7 +86,8 @@ internal sealed partial class ConsumerCore
 
     private IMembership CreateMembership(Subscription subscription) =>
         _options.Broadcast ? new BroadcastMember(_broker, _options, _reader, this, subscription, _logger)
-        : _options.Protocol == GroupType.Classic ? new ClassicProtocolMember(_broker, _options, _reader, this, _lease, subscription, _logger)
+        : _options.Protocol == GroupType.Classic
+        ? new ClassicProtocolMember(_broker, _options, _reader, this, _lease, subscription, _logger)
         : new ConsumerProtocolMember(_broker, _options, _reader, this, _lease, subscription, _logger);
 
     private void StartAutoCommit()

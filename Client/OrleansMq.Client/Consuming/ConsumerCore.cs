@@ -41,7 +41,8 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     /// <summary>What listeners are given.</summary>
     public IConsumer Facade { get; init; }
 
-    /// <summary>Called when the consumer ends, before partitions are drained: what the application holds and will not finish is given back.</summary>
+    /// <summary>Called when the consumer ends, before partitions are drained: what the application holds and will not finish is given
+    /// back.</summary>
     public Action BeforeDrain { get; init; } = static () => { };
 
     /// <summary>What is fetched.</summary>
@@ -54,7 +55,8 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     /// <summary>Whether it was closed, or is about to be.</summary>
     public bool IsClosing => _isClosing;
 
-    public ConsumerGroupMetadata GroupMetadata => Membership?.Metadata ?? new ConsumerGroupMetadata(_options.GroupId, "", -1, _options.GroupInstanceId);
+    public ConsumerGroupMetadata GroupMetadata =>
+        Membership?.Metadata ?? new ConsumerGroupMetadata(_options.GroupId, "", -1, _options.GroupInstanceId);
 
     public IReadOnlyCollection<TopicPartition> Assignment
     {
@@ -222,7 +224,8 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     private static InvalidOperationException NotMine(TopicPartition partition) =>
         new($"{partition} is not this consumer's (any more); Assignment says which are.");
 
-    [LoggerMessage(21, LogLevel.Warning, "{Partition} has no offset {Offset} (it holds {LogStart} to {HighWatermark}); as OutOfRange says it goes on at {Position}.")]
+    [LoggerMessage(21, LogLevel.Warning, "{Partition} has no offset {Offset} (it holds {LogStart} to {HighWatermark}); as OutOfRange says "
+        + "it goes on at {Position}.")]
     private partial void LogOutOfRange(TopicPartition partition, long offset, long logStart, long highWatermark, string position);
 
     [LoggerMessage(22, LogLevel.Warning, "{Partition} is not known to its broker; it is tried again until the group takes it away.")]

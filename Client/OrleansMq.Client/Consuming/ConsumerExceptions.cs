@@ -1,10 +1,14 @@
 namespace OrleansMq.Client;
 
-/// <summary>Nothing is committed for a partition, and <see cref="AutoOffsetReset.Fail"/> says that nobody but the application chooses where it starts.</summary>
-public sealed class NoCommittedOffsetException(TopicPartition partition, string? groupId) : ConsumeException(ErrorCode.OffsetOutOfRange, partition, -1,
-    $"Nothing is committed for {partition}{(groupId is null ? "" : $" in group '{groupId}'")}, and AutoOffsetReset is Fail. Seek to where it is to start.");
+/// <summary>Nothing is committed for a partition, and <see cref="AutoOffsetReset.Fail"/> says that nobody but the application chooses where
+/// it starts.</summary>
+public sealed class NoCommittedOffsetException(TopicPartition partition, string? groupId)
+    : ConsumeException(ErrorCode.OffsetOutOfRange, partition, -1,
+    $"Nothing is committed for {partition}{(groupId is null ? "" : $" in group '{groupId}'")}, and AutoOffsetReset is Fail. Seek to where "
+    + "it is to start.");
 
-/// <summary>The consumer cannot be a member of its group. It hands out no more records; <see cref="IConsumer.Subscribe"/> starts anew.</summary>
+/// <summary>The consumer cannot be a member of its group. It hands out no more records; <see cref="IConsumer.Subscribe"/> starts
+/// anew.</summary>
 public sealed class ConsumerGroupException(ErrorCode code, string? groupId, string message, Exception? inner = null)
     : Exception($"Consumer group '{groupId}': {message}", inner)
 {
@@ -13,7 +17,8 @@ public sealed class ConsumerGroupException(ErrorCode code, string? groupId, stri
 }
 
 /// <summary>Offsets were not committed, or it is not known whether they were.</summary>
-public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> partitions, string message, Exception? inner = null) : Exception(message, inner)
+public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> partitions, string message, Exception? inner = null)
+    : Exception(message, inner)
 {
     /// <summary>The protocol's name for what happened; of the first partition that failed.</summary>
     public ErrorCode Code { get; } = code;
@@ -23,8 +28,9 @@ public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> parti
 }
 
 /// <summary>
-/// Offsets were refused because the partitions are no longer this consumer's: others have read, or will read, the same records again from the last
-/// offset that was committed. Undo what can be undone, and do not commit again.
+/// Offsets were refused because the partitions are no longer this consumer's: others have read, or will read, the same records again from
+/// the last offset that was committed. Undo what can be undone, and do not commit again.
 /// </summary>
 public sealed class CommitFencedException(ErrorCode code, IReadOnlyList<TopicPartition> partitions)
-    : CommitException(code, partitions, $"{string.Join(", ", partitions)}: no longer this consumer's ({code}), so the offsets were not committed. Their records are read again by whoever has them now.");
+    : CommitException(code, partitions, $"{string.Join(", ", partitions)}: no longer this consumer's ({code}), so the offsets were not "
+    + "committed. Their records are read again by whoever has them now.");

@@ -38,7 +38,8 @@ internal sealed partial class ConsumerProtocolMember
                     return;
                 }
                 if (!await ReconcileAsync(wanted, joins).ConfigureAwait(false))
-                    await Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()), _reader.TimeProvider, _stop.Token).ConfigureAwait(false);
+                    await Task.Delay(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()),
+                        _reader.TimeProvider, _stop.Token).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
@@ -51,7 +52,8 @@ internal sealed partial class ConsumerProtocolMember
         }
     }
 
-    /// <summary>First gives up and says so, so that others need not wait for what comes here, then takes. False: some topics are not known yet.</summary>
+    /// <summary>First gives up and says so, so that others need not wait for what comes here, then takes. False: some topics are not known
+    /// yet.</summary>
     private async Task<bool> ReconcileAsync(IReadOnlyList<TopicPartitions> wanted, int joins)
     {
         IReadOnlyDictionary<Guid, string> names;
@@ -65,11 +67,15 @@ internal sealed partial class ConsumerProtocolMember
             return false;
         }
         TopicPartitions[] known = [.. wanted.Where(topic => names.ContainsKey(topic.TopicId))];
-        var holds = known.SelectMany(topic => topic.Partitions.Select(partition => new ClaimedPartition(new TopicPartition(names[topic.TopicId], partition), topic.TopicId))).ToHashSet();
+        var holds =
+            known.SelectMany(topic =>
+                topic.Partitions.Select(partition => new ClaimedPartition(new TopicPartition(names[topic.TopicId], partition),
+                    topic.TopicId))).ToHashSet();
         HashSet<ClaimedPartition> held;
         lock (_gate)
             held = _held;
-        await _target.RevokeAsync([.. held.Where(item => !holds.Contains(item)).Select(static item => item.Partition)]).ConfigureAwait(false);
+        await _target.RevokeAsync([.. held.Where(item => !holds.Contains(item)).Select(static item => item.Partition)]).ConfigureAwait(
+            false);
         bool hasReport;
         lock (_gate)
         {
@@ -91,10 +97,12 @@ internal sealed partial class ConsumerProtocolMember
         return known.Length == wanted.Count;
     }
 
-    /// <summary>Under the gate: what it holds, and what it was told to hold and will take without asking again. What is missing there is another's.</summary>
-    private IReadOnlyList<TopicPartitions> OwnedAndWanted() => _wanted is not { } wanted || _epoch == ConsumerGroupHeartbeat.JoinEpoch ? _owned
-        : [.. Pairs(_owned).Union(Pairs(wanted)).GroupBy(static pair => pair.Item1, static pair => pair.Item2)
-            .Select(static topic => new TopicPartitions(topic.Key, [.. topic.Order()]))];
+    /// <summary>Under the gate: what it holds, and what it was told to hold and will take without asking again. What is missing there is
+    /// another's.</summary>
+    private IReadOnlyList<TopicPartitions> OwnedAndWanted() =>
+        _wanted is not { } wanted || _epoch == ConsumerGroupHeartbeat.JoinEpoch ? _owned
+            : [.. Pairs(_owned).Union(Pairs(wanted)).GroupBy(static pair => pair.Item1, static pair => pair.Item2)
+                .Select(static topic => new TopicPartitions(topic.Key, [.. topic.Order()]))];
 
     private static bool Same(IReadOnlyList<TopicPartitions> left, IReadOnlyList<TopicPartitions> right) =>
         left.Count == right.Count && Pairs(left).SetEquals(Pairs(right));

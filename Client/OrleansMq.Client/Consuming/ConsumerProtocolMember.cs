@@ -5,12 +5,13 @@ using OrleansMq.Groups;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A member of a group under the consumer protocol (KIP-848). One loop sends heartbeats, whatever else goes on; another reconciles what the consumer holds with
-/// what it is to hold. While there is nothing to reconcile a heartbeat is a long poll, so that news arrives at once.
+/// A member of a group under the consumer protocol (KIP-848). One loop sends heartbeats, whatever else goes on; another reconciles what the
+/// consumer holds with what it is to hold. While there is nothing to reconcile a heartbeat is a long poll, so that news arrives at once.
 /// </summary>
 internal sealed partial class ConsumerProtocolMember : IMembership
 {
-    /// <summary>For an answer, beyond the wait that was asked for: without one by then the connection is taken for dead and the request is sent again.</summary>
+    /// <summary>For an answer, beyond the wait that was asked for: without one by then the connection is taken for dead and the request is
+    /// sent again.</summary>
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
     private readonly IGroupCoordinator _groups;
@@ -37,7 +38,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     private IReadOnlyList<TopicPartitions> _owned = [];
     private TimeSpan _interval = TimeSpan.FromSeconds(5);
 
-    public ConsumerProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target, SessionLease lease,
+    public ConsumerProtocolMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
+        SessionLease lease,
         Subscription subscription, ILogger logger)
     {
         _groups = broker.Groups;
@@ -48,7 +50,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         _topics = new TopicDirectory(broker);
         _subscription = subscription;
         _logger = logger;
-        _leaseTimer = reader.TimeProvider.CreateTimer(static member => ((ConsumerProtocolMember)member!).CheckLease(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _leaseTimer = reader.TimeProvider.CreateTimer(static member => ((ConsumerProtocolMember)member!).CheckLease(), this,
+            Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public ConsumerGroupMetadata Metadata
@@ -72,7 +75,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         Wake();
     }
 
-    public void SessionIsOver() => Rejoin($"no answer from the group's coordinator for {_lease.Length.TotalSeconds:0.#} s: they may be another's by now");
+    public void SessionIsOver() =>
+        Rejoin($"no answer from the group's coordinator for {_lease.Length.TotalSeconds:0.#} s: they may be another's by now");
 
     public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
     {
@@ -188,7 +192,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     private async ValueTask<ConsumerGroupHeartbeatResult?> SendAsync(ConsumerGroupHeartbeat request, CancellationToken wake)
     {
         using var limit = new CancellationTokenSource(request.MaxWait + AnswerTimeout, _reader.TimeProvider);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token, request.MaxWait > TimeSpan.Zero ? wake : CancellationToken.None);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token, request.MaxWait > TimeSpan.Zero
+            ? wake : CancellationToken.None);
         try
         {
             return await _groups.ConsumerGroupHeartbeatAsync(request, either.Token).ConfigureAwait(false);
@@ -239,7 +244,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
 
     private async Task<int> BackOffAsync(int attempt)
     {
-        await DelayAsync(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()), CancellationToken.None).ConfigureAwait(false);
+        await DelayAsync(RetryBackoff.For(attempt, _reader.RetryBackoff, _reader.RetryBackoffMax, _reader.Random.NextDouble()),
+            CancellationToken.None).ConfigureAwait(false);
         return attempt;
     }
 
@@ -262,7 +268,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             SessionIsOver();
     }
 
-    /// <summary>The coordinator does not count the member's partitions as its own any more, or may not: all is lost, and it joins again.</summary>
+    /// <summary>The coordinator does not count the member's partitions as its own any more, or may not: all is lost, and it joins
+    /// again.</summary>
     private void Rejoin(string reason)
     {
         lock (_gate)
@@ -288,7 +295,8 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     [LoggerMessage(30, LogLevel.Warning, "Group {Group}: the coordinator did not take the heartbeat: {Code}, trying again. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);
 
-    [LoggerMessage(37, LogLevel.Warning, "Group {Group}: ConsumerOptions.SessionTimeout is {Own}, but the coordinator counts members out after {Coordinators} "
+    [LoggerMessage(37, LogLevel.Warning, "Group {Group}: ConsumerOptions.SessionTimeout is {Own}, but the coordinator counts members out "
+        + "after {Coordinators} "
         + "(group.consumer.session.timeout.ms): the consumer goes by that. Set SessionTimeout to no more.")]
     private partial void LogShorterSession(string group, TimeSpan own, TimeSpan coordinators);
 

@@ -21,8 +21,10 @@ internal enum CommitOutcome
     Refused = 4,
 }
 
-/// <summary>Commits offsets: one request at a time, so that an offset never goes back; retried while that may help; never for a partition that is gone.</summary>
-internal sealed partial class OffsetCommitter(IGroupCoordinator groups, ConsumerOptions options, ReaderOptions reader, Func<ConsumerGroupMetadata> member, ILogger logger)
+/// <summary>Commits offsets: one request at a time, so that an offset never goes back; retried while that may help; never for a partition
+/// that is gone.</summary>
+internal sealed partial class OffsetCommitter(IGroupCoordinator groups, ConsumerOptions options, ReaderOptions reader,
+    Func<ConsumerGroupMetadata> member, ILogger logger)
 {
     private readonly SemaphoreSlim _turn = new(1);
 
@@ -30,7 +32,8 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
     public static CommitOutcome Judge(ErrorCode code) => code switch
     {
         ErrorCode.None => CommitOutcome.Stored,
-        ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch or ErrorCode.IllegalGeneration or ErrorCode.FencedInstanceId => CommitOutcome.Fenced,
+        ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch or ErrorCode.IllegalGeneration or ErrorCode.FencedInstanceId =>
+            CommitOutcome.Fenced,
         // An id that the coordinator does not know is a topic that was deleted: nothing will read there again.
         ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition => CommitOutcome.Refused,
         _ => code.Action() == ErrorAction.Retry ? CommitOutcome.Retry : CommitOutcome.Refused,
@@ -54,7 +57,8 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
 
     private async Task SendAsync(List<ClaimedOffset> open, CancellationToken cancellationToken)
     {
-        var groupId = options.GroupId ?? throw new InvalidOperationException("There is no group to commit in. Set ConsumerOptions.GroupId.");
+        var groupId = options.GroupId
+            ?? throw new InvalidOperationException("There is no group to commit in. Set ConsumerOptions.GroupId.");
         var since = reader.TimeProvider.GetTimestamp();
         var failures = new CommitFailures();
         for (var attempt = 1; ; attempt++)
@@ -67,7 +71,8 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
                 break;
             if (reader.TimeProvider.GetElapsedTime(since) >= options.CommitTimeout)
             {
-                failures.Add(open, code, $"{message ?? code.ToString()}; tried for {options.CommitTimeout.TotalSeconds:0.#} s. Commit again later.");
+                failures.Add(open, code,
+                    $"{message ?? code.ToString()}; tried for {options.CommitTimeout.TotalSeconds:0.#} s. Commit again later.");
                 break;
             }
             var wait = RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble());
@@ -78,7 +83,8 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
     }
 
     /// <summary>Sends what is open once; what is stored or has failed for good is open no more. Returns why the rest is.</summary>
-    private async Task<(ErrorCode Code, string? Message)> SendOnceAsync(string groupId, List<ClaimedOffset> open, CommitFailures failures, CancellationToken cancellationToken)
+    private async Task<(ErrorCode Code, string? Message)> SendOnceAsync(string groupId, List<ClaimedOffset> open, CommitFailures failures,
+        CancellationToken cancellationToken)
     {
         var who = member();
         var request = new OffsetCommit
@@ -129,7 +135,8 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
         return (retried, result.Message);
     }
 
-    [LoggerMessage(20, LogLevel.Warning, "Group {Group}: offsets of {Partitions} partitions are not committed yet: {Code}, trying again in {Wait}. {Reason}")]
+    [LoggerMessage(20, LogLevel.Warning, "Group {Group}: offsets of {Partitions} partitions are not committed yet: {Code}, trying again in "
+        + "{Wait}. {Reason}")]
     private partial void LogRetry(string group, int partitions, ErrorCode code, TimeSpan wait, string? reason);
 
     /// <summary>What could not be committed.</summary>
@@ -163,7 +170,9 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
             if (_fenced.Count > 0)
                 throw new CommitFencedException(_fencedBy, _fenced);
             if (_refused.Count > 0)
-                throw new CommitException(_refusedBy, _refused, $"Group '{groupId}': the offsets of {string.Join(", ", _refused)} were not committed: {_message ?? _refusedBy.ToString()}");
+                throw new CommitException(_refusedBy, _refused,
+                    $"Group '{groupId}': the offsets of {string.Join(", ", _refused)} were not committed: "
+                    + $"{_message ?? _refusedBy.ToString()}");
         }
     }
 }

@@ -12,7 +12,8 @@ internal sealed class TopicDirectory(IBroker broker)
     public async ValueTask<IReadOnlyDictionary<Guid, string>> FindAsync(IEnumerable<Guid> ids, CancellationToken cancellationToken)
     {
         if (!ids.All(_names.ContainsKey))
-            _names = (await broker.ListTopicsAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(static topic => topic.TopicId, static topic => topic.Name);
+            _names = (await broker.ListTopicsAsync(cancellationToken).ConfigureAwait(false)).ToDictionary(static topic => topic.TopicId,
+                static topic => topic.Name);
         return _names;
     }
 }

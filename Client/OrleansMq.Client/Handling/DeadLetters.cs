@@ -45,13 +45,15 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
     /// <summary>Completes when the record is in its dead-letter topic.</summary>
     /// <exception cref="BrokerException">There is no such topic, and it cannot be created.</exception>
     /// <exception cref="ProduceException">It could not be written.</exception>
-    public async Task WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, Exception failure, int attempts, CancellationToken cancellationToken)
+    public async Task WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, Exception failure, int attempts,
+        CancellationToken cancellationToken)
     {
         var record = failed.Record;
         var topic = await EnsureTopicAsync(record.TopicPartition.Topic, cancellationToken).ConfigureAwait(false);
         await _producer.SendAsync(new ProducerRecord<byte[]?, byte[]?>(topic, failed.RawKey, failed.RawValue)
         {
-            Headers = (RecordHeader[])[.. record.Headers, .. Describe(record.TopicPartition, record.Offset, record.Timestamp, failure, attempts)],
+            Headers = (RecordHeader[])[.. record.Headers,
+                .. Describe(record.TopicPartition, record.Offset, record.Timestamp, failure, attempts)],
         }, cancellationToken).ConfigureAwait(false);
     }
 
@@ -95,10 +97,12 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
         const string MaxMessageBytes = "max.message.bytes";
         var like = await broker.DescribeTopicAsync(source, cancellationToken).ConfigureAwait(false);
         var largest = long.Parse(like.Configs.First(static config => config.Name == MaxMessageBytes).Value, CultureInfo.InvariantCulture);
-        var configs = new Dictionary<string, string> { [MaxMessageBytes] = Math.Min(int.MaxValue, largest + HeaderRoom).ToString(CultureInfo.InvariantCulture) };
+        var configs = new Dictionary<string, string> { [MaxMessageBytes] = Math.Min(int.MaxValue, largest + HeaderRoom)
+            .ToString(CultureInfo.InvariantCulture) };
         try
         {
-            await broker.CreateTopicAsync(new NewTopic(topic, like.Partitions.Count, Configs: configs), cancellationToken).ConfigureAwait(false);
+            await broker.CreateTopicAsync(new NewTopic(topic, like.Partitions.Count, Configs: configs),
+                cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {

@@ -1,7 +1,8 @@
 namespace OrleansMq.Client;
 
 /// <summary>A record on its way through its handler, with its bytes as they were written: a dead letter carries those.</summary>
-internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong scheduleKey, ConsumeResult<TKey, TValue> record, byte[]? key, byte[]? value, Exception? failure)
+internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong scheduleKey, ConsumeResult<TKey, TValue> record, byte[]? key,
+    byte[]? value, Exception? failure)
 {
     public FetchSession Session { get; } = session;
 
@@ -19,7 +20,8 @@ internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong sc
     public Exception? Failure { get; } = failure;
 
     /// <summary>Takes the record that a chunk stands on out of the chunk's memory.</summary>
-    public static HandledRecord<TKey, TValue> Take(ChunkReader chunk, HandlingParallelism parallelism, IDeserializer<TKey> keys, IDeserializer<TValue> values)
+    public static HandledRecord<TKey, TValue> Take(ChunkReader chunk, HandlingParallelism parallelism, IDeserializer<TKey> keys,
+        IDeserializer<TValue> values)
     {
         ref readonly var record = ref chunk.Record;
         var scheduleKey = parallelism switch
@@ -37,7 +39,8 @@ internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong sc
         catch (DeserializationException e)
         {
             failure = e;
-            result = new ConsumeResult<TKey, TValue>(chunk.Session.Partition, record.Offset, record.Timestamp, default!, default!, chunk.CopyHeaders(), chunk.LeaderEpoch) { TopicId = chunk.Session.TopicId };
+            result = new ConsumeResult<TKey, TValue>(chunk.Session.Partition, record.Offset, record.Timestamp, default!, default!,
+                chunk.CopyHeaders(), chunk.LeaderEpoch) { TopicId = chunk.Session.TopicId };
         }
         return new HandledRecord<TKey, TValue>(chunk.Session, scheduleKey, result, record.Key?.ToArray(), record.Value?.ToArray(), failure);
     }

@@ -10,7 +10,8 @@ public interface IMessageHandler<TKey, TValue>
 {
     /// <summary>Handles a record. It may come again: after a crash, a lost partition or a drain that took too long.</summary>
     /// <param name="record">The record.</param>
-    /// <param name="cancellationToken">Cancelled when the partition is no longer this consumer's: another may have the record already.</param>
+    /// <param name="cancellationToken">Cancelled when the partition is no longer this consumer's: another may have the record
+    /// already.</param>
     ValueTask HandleAsync(ConsumeResult<TKey, TValue> record, CancellationToken cancellationToken);
 }
 

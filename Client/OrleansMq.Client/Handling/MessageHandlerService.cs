@@ -3,7 +3,8 @@ using Microsoft.Extensions.Hosting;
 
 namespace OrleansMq.Client;
 
-/// <summary>Runs a handler in a host, from its start to its stop. When the consumer cannot be a member of its group any more it fails, and the host with it.</summary>
+/// <summary>Runs a handler in a host, from its start to its stop. When the consumer cannot be a member of its group any more it fails, and
+/// the host with it.</summary>
 internal sealed class MessageHandlerService<TKey, TValue, THandler>(IServiceScopeFactory scopes,
     Func<Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask>, MessageProcessor<TKey, TValue>> create) : BackgroundService
     where THandler : class, IMessageHandler<TKey, TValue>

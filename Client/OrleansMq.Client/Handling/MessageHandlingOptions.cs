@@ -20,7 +20,8 @@ public enum FailureAction
     DeadLetter = 0,
     /// <summary>It is logged and passed over: it is lost to this group.</summary>
     Skip = 1,
-    /// <summary>Its partition stops before it, and stays this consumer's, until <see cref="MessageProcessor{TKey, TValue}.Resume"/> or a rebalance.</summary>
+    /// <summary>Its partition stops before it, and stays this consumer's, until <see cref="MessageProcessor{TKey, TValue}.Resume"/> or a
+    /// rebalance.</summary>
     StopPartition = 2,
 }
 
@@ -30,7 +31,8 @@ public sealed record RetryPolicy
     /// <summary>Attempts in all: 5 by default, 1 or more.</summary>
     public int MaxAttempts { get; init; } = 5;
 
-    /// <summary>The wait before the second attempt, doubled with each up to <see cref="MaxBackoff"/>, give or take a fifth: 200 ms by default.</summary>
+    /// <summary>The wait before the second attempt, doubled with each up to <see cref="MaxBackoff"/>, give or take a fifth: 200 ms by
+    /// default.</summary>
     public TimeSpan Backoff { get; init; } = TimeSpan.FromMilliseconds(200);
 
     /// <summary>The longest wait between attempts: 10 s by default.</summary>
@@ -59,22 +61,26 @@ public sealed record MessageHandlingOptions
     /// <summary>Which records of a partition may be handled at the same time: one by default.</summary>
     public HandlingParallelism Parallelism { get; init; } = HandlingParallelism.Partition;
 
-    /// <summary>Calls of one partition at a time at most, where <see cref="Parallelism"/> allows more than one: 16 by default, 1 to 10,000.</summary>
+    /// <summary>Calls of one partition at a time at most, where <see cref="Parallelism"/> allows more than one: 16 by default, 1 to
+    /// 10,000.</summary>
     public int MaxInFlightPerPartition { get; init; } = 16;
 
     /// <summary>How often a record is tried.</summary>
     public RetryPolicy Retry { get; init; } = new();
 
-    /// <summary>What becomes of a record that cannot be deserialized, or whose handler fails for good: the dead-letter topic by default.</summary>
+    /// <summary>What becomes of a record that cannot be deserialized, or whose handler fails for good: the dead-letter topic by
+    /// default.</summary>
     public FailureAction OnFailure { get; init; } = FailureAction.DeadLetter;
 
-    /// <summary>The dead-letter topic of a topic: <c>orders.dead-letter</c> by default. It is created where it is missing, with as many partitions as its source.</summary>
+    /// <summary>The dead-letter topic of a topic: <c>orders.dead-letter</c> by default. It is created where it is missing, with as many
+    /// partitions as its source.</summary>
     public Func<string, string> DeadLetterTopic { get; init; } = static topic => topic + ".dead-letter";
 
     /// <summary>How dead letters are sent. Null: as the client's producers.</summary>
     public ProducerOptions? DeadLetterProducer { get; init; }
 
-    /// <summary>Hears of a partition that has stopped, with the reason: since its records failed, or the dead letter could not be written. Keep it short.</summary>
+    /// <summary>Hears of a partition that has stopped, with the reason: since its records failed, or the dead letter could not be written.
+    /// Keep it short.</summary>
     public Action<TopicPartition, Exception>? PartitionStopped { get; init; }
 
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
@@ -83,9 +89,11 @@ public sealed record MessageHandlingOptions
         Require(Topics.Count > 0 ^ TopicPattern is not null, nameof(Topics), "or TopicPattern says what is read: one of the two");
         Require(MaxInFlightPerPartition is >= 1 and <= 10_000, nameof(MaxInFlightPerPartition), "is from 1 to 10000");
         Require(Retry.MaxAttempts >= 1, nameof(Retry), "has MaxAttempts of 1 or more");
-        Require(Retry.Backoff > TimeSpan.Zero && Retry.MaxBackoff >= Retry.Backoff, nameof(Retry), "has a Backoff above zero and at most MaxBackoff");
+        Require(Retry.Backoff > TimeSpan.Zero && Retry.MaxBackoff >= Retry.Backoff, nameof(Retry),
+            "has a Backoff above zero and at most MaxBackoff");
         DeadLetterProducer?.Validate();
-        Require(OnFailure != FailureAction.DeadLetter || DeadLetterProducer is not { Acks: Acks.None }, nameof(DeadLetterProducer), "waits for its acknowledgement: Acks.All, or Acks.Leader");
+        Require(OnFailure != FailureAction.DeadLetter || DeadLetterProducer is not { Acks: Acks.None }, nameof(DeadLetterProducer),
+            "waits for its acknowledgement: Acks.All, or Acks.Leader");
     }
 
     private static void Require(bool condition, string option, string rule)

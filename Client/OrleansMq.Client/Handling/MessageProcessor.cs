@@ -6,10 +6,11 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Hands the records of a consumer to a handler: several at a time as <see cref="MessageHandlingOptions.Parallelism"/> allows, each tried again when it
-/// fails and set aside when it fails for good. What is committed is the lowest offset that is not done, so a crash loses nothing.
-/// <para>A partition that goes to another consumer is drained first: what runs is waited for, within <see cref="ConsumerOptions.DrainTimeout"/>, what waits is dropped
-/// and read by the other. So it is at the end.</para>
+/// Hands the records of a consumer to a handler: several at a time as <see cref="MessageHandlingOptions.Parallelism"/> allows, each tried
+/// again when it fails and set aside when it fails for good. What is committed is the lowest offset that is not done, so a crash loses
+/// nothing.
+/// <para>A partition that goes to another consumer is drained first: what runs is waited for, within
+/// <see cref="ConsumerOptions.DrainTimeout"/>, what waits is dropped and read by the other. So it is at the end.</para>
 /// </summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
@@ -31,7 +32,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     private long _deadLettered;
     private long _skipped;
 
-    internal MessageProcessor(IBroker broker, ConsumerOptions consumer, MessageHandlingOptions options, Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle,
+    internal MessageProcessor(IBroker broker, ConsumerOptions consumer, MessageHandlingOptions options,
+        Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask> handle,
         IDeserializer<TKey>? keys, IDeserializer<TValue>? values, ILogger? logger)
     {
         options.Validate();
@@ -44,7 +46,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         _maxRunning = options.Parallelism == HandlingParallelism.Partition ? 1 : options.MaxInFlightPerPartition;
         _core = new ConsumerCore(broker, consumer, _reader, _logger);
         if (options.OnFailure == FailureAction.DeadLetter)
-            _deadLetters = new DeadLetters(broker, options.DeadLetterTopic, options.DeadLetterProducer ?? new ProducerOptions(), consumer.GroupId);
+            _deadLetters = new DeadLetters(broker, options.DeadLetterTopic, options.DeadLetterProducer ?? new ProducerOptions(),
+                consumer.GroupId);
     }
 
     /// <summary>The consumer behind it: to see what it holds, to pause and resume. Seek and commit are the processor's own.</summary>
@@ -55,7 +58,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
 
     /// <summary>Counters since it was made.</summary>
     public MessageProcessorStatistics Statistics =>
-        new(Interlocked.Read(ref _handled), Interlocked.Read(ref _retries), Interlocked.Read(ref _deadLettered), Interlocked.Read(ref _skipped));
+        new(Interlocked.Read(ref _handled), Interlocked.Read(ref _retries), Interlocked.Read(ref _deadLettered),
+            Interlocked.Read(ref _skipped));
 
     /// <summary>Completes when it has been stopped; fails when the consumer cannot be a member of its group (any more).</summary>
     public Task Completion => _loop;
@@ -198,7 +202,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         }
     }
 
-    private async Task<bool> SetAsideAsync(PartitionWork<TKey, TValue> work, HandledRecord<TKey, TValue> record, Exception failure, int attempts)
+    private async Task<bool> SetAsideAsync(PartitionWork<TKey, TValue> work, HandledRecord<TKey, TValue> record, Exception failure,
+        int attempts)
     {
         var at = record.Record;
         switch (_options.OnFailure)
@@ -225,7 +230,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         catch (Exception e)
         {
             // The record is nowhere but where it was: going on would lose it.
-            Stop(work, new AggregateException($"The dead letter of {at.TopicPartition}, offset {at.Offset}, could not be written: {e.Message}", e, failure));
+            Stop(work, new AggregateException($"The dead letter of {at.TopicPartition}, offset {at.Offset}, could not be written: "
+                + $"{e.Message}", e, failure));
             return false;
         }
     }
@@ -254,7 +260,8 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
     [LoggerMessage(40, LogLevel.Warning, "{Partition}, offset {Offset}: attempt {Attempt} has failed, trying again in {Wait}.")]
     private partial void LogRetry(Exception exception, TopicPartition partition, long offset, int attempt, TimeSpan wait);
 
-    [LoggerMessage(41, LogLevel.Error, "{Partition}, offset {Offset}: failed for good after {Attempts} attempts; it is in the dead-letter topic.")]
+    [LoggerMessage(41, LogLevel.Error, "{Partition}, offset {Offset}: failed for good after {Attempts} attempts; it is in the dead-letter "
+        + "topic.")]
     private partial void LogDeadLetter(Exception exception, TopicPartition partition, long offset, int attempts);
 
     [LoggerMessage(42, LogLevel.Error, "{Partition}, offset {Offset}: failed for good after {Attempts} attempts and is passed over.")]

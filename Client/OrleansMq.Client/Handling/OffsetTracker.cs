@@ -1,7 +1,8 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Which records of a partition are done, where they are not done in order: what may be committed is the lowest offset that is not done. Pure; not thread safe.
+/// Which records of a partition are done, where they are not done in order: what may be committed is the lowest offset that is not done.
+/// Pure; not thread safe.
 /// </summary>
 internal sealed class OffsetTracker
 {

@@ -3,8 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Which waiting record runs next: at most <paramref name="maxRunning"/> at a time, never two of one key, those of one key in order. The three
-/// parallelisms differ by the key alone: one for all, the record's, or one for each. Pure; not thread safe.
+/// Which waiting record runs next: at most <paramref name="maxRunning"/> at a time, never two of one key, those of one key in order. The
+/// three parallelisms differ by the key alone: one for all, the record's, or one for each. Pure; not thread safe.
 /// </summary>
 internal sealed class RecordSchedule<T>(int maxRunning)
 {

@@ -12,7 +12,8 @@ internal sealed class BrokerAddresses
         ArgumentNullException.ThrowIfNull(addresses);
         _all = [.. addresses.Select(Checked)];
         if (_all.Length == 0)
-            throw new ArgumentException("No address of a broker was given. Give one at least, such as http://127.0.0.1:8080.", nameof(addresses));
+            throw new ArgumentException("No address of a broker was given. Give one at least, such as http://127.0.0.1:8080.",
+                nameof(addresses));
     }
 
     /// <summary>All of them, in the order they were given.</summary>
@@ -37,7 +38,8 @@ internal sealed class BrokerAddresses
     {
         ArgumentNullException.ThrowIfNull(address);
         if (!address.IsAbsoluteUri || (address.Scheme != Uri.UriSchemeHttp && address.Scheme != Uri.UriSchemeHttps))
-            throw new ArgumentException($"The broker's address '{address}' is not an http URL. Write it like http://127.0.0.1:8080.", nameof(address));
+            throw new ArgumentException($"The broker's address '{address}' is not an http URL. Write it like http://127.0.0.1:8080.",
+                nameof(address));
         // A base address without a slash at its end would lose its last segment when a path is put behind it.
         return address.AbsoluteUri.EndsWith('/') ? address : new Uri(address.AbsoluteUri + "/");
     }

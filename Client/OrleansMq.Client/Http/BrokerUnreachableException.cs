@@ -5,4 +5,5 @@ namespace OrleansMq.Client.Http;
 /// <see cref="BrokerException.Code"/> is <see cref="ErrorCode.LeaderNotAvailable"/> where the request was certainly not done, and
 /// <see cref="ErrorCode.RequestTimedOut"/> where that is unknown; both may be retried.
 /// </summary>
-public sealed class BrokerUnreachableException(ErrorCode code, string message, Exception? inner = null) : BrokerException(code, message, inner);
+public sealed class BrokerUnreachableException(ErrorCode code, string message, Exception? inner = null)
+    : BrokerException(code, message, inner);

@@ -16,7 +16,8 @@ public sealed record ReassignBody(IReadOnlyList<int> Replicas);
 /// <param name="Partition">The partition; for preferred leaders null is all of the topic.</param>
 /// <param name="Broker">For an unclean election: whose replica; null for the one that loses least.</param>
 /// <param name="AcceptDataLoss">An unclean election may lose acknowledged records for good, so that it has to be true.</param>
-public sealed record ElectLeadersBody(string Type, string? Topic = null, int? Partition = null, int? Broker = null, bool AcceptDataLoss = false);
+public sealed record ElectLeadersBody(string Type, string? Topic = null, int? Partition = null, int? Broker = null,
+    bool AcceptDataLoss = false);
 
 /// <summary>The body of <c>POST /api/cluster/rebalance</c>.</summary>
 /// <param name="PlanId">Of a plan that was made in the last hour.</param>

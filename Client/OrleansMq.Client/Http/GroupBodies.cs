@@ -3,14 +3,17 @@ using OrleansMq.Groups;
 namespace OrleansMq.Client.Http;
 
 /// <summary>The body of <c>POST /api/groups/join</c>; see <see cref="JoinGroup"/>. Times are milliseconds.</summary>
-public sealed record JoinGroupBody(string GroupId, string MemberId = "", string? GroupInstanceId = null, string ClientId = "", string ClientHost = "",
-    long SessionTimeoutMs = 45_000, long RebalanceTimeoutMs = 300_000, string ProtocolType = "consumer", IReadOnlyList<GroupProtocol>? Protocols = null,
+public sealed record JoinGroupBody(string GroupId, string MemberId = "", string? GroupInstanceId = null, string ClientId = "",
+    string ClientHost = "",
+    long SessionTimeoutMs = 45_000, long RebalanceTimeoutMs = 300_000, string ProtocolType = "consumer",
+    IReadOnlyList<GroupProtocol>? Protocols = null,
     bool RequireKnownMemberId = true, bool SupportsSkippingAssignment = true, string? Reason = null)
 {
     /// <summary>The body that asks for <paramref name="request"/>.</summary>
-    public static JoinGroupBody Of(JoinGroup request) => new(request.GroupId, request.MemberId, request.GroupInstanceId, request.ClientId, request.ClientHost,
-        Milliseconds.Of(request.SessionTimeout), Milliseconds.Of(request.RebalanceTimeout), request.ProtocolType, request.Protocols,
-        request.RequireKnownMemberId, request.SupportsSkippingAssignment, request.Reason);
+    public static JoinGroupBody Of(JoinGroup request) =>
+        new(request.GroupId, request.MemberId, request.GroupInstanceId, request.ClientId, request.ClientHost,
+            Milliseconds.Of(request.SessionTimeout), Milliseconds.Of(request.RebalanceTimeout), request.ProtocolType, request.Protocols,
+            request.RequireKnownMemberId, request.SupportsSkippingAssignment, request.Reason);
 
     /// <summary>What the body asks for.</summary>
     public JoinGroup ToRequest() => new()
@@ -31,12 +34,14 @@ public sealed record JoinGroupBody(string GroupId, string MemberId = "", string?
 }
 
 /// <summary>The body of <c>POST /api/groups/sync</c>; see <see cref="SyncGroup"/>.</summary>
-public sealed record SyncGroupBody(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null, string? ProtocolType = null,
+public sealed record SyncGroupBody(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null,
+    string? ProtocolType = null,
     string? ProtocolName = null, IReadOnlyList<MemberAssignment>? Assignments = null)
 {
     /// <summary>The body that asks for <paramref name="request"/>.</summary>
-    public static SyncGroupBody Of(SyncGroup request) => new(request.GroupId, request.GenerationId, request.MemberId, request.GroupInstanceId,
-        request.ProtocolType, request.ProtocolName, request.Assignments);
+    public static SyncGroupBody Of(SyncGroup request) =>
+        new(request.GroupId, request.GenerationId, request.MemberId, request.GroupInstanceId,
+            request.ProtocolType, request.ProtocolName, request.Assignments);
 
     /// <summary>What the body asks for.</summary>
     public SyncGroup ToRequest() => new()
@@ -51,17 +56,24 @@ public sealed record SyncGroupBody(string GroupId, int GenerationId, string Memb
     };
 }
 
-/// <summary>The body of <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeat"/>. Times are milliseconds.</summary>
-public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "", int MemberEpoch = 0, string? InstanceId = null, string? RackId = null,
-    long? RebalanceTimeoutMs = null, IReadOnlyList<string>? SubscribedTopicNames = null, string? SubscribedTopicRegex = null, string? ServerAssignor = null,
-    IReadOnlyList<TopicPartitions>? OwnedPartitions = null, string ClientId = "", string ClientHost = "", long MaxWaitMs = 0, long Sequence = 0,
+/// <summary>The body of <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeat"/>. Times are
+/// milliseconds.</summary>
+public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "", int MemberEpoch = 0, string? InstanceId = null,
+    string? RackId = null,
+    long? RebalanceTimeoutMs = null, IReadOnlyList<string>? SubscribedTopicNames = null, string? SubscribedTopicRegex = null,
+    string? ServerAssignor = null,
+    IReadOnlyList<TopicPartitions>? OwnedPartitions = null, string ClientId = "", string ClientHost = "", long MaxWaitMs = 0,
+    long Sequence = 0,
     bool IsRepeated = false)
 {
     /// <summary>The body that asks for <paramref name="request"/>.</summary>
-    public static ConsumerHeartbeatBody Of(ConsumerGroupHeartbeat request) => new(request.GroupId, request.MemberId, request.MemberEpoch, request.InstanceId,
-        request.RackId, request.RebalanceTimeout is { } timeout ? Milliseconds.Of(timeout) : null, request.SubscribedTopicNames, request.SubscribedTopicRegex,
-        request.ServerAssignor, request.OwnedPartitions, request.ClientId, request.ClientHost, Milliseconds.Of(request.MaxWait), request.Sequence,
-        request.IsRepeated);
+    public static ConsumerHeartbeatBody Of(ConsumerGroupHeartbeat request) =>
+        new(request.GroupId, request.MemberId, request.MemberEpoch, request.InstanceId,
+            request.RackId, request.RebalanceTimeout is { } timeout ? Milliseconds.Of(timeout) : null, request.SubscribedTopicNames,
+            request.SubscribedTopicRegex,
+            request.ServerAssignor, request.OwnedPartitions, request.ClientId, request.ClientHost, Milliseconds.Of(request.MaxWait),
+            request.Sequence,
+            request.IsRepeated);
 
     /// <summary>What the body asks for.</summary>
     public ConsumerGroupHeartbeat ToRequest() => new()
@@ -84,13 +96,15 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
     };
 }
 
-/// <summary>The answer to <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeatResult"/>. Times are milliseconds.</summary>
+/// <summary>The answer to <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeatResult"/>. Times are
+/// milliseconds.</summary>
 public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, string? MemberId, int MemberEpoch, long HeartbeatIntervalMs,
     IReadOnlyList<TopicPartitions>? Assignment, long SessionTimeoutMs = 0)
 {
     /// <summary>The answer that says <paramref name="result"/>.</summary>
-    public static ConsumerHeartbeatAnswer Of(ConsumerGroupHeartbeatResult result) => new(result.Error, result.Message, result.MemberId, result.MemberEpoch,
-        Milliseconds.Of(result.HeartbeatInterval), result.Assignment, Milliseconds.Of(result.SessionTimeout));
+    public static ConsumerHeartbeatAnswer Of(ConsumerGroupHeartbeatResult result) =>
+        new(result.Error, result.Message, result.MemberId, result.MemberEpoch,
+            Milliseconds.Of(result.HeartbeatInterval), result.Assignment, Milliseconds.Of(result.SessionTimeout));
 
     /// <summary>What the answer says.</summary>
     public ConsumerGroupHeartbeatResult ToResult() => new()
@@ -106,12 +120,14 @@ public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, s
 }
 
 /// <summary>The body of <c>POST /api/groups/commit-offsets</c>; see <see cref="OffsetCommit"/>.</summary>
-public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOffset> Offsets, int GenerationIdOrMemberEpoch = -1, string MemberId = "",
+public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOffset> Offsets, int GenerationIdOrMemberEpoch = -1,
+    string MemberId = "",
     string? GroupInstanceId = null)
 {
     /// <summary>The body that asks for <paramref name="request"/>.</summary>
-    public static OffsetCommitBody Of(OffsetCommit request) => new(request.GroupId, request.Offsets, request.GenerationIdOrMemberEpoch, request.MemberId,
-        request.GroupInstanceId);
+    public static OffsetCommitBody Of(OffsetCommit request) =>
+        new(request.GroupId, request.Offsets, request.GenerationIdOrMemberEpoch, request.MemberId,
+            request.GroupInstanceId);
 
     /// <summary>What the body asks for.</summary>
     public OffsetCommit ToRequest() => new()
@@ -125,12 +141,14 @@ public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOff
 }
 
 /// <summary>The body of <c>POST /api/groups/fetch-offsets</c>; see <see cref="OffsetFetch"/>.</summary>
-public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartition>? Partitions = null, string? MemberId = null, int MemberEpoch = -1,
+public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartition>? Partitions = null, string? MemberId = null,
+    int MemberEpoch = -1,
     bool RequireStable = false, bool AllowStale = false)
 {
     /// <summary>The body that asks for <paramref name="request"/>.</summary>
-    public static OffsetFetchBody Of(OffsetFetch request) => new(request.GroupId, request.Partitions, request.MemberId, request.MemberEpoch, request.RequireStable,
-        request.AllowStale);
+    public static OffsetFetchBody Of(OffsetFetch request) =>
+        new(request.GroupId, request.Partitions, request.MemberId, request.MemberEpoch, request.RequireStable,
+            request.AllowStale);
 
     /// <summary>What the body asks for.</summary>
     public OffsetFetch ToRequest() => new()
@@ -151,10 +169,12 @@ public sealed record CoordinatorAnswer(int BrokerId);
 /// <summary>The body of <c>POST /api/groups/{group}/reset</c>; see <see cref="OffsetReset"/>.</summary>
 /// <param name="Target">Where to; null where <paramref name="Offsets"/> says it for each partition.</param>
 /// <param name="Topics">All partitions of these topics.</param>
-/// <param name="Partitions">These partitions. Neither topics, partitions nor offsets: all partitions the group has committed offsets for.</param>
+/// <param name="Partitions">These partitions. Neither topics, partitions nor offsets: all partitions the group has committed offsets
+/// for.</param>
 /// <param name="Offsets">These partitions, to these offsets.</param>
 /// <param name="Execute">Whether the reset is done, rather than planned.</param>
-public sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null, IReadOnlyList<TopicPartition>? Partitions = null,
+public sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
+    IReadOnlyList<TopicPartition>? Partitions = null,
     IReadOnlyList<OffsetToSet>? Offsets = null, bool Execute = false)
 {
     /// <summary>The body that asks for <paramref name="reset"/>.</summary>
@@ -172,7 +192,8 @@ public sealed record OffsetToSet(string Topic, int Partition, long Offset);
 internal static class Milliseconds
 {
     /// <summary>Whole milliseconds; what is longer than a number can say is the longest there is.</summary>
-    public static long Of(TimeSpan time) => time == Timeout.InfiniteTimeSpan ? (long)TimeSpan.MaxValue.TotalMilliseconds : (long)time.TotalMilliseconds;
+    public static long Of(TimeSpan time) =>
+        time == Timeout.InfiniteTimeSpan ? (long)TimeSpan.MaxValue.TotalMilliseconds : (long)time.TotalMilliseconds;
 
     /// <summary>The time; beyond the longest there is, that.</summary>
     public static TimeSpan ToTime(long milliseconds) =>

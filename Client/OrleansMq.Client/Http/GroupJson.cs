@@ -4,7 +4,8 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Client.Http;
 
-/// <summary>The JSON of <c>/api/groups</c>, for both ends: as <see cref="HttpJson"/>, with error codes and states by name, and bytes as base64.</summary>
+/// <summary>The JSON of <c>/api/groups</c>, for both ends: as <see cref="HttpJson"/>, with error codes and states by name, and bytes as
+/// base64.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, UseStringEnumConverter = true)]
 [JsonSerializable(typeof(JoinGroupBody))]
 [JsonSerializable(typeof(JoinGroupResult))]

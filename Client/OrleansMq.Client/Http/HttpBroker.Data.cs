@@ -10,7 +10,8 @@ namespace OrleansMq.Client.Http;
 public sealed partial class HttpBroker
 {
     /// <inheritdoc/>
-    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
     {
         if (acks is < Acks.All or > Acks.Leader)
             return ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all).");
@@ -18,7 +19,8 @@ public sealed partial class HttpBroker
         await turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return await PostBatchAsync($"{PartitionPath(partition)}/batches?acks={HttpContract.Format(acks)}", batch).ConfigureAwait(false);
+            return await PostBatchAsync($"{PartitionPath(partition)}/batches?acks={HttpContract.Format(acks)}",
+                batch).ConfigureAwait(false);
         }
         finally
         {
@@ -51,7 +53,8 @@ public sealed partial class HttpBroker
     }
 
     /// <inheritdoc/>
-    public async ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default)
+    public async ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default)
     {
         try
         {
@@ -83,7 +86,8 @@ public sealed partial class HttpBroker
                 Header(response, HttpContract.LastStableOffsetHeader), Header(response, HttpContract.LogStartOffsetHeader));
         }
         var (owner, length) = await ReadBodyAsync(response, either.Token).ConfigureAwait(false);
-        return new FetchResult(ErrorCode.None, Header(response, HttpContract.HighWatermarkHeader), Header(response, HttpContract.LastStableOffsetHeader),
+        return new FetchResult(ErrorCode.None, Header(response, HttpContract.HighWatermarkHeader),
+            Header(response, HttpContract.LastStableOffsetHeader),
             Header(response, HttpContract.LogStartOffsetHeader), owner.Memory[..length], owner);
     }
 
@@ -114,7 +118,8 @@ public sealed partial class HttpBroker
         using var request = NewRequest(address, HttpMethod.Post, path, content);
         try
         {
-            using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead, deadline.Token).ConfigureAwait(false);
+            using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead,
+                deadline.Token).ConfigureAwait(false);
             if (!response.IsSuccessStatusCode)
             {
                 var (code, text, fromBroker) = await ReadErrorAsync(response, deadline.Token).ConfigureAwait(false);
@@ -133,11 +138,13 @@ public sealed partial class HttpBroker
         catch (Exception e) when (IsUnreachable(e))
         {
             _addresses.MoveOn(address);
-            return ProduceResult.Failed(content.WasStarted ? ErrorCode.RequestTimedOut : CodeOfUnreachable(e), UnreachableMessage(address, e));
+            return ProduceResult.Failed(content.WasStarted ? ErrorCode.RequestTimedOut : CodeOfUnreachable(e),
+                UnreachableMessage(address, e));
         }
     }
 
-    private static async ValueTask<(IMemoryOwner<byte> Owner, int Length)> ReadBodyAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    private static async ValueTask<(IMemoryOwner<byte> Owner, int Length)> ReadBodyAsync(HttpResponseMessage response,
+        CancellationToken cancellationToken)
     {
         const int UnknownLengthStart = 64 << 10;
         var expected = response.Content.Headers.ContentLength;
@@ -173,7 +180,8 @@ public sealed partial class HttpBroker
     }
 
     private static long Header(HttpResponseMessage response, string name) =>
-        response.Headers.TryGetValues(name, out var values) && long.TryParse(values.FirstOrDefault(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
+        response.Headers.TryGetValues(name, out var values)
+        && long.TryParse(values.FirstOrDefault(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value)
             ? value
             : -1;
 }

@@ -7,12 +7,15 @@ namespace OrleansMq.Client.Http;
 /// <content>What becomes of errors: the broker's own by their problem details, everything else as "no broker answered".</content>
 public sealed partial class HttpBroker
 {
-    // .NET's handler asks a new connection where it leads to; where the broker dies in that moment, what the system says comes through as it is.
-    private static bool IsUnreachable(Exception e) => e is HttpRequestException or IOException or SocketException or OperationCanceledException;
+    // .NET's handler asks a new connection where it leads to; where the broker dies in that moment, what the system says comes through as
+    // it is.
+    private static bool IsUnreachable(Exception e) =>
+        e is HttpRequestException or IOException or SocketException or OperationCanceledException;
 
     /// <summary>Certainly not done, where no connection came about; otherwise the request may have arrived.</summary>
     private static ErrorCode CodeOfUnreachable(Exception e) =>
-        e is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError }
+        e is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
+            or HttpRequestError.SecureConnectionError }
             ? ErrorCode.LeaderNotAvailable
             : ErrorCode.RequestTimedOut;
 
@@ -25,7 +28,8 @@ public sealed partial class HttpBroker
     }
 
     private static BrokerException NotABroker(string address, Exception e) =>
-        new(ErrorCode.UnknownServerError, $"{address} answered with something else than an OrleansMq broker does ({e.Message}). Check the address.", e);
+        new(ErrorCode.UnknownServerError,
+            $"{address} answered with something else than an OrleansMq broker does ({e.Message}). Check the address.", e);
 
     private static async ValueTask<BrokerException> ErrorOfAsync(HttpResponseMessage response, CancellationToken cancellationToken)
     {
@@ -37,7 +41,8 @@ public sealed partial class HttpBroker
     /// The error behind a status. A problem with a code is the broker's; a bare 502, 503 or 504 is that of something in between, so that
     /// nobody knows what the broker did.
     /// </summary>
-    private static async ValueTask<(ErrorCode Code, string Message, bool FromBroker)> ReadErrorAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    private static async ValueTask<(ErrorCode Code, string Message, bool FromBroker)> ReadErrorAsync(HttpResponseMessage response,
+        CancellationToken cancellationToken)
     {
         var problem = await ReadProblemAsync(response, cancellationToken).ConfigureAwait(false);
         if (problem is { ErrorCode: { } number } && Enum.IsDefined((ErrorCode)number))

@@ -12,7 +12,8 @@ public sealed partial class HttpBroker
     private static readonly TimeSpan RoundPause = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Sends a request and reads its answer.</summary>
-    internal async ValueTask<T> AskAsync<T>(HttpMethod method, string path, Func<HttpContent>? body, JsonTypeInfo<T> type, CancellationToken cancellationToken)
+    internal async ValueTask<T> AskAsync<T>(HttpMethod method, string path, Func<HttpContent>? body, JsonTypeInfo<T> type,
+        CancellationToken cancellationToken)
     {
         using var response = await SendAsync(method, path, body, cancellationToken).ConfigureAwait(false);
         return await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false)
@@ -23,29 +24,34 @@ public sealed partial class HttpBroker
     internal async ValueTask<T?> LookForAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
     {
         using var response = await SendAsync(method, path, null, cancellationToken).ConfigureAwait(false);
-        return response.StatusCode == HttpStatusCode.NoContent ? default : await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false);
+        return response.StatusCode == HttpStatusCode.NoContent
+            ? default : await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Sends a request that has no answer but that it was done.</summary>
     internal async ValueTask TellAsync(HttpMethod method, string path, Func<HttpContent>? body, CancellationToken cancellationToken) =>
         (await SendAsync(method, path, body, cancellationToken).ConfigureAwait(false)).Dispose();
 
-    /// <summary>Sends a request of a protocol whose caller retries by himself: to each broker once, as long as it was certainly not done.</summary>
+    /// <summary>Sends a request of a protocol whose caller retries by himself: to each broker once, as long as it was certainly not
+    /// done.</summary>
     /// <param name="path">Where to.</param>
     /// <param name="body">Makes the body, once for each attempt.</param>
     /// <param name="type">What the answer is.</param>
     /// <param name="maxWait">How long the broker may wait before it answers, on top of the time limit of every request.</param>
     /// <param name="cancellationToken">Stops waiting.</param>
-    internal async ValueTask<T> OfferAsync<T>(string path, Func<HttpContent> body, JsonTypeInfo<T> type, TimeSpan maxWait, CancellationToken cancellationToken)
+    internal async ValueTask<T> OfferAsync<T>(string path, Func<HttpContent> body, JsonTypeInfo<T> type, TimeSpan maxWait,
+        CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
         {
             var address = _addresses.Current;
             try
             {
-                using var response = await SendOnceAsync(address, HttpMethod.Post, path, body(), maxWait, cancellationToken).ConfigureAwait(false);
+                using var response = await SendOnceAsync(address, HttpMethod.Post, path, body(), maxWait,
+                    cancellationToken).ConfigureAwait(false);
                 return await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false)
-                    ?? throw new BrokerException(ErrorCode.UnknownServerError, $"{response.RequestMessage?.RequestUri} answered with null.");
+                    ?? throw new BrokerException(ErrorCode.UnknownServerError,
+                        $"{response.RequestMessage?.RequestUri} answered with null.");
             }
             catch (BrokerException e)
             {
@@ -56,8 +62,10 @@ public sealed partial class HttpBroker
         }
     }
 
-    /// <summary>Sends a request to one broker after the other; its whole answer, which is no error, is read within the time limit.</summary>
-    private async ValueTask<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? body, CancellationToken cancellationToken)
+    /// <summary>Sends a request to one broker after the other; its whole answer, which is no error, is read within the time
+    /// limit.</summary>
+    private async ValueTask<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? body,
+        CancellationToken cancellationToken)
     {
         var started = _options.TimeProvider.GetTimestamp();
         for (var attempt = 1; ; attempt++)
@@ -70,7 +78,8 @@ public sealed partial class HttpBroker
             catch (BrokerException e)
             {
                 MoveOnAfter(address, e.Code, e is BrokerUnreachableException);
-                if (!IsHarmlessAgain(method, e) || (attempt >= _addresses.All.Count && _options.TimeProvider.GetElapsedTime(started) >= _options.RetryTimeout))
+                if (!IsHarmlessAgain(method, e)
+                    || (attempt >= _addresses.All.Count && _options.TimeProvider.GetElapsedTime(started) >= _options.RetryTimeout))
                     throw;
             }
             if (attempt % _addresses.All.Count == 0)
@@ -89,7 +98,8 @@ public sealed partial class HttpBroker
             _addresses.MoveOn(address);
     }
 
-    private async ValueTask<HttpResponseMessage> SendOnceAsync(Uri address, HttpMethod method, string path, HttpContent? body, TimeSpan maxWait, CancellationToken cancellationToken)
+    private async ValueTask<HttpResponseMessage> SendOnceAsync(Uri address, HttpMethod method, string path, HttpContent? body,
+        TimeSpan maxWait, CancellationToken cancellationToken)
     {
         using var request = NewRequest(address, method, path, body);
         using var deadline = new CancellationTokenSource(TimeLimit(maxWait), _options.TimeProvider);
@@ -109,7 +119,8 @@ public sealed partial class HttpBroker
             throw await ErrorOfAsync(response, cancellationToken).ConfigureAwait(false);
     }
 
-    private static async ValueTask<T?> ReadAsync<T>(HttpResponseMessage response, string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
+    private static async ValueTask<T?> ReadAsync<T>(HttpResponseMessage response, string path, JsonTypeInfo<T> type,
+        CancellationToken cancellationToken)
     {
         try
         {
@@ -122,12 +133,14 @@ public sealed partial class HttpBroker
     }
 
     /// <summary>A day, where the broker may wait for longer: timers know no end of time.</summary>
-    private TimeSpan TimeLimit(TimeSpan maxWait) => maxWait < TimeSpan.FromDays(1) ? _options.RequestTimeout + maxWait : TimeSpan.FromDays(1);
+    private TimeSpan TimeLimit(TimeSpan maxWait) =>
+        maxWait < TimeSpan.FromDays(1) ? _options.RequestTimeout + maxWait : TimeSpan.FromDays(1);
 
-    private static HttpRequestMessage NewRequest(Uri address, HttpMethod method, string path, HttpContent? body) => new(method, new Uri(address, path))
-    {
-        Version = HttpVersion.Version11,
-        VersionPolicy = HttpVersionPolicy.RequestVersionExact,
-        Content = body,
-    };
+    private static HttpRequestMessage NewRequest(Uri address, HttpMethod method, string path, HttpContent? body) =>
+        new(method, new Uri(address, path))
+        {
+            Version = HttpVersion.Version11,
+            VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Content = body,
+        };
 }

@@ -9,8 +9,9 @@ namespace OrleansMq.Client.Http;
 /// A broker reached over its HTTP API (HTTP/1.1, connections kept and pooled). Errors of the broker arrive with their
 /// <see cref="ErrorCode"/>. Where no broker answers, administration throws <see cref="BrokerUnreachableException"/> and the data path
 /// returns <see cref="ErrorCode.LeaderNotAvailable"/> (certainly not done) or <see cref="ErrorCode.RequestTimedOut"/> (outcome unknown).
-/// <para>Of a cluster any broker takes any request. Given several addresses, it asks one of them until that one cannot be reached (or says that it
-/// cannot serve now), then the next: within the same call where nothing was done, else from the next call on, such as a producer's retry.</para>
+/// <para>Of a cluster any broker takes any request. Given several addresses, it asks one of them until that one cannot be reached (or says
+/// that it cannot serve now), then the next: within the same call where nothing was done, else from the next call on, such as a producer's
+/// retry.</para>
 /// Thread safe; one object serves a whole process.
 /// </summary>
 public sealed partial class HttpBroker : IBroker, IDisposable
@@ -50,12 +51,13 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     }
 
     private HttpBroker(Witness witness, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options)
-        : this(new HttpClient(CreateHandler(options ?? new HttpBrokerOptions(), witness), disposeHandler: true) { Timeout = Timeout.InfiniteTimeSpan },
+        : this(new HttpClient(CreateHandler(options ?? new HttpBrokerOptions(), witness),
+            disposeHandler: true) { Timeout = Timeout.InfiniteTimeSpan },
             addresses, options) => (_ownsHttp, _witness) = (true, witness);
 
     /// <summary>
-    /// Whether somebody at one of the addresses ever took a connection: tells a broker that went away from an address where there never was one. Always false
-    /// with an HTTP client of the caller's.
+    /// Whether somebody at one of the addresses ever took a connection: tells a broker that went away from an address where there never was
+    /// one. Always false with an HTTP client of the caller's.
     /// </summary>
     public bool HasConnected => _witness?.HasConnected == true;
 
@@ -97,20 +99,24 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     }
 
     /// <inheritdoc/>
-    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
+    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) =>
         // The HTTP API refuses a change that changes nothing; the broker API does not.
-        configs.Count == 0 ? DescribeTopicAsync(topic, cancellationToken) : PatchAsync(topic, new AlterTopicBody(Configs: configs), cancellationToken);
+        configs.Count == 0 ? DescribeTopicAsync(topic, cancellationToken)
+        : PatchAsync(topic, new AlterTopicBody(Configs: configs), cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
         PatchAsync(topic, new AlterTopicBody(Partitions: totalCount), cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default)
+    public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset,
+        CancellationToken cancellationToken = default)
     {
         var body = new DeleteRecordsBody(beforeOffset);
         var response = await AskAsync(HttpMethod.Post, PartitionPath(partition) + "/delete-records",
-            () => JsonContent.Create(body, HttpJson.Default.DeleteRecordsBody), HttpJson.Default.DeleteRecordsResponse, cancellationToken).ConfigureAwait(false);
+            () => JsonContent.Create(body, HttpJson.Default.DeleteRecordsBody), HttpJson.Default.DeleteRecordsResponse,
+            cancellationToken).ConfigureAwait(false);
         return response.LogStartOffset;
     }
 

@@ -10,8 +10,8 @@ public sealed record HttpBrokerOptions
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// For how long a request of the administration is sent again that was certainly not done, or that changes nothing and may succeed later: zero by
-    /// default, which asks every address once. Producers and readers retry by themselves, within their own deadlines.
+    /// For how long a request of the administration is sent again that was certainly not done, or that changes nothing and may succeed
+    /// later: zero by default, which asks every address once. Producers and readers retry by themselves, within their own deadlines.
     /// </summary>
     public TimeSpan RetryTimeout { get; init; }
 

@@ -10,7 +10,8 @@ internal sealed class HttpClusterAdministration(HttpBroker broker) : IClusterAdm
     private const string RebalancePath = "api/cluster/rebalance";
 
     /// <inheritdoc/>
-    public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas, CancellationToken cancellationToken)
+    public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas,
+        CancellationToken cancellationToken)
     {
         var body = new ReassignBody(replicas);
         return broker.AskAsync(HttpMethod.Post, ReassignPath(partition), () => JsonContent.Create(body, HttpJson.Default.ReassignBody),
@@ -19,14 +20,16 @@ internal sealed class HttpClusterAdministration(HttpBroker broker) : IClusterAdm
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<PartitionReassignment>> ListReassignmentsAsync(CancellationToken cancellationToken) =>
-        broker.AskAsync(HttpMethod.Get, "api/cluster/reassignments", null, HttpJson.Default.IReadOnlyListPartitionReassignment, cancellationToken);
+        broker.AskAsync(HttpMethod.Get, "api/cluster/reassignments", null, HttpJson.Default.IReadOnlyListPartitionReassignment,
+            cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask CancelReassignmentAsync(TopicPartition partition, CancellationToken cancellationToken) =>
         broker.TellAsync(HttpMethod.Delete, ReassignPath(partition), null, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition, CancellationToken cancellationToken) =>
+    public ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition,
+        CancellationToken cancellationToken) =>
         ElectAsync(new ElectLeadersBody(HttpContract.PreferredElection, topic, partition), cancellationToken);
 
     /// <inheritdoc/>
@@ -35,7 +38,8 @@ internal sealed class HttpClusterAdministration(HttpBroker broker) : IClusterAdm
         var body = new ElectLeadersBody(HttpContract.UncleanElection, partition.Topic, partition.Partition, brokerId, AcceptDataLoss: true);
         return (await ElectAsync(body, cancellationToken).ConfigureAwait(false)) is [var one]
             ? one
-            : throw new BrokerException(ErrorCode.UnknownServerError, $"The broker did not say what became of the election for {partition}.");
+            : throw new BrokerException(ErrorCode.UnknownServerError,
+                $"The broker did not say what became of the election for {partition}.");
     }
 
     /// <inheritdoc/>
@@ -62,7 +66,8 @@ internal sealed class HttpClusterAdministration(HttpBroker broker) : IClusterAdm
     public ValueTask SetAutoRebalanceAsync(bool enabled, CancellationToken cancellationToken)
     {
         var body = new AlterClusterBody(enabled);
-        return broker.TellAsync(HttpMethod.Patch, "api/cluster", () => JsonContent.Create(body, HttpJson.Default.AlterClusterBody), cancellationToken);
+        return broker.TellAsync(HttpMethod.Patch, "api/cluster", () => JsonContent.Create(body, HttpJson.Default.AlterClusterBody),
+            cancellationToken);
     }
 
     /// <inheritdoc/>

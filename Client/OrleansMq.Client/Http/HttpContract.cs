@@ -46,7 +46,8 @@ public static class HttpContract
     }
 
     /// <summary>The query value of <c>isolation</c>: <c>read_uncommitted</c> or <c>read_committed</c>.</summary>
-    public static string Format(IsolationLevel isolation) => isolation == IsolationLevel.ReadCommitted ? "read_committed" : "read_uncommitted";
+    public static string Format(IsolationLevel isolation) =>
+        isolation == IsolationLevel.ReadCommitted ? "read_committed" : "read_uncommitted";
 
     /// <summary>Reads the query value of <c>isolation</c>; null and empty are <c>read_uncommitted</c>.</summary>
     public static bool TryParseIsolation(string? text, out IsolationLevel isolation)
@@ -82,7 +83,8 @@ public static class HttpContract
                 spec = OffsetSpec.MaxTimestamp;
                 return true;
         }
-        var known = long.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out var milliseconds);
+        var known = long.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture,
+            out var milliseconds);
         spec = OffsetSpec.AtOrAfter(milliseconds);
         return known;
     }
@@ -92,7 +94,8 @@ public static class HttpContract
 /// <param name="Partitions">1 to 10,000; null or -1 for the broker's default.</param>
 /// <param name="ReplicationFactor">Copies of each partition; null or -1 for the broker's default.</param>
 /// <param name="Configs">Kafka's topic configuration keys and values; null for the defaults.</param>
-public sealed record CreateTopicBody(int? Partitions = null, short? ReplicationFactor = null, IReadOnlyDictionary<string, string>? Configs = null);
+public sealed record CreateTopicBody(int? Partitions = null, short? ReplicationFactor = null,
+    IReadOnlyDictionary<string, string>? Configs = null);
 
 /// <summary>The body of <c>PATCH /api/topics/{topic}</c>.</summary>
 /// <param name="Partitions">The new number of partitions in total; null leaves it.</param>

@@ -5,8 +5,9 @@ using OrleansMq.Groups;
 namespace OrleansMq.Client.Http;
 
 /// <summary>
-/// Consumer groups over HTTP. Requests of the protocols are asked of one broker after the other as long as they were certainly not done; where that is
-/// unknown they return <see cref="ErrorCode.CoordinatorNotAvailable"/>, since each of them may be sent again, and the next call asks the next broker.
+/// Consumer groups over HTTP. Requests of the protocols are asked of one broker after the other as long as they were certainly not done;
+/// where that is unknown they return <see cref="ErrorCode.CoordinatorNotAvailable"/>, since each of them may be sent again, and the next
+/// call asks the next broker.
 /// </summary>
 internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinator
 {
@@ -14,7 +15,8 @@ internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinato
 
     /// <inheritdoc/>
     public async ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken) =>
-        (await broker.AskAsync(HttpMethod.Get, PathOf(groupId) + "/coordinator", null, GroupJson.Default.CoordinatorAnswer, cancellationToken).ConfigureAwait(false)).BrokerId;
+        (await broker.AskAsync(HttpMethod.Get, PathOf(groupId) + "/coordinator", null, GroupJson.Default.CoordinatorAnswer,
+            cancellationToken).ConfigureAwait(false)).BrokerId;
 
     /// <inheritdoc/>
     public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken) =>
@@ -37,10 +39,12 @@ internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinato
             static (code, message) => new LeaveGroupResult(code, [], message), TimeSpan.Zero, cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken)
+    public async ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken)
     {
         var answer = await PostAsync("consumer-heartbeat", ConsumerHeartbeatBody.Of(request), GroupJson.Default.ConsumerHeartbeatBody,
-            GroupJson.Default.ConsumerHeartbeatAnswer, static (code, message) => ConsumerHeartbeatAnswer.Of(ConsumerGroupHeartbeatResult.Failed(code, message)),
+            GroupJson.Default.ConsumerHeartbeatAnswer,
+            static (code, message) => ConsumerHeartbeatAnswer.Of(ConsumerGroupHeartbeatResult.Failed(code, message)),
             request.MaxWait, cancellationToken).ConfigureAwait(false);
         return answer.ToResult();
     }
@@ -48,7 +52,9 @@ internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinato
     /// <inheritdoc/>
     public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken) =>
         PostAsync("commit-offsets", OffsetCommitBody.Of(request), GroupJson.Default.OffsetCommitBody, GroupJson.Default.OffsetCommitResult,
-            (code, message) => new OffsetCommitResult([.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, code, offset.TopicId))], message),
+            (code, message) =>
+            new OffsetCommitResult(
+                [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, code, offset.TopicId))], message),
             TimeSpan.Zero, cancellationToken);
 
     /// <inheritdoc/>
@@ -78,12 +84,14 @@ internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinato
         ? $"{Groups}/{Uri.EscapeDataString(groupId)}"
         : throw new BrokerException(ErrorCode.InvalidGroupId, $"The group id is '{groupId}'; choose one that is not empty, '.' or '..'.");
 
-    private async ValueTask<TAnswer> PostAsync<TBody, TAnswer>(string path, TBody body, JsonTypeInfo<TBody> bodyType, JsonTypeInfo<TAnswer> answerType,
+    private async ValueTask<TAnswer> PostAsync<TBody, TAnswer>(string path, TBody body, JsonTypeInfo<TBody> bodyType,
+        JsonTypeInfo<TAnswer> answerType,
         Func<ErrorCode, string, TAnswer> failed, TimeSpan maxWait, CancellationToken cancellationToken)
     {
         try
         {
-            return await broker.OfferAsync($"{Groups}/{path}", () => JsonContent.Create(body, bodyType), answerType, maxWait, cancellationToken).ConfigureAwait(false);
+            return await broker.OfferAsync($"{Groups}/{path}", () => JsonContent.Create(body, bodyType), answerType, maxWait,
+                cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException e)
         {
@@ -93,5 +101,6 @@ internal sealed class HttpGroupCoordinator(HttpBroker broker) : IGroupCoordinato
 
     /// <summary>A broker that is not there, or does not serve yet, is a coordinator that is not there.</summary>
     private static ErrorCode CodeOf(BrokerException e) =>
-        e is BrokerUnreachableException || e.Code is ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut ? ErrorCode.CoordinatorNotAvailable : e.Code;
+        e is BrokerUnreachableException || e.Code is ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut
+        ? ErrorCode.CoordinatorNotAvailable : e.Code;
 }

@@ -15,7 +15,8 @@ public sealed class DefaultPartitioner : IPartitioner
     private Sticky? _last;
 
     /// <summary>A partitioner of its own for one producer.</summary>
-    /// <param name="random">Where the sticky partition is drawn from; null for <see cref="Random.Shared"/>. Must be thread safe if the producer is shared.</param>
+    /// <param name="random">Where the sticky partition is drawn from; null for <see cref="Random.Shared"/>. Must be thread safe if the
+    /// producer is shared.</param>
     public DefaultPartitioner(Random? random = null) => _random = random ?? Random.Shared;
 
     /// <inheritdoc/>

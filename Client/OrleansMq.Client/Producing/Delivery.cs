@@ -35,7 +35,8 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 
     public ValueTask<DeliveryReport> Task => new(this, _core.Version);
 
-    /// <summary>From here on the token may end the wait. <paramref name="pending"/>: what to withdraw, where the record waits for room.</summary>
+    /// <summary>From here on the token may end the wait. <paramref name="pending"/>: what to withdraw, where the record waits for
+    /// room.</summary>
     public void ObserveCancellation(CancellationToken token, PendingRecord? pending)
     {
         if (!token.CanBeCanceled)
@@ -73,7 +74,8 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 
     ValueTaskSourceStatus IValueTaskSource<DeliveryReport>.GetStatus(short token) => _core.GetStatus(token);
 
-    void IValueTaskSource<DeliveryReport>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<DeliveryReport>.OnCompleted(Action<object?> continuation, object? state, short token,
+        ValueTaskSourceOnCompletedFlags flags) =>
         _core.OnCompleted(continuation, state, token, flags);
 
     private void OnCancelled()
@@ -82,7 +84,8 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
             return;
         _cancelled = true;
         _pending?.Topic.Producer.Withdraw(_pending);
-        _core.SetException(new OperationCanceledException("The wait for a record's delivery was cancelled; the record may be delivered nevertheless.", _token));
+        _core.SetException(new OperationCanceledException("The wait for a record's delivery was cancelled; the record may be delivered "
+            + "nevertheless.", _token));
     }
 
     private void Return()

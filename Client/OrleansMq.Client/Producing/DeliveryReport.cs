@@ -5,7 +5,8 @@ namespace OrleansMq.Client;
 /// <param name="Offset">
 /// Its offset; -1 on error, and where the broker recognised a batch as written long ago but has forgotten its offset.
 /// </param>
-/// <param name="Timestamp">Its time in milliseconds since 1970: the broker's where the topic stamps LogAppendTime, else the record's.</param>
+/// <param name="Timestamp">Its time in milliseconds since 1970: the broker's where the topic stamps LogAppendTime, else the
+/// record's.</param>
 /// <param name="Error">Null when it was delivered.</param>
 public readonly record struct DeliveryReport(TopicPartition TopicPartition, long Offset, long Timestamp, ProduceException? Error = null);
 
@@ -16,7 +17,8 @@ public readonly record struct DeliveryReport(TopicPartition TopicPartition, long
 public sealed class ProduceException : Exception
 {
     /// <summary>A failure, with what is known of the record.</summary>
-    public ProduceException(ErrorCode code, string message, TopicPartition topicPartition, ReadOnlyMemory<byte>? key = null, bool mayBeWritten = false,
+    public ProduceException(ErrorCode code, string message, TopicPartition topicPartition, ReadOnlyMemory<byte>? key = null,
+        bool mayBeWritten = false,
         Exception? inner = null) : base(message, inner)
     {
         Code = code;
@@ -29,9 +31,10 @@ public sealed class ProduceException : Exception
     public ErrorCode Code { get; }
 
     /// <summary>
-    /// <see cref="ErrorAction.Retry"/>: the same record may succeed when it is sent again (if <see cref="MayBeWritten"/>, at the price that it
-    /// may then be there twice). <see cref="ErrorAction.Abort"/>: the record or the request is refused; the producer goes on with others.
-    /// <see cref="ErrorAction.GiveUp"/>: the broker no longer knows where this producer stands; check what was written before sending more.
+    /// <see cref="ErrorAction.Retry"/>: the same record may succeed when it is sent again (if <see cref="MayBeWritten"/>, at the price that
+    /// it may then be there twice). <see cref="ErrorAction.Abort"/>: the record or the request is refused; the producer goes on with
+    /// others. <see cref="ErrorAction.GiveUp"/>: the broker no longer knows where this producer stands; check what was written before
+    /// sending more.
     /// </summary>
     public ErrorAction Action => Code.Action();
 

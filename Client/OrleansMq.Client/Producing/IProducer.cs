@@ -3,13 +3,14 @@ namespace OrleansMq.Client;
 /// <summary>
 /// Sends records. Thread safe: one producer serves a whole process. Records that one caller sends to one partition are written in the order
 /// of the calls, and with idempotence (the default) none is written twice.
-/// <para><b>Three ways to send.</b> <see cref="SendAsync"/>: await the delivery; the record leaves at once when its partition has nothing in
-/// flight, and no linger holds it up. <see cref="Send(in ProducerRecord{TKey, TValue}, Action{DeliveryReport}, CancellationToken)"/>: be called back.
-/// <see cref="Send(in ProducerRecord{TKey, TValue}, CancellationToken)"/>: fire and forget; failures raise <see cref="DeliveryFailed"/> and are
-/// logged and counted. The latter two only fill batches on the caller's thread; what is in flight decides how large these grow.</para>
-/// <para><b>Back-pressure.</b> When <see cref="ProducerOptions.BufferMemory"/> is used up, <see cref="SendAsync"/> and <see cref="EnqueueAsync"/>
-/// wait without a thread, <c>Send</c> blocks its thread (so prefer <see cref="EnqueueAsync"/> in asynchronous code); first come, first
-/// served.</para>
+/// <para><b>Three ways to send.</b> <see cref="SendAsync"/>: await the delivery; the record leaves at once when its partition has nothing
+/// in flight, and no linger holds it up. <see cref="Send(in ProducerRecord{TKey, TValue}, Action{DeliveryReport}, CancellationToken)"/>: be
+/// called back. <see cref="Send(in ProducerRecord{TKey, TValue}, CancellationToken)"/>: fire and forget; failures raise
+/// <see cref="DeliveryFailed"/> and are logged and counted. The latter two only fill batches on the caller's thread; what is in flight
+/// decides how large these grow.</para>
+/// <para><b>Back-pressure.</b> When <see cref="ProducerOptions.BufferMemory"/> is used up, <see cref="SendAsync"/> and
+/// <see cref="EnqueueAsync"/> wait without a thread, <c>Send</c> blocks its thread (so prefer <see cref="EnqueueAsync"/> in asynchronous
+/// code); first come, first served.</para>
 /// </summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
@@ -32,14 +33,16 @@ public interface IProducer<TKey, TValue> : IAsyncDisposable
     /// </summary>
     /// <param name="record">The record; its key and value are serialized before the call returns.</param>
     /// <param name="callback">
-    /// Called once, in the order of sending within a partition. It runs in the producer's send loop: keep it short, and never wait in it. To
-    /// send more from it use this method, not <c>Send</c>, which waits where there is no room.
+    /// Called once, in the order of sending within a partition. It runs in the producer's send loop: keep it short, and never wait in it.
+    /// To send more from it use this method, not <c>Send</c>, which waits where there is no room.
     /// </param>
     /// <param name="cancellationToken">Ends the wait for room; the record is then not sent, and the callback not called.</param>
-    /// <exception cref="ProduceException">Refused, or no room within <see cref="ProducerOptions.DeliveryTimeout"/>; the callback is not called.</exception>
+    /// <exception cref="ProduceException">Refused, or no room within <see cref="ProducerOptions.DeliveryTimeout"/>; the callback is not
+    /// called.</exception>
     /// <exception cref="OperationCanceledException">The wait for room was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The producer was disposed.</exception>
-    ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null, CancellationToken cancellationToken = default);
+    ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Fire and forget. Blocks the thread only while there is no room.</summary>
     /// <inheritdoc cref="EnqueueAsync"/>

@@ -94,7 +94,8 @@ internal sealed partial class PartitionQueue
     private void TakeEnded(long now)
     {
         foreach (var (batch, result) in _ended)
-            _queue.OnResult(batch, result, now, result.Error == ErrorCode.None ? now : _producer.RetryAt(now, batch.Attempts, result.Error));
+            _queue.OnResult(batch, result, now, result.Error == ErrorCode.None
+                ? now : _producer.RetryAt(now, batch.Attempts, result.Error));
         _ended.Clear();
     }
 
@@ -129,7 +130,8 @@ internal sealed partial class PartitionQueue
             return; // A timer that is armed finds nothing to do.
         var due = _producer.Clock.Until(wakeAt, now);
         if (_timer is null)
-            _timer = _producer.Options.TimeProvider.CreateTimer(static state => ((PartitionQueue)state!).OnTimer(), this, due, Timeout.InfiniteTimeSpan);
+            _timer = _producer.Options.TimeProvider.CreateTimer(static state => ((PartitionQueue)state!).OnTimer(), this, due,
+                Timeout.InfiniteTimeSpan);
         else
             _timer.Change(due, Timeout.InfiniteTimeSpan);
     }

@@ -43,7 +43,8 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
 
     /// <summary>Puts a record, for which room was taken, into the open batch, and sees to it that the batch leaves.</summary>
     /// <param name="record">The record.</param>
-    /// <param name="waited">Where the record waited until now; null where it comes straight from its sender, whose thread holds no lock.</param>
+    /// <param name="waited">Where the record waited until now; null where it comes straight from its sender, whose thread holds no
+    /// lock.</param>
     public void Append(in RecordData record, PendingRecord? waited = null)
     {
         bool start;
@@ -178,7 +179,8 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
 
     private static bool IsReady(ProduceBatch open, long now) => open.IsUrgent || now >= open.LingerUntil;
 
-    /// <summary>Whether what was just appended gives the loop something to do. While a batch is in flight its end does, and runs the loop.</summary>
+    /// <summary>Whether what was just appended gives the loop something to do. While a batch is in flight its end does, and runs the
+    /// loop.</summary>
     private bool WantsPump(bool closed)
     {
         if (!_queue.IsIdle)

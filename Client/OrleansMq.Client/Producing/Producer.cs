@@ -23,7 +23,8 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     /// <param name="logger">Where failed batches and throwing callbacks are logged; null for nowhere.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
-    public Producer(IBroker broker, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null, ProducerOptions? options = null, ILogger? logger = null)
+    public Producer(IBroker broker, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null, ProducerOptions? options = null,
+        ILogger? logger = null)
     {
         ArgumentNullException.ThrowIfNull(broker);
         _keys = keys ?? Serdes.For<TKey>();
@@ -61,14 +62,16 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     }
 
     /// <inheritdoc/>
-    public ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null, CancellationToken cancellationToken = default)
+    public ValueTask EnqueueAsync(ProducerRecord<TKey, TValue> record, Action<DeliveryReport>? callback = null,
+        CancellationToken cancellationToken = default)
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled(cancellationToken);
         try
         {
             var pending = Accept(record, new Recipient(callback), wantsAcceptance: true);
-            return pending is null || pending.Accepted.IsCompletedSuccessfully ? default : new ValueTask(AcceptedAsync(pending, cancellationToken));
+            return pending is null || pending.Accepted.IsCompletedSuccessfully
+                ? default : new ValueTask(AcceptedAsync(pending, cancellationToken));
         }
         catch (ProduceException e)
         {
@@ -122,7 +125,8 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     private PendingRecord? Accept(in ProducerRecord<TKey, TValue> record, Recipient recipient, bool wantsAcceptance)
     {
         if (record.Partition is < 0)
-            throw new ProduceException(ErrorCode.UnknownTopicOrPartition, $"Partition {record.Partition} is negative.", new TopicPartition(record.Topic, -1));
+            throw new ProduceException(ErrorCode.UnknownTopicOrPartition, $"Partition {record.Partition} is negative.",
+                new TopicPartition(record.Topic, -1));
         var buffer = SerializationBuffer.Rent();
         try
         {
@@ -151,7 +155,8 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
         }
     }
 
-    private void Serialize(in ProducerRecord<TKey, TValue> record, bool hasKey, bool hasValue, ArrayBufferWriter<byte> buffer, out int keyLength)
+    private void Serialize(in ProducerRecord<TKey, TValue> record, bool hasKey, bool hasValue, ArrayBufferWriter<byte> buffer,
+        out int keyLength)
     {
         var part = "key";
         try
@@ -165,7 +170,8 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
         }
         catch (Exception e)
         {
-            throw new ProduceException(ErrorCode.InvalidRecord, $"The {part} of a record for topic '{record.Topic}' cannot be serialized: {e.Message}",
+            throw new ProduceException(ErrorCode.InvalidRecord,
+                $"The {part} of a record for topic '{record.Topic}' cannot be serialized: {e.Message}",
                 new TopicPartition(record.Topic, record.Partition ?? -1), inner: e);
         }
     }

@@ -33,7 +33,8 @@ internal sealed partial class ProducerCore
             _deadlineAt = at;
             var due = Clock.Until(at, Clock.Now);
             if (_deadlineTimer is null)
-                _deadlineTimer = Options.TimeProvider.CreateTimer(static state => ((ProducerCore)state!).OnDeadline(), this, due, Timeout.InfiniteTimeSpan);
+                _deadlineTimer = Options.TimeProvider.CreateTimer(static state => ((ProducerCore)state!).OnDeadline(), this, due,
+                    Timeout.InfiniteTimeSpan);
             else
                 _deadlineTimer.Change(due, Timeout.InfiniteTimeSpan);
         }
@@ -68,7 +69,8 @@ internal sealed partial class ProducerCore
         foreach (var record in expired)
         {
             FailWithoutRoom(record, new ProduceException(ErrorCode.RequestTimedOut,
-                $"No room for the record within {Options.DeliveryTimeout}: ProducerOptions.BufferMemory ({Options.BufferMemory} bytes) is used up by records that are not delivered. Nothing was sent; try again later.",
+                $"No room for the record within {Options.DeliveryTimeout}: ProducerOptions.BufferMemory ({Options.BufferMemory} bytes) is "
+                + "used up by records that are not delivered. Nothing was sent; try again later.",
                 record.TopicPartition, record.Key));
         }
         expired.Clear();
@@ -77,7 +79,8 @@ internal sealed partial class ProducerCore
         foreach (var record in expired)
         {
             Fail(record, new ProduceException(ErrorCode.RequestTimedOut,
-                $"Topic '{record.Topic.Name}' was not found out about within {Options.DeliveryTimeout}: the broker does not answer. Nothing was sent; try again later.",
+                $"Topic '{record.Topic.Name}' was not found out about within {Options.DeliveryTimeout}: the broker does not answer. "
+                + "Nothing was sent; try again later.",
                 record.TopicPartition, record.Key));
         }
     }

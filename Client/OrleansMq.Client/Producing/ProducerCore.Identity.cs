@@ -15,14 +15,16 @@ internal sealed partial class ProducerCore
     private static readonly TimeSpan MovedBackoff = TimeSpan.FromMilliseconds(10);
 
     /// <summary>When to try again after a failed attempt: soon where only the leader changed, and nothing was done.</summary>
-    public long RetryAt(long now, int attempt, ErrorCode error) => Clock.After(now, error == ErrorCode.NotLeaderOrFollower && MovedBackoff < Options.RetryBackoff
-        ? RetryBackoff.For(attempt, MovedBackoff, Options.RetryBackoffMax, Options.Random.NextDouble())
-        : Backoff(attempt));
+    public long RetryAt(long now, int attempt, ErrorCode error) =>
+        Clock.After(now, error == ErrorCode.NotLeaderOrFollower && MovedBackoff < Options.RetryBackoff
+            ? RetryBackoff.For(attempt, MovedBackoff, Options.RetryBackoffMax, Options.Random.NextDouble())
+            : Backoff(attempt));
 
     /// <summary>Waits before the next attempt.</summary>
     public Task BackoffAsync(int attempt) => Task.Delay(Backoff(attempt), Options.TimeProvider);
 
-    private TimeSpan Backoff(int attempt) => RetryBackoff.For(attempt, Options.RetryBackoff, Options.RetryBackoffMax, Options.Random.NextDouble());
+    private TimeSpan Backoff(int attempt) =>
+        RetryBackoff.For(attempt, Options.RetryBackoff, Options.RetryBackoffMax, Options.Random.NextDouble());
 
     private async Task AskForIdentityAsync(PartitionQueue partition, bool fresh)
     {

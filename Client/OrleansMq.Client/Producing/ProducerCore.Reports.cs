@@ -25,7 +25,8 @@ internal sealed partial class ProducerCore
             Interlocked.Increment(ref _retries);
     }
 
-    /// <summary>Tells the recipients of a batch what became of it, gives its room back, and the batch, if the broker is done with it.</summary>
+    /// <summary>Tells the recipients of a batch what became of it, gives its room back, and the batch, if the broker is done with
+    /// it.</summary>
     public void Report(TopicPartition topicPartition, Resolution resolution)
     {
         var batch = resolution.Batch;
@@ -53,7 +54,8 @@ internal sealed partial class ProducerCore
 
     /// <summary>As <see cref="Fail"/>, but not on this thread: it holds locks.</summary>
     public void FailLater(PendingRecord record, ProduceException error) =>
-        ThreadPool.UnsafeQueueUserWorkItem(static state => state.Producer.Fail(state.Record, state.Error), (Producer: this, Record: record, Error: error), preferLocal: false);
+        ThreadPool.UnsafeQueueUserWorkItem(static state => state.Producer.Fail(state.Record, state.Error),
+            (Producer: this, Record: record, Error: error), preferLocal: false);
 
     private void FailWithoutRoom(PendingRecord record, ProduceException error)
     {
@@ -136,7 +138,8 @@ internal sealed partial class ProducerCore
         }
     }
 
-    [LoggerMessage(1, LogLevel.Warning, "{RecordCount} records for {TopicPartition} were not delivered: {Code} (may be written: {MayBeWritten}). {Reason}")]
+    [LoggerMessage(1, LogLevel.Warning, "{RecordCount} records for {TopicPartition} were not delivered: {Code} (may be written: "
+        + "{MayBeWritten}). {Reason}")]
     private partial void LogBatchFailed(TopicPartition topicPartition, int recordCount, ErrorCode code, bool mayBeWritten, string? reason);
 
     [LoggerMessage(2, LogLevel.Error, "A delivery callback for {TopicPartition} threw.")]

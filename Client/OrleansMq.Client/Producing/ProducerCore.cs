@@ -146,6 +146,7 @@ internal sealed partial class ProducerCore : IAsyncDisposable
     }
 
     private ProduceException TooLarge(string topic, in RecordData record) => new(ErrorCode.MessageTooLarge,
-        $"The record takes {record.Size} bytes; ProducerOptions.MaxRequestSize is {Options.MaxRequestSize}. Raise it, and the topic's max.message.bytes, or send less.",
+        $"The record takes {record.Size} bytes; ProducerOptions.MaxRequestSize is {Options.MaxRequestSize}. Raise it, and the topic's "
+        + "max.message.bytes, or send less.",
         new TopicPartition(topic, record.Partition), record.HasKey ? record.Key.ToArray() : (ReadOnlyMemory<byte>?)null);
 }

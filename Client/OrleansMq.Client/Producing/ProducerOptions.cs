@@ -40,8 +40,8 @@ public sealed record ProducerOptions
     public int MaxRequestSize { get; init; } = 1_000_000;
 
     /// <summary>
-    /// Bytes of records that are accepted and not yet delivered, at most: 32 MiB by default, at least <see cref="MaxRequestSize"/>. When they
-    /// are used up, senders wait.
+    /// Bytes of records that are accepted and not yet delivered, at most: 32 MiB by default, at least <see cref="MaxRequestSize"/>. When
+    /// they are used up, senders wait.
     /// </summary>
     public long BufferMemory { get; init; } = 32 << 20;
 
@@ -57,8 +57,8 @@ public sealed record ProducerOptions
     /// </summary>
     public TimeSpan DeliveryTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>The wait before the first retry, doubled with each up to <see cref="RetryBackoffMax"/>, give or take a fifth: 100 ms by default. After an
-    /// answer that another broker leads the partition the first wait is 10 ms.</summary>
+    /// <summary>The wait before the first retry, doubled with each up to <see cref="RetryBackoffMax"/>, give or take a fifth: 100 ms by
+    /// default. After an answer that another broker leads the partition the first wait is 10 ms.</summary>
     public TimeSpan RetryBackoff { get; init; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The longest wait between retries: 1 second by default.</summary>
@@ -93,10 +93,12 @@ public sealed record ProducerOptions
         Require(Linger >= TimeSpan.Zero && Linger < DeliveryTimeout, nameof(Linger), "is from zero to below DeliveryTimeout");
         Require(BatchSize >= MinBatchSize, nameof(BatchSize), "is 1024 bytes or more");
         Require(MaxRequestSize >= 1024, nameof(MaxRequestSize), "is 1024 bytes or more");
-        Require(BufferMemory >= MaxRequestSize, nameof(BufferMemory), "is at least MaxRequestSize, or the largest record could never be sent");
+        Require(BufferMemory >= MaxRequestSize, nameof(BufferMemory),
+            "is at least MaxRequestSize, or the largest record could never be sent");
         Require(MaxInFlight is >= 1 and <= 5, nameof(MaxInFlight), "is from 1 to 5");
         Require(DeliveryTimeout > TimeSpan.Zero, nameof(DeliveryTimeout), "is above zero");
-        Require(RetryBackoff > TimeSpan.Zero && RetryBackoffMax >= RetryBackoff, nameof(RetryBackoff), "is above zero and at most RetryBackoffMax");
+        Require(RetryBackoff > TimeSpan.Zero && RetryBackoffMax >= RetryBackoff, nameof(RetryBackoff),
+            "is above zero and at most RetryBackoffMax");
         Require(MetadataMaxAge > TimeSpan.Zero, nameof(MetadataMaxAge), "is above zero");
         Require(Compression == CompressionType.None || Codecs.Has(Compression), nameof(Compression), $"{Compression} is not among Codecs");
     }

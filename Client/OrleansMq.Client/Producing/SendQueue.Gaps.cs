@@ -10,8 +10,8 @@ internal sealed partial class SendQueue
     }
 
     /// <summary>
-    /// The broker expects another sequence number. Behind a batch that failed that only means "not yet"; at the head it means that broker and
-    /// producer no longer agree, and the producer starts over.
+    /// The broker expects another sequence number. Behind a batch that failed that only means "not yet"; at the head it means that broker
+    /// and producer no longer agree, and the producer starts over.
     /// </summary>
     private void OnOutOfStep(ProduceBatch batch, ErrorCode code, long retryAt)
     {
@@ -62,8 +62,8 @@ internal sealed partial class SendQueue
     }
 
     /// <summary>
-    /// Puts the two halves of a batch that the topic finds too large in its place. Its sequence numbers are lost as those of a batch that was
-    /// dropped; where others come after it, the halves count as sent until all start over together.
+    /// Puts the two halves of a batch that the topic finds too large in its place. Its sequence numbers are lost as those of a batch that
+    /// was dropped; where others come after it, the halves count as sent until all start over together.
     /// </summary>
     private void Split(ProduceBatch batch)
     {
@@ -150,7 +150,8 @@ internal sealed partial class SendQueue
         _nextSequence = 0;
         _lastAcknowledged = null;
         if (_identity is { } identity)
-            _identity = _identityRefused || identity.ProducerEpoch == short.MaxValue ? null : identity with { ProducerEpoch = (short)(identity.ProducerEpoch + 1) };
+            _identity = _identityRefused || identity.ProducerEpoch == short.MaxValue
+                ? null : identity with { ProducerEpoch = (short)(identity.ProducerEpoch + 1) };
         _identityRefused |= _identity is null;
     }
 }

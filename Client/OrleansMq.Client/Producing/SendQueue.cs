@@ -47,7 +47,8 @@ internal readonly record struct Resolution(ProduceBatch Batch, bool Report, bool
 /// <param name="maxInFlight">Batches with the broker at once; 1 without idempotence, which alone keeps their order then.</param>
 /// <param name="restAfter">After so long without an acknowledgement the broker may have forgotten the producer.</param>
 /// <param name="split">Makes two batches of one that is too large.</param>
-internal sealed partial class SendQueue(bool idempotent, bool retries, int maxInFlight, long restAfter, Func<ProduceBatch, (ProduceBatch, ProduceBatch)> split)
+internal sealed partial class SendQueue(bool idempotent, bool retries, int maxInFlight, long restAfter,
+    Func<ProduceBatch, (ProduceBatch, ProduceBatch)> split)
 {
     private readonly List<ProduceBatch> _batches = [];
     private readonly List<Resolution> _resolved = [];
@@ -169,7 +170,8 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
                 continue;
             }
             if (batch.Result.Error == ErrorCode.None)
-                batch.Result = ProduceResult.Failed(ErrorCode.RequestTimedOut, batch.IsInFlight ? "the broker did not answer in time" : "it could not be sent in time");
+                batch.Result = ProduceResult.Failed(ErrorCode.RequestTimedOut, batch.IsInFlight ? "the broker did not answer in time"
+                    : "it could not be sent in time");
             if (batch.IsInFlight)
             {
                 // The broker still has its memory, so it stays in the queue; its answer, when it comes, may even save those behind it.
@@ -183,7 +185,8 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         }
     }
 
-    /// <summary>Fails everything that was not sent, and what is waiting to be sent again: there is no producer id to send it with.</summary>
+    /// <summary>Fails everything that was not sent, and what is waiting to be sent again: there is no producer id to send it
+    /// with.</summary>
     public void FailAll(ErrorCode code, string message)
     {
         for (var i = 0; i < _batches.Count;)

@@ -29,7 +29,8 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
             return partitions[partition];
         Refresh();
         throw new ProduceException(ErrorCode.UnknownTopicOrPartition,
-            $"Topic '{Name}' has the partitions 0 to {partitions.Length - 1}; the record asks for {partition}.", new TopicPartition(Name, partition));
+            $"Topic '{Name}' has the partitions 0 to {partitions.Length - 1}; the record asks for {partition}.",
+            new TopicPartition(Name, partition));
     }
 
     /// <summary>Takes a record for which there is room: into its partition, or in line until the partitions are known.</summary>

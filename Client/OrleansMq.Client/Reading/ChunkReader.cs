@@ -46,7 +46,8 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
     }
 
     /// <summary>The record with its key and value read; it is not accepted by that.</summary>
-    /// <exception cref="DeserializationException">The record stays the current one: whoever reads again meets it again, until the partition is sought.</exception>
+    /// <exception cref="DeserializationException">The record stays the current one: whoever reads again meets it again, until the partition
+    /// is sought.</exception>
     public ConsumeResult<TKey, TValue> Deserialize<TKey, TValue>(IDeserializer<TKey> keys, IDeserializer<TValue> values)
     {
         var part = "key";
@@ -55,7 +56,8 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
             var key = keys.Deserialize(_record.Key.GetValueOrDefault().Span, _record.Key is null);
             part = "value";
             var value = values.Deserialize(_record.Value.GetValueOrDefault().Span, _record.Value is null);
-            return new ConsumeResult<TKey, TValue>(Session.Partition, _record.Offset, _record.Timestamp, key, value, CopyHeaders(), LeaderEpoch) { TopicId = Session.TopicId };
+            return new ConsumeResult<TKey, TValue>(Session.Partition, _record.Offset, _record.Timestamp, key, value, CopyHeaders(),
+                LeaderEpoch) { TopicId = Session.TopicId };
         }
         catch (Exception e)
         {
@@ -70,7 +72,8 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
             return [];
         var headers = _record.ReadHeaders();
         for (var i = 0; i < headers.Length; i++)
-            headers[i] = new RecordHeader(headers[i].Key.ToArray(), headers[i].Value is { } value ? value.ToArray() : (ReadOnlyMemory<byte>?)null);
+            headers[i] = new RecordHeader(headers[i].Key.ToArray(), headers[i].Value is { } value
+                ? value.ToArray() : (ReadOnlyMemory<byte>?)null);
         return headers;
     }
 

@@ -6,7 +6,8 @@ namespace OrleansMq.Client;
 public class ConsumeException : Exception
 {
     /// <summary>A failure at a place.</summary>
-    public ConsumeException(ErrorCode code, TopicPartition partition, long offset, string message, Exception? inner = null) : base(message, inner)
+    public ConsumeException(ErrorCode code, TopicPartition partition, long offset, string message, Exception? inner = null)
+        : base(message, inner)
     {
         Code = code;
         Partition = partition;
@@ -32,7 +33,8 @@ public class ConsumeException : Exception
 /// </summary>
 public sealed class OffsetOutOfRangeException(TopicPartition partition, long offset, long logStartOffset, long highWatermark)
     : ConsumeException(ErrorCode.OffsetOutOfRange, partition, offset,
-        $"{partition} has no offset {offset}: it holds {logStartOffset} to {highWatermark} (-1: not known). Choose where to go on: Seek to ReadFrom.Earliest, Latest or another offset.")
+        $"{partition} has no offset {offset}: it holds {logStartOffset} to {highWatermark} (-1: not known). Choose where to go on: Seek to "
+        + "ReadFrom.Earliest, Latest or another offset.")
 {
     /// <summary>The first offset there is; -1 if not known.</summary>
     public long LogStartOffset { get; } = logStartOffset;

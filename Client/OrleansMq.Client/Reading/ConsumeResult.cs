@@ -12,7 +12,8 @@ namespace OrleansMq.Client;
 /// <param name="Value">Its value; what the deserializer makes of null for a tombstone.</param>
 /// <param name="Headers">Its headers, in order; empty where it has none.</param>
 /// <param name="LeaderEpoch">The epoch of the leader that wrote it.</param>
-public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPartition, long Offset, long Timestamp, TKey Key, TValue Value,
+public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPartition, long Offset, long Timestamp, TKey Key,
+    TValue Value,
     IReadOnlyList<RecordHeader> Headers, int LeaderEpoch)
 {
     /// <summary>The id of its topic, never reused; empty where the reader was not told (partitions that were assigned by hand).</summary>

@@ -7,8 +7,9 @@ using OrleansMq.Records;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Fetches partitions ahead, within the bytes of <see cref="ReaderOptions.PrefetchBytes"/> over all of them, and steps through what came. Partitions
-/// take turns by chunk. Beginning, ending and holding may be done from any thread; <see cref="TryMoveNext"/> is for one caller at a time.
+/// Fetches partitions ahead, within the bytes of <see cref="ReaderOptions.PrefetchBytes"/> over all of them, and steps through what came.
+/// Partitions take turns by chunk. Beginning, ending and holding may be done from any thread; <see cref="TryMoveNext"/> is for one caller
+/// at a time.
 /// </summary>
 internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger logger) : IAsyncDisposable
 {
@@ -16,7 +17,8 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
     private readonly Dictionary<TopicPartition, FetchSession> _sessions = [];
     private readonly List<Task> _stopping = [];
     // Bounded by the sessions: each has two slots, and one error; besides, a mark that wakes the reader after each release.
-    private readonly Channel<FetchedChunk> _chunks = Channel.CreateUnbounded<FetchedChunk>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly Channel<FetchedChunk> _chunks =
+        Channel.CreateUnbounded<FetchedChunk>(new UnboundedChannelOptions { SingleReader = true });
     // What was fetched of partitions that are held, in order; the reader's own.
     private readonly Dictionary<FetchSession, LinkedList<SetAside>> _aside = [];
     private ChunkReader? _current;
@@ -52,14 +54,16 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
     /// <param name="isHeld">Whether its records wait for <see cref="FetchSession.IsHeld"/> to be cleared.</param>
     /// <param name="failure">Where it cannot be fetched at all: the reader's caller hears of it.</param>
     /// <param name="topicId">What its records say of their topic.</param>
-    public FetchSession Begin(TopicPartition partition, ReadFrom start, object? owner = null, bool isHeld = false, ConsumeException? failure = null,
+    public FetchSession Begin(TopicPartition partition, ReadFrom start, object? owner = null, bool isHeld = false,
+        ConsumeException? failure = null,
         Guid topicId = default)
     {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
             EndLocked(partition);
-            var session = new FetchSession(broker, partition, start, options, FetchSize, _chunks.Writer, logger) { Owner = owner, IsHeld = isHeld, TopicId = topicId };
+            var session = new FetchSession(broker, partition, start, options, FetchSize, _chunks.Writer, logger) { Owner = owner,
+                IsHeld = isHeld, TopicId = topicId };
             _sessions[partition] = session;
             Volatile.Write(ref _partitions, _sessions.Count);
             if (failure is null)
@@ -99,7 +103,8 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
     }
 
     /// <summary>Steps to the next record, of whichever partition; stays on it until it is accepted. False: nothing has come yet.</summary>
-    /// <exception cref="ConsumeException">A partition cannot be read on. Thrown until it is begun anew, held or ended: going on with others would hide it.</exception>
+    /// <exception cref="ConsumeException">A partition cannot be read on. Thrown until it is begun anew, held or ended: going on with others
+    /// would hide it.</exception>
     public bool TryMoveNext([NotNullWhen(true)] out ChunkReader? chunk)
     {
         while (true)
@@ -131,7 +136,8 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         }
     }
 
-    /// <summary>Stops fetching and gives back all memory. Not while <see cref="TryMoveNext"/> runs or its record is in use, unless that is done under <see cref="Stepping"/>.</summary>
+    /// <summary>Stops fetching and gives back all memory. Not while <see cref="TryMoveNext"/> runs or its record is in use, unless that is
+    /// done under <see cref="Stepping"/>.</summary>
     public async ValueTask DisposeAsync()
     {
         Task[] loops;
@@ -170,7 +176,8 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
 
     /// <summary>Bytes to fetch at once: each partition's share of what may be held ahead, in as many parts as it may hold.</summary>
     public int FetchSize() =>
-        Math.Min(options.MaxFetchBytes, Math.Max(1, options.PrefetchBytes / (FetchSession.ChunksAhead * Math.Max(1, Volatile.Read(ref _partitions)))));
+        Math.Min(options.MaxFetchBytes,
+            Math.Max(1, options.PrefetchBytes / (FetchSession.ChunksAhead * Math.Max(1, Volatile.Read(ref _partitions)))));
 
     private bool TryTakeFetched()
     {

@@ -111,7 +111,8 @@ internal sealed partial class FetchSession
         catch (Exception e)
         {
             // Neither an answer nor a fault that a broker has a name for: the application is to see it, not wait for ever.
-            Fail(new ConsumeException(ErrorCode.UnknownServerError, Partition, Position, $"{Partition} cannot be read: {e.GetType().Name}: {e.Message}", e));
+            Fail(new ConsumeException(ErrorCode.UnknownServerError, Partition, Position, $"{Partition} cannot be read: {e.GetType().Name}: "
+                + $"{e.Message}", e));
         }
     }
 
@@ -164,7 +165,8 @@ internal sealed partial class FetchSession
             string? message;
             try
             {
-                var result = await _broker.FetchAsync(new FetchRequest(Partition, offset, _fetchSize(), _options.MaxWait), _stop.Token).ConfigureAwait(false);
+                var result = await _broker.FetchAsync(new FetchRequest(Partition, offset, _fetchSize(), _options.MaxWait),
+                    _stop.Token).ConfigureAwait(false);
                 if (result.Error == ErrorCode.None)
                 {
                     Volatile.Write(ref _highWatermark, result.HighWatermark);
@@ -191,7 +193,8 @@ internal sealed partial class FetchSession
     private async Task RetryOrThrowAsync(Retries retries, ErrorCode code, string? message, long offset)
     {
         if (code.Action() != ErrorAction.Retry || retries.Next() is not { } wait)
-            throw new ConsumeException(code, Partition, offset, $"{Partition} cannot be read{(offset < 0 ? "" : $" at offset {offset}")}: {message ?? code.ToString()}");
+            throw new ConsumeException(code, Partition, offset,
+                $"{Partition} cannot be read{(offset < 0 ? "" : $" at offset {offset}")}: {message ?? code.ToString()}");
         LogRetry(Partition, offset, code, wait, message);
         await Task.Delay(wait, _options.TimeProvider, _stop.Token).ConfigureAwait(false);
     }
@@ -202,7 +205,8 @@ internal sealed partial class FetchSession
         while (batches.Length >= RecordBatchHeader.Size)
         {
             var header = RecordBatchHeader.Read(batches);
-            if (header.Length < RecordBatchHeader.Size - RecordBatchHeader.Overhead || header.SizeInBytes > batches.Length || header.NextOffset < offset)
+            if (header.Length < RecordBatchHeader.Size - RecordBatchHeader.Overhead || header.SizeInBytes > batches.Length
+                || header.NextOffset < offset)
                 break;
             offset = header.NextOffset;
             batches = batches[header.SizeInBytes..];

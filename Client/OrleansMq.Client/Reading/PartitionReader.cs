@@ -22,7 +22,8 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     /// <param name="logger">Where retries are logged; null for nowhere.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
-    public PartitionReader(IBroker broker, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null, ReaderOptions? options = null,
+    public PartitionReader(IBroker broker, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null,
+        ReaderOptions? options = null,
         ILogger? logger = null)
     {
         ArgumentNullException.ThrowIfNull(broker);
@@ -70,7 +71,8 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     public long GetHighWatermark(TopicPartition partition) => Session(partition).HighWatermark;
 
     /// <inheritdoc/>
-    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default) => _reads.ReadAsync(cancellationToken);
+    public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken = default) =>
+        _reads.ReadAsync(cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default) =>

@@ -20,7 +20,8 @@ public readonly record struct ReadFrom
     /// <summary>Behind the last record there is: only what comes later.</summary>
     public static ReadFrom Latest { get; } = new(null, OffsetSpec.Latest);
 
-    /// <summary>An offset, 0 or above. One that the partition does not have is an <see cref="OffsetOutOfRangeException"/> when it is read.</summary>
+    /// <summary>An offset, 0 or above. One that the partition does not have is an <see cref="OffsetOutOfRangeException"/> when it is
+    /// read.</summary>
     public static ReadFrom Offset(long offset) =>
         offset >= 0 ? new(offset, default) : throw new ArgumentOutOfRangeException(nameof(offset), offset, "An offset is 0 or above.");
 
@@ -31,7 +32,8 @@ public readonly record struct ReadFrom
 
     internal OffsetSpec Spec { get; }
 
-    internal ReadFrom Chosen => _isChosen ? this : throw new ArgumentException("Choose where to start: ReadFrom.Earliest, Latest, Offset or Time.");
+    internal ReadFrom Chosen =>
+        _isChosen ? this : throw new ArgumentException("Choose where to start: ReadFrom.Earliest, Latest, Offset or Time.");
 
     /// <inheritdoc/>
     public override string ToString() =>

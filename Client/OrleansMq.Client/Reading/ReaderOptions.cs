@@ -15,10 +15,12 @@ public sealed record ReaderOptions
     /// <summary>Bytes asked for in one read of one partition, at most: 1 MiB by default, 1 KiB or above.</summary>
     public int MaxFetchBytes { get; init; } = 1 << 20;
 
-    /// <summary>How long the broker waits for records before it answers with none: 500 ms by default. New records are answered at once.</summary>
+    /// <summary>How long the broker waits for records before it answers with none: 500 ms by default. New records are answered at
+    /// once.</summary>
     public TimeSpan MaxWait { get; init; } = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>The wait before the first retry, doubled with each up to <see cref="RetryBackoffMax"/>, give or take a fifth: 100 ms by default.</summary>
+    /// <summary>The wait before the first retry, doubled with each up to <see cref="RetryBackoffMax"/>, give or take a fifth: 100 ms by
+    /// default.</summary>
     public TimeSpan RetryBackoff { get; init; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The longest wait between retries: 1 second by default.</summary>
@@ -49,8 +51,10 @@ public sealed record ReaderOptions
         Require(PrefetchBytes >= 16 << 10, nameof(PrefetchBytes), "is 16384 bytes or more");
         Require(MaxFetchBytes >= 1024, nameof(MaxFetchBytes), "is 1024 bytes or more");
         Require(MaxWait >= TimeSpan.Zero, nameof(MaxWait), "is zero or more");
-        Require(RetryBackoff > TimeSpan.Zero && RetryBackoffMax >= RetryBackoff, nameof(RetryBackoff), "is above zero and at most RetryBackoffMax");
-        Require(RetryTimeout == Timeout.InfiniteTimeSpan || RetryTimeout >= TimeSpan.Zero, nameof(RetryTimeout), "is zero or more, or infinite");
+        Require(RetryBackoff > TimeSpan.Zero && RetryBackoffMax >= RetryBackoff, nameof(RetryBackoff),
+            "is above zero and at most RetryBackoffMax");
+        Require(RetryTimeout == Timeout.InfiniteTimeSpan || RetryTimeout >= TimeSpan.Zero, nameof(RetryTimeout),
+            "is zero or more, or infinite");
     }
 
     private static void Require(bool condition, string option, string rule)

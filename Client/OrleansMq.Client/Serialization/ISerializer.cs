@@ -23,7 +23,8 @@ public interface IDeserializer<out T>
     /// <summary>The value behind <paramref name="bytes"/>, which are valid only during the call.</summary>
     /// <param name="bytes">Empty where <paramref name="isNull"/>.</param>
     /// <param name="isNull">Whether the record has no key, or is a tombstone.</param>
-    /// <exception cref="Exception">Any: reaches the reader as <see cref="DeserializationException"/> with the record's coordinates.</exception>
+    /// <exception cref="Exception">Any: reaches the reader as <see cref="DeserializationException"/> with the record's
+    /// coordinates.</exception>
     T Deserialize(ReadOnlySpan<byte> bytes, bool isNull);
 }
 

@@ -36,7 +36,8 @@ public static class Serdes
         new JsonSerde<T>((JsonTypeInfo<T>)(options ?? JsonSerializerOptions.Web).GetTypeInfo(typeof(T)));
 
     /// <summary>The library's format for a type: one of the properties here.</summary>
-    /// <exception cref="InvalidOperationException">There is none for the type: pass one, such as <see cref="Json{T}(JsonTypeInfo{T})"/>.</exception>
+    /// <exception cref="InvalidOperationException">There is none for the type: pass one, such as
+    /// <see cref="Json{T}(JsonTypeInfo{T})"/>.</exception>
     public static ISerde<T> For<T>()
     {
         object? found =
@@ -50,6 +51,7 @@ public static class Serdes
             : typeof(T) == typeof(Ignore) ? Ignore
             : null;
         return (ISerde<T>?)found ?? throw new InvalidOperationException(
-            $"There is no built-in format for {typeof(T)}. Pass a serializer or deserializer, such as Serdes.Json(MyJsonContext.Default.{typeof(T).Name}).");
+            $"There is no built-in format for {typeof(T)}. Pass a serializer or deserializer, such as "
+            + $"Serdes.Json(MyJsonContext.Default.{typeof(T).Name}).");
     }
 }

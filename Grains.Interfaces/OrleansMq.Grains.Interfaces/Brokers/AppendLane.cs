@@ -3,20 +3,25 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
-/// The way of one partition's batches to its grain, in the order in which they come. A call costs about as much whether it carries one batch or several: so no more than
-/// <see cref="MaxCalls"/> are under way at once, and what comes meanwhile goes together into the next. Thread safe.
-/// <para>A batch is in one of three states. <i>Waiting</i>: its memory is its sender's, nobody else knows it. <i>Under way</i>: it is lent to a call. <i>Done</i>: the call has ended, however it
-/// ended, what was lent is revoked, and the sender gets his batch's own result; where the call was not answered, its exception.</para>
+/// The way of one partition's batches to its grain, in the order in which they come. A call costs about as much whether it carries one
+/// batch or several: so no more than <see cref="MaxCalls"/> are under way at once, and what comes meanwhile goes together into the next.
+/// Thread safe.
+/// <para>A batch is in one of three states. <i>Waiting</i>: its memory is its sender's, nobody else knows it. <i>Under way</i>: it is lent
+/// to a call. <i>Done</i>: the call has ended, however it ended, what was lent is revoked, and the sender gets his batch's own result;
+/// where the call was not answered, its exception.</para>
 /// </summary>
 /// <param name="grain">The partition's.</param>
-/// <param name="acks">When a batch counts as appended: those that wait for all replicas have a lane of their own, so that the others do not wait for these.</param>
+/// <param name="acks">When a batch counts as appended: those that wait for all replicas have a lane of their own, so that the others do not
+/// wait for these.</param>
 /// <param name="deaths">Ends the waiting for a broker that died; null where Orleans does.</param>
 internal sealed class AppendLane(IPartitionAppendGrain grain, Acks acks, BrokerDeaths? deaths) : IThreadPoolWorkItem
 {
-    /// <summary>Calls under way at once: one that is being worked on, and one on its way, so that the grain need not wait for the next.</summary>
+    /// <summary>Calls under way at once: one that is being worked on, and one on its way, so that the grain need not wait for the
+    /// next.</summary>
     public const int MaxCalls = 2;
 
-    /// <summary>The most that one call carries, unless a batch alone is larger: beside so many bytes a call is nothing. What fills a call does not wait for another one's end.</summary>
+    /// <summary>The most that one call carries, unless a batch alone is larger: beside so many bytes a call is nothing. What fills a call
+    /// does not wait for another one's end.</summary>
     public const int MaxBytes = 256 << 10;
 
     /// <summary>As many small batches as the broker writes together.</summary>
@@ -103,7 +108,8 @@ internal sealed class AppendLane(IPartitionAppendGrain grain, Acks acks, BrokerD
             _calls--;
             if (!_isScheduled)
             {
-                // First onto this thread's stack of work, and so behind those who are told now; a thread that has nothing to do may take it before.
+                // First onto this thread's stack of work, and so behind those who are told now; a thread that has nothing to do may take it
+                // before.
                 _isScheduled = true;
                 ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
             }
@@ -119,7 +125,8 @@ internal sealed class AppendLane(IPartitionAppendGrain grain, Acks acks, BrokerD
 
     private Task<T> Answer<T>(Task<T> call) => deaths?.AnswerAsync(call) ?? call;
 
-    private sealed class Append(Memory<byte> batch) : TaskCompletionSource<ProduceResult>(TaskCreationOptions.RunContinuationsAsynchronously)
+    private sealed class Append(Memory<byte> batch)
+        : TaskCompletionSource<ProduceResult>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public Memory<byte> Batch => batch;
     }

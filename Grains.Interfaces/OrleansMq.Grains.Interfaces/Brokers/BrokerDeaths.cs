@@ -4,15 +4,17 @@ using OrleansMq.Brokers;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
-/// Ends the waiting of a client outside of the silos when a broker dies: Orleans tells only silos, so that a call to one that is gone would else end with its
-/// time limit, which may be minutes. Whoever waits for longer than an answer takes asks the cluster who lives; where somebody has died since, and no answer
-/// comes, the call is given up as not answered. That it was another broker's costs a retry. Thread safe.
+/// Ends the waiting of a client outside of the silos when a broker dies: Orleans tells only silos, so that a call to one that is gone would
+/// else end with its time limit, which may be minutes. Whoever waits for longer than an answer takes asks the cluster who lives; where
+/// somebody has died since, and no answer comes, the call is given up as not answered. That it was another broker's costs a retry. Thread
+/// safe.
 /// </summary>
 /// <param name="describe">Asks the cluster, by whichever gateway answers.</param>
 /// <param name="time">The client's clock.</param>
 internal sealed class BrokerDeaths(Func<Task<ClusterDescription>> describe, TimeProvider time)
 {
-    /// <summary>How long a call waits before it asks, and between two questions: an answer takes milliseconds, a death is known in one second.</summary>
+    /// <summary>How long a call waits before it asks, and between two questions: an answer takes milliseconds, a death is known in one
+    /// second.</summary>
     internal static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
     /// <summary>What is known of who lives is asked for again while calls are made, so that a death is seen as one.</summary>

@@ -10,7 +10,8 @@ internal sealed class GrainAdministration(IGrainFactory grains, BrokerDeaths? de
     /// <inheritdoc/>
     public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas,
         CancellationToken cancellationToken) =>
-        AskAsync($"Moving partition {partition}", Cluster.ReassignPartitionAsync(partition.Topic, partition.Partition, [.. replicas]), cancellationToken);
+        AskAsync($"Moving partition {partition}", Cluster.ReassignPartitionAsync(partition.Topic, partition.Partition, [.. replicas]),
+            cancellationToken);
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<PartitionReassignment>> ListReassignmentsAsync(CancellationToken cancellationToken) =>
@@ -18,15 +19,19 @@ internal sealed class GrainAdministration(IGrainFactory grains, BrokerDeaths? de
 
     /// <inheritdoc/>
     public ValueTask CancelReassignmentAsync(TopicPartition partition, CancellationToken cancellationToken) =>
-        TellAsync($"Taking back the move of partition {partition}", Cluster.CancelReassignmentAsync(partition.Topic, partition.Partition), cancellationToken);
+        TellAsync($"Taking back the move of partition {partition}", Cluster.CancelReassignmentAsync(partition.Topic, partition.Partition),
+            cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition, CancellationToken cancellationToken) =>
-        await AskAsync("Electing preferred leaders", Cluster.ElectPreferredLeadersAsync(topic, partition), cancellationToken).ConfigureAwait(false);
+    public async ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition,
+        CancellationToken cancellationToken) =>
+        await AskAsync("Electing preferred leaders", Cluster.ElectPreferredLeadersAsync(topic, partition),
+            cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
     public ValueTask<LeaderElection> ElectUncleanAsync(TopicPartition partition, int? broker, CancellationToken cancellationToken) =>
-        AskAsync($"The unclean election of a leader of partition {partition}", Cluster.ElectUncleanAsync(partition.Topic, partition.Partition, broker),
+        AskAsync($"The unclean election of a leader of partition {partition}",
+            Cluster.ElectUncleanAsync(partition.Topic, partition.Partition, broker),
             cancellationToken);
 
     /// <inheritdoc/>
@@ -34,7 +39,8 @@ internal sealed class GrainAdministration(IGrainFactory grains, BrokerDeaths? de
         AskAsync("Planning a rebalance", Cluster.PlanRebalanceAsync(), cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle, CancellationToken cancellationToken) =>
+    public ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle,
+        CancellationToken cancellationToken) =>
         AskAsync("Beginning a rebalance", Cluster.ExecuteRebalanceAsync(planId, throttle), cancellationToken);
 
     /// <inheritdoc/>

@@ -7,11 +7,12 @@ namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
 /// The broker API over grains, for a silo or an Orleans client. Where the partition's grain is active on this silo the engine is called
-/// directly; otherwise the batch travels to the silo that leads it, together with others to the same partition where two calls to it are under way already. Thread safe.
-/// <para>A call that the cluster does not answer (a timeout, a silo that died: also a client outside of the silos hears of that within seconds) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome
-/// is unknown, retry.</para>
-/// <para>While a partition's leadership moves, what changes nothing when it is repeated (reads, look-ups, deletion of records) is asked again for a while;
-/// an append is answered at once, since only its sender knows what else he has sent: an error to retry.</para>
+/// directly; otherwise the batch travels to the silo that leads it, together with others to the same partition where two calls to it are
+/// under way already. Thread safe.
+/// <para>A call that the cluster does not answer (a timeout, a silo that died: also a client outside of the silos hears of that within
+/// seconds) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, retry.</para>
+/// <para>While a partition's leadership moves, what changes nothing when it is repeated (reads, look-ups, deletion of records) is asked
+/// again for a while; an append is answered at once, since only its sender knows what else he has sent: an error to retry.</para>
 /// </summary>
 public sealed class GrainBroker : IBroker
 {
@@ -26,9 +27,10 @@ public sealed class GrainBroker : IBroker
     /// <param name="grains">An Orleans client, or a silo's grain factory.</param>
     /// <param name="local">On a silo: the partitions that are active there. Null on a client.</param>
     /// <param name="options">Times; null for the defaults.</param>
-    /// <param name="metadata">On a silo of a replicated cluster: what is pushed to it, so that topics and brokers are answered from memory. Null: grains are
-    /// asked.</param>
-    public GrainBroker(IGrainFactory grains, ILocalPartitions? local = null, GrainBrokerOptions? options = null, IClusterMetadata? metadata = null)
+    /// <param name="metadata">On a silo of a replicated cluster: what is pushed to it, so that topics and brokers are answered from memory.
+    /// Null: grains are asked.</param>
+    public GrainBroker(IGrainFactory grains, ILocalPartitions? local = null, GrainBrokerOptions? options = null,
+        IClusterMetadata? metadata = null)
     {
         _grains = grains;
         _local = local;
@@ -75,7 +77,8 @@ public sealed class GrainBroker : IBroker
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
         _metadata?.Image is { Version: > 0 } image
-        ? [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active).Select(topic => topic.ToListing())]
+        ? [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active)
+            .Select(topic => topic.ToListing())]
         : await AnswerAsync("Listing topics", Cluster.ListTopicsAsync(), cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
@@ -145,9 +148,11 @@ public sealed class GrainBroker : IBroker
     /// <inheritdoc/>
     public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default)
     {
-        if (_local is not null && _local.TryGet(partition, out var local) && local.FindOffset(spec) is var found && !LeaderPatience.HasMoved(found.Error))
+        if (_local is not null && _local.TryGet(partition, out var local) && local.FindOffset(spec) is var found
+            && !LeaderPatience.HasMoved(found.Error))
             return new(found);
-        return LeaderPatience.RetryAsync(_options, () => CallAsync(partition, grains => Answer(grains.Grain.FindOffsetAsync(spec)), static result => result.Error,
+        return LeaderPatience.RetryAsync(_options,
+            () => CallAsync(partition, grains => Answer(grains.Grain.FindOffsetAsync(spec)), static result => result.Error,
             static (error, message) => new OffsetResult(error, -1, Message: message)), static result => result.Error, cancellationToken);
     }
 
@@ -155,13 +160,15 @@ public sealed class GrainBroker : IBroker
     public async ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset,
         CancellationToken cancellationToken = default)
     {
-        var result = await LeaderPatience.RetryAsync(_options, DeleteOnceAsync, static result => result.Error, cancellationToken).ConfigureAwait(false);
+        var result = await LeaderPatience.RetryAsync(_options, DeleteOnceAsync, static result => result.Error,
+            cancellationToken).ConfigureAwait(false);
         return result.Error == ErrorCode.None ? result.LogStartOffset : throw new BrokerException(result.Error, result.Message!);
 
         ValueTask<(ErrorCode Error, long LogStartOffset, string? Message)> DeleteOnceAsync() =>
             _local is not null && _local.TryGet(partition, out var local)
                 ? new(DeletedAsync(local.DeleteRecordsAsync(beforeOffset, cancellationToken).AsTask()))
-                : CallAsync(partition, grains => Answer(DeletedAsync(grains.Grain.DeleteRecordsAsync(beforeOffset))), static result => result.Error,
+                : CallAsync(partition, grains => Answer(DeletedAsync(grains.Grain.DeleteRecordsAsync(beforeOffset))),
+                    static result => result.Error,
                     static (error, message) => (Error: error, LogStartOffset: -1L, Message: (string?)message));
 
         static async Task<(ErrorCode Error, long LogStartOffset, string? Message)> DeletedAsync(Task<long> deletion)
@@ -203,8 +210,10 @@ public sealed class GrainBroker : IBroker
                 MaxWait = wait,
                 Isolation = request.Isolation,
             };
-            var result = await LeaderPatience.RetryAsync(_options, () => CallAsync(request.Partition, grains => Answer(grains.Grain.ReadAsync(read, cancellationToken)),
-                static result => result.Error, static (error, message) => FetchResult.Failed(error, message)), static result => result.Error,
+            var result = await LeaderPatience.RetryAsync(_options,
+                () => CallAsync(request.Partition, grains => Answer(grains.Grain.ReadAsync(read, cancellationToken)),
+                static result => result.Error, static (error, message) => FetchResult.Failed(error, message)),
+                static result => result.Error,
                 cancellationToken).ConfigureAwait(false);
             if (result.Error != ErrorCode.None || result.Records.Length >= request.MinBytes || wait == left || wait == TimeSpan.Zero)
                 return result;
@@ -241,7 +250,8 @@ public sealed class GrainBroker : IBroker
         }
         catch (BrokerException refused)
         {
-            return failed(refused.Code, refused.Message); // The topic's grain refused (its document is damaged), or no leader could be found.
+            return failed(refused.Code,
+                refused.Message); // The topic's grain refused (its document is damaged), or no leader could be found.
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {

@@ -15,8 +15,8 @@ public sealed record GrainBrokerOptions
     /// </summary>
     public TimeSpan MetadataMaxAge { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>For how long a call that may be repeated (a read, a look-up) is repeated while its partition has no leader: 2 seconds, above what a
-    /// failover takes.</summary>
+    /// <summary>For how long a call that may be repeated (a read, a look-up) is repeated while its partition has no leader: 2 seconds,
+    /// above what a failover takes.</summary>
     public TimeSpan LeaderPatience { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Where the time comes from.</summary>

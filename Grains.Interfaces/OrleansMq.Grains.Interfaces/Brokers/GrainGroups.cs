@@ -17,7 +17,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default)
     {
         var wait = Guid.NewGuid();
-        return CallAsync(request.GroupId, grain => WaitAsync(() => grain.JoinGroupAsync(request, wait), cancellationToken), static result => result.Error,
+        return CallAsync(request.GroupId, grain => WaitAsync(() => grain.JoinGroupAsync(request, wait), cancellationToken),
+            static result => result.Error,
             static (error, message) => JoinGroupResult.Failed(error, message), cancellationToken);
     }
 
@@ -25,13 +26,15 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default)
     {
         var wait = Guid.NewGuid();
-        return CallAsync(request.GroupId, grain => WaitAsync(() => grain.SyncGroupAsync(request, wait), cancellationToken), static result => result.Error,
+        return CallAsync(request.GroupId, grain => WaitAsync(() => grain.SyncGroupAsync(request, wait), cancellationToken),
+            static result => result.Error,
             static (error, message) => new SyncGroupResult(error, message), cancellationToken);
     }
 
     /// <inheritdoc/>
     public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default) =>
-        CallAsync(request.GroupId, grain => grain.HeartbeatAsync(request), static result => result.Error, static (error, message) => new GroupReply(error, message),
+        CallAsync(request.GroupId, grain => grain.HeartbeatAsync(request), static result => result.Error,
+            static (error, message) => new GroupReply(error, message),
             cancellationToken);
 
     /// <inheritdoc/>
@@ -40,7 +43,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
             static (error, message) => new LeaveGroupResult(error, [], message), cancellationToken);
 
     /// <inheritdoc/>
-    public async ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default)
+    public async ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken = default)
     {
         var began = options.TimeProvider.GetTimestamp();
         while (true)
@@ -68,7 +72,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         CallAsync(request.GroupId, grain => grain.CommitOffsetsAsync(request),
             static result => result.Partitions is [{ Error: ErrorCode.NotCoordinator }, ..] ? ErrorCode.NotCoordinator : ErrorCode.None,
             (error, message) => new OffsetCommitResult(
-                [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message), cancellationToken);
+                [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message),
+                cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default) =>
@@ -89,7 +94,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         }
         catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
         {
-            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"Listing the groups was not answered by the cluster. Retry. ({exception.Message})", exception);
+            throw new BrokerException(ErrorCode.CoordinatorNotAvailable,
+                $"Listing the groups was not answered by the cluster. Retry. ({exception.Message})", exception);
         }
     }
 
@@ -120,7 +126,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
         }
     }
 
-    private async ValueTask<T> CallAsync<T>(string groupId, Func<IGroupGrain, Task<T>> call, Func<T, ErrorCode> errorOf, Func<ErrorCode, string, T> failed,
+    private async ValueTask<T> CallAsync<T>(string groupId, Func<IGroupGrain, Task<T>> call, Func<T, ErrorCode> errorOf,
+        Func<ErrorCode, string, T> failed,
         CancellationToken cancellationToken)
     {
         // An id that no group can have is answered here: it makes no grain.
@@ -128,7 +135,8 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
             return failed(ErrorCode.InvalidGroupId, problem);
         var grain = grains.GetGrain<IGroupGrain>(groupId);
         var isUnreachable = false;
-        return await LeaderPatience.RepeatAsync(options, TryAsync, result => isUnreachable || errorOf(result) == ErrorCode.NotCoordinator, cancellationToken)
+        return await LeaderPatience.RepeatAsync(options, TryAsync, result => isUnreachable || errorOf(result) == ErrorCode.NotCoordinator,
+            cancellationToken)
             .ConfigureAwait(false);
 
         async ValueTask<T> TryAsync()
@@ -144,10 +152,12 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
             }
             catch (Exception exception) when (GrainFaults.IsUnanswered(exception))
             {
-                // The silo is gone, or not there yet: the next call finds another. A call that got no answer in time is its sender's to repeat.
+                // The silo is gone, or not there yet: the next call finds another. A call that got no answer in time is its sender's to
+                // repeat.
                 isUnreachable = exception is not TimeoutException;
                 return failed(ErrorCode.CoordinatorNotAvailable,
-                    $"The coordinator of group '{groupId}' did not answer; whether it was done is unknown. Retry. ({exception.GetType().Name}: {exception.Message})");
+                    $"The coordinator of group '{groupId}' did not answer; whether it was done is unknown. Retry. "
+                    + $"({exception.GetType().Name}: {exception.Message})");
             }
         }
     }
@@ -155,8 +165,10 @@ internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions optio
     // Administration throws, so its errors travel beside its answers until it is done.
     private ValueTask<(T? Value, ErrorCode Error, string? Message)> AskAsync<T>(string groupId, Func<IGroupGrain, Task<T>> call,
         CancellationToken cancellationToken) =>
-        CallAsync(groupId, async grain => (Value: (T?)await call(grain).ConfigureAwait(false), Error: ErrorCode.None, Message: (string?)null),
-            static result => result.Error, static (error, message) => (Value: default(T), Error: error, Message: message), cancellationToken);
+        CallAsync(groupId,
+            async grain => (Value: (T?)await call(grain).ConfigureAwait(false), Error: ErrorCode.None, Message: (string?)null),
+            static result => result.Error, static (error, message) => (Value: default(T), Error: error, Message: message),
+            cancellationToken);
 
     private static T ValueOf<T>((T? Value, ErrorCode Error, string? Message) answer) =>
         answer.Error == ErrorCode.None ? answer.Value! : throw new BrokerException(answer.Error, answer.Message!);

@@ -10,8 +10,8 @@ internal static class LeaderPatience
     /// <summary>Whether somebody else leads, or soon will: nothing was done.</summary>
     public static bool HasMoved(ErrorCode error) => error is ErrorCode.NotLeaderOrFollower or ErrorCode.LeaderNotAvailable;
 
-    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while there is no leader to answer it; one that was not answered
-    /// is made once more in any case, since to learn that takes longer.</summary>
+    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while there is no leader to answer it;
+    /// one that was not answered is made once more in any case, since to learn that takes longer.</summary>
     /// <param name="options">The patience.</param>
     /// <param name="call">Changes nothing when it is repeated.</param>
     /// <param name="errorOf">What became of it.</param>
@@ -20,7 +20,8 @@ internal static class LeaderPatience
         CancellationToken cancellationToken) =>
         RepeatAsync(options, call, result => HasMoved(errorOf(result)) || errorOf(result) == ErrorCode.RequestTimedOut, cancellationToken);
 
-    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while its result says that nobody was there to answer.</summary>
+    /// <summary>Makes the call, again and again for <see cref="GrainBrokerOptions.LeaderPatience"/> while its result says that nobody was
+    /// there to answer.</summary>
     /// <param name="options">The patience.</param>
     /// <param name="call">Changes nothing when it is repeated.</param>
     /// <param name="hasMoved">Whether to ask again.</param>

@@ -8,7 +8,8 @@ namespace OrleansMq.Grains.Brokers;
 /// What this process knows of topics: id, number of partitions, the references of their grains. Only topics that exist are remembered, so
 /// it is bounded by the catalogue; an entry that proves wrong is forgotten.
 /// </summary>
-internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options, IClusterMetadata? metadata = null, BrokerDeaths? deaths = null)
+internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options, IClusterMetadata? metadata = null,
+    BrokerDeaths? deaths = null)
 {
     private readonly ConcurrentDictionary<string, KnownTopic> _topics = new(StringComparer.Ordinal);
 
@@ -20,7 +21,8 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
     /// <summary>The topic, asked for where the knowledge is older than <see cref="GrainBrokerOptions.MetadataMaxAge"/>.</summary>
     public ValueTask<KnownTopic?> FindRecentAsync(string topic) =>
         FindPushed(topic) is { } pushed ? new(pushed)
-        : metadata is null && _topics.TryGetValue(topic, out var known) && options.TimeProvider.GetElapsedTime(known.AskedAt) < options.MetadataMaxAge
+        : metadata is null && _topics.TryGetValue(topic, out var known)
+        && options.TimeProvider.GetElapsedTime(known.AskedAt) < options.MetadataMaxAge
             ? new(known)
             : RefreshAsync(topic);
 
@@ -45,12 +47,14 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
     /// <summary>Forgets a topic: the next to need it asks.</summary>
     public void Forget(string topic) => _topics.TryRemove(topic, out _);
 
-    // What was pushed here is as new as an answer would be. A topic that was not may have been created, or deleted, this very moment: its grain is asked.
+    // What was pushed here is as new as an answer would be. A topic that was not may have been created, or deleted, this very moment: its
+    // grain is asked.
     private KnownTopic? FindPushed(string topic)
     {
         if (metadata?.Image.FindServed(topic) is not { } pushed)
             return null;
-        return _topics.TryGetValue(topic, out var known) && known.Listing.TopicId == pushed.TopicId && known.Listing.Partitions == pushed.Serving
+        return _topics.TryGetValue(topic, out var known) && known.Listing.TopicId == pushed.TopicId
+            && known.Listing.Partitions == pushed.Serving
             ? known
             : Remember(pushed.ToListing(), options.TimeProvider.GetTimestamp());
     }
@@ -77,7 +81,8 @@ internal sealed class KnownTopic
         (Listing, AskedAt, _grains, _deaths) = (listing, askedAt, grains, deaths);
         _partitions = before is null || before.Listing.TopicId != listing.TopicId ? new PartitionGrains?[listing.Partitions]
             : before.Listing.Partitions == listing.Partitions ? before._partitions
-            : [.. before._partitions.Take(listing.Partitions), .. new PartitionGrains?[Math.Max(0, listing.Partitions - before._partitions.Length)]];
+            : [.. before._partitions.Take(listing.Partitions),
+                .. new PartitionGrains?[Math.Max(0, listing.Partitions - before._partitions.Length)]];
     }
 
     public TopicListing Listing { get; }
@@ -111,6 +116,7 @@ internal sealed class PartitionGrains(IPartitionGrain grain, IPartitionAppendGra
         var index = (int)acks - (int)Acks.All;
         if ((uint)index >= (uint)_lanes.Length)
             return new AppendLane(appends, acks, deaths);
-        return _lanes[index] ?? Interlocked.CompareExchange(ref _lanes[index], new AppendLane(appends, acks, deaths), null) ?? _lanes[index]!;
+        return _lanes[index] ?? Interlocked.CompareExchange(ref _lanes[index], new AppendLane(appends, acks, deaths), null)
+            ?? _lanes[index]!;
     }
 }

@@ -3,8 +3,8 @@ using System.IO.Pipelines;
 namespace OrleansMq.Grains.Connections;
 
 /// <summary>
-/// A pipe's writer that offers room for a whole message at once. Who writes a message asks for a few KiB, and puts what does not fit together elsewhere, to be copied in at the
-/// end; here he is offered as much as messages took lately.
+/// A pipe's writer that offers room for a whole message at once. Who writes a message asks for a few KiB, and puts what does not fit
+/// together elsewhere, to be copied in at the end; here he is offered as much as messages took lately.
 /// </summary>
 /// <param name="inner">The pipe's.</param>
 /// <param name="blocks">Where the pipe's memory comes from.</param>

@@ -5,10 +5,11 @@ using Microsoft.AspNetCore.Connections;
 namespace OrleansMq.Grains.Connections;
 
 /// <summary>
-/// One of Orleans' connections over a socket of ours: the same bytes as over Orleans' own, in larger pieces. What comes is received into large blocks and handed on by the thread
-/// that received it; what is sent is sent by the thread that wrote it, as far as the socket takes it.
-/// <para>It ends when the other side does, when <see cref="Abort"/> is called, or when its writer completes: then the socket is closed, <c>ConnectionClosed</c> is
-/// cancelled, and <see cref="DisposeAsync"/> waits for both loops.</para>
+/// One of Orleans' connections over a socket of ours: the same bytes as over Orleans' own, in larger pieces. What comes is received into
+/// large blocks and handed on by the thread that received it; what is sent is sent by the thread that wrote it, as far as the socket takes
+/// it.
+/// <para>It ends when the other side does, when <see cref="Abort"/> is called, or when its writer completes: then the socket is closed,
+/// <c>ConnectionClosed</c> is cancelled, and <see cref="DisposeAsync"/> waits for both loops.</para>
 /// </summary>
 internal sealed class SocketConnection : DefaultConnectionContext
 {
@@ -57,7 +58,8 @@ internal sealed class SocketConnection : DefaultConnectionContext
 
     // No bound of its own: Orleans bounds neither what waits to be sent nor what was received and is not read.
     private static PipeOptions Options(AdaptiveBlocks blocks) =>
-        new(blocks, PipeScheduler.Inline, PipeScheduler.Inline, pauseWriterThreshold: 0, resumeWriterThreshold: 0, AdaptiveBlocks.Smallest, useSynchronizationContext: false);
+        new(blocks, PipeScheduler.Inline, PipeScheduler.Inline, pauseWriterThreshold: 0, resumeWriterThreshold: 0, AdaptiveBlocks.Smallest,
+            useSynchronizationContext: false);
 
     private async Task ReceiveAsync()
     {
@@ -160,10 +162,12 @@ internal sealed class SocketConnection : DefaultConnectionContext
         _socket.Dispose();
     }
 
-    private static Exception FaultOf(Exception broken) => broken is SocketException reset && IsReset(reset) ? new ConnectionResetException(reset.Message, reset) : broken;
+    private static Exception FaultOf(Exception broken) =>
+        broken is SocketException reset && IsReset(reset) ? new ConnectionResetException(reset.Message, reset) : broken;
 
     private static bool IsReset(SocketException exception) =>
-        exception.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown || (OperatingSystem.IsWindows() && exception.SocketErrorCode is SocketError.ConnectionAborted);
+        exception.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown
+        || (OperatingSystem.IsWindows() && exception.SocketErrorCode is SocketError.ConnectionAborted);
 
     private sealed class Ends(PipeReader input, PipeWriter output) : IDuplexPipe
     {

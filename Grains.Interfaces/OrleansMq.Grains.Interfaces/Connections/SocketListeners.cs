@@ -53,11 +53,14 @@ internal sealed class SocketListeners(IOptions<SocketConnectionOptions> options)
                     if (TryStart(accepted) is { } connection)
                         return connection;
                 }
-                catch (Exception unbound) when (unbound is ObjectDisposedException or SocketException { SocketErrorCode: SocketError.OperationAborted or SocketError.InvalidArgument })
+                catch (Exception unbound)
+                    when (unbound is ObjectDisposedException
+                        or SocketException { SocketErrorCode: SocketError.OperationAborted or SocketError.InvalidArgument })
                 {
                     return null;
                 }
-                catch (SocketException full) when (full.SocketErrorCode is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable)
+                catch (SocketException full)
+                    when (full.SocketErrorCode is SocketError.TooManyOpenSockets or SocketError.NoBufferSpaceAvailable)
                 {
                     // Until others have gone.
                     await Task.Delay(WhenFull, cancellationToken).ConfigureAwait(false);

@@ -19,5 +19,6 @@ internal static class SocketOptions
     }
 
     /// <summary>A socket for an endpoint. Closed, it keeps no port: a silo that starts again finds it free.</summary>
-    public static Socket Create(AddressFamily family) => new(family, SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 0) };
+    public static Socket Create(AddressFamily family) =>
+        new(family, SocketType.Stream, ProtocolType.Tcp) { LingerState = new LingerOption(true, 0) };
 }

@@ -5,12 +5,14 @@ using Orleans.Serialization.WireProtocol;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="BatchInCall"/> between silos: its bytes with their length before them, written from the caller's memory and read into pooled memory.</summary>
+/// <summary>A <see cref="BatchInCall"/> between silos: its bytes with their length before them, written from the caller's memory and read
+/// into pooled memory.</summary>
 [RegisterSerializer]
 internal sealed class BatchInCallCodec : IFieldCodec<BatchInCall>
 {
     /// <inheritdoc/>
-    public void WriteField<TBufferWriter>(ref Writer<TBufferWriter> writer, uint fieldIdDelta, Type? expectedType, BatchInCall? value) where TBufferWriter : IBufferWriter<byte>
+    public void WriteField<TBufferWriter>(ref Writer<TBufferWriter> writer, uint fieldIdDelta, Type? expectedType, BatchInCall? value)
+        where TBufferWriter : IBufferWriter<byte>
     {
         ArgumentNullException.ThrowIfNull(value);
         ReferenceCodec.MarkValueField(writer.Session);

@@ -25,7 +25,8 @@ internal struct ClusterDescriptionSurrogate
 internal sealed class ClusterDescriptionConverter : IConverter<ClusterDescription, ClusterDescriptionSurrogate>
 {
     public ClusterDescription ConvertFromSurrogate(in ClusterDescriptionSurrogate surrogate) =>
-        new(surrogate.ClusterId, surrogate.Flavour, surrogate.Brokers, surrogate.ControllerAndOne - 1, surrogate.MetadataVersion, surrogate.Topics,
+        new(surrogate.ClusterId, surrogate.Flavour, surrogate.Brokers, surrogate.ControllerAndOne - 1, surrogate.MetadataVersion,
+            surrogate.Topics,
             surrogate.Partitions, surrogate.UnderReplicatedPartitions, surrogate.OfflinePartitions, surrogate.BelowMinInSyncPartitions,
             surrogate.AutoRebalance);
 
@@ -71,7 +72,8 @@ internal struct BrokerDescriptionSurrogate
 internal sealed class BrokerDescriptionConverter : IConverter<BrokerDescription, BrokerDescriptionSurrogate>
 {
     public BrokerDescription ConvertFromSurrogate(in BrokerDescriptionSurrogate surrogate) => new(surrogate.BrokerId, surrogate.Version,
-        surrogate.OnlinePartitions, surrogate.OfflinePartitions, surrogate.DataDirectory, (BrokerState)surrogate.State, surrogate.Rack, surrogate.Host,
+        surrogate.OnlinePartitions, surrogate.OfflinePartitions, surrogate.DataDirectory, (BrokerState)surrogate.State, surrogate.Rack,
+        surrogate.Host,
         surrogate.Http, surrogate.Kafka, surrogate.Orleans, surrogate.Leaders, surrogate.PreferredLeaders, surrogate.Replicas);
 
     public BrokerDescriptionSurrogate ConvertToSurrogate(in BrokerDescription value) => new()
@@ -107,7 +109,8 @@ internal sealed class TopicPartitionConverter : IConverter<TopicPartition, Topic
 {
     public TopicPartition ConvertFromSurrogate(in TopicPartitionSurrogate surrogate) => new(surrogate.Topic, surrogate.Partition);
 
-    public TopicPartitionSurrogate ConvertToSurrogate(in TopicPartition value) => new() { Topic = value.Topic, Partition = value.Partition };
+    public TopicPartitionSurrogate ConvertToSurrogate(in TopicPartition value) =>
+        new() { Topic = value.Topic, Partition = value.Partition };
 }
 
 /// <summary>A <see cref="ProducerIdentity"/> between silos.</summary>

@@ -103,7 +103,8 @@ internal struct ConsumerGroupHeartbeatResultSurrogate
 }
 
 [RegisterConverter]
-internal sealed class ConsumerGroupHeartbeatResultConverter : IConverter<ConsumerGroupHeartbeatResult, ConsumerGroupHeartbeatResultSurrogate>
+internal sealed class ConsumerGroupHeartbeatResultConverter
+: IConverter<ConsumerGroupHeartbeatResult, ConsumerGroupHeartbeatResultSurrogate>
 {
     public ConsumerGroupHeartbeatResult ConvertFromSurrogate(in ConsumerGroupHeartbeatResultSurrogate surrogate) => new()
     {

@@ -19,7 +19,8 @@ internal struct ProduceResultSurrogate
 internal sealed class ProduceResultConverter : IConverter<ProduceResult, ProduceResultSurrogate>
 {
     public ProduceResult ConvertFromSurrogate(in ProduceResultSurrogate surrogate) =>
-        new((ErrorCode)surrogate.Error, surrogate.BaseOffset, surrogate.LogAppendTime, surrogate.LogStartOffset, surrogate.Message, surrogate.BadRecords);
+        new((ErrorCode)surrogate.Error, surrogate.BaseOffset, surrogate.LogAppendTime, surrogate.LogStartOffset, surrogate.Message,
+            surrogate.BadRecords);
 
     public ProduceResultSurrogate ConvertToSurrogate(in ProduceResult value) => new()
     {

@@ -48,7 +48,8 @@ internal struct GroupDescriptionSurrogate
 internal sealed class GroupDescriptionConverter : IConverter<GroupDescription, GroupDescriptionSurrogate>
 {
     public GroupDescription ConvertFromSurrogate(in GroupDescriptionSurrogate surrogate) =>
-        new(surrogate.GroupId, (GroupType)surrogate.Type, (GroupState)surrogate.State, surrogate.ProtocolType, surrogate.Protocol, surrogate.Epoch,
+        new(surrogate.GroupId, (GroupType)surrogate.Type, (GroupState)surrogate.State, surrogate.ProtocolType, surrogate.Protocol,
+            surrogate.Epoch,
         surrogate.AssignmentEpoch, surrogate.Coordinator, surrogate.Members);
 
     public GroupDescriptionSurrogate ConvertToSurrogate(in GroupDescription value) => new()

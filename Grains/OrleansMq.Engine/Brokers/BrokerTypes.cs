@@ -7,7 +7,8 @@ namespace OrleansMq.Brokers;
 /// <param name="Partitions">1 to 10,000; -1 for the broker's default.</param>
 /// <param name="ReplicationFactor">Copies of each partition; -1 for the broker's default.</param>
 /// <param name="Configs">Kafka's topic configuration keys and values; null or empty for the defaults.</param>
-public sealed record NewTopic(string Name, int Partitions = -1, short ReplicationFactor = -1, IReadOnlyDictionary<string, string>? Configs = null);
+public sealed record NewTopic(string Name, int Partitions = -1, short ReplicationFactor = -1,
+    IReadOnlyDictionary<string, string>? Configs = null);
 
 /// <summary>A topic in a list.</summary>
 /// <param name="Name">The topic's name.</param>
@@ -20,7 +21,8 @@ public sealed record TopicListing(string Name, Guid TopicId, int Partitions);
 /// <param name="TopicId">Never reused: a topic deleted and created again has another.</param>
 /// <param name="Partitions">Each partition, by number.</param>
 /// <param name="Configs">Every configuration key with its effective value and where that comes from.</param>
-public sealed record TopicDescription(string Name, Guid TopicId, IReadOnlyList<PartitionDescription> Partitions, IReadOnlyList<ConfigEntry> Configs);
+public sealed record TopicDescription(string Name, Guid TopicId, IReadOnlyList<PartitionDescription> Partitions,
+    IReadOnlyList<ConfigEntry> Configs);
 
 /// <summary>One configuration key of a topic.</summary>
 /// <param name="Name">Kafka's name of the key.</param>
@@ -39,9 +41,10 @@ public sealed record ConfigEntry(string Name, string Value, bool IsDefault);
 /// <param name="LogEndOffset">The offset the next record gets.</param>
 /// <param name="SizeBytes">The bytes of its segments' logs on the leader.</param>
 /// <param name="OfflineReason">Null while it serves; otherwise what failed, where, and what to do.</param>
-/// <param name="EligibleLeaderReplicas">Brokers that left the in-sync replicas while those were too few, and may lead where no in-sync replica is alive
-/// (KIP-966). Null where there are none.</param>
-public sealed record PartitionDescription(int Partition, int Leader, int LeaderEpoch, IReadOnlyList<int> Replicas, IReadOnlyList<int> InSyncReplicas,
+/// <param name="EligibleLeaderReplicas">Brokers that left the in-sync replicas while those were too few, and may lead where no in-sync
+/// replica is alive (KIP-966). Null where there are none.</param>
+public sealed record PartitionDescription(int Partition, int Leader, int LeaderEpoch, IReadOnlyList<int> Replicas,
+    IReadOnlyList<int> InSyncReplicas,
     long LogStartOffset, long HighWatermark, long LogEndOffset, long SizeBytes, string? OfflineReason = null,
     IReadOnlyList<int>? EligibleLeaderReplicas = null);
 
@@ -51,9 +54,10 @@ public sealed record PartitionDescription(int Partition, int Leader, int LeaderE
 /// <param name="LogAppendTime">Milliseconds since 1970 where the topic stamps LogAppendTime, else -1.</param>
 /// <param name="LogStartOffset">The partition's log start offset; -1 if not known.</param>
 /// <param name="Message">On error: the field or path, and the fix.</param>
-/// <param name="BadRecords">Where the batch was refused for the sake of some of its records: their numbers in it, from 0, ascending (KIP-467); the others
-/// could be sent again without them. Null where the batch as a whole is at fault, or nothing is.</param>
-public readonly record struct ProduceResult(ErrorCode Error, long BaseOffset, long LogAppendTime = -1, long LogStartOffset = -1, string? Message = null,
+/// <param name="BadRecords">Where the batch was refused for the sake of some of its records: their numbers in it, from 0, ascending
+/// (KIP-467); the others could be sent again without them. Null where the batch as a whole is at fault, or nothing is.</param>
+public readonly record struct ProduceResult(ErrorCode Error, long BaseOffset, long LogAppendTime = -1, long LogStartOffset = -1,
+    string? Message = null,
     IReadOnlyList<int>? BadRecords = null)
 {
     /// <summary>An answer that only says why not.</summary>
@@ -76,8 +80,10 @@ public enum IsolationLevel : sbyte
 /// <param name="MaxWait">How long to wait for <paramref name="MinBytes"/>; zero answers at once.</param>
 /// <param name="MinBytes">Answer when so many bytes can be read.</param>
 /// <param name="Isolation">Which records to see.</param>
-/// <param name="AllowsSlice">Whether the records may come as a <see cref="FetchResult.Slice"/>, to be read when they are sent. Only within the process.</param>
-public readonly record struct FetchRequest(TopicPartition Partition, long Offset, int MaxBytes = 1 << 20, TimeSpan MaxWait = default, int MinBytes = 1,
+/// <param name="AllowsSlice">Whether the records may come as a <see cref="FetchResult.Slice"/>, to be read when they are sent. Only within
+/// the process.</param>
+public readonly record struct FetchRequest(TopicPartition Partition, long Offset, int MaxBytes = 1 << 20, TimeSpan MaxWait = default,
+    int MinBytes = 1,
     IsolationLevel Isolation = IsolationLevel.ReadUncommitted, bool AllowsSlice = false);
 
 /// <summary>What a read returned. Dispose it when the records are no longer needed: the memory goes back to a pool.</summary>
@@ -124,14 +130,16 @@ public sealed class FetchResult : IDisposable
     /// <summary>Whole record batches, one after the other; empty when there was nothing to read.</summary>
     public ReadOnlyMemory<byte> Records { get; private set; }
 
-    /// <summary>The record batches where they are, instead of <see cref="Records"/>, for who asked with <see cref="FetchRequest.AllowsSlice"/>.</summary>
+    /// <summary>The record batches where they are, instead of <see cref="Records"/>, for who asked with
+    /// <see cref="FetchRequest.AllowsSlice"/>.</summary>
     public LogSlice? Slice { get; private set; }
 
     /// <summary>Bytes of the record batches, wherever they are.</summary>
     public int Length => Slice?.Length ?? Records.Length;
 
     /// <summary>An answer that only says why not.</summary>
-    public static FetchResult Failed(ErrorCode error, string message, long highWatermark = -1, long lastStableOffset = -1, long logStartOffset = -1) =>
+    public static FetchResult Failed(ErrorCode error, string message, long highWatermark = -1, long lastStableOffset = -1,
+        long logStartOffset = -1) =>
         new(error, highWatermark, lastStableOffset, logStartOffset, default, null, message);
 
     /// <summary>Gives the memory back; <see cref="Records"/> is empty from then on. A second call does nothing.</summary>

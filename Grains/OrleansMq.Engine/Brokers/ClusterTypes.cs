@@ -8,13 +8,14 @@ namespace OrleansMq.Brokers;
 /// <param name="Flavour"><c>cluster</c> or <c>standalone</c>.</param>
 /// <param name="Brokers">Its brokers, by number: those that are alive, and those that were and are to come back.</param>
 /// <param name="Controller">The broker that keeps the catalogue at the moment; -1 where that is not known.</param>
-/// <param name="MetadataVersion">Rises with every change of brokers, topics, leaders and in-sync replicas; 0 where nothing is replicated.</param>
+/// <param name="MetadataVersion">Rises with every change of brokers, topics, leaders and in-sync replicas; 0 where nothing is
+/// replicated.</param>
 /// <param name="Topics">How many topics there are.</param>
 /// <param name="Partitions">How many partitions they have.</param>
 /// <param name="UnderReplicatedPartitions">Partitions with fewer in-sync replicas than replicas. Null where nothing is replicated.</param>
 /// <param name="OfflinePartitions">Partitions that nobody leads. Null where nothing is replicated.</param>
-/// <param name="BelowMinInSyncPartitions">Partitions with fewer in-sync replicas than <c>min.insync.replicas</c>: they refuse <c>acks=all</c>. Null where
-/// nothing is replicated.</param>
+/// <param name="BelowMinInSyncPartitions">Partitions with fewer in-sync replicas than <c>min.insync.replicas</c>: they refuse
+/// <c>acks=all</c>. Null where nothing is replicated.</param>
 /// <param name="AutoRebalance">Whether a broker that joins gets its share of replicas by itself.</param>
 public sealed record ClusterDescription(string ClusterId, string Flavour, IReadOnlyList<BrokerDescription> Brokers, int Controller = -1,
     long MetadataVersion = 0, int Topics = 0, int Partitions = 0,
@@ -53,7 +54,8 @@ public enum BrokerState
 /// <param name="PreferredLeaders">Partitions that it is the first replica of.</param>
 /// <param name="Replicas">Partitions that it is to hold.</param>
 public sealed record BrokerDescription(int BrokerId, string Version, int OnlinePartitions, int OfflinePartitions, string DataDirectory,
-    BrokerState State = BrokerState.Active, string? Rack = null, string? Host = null, string? Http = null, string? Kafka = null, string? Orleans = null,
+    BrokerState State = BrokerState.Active, string? Rack = null, string? Host = null, string? Http = null, string? Kafka = null,
+    string? Orleans = null,
     int Leaders = 0, int PreferredLeaders = 0, int Replicas = 0);
 
 /// <summary>Writes a <see cref="BrokerState"/> as <c>"active"</c>.</summary>
@@ -66,14 +68,16 @@ public sealed class BrokerStateConverter() : JsonStringEnumConverter<BrokerState
 /// <param name="Replicas">The brokers that hold it at the moment.</param>
 /// <param name="Adding">Brokers of <paramref name="Target"/> that are not in sync yet.</param>
 /// <param name="Removing">Brokers that leave once those are.</param>
-public sealed record PartitionReassignment(string Topic, int Partition, IReadOnlyList<int> Target, IReadOnlyList<int> Replicas, IReadOnlyList<int> Adding,
+public sealed record PartitionReassignment(string Topic, int Partition, IReadOnlyList<int> Target, IReadOnlyList<int> Replicas,
+    IReadOnlyList<int> Adding,
     IReadOnlyList<int> Removing);
 
 /// <summary>What became of an election.</summary>
 /// <param name="Topic">The topic's name.</param>
 /// <param name="Partition">The partition's number.</param>
 /// <param name="Leader">Who leads it now; -1 where nobody does.</param>
-/// <param name="Error">In JSON by name. <see cref="ErrorCode.None"/>: it leads as asked for. <see cref="ErrorCode.ElectionNotNeeded"/>: it did so before.</param>
+/// <param name="Error">In JSON by name. <see cref="ErrorCode.None"/>: it leads as asked for. <see cref="ErrorCode.ElectionNotNeeded"/>: it
+/// did so before.</param>
 /// <param name="Message">On error: why not, and the fix. After an unclean election: what was lost.</param>
 public sealed record LeaderElection(string Topic, int Partition, int Leader,
     [property: JsonConverter(typeof(JsonStringEnumConverter<ErrorCode>))] ErrorCode Error = ErrorCode.None, string? Message = null);

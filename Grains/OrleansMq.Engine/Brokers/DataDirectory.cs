@@ -64,10 +64,10 @@ public sealed class DataDirectory : IDisposable
     /// <param name="files">The disk.</param>
     /// <param name="path">Where.</param>
     /// <param name="brokerId">Whose it must be.</param>
-    /// <param name="clusterId">The replicated cluster it must belong to; null for a broker without replication. Neither opens the other's: its topics'
-    /// documents are elsewhere, and partitions without a topic are set aside.</param>
-    /// <exception cref="DataDirectoryException">Another process uses it, it cannot be written, it is damaged or of a newer format, or it belongs to
-    /// another broker or cluster. The message names the path and the fix.</exception>
+    /// <param name="clusterId">The replicated cluster it must belong to; null for a broker without replication. Neither opens the other's:
+    /// its topics' documents are elsewhere, and partitions without a topic are set aside.</param>
+    /// <exception cref="DataDirectoryException">Another process uses it, it cannot be written, it is damaged or of a newer format, or it
+    /// belongs to another broker or cluster. The message names the path and the fix.</exception>
     public static DataDirectory Open(IFileSystem files, string path, BrokerId brokerId, string? clusterId = null)
     {
         path = System.IO.Path.GetFullPath(path);
@@ -180,13 +180,16 @@ public sealed class DataDirectory : IDisposable
     private static DataDirectoryMeta CheckCluster(DataDirectoryMeta meta, string path, string? clusterId)
     {
         if (meta.Replicated && clusterId is null)
-            throw new DataDirectoryException($"The data directory '{path}' belongs to a broker of the replicated cluster '{meta.ClusterId}', and this broker is "
+            throw new DataDirectoryException($"The data directory '{path}' belongs to a broker of the replicated cluster "
+                + $"'{meta.ClusterId}', and this broker is "
                 + $"in none. Start with --postgres \"Host=...\" --cluster-id {meta.ClusterId}, or choose another --data.");
         if (!meta.Replicated && clusterId is not null)
-            throw new DataDirectoryException($"The data directory '{path}' holds the topics of a broker without replication, and this broker is a member of "
+            throw new DataDirectoryException($"The data directory '{path}' holds the topics of a broker without replication, and this "
+                + "broker is a member of "
                 + $"cluster '{clusterId}'. Start without --postgres, or choose another --data.");
         if (clusterId is not null && meta.ClusterId != clusterId)
-            throw new DataDirectoryException($"The data directory '{path}' belongs to cluster '{meta.ClusterId}', and this is cluster '{clusterId}'. Start with "
+            throw new DataDirectoryException($"The data directory '{path}' belongs to cluster '{meta.ClusterId}', and this is cluster "
+                + $"'{clusterId}'. Start with "
                 + $"--cluster-id {meta.ClusterId}, or choose another --data.");
         return meta;
     }

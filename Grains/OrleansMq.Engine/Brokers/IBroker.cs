@@ -23,7 +23,8 @@ public interface IBroker
 {
     /// <summary>Creates a topic and its partitions; returns when all of them can be written.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidTopic"/>,
-    /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>.</exception>
+    /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>,
+    /// <see cref="ErrorCode.InvalidConfig"/>.</exception>
     ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default);
 
     /// <summary>Deletes a topic with all its records and frees the disk.</summary>
@@ -42,11 +43,14 @@ public interface IBroker
     ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default);
 
     /// <summary>Changes configuration keys; a value of null returns a key to its default. All or nothing.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidConfig"/>.</exception>
-    ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default);
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
+    /// <see cref="ErrorCode.InvalidConfig"/>.</exception>
+    ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Raises the number of partitions to <paramref name="totalCount"/>; existing records stay where they are.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
+    /// <see cref="ErrorCode.InvalidPartitions"/>.</exception>
     ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -59,7 +63,8 @@ public interface IBroker
     /// <param name="batch">Exactly one batch.</param>
     /// <param name="acks">When to answer.</param>
     /// <param name="cancellationToken">Looked at before the batch is queued, never afterwards: what is queued is written.</param>
-    ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default);
+    ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Reads whole batches from the one that holds <see cref="FetchRequest.Offset"/> on, up to the high watermark. With nothing to read it
@@ -70,7 +75,8 @@ public interface IBroker
     /// <summary>Finds an offset: earliest, latest, the first at or after a time, or that of the largest timestamp.</summary>
     ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default);
 
-    /// <summary>Moves the log start offset up to <paramref name="beforeOffset"/> (-1: the high watermark); returns the new log start offset.</summary>
+    /// <summary>Moves the log start offset up to <paramref name="beforeOffset"/> (-1: the high watermark); returns the new log start
+    /// offset.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.OffsetOutOfRange"/>,
     /// <see cref="ErrorCode.PolicyViolation"/> (a topic that is only compacted).</exception>
     ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default);

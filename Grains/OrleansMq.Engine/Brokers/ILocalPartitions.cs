@@ -4,12 +4,13 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Brokers;
 
 /// <summary>
-/// The partitions that this very process serves: of a standalone broker all, on a silo those whose grain is active there. Who finds one here calls the engine
-/// directly: no serialization, no grain call.
+/// The partitions that this very process serves: of a standalone broker all, on a silo those whose grain is active there. Who finds one
+/// here calls the engine directly: no serialization, no grain call.
 /// </summary>
 public interface ILocalPartitions
 {
-    /// <summary>Every partition that this process has a replica of, whoever leads it, in no order; empty while the broker starts and stops.</summary>
+    /// <summary>Every partition that this process has a replica of, whoever leads it, in no order; empty while the broker starts and
+    /// stops.</summary>
     IReadOnlyCollection<Partition> Held { get; }
 
     /// <summary>The partition, if it is served here.</summary>

@@ -35,7 +35,8 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 
     /// <summary>The version of the engine.</summary>
     public static string Version { get; } =
-        typeof(LocalBroker).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0.0.0";
+        typeof(LocalBroker).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0]
+        ?? "0.0.0";
 
     /// <summary>The partitions on this broker, online or not: what metrics are read from.</summary>
     public IReadOnlyCollection<Partition> Partitions => _partitions.Partitions;
@@ -59,7 +60,8 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
     {
         var files = options.FileSystem ?? DiskFileSystem.Instance;
         options = options with { FileSystem = files, DataDirectory = Path.GetFullPath(options.DataDirectory) };
-        var directory = await Task.Run(() => DataDirectory.Open(files, options.DataDirectory, options.BrokerId), cancellationToken).ConfigureAwait(false);
+        var directory = await Task.Run(() => DataDirectory.Open(files, options.DataDirectory, options.BrokerId),
+            cancellationToken).ConfigureAwait(false);
         PartitionStore? partitions = null;
         try
         {
@@ -85,7 +87,8 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         Describe(await _topics.CreateAsync(topic, cancellationToken).ConfigureAwait(false));
 
     /// <inheritdoc/>
-    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => new(_topics.DeleteAsync(topic, cancellationToken));
+    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        new(_topics.DeleteAsync(topic, cancellationToken));
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
@@ -100,15 +103,18 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         _topics.TryGet(topic, out var served) ? new(served.Listing) : Answer(() => _topics.Get(topic).Listing);
 
     /// <inheritdoc/>
-    public async ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
+    public async ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) =>
         Describe(await _topics.AlterAsync(topic, configs, cancellationToken).ConfigureAwait(false));
 
     /// <inheritdoc/>
-    public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
+    public async ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount,
+        CancellationToken cancellationToken = default) =>
         Describe(await _topics.AddPartitionsAsync(topic, totalCount, cancellationToken).ConfigureAwait(false));
 
     /// <inheritdoc/>
-    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
     {
         if (Find(partition, out var error, out var message) is not { } found)
             return new(ProduceResult.Failed(error, message!));
@@ -126,8 +132,10 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
             : new(FetchResult.Failed(error, message!));
 
     /// <inheritdoc/>
-    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) =>
-        new(Find(partition, out var error, out var message) is { } found ? found.FindOffset(spec) : new OffsetResult(error, -1, Message: message));
+    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default) =>
+        new(Find(partition, out var error, out var message) is { } found ? found.FindOffset(spec)
+            : new OffsetResult(error, -1, Message: message));
 
     /// <inheritdoc/>
     public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
@@ -185,7 +193,8 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
         }
         var found = topic.Find(partition, out error);
         if (found is null)
-            message = error == ErrorCode.KafkaStorageError ? _topics.MissingReason(partition) : TopicCatalogue.UnknownPartition(partition, topic.Partitions.Count);
+            message = error == ErrorCode.KafkaStorageError ? _topics.MissingReason(partition)
+                : TopicCatalogue.UnknownPartition(partition, topic.Partitions.Count);
         return found;
     }
 

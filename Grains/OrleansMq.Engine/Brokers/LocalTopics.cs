@@ -9,8 +9,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Brokers;
 
 /// <summary>
-/// The topics of one broker: decides by <see cref="TopicCatalogue"/> and <see cref="TopicState"/>, writes their documents, makes and deletes
-/// partitions, and holds what is served. One change at a time; look-ups take no lock.
+/// The topics of one broker: decides by <see cref="TopicCatalogue"/> and <see cref="TopicState"/>, writes their documents, makes and
+/// deletes partitions, and holds what is served. One change at a time; look-ups take no lock.
 /// </summary>
 internal sealed class LocalTopics
 {
@@ -46,7 +46,8 @@ internal sealed class LocalTopics
     /// <param name="partitions">The partitions on its disk.</param>
     /// <param name="stored">What was read from the documents.</param>
     /// <param name="metadata">Told of every topic that is served, and no more served; null where nobody asks.</param>
-    public static async Task<LocalTopics> OpenAsync(IStateStore store, BrokerOptions options, PartitionStore partitions, StoredTopics stored,
+    public static async Task<LocalTopics> OpenAsync(IStateStore store, BrokerOptions options, PartitionStore partitions,
+        StoredTopics stored,
         SoleBrokerMetadata? metadata = null)
     {
         var topics = new LocalTopics(store, options, partitions, stored, metadata);
@@ -59,7 +60,8 @@ internal sealed class LocalTopics
     public bool TryGet(string name, [NotNullWhen(true)] out ServedTopic? topic) => _served.TryGetValue(name, out topic);
 
     /// <summary>The topic, or why there is none.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
+    /// <see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public ServedTopic Get(string name)
     {
         if (TryGet(name, out var topic))
@@ -217,8 +219,8 @@ internal sealed class LocalTopics
         _damaged.TryRemove(name, out _);
     }
 
-    // A topic could not be made: take away what there is of it, the partitions first, since a full disk needs their room to write that they are
-    // gone. A crash in between leaves a creation to finish or to undo. What cannot be taken away now, the next start finishes.
+    // A topic could not be made: take away what there is of it, the partitions first, since a full disk needs their room to write that they
+    // are gone. A crash in between leaves a creation to finish or to undo. What cannot be taken away now, the next start finishes.
     private async Task UndoAsync(TopicState topic, Exception cause)
     {
         Log(EngineLogLevel.Warning, $"Topic '{topic.Name}' could not be created; undoing it.", cause);
@@ -264,7 +266,8 @@ internal sealed class LocalTopics
         ? document
         : _documents[name] = new StoredDocument<TopicState>(_store, TopicState.KeyOf(name), TopicJson.Default.TopicState);
 
-    private async ValueTask<TopicCatalogue> ReadCatalogueAsync() => await _catalogue.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
+    private async ValueTask<TopicCatalogue> ReadCatalogueAsync() =>
+        await _catalogue.ReadAsync().ConfigureAwait(false) ?? TopicCatalogue.Empty;
 
     private async Task<T> OneAtATimeAsync<T>(string failure, Func<Task<T>> change, CancellationToken cancellationToken)
     {
@@ -272,7 +275,8 @@ internal sealed class LocalTopics
         try
         {
             if (_closed)
-                throw new BrokerException(ErrorCode.LeaderNotAvailable, $"{failure}: the broker is shutting down. Retry when it is up again.");
+                throw new BrokerException(ErrorCode.LeaderNotAvailable,
+                    $"{failure}: the broker is shutting down. Retry when it is up again.");
             return await change().ConfigureAwait(false);
         }
         catch (Exception exception) when (IsStorageFault(exception))
@@ -285,7 +289,8 @@ internal sealed class LocalTopics
         }
     }
 
-    private static bool IsStorageFault(Exception exception) => exception is IOException or UnauthorizedAccessException or StateConflictException;
+    private static bool IsStorageFault(Exception exception) =>
+        exception is IOException or UnauthorizedAccessException or StateConflictException;
 
     private void Log(EngineLogLevel level, string message, Exception? exception = null) => _options.Log.Write(level, message, exception);
 }

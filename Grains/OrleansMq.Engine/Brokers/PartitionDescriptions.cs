@@ -10,8 +10,10 @@ public static class PartitionDescriptions
     {
         var offline = partition.OfflineReason;
         int[] replicas = [broker.Value];
-        return new PartitionDescription(partition.TopicPartition.Partition, offline is null ? broker.Value : -1, partition.LeaderEpoch, replicas,
-            offline is null ? replicas : [], partition.LogStartOffset, partition.HighWatermark, partition.LogEndOffset, partition.SizeInBytes, offline);
+        return new PartitionDescription(partition.TopicPartition.Partition, offline is null ? broker.Value : -1, partition.LeaderEpoch,
+            replicas,
+            offline is null ? replicas : [], partition.LogStartOffset, partition.HighWatermark, partition.LogEndOffset,
+            partition.SizeInBytes, offline);
     }
 
     /// <summary>A partition whose directory is missing.</summary>

@@ -3,7 +3,8 @@ using System.Text.Json.Serialization;
 
 namespace OrleansMq.Brokers;
 
-/// <summary>What would be moved so that every broker holds and leads its share. Nothing moves before <see cref="IClusterAdministration.ExecuteRebalanceAsync"/>.</summary>
+/// <summary>What would be moved so that every broker holds and leads its share. Nothing moves before
+/// <see cref="IClusterAdministration.ExecuteRebalanceAsync"/>.</summary>
 /// <param name="PlanId">Names the plan.</param>
 /// <param name="Moves">What to move, in this order; empty where nothing is to be done.</param>
 /// <param name="Shares">What each broker holds now, and would afterwards.</param>
@@ -24,11 +25,13 @@ public sealed record RebalanceMove(string Topic, int Partition, IReadOnlyList<in
 /// <param name="ReplicasAfter">Replicas that it would hold.</param>
 /// <param name="PreferredLeadersBefore">Partitions that it is the first replica of.</param>
 /// <param name="PreferredLeadersAfter">Partitions that it would be the first replica of.</param>
-public sealed record BrokerShare(int BrokerId, int ReplicasBefore, int ReplicasAfter, int PreferredLeadersBefore, int PreferredLeadersAfter);
+public sealed record BrokerShare(int BrokerId, int ReplicasBefore, int ReplicasAfter, int PreferredLeadersBefore,
+    int PreferredLeadersAfter);
 
 /// <summary>How fast replicas move.</summary>
 /// <param name="MaxPartitions">So many partitions at a time, 1 to 1,000.</param>
-/// <param name="MaxBytesPerSecond">Bytes that each broker sends in a second to replicas that catch up, while the rebalance runs; 0 for no limit.</param>
+/// <param name="MaxBytesPerSecond">Bytes that each broker sends in a second to replicas that catch up, while the rebalance runs; 0 for no
+/// limit.</param>
 public sealed record RebalanceThrottle(int MaxPartitions = 4, long MaxBytesPerSecond = 0);
 
 /// <summary>Where a rebalance is. In JSON by name, in lower case.</summary>
@@ -48,7 +51,8 @@ public enum RebalanceState
 }
 
 /// <summary>Writes a <see cref="RebalanceState"/> as <c>"running"</c>.</summary>
-public sealed class RebalanceStateConverter() : JsonStringEnumConverter<RebalanceState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
+public sealed class RebalanceStateConverter()
+    : JsonStringEnumConverter<RebalanceState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
 /// <summary>A rebalance: the one that runs, or the last one.</summary>
 /// <param name="PlanId">The plan that is carried out.</param>
@@ -62,5 +66,6 @@ public sealed class RebalanceStateConverter() : JsonStringEnumConverter<Rebalanc
 /// <param name="StartedAt">When it began.</param>
 /// <param name="FinishedAt">When it ended; null while it runs.</param>
 /// <param name="Message">What holds it up, or what did not work; null where all is well.</param>
-public sealed record RebalanceStatus(string PlanId, RebalanceState State, string Reason, RebalanceThrottle Throttle, int Moves, int Done, int Skipped,
+public sealed record RebalanceStatus(string PlanId, RebalanceState State, string Reason, RebalanceThrottle Throttle, int Moves, int Done,
+    int Skipped,
     IReadOnlyList<PartitionReassignment> Moving, DateTimeOffset StartedAt, DateTimeOffset? FinishedAt = null, string? Message = null);

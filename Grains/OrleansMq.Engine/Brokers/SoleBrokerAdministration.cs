@@ -9,7 +9,8 @@ public sealed class SoleBrokerAdministration : IClusterAdministration
     public static SoleBrokerAdministration Instance { get; } = new();
 
     /// <inheritdoc/>
-    public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas, CancellationToken cancellationToken) =>
+    public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas,
+        CancellationToken cancellationToken) =>
         Refuse<PartitionReassignment>($"Partition {partition} cannot be moved");
 
     /// <inheritdoc/>
@@ -20,7 +21,8 @@ public sealed class SoleBrokerAdministration : IClusterAdministration
         ValueTask.FromException(Refusal($"Partition {partition} does not move"));
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition, CancellationToken cancellationToken) =>
+    public ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition,
+        CancellationToken cancellationToken) =>
         Refuse<IReadOnlyList<LeaderElection>>("No other leader can be elected");
 
     /// <inheritdoc/>
@@ -28,17 +30,20 @@ public sealed class SoleBrokerAdministration : IClusterAdministration
         Refuse<LeaderElection>($"Partition {partition} can have no other leader");
 
     /// <inheritdoc/>
-    public ValueTask<RebalancePlan> PlanRebalanceAsync(CancellationToken cancellationToken) => Refuse<RebalancePlan>("Nothing can be rebalanced");
+    public ValueTask<RebalancePlan> PlanRebalanceAsync(CancellationToken cancellationToken) =>
+        Refuse<RebalancePlan>("Nothing can be rebalanced");
 
     /// <inheritdoc/>
-    public ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle, CancellationToken cancellationToken) =>
+    public ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle,
+        CancellationToken cancellationToken) =>
         Refuse<RebalanceStatus>("Nothing can be rebalanced");
 
     /// <inheritdoc/>
     public ValueTask<RebalanceStatus?> GetRebalanceAsync(CancellationToken cancellationToken) => new((RebalanceStatus?)null);
 
     /// <inheritdoc/>
-    public ValueTask<RebalanceStatus> CancelRebalanceAsync(CancellationToken cancellationToken) => Refuse<RebalanceStatus>("No rebalance runs");
+    public ValueTask<RebalanceStatus> CancelRebalanceAsync(CancellationToken cancellationToken) =>
+        Refuse<RebalanceStatus>("No rebalance runs");
 
     /// <inheritdoc/>
     public ValueTask SetAutoRebalanceAsync(bool enabled, CancellationToken cancellationToken) =>

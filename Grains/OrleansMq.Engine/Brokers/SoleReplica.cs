@@ -5,7 +5,8 @@ namespace OrleansMq.Brokers;
 /// <summary>What follows from a partition having one replica only.</summary>
 public static class SoleReplica
 {
-    /// <summary>Whether a batch cannot be acknowledged as <paramref name="acks"/> asks for, because its topic wants more replicas than there are.</summary>
+    /// <summary>Whether a batch cannot be acknowledged as <paramref name="acks"/> asks for, because its topic wants more replicas than
+    /// there are.</summary>
     /// <param name="partition">Where the batch is to go.</param>
     /// <param name="acks">When the sender wants an answer.</param>
     /// <param name="refusal"><see cref="ErrorCode.NotEnoughReplicas"/>, and what to change.</param>

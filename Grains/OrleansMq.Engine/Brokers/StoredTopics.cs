@@ -63,9 +63,11 @@ internal sealed class StoredTopics
     private async Task<TopicCatalogue> AdoptAsync(TopicCatalogue catalogue, BrokerOptions options)
     {
         var adopted = catalogue;
-        foreach (var topic in States.Values.Where(topic => TopicRecovery.Decide(catalogue.Topics.GetValueOrDefault(topic.Name), topic) == TopicRecoveryAction.Adopt))
+        foreach (var topic in States.Values.Where(topic => TopicRecovery.Decide(catalogue.Topics.GetValueOrDefault(topic.Name),
+            topic) == TopicRecoveryAction.Adopt))
         {
-            options.Log.Write(Diagnostics.EngineLogLevel.Warning, $"Topic '{topic.Name}' has a document but is not in the catalogue; taking it in.");
+            options.Log.Write(Diagnostics.EngineLogLevel.Warning,
+                $"Topic '{topic.Name}' has a document but is not in the catalogue; taking it in.");
             adopted = adopted.Adopt(topic);
         }
         if (!ReferenceEquals(adopted, catalogue))

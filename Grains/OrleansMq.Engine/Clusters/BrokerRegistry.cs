@@ -38,8 +38,8 @@ public sealed record BrokerRegistration
 public sealed record RegisteredBroker(BrokerRegistration Registration, bool Draining = false);
 
 /// <summary>
-/// The brokers that belong to the cluster, dead or alive, stored under <see cref="Key"/>. Its methods decide what the next document is; who calls them
-/// writes it, and only then acts.
+/// The brokers that belong to the cluster, dead or alive, stored under <see cref="Key"/>. Its methods decide what the next document is; who
+/// calls them writes it, and only then acts.
 /// </summary>
 public sealed record BrokerRegistry
 {
@@ -75,7 +75,8 @@ public sealed record BrokerRegistry
     /// <param name="broker">Its number.</param>
     /// <param name="replicationFactor">The most replicas a partition has.</param>
     /// <param name="isAlive">Whether a broker is alive.</param>
-    /// <returns>The next registry, or <see cref="ErrorCode.BrokerIdNotRegistered"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>.</returns>
+    /// <returns>The next registry, or <see cref="ErrorCode.BrokerIdNotRegistered"/>,
+    /// <see cref="ErrorCode.InvalidReplicationFactor"/>.</returns>
     public TopicDecision<BrokerRegistry> Drain(int broker, int replicationFactor, Func<int, bool> isAlive)
     {
         if (!Brokers.TryGetValue(broker, out var found))
@@ -83,7 +84,8 @@ public sealed record BrokerRegistry
         var left = Brokers.Count(other => other.Key != broker && !other.Value.Draining && isAlive(other.Key));
         if (left < replicationFactor)
             return TopicDecision<BrokerRegistry>.Refuse(ErrorCode.InvalidReplicationFactor,
-                $"Broker {broker} cannot be drained: {left} other broker{(left == 1 ? " takes" : "s take")} replicas, but there are partitions with "
+                $"Broker {broker} cannot be drained: {left} other broker{(left == 1 ? " takes" : "s take")} replicas, but there are "
+                + "partitions with "
                     + $"{replicationFactor}. Start another broker first.");
         return TopicDecision<BrokerRegistry>.Accept(With(broker, found with { Draining = true }));
     }
@@ -118,7 +120,8 @@ public sealed record BrokerRegistry
 }
 
 /// <summary>The JSON of the cluster's state documents.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(BrokerRegistry))]
 [JsonSerializable(typeof(RebalanceJob))]
 public sealed partial class ClusterJson : JsonSerializerContext;

@@ -18,7 +18,8 @@ namespace OrleansMq.Clusters;
 /// <param name="CatchUpMaxBytesPerSecond">The image's limit.</param>
 public sealed record ClusterDelta(long From, long To, int Controller, bool AutoRebalance, ImmutableArray<ImageBroker> Brokers,
     ImmutableArray<int> RemovedBrokers, ImmutableArray<ImageTopic> Topics, ImmutableArray<Guid> RemovedTopics,
-    ImmutableArray<ChangedPartition> Partitions, ImmutableArray<Guid> Deleted, ImmutableArray<Guid> Forgotten, long CatchUpMaxBytesPerSecond = 0)
+    ImmutableArray<ChangedPartition> Partitions, ImmutableArray<Guid> Deleted, ImmutableArray<Guid> Forgotten,
+    long CatchUpMaxBytesPerSecond = 0)
 {
     /// <summary>Whether it is a whole image.</summary>
     public bool IsWhole => From == 0;
@@ -59,7 +60,8 @@ public sealed record ClusterDelta(long From, long To, int Controller, bool AutoR
         };
         next = next with
         {
-            Brokers = next.Brokers.RemoveRange(RemovedBrokers).SetItems(Brokers.Select(broker => KeyValuePair.Create(broker.Registration.BrokerId, broker))),
+            Brokers = next.Brokers.RemoveRange(RemovedBrokers)
+                .SetItems(Brokers.Select(broker => KeyValuePair.Create(broker.Registration.BrokerId, broker))),
             Deleted = next.Deleted.Except(Forgotten).Union(Deleted),
         };
         next = RemovedTopics.Aggregate(next, (made, id) => made.WithoutTopic(id));

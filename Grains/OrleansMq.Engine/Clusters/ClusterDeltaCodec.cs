@@ -6,8 +6,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// The bytes of a <see cref="ClusterDelta"/>. Numbers are of variable length, 7 bits a byte, text is UTF-8 after its length in bytes; a text that may be
-/// missing has a byte 0 (missing) or 1 before it.
+/// The bytes of a <see cref="ClusterDelta"/>. Numbers are of variable length, 7 bits a byte, text is UTF-8 after its length in bytes; a
+/// text that may be missing has a byte 0 (missing) or 1 before it.
 /// <code>
 /// "OMC" version=1
 /// from to controller+1 flags(1: auto rebalance, 2: catching up is limited) bytes-a-second if limited
@@ -56,14 +56,16 @@ public static class ClusterDeltaCodec
         if (bytes.Length < 4 || !bytes.StartsWith("OMC"u8))
             throw new InvalidDataException("This is no change of the cluster's metadata.");
         if (bytes[3] != Version)
-            throw new InvalidDataException($"The cluster's metadata has version {bytes[3]}, this broker reads version {Version}: update it.");
+            throw new InvalidDataException(
+                $"The cluster's metadata has version {bytes[3]}, this broker reads version {Version}: update it.");
         using var reader = new BinaryReader(new MemoryStream(bytes[4..].ToArray()), Encoding.UTF8);
         try
         {
             var (from, to, controller) = (reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt64(), reader.Read7BitEncodedInt() - 1);
             var flags = reader.ReadByte();
             var limit = (flags & 2) != 0 ? reader.Read7BitEncodedInt64() : 0;
-            return new ClusterDelta(from, to, controller, (flags & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber), ReadAll(reader, ReadTopic),
+            return new ClusterDelta(from, to, controller, (flags & 1) != 0, ReadAll(reader, ReadBroker), ReadAll(reader, ReadNumber),
+                ReadAll(reader, ReadTopic),
                 ReadAll(reader, ReadId), ReadAll(reader, ReadChanged), ReadAll(reader, ReadId), ReadAll(reader, ReadId), limit);
         }
         catch (Exception exception) when (exception is EndOfStreamException or FormatException)
@@ -139,7 +141,8 @@ public static class ClusterDeltaCodec
         WritePartition(to, changed.Partition);
     }
 
-    private static ChangedPartition ReadChanged(BinaryReader from) => new(new ReplicaKey(ReadId(from), from.Read7BitEncodedInt()), ReadPartition(from));
+    private static ChangedPartition ReadChanged(BinaryReader from) =>
+        new(new ReplicaKey(ReadId(from), from.Read7BitEncodedInt()), ReadPartition(from));
 
     private static void WritePartition(BinaryWriter to, ImagePartition partition)
     {

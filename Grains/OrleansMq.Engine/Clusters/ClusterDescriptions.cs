@@ -36,7 +36,8 @@ public static class ClusterDescriptions
                     belowMinimum.Add(name);
             }
         }
-        return new ClusterDescription(clusterId, "cluster", [.. image.Brokers.Values.Select(broker => Describe(broker, counts[broker.Registration.BrokerId]))],
+        return new ClusterDescription(clusterId, "cluster",
+            [.. image.Brokers.Values.Select(broker => Describe(broker, counts[broker.Registration.BrokerId]))],
             image.Controller, image.Version, topics, partitions, underReplicated, offline, belowMinimum, image.AutoRebalance);
     }
 
@@ -45,9 +46,11 @@ public static class ClusterDescriptions
     /// <param name="partition">What is known of it.</param>
     /// <param name="reason">Why there is no word of its leader.</param>
     public static PartitionDescription Describe(int number, ImagePartition partition, string reason) =>
-        new(number, partition.Leader, partition.LeaderEpoch, partition.Replicas, partition.Isr, -1, -1, -1, 0, reason, partition.Elr.IsEmpty ? null : partition.Elr);
+        new(number, partition.Leader, partition.LeaderEpoch, partition.Replicas, partition.Isr, -1, -1, -1, 0, reason, partition.Elr.IsEmpty
+            ? null : partition.Elr);
 
-    private static bool IsInSync(ClusterImage image, ImagePartition partition, int broker) => partition.Isr.Contains(broker) && image.IsAlive(broker);
+    private static bool IsInSync(ClusterImage image, ImagePartition partition, int broker) =>
+        partition.Isr.Contains(broker) && image.IsAlive(broker);
 
     private static void Count(ImagePartition partition, Dictionary<int, Counts> counts)
     {
@@ -67,8 +70,10 @@ public static class ClusterDescriptions
     private static BrokerDescription Describe(ImageBroker broker, Counts counts)
     {
         var registration = broker.Registration;
-        return new BrokerDescription(registration.BrokerId, registration.Version, broker.IsAlive ? counts.InSync : 0, broker.IsAlive ? 0 : counts.Replicas,
-            registration.DataDirectory, broker.State, registration.Rack, registration.Host, registration.Http, registration.Kafka, registration.Orleans,
+        return new BrokerDescription(registration.BrokerId, registration.Version, broker.IsAlive ? counts.InSync : 0, broker.IsAlive
+            ? 0 : counts.Replicas,
+            registration.DataDirectory, broker.State, registration.Rack, registration.Host, registration.Http, registration.Kafka,
+            registration.Orleans,
             counts.Leaders, counts.Preferred, counts.Replicas);
     }
 

@@ -7,15 +7,17 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// All that a broker knows of its cluster: who is in it, which topics there are, who leads and holds each partition. Made in one place, carried to every
-/// broker as a series of <see cref="ClusterDelta"/>; never changed, only replaced. What a partition's leader says of itself is newer where they differ.
+/// All that a broker knows of its cluster: who is in it, which topics there are, who leads and holds each partition. Made in one place,
+/// carried to every broker as a series of <see cref="ClusterDelta"/>; never changed, only replaced. What a partition's leader says of
+/// itself is newer where they differ.
 /// </summary>
 public sealed record ClusterImage
 {
     /// <summary>What a broker knows before it has heard anything.</summary>
     public static ClusterImage Empty { get; } = new();
 
-    /// <summary>Rises with every change. The upper 32 bits rise whenever another activation makes the image; 0 for <see cref="Empty"/>.</summary>
+    /// <summary>Rises with every change. The upper 32 bits rise whenever another activation makes the image; 0 for
+    /// <see cref="Empty"/>.</summary>
     public long Version { get; init; }
 
     /// <summary>The broker on which the image is made; -1 where that is not known.</summary>
@@ -24,7 +26,8 @@ public sealed record ClusterImage
     /// <summary>Whether a broker that joins gets its share of replicas by itself.</summary>
     public bool AutoRebalance { get; init; }
 
-    /// <summary>Bytes that each broker sends in a second, at most, to replicas that catch up, while a rebalance runs that asked for it; 0: no limit.</summary>
+    /// <summary>Bytes that each broker sends in a second, at most, to replicas that catch up, while a rebalance runs that asked for it; 0:
+    /// no limit.</summary>
     public long CatchUpMaxBytesPerSecond { get; init; }
 
     /// <summary>The brokers that are registered, by number; also those that are dead.</summary>
@@ -34,7 +37,8 @@ public sealed record ClusterImage
     public ImmutableDictionary<Guid, ImageTopic> Topics { get; private init; } = ImmutableDictionary<Guid, ImageTopic>.Empty;
 
     /// <summary>The topics' ids by name, in ordinal order.</summary>
-    public ImmutableSortedDictionary<string, Guid> Names { get; private init; } = ImmutableSortedDictionary.Create<string, Guid>(StringComparer.Ordinal);
+    public ImmutableSortedDictionary<string, Guid> Names { get; private init; } =
+        ImmutableSortedDictionary.Create<string, Guid>(StringComparer.Ordinal);
 
     /// <summary>Topics that were deleted, as long as a broker may have something of them on its disk. A topic that is neither here nor in
     /// <see cref="Topics"/> is unknown, and nothing of it is touched: a database restored from a backup deletes no records.</summary>
@@ -57,7 +61,8 @@ public sealed record ClusterImage
     public ImageTopic? FindServed(string name) => TryGetTopic(name, out var topic) && topic.Status == TopicStatus.Active ? topic : null;
 
     /// <summary>The partition, with its topic.</summary>
-    public bool TryGetPartition(ReplicaKey key, [NotNullWhen(true)] out ImageTopic? topic, [NotNullWhen(true)] out ImagePartition? partition)
+    public bool TryGetPartition(ReplicaKey key, [NotNullWhen(true)] out ImageTopic? topic,
+        [NotNullWhen(true)] out ImagePartition? partition)
     {
         partition = null;
         if (!Topics.TryGetValue(key.TopicId, out topic) || (uint)key.Partition >= (uint)topic.Partitions.Length)
@@ -69,8 +74,8 @@ public sealed record ClusterImage
     /// <summary>Whether a broker is registered and alive.</summary>
     public bool IsAlive(int broker) => Brokers.TryGetValue(broker, out var found) && found.IsAlive;
 
-    /// <summary>Whether no live broker has anything of a topic any more. Brokers that never held any of it confirm at once: all may have done so before the
-    /// deletion was stored, and then nobody has to remember it, nor who confirmed.</summary>
+    /// <summary>Whether no live broker has anything of a topic any more. Brokers that never held any of it confirm at once: all may have
+    /// done so before the deletion was stored, and then nobody has to remember it, nor who confirmed.</summary>
     /// <param name="topicId">The topic.</param>
     /// <param name="live">The brokers that are alive.</param>
     /// <param name="hasConfirmed">Whether a broker said that it has nothing of the topic.</param>
@@ -132,7 +137,8 @@ public sealed record ImageBroker(BrokerRegistration Registration, bool IsAlive, 
 /// <param name="Configs">The keys that it sets.</param>
 /// <param name="Partitions">By number.</param>
 /// <param name="Serving">So many of them are shown to clients; the others are being added.</param>
-public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, short ReplicationFactor, ImmutableSortedDictionary<string, string> Configs,
+public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, short ReplicationFactor,
+    ImmutableSortedDictionary<string, string> Configs,
     ImmutableArray<ImagePartition> Partitions, int Serving)
 {
     /// <summary>The topic in a list.</summary>
@@ -151,7 +157,8 @@ public sealed record ImageTopic(string Name, Guid TopicId, TopicStatus Status, s
 /// <param name="Isr">In-sync replicas.</param>
 /// <param name="Elr">Eligible leader replicas (KIP-966).</param>
 /// <param name="Target">The brokers that are to hold it; empty where nothing moves.</param>
-public sealed record ImagePartition(int Leader, int LeaderEpoch, ImmutableArray<int> Replicas, ImmutableArray<int> Isr, ImmutableArray<int> Elr,
+public sealed record ImagePartition(int Leader, int LeaderEpoch, ImmutableArray<int> Replicas, ImmutableArray<int> Isr,
+    ImmutableArray<int> Elr,
     ImmutableArray<int> Target)
 {
     /// <summary>A partition that nobody has led yet.</summary>

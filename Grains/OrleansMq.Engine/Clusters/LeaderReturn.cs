@@ -5,8 +5,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// Leaderships that a failure put elsewhere, and that go back to the preferred replica: gently, a few at a time, and only once that one has been in sync for a
-/// while, so that a broker that comes and goes takes none. Asked again whenever the image changes or time passes. Pure.
+/// Leaderships that a failure put elsewhere, and that go back to the preferred replica: gently, a few at a time, and only once that one has
+/// been in sync for a while, so that a broker that comes and goes takes none. Asked again whenever the image changes or time passes. Pure.
 /// </summary>
 public static class LeaderReturn
 {

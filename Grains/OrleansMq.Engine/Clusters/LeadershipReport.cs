@@ -7,16 +7,18 @@ namespace OrleansMq.Clusters;
 /// <param name="Key">Which partition.</param>
 /// <param name="Leads">Whether it leads; of what follows the epoch alone counts where it does not.</param>
 /// <param name="LeaderEpoch">The epoch that it leads in; where it does not lead, the highest it has seen.</param>
-/// <param name="Counter">Rises with every report of this broker's process: of two in one epoch the later one holds, in whatever order they arrive.</param>
+/// <param name="Counter">Rises with every report of this broker's process: of two in one epoch the later one holds, in whatever order they
+/// arrive.</param>
 /// <param name="Replicas">The brokers that hold it.</param>
 /// <param name="Isr">In-sync replicas.</param>
 /// <param name="Elr">Eligible leader replicas.</param>
 /// <param name="Target">The brokers that are to hold it; empty where nothing moves.</param>
-public sealed record LeadershipReport(ReplicaKey Key, bool Leads, int LeaderEpoch, long Counter, ImmutableArray<int> Replicas, ImmutableArray<int> Isr,
+public sealed record LeadershipReport(ReplicaKey Key, bool Leads, int LeaderEpoch, long Counter, ImmutableArray<int> Replicas,
+    ImmutableArray<int> Isr,
     ImmutableArray<int> Elr, ImmutableArray<int> Target);
 
-/// <summary>Which reports were taken: an image follows the newest word of a partition's leader, whatever is lost, doubled or overtaken on the way. For one
-/// thread at a time.</summary>
+/// <summary>Which reports were taken: an image follows the newest word of a partition's leader, whatever is lost, doubled or overtaken on
+/// the way. For one thread at a time.</summary>
 public sealed class LeadershipLedger
 {
     // The last report taken of each partition: which epoch, and which counter in it.

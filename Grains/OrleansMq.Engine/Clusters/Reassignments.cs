@@ -12,7 +12,8 @@ public static class Reassignments
     /// <param name="partition">Which.</param>
     /// <param name="replicas">The brokers, the preferred leader first.</param>
     /// <param name="minInsyncReplicas">The topic's <c>min.insync.replicas</c>.</param>
-    /// <returns>The partition's present state, or <see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidReplicaAssignment"/>.</returns>
+    /// <returns>The partition's present state, or <see cref="ErrorCode.UnknownTopicOrPartition"/>,
+    /// <see cref="ErrorCode.InvalidReplicaAssignment"/>.</returns>
     public static TopicDecision<ImagePartition> Check(ClusterImage image, TopicPartition partition, IReadOnlyList<int> replicas,
         int minInsyncReplicas)
     {
@@ -24,12 +25,15 @@ public static class Reassignments
         if (replicas.GroupBy(broker => broker).FirstOrDefault(group => group.Count() > 1) is { } twice)
             return Refuse($"Broker {twice.Key} stands twice in the replicas of partition {partition}.");
         if (replicas.Count < minInsyncReplicas)
-            return Refuse($"Topic '{partition.Topic}' has min.insync.replicas={minInsyncReplicas}: with {replicas.Count} replica{(replicas.Count == 1 ? "" : "s")} nothing could "
-                + $"be appended to partition {partition} with acks=all. Name {minInsyncReplicas} brokers at least, or lower min.insync.replicas first.");
+            return Refuse($"Topic '{partition.Topic}' has min.insync.replicas={minInsyncReplicas}: with {replicas.Count} "
+                + $"replica{(replicas.Count == 1 ? "" : "s")} nothing could "
+                + $"be appended to partition {partition} with acks=all. Name {minInsyncReplicas} brokers at least, or lower "
+                + "min.insync.replicas first.");
         foreach (var broker in replicas.Except(found.Next.Holders))
         {
             if (!image.Brokers.TryGetValue(broker, out var target))
-                return Refuse($"There is no broker {broker} to hold partition {partition}: the cluster has {string.Join(", ", image.Brokers.Keys)}.");
+                return Refuse($"There is no broker {broker} to hold partition {partition}: the cluster has "
+                    + $"{string.Join(", ", image.Brokers.Keys)}.");
             if (!target.IsAlive)
                 return Refuse($"Broker {broker} is dead and cannot take partition {partition}: start it, or name another.");
             if (target.IsDraining)
@@ -45,7 +49,8 @@ public static class Reassignments
             return TopicDecision<ImagePartition>.Refuse(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic));
         return (uint)partition.Partition < (uint)topic.Serving
             ? TopicDecision<ImagePartition>.Accept(topic.Partitions[partition.Partition])
-            : TopicDecision<ImagePartition>.Refuse(ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownPartition(partition, topic.Serving));
+            : TopicDecision<ImagePartition>.Refuse(ErrorCode.UnknownTopicOrPartition,
+                TopicCatalogue.UnknownPartition(partition, topic.Serving));
     }
 
     /// <summary>A partition that moves to its <see cref="ImagePartition.Target"/>.</summary>
@@ -56,8 +61,8 @@ public static class Reassignments
             [.. partition.Replicas.Except(target)]);
     }
 
-    /// <summary>Who held a partition before it began to move, as far as that can be told: those that are to leave, and of the others those that are in
-    /// sync, as many as it has replicas otherwise.</summary>
+    /// <summary>Who held a partition before it began to move, as far as that can be told: those that are to leave, and of the others those
+    /// that are in sync, as many as it has replicas otherwise.</summary>
     public static ImmutableArray<int> Origin(ImagePartition partition, int replicationFactor)
     {
         var leaving = partition.Replicas.Except(partition.Target).ToArray();
@@ -74,7 +79,8 @@ public static class Reassignments
     /// <param name="image">The cluster.</param>
     /// <param name="topic">Of this topic only; null: of all.</param>
     /// <param name="number">This partition only; null: all.</param>
-    public static ImmutableArray<(TopicPartition Partition, Guid TopicId, ImagePartition State)> NotPreferred(ClusterImage image, string? topic, int? number) =>
+    public static ImmutableArray<(TopicPartition Partition, Guid TopicId, ImagePartition State)> NotPreferred(ClusterImage image,
+        string? topic, int? number) =>
         [.. image.AllPartitions()
             .Where(found => (topic is null || found.Topic.Name == topic) && (number is null || found.Number == number)
                 && found.Topic.Status == TopicStatus.Active && found.Partition.Leader != found.Partition.Replicas[0])

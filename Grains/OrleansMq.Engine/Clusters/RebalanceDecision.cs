@@ -22,8 +22,8 @@ public enum RebalanceActionKind
 }
 
 /// <summary>
-/// The next step of a rebalance: what is over is read off the image, what waits is begun as far as the throttle allows. Asked again whenever the image
-/// changes or time passes; an action that was lost is decided again, so each must bear being done twice. Pure.
+/// The next step of a rebalance: what is over is read off the image, what waits is begun as far as the throttle allows. Asked again
+/// whenever the image changes or time passes; an action that was lost is decided again, so each must bear being done twice. Pure.
 /// </summary>
 public static class RebalanceDecision
 {
@@ -59,11 +59,13 @@ public static class RebalanceDecision
             return (job, actions);
         var next = job with { Steps = steps.ToImmutable() };
         return isOver
-            ? (next with { State = job.State == RebalanceState.Cancelling ? RebalanceState.Cancelled : RebalanceState.Completed, FinishedAt = now }, actions)
+            ? (next with { State = job.State == RebalanceState.Cancelling ? RebalanceState.Cancelled : RebalanceState.Completed,
+                FinishedAt = now }, actions)
             : (next, actions);
     }
 
-    /// <summary>Leaders that are to go before anything is copied: those on brokers that are being drained, where somebody else in sync can lead.</summary>
+    /// <summary>Leaders that are to go before anything is copied: those on brokers that are being drained, where somebody else in sync can
+    /// lead.</summary>
     public static IReadOnlyList<RebalanceAction> LeadersToMove(ClusterImage image)
     {
         var actions = new List<RebalanceAction>();
@@ -71,20 +73,22 @@ public static class RebalanceDecision
         {
             if (!IsDraining(image, partition.Leader))
                 continue;
-            var heir = partition.Holders.FirstOrDefault(id => partition.Isr.Contains(id) && image.IsAlive(id) && !IsDraining(image, id), -1);
+            var heir = partition.Holders.FirstOrDefault(id => partition.Isr.Contains(id) && image.IsAlive(id) && !IsDraining(image, id),
+                -1);
             if (heir >= 0)
                 actions.Add(new RebalanceAction(new ReplicaKey(topic.TopicId, number), RebalanceActionKind.HandOver, [heir]));
         }
         return actions;
     }
 
-    /// <summary>Whether a rebalance is due although nobody asks for one: a broker that is drained holds something, or one that takes replicas holds less than
-    /// half its share and the cluster gives to newcomers by itself.</summary>
+    /// <summary>Whether a rebalance is due although nobody asks for one: a broker that is drained holds something, or one that takes
+    /// replicas holds less than half its share and the cluster gives to newcomers by itself.</summary>
     /// <param name="image">The cluster.</param>
     /// <returns>What for; null where none is due.</returns>
     public static string? WhyDue(ClusterImage image)
     {
-        var held = image.AllPartitions().SelectMany(found => found.Partition.Holders).GroupBy(id => id).ToDictionary(group => group.Key, group => group.Count());
+        var held = image.AllPartitions().SelectMany(found => found.Partition.Holders).GroupBy(id => id)
+            .ToDictionary(group => group.Key, group => group.Count());
         if (image.Brokers.Keys.FirstOrDefault(id => IsDraining(image, id) && held.ContainsKey(id), -1) is >= 0 and var drained)
             return $"broker {drained} is drained";
         var taking = image.Brokers.Where(entry => entry.Value.TakesReplicas).Select(entry => entry.Key).ToArray();
@@ -115,7 +119,8 @@ public static class RebalanceDecision
         if (partition.Target.IsEmpty && !partition.Replicas.AsSpan().SequenceEqual(step.From.AsSpan()))
             return step with { State = RebalanceStepState.Skipped };
         // A leader that is to go hands over first, where somebody who stays can: then it is not the one that everything has to come from.
-        if (!step.To.Contains(partition.Leader) && step.To.FirstOrDefault(broker => partition.Isr.Contains(broker) && image.IsAlive(broker), -1) is >= 0 and var heir
+        if (!step.To.Contains(partition.Leader)
+            && step.To.FirstOrDefault(broker => partition.Isr.Contains(broker) && image.IsAlive(broker), -1) is >= 0 and var heir
             && partition.Leader >= 0)
             actions.Add(new RebalanceAction(key, RebalanceActionKind.HandOver, [heir]));
         else
@@ -123,7 +128,8 @@ public static class RebalanceDecision
         return step;
     }
 
-    private static RebalanceStep Arrived(RebalanceStep step, ReplicaKey key, ImagePartition partition, ClusterImage image, List<RebalanceAction> actions)
+    private static RebalanceStep Arrived(RebalanceStep step, ReplicaKey key, ImagePartition partition, ClusterImage image,
+        List<RebalanceAction> actions)
     {
         if (partition.Leader != step.To[0] && partition.Isr.Contains(step.To[0]) && image.IsAlive(step.To[0]))
             actions.Add(new RebalanceAction(key, RebalanceActionKind.HandOver, [step.To[0]]));
@@ -138,5 +144,6 @@ public static class RebalanceDecision
         return step;
     }
 
-    private static bool IsTarget(ImagePartition partition, ImmutableArray<int> replicas) => partition.Target.AsSpan().SequenceEqual(replicas.AsSpan());
+    private static bool IsTarget(ImagePartition partition, ImmutableArray<int> replicas) =>
+        partition.Target.AsSpan().SequenceEqual(replicas.AsSpan());
 }

@@ -22,7 +22,8 @@ public enum RebalanceStepState
 }
 
 /// <summary>Writes a <see cref="RebalanceStepState"/> as <c>"moving"</c>.</summary>
-public sealed class RebalanceStepStateConverter() : JsonStringEnumConverter<RebalanceStepState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
+public sealed class RebalanceStepStateConverter()
+    : JsonStringEnumConverter<RebalanceStepState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
 /// <summary>One partition of a rebalance.</summary>
 /// <param name="TopicId">The topic's id.</param>
@@ -75,7 +76,8 @@ public sealed record RebalanceJob
     public bool IsRunning => State is RebalanceState.Running or RebalanceState.Cancelling;
 
     /// <summary>Begins to carry out a plan.</summary>
-    public static RebalanceJob Begin(RebalancePlan plan, ClusterImage image, string reason, RebalanceThrottle throttle, DateTimeOffset now) => new()
+    public static RebalanceJob Begin(RebalancePlan plan, ClusterImage image, string reason, RebalanceThrottle throttle,
+        DateTimeOffset now) => new()
     {
         PlanId = plan.PlanId,
         State = RebalanceState.Running,

@@ -5,9 +5,9 @@ using OrleansMq.Replication;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// What to move so that every broker holds and leads its share, with as few moves of data as that takes. In this order: away from brokers that are being
-/// drained or gone; onto racks of their own; from those that hold more than their share to those that hold less; and, without moving data, the preferred
-/// leaders. Replicas on dead brokers stay where they are, since these are expected back. Pure.
+/// What to move so that every broker holds and leads its share, with as few moves of data as that takes. In this order: away from brokers
+/// that are being drained or gone; onto racks of their own; from those that hold more than their share to those that hold less; and,
+/// without moving data, the preferred leaders. Replicas on dead brokers stay where they are, since these are expected back. Pure.
 /// </summary>
 public sealed class RebalancePlanner
 {
@@ -61,7 +61,8 @@ public sealed class RebalancePlanner
             foreach (var broker in placement.Replicas.Where(MustLeave).ToArray())
             {
                 if (BestFor(placement, leaving: broker) is { } target)
-                    Move(placement, broker, target, _image.Brokers.ContainsKey(broker) ? $"broker {broker} is drained" : $"broker {broker} is gone");
+                    Move(placement, broker, target, _image.Brokers.ContainsKey(broker) ? $"broker {broker} is drained"
+                        : $"broker {broker} is gone");
             }
         }
     }
@@ -84,13 +85,14 @@ public sealed class RebalancePlanner
         }
     }
 
-    // From the fullest to the emptiest as long as that brings them closer. Brokers whose surplus cannot go anywhere without putting two replicas of a
-    // partition on one rack are left with it.
+    // From the fullest to the emptiest as long as that brings them closer. Brokers whose surplus cannot go anywhere without putting two
+    // replicas of a partition on one rack are left with it.
     private void LevelReplicas()
     {
         while (Pairs().Select(pair => (pair.From, pair.To, Placement: Movable(pair.From.Broker, pair.To.Broker)))
             .FirstOrDefault(found => found.Placement is not null) is { Placement: { } placement } move)
-            Move(placement, move.From.Broker, move.To.Broker, $"broker {move.From.Broker} holds more than its share, broker {move.To.Broker} less");
+            Move(placement, move.From.Broker, move.To.Broker,
+                $"broker {move.From.Broker} holds more than its share, broker {move.To.Broker} less");
     }
 
     private IEnumerable<(BrokerLoads.Load From, BrokerLoads.Load To)> Pairs() =>
@@ -100,13 +102,14 @@ public sealed class RebalancePlanner
         orderby source.Replicas - target.Replicas descending
         select (source, target);
 
-    // A partition of the topic that has most on the one and fewest on the other, so that each topic is spread, too; a follower rather than a leader, unless
-    // the one leads more than the other.
+    // A partition of the topic that has most on the one and fewest on the other, so that each topic is spread, too; a follower rather than
+    // a leader, unless the one leads more than the other.
     private Placement? Movable(int from, int to)
     {
         var leadsMore = _loads.Find(from)!.Leaders > _loads.Find(to)!.Leaders;
         var perTopic = _placements.Values.GroupBy(placement => placement.Topic.TopicId).ToDictionary(group => group.Key,
-            group => group.Count(placement => placement.Replicas.Contains(from)) - group.Count(placement => placement.Replicas.Contains(to)));
+            group => group.Count(placement => placement.Replicas.Contains(from))
+            - group.Count(placement => placement.Replicas.Contains(to)));
         return _placements.Values
             .Where(placement => placement.Replicas.Contains(from) && !placement.Replicas.Contains(to)
                 && RacksAfter(placement, from, to) >= _loads.CountRacks(placement.Replicas))
@@ -116,11 +119,12 @@ public sealed class RebalancePlanner
             .FirstOrDefault();
     }
 
-    // Along the shortest chain from a broker that leads too many to one that leads at least two fewer: each hands one partition on to the next, which holds
-    // it already. Once there is no such chain, no other choice of preferred leaders is more even.
+    // Along the shortest chain from a broker that leads too many to one that leads at least two fewer: each hands one partition on to the
+    // next, which holds it already. Once there is no such chain, no other choice of preferred leaders is more even.
     private void LevelLeaders()
     {
-        while (_loads.Taking.OrderByDescending(load => load.Leaders).Select(ChainFrom).FirstOrDefault(chain => chain is not null) is { } chain)
+        while (_loads.Taking.OrderByDescending(load => load.Leaders).Select(ChainFrom)
+            .FirstOrDefault(chain => chain is not null) is { } chain)
         {
             foreach (var (placement, broker) in chain)
             {

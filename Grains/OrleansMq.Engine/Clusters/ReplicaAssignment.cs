@@ -4,13 +4,13 @@ using OrleansMq.Topics;
 namespace OrleansMq.Clusters;
 
 /// <summary>
-/// Which brokers hold a new partition. By what the brokers hold already, so that many small topics are spread as evenly as one large one; ties are broken
-/// in turn, so that a topic's partitions do not pile up where the numbers are low.
+/// Which brokers hold a new partition. By what the brokers hold already, so that many small topics are spread as evenly as one large one;
+/// ties are broken in turn, so that a topic's partitions do not pile up where the numbers are low.
 /// </summary>
 public static class ReplicaAssignment
 {
-    /// <summary>Chooses the replicas of new partitions: the first of each, its preferred leader, where the fewest are; the others on racks that the
-    /// partition has no replica on, as far as there are any, then where the fewest are.</summary>
+    /// <summary>Chooses the replicas of new partitions: the first of each, its preferred leader, where the fewest are; the others on racks
+    /// that the partition has no replica on, as far as there are any, then where the fewest are.</summary>
     /// <param name="image">The cluster; brokers that are dead or being drained get none.</param>
     /// <param name="count">How many partitions.</param>
     /// <param name="replicationFactor">How many replicas each.</param>
@@ -21,7 +21,8 @@ public static class ReplicaAssignment
         var taking = loads.Taking.ToArray();
         if (replicationFactor < 1 || replicationFactor > taking.Length)
             return TopicDecision<ImmutableArray<ImmutableArray<int>>>.Refuse(ErrorCode.InvalidReplicationFactor,
-                $"A replication factor of {replicationFactor} is not possible: {taking.Length} broker{(taking.Length == 1 ? " is" : "s are")} alive and "
+                $"A replication factor of {replicationFactor} is not possible: {taking.Length} "
+                + $"broker{(taking.Length == 1 ? " is" : "s are")} alive and "
                     + "not being drained. Start more brokers, or ask for fewer replicas.");
         var assigned = ImmutableArray.CreateBuilder<ImmutableArray<int>>(count);
         for (var number = 0; number < count; number++)

@@ -4,8 +4,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Clusters;
 
-/// <summary>The image of a cluster that has one broker and replicates nothing: the broker leads every partition, and whoever changes topics says so
-/// here. Thread safe.</summary>
+/// <summary>The image of a cluster that has one broker and replicates nothing: the broker leads every partition, and whoever changes topics
+/// says so here. Thread safe.</summary>
 public sealed class SoleBrokerMetadata : IClusterMetadata
 {
     // A claim of leadership is counted from 0; where nothing is claimed anew it stays there.
@@ -57,7 +57,8 @@ public sealed class SoleBrokerMetadata : IClusterMetadata
     }
 
     /// <summary>The broker says something else of itself, such as the address of a listener that has been opened.</summary>
-    public void Register(BrokerRegistration self) => Take(image => image with { Brokers = image.Brokers.SetItem(_self, new ImageBroker(self, IsAlive: true)) });
+    public void Register(BrokerRegistration self) =>
+        Take(image => image with { Brokers = image.Brokers.SetItem(_self, new ImageBroker(self, IsAlive: true)) });
 
     /// <summary>A topic is served, with this configuration and so many partitions.</summary>
     /// <param name="topic">Its document.</param>
@@ -75,7 +76,8 @@ public sealed class SoleBrokerMetadata : IClusterMetadata
             partitions.MoveToImmutable(), topic.Partitions)));
     }
 
-    /// <summary>A topic is not served any more. Remembered as long as the process runs, so that also those hear of it who look later.</summary>
+    /// <summary>A topic is not served any more. Remembered as long as the process runs, so that also those hear of it who look
+    /// later.</summary>
     public void Remove(Guid topicId) => Take(image => image.WithoutTopic(topicId) with { Deleted = image.Deleted.Add(topicId) });
 
     private void Take(Func<ClusterImage, ClusterImage> change)

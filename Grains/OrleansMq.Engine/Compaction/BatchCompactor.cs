@@ -60,7 +60,8 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
     /// <param name="destination">Gets one batch more, or nothing.</param>
-    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, bool isLastOfProducer, long now, long deleteRetentionMs,
+    public BatchFate Clean(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, KeyOffsetMap map, bool isLastOfProducer, long now,
+        long deleteRetentionMs,
         PooledBuffer destination)
     {
         if (header.IsControl || Decide(batch, header, map, now, out var hasTombstone) is not { } kept)
@@ -96,7 +97,8 @@ internal sealed class BatchCompactor(CompressionCodecs codecs)
             {
                 var record = reader.Current;
                 var latest = record.Key is { } key ? map.LatestOffsetOf(key.Span) : -1;
-                var keep = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon, now) == RecordFate.Keep;
+                var keep = RecordFates.Decide(record.Offset, record.Key is not null, record.Value is not null, latest, horizon,
+                    now) == RecordFate.Keep;
                 _keeps.Add(keep);
                 if (!keep)
                     continue;

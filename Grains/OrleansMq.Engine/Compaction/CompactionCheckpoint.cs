@@ -15,7 +15,8 @@ public static class CompactionCheckpoint
 
     /// <summary>Whether the log was ever compacted, and may have gaps therefore: the file is written before the first segment is
     /// replaced.</summary>
-    public static bool Exists(IFileSystem fileSystem, string partitionDirectory) => fileSystem.FileExists(Path.Combine(partitionDirectory, FileName));
+    public static bool Exists(IFileSystem fileSystem, string partitionDirectory) =>
+        fileSystem.FileExists(Path.Combine(partitionDirectory, FileName));
 
     /// <summary>The first dirty offset; -1 where none is known.</summary>
     public static long Read(IFileSystem fileSystem, string partitionDirectory)
@@ -23,12 +24,14 @@ public static class CompactionCheckpoint
         if (AtomicFile.TryRead(fileSystem, Path.Combine(partitionDirectory, FileName)) is not { } bytes)
             return -1;
         var lines = Encoding.ASCII.GetString(bytes).Split('\n');
-        return lines is ["0", var text, ""] && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var offset) ? offset : -1;
+        return lines is ["0", var text, ""] && long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var offset)
+            ? offset : -1;
     }
 
     /// <summary>Writes the first dirty offset; durable when it returns.</summary>
     public static void Write(IFileSystem fileSystem, string partitionDirectory, long firstDirtyOffset) =>
-        AtomicFile.Write(fileSystem, Path.Combine(partitionDirectory, FileName), Encoding.ASCII.GetBytes($"0\n{firstDirtyOffset.ToString(CultureInfo.InvariantCulture)}\n"));
+        AtomicFile.Write(fileSystem, Path.Combine(partitionDirectory, FileName),
+            Encoding.ASCII.GetBytes($"0\n{firstDirtyOffset.ToString(CultureInfo.InvariantCulture)}\n"));
 
     /// <summary>The log is about to be cut: what is written from <paramref name="endOffset"/> on has never been cleaned.</summary>
     public static void TruncateFromEnd(IFileSystem fileSystem, string partitionDirectory, long endOffset)

@@ -9,7 +9,8 @@ namespace OrleansMq.Compaction;
 /// known.</param>
 /// <param name="LargestTimestamp">The largest timestamp in it, in milliseconds since 1970; -1 where it is empty.</param>
 /// <param name="IsActive">Whether it is still appended to.</param>
-public readonly record struct CleanableSegment(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp, bool IsActive);
+public readonly record struct CleanableSegment(long BaseOffset, long SizeInBytes, long FirstTimestamp, long LargestTimestamp,
+    bool IsActive);
 
 /// <summary>Why a log is cleaned now, or not.</summary>
 public enum CompactionReason
@@ -36,7 +37,8 @@ public enum CompactionReason
 /// <param name="FirstDirtyOffset">The first offset never cleaned.</param>
 /// <param name="FirstUncleanableOffset">The first offset that must not be cleaned yet: a segment's base, or the high watermark.</param>
 /// <param name="DirtyRatio">Bytes of the dirty part that may be cleaned, of those and the clean ones; 0 to 1.</param>
-public readonly record struct CompactionDecision(CompactionReason Reason, long FirstDirtyOffset = -1, long FirstUncleanableOffset = -1, double DirtyRatio = 0)
+public readonly record struct CompactionDecision(CompactionReason Reason, long FirstDirtyOffset = -1, long FirstUncleanableOffset = -1,
+    double DirtyRatio = 0)
 {
     /// <summary>Whether to clean.</summary>
     public bool ShouldClean => Reason is CompactionReason.DirtyRatio or CompactionReason.MaxLag;
@@ -48,7 +50,8 @@ public readonly record struct CompactionDecision(CompactionReason Reason, long F
     /// <param name="highWatermark">Records at or above it may still vanish, so they say nothing about older ones.</param>
     /// <param name="config">The topic's configuration.</param>
     /// <param name="now">Milliseconds since 1970.</param>
-    public static CompactionDecision Decide(IReadOnlyList<CleanableSegment> segments, long checkpoint, long logStartOffset, long highWatermark, TopicConfig config, long now)
+    public static CompactionDecision Decide(IReadOnlyList<CleanableSegment> segments, long checkpoint, long logStartOffset,
+        long highWatermark, TopicConfig config, long now)
     {
         if (!config.CleanupCompact)
             return new CompactionDecision(CompactionReason.NotCompacted);
@@ -71,7 +74,8 @@ public readonly record struct CompactionDecision(CompactionReason Reason, long F
                 dirtySince = Math.Min(dirtySince, segments[i].FirstTimestamp);
         }
         var ratio = cleanBytes + dirtyBytes == 0 ? 0 : (double)dirtyBytes / (cleanBytes + dirtyBytes);
-        var overdue = config.MaxCompactionLagMs != long.MaxValue && dirtySince != long.MaxValue && now - dirtySince > config.MaxCompactionLagMs;
+        var overdue = config.MaxCompactionLagMs != long.MaxValue && dirtySince != long.MaxValue
+            && now - dirtySince > config.MaxCompactionLagMs;
         var reason = overdue ? CompactionReason.MaxLag
             : dirtyBytes > 0 && ratio >= config.MinCleanableDirtyRatio ? CompactionReason.DirtyRatio
             : CompactionReason.BelowDirtyRatio;

@@ -16,7 +16,8 @@ public sealed record CompactionOptions(int MaxMapBytes = KeyOffsetMap.DefaultMax
 /// <param name="SegmentsAfter">Segments they became.</param>
 /// <param name="BytesBefore">Bytes of the segments that were replaced.</param>
 /// <param name="BytesAfter">Bytes of the segments they became.</param>
-public readonly record struct CompactionResult(CompactionDecision Decision, int Passes = 0, int SegmentsBefore = 0, int SegmentsAfter = 0, long BytesBefore = 0,
+public readonly record struct CompactionResult(CompactionDecision Decision, int Passes = 0, int SegmentsBefore = 0, int SegmentsAfter = 0,
+    long BytesBefore = 0,
     long BytesAfter = 0);
 
 /// <summary>
@@ -39,7 +40,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     {
         var config = log.Config;
         var checkpoint = CompactionCheckpoint.Read(ports.Files, log.Directory);
-        var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset, highWatermark, config, ports.Now);
+        var decision = CompactionDecision.Decide(FactsOf(log, checkpoint), checkpoint, log.LogStartOffset, highWatermark, config,
+            ports.Now);
         if (!decision.ShouldClean)
             return new CompactionResult(decision);
 
@@ -69,7 +71,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
 
     /// <summary>Notes keys from <paramref name="from"/> on until the map is full or <paramref name="end"/> is reached; returns where it
     /// stopped.</summary>
-    private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, CompactionThrottle throttle, CancellationToken cancellationToken)
+    private long BuildMap(SegmentedLog log, long from, long end, KeyOffsetMap map, CompactionThrottle throttle,
+        CancellationToken cancellationToken)
     {
         foreach (var segment in log.Segments)
         {
@@ -89,7 +92,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
                     return header.BaseOffset;
                 map.GrowFor(header.RecordCount);
                 if (!header.IsControl && _batches.PutKeys(scanner.Batch, map) is { } opaque)
-                    ports.Log.Write(EngineLogLevel.Warning, $"The batch at byte {at} of '{segment.Log.Path}' is not compacted, since it cannot be looked into: {opaque}");
+                    ports.Log.Write(EngineLogLevel.Warning,
+                        $"The batch at byte {at} of '{segment.Log.Path}' is not compacted, since it cannot be looked into: {opaque}");
                 throttle.Wait(header.SizeInBytes, cancellationToken);
             }
             ThrowIfDamaged(segment, scanner, expected);
@@ -97,7 +101,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
         return end;
     }
 
-    private CompactionResult CleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map, CompactionThrottle throttle,
+    private CompactionResult CleanGroup(SegmentedLog log, IReadOnlyList<CleanableSegment> group, long mapEnd, KeyOffsetMap map,
+        CompactionThrottle throttle,
         CompactionResult result, CancellationToken cancellationToken)
     {
         var old = log.Segments.Where(segment => group.Any(g => g.BaseOffset == segment.BaseOffset)).ToList();
@@ -127,7 +132,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     }
 
     /// <summary>Returns whether anything changed.</summary>
-    private bool CleanSegment(SegmentedLog log, Segment segment, long mapEnd, KeyOffsetMap map, Dictionary<long, long> lastOffsets, CleanedSegment cleaned,
+    private bool CleanSegment(SegmentedLog log, Segment segment, long mapEnd, KeyOffsetMap map, Dictionary<long, long> lastOffsets,
+        CleanedSegment cleaned,
         CompactionThrottle throttle, CancellationToken cancellationToken)
     {
         var changed = false;
@@ -168,7 +174,8 @@ internal sealed class LogCompactor(CompactionOptions options, LogPorts ports)
     private static void ThrowIfBeyond(Segment segment, in RecordBatchHeader header, long position)
     {
         if (header.NextOffset > segment.NextOffset)
-            throw new DamagedLogException(segment.Log.Path, position, header.BaseOffset, $"the batch's offset is above {segment.NextOffset}, where the next segment begins");
+            throw new DamagedLogException(segment.Log.Path, position, header.BaseOffset,
+                $"the batch's offset is above {segment.NextOffset}, where the next segment begins");
     }
 
     // Timestamps are read from the files, so only where the decision asks for them.

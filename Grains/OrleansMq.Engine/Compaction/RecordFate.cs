@@ -37,5 +37,6 @@ public static class RecordFates
     /// <summary>When tombstones that are seen by a cleaning for the first time may go.</summary>
     /// <param name="now">Milliseconds since 1970.</param>
     /// <param name="deleteRetentionMs">The topic's <c>delete.retention.ms</c>.</param>
-    public static long DeleteHorizon(long now, long deleteRetentionMs) => deleteRetentionMs > long.MaxValue - now ? long.MaxValue : now + deleteRetentionMs;
+    public static long DeleteHorizon(long now, long deleteRetentionMs) =>
+        deleteRetentionMs > long.MaxValue - now ? long.MaxValue : now + deleteRetentionMs;
 }

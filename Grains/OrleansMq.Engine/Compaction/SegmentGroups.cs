@@ -12,7 +12,8 @@ public static class SegmentGroups
     /// <param name="maxBytes">The most bytes of a segment's log; one that is larger already makes a group of its own.</param>
     /// <param name="maxOffsetRange">The most offsets a segment may span: what its index can express.</param>
     /// <returns>Runs of segments, each of at least one.</returns>
-    public static IReadOnlyList<IReadOnlyList<CleanableSegment>> Group(IReadOnlyList<CleanableSegment> segments, long endOffset, long maxBytes, long maxOffsetRange = int.MaxValue)
+    public static IReadOnlyList<IReadOnlyList<CleanableSegment>> Group(IReadOnlyList<CleanableSegment> segments, long endOffset,
+        long maxBytes, long maxOffsetRange = int.MaxValue)
     {
         var groups = new List<IReadOnlyList<CleanableSegment>>();
         List<CleanableSegment>? open = null;

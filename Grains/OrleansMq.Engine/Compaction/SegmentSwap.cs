@@ -74,6 +74,7 @@ internal static class SegmentSwap
         if (name.Length <= length || !name.EndsWith(LogFiles.Swap, StringComparison.Ordinal) || name[^length] != '.')
             return false;
         file = name[..^length];
-        return long.TryParse(name.AsSpan(name.Length - length + 1, LogFiles.OffsetDigits), NumberStyles.None, CultureInfo.InvariantCulture, out endOffset);
+        return long.TryParse(name.AsSpan(name.Length - length + 1, LogFiles.OffsetDigits), NumberStyles.None, CultureInfo.InvariantCulture,
+            out endOffset);
     }
 }

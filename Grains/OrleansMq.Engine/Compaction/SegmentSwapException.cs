@@ -5,5 +5,6 @@ namespace OrleansMq.Compaction;
 /// is opened the next time; until then the partition has to stay offline.
 /// </summary>
 internal sealed class SegmentSwapException(string directory, Exception inner)
-    : IOException($"The disk failed while compacted segments were put in place in '{directory}': {inner.Message} Nothing is lost. Repair the disk and restart the "
+    : IOException($"The disk failed while compacted segments were put in place in '{directory}': {inner.Message} Nothing is lost. Repair "
+    + "the disk and restart the "
         + "broker, which then completes it.", inner);

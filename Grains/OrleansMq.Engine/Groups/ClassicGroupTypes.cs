@@ -2,7 +2,8 @@ namespace OrleansMq.Groups;
 
 /// <summary>A protocol (an assignor, to a consumer) that a member offers, with what it has to say to that protocol's leader.</summary>
 /// <param name="Name">As <c>range</c> or <c>cooperative-sticky</c>.</param>
-/// <param name="Metadata">For a consumer its subscription, see <see href="https://kafka.apache.org/protocol">ConsumerProtocolSubscription</see>.</param>
+/// <param name="Metadata">For a consumer its subscription, see
+/// <see href="https://kafka.apache.org/protocol">ConsumerProtocolSubscription</see>.</param>
 public sealed record GroupProtocol(string Name, ReadOnlyMemory<byte> Metadata);
 
 /// <summary>Kafka's JoinGroup.</summary>
@@ -14,7 +15,8 @@ public sealed record JoinGroup
     /// <summary>The member's id; empty on the first time.</summary>
     public string MemberId { get; init; } = "";
 
-    /// <summary>The instance id of a static member (KIP-345): unique in the group, it keeps its partitions when it restarts in time. Null: dynamic.</summary>
+    /// <summary>The instance id of a static member (KIP-345): unique in the group, it keeps its partitions when it restarts in time. Null:
+    /// dynamic.</summary>
     public string? GroupInstanceId { get; init; }
 
     /// <summary>How the program calls itself, for descriptions.</summary>
@@ -35,7 +37,8 @@ public sealed record JoinGroup
     /// <summary>The protocols it knows, the most liked first.</summary>
     public IReadOnlyList<GroupProtocol> Protocols { get; init; } = [];
 
-    /// <summary>Whether a first join without an id is answered by <see cref="ErrorCode.MemberIdRequired"/> and the id to join with (JoinGroup v4 and above).</summary>
+    /// <summary>Whether a first join without an id is answered by <see cref="ErrorCode.MemberIdRequired"/> and the id to join with
+    /// (JoinGroup v4 and above).</summary>
     public bool RequireKnownMemberId { get; init; } = true;
 
     /// <summary>Whether the caller understands <see cref="JoinGroupResult.SkipAssignment"/> (JoinGroup v9).</summary>
@@ -68,7 +71,8 @@ public sealed record JoinGroupResult
     public IReadOnlyList<JoinedMember> Members { get; init; } = [];
 
     /// <summary>An answer that only says why not.</summary>
-    public static JoinGroupResult Failed(ErrorCode error, string message, string memberId = "") => new() { Error = error, Message = message, MemberId = memberId };
+    public static JoinGroupResult Failed(ErrorCode error, string message, string memberId = "") =>
+        new() { Error = error, Message = message, MemberId = memberId };
 }
 
 /// <summary>A member as the leader sees it.</summary>

@@ -33,26 +33,30 @@ public sealed record ConsumerGroupHeartbeat
     public string? SubscribedTopicRegex { get; init; }
     /// <summary><c>uniform</c> or <c>range</c>; null: the group's default, or unchanged.</summary>
     public string? ServerAssignor { get; init; }
-    /// <summary>All that it was given and has not given up: also what it has heard of and does not read yet. What is missing here is another's from then on. Null: unchanged.</summary>
+    /// <summary>All that it was given and has not given up: also what it has heard of and does not read yet. What is missing here is
+    /// another's from then on. Null: unchanged.</summary>
     public IReadOnlyList<TopicPartitions>? OwnedPartitions { get; init; }
     /// <summary>How the program calls itself, for descriptions.</summary>
     public string ClientId { get; init; } = "";
     /// <summary>The address it calls from, for descriptions.</summary>
     public string ClientHost { get; init; } = "";
-    /// <summary>How long the answer may wait for news of this member's assignment: at most the heartbeat interval. Zero, as in Kafka: not at all.</summary>
+    /// <summary>How long the answer may wait for news of this member's assignment: at most the heartbeat interval. Zero, as in Kafka: not
+    /// at all.</summary>
     public TimeSpan MaxWait { get; init; }
-    /// <summary>Rises with every heartbeat of a member, also when it joins again. One that was overtaken by a later one is refused, for what it says is over. Who numbers
-    /// them says in each what it holds, so that an assignment whose answer was lost is told again. 0, as Kafka has it: not numbered, so that the connection has to keep the order.</summary>
+    /// <summary>Rises with every heartbeat of a member, also when it joins again. One that was overtaken by a later one is refused, for
+    /// what it says is over. Who numbers them says in each what it holds, so that an assignment whose answer was lost is told again. 0, as
+    /// Kafka has it: not numbered, so that the connection has to keep the order.</summary>
     public long Sequence { get; init; }
-    /// <summary>Whether the same was sent before and not answered: then the answer says all the member is to hold, since an answer that is lost may have said it.</summary>
+    /// <summary>Whether the same was sent before and not answered: then the answer says all the member is to hold, since an answer that is
+    /// lost may have said it.</summary>
     public bool IsRepeated { get; init; }
 }
 
 /// <summary>The answer to <see cref="ConsumerGroupHeartbeat"/>.</summary>
 public sealed record ConsumerGroupHeartbeatResult
 {
-    /// <summary><see cref="ErrorCode.None"/>, or why not. <see cref="ErrorCode.FencedMemberEpoch"/> and <see cref="ErrorCode.UnknownMemberId"/>: give all
-    /// partitions up and join again.</summary>
+    /// <summary><see cref="ErrorCode.None"/>, or why not. <see cref="ErrorCode.FencedMemberEpoch"/> and
+    /// <see cref="ErrorCode.UnknownMemberId"/>: give all partitions up and join again.</summary>
     public required ErrorCode Error { get; init; }
     /// <summary>On error: the field, and the fix.</summary>
     public string? Message { get; init; }
@@ -62,7 +66,8 @@ public sealed record ConsumerGroupHeartbeatResult
     public int MemberEpoch { get; init; }
     /// <summary>When the next heartbeat is due.</summary>
     public TimeSpan HeartbeatInterval { get; init; }
-    /// <summary>Without a heartbeat for so long the member is out: it is not to hold partitions longer without an answer. Zero: not said.</summary>
+    /// <summary>Without a heartbeat for so long the member is out: it is not to hold partitions longer without an answer. Zero: not
+    /// said.</summary>
     public TimeSpan SessionTimeout { get; init; }
     /// <summary>All it is to hold: what it holds beyond that it gives up and says so in its next heartbeat. Null: unchanged.</summary>
     public IReadOnlyList<TopicPartitions>? Assignment { get; init; }

@@ -49,7 +49,8 @@ public sealed record GroupListing(string GroupId, string ProtocolType, GroupStat
 /// <param name="AssignmentEpoch">Consumer protocol: the epoch of the target assignment; else the generation.</param>
 /// <param name="Coordinator">The broker that coordinates it.</param>
 /// <param name="Members">Its members, by id in ordinal order.</param>
-public sealed record GroupDescription(string GroupId, GroupType Type, GroupState State, string ProtocolType, string Protocol, int Epoch, int AssignmentEpoch,
+public sealed record GroupDescription(string GroupId, GroupType Type, GroupState State, string ProtocolType, string Protocol, int Epoch,
+    int AssignmentEpoch,
     int Coordinator, IReadOnlyList<GroupMember> Members);
 
 /// <summary>A member of a group.</summary>
@@ -67,7 +68,8 @@ public sealed record GroupMember
     public string ClientHost { get; init; } = "";
     /// <summary>Consumer protocol: its epoch; else the generation.</summary>
     public int MemberEpoch { get; init; }
-    /// <summary>The protocol it speaks: while a group moves from one to the other, both are in it. <see cref="GroupType.Unknown"/>: that of the group.</summary>
+    /// <summary>The protocol it speaks: while a group moves from one to the other, both are in it. <see cref="GroupType.Unknown"/>: that of
+    /// the group.</summary>
     public GroupType Type { get; init; }
     /// <summary>The topics it named.</summary>
     public IReadOnlyList<string> SubscribedTopicNames { get; init; } = [];

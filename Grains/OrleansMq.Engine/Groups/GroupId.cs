@@ -1,6 +1,7 @@
 namespace OrleansMq.Groups;
 
-/// <summary>Which ids a group may have: 1 to 255 characters, none of them a control character. More than that fits no document's key.</summary>
+/// <summary>Which ids a group may have: 1 to 255 characters, none of them a control character. More than that fits no document's
+/// key.</summary>
 public static class GroupId
 {
     /// <summary>The longest id.</summary>

@@ -13,12 +13,14 @@ namespace OrleansMq.Groups;
 /// <param name="MemberId">The member that holds the partition; null for none.</param>
 /// <param name="Error">Other than <see cref="ErrorCode.None"/>: why the partition cannot be looked at, such as having no leader.</param>
 /// <param name="Message">On error: the field or path, and the fix.</param>
-public sealed record PartitionLag(TopicPartition Partition, long? Committed, long? HighWatermark, long? Records, double? Seconds, string? MemberId = null,
+public sealed record PartitionLag(TopicPartition Partition, long? Committed, long? HighWatermark, long? Records, double? Seconds,
+    string? MemberId = null,
     ErrorCode Error = ErrorCode.None, string? Message = null);
 
 /// <summary>
-/// The lag of groups, in records and in seconds. The time of the first record that was not consumed is read once for each offset and remembered while
-/// it stays the first: a group that stands still costs two look-ups a partition, and one that has read everything one. Thread safe.
+/// The lag of groups, in records and in seconds. The time of the first record that was not consumed is read once for each offset and
+/// remembered while it stays the first: a group that stands still costs two look-ups a partition, and one that has read everything one.
+/// Thread safe.
 /// </summary>
 /// <param name="broker">Where the partitions and the offsets are.</param>
 /// <param name="time">What the records' times are compared with.</param>
@@ -28,16 +30,19 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
     /// <summary>Look-ups at a time: hides the way to other brokers, and floods none of them.</summary>
     private const int AtATime = 16;
 
-    private readonly ConcurrentDictionary<string, IReadOnlyDictionary<TopicPartition, FirstUnread>> _remembered = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, IReadOnlyDictionary<TopicPartition, FirstUnread>> _remembered =
+        new(StringComparer.Ordinal);
 
-    /// <summary>The lag in every partition that a group has committed an offset for, or that a member of it holds; by topic and number.</summary>
+    /// <summary>The lag in every partition that a group has committed an offset for, or that a member of it holds; by topic and
+    /// number.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>, <see cref="ErrorCode.InvalidGroupId"/>;
     /// <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
     public async ValueTask<IReadOnlyList<PartitionLag>> OfAsync(string groupId, CancellationToken cancellationToken = default)
     {
         try
         {
-            return await OfAsync(await broker.Groups.DescribeGroupAsync(groupId, cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
+            return await OfAsync(await broker.Groups.DescribeGroupAsync(groupId, cancellationToken).ConfigureAwait(false),
+                cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException e) when (e.Code == ErrorCode.GroupIdNotFound)
         {
@@ -50,9 +55,11 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
     /// <exception cref="BrokerException">The offsets cannot be read: <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
     public async ValueTask<IReadOnlyList<PartitionLag>> OfAsync(GroupDescription group, CancellationToken cancellationToken = default)
     {
-        var fetched = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group.GroupId, AllowStale = true }, cancellationToken).ConfigureAwait(false);
+        var fetched = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group.GroupId, AllowStale = true },
+            cancellationToken).ConfigureAwait(false);
         if (fetched.Error != ErrorCode.None)
-            throw new BrokerException(fetched.Error, fetched.Message ?? $"The offsets of group '{group.GroupId}' cannot be read ({fetched.Error}).");
+            throw new BrokerException(fetched.Error, fetched.Message
+                ?? $"The offsets of group '{group.GroupId}' cannot be read ({fetched.Error}).");
         var committed = fetched.Partitions.Where(partition => partition.Offset is not null).ToDictionary(partition => partition.Partition);
         var holders = new Dictionary<TopicPartition, string>();
         foreach (var member in group.Members)
@@ -60,26 +67,31 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
             foreach (var partition in member.Assignment)
                 holders[partition] = member.MemberId;
         }
-        TopicPartition[] partitions = [.. committed.Keys.Union(holders.Keys).OrderBy(partition => partition.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Partition)];
+        TopicPartition[] partitions = [.. committed.Keys.Union(holders.Keys).OrderBy(partition => partition.Topic, StringComparer.Ordinal)
+            .ThenBy(partition => partition.Partition)];
 
         var remembered = _remembered.GetValueOrDefault(group.GroupId);
         var lags = new PartitionLag[partitions.Length];
         var first = new FirstUnread?[partitions.Length];
-        await Parallel.ForEachAsync(Enumerable.Range(0, partitions.Length), new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = cancellationToken },
+        await Parallel.ForEachAsync(Enumerable.Range(0, partitions.Length),
+            new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = cancellationToken },
             async (i, cancelled) =>
             {
                 var known = remembered?.GetValueOrDefault(partitions[i]);
-                (lags[i], first[i]) = await OfAsync(partitions[i], committed.GetValueOrDefault(partitions[i]), known, cancelled).ConfigureAwait(false);
+                (lags[i], first[i]) = await OfAsync(partitions[i], committed.GetValueOrDefault(partitions[i]), known,
+                    cancelled).ConfigureAwait(false);
                 lags[i] = lags[i] with { MemberId = holders.GetValueOrDefault(partitions[i]) };
             }).ConfigureAwait(false);
-        _remembered[group.GroupId] = partitions.Zip(first).Where(pair => pair.Second is not null).ToDictionary(pair => pair.First, pair => pair.Second!);
+        _remembered[group.GroupId] = partitions.Zip(first).Where(pair => pair.Second is not null)
+            .ToDictionary(pair => pair.First, pair => pair.Second!);
         return lags;
     }
 
     /// <summary>The group is gone, or of no interest any more.</summary>
     public void Forget(string groupId) => _remembered.TryRemove(groupId, out _);
 
-    private async ValueTask<(PartitionLag Lag, FirstUnread? First)> OfAsync(TopicPartition partition, FetchedOffset? committed, FirstUnread? known,
+    private async ValueTask<(PartitionLag Lag, FirstUnread? First)> OfAsync(TopicPartition partition, FetchedOffset? committed,
+        FirstUnread? known,
         CancellationToken cancellationToken)
     {
         var offset = committed?.Offset?.Offset;
@@ -92,11 +104,13 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
             return (new PartitionLag(partition, next, latest.Offset, 0, 0), null);
 
         var topicId = committed!.TopicId;
-        var first = known is not null && known.TopicId == topicId && known.Committed == next && await IsStillThereAsync(partition, known, cancellationToken).ConfigureAwait(false)
+        var first = known is not null && known.TopicId == topicId && known.Committed == next
+            && await IsStillThereAsync(partition, known, cancellationToken).ConfigureAwait(false)
             ? known
             : await ReadFirstAsync(partition, topicId, next, latest.Offset, cancellationToken).ConfigureAwait(false);
         // What lies between may be nothing that is read: markers of transactions, and records that compaction took.
-        var seconds = first is null ? (double?)null : first.Timestamp is { } timestamp ? Math.Max(0, time.GetUtcNow().ToUnixTimeMilliseconds() - timestamp) / 1000.0 : 0;
+        var seconds = first is null ? (double?)null : first.Timestamp is { } timestamp
+            ? Math.Max(0, time.GetUtcNow().ToUnixTimeMilliseconds() - timestamp) / 1000.0 : 0;
         return (new PartitionLag(partition, next, latest.Offset, latest.Offset - next, seconds), first);
     }
 
@@ -111,12 +125,14 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
     }
 
     /// <summary>Finds the first record at or after an offset; null where the partition could not be read.</summary>
-    private async ValueTask<FirstUnread?> ReadFirstAsync(TopicPartition partition, Guid topicId, long committed, long end, CancellationToken cancellationToken)
+    private async ValueTask<FirstUnread?> ReadFirstAsync(TopicPartition partition, Guid topicId, long committed, long end,
+        CancellationToken cancellationToken)
     {
         for (var offset = committed; offset < end;)
         {
             // The smallest read there is: one batch.
-            using var read = await broker.FetchAsync(new FetchRequest(partition, offset, MaxBytes: 1), cancellationToken).ConfigureAwait(false);
+            using var read = await broker.FetchAsync(new FetchRequest(partition, offset, MaxBytes: 1),
+                cancellationToken).ConfigureAwait(false);
             if (read.Error == ErrorCode.OffsetOutOfRange && read.LogStartOffset > offset)
             {
                 offset = read.LogStartOffset;
@@ -134,7 +150,8 @@ public sealed class GroupLag(IBroker broker, TimeProvider time, CompressionCodec
         return new FirstUnread(topicId, committed, end, null);
     }
 
-    /// <summary>The first record of <paramref name="batches"/> from an offset on that a consumer is given; else where to look further.</summary>
+    /// <summary>The first record of <paramref name="batches"/> from an offset on that a consumer is given; else where to look
+    /// further.</summary>
     private (long Offset, long Timestamp)? Find(ReadOnlyMemory<byte> batches, long offset, out long next)
     {
         var header = RecordBatchHeader.Read(batches.Span);

@@ -6,7 +6,8 @@ namespace OrleansMq.Groups;
 /// <param name="GroupId">The group.</param>
 /// <param name="Target">Where to; null where <paramref name="Offsets"/> says it for each partition.</param>
 /// <param name="Topics">All partitions of these topics.</param>
-/// <param name="Partitions">These partitions. Neither topics, partitions nor offsets: all partitions the group has committed offsets for.</param>
+/// <param name="Partitions">These partitions. Neither topics, partitions nor offsets: all partitions the group has committed offsets
+/// for.</param>
 /// <param name="Offsets">These partitions, to these offsets.</param>
 public sealed record OffsetReset(string GroupId, OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
     IReadOnlyList<TopicPartition>? Partitions = null, IReadOnlyDictionary<TopicPartition, long>? Offsets = null);
@@ -25,8 +26,9 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
     private const int AtATime = 16;
 
     /// <summary>Works a reset out. Nothing changes.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>: no target, or two; <see cref="ErrorCode.UnknownTopicOrPartition"/>;
-    /// <see cref="ErrorCode.GroupIdNotFound"/>: no partition was named, and there is no group to name them; <see cref="ErrorCode.CoordinatorNotAvailable"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidRequest"/>: no target, or two;
+    /// <see cref="ErrorCode.UnknownTopicOrPartition"/>; <see cref="ErrorCode.GroupIdNotFound"/>: no partition was named, and there is no
+    /// group to name them; <see cref="ErrorCode.CoordinatorNotAvailable"/>.</exception>
     public async ValueTask<OffsetResetPlan> PlanAsync(OffsetReset reset, CancellationToken cancellationToken = default)
     {
         Check(reset);
@@ -34,15 +36,17 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
         var committed = await CommittedAsync(reset.GroupId, cancellationToken).ConfigureAwait(false);
         var chosen = await ChooseAsync(reset, committed.Keys, cancellationToken).ConfigureAwait(false);
         var planned = new PlannedReset[chosen.Count];
-        await Parallel.ForEachAsync(Enumerable.Range(0, chosen.Count), new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = cancellationToken },
-            async (i, cancelled) => planned[i] = await PlanAsync(chosen[i].Partition, chosen[i].TopicId, TargetOf(reset, chosen[i].Partition),
+        await Parallel.ForEachAsync(Enumerable.Range(0, chosen.Count),
+            new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = cancellationToken },
+            async (i, cancelled) => planned[i] = await PlanAsync(chosen[i].Partition, chosen[i].TopicId,
+                TargetOf(reset, chosen[i].Partition),
                 committed.GetValueOrDefault(chosen[i].Partition), cancelled).ConfigureAwait(false)).ConfigureAwait(false);
         return new OffsetResetPlan(reset.GroupId, false, members, planned);
     }
 
     /// <summary>Works a reset out and does it: all of it or nothing.</summary>
-    /// <exception cref="BrokerException">As <see cref="PlanAsync(OffsetReset, CancellationToken)"/>; <see cref="ErrorCode.NonEmptyGroup"/>: members would go
-    /// on from where they are, stop them first; the error of a partition that cannot be looked at.</exception>
+    /// <exception cref="BrokerException">As <see cref="PlanAsync(OffsetReset, CancellationToken)"/>; <see cref="ErrorCode.NonEmptyGroup"/>:
+    /// members would go on from where they are, stop them first; the error of a partition that cannot be looked at.</exception>
     public async ValueTask<OffsetResetPlan> ExecuteAsync(OffsetReset reset, CancellationToken cancellationToken = default)
     {
         var plan = await PlanAsync(reset, cancellationToken).ConfigureAwait(false);
@@ -51,7 +55,8 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
         if (plan.Partitions.FirstOrDefault(partition => partition.Error != ErrorCode.None) is { } failed)
             throw new BrokerException(failed.Error, $"Nothing was reset: {failed.Partition} cannot be looked at. {failed.Note}");
         var offsets = plan.Partitions.Where(partition => partition.Target is not null)
-            .Select(partition => new PartitionOffset(partition.Partition.Topic, partition.Partition.Partition, new CommittedOffset(partition.Target!.Value), partition.TopicId))
+            .Select(partition => new PartitionOffset(partition.Partition.Topic, partition.Partition.Partition,
+                new CommittedOffset(partition.Target!.Value), partition.TopicId))
             .ToArray();
         if (offsets.Length > 0)
             await CommitAsync(reset.GroupId, offsets, cancellationToken).ConfigureAwait(false);
@@ -60,16 +65,20 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
 
     private async ValueTask CommitAsync(string groupId, PartitionOffset[] offsets, CancellationToken cancellationToken)
     {
-        var result = await broker.Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = groupId, Offsets = offsets }, cancellationToken).ConfigureAwait(false);
+        var result = await broker.Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = groupId, Offsets = offsets },
+            cancellationToken).ConfigureAwait(false);
         if (result.Partitions.FirstOrDefault(partition => partition.Error != ErrorCode.None) is not { } failed)
             return;
         // Somebody joined between the plan and its execution.
-        if (failed.Error is ErrorCode.UnknownMemberId or ErrorCode.IllegalGeneration or ErrorCode.StaleMemberEpoch or ErrorCode.RebalanceInProgress)
+        if (failed.Error is ErrorCode.UnknownMemberId or ErrorCode.IllegalGeneration or ErrorCode.StaleMemberEpoch
+            or ErrorCode.RebalanceInProgress)
             throw HasMembers(groupId, null);
-        throw new BrokerException(failed.Error, result.Message ?? $"The offset of {failed.Topic}-{failed.Partition} could not be committed ({failed.Error}).");
+        throw new BrokerException(failed.Error, result.Message
+            ?? $"The offset of {failed.Topic}-{failed.Partition} could not be committed ({failed.Error}).");
     }
 
-    private async ValueTask<PlannedReset> PlanAsync(TopicPartition partition, Guid topicId, OffsetTarget target, long? committed, CancellationToken cancellationToken)
+    private async ValueTask<PlannedReset> PlanAsync(TopicPartition partition, Guid topicId, OffsetTarget target, long? committed,
+        CancellationToken cancellationToken)
     {
         var earliest = await broker.FindOffsetAsync(partition, OffsetSpec.Earliest, cancellationToken).ConfigureAwait(false);
         if (earliest.Error != ErrorCode.None)
@@ -84,7 +93,8 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
             ? Unknown(atTime)
             : OffsetResets.Plan(new ResetPosition(partition, topicId, committed, earliest.Offset, latest.Offset, atTime.Offset), target);
 
-        PlannedReset Unknown(OffsetResult result) => new(partition, topicId, committed, null, result.Message ?? result.Error.ToString(), result.Error);
+        PlannedReset Unknown(OffsetResult result) =>
+            new(partition, topicId, committed, null, result.Message ?? result.Error.ToString(), result.Error);
     }
 
     private async ValueTask<int> CountMembersAsync(OffsetReset reset, CancellationToken cancellationToken)
@@ -93,7 +103,8 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
         {
             return (await broker.Groups.DescribeGroupAsync(reset.GroupId, cancellationToken).ConfigureAwait(false)).Members.Count;
         }
-        catch (BrokerException e) when (e.Code == ErrorCode.GroupIdNotFound && (reset.Topics ?? (object?)reset.Partitions ?? reset.Offsets) is not null)
+        catch (BrokerException e)
+            when (e.Code == ErrorCode.GroupIdNotFound && (reset.Topics ?? (object?)reset.Partitions ?? reset.Offsets) is not null)
         {
             // A group may be given its offsets before its first member comes.
             return 0;
@@ -104,24 +115,29 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
     {
         var fetched = await broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = groupId }, cancellationToken).ConfigureAwait(false);
         if (fetched.Error is not (ErrorCode.None or ErrorCode.GroupIdNotFound))
-            throw new BrokerException(fetched.Error, fetched.Message ?? $"The offsets of group '{groupId}' cannot be read ({fetched.Error}).");
-        return fetched.Partitions.Where(partition => partition.Offset is not null).ToDictionary(partition => partition.Partition, partition => (long?)partition.Offset!.Offset);
+            throw new BrokerException(fetched.Error, fetched.Message
+                ?? $"The offsets of group '{groupId}' cannot be read ({fetched.Error}).");
+        return fetched.Partitions.Where(partition => partition.Offset is not null)
+            .ToDictionary(partition => partition.Partition, partition => (long?)partition.Offset!.Offset);
     }
 
     /// <summary>The partitions that the reset is about, by topic and number, with their topics' ids.</summary>
-    private async ValueTask<List<(TopicPartition Partition, Guid TopicId)>> ChooseAsync(OffsetReset reset, IEnumerable<TopicPartition> committed, CancellationToken cancellationToken)
+    private async ValueTask<List<(TopicPartition Partition, Guid TopicId)>> ChooseAsync(OffsetReset reset,
+        IEnumerable<TopicPartition> committed, CancellationToken cancellationToken)
     {
         var named = reset.Offsets?.Keys ?? reset.Partitions ?? (reset.Topics is null ? committed : []);
         var byTopic = named.ToLookup(partition => partition.Topic, partition => partition.Partition, StringComparer.Ordinal);
         var chosen = new List<(TopicPartition, Guid)>();
-        foreach (var topic in byTopic.Select(group => group.Key).Concat(reset.Topics ?? []).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal))
+        foreach (var topic in byTopic.Select(group => group.Key).Concat(reset.Topics ?? []).Distinct(StringComparer.Ordinal)
+            .Order(StringComparer.Ordinal))
         {
             var listing = await broker.GetTopicAsync(topic, cancellationToken).ConfigureAwait(false);
             var whole = reset.Topics?.Contains(topic, StringComparer.Ordinal) == true;
             foreach (var number in whole ? Enumerable.Range(0, listing.Partitions) : byTopic[topic].Distinct().Order())
             {
                 if (number < 0 || number >= listing.Partitions)
-                    throw new BrokerException(ErrorCode.UnknownTopicOrPartition, $"Topic '{topic}' has no partition {number}: its partitions are 0 to {listing.Partitions - 1}.");
+                    throw new BrokerException(ErrorCode.UnknownTopicOrPartition,
+                        $"Topic '{topic}' has no partition {number}: its partitions are 0 to {listing.Partitions - 1}.");
                 chosen.Add((new TopicPartition(topic, number), listing.TopicId));
             }
         }
@@ -131,15 +147,19 @@ public sealed class GroupOffsetResets(IBroker broker, TimeProvider time)
     private static void Check(OffsetReset reset)
     {
         if (reset.Target is null == reset.Offsets is null)
-            throw new BrokerException(ErrorCode.InvalidRequest, "A reset has one target for all its partitions, or an offset for each of them.");
-        var fault = reset.Target?.Fault ?? reset.Offsets?.Values.Select(offset => OffsetTarget.ToOffset(offset).Fault).FirstOrDefault(found => found is not null);
+            throw new BrokerException(ErrorCode.InvalidRequest,
+                "A reset has one target for all its partitions, or an offset for each of them.");
+        var fault = reset.Target?.Fault ?? reset.Offsets?.Values.Select(offset => OffsetTarget.ToOffset(offset).Fault)
+            .FirstOrDefault(found => found is not null);
         if (fault is not null)
             throw new BrokerException(ErrorCode.InvalidRequest, fault);
     }
 
-    private static OffsetTarget TargetOf(OffsetReset reset, TopicPartition partition) => reset.Target ?? OffsetTarget.ToOffset(reset.Offsets![partition]);
+    private static OffsetTarget TargetOf(OffsetReset reset, TopicPartition partition) =>
+        reset.Target ?? OffsetTarget.ToOffset(reset.Offsets![partition]);
 
     private static BrokerException HasMembers(string groupId, int? count) => new(ErrorCode.NonEmptyGroup,
-        $"Group '{groupId}' has {count switch { null => "members", 1 => "1 member", _ => $"{count} members" }}, so nothing was reset: members go on from where they are. "
+        $"Group '{groupId}' has {count switch { null => "members", 1 => "1 member", _ => $"{count} members" }}, so nothing was reset: "
+        + "members go on from where they are. "
         + "Stop its consumers first; one that crashed is forgotten when its session ends.");
 }

@@ -15,7 +15,8 @@ public sealed class GroupTopics
     // The version of ids that sort by the time at which they were made.
     private const int TimeOrdered = 7;
 
-    // All groups of a broker share one view of an image, and with it the comparison below: thousands of groups hear of every change of leader.
+    // All groups of a broker share one view of an image, and with it the comparison below: thousands of groups hear of every change of
+    // leader.
     private static readonly ConditionalWeakTable<ClusterImage, GroupTopics> OfImages = [];
 
     private readonly ClusterImage _image;
@@ -46,10 +47,12 @@ public sealed class GroupTopics
     }
 
     /// <summary>Reads an image.</summary>
-    public static GroupTopics Of(ClusterImage image) => image.Version > 0 ? OfImages.GetValue(image, static known => new GroupTopics(known)) : Unknown;
+    public static GroupTopics Of(ClusterImage image) =>
+        image.Version > 0 ? OfImages.GetValue(image, static known => new GroupTopics(known)) : Unknown;
 
     /// <summary>The topic of that name; null where none is served.</summary>
-    public GroupTopic? Find(string name) => _image.FindServed(name) is { } topic ? new GroupTopic(topic.Name, topic.TopicId, topic.Serving) : null;
+    public GroupTopic? Find(string name) => _image.FindServed(name) is { } topic ? new GroupTopic(topic.Name, topic.TopicId, topic.Serving)
+        : null;
 
     /// <summary>The topic of that id; null where none is served.</summary>
     public GroupTopic? Find(Guid topicId) =>
@@ -61,18 +64,22 @@ public sealed class GroupTopics
         if (!_image.Topics.TryGetValue(topicId, out var topic) || _image.Brokers.Values.All(broker => broker.Registration.Rack is null))
             return null;
         return [.. topic.Partitions.Select(partition => (IReadOnlyCollection<string>)
-            [.. partition.Replicas.Select(id => _image.Brokers.TryGetValue(id, out var broker) ? broker.Registration.Rack : null).OfType<string>().Distinct()])];
+            [.. partition.Replicas.Select(id => _image.Brokers.TryGetValue(id, out var broker) ? broker.Registration.Rack : null)
+                .OfType<string>().Distinct()])];
     }
 
-    /// <summary>Whether a topic is known to have been deleted: an id that is merely not here may be one that this image does not know.</summary>
+    /// <summary>Whether a topic is known to have been deleted: an id that is merely not here may be one that this image does not
+    /// know.</summary>
     public bool IsDeleted(Guid topicId) => _image.Deleted.Contains(topicId);
 
-    /// <summary>Whether another topic has taken a name since. Ids carry the time at which they were made: a topic newer than the one that has the name here is one that this
-    /// image does not know yet, and replaces nothing.</summary>
-    public bool IsReplaced(string name, Guid topicId) => Find(name) is { } topic && topic.TopicId != topicId && !IsNewer(topicId, topic.TopicId);
+    /// <summary>Whether another topic has taken a name since. Ids carry the time at which they were made: a topic newer than the one that
+    /// has the name here is one that this image does not know yet, and replaces nothing.</summary>
+    public bool IsReplaced(string name, Guid topicId) =>
+        Find(name) is { } topic && topic.TopicId != topicId && !IsNewer(topicId, topic.TopicId);
 
     /// <summary>Whether a topic was made after another, as far as their ids tell.</summary>
-    internal static bool IsNewer(Guid one, Guid other) => one.Version == TimeOrdered && other.Version == TimeOrdered && one.CompareTo(other) > 0;
+    internal static bool IsNewer(Guid one, Guid other) =>
+        one.Version == TimeOrdered && other.Version == TimeOrdered && one.CompareTo(other) > 0;
 
     /// <summary>Whether groups would see no difference: changes of leaders and replicas are none.</summary>
     public bool IsSameAs(GroupTopics other)
@@ -80,7 +87,8 @@ public sealed class GroupTopics
         if (ReferenceEquals(_image, other._image))
             return true;
         if (_lastComparison is not { } comparison || !comparison.IsWith(other._image))
-            _lastComparison = comparison = new Comparison(new WeakReference<ClusterImage>(other._image), IsKnown == other.IsKnown && ReferenceEquals(_image.Deleted, other._image.Deleted)
+            _lastComparison = comparison = new Comparison(new WeakReference<ClusterImage>(other._image), IsKnown == other.IsKnown
+                && ReferenceEquals(_image.Deleted, other._image.Deleted)
                 && (ReferenceEquals(_image.Topics, other._image.Topics) || All.SequenceEqual(other.All)));
         return comparison.IsSame;
     }

@@ -30,12 +30,15 @@ public sealed class NoGroupCoordinator : IGroupCoordinator
         new(new LeaveGroupResult(ErrorCode.CoordinatorNotAvailable, [], Message));
 
     /// <inheritdoc/>
-    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken) =>
+    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken) =>
         new(ConsumerGroupHeartbeatResult.Failed(ErrorCode.CoordinatorNotAvailable, Message));
 
     /// <inheritdoc/>
     public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken) =>
-        new(new OffsetCommitResult([.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.CoordinatorNotAvailable, offset.TopicId))], Message));
+        new(new OffsetCommitResult(
+            [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.CoordinatorNotAvailable,
+                offset.TopicId))], Message));
 
     /// <inheritdoc/>
     public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken) =>
@@ -46,10 +49,12 @@ public sealed class NoGroupCoordinator : IGroupCoordinator
         new(new OffsetDeleteResult(ErrorCode.CoordinatorNotAvailable, [], Message));
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken) => Refuse<IReadOnlyList<GroupListing>>();
+    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken) =>
+        Refuse<IReadOnlyList<GroupListing>>();
 
     /// <inheritdoc/>
-    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken) => Refuse<GroupDescription>();
+    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken) =>
+        Refuse<GroupDescription>();
 
     /// <inheritdoc/>
     public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken) => ValueTask.FromException(Refusal());

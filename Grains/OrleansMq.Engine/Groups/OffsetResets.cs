@@ -7,21 +7,26 @@ namespace OrleansMq.Groups;
 /// <param name="LogStartOffset">The first offset that can be read.</param>
 /// <param name="HighWatermark">The first offset that cannot be read yet.</param>
 /// <param name="AtTime">For a time: the first offset at or after it; -1 where no record is that late.</param>
-public sealed record ResetPosition(TopicPartition Partition, Guid TopicId, long? Committed, long LogStartOffset, long HighWatermark, long AtTime = -1);
+public sealed record ResetPosition(TopicPartition Partition, Guid TopicId, long? Committed, long LogStartOffset, long HighWatermark,
+    long AtTime = -1);
 
 /// <summary>What a reset does to one partition.</summary>
 /// <param name="Partition">Which.</param>
 /// <param name="TopicId">Its topic; empty where that is not known.</param>
 /// <param name="Committed">What is committed before; null for nothing.</param>
 /// <param name="Target">What is committed afterwards; null: nothing is done to it.</param>
-/// <param name="Note">What is out of the ordinary: why nothing is done, or that the target was brought into the log's range. Else null.</param>
-/// <param name="Error">Other than <see cref="ErrorCode.None"/>: the partition cannot be looked at, so that the reset cannot be executed.</param>
-public sealed record PlannedReset(TopicPartition Partition, Guid TopicId, long? Committed, long? Target, string? Note = null, ErrorCode Error = ErrorCode.None);
+/// <param name="Note">What is out of the ordinary: why nothing is done, or that the target was brought into the log's range. Else
+/// null.</param>
+/// <param name="Error">Other than <see cref="ErrorCode.None"/>: the partition cannot be looked at, so that the reset cannot be
+/// executed.</param>
+public sealed record PlannedReset(TopicPartition Partition, Guid TopicId, long? Committed, long? Target, string? Note = null,
+    ErrorCode Error = ErrorCode.None);
 
 /// <summary>Works out resets of offsets. Pure: what there is comes in, what is to be committed goes out.</summary>
 public static class OffsetResets
 {
-    /// <summary>What becomes of one partition. The result always lies in the log: a target outside is brought to its nearer end, and the note says so.</summary>
+    /// <summary>What becomes of one partition. The result always lies in the log: a target outside is brought to its nearer end, and the
+    /// note says so.</summary>
     public static PlannedReset Plan(ResetPosition position, OffsetTarget target)
     {
         if (target.Kind is OffsetTargetKind.Current or OffsetTargetKind.Shift && position.Committed is null)
@@ -46,7 +51,8 @@ public static class OffsetResets
     private static string? NoteOf(ResetPosition position, OffsetTarget target, long wanted, long reached) =>
         reached > wanted ? $"Offset {wanted} is below the first record there is, {position.LogStartOffset}."
         : reached < wanted ? $"Offset {wanted} is beyond the end of the log, {position.HighWatermark}."
-        : target.Kind is OffsetTargetKind.Time or OffsetTargetKind.Duration && position.AtTime < 0 ? "No record is that late: the end of the log."
+        : target.Kind is OffsetTargetKind.Time or OffsetTargetKind.Duration && position.AtTime < 0
+        ? "No record is that late: the end of the log."
         : null;
 
     /// <summary>The sum; at the ends of the numbers it stays there.</summary>

@@ -52,7 +52,8 @@ public sealed record OffsetTarget(OffsetTargetKind Kind, long Value = 0)
     /// <summary>Null where the target makes sense, else what is wrong with it and what is right.</summary>
     public string? Fault => (Kind, Value) switch
     {
-        ( < OffsetTargetKind.Earliest or > OffsetTargetKind.Shift, _) => $"The target is '{Kind}'; expected Earliest, Latest, Current, Offset, Time, Duration or Shift.",
+        ( < OffsetTargetKind.Earliest or > OffsetTargetKind.Shift, _) =>
+            $"The target is '{Kind}'; expected Earliest, Latest, Current, Offset, Time, Duration or Shift.",
         (OffsetTargetKind.Offset, < 0) => $"The target is offset {Value}; an offset is 0 or above.",
         (OffsetTargetKind.Time, < 0) => $"The target is {Value} ms since 1970; a time is 0 or above.",
         (OffsetTargetKind.Duration, < 0) => $"The target is {Value} ms back; a duration is 0 or above.",

@@ -19,7 +19,8 @@ public sealed record OffsetCommit
 {
     /// <summary>The group.</summary>
     public required string GroupId { get; init; }
-    /// <summary>The classic generation or the member epoch; -1 with an empty <see cref="MemberId"/>: from outside, allowed while the group has no members.</summary>
+    /// <summary>The classic generation or the member epoch; -1 with an empty <see cref="MemberId"/>: from outside, allowed while the group
+    /// has no members.</summary>
     public int GenerationIdOrMemberEpoch { get; init; } = -1;
     /// <summary>The member's id.</summary>
     public string MemberId { get; init; } = "";
@@ -52,10 +53,11 @@ public sealed record OffsetFetch
     public string? MemberId { get; init; }
     /// <summary>The caller's member epoch (consumer protocol); -1: not checked.</summary>
     public int MemberEpoch { get; init; } = -1;
-    /// <summary>Whether a partition with offsets of an open transaction is answered by <see cref="ErrorCode.UnstableOffsetCommit"/> (KIP-447).</summary>
+    /// <summary>Whether a partition with offsets of an open transaction is answered by <see cref="ErrorCode.UnstableOffsetCommit"/>
+    /// (KIP-447).</summary>
     public bool RequireStable { get; init; }
-    /// <summary>Whether a coordinator that was replaced, and does not know it yet, may answer what it remembers: for figures, never for a place to read on from. It saves the
-    /// coordinator a read of its store.</summary>
+    /// <summary>Whether a coordinator that was replaced, and does not know it yet, may answer what it remembers: for figures, never for a
+    /// place to read on from. It saves the coordinator a read of its store.</summary>
     public bool AllowStale { get; init; }
 }
 

@@ -3,8 +3,8 @@ using Microsoft.Win32.SafeHandles;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Whole record batches where they are: in a file, and in the system's memory when they were found. Who sends them has the system send them from there, or reads them piece by piece,
-/// into memory that stays in the processor's cache. The file stays open until this is disposed.
+/// Whole record batches where they are: in a file, and in the system's memory when they were found. Who sends them has the system send them
+/// from there, or reads them piece by piece, into memory that stays in the processor's cache. The file stays open until this is disposed.
 /// </summary>
 public sealed class LogSlice : IDisposable
 {
@@ -29,7 +29,8 @@ public sealed class LogSlice : IDisposable
     /// <summary>The offset after the last batch: there are no gaps between.</summary>
     public long NextOffset { get; }
 
-    /// <summary>The file it is in, for who has the system send it; null where there is none of the system's. It is open until this is disposed.</summary>
+    /// <summary>The file it is in, for who has the system send it; null where there is none of the system's. It is open until this is
+    /// disposed.</summary>
     public SafeFileHandle? File => _lease.File.Handle;
 
     /// <summary>Where the file is.</summary>
@@ -50,7 +51,8 @@ public sealed class LogSlice : IDisposable
     }
 
     /// <summary>What to throw where a file has no more bytes though records were there.</summary>
-    public static IOException EndsTooEarly(string path, long position) => new($"'{path}' ends at {position}, where records were to be read. Look at it with 'omq dump'.");
+    public static IOException EndsTooEarly(string path, long position) =>
+        new($"'{path}' ends at {position}, where records were to be read. Look at it with 'omq dump'.");
 
     /// <inheritdoc/>
     public void Dispose()

@@ -8,7 +8,8 @@ namespace OrleansMq.Log;
 /// 0 offset i32, of the batch's last record, relative to the segment's base | 4 position i32, of the batch's first byte in .log
 /// </code>
 /// </summary>
-internal sealed class OffsetIndex(CachedFile file, long baseOffset) : SparseIndex(file, EntrySize, static entry => BinaryPrimitives.ReadInt32BigEndian(entry))
+internal sealed class OffsetIndex(CachedFile file, long baseOffset)
+    : SparseIndex(file, EntrySize, static entry => BinaryPrimitives.ReadInt32BigEndian(entry))
 {
     /// <summary>Bytes of an entry.</summary>
     public const int EntrySize = 8;

@@ -7,9 +7,11 @@ namespace OrleansMq.Log;
 /// <summary>What a partition must know of itself before it reads its log.</summary>
 /// <param name="LogStartOffset">Nothing below it is shown to a reader.</param>
 /// <param name="RecoveryPoint">Where a restart after a crash begins to read: all before it is checked, indexed and durable.</param>
-/// <param name="FlushedPoint">All before it was durable when this was written, and more may be since: damage before it is never cut.</param>
+/// <param name="FlushedPoint">All before it was durable when this was written, and more may be since: damage before it is never
+/// cut.</param>
 /// <param name="HasProducers">Whether a producer snapshot stands for the recovery point; false when no producer was known there.</param>
-/// <param name="IsBeingEmptied">The log is to be emptied and to start anew at the log start offset: whatever files there are must go.</param>
+/// <param name="IsBeingEmptied">The log is to be emptied and to start anew at the log start offset: whatever files there are must
+/// go.</param>
 /// <param name="Replica">What replication keeps beside the log.</param>
 internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint, bool HasProducers,
     bool IsBeingEmptied = false, ReplicaMarks Replica = default)

@@ -1,8 +1,8 @@
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Where the last few reads of a segment ended: a reader mostly goes on there, and is spared the search. Marks are hints: whoever follows one looks whether the batch
-/// is there. Thread safe, without a lock.
+/// Where the last few reads of a segment ended: a reader mostly goes on there, and is spared the search. Marks are hints: whoever follows
+/// one looks whether the batch is there. Thread safe, without a lock.
 /// </summary>
 internal sealed class ReadMarks
 {
@@ -13,7 +13,8 @@ internal sealed class ReadMarks
     private int _next;
 
     /// <summary>A read ended before this offset, at this position.</summary>
-    public void Add(long offset, long position) => Volatile.Write(ref _marks[(uint)Interlocked.Increment(ref _next) % Count], new Mark(offset, position));
+    public void Add(long offset, long position) =>
+        Volatile.Write(ref _marks[(uint)Interlocked.Increment(ref _next) % Count], new Mark(offset, position));
 
     /// <summary>Where the batch with an offset most likely begins; -1 where that is not known.</summary>
     public long Find(long offset)

@@ -34,7 +34,8 @@ internal sealed partial class SegmentedLog
 
     /// <summary>Makes all before <paramref name="target"/> durable.</summary>
     /// <param name="target">At most the log's end.</param>
-    /// <param name="writeDown">Whether that it is, is written down, too: recovery tells damage from a torn write by it. Who does not want it sees to it that it follows soon.</param>
+    /// <param name="writeDown">Whether that it is, is written down, too: recovery tells damage from a torn write by it. Who does not want
+    /// it sees to it that it follows soon.</param>
     /// <remarks>After a throw nothing may be flushed again: the system may have dropped the bytes and forgotten that it did.</remarks>
     public void FlushTo(LogPosition target, bool writeDown)
     {

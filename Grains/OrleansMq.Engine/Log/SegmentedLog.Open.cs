@@ -57,7 +57,8 @@ internal sealed partial class SegmentedLog
         }
         else
             // Compaction moves the recovery point beyond its gaps; a replica's leader may send new ones.
-            log.Recover(start, allowGaps: !log.IsGapless && (!checkpoint.RecoveryPoint.IsKnown || checkpoint.Replica.Incarnation != Guid.Empty));
+            log.Recover(start, allowGaps: !log.IsGapless
+                && (!checkpoint.RecoveryPoint.IsKnown || checkpoint.Replica.Incarnation != Guid.Empty));
         log.NoteSecured(log._flushedPoint);
         log.RemoveBelowLogStart();
         return log;

@@ -48,7 +48,8 @@ internal sealed partial class SegmentedLog
     /// <summary>
     /// The same, or where the batches are: if there are some, in memory, and this process knows them to be whole.
     /// </summary>
-    public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) => Read(offset, limit, maxBytes, allowsSlice: true);
+    public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) =>
+        Read(offset, limit, maxBytes, allowsSlice: true);
 
     private (BatchBuffer? Batches, LogSlice? Slice) Read(long offset, long limit, int maxBytes, bool allowsSlice)
     {
@@ -142,7 +143,8 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>Whether a range needs no look at its CRCs: this process wrote it or has looked, and it has not been read from the disk anew, so far as the system tells.</summary>
+    /// <summary>Whether a range needs no look at its CRCs: this process wrote it or has looked, and it has not been read from the disk
+    /// anew, so far as the system tells.</summary>
     private bool IsKnownWhole(Segment segment, IFile file, long position, long end) =>
         (!_ports.VerifyOnRead || segment.IsVerified(position, end)) && file.IsInMemory(position, end - position);
 
@@ -182,7 +184,8 @@ internal sealed partial class SegmentedLog
     }
 
     /// <summary>How many of the bytes are whole batches below the limit.</summary>
-    private int CheckBatches(Segment segment, ReadOnlySpan<byte> bytes, long position, long expectedOffset, long limit, bool verify, out long nextOffset)
+    private int CheckBatches(Segment segment, ReadOnlySpan<byte> bytes, long position, long expectedOffset, long limit, bool verify,
+        out long nextOffset)
     {
         var length = 0;
         nextOffset = expectedOffset;

@@ -14,7 +14,8 @@ internal sealed partial class SegmentedLog
     /// <summary>How it was found.</summary>
     public OpeningReport Opening { get; private set; }
 
-    /// <summary>What is written down for the replica, but for the high watermark as <see cref="NoteHighWatermark"/> was told it last.</summary>
+    /// <summary>What is written down for the replica, but for the high watermark as <see cref="NoteHighWatermark"/> was told it
+    /// last.</summary>
     public ReplicaMarks Marks
     {
         get
@@ -45,8 +46,8 @@ internal sealed partial class SegmentedLog
     public void NoteHighWatermark(long offset) => Volatile.Write(ref _highWatermark, offset);
 
     /// <summary>
-    /// The disk failed: what was acknowledged may be gone, so this copy must not pass for the member it was. Without a flush, since the next process
-    /// finds what the system holds, and one on another boot gives the incarnation up anyway.
+    /// The disk failed: what was acknowledged may be gone, so this copy must not pass for the member it was. Without a flush, since the
+    /// next process finds what the system holds, and one on another boot gives the incarnation up anyway.
     /// </summary>
     /// <exception cref="IOException">Not even that could be written.</exception>
     public void ForgetIncarnation()

@@ -3,8 +3,8 @@ using OrleansMq.Producers;
 
 namespace OrleansMq.Log;
 
-// What a follower cuts off because its leader does not have it. Killed at any step it leaves a log that opens: as it was, or shorter by some of what
-// was to go (proved before each operation on the disk by TruncationTests).
+// What a follower cuts off because its leader does not have it. Killed at any step it leaves a log that opens: as it was, or shorter by
+// some of what was to go (proved before each operation on the disk by TruncationTests).
 internal sealed partial class SegmentedLog
 {
     // Raised by each cut: a flush that was prepared before it speaks of bytes that are no more. Changed under both locks.
@@ -15,8 +15,8 @@ internal sealed partial class SegmentedLog
     public Lock RemovalLock => _removalLock;
 
     /// <summary>
-    /// Cuts the log so that nothing at or above an offset is left; the batch that holds the offset goes as a whole. What is left is durable when it
-    /// returns. Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>. The producers follow.
+    /// Cuts the log so that nothing at or above an offset is left; the batch that holds the offset goes as a whole. What is left is durable
+    /// when it returns. Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>. The producers follow.
     /// </summary>
     /// <param name="endOffset">At or above the log's end: nothing to do. Below its start: see <see cref="ResetTo"/>.</param>
     /// <exception cref="IOException">The disk failed: the log is not to be used any more before it was opened again.</exception>
@@ -54,7 +54,8 @@ internal sealed partial class SegmentedLog
     }
 
     /// <summary>
-    /// Empties the log; it starts at an offset from then on. Durable when it returns. Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>.
+    /// Empties the log; it starts at an offset from then on. Durable when it returns. Under <see cref="RemovalLock"/> and
+    /// <see cref="AppendLock"/>.
     /// </summary>
     /// <exception cref="IOException">The disk failed: the log is not to be used any more before it was opened again.</exception>
     public void ResetTo(long logStartOffset)
@@ -63,7 +64,8 @@ internal sealed partial class SegmentedLog
             lock (_flushLock)
             {
                 _cuts++;
-                var intent = new CheckpointState(logStartOffset, LogPosition.None, LogPosition.None, HasProducers: false, IsBeingEmptied: true,
+                var intent = new CheckpointState(logStartOffset, LogPosition.None, LogPosition.None, HasProducers: false,
+                    IsBeingEmptied: true,
                     DescribeForCheckpoint().Replica);
                 // Into both slots: a slot that is damaged later must not bring back a log that has half its files.
                 WriteCheckpoint(intent);
@@ -88,8 +90,8 @@ internal sealed partial class SegmentedLog
         Roll(_ports.Now);
     }
 
-    /// <summary>Offsets do not follow each other without gaps from here on: durable before the first gap, or a restart would take it for a loss. Also where
-    /// the topic is compacted: a restart may not know that yet.</summary>
+    /// <summary>Offsets do not follow each other without gaps from here on: durable before the first gap, or a restart would take it for a
+    /// loss. Also where the topic is compacted: a restart may not know that yet.</summary>
     public void NoteGap()
     {
         if (_isGapNoted)

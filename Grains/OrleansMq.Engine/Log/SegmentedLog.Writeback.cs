@@ -3,7 +3,8 @@ namespace OrleansMq.Log;
 /// <summary>What of a file is to be brought to the disk before anybody flushes it. Pure.</summary>
 /// <param name="From">Where the range begins that is to be begun with.</param>
 /// <param name="To">Where it ends.</param>
-/// <param name="AwaitedFrom">Where the range begins that was begun with the time before, and that is to be done by now; it ends at <paramref name="From"/>.</param>
+/// <param name="AwaitedFrom">Where the range begins that was begun with the time before, and that is to be done by now; it ends at
+/// <paramref name="From"/>.</param>
 internal readonly record struct WritebackStep(long From, long To, long AwaitedFrom)
 {
     /// <summary>Enough for a disk to write in one go; so little that a flush of something else does not wait long behind it.</summary>
@@ -19,13 +20,15 @@ internal readonly record struct WritebackStep(long From, long To, long AwaitedFr
     }
 }
 
-// Bulk writes are brought to the disk as they come: gigabytes that the system has yet to write make every flush wait for them, also those of other logs.
+// Bulk writes are brought to the disk as they come: gigabytes that the system has yet to write make every flush wait for them, also those
+// of other logs.
 internal sealed partial class SegmentedLog
 {
     private Segment? _writtenBack;
     private WritebackStep _writeback;
 
-    /// <summary>Sees to it that what was written since the last call goes to the disk by and by. By one thread at a time, on no lock.</summary>
+    /// <summary>Sees to it that what was written since the last call goes to the disk by and by. By one thread at a time, on no
+    /// lock.</summary>
     /// <param name="wait">Whether to wait for what was begun with before, so that no more piles up than two steps.</param>
     /// <exception cref="IOException">The disk failed: nothing may be flushed again.</exception>
     public void WriteBack(bool wait)

@@ -11,7 +11,8 @@ namespace OrleansMq.Log;
 /// <remarks>
 /// Locks, taken in this order:
 /// <list type="number">
-/// <item><c>_removalLock</c>: which segments leave the log. Held while compaction exchanges segments, so that none goes meanwhile, and by who cuts.</item>
+/// <item><c>_removalLock</c>: which segments leave the log. Held while compaction exchanges segments, so that none goes meanwhile, and by
+/// who cuts.</item>
 /// <item><see cref="AppendLock"/>: the log's end, the list of segments, the producers. Held by the append loop for a round, and by whoever
 /// rolls, removes or replaces segments.</item>
 /// <item><c>_flushLock</c>: the flushed point, the recovery point, the log start offset and the checkpoint file that holds them. Held

@@ -11,7 +11,8 @@ namespace OrleansMq.Log;
 /// </code>
 /// The last entry of a sealed segment is its largest timestamp.
 /// </summary>
-internal sealed class TimeIndex(CachedFile file, long baseOffset) : SparseIndex(file, EntrySize, static entry => BinaryPrimitives.ReadInt64BigEndian(entry))
+internal sealed class TimeIndex(CachedFile file, long baseOffset)
+    : SparseIndex(file, EntrySize, static entry => BinaryPrimitives.ReadInt64BigEndian(entry))
 {
     /// <summary>Bytes of an entry.</summary>
     public const int EntrySize = 12;

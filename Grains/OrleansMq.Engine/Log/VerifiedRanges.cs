@@ -1,8 +1,8 @@
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Which bytes of a file this process has seen to be whole: it wrote them, or compared their CRCs. Few ranges, since readers go forward; where there are more
-/// the smallest is forgotten, and compared again. Thread safe.
+/// Which bytes of a file this process has seen to be whole: it wrote them, or compared their CRCs. Few ranges, since readers go forward;
+/// where there are more the smallest is forgotten, and compared again. Thread safe.
 /// </summary>
 internal sealed class VerifiedRanges
 {

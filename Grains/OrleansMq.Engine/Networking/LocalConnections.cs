@@ -11,12 +11,14 @@ public static class LocalConnections
     private const int MaxNameBytes = 16; // TCP_CA_NAME_MAX
 
     /// <summary>
-    /// Takes such a connection from an algorithm of Linux that paces by what it has measured of a network (BBR), to one that does not (Reno). There is no network to measure: what BBR takes for one
-    /// is how the processes got their turns, and it was seen to leave a thousandth of the rate. Other connections, and other algorithms, stay as they are.
+    /// Takes such a connection from an algorithm of Linux that paces by what it has measured of a network (BBR), to one that does not
+    /// (Reno). There is no network to measure: what BBR takes for one is how the processes got their turns, and it was seen to leave a
+    /// thousandth of the rate. Other connections, and other algorithms, stay as they are.
     /// </summary>
     public static void LeaveUnpaced(Socket socket)
     {
-        if (!OperatingSystem.IsLinux() || socket.RemoteEndPoint is not IPEndPoint remote || socket.LocalEndPoint is not IPEndPoint local || !IsWithinMachine(local.Address, remote.Address))
+        if (!OperatingSystem.IsLinux() || socket.RemoteEndPoint is not IPEndPoint remote || socket.LocalEndPoint is not IPEndPoint local
+            || !IsWithinMachine(local.Address, remote.Address))
             return;
         try
         {
@@ -25,7 +27,8 @@ public static class LocalConnections
             if (name[..length].StartsWith("bbr"u8))
                 socket.SetRawSocketOption(TcpLevel, Congestion, "reno"u8);
         }
-        catch (SocketException fault) when (fault.SocketErrorCode is SocketError.ProtocolOption or SocketError.OperationNotSupported or SocketError.AccessDenied)
+        catch (SocketException fault)
+            when (fault.SocketErrorCode is SocketError.ProtocolOption or SocketError.OperationNotSupported or SocketError.AccessDenied)
         {
             // A sandbox without it: then it stays as it is.
         }

@@ -1,10 +1,12 @@
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Appends that reached a caller together: they are begun one after the other, and written when he calls <see cref="Run"/>, those to one partition with one call to the
-/// system. Until then those partitions write nothing, so he calls it before he waits for anything. Used by one thread at a time.
+/// Appends that reached a caller together: they are begun one after the other, and written when he calls <see cref="Run"/>, those to one
+/// partition with one call to the system. Until then those partitions write nothing, so he calls it before he waits for anything. Used by
+/// one thread at a time.
 /// </summary>
-/// <param name="home">Where those are answered that another thread has written: it runs what it is given soon, on the caller's thread. Null: on the thread pool.</param>
+/// <param name="home">Where those are answered that another thread has written: it runs what it is given soon, on the caller's thread.
+/// Null: on the thread pool.</param>
 public sealed class AppendBurst(Action<IThreadPoolWorkItem>? home = null)
 {
     // So many that a call to the system is nothing beside them; no more, or the first would wait for the last.

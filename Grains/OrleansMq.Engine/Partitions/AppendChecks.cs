@@ -23,7 +23,8 @@ internal static class AppendChecks
         if (RecordBatches.ValidateProduced(batch.Span, out header) is { } fault)
             return ProduceResult.Failed(fault.Error.ToErrorCode(), fault.Message);
         if (header.IsTransactional)
-            return ProduceResult.Failed(ErrorCode.InvalidRecord, "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
+            return ProduceResult.Failed(ErrorCode.InvalidRecord,
+                "The batch belongs to a transaction; this broker has no transactions yet. Send it without.");
         if (CheckTimestamp(header, config, now) is { } outside)
             return ProduceResult.Failed(ErrorCode.InvalidTimestamp, outside);
         return config.CleanupCompact ? CheckKeys(batch, codecs) : null;
@@ -58,8 +59,10 @@ internal static class AppendChecks
             }
             if (keyless is null)
                 return null;
-            var which = keyless.Count == 1 ? $"Record {keyless[0]} of the batch has no key" : $"{keyless.Count} records of the batch have no key, the first is number {keyless[0]}";
-            return ProduceResult.Failed(ErrorCode.InvalidRecord, $"{which}; a compacted topic needs one in each.") with { BadRecords = keyless };
+            var which = keyless.Count == 1 ? $"Record {keyless[0]} of the batch has no key"
+                : $"{keyless.Count} records of the batch have no key, the first is number {keyless[0]}";
+            return ProduceResult.Failed(ErrorCode.InvalidRecord,
+                $"{which}; a compacted topic needs one in each.") with { BadRecords = keyless };
         }
         catch (RecordBatchException fault)
         {

@@ -52,7 +52,8 @@ internal sealed class AppendOperation(AppendOperationPool pool) : IValueTaskSour
         IsDecided = true;
     }
 
-    /// <summary>Lets the senders of this one, and of those that follow it, who all have one home, hear it. From here on the operations are no longer the append loop's.</summary>
+    /// <summary>Lets the senders of this one, and of those that follow it, who all have one home, hear it. From here on the operations are
+    /// no longer the append loop's.</summary>
     public void Complete()
     {
         for (var operation = this; operation is not null; operation = operation.Next)

@@ -1,9 +1,9 @@
 namespace OrleansMq.Partitions;
 
 /// <summary>
-/// Who may write a batch on his own thread, instead of waking an append thread and being woken by it: a write to the page cache takes less time than either. As many
-/// as there are processors, since callers' threads are few; and nobody for a while after a write that had to wait, since a disk that falls behind must stop nothing
-/// but appends.
+/// Who may write a batch on his own thread, instead of waking an append thread and being woken by it: a write to the page cache takes less
+/// time than either. As many as there are processors, since callers' threads are few; and nobody for a while after a write that had to
+/// wait, since a disk that falls behind must stop nothing but appends.
 /// </summary>
 internal sealed class CallerWrites(TimeProvider time)
 {

@@ -16,10 +16,11 @@ public sealed partial class Partition
     /// <param name="batch">The batch.</param>
     /// <param name="acks">When it counts as appended.</param>
     /// <param name="cancellationToken">Gives up before it is begun.</param>
-    /// <param name="mayWrite">Whether the caller's thread may write to the disk. Then it does, where nobody else is writing to the partition and nothing is to be
-    /// flushed, and the append may be complete at once.</param>
+    /// <param name="mayWrite">Whether the caller's thread may write to the disk. Then it does, where nobody else is writing to the
+    /// partition and nothing is to be flushed, and the append may be complete at once.</param>
     /// <param name="burst">Where it is not null, the append is written when the burst is run.</param>
-    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default, bool mayWrite = false,
+    public ValueTask<ProduceResult> AppendAsync(Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default,
+        bool mayWrite = false,
         AppendBurst? burst = null)
     {
         if (cancellationToken.IsCancellationRequested)

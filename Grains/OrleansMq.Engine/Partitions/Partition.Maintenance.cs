@@ -11,7 +11,8 @@ public sealed partial class Partition
     /// <summary>Rolling asks for a recovery point; small segments may ask many times a second, and each costs some flushes.</summary>
     private const long MinCheckpointIntervalMs = 1000;
 
-    /// <summary>Under <c>sync</c>, without replicas: how far the flushed point on disk is behind what was flushed at most, but for a tick of the clockwork.</summary>
+    /// <summary>Under <c>sync</c>, without replicas: how far the flushed point on disk is behind what was flushed at most, but for a tick
+    /// of the clockwork.</summary>
     private const long FlushedPointLagMs = 1000;
 
     // One upkeep at a time: taken before the log's own locks. Compaction, which may take hours, is not part of it.
@@ -51,7 +52,8 @@ public sealed partial class Partition
     }
 
     /// <summary>
-    /// Flushes if <c>flush.ms</c> or <c>flush.messages</c> says so, writes down how far was flushed, and moves the recovery point if a segment was rolled.
+    /// Flushes if <c>flush.ms</c> or <c>flush.messages</c> says so, writes down how far was flushed, and moves the recovery point if a
+    /// segment was rolled.
     /// </summary>
     /// <returns>False when something is left to do later.</returns>
     internal bool FlushIfDue(long now)

@@ -30,7 +30,8 @@ public sealed partial class Partition
         if (spec == OffsetSpec.Earliest)
             return new OffsetResult(ErrorCode.None, LogStartOffset, LeaderEpoch: EpochOf(LogStartOffset));
         if (_replication is { KnowsLatest: false })
-            return new OffsetResult(ErrorCode.OffsetNotAvailable, -1, Message: $"The new leader of {TopicPartition} does not know yet how far its "
+            return new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
+                Message: $"The new leader of {TopicPartition} does not know yet how far its "
                 + "replicas are. Retry.");
         if (spec == OffsetSpec.Latest)
             return new OffsetResult(ErrorCode.None, HighWatermark, LeaderEpoch: LeaderEpoch);
@@ -56,8 +57,9 @@ public sealed partial class Partition
         }
     }
 
-    /// <summary>Where the records of an epoch end in this log, as a reader or follower asks after the epoch of the last record it has: the largest epoch at or
-    /// below <paramref name="epoch"/> with the offset after its last record. <see cref="LeaderEpochCache.None"/> for an epoch that is not known yet.</summary>
+    /// <summary>Where the records of an epoch end in this log, as a reader or follower asks after the epoch of the last record it has: the
+    /// largest epoch at or below <paramref name="epoch"/> with the offset after its last record. <see cref="LeaderEpochCache.None"/> for an
+    /// epoch that is not known yet.</summary>
     public LeaderEpochEntry EndOffsetOf(int epoch)
     {
         if (_epochs is null || _log is null || epoch < 0)
@@ -108,7 +110,8 @@ public sealed partial class Partition
         {
             try
             {
-                read = request.AllowsSlice ? _log!.ReadOrSlice(request.Offset, limit, request.MaxBytes) : (_log!.Read(request.Offset, limit, request.MaxBytes), null);
+                read = request.AllowsSlice ? _log!.ReadOrSlice(request.Offset, limit, request.MaxBytes)
+                    : (_log!.Read(request.Offset, limit, request.MaxBytes), null);
             }
             catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
             {
@@ -126,7 +129,8 @@ public sealed partial class Partition
         var result = read.Slice is { } slice ? new FetchResult(limit, limit, start, slice)
             : new FetchResult(ErrorCode.None, limit, limit, start, read.Batches?.Memory ?? default, read.Batches);
         var nextOffset = read.Slice?.NextOffset ?? read.Batches?.NextOffset ?? limit;
-        enough = request.MinBytes <= 0 || (result.Length > 0 && (result.Length >= Math.Min(request.MinBytes, request.MaxBytes) || nextOffset < limit));
+        enough = request.MinBytes <= 0
+            || (result.Length > 0 && (result.Length >= Math.Min(request.MinBytes, request.MaxBytes) || nextOffset < limit));
         return result;
     }
 

@@ -21,8 +21,8 @@ public sealed partial class Partition
     /// <summary>What its broker's partitions share.</summary>
     internal PartitionPorts Ports => _ports;
 
-    /// <summary>From now on it is one replica of several: it serves only while it leads, and its high watermark is what it is told. Before it serves
-    /// anybody.</summary>
+    /// <summary>From now on it is one replica of several: it serves only while it leads, and its high watermark is what it is told. Before
+    /// it serves anybody.</summary>
     internal void Replicate(IPartitionReplication replication)
     {
         if (_log is not null)
@@ -33,7 +33,8 @@ public sealed partial class Partition
         _replication = replication;
     }
 
-    /// <summary>Flushes as under <c>sync</c> until the topic's configuration comes by <see cref="UpdateConfig"/>. Before it serves anybody.</summary>
+    /// <summary>Flushes as under <c>sync</c> until the topic's configuration comes by <see cref="UpdateConfig"/>. Before it serves
+    /// anybody.</summary>
     internal void FlushUntilConfigured()
     {
         var config = Config with { FlushMessages = 1 };
@@ -52,7 +53,8 @@ public sealed partial class Partition
         _log.NoteHighWatermark(offset);
     }
 
-    /// <summary>So many records were written: flushes them where the policy says so, and sees to it that the rest follows. Under the append lock.</summary>
+    /// <summary>So many records were written: flushes them where the policy says so, and sees to it that the rest follows. Under the append
+    /// lock.</summary>
     internal void FollowFlushPolicy(long records, long now)
     {
         if (_config.FlushPolicy == FlushPolicy.None)
@@ -62,7 +64,8 @@ public sealed partial class Partition
         NoteUnflushed(records, now);
     }
 
-    // How far was flushed is written down by the clockwork; by whoever still appends where its time has come, since one thread does it for all partitions.
+    // How far was flushed is written down by the clockwork; by whoever still appends where its time has come, since one thread does it for
+    // all partitions.
     private void FlushNow(long now)
     {
         var isLate = _unflushedRecords > 0 && HasPassed(FlushedPointLagMs, _unflushedSince, now);
@@ -78,7 +81,8 @@ public sealed partial class Partition
         WantCheckpoint();
     }
 
-    // What the flush policy promised for as long as this incarnation exists must not be broken before it is written down that it no longer holds.
+    // What the flush policy promised for as long as this incarnation exists must not be broken before it is written down that it no longer
+    // holds.
     private void GiveUpCountingOnlyFlushed(TopicConfig config)
     {
         if (config.FlushPolicy == FlushPolicy.Sync || _log is null || !_log.Marks.CountedOnlyFlushed)

@@ -59,8 +59,8 @@ public sealed partial class Partition : IAppendWork
     }
 
     /// <summary>
-    /// Decides every operation of the round: deduplicates, stamps, writes, flushes where the policy says so, and moves the high watermark, or tells who
-    /// replicates the partition.
+    /// Decides every operation of the round: deduplicates, stamps, writes, flushes where the policy says so, and moves the high watermark,
+    /// or tells who replicates the partition.
     /// </summary>
     /// <returns>Bytes that became visible to readers.</returns>
     private long RunRound(AppendRound round, IPartitionReplication? replication)
@@ -148,7 +148,8 @@ public sealed partial class Partition : IAppendWork
     {
         var written = 0L;
         var header = operation.Header;
-        if (_replication is { } replication && replication.RefuseAppend(operation.Acks, out var refusal) is not ErrorCode.None and var refused)
+        if (_replication is { } replication && replication.RefuseAppend(operation.Acks, out var refusal) is not ErrorCode.None
+            and var refused)
         {
             operation.Decide(ProduceResult.Failed(refused, refusal));
             return 0;

@@ -97,7 +97,8 @@ internal sealed class PartitionDirectories(IFileSystem files, string root, Engin
         var aside = FreePath(path, topicId, StraySuffix);
         files.MoveDirectory(path, aside);
         files.FlushDirectory(Root);
-        log.Write(EngineLogLevel.Warning, $"'{path}' {why}; it was set aside as '{aside}'. Delete that directory if nobody misses its records.");
+        log.Write(EngineLogLevel.Warning,
+            $"'{path}' {why}; it was set aside as '{aside}'. Delete that directory if nobody misses its records.");
     }
 
     private void SetAside(string path, Guid? topicId)

@@ -128,7 +128,8 @@ public sealed partial class PartitionStore : IAsyncDisposable
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
-            throw new BrokerException(ErrorCode.KafkaStorageError, StorageFaults.Describe(_directories.PathOf(partition.TopicPartition), fault), fault);
+            throw new BrokerException(ErrorCode.KafkaStorageError,
+                StorageFaults.Describe(_directories.PathOf(partition.TopicPartition), fault), fault);
         }
     }
 

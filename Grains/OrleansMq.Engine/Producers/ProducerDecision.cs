@@ -24,7 +24,8 @@ public enum ProducerOutcome
 /// <param name="LastOffset">Of a duplicate: the original's last offset; else -1.</param>
 /// <param name="ExpectedSequence">Where the sequence is wrong: the one that would have been accepted; else -1.</param>
 /// <param name="KnownEpoch">Where the epoch is wrong: the newest one known; else -1.</param>
-public readonly record struct ProducerDecision(ProducerOutcome Outcome, long BaseOffset = -1, long LastOffset = -1, int ExpectedSequence = -1, short KnownEpoch = -1)
+public readonly record struct ProducerDecision(ProducerOutcome Outcome, long BaseOffset = -1, long LastOffset = -1,
+    int ExpectedSequence = -1, short KnownEpoch = -1)
 {
     /// <summary>The batch is to be appended.</summary>
     public static ProducerDecision Accepted => new(ProducerOutcome.Accept);

@@ -113,7 +113,8 @@ internal static class ProducerSnapshotFormat
             var coordinatorEpoch = reader.Int32();
             var transactionFirstOffset = reader.Int64();
             older.TryGetValue(id, out var rest);
-            var state = ProducerState.Restore(epoch, rest?.StartedAtZero ?? false, rest?.LastAppendTime ?? now, coordinatorEpoch, transactionFirstOffset);
+            var state = ProducerState.Restore(epoch, rest?.StartedAtZero ?? false, rest?.LastAppendTime ?? now, coordinatorEpoch,
+                transactionFirstOffset);
             foreach (var batch in rest?.Batches ?? [])
                 state.Remember(batch);
             if (lastOffset >= 0)
@@ -155,7 +156,8 @@ internal static class ProducerSnapshotFormat
     }
 
     private static bool IsIntact(ReadOnlySpan<byte> bytes, int minLength) =>
-        bytes.Length >= minLength && BinaryPrimitives.ReadInt16BigEndian(bytes) == Version && ReadCrc(bytes) == Crc32C.Compute(bytes[BodyOffset..]);
+        bytes.Length >= minLength && BinaryPrimitives.ReadInt16BigEndian(bytes) == Version
+        && ReadCrc(bytes) == Crc32C.Compute(bytes[BodyOffset..]);
 
     private static uint ReadCrc(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt32BigEndian(bytes[CrcOffset..]);
 

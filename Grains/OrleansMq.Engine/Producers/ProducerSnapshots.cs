@@ -72,12 +72,14 @@ public sealed class ProducerSnapshots(IFileSystem fileSystem, string directory, 
                 withoutCompanion = Math.Max(withoutCompanion, offset);
                 continue;
             }
-            log.Write(EngineLogLevel.Warning, $"The producer snapshot '{PathOf(offset)}' is damaged; it is deleted, and the state is built from the log.");
+            log.Write(EngineLogLevel.Warning,
+                $"The producer snapshot '{PathOf(offset)}' is damaged; it is deleted, and the state is built from the log.");
             Delete(offset);
         }
         if (withoutCompanion >= 0)
         {
-            log.Write(EngineLogLevel.Warning, $"'{Path.Combine(directory, FileName(withoutCompanion, CompanionSuffix))}' is missing or damaged: of each producer only the last "
+            log.Write(EngineLogLevel.Warning, $"'{Path.Combine(directory, FileName(withoutCompanion, CompanionSuffix))}' is missing or "
+                + "damaged: of each producer only the last "
                 + "batch is known.");
             Load(producers, withoutCompanion, now);
             return withoutCompanion;

@@ -137,7 +137,8 @@ public struct ProducerState
     }
 
     /// <summary>The state that a snapshot describes, before its batches are remembered.</summary>
-    internal static ProducerState Restore(short epoch, bool startedAtZero, long lastAppendTime, int coordinatorEpoch, long currentTransactionFirstOffset) => new()
+    internal static ProducerState Restore(short epoch, bool startedAtZero, long lastAppendTime, int coordinatorEpoch,
+        long currentTransactionFirstOffset) => new()
     {
         Epoch = epoch,
         StartedAtZero = startedAtZero,

@@ -126,5 +126,6 @@ public readonly record struct RecordBatchHeader(long BaseOffset, int Length, int
     public static void StampBaseOffset(Span<byte> batch, long baseOffset) => BinaryPrimitives.WriteInt64BigEndian(batch, baseOffset);
 
     /// <summary>Stamps the leader epoch; the CRC does not cover it.</summary>
-    public static void StampLeaderEpoch(Span<byte> batch, int leaderEpoch) => BinaryPrimitives.WriteInt32BigEndian(batch[12..], leaderEpoch);
+    public static void StampLeaderEpoch(Span<byte> batch, int leaderEpoch) =>
+        BinaryPrimitives.WriteInt32BigEndian(batch[12..], leaderEpoch);
 }

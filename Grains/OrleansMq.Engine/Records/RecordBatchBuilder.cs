@@ -136,7 +136,8 @@ public sealed class RecordBatchBuilder : IDisposable
         _plain.Clear();
         _plain.GetSpan(RecordBatchHeader.Size);
         _plain.Advance(RecordBatchHeader.Size);
-        _header = new RecordBatchHeader(BaseOffset: 0, Length: 0, PartitionLeaderEpoch: -1, RecordBatches.Magic, Crc: 0, (short)_compression,
+        _header = new RecordBatchHeader(BaseOffset: 0, Length: 0, PartitionLeaderEpoch: -1, RecordBatches.Magic, Crc: 0,
+            (short)_compression,
             LastOffsetDelta: 0, BaseTimestamp: 0, MaxTimestamp: 0, RecordBatchHeader.NoProducerId, ProducerEpoch: -1, BaseSequence: -1,
             RecordCount: 0);
     }

@@ -59,8 +59,8 @@ public static class RecordBatchRewriter
     /// <param name="keep">Asked once for each record, in order.</param>
     /// <param name="codecs">To decompress and compress with; the batch keeps its codec.</param>
     /// <param name="destination">Gets exactly one batch more; truncate it to drop a batch that came out empty.</param>
-    /// <param name="deleteHorizon">When not null, the time in milliseconds since 1970 after which the batch's tombstones (or its marker) may
-    /// go: stored as base timestamp with attribute bit 6.</param>
+    /// <param name="deleteHorizon">When not null, the time in milliseconds since 1970 after which the batch's tombstones (or its marker)
+    /// may go: stored as base timestamp with attribute bit 6.</param>
     /// <returns>How many records were kept.</returns>
     /// <exception cref="RecordBatchException">The batch is not valid.</exception>
     /// <exception cref="CodecUnavailableException">There is no codec, or no library of it.</exception>

@@ -128,7 +128,8 @@ public static class RecordBatches
         if (header.LastOffsetDelta < 0)
             return new(RecordBatchError.BadOffsets, $"Last offset delta is {header.LastOffsetDelta}; it must be 0 or above.");
         if (header.RecordCount < 0 || header.RecordCount > header.LastOffsetDelta + 1L)
-            return new(RecordBatchError.BadRecordCount, $"Record count is {header.RecordCount}, last offset delta {header.LastOffsetDelta}.");
+            return new(RecordBatchError.BadRecordCount,
+                $"Record count is {header.RecordCount}, last offset delta {header.LastOffsetDelta}.");
         var payload = header.SizeInBytes - RecordBatchHeader.Size;
         if (header.Compression == CompressionType.None && header.RecordCount > payload / RecordLayout.MinSize)
             return new(RecordBatchError.BadRecordCount,

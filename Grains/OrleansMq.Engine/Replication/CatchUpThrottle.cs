@@ -1,8 +1,9 @@
 namespace OrleansMq.Replication;
 
 /// <summary>
-/// Keeps what a broker reads and sends to replicas that catch up below so many bytes a second, all of them together. What is sent is counted afterwards: who
-/// has sent too much waits until it is paid off. Nobody saves up: after a silence as much may go at once as after none. Thread safe.
+/// Keeps what a broker reads and sends to replicas that catch up below so many bytes a second, all of them together. What is sent is
+/// counted afterwards: who has sent too much waits until it is paid off. Nobody saves up: after a silence as much may go at once as after
+/// none. Thread safe.
 /// </summary>
 /// <param name="time">The broker's clock.</param>
 internal sealed class CatchUpThrottle(TimeProvider time)

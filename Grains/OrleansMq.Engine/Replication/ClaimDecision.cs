@@ -26,24 +26,28 @@ public readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState
     /// <param name="topicId">The topic its directory belongs to.</param>
     /// <param name="fence">The highest epoch on its disk.</param>
     /// <param name="token">Fresh and random.</param>
-    /// <param name="membership">Who lives. It may be wrong: the high watermark stands still while there is an ELR, so that costs time, never records.</param>
+    /// <param name="membership">Who lives. It may be wrong: the high watermark stands still while there is an ELR, so that costs time,
+    /// never records.</param>
     /// <param name="unclean">Where it is not eligible: lead all the same, although acknowledged records may be lost by it.</param>
     /// <param name="sameMember">Whether two identities are the same member.</param>
     /// <param name="sameTopic">Whether two ids are the same topic's.</param>
-    internal static ClaimDecision Decide(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership,
+    internal static ClaimDecision Decide(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token,
+        IMembership membership,
         bool unclean, Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember, Func<Guid, Guid, bool> sameTopic)
     {
         if (!sameTopic(state.TopicId, topicId))
             return new ClaimDecision(ClaimOutcome.OtherTopic);
         if (fence > state.LeaderEpoch)
             return new ClaimDecision(ClaimOutcome.StoreInThePast);
-        var claimed = state with { LeaderEpoch = state.LeaderEpoch + 1, Leader = self.Broker, LeaderToken = token, Successor = PartitionState.NoLeader };
+        var claimed = state with { LeaderEpoch = state.LeaderEpoch + 1, Leader = self.Broker, LeaderToken = token,
+            Successor = PartitionState.NoLeader };
         // Nobody has led, so nothing was acknowledged: any replica may begin, and the others join by catching up.
         if (state.LeaderEpoch == 0 && state.Isr.IsEmpty && state.Replicas.Contains(self.Broker))
             return new ClaimDecision(ClaimOutcome.Claim, claimed with { Isr = [self], Elr = [] });
         if (state.Isr.Any(m => sameMember(m, self)))
             return new ClaimDecision(ClaimOutcome.Claim, claimed);
-        // The high watermark has stood still since the members of the ELR left, so they hold all below it; the old ISR does too, and stays eligible.
+        // The high watermark has stood still since the members of the ELR left, so they hold all below it; the old ISR does too, and stays
+        // eligible.
         if (state.Elr.Any(m => sameMember(m, self)) && !state.Isr.Any(m => membership.IsAlive(m)))
             return new ClaimDecision(ClaimOutcome.Claim, claimed with
             {

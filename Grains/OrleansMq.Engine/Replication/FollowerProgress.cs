@@ -10,7 +10,8 @@ internal sealed class FollowerProgress(int broker, int session, long now)
     private long _rewoundAt;
     // A push that is not answered yet, and what the leader held then: who has reached that had caught up at that time.
     private (long SentAt, long LeaderEnd)? _mark;
-    // Where it and the leader's log stood when that was looked at last; by how much the leader's grew until then, over one interval; and whether it was too slow.
+    // Where it and the leader's log stood when that was looked at last; by how much the leader's grew until then, over one interval; and
+    // whether it was too slow.
     private (long At, long Stated, long LeaderEnd)? _watched;
     private long _grown = -1;
     private bool _isTooSlow;

@@ -104,7 +104,8 @@ internal sealed class FollowerReplica
             || !_rules.SameTalk((answer.Epoch, answer.Session, answer.Leader), _talk, _log.Fence) || answer.AskedEpoch != LatestEpoch)
             return;
         var floor = _rules.AlignmentFloor(_log.HighWatermark, _log.HighWatermarkEpoch, answer.UncleanEpoch);
-        var decision = _rules.Align(answer.Epoch, answer.AskedEpoch, answer.End, _log.EndOffsetFor(answer.End.Epoch), _log.LogEndOffset, floor);
+        var decision = _rules.Align(answer.Epoch, answer.AskedEpoch, answer.End, _log.EndOffsetFor(answer.End.Epoch), _log.LogEndOffset,
+            floor);
         switch (decision.Outcome)
         {
             case AlignmentOutcome.Aligned:
@@ -180,8 +181,8 @@ internal sealed class FollowerReplica
         Answer(push, PushAnswerOutcome.Accepted);
     }
 
-    /// <summary>Whether there is nothing to decide on a batch, since the one before it is taken: it follows without a hole, in the same epoch, and no later epoch is to be
-    /// taken over before it.</summary>
+    /// <summary>Whether there is nothing to decide on a batch, since the one before it is taken: it follows without a hole, in the same
+    /// epoch, and no later epoch is to be taken over before it.</summary>
     private bool Follows(Push push, int index)
     {
         var (before, batch) = (push.Batches[index - 1], push.Batches[index]);
@@ -195,7 +196,8 @@ internal sealed class FollowerReplica
         return true;
     }
 
-    /// <summary>Decides on a batch, or on a hole that ends at <paramref name="baseOffset"/>; where it is new, takes over the epochs up to it.</summary>
+    /// <summary>Decides on a batch, or on a hole that ends at <paramref name="baseOffset"/>; where it is new, takes over the epochs up to
+    /// it.</summary>
     /// <returns>False where the push cannot be taken.</returns>
     private bool Prepare(Push push, long baseOffset, long nextOffset, long previousEnd, int previousEpoch, out bool isNew)
     {
@@ -220,8 +222,8 @@ internal sealed class FollowerReplica
         }
     }
 
-    /// <summary>Takes over where epochs begin: a hole may hide the start from who looks at batches alone, and a replica whose epochs begin too late does not
-    /// see where others part from it.</summary>
+    /// <summary>Takes over where epochs begin: a hole may hide the start from who looks at batches alone, and a replica whose epochs begin
+    /// too late does not see where others part from it.</summary>
     /// <returns>False where this log holds what the leader says was written in a later epoch: the histories part.</returns>
     private bool TakeEpochs(Push push, long baseOffset, long nextOffset)
     {
@@ -241,6 +243,7 @@ internal sealed class FollowerReplica
         _effects.Add(new SendMessage(_talk.Leader, new AlignRequest(_topicId, _talk.Epoch, _talk.Session, _self, LatestEpoch)));
 
     private void Answer(Push push, PushAnswerOutcome outcome) =>
-        _effects.Add(new SendMessage(push.Leader, new PushAnswer(_topicId, push.Epoch, push.Session, _self, push.Sequence, outcome, _log.Fence, _log.LogEndOffset,
+        _effects.Add(new SendMessage(push.Leader,
+            new PushAnswer(_topicId, push.Epoch, push.Session, _self, push.Sequence, outcome, _log.Fence, _log.LogEndOffset,
             _log.CountedEndOffset, push.SentAt)));
 }

@@ -11,8 +11,8 @@ namespace OrleansMq.Replication;
 internal readonly record struct ReplicatedBatch(long BaseOffset, long NextOffset, int Epoch, ReadOnlyMemory<byte> Bytes);
 
 /// <summary>
-/// A replica's log and what its disk keeps beside it, as the roles need them. Called under the append lock; every call has happened when it returns.
-/// Compaction may leave holes between batches, also at the log's end: offsets are places, not counts.
+/// A replica's log and what its disk keeps beside it, as the roles need them. Called under the append lock; every call has happened when it
+/// returns. Compaction may leave holes between batches, also at the log's end: offsets are places, not counts.
 /// </summary>
 internal interface IReplicaLog
 {
@@ -25,10 +25,12 @@ internal interface IReplicaLog
     /// <summary>The end that counts in acknowledgements: the log end, or under <c>sync</c> the flushed end.</summary>
     long CountedEndOffset { get; }
 
-    /// <summary>Below this compaction has removed records for the sake of later ones, which all lie below it too; 0 where it never ran.</summary>
+    /// <summary>Below this compaction has removed records for the sake of later ones, which all lie below it too; 0 where it never
+    /// ran.</summary>
     long CompactedEndOffset { get; }
 
-    /// <summary>The highest high watermark this replica was told or decided on since it was opened. Never above the log end, nor below the log start.</summary>
+    /// <summary>The highest high watermark this replica was told or decided on since it was opened. Never above the log end, nor below the
+    /// log start.</summary>
     long HighWatermark { get; }
 
     /// <summary>The epoch in which <see cref="HighWatermark"/> was told or decided on; -1 where none is known.</summary>
@@ -55,14 +57,15 @@ internal interface IReplicaLog
     /// <summary>What becomes of a producer's batch. Followers keep this state too; truncation rebuilds it.</summary>
     ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch);
 
-    /// <summary>Stamps offset and epoch into a producer's batch and appends it. For a leadership that is driven by <see cref="LeaderReplica.Append"/>;
-    /// others write by themselves and say so with <see cref="LeaderReplica.OnAppended"/>.</summary>
+    /// <summary>Stamps offset and epoch into a producer's batch and appends it. For a leadership that is driven by
+    /// <see cref="LeaderReplica.Append"/>; others write by themselves and say so with <see cref="LeaderReplica.OnAppended"/>.</summary>
     ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch);
 
     /// <summary>Appends a leader's batch as it is, at or above the log's end; its epoch is assigned already.</summary>
     void AppendReplicated(in ReplicatedBatch batch);
 
-    /// <summary>The same for <paramref name="count"/> batches from <paramref name="first"/> on, which follow each other without a hole and are of one epoch.</summary>
+    /// <summary>The same for <paramref name="count"/> batches from <paramref name="first"/> on, which follow each other without a hole and
+    /// are of one epoch.</summary>
     void AppendReplicated(IReadOnlyList<ReplicatedBatch> batches, int first, int count)
     {
         for (var index = first; index < first + count; index++)
@@ -72,15 +75,15 @@ internal interface IReplicaLog
     /// <summary>Moves the log's end up without a record: the leader's compaction left nothing between.</summary>
     void AdvanceTo(long endOffset);
 
-    /// <summary>Cuts the log; epochs and producers follow, and a high watermark that lies above. The log ends at <paramref name="endOffset"/> exactly, also
-    /// where that lies in a hole (else offsets that were shown would be given out again); inside a batch, the whole batch goes and the log ends where it
-    /// began.</summary>
+    /// <summary>Cuts the log; epochs and producers follow, and a high watermark that lies above. The log ends at
+    /// <paramref name="endOffset"/> exactly, also where that lies in a hole (else offsets that were shown would be given out again); inside
+    /// a batch, the whole batch goes and the log ends where it began.</summary>
     void TruncateTo(long endOffset);
 
     /// <summary>Removes what lies below, as its leader did by retention or delete-records. At most the log end.</summary>
     void MoveLogStart(long offset);
 
-    /// <summary>Empties the log, epochs and producers included: it starts and ends at <paramref name="logStart"/>, and so does the high watermark. A crash
-    /// meanwhile leaves an empty log, at this offset or the old log start, or the old one.</summary>
+    /// <summary>Empties the log, epochs and producers included: it starts and ends at <paramref name="logStart"/>, and so does the high
+    /// watermark. A crash meanwhile leaves an empty log, at this offset or the old log start, or the old one.</summary>
     void ResetTo(long logStart);
 }

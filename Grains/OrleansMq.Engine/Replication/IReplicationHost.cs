@@ -31,11 +31,12 @@ public interface IReplicationHost
     Task<StoredPartitionState?> ReadStateAsync(ReplicaKey key, CancellationToken cancellationToken);
 
     /// <summary>Writes a partition's state if what is stored still has <paramref name="etag"/>; returns the new etag.</summary>
-    /// <exception cref="State.StateConflictException">Something else is stored. Any other exception: whether it was stored is not known.</exception>
+    /// <exception cref="State.StateConflictException">Something else is stored. Any other exception: whether it was stored is not
+    /// known.</exception>
     Task<string> WriteStateAsync(ReplicaKey key, PartitionState state, string etag, CancellationToken cancellationToken);
 
-    /// <summary>Carries a bundle of messages to the replicas of another broker (its <see cref="ReplicaManager.ReceiveAsync"/>) and returns what that
-    /// answers. It may fail, and both may be lost.</summary>
+    /// <summary>Carries a bundle of messages to the replicas of another broker (its <see cref="ReplicaManager.ReceiveAsync"/>) and returns
+    /// what that answers. It may fail, and both may be lost.</summary>
     /// <param name="broker">Where to.</param>
     /// <param name="bundle">Not changed until the task completes, nor ever after where it fails.</param>
     /// <param name="cancellationToken">Gives it up.</param>
@@ -44,18 +45,20 @@ public interface IReplicationHost
     /// <summary>Whether a broker is not declared dead. May be wrong for a while.</summary>
     bool IsAlive(int broker);
 
-    /// <summary>Whether a broker is alive and does not stop: one that stops leaves the ISR while its replicas still answer, so that nobody waits for them when they
-    /// are gone. May be wrong for a while.</summary>
+    /// <summary>Whether a broker is alive and does not stop: one that stops leaves the ISR while its replicas still answer, so that nobody
+    /// waits for them when they are gone. May be wrong for a while.</summary>
     bool IsStaying(int broker) => IsAlive(broker);
 
-    /// <summary>With what to make a replica that is not here, for a leader that pushes to it or to lead; null where this broker is not to hold it, or does not know of
-    /// it (yet). Called under a lock of the <see cref="ReplicaManager"/>: must neither block nor call back.</summary>
+    /// <summary>With what to make a replica that is not here, for a leader that pushes to it or to lead; null where this broker is not to
+    /// hold it, or does not know of it (yet). Called under a lock of the <see cref="ReplicaManager"/>: must neither block nor call
+    /// back.</summary>
     ReplicaSpec? FindSpec(ReplicaKey key);
 
-    /// <summary>Whether a topic is known to be deleted, so that somebody is about to drop what is here of it. Called as <see cref="FindSpec"/> is.</summary>
+    /// <summary>Whether a topic is known to be deleted, so that somebody is about to drop what is here of it. Called as
+    /// <see cref="FindSpec"/> is.</summary>
     bool IsDeleted(Guid topicId) => false;
 
-    /// <summary>A replica of this broker leads, leads no more, or its ISR, ELR or replicas changed. Called in order for one replica, on no lock; must not
-    /// block.</summary>
+    /// <summary>A replica of this broker leads, leads no more, or its ISR, ELR or replicas changed. Called in order for one replica, on no
+    /// lock; must not block.</summary>
     void OnLeadershipChanged(Replica replica);
 }

@@ -9,12 +9,14 @@ namespace OrleansMq.Replication;
 /// <param name="IsAligned">Its history agrees with the leader's, in this epoch and session.</param>
 /// <param name="CountedEnd">Its log end (flushed, under <c>sync</c>); meaningless unless aligned.</param>
 /// <param name="LagMs">Milliseconds since it was last known to hold all the leader held.</param>
-internal readonly record struct FollowerView(int Broker, ReplicaIdentity? Identity, bool IsAlive, bool IsAligned, long CountedEnd, long LagMs);
+internal readonly record struct FollowerView(int Broker, ReplicaIdentity? Identity, bool IsAlive, bool IsAligned, long CountedEnd,
+    long LagMs);
 
 /// <summary>Who belongs to the ISR and the ELR. Pure.</summary>
 internal static class IsrDecision
 {
-    /// <summary>Whether a member of the ISR must leave: declared dead, renewed, or behind or silent for longer than <paramref name="maxLagMs"/>.</summary>
+    /// <summary>Whether a member of the ISR must leave: declared dead, renewed, or behind or silent for longer than
+    /// <paramref name="maxLagMs"/>.</summary>
     public static bool MustLeave(ReplicaIdentity member, in FollowerView follower, long maxLagMs) =>
         !follower.IsAlive || follower.LagMs > maxLagMs || (follower.Identity is { } now && now.Incarnation != member.Incarnation);
 
@@ -23,10 +25,11 @@ internal static class IsrDecision
         follower is { IsAlive: true, IsAligned: true, Identity: not null } && follower.CountedEnd >= Math.Max(highWatermark, epochStart);
 
     /// <summary>
-    /// The state to propose, or null where nothing changes. Members that leave while too few stay for the high watermark to move go to the ELR, except
-    /// for those that lost their tail; an ISR that is large enough again clears the ELR.
+    /// The state to propose, or null where nothing changes. Members that leave while too few stay for the high watermark to move go to the
+    /// ELR, except for those that lost their tail; an ISR that is large enough again clears the ELR.
     /// </summary>
-    public static PartitionState? Propose(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+    public static PartitionState? Propose(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long highWatermark,
         long epochStart, long maxLagMs, int minInsync)
     {
         if (IsSettled(committed, self, followers, maxLagMs, minInsync))
@@ -49,19 +52,23 @@ internal static class IsrDecision
                 else if (follower.Identity is null || follower.Identity == member)
                     left.Add(member);
             }
-            if (!wasMember && !left.Exists(m => m.Broker == follower.Broker) && MayJoin(follower, highWatermark, epochStart) && follower.LagMs <= maxLagMs)
+            if (!wasMember && !left.Exists(m => m.Broker == follower.Broker) && MayJoin(follower, highWatermark, epochStart)
+                && follower.LagMs <= maxLagMs)
                 isr.Add(follower.Identity!.Value);
         }
         ImmutableArray<ReplicaIdentity> elr = isr.Count >= minInsync
             ? []
             : [.. committed.Elr.Concat(left).Where(m => !isr.Contains(m) && !IsRenewed(m, followers)).Distinct()];
-        return SameMembers(isr, committed.Isr) && SameMembers(elr, committed.Elr) ? null : committed with { Isr = isr.ToImmutable(), Elr = elr };
+        return SameMembers(isr, committed.Isr) && SameMembers(elr, committed.Elr)
+            ? null : committed with { Isr = isr.ToImmutable(), Elr = elr };
     }
 
     // What nearly always holds, found out without making anything: all are in sync and stay so.
-    private static bool IsSettled(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long maxLagMs, int minInsync)
+    private static bool IsSettled(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long maxLagMs,
+        int minInsync)
     {
-        if (committed.Isr.Length != followers.Count + 1 || committed.Elr.Length > 0 || committed.Isr.Length < minInsync || !committed.Isr.Contains(self))
+        if (committed.Isr.Length != followers.Count + 1 || committed.Elr.Length > 0 || committed.Isr.Length < minInsync
+            || !committed.Isr.Contains(self))
             return false;
         foreach (var member in committed.Isr)
         {

@@ -9,12 +9,13 @@ internal sealed record LeaderOptions
     public long MaxLagMs { get; init; } = 10_000;
     /// <summary><c>leader.lease.ms</c>.</summary>
     public long LeaseMs { get; init; } = 2_000;
-    /// <summary>A follower that nothing was sent to for so many milliseconds gets an empty push; 0: a quarter of the lease, so that one may be lost.</summary>
+    /// <summary>A follower that nothing was sent to for so many milliseconds gets an empty push; 0: a quarter of the lease, so that one may
+    /// be lost.</summary>
     public long HeartbeatMs { get; init; }
     /// <summary>After so many milliseconds without an answer batches are sent again.</summary>
     public long ResendMs { get; init; } = 500;
-    /// <summary>The most pushes with batches to one follower that wait for their answer: enough to hide the way there and back, and a bound for what a slow
-    /// follower costs in memory.</summary>
+    /// <summary>The most pushes with batches to one follower that wait for their answer: enough to hide the way there and back, and a bound
+    /// for what a slow follower costs in memory.</summary>
     public int MaxUnansweredPushes { get; init; } = 4;
     /// <summary>So often is looked whether a follower that catches up comes nearer: long enough for several of its rests.</summary>
     public long WatchCatchUpMs { get; init; } = 1_000;

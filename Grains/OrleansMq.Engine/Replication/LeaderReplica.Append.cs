@@ -5,7 +5,8 @@ namespace OrleansMq.Replication;
 // Appends, in groups: RefuseAppend for each, then the log is written once, OnAppended for each that waits, AfterAppends once.
 internal sealed partial class LeaderReplica
 {
-    // In the order of the log; a duplicate stands where it came. How many there may be is bounded by what the partition's append queue admits.
+    // In the order of the log; a duplicate stands where it came. How many there may be is bounded by what the partition's append queue
+    // admits.
     private readonly Queue<(long End, long Waiter, long BaseOffset, bool IsDuplicate, long Deadline)> _waiters = [];
 
     /// <summary>Whether an append must be refused now; asked before it is written.</summary>
@@ -19,7 +20,8 @@ internal sealed partial class LeaderReplica
         return waitForAll && !HasEnoughReplicas() ? ErrorCode.NotEnoughReplicas : ErrorCode.None;
     }
 
-    /// <summary>A batch with <c>acks=all</c> is in the log: <see cref="CompleteAppend"/> follows when the high watermark has passed it, or it cannot.</summary>
+    /// <summary>A batch with <c>acks=all</c> is in the log: <see cref="CompleteAppend"/> follows when the high watermark has passed it, or
+    /// it cannot.</summary>
     /// <param name="end">Where the batch ends; of a duplicate: the original.</param>
     /// <param name="baseOffset">Where it begins.</param>
     /// <param name="isDuplicate">The original was written before.</param>
@@ -42,8 +44,8 @@ internal sealed partial class LeaderReplica
     }
 
     /// <summary>
-    /// Appends a producer's batch, a group of one. Answered by <see cref="CompleteAppend"/>: at once where it is refused or <paramref name="waitForAll"/> is
-    /// false, else when the high watermark has passed it.
+    /// Appends a producer's batch, a group of one. Answered by <see cref="CompleteAppend"/>: at once where it is refused or
+    /// <paramref name="waitForAll"/> is false, else when the high watermark has passed it.
     /// </summary>
     public void Append(ReadOnlyMemory<byte> batch, bool waitForAll, long waiter, long now)
     {

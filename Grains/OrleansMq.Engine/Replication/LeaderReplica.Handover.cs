@@ -12,8 +12,9 @@ internal sealed partial class LeaderReplica
     public bool IsResigning => _handover is not null;
 
     /// <summary>
-    /// Hands leadership over. Refuses appends from now on; as soon as successor and high watermark have reached the log's end, or the time is up, it
-    /// stores that it leads no more, and stops. While the store does not answer it goes on trying for one lease after the deadline.
+    /// Hands leadership over. Refuses appends from now on; as soon as successor and high watermark have reached the log's end, or the time
+    /// is up, it stores that it leads no more, and stops. While the store does not answer it goes on trying for one lease after the
+    /// deadline.
     /// </summary>
     /// <param name="successor">Who is to lead next; null for whoever is in sync.</param>
     /// <param name="deadline">Until when to drain, milliseconds.</param>
@@ -28,8 +29,8 @@ internal sealed partial class LeaderReplica
         ContinueHandover();
     }
 
-    /// <summary>Changes the replica set; answered by <see cref="CompleteReassignment"/> when the write that begins it is stored. To cancel one, reassign
-    /// back.</summary>
+    /// <summary>Changes the replica set; answered by <see cref="CompleteReassignment"/> when the write that begins it is stored. To cancel
+    /// one, reassign back.</summary>
     /// <param name="target">The brokers that shall hold the partition, the preferred leader first; not empty, none twice.</param>
     /// <param name="waiter">Comes back with the answer.</param>
     /// <param name="now">The time, milliseconds.</param>

@@ -5,15 +5,16 @@ namespace OrleansMq.Replication;
 // The leader's talk with its followers. Batches are read outside the lock: FillPush asks for them, OnPushFilled sends them.
 internal sealed partial class LeaderReplica
 {
-    // So many times as long as others an answer to batches of those who catch up is waited for: several leaders' bundles and the rests between them.
+    // So many times as long as others an answer to batches of those who catch up is waited for: several leaders' bundles and the rests
+    // between them.
     private const int CatchUpPatience = 4;
 
     /// <summary>What <see cref="FillPush"/> asked for was read.</summary>
     /// <param name="follower">As asked.</param>
     /// <param name="session">As asked.</param>
     /// <param name="from">As asked.</param>
-    /// <param name="batches">The first batches that end above <paramref name="from"/>, whole, in order, none at or above the limit. Their memory is used by the
-    /// effects that this call adds, and no longer.</param>
+    /// <param name="batches">The first batches that end above <paramref name="from"/>, whole, in order, none at or above the limit. Their
+    /// memory is used by the effects that this call adds, and no longer.</param>
     /// <param name="endOffset">The end of the last of them; where there is none: the limit.</param>
     /// <param name="now">The time, milliseconds.</param>
     public void OnPushFilled(int follower, int session, long from, IReadOnlyList<ReplicatedBatch> batches, long endOffset, long now)
@@ -32,7 +33,8 @@ internal sealed partial class LeaderReplica
     /// <summary>A follower answered a push.</summary>
     public void OnPushAnswer(PushAnswer answer, long now)
     {
-        if (!IsForMe(answer, now) || ProgressOf(answer.Follower.Broker) is not { } progress || !progress.Belongs(answer.Follower, answer.Session, ref _sessions))
+        if (!IsForMe(answer, now) || ProgressOf(answer.Follower.Broker) is not { } progress
+            || !progress.Belongs(answer.Follower, answer.Session, ref _sessions))
             return;
         progress.Answered(answer);
         Fill(progress);
@@ -42,10 +44,13 @@ internal sealed partial class LeaderReplica
     /// <summary>A follower asks where an epoch ends.</summary>
     public void OnAlignRequest(AlignRequest request, long now)
     {
-        if (IsForMe(request, now) && ProgressOf(request.Follower.Broker) is { } progress && progress.Belongs(request.Follower, request.Session, ref _sessions))
+        if (IsForMe(request, now) && ProgressOf(request.Follower.Broker) is { } progress
+            && progress.Belongs(request.Follower, request.Session, ref _sessions))
         {
-            _effects.Add(new SendMessage(request.Follower.Broker, new AlignAnswer(_topicId, Epoch, request.Session, _self.Broker, request.AskedEpoch,
-                request.AskedEpoch < 0 ? new LeaderEpochEntry(-1, _log.LogStartOffset) : _log.EndOffsetFor(request.AskedEpoch), _committed!.UncleanEpoch)));
+            _effects.Add(new SendMessage(request.Follower.Broker,
+                new AlignAnswer(_topicId, Epoch, request.Session, _self.Broker, request.AskedEpoch,
+                request.AskedEpoch < 0 ? new LeaderEpochEntry(-1, _log.LogStartOffset) : _log.EndOffsetFor(request.AskedEpoch),
+                _committed!.UncleanEpoch)));
         }
     }
 
@@ -111,7 +116,9 @@ internal sealed partial class LeaderReplica
         var previousEpoch = EpochHistory.EpochOf(_log.Epochs, previousEnd - 1);
         IReadOnlyList<LeaderEpochEntry> epochs = endOffset == 0 ? [] : EpochHistory.From(_log.Epochs, previousEpoch, endOffset);
         var sequence = follower.Pushed(endOffset, _log.LogEndOffset, now);
-        _effects.Add(new SendMessage(follower.Broker, new Push(_topicId, Epoch, follower.Session, _self.Broker, sequence, previousEnd, previousEpoch, batches,
-            endOffset, epochs, _log.LogStartOffset, _log.HighWatermark, _log.LogEndOffset, now), batches.Count > 0 ? LaneOf(follower) : PushLane.Live));
+        _effects.Add(new SendMessage(follower.Broker,
+            new Push(_topicId, Epoch, follower.Session, _self.Broker, sequence, previousEnd, previousEpoch, batches,
+            endOffset, epochs, _log.LogStartOffset, _log.HighWatermark, _log.LogEndOffset, now), batches.Count > 0
+            ? LaneOf(follower) : PushLane.Live));
     }
 }

@@ -25,7 +25,8 @@ internal sealed partial class LeaderReplica
     public StoredPartitionState? Resigned { get; private set; }
 
     /// <summary>Begins the claim.</summary>
-    /// <param name="known">By what it was chosen to lead; null: what is stored is read. Where something else is stored by now, the claim is refused.</param>
+    /// <param name="known">By what it was chosen to lead; null: what is stored is read. Where something else is stored by now, the claim is
+    /// refused.</param>
     /// <param name="now">The time, milliseconds.</param>
     public void Start(StoredPartitionState? known, long now)
     {
@@ -141,7 +142,8 @@ internal sealed partial class LeaderReplica
         }
         (_committed, _etag, Epoch) = (state, etag, state.LeaderEpoch);
         EpochStart = _log.LogEndOffset;
-        // Whoever claimed the unclean epoch may never have led it: the first that leads since then reports it, by the fence it has not been through.
+        // Whoever claimed the unclean epoch may never have led it: the first that leads since then reports it, by the fence it has not been
+        // through.
         if (_log.Fence < state.UncleanEpoch)
             _effects.Add(new ReportUncleanElection(state.UncleanEpoch, [.. _log.Epochs], _log.LogStartOffset, EpochStart));
         _log.RaiseFence(Epoch);
@@ -166,7 +168,8 @@ internal sealed partial class LeaderReplica
             _views = new FollowerView[_followers.Length];
         for (var i = 0; i < _views.Length; i++)
             _views[i] = _followers[i].View(_membership.IsAlive(_followers[i].Broker), now);
-        var next = _rules.ProposeIsr(_committed!, _self, _views, _log.HighWatermark, EpochStart, _options.MaxLagMs, _options.MinInsyncReplicas)
+        var next = _rules.ProposeIsr(_committed!, _self, _views, _log.HighWatermark, EpochStart, _options.MaxLagMs,
+            _options.MinInsyncReplicas)
             ?? ProposeReplicas(now);
         if (_inFlight || (next is null && _unsettled.Count == 0))
             return;

@@ -16,8 +16,8 @@ internal enum LeaderStatus
 }
 
 /// <summary>
-/// A replica that leads, from its claim to its end. No I/O but its log, no clock, no random: inputs come as calls with the time in milliseconds, what is
-/// to be done is added to the effects.
+/// A replica that leads, from its claim to its end. No I/O but its log, no clock, no random: inputs come as calls with the time in
+/// milliseconds, what is to be done is added to the effects.
 /// <code>
 /// Reading  -- eligible --> Claiming (write epoch + 1)      -- not eligible --> Stopped
 /// Claiming -- written, or found written --> Leading        -- another token is stored --> Stopped
@@ -71,11 +71,12 @@ internal sealed partial class LeaderReplica
 
     /// <summary>Why it stopped; null before.</summary>
     public string? StopReason { get; private set; }
-    /// <summary>Until when reads and <c>acks=0/1</c> are served, milliseconds of the leader's clock: <see cref="long.MaxValue"/> where nobody else counts,
-    /// <see cref="long.MinValue"/> where it does not lead. The only member that may be read without the lock.</summary>
+    /// <summary>Until when reads and <c>acks=0/1</c> are served, milliseconds of the leader's clock: <see cref="long.MaxValue"/> where
+    /// nobody else counts, <see cref="long.MinValue"/> where it does not lead. The only member that may be read without the lock.</summary>
     public long LeaseUntil => Volatile.Read(ref _leaseUntil);
 
-    /// <summary>Time went by: sends again, proves the lease, takes members out of the ISR and lets them in, gives up what waited too long.</summary>
+    /// <summary>Time went by: sends again, proves the lease, takes members out of the ISR and lets them in, gives up what waited too
+    /// long.</summary>
     public void Tick(long now)
     {
         if (!LeadsAt(now))

@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace OrleansMq.Replication;
 
 /// <summary>
-/// A replica that has not lost its tail: the broker and the incarnation its copy of the log has on disk. The same broker with another incarnation
-/// is another member, for its log may lack what this one acknowledged.
+/// A replica that has not lost its tail: the broker and the incarnation its copy of the log has on disk. The same broker with another
+/// incarnation is another member, for its log may lack what this one acknowledged.
 /// </summary>
 /// <param name="Broker">The broker's id.</param>
 /// <param name="Incarnation">Random, never empty; renewed as <see cref="IncarnationDecision"/> says.</param>
@@ -16,8 +16,8 @@ public readonly record struct ReplicaIdentity(int Broker, Guid Incarnation)
 }
 
 /// <summary>
-/// Who leads a partition and who may lead it next: written when the topic is created, afterwards only by a claimant or the leader, one write in
-/// flight, each a compare-and-swap.
+/// Who leads a partition and who may lead it next: written when the topic is created, afterwards only by a claimant or the leader, one
+/// write in flight, each a compare-and-swap.
 /// </summary>
 public sealed record PartitionState
 {
@@ -42,16 +42,19 @@ public sealed record PartitionState
     /// <summary>In-sync replicas: each holds all that lies below the high watermark. Empty only before the first claim.</summary>
     public ImmutableArray<ReplicaIdentity> Isr { get; init; } = [];
 
-    /// <summary>Eligible leader replicas (KIP-966): left the ISR while it was too small for the high watermark to move, so they hold all below it too.</summary>
+    /// <summary>Eligible leader replicas (KIP-966): left the ISR while it was too small for the high watermark to move, so they hold all
+    /// below it too.</summary>
     public ImmutableArray<ReplicaIdentity> Elr { get; init; } = [];
 
-    /// <summary>The replica set that is being changed to; empty when none is. <see cref="Replicas"/> has its members first, then those that leave.</summary>
+    /// <summary>The replica set that is being changed to; empty when none is. <see cref="Replicas"/> has its members first, then those that
+    /// leave.</summary>
     public ImmutableArray<int> Reassignment { get; init; } = [];
 
     /// <summary>Whom the last leader named when it resigned; <see cref="NoLeader"/> where it named nobody. It claims as usual.</summary>
     public int Successor { get; init; } = NoLeader;
 
-    /// <summary>The latest epoch that began with an unclean election: what was acknowledged before it may be lost; -1 where there was none.</summary>
+    /// <summary>The latest epoch that began with an unclean election: what was acknowledged before it may be lost; -1 where there was
+    /// none.</summary>
     public int UncleanEpoch { get; init; } = -1;
 
     /// <summary>A partition that nobody has led yet.</summary>
@@ -59,7 +62,8 @@ public sealed record PartitionState
 
     /// <inheritdoc/>
     public override string ToString() =>
-        $"epoch {LeaderEpoch} leader {Leader} replicas [{string.Join(' ', Replicas)}] isr [{string.Join(' ', Isr)}] elr [{string.Join(' ', Elr)}]"
+        $"epoch {LeaderEpoch} leader {Leader} replicas [{string.Join(' ', Replicas)}] isr [{string.Join(' ', Isr)}] elr "
+        + $"[{string.Join(' ', Elr)}]"
         + (Reassignment.IsEmpty ? "" : $" to [{string.Join(' ', Reassignment)}]") + (Successor < 0 ? "" : $" successor {Successor}")
         + (UncleanEpoch < 0 ? "" : $" unclean {UncleanEpoch}");
 }

@@ -13,7 +13,8 @@ public enum PushOutcome
     Gap = 3,
     /// <summary>What comes before it is of another epoch here: refuse and align. A push never truncates.</summary>
     Diverged = 4,
-    /// <summary>The log is empty and stands inside the batch, since the leader's log start does: begin where the batch begins, and append it.</summary>
+    /// <summary>The log is empty and stands inside the batch, since the leader's log start does: begin where the batch begins, and append
+    /// it.</summary>
     BeginAndAppend = 5,
 }
 
@@ -28,7 +29,8 @@ internal static class PushDecision
     /// <param name="logStart">The follower's log start.</param>
     /// <param name="logEnd">The follower's log end.</param>
     /// <param name="ownPreviousEpoch">The follower's epoch of the same offset; -1 where it knows none.</param>
-    public static PushOutcome Decide(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logStart, long logEnd, int ownPreviousEpoch)
+    public static PushOutcome Decide(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logStart, long logEnd,
+        int ownPreviousEpoch)
     {
         if (nextOffset <= logEnd)
             return PushOutcome.Skip;
@@ -41,8 +43,9 @@ internal static class PushDecision
     }
 
     /// <summary>
-    /// Whether nothing of the follower's log is left at its leader: it begins again, empty, at the leader's log start. That loses nothing: a leader deletes
-    /// only below its high watermark, so a member of the ISR or ELR holds more, and what another holds below was deleted on purpose.
+    /// Whether nothing of the follower's log is left at its leader: it begins again, empty, at the leader's log start. That loses nothing:
+    /// a leader deletes only below its high watermark, so a member of the ISR or ELR holds more, and what another holds below was deleted
+    /// on purpose.
     /// </summary>
     public static bool MustReset(long leaderLogStart, long logEnd) => leaderLogStart > logEnd;
 }

@@ -11,21 +11,25 @@ public enum ReassignmentOutcome
     Wait = 1,
     /// <summary>All that shall hold the partition do: write <see cref="ReassignmentDecision.Next"/>.</summary>
     Complete = 2,
-    /// <summary>The same, but the leader does not belong to them: it resigns in favour of <see cref="ReassignmentDecision.Successor"/>, who completes it.</summary>
+    /// <summary>The same, but the leader does not belong to them: it resigns in favour of <see cref="ReassignmentDecision.Successor"/>, who
+    /// completes it.</summary>
     HandOver = 3,
 }
 
 /// <summary>
-/// A change of the replica set. It only ever adds until all that are wanted are in sync; then those that are not wanted leave by one committed write.
-/// So at every moment each member that counts is in the ISR by the usual rules: the high watermark, <c>min.insync.replicas</c> and who may lead need no
-/// rule of their own. Pure.
+/// A change of the replica set. It only ever adds until all that are wanted are in sync; then those that are not wanted leave by one
+/// committed write. So at every moment each member that counts is in the ISR by the usual rules: the high watermark,
+/// <c>min.insync.replicas</c> and who may lead need no rule of their own. Pure.
 /// </summary>
 /// <param name="Outcome">What to do.</param>
 /// <param name="Next">With <see cref="ReassignmentOutcome.Complete"/>: the state to write; else null.</param>
-/// <param name="Successor">With <see cref="ReassignmentOutcome.HandOver"/>: who leads next; else <see cref="PartitionState.NoLeader"/>.</param>
-public readonly record struct ReassignmentDecision(ReassignmentOutcome Outcome, PartitionState? Next = null, int Successor = PartitionState.NoLeader)
+/// <param name="Successor">With <see cref="ReassignmentOutcome.HandOver"/>: who leads next; else
+/// <see cref="PartitionState.NoLeader"/>.</param>
+public readonly record struct ReassignmentDecision(ReassignmentOutcome Outcome, PartitionState? Next = null,
+    int Successor = PartitionState.NoLeader)
 {
-    /// <summary>The state that begins a reassignment, replaces one, or cancels one by going back; null where that is stored already.</summary>
+    /// <summary>The state that begins a reassignment, replaces one, or cancels one by going back; null where that is stored
+    /// already.</summary>
     public static PartitionState? Begin(PartitionState committed, ImmutableArray<int> target)
     {
         // The same brokers in another order: only the preference changes.

@@ -16,7 +16,8 @@ public sealed partial class Replica
         public static readonly TellHost Instance = new();
     }
 
-    /// <summary>What a leadership wants of the store or the disk, and the leadership it is brought back to: there may be another by then.</summary>
+    /// <summary>What a leadership wants of the store or the disk, and the leadership it is brought back to: there may be another by
+    /// then.</summary>
     private sealed record AskedBy(LeaderReplica Leader, ReplicationEffect Effect) : ReplicationEffect;
 
     /// <summary>A push was encoded, or never made: its memory is free.</summary>
@@ -61,7 +62,8 @@ public sealed partial class Replica
             catch (Exception fault)
             {
                 // The others are done all the same: somebody waits for them.
-                Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.", fault);
+                Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
+                    fault);
             }
         }
         _performing.Clear();
@@ -93,12 +95,15 @@ public sealed partial class Replica
                 _ = WriteStateAsync(asked.Leader, write);
                 break;
             case ReportUncleanElection report:
-                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} has got its leader by an unclean election in epoch {report.Epoch}. Acknowledged records below offset "
-                    + $"{report.LogStart} and from {report.LogEnd} on are lost, and between them those that were acknowledged in other epochs than these, each from its first offset on: "
+                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} has got its leader by an unclean election in epoch "
+                    + $"{report.Epoch}. Acknowledged records below offset "
+                    + $"{report.LogStart} and from {report.LogEnd} on are lost, and between them those that were acknowledged in other "
+                    + "epochs than these, each from its first offset on: "
                     + string.Join(", ", report.History.Select(e => $"{e.Epoch} from {e.StartOffset}")) + ".");
                 break;
             case ReportLoss loss:
-                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} gives up its records from offset {loss.From} on, acknowledged ones up to {loss.To} among them: its "
+                _ports.Log.Write(EngineLogLevel.Error,
+                    $"{TopicPartition} gives up its records from offset {loss.From} on, acknowledged ones up to {loss.To} among them: its "
                     + $"leader of epoch {loss.Epoch} follows on an unclean election and does not hold them.");
                 break;
             case Release release:
@@ -134,7 +139,8 @@ public sealed partial class Replica
     {
         ErrorCode.NotEnoughReplicasAfterAppend =>
             $"The batch is in the log of {TopicPartition}'s leader, but too few replicas are in sync to acknowledge it. Retry.",
-        _ => $"Whether the batch stays in the log of {TopicPartition} is not known: the leader changed, or its replicas did not answer in time. Retry.",
+        _ => $"Whether the batch stays in the log of {TopicPartition} is not known: the leader changed, or its replicas did not answer in "
+            + "time. Retry.",
     };
 
     private async Task ReadStateAsync(LeaderReplica claimant, long operation)
@@ -164,7 +170,8 @@ public sealed partial class Replica
         try
         {
             using var timeout = new CancellationTokenSource(_ports.StoreTimeout, _ports.Time);
-            etag = await _ports.Host.WriteStateAsync(Key, write.State, write.ETag!, timeout.Token).WaitAsync(_ports.StoreTimeout, _ports.Time)
+            etag = await _ports.Host.WriteStateAsync(Key, write.State, write.ETag!, timeout.Token)
+                .WaitAsync(_ports.StoreTimeout, _ports.Time)
                 .ConfigureAwait(false);
         }
         catch (StateConflictException)

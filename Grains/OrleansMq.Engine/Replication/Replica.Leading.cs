@@ -47,8 +47,8 @@ public sealed partial class Replica : IPartitionReplication
     /// <summary>Stops leading at once: who waits is told that the outcome is unknown.</summary>
     public void StopLeading(string reason) => Step(() => _leader?.Stop(reason));
 
-    /// <summary>Hands leadership over: refuses appends, waits until the successor and the high watermark have reached the log's end or the time is up, and
-    /// stores that it leads no more. Complete when it does not lead any more; where it did not, at once.</summary>
+    /// <summary>Hands leadership over: refuses appends, waits until the successor and the high watermark have reached the log's end or the
+    /// time is up, and stores that it leads no more. Complete when it does not lead any more; where it did not, at once.</summary>
     /// <returns>What it stored; null where that is not known.</returns>
     /// <param name="successor">Who is to lead next; null for whoever is eligible.</param>
     /// <param name="deadline">The longest it may take.</param>
@@ -64,8 +64,8 @@ public sealed partial class Replica : IPartitionReplication
         return leader?.Resigned;
     }
 
-    /// <summary>Changes the replica set: those that are added catch up and join the ISR, then those that are not wanted any more leave. Complete when the
-    /// write that begins it is stored.</summary>
+    /// <summary>Changes the replica set: those that are added catch up and join the ISR, then those that are not wanted any more leave.
+    /// Complete when the write that begins it is stored.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NotLeaderOrFollower"/>, <see cref="ErrorCode.RequestTimedOut"/>.</exception>
     public async Task ReassignAsync(IReadOnlyList<int> replicas, CancellationToken cancellationToken)
     {
@@ -75,16 +75,19 @@ public sealed partial class Replica : IPartitionReplication
         if (error != ErrorCode.None)
             throw new BrokerException(error, error switch
             {
-                ErrorCode.InvalidReplicaAssignment => $"{string.Join(", ", replicas)} is no set of replicas: name at least one broker, and none twice.",
+                ErrorCode.InvalidReplicaAssignment =>
+                    $"{string.Join(", ", replicas)} is no set of replicas: name at least one broker, and none twice.",
                 ErrorCode.ReassignmentInProgress => $"Another change of {TopicPartition}'s replicas is just being stored. Retry.",
-                ErrorCode.RequestTimedOut => $"Whether the change of {TopicPartition}'s replicas has begun is not known: the leader changed meanwhile. Look, and retry.",
+                ErrorCode.RequestTimedOut =>
+                    $"Whether the change of {TopicPartition}'s replicas has begun is not known: the leader changed meanwhile. Look, and "
+                    + "retry.",
                 _ => DescribeNotLeading(),
             });
     }
 
     /// <summary>
-    /// Whether there is nothing to do but to prove that it still leads: all replicas are in sync and hold everything, and nobody waits. Read without the lock:
-    /// what it misses is noticed one tick later.
+    /// Whether there is nothing to do but to prove that it still leads: all replicas are in sync and hold everything, and nobody waits.
+    /// Read without the lock: what it misses is noticed one tick later.
     /// </summary>
     internal bool IsQuiet => _leader is not { } leader || (leader.Status == LeaderStatus.Leading && !leader.IsResigning
         && Partition.HighWatermark == Partition.LogEndOffset
@@ -182,7 +185,8 @@ public sealed partial class Replica : IPartitionReplication
     void IPartitionReplication.OnFlushed() => Step(() => _leader?.OnFlushed(Now));
 
     void IPartitionReplication.OnOffline(string reason) =>
-        ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason), preferLocal: false);
+        ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason),
+            preferLocal: false);
 
     private void Wait(AppendOperation operation, LeaderReplica leader)
     {
@@ -203,7 +207,8 @@ public sealed partial class Replica : IPartitionReplication
         if (_claim is { } underWay)
             return underWay.Task;
         _claim = new TaskCompletionSource<ClaimResult>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _leader = new LeaderReplica(ReplicationRules.Shipped, _ports.LeaderOptions(Partition.Config), _view!, Identity, Key.TopicId, Guid.NewGuid(),
+        _leader = new LeaderReplica(ReplicationRules.Shipped, _ports.LeaderOptions(Partition.Config), _view!, Identity, Key.TopicId,
+            Guid.NewGuid(),
             new ClaimMembership(_ports.Host, request.LostMembers), _effects, request.Unclean);
         _followed = Partition.Config;
         _leader.Start(request.Stored, Now);
@@ -293,7 +298,8 @@ public sealed partial class Replica : IPartitionReplication
         _claim?.TrySetResult(new ClaimResult(refused, leader.StopReason));
         _claim = null;
         if (refused is ClaimOutcome.StoreInThePast)
-            _refusal = $"{leader.StopReason}. This broker's disk has seen epoch {LeaderEpoch}: the store of the cluster was restored from the past. Restore "
+            _refusal = $"{leader.StopReason}. This broker's disk has seen epoch {LeaderEpoch}: the store of the cluster was restored from "
+                + "the past. Restore "
                 + "a later copy of it.";
         if (leader.Epoch >= 0)
             _ports.Log.Write(EngineLogLevel.Information, $"Leads {TopicPartition} in epoch {leader.Epoch} no more: {leader.StopReason}.");

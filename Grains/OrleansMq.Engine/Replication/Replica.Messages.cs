@@ -22,7 +22,8 @@ public sealed partial class Replica
                 break;
             case Push push:
                 // An empty log may begin again where the first batch does.
-                Step(() => Take(push, reply is { IsCatchUp: true }), reply, mayCut: push.LogStart > Partition.LogStartOffset || Partition.LogStartOffset == Partition.LogEndOffset);
+                Step(() => Take(push, reply is { IsCatchUp: true }), reply, mayCut: push.LogStart > Partition.LogStartOffset
+                    || Partition.LogStartOffset == Partition.LogEndOffset);
                 if (reply is { IsCatchUp: true })
                     WriteBack();
                 break;
@@ -69,7 +70,8 @@ public sealed partial class Replica
         }
     }
 
-    /// <summary>Under <c>sync</c> what was written counts when it was flushed: beside the pushes that come meanwhile, and once for all of them.</summary>
+    /// <summary>Under <c>sync</c> what was written counts when it was flushed: beside the pushes that come meanwhile, and once for all of
+    /// them.</summary>
     private void FlushAndAnswer()
     {
         try

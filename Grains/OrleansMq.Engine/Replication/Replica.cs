@@ -21,11 +21,13 @@ public enum ReplicaRole
 }
 
 /// <summary>How a replica may be made leader.</summary>
-/// <param name="LostMembers">Members of the ISR whose broker answered with another incarnation, or holds no such replica any more: they cannot lead.</param>
+/// <param name="LostMembers">Members of the ISR whose broker answered with another incarnation, or holds no such replica any more: they
+/// cannot lead.</param>
 /// <param name="Unclean">Lead although acknowledged records may be lost by it. The loss is logged.</param>
-/// <param name="Stored">What the last leader has just stored when it resigned, so that it need not be read; null: it is read. If it is stored no more, the claim
-/// is refused.</param>
-public sealed record ClaimRequest(IReadOnlyCollection<ReplicaIdentity> LostMembers, bool Unclean = false, StoredPartitionState? Stored = null);
+/// <param name="Stored">What the last leader has just stored when it resigned, so that it need not be read; null: it is read. If it is
+/// stored no more, the claim is refused.</param>
+public sealed record ClaimRequest(IReadOnlyCollection<ReplicaIdentity> LostMembers, bool Unclean = false,
+    StoredPartitionState? Stored = null);
 
 /// <summary>What became of <see cref="Replica.LeadAsync"/>.</summary>
 /// <param name="Outcome"><see cref="ClaimOutcome.Claim"/>: it leads.</param>
@@ -48,8 +50,8 @@ public sealed record ReplicaReport(ReplicaKey Key, ReplicaIdentity Identity, Rep
 
 /// <summary>One partition's replica on this broker: its log, its role and its epoch, whoever speaks to it. Thread safe.</summary>
 /// <remarks>
-/// Both roles are driven under the log's append lock (<see cref="Step"/>); what they want done is collected there, and done in that order by
-/// <see cref="Pump"/> when the lock is left. A fault of the storage, or a bug, takes the partition offline and ends the leadership.
+/// Both roles are driven under the log's append lock (<see cref="Step"/>); what they want done is collected there, and done in that order
+/// by <see cref="Pump"/> when the lock is left. A fault of the storage, or a bug, takes the partition offline and ends the leadership.
 /// </remarks>
 public sealed partial class Replica
 {
@@ -103,16 +105,19 @@ public sealed partial class Replica
 
     /// <summary>Why it can do nothing; null while it works.</summary>
     private string? OfflineReason => Partition.OfflineReason ?? _refusal ?? (_follower is { Status: FollowerStatus.Offline }
-        ? $"Following the leader would cut {TopicPartition} below what was acknowledged: the replicas' histories part below the high watermark "
+        ? $"Following the leader would cut {TopicPartition} below what was acknowledged: the replicas' histories part below the high "
+        + "watermark "
             + $"{Partition.HighWatermark}. Compare the replicas before you remove this one's directory."
         : null);
 
     /// <summary>How it describes itself to others.</summary>
-    public ReplicaReport Report() => new(Key, Identity, Role, Leader, LeaderEpoch, Partition.Epochs?.EpochOf(Partition.LogEndOffset - 1) ?? -1,
-        Partition.LogStartOffset, Partition.LogEndOffset, Partition.HighWatermark, OfflineReason);
+    public ReplicaReport Report() =>
+        new(Key, Identity, Role, Leader, LeaderEpoch, Partition.Epochs?.EpochOf(Partition.LogEndOffset - 1) ?? -1,
+            Partition.LogStartOffset, Partition.LogEndOffset, Partition.HighWatermark, OfflineReason);
 
     /// <summary>Whether what is on its disk is not what was written there: others may have it.</summary>
-    internal bool IsDamaged => Partition.OfflineFault is DamagedLogException or InvalidDataException && (_log is null || _hasEnded) && !_dropped;
+    internal bool IsDamaged => Partition.OfflineFault is DamagedLogException or InvalidDataException && (_log is null || _hasEnded)
+        && !_dropped;
 
     /// <summary>The clock of leases, in milliseconds.</summary>
     internal long Now => _ports.Now;

@@ -40,7 +40,8 @@ internal static class ReplicaIncarnation
                 CountedOnlyFlushed = !isConfigKnown || partition.Config.FlushPolicy == FlushPolicy.Sync,
             };
             if (opened.HasIncarnation)
-                options.Log.Write(EngineLogLevel.Warning, $"Partition {partition.TopicPartition} may lack the end of its log (it was not closed in good order); "
+                options.Log.Write(EngineLogLevel.Warning,
+                    $"Partition {partition.TopicPartition} may lack the end of its log (it was not closed in good order); "
                     + "it joins its replicas again by catching up.");
         }
         if (settled != marks)

@@ -12,7 +12,8 @@ namespace OrleansMq.Replication;
 /// <summary>A follower could not take what was pushed, and nothing of it is in the log: as if it had never come.</summary>
 internal sealed class PushNotTakenException(string message, Exception? inner = null) : Exception(message, inner);
 
-/// <summary>A partition's log as the roles see it. Every call is made under the append lock, and under the removal lock where it may cut.</summary>
+/// <summary>A partition's log as the roles see it. Every call is made under the append lock, and under the removal lock where it may
+/// cut.</summary>
 internal sealed class ReplicaLog(Partition partition) : IReplicaLog
 {
     private readonly SegmentedLog _log = partition.Log!;
@@ -33,7 +34,8 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
         HighWatermarkDecision.CountedEnd(partition.Config.FlushPolicy == FlushPolicy.Sync, _log.LogEndOffset, _log.SecuredOffset);
 
     /// <inheritdoc/>
-    public long CompactedEndOffset => _log.IsGapless ? 0 : Math.Clamp(CompactionCheckpoint.Read(partition.Ports.Log.Files, _log.Directory), 0, _log.LogEndOffset);
+    public long CompactedEndOffset =>
+        _log.IsGapless ? 0 : Math.Clamp(CompactionCheckpoint.Read(partition.Ports.Log.Files, _log.Directory), 0, _log.LogEndOffset);
 
     /// <inheritdoc/>
     public long HighWatermark => partition.HighWatermark;

@@ -4,7 +4,8 @@ using OrleansMq.Partitions;
 
 namespace OrleansMq.Replication;
 
-// Copies that are of no use here: damaged ones, and those of a topic that was deleted and created again under its name. They are set aside, never deleted.
+// Copies that are of no use here: damaged ones, and those of a topic that was deleted and created again under its name. They are set aside,
+// never deleted.
 public sealed partial class ReplicaManager
 {
     /// <summary>While the store or the others are away a repair is tried again after so long.</summary>
@@ -51,8 +52,9 @@ public sealed partial class ReplicaManager
     }
 
     /// <summary>
-    /// A copy that is damaged where it had been flushed takes part no more: it is set aside, and an empty one, which is another member, takes its place and
-    /// catches up. Only where another member holds what was acknowledged: the last copy, damaged or not, is not touched.
+    /// A copy that is damaged where it had been flushed takes part no more: it is set aside, and an empty one, which is another member,
+    /// takes its place and catches up. Only where another member holds what was acknowledged: the last copy, damaged or not, is not
+    /// touched.
     /// </summary>
     private async Task RepairAsync(Replica replica)
     {
@@ -60,12 +62,14 @@ public sealed partial class ReplicaManager
         var stored = await _host.ReadStateAsync(replica.Key, timeout.Token).ConfigureAwait(false);
         if (stored is null || !stored.State.Isr.Concat(stored.State.Elr).Any(member => member.Broker != _ports.Broker))
         {
-            _ports.Warn(replica.Key, $"{replica.TopicPartition} is damaged here, and no other broker holds all of it: it stays offline. {replica.Partition.OfflineReason}");
+            _ports.Warn(replica.Key, $"{replica.TopicPartition} is damaged here, and no other broker holds all of it: it stays offline. "
+                + $"{replica.Partition.OfflineReason}");
             return;
         }
         var (partition, config) = (replica.Partition, replica.Partition.Config);
         replica.Drop("its log is damaged");
-        await _store.SetAsideAsync(partition, $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
+        await _store.SetAsideAsync(partition,
+            $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
         lock (_createLock)
         {
             // Dropped meanwhile: then it is not wanted any more.

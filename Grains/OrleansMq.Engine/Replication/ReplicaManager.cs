@@ -12,21 +12,24 @@ public sealed record ReplicationOptions
     /// <summary>Of <see cref="CatchUpLiveShare"/>.</summary>
     public const int DefaultCatchUpLiveShare = 25;
 
-    /// <summary>How long a follower may be unreachable or behind before it leaves the ISR: 10 seconds, Kafka's <c>replica.lag.time.max.ms</c> has 30.</summary>
+    /// <summary>How long a follower may be unreachable or behind before it leaves the ISR: 10 seconds, Kafka's
+    /// <c>replica.lag.time.max.ms</c> has 30.</summary>
     public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
     /// <summary>For how long an acknowledgement of the in-sync followers proves leadership: 2 seconds.</summary>
     public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
-    /// <summary>Bytes that this broker sends in a second, at most, to replicas that catch up and that nobody waits for: those that are not in sync, of
-    /// partitions where <c>min.insync.replicas</c> others are. 0: no limit.</summary>
+    /// <summary>Bytes that this broker sends in a second, at most, to replicas that catch up and that nobody waits for: those that are not
+    /// in sync, of partitions where <c>min.insync.replicas</c> others are. 0: no limit.</summary>
     public long CatchUpMaxBytesPerSecond { get; init; }
-    /// <summary>Percent of its time, 1 to 100, that a broker spends at most on replicas that catch up and that nobody waits for, as their leader and again as
-    /// their follower, while records of clients are appended on it. 100: they never give way. Without such records they have all of it.</summary>
+    /// <summary>Percent of its time, 1 to 100, that a broker spends at most on replicas that catch up and that nobody waits for, as their
+    /// leader and again as their follower, while records of clients are appended on it. 100: they never give way. Without such records they
+    /// have all of it.</summary>
     public int CatchUpLiveShare { get; init; } = DefaultCatchUpLiveShare;
     /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome is called unknown: 30 seconds.</summary>
     public TimeSpan AppendTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }
 
-/// <summary>All replicas of one broker: opens them over the broker's partitions, carries their messages, and keeps time for them. Thread safe.</summary>
+/// <summary>All replicas of one broker: opens them over the broker's partitions, carries their messages, and keeps time for them. Thread
+/// safe.</summary>
 public sealed partial class ReplicaManager : IAsyncDisposable
 {
     private readonly PartitionStore _store;
@@ -57,7 +60,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         _links.CatchUp.Limit(_catchUpMaxBytesPerSecond);
         // Four chances within a heartbeat, which is a quarter of the lease.
         _tick = TimeSpan.FromMilliseconds(Math.Clamp(replication.LeaderLease.TotalMilliseconds / 16, 5, 200));
-        Parallel.ForEach(store.Partitions, partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition,
+        Parallel.ForEach(store.Partitions,
+            partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition,
             isConfigKnown: false));
     }
 
@@ -76,7 +80,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
 
     /// <summary>The replica; made where there is none, and <see cref="IReplicationHost.FindSpec"/> says that it is to be here.</summary>
     /// <returns>Null where it is not to be here.</returns>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: retry.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>:
+    /// retry.</exception>
     public Replica? GetOrCreate(ReplicaKey key)
     {
         if (_replicas.TryGetValue(key, out var found))
@@ -87,7 +92,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     }
 
     /// <summary>The replica; made where there is none, whatever the host says.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>: retry.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>:
+    /// retry.</exception>
     public Replica GetOrCreate(ReplicaKey key, ReplicaSpec spec)
     {
         if (_replicas.TryGetValue(key, out var found))
@@ -100,8 +106,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
                 return found;
             if (!_store.TryGet(name, out var partition) || partition.TopicId == key.TopicId)
                 return Take(key, _store.GetOrCreate(name, key.TopicId, spec.Config), isConfigKnown: true);
-            // The topic was deleted and created again. What is known to be deleted is about to go; what nobody speaks of any more, since this broker slept
-            // meanwhile, is set aside.
+            // The topic was deleted and created again. What is known to be deleted is about to go; what nobody speaks of any more, since
+            // this broker slept meanwhile, is set aside.
             if (!partition.IsDeleted && !_host.IsDeleted(partition.TopicId))
                 Replace(new ReplicaKey(partition.TopicId, key.Partition), () => SetAsideAsync(partition));
         }
@@ -109,9 +115,9 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     }
 
     /// <summary>
-    /// All replicas, those among them that were just being made: whatever is made by <see cref="GetOrCreate(ReplicaKey)"/> after this call has begun is made by
-    /// what <see cref="IReplicationHost.FindSpec"/> says from then on. So who stops naming a replica there, and then drops all of these that are of no use, has
-    /// dropped them for good. Waits for one that is being made.
+    /// All replicas, those among them that were just being made: whatever is made by <see cref="GetOrCreate(ReplicaKey)"/> after this call
+    /// has begun is made by what <see cref="IReplicationHost.FindSpec"/> says from then on. So who stops naming a replica there, and then
+    /// drops all of these that are of no use, has dropped them for good. Waits for one that is being made.
     /// </summary>
     public IReadOnlyCollection<Replica> SettledReplicas()
     {
@@ -138,14 +144,17 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         if (!_started || _disposed)
             return new(ReadOnlyMemory<byte>.Empty);
         var inbox = BundleFormat.MarksOf(bundle.Span).HasFlag(BundleMarks.CatchUp) ? _catchUpInbox : _inboxes.GetOrAdd(fromBroker,
-            static (_, manager) => new ReplicaInbox(manager._store.Ports, manager.TakeBundle, manager._options.TimeProvider, pace: null), this);
+            static (_, manager) => new ReplicaInbox(manager._store.Ports, manager.TakeBundle, manager._options.TimeProvider, pace: null),
+            this);
         return new(inbox.ReceiveAsync(fromBroker, bundle));
     }
 
     /// <summary>Somebody was declared dead or came back: leaders look at their ISR at once.</summary>
-    public void OnMembershipChanged() => ThreadPool.UnsafeQueueUserWorkItem(static manager => manager.OnTick(all: true), this, preferLocal: false);
+    public void OnMembershipChanged() =>
+        ThreadPool.UnsafeQueueUserWorkItem(static manager => manager.OnTick(all: true), this, preferLocal: false);
 
-    /// <summary>Replicas catch up no faster from now on than this, or than <see cref="ReplicationOptions.CatchUpMaxBytesPerSecond"/> where that is less.</summary>
+    /// <summary>Replicas catch up no faster from now on than this, or than <see cref="ReplicationOptions.CatchUpMaxBytesPerSecond"/> where
+    /// that is less.</summary>
     /// <param name="maxBytesPerSecond">Bytes that this broker sends in a second; 0: no limit but its own.</param>
     public void LimitCatchUp(long maxBytesPerSecond) => _links.CatchUp.Limit(
         maxBytesPerSecond > 0 && _catchUpMaxBytesPerSecond > 0 ? Math.Min(maxBytesPerSecond, _catchUpMaxBytesPerSecond)

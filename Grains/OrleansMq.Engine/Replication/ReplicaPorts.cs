@@ -5,7 +5,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Replication;
 
 /// <summary>What all replicas of a broker share.</summary>
-internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IReplicationHost host, TimeProvider time, EngineLog log, ReplicaLinks links)
+internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IReplicationHost host, TimeProvider time, EngineLog log,
+    ReplicaLinks links)
 {
     /// <summary>Lines about one partition's trouble come no faster: trouble tends to come with every message.</summary>
     private static readonly TimeSpan WarnInterval = TimeSpan.FromSeconds(10);

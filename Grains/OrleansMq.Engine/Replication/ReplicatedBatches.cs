@@ -5,7 +5,8 @@ namespace OrleansMq.Replication;
 /// <summary>Record batches as they lie behind each other in a log or a push.</summary>
 internal static class ReplicatedBatches
 {
-    /// <summary>Adds each batch to a list, by its header alone; false where the bytes are not whole batches in the order of their offsets.</summary>
+    /// <summary>Adds each batch to a list, by its header alone; false where the bytes are not whole batches in the order of their
+    /// offsets.</summary>
     public static bool TrySplit(ReadOnlyMemory<byte> bytes, List<ReplicatedBatch> into)
     {
         var next = 0L;
@@ -14,8 +15,10 @@ internal static class ReplicatedBatches
             if (bytes.Length < RecordBatchHeader.Size)
                 return false;
             var header = RecordBatchHeader.Read(bytes.Span);
-            if (header.Length < RecordBatchHeader.Size - RecordBatchHeader.Overhead || header.Length > bytes.Length - RecordBatchHeader.Overhead
-                || header.Magic != RecordBatches.Magic || header.LastOffsetDelta < 0 || header.BaseOffset < next || header.NextOffset <= next)
+            if (header.Length < RecordBatchHeader.Size - RecordBatchHeader.Overhead
+                || header.Length > bytes.Length - RecordBatchHeader.Overhead
+                || header.Magic != RecordBatches.Magic || header.LastOffsetDelta < 0 || header.BaseOffset < next
+                || header.NextOffset <= next)
                 return false;
             into.Add(new ReplicatedBatch(header.BaseOffset, header.NextOffset, header.PartitionLeaderEpoch, bytes[..header.SizeInBytes]));
             next = header.NextOffset;

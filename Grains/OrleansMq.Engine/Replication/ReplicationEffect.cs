@@ -5,15 +5,16 @@ namespace OrleansMq.Replication;
 /// <summary>What a role wants done outside. The host does it in this order and brings the answers back as inputs.</summary>
 internal abstract record ReplicationEffect;
 
-/// <summary>Sends a message; it may be lost. The memory of a push's batches is whoever's it was that gave them to <see cref="LeaderReplica.OnPushFilled"/>.</summary>
+/// <summary>Sends a message; it may be lost. The memory of a push's batches is whoever's it was that gave them to
+/// <see cref="LeaderReplica.OnPushFilled"/>.</summary>
 /// <param name="To">The broker.</param>
 /// <param name="Message">What to say.</param>
 /// <param name="Lane">Of a push with batches, as of <see cref="FillPush"/>; messages of different lanes may overtake each other.</param>
 internal sealed record SendMessage(int To, ReplicationMessage Message, PushLane Lane = PushLane.Live) : ReplicationEffect;
 
 /// <summary>
-/// Reads whole batches for a push, outside the lock; answer exactly once: with <see cref="LeaderReplica.OnPushFilled"/>, whatever has become of the
-/// follower meanwhile. At most one is outstanding for each follower. A log that cannot be read goes offline.
+/// Reads whole batches for a push, outside the lock; answer exactly once: with <see cref="LeaderReplica.OnPushFilled"/>, whatever has
+/// become of the follower meanwhile. At most one is outstanding for each follower. A log that cannot be read goes offline.
 /// </summary>
 /// <param name="To">The follower.</param>
 /// <param name="Session">Comes back with the answer.</param>
@@ -26,28 +27,33 @@ internal sealed record FillPush(int To, int Session, long From, long Limit, Push
     public bool IsCatchUp => Lane != PushLane.Live;
 }
 
-/// <summary>Reads the partition's state; answer with <see cref="LeaderReplica.OnStateRead"/>, or <see cref="LeaderReplica.OnStateFailed"/>.</summary>
+/// <summary>Reads the partition's state; answer with <see cref="LeaderReplica.OnStateRead"/>, or
+/// <see cref="LeaderReplica.OnStateFailed"/>.</summary>
 internal sealed record ReadState(long Operation) : ReplicationEffect;
 
-/// <summary>Writes the state if <paramref name="ETag"/> is still stored; answer with <see cref="LeaderReplica.OnStateWritten"/>, or <see cref="LeaderReplica.OnStateFailed"/>.</summary>
+/// <summary>Writes the state if <paramref name="ETag"/> is still stored; answer with <see cref="LeaderReplica.OnStateWritten"/>, or
+/// <see cref="LeaderReplica.OnStateFailed"/>.</summary>
 internal sealed record WriteState(long Operation, PartitionState State, string? ETag) : ReplicationEffect;
 
 /// <summary>Answers <see cref="LeaderReplica.Reassign"/>.</summary>
 /// <param name="Waiter">As given.</param>
-/// <param name="Error"><see cref="ErrorCode.None"/>: the write that begins it is stored. <see cref="ErrorCode.RequestTimedOut"/>: unknown.</param>
+/// <param name="Error"><see cref="ErrorCode.None"/>: the write that begins it is stored. <see cref="ErrorCode.RequestTimedOut"/>:
+/// unknown.</param>
 internal sealed record CompleteReassignment(long Waiter, ErrorCode Error) : ReplicationEffect;
 
 /// <summary>
-/// To be logged, loudly: what an unclean election kept. Lost is what was acknowledged at or above <paramref name="LogEnd"/>, and below it what was
-/// acknowledged at an offset in another epoch than <paramref name="History"/> says of it: that log had parted from this one.
+/// To be logged, loudly: what an unclean election kept. Lost is what was acknowledged at or above <paramref name="LogEnd"/>, and below it
+/// what was acknowledged at an offset in another epoch than <paramref name="History"/> says of it: that log had parted from this one.
 /// </summary>
 /// <param name="Epoch">The unclean epoch.</param>
 /// <param name="History">Where the epochs before begin in the log that was elected.</param>
 /// <param name="LogStart">Where that log starts: what lies below is not in it.</param>
 /// <param name="LogEnd">Where that log ended.</param>
-internal sealed record ReportUncleanElection(int Epoch, IReadOnlyList<LeaderEpochEntry> History, long LogStart, long LogEnd) : ReplicationEffect;
+internal sealed record ReportUncleanElection(int Epoch, IReadOnlyList<LeaderEpochEntry> History, long LogStart, long LogEnd)
+    : ReplicationEffect;
 
-/// <summary>To be logged, loudly: a follower of an unclean leader gives up what it knew to be acknowledged, from <paramref name="From"/> up to
+/// <summary>To be logged, loudly: a follower of an unclean leader gives up what it knew to be acknowledged, from <paramref name="From"/> up
+/// to
 /// <paramref name="To"/>.</summary>
 internal sealed record ReportLoss(int Epoch, long From, long To) : ReplicationEffect;
 
@@ -64,6 +70,7 @@ internal enum PushLane
     Live = 0,
     /// <summary>Nobody waits for them, and they give way to live traffic: a follower that catches up.</summary>
     CatchUp = 1,
-    /// <summary>Nobody waits for them, but the follower would never be in sync if they gave way. What was limited by hand stays limited.</summary>
+    /// <summary>Nobody waits for them, but the follower would never be in sync if they gave way. What was limited by hand stays
+    /// limited.</summary>
     Hurried = 2,
 }

@@ -5,12 +5,13 @@ namespace OrleansMq.Replication;
 /// <summary>What replicas of a partition say to each other. Any of it may come late, twice, in another order or never.</summary>
 /// <param name="TopicId">The topic.</param>
 /// <param name="Epoch">The leader epoch it belongs to.</param>
-/// <param name="Session">The leader's number for its talk with one follower, raised when the follower turns out to be another member.</param>
+/// <param name="Session">The leader's number for its talk with one follower, raised when the follower turns out to be another
+/// member.</param>
 internal abstract record ReplicationMessage(Guid TopicId, int Epoch, int Session);
 
 /// <summary>
-/// Leader to follower: all that the leader holds from <paramref name="PreviousEnd"/> to <paramref name="EndOffset"/>; without batches and with both
-/// 0 when idle.
+/// Leader to follower: all that the leader holds from <paramref name="PreviousEnd"/> to <paramref name="EndOffset"/>; without batches and
+/// with both 0 when idle.
 /// </summary>
 /// <param name="TopicId">The topic.</param>
 /// <param name="Epoch">The leader's epoch.</param>
@@ -21,7 +22,8 @@ internal abstract record ReplicationMessage(Guid TopicId, int Epoch, int Session
 /// <param name="PreviousEpoch">The epoch of the offset before <paramref name="PreviousEnd"/>; -1 where nothing is known of it.</param>
 /// <param name="Batches">In the order of their offsets; compaction may have left holes between.</param>
 /// <param name="EndOffset">Where this ends: the last batch's end, or above it where compaction left nothing after.</param>
-/// <param name="Epochs">Where the epochs from <paramref name="PreviousEpoch"/> up to the last batch's begin at the leader: a hole may hide the start.</param>
+/// <param name="Epochs">Where the epochs from <paramref name="PreviousEpoch"/> up to the last batch's begin at the leader: a hole may hide
+/// the start.</param>
 /// <param name="LogStart">The leader's log start.</param>
 /// <param name="HighWatermark">The leader's.</param>
 /// <param name="LeaderEnd">The leader's log end.</param>
@@ -56,7 +58,8 @@ internal enum PushAnswerOutcome
 /// <param name="LogEnd">The follower's log end.</param>
 /// <param name="CountedEnd">The end that counts.</param>
 /// <param name="SentAt">The push's.</param>
-internal sealed record PushAnswer(Guid TopicId, int Epoch, int Session, ReplicaIdentity Follower, long Sequence, PushAnswerOutcome Outcome, int Fence,
+internal sealed record PushAnswer(Guid TopicId, int Epoch, int Session, ReplicaIdentity Follower, long Sequence, PushAnswerOutcome Outcome,
+    int Fence,
     long LogEnd, long CountedEnd, long SentAt) : ReplicationMessage(TopicId, Epoch, Session);
 
 /// <summary>Follower to leader: where does my latest epoch end with you?</summary>

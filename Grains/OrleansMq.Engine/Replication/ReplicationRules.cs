@@ -4,8 +4,8 @@ using OrleansMq.Log;
 namespace OrleansMq.Replication;
 
 /// <summary>
-/// The decisions of the protocol, as the state machines call them. Shipped as it is; a test derives from it to put one mistake in and to prove that
-/// the simulation's checkers find it.
+/// The decisions of the protocol, as the state machines call them. Shipped as it is; a test derives from it to put one mistake in and to
+/// prove that the simulation's checkers find it.
 /// </summary>
 internal class ReplicationRules
 {
@@ -13,7 +13,8 @@ internal class ReplicationRules
     public static readonly ReplicationRules Shipped = new();
 
     /// <inheritdoc cref="ClaimDecision.Decide"/>
-    public virtual ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token, IMembership membership,
+    public virtual ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token,
+        IMembership membership,
         bool unclean) =>
         ClaimDecision.Decide(state, self, topicId, fence, token, membership, unclean, SameMember, SameTopic);
 
@@ -24,15 +25,18 @@ internal class ReplicationRules
     public virtual FenceOutcome Fence(int epoch, int fence) => FenceDecision.Decide(epoch, fence);
 
     /// <inheritdoc cref="FenceDecision.AfterRestart"/>
-    public virtual int FenceAfterRestart(int durableFence, int latestEpochInLog) => FenceDecision.AfterRestart(durableFence, latestEpochInLog);
+    public virtual int FenceAfterRestart(int durableFence, int latestEpochInLog) =>
+        FenceDecision.AfterRestart(durableFence, latestEpochInLog);
 
-    /// <summary>Whether a message, a claim or a directory belongs to this topic: one that was deleted and created again is another.</summary>
+    /// <summary>Whether a message, a claim or a directory belongs to this topic: one that was deleted and created again is
+    /// another.</summary>
     public virtual bool SameTopic(Guid one, Guid other) => one == other;
 
     /// <summary>Whether a leader leads still, as far as its own replica knows.</summary>
     public virtual bool LeadsStill(int epoch, int fence) => Fence(epoch, fence) != FenceOutcome.Refuse;
 
-    /// <summary>Whether an answer belongs to the talk that goes on: "bound to (epoch, session)", and no later epoch has come by since.</summary>
+    /// <summary>Whether an answer belongs to the talk that goes on: "bound to (epoch, session)", and no later epoch has come by
+    /// since.</summary>
     public virtual bool SameTalk((int Epoch, int Session, int Leader) answer, (int Epoch, int Session, int Leader) talk, int fence) =>
         answer == talk && Fence(answer.Epoch, fence) == FenceOutcome.Current;
 
@@ -40,13 +44,15 @@ internal class ReplicationRules
     public virtual bool MustRenew(OpenedLog log) => IncarnationDecision.MustRenew(log);
 
     /// <inheritdoc cref="AlignmentDecision.MustBeginAgain"/>
-    public virtual bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => AlignmentDecision.MustBeginAgain(truncateTo, logStart, compactedEnd);
+    public virtual bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) =>
+        AlignmentDecision.MustBeginAgain(truncateTo, logStart, compactedEnd);
 
     /// <inheritdoc cref="IncarnationDecision.SameMember"/>
     public virtual bool SameMember(ReplicaIdentity one, ReplicaIdentity other) => IncarnationDecision.SameMember(one, other);
 
     /// <inheritdoc cref="IsrDecision.Propose"/>
-    public virtual PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long highWatermark,
+    public virtual PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
+        long highWatermark,
         long epochStart, long maxLagMs, int minInsync) =>
         IsrDecision.Propose(committed, self, followers, highWatermark, epochStart, maxLagMs, minInsync);
 
@@ -76,17 +82,20 @@ internal class ReplicationRules
     public virtual bool KnowsLatest(long highWatermark, long epochStart) => HighWatermarkDecision.KnowsLatest(highWatermark, epochStart);
 
     /// <inheritdoc cref="LeaseDecision.Until"/>
-    public virtual long LeaseUntil(ReadOnlySpan<long> acknowledgedSendTimes, long leaseMs) => LeaseDecision.Until(acknowledgedSendTimes, leaseMs);
+    public virtual long LeaseUntil(ReadOnlySpan<long> acknowledgedSendTimes, long leaseMs) =>
+        LeaseDecision.Until(acknowledgedSendTimes, leaseMs);
 
     /// <inheritdoc cref="HandoverDecision.ChooseSuccessor"/>
     public virtual int ChooseSuccessor(PartitionState committed, int self, int? wanted, IMembership membership) =>
         HandoverDecision.ChooseSuccessor(committed, self, wanted, membership);
 
     /// <inheritdoc cref="HandoverDecision.IsDrained"/>
-    public virtual bool IsDrained(long logEnd, long highWatermark, long? successorEnd) => HandoverDecision.IsDrained(logEnd, highWatermark, successorEnd);
+    public virtual bool IsDrained(long logEnd, long highWatermark, long? successorEnd) =>
+        HandoverDecision.IsDrained(logEnd, highWatermark, successorEnd);
 
     /// <inheritdoc cref="ReassignmentDecision.Begin"/>
-    public virtual PartitionState? BeginReassignment(PartitionState committed, ImmutableArray<int> target) => ReassignmentDecision.Begin(committed, target);
+    public virtual PartitionState? BeginReassignment(PartitionState committed, ImmutableArray<int> target) =>
+        ReassignmentDecision.Begin(committed, target);
 
     /// <inheritdoc cref="ReassignmentDecision.Decide"/>
     public virtual ReassignmentDecision Reassign(PartitionState committed, int self) => ReassignmentDecision.Decide(committed, self);
@@ -106,7 +115,8 @@ internal class ReplicationRules
     public virtual bool MustReset(long leaderLogStart, long logEnd) => PushDecision.MustReset(leaderLogStart, logEnd);
 
     /// <inheritdoc cref="AlignmentDecision.Decide"/>
-    public virtual AlignmentDecision Align(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd, long highWatermark) =>
+    public virtual AlignmentDecision Align(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd,
+        long highWatermark) =>
         AlignmentDecision.Decide(leaderEpoch, askedEpoch, answer, ownEnd, logEnd, highWatermark);
 
     /// <inheritdoc cref="AlignmentDecision.Floor"/>

@@ -11,7 +11,8 @@ public enum StoreOutcome
     StepDown = 2,
 }
 
-/// <summary>"After a failed or unclear write the writer re-reads: its own token means adopt what is stored, any other means step down." Pure.</summary>
+/// <summary>"After a failed or unclear write the writer re-reads: its own token means adopt what is stored, any other means step down."
+/// Pure.</summary>
 internal static class StoreDecision
 {
     /// <summary>Decides by what was read.</summary>

@@ -5,9 +5,9 @@ using OrleansMq.Storage;
 namespace OrleansMq.State;
 
 /// <summary>
-/// State documents as files: <c>&lt;directory&gt;/&lt;type&gt;/&lt;name&gt;.json</c>, one file a document, replaced as a whole (written beside, flushed,
-/// renamed, the directory flushed). For one process at a time: the data directory's lock sees to that. Thread safe; of concurrent writers
-/// with one etag exactly one wins.
+/// State documents as files: <c>&lt;directory&gt;/&lt;type&gt;/&lt;name&gt;.json</c>, one file a document, replaced as a whole (written
+/// beside, flushed, renamed, the directory flushed). For one process at a time: the data directory's lock sees to that. Thread safe; of
+/// concurrent writers with one etag exactly one wins.
 /// </summary>
 public sealed class FileStateStore : IStateStore
 {

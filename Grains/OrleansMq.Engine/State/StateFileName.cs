@@ -6,8 +6,8 @@ namespace OrleansMq.State;
 
 /// <summary>
 /// Names of files for names of state documents. Lower case letters, digits, <c>-</c>, <c>_</c> and <c>.</c> stand for themselves, all other
-/// bytes as <c>%XX</c> with upper case digits: two names that differ in case alone stay apart on a file system that ignores case. What gets too long
-/// for a file name is cut, and told apart by its hash after a <c>~</c>; such a document carries its own name.
+/// bytes as <c>%XX</c> with upper case digits: two names that differ in case alone stay apart on a file system that ignores case. What gets
+/// too long for a file name is cut, and told apart by its hash after a <c>~</c>; such a document carries its own name.
 /// </summary>
 internal static class StateFileName
 {

@@ -14,7 +14,8 @@ public static class AtomicFile
     /// <param name="path">The file to create or replace; its directory exists.</param>
     /// <param name="content">All of the file's bytes.</param>
     /// <param name="durable">
-    /// Whether the content survives a power cut once this returns. False is for files whose reader detects a damaged one and can do without.
+    /// Whether the content survives a power cut once this returns. False is for files whose reader detects a damaged one and can do
+    /// without.
     /// </param>
     /// <exception cref="IOException">The old content is still there.</exception>
     public static void Write(IFileSystem fileSystem, string path, ReadOnlySpan<byte> content, bool durable = true)

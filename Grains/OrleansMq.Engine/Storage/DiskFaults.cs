@@ -1,6 +1,7 @@
 namespace OrleansMq.Storage;
 
-/// <summary>What an <see cref="IOException"/> of the machine's disk means: the runtime puts the system's error number into its HResult.</summary>
+/// <summary>What an <see cref="IOException"/> of the machine's disk means: the runtime puts the system's error number into its
+/// HResult.</summary>
 internal static class DiskFaults
 {
     // The numbers are those of errno.h (Linux; macOS and the BSDs where they differ) and winerror.h.

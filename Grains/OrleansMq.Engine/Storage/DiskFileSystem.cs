@@ -36,8 +36,10 @@ public sealed class DiskFileSystem : IFileSystem
     {
         FileOpening.Read => File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete),
         FileOpening.ReadWrite => File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete),
-        FileOpening.OpenOrCreate => File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete),
-        FileOpening.CreateOrTruncate => File.OpenHandle(path, FileMode.Create, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete),
+        FileOpening.OpenOrCreate =>
+            File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete),
+        FileOpening.CreateOrTruncate =>
+            File.OpenHandle(path, FileMode.Create, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete),
         _ => throw new ArgumentOutOfRangeException(nameof(mode), mode, "Not a way to open a file."),
     };
 

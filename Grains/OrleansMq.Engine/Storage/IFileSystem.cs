@@ -83,24 +83,27 @@ public interface IFile : IDisposable
     /// <summary>Reads up to the span's length from <paramref name="position"/>; fewer bytes only at the end of the file.</summary>
     int Read(Span<byte> buffer, long position);
 
-    /// <summary>Whether all of a range is in memory, so that reading it waits for no disk and finds what was there when it was last read or written. False where the system does not tell.</summary>
+    /// <summary>Whether all of a range is in memory, so that reading it waits for no disk and finds what was there when it was last read or
+    /// written. False where the system does not tell.</summary>
     bool IsInMemory(long position, long length) => false;
 
-    /// <summary>The system's handle, for calls that take one; null where there is no file of the system behind it. It lives as long as this does.</summary>
+    /// <summary>The system's handle, for calls that take one; null where there is no file of the system behind it. It lives as long as this
+    /// does.</summary>
     SafeFileHandle? Handle => null;
 
     /// <summary>Writes all bytes at <paramref name="position"/>, or throws; after a throw any part may have been written.</summary>
     void Write(ReadOnlySpan<byte> bytes, long position);
 
-    /// <summary>Writes the buffers one after the other from <paramref name="position"/> on, in as few calls to the system as it takes.</summary>
+    /// <summary>Writes the buffers one after the other from <paramref name="position"/> on, in as few calls to the system as it
+    /// takes.</summary>
     void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position);
 
     /// <summary>Returns when content and length are on stable storage.</summary>
     void Flush();
 
     /// <summary>
-    /// Has the system begin to bring a range to the disk, so that it does not pile up until somebody flushes; or waits until that is done. Makes nothing durable: what was written is so only after
-    /// <see cref="Flush"/>. Where the system knows no such thing it does nothing.
+    /// Has the system begin to bring a range to the disk, so that it does not pile up until somebody flushes; or waits until that is done.
+    /// Makes nothing durable: what was written is so only after <see cref="Flush"/>. Where the system knows no such thing it does nothing.
     /// </summary>
     /// <exception cref="IOException">The disk failed, as in <see cref="Flush"/>: after a throw nothing may be flushed again.</exception>
     void WriteBack(long position, long length, bool wait)

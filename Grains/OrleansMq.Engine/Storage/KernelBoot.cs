@@ -5,8 +5,8 @@ public static class KernelBoot
 {
     private const string Path = "/proc/sys/kernel/random/boot_id";
 
-    /// <summary>A number of the kernel's, new with every boot: what a process wrote under it is in the page cache or on disk, however the process ended. Empty
-    /// where the system has none.</summary>
+    /// <summary>A number of the kernel's, new with every boot: what a process wrote under it is in the page cache or on disk, however the
+    /// process ended. Empty where the system has none.</summary>
     public static Guid Id { get; } = Read();
 
     private static Guid Read()

@@ -16,7 +16,8 @@ internal sealed class MemoryDirectory(bool tracksPowerCuts)
     public int CountUnflushed() => _unflushed.Count + Entries.Values.OfType<MemoryDirectory>().Sum(directory => directory.CountUnflushed());
 
     /// <summary>The bytes of all files, here and below.</summary>
-    public long SizeInBytes() => Entries.Values.Sum(node => node is MemoryDirectory directory ? directory.SizeInBytes() : ((MemoryInode)node).Length);
+    public long SizeInBytes() =>
+        Entries.Values.Sum(node => node is MemoryDirectory directory ? directory.SizeInBytes() : ((MemoryInode)node).Length);
 
     /// <summary>Adds or replaces an entry.</summary>
     public void Put(string name, object node)

@@ -3,7 +3,8 @@ namespace OrleansMq.Storage;
 /// <summary>
 /// A disk in memory, as one process sees it. It knows what a crash leaves: <see cref="ProcessKill"/> keeps the page cache,
 /// <see cref="PowerCut"/> keeps what was flushed and throws a coin for the rest. Both return the file system for the next process; this one
-/// then refuses everything, so that threads of the killed process cannot go on writing. The same seed and the same calls leave the same bytes.
+/// then refuses everything, so that threads of the killed process cannot go on writing. The same seed and the same calls leave the same
+/// bytes.
 /// </summary>
 public sealed partial class MemoryFileSystem : IFileSystem
 {
@@ -16,7 +17,8 @@ public sealed partial class MemoryFileSystem : IFileSystem
 
     /// <summary>An empty disk.</summary>
     /// <param name="tracksPowerCuts">False spares the memory that <see cref="PowerCut"/> needs: about twice that of the files.</param>
-    public MemoryFileSystem(bool tracksPowerCuts = true) : this(new MemoryDirectory(tracksPowerCuts), new Lock(), tracksPowerCuts, long.MaxValue)
+    public MemoryFileSystem(bool tracksPowerCuts = true)
+        : this(new MemoryDirectory(tracksPowerCuts), new Lock(), tracksPowerCuts, long.MaxValue)
     {
     }
 
@@ -31,7 +33,8 @@ public sealed partial class MemoryFileSystem : IFileSystem
     /// <summary>Bytes that all files together may have; a write beyond is cut short by a <see cref="DiskFullException"/>.</summary>
     public long Capacity { get; set; }
 
-    /// <summary>Whether what is read and written stays in the page cache, as far as it tells; false stands for a machine that needed the memory for something else.</summary>
+    /// <summary>Whether what is read and written stays in the page cache, as far as it tells; false stands for a machine that needed the
+    /// memory for something else.</summary>
     public bool HoldsPages { get; set; } = true;
 
     /// <summary>Bytes read and written, by path as it was opened, since the process began or <see cref="ResetTraffic"/>.</summary>
@@ -177,7 +180,8 @@ public sealed partial class MemoryFileSystem : IFileSystem
         lock (_lock)
         {
             ThrowIfKilled();
-            return [.. FindDirectory(path).Entries.Where(entry => entry.Value is TNode).Select(entry => entry.Key).Order(StringComparer.Ordinal)];
+            return [.. FindDirectory(path).Entries.Where(entry => entry.Value is TNode).Select(entry => entry.Key)
+                .Order(StringComparer.Ordinal)];
         }
     }
 

@@ -69,7 +69,8 @@ internal static unsafe partial class PosixFiles
         }
     }
 
-    /// <summary>Writes all buffers, one after the other, with one call for each <see cref="MaxVectors"/> of them; allocates nothing.</summary>
+    /// <summary>Writes all buffers, one after the other, with one call for each <see cref="MaxVectors"/> of them; allocates
+    /// nothing.</summary>
     public static void WriteGather(SafeFileHandle file, string path, IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position)
     {
         var first = 0;
@@ -85,7 +86,8 @@ internal static unsafe partial class PosixFiles
         }
     }
 
-    private static long WriteVectors(SafeFileHandle file, string path, IReadOnlyList<ReadOnlyMemory<byte>> buffers, int first, int skip, long position)
+    private static long WriteVectors(SafeFileHandle file, string path, IReadOnlyList<ReadOnlyMemory<byte>> buffers, int first, int skip,
+        long position)
     {
         var count = Math.Min(buffers.Count - first, MaxVectors);
         var vectors = stackalloc Vector[MaxVectors];

@@ -1,8 +1,8 @@
 namespace OrleansMq.Topics;
 
 /// <summary>
-/// Which producer ids were given out, stored under <see cref="Key"/>: the same in both flavours. Whoever gives them out takes a block, writes the document,
-/// and then uses the block; after a crash the rest of the block is lost, and no id is given twice.
+/// Which producer ids were given out, stored under <see cref="Key"/>: the same in both flavours. Whoever gives them out takes a block,
+/// writes the document, and then uses the block; after a crash the rest of the block is lost, and no id is given twice.
 /// </summary>
 /// <param name="NextProducerId">The first id of the next block.</param>
 public sealed record ProducerIdState(long NextProducerId)

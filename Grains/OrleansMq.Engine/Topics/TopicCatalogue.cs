@@ -17,8 +17,8 @@ public sealed record TopicCatalogueEntry(Guid TopicId, TopicStatus Status);
 public sealed record TopicLimits(TopicConfig Defaults, int DefaultPartitions = 1, short DefaultReplicationFactor = 1, int Brokers = 1);
 
 /// <summary>
-/// All topics, stored under <see cref="Key"/>: the same in both flavours. A name belongs to the topic that stands here first. Its methods decide what
-/// the next document is; who calls them writes it, and only then acts. The order of writes that a crash can interrupt anywhere:
+/// All topics, stored under <see cref="Key"/>: the same in both flavours. A name belongs to the topic that stands here first. Its methods
+/// decide what the next document is; who calls them writes it, and only then acts. The order of writes that a crash can interrupt anywhere:
 /// <code>
 /// create: catalogue Creating -> topic document Creating -> partitions -> topic document Active -> catalogue Active
 /// delete: catalogue Deleting -> partitions gone -> topic document gone -> catalogue entry gone
@@ -40,7 +40,8 @@ public sealed record TopicCatalogue
         init => field = value.WithComparers(StringComparer.Ordinal); // The JSON reader makes one that compares by culture.
     } = ImmutableSortedDictionary.Create<string, TopicCatalogueEntry>(StringComparer.Ordinal);
 
-    /// <summary>Topics that were deleted, with the brokers that may have something of them on their disks; null where there are none.</summary>
+    /// <summary>Topics that were deleted, with the brokers that may have something of them on their disks; null where there are
+    /// none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableSortedDictionary<Guid, ImmutableArray<int>>? Leftovers { get; init; }
 
@@ -49,8 +50,8 @@ public sealed record TopicCatalogue
     /// <param name="topicId">A new UUID.</param>
     /// <param name="limits">Defaults and limits.</param>
     /// <returns>The next catalogue and the topic's document, or why not: <see cref="ErrorCode.InvalidTopic"/>,
-    /// <see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>,
-    /// <see cref="ErrorCode.InvalidConfig"/>.</returns>
+    /// <see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidPartitions"/>,
+    /// <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>.</returns>
     public TopicDecision<TopicCreation> BeginCreate(NewTopic request, Guid topicId, TopicLimits limits)
     {
         Diagnostics.Invariant.Check(topicId != Guid.Empty, "A topic's id is never empty");
@@ -83,7 +84,8 @@ public sealed record TopicCatalogue
             Configs = configs,
             Status = TopicStatus.Creating,
         };
-        return TopicDecision<TopicCreation>.Accept(new TopicCreation(With(request.Name, topicId, TopicStatus.Creating), topic, parsed.Next));
+        return TopicDecision<TopicCreation>.Accept(new TopicCreation(With(request.Name, topicId, TopicStatus.Creating), topic,
+            parsed.Next));
     }
 
     /// <summary>Takes in a topic that has a document but no entry: the catalogue was lost, or is older than the document.</summary>
@@ -122,13 +124,15 @@ public sealed record TopicCatalogue
     }
 
     /// <summary>What is said of a topic that is not there.</summary>
-    public static string UnknownTopic(string name) => $"There is no topic '{name}'. Create it first, or check the name: it is case sensitive.";
+    public static string UnknownTopic(string name) =>
+        $"There is no topic '{name}'. Create it first, or check the name: it is case sensitive.";
 
     /// <summary>What is said of a partition that is not there.</summary>
     public static string UnknownPartition(TopicPartition partition, int count) =>
         $"Topic '{partition.Topic}' has no partition {partition.Partition}: it has {count}, numbered from 0.";
 
-    private static ImmutableSortedDictionary<Guid, ImmutableArray<int>> NoLeftovers => ImmutableSortedDictionary<Guid, ImmutableArray<int>>.Empty;
+    private static ImmutableSortedDictionary<Guid, ImmutableArray<int>> NoLeftovers =>
+        ImmutableSortedDictionary<Guid, ImmutableArray<int>>.Empty;
 
     private static string AlreadyExists(string name, TopicStatus status) => status switch
     {
@@ -137,9 +141,11 @@ public sealed record TopicCatalogue
         _ => $"Topic '{name}' exists already.",
     };
 
-    private TopicCatalogue With(string name, Guid topicId, TopicStatus status) => this with { Topics = Topics.SetItem(name, new TopicCatalogueEntry(topicId, status)) };
+    private TopicCatalogue With(string name, Guid topicId, TopicStatus status) =>
+        this with { Topics = Topics.SetItem(name, new TopicCatalogueEntry(topicId, status)) };
 
-    private static TopicDecision<TopicCreation> Refuse(ErrorCode error, string message) => TopicDecision<TopicCreation>.Refuse(error, message);
+    private static TopicDecision<TopicCreation> Refuse(ErrorCode error, string message) =>
+        TopicDecision<TopicCreation>.Refuse(error, message);
 }
 
 /// <summary>A topic that may be created: what to write.</summary>

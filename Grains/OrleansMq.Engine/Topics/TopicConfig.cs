@@ -80,8 +80,8 @@ public sealed record TopicConfig
     public FlushPolicy FlushPolicy => FlushMessages == 1 ? FlushPolicy.Sync
         : FlushMessages == long.MaxValue && FlushMs == long.MaxValue ? FlushPolicy.None : FlushPolicy.Interval;
 
-    /// <summary>This configuration as the default of topics with so many replicas: with three or more, <c>min.insync.replicas</c> is 2 unless the default says
-    /// more, so that a record that is acknowledged by all outlives a broker.</summary>
+    /// <summary>This configuration as the default of topics with so many replicas: with three or more, <c>min.insync.replicas</c> is 2
+    /// unless the default says more, so that a record that is acknowledged by all outlives a broker.</summary>
     public TopicConfig ForReplicas(int replicationFactor) =>
         replicationFactor >= 3 && MinInsyncReplicas < 2 ? this with { MinInsyncReplicas = 2 } : this;
 

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace OrleansMq.Topics;
 
 /// <summary>
-/// One key of a topic's configuration: its name, what it may be set to, what that means, and how it gets into a <see cref="TopicConfig"/> and
-/// out of it. Made in <see cref="TopicConfigKeys"/>.
+/// One key of a topic's configuration: its name, what it may be set to, what that means, and how it gets into a <see cref="TopicConfig"/>
+/// and out of it. Made in <see cref="TopicConfigKeys"/>.
 /// </summary>
 public sealed class TopicConfigKey
 {
@@ -63,7 +63,8 @@ public sealed class TopicConfigKey
             (config, text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value)
                 && value is >= 0 and <= 1 ? set(config, value) : null);
 
-    internal static TopicConfigKey Boolean(string name, Func<TopicConfig, bool> get, Func<TopicConfig, bool, TopicConfig> set, string documentation) =>
+    internal static TopicConfigKey Boolean(string name, Func<TopicConfig, bool> get, Func<TopicConfig, bool, TopicConfig> set,
+        string documentation) =>
         new(name, "", "true or false", documentation, true, config => get(config) ? "true" : "false",
             (config, text) => bool.TryParse(text, out var value) ? set(config, value) : null);
 
@@ -83,7 +84,8 @@ public sealed class TopicConfigKey
 
     internal static TopicConfigKey CleanupPolicy(string name, string documentation) =>
         new(name, "", "delete, compact, or both with a comma between", documentation, true,
-            config => (config.CleanupCompact, config.CleanupDelete) switch { (true, true) => "compact,delete", (true, false) => "compact", _ => "delete" },
+            config => (config.CleanupCompact, config.CleanupDelete) switch { (true, true) => "compact,delete", (true, false) =>
+                "compact", _ => "delete" },
             (config, text) =>
             {
                 var parts = text.Split(',', StringSplitOptions.TrimEntries);
@@ -97,7 +99,8 @@ public sealed class TopicConfigKey
         new(name, "", kafkaDefault.Length == 0 ? "nothing but the empty value" : $"nothing but {kafkaDefault}", documentation, false,
             _ => kafkaDefault, (config, text) => text == kafkaDefault ? config : null);
 
-    private static bool TryParse(string text, out long value) => long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value);
+    private static bool TryParse(string text, out long value) =>
+        long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value);
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 }

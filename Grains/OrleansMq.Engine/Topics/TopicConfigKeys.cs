@@ -19,9 +19,11 @@ public static class TopicConfigKeys
         [("CreateTime", TimestampType.CreateTime), ("LogAppendTime", TimestampType.LogAppendTime)];
 
     /// <summary>All keys, by name.</summary>
-    public static IReadOnlyList<TopicConfigKey> All { get; } = [.. Retention(), .. Segments(), .. Compaction(), .. Messages(), .. Durability(), .. NotImplemented()];
+    public static IReadOnlyList<TopicConfigKey> All { get; } = [.. Retention(), .. Segments(), .. Compaction(), .. Messages(),
+        .. Durability(), .. NotImplemented()];
 
-    private static readonly FrozenDictionary<string, TopicConfigKey> ByName = All.ToFrozenDictionary(key => key.Name, StringComparer.Ordinal);
+    private static readonly FrozenDictionary<string, TopicConfigKey> ByName = All.ToFrozenDictionary(key => key.Name,
+        StringComparer.Ordinal);
 
     /// <summary>The key of that name; null where Kafka has none.</summary>
     public static TopicConfigKey? Find(string name) => ByName.GetValueOrDefault(name);
@@ -29,7 +31,8 @@ public static class TopicConfigKeys
     /// <summary>The known name that looks most like a wrong one; null where none comes near.</summary>
     public static string? Nearest(string name)
     {
-        var (nearest, distance) = All.Select(key => (key.Name, Distance: EditDistance(name, key.Name))).MinBy(candidate => candidate.Distance);
+        var (nearest, distance) = All.Select(key => (key.Name, Distance: EditDistance(name, key.Name)))
+            .MinBy(candidate => candidate.Distance);
         return distance <= Math.Max(2, name.Length / 3) ? nearest : null;
     }
 
@@ -79,9 +82,11 @@ public static class TopicConfigKeys
             "The codec batches are stored in; `producer` keeps them as they were sent."),
         TopicConfigKey.Choice("message.timestamp.type", TimestampTypes, c => c.TimestampType, (c, v) => c with { TimestampType = v },
             "Whether a record has the time its producer gave it, or that of the append."),
-        TopicConfigKey.Int64("message.timestamp.before.max.ms", "ms", 0, c => c.TimestampBeforeMaxMs, (c, v) => c with { TimestampBeforeMaxMs = v },
+        TopicConfigKey.Int64("message.timestamp.before.max.ms", "ms", 0, c => c.TimestampBeforeMaxMs,
+            (c, v) => c with { TimestampBeforeMaxMs = v },
             "How far a producer's timestamp may lie in the past."),
-        TopicConfigKey.Int64("message.timestamp.after.max.ms", "ms", 0, c => c.TimestampAfterMaxMs, (c, v) => c with { TimestampAfterMaxMs = v },
+        TopicConfigKey.Int64("message.timestamp.after.max.ms", "ms", 0, c => c.TimestampAfterMaxMs,
+            (c, v) => c with { TimestampAfterMaxMs = v },
             "How far a producer's timestamp may lie in the future."),
     ];
 
@@ -93,7 +98,8 @@ public static class TopicConfigKeys
             "Flush to disk after so long."),
         TopicConfigKey.Int32("min.insync.replicas", "replicas", 1, c => c.MinInsyncReplicas, (c, v) => c with { MinInsyncReplicas = v },
             "How many replicas must hold a batch sent with `acks=all`."),
-        TopicConfigKey.Boolean("unclean.leader.election.enable", c => c.UncleanLeaderElection, (c, v) => c with { UncleanLeaderElection = v },
+        TopicConfigKey.Boolean("unclean.leader.election.enable", c => c.UncleanLeaderElection,
+            (c, v) => c with { UncleanLeaderElection = v },
             "Whether a replica that may lack acknowledged records may lead when no other is left."),
     ];
 
@@ -107,7 +113,8 @@ public static class TopicConfigKeys
         TopicConfigKey.NotImplemented("local.retention.bytes", "-2", "How much of a tiered partition stays on the local disk."),
         TopicConfigKey.NotImplemented("local.retention.ms", "-2", "How long the segments of a tiered partition stay on the local disk."),
         TopicConfigKey.NotImplemented("preallocate", "false", "Whether the file of a new segment is made in its full size."),
-        TopicConfigKey.NotImplemented("remote.log.copy.disable", "false", "Whether a tiered partition copies no more segments to remote storage."),
+        TopicConfigKey.NotImplemented("remote.log.copy.disable", "false",
+            "Whether a tiered partition copies no more segments to remote storage."),
         TopicConfigKey.NotImplemented("remote.log.delete.on.disable", "false", "Whether turning remote storage off deletes what is there."),
         TopicConfigKey.NotImplemented("remote.storage.enable", "false", "Whether segments are copied to remote storage."),
     ];

@@ -13,7 +13,8 @@ public static class TopicConfigReference
         foreach (var key in TopicConfigKeys.All.Where(key => key.IsImplemented).OrderBy(key => key.Name, StringComparer.Ordinal))
         {
             var unit = key.Unit.Length == 0 ? "" : $" {key.Unit}";
-            text.Append($"| `{key.Name}` | {Readable(key.Format(TopicConfig.Default))}{unit} | {Readable(key.Allowed)} | {key.Documentation} |\n");
+            text.Append($"| `{key.Name}` | {Readable(key.Format(TopicConfig.Default))}{unit} | {Readable(key.Allowed)} | "
+                + $"{key.Documentation} |\n");
         }
         text.Append("\nKafka's other keys are refused unless set to Kafka's default, since the broker would not do what they say:\n\n");
         text.Append("| key | accepted | meaning in Kafka |\n|---|---|---|\n");

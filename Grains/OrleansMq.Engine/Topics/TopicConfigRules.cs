@@ -6,7 +6,8 @@ namespace OrleansMq.Topics;
 public static class TopicConfigRules
 {
     /// <summary>The configuration of a topic that sets these keys and leaves the others to the broker's defaults.</summary>
-    /// <returns>The configuration, or <see cref="ErrorCode.InvalidConfig"/> with every key that is wrong, its value, and what is allowed.</returns>
+    /// <returns>The configuration, or <see cref="ErrorCode.InvalidConfig"/> with every key that is wrong, its value, and what is
+    /// allowed.</returns>
     public static TopicDecision<TopicConfig> Parse(IReadOnlyDictionary<string, string> configs, TopicConfig defaults)
     {
         var config = defaults;
@@ -35,7 +36,8 @@ public static class TopicConfigRules
     private static string UnknownKey(string name)
     {
         var suggestion = TopicConfigKeys.Nearest(name) is { } nearest ? $" Did you mean '{nearest}'?" : "";
-        var known = string.Join(", ", TopicConfigKeys.All.Where(key => key.IsImplemented).Select(key => key.Name).Order(StringComparer.Ordinal));
+        var known = string.Join(", ", TopicConfigKeys.All.Where(key => key.IsImplemented).Select(key => key.Name)
+            .Order(StringComparer.Ordinal));
         return $"There is no topic configuration '{name}'.{suggestion} Allowed are: {known}.";
     }
 

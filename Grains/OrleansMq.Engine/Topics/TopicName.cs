@@ -26,7 +26,8 @@ public static class TopicName
     }
 
     /// <summary>
-    /// Whether two names become one where metrics put <c>_</c> for <c>.</c>, as <c>a.b</c> and <c>a_b</c> do. Kafka refuses the second of them.
+    /// Whether two names become one where metrics put <c>_</c> for <c>.</c>, as <c>a.b</c> and <c>a_b</c> do. Kafka refuses the second of
+    /// them.
     /// </summary>
     public static bool Collide(string one, string other)
     {

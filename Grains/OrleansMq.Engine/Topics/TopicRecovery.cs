@@ -21,7 +21,8 @@ public enum TopicRecoveryAction
     Damaged = 7,
 }
 
-/// <summary>What a crash between two writes left of a topic, and what to do about it. The order of writes stands at <see cref="TopicCatalogue"/>.</summary>
+/// <summary>What a crash between two writes left of a topic, and what to do about it. The order of writes stands at
+/// <see cref="TopicCatalogue"/>.</summary>
 public static class TopicRecovery
 {
     /// <summary>Decides for one topic.</summary>

@@ -19,8 +19,8 @@ public enum TopicStatus
 }
 
 /// <summary>
-/// A topic's document, stored under <c>topic/&lt;name&gt;</c>: the same in both flavours. Its methods decide what the next document is; who calls
-/// them writes it, and only then acts.
+/// A topic's document, stored under <c>topic/&lt;name&gt;</c>: the same in both flavours. Its methods decide what the next document is; who
+/// calls them writes it, and only then acts.
 /// </summary>
 public sealed record TopicState
 {
@@ -59,8 +59,8 @@ public sealed record TopicState
     public required TopicStatus Status { get; init; }
 
     /// <summary>
-    /// Written before partitions are added, gone after: how many there will be. A partition below <see cref="Partitions"/> whose directory is missing
-    /// is thereby a loss, and never mistaken for one that was about to be made.
+    /// Written before partitions are added, gone after: how many there will be. A partition below <see cref="Partitions"/> whose directory
+    /// is missing is thereby a loss, and never mistaken for one that was about to be made.
     /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? GrowingTo { get; init; }
@@ -95,9 +95,11 @@ public sealed record TopicState
     {
         if (totalCount <= Partitions)
             return TopicDecision<TopicState>.Refuse(ErrorCode.InvalidPartitions,
-                $"Topic '{Name}' has {Partitions} partitions; the new total must be above that, not {totalCount}. Partitions cannot be taken away.");
+                $"Topic '{Name}' has {Partitions} partitions; the new total must be above that, not {totalCount}. Partitions cannot be "
+                + "taken away.");
         if (totalCount > MaxPartitions)
-            return TopicDecision<TopicState>.Refuse(ErrorCode.InvalidPartitions, $"A topic may have {MaxPartitions} partitions, not {totalCount}.");
+            return TopicDecision<TopicState>.Refuse(ErrorCode.InvalidPartitions,
+                $"A topic may have {MaxPartitions} partitions, not {totalCount}.");
         return TopicDecision<TopicState>.Accept(this with { GrowingTo = totalCount });
     }
 

@@ -3,8 +3,8 @@ using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Grains.Groups;
 
-/// <summary>The groups that are coordinated on this silo; their grains enter and remove them. At a graceful stop it gives them all up, so that whoever waits is
-/// told to look for the next coordinator before this silo is gone. Thread safe.</summary>
+/// <summary>The groups that are coordinated on this silo; their grains enter and remove them. At a graceful stop it gives them all up, so
+/// that whoever waits is told to look for the next coordinator before this silo is gone. Thread safe.</summary>
 internal sealed class ActiveGroups : ILeadershipHandover, ILifecycleParticipant<ISiloLifecycle>
 {
     private readonly ConcurrentDictionary<string, IGroupActivation> _groups = new(StringComparer.Ordinal);
@@ -33,7 +33,8 @@ internal sealed class ActiveGroups : ILeadershipHandover, ILifecycleParticipant<
     public void Remove(string groupId, IGroupActivation grain) => _groups.TryRemove(new(groupId, grain));
 
     /// <summary>Ends the activation of a group, if there is one.</summary>
-    public Task EndAsync(string groupId, string reason) => _groups.TryGetValue(groupId, out var grain) ? grain.EndAsync(reason) : Task.CompletedTask;
+    public Task EndAsync(string groupId, string reason) =>
+        _groups.TryGetValue(groupId, out var grain) ? grain.EndAsync(reason) : Task.CompletedTask;
 
     /// <inheritdoc/>
     public Task HandOverAllAsync(TimeSpan deadline) => LeaveAsync().WaitAsync(deadline);

@@ -21,16 +21,18 @@ internal enum GroupHolding
 /// <summary>Which broker is to coordinate a group.</summary>
 internal static class CoordinatorChoice
 {
-    /// <summary>The broker that coordinates it stays. Otherwise, of those that answer and may be given work, the one that the group's id and the broker's
-    /// number make first: every broker comes to the same choice, and groups spread evenly.</summary>
+    /// <summary>The broker that coordinates it stays. Otherwise, of those that answer and may be given work, the one that the group's id
+    /// and the broker's number make first: every broker comes to the same choice, and groups spread evenly.</summary>
     /// <param name="groupId">The group.</param>
     /// <param name="self">The broker that asks, for when there is no other.</param>
     /// <param name="live">Who is not declared dead.</param>
     /// <param name="isActive">Who may be given new work.</param>
     /// <param name="holdingOf">What each answered.</param>
-    public static int Decide(string groupId, int self, IReadOnlyCollection<int> live, Func<int, bool> isActive, Func<int, GroupHolding> holdingOf)
+    public static int Decide(string groupId, int self, IReadOnlyCollection<int> live, Func<int, bool> isActive,
+        Func<int, GroupHolding> holdingOf)
     {
-        // Two that say so are there for a moment when one has claimed and the other has not yet heard of it: the same one for everybody who asks.
+        // Two that say so are there for a moment when one has claimed and the other has not yet heard of it: the same one for everybody who
+        // asks.
         var coordinating = live.Where(broker => holdingOf(broker) == GroupHolding.Coordinates);
         var able = live.Where(broker => isActive(broker) && holdingOf(broker) == GroupHolding.Absent);
         return coordinating.Concat(able)

@@ -5,8 +5,8 @@ using OrleansMq.State;
 namespace OrleansMq.Grains.Groups;
 
 /// <summary>
-/// The engine's state store over grain storage: the document <c>type/name</c> is the state <c>type</c> of the grain <c>name</c>. Usable from any thread; every
-/// call stands alone.
+/// The engine's state store over grain storage: the document <c>type/name</c> is the state <c>type</c> of the grain <c>name</c>. Usable
+/// from any thread; every call stands alone.
 /// <para>A storage that fails or does not answer is an <see cref="IOException"/>: whether a change was stored is not known then.</para>
 /// </summary>
 /// <param name="storage">Compares and swaps.</param>
@@ -14,7 +14,8 @@ namespace OrleansMq.Grains.Groups;
 /// <param name="time">For the limit of each call.</param>
 internal sealed class GrainStateStore(IGrainStorage storage, GrainType grainType, TimeProvider time) : IStateStore
 {
-    /// <summary>How long the storage may take: it answers in milliseconds, or not at all. Well below the 10 seconds of a call that waits for it.</summary>
+    /// <summary>How long the storage may take: it answers in milliseconds, or not at all. Well below the 10 seconds of a call that waits
+    /// for it.</summary>
     public static readonly TimeSpan Timeout = TimeSpan.FromSeconds(4);
 
     /// <inheritdoc/>
@@ -27,7 +28,8 @@ internal sealed class GrainStateStore(IGrainStorage storage, GrainType grainType
     }
 
     /// <inheritdoc/>
-    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
+        CancellationToken cancellationToken = default)
     {
         var (type, grain) = Split(key);
         var next = new GrainState<StoredJson>(new StoredJson(value), etag!) { RecordExists = etag is not null };

@@ -11,14 +11,16 @@ using OrleansMq.Groups.Coordination;
 namespace OrleansMq.Grains.Groups;
 
 /// <summary>
-/// One consumer group: a thin shell around the engine's <see cref="GroupCoordinator"/>. An activation claims the group's documents when it begins; one that
-/// loses them to another goes. Reentrant, since the coordinator is thread safe: heartbeats go on while a commit waits for the store.
+/// One consumer group: a thin shell around the engine's <see cref="GroupCoordinator"/>. An activation claims the group's documents when it
+/// begins; one that loses them to another goes. Reentrant, since the coordinator is thread safe: heartbeats go on while a commit waits for
+/// the store.
 /// <para>A group that nobody calls for an hour is let go: its members would have been out for half of that.</para>
 /// </summary>
 [GrainType(TypeName)]
 [Immovable, Reentrant, CollectionAgeLimit(Hours = 1)]
 [GroupPlacement, GrainDirectory(GroupDirectory.Name)]
-internal sealed class GroupGrain(SiloBroker broker, ActiveGroups active, IGroupStores stores, IClusterMetadata topics, IServiceProvider services)
+internal sealed class GroupGrain(SiloBroker broker, ActiveGroups active, IGroupStores stores, IClusterMetadata topics,
+    IServiceProvider services)
     : Grain, IGroupGrain, IGroupActivation
 {
     /// <summary>The grain's type: the first half of its id.</summary>
@@ -47,13 +49,15 @@ internal sealed class GroupGrain(SiloBroker broker, ActiveGroups active, IGroupS
     {
         if (active.IsLeaving)
         {
-            Refuse(ErrorCode.CoordinatorNotAvailable, $"Broker {broker.Options.BrokerId} is stopping, and no other is there. Retry when one is.");
+            Refuse(ErrorCode.CoordinatorNotAvailable,
+                $"Broker {broker.Options.BrokerId} is stopping, and no other is there. Retry when one is.");
             return;
         }
         active.Add(GroupId, this);
         try
         {
-            _coordinator = await GroupCoordinator.OpenAsync(GroupId, broker.Options.BrokerId.Value, stores.For(GroupId), topics, broker.Options.Groups,
+            _coordinator = await GroupCoordinator.OpenAsync(GroupId, broker.Options.BrokerId.Value, stores.For(GroupId), topics,
+                broker.Options.Groups,
                 broker.Options.TimeProvider, broker.Options.Log);
         }
         catch (Exception failure) when (failure is BrokerException or IOException)
@@ -105,13 +109,15 @@ internal sealed class GroupGrain(SiloBroker broker, ActiveGroups active, IGroupS
 
     /// <inheritdoc/>
     public Task<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request) => CallAsync(
-        coordinator => coordinator.ConsumerGroupHeartbeatAsync(request.MaxWait > GroupWaits.Slice ? request with { MaxWait = GroupWaits.Slice } : request),
+        coordinator => coordinator.ConsumerGroupHeartbeatAsync(request.MaxWait > GroupWaits.Slice
+            ? request with { MaxWait = GroupWaits.Slice } : request),
         ConsumerGroupHeartbeatResult.Failed);
 
     /// <inheritdoc/>
-    public Task<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request) => CallAsync(coordinator => coordinator.CommitOffsetsAsync(request),
-        (error, message) => new OffsetCommitResult(
-            [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message));
+    public Task<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request) =>
+        CallAsync(coordinator => coordinator.CommitOffsetsAsync(request),
+            (error, message) => new OffsetCommitResult(
+                [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message));
 
     /// <inheritdoc/>
     public Task<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request) =>
@@ -151,7 +157,8 @@ internal sealed class GroupGrain(SiloBroker broker, ActiveGroups active, IGroupS
         }
     }
 
-    private Task<T> AskAsync<T>(Func<GroupCoordinator, ValueTask<T>> ask) => CallAsync(ask, (error, message) => throw new BrokerException(error, message));
+    private Task<T> AskAsync<T>(Func<GroupCoordinator, ValueTask<T>> ask) =>
+        CallAsync(ask, (error, message) => throw new BrokerException(error, message));
 
     // Of made-up ids nothing is to stay; a group whose first member is just coming is not to be disturbed.
     private async Task GoIfVacantAsync(GroupCoordinator coordinator)

@@ -7,11 +7,11 @@ using OrleansMq.State;
 namespace OrleansMq.Grains.Groups;
 
 /// <summary>
-/// Which groups have stored something: the documents <c>group-index/00</c> to <c>group-index/3f</c>, each a compare-and-swap by whichever silo has something to
-/// change. An id is entered before its group's first document is written and removed after the last one was deleted, so that a crash in between leaves an id
-/// too many, never one too few.
-/// <para>Who removes looks for the group's documents afterwards, who enters looks for the id after the document was written: one of the two sees the other,
-/// whatever the order.</para>
+/// Which groups have stored something: the documents <c>group-index/00</c> to <c>group-index/3f</c>, each a compare-and-swap by whichever
+/// silo has something to change. An id is entered before its group's first document is written and removed after the last one was deleted,
+/// so that a crash in between leaves an id too many, never one too few.
+/// <para>Who removes looks for the group's documents afterwards, who enters looks for the id after the document was written: one of the two
+/// sees the other, whatever the order.</para>
 /// </summary>
 /// <param name="store">Where the documents are.</param>
 internal sealed class GroupIndex(IStateStore store)
@@ -19,7 +19,8 @@ internal sealed class GroupIndex(IStateStore store)
     /// <summary>The type of its documents.</summary>
     public const string StateName = "group-index";
 
-    /// <summary>Documents: enough that the first commits of a thousand new groups do not wait for each other, few enough to read them all at once.</summary>
+    /// <summary>Documents: enough that the first commits of a thousand new groups do not wait for each other, few enough to read them all
+    /// at once.</summary>
     public const int Shards = 64;
 
     // Each lost swap means that another silo's went through: with some dozens of silos one of so many attempts is ours.
@@ -39,7 +40,8 @@ internal sealed class GroupIndex(IStateStore store)
     /// <exception cref="IOException">The store does not answer.</exception>
     public async Task<IReadOnlyList<string>> ListAsync()
     {
-        var shards = await Task.WhenAll(Enumerable.Range(0, Shards).Select(async number => (await ReadAsync(number).ConfigureAwait(false)).Shard))
+        var shards =
+            await Task.WhenAll(Enumerable.Range(0, Shards).Select(async number => (await ReadAsync(number).ConfigureAwait(false)).Shard))
             .ConfigureAwait(false);
         return [.. shards.SelectMany(shard => shard.Groups).Order(StringComparer.Ordinal)];
     }
@@ -61,13 +63,15 @@ internal sealed class GroupIndex(IStateStore store)
                     return;
                 try
                 {
-                    await store.WriteAsync(KeyOf(number), JsonSerializer.SerializeToUtf8Bytes(next, GroupStateJson.Default.GroupIndexShard), etag)
+                    await store.WriteAsync(KeyOf(number), JsonSerializer.SerializeToUtf8Bytes(next, GroupStateJson.Default.GroupIndexShard),
+                        etag)
                         .ConfigureAwait(false);
                     return;
                 }
                 catch (StateConflictException conflict) when (attempt == Attempts)
                 {
-                    throw new IOException($"The index of groups '{KeyOf(number)}' was changed by others {Attempts} times in a row.", conflict);
+                    throw new IOException($"The index of groups '{KeyOf(number)}' was changed by others {Attempts} times in a row.",
+                        conflict);
                 }
                 catch (StateConflictException)
                 {

@@ -6,8 +6,8 @@ using OrleansMq.State;
 
 namespace OrleansMq.Grains.Groups;
 
-/// <summary>Lists the groups of the index: those that have members by their coordinators' word, the others as they are stored, so that a list wakes none. It
-/// keeps nothing, so every silo has one.</summary>
+/// <summary>Lists the groups of the index: those that have members by their coordinators' word, the others as they are stored, so that a
+/// list wakes none. It keeps nothing, so every silo has one.</summary>
 [GrainType("omq.group-list")]
 [StatelessWorker(1), Reentrant]
 internal sealed class GroupListGrain(IGroupStores stores) : Grain, IGroupListGrain
@@ -30,7 +30,8 @@ internal sealed class GroupListGrain(IGroupStores stores) : Grain, IGroupListGra
         }
         catch (IOException failure)
         {
-            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"The list of groups cannot be read. Retry. ({failure.Message})", failure);
+            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"The list of groups cannot be read. Retry. ({failure.Message})",
+                failure);
         }
         return [.. listings];
     }

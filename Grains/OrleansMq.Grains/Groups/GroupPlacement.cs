@@ -26,8 +26,8 @@ internal sealed class GroupPlacementDirector(IServiceProvider services, IBrokerP
 }
 
 /// <summary>
-/// The grain directory of groups: it remembers nothing, for the reason that partitions' does not. A silo's death takes no entry of a healthy group with it, and
-/// no entry of the dead silo's has to be cleared before its groups are coordinated elsewhere.
+/// The grain directory of groups: it remembers nothing, for the reason that partitions' does not. A silo's death takes no entry of a
+/// healthy group with it, and no entry of the dead silo's has to be cleared before its groups are coordinated elsewhere.
 /// </summary>
 /// <remarks>What it needs is looked up late: Orleans makes its directories before what they are made of.</remarks>
 internal sealed class GroupDirectory(IServiceProvider services) : IGrainDirectory

@@ -4,7 +4,8 @@ using OrleansMq.Grains.Partitions;
 namespace OrleansMq.Grains.Groups;
 
 /// <summary>Finds out where a group is coordinated, or is to be, by asking the live brokers. Knows nothing between two searches.</summary>
-internal sealed class GroupSearch(IBrokerPeers peers, ActiveGroups active, GroupServiceClient others, TimeSpan answerTimeout, TimeProvider time, EngineLog log)
+internal sealed class GroupSearch(IBrokerPeers peers, ActiveGroups active, GroupServiceClient others, TimeSpan answerTimeout,
+    TimeProvider time, EngineLog log)
 {
     /// <summary>Searches. A broker that hangs loses its groups to one that answers, and its writes to the other's claim.</summary>
     public async Task<int> FindAsync(string groupId)

@@ -28,10 +28,12 @@ internal static class GroupServices
         }
         services.AddSingleton<ILeadershipHandover>(provider => provider.GetRequiredService<ActiveGroups>());
         services.AddSingleton<IGroupStores>(provider => new IndexedGroupStores(
-            new GrainStateStore(provider.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName), GrainType.Create(GroupGrain.TypeName),
+            new GrainStateStore(provider.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName),
+                GrainType.Create(GroupGrain.TypeName),
                 OptionsOf(provider).TimeProvider), OptionsOf(provider).Log));
         services.AddSingleton<GroupServiceClient>();
-        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<GroupSearch>(provider, provider.GetRequiredService<SiloBroker>().Cluster!.AnswerTimeout,
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<GroupSearch>(provider,
+            provider.GetRequiredService<SiloBroker>().Cluster!.AnswerTimeout,
             OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
         silo.AddGrainService<GroupService>();
         return silo;

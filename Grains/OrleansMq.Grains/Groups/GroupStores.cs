@@ -23,7 +23,8 @@ internal interface IGroupStores
     Task ForgetAsync(string groupId);
 }
 
-/// <summary>Of a silo alone: the files in its data directory, as the standalone host has them. A directory of files is its own index.</summary>
+/// <summary>Of a silo alone: the files in its data directory, as the standalone host has them. A directory of files is its own
+/// index.</summary>
 internal sealed class FileGroupStores(SiloBroker broker) : IGroupStores
 {
     /// <inheritdoc/>
@@ -71,9 +72,10 @@ internal sealed class IndexedGroupStores(IStateStore store, EngineLog log) : IGr
     private async Task<bool> ExistsAsync(string groupId) => await ReadAsync(groupId).ConfigureAwait(false) is not null;
 }
 
-/// <summary>The documents of one group; sees to it that the group stands in the index for as long as it has any: its own is the first that is written, and the
-/// last that is deleted.</summary>
-internal sealed class IndexedGroupStore(IGroupStores stores, IStateStore store, GroupIndex index, string groupId, EngineLog log) : IStateStore
+/// <summary>The documents of one group; sees to it that the group stands in the index for as long as it has any: its own is the first that
+/// is written, and the last that is deleted.</summary>
+internal sealed class IndexedGroupStore(IGroupStores stores, IStateStore store, GroupIndex index, string groupId, EngineLog log)
+    : IStateStore
 {
     private readonly string _groupKey = GroupDocument.KeyOf(groupId);
     private int _wasChecked;
@@ -89,7 +91,8 @@ internal sealed class IndexedGroupStore(IGroupStores stores, IStateStore store, 
     }
 
     /// <inheritdoc/>
-    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
+        CancellationToken cancellationToken = default)
     {
         if (etag is not null || key != _groupKey)
             return await store.WriteAsync(key, value, etag, cancellationToken).ConfigureAwait(false);
@@ -108,7 +111,8 @@ internal sealed class IndexedGroupStore(IGroupStores stores, IStateStore store, 
     }
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => store.ListAsync(type, cancellationToken);
+    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
+        store.ListAsync(type, cancellationToken);
 
     // The document was written, or deleted, already: the index follows when the group is next opened, or listed.
     private async Task TryAsync(string what, Func<Task> change)
@@ -119,7 +123,8 @@ internal sealed class IndexedGroupStore(IGroupStores stores, IStateStore store, 
         }
         catch (IOException failure)
         {
-            log.Write(EngineLogLevel.Warning, $"Group '{groupId}' could not {what} the index of groups; that is made up for when it is used next.", failure);
+            log.Write(EngineLogLevel.Warning,
+                $"Group '{groupId}' could not {what} the index of groups; that is made up for when it is used next.", failure);
         }
     }
 }

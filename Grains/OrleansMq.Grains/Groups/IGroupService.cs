@@ -27,7 +27,8 @@ internal sealed class GroupServiceClient(IServiceProvider services) : GrainServi
 
 /// <summary>See <see cref="IGroupService"/>.</summary>
 [Reentrant]
-internal sealed class GroupService(ActiveGroups active, GrainId id, Silo silo, ILoggerFactory loggers) : GrainService(id, silo, loggers), IGroupService
+internal sealed class GroupService(ActiveGroups active, GrainId id, Silo silo, ILoggerFactory loggers) : GrainService(id, silo, loggers),
+IGroupService
 {
     /// <inheritdoc/>
     public Task<int> LocateAsync(string groupId) => Task.FromResult((int)active.HoldingOf(groupId));

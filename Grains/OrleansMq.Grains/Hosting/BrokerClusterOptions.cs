@@ -6,11 +6,12 @@ namespace OrleansMq.Grains.Hosting;
 /// <summary>What makes a broker a member of a replicated cluster.</summary>
 public sealed record BrokerClusterOptions
 {
-    /// <summary>How to connect to the database in which the brokers find each other and keep the cluster's state, as Npgsql writes it. Null: the
-    /// silo has its own clustering, and its own grain storage named <c>omq</c> that compares and swaps.</summary>
+    /// <summary>How to connect to the database in which the brokers find each other and keep the cluster's state, as Npgsql writes it.
+    /// Null: the silo has its own clustering, and its own grain storage named <c>omq</c> that compares and swaps.</summary>
     public string? PostgreSql { get; init; }
 
-    /// <summary>The cluster's name, the same for all its brokers: Orleans' cluster id and service id. A database may hold several clusters.</summary>
+    /// <summary>The cluster's name, the same for all its brokers: Orleans' cluster id and service id. A database may hold several
+    /// clusters.</summary>
     public string ClusterId { get; init; } = "orleansmq";
 
     /// <summary>What fails together with this broker; null: unknown. Replicas are spread over racks.</summary>
@@ -31,11 +32,13 @@ public sealed record BrokerClusterOptions
     /// <summary>Whether a new broker gets its share of partitions without being asked.</summary>
     public bool AutoRebalance { get; init; }
 
-    /// <summary>Whether a broker that was away leads again what it is the preferred leader of, without being asked, once it has been in sync for
-    /// <see cref="RebalanceSettleTime"/>. On: else all that one broker restarts leaves the others with more to lead than their share.</summary>
+    /// <summary>Whether a broker that was away leads again what it is the preferred leader of, without being asked, once it has been in
+    /// sync for <see cref="RebalanceSettleTime"/>. On: else all that one broker restarts leaves the others with more to lead than their
+    /// share.</summary>
     public bool AutoLeaderRebalance { get; init; } = true;
 
-    /// <summary>For how long nobody may have joined or died before partitions are moved unasked: 30 seconds, so that a restart moves nothing.</summary>
+    /// <summary>For how long nobody may have joined or died before partitions are moved unasked: 30 seconds, so that a restart moves
+    /// nothing.</summary>
     public TimeSpan RebalanceSettleTime { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Times of replication.</summary>
@@ -48,13 +51,13 @@ public sealed record BrokerClusterOptions
     public TimeSpan HandoverTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>
-    /// Whether a broker whose process is proved dead (its port refuses connections after it took them) is declared dead at once, before probes miss it. Off
-    /// where silos do not talk by TCP at their endpoints, as in some tests: there each would look dead.
+    /// Whether a broker whose process is proved dead (its port refuses connections after it took them) is declared dead at once, before
+    /// probes miss it. Off where silos do not talk by TCP at their endpoints, as in some tests: there each would look dead.
     /// </summary>
     public bool WatchProcesses { get; init; } = true;
 
-    /// <summary>How long a broker that is asked for its replicas or groups may take before it is passed over: far above the millisecond it takes, below what a
-    /// client notices in a failover. Longer in tests, whose brokers share one busy process.</summary>
+    /// <summary>How long a broker that is asked for its replicas or groups may take before it is passed over: far above the millisecond it
+    /// takes, below what a client notices in a failover. Longer in tests, whose brokers share one busy process.</summary>
     internal TimeSpan AnswerTimeout { get; init; } = DefaultAnswerTimeout;
 
     /// <summary>400 milliseconds.</summary>

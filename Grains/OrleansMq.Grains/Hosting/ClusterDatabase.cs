@@ -3,7 +3,8 @@ using OrleansMq.PostgreSql.Schema;
 
 namespace OrleansMq.Grains.Hosting;
 
-/// <summary>A replicated cluster's database cannot be used; the message is one line that says why, and the fix. It names no password.</summary>
+/// <summary>A replicated cluster's database cannot be used; the message is one line that says why, and the fix. It names no
+/// password.</summary>
 public sealed class ClusterDatabaseException(string message, Exception inner) : Exception(message, inner);
 
 /// <summary>Makes the cluster's database ready before the silo uses it: waits until it answers, and brings its schema up to date.</summary>
@@ -43,13 +44,15 @@ internal sealed class ClusterDatabase(string connectionString, TimeSpan timeout,
             catch (DatabaseUnreachableException unreachable) when (DateTime.UtcNow + Pause < deadline)
             {
                 if (!said)
-                    log.Write(EngineLogLevel.Warning, $"Waiting up to {timeout.TotalSeconds:0} s for the cluster's database. {unreachable.Message}");
+                    log.Write(EngineLogLevel.Warning,
+                        $"Waiting up to {timeout.TotalSeconds:0} s for the cluster's database. {unreachable.Message}");
                 said = true;
                 await Task.Delay(Pause, cancellationToken);
             }
             catch (DatabaseUnreachableException unreachable)
             {
-                throw new ClusterDatabaseException($"--postgres: given up after {timeout.TotalSeconds:0} s. {unreachable.Message}", unreachable);
+                throw new ClusterDatabaseException($"--postgres: given up after {timeout.TotalSeconds:0} s. {unreachable.Message}",
+                    unreachable);
             }
             catch (SchemaRefusedException refused)
             {

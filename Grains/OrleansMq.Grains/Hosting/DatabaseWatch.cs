@@ -6,10 +6,12 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// Says once when the cluster's database is lost, and once when it is back, whatever tries to use it in between. When it is back it writes this silo's sign of life and
-/// reads who is a member at once: Orleans would do both only after pauses that grew while the database was away.
+/// Says once when the cluster's database is lost, and once when it is back, whatever tries to use it in between. When it is back it writes
+/// this silo's sign of life and reads who is a member at once: Orleans would do both only after pauses that grew while the database was
+/// away.
 /// </summary>
-internal sealed class DatabaseWatch(IServiceProvider services, string connectionString, ILocalSiloDetails self, EngineLog log, TimeProvider time)
+internal sealed class DatabaseWatch(IServiceProvider services, string connectionString, ILocalSiloDetails self, EngineLog log,
+    TimeProvider time)
     : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
@@ -36,7 +38,8 @@ internal sealed class DatabaseWatch(IServiceProvider services, string connection
     private async Task WatchAsync()
     {
         // A connection of its own: that the pool of those who work is used up is another matter.
-        var settings = new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false, Timeout = PatienceSeconds, CommandTimeout = PatienceSeconds };
+        var settings = new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false, Timeout = PatienceSeconds,
+            CommandTimeout = PatienceSeconds };
         var target = $"PostgreSQL at {settings.Host}:{settings.Port}, database '{settings.Database ?? settings.Username}',";
         await using var source = NpgsqlDataSource.Create(settings);
         NpgsqlConnection? connection = null;
@@ -72,7 +75,8 @@ internal sealed class DatabaseWatch(IServiceProvider services, string connection
         if (_lostSince is not null)
             return;
         _lostSince = time.GetUtcNow();
-        log.Write(EngineLogLevel.Warning, $"{target} does not answer: {failure.GetBaseException().Message.ReplaceLineEndings(" ").TrimEnd('.')}. Partitions are "
+        log.Write(EngineLogLevel.Warning,
+            $"{target} does not answer: {failure.GetBaseException().Message.ReplaceLineEndings(" ").TrimEnd('.')}. Partitions are "
             + "served on; what changes topics, leaders or replicas waits for it.");
     }
 

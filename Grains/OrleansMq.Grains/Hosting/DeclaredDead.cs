@@ -3,8 +3,9 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// Ends the process of a silo that its cluster has declared dead (or that cannot go on at all), instead of Orleans' abort with a stack trace: one line, and an exit
-/// code by which a supervisor knows that a restart helps. Nothing is closed: what is acknowledged is on disk and at the other replicas, as after a kill.
+/// Ends the process of a silo that its cluster has declared dead (or that cannot go on at all), instead of Orleans' abort with a stack
+/// trace: one line, and an exit code by which a supervisor knows that a restart helps. Nothing is closed: what is acknowledged is on disk
+/// and at the other replicas, as after a kill.
 /// </summary>
 /// <param name="log">Where the line goes.</param>
 /// <param name="exit">Ends the process; null for the real way.</param>
@@ -37,7 +38,8 @@ public sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null
     {
         if (Interlocked.Exchange(ref _ended, 1) != 0)
             return;
-        log.Write(EngineLogLevel.Error, $"{reason.ReplaceLineEndings(" ")}. The process ends with code {ExitCode}; started again, the broker rejoins.", fault);
+        log.Write(EngineLogLevel.Error,
+            $"{reason.ReplaceLineEndings(" ")}. The process ends with code {ExitCode}; started again, the broker rejoins.", fault);
         if (exit is not null)
         {
             exit(ExitCode, reason);

@@ -10,20 +10,24 @@ using OrleansMq.Grains.Connections;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// Listens for Orleans' clients with sockets of ours (<see cref="SocketListeners"/>), which bring batches in large blocks, and for other silos with Orleans' own. Orleans asks under keys
-/// that are not public, so that which is which is seen from the endpoint.
+/// Listens for Orleans' clients with sockets of ours (<see cref="SocketListeners"/>), which bring batches in large blocks, and for other
+/// silos with Orleans' own. Orleans asks under keys that are not public, so that which is which is seen from the endpoint.
 /// </summary>
-internal sealed class GatewayListeners(IConnectionListenerFactory orleans, EndpointOptions endpoints, IOptions<SocketConnectionOptions> sockets) : IConnectionListenerFactory
+internal sealed class GatewayListeners(IConnectionListenerFactory orleans, EndpointOptions endpoints,
+    IOptions<SocketConnectionOptions> sockets) : IConnectionListenerFactory
 {
     /// <inheritdoc/>
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
-        IsGateway(endpoint) ? new SocketListeners(sockets).BindAsync(endpoint, cancellationToken) : orleans.BindAsync(endpoint, cancellationToken);
+        IsGateway(endpoint) ? new SocketListeners(sockets).BindAsync(endpoint, cancellationToken)
+        : orleans.BindAsync(endpoint, cancellationToken);
 
     /// <summary>Puts itself before the listeners that Orleans registered itself; what somebody else registered stays.</summary>
     /// <param name="services">The silo's.</param>
     /// <param name="own">The assembly whose registrations are Orleans' own.</param>
-    public static void Replace(IServiceCollection services, Assembly own) => services.ReplaceOwn<IConnectionListenerFactory>(own, static (provider, orleans) =>
-        new GatewayListeners(orleans(), provider.GetRequiredService<IOptions<EndpointOptions>>().Value, provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
+    public static void Replace(IServiceCollection services, Assembly own) =>
+        services.ReplaceOwn<IConnectionListenerFactory>(own, static (provider, orleans) =>
+            new GatewayListeners(orleans(), provider.GetRequiredService<IOptions<EndpointOptions>>().Value,
+                provider.GetRequiredService<IOptions<SocketConnectionOptions>>()));
 
     private bool IsGateway(EndPoint endpoint) =>
         endpoint is IPEndPoint { Port: var port } && port == (endpoints.GatewayListeningEndpoint?.Port ?? endpoints.GatewayPort);

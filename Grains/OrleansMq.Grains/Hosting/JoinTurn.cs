@@ -8,10 +8,12 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// One broker of a cluster joins at a time. Two that join at once would both find their number free; and Orleans lets the one that comes second in the membership
-/// table wait for seconds before it tries again, where its turn is a fraction of one. A lock in the database, which ends with its holder's connection.
+/// One broker of a cluster joins at a time. Two that join at once would both find their number free; and Orleans lets the one that comes
+/// second in the membership table wait for seconds before it tries again, where its turn is a fraction of one. A lock in the database,
+/// which ends with its holder's connection.
 /// </summary>
-internal sealed class JoinTurn(string connectionString, string clusterId, EngineLog log) : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
+internal sealed class JoinTurn(string connectionString, string clusterId, EngineLog log) : ILifecycleParticipant<ISiloLifecycle>,
+    IAsyncDisposable
 {
     // Many times what a join takes. Then whoever has the turn hangs, and joining beside it is safe, only slower.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
@@ -43,7 +45,8 @@ internal sealed class JoinTurn(string connectionString, string clusterId, Engine
             {
                 if (DateTime.UtcNow - since > Patience)
                 {
-                    log.Write(EngineLogLevel.Warning, $"Another broker has been joining for {Patience.TotalSeconds:0} s; not waiting for it any longer.");
+                    log.Write(EngineLogLevel.Warning,
+                        $"Another broker has been joining for {Patience.TotalSeconds:0} s; not waiting for it any longer.");
                     break;
                 }
                 await Task.Delay(Pause, cancellationToken);
@@ -74,7 +77,8 @@ internal sealed class JoinTurn(string connectionString, string clusterId, Engine
 
     private async Task<bool> TryLockAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
-        using var ask = new NpgsqlCommand("SELECT pg_try_advisory_lock(@key)", connection) { Parameters = { new("key", KeyOf(clusterId)) } };
+        using var ask = new NpgsqlCommand("SELECT pg_try_advisory_lock(@key)",
+            connection) { Parameters = { new("key", KeyOf(clusterId)) } };
         return (bool)(await ask.ExecuteScalarAsync(cancellationToken))!;
     }
 

@@ -4,7 +4,8 @@ using OrleansMq.Grains.Replication;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>The first step of a graceful stop: leaderships are handed over while requests are still served.</summary>
-internal sealed class LeadershipExit(SiloBroker broker, BrokerClusterOptions options, IEnumerable<ILeadershipHandover> handovers) : ILifecycleParticipant<ISiloLifecycle>
+internal sealed class LeadershipExit(SiloBroker broker, BrokerClusterOptions options, IEnumerable<ILeadershipHandover> handovers)
+    : ILifecycleParticipant<ISiloLifecycle>
 {
     private readonly Lock _lock = new();
     private Task? _left;
@@ -32,7 +33,8 @@ internal sealed class LeadershipExit(SiloBroker broker, BrokerClusterOptions opt
             catch (Exception failure)
             {
                 // Whatever it is, the broker stops all the same: those that lead no more are elected by the others.
-                broker.Log(EngineLogLevel.Warning, "Leaderships could not all be handed over; the other brokers take them when this one is gone.", failure);
+                broker.Log(EngineLogLevel.Warning,
+                    "Leaderships could not all be handed over; the other brokers take them when this one is gone.", failure);
             }
         }
     }

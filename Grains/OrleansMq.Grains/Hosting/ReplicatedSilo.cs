@@ -32,9 +32,11 @@ internal static class ReplicatedSilo
             var postgreSql = Bounded(given, cluster.ClusterId);
             silo.UsePostgreSqlClustering(postgreSql);
             services.AddPostgreSqlGrainStorage(FileGrainStorage.ProviderName, postgreSql, StateDocuments.Json);
-            services.AddSingleton(provider => new ClusterDatabase(postgreSql, cluster.StartTimeout, provider.GetRequiredService<SiloBroker>().Options.Log));
+            services.AddSingleton(provider => new ClusterDatabase(postgreSql, cluster.StartTimeout,
+                provider.GetRequiredService<SiloBroker>().Options.Log));
             services.AddParticipant<ClusterDatabase>();
-            services.AddSingleton(provider => new JoinTurn(postgreSql, cluster.ClusterId, provider.GetRequiredService<SiloBroker>().Options.Log));
+            services.AddSingleton(provider => new JoinTurn(postgreSql, cluster.ClusterId,
+                provider.GetRequiredService<SiloBroker>().Options.Log));
             services.AddParticipant<JoinTurn>();
             services.AddSingleton(provider => new DatabaseWatch(provider, postgreSql, provider.GetRequiredService<ILocalSiloDetails>(),
                 provider.GetRequiredService<SiloBroker>().Options.Log, provider.GetRequiredService<SiloBroker>().Options.TimeProvider));
@@ -79,14 +81,15 @@ internal static class ReplicatedSilo
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => new Participant(provider.GetRequiredService<T>()));
 
     /// <summary>
-    /// Orleans' probes find the silo that hangs or is cut off; a killed process is found by <see cref="ProcessWatcher"/>. So probes need not be fast, and must not
-    /// take a busy machine for a dead one: six seconds without any answer, and the word of another silo where there is one.
+    /// Orleans' probes find the silo that hangs or is cut off; a killed process is found by <see cref="ProcessWatcher"/>. So probes need
+    /// not be fast, and must not take a busy machine for a dead one: six seconds without any answer, and the word of another silo where
+    /// there is one.
     /// </summary>
     private static void Liveness(ClusterMembershipOptions options)
     {
         options.ProbeTimeout = TimeSpan.FromSeconds(2);
-        // Releases of Orleans that adapt the timeout to what they measure know these bounds. Without them a silo that hangs would have four times as long, and one
-        // that is busy all of a sudden half.
+        // Releases of Orleans that adapt the timeout to what they measure know these bounds. Without them a silo that hangs would have four
+        // times as long, and one that is busy all of a sudden half.
         typeof(ClusterMembershipOptions).GetProperty("MaxProbeTimeout")?.SetValue(options, options.ProbeTimeout);
         typeof(ClusterMembershipOptions).GetProperty("MinProbeTimeout")?.SetValue(options, options.ProbeTimeout);
         options.NumMissedProbesLimit = 3;
@@ -101,8 +104,8 @@ internal static class ReplicatedSilo
     }
 
     /// <summary>
-    /// What Npgsql pools by itself, a hundred connections a silo, three silos would take from a server that has a hundred for all. At a failover hundreds of
-    /// partitions want one at once; the few they share do their short statements in a moment.
+    /// What Npgsql pools by itself, a hundred connections a silo, three silos would take from a server that has a hundred for all. At a
+    /// failover hundreds of partitions want one at once; the few they share do their short statements in a moment.
     /// </summary>
     /// <exception cref="ClusterDatabaseException">It is no connection string.</exception>
     internal static string Bounded(string connectionString, string clusterId)
@@ -139,6 +142,7 @@ internal static class ReplicatedSilo
 
     private sealed class BrokerName(SiloBroker broker) : IPostConfigureOptions<SiloOptions>
     {
-        public void PostConfigure(string? name, SiloOptions options) => options.SiloName = ClusterMembership.NameOf(broker.Options.BrokerId.Value);
+        public void PostConfigure(string? name, SiloOptions options) =>
+            options.SiloName = ClusterMembership.NameOf(broker.Options.BrokerId.Value);
     }
 }

@@ -185,7 +185,8 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
     {
         try
         {
-            _directory = await Task.Run(() => DataDirectory.Open(_files, Options.DataDirectory, Options.BrokerId, Cluster?.ClusterId), cancellationToken);
+            _directory = await Task.Run(() => DataDirectory.Open(_files, Options.DataDirectory, Options.BrokerId, Cluster?.ClusterId),
+                cancellationToken);
             if (Cluster is not null)
             {
                 // The topics are in the cluster's database, which is not there yet, perhaps. Until they are known nothing is deleted.

@@ -7,8 +7,9 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// Sees to it that partitions without a leader get one, whether anybody calls them or not: when a broker died, those of this broker's replicas that it led;
-/// every few seconds, those that no leader speaks to. Every broker works out who is to lead, and only that one claims.
+/// Sees to it that partitions without a leader get one, whether anybody calls them or not: when a broker died, those of this broker's
+/// replicas that it led; every few seconds, those that no leader speaks to. Every broker works out who is to lead, and only that one
+/// claims.
 /// </summary>
 internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
 {
@@ -39,7 +40,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     private readonly SemaphoreSlim _changed = new(0, 1);
     private Task _running = Task.CompletedTask;
 
-    public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, PartitionLeadership leadership, LeaderServiceClient others,
+    public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, PartitionLeadership leadership,
+        LeaderServiceClient others,
         TimeProvider time, EngineLog log) =>
         (_replicas, _peers, _search, _leadership, _others, _time, _log) = (replicas, peers, search, leadership, others, time, log);
 
@@ -63,8 +65,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
 
     /// <summary>Leads those of the partitions that this broker is the one to lead.</summary>
     /// <returns>Those that it leads now, or led before.</returns>
-    /// <remarks>The replica claims, not the partition's grain: a call to that may be held up by an activation where the partition was led before. The next
-    /// call finds the leader.</remarks>
+    /// <remarks>The replica claims, not the partition's grain: a call to that may be held up by an activation where the partition was led
+    /// before. The next call finds the leader.</remarks>
     public async Task<IReadOnlyCollection<ReplicaKey>> LeadWhereChosenAsync(IReadOnlyList<ReplicaKey> keys)
     {
         var found = await _search.FindAsync(keys, AtATime).ConfigureAwait(false);
@@ -109,7 +111,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
         catch (Exception failure) when (failure is BrokerException or OrleansException or TimeoutException)
         {
-            _log.Write(EngineLogLevel.Warning, $"Broker {resigned.State.Successor} did not answer when partition {key} was given to it: {failure.Message}");
+            _log.Write(EngineLogLevel.Warning,
+                $"Broker {resigned.State.Successor} did not answer when partition {key} was given to it: {failure.Message}");
             return false;
         }
     }
@@ -148,8 +151,10 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         if (found.State is null)
             throw new BrokerException(found.Error, found.Choice.Why ?? $"The state of partition {key} is not known. Retry.");
         if (found.Choice.Broker != LeaderChoice.Nobody)
-            throw new BrokerException(ErrorCode.ElectionNotNeeded, $"Broker {found.Choice.Broker} leads partition {key}, or can: nothing need be lost.");
-        var unclean = found with { Choice = found.Choice with { Broker = _peers.Self, Unclean = true, Why = null }, Error = ErrorCode.None };
+            throw new BrokerException(ErrorCode.ElectionNotNeeded,
+                $"Broker {found.Choice.Broker} leads partition {key}, or can: nothing need be lost.");
+        var unclean = found with { Choice = found.Choice with { Broker = _peers.Self, Unclean = true, Why = null },
+            Error = ErrorCode.None };
         var outcome = await _leadership.LeadAsync(key, unclean, CancellationToken.None).ConfigureAwait(false);
         if (outcome.Replica is null)
             throw new BrokerException(outcome.Error, outcome.Message!);
@@ -209,7 +214,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     {
         for (var attempt = 0; attempt <= Retries; attempt++)
         {
-            var orphans = Followers().Where(replica => replica.Leader >= 0 && _peers.Find(replica.Leader) is null).Select(replica => replica.Key).ToArray();
+            var orphans = Followers().Where(replica => replica.Leader >= 0 && _peers.Find(replica.Leader) is null)
+                .Select(replica => replica.Key).ToArray();
             if (orphans.Length == 0)
                 return;
             await LeadWhereChosenAsync(orphans).ConfigureAwait(false);

@@ -50,7 +50,8 @@ internal sealed class LeaderService(FailoverWatch failover, GrainId id, Silo sil
 {
     /// <inheritdoc/>
     public async Task<string[]> LeadAsync(string[] partitions) =>
-        [.. (await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)])).Select(key => GrainKeys.Partition(key.TopicId, key.Partition))];
+        [.. (await failover.LeadWhereChosenAsync([.. partitions.Select(Parse)])).Select(key =>
+            GrainKeys.Partition(key.TopicId, key.Partition))];
 
     /// <inheritdoc/>
     public Task<bool> TakeOverAsync(string partition, byte[] state, string etag) => failover.TakeOverAsync(Parse(partition),

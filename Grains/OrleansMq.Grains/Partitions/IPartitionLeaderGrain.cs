@@ -6,24 +6,26 @@ internal interface IPartitionLeaderGrain : IGrainWithStringKey
 {
     /// <summary>Makes sure that somebody leads the partition: cheap where somebody does.</summary>
     /// <returns>The broker that leads it.</returns>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: nobody can now, retry; <see cref="ErrorCode.UnknownTopicId"/>: the topic
-    /// was deleted; <see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: nobody can now, retry;
+    /// <see cref="ErrorCode.UnknownTopicId"/>: the topic was deleted; <see cref="ErrorCode.KafkaStorageError"/>.</exception>
     [Alias("Lead")]
     [ResponseTimeout(LeaderTimes.Lead)]
     Task<int> LeadAsync();
 
     /// <summary>Hands leadership over, to the preferred replica: appends are refused until it leads, and a retry mends them.</summary>
     /// <returns>The broker that leads now.</returns>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.ElectionNotNeeded"/>: it leads already; <see cref="ErrorCode.PreferredLeaderNotAvailable"/>: it
-    /// is down or not in sync; <see cref="ErrorCode.LeaderNotAvailable"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.ElectionNotNeeded"/>: it leads already;
+    /// <see cref="ErrorCode.PreferredLeaderNotAvailable"/>: it is down or not in sync;
+    /// <see cref="ErrorCode.LeaderNotAvailable"/>.</exception>
     [Alias("ElectPreferred")]
     Task<int> ElectPreferredAsync();
 
     /// <summary>Hands leadership over, to a replica that is in sync.</summary>
     /// <param name="successor">Its broker.</param>
     /// <returns>The broker that leads now.</returns>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.ElectionNotNeeded"/>: it leads already; <see cref="ErrorCode.EligibleLeadersNotAvailable"/>: it
-    /// is down or not in sync; <see cref="ErrorCode.LeaderNotAvailable"/>.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.ElectionNotNeeded"/>: it leads already;
+    /// <see cref="ErrorCode.EligibleLeadersNotAvailable"/>: it is down or not in sync;
+    /// <see cref="ErrorCode.LeaderNotAvailable"/>.</exception>
     [Alias("HandOver")]
     Task<int> HandOverAsync(int successor);
 

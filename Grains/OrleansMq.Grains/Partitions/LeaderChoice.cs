@@ -18,15 +18,18 @@ internal readonly record struct ReplicaAnswer(bool Answered, ReplicaReport? Repo
 }
 
 /// <summary>
-/// Who is to lead a partition, by its stored state, by who is alive, and by what the live brokers say of their replicas. A wrong choice costs time, never
-/// records: the claim checks again. Pure.
+/// Who is to lead a partition, by its stored state, by who is alive, and by what the live brokers say of their replicas. A wrong choice
+/// costs time, never records: the claim checks again. Pure.
 /// </summary>
 /// <param name="Broker">Who; -1 for nobody.</param>
 /// <param name="Leads">Whether it leads already.</param>
-/// <param name="Lost">Members that answered, and that lead no more: their broker holds another incarnation, none, or one that is offline.</param>
-/// <param name="Unclean">Whether it may lack acknowledged records, which are then lost: the topic allows it, or an operator asked for it.</param>
+/// <param name="Lost">Members that answered, and that lead no more: their broker holds another incarnation, none, or one that is
+/// offline.</param>
+/// <param name="Unclean">Whether it may lack acknowledged records, which are then lost: the topic allows it, or an operator asked for
+/// it.</param>
 /// <param name="Why">Where nobody may lead: who could, and why each of them cannot now.</param>
-internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<ReplicaIdentity> Lost, bool Unclean = false, string? Why = null)
+internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<ReplicaIdentity> Lost, bool Unclean = false,
+    string? Why = null)
 {
     /// <summary>Nobody.</summary>
     public const int Nobody = -1;
@@ -39,7 +42,8 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
     /// <param name="isAlive">Who is not declared dead.</param>
     /// <param name="isActive">Who is alive and does not stop.</param>
     /// <param name="answerOf">What a live broker answered.</param>
-    public static LeaderChoice Decide(PartitionState state, Func<int, bool> isAlive, Func<int, bool> isActive, Func<int, ReplicaAnswer> answerOf)
+    public static LeaderChoice Decide(PartitionState state, Func<int, bool> isAlive, Func<int, bool> isActive,
+        Func<int, ReplicaAnswer> answerOf)
     {
         var (lost, able) = Sort(state, isAlive, isActive, answerOf);
         if (LedAlready(state, isAlive, answerOf) is { } leader)
@@ -55,17 +59,19 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         return new LeaderChoice(Nobody, Leads: false, lost, Why: Explain(state, isAlive, isActive, answerOf));
     }
 
-    /// <summary>Chooses although acknowledged records may be lost by it: where nobody else can lead, and all in-sync replicas have answered, the replica that
-    /// loses least.</summary>
+    /// <summary>Chooses although acknowledged records may be lost by it: where nobody else can lead, and all in-sync replicas have
+    /// answered, the replica that loses least.</summary>
     /// <param name="clean">What <see cref="Decide"/> chose.</param>
     /// <param name="state">As stored.</param>
     /// <param name="isActive">Who is alive and does not stop.</param>
     /// <param name="answerOf">What a live broker answered.</param>
-    public static LeaderChoice DecideUnclean(LeaderChoice clean, PartitionState state, Func<int, bool> isActive, Func<int, ReplicaAnswer> answerOf)
+    public static LeaderChoice DecideUnclean(LeaderChoice clean, PartitionState state, Func<int, bool> isActive,
+        Func<int, ReplicaAnswer> answerOf)
     {
         if (clean.Broker != Nobody)
             return clean;
-        var answered = state.Replicas.Concat(state.Isr.Select(m => m.Broker)).Distinct().Where(broker => isActive(broker) && answerOf(broker).Answered).ToArray();
+        var answered = state.Replicas.Concat(state.Isr.Select(m => m.Broker)).Distinct()
+            .Where(broker => isActive(broker) && answerOf(broker).Answered).ToArray();
         if (state.Isr.Any(member => !answered.Contains(member.Broker)))
             return clean;
         var holdings = answered.Select(broker => answerOf(broker).Report).OfType<ReplicaReport>().Where(Works)
@@ -84,9 +90,10 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         .Where(report => report.Role == ReplicaRole.Leader && report.LeaderEpoch >= state.LeaderEpoch)
         .MaxBy(report => report.LeaderEpoch)?.Identity.Broker;
 
-    // In the order in which they are to lead: whom the last leader named, then as the replicas are listed. The ELR only where no member of the ISR is left to
-    // wait for.
-    private static List<int> EligibleOf(PartitionState state, Func<int, bool> isAlive, List<ReplicaIdentity> lost, HashSet<ReplicaIdentity> able)
+    // In the order in which they are to lead: whom the last leader named, then as the replicas are listed. The ELR only where no member of
+    // the ISR is left to wait for.
+    private static List<int> EligibleOf(PartitionState state, Func<int, bool> isAlive, List<ReplicaIdentity> lost,
+        HashSet<ReplicaIdentity> able)
     {
         var members = state.Isr.Any(m => isAlive(m.Broker) && !lost.Contains(m)) ? state.Isr : [.. state.Isr, .. state.Elr];
         return [.. members.Where(able.Contains).Select(m => m.Broker).OrderBy(broker => RankOf(state, broker))];
@@ -100,7 +107,8 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         return index < 0 ? int.MaxValue : index;
     }
 
-    private static (List<ReplicaIdentity> Lost, HashSet<ReplicaIdentity> Able) Sort(PartitionState state, Func<int, bool> isAlive, Func<int, bool> isActive,
+    private static (List<ReplicaIdentity> Lost, HashSet<ReplicaIdentity> Able) Sort(PartitionState state, Func<int, bool> isAlive,
+        Func<int, bool> isActive,
         Func<int, ReplicaAnswer> answerOf)
     {
         var (lost, able) = (new List<ReplicaIdentity>(), new HashSet<ReplicaIdentity>());
@@ -124,7 +132,8 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
 
     private static bool Works(ReplicaReport report) => report.OfflineReason is null && report.Role != ReplicaRole.Offline;
 
-    private static string Explain(PartitionState state, Func<int, bool> isAlive, Func<int, bool> isActive, Func<int, ReplicaAnswer> answerOf)
+    private static string Explain(PartitionState state, Func<int, bool> isAlive, Func<int, bool> isActive,
+        Func<int, ReplicaAnswer> answerOf)
     {
         var who = state.LeaderEpoch == 0 && state.Isr.IsEmpty
             ? state.Replicas.Select(broker => Describe(broker, null))

@@ -3,7 +3,8 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>What a search has just found out, on its way to the activation that acts by it: so that a claim costs one search, not three.</summary>
+/// <summary>What a search has just found out, on its way to the activation that acts by it: so that a claim costs one search, not
+/// three.</summary>
 internal sealed class LeaderFindings(TimeProvider time)
 {
     // An activation follows within milliseconds; what is older may not hold any more.

@@ -13,10 +13,11 @@ internal sealed class LeaderPlacementAttribute() : PlacementAttribute(new Leader
 internal sealed class LeaderPlacement : PlacementStrategy;
 
 /// <summary>
-/// Decides where a partition's grain is to be active. Where nobody leads and nobody can, that is this silo: its activation says why, as an answer that is to
-/// be sent again, and goes.
+/// Decides where a partition's grain is to be active. Where nobody leads and nobody can, that is this silo: its activation says why, as an
+/// answer that is to be sent again, and goes.
 /// </summary>
-internal sealed class LeaderPlacementDirector(IServiceProvider services, LeaderSearch search, LeaderFindings findings, IBrokerPeers peers) : IPlacementDirector
+internal sealed class LeaderPlacementDirector(IServiceProvider services, LeaderSearch search, LeaderFindings findings, IBrokerPeers peers)
+    : IPlacementDirector
 {
     /// <inheritdoc/>
     public async Task<SiloAddress> OnAddActivation(PlacementStrategy strategy, PlacementTarget target, IPlacementContext context)
@@ -31,9 +32,9 @@ internal sealed class LeaderPlacementDirector(IServiceProvider services, LeaderS
 }
 
 /// <summary>
-/// The grain directory of partitions: it remembers nothing, since leaders are found by asking, not by what was registered. Orleans' own directory would
-/// deactivate the healthy leaders whose entry the silo that died had kept, and lets callers with old knowledge make a second activation on the silo that they
-/// remember; here that activation learns who leads before it begins, and sends its calls on.
+/// The grain directory of partitions: it remembers nothing, since leaders are found by asking, not by what was registered. Orleans' own
+/// directory would deactivate the healthy leaders whose entry the silo that died had kept, and lets callers with old knowledge make a
+/// second activation on the silo that they remember; here that activation learns who leads before it begins, and sends its calls on.
 /// </summary>
 /// <remarks>What it needs is looked up late: Orleans makes its directories before what they are made of.</remarks>
 internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDirectory
@@ -47,7 +48,8 @@ internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDire
     /// <remarks>An address on another silo means: not here, forward the calls to there.</remarks>
     public async Task<GrainAddress?> Register(GrainAddress address)
     {
-        if (!Peers.IsReplicated || !LeaderFindings.TryParse(address.GrainId, out var key) || services.GetService<ILocalReplicas>()?.LeadsHere(key) == true)
+        if (!Peers.IsReplicated || !LeaderFindings.TryParse(address.GrainId, out var key)
+            || services.GetService<ILocalReplicas>()?.LeadsHere(key) == true)
             return address;
         var findings = services.GetRequiredService<LeaderFindings>();
         var known = findings.Peek(key);

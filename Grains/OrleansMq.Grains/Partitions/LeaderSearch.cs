@@ -36,7 +36,8 @@ internal interface IBrokerPeers
 /// <summary>What a search for a partition's leader found.</summary>
 /// <param name="Choice">Who is to lead, or leads.</param>
 /// <param name="State">As stored; null where it could not be read, or where there is none.</param>
-/// <param name="Error"><see cref="ErrorCode.None"/>: somebody leads or can lead. Otherwise why nobody does; the choice says it in words.</param>
+/// <param name="Error"><see cref="ErrorCode.None"/>: somebody leads or can lead. Otherwise why nobody does; the choice says it in
+/// words.</param>
 /// <param name="ETag">Of what is stored; null where it is not known.</param>
 internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State, ErrorCode Error, string? ETag = null)
 {
@@ -45,21 +46,24 @@ internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State,
 }
 
 /// <summary>
-/// Finds out who leads a partition or is to lead it: reads the stored state, then asks the live brokers for their replicas. In that order: who claims in place of that very state takes
-/// leadership from nobody who has begun to lead since, and who had begun before says so. Knows nothing between two searches.
+/// Finds out who leads a partition or is to lead it: reads the stored state, then asks the live brokers for their replicas. In that order:
+/// who claims in place of that very state takes leadership from nobody who has begun to lead since, and who had begun before says so. Knows
+/// nothing between two searches.
 /// </summary>
 internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, TimeSpan answerTimeout, TimeProvider time, EngineLog log)
 {
     /// <summary>How long the store may take: it answers in milliseconds, or not at all.</summary>
     public static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(2);
 
-    /// <summary>Searches. Where the stored leader says that it leads, nobody waits for the others, one of which may not answer at all.</summary>
+    /// <summary>Searches. Where the stored leader says that it leads, nobody waits for the others, one of which may not answer at
+    /// all.</summary>
     public async Task<LeaderFinding> FindAsync(ReplicaKey key)
     {
         var (read, failure) = await ReadAsync(key).ConfigureAwait(false);
         using var timeout = new CancellationTokenSource(answerTimeout, time);
         var asked = Ask([key], timeout.Token);
-        if (read?.State is { } stored && asked.TryGetValue(stored.Leader, out var answer) && await answer.ConfigureAwait(false) is [{ Role: ReplicaRole.Leader } led]
+        if (read?.State is { } stored && asked.TryGetValue(stored.Leader, out var answer)
+            && await answer.ConfigureAwait(false) is [{ Role: ReplicaRole.Leader } led]
             && led.LeaderEpoch == stored.LeaderEpoch)
             return new LeaderFinding(new LeaderChoice(stored.Leader, Leads: true, []), stored, ErrorCode.None);
         var answers = await AnswersAsync(asked).ConfigureAwait(false);
@@ -100,13 +104,15 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         }
         if (stored?.State is not { } state)
         {
-            return new LeaderFinding(LeaderChoice.None($"No topic has the id {key.TopicId} and a partition {key.Partition}: it was deleted. "
+            return new LeaderFinding(
+                LeaderChoice.None($"No topic has the id {key.TopicId} and a partition {key.Partition}: it was deleted. "
                 + "Look the topic up again."), null, ErrorCode.UnknownTopicId);
         }
         var choice = LeaderChoice.Decide(state, IsAlive, peers.IsActive, answerOf);
         if (choice.Broker == LeaderChoice.Nobody && peers.FindConfig(key) is { UncleanLeaderElection: true })
             choice = LeaderChoice.DecideUnclean(choice, state, peers.IsActive, answerOf);
-        return new LeaderFinding(choice, state, choice.Broker == LeaderChoice.Nobody ? ErrorCode.LeaderNotAvailable : ErrorCode.None, stored.ETag);
+        return new LeaderFinding(choice, state, choice.Broker == LeaderChoice.Nobody ? ErrorCode.LeaderNotAvailable : ErrorCode.None,
+            stored.ETag);
 
         static LeaderFinding Failed(string why) => new(LeaderChoice.None(why), null, ErrorCode.LeaderNotAvailable);
     }
@@ -135,7 +141,8 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     private Dictionary<int, Task<IReadOnlyList<ReplicaReport?>?>> Ask(IReadOnlyList<ReplicaKey> keys, CancellationToken timeout) =>
         peers.Live.ToDictionary(broker => broker, broker => AskAsync(broker, keys, timeout));
 
-    private static async Task<Dictionary<int, IReadOnlyList<ReplicaReport?>>> AnswersAsync(Dictionary<int, Task<IReadOnlyList<ReplicaReport?>?>> asked)
+    private static async Task<Dictionary<int, IReadOnlyList<ReplicaReport?>>> AnswersAsync(
+        Dictionary<int, Task<IReadOnlyList<ReplicaReport?>?>> asked)
     {
         var answers = new Dictionary<int, IReadOnlyList<ReplicaReport?>>();
         foreach (var (broker, answer) in asked)

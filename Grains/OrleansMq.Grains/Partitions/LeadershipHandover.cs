@@ -4,9 +4,10 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>Hands leadership to other brokers, gracefully: what was appended is replicated first. What could not be handed over in time fails over when this
-/// broker is gone.</summary>
-internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeadership leadership, FailoverWatch failover, IBrokerPeers peers,
+/// <summary>Hands leadership to other brokers, gracefully: what was appended is replicated first. What could not be handed over in time
+/// fails over when this broker is gone.</summary>
+internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeadership leadership, FailoverWatch failover,
+    IBrokerPeers peers,
     TimeProvider time, EngineLog log) : ILeadershipHandover
 {
     // Enough to overlap the writes of many, few enough that each is without a leader for a moment only.
@@ -24,7 +25,8 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         var handed = 0;
         try
         {
-            await Parallel.ForEachAsync(led, new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = timeout.Token }, async (replica, _) =>
+            await Parallel.ForEachAsync(led, new ParallelOptions { MaxDegreeOfParallelism = AtATime, CancellationToken = timeout.Token },
+                async (replica, _) =>
             {
                 if (SuccessorOf(replica) is { } successor && await TryHandOverAsync(replica, successor).ConfigureAwait(false))
                     Interlocked.Increment(ref handed);
@@ -32,7 +34,8 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         }
         catch (OperationCanceledException) when (timeout.IsCancellationRequested)
         {
-            log.Write(EngineLogLevel.Warning, $"Not all partitions could be handed over within {deadline.TotalSeconds} s; the others fail over.");
+            log.Write(EngineLogLevel.Warning,
+                $"Not all partitions could be handed over within {deadline.TotalSeconds} s; the others fail over.");
         }
         log.Write(EngineLogLevel.Information, $"{handed} of {led.Length} partitions that this broker led were handed over.");
     }
@@ -49,12 +52,15 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         if (successor == peers.Self)
             throw new BrokerException(ErrorCode.ElectionNotNeeded, $"Broker {successor} leads partition {replica.TopicPartition} already.");
         if (!peers.IsActive(successor))
-            throw new BrokerException(otherwise, $"Broker {successor} is down, or stopping, so it cannot lead partition {replica.TopicPartition}.");
+            throw new BrokerException(otherwise,
+                $"Broker {successor} is down, or stopping, so it cannot lead partition {replica.TopicPartition}.");
         if (replica.State is not { } state || state.Isr.All(member => member.Broker != successor))
-            throw new BrokerException(otherwise, $"Broker {successor} is not in sync, so it cannot lead partition {replica.TopicPartition}. Wait until it is.");
+            throw new BrokerException(otherwise,
+                $"Broker {successor} is not in sync, so it cannot lead partition {replica.TopicPartition}. Wait until it is.");
         var leader = await PassOnAsync(replica, successor).ConfigureAwait(false);
         return leader == successor ? successor : throw new BrokerException(leader < 0 ? ErrorCode.LeaderNotAvailable : otherwise,
-            $"Broker {successor} was not ready to lead partition {replica.TopicPartition}; {(leader < 0 ? "nobody leads it at the moment" : $"broker {leader} leads it")}. Retry.");
+            $"Broker {successor} was not ready to lead partition {replica.TopicPartition}; "
+            + $"{(leader < 0 ? "nobody leads it at the moment" : $"broker {leader} leads it")}. Retry.");
     }
 
     private async Task<bool> TryHandOverAsync(Replica replica, int successor)

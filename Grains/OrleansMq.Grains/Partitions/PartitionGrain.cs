@@ -10,10 +10,10 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. It never idles out and never moves by itself. Reentrant, since
-/// the engine's partition is thread safe: reads go on while appends wait for the disk.
-/// <para>Replicated, an activation leads: it claims leadership when it begins, and goes when leadership ends. One that may not lead, or finds no such
-/// partition (the topic was deleted, or the key made up), answers why, and goes.</para>
+/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. It never idles out and never moves by itself.
+/// Reentrant, since the engine's partition is thread safe: reads go on while appends wait for the disk.
+/// <para>Replicated, an activation leads: it claims leadership when it begins, and goes when leadership ends. One that may not lead, or
+/// finds no such partition (the topic was deleted, or the key made up), answers why, and goes.</para>
 /// </summary>
 [GrainType(TypeName)]
 [KeepAlive, Immovable, Reentrant]
@@ -41,8 +41,8 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     }
 
     /// <inheritdoc/>
-    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came directly is in the
-    /// engine's append loop, which the silo closes after all grains. A replica that leads goes on leading.</remarks>
+    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came
+    /// directly is in the engine's append loop, which the silo closes after all grains. A replica that leads goes on leading.</remarks>
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         StopServing();
@@ -51,7 +51,8 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     /// <inheritdoc/>
     /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it where it is.</remarks>
-    public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) => AppendAsync(MemoryMarshal.AsMemory(batch), acks).AsTask();
+    public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) =>
+        AppendAsync(MemoryMarshal.AsMemory(batch), acks).AsTask();
 
     /// <inheritdoc/>
     public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => AppendAsync(batch, acks, burst: null);
@@ -83,7 +84,8 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         if (_partition is not { } partition)
             return new(ProduceResult.Failed(WhyNot(out var message), message));
-        return SoleReplica.Refuses(partition, acks, out var refusal) ? new(refusal) : partition.AppendAsync(batch, acks, mayWrite: true, burst: burst);
+        return SoleReplica.Refuses(partition, acks, out var refusal)
+            ? new(refusal) : partition.AppendAsync(batch, acks, mayWrite: true, burst: burst);
     }
 
     /// <inheritdoc/>

@@ -25,10 +25,11 @@ internal interface ILocalReplicas
 }
 
 /// <summary>
-/// Leads partitions on this broker: claims, and lets calls from this silo to the engine directly for as long as it leads. Leadership is the replica's: it
-/// outlives an activation of the partition's grain that Orleans takes away, and the next activation finds it.
+/// Leads partitions on this broker: claims, and lets calls from this silo to the engine directly for as long as it leads. Leadership is the
+/// replica's: it outlives an activation of the partition's grain that Orleans takes away, and the next activation finds it.
 /// </summary>
-internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch search, LeaderFindings findings, ServedPartitions served, IBrokerPeers peers,
+internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch search, LeaderFindings findings, ServedPartitions served,
+    IBrokerPeers peers,
     TimeProvider time, EngineLog log)
 {
     // A claim reads and writes the store once each and flushes once; with the store down it would wait for as long as it is allowed to.
@@ -48,37 +49,43 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
     /// <summary>The broker is about to stop.</summary>
     public bool IsLeaving => _leaving;
 
-    /// <summary>How a replica of this broker describes itself to others: one that could lead does not offer it while the broker is about to stop.</summary>
+    /// <summary>How a replica of this broker describes itself to others: one that could lead does not offer it while the broker is about to
+    /// stop.</summary>
     public ReplicaReport Report(Replica replica)
     {
         var report = replica.Report();
-        return _leaving && report.Role != ReplicaRole.Leader ? report with { OfflineReason = report.OfflineReason ?? "it is stopping" } : report;
+        return _leaving && report.Role != ReplicaRole.Leader ? report with { OfflineReason = report.OfflineReason ?? "it is stopping" }
+            : report;
     }
 
     /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
-    public Task<LeadOutcome> LeadAsync(ReplicaKey key, CancellationToken cancellationToken) => LeadAsync(key, findings.Take(key), cancellationToken);
+    public Task<LeadOutcome> LeadAsync(ReplicaKey key, CancellationToken cancellationToken) =>
+        LeadAsync(key, findings.Take(key), cancellationToken);
 
     /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
     /// <param name="key">Which.</param>
-    /// <param name="found">What a search has just found out; null to search. The claim is for the state that was found: where something else is stored by now, somebody else may
-    /// lead, and it is refused.</param>
+    /// <param name="found">What a search has just found out; null to search. The claim is for the state that was found: where something
+    /// else is stored by now, somebody else may lead, and it is refused.</param>
     /// <param name="cancellationToken">Gives the claim up.</param>
     public async Task<LeadOutcome> LeadAsync(ReplicaKey key, LeaderFinding? found, CancellationToken cancellationToken)
     {
         if (replicas.Manager.TryGet(key, out var replica) && replica.Role == ReplicaRole.Leader)
             return new LeadOutcome(Serve(replica));
         if (_leaving)
-            return LeadOutcome.Refused(ErrorCode.NotLeaderOrFollower, $"Broker {peers.Self} is stopping and leads partition {key} no more. Retry.");
+            return LeadOutcome.Refused(ErrorCode.NotLeaderOrFollower,
+                $"Broker {peers.Self} is stopping and leads partition {key} no more. Retry.");
         found ??= await search.FindAsync(key).ConfigureAwait(false);
         if (found.Error != ErrorCode.None)
             return LeadOutcome.Refused(found.Error, $"Partition {key} has no leader. {found.Choice.Why}");
         if (found.Choice.Broker != peers.Self)
-            return LeadOutcome.Refused(ErrorCode.NotLeaderOrFollower, $"Broker {found.Choice.Broker} leads partition {key}, or is about to. Retry.");
+            return LeadOutcome.Refused(ErrorCode.NotLeaderOrFollower,
+                $"Broker {found.Choice.Broker} leads partition {key}, or is about to. Retry.");
         try
         {
             replica ??= await OpenAsync(key, found).ConfigureAwait(false);
             return replica is null
-                ? LeadOutcome.Refused(ErrorCode.LeaderNotAvailable, $"Broker {peers.Self} is to lead partition {key}, and does not know its topic yet. Retry.")
+                ? LeadOutcome.Refused(ErrorCode.LeaderNotAvailable,
+                    $"Broker {peers.Self} is to lead partition {key}, and does not know its topic yet. Retry.")
                 : await ClaimAsync(replica, found, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException refused)
@@ -88,7 +95,8 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
     }
 
     private async Task<Replica?> OpenAsync(ReplicaKey key, LeaderFinding found) =>
-        found.State is { } state && state.Replicas.Contains(peers.Self) ? await Task.Run(() => replicas.Manager.GetOrCreate(key)).ConfigureAwait(false) : null;
+        found.State is { } state && state.Replicas.Contains(peers.Self)
+        ? await Task.Run(() => replicas.Manager.GetOrCreate(key)).ConfigureAwait(false) : null;
 
     private async Task<LeadOutcome> ClaimAsync(Replica replica, LeaderFinding found, CancellationToken cancellationToken)
     {
@@ -101,7 +109,8 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
                 log.Write(EngineLogLevel.Warning, $"Partition {replica.TopicPartition} is led by broker {peers.Self} from offset "
                     + $"{replica.Report().LogEndOffset} on, although it may lack acknowledged records: an unclean election.");
             }
-            var result = await replica.LeadAsync(new ClaimRequest(found.Choice.Lost, found.Choice.Unclean, found.Stored), timeout.Token).ConfigureAwait(false);
+            var result = await replica.LeadAsync(new ClaimRequest(found.Choice.Lost, found.Choice.Unclean, found.Stored),
+                timeout.Token).ConfigureAwait(false);
             return result.Outcome switch
             {
                 ClaimOutcome.Claim => new LeadOutcome(Serve(replica)),
@@ -115,7 +124,8 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
         }
         catch (OperationCanceledException)
         {
-            return LeadOutcome.Refused(ErrorCode.LeaderNotAvailable, $"Broker {peers.Self} could not claim partition {replica.TopicPartition} within "
+            return LeadOutcome.Refused(ErrorCode.LeaderNotAvailable,
+                $"Broker {peers.Self} could not claim partition {replica.TopicPartition} within "
                 + $"{ClaimTimeout.TotalSeconds} s: the store does not answer. Retry.");
         }
     }

@@ -22,8 +22,10 @@ internal static class PartitionServices
             new PartitionStates(provider.GetRequiredKeyedService<IGrainStorage>(FileGrainStorage.ProviderName)));
         services.TryAddSingleton<IBrokerPeers, SoleBroker>();
         services.AddSingleton(provider => new LeaderFindings(OptionsOf(provider).TimeProvider));
-        services.AddSingleton(provider => new LeaderSearch(provider.GetRequiredService<IPartitionStates>(), provider.GetRequiredService<IBrokerPeers>(),
-            provider.GetRequiredService<SiloBroker>().Cluster?.AnswerTimeout ?? BrokerClusterOptions.DefaultAnswerTimeout, OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
+        services.AddSingleton(provider => new LeaderSearch(provider.GetRequiredService<IPartitionStates>(),
+            provider.GetRequiredService<IBrokerPeers>(),
+            provider.GetRequiredService<SiloBroker>().Cluster?.AnswerTimeout ?? BrokerClusterOptions.DefaultAnswerTimeout,
+            OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
         silo.AddPlacementDirector<LeaderPlacement, LeaderPlacementDirector>();
         silo.AddGrainDirectory(PartitionDirectory.Name, (provider, _) => new PartitionDirectory(provider));
         return silo;
@@ -38,7 +40,8 @@ internal static class PartitionServices
         services.AddSingleton<ILocalReplicas>(provider => provider.GetRequiredService<ReplicatedBrokers>());
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<PartitionLeadership>(provider, OptionsOf(provider).TimeProvider,
             OptionsOf(provider).Log));
-        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<FailoverWatch>(provider, OptionsOf(provider).TimeProvider, OptionsOf(provider).Log));
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<FailoverWatch>(provider, OptionsOf(provider).TimeProvider,
+            OptionsOf(provider).Log));
         services.AddParticipant<FailoverWatch>();
         services.AddSingleton<LeaderServiceClient>();
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<LeadershipHandover>(provider, OptionsOf(provider).TimeProvider,

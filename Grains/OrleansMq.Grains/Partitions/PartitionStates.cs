@@ -5,8 +5,8 @@ using OrleansMq.State;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// The stored states of all partitions, for whoever on a silo needs one: the grain that leads, the placement of that grain, the topic that is created.
-/// Every call stands alone, so that nobody's knowledge gets old here. Usable from any thread.
+/// The stored states of all partitions, for whoever on a silo needs one: the grain that leads, the placement of that grain, the topic that
+/// is created. Every call stands alone, so that nobody's knowledge gets old here. Usable from any thread.
 /// </summary>
 internal interface IPartitionStates
 {
@@ -18,7 +18,8 @@ internal interface IPartitionStates
     Task<string> CreateAsync(ReplicaKey key, PartitionState state);
 
     /// <summary>Stores a state if what is stored still has <paramref name="etag"/>; returns the new etag.</summary>
-    /// <exception cref="StateConflictException">Something else is stored. Any other exception: whether it was stored is not known.</exception>
+    /// <exception cref="StateConflictException">Something else is stored. Any other exception: whether it was stored is not
+    /// known.</exception>
     Task<string> WriteAsync(ReplicaKey key, PartitionState state, string etag);
 
     /// <summary>Removes what is stored, whatever it is; where nothing is, that is fine.</summary>

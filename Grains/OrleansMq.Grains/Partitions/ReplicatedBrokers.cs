@@ -7,7 +7,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>The brokers of a replicated cluster, by its membership; this one's replicas are asked directly.</summary>
-internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker broker, ClusterMembership membership) : IBrokerPeers, ILocalReplicas
+internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker broker, ClusterMembership membership) : IBrokerPeers,
+    ILocalReplicas
 {
     // Found at their first use: they are made after what is made of this.
     private readonly Lazy<SiloReplicas> _replicas = new(services.GetRequiredService<SiloReplicas>);
@@ -48,7 +49,8 @@ internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker br
         Manager.TryGet(key, out var replica) ? replica.Partition.Config : _specs.Value?.Find(key)?.Config;
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys,
+        CancellationToken cancellationToken)
     {
         if (broker == Self)
             return [.. keys.Select(key => Manager.TryGet(key, out var replica) ? _leadership.Value.Report(replica) : null)];

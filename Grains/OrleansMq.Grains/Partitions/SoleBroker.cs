@@ -33,6 +33,7 @@ internal sealed class SoleBroker(SiloBroker broker) : IBrokerPeers
     public TopicConfig? FindConfig(ReplicaKey key) => null;
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken) =>
+    public Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys,
+        CancellationToken cancellationToken) =>
         Task.FromResult<IReadOnlyList<ReplicaReport?>>(new ReplicaReport?[keys.Count]);
 }

@@ -8,10 +8,11 @@ namespace OrleansMq.Grains.Replication;
 public sealed class BrokerIdTakenException(string message) : Exception(message);
 
 /// <summary>
-/// Before a silo joins: refuses where another one lives under the same broker id, and declares dead what is left of silos that are gone, so that a restart on
-/// another port takes over at once and needs not wait until probes have missed them.
+/// Before a silo joins: refuses where another one lives under the same broker id, and declares dead what is left of silos that are gone, so
+/// that a restart on another port takes over at once and needs not wait until probes have missed them.
 /// </summary>
-internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker, BrokerClusterOptions options) : ILifecycleParticipant<ISiloLifecycle>
+internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker, BrokerClusterOptions options)
+    : ILifecycleParticipant<ISiloLifecycle>
 {
     /// <summary>How often a live silo writes its sign of life into the membership table.</summary>
     public static readonly TimeSpan SignOfLife = TimeSpan.FromSeconds(5);
@@ -38,15 +39,16 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
         await BeTheOnlyOneAsync(table, cancellationToken);
     }
 
-    /// <summary>Declares dead whoever is proved to be gone: refused by this very machine, or this broker refused by any. What a network between
-    /// says of others counts for nothing here: a new machine behind the wrong firewall must not bury a whole cluster.</summary>
+    /// <summary>Declares dead whoever is proved to be gone: refused by this very machine, or this broker refused by any. What a network
+    /// between says of others counts for nothing here: a new machine behind the wrong firewall must not bury a whole cluster.</summary>
     private async Task BuryAsync(IMembershipTable table, CancellationToken cancellationToken)
     {
         var answers = new Dictionary<SiloAddress, PortAnswer>();
         while (true)
         {
             var members = await table.ReadAll();
-            var suspects = members.Members.Select(row => row.Item1).Where(entry => entry.Status != SiloStatus.Dead && MayBeBuried(entry)).ToList();
+            var suspects = members.Members.Select(row => row.Item1).Where(entry => entry.Status != SiloStatus.Dead && MayBeBuried(entry))
+                .ToList();
             await Task.WhenAll(suspects.Where(entry => !answers.ContainsKey(entry.SiloAddress)).ToList().Select(async entry =>
             {
                 var answer = await EndpointProbe.AskAsync(entry.SiloAddress.Endpoint, cancellationToken);
@@ -71,11 +73,13 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
         while (true)
         {
             var members = await table.ReadAll();
-            if (members.Members.Select(row => row.Item1).FirstOrDefault(entry => entry.Status != SiloStatus.Dead && IsThisBroker(entry)) is not { } other)
+            if (members.Members.Select(row => row.Item1).FirstOrDefault(entry => entry.Status != SiloStatus.Dead
+                && IsThisBroker(entry)) is not { } other)
                 return;
             if (first.Count == 0)
             {
-                broker.Log(EngineLogLevel.Warning, $"The cluster has a broker {broker.Options.BrokerId} at {other.SiloAddress} already: waiting up to "
+                broker.Log(EngineLogLevel.Warning,
+                    $"The cluster has a broker {broker.Options.BrokerId} at {other.SiloAddress} already: waiting up to "
                     + $"{Watch.TotalSeconds:0} s for a sign of life.");
             }
             if (first.TryAdd(other.SiloAddress, other.IAmAliveTime))
@@ -89,7 +93,8 @@ internal sealed class BrokerIdCheck(IServiceProvider services, SiloBroker broker
     }
 
     private BrokerIdTakenException Taken(MembershipEntry other) => new(
-        $"Broker {broker.Options.BrokerId} of cluster '{options.ClusterId}' runs already: at {other.SiloAddress.Endpoint} on {other.HostName}, since "
+        $"Broker {broker.Options.BrokerId} of cluster '{options.ClusterId}' runs already: at {other.SiloAddress.Endpoint} on "
+        + $"{other.HostName}, since "
         + $"{other.StartTime:u}. Stop that one, or give this one another --broker-id and --data.");
 
     private async Task DeclareDeadAsync(IMembershipTable table, MembershipTableData members, SiloAddress silo, string why)

@@ -4,10 +4,12 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>Which silo is which broker, as the cluster's membership has it. It may be wrong for a while: that costs time, never records. Thread safe.</summary>
+/// <summary>Which silo is which broker, as the cluster's membership has it. It may be wrong for a while: that costs time, never records.
+/// Thread safe.</summary>
 /// <param name="members">Orleans' membership.</param>
 /// <param name="log">Where it says who came and went.</param>
-internal sealed class ClusterMembership(IClusterMembershipService members, EngineLog log) : ILifecycleParticipant<ISiloLifecycle>, IDisposable
+internal sealed class ClusterMembership(IClusterMembershipService members, EngineLog log) : ILifecycleParticipant<ISiloLifecycle>,
+    IDisposable
 {
     private const string NamePrefix = "broker-";
 
@@ -27,7 +29,8 @@ internal sealed class ClusterMembership(IClusterMembershipService members, Engin
     /// <summary>The broker whose silo has that name; null where it is no broker's.</summary>
     public static int? BrokerOf(string? siloName) =>
         siloName is not null && siloName.StartsWith(NamePrefix, StringComparison.Ordinal)
-        && int.TryParse(siloName.AsSpan(NamePrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var broker) ? broker : null;
+        && int.TryParse(siloName.AsSpan(NamePrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var broker)
+        ? broker : null;
 
     /// <summary>Where a broker's silo is reached; null where it is no live member.</summary>
     public SiloAddress? AddressOf(int broker) => _map.Silos.GetValueOrDefault(broker)?.SiloAddress;
@@ -42,18 +45,19 @@ internal sealed class ClusterMembership(IClusterMembershipService members, Engin
     public bool IsActive(int broker) => _map.Silos.GetValueOrDefault(broker)?.Status == SiloStatus.Active;
 
     /// <inheritdoc/>
-    public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(ClusterMembership), ServiceLifecycleStage.RuntimeGrainServices + 1,
-        _ =>
-        {
-            Take(members.CurrentSnapshot);
-            _following = Task.Run(FollowAsync);
-            return Task.CompletedTask;
-        },
-        async _ =>
-        {
-            await _stopped.CancelAsync();
-            await _following;
-        });
+    public void Participate(ISiloLifecycle lifecycle) =>
+        lifecycle.Subscribe(nameof(ClusterMembership), ServiceLifecycleStage.RuntimeGrainServices + 1,
+            _ =>
+            {
+                Take(members.CurrentSnapshot);
+                _following = Task.Run(FollowAsync);
+                return Task.CompletedTask;
+            },
+            async _ =>
+            {
+                await _stopped.CancelAsync();
+                await _following;
+            });
 
     /// <inheritdoc/>
     public void Dispose() => _stopped.Dispose();
@@ -98,7 +102,8 @@ internal sealed class ClusterMembership(IClusterMembershipService members, Engin
 internal sealed record BrokerMap(ImmutableDictionary<int, ClusterMember> Silos, ImmutableDictionary<SiloAddress, int> ByAddress)
 {
     /// <summary>Nobody.</summary>
-    public static BrokerMap Empty { get; } = new(ImmutableDictionary<int, ClusterMember>.Empty, ImmutableDictionary<SiloAddress, int>.Empty);
+    public static BrokerMap Empty { get; } = new(ImmutableDictionary<int, ClusterMember>.Empty,
+        ImmutableDictionary<SiloAddress, int>.Empty);
 
     /// <summary>Those of a snapshot.</summary>
     public static BrokerMap Of(ClusterMembershipSnapshot snapshot)

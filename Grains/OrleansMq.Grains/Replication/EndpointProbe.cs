@@ -38,9 +38,11 @@ internal static class EndpointProbe
         }
     }
 
-    /// <summary>Whether an address is one of this machine's, so that no network lies between: what is refused there is refused by this kernel.</summary>
+    /// <summary>Whether an address is one of this machine's, so that no network lies between: what is refused there is refused by this
+    /// kernel.</summary>
     public static bool IsLocal(IPAddress address) => IPAddress.IsLoopback(address)
-        || NetworkInterface.GetAllNetworkInterfaces().SelectMany(card => card.GetIPProperties().UnicastAddresses).Any(own => own.Address.Equals(address));
+        || NetworkInterface.GetAllNetworkInterfaces().SelectMany(card => card.GetIPProperties().UnicastAddresses)
+        .Any(own => own.Address.Equals(address));
 
     private static async Task<PortAnswer> AskOnceAsync(IPEndPoint endpoint, CancellationToken cancellationToken)
     {

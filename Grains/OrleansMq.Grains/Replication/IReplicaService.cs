@@ -3,15 +3,17 @@ using Orleans.Services;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>
-/// What the brokers of a cluster ask of each other, addressed by silo: no directory, no activation in between. Any call may be lost, doubled, or overtaken by
-/// another; each may be sent again.
+/// What the brokers of a cluster ask of each other, addressed by silo: no directory, no activation in between. Any call may be lost,
+/// doubled, or overtaken by another; each may be sent again.
 /// </summary>
 [Alias("omq.IReplicaService")]
 internal interface IReplicaService : IGrainService
 {
-    /// <summary>Messages of another broker's replicas to the replicas of this one; returns the answers. Both are the engine's own bytes.</summary>
+    /// <summary>Messages of another broker's replicas to the replicas of this one; returns the answers. Both are the engine's own
+    /// bytes.</summary>
     /// <param name="fromBroker">Who sends.</param>
-    /// <param name="bundle">Not copied, since it may be several MB: its bytes stay as they are until the call has been answered, or for ever where it fails.</param>
+    /// <param name="bundle">Not copied, since it may be several MB: its bytes stay as they are until the call has been answered, or for
+    /// ever where it fails.</param>
     [Alias("Deliver"), ResponseTimeout("00:00:10")]
     Task<ReadOnlyMemory<byte>> DeliverAsync(int fromBroker, [Immutable] ReadOnlyMemory<byte> bundle);
 

@@ -14,9 +14,10 @@ internal enum ProcessState
 }
 
 /// <summary>
-/// Whether another silo's process is gone: a proof, not a suspicion. Only a kernel answers a connection with a refusal, at once and whatever the load; a process
-/// that hangs, is stopped or gets no processor keeps its connection, and a cut network answers nothing. The refusals are some, in a row, over a short time, for a proxy
-/// in between may restart; and before them it was reached, for an address that never worked proves nothing.
+/// Whether another silo's process is gone: a proof, not a suspicion. Only a kernel answers a connection with a refusal, at once and
+/// whatever the load; a process that hangs, is stopped or gets no processor keeps its connection, and a cut network answers nothing. The
+/// refusals are some, in a row, over a short time, for a proxy in between may restart; and before them it was reached, for an address that
+/// never worked proves nothing.
 /// </summary>
 internal sealed class ProcessProof
 {
@@ -58,8 +59,9 @@ internal sealed class ProcessProof
     public void OnUnclear(TimeSpan now) => (_refusals, State, NextAttempt) = (0, ProcessState.Unknown, now + Retry);
 
     /// <summary>
-    /// Which of those that are gone are to be believed gone. What this machine's own kernel refuses is. Over a network, not where most of the others would be
-    /// gone at once: rather something between is wrong, here, and one silo must not bury its cluster. Probes decide then, with the word of others.
+    /// Which of those that are gone are to be believed gone. What this machine's own kernel refuses is. Over a network, not where most of
+    /// the others would be gone at once: rather something between is wrong, here, and one silo must not bury its cluster. Probes decide
+    /// then, with the word of others.
     /// </summary>
     /// <param name="silos">All that are watched: whether each is local, and its state.</param>
     public static IEnumerable<T> Believed<T>(IReadOnlyCollection<(T Silo, bool IsLocal, ProcessState State)> silos)

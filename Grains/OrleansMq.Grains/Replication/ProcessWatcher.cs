@@ -5,15 +5,16 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>
-/// Notices within some 150 milliseconds that another silo's process was killed, and has it declared dead. On a thread of its own, since the others may be busy
-/// when it matters; that costs time, but never a silo that lives: see <see cref="ProcessProof"/>.
+/// Notices within some 150 milliseconds that another silo's process was killed, and has it declared dead. On a thread of its own, since the
+/// others may be busy when it matters; that costs time, but never a silo that lives: see <see cref="ProcessProof"/>.
 /// </summary>
 /// <param name="membership">Whom to watch.</param>
 /// <param name="members">Who declares dead.</param>
 /// <param name="obituaries">Who does where that does not.</param>
 /// <param name="self">This silo.</param>
 /// <param name="log">Where it says so.</param>
-internal sealed class ProcessWatcher(ClusterMembership membership, IClusterMembershipService members, Obituaries obituaries, ILocalSiloDetails self, EngineLog log)
+internal sealed class ProcessWatcher(ClusterMembership membership, IClusterMembershipService members, Obituaries obituaries,
+    ILocalSiloDetails self, EngineLog log)
     : ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
     // How late a change of membership is seen. A connection that breaks is seen at once.
@@ -82,7 +83,8 @@ internal sealed class ProcessWatcher(ClusterMembership membership, IClusterMembe
             if (silo.IsTold)
                 continue;
             silo.IsTold = true;
-            log.Write(EngineLogLevel.Warning, $"The process of broker {membership.BrokerOf(silo.Address)} at {silo.Address.Endpoint} is gone: its port refuses "
+            log.Write(EngineLogLevel.Warning,
+                $"The process of broker {membership.BrokerOf(silo.Address)} at {silo.Address.Endpoint} is gone: its port refuses "
                 + "connections. It is declared dead.");
             _ = Task.Run(() => BuryAsync(silo.Address));
         }
@@ -106,10 +108,12 @@ internal sealed class ProcessWatcher(ClusterMembership membership, IClusterMembe
 
     private void Wait(TimeSpan now)
     {
-        var next = _watched.Values.Where(silo => silo.Socket is null).Select(silo => silo.Proof.NextAttempt - now).Append(LongestWait).Min();
+        var next = _watched.Values.Where(silo => silo.Socket is null).Select(silo => silo.Proof.NextAttempt - now).Append(LongestWait)
+            .Min();
         if (next <= TimeSpan.Zero)
             return;
-        List<Socket> connected = [.. _watched.Values.Where(silo => silo is { Socket: not null, IsConnecting: false }).Select(silo => silo.Socket!)];
+        List<Socket> connected = [.. _watched.Values.Where(silo => silo is { Socket: not null, IsConnecting: false })
+            .Select(silo => silo.Socket!)];
         List<Socket> connecting = [.. _watched.Values.Where(silo => silo.IsConnecting).Select(silo => silo.Socket!)];
         if (connected.Count + connecting.Count == 0)
             _stopping.Wait(next);

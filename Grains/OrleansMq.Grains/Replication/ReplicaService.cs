@@ -4,8 +4,8 @@ using OrleansMq.Grains.Partitions;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>This silo's end of <see cref="IReplicaService"/>: hands on to the broker's replicas. Its calls interleave, so a slow disk holds up only who waits
-/// for it.</summary>
+/// <summary>This silo's end of <see cref="IReplicaService"/>: hands on to the broker's replicas. Its calls interleave, so a slow disk holds
+/// up only who waits for it.</summary>
 internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
     PartitionLeadership leadership, IClusterImageSink images) : GrainService(grainId, silo, loggers), IReplicaService
 {
@@ -15,7 +15,8 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
 
     /// <inheritdoc/>
     public Task<ReplicaReportRecord[]> ReportAsync(ReplicaKeyRecord[] keys) =>
-        Task.FromResult(keys.Select(key => replicas.Manager.TryGet(key, out var replica) ? ReplicaReportRecord.Of(leadership.Report(replica)) : null)
+        Task.FromResult(keys.Select(key => replicas.Manager.TryGet(key, out var replica)
+            ? ReplicaReportRecord.Of(leadership.Report(replica)) : null)
             .OfType<ReplicaReportRecord>().ToArray());
 
     /// <inheritdoc/>

@@ -4,7 +4,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>The other brokers' <see cref="IReplicaService"/>, by broker id. Thread safe; usable from outside grains.</summary>
-internal sealed class ReplicaServices(IServiceProvider services, ClusterMembership membership) : GrainServiceClient<IReplicaService>(services)
+internal sealed class ReplicaServices(IServiceProvider services, ClusterMembership membership)
+    : GrainServiceClient<IReplicaService>(services)
 {
     /// <summary>The service of a broker.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: it is no live member.</exception>
@@ -16,9 +17,11 @@ internal sealed class ReplicaServices(IServiceProvider services, ClusterMembersh
     /// <param name="keys">Which.</param>
     /// <param name="cancellationToken">Gives it up.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>. Any other exception: there is no answer.</exception>
-    public async Task<IReadOnlyList<ReplicaReport>> ReportAsync(int broker, IReadOnlyCollection<ReplicaKey> keys, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<ReplicaReport>> ReportAsync(int broker, IReadOnlyCollection<ReplicaKey> keys,
+        CancellationToken cancellationToken)
     {
-        var records = await Of(broker).ReportAsync([.. keys.Select(key => (ReplicaKeyRecord)key)]).WaitAsync(cancellationToken).ConfigureAwait(false);
+        var records = await Of(broker).ReportAsync([.. keys.Select(key => (ReplicaKeyRecord)key)])
+            .WaitAsync(cancellationToken).ConfigureAwait(false);
         return [.. records.Select(record => record.ToReport())];
     }
 }

@@ -4,7 +4,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>
-/// The replicas of this silo, from the opened data directory to its close. They answer from before the silo is active until its grains are gone.
+/// The replicas of this silo, from the opened data directory to its close. They answer from before the silo is active until its grains are
+/// gone.
 /// </summary>
 internal sealed class SiloReplicas(IServiceProvider services, SiloBroker broker, BrokerClusterOptions options, ClusterMembership membership)
     : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable

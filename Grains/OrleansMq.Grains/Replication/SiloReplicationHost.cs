@@ -4,9 +4,10 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>The cluster around a silo's replicas: states through grain storage, messages through <see cref="IReplicaService"/>, the living from Orleans'
-/// membership.</summary>
-/// <param name="services">The silo's; what is in them is found at its first use, since the replicas are opened before all of it can be made.</param>
+/// <summary>The cluster around a silo's replicas: states through grain storage, messages through <see cref="IReplicaService"/>, the living
+/// from Orleans' membership.</summary>
+/// <param name="services">The silo's; what is in them is found at its first use, since the replicas are opened before all of it can be
+/// made.</param>
 /// <param name="ownBroker">This broker.</param>
 internal sealed class SiloReplicationHost(IServiceProvider services, int ownBroker) : IReplicationHost
 {

@@ -3,8 +3,8 @@ using System.Net.Sockets;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>
-/// A connection to another silo's port, kept for nothing but its end. Orleans greets on it and then waits for as long as it takes; what it sends is thrown away. Used by
-/// one thread.
+/// A connection to another silo's port, kept for nothing but its end. Orleans greets on it and then waits for as long as it takes; what it
+/// sends is thrown away. Used by one thread.
 /// </summary>
 internal sealed class WatchedSilo(SiloAddress address) : IDisposable
 {

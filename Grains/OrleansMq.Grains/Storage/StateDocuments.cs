@@ -13,6 +13,7 @@ internal static class StateDocuments
     /// <summary>The engine's own JSON of every document.</summary>
     public static JsonSerializerOptions Json { get; } = new(TopicJson.Default.Options)
     {
-        TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default, ClusterJson.Default, GroupStateJson.Default),
+        TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default, ClusterJson.Default,
+            GroupStateJson.Default),
     };
 }

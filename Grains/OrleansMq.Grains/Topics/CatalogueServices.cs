@@ -6,7 +6,8 @@ using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>What a silo of a replicated cluster has of the catalogue: the metadata that is pushed to it, and what it tells the cluster's grain.</summary>
+/// <summary>What a silo of a replicated cluster has of the catalogue: the metadata that is pushed to it, and what it tells the cluster's
+/// grain.</summary>
 internal static class CatalogueServices
 {
     /// <summary>Adds it.</summary>

@@ -11,9 +11,10 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>The administration of brokers and replicas where the cluster's grain is active: checks against the image, then asks the partitions' leaders. Thread
-/// safe.</summary>
-internal sealed class ClusterAdministration(SiloBroker broker, ClusterController cluster, RebalanceRunner runner, ClusterMembership membership,
+/// <summary>The administration of brokers and replicas where the cluster's grain is active: checks against the image, then asks the
+/// partitions' leaders. Thread safe.</summary>
+internal sealed class ClusterAdministration(SiloBroker broker, ClusterController cluster, RebalanceRunner runner,
+    ClusterMembership membership,
     ReplicaServices replicas, LeaderServiceClient leaders, IGrainFactory grains) : IClusterAdministration
 {
     private const int ElectionsAtATime = 16;
@@ -26,7 +27,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     private TimeProvider Time => broker.Options.TimeProvider;
 
     /// <inheritdoc/>
-    public async ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> targets, CancellationToken cancellationToken)
+    public async ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> targets,
+        CancellationToken cancellationToken)
     {
         var image = cluster.Image;
         var state = Reassignments.Check(image, partition, targets, MinInsyncOf(image, partition.Topic)).Next;
@@ -42,7 +44,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     }
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<PartitionReassignment>> ListReassignmentsAsync(CancellationToken cancellationToken) => new(Reassignments.List(cluster.Image));
+    public ValueTask<IReadOnlyList<PartitionReassignment>> ListReassignmentsAsync(CancellationToken cancellationToken) =>
+        new(Reassignments.List(cluster.Image));
 
     /// <inheritdoc/>
     public async ValueTask CancelReassignmentAsync(TopicPartition partition, CancellationToken cancellationToken)
@@ -50,24 +53,30 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         var image = cluster.Image;
         var state = Reassignments.Find(image, partition).Next;
         if (state.Target.IsEmpty)
-            throw new BrokerException(ErrorCode.NoReassignmentInProgress, $"Partition {partition} does not move: there is nothing to take back.");
-        await ReassignAsync(LeaderOf(partition, image), [.. Reassignments.Origin(state, image.FindServed(partition.Topic)!.ReplicationFactor)], cancellationToken);
+            throw new BrokerException(ErrorCode.NoReassignmentInProgress,
+                $"Partition {partition} does not move: there is nothing to take back.");
+        await ReassignAsync(LeaderOf(partition, image),
+            [.. Reassignments.Origin(state, image.FindServed(partition.Topic)!.ReplicationFactor)], cancellationToken);
     }
 
     /// <inheritdoc/>
-    public async ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition, CancellationToken cancellationToken)
+    public async ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredLeadersAsync(string? topic, int? partition,
+        CancellationToken cancellationToken)
     {
         var image = cluster.Image;
         if (topic is null && partition is not null)
-            throw new BrokerException(ErrorCode.InvalidRequest, $"Partition {partition} of which topic? Name the topic, or leave the partition out.");
+            throw new BrokerException(ErrorCode.InvalidRequest,
+                $"Partition {partition} of which topic? Name the topic, or leave the partition out.");
         if (topic is not null)
         {
             var named = Reassignments.Find(image, new TopicPartition(topic, partition ?? 0)).Next;
             if (partition is { } number && named.Leader == named.Replicas[0])
-                return [new LeaderElection(topic, number, named.Leader, ErrorCode.ElectionNotNeeded, "It is led by its preferred replica already.")];
+                return [new LeaderElection(topic, number, named.Leader, ErrorCode.ElectionNotNeeded,
+                    "It is led by its preferred replica already.")];
         }
         var elections = new ConcurrentBag<LeaderElection>();
-        await Parallel.ForEachAsync(Reassignments.NotPreferred(image, topic, partition), new ParallelOptions { MaxDegreeOfParallelism = ElectionsAtATime },
+        await Parallel.ForEachAsync(Reassignments.NotPreferred(image, topic, partition),
+            new ParallelOptions { MaxDegreeOfParallelism = ElectionsAtATime },
             async (found, _) => elections.Add(await ElectPreferredAsync(found.Partition, image, found.State.Leader)));
         return [.. elections.OrderBy(election => election.Topic, StringComparer.Ordinal).ThenBy(election => election.Partition)];
     }
@@ -79,16 +88,19 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         var state = Reassignments.Find(image, partition).Next;
         var key = KeyOf(partition, image);
         if (await LedByAsync(key) is { } leading)
-            throw new BrokerException(ErrorCode.ElectionNotNeeded, $"Partition {partition} is led by broker {leading}: nothing is to be risked.");
+            throw new BrokerException(ErrorCode.ElectionNotNeeded,
+                $"Partition {partition} is led by broker {leading}: nothing is to be risked.");
         if (candidate is { } named && !state.Holders.Contains(named))
             throw new BrokerException(ErrorCode.InvalidReplicaAssignment,
                 $"Broker {named} does not hold partition {partition}: name one of {string.Join(", ", state.Holders)}.");
         var chosen = candidate ?? await LeastLossAsync(partition, key, state);
         var address = membership.AddressOf(chosen)
-            ?? throw new BrokerException(ErrorCode.BrokerNotAvailable, $"Broker {chosen} is not alive: start it, or name another that holds partition {partition}.");
+            ?? throw new BrokerException(ErrorCode.BrokerNotAvailable,
+                $"Broker {chosen} is not alive: start it, or name another that holds partition {partition}.");
         await leaders.Of(address).LeadUncleanAsync(GrainKeys.Partition(key.TopicId, key.Partition));
         broker.Log(EngineLogLevel.Warning, $"An unclean election of broker {chosen} for partition {partition} was asked for and done.");
-        return new LeaderElection(partition.Topic, partition.Partition, chosen, Message: "Records that only other replicas had are lost; the broker's log says from "
+        return new LeaderElection(partition.Topic, partition.Partition, chosen,
+            Message: "Records that only other replicas had are lost; the broker's log says from "
             + "which offset on.");
     }
 
@@ -106,11 +118,13 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     }
 
     /// <inheritdoc/>
-    public async ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle, CancellationToken cancellationToken)
+    public async ValueTask<RebalanceStatus> ExecuteRebalanceAsync(string planId, RebalanceThrottle? throttle,
+        CancellationToken cancellationToken)
     {
         Check(throttle ??= new RebalanceThrottle());
         if (!_plans.TryGetValue(planId, out var known) || Time.GetElapsedTime(known.MadeAt) > PlanTime)
-            throw new BrokerException(ErrorCode.InvalidRequest, $"There is no plan '{planId}', or not any more. Make another, and look at it.");
+            throw new BrokerException(ErrorCode.InvalidRequest,
+                $"There is no plan '{planId}', or not any more. Make another, and look at it.");
         var status = await runner.BeginAsync(known.Plan, "asked for", throttle, supersede: false);
         _plans.TryRemove(planId, out _);
         return status;
@@ -140,7 +154,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     public async ValueTask ResumeBrokerAsync(int resumed, CancellationToken cancellationToken)
     {
         await ChangeRegistryAsync(before => before.Resume(resumed).Next);
-        if (await runner.DescribeAsync() is { State: RebalanceState.Running } running && running.PlanId.StartsWith(PlanOf(resumed), StringComparison.Ordinal))
+        if (await runner.DescribeAsync() is { State: RebalanceState.Running } running
+            && running.PlanId.StartsWith(PlanOf(resumed), StringComparison.Ordinal))
             await runner.CancelAsync();
     }
 
@@ -152,7 +167,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     }
 
     private int MinInsyncOf(ClusterImage image, string topic) => image.FindServed(topic) is { } served
-        && TopicConfigRules.Parse(served.Configs, broker.Options.TopicDefaults.ForReplicas(served.ReplicationFactor)) is { IsAccepted: true, Next: var config }
+        && TopicConfigRules.Parse(served.Configs, broker.Options.TopicDefaults.ForReplicas(served.ReplicationFactor)) is { IsAccepted: true,
+            Next: var config }
             ? config.MinInsyncReplicas
             : 1;
 
@@ -163,9 +179,11 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     private static void Check(RebalanceThrottle throttle)
     {
         if (throttle.MaxPartitions is < 1 or > 1000)
-            throw new BrokerException(ErrorCode.InvalidRequest, $"The throttle's partitions at a time are 1 to 1000, not {throttle.MaxPartitions}.");
+            throw new BrokerException(ErrorCode.InvalidRequest,
+                $"The throttle's partitions at a time are 1 to 1000, not {throttle.MaxPartitions}.");
         if (throttle.MaxBytesPerSecond < 0)
-            throw new BrokerException(ErrorCode.InvalidRequest, $"The throttle's bytes in a second are 1 or more, or 0 for no limit, not {throttle.MaxBytesPerSecond}.");
+            throw new BrokerException(ErrorCode.InvalidRequest,
+                $"The throttle's bytes in a second are 1 or more, or 0 for no limit, not {throttle.MaxBytesPerSecond}.");
     }
 
     private async Task<LeaderElection> ElectPreferredAsync(TopicPartition partition, ClusterImage image, int before)
@@ -207,10 +225,12 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         {
             throw new BrokerException(ErrorCode.EligibleLeadersNotAvailable, reports.Length == 0
                 ? $"No broker that holds partition {partition} answers: start one of {string.Join(", ", state.Holders)}."
-                : $"Broker {string.Join(", ", silent)}, in sync with partition {partition}, does not answer, and may hold what no other does. Start it, or name the "
+                : $"Broker {string.Join(", ", silent)}, in sync with partition {partition}, does not answer, and may hold what no other "
+                + "does. Start it, or name the "
                     + $"broker that is to lead all the same, one of {string.Join(", ", reports.Select(report => report.Identity.Broker))}.");
         }
-        return reports.OrderByDescending(report => report.LastEpoch).ThenByDescending(report => report.LogEndOffset).First().Identity.Broker;
+        return reports.OrderByDescending(report => report.LastEpoch).ThenByDescending(report => report.LogEndOffset)
+            .First().Identity.Broker;
     }
 
     private async Task<ReplicaReport?> ReportAsync(int asked, ReplicaKey key)
@@ -220,7 +240,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         {
             return (await replicas.ReportAsync(asked, [key], timeout.Token)).FirstOrDefault();
         }
-        catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException or OperationCanceledException)
+        catch (Exception unanswered)
+            when (unanswered is TimeoutException or OrleansException or BrokerException or OperationCanceledException)
         {
             return null;
         }
@@ -243,7 +264,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     private async Task ReassignAsync(IPartitionLeaderGrain leader, int[] targets, CancellationToken cancellationToken)
     {
         var patience = new GrainBrokerOptions { TimeProvider = Time };
-        if (await LeaderPatience.RetryAsync(patience, TryAsync, static refused => refused?.Code ?? ErrorCode.None, cancellationToken) is { } refused)
+        if (await LeaderPatience.RetryAsync(patience, TryAsync, static refused => refused?.Code ?? ErrorCode.None,
+            cancellationToken) is { } refused)
             throw new BrokerException(refused.Code, refused.Message, refused);
 
         async ValueTask<BrokerException?> TryAsync()

@@ -12,11 +12,12 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Makes the image of a replicated cluster, in the one activation of the cluster's grain: from the stored documents when it begins, then from what brokers
-/// report, who is alive, and what topics announce. Every change is a new version and goes to all brokers. Two may exist for a moment: the later one's
-/// versions are higher, and brokers keep to those. Thread safe.
+/// Makes the image of a replicated cluster, in the one activation of the cluster's grain: from the stored documents when it begins, then
+/// from what brokers report, who is alive, and what topics announce. Every change is a new version and goes to all brokers. Two may exist
+/// for a moment: the later one's versions are higher, and brokers keep to those. Thread safe.
 /// </summary>
-internal sealed class ClusterController(SiloBroker broker, ClusterMembership membership, IPartitionStates states, GrainDocument<BrokerRegistry> registry,
+internal sealed class ClusterController(SiloBroker broker, ClusterMembership membership, IPartitionStates states,
+    GrainDocument<BrokerRegistry> registry,
     ImagePublisher publisher, Func<string, Task<TopicState?>> readTopic) : IAsyncDisposable
 {
     // Documents read at a time when it begins: enough to hide the way to the database, few enough for its connections.
@@ -95,7 +96,8 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     }
 
     /// <summary>Changes the image, and returns when every live broker that answers has it.</summary>
-    public Task UpdateEverywhereAsync(Func<ClusterImage, ClusterImage> change, TimeSpan deadline) => publisher.WaitAsync(Update(change), deadline);
+    public Task UpdateEverywhereAsync(Func<ClusterImage, ClusterImage> change, TimeSpan deadline) =>
+        publisher.WaitAsync(Update(change), deadline);
 
     /// <summary>Stores the next registry; returns when every live broker that answers knows.</summary>
     public async Task ChangeRegistryAsync(Func<BrokerRegistry, BrokerRegistry> change, TimeSpan deadline)
@@ -154,7 +156,8 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
 
     /// <summary>What the catalogue need not remember any more, and the brokers need not be told.</summary>
     public TopicCatalogue ClearLeftovers(TopicCatalogue catalogue) =>
-        _clean.Keys.GroupBy(clean => clean.Broker, clean => clean.TopicId).Aggregate(catalogue, (next, some) => next.ClearLeftovers(some.Key, some));
+        _clean.Keys.GroupBy(clean => clean.Broker, clean => clean.TopicId)
+        .Aggregate(catalogue, (next, some) => next.ClearLeftovers(some.Key, some));
 
     /// <summary>The catalogue is stored: who is told to delete what follows from it.</summary>
     public void OnStored(TopicCatalogue catalogue)
@@ -173,7 +176,8 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
             Task changed;
             lock (_lock)
                 changed = _changed.Task;
-            if (Image.IsGone(topicId, membership.Brokers.Silos.Keys, broker => _clean.ContainsKey((topicId, broker))) || deadline.IsCancellationRequested)
+            if (Image.IsGone(topicId, membership.Brokers.Silos.Keys, broker => _clean.ContainsKey((topicId, broker)))
+                || deadline.IsCancellationRequested)
                 return;
             await Task.WhenAny(changed, Task.Delay(Timeout.InfiniteTimeSpan, deadline));
         }
@@ -227,7 +231,8 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         if (topic is null || topic.TopicId != entry.TopicId)
         {
             if (entry.Status == TopicStatus.Active)
-                broker.Log(EngineLogLevel.Error, $"The state '{TopicState.KeyOf(name)}' of topic '{name}' is missing or belongs to another topic, so the topic "
+                broker.Log(EngineLogLevel.Error,
+                    $"The state '{TopicState.KeyOf(name)}' of topic '{name}' is missing or belongs to another topic, so the topic "
                     + "is not served. Restore the database from a backup, or delete the topic.");
             return null;
         }
@@ -236,11 +241,13 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         {
             var stored = await Task.WhenAll(some.Select(number => states.ReadAsync(new ReplicaKey(topic.TopicId, number))));
             // Those from the first that is missing on are made again, with the state they have, when the topic is finished.
-            partitions.AddRange(stored.TakeWhile(found => found is not null).Select(found => ImagePartition.Of(found!.State, membership.IsAlive)));
+            partitions.AddRange(stored.TakeWhile(found => found is not null)
+                .Select(found => ImagePartition.Of(found!.State, membership.IsAlive)));
             if (stored.Any(found => found is null))
                 break;
         }
-        return new ImageTopic(name, topic.TopicId, entry.Status == TopicStatus.Active ? topic.Status : entry.Status, topic.ReplicationFactor, topic.Configs,
+        return new ImageTopic(name, topic.TopicId, entry.Status == TopicStatus.Active ? topic.Status : entry.Status,
+            topic.ReplicationFactor, topic.Configs,
             [.. partitions], Math.Min(partitions.Count, topic.Status == TopicStatus.Active ? topic.Partitions : 0));
     }
 

@@ -55,10 +55,12 @@ internal sealed partial class ClusterGrain
         _controller = controller;
         _runner = new RebalanceRunner(_broker, controller, Document<RebalanceJob>("rebalance"), GrainFactory, options.RebalanceSettleTime,
             options.AutoLeaderRebalance);
-        _administration = new ClusterAdministration(_broker, controller, _runner, membership, _services.GetRequiredService<ReplicaServices>(),
+        _administration = new ClusterAdministration(_broker, controller, _runner, membership,
+            _services.GetRequiredService<ReplicaServices>(),
             _services.GetRequiredService<LeaderServiceClient>(), GrainFactory);
         _runner.Start();
-        _broker.Log(EngineLogLevel.Information, $"Broker {_broker.Options.BrokerId} makes the cluster's metadata from version {controller.Image.Version} on.");
+        _broker.Log(EngineLogLevel.Information,
+            $"Broker {_broker.Options.BrokerId} makes the cluster's metadata from version {controller.Image.Version} on.");
         this.RegisterGrainTimer(HousekeepAsync, new GrainTimerCreationOptions(TimeSpan.Zero, HousekeepingInterval));
     }
 
@@ -92,14 +94,16 @@ internal sealed partial class ClusterGrain
     public Task<int[][]> PlaceAsync(int count, int replicationFactor)
     {
         RefuseIfRetired();
-        return Task.FromResult(ReplicaAssignment.Assign(Controller.Image, count, replicationFactor).Next.Select(replicas => replicas.ToArray()).ToArray());
+        return Task.FromResult(ReplicaAssignment.Assign(Controller.Image, count, replicationFactor)
+            .Next.Select(replicas => replicas.ToArray()).ToArray());
     }
 
     /// <inheritdoc/>
     public async Task AnnounceAsync(TopicRecord topic, int first, int[][] replicas)
     {
         await Controller.UpdateEverywhereAsync(
-            image => image.Deleted.Contains(topic.TopicId) ? image : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
+            image => image.Deleted.Contains(topic.TopicId) ? image
+            : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
             PushTime);
         RefuseIfRetired(); // Nobody hears of it from here.
     }
@@ -115,7 +119,8 @@ internal sealed partial class ClusterGrain
     }
 
     private ClusterDescription DescribeReplicated() => ClusterDescriptions.Describe(Controller.Image, _broker.Cluster!.ClusterId,
-        topic => TopicConfigRules.Parse(topic.Configs, _broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor)) is { IsAccepted: true, Next: var config }
+        topic => TopicConfigRules.Parse(topic.Configs, _broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor))
+        is { IsAccepted: true, Next: var config }
             ? config.MinInsyncReplicas
             : 1);
 
@@ -125,7 +130,8 @@ internal sealed partial class ClusterGrain
             return _broker.Limits;
         var brokers = _controller.Image.Brokers.Values.Count(broker => broker.TakesReplicas);
         var wanted = _broker.Cluster!.DefaultReplicationFactor;
-        return new TopicLimits(_broker.Options.TopicDefaults, _broker.Options.DefaultPartitions, (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers);
+        return new TopicLimits(_broker.Options.TopicDefaults, _broker.Options.DefaultPartitions,
+            (short)(wanted > 0 ? wanted : Math.Clamp(brokers, 1, 3)), brokers);
     }
 
     private async Task ChangeAsync(Func<TopicCatalogue, TopicCatalogue> change)
@@ -160,7 +166,8 @@ internal sealed partial class ClusterGrain
         await _controller.WaitUntilGoneAsync(topicId, deadline.Token);
     }
 
-    /// <summary>Begins the creation or deletion of topics, in the course of which topics and brokers call back; the activation does not go before it has ended.</summary>
+    /// <summary>Begins the creation or deletion of topics, in the course of which topics and brokers call back; the activation does not go
+    /// before it has ended.</summary>
     private async Task<IDisposable> BeginAsync()
     {
         await _working.WaitAsync();
@@ -183,8 +190,8 @@ internal sealed partial class ClusterGrain
             throw new BrokerException(ErrorCode.RequestTimedOut, "Another broker makes the cluster's metadata now. Retry.");
     }
 
-    /// <summary>Begins nothing more, and goes when what was begun has ended: an activation that deactivates waits for that, and takes no calls meanwhile, not even those
-    /// that it waits for.</summary>
+    /// <summary>Begins nothing more, and goes when what was begun has ended: an activation that deactivates waits for that, and takes no
+    /// calls meanwhile, not even those that it waits for.</summary>
     private async Task RetireAsync()
     {
         await _retired.CancelAsync();
@@ -211,24 +218,28 @@ internal sealed partial class ClusterGrain
         }
         catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
         {
-            _broker.Log(EngineLogLevel.Warning, "What was interrupted of the creation or deletion of topics could not be finished yet.", failure);
+            _broker.Log(EngineLogLevel.Warning, "What was interrupted of the creation or deletion of topics could not be finished yet.",
+                failure);
         }
     }
 
-    private bool IsGrowing(Guid topicId) => Controller.Image.Topics.TryGetValue(topicId, out var topic) && topic.Partitions.Length > topic.Serving;
+    private bool IsGrowing(Guid topicId) =>
+        Controller.Image.Topics.TryGetValue(topicId, out var topic) && topic.Partitions.Length > topic.Serving;
 
     private async Task FinishAsync(string name, Guid topicId)
     {
         if (await Owner(name).FinishAsync(topicId))
-            await ChangeAsync(catalogue => catalogue.Topics.TryGetValue(name, out var entry) && entry is { Status: TopicStatus.Creating } && entry.TopicId == topicId
+            await ChangeAsync(catalogue => catalogue.Topics.TryGetValue(name, out var entry) && entry is { Status: TopicStatus.Creating }
+                && entry.TopicId == topicId
                 ? catalogue.FinishCreate(name, topicId)
                 : catalogue);
         else
             await DeleteAsync(name);
     }
 
-    private Task<TopicState?> ReadTopicAsync(string name) => new GrainDocument<TopicState>(_storage, "topic", GrainId.Create(TopicGrain.TypeName, name))
-        .ReadAsync().AsTask();
+    private Task<TopicState?> ReadTopicAsync(string name) =>
+        new GrainDocument<TopicState>(_storage, "topic", GrainId.Create(TopicGrain.TypeName, name))
+            .ReadAsync().AsTask();
 
     private GrainDocument<T> Document<T>(string type) where T : class => new(_storage, type, this.GetGrainId());
 

@@ -97,7 +97,8 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     public async Task<TopicListing[]> ListTopicsAsync()
     {
         if (_controller?.Image is { } image)
-            return [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active).Select(topic => topic.ToListing())];
+            return [.. image.Names.Values.Select(id => image.Topics[id]).Where(topic => topic.Status == TopicStatus.Active)
+                .Select(topic => topic.ToListing())];
         var listings = new List<TopicListing>();
         var names = (await CatalogueAsync()).Topics.Where(topic => topic.Value.Status == TopicStatus.Active).Select(topic => topic.Key);
         foreach (var some in names.Chunk(TopicsAtATime))
@@ -117,7 +118,8 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     }
 
     /// <inheritdoc/>
-    public Task<ClusterDescription> DescribeAsync() => Task.FromResult(_controller is null ? _broker.DescribeCluster() : DescribeReplicated());
+    public Task<ClusterDescription> DescribeAsync() =>
+        Task.FromResult(_controller is null ? _broker.DescribeCluster() : DescribeReplicated());
 
     // The disk did not let a topic be: take away what there is of it. What cannot be taken away now, the next start finishes.
     private async Task UndoAsync(string topic, BrokerException cause)

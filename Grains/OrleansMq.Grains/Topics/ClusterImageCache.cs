@@ -10,8 +10,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>The newest image that was pushed to this silo, and what follows from it for this broker: which replicas it is to hold, and with what
-/// configuration. Thread safe.</summary>
+/// <summary>The newest image that was pushed to this silo, and what follows from it for this broker: which replicas it is to hold, and with
+/// what configuration. Thread safe.</summary>
 internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas) : IClusterMetadata, IClusterImageSink, IReplicaSpecs
 {
     private readonly Lock _lock = new();
@@ -69,7 +69,8 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
     public bool IsDeleted(Guid topicId) => _image.Deleted.Contains(topicId);
 
     /// <summary>The configuration of a partition's topic; null where the topic is not known.</summary>
-    public TopicConfig? FindConfig(ReplicaKey key) => _image.Topics.TryGetValue(key.TopicId, out var topic) ? SpecificationOf(topic).Config : null;
+    public TopicConfig? FindConfig(ReplicaKey key) =>
+        _image.Topics.TryGetValue(key.TopicId, out var topic) ? SpecificationOf(topic).Config : null;
 
     private void Take(ClusterImage next)
     {
@@ -87,7 +88,8 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
     private void Configure(ClusterImage before, ClusterImage next)
     {
         var changed = next.Topics.Values.Where(topic => !before.Topics.TryGetValue(topic.TopicId, out var other)
-            || !ReferenceEquals(other.Configs, topic.Configs) || other.ReplicationFactor != topic.ReplicationFactor).ToDictionary(topic => topic.TopicId);
+            || !ReferenceEquals(other.Configs, topic.Configs) || other.ReplicationFactor != topic.ReplicationFactor)
+            .ToDictionary(topic => topic.TopicId);
         if (changed.Count > 0)
         {
             foreach (var replica in replicas.Manager.Replicas)
@@ -108,14 +110,18 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
         var parsed = TopicConfigRules.Parse(topic.Configs, broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor));
         if (!parsed.IsAccepted)
         {
-            broker.Log(EngineLogLevel.Error, $"Topic '{topic.Name}' has a configuration that this version does not accept, and keeps all its records here. "
+            broker.Log(EngineLogLevel.Error,
+                $"Topic '{topic.Name}' has a configuration that this version does not accept, and keeps all its records here. "
                 + $"{parsed.Message} Change the topic's configuration, or update this broker.");
         }
-        var config = parsed.IsAccepted ? parsed.Next : TopicConfig.Default.ForReplicas(topic.ReplicationFactor) with { RetentionMs = -1, RetentionBytes = -1 };
-        return _specifications[topic.TopicId] = new TopicSpecification(topic.Configs, topic.ReplicationFactor, new ReplicaSpec(topic.Name, config));
+        var config = parsed.IsAccepted
+            ? parsed.Next : TopicConfig.Default.ForReplicas(topic.ReplicationFactor) with { RetentionMs = -1, RetentionBytes = -1 };
+        return _specifications[topic.TopicId] = new TopicSpecification(topic.Configs, topic.ReplicationFactor,
+            new ReplicaSpec(topic.Name, config));
     }
 
-    private sealed record TopicSpecification(ImmutableSortedDictionary<string, string> Configs, short ReplicationFactor, ReplicaSpec Replica)
+    private sealed record TopicSpecification(ImmutableSortedDictionary<string, string> Configs, short ReplicationFactor,
+        ReplicaSpec Replica)
     {
         public TopicConfig Config => Replica.Config;
     }

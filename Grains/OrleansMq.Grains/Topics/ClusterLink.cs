@@ -7,8 +7,8 @@ using OrleansMq.Grains.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// This broker's word to the cluster's grain that it is there: at the start, whenever somebody joins or dies (the grain's own silo perhaps: then this makes
-/// its next activation), and now and then, in case that a push was lost. Repeated until it is answered.
+/// This broker's word to the cluster's grain that it is there: at the start, whenever somebody joins or dies (the grain's own silo perhaps:
+/// then this makes its next activation), and now and then, in case that a push was lost. Repeated until it is answered.
 /// </summary>
 internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, ClusterMembership membership, IGrainFactory grains)
     : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
@@ -30,7 +30,8 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
             return Task.CompletedTask;
         }, _ => DisposeAsync().AsTask());
 
-    /// <summary>Completes when the cluster's metadata have this broker among those that live: from then on topics are placed on it.</summary>
+    /// <summary>Completes when the cluster's metadata have this broker among those that live: from then on topics are placed on
+    /// it.</summary>
     /// <exception cref="OperationCanceledException">It was given up.</exception>
     public async Task JoinedAsync(CancellationToken cancellationToken)
     {
@@ -84,7 +85,8 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
             return true;
         try
         {
-            await grains.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster).HelloAsync(RegistrationRecord.Of(Registration()), images.Image.Version).ConfigureAwait(false);
+            await grains.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster)
+                .HelloAsync(RegistrationRecord.Of(Registration()), images.Image.Version).ConfigureAwait(false);
             return true;
         }
         catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)

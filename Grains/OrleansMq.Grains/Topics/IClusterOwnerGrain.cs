@@ -2,12 +2,13 @@ using Orleans.Concurrency;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>What the brokers and the topics' grains of a replicated cluster tell the cluster's grain, and ask of it. Each may be sent again.</summary>
+/// <summary>What the brokers and the topics' grains of a replicated cluster tell the cluster's grain, and ask of it. Each may be sent
+/// again.</summary>
 [Alias("omq.IClusterOwnerGrain")]
 internal interface IClusterOwnerGrain : IGrainWithStringKey
 {
-    /// <summary>A broker is there: registers it where that is new, and sends it the metadata where it has not the newest. Whoever calls first after the silo of
-    /// the grain's activation has died, makes the next one.</summary>
+    /// <summary>A broker is there: registers it where that is new, and sends it the metadata where it has not the newest. Whoever calls
+    /// first after the silo of the grain's activation has died, makes the next one.</summary>
     /// <param name="registration">What the broker says of itself.</param>
     /// <param name="version">The version of the metadata that it has.</param>
     [Alias("Hello")]

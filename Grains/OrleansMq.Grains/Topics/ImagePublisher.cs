@@ -5,8 +5,8 @@ using OrleansMq.Grains.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Brings the newest image to every live broker: to each one call at a time, with what changed since the image it has; what changes meanwhile goes with the
-/// next. A broker that has another image than expected gets the whole. Thread safe.
+/// Brings the newest image to every live broker: to each one call at a time, with what changed since the image it has; what changes
+/// meanwhile goes with the next. A broker that has another image than expected gets the whole. Thread safe.
 /// </summary>
 internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership membership, EngineLog log) : IAsyncDisposable
 {
@@ -63,7 +63,8 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
                 Task progress;
                 lock (_lock)
                 {
-                    if (membership.Brokers.Silos.Keys.All(broker => _recipients.TryGetValue(broker, out var found) && found.Has?.Version >= version))
+                    if (membership.Brokers.Silos.Keys.All(broker => _recipients.TryGetValue(broker, out var found)
+                        && found.Has?.Version >= version))
                         return;
                     progress = _progress.Task;
                 }
@@ -94,7 +95,8 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
             try
             {
                 var delta = ClusterDelta.Between(next.Has ?? ClusterImage.Empty, next.Newest);
-                var version = await brokers.Of(recipient.Broker).PushImageAsync(ClusterDeltaCodec.Write(delta)).WaitAsync(_stopped.Token).ConfigureAwait(false);
+                var version = await brokers.Of(recipient.Broker).PushImageAsync(ClusterDeltaCodec.Write(delta))
+                    .WaitAsync(_stopped.Token).ConfigureAwait(false);
                 if (Answered(recipient, next.Newest, version))
                     pause = FirstPause;
                 else
@@ -104,9 +106,11 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
             {
                 return;
             }
-            catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException or InvalidDataException)
+            catch (Exception unanswered)
+                when (unanswered is TimeoutException or OrleansException or BrokerException or InvalidDataException)
             {
-                log.Write(EngineLogLevel.Debug, $"Broker {recipient.Broker} did not take metadata version {next.Newest.Version}; trying again.", unanswered);
+                log.Write(EngineLogLevel.Debug,
+                    $"Broker {recipient.Broker} did not take metadata version {next.Newest.Version}; trying again.", unanswered);
                 // Whether it took it is not known: the answer to the next will tell.
                 pause = await PauseAsync(pause).ConfigureAwait(false);
             }

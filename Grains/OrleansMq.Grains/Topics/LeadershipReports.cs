@@ -8,8 +8,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Tells the cluster's grain what this broker leads: the newest word of each partition, all that there is in one call, one call at a time, repeated until it
-/// is answered. When another activation makes the image, it is told everything. Thread safe.
+/// Tells the cluster's grain what this broker leads: the newest word of each partition, all that there is in one call, one call at a time,
+/// repeated until it is answered. When another activation makes the image, it is told everything. Thread safe.
 /// </summary>
 internal sealed class LeadershipReports(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IGrainFactory grains)
     : ILeadershipReports, ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
@@ -92,7 +92,8 @@ internal sealed class LeadershipReports(SiloBroker broker, SiloReplicas replicas
         try
         {
             await grains.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster)
-                .ReportLeadershipAsync(broker.Options.BrokerId.Value, [.. reports.Select(LeadershipRecord.Of)], isComplete).ConfigureAwait(false);
+                .ReportLeadershipAsync(broker.Options.BrokerId.Value, [.. reports.Select(LeadershipRecord.Of)],
+                    isComplete).ConfigureAwait(false);
             return true;
         }
         catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)
@@ -142,7 +143,8 @@ internal sealed class LeadershipReports(SiloBroker broker, SiloReplicas replicas
         var state = leads ? replica.State : null;
         return state is null
             ? new LeadershipReport(replica.Key, false, replica.LeaderEpoch, ++_counter, [], [], [], [])
-            : new LeadershipReport(replica.Key, true, state.LeaderEpoch, ++_counter, state.Replicas, [.. Brokers(state.Isr)], [.. Brokers(state.Elr)],
+            : new LeadershipReport(replica.Key, true, state.LeaderEpoch, ++_counter, state.Replicas, [.. Brokers(state.Isr)],
+                [.. Brokers(state.Elr)],
                 state.Reassignment);
     }
 

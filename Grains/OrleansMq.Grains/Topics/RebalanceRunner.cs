@@ -10,10 +10,11 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Carries out the rebalance whose document is stored, in the activation of the cluster's grain; the next activation goes on. Begins one by itself where one
-/// is due. What to do next, <see cref="RebalanceDecision"/> says. Thread safe.
+/// Carries out the rebalance whose document is stored, in the activation of the cluster's grain; the next activation goes on. Begins one by
+/// itself where one is due. What to do next, <see cref="RebalanceDecision"/> says. Thread safe.
 /// </summary>
-internal sealed class RebalanceRunner(SiloBroker broker, ClusterController cluster, GrainDocument<RebalanceJob> document, IGrainFactory grains, TimeSpan settleTime,
+internal sealed class RebalanceRunner(SiloBroker broker, ClusterController cluster, GrainDocument<RebalanceJob> document,
+    IGrainFactory grains, TimeSpan settleTime,
     bool returnsLeaders)
     : IAsyncDisposable
 {
@@ -48,11 +49,12 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     /// <param name="throttle">How fast.</param>
     /// <param name="supersede">Whether it takes the place of one that runs.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ReassignmentInProgress"/>.</exception>
-    public Task<RebalanceStatus> BeginAsync(RebalancePlan plan, string reason, RebalanceThrottle throttle, bool supersede) => ChangeAsync(running =>
-        running is { IsRunning: true } && !supersede
-            ? throw new BrokerException(ErrorCode.ReassignmentInProgress,
-                $"The rebalance '{running.PlanId}' runs. Wait until it is done, or cancel it, then plan again.")
-            : RebalanceJob.Begin(plan, cluster.Image, reason, throttle, Time.GetUtcNow()));
+    public Task<RebalanceStatus> BeginAsync(RebalancePlan plan, string reason, RebalanceThrottle throttle, bool supersede) =>
+        ChangeAsync(running =>
+            running is { IsRunning: true } && !supersede
+                ? throw new BrokerException(ErrorCode.ReassignmentInProgress,
+                    $"The rebalance '{running.PlanId}' runs. Wait until it is done, or cancel it, then plan again.")
+                : RebalanceJob.Begin(plan, cluster.Image, reason, throttle, Time.GetUtcNow()));
 
     /// <summary>Stops the one that runs.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NoReassignmentInProgress"/>.</exception>

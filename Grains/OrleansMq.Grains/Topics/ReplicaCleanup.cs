@@ -8,12 +8,14 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Sees to what this broker's replicas are by the newest image. Frees the disk of those that it is not to hold any more: of topics that the image names as deleted, and of partitions that moved away, once
-/// the stored state says so, too. A replica of a topic that nobody knows is left where it is: a database restored from a backup knows less than the disks.
-/// <para>What is gone stays gone, so that it can be confirmed: replicas are made by what the newest image says at that moment, and those that were just being made when it came are
-/// waited for (<see cref="ReplicaManager.SettledReplicas"/>).</para>
+/// Sees to what this broker's replicas are by the newest image. Frees the disk of those that it is not to hold any more: of topics that the
+/// image names as deleted, and of partitions that moved away, once the stored state says so, too. A replica of a topic that nobody knows is
+/// left where it is: a database restored from a backup knows less than the disks.
+/// <para>What is gone stays gone, so that it can be confirmed: replicas are made by what the newest image says at that moment, and those
+/// that were just being made when it came are waited for (<see cref="ReplicaManager.SettledReplicas"/>).</para>
 /// </summary>
-internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IPartitionStates states, IGrainFactory grains)
+internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IPartitionStates states,
+    IGrainFactory grains)
     : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
 {
     private static readonly TimeSpan LastWord = TimeSpan.FromSeconds(2);
@@ -91,7 +93,8 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         if (!image.TryGetPartition(key, out var topic, out var partition))
         {
             if (topic is null && _unknown.Add(key.TopicId))
-                broker.Log(EngineLogLevel.Warning, $"The cluster does not know the topic {key.TopicId} of a replica on this broker; the replica is left as it is.");
+                broker.Log(EngineLogLevel.Warning,
+                    $"The cluster does not know the topic {key.TopicId} of a replica on this broker; the replica is left as it is.");
             return false;
         }
         if (partition.Holders.Contains(broker.Options.BrokerId.Value))
@@ -99,7 +102,8 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         return await IsMovedAwayAsync(key).ConfigureAwait(false);
     }
 
-    // The image is made of what leaders say, and may be older than the state for a moment: then the next one comes. Null where the state is not known: no image need come after that.
+    // The image is made of what leaders say, and may be older than the state for a moment: then the next one comes. Null where the state is
+    // not known: no image need come after that.
     private async Task<bool?> IsMovedAwayAsync(ReplicaKey key)
     {
         try
@@ -118,12 +122,14 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         try
         {
             await replicas.Manager.DropAsync(replica.Key).ConfigureAwait(false);
-            broker.Log(EngineLogLevel.Information, $"Partition {replica.TopicPartition} is not held here any more; its directory is deleted.");
+            broker.Log(EngineLogLevel.Information,
+                $"Partition {replica.TopicPartition} is not held here any more; its directory is deleted.");
             return true;
         }
         catch (BrokerException failure)
         {
-            broker.Log(EngineLogLevel.Warning, $"The directory of partition {replica.TopicPartition} could not be deleted; trying again.", failure);
+            broker.Log(EngineLogLevel.Warning, $"The directory of partition {replica.TopicPartition} could not be deleted; trying again.",
+                failure);
             return false;
         }
     }
@@ -139,13 +145,15 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
             return true;
         try
         {
-            await grains.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster).ConfirmDeletedAsync(broker.Options.BrokerId.Value, gone).ConfigureAwait(false);
+            await grains.GetGrain<IClusterOwnerGrain>(GrainKeys.Cluster)
+                .ConfirmDeletedAsync(broker.Options.BrokerId.Value, gone).ConfigureAwait(false);
             _confirmed.UnionWith(gone);
             return true;
         }
         catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)
         {
-            broker.Log(EngineLogLevel.Debug, "That deleted topics are gone from this broker was not heard by the cluster's grain; telling it again.", unanswered);
+            broker.Log(EngineLogLevel.Debug,
+                "That deleted topics are gone from this broker was not heard by the cluster's grain; telling it again.", unanswered);
             return false;
         }
     }

@@ -28,8 +28,8 @@ internal sealed partial class TopicGrain
     private TopicConfig ConfigOf(TopicState topic) =>
         TopicConfigRules.Parse(topic.Configs, _broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor)).Next;
 
-    // States first, since who is to lead is read there; then the metadata, since brokers make replicas by it; then the leaders, which make the replicas. Each
-    // step finds what it did before, if it is taken again after a crash.
+    // States first, since who is to lead is read there; then the metadata, since brokers make replicas by it; then the leaders, which make
+    // the replicas. Each step finds what it did before, if it is taken again after a crash.
     private async Task MakeReplicasAsync(TopicState topic, int from, int to)
     {
         var replicas = await Cluster.PlaceAsync(to - from, topic.ReplicationFactor);
@@ -60,7 +60,8 @@ internal sealed partial class TopicGrain
     }
 
     private static BrokerException Unstored(ReplicaKey key, Exception? cause) =>
-        new(ErrorCode.KafkaStorageError, $"The state 'partition/{key}' could not be written. {cause?.Message ?? "It was removed meanwhile."}", cause);
+        new(ErrorCode.KafkaStorageError,
+            $"The state 'partition/{key}' could not be written. {cause?.Message ?? "It was removed meanwhile."}", cause);
 
     // A partition that nobody could lead yet is no reason to undo a topic: it is led as soon as somebody can.
     private async Task LeadAsync(TopicState topic, int number, CancellationToken deadline)
@@ -85,7 +86,8 @@ internal sealed partial class TopicGrain
         }
     }
 
-    private Task AnnounceAsync(TopicState topic, int first, int[][] replicas) => Cluster.AnnounceAsync(TopicRecord.Of(topic), first, replicas);
+    private Task AnnounceAsync(TopicState topic, int first, int[][] replicas) =>
+        Cluster.AnnounceAsync(TopicRecord.Of(topic), first, replicas);
 
     // The image names the topic as deleted by now, so no broker makes or leads a replica of it any more.
     private async Task ClearStatesAsync(Guid topicId, TopicState? topic)
@@ -100,7 +102,8 @@ internal sealed partial class TopicGrain
             }
             catch (Exception unclear) when (unclear is not InvariantViolationException)
             {
-                throw new BrokerException(ErrorCode.KafkaStorageError, $"The state 'partition/{key}' could not be removed. {unclear.Message}", unclear);
+                throw new BrokerException(ErrorCode.KafkaStorageError,
+                    $"The state 'partition/{key}' could not be removed. {unclear.Message}", unclear);
             }
         });
     }
@@ -133,7 +136,8 @@ internal sealed partial class TopicGrain
         {
             reason = $"Nobody answered as its leader within {DescribeTime.TotalSeconds} seconds.";
         }
-        var known = _images!.Image.TryGetPartition(new ReplicaKey(topic.TopicId, number), out _, out var partition) ? partition : ImagePartition.Create([]);
+        var known = _images!.Image.TryGetPartition(new ReplicaKey(topic.TopicId, number), out _, out var partition)
+            ? partition : ImagePartition.Create([]);
         return ClusterDescriptions.Describe(number, known with { Leader = PartitionState.NoLeader }, reason);
     }
 }

@@ -41,7 +41,8 @@ public static class SchemaMigration
         }
         catch (NpgsqlException failure) when (IsUnreachable(failure))
         {
-            throw new DatabaseUnreachableException($"PostgreSQL does not answer at {target}: {failure.GetBaseException().Message.TrimEnd('.')}. "
+            throw new DatabaseUnreachableException($"PostgreSQL does not answer at {target}: "
+                + $"{failure.GetBaseException().Message.TrimEnd('.')}. "
                 + "Check that the server runs and takes connections there, then run it again.", failure);
         }
         catch (PostgresException refusal)

@@ -4,8 +4,9 @@ using System.Diagnostics;
 namespace OrleansMq.PostgreSql.Servers;
 
 /// <summary>
-/// Starts servers that do not outlive this process, however it ends: on Linux the kernel sends them a signal when their parent is gone, also
-/// after SIGKILL. They get a session of their own, so that a Ctrl-C at the terminal reaches this process alone, which ends them in its order.
+/// Starts servers that do not outlive this process, however it ends: on Linux the kernel sends them a signal when their parent is gone,
+/// also after SIGKILL. They get a session of their own, so that a Ctrl-C at the terminal reaches this process alone, which ends them in its
+/// order.
 /// <para>Elsewhere, and where util-linux' setsid and setpriv are missing, they are started plainly.</para>
 /// </summary>
 internal static class ChildProcess
@@ -32,8 +33,8 @@ internal static class ChildProcess
     public static IEnumerable<string> Tied(string signal, IEnumerable<string> words) =>
         HasTools ? ["setpriv", $"--pdeathsig={signal}", .. words] : words;
 
-    /// <summary>Starts a program, whose command line holds <see cref="Tied"/>, in a session of its own. The process id is the program's: all
-    /// that stands before it replaces itself by what follows.</summary>
+    /// <summary>Starts a program, whose command line holds <see cref="Tied"/>, in a session of its own. The process id is the program's:
+    /// all that stands before it replaces itself by what follows.</summary>
     public static Process Start(ProcessStartInfo start)
     {
         if (HasTools)

@@ -69,8 +69,10 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
             var port = Port == 0 ? FreePort() : Port;
             try
             {
-                IEnumerable<string> words = ChildProcess.Tied(FastShutdown, [_installation["postgres"], "-D", Data, "-k", Sockets, "-h", "127.0.0.1", "-p", $"{port}"]);
-                _server = await ServerProcess.StartAsync(_account.Start(words.First(), words.Skip(1)), cancellationToken).ConfigureAwait(false);
+                IEnumerable<string> words = ChildProcess.Tied(FastShutdown,
+                    [_installation["postgres"], "-D", Data, "-k", Sockets, "-h", "127.0.0.1", "-p", $"{port}"]);
+                _server = await ServerProcess.StartAsync(_account.Start(words.First(), words.Skip(1)),
+                    cancellationToken).ConfigureAwait(false);
                 Port = port;
                 return;
             }

@@ -24,7 +24,8 @@ internal sealed class AlterConfigsApi() : KafkaApi<AlterConfigsRequest>(ApiKey.A
         response.WriteLength(request.Resources.Length);
         foreach (var resource in request.Resources)
         {
-            var (error, message) = await ResourceConfigs.AlterAsync(context, resource.Type, resource.Name, before => ChangesOf(resource, before), request.ValidateOnly)
+            var (error, message) = await ResourceConfigs.AlterAsync(context, resource.Type, resource.Name,
+                before => ChangesOf(resource, before), request.ValidateOnly)
                 .ConfigureAwait(false);
             Write(response, resource.Type, resource.Name, error, message);
         }

@@ -5,7 +5,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 45: moves partitions to other brokers, or takes a move back (KIP-455).</summary>
-internal sealed class AlterPartitionReassignmentsApi() : KafkaApi<AlterPartitionReassignmentsRequest>(ApiKey.AlterPartitionReassignments, 0, 1, flexibleFrom: 0)
+internal sealed class AlterPartitionReassignmentsApi()
+    : KafkaApi<AlterPartitionReassignmentsRequest>(ApiKey.AlterPartitionReassignments, 0, 1, flexibleFrom: 0)
 {
     protected override AlterPartitionReassignmentsRequest Read(ref RequestReader reader, short version)
     {
@@ -38,7 +39,8 @@ internal sealed class AlterPartitionReassignmentsApi() : KafkaApi<AlterPartition
         return replicas;
     }
 
-    protected override async ValueTask<bool> AnswerAsync(RequestContext context, AlterPartitionReassignmentsRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, AlterPartitionReassignmentsRequest request,
+        ResponseWriter response)
     {
         response.WriteInt32(0);
         if (context.Version >= 1)
@@ -64,20 +66,24 @@ internal sealed class AlterPartitionReassignmentsApi() : KafkaApi<AlterPartition
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, string? Message)> MoveAsync(RequestContext context, AlterPartitionReassignmentsRequest request, string topic,
+    private static async ValueTask<(ErrorCode Error, string? Message)> MoveAsync(RequestContext context,
+        AlterPartitionReassignmentsRequest request, string topic,
         ReassignedPartition wanted)
     {
         var name = new TopicPartition(topic, wanted.Index);
         if (context.Services.Metadata.Image.FindServed(topic) is not { } found || (uint)wanted.Index >= (uint)found.Serving)
             return (ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(topic));
-        if (!request.AllowReplicationFactorChange && wanted.Replicas is not null && wanted.Replicas.Length != found.Partitions[wanted.Index].Replicas.Length)
-            return (ErrorCode.InvalidReplicationFactor, $"Partition {name} has {found.Partitions[wanted.Index].Replicas.Length} replicas, and the request forbids another number.");
+        if (!request.AllowReplicationFactorChange && wanted.Replicas is not null
+            && wanted.Replicas.Length != found.Partitions[wanted.Index].Replicas.Length)
+            return (ErrorCode.InvalidReplicationFactor, $"Partition {name} has {found.Partitions[wanted.Index].Replicas.Length} replicas, "
+                + "and the request forbids another number.");
         try
         {
             if (wanted.Replicas is null)
                 await context.Services.Broker.Administration.CancelReassignmentAsync(name, context.Aborted).ConfigureAwait(false);
             else
-                await context.Services.Broker.Administration.ReassignPartitionAsync(name, wanted.Replicas, context.Aborted).ConfigureAwait(false);
+                await context.Services.Broker.Administration.ReassignPartitionAsync(name, wanted.Replicas,
+                    context.Aborted).ConfigureAwait(false);
             return (ErrorCode.None, null);
         }
         catch (BrokerException refused)

@@ -9,7 +9,8 @@ internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.Api
     /// <summary>Always the old header: a client reads the answer before it knows what the broker can do.</summary>
     public override bool HasTagsInResponseHeader(short version) => false;
 
-    /// <summary>The answer to a version that is not served, in the form of version 0: the one range that the client needs to ask again.</summary>
+    /// <summary>The answer to a version that is not served, in the form of version 0: the one range that the client needs to ask
+    /// again.</summary>
     public void WriteUnsupported(ResponseWriter response)
     {
         response.WriteError(ErrorCode.UnsupportedVersion);
@@ -45,8 +46,9 @@ internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.Api
     }
 
     // Letters and digits, and in between also '-' and '.'.
-    private static bool IsSoftware(string text) => text.Length > 0 && char.IsAsciiLetterOrDigit(text[0]) && char.IsAsciiLetterOrDigit(text[^1])
-        && text.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.');
+    private static bool IsSoftware(string text) =>
+        text.Length > 0 && char.IsAsciiLetterOrDigit(text[0]) && char.IsAsciiLetterOrDigit(text[^1])
+            && text.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.');
 }
 
 /// <summary>The body: what program the client is.</summary>

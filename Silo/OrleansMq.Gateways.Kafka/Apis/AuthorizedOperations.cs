@@ -1,6 +1,7 @@
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>What a client may do with a resource: a set of bits, one an operation of Kafka's ACLs. Without ACLs, everything that the resource has.</summary>
+/// <summary>What a client may do with a resource: a set of bits, one an operation of Kafka's ACLs. Without ACLs, everything that the
+/// resource has.</summary>
 internal static class AuthorizedOperations
 {
     /// <summary>The answer where it was not asked for.</summary>

@@ -5,15 +5,18 @@ using OrleansMq.Groups;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 69: groups of the consumer protocol and their members.</summary>
-internal sealed class ConsumerGroupDescribeApi() : KafkaApi<ConsumerGroupDescribeRequest>(ApiKey.ConsumerGroupDescribe, 0, 1, flexibleFrom: 0)
+internal sealed class ConsumerGroupDescribeApi()
+    : KafkaApi<ConsumerGroupDescribeRequest>(ApiKey.ConsumerGroupDescribe, 0, 1, flexibleFrom: 0)
 {
     // A member that speaks the classic protocol, or the consumer protocol.
     private const sbyte ClassicMember = 0;
     private const sbyte ConsumerMember = 1;
 
-    protected override ConsumerGroupDescribeRequest Read(ref RequestReader reader, short version) => new(reader.ReadStringArray(), reader.ReadBool());
+    protected override ConsumerGroupDescribeRequest Read(ref RequestReader reader, short version) =>
+        new(reader.ReadStringArray(), reader.ReadBool());
 
-    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ConsumerGroupDescribeRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ConsumerGroupDescribeRequest request,
+        ResponseWriter response)
     {
         response.WriteInt32(0);
         response.WriteLength(request.GroupIds.Length);
@@ -30,20 +33,23 @@ internal sealed class ConsumerGroupDescribeApi() : KafkaApi<ConsumerGroupDescrib
             response.WriteLength(group?.Members.Count ?? 0);
             foreach (var member in group?.Members ?? [])
                 Write(context, response, member);
-            response.WriteInt32(request.IncludeAuthorizedOperations && group is not null ? AuthorizedOperations.Group : AuthorizedOperations.NotAsked);
+            response.WriteInt32(request.IncludeAuthorizedOperations && group is not null ? AuthorizedOperations.Group
+                : AuthorizedOperations.NotAsked);
             response.WriteNoTags();
         }
         response.WriteNoTags();
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context, string groupId)
+    private static async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context,
+        string groupId)
     {
         try
         {
             var group = await context.Services.Broker.Groups.DescribeGroupAsync(groupId, context.Aborted).ConfigureAwait(false);
             return group.Type == GroupType.Consumer ? (ErrorCode.None, null, group)
-                : (ErrorCode.GroupIdNotFound, $"Group '{groupId}' is not a group of the consumer protocol: describe it by DescribeGroups.", null);
+                : (ErrorCode.GroupIdNotFound, $"Group '{groupId}' is not a group of the consumer protocol: describe it by DescribeGroups.",
+                    null);
         }
         catch (BrokerException refused)
         {

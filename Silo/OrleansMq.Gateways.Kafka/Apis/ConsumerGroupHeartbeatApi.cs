@@ -47,8 +47,10 @@ internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartb
     {
         // From version 1 on the member makes its id (KIP-1082).
         var result = context.Version >= 1 && request.MemberId.Length == 0
-            ? ConsumerGroupHeartbeatResult.Failed(ErrorCode.InvalidRequest, "MemberId is empty: a member makes its own id, from version 1 on.")
-            : await context.Services.Broker.Groups.ConsumerGroupHeartbeatAsync(request with { ClientId = context.ClientId, ClientHost = context.ClientHost },
+            ? ConsumerGroupHeartbeatResult.Failed(ErrorCode.InvalidRequest,
+                "MemberId is empty: a member makes its own id, from version 1 on.")
+            : await context.Services.Broker.Groups.ConsumerGroupHeartbeatAsync(request with { ClientId = context.ClientId,
+                ClientHost = context.ClientHost },
                 context.Aborted).ConfigureAwait(false);
         response.WriteInt32(0);
         response.WriteError(result.Error);

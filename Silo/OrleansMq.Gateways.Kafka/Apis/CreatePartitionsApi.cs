@@ -43,15 +43,18 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, string? Message)> GrowAsync(RequestContext context, GrowingTopic topic, bool validateOnly)
+    private static async ValueTask<(ErrorCode Error, string? Message)> GrowAsync(RequestContext context, GrowingTopic topic,
+        bool validateOnly)
     {
         if (context.Services.Metadata.Image.FindServed(topic.Name) is not { } before)
             return (ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(topic.Name));
         if (topic.Assignments is not null && topic.Assignments.Length != topic.Count - before.Serving)
-            return (ErrorCode.InvalidReplicaAssignment, $"{topic.Count - before.Serving} partitions are to be added, {topic.Assignments.Length} are assigned.");
+            return (ErrorCode.InvalidReplicaAssignment,
+                $"{topic.Count - before.Serving} partitions are to be added, {topic.Assignments.Length} are assigned.");
         if (validateOnly)
             return topic.Count > before.Serving && topic.Count <= TopicState.MaxPartitions ? (ErrorCode.None, null)
-                : (ErrorCode.InvalidPartitions, $"Topic '{topic.Name}' has {before.Serving} partitions; the new total must be above that, at most {TopicState.MaxPartitions}.");
+                : (ErrorCode.InvalidPartitions, $"Topic '{topic.Name}' has {before.Serving} partitions; the new total must be above that, "
+                + $"at most {TopicState.MaxPartitions}.");
         try
         {
             var grown = await context.Services.Broker.AddPartitionsAsync(topic.Name, topic.Count, context.Aborted).ConfigureAwait(false);
@@ -59,7 +62,8 @@ internal sealed class CreatePartitionsApi() : KafkaApi<CreatePartitionsRequest>(
             {
                 var number = before.Serving + index;
                 if (!grown.Partitions[number].Replicas.SequenceEqual(topic.Assignments[index]))
-                    await context.Services.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), topic.Assignments[index],
+                    await context.Services.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number),
+                        topic.Assignments[index],
                         context.Aborted).ConfigureAwait(false);
             }
             await TopicArrivals.WaitAsync(context.Services, topic.Name, context.Aborted, topic.Count).ConfigureAwait(false);

@@ -32,7 +32,8 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
     {
         response.WriteInt32(0);
         response.WriteLength(request.Topics.Length);
-        var repeated = request.Topics.GroupBy(static topic => topic.Name).Where(static topics => topics.Count() > 1).Select(static topics => topics.Key).ToHashSet();
+        var repeated = request.Topics.GroupBy(static topic => topic.Name).Where(static topics => topics.Count() > 1)
+            .Select(static topics => topics.Key).ToHashSet();
         foreach (var topic in request.Topics)
         {
             var created = repeated.Contains(topic.Name)
@@ -69,10 +70,12 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
         if (context.Services.Metadata.Image.FindServed(wanted.Name) is not null)
             return new CreatedTopic(ErrorCode.TopicAlreadyExists, $"Topic '{wanted.Name}' already exists.", null);
         if (wanted.Partitions is < -1 or 0 or > TopicState.MaxPartitions)
-            return new CreatedTopic(ErrorCode.InvalidPartitions, $"A topic may have 1 to {TopicState.MaxPartitions} partitions, not {wanted.Partitions}.", null);
+            return new CreatedTopic(ErrorCode.InvalidPartitions,
+                $"A topic may have 1 to {TopicState.MaxPartitions} partitions, not {wanted.Partitions}.", null);
         var alive = context.Services.Metadata.Image.Brokers.Values.Count(static broker => broker.IsAlive);
         if (wanted.ReplicationFactor is < -1 or 0 || wanted.ReplicationFactor > alive)
-            return new CreatedTopic(ErrorCode.InvalidReplicationFactor, $"The replication factor is {wanted.ReplicationFactor}, and {alive} brokers are alive.", null);
+            return new CreatedTopic(ErrorCode.InvalidReplicationFactor,
+                $"The replication factor is {wanted.ReplicationFactor}, and {alive} brokers are alive.", null);
         var configs = TopicConfigRules.Parse(wanted.Configs!, TopicConfig.Default);
         return configs.IsAccepted ? new CreatedTopic(ErrorCode.None, null, null) : new CreatedTopic(configs.Error, configs.Message, null);
     }
@@ -82,7 +85,8 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
         foreach (var (number, brokers) in topic.Assignments)
         {
             if (!created.Partitions[number].Replicas.SequenceEqual(brokers))
-                await context.Services.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), brokers, context.Aborted).ConfigureAwait(false);
+                await context.Services.Broker.Administration.ReassignPartitionAsync(new TopicPartition(topic.Name, number), brokers,
+                    context.Aborted).ConfigureAwait(false);
         }
     }
 
@@ -129,22 +133,26 @@ internal sealed record CreateTopicsRequest(CreatableTopic[] Topics, bool Validat
 /// <param name="ReplicationFactor">-1 for the default, or where <paramref name="Assignments"/> say how many.</param>
 /// <param name="Assignments">The brokers that are to hold each partition; empty to leave that open.</param>
 /// <param name="Configs">What it sets.</param>
-internal sealed record CreatableTopic(string Name, int Partitions, short ReplicationFactor, SortedDictionary<int, int[]> Assignments, ConfigPair[] Configs)
+internal sealed record CreatableTopic(string Name, int Partitions, short ReplicationFactor, SortedDictionary<int, int[]> Assignments,
+    ConfigPair[] Configs)
 {
     /// <exception cref="BrokerException">Assignments that contradict themselves.</exception>
     public NewTopic ToNewTopic()
     {
         var configs = new Dictionary<string, string>();
         foreach (var config in Configs)
-            configs[config.Name] = config.Value ?? throw new BrokerException(ErrorCode.InvalidConfig, $"'{config.Name}' is null: leave it out for the default.");
+            configs[config.Name] = config.Value
+                ?? throw new BrokerException(ErrorCode.InvalidConfig, $"'{config.Name}' is null: leave it out for the default.");
         if (Assignments.Count == 0)
             return new NewTopic(Name, Partitions, ReplicationFactor, configs);
         if (Partitions != -1 || ReplicationFactor != -1)
-            throw new BrokerException(ErrorCode.InvalidRequest, "A request that assigns replicas has -1 for the number of partitions and the replication factor.");
+            throw new BrokerException(ErrorCode.InvalidRequest,
+                "A request that assigns replicas has -1 for the number of partitions and the replication factor.");
         var factor = Assignments.Values.First().Length;
         if (!Assignments.Keys.SequenceEqual(Enumerable.Range(0, Assignments.Count))
             || Assignments.Values.Any(brokers => brokers.Length != factor || factor == 0 || brokers.Distinct().Count() != factor))
-            throw new BrokerException(ErrorCode.InvalidReplicaAssignment, "Assign partitions 0, 1, 2, ... without a gap, each to as many brokers, none twice.");
+            throw new BrokerException(ErrorCode.InvalidReplicaAssignment,
+                "Assign partitions 0, 1, 2, ... without a gap, each to as many brokers, none twice.");
         return new NewTopic(Name, Assignments.Count, checked((short)factor), configs);
     }
 }

@@ -47,7 +47,8 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, long LogStartOffset)> DeleteAsync(RequestContext context, string topic, DeleteRecordsPartition wanted)
+    private static async ValueTask<(ErrorCode Error, long LogStartOffset)> DeleteAsync(RequestContext context, string topic,
+        DeleteRecordsPartition wanted)
     {
         if (!context.Services.Partitions.TryFind(topic, Guid.Empty, wanted.Index, out var found))
             found = await context.Services.Partitions.ActivateAsync(topic, Guid.Empty, wanted.Index, context.Aborted).ConfigureAwait(false);

@@ -34,7 +34,8 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
         foreach (var topic in request.Topics)
         {
             var name = topic.Name ?? context.Services.Partitions.NameOf(topic.TopicId);
-            var topicId = topic.Name is null ? topic.TopicId : context.Services.Metadata.Image.FindServed(topic.Name)?.TopicId ?? Guid.Empty;
+            var topicId = topic.Name is null ? topic.TopicId : context.Services.Metadata.Image.FindServed(topic.Name)?.TopicId
+                ?? Guid.Empty;
             var (error, message) = await DeleteAsync(context, topic, name).ConfigureAwait(false);
             response.WriteString(context.Version >= 6 ? name : name ?? "");
             if (context.Version >= 6)
@@ -48,7 +49,8 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, string? Message)> DeleteAsync(RequestContext context, MetadataTopic topic, string? name)
+    private static async ValueTask<(ErrorCode Error, string? Message)> DeleteAsync(RequestContext context, MetadataTopic topic,
+        string? name)
     {
         if (topic.Name is not null && topic.TopicId != Guid.Empty)
             return (ErrorCode.InvalidRequest, "A topic is named by its name or by its id, not by both.");

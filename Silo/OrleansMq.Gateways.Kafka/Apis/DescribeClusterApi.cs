@@ -32,7 +32,8 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
         if (context.Version >= 1)
             response.WriteInt8(request.EndpointType);
         response.WriteString(context.Services.ClusterId);
-        response.WriteInt32(brokers.Any(broker => broker.BrokerId == controller) ? controller : brokers.Select(static broker => broker.BrokerId).DefaultIfEmpty(-1).Min());
+        response.WriteInt32(brokers.Any(broker => broker.BrokerId == controller)
+            ? controller : brokers.Select(static broker => broker.BrokerId).DefaultIfEmpty(-1).Min());
         response.WriteLength(brokers.Length);
         foreach (var broker in brokers)
         {

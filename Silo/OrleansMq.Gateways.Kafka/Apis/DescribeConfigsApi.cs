@@ -12,7 +12,8 @@ internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(Ap
         var resources = new DescribedResource[reader.ReadArrayLength(elementBytes: 3)];
         for (var index = 0; index < resources.Length; index++)
         {
-            resources[index] = new DescribedResource((ConfigResource)reader.ReadInt8(), reader.ReadString(), reader.ReadNullableStringArray());
+            resources[index] = new DescribedResource((ConfigResource)reader.ReadInt8(), reader.ReadString(),
+                reader.ReadNullableStringArray());
             reader.SkipTags();
         }
         return new DescribeConfigsRequest(resources, reader.ReadBool(), version >= 3 && reader.ReadBool());
@@ -24,7 +25,8 @@ internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(Ap
         response.WriteLength(request.Resources.Length);
         foreach (var resource in request.Resources)
         {
-            var (error, message, configs) = await ResourceConfigs.DescribeAsync(context, resource.Type, resource.Name).ConfigureAwait(false);
+            var (error, message, configs) = await ResourceConfigs.DescribeAsync(context, resource.Type,
+                resource.Name).ConfigureAwait(false);
             response.WriteError(error);
             response.WriteString(message);
             response.WriteInt8((sbyte)resource.Type);

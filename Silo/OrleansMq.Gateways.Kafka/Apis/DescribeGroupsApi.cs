@@ -7,7 +7,8 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>Key 15: classic groups and their members. A group that does not exist is <c>Dead</c>, from version 6 on an error.</summary>
 internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiKey.DescribeGroups, 0, 6, flexibleFrom: 5)
 {
-    protected override DescribeGroupsRequest Read(ref RequestReader reader, short version) => new(reader.ReadStringArray(), version >= 3 && reader.ReadBool());
+    protected override DescribeGroupsRequest Read(ref RequestReader reader, short version) =>
+        new(reader.ReadStringArray(), version >= 3 && reader.ReadBool());
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, DescribeGroupsRequest request, ResponseWriter response)
     {
@@ -23,7 +24,8 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context, string groupId)
+    private static async ValueTask<(ErrorCode Error, string? Message, GroupDescription? Group)> DescribeAsync(RequestContext context,
+        string groupId)
     {
         try
         {
@@ -38,7 +40,8 @@ internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiK
         }
     }
 
-    private static void Write(ResponseWriter response, string groupId, ErrorCode error, string? message, GroupDescription? group, bool includeOperations)
+    private static void Write(ResponseWriter response, string groupId, ErrorCode error, string? message, GroupDescription? group,
+        bool includeOperations)
     {
         var version = response.Version;
         var isMissing = error == ErrorCode.GroupIdNotFound;

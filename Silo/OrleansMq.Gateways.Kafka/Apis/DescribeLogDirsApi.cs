@@ -29,7 +29,8 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
     {
         var image = context.Services.Metadata.Image;
         var topics = context.Services.Partitions.Held.Where(partition => IsAskedFor(image, partition, request))
-            .GroupBy(static partition => partition.TopicPartition.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal).ToArray();
+            .GroupBy(static partition => partition.TopicPartition.Topic).OrderBy(static topic => topic.Key, StringComparer.Ordinal)
+            .ToArray();
         response.WriteInt32(0);
         if (context.Version >= 3)
             response.WriteError(ErrorCode.None);

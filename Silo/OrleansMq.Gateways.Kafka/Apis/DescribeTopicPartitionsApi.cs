@@ -6,7 +6,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 75: topics and their partitions, page by page (KIP-966).</summary>
-internal sealed class DescribeTopicPartitionsApi() : KafkaApi<DescribeTopicPartitionsRequest>(ApiKey.DescribeTopicPartitions, 0, 0, flexibleFrom: 0)
+internal sealed class DescribeTopicPartitionsApi()
+    : KafkaApi<DescribeTopicPartitionsRequest>(ApiKey.DescribeTopicPartitions, 0, 0, flexibleFrom: 0)
 {
     // Partitions of one answer at most: what Kafka allows.
     private const int MaxPartitions = 2000;
@@ -51,7 +52,8 @@ internal sealed class DescribeTopicPartitionsApi() : KafkaApi<DescribeTopicParti
     private static (List<TopicPage> Pages, PartitionCursor? Next) Cut(ClusterImage image, DescribeTopicPartitionsRequest request)
     {
         var left = Math.Clamp(request.PartitionLimit, 1, MaxPartitions);
-        var names = request.Topics is [] ? image.Names.Keys.Where(name => image.FindServed(name) is not null) : request.Topics.Distinct().Order(StringComparer.Ordinal);
+        var names = request.Topics is [] ? image.Names.Keys.Where(name => image.FindServed(name) is not null)
+            : request.Topics.Distinct().Order(StringComparer.Ordinal);
         var pages = new List<TopicPage>();
         foreach (var name in names)
         {

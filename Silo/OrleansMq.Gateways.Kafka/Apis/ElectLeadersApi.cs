@@ -51,7 +51,8 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, IReadOnlyList<LeaderElection> Elections)> ElectAsync(RequestContext context, ElectLeadersRequest request)
+    private static async ValueTask<(ErrorCode Error, IReadOnlyList<LeaderElection> Elections)> ElectAsync(RequestContext context,
+        ElectLeadersRequest request)
     {
         if (request.Type is not (Preferred or Unclean))
             return (ErrorCode.InvalidRequest, []);
@@ -70,14 +71,18 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
     /// <summary>Partitions that need no election are not part of the answer.</summary>
     private static async ValueTask<IReadOnlyList<LeaderElection>> ElectAllAsync(RequestContext context, sbyte type)
     {
-        TopicPartition[] needy = [.. context.Services.Metadata.Image.AllPartitions().Where(entry => entry.Number < entry.Topic.Serving && NeedsElection(entry.Partition, type))
+        TopicPartition[] needy = [.. context.Services.Metadata.Image.AllPartitions()
+            .Where(entry => entry.Number < entry.Topic.Serving && NeedsElection(entry.Partition, type))
             .Select(static entry => new TopicPartition(entry.Topic.Name, entry.Number))];
         if (type == Unclean)
             return await ElectEachAsync(context, type, needy).ConfigureAwait(false);
-        return needy.Length == 0 ? [] : await context.Services.Broker.Administration.ElectPreferredLeadersAsync(cancellationToken: context.Aborted).ConfigureAwait(false);
+        return needy.Length == 0
+            ? [] : await context.Services.Broker.Administration.ElectPreferredLeadersAsync(
+                cancellationToken: context.Aborted).ConfigureAwait(false);
     }
 
-    private static async ValueTask<IReadOnlyList<LeaderElection>> ElectEachAsync(RequestContext context, sbyte type, IReadOnlyList<TopicPartition> partitions)
+    private static async ValueTask<IReadOnlyList<LeaderElection>> ElectEachAsync(RequestContext context, sbyte type,
+        IReadOnlyList<TopicPartition> partitions)
     {
         var administration = context.Services.Broker.Administration;
         var elections = new List<LeaderElection>();
@@ -85,21 +90,25 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
         {
             if (Find(context.Services, partition) is not { } found)
             {
-                elections.Add(new LeaderElection(partition.Topic, partition.Partition, -1, ErrorCode.UnknownTopicOrPartition, TopicCatalogue.UnknownTopic(partition.Topic)));
+                elections.Add(new LeaderElection(partition.Topic, partition.Partition, -1, ErrorCode.UnknownTopicOrPartition,
+                    TopicCatalogue.UnknownTopic(partition.Topic)));
                 continue;
             }
             if (!NeedsElection(found, type))
             {
                 elections.Add(new LeaderElection(partition.Topic, partition.Partition, found.Leader, ErrorCode.ElectionNotNeeded,
-                    $"Broker {found.Leader} leads {partition}{(type == Preferred ? ", and is the preferred one" : "")}: no election is needed."));
+                    $"Broker {found.Leader} leads {partition}{(type == Preferred ? ", and is the preferred one" : "")}: no election is "
+                    + "needed."));
                 continue;
             }
             try
             {
                 if (type == Unclean)
-                    elections.Add(await administration.ElectUncleanAsync(partition, cancellationToken: context.Aborted).ConfigureAwait(false));
+                    elections.Add(await administration.ElectUncleanAsync(partition,
+                        cancellationToken: context.Aborted).ConfigureAwait(false));
                 else
-                    elections.AddRange(await administration.ElectPreferredLeadersAsync(partition.Topic, partition.Partition, context.Aborted).ConfigureAwait(false));
+                    elections.AddRange(await administration.ElectPreferredLeadersAsync(partition.Topic, partition.Partition,
+                        context.Aborted).ConfigureAwait(false));
             }
             catch (BrokerException refused)
             {
@@ -110,9 +119,11 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
     }
 
     private static ImagePartition? Find(GatewayServices services, TopicPartition partition) =>
-        services.Metadata.Image.FindServed(partition.Topic) is { } topic && (uint)partition.Partition < (uint)topic.Serving ? topic.Partitions[partition.Partition] : null;
+        services.Metadata.Image.FindServed(partition.Topic) is { } topic && (uint)partition.Partition < (uint)topic.Serving
+        ? topic.Partitions[partition.Partition] : null;
 
-    private static bool NeedsElection(ImagePartition partition, sbyte type) => partition.Leader < 0 || (type == Preferred && partition.Leader != partition.Replicas[0]);
+    private static bool NeedsElection(ImagePartition partition, sbyte type) =>
+        partition.Leader < 0 || (type == Preferred && partition.Leader != partition.Replicas[0]);
 }
 
 /// <summary>The body; null for all partitions.</summary>

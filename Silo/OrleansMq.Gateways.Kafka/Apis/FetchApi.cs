@@ -6,8 +6,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>
-/// Key 1: reads record batches of many partitions, and waits until there are enough. Sessions (KIP-227) are declined: every answer has session id 0, which
-/// tells the client to name all its partitions every time.
+/// Key 1: reads record batches of many partitions, and waits until there are enough. Sessions (KIP-227) are declined: every answer has
+/// session id 0, which tells the client to name all its partitions every time.
 /// </summary>
 internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18, flexibleFrom: 12)
 {

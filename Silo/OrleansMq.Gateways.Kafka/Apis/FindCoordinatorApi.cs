@@ -41,13 +41,15 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
         if (type == Transaction)
             return new FoundCoordinator(ErrorCode.TransactionalIdAuthorizationFailed, InitProducerIdApi.NoTransactions, null);
         if (type != Group)
-            return new FoundCoordinator(ErrorCode.InvalidRequest, $"Coordinators are of groups (0) and transactions (1); {type} is neither.", null);
+            return new FoundCoordinator(ErrorCode.InvalidRequest,
+                $"Coordinators are of groups (0) and transactions (1); {type} is neither.", null);
         try
         {
             var broker = await context.Services.Broker.Groups.FindCoordinatorAsync(key, context.Aborted).ConfigureAwait(false);
             return context.Services.Endpoints.Find(broker, context.Connection) is { } endpoint
                 ? new FoundCoordinator(ErrorCode.None, null, endpoint)
-                : new FoundCoordinator(ErrorCode.CoordinatorNotAvailable, $"Broker {broker} coordinates the group and has no Kafka listener that is known. Retry.", null);
+                : new FoundCoordinator(ErrorCode.CoordinatorNotAvailable,
+                    $"Broker {broker} coordinates the group and has no Kafka listener that is known. Retry.", null);
         }
         catch (BrokerException refused)
         {

@@ -6,7 +6,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>Key 44: changes single keys of topics' configurations (KIP-339).</summary>
-internal sealed class IncrementalAlterConfigsApi() : KafkaApi<IncrementalAlterConfigsRequest>(ApiKey.IncrementalAlterConfigs, 0, 1, flexibleFrom: 1)
+internal sealed class IncrementalAlterConfigsApi()
+    : KafkaApi<IncrementalAlterConfigsRequest>(ApiKey.IncrementalAlterConfigs, 0, 1, flexibleFrom: 1)
 {
     private const sbyte Set = 0, Delete = 1, Append = 2, Subtract = 3;
 
@@ -28,13 +29,15 @@ internal sealed class IncrementalAlterConfigsApi() : KafkaApi<IncrementalAlterCo
         return new IncrementalAlterConfigsRequest(resources, reader.ReadBool());
     }
 
-    protected override async ValueTask<bool> AnswerAsync(RequestContext context, IncrementalAlterConfigsRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, IncrementalAlterConfigsRequest request,
+        ResponseWriter response)
     {
         response.WriteInt32(0);
         response.WriteLength(request.Resources.Length);
         foreach (var resource in request.Resources)
         {
-            var (error, message) = await ResourceConfigs.AlterAsync(context, resource.Type, resource.Name, before => ChangesOf(resource, before), request.ValidateOnly)
+            var (error, message) = await ResourceConfigs.AlterAsync(context, resource.Type, resource.Name,
+                before => ChangesOf(resource, before), request.ValidateOnly)
                 .ConfigureAwait(false);
             AlterConfigsApi.Write(response, resource.Type, resource.Name, error, message);
         }
@@ -51,11 +54,13 @@ internal sealed class IncrementalAlterConfigsApi() : KafkaApi<IncrementalAlterCo
                 throw new BrokerException(ErrorCode.InvalidRequest, $"'{config.Name}' is in the request more than once.");
             changes[config.Name] = config.Operation switch
             {
-                Set => config.Value ?? throw new BrokerException(ErrorCode.InvalidRequest, $"'{config.Name}' is to be set and has no value."),
+                Set =>
+                    config.Value ?? throw new BrokerException(ErrorCode.InvalidRequest, $"'{config.Name}' is to be set and has no value."),
                 Delete => null,
                 Append => string.Join(',', ListOf(config.Name, before).Union(Words(config.Value))),
                 Subtract => string.Join(',', ListOf(config.Name, before).Except(Words(config.Value))),
-                _ => throw new BrokerException(ErrorCode.InvalidRequest, $"{config.Operation} is none of 0 (set), 1 (delete), 2 (append) and 3 (subtract)."),
+                _ => throw new BrokerException(ErrorCode.InvalidRequest,
+                    $"{config.Operation} is none of 0 (set), 1 (delete), 2 (append) and 3 (subtract)."),
             };
         }
         return changes;
@@ -68,7 +73,8 @@ internal sealed class IncrementalAlterConfigsApi() : KafkaApi<IncrementalAlterCo
         return Words(before.GetValueOrDefault(name) ?? TopicConfigKeys.Find(name)!.Format(TopicConfig.Default));
     }
 
-    private static string[] Words(string? list) => (list ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+    private static string[] Words(string? list) =>
+        (list ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 }
 
 /// <summary>The body.</summary>

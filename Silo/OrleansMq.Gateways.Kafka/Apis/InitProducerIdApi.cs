@@ -4,11 +4,13 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 22: an id for an idempotent producer. One that lost its place (KIP-360) gets a new id, as it would with the next epoch.</summary>
+/// <summary>Key 22: an id for an idempotent producer. One that lost its place (KIP-360) gets a new id, as it would with the next
+/// epoch.</summary>
 internal sealed class InitProducerIdApi() : KafkaApi<InitProducerIdRequest>(ApiKey.InitProducerId, 0, 5, flexibleFrom: 2)
 {
     /// <summary>What a client that begins a transaction is told.</summary>
-    public const string NoTransactions = "This broker serves no transactions: leave 'transactional.id' out. Idempotent producers are served.";
+    public const string NoTransactions =
+        "This broker serves no transactions: leave 'transactional.id' out. Idempotent producers are served.";
 
     protected override InitProducerIdRequest Read(ref RequestReader reader, short version)
     {

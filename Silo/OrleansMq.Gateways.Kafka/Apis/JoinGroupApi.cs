@@ -22,7 +22,8 @@ internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGro
             protocols[index] = new GroupProtocol(reader.ReadString(), reader.ReadBytes().ToArray());
             reader.SkipTags();
         }
-        return new JoinGroupRequest(groupId, session, rebalance, memberId, instanceId, protocolType, protocols, version >= 8 ? reader.ReadNullableString() : null);
+        return new JoinGroupRequest(groupId, session, rebalance, memberId, instanceId, protocolType, protocols, version >= 8
+            ? reader.ReadNullableString() : null);
     }
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, JoinGroupRequest request, ResponseWriter response)
@@ -69,5 +70,6 @@ internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGro
 }
 
 /// <summary>The body.</summary>
-internal sealed record JoinGroupRequest(string GroupId, int SessionTimeoutMs, int RebalanceTimeoutMs, string MemberId, string? GroupInstanceId, string ProtocolType,
+internal sealed record JoinGroupRequest(string GroupId, int SessionTimeoutMs, int RebalanceTimeoutMs, string MemberId,
+    string? GroupInstanceId, string ProtocolType,
     GroupProtocol[] Protocols, string? Reason);

@@ -4,7 +4,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>What a broker that does not lead a partition says of the one that does, so that the client need not ask for metadata (KIP-951).</summary>
+/// <summary>What a broker that does not lead a partition says of the one that does, so that the client need not ask for metadata
+/// (KIP-951).</summary>
 internal static class LeaderTags
 {
     /// <summary>A partition's <c>CurrentLeader</c>.</summary>
@@ -23,7 +24,8 @@ internal static class LeaderTags
     /// <param name="leaders">The brokers that were named, -1 for none.</param>
     public static void WriteNodeEndpoints(ResponseWriter response, int tag, RequestContext context, IEnumerable<int> leaders)
     {
-        var endpoints = leaders.Where(static leader => leader >= 0).Distinct().Select(leader => context.Services.Endpoints.Find(leader, context.Connection))
+        var endpoints = leaders.Where(static leader => leader >= 0).Distinct()
+            .Select(leader => context.Services.Endpoints.Find(leader, context.Connection))
             .OfType<BrokerEndpoint>().ToArray();
         if (endpoints.Length == 0)
         {

@@ -15,7 +15,8 @@ internal sealed class LeaveGroupApi() : KafkaApi<LeaveGroup>(ApiKey.LeaveGroup, 
         var members = new LeavingMember[reader.ReadArrayLength(elementBytes: 2)];
         for (var index = 0; index < members.Length; index++)
         {
-            members[index] = new LeavingMember(reader.ReadString(), reader.ReadNullableString(), version >= 5 ? reader.ReadNullableString() : null);
+            members[index] = new LeavingMember(reader.ReadString(), reader.ReadNullableString(), version >= 5 ? reader.ReadNullableString()
+                : null);
             reader.SkipTags();
         }
         return new LeaveGroup(groupId, members);
@@ -27,7 +28,8 @@ internal sealed class LeaveGroupApi() : KafkaApi<LeaveGroup>(ApiKey.LeaveGroup, 
         if (context.Version >= 1)
             response.WriteInt32(0);
         // The one member's error is the request's before version 3.
-        response.WriteError(context.Version < 3 && result is { Error: ErrorCode.None, Members: [var only, ..] } ? only.Error : result.Error);
+        response.WriteError(context.Version < 3 && result is { Error: ErrorCode.None, Members: [var only, ..] }
+            ? only.Error : result.Error);
         if (context.Version >= 3)
         {
             response.WriteLength(result.Members.Count);

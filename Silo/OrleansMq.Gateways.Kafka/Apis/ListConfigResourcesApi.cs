@@ -22,9 +22,11 @@ internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesReq
         var image = context.Services.Metadata.Image;
         var resources = new List<(ConfigResource Type, string Name)>();
         if (request.Types.Contains(ConfigResource.Topic))
-            resources.AddRange(image.Names.Keys.Where(name => image.FindServed(name) is not null).Select(static name => (ConfigResource.Topic, name)));
+            resources.AddRange(image.Names.Keys.Where(name => image.FindServed(name) is not null)
+                .Select(static name => (ConfigResource.Topic, name)));
         if (request.Types.Contains(ConfigResource.Broker))
-            resources.AddRange(image.Brokers.Keys.Select(static broker => (ConfigResource.Broker, broker.ToString(CultureInfo.InvariantCulture))));
+            resources.AddRange(image.Brokers.Keys.Select(static broker =>
+                (ConfigResource.Broker, broker.ToString(CultureInfo.InvariantCulture))));
         response.WriteInt32(0);
         response.WriteError(ErrorCode.None);
         response.WriteLength(resources.Count);

@@ -31,16 +31,21 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, IReadOnlyList<GroupListing> Groups)> ListAsync(RequestContext context, ListGroupsRequest request)
+    private static async ValueTask<(ErrorCode Error, IReadOnlyList<GroupListing> Groups)> ListAsync(RequestContext context,
+        ListGroupsRequest request)
     {
         try
         {
-            // One broker of those that clients reach lists the groups of all: each once, and none that a broker without a listener coordinates is left out.
-            if (context.Services.Endpoints.All(context.Connection).Select(static endpoint => endpoint.BrokerId).DefaultIfEmpty(context.Services.Self).Min()
+            // One broker of those that clients reach lists the groups of all: each once, and none that a broker without a listener
+            // coordinates is left out.
+            if (context.Services.Endpoints.All(context.Connection).Select(static endpoint => endpoint.BrokerId)
+                .DefaultIfEmpty(context.Services.Self).Min()
                 != context.Services.Self)
                 return (ErrorCode.None, []);
             var groups = await context.Services.Broker.Groups.ListGroupsAsync(context.Aborted).ConfigureAwait(false);
-            return (ErrorCode.None, [.. groups.Where(group => Matches(request.States, group.State.ToString()) && Matches(request.Types, group.Type.ToString()))]);
+            return (ErrorCode.None,
+                [.. groups.Where(group => Matches(request.States, group.State.ToString())
+                    && Matches(request.Types, group.Type.ToString()))]);
         }
         catch (BrokerException refused)
         {
@@ -48,7 +53,8 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
         }
     }
 
-    private static bool Matches(string[] filter, string value) => filter.Length == 0 || filter.Contains(value, StringComparer.OrdinalIgnoreCase);
+    private static bool Matches(string[] filter, string value) =>
+        filter.Length == 0 || filter.Contains(value, StringComparer.OrdinalIgnoreCase);
 }
 
 /// <summary>The body; an empty filter matches all.</summary>

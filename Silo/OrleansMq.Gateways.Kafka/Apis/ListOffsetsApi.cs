@@ -23,7 +23,8 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             var partitions = new ListOffsetsPartition[reader.ReadArrayLength(elementBytes: 12)];
             for (var other = 0; other < partitions.Length; other++)
             {
-                partitions[other] = new ListOffsetsPartition(reader.ReadInt32(), version >= 4 ? reader.ReadInt32() : -1, reader.ReadInt64());
+                partitions[other] = new ListOffsetsPartition(reader.ReadInt32(), version >= 4
+                    ? reader.ReadInt32() : -1, reader.ReadInt64());
                 reader.SkipTags();
             }
             topics[index] = new ListOffsetsTopic(name, partitions);
@@ -46,7 +47,8 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             foreach (var partition in topic.Partitions)
             {
                 if (!context.Services.Partitions.TryFind(topic.Name, Guid.Empty, partition.Index, out var found))
-                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
+                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index,
+                        context.Aborted).ConfigureAwait(false);
                 Write(response, partition.Index, Find(context.Version, request.Isolation, found, partition));
             }
             response.WriteNoTags();

@@ -25,10 +25,12 @@ internal sealed class ListPartitionReassignmentsApi()
         return new ListPartitionReassignmentsRequest(partitions);
     }
 
-    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ListPartitionReassignmentsRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, ListPartitionReassignmentsRequest request,
+        ResponseWriter response)
     {
         var (error, message, moving) = await ListAsync(context).ConfigureAwait(false);
-        var topics = moving.Where(move => request.Partitions?.Contains(new TopicPartition(move.Topic, move.Partition)) ?? true).GroupBy(static move => move.Topic).ToArray();
+        var topics = moving.Where(move => request.Partitions?.Contains(new TopicPartition(move.Topic, move.Partition)) ?? true)
+            .GroupBy(static move => move.Topic).ToArray();
         response.WriteInt32(0);
         response.WriteError(error);
         response.WriteString(message);
@@ -51,11 +53,13 @@ internal sealed class ListPartitionReassignmentsApi()
         return true;
     }
 
-    private static async ValueTask<(ErrorCode Error, string? Message, IReadOnlyList<PartitionReassignment> Moving)> ListAsync(RequestContext context)
+    private static async ValueTask<(ErrorCode Error, string? Message,
+        IReadOnlyList<PartitionReassignment> Moving)> ListAsync(RequestContext context)
     {
         try
         {
-            return (ErrorCode.None, null, await context.Services.Broker.Administration.ListReassignmentsAsync(context.Aborted).ConfigureAwait(false));
+            return (ErrorCode.None, null,
+                await context.Services.Broker.Administration.ListReassignmentsAsync(context.Aborted).ConfigureAwait(false));
         }
         catch (BrokerException refused)
         {

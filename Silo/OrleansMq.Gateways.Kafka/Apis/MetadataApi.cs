@@ -5,7 +5,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 3: brokers, topics and who leads their partitions. A topic that is named and does not exist is created where client and broker want that.</summary>
+/// <summary>Key 3: brokers, topics and who leads their partitions. A topic that is named and does not exist is created where client and
+/// broker want that.</summary>
 internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata, 0, 13, flexibleFrom: 9)
 {
     protected override MetadataRequest Read(ref RequestReader reader, short version)
@@ -14,7 +15,8 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
         MetadataTopic[]? topics = count < 0 || (version == 0 && count == 0) ? null : new MetadataTopic[count];
         for (var index = 0; index < topics?.Length; index++)
         {
-            topics[index] = version >= 10 ? new MetadataTopic(reader.ReadUuid(), reader.ReadNullableString()) : new MetadataTopic(Guid.Empty, reader.ReadString());
+            topics[index] = version >= 10 ? new MetadataTopic(reader.ReadUuid(), reader.ReadNullableString())
+                : new MetadataTopic(Guid.Empty, reader.ReadString());
             reader.SkipTags();
         }
         var autoCreate = version < 4 || reader.ReadBool();
@@ -25,9 +27,12 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, MetadataRequest request, ResponseWriter response)
     {
-        var named = request.Topics is null ? null : await new NamedTopics(context, request.AllowAutoTopicCreation).FindAsync(request.Topics).ConfigureAwait(false);
+        var named = request.Topics is null
+            ? null : await new NamedTopics(context, request.AllowAutoTopicCreation).FindAsync(request.Topics).ConfigureAwait(false);
         var image = context.Services.Metadata.Image;
-        var topics = named ?? [.. image.Names.Keys.Select(image.FindServed).OfType<ImageTopic>().Select(topic => new NamedTopic(topic.Name, topic.TopicId, topic, ErrorCode.None))];
+        var topics = named
+            ?? [.. image.Names.Keys.Select(image.FindServed).OfType<ImageTopic>()
+                .Select(topic => new NamedTopic(topic.Name, topic.TopicId, topic, ErrorCode.None))];
         var version = context.Version;
         if (version >= 3)
             response.WriteInt32(0);
@@ -63,7 +68,8 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
         return [.. brokers.Select(broker => broker.BrokerId)];
     }
 
-    private static void Write(RequestContext context, ResponseWriter response, NamedTopic named, HashSet<int> reachable, bool includeOperations)
+    private static void Write(RequestContext context, ResponseWriter response, NamedTopic named, HashSet<int> reachable,
+        bool includeOperations)
     {
         var version = response.Version;
         response.WriteError(named.Error);
@@ -106,7 +112,8 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
 /// <param name="AllowAutoTopicCreation">Whether the client wants topics created that do not exist.</param>
 /// <param name="IncludeClusterOperations">Whether to say what the client may do with the cluster.</param>
 /// <param name="IncludeTopicOperations">Whether to say what the client may do with each topic.</param>
-internal sealed record MetadataRequest(MetadataTopic[]? Topics, bool AllowAutoTopicCreation, bool IncludeClusterOperations, bool IncludeTopicOperations);
+internal sealed record MetadataRequest(MetadataTopic[]? Topics, bool AllowAutoTopicCreation, bool IncludeClusterOperations,
+    bool IncludeTopicOperations);
 
 /// <summary>A topic by name, or with version 12 on by id.</summary>
 internal readonly record struct MetadataTopic(Guid TopicId, string? Name);

@@ -22,7 +22,8 @@ internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.O
             var partitions = new OffsetCommitPartition[reader.ReadArrayLength(elementBytes: 13)];
             for (var other = 0; other < partitions.Length; other++)
             {
-                partitions[other] = new OffsetCommitPartition(reader.ReadInt32(), reader.ReadInt64(), version >= 6 ? reader.ReadInt32() : -1,
+                partitions[other] = new OffsetCommitPartition(reader.ReadInt32(), reader.ReadInt64(), version >= 6
+                    ? reader.ReadInt32() : -1,
                     reader.ReadNullableString());
                 reader.SkipTags();
             }
@@ -73,7 +74,8 @@ internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.O
 }
 
 /// <summary>The body.</summary>
-internal sealed record OffsetCommitRequest(string GroupId, int GenerationIdOrMemberEpoch, string MemberId, string? GroupInstanceId, OffsetCommitTopic[] Topics);
+internal sealed record OffsetCommitRequest(string GroupId, int GenerationIdOrMemberEpoch, string MemberId, string? GroupInstanceId,
+    OffsetCommitTopic[] Topics);
 
 /// <summary>A topic by name, from version 10 on by id.</summary>
 internal sealed record OffsetCommitTopic(string? Name, Guid TopicId, OffsetCommitPartition[] Partitions);

@@ -19,7 +19,8 @@ internal sealed class OffsetDeleteApi() : KafkaApi<OffsetDeleteRequest>(ApiKey.O
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, OffsetDeleteRequest request, ResponseWriter response)
     {
         var result = await context.Services.Broker.Groups.DeleteOffsetsAsync(new OffsetDelete(request.GroupId,
-            [.. from topic in request.Topics from number in topic.Partitions select new TopicPartition(topic.Name, number)]), context.Aborted).ConfigureAwait(false);
+            [.. from topic in request.Topics from number in topic.Partitions select new TopicPartition(topic.Name, number)]),
+            context.Aborted).ConfigureAwait(false);
         response.WriteError(result.Error);
         response.WriteInt32(0);
         var topics = result.Error == ErrorCode.None ? request.Topics : [];

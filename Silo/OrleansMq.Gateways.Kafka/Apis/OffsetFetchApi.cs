@@ -68,12 +68,14 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
     // An id that no topic has is answered here; the coordinator knows names.
     private static async ValueTask<FetchedTopics> FetchAsync(RequestContext context, OffsetFetchRequest request, OffsetFetchGroup group)
     {
-        var named = group.Topics?.Select(topic => (Topic: topic, Name: topic.Name ?? context.Services.Partitions.NameOf(topic.TopicId))).ToArray();
+        var named = group.Topics?.Select(topic => (Topic: topic, Name: topic.Name ?? context.Services.Partitions.NameOf(topic.TopicId)))
+            .ToArray();
         var result = await context.Services.Broker.Groups.FetchOffsetsAsync(new OffsetFetch
         {
             GroupId = group.GroupId,
             Partitions = named is null ? null
-                : [.. from wanted in named where wanted.Name is not null from number in wanted.Topic.Partitions select new TopicPartition(wanted.Name, number)],
+                : [.. from wanted in named
+                    where wanted.Name is not null from number in wanted.Topic.Partitions select new TopicPartition(wanted.Name, number)],
             MemberId = group.MemberId,
             MemberEpoch = group.MemberEpoch,
             RequireStable = request.RequireStable,
@@ -83,7 +85,8 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
             return new FetchedTopics(error, []);
         if (named is null)
             return new FetchedTopics(error, [.. from offset in result.Partitions group offset by offset.Partition.Topic into topic
-                                                select new FetchedTopic(topic.Key, topic.First().TopicId, [.. topic.Select(static offset => new FetchedPartition(offset))])]);
+                                                select new FetchedTopic(topic.Key, topic.First().TopicId,
+                                                    [.. topic.Select(static offset => new FetchedPartition(offset))])]);
         var found = new Dictionary<TopicPartition, FetchedOffset>();
         foreach (var offset in result.Partitions)
             found[offset.Partition] = offset;

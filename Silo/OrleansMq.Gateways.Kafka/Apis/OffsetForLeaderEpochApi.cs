@@ -4,7 +4,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 23: where the records of a leader epoch end, so that a consumer finds out whether what it has read was cut off (KIP-320).</summary>
+/// <summary>Key 23: where the records of a leader epoch end, so that a consumer finds out whether what it has read was cut off
+/// (KIP-320).</summary>
 internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochRequest>(ApiKey.OffsetForLeaderEpoch, 2, 4, flexibleFrom: 4)
 {
     protected override OffsetForLeaderEpochRequest Read(ref RequestReader reader, short version)
@@ -27,7 +28,8 @@ internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochR
         return new OffsetForLeaderEpochRequest(topics);
     }
 
-    protected override async ValueTask<bool> AnswerAsync(RequestContext context, OffsetForLeaderEpochRequest request, ResponseWriter response)
+    protected override async ValueTask<bool> AnswerAsync(RequestContext context, OffsetForLeaderEpochRequest request,
+        ResponseWriter response)
     {
         response.WriteInt32(0);
         response.WriteLength(request.Topics.Length);
@@ -38,7 +40,8 @@ internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochR
             foreach (var partition in topic.Partitions)
             {
                 if (!context.Services.Partitions.TryFind(topic.Name, Guid.Empty, partition.Index, out var found))
-                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index, context.Aborted).ConfigureAwait(false);
+                    found = await context.Services.Partitions.ActivateAsync(topic.Name, Guid.Empty, partition.Index,
+                        context.Aborted).ConfigureAwait(false);
                 Write(response, found, partition);
             }
             response.WriteNoTags();

@@ -75,7 +75,8 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
                     context.HoldsBack = true;
                     // From here on this runs beside the connection, whose it is.
                     burst = null;
-                    found = await context.Services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index, CancellationToken.None).ConfigureAwait(false);
+                    found = await context.Services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index,
+                        CancellationToken.None).ConfigureAwait(false);
                 }
                 appends[next++] = Begin(context.Version, request, found, partition.Records, burst);
             }
@@ -106,7 +107,8 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
             return new Append(new(refused), found);
         // Read before the memory is the engine's.
         var count = records.Length >= RecordBatchHeader.Size ? RecordBatchHeader.Read(records.Span).RecordCount : 0;
-        return new Append(found.Partition!.AppendAsync(records, acks, mayWrite: true, burst: burst), found) { Records = count, Bytes = records.Length };
+        return new Append(found.Partition!.AppendAsync(records, acks, mayWrite: true, burst: burst), found) { Records = count,
+            Bytes = records.Length };
     }
 
     private static ProduceResult? Refuse(short version, ProduceRequest request, in LocatedPartition found, Memory<byte> records)
@@ -118,10 +120,12 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         if (request.TransactionalId is not null)
             return ProduceResult.Failed(ErrorCode.TransactionalIdAuthorizationFailed, InitProducerIdApi.NoTransactions);
         if (records.IsEmpty)
-            return ProduceResult.Failed(ErrorCode.InvalidRecord, $"There are no records for {found.Partition.TopicPartition}: send one batch.");
+            return ProduceResult.Failed(ErrorCode.InvalidRecord,
+                $"There are no records for {found.Partition.TopicPartition}: send one batch.");
         // Consumers of before zstd could not read it (KIP-110).
         if (version < 7 && records.Length > RecordBatchHeader.Size && CodecOf(records.Span) == (int)CompressionType.Zstd)
-            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType, "zstd needs version 7 of Produce or higher: use a newer client.");
+            return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType,
+                "zstd needs version 7 of Produce or higher: use a newer client.");
         return null;
     }
 

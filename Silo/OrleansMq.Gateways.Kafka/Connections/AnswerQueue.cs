@@ -5,15 +5,16 @@ using OrleansMq.Gateways.Kafka.Wire;
 namespace OrleansMq.Gateways.Kafka.Connections;
 
 /// <summary>
-/// The answers of one connection in the order of its requests: each is sent when it and all before it are there, several with one call where they are ready together.
-/// One caller adds and waits; whoever has the next answer sends it, and what becomes ready meanwhile.
+/// The answers of one connection in the order of its requests: each is sent when it and all before it are there, several with one call
+/// where they are ready together. One caller adds and waits; whoever has the next answer sends it, and what becomes ready meanwhile.
 /// </summary>
 /// <param name="sender">Where to.</param>
 /// <param name="close">Called when an answer ends the connection.</param>
 /// <param name="fail">Called with a fault of ours, which ends it too.</param>
 /// <param name="beforeWait">Called by who adds, before he waits.</param>
 /// <param name="sent">Called when answers were sent, before the queue may be idle.</param>
-internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exception> fail, Action beforeWait, Action sent) : IThreadPoolWorkItem, ITurnWork
+internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exception> fail, Action beforeWait, Action sent)
+    : IThreadPoolWorkItem, ITurnWork
 {
     // Answers that wait for company while the next request is already there.
     private const int MaxHeld = 16;
@@ -151,7 +152,8 @@ internal sealed class AnswerQueue(AnswerSender sender, Action close, Action<Exce
         }
     }
 
-    /// <summary>The next answer that is there; null where there is none. Then all is done, unless something was put together that is to be sent.</summary>
+    /// <summary>The next answer that is there; null where there is none. Then all is done, unless something was put together that is to be
+    /// sent.</summary>
     private (Answer? Next, bool IsDone) TakeNext(Answer? previous, ref int unsent)
     {
         TaskCompletionSource? reached = null;

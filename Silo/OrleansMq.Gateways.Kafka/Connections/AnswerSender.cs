@@ -8,7 +8,8 @@ using OrleansMq.Records;
 namespace OrleansMq.Gateways.Kafka.Connections;
 
 /// <summary>
-/// Sends answers over one connection, one after the other: small ones put together, records from where they are. Those in a file are sent by the system itself where it can, or else read piece by piece.
+/// Sends answers over one connection, one after the other: small ones put together, records from where they are. Those in a file are sent
+/// by the system itself where it can, or else read piece by piece.
 /// </summary>
 /// <param name="socket">Where to.</param>
 /// <param name="pieces">Shared by all connections.</param>
@@ -16,7 +17,8 @@ internal sealed class AnswerSender(ClientSocket socket, PieceSizes pieces)
 {
     // What is larger is sent from where it is; what is smaller is put together.
     private const int CopyBytes = 16 << 10;
-    // The most with one call, so that others get their turn at the processor: what clients mostly ask of a partition, with the fields around it.
+    // The most with one call, so that others get their turn at the processor: what clients mostly ask of a partition, with the fields
+    // around it.
     private const int SendBytes = 2 << 20;
     private const int PieceBytes = 1 << 20;
     // Below what any system takes (1,024 on Linux).
@@ -101,7 +103,8 @@ internal sealed class AnswerSender(ClientSocket socket, PieceSizes pieces)
         }
     }
 
-    // The fields before it go with it: alone they would wake the client for nothing. Returns how much was sent: all, unless the system cannot send this file, or the connection ended.
+    // The fields before it go with it: alone they would wake the client for nothing. Returns how much was sent: all, unless the system
+    // cannot send this file, or the connection ended.
     private async ValueTask<int> SendFileAsync(LogSlice slice)
     {
         var start = 0;
@@ -110,7 +113,8 @@ internal sealed class AnswerSender(ClientSocket socket, PieceSizes pieces)
             await SendMoreAsync().ConfigureAwait(false);
             while (start < slice.Length && !_isClosed)
             {
-                var outcome = LinuxSockets.SendFile(socket.Socket, slice.File!, slice.Path, slice.Position + start, Math.Min(slice.Length - start, SendBytes), out var sent);
+                var outcome = LinuxSockets.SendFile(socket.Socket, slice.File!, slice.Path, slice.Position + start,
+                    Math.Min(slice.Length - start, SendBytes), out var sent);
                 start += sent;
                 if (outcome == LinuxSockets.Outcome.Unsupported)
                 {
@@ -149,7 +153,8 @@ internal sealed class AnswerSender(ClientSocket socket, PieceSizes pieces)
         var pieceBytes = pieces.Take();
         try
         {
-            // At once, or it would grow step by step, by copies. What waits from the slice before, and the fields behind it, may be more than a piece.
+            // At once, or it would grow step by step, by copies. What waits from the slice before, and the fields behind it, may be more
+            // than a piece.
             _together.GetSpan((int)Math.Max(Math.Min(answerBytes, pieceBytes - _together.Length), 0));
             while (start < slice.Length && !_isClosed)
             {

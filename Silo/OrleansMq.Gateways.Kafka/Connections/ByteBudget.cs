@@ -1,7 +1,7 @@
 namespace OrleansMq.Gateways.Kafka.Connections;
 
-/// <summary>So many bytes may be in use at a time; who wants more waits his turn. One that wants more than there is gets it when nobody else has any, so that
-/// nothing waits for ever. Thread safe.</summary>
+/// <summary>So many bytes may be in use at a time; who wants more waits his turn. One that wants more than there is gets it when nobody
+/// else has any, so that nothing waits for ever. Thread safe.</summary>
 internal sealed class ByteBudget(long max)
 {
     private readonly Lock _lock = new();

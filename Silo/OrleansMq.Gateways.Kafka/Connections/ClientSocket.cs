@@ -16,7 +16,8 @@ internal abstract class ClientSocket(Socket socket) : IDisposable
     /// <summary>Whether what comes next will be dealt with in a moment: then a loop's own thread receives it.</summary>
     public virtual bool IsQuick { get => false; set { } }
 
-    /// <summary>Notes the size of a request, and has another loop serve the socket from now on where that is better with what it sends lately. On its loop's thread.</summary>
+    /// <summary>Notes the size of a request, and has another loop serve the socket from now on where that is better with what it sends
+    /// lately. On its loop's thread.</summary>
     /// <returns>Whether it did: then the thread is to be left.</returns>
     public virtual bool TryMove(int requestBytes) => false;
 

@@ -6,9 +6,10 @@ using OrleansMq.Gateways.Kafka.Connections.Loops;
 namespace OrleansMq.Gateways.Kafka.Connections;
 
 /// <summary>
-/// Takes requests from a socket: what comes before a length is known through a small buffer of its own, so that an idle connection has no more than that; the rest of
-/// a request straight into the memory it stays in. Small requests are copied instead: where one does not end in the small buffer there may be many behind it, and they
-/// come with one call into a larger one, which is given back before anything is waited for. Used by one at a time.
+/// Takes requests from a socket: what comes before a length is known through a small buffer of its own, so that an idle connection has no
+/// more than that; the rest of a request straight into the memory it stays in. Small requests are copied instead: where one does not end in
+/// the small buffer there may be many behind it, and they come with one call into a larger one, which is given back before anything is
+/// waited for. Used by one at a time.
 /// </summary>
 /// <param name="socket">Where from.</param>
 /// <param name="beforeWait">Called when nothing has arrived, before it is waited for.</param>

@@ -11,15 +11,17 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Gateways.Kafka.Connections;
 
 /// <summary>
-/// One client's connection: reads requests, has them answered, and sends the answers in the order of the requests. Appends are begun while others before them
-/// wait for the disk or for replicas; whatever else is asked is begun when all before it is done, since a client may count on that order.
+/// One client's connection: reads requests, has them answered, and sends the answers in the order of the requests. Appends are begun while
+/// others before them wait for the disk or for replicas; whatever else is asked is begun when all before it is done, since a client may
+/// count on that order.
 /// </summary>
 internal sealed class KafkaConnection : IConnection
 {
     // The least a request has: key, version, correlation id.
     private const int MinRequestBytes = 8;
 
-    /// <summary>What a loop deals with itself at most: Kafka's producers send batches of 16 KiB unless they are told otherwise. It is written in some microseconds.</summary>
+    /// <summary>What a loop deals with itself at most: Kafka's producers send batches of 16 KiB unless they are told otherwise. It is
+    /// written in some microseconds.</summary>
     public const int MaxQuickBytes = 32 << 10;
 
     private readonly KafkaGateway _gateway;
@@ -69,7 +71,8 @@ internal sealed class KafkaConnection : IConnection
     public (string Name, string Version)? Software { get; private set; }
 
     /// <summary>For how long it has said nothing, and been told nothing.</summary>
-    public TimeSpan Idle => !_isBeginning && _answers.IsIdle ? _services.Options.TimeProvider.GetElapsedTime(Interlocked.Read(ref _lastActivity)) : TimeSpan.Zero;
+    public TimeSpan Idle => !_isBeginning && _answers.IsIdle
+        ? _services.Options.TimeProvider.GetElapsedTime(Interlocked.Read(ref _lastActivity)) : TimeSpan.Zero;
 
     /// <inheritdoc/>
     public void Introduce(string name, string version)
@@ -156,7 +159,8 @@ internal sealed class KafkaConnection : IConnection
         if (await _requests.ReadLengthAsync().ConfigureAwait(false) is not { } length)
             return null;
         if (length < MinRequestBytes || length > _services.Options.MaxRequestBytes)
-            throw new MalformedRequestException($"a request of {length} bytes is announced, {MinRequestBytes} to {_services.Options.MaxRequestBytes} are allowed; "
+            throw new MalformedRequestException($"a request of {length} bytes is announced, {MinRequestBytes} to "
+                + $"{_services.Options.MaxRequestBytes} are allowed; "
                 + "this port speaks the Kafka protocol, without TLS");
         await TakeBudgetAsync(length).ConfigureAwait(false);
         var frame = new RequestFrame(length);
@@ -240,7 +244,8 @@ internal sealed class KafkaConnection : IConnection
             await LoopExit.Now;
     }
 
-    // What was begun is done, and what is answered sent: the client may wait for it before it sends anything more. On a loop that is done for all at the turn's end.
+    // What was begun is done, and what is answered sent: the client may wait for it before it sends anything more. On a loop that is done
+    // for all at the turn's end.
     private void BeforeWait()
     {
         if (_socket.Turn is { } turn)
@@ -319,7 +324,8 @@ internal sealed class KafkaConnection : IConnection
             if (fault is OperationCanceledException && Aborted.IsCancellationRequested)
                 return AnswerQueue.Close();
             // A fault of ours, or of the environment that no answer has a word for: the client retries on another connection.
-            _services.Log(EngineLogLevel.Error, $"{api.Key} version {request.Version} from {RemoteEndPoint} could not be answered; the connection is closed.", fault);
+            _services.Log(EngineLogLevel.Error,
+                $"{api.Key} version {request.Version} from {RemoteEndPoint} could not be answered; the connection is closed.", fault);
             return AnswerQueue.Close();
         }
         finally

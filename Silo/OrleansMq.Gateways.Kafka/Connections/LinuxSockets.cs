@@ -5,7 +5,8 @@ using OrleansMq.Log;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
-/// <summary>What Linux does with sockets that .NET has no call for. Only for sockets that do not block, as all are that .NET has received from asynchronously.</summary>
+/// <summary>What Linux does with sockets that .NET has no call for. Only for sockets that do not block, as all are that .NET has received
+/// from asynchronously.</summary>
 internal static unsafe partial class LinuxSockets
 {
     private const int Interrupted = 4;
@@ -56,9 +57,11 @@ internal static unsafe partial class LinuxSockets
     /// <summary>Sends what there is room for.</summary>
     /// <returns>-1 where there is none.</returns>
     /// <exception cref="SocketException">The connection has ended.</exception>
-    public static int Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes) => Send(socket, bytes, 0, out var sent) == Outcome.Sent ? sent : -1;
+    public static int Send(SafeSocketHandle socket, ReadOnlySpan<byte> bytes) =>
+        Send(socket, bytes, 0, out var sent) == Outcome.Sent ? sent : -1;
 
-    /// <summary>The same for pieces, with one call. .NET's own for them, on a socket that does not block, does not tell what it sent before there was no more room.</summary>
+    /// <summary>The same for pieces, with one call. .NET's own for them, on a socket that does not block, does not tell what it sent before
+    /// there was no more room.</summary>
     /// <returns>-1 where there is no room.</returns>
     /// <exception cref="SocketException">The connection has ended.</exception>
     public static int Send(SafeSocketHandle socket, List<ArraySegment<byte>> pieces)
@@ -100,7 +103,8 @@ internal static unsafe partial class LinuxSockets
     public static Outcome SendFile(Socket socket, SafeFileHandle handle, string path, long position, int count, out int sent)
     {
         nint done;
-        while ((done = CallSendFile(socket.SafeHandle, handle, ref position, (nuint)count)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
+        while ((done = CallSendFile(socket.SafeHandle, handle, ref position, (nuint)count)) < 0
+            && Marshal.GetLastPInvokeError() == Interrupted)
         {
         }
         sent = (int)Math.Max(done, 0);
@@ -117,7 +121,8 @@ internal static unsafe partial class LinuxSockets
         fixed (byte* start = bytes)
         {
             nint done;
-            while ((done = CallSend(socket, start, (nuint)bytes.Length, DontWait | NoSignal | flags)) < 0 && Marshal.GetLastPInvokeError() == Interrupted)
+            while ((done = CallSend(socket, start, (nuint)bytes.Length, DontWait | NoSignal | flags)) < 0
+                && Marshal.GetLastPInvokeError() == Interrupted)
             {
             }
             return OutcomeOf(done, out sent);
@@ -134,8 +139,11 @@ internal static unsafe partial class LinuxSockets
     {
         WouldBlock => Outcome.Full,
         InvalidArgument or NotImplemented when file is not null => Outcome.Unsupported,
-        BrokenPipe or ConnectionReset or NotConnected or TimedOut or BadDescriptor => throw new SocketException((int)SocketError.ConnectionReset),
-        _ when file is null => throw new SocketException((int)SocketError.SocketError, $"The system refused with error {error}: {Marshal.GetPInvokeErrorMessage(error)}."),
+        BrokenPipe or ConnectionReset or NotConnected or TimedOut or BadDescriptor =>
+            throw new SocketException((int)SocketError.ConnectionReset),
+        _ when file is null =>
+            throw new SocketException((int)SocketError.SocketError,
+                $"The system refused with error {error}: {Marshal.GetPInvokeErrorMessage(error)}."),
         _ => throw new IOException($"'{file}' could not be sent: {Marshal.GetPInvokeErrorMessage(error)} (system error {error})."),
     };
 

@@ -1,7 +1,8 @@
 namespace OrleansMq.Gateways.Kafka.Connections;
 
 /// <summary>
-/// How much of a file a connection reads at once to send it: much, since each send may have to wake the client, unless many are at it already, whose clients may be slow to take it.
+/// How much of a file a connection reads at once to send it: much, since each send may have to wake the client, unless many are at it
+/// already, whose clients may be slow to take it.
 /// </summary>
 internal sealed class PieceSizes
 {

@@ -2,8 +2,8 @@ using System.Buffers;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
-/// <summary>One request's bytes, without the length in front, in pooled memory: what the engine stamps offsets into and writes to the log. The memory grows
-/// with what has arrived, so that a length alone takes none.</summary>
+/// <summary>One request's bytes, without the length in front, in pooled memory: what the engine stamps offsets into and writes to the log.
+/// The memory grows with what has arrived, so that a length alone takes none.</summary>
 internal sealed class RequestFrame(int length) : IDisposable
 {
     // Most requests are smaller, and then are received where they stay; what a peer only announces costs no more.

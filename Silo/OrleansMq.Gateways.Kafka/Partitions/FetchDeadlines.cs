@@ -3,8 +3,8 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Gateways.Kafka.Partitions;
 
 /// <summary>
-/// When fetches that wait are to be answered at the latest: one timer for all of them, set for whatever is due first. A wait that ended otherwise is dropped
-/// when its time comes, so that ending one costs nothing. Thread safe.
+/// When fetches that wait are to be answered at the latest: one timer for all of them, set for whatever is due first. A wait that ended
+/// otherwise is dropped when its time comes, so that ending one costs nothing. Thread safe.
 /// </summary>
 internal sealed class FetchDeadlines : IDisposable
 {
@@ -17,7 +17,8 @@ internal sealed class FetchDeadlines : IDisposable
     public FetchDeadlines(TimeProvider clock)
     {
         _clock = clock;
-        _timer = clock.CreateTimer(static deadlines => ((FetchDeadlines)deadlines!).Expire(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = clock.CreateTimer(static deadlines => ((FetchDeadlines)deadlines!).Expire(), this, Timeout.InfiniteTimeSpan,
+            Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Wakes a fetch when <paramref name="time"/> is over.</summary>

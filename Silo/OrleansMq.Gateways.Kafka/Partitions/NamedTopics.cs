@@ -58,7 +58,8 @@ internal sealed class NamedTopics(RequestContext context, bool allowCreation)
         }
         catch (BrokerException refused)
         {
-            return new NamedTopic(name, Guid.Empty, null, refused.Action == ErrorAction.Retry ? ErrorCode.LeaderNotAvailable : refused.Code);
+            return new NamedTopic(name, Guid.Empty, null, refused.Action == ErrorAction.Retry ? ErrorCode.LeaderNotAvailable
+                : refused.Code);
         }
         return await TopicArrivals.WaitAsync(_services, name, context.Aborted).ConfigureAwait(false) is { } topic
             ? new NamedTopic(name, topic.TopicId, topic, ErrorCode.None)
@@ -69,8 +70,10 @@ internal sealed class NamedTopics(RequestContext context, bool allowCreation)
 /// <summary>Waits for what was just created to be in the metadata.</summary>
 internal static class TopicArrivals
 {
-    /// <summary>The topic once it has so many partitions and all of them are led; as it is when that takes too long, null where it is not there at all then.</summary>
-    public static async ValueTask<ImageTopic?> WaitAsync(GatewayServices services, string name, CancellationToken cancellationToken, int partitions = 0)
+    /// <summary>The topic once it has so many partitions and all of them are led; as it is when that takes too long, null where it is not
+    /// there at all then.</summary>
+    public static async ValueTask<ImageTopic?> WaitAsync(GatewayServices services, string name, CancellationToken cancellationToken,
+        int partitions = 0)
     {
         var clock = services.Options.TimeProvider;
         var began = clock.GetTimestamp();
@@ -78,13 +81,15 @@ internal static class TopicArrivals
         {
             var image = services.Metadata.Image;
             var topic = image.FindServed(name);
-            if (topic is not null && topic.Serving >= partitions && topic.Partitions.Take(topic.Serving).All(static partition => partition.Leader >= 0))
+            if (topic is not null && topic.Serving >= partitions
+                && topic.Partitions.Take(topic.Serving).All(static partition => partition.Leader >= 0))
                 return topic;
             var left = services.Options.MaxWaitForLeaders - clock.GetElapsedTime(began);
             if (left <= TimeSpan.Zero)
                 return topic;
             using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            using var timer = clock.CreateTimer(static source => ((CancellationTokenSource)source!).Cancel(), deadline, left, Timeout.InfiniteTimeSpan);
+            using var timer = clock.CreateTimer(static source => ((CancellationTokenSource)source!).Cancel(), deadline, left,
+                Timeout.InfiniteTimeSpan);
             try
             {
                 await services.Metadata.WaitForNewerAsync(image.Version, deadline.Token).ConfigureAwait(false);

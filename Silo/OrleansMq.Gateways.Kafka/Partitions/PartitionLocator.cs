@@ -66,7 +66,8 @@ internal sealed class PartitionLocator(IBroker broker, IClusterMetadata metadata
         if (woken.Error != ErrorCode.None)
             return LocatedPartition.Failed(woken.Error, woken.Message ?? "");
         return TryRefuse(name, out var refused) ? refused
-            : LocatedPartition.Failed(ErrorCode.NotLeaderOrFollower, $"Partition {name} is led by another broker. Refresh the metadata and retry.");
+            : LocatedPartition.Failed(ErrorCode.NotLeaderOrFollower,
+                $"Partition {name} is led by another broker. Refresh the metadata and retry.");
     }
 
     private bool TryGetLocal(TopicPartition name, Guid topicId, [NotNullWhen(true)] out Partition? partition) =>
@@ -86,7 +87,8 @@ internal sealed class PartitionLocator(IBroker broker, IClusterMetadata metadata
         }
         var state = topic.Partitions[name.Partition];
         refused = new LocatedPartition(null, ErrorCode.NotLeaderOrFollower, state.Leader, state.LeaderEpoch,
-            $"Partition {name} is led by {(state.Leader < 0 ? "no broker at the moment" : $"broker {state.Leader}")}. Refresh the metadata and retry.");
+            $"Partition {name} is led by {(state.Leader < 0 ? "no broker at the moment" : $"broker {state.Leader}")}. Refresh the metadata "
+            + "and retry.");
         return state.Leader >= 0 && state.Leader != self;
     }
 }

@@ -20,7 +20,8 @@ internal struct PartitionRead
     public readonly int Redirect => Found.Partition is null && Found.Error == ErrorCode.NotLeaderOrFollower ? Found.Leader : -1;
 }
 
-/// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, an error, or no time left.</summary>
+/// <summary>One fetch over its partitions: reads them all, and again when something came, until there are enough bytes, an error, or no
+/// time left.</summary>
 internal sealed class PartitionReads(RequestContext context, FetchApiRequest request) : IDisposable
 {
     // Before, batches are looked at.
@@ -54,7 +55,8 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
         var maxWait = request.MaxWait < _services.Options.MaxFetchWait ? request.MaxWait : _services.Options.MaxFetchWait;
         var clock = _services.Options.TimeProvider;
         var began = clock.GetTimestamp();
-        while (!IsEnough() && maxWait - clock.GetElapsedTime(began) is var left && left > TimeSpan.Zero && !context.Aborted.IsCancellationRequested)
+        while (!IsEnough() && maxWait - clock.GetElapsedTime(began) is var left && left > TimeSpan.Zero
+            && !context.Aborted.IsCancellationRequested)
             await WaitAsync(left).ConfigureAwait(false);
     }
 
@@ -91,7 +93,8 @@ internal sealed class PartitionReads(RequestContext context, FetchApiRequest req
             foreach (var partition in topic.Partitions)
             {
                 if (!_services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found))
-                    found = await _services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index, context.Aborted).ConfigureAwait(false);
+                    found = await _services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index,
+                        context.Aborted).ConfigureAwait(false);
                 _reads[next++].Found = found;
             }
         }

@@ -20,7 +20,8 @@ internal static class ResourceConfigs
     private const sbyte Boolean = 1, Text = 2, Int32 = 3, Int64 = 5, Number = 6, List = 7;
 
     /// <summary>All keys with their values, or why not.</summary>
-    public static async ValueTask<(ErrorCode Error, string? Message, IReadOnlyList<DescribedConfig> Configs)> DescribeAsync(RequestContext context,
+    public static async ValueTask<(ErrorCode Error, string? Message,
+        IReadOnlyList<DescribedConfig> Configs)> DescribeAsync(RequestContext context,
         ConfigResource type, string name)
     {
         try
@@ -81,8 +82,10 @@ internal static class ResourceConfigs
     private static async ValueTask<IReadOnlyList<DescribedConfig>> DescribeTopicAsync(RequestContext context, string name)
     {
         var topic = await context.Services.Broker.DescribeTopicAsync(name, context.Aborted).ConfigureAwait(false);
-        return [.. topic.Configs.Select(static config => new DescribedConfig(config.Name, config.Value, config.IsDefault ? ConfigSource.Default : ConfigSource.Topic,
-            TopicConfigKeys.Find(config.Name) is not { IsImplemented: true }, TypeOf(config.Name, config.Value), TopicConfigKeys.Find(config.Name)?.Documentation ?? ""))];
+        return [.. topic.Configs.Select(static config => new DescribedConfig(config.Name, config.Value, config.IsDefault
+            ? ConfigSource.Default : ConfigSource.Topic,
+            TopicConfigKeys.Find(config.Name) is not { IsImplemented: true }, TypeOf(config.Name, config.Value),
+            TopicConfigKeys.Find(config.Name)?.Documentation ?? ""))];
     }
 
     private static IReadOnlyList<DescribedConfig> DescribeBroker(GatewayServices services, string name)
@@ -90,14 +93,16 @@ internal static class ResourceConfigs
         // The empty name stands for the defaults of all brokers, which nobody can set.
         if (name.Length == 0)
             return [];
-        if (!int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var broker) || !services.Metadata.Image.Brokers.TryGetValue(broker, out var known))
+        if (!int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var broker)
+            || !services.Metadata.Image.Brokers.TryGetValue(broker, out var known))
             throw new BrokerException(ErrorCode.InvalidRequest, $"There is no broker '{name}'.");
         var options = services.Options;
         return
         [
             Static("broker.id", name, Int32, "This broker's number."),
             Static("broker.rack", known.Registration.Rack, Text, "What fails together with this broker."),
-            Static("auto.create.topics.enable", options.AutoCreateTopics ? "true" : "false", Boolean, "Whether a topic that a client asks for is created."),
+            Static("auto.create.topics.enable", options.AutoCreateTopics
+                ? "true" : "false", Boolean, "Whether a topic that a client asks for is created."),
             Static("socket.request.max.bytes", Of(options.MaxRequestBytes), Int32, "Bytes of a request at most."),
             Static("queued.max.request.bytes", Of(options.MaxInFlightBytes), Int64, "Bytes of requests in flight at most."),
             Static("fetch.max.bytes", Of(options.MaxFetchBytes), Int32, "Bytes of a fetch response at most."),
@@ -116,6 +121,7 @@ internal static class ResourceConfigs
         "cleanup.policy" => List,
         "min.cleanable.dirty.ratio" => Number,
         "max.message.bytes" or "min.insync.replicas" or "segment.bytes" or "index.interval.bytes" or "segment.index.bytes" => Int32,
-        _ => value is "true" or "false" ? Boolean : long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _) ? Int64 : Text,
+        _ => value is "true" or "false" ? Boolean : long.TryParse(value, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _)
+            ? Int64 : Text,
     };
 }

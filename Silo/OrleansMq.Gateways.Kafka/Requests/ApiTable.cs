@@ -32,7 +32,8 @@ internal enum DecodeOutcome
 /// <param name="Body">What the body was read into; null where it was not.</param>
 /// <param name="Fault">What does not fit.</param>
 /// <param name="Unread">Bytes behind the body.</param>
-internal readonly record struct DecodedRequest(DecodeOutcome Outcome, KafkaApi? Api, short Key, short Version, int CorrelationId, string ClientId, object? Body,
+internal readonly record struct DecodedRequest(DecodeOutcome Outcome, KafkaApi? Api, short Key, short Version, int CorrelationId,
+    string ClientId, object? Body,
     string? Fault, int Unread);
 
 /// <summary>
@@ -62,13 +63,15 @@ internal static class ApiTable
         var reader = new RequestReader(frame);
         var (key, version, correlationId) = (reader.ReadInt16(), reader.ReadInt16(), reader.ReadInt32());
         if (Find(key) is not { } api)
-            return Failed(reader.Fault is null ? DecodeOutcome.UnknownKey : DecodeOutcome.BadHeader, null, reader.Fault ?? $"Key {key} is not served");
+            return Failed(reader.Fault is null ? DecodeOutcome.UnknownKey : DecodeOutcome.BadHeader, null, reader.Fault
+                ?? $"Key {key} is not served");
         if (frame.Length > api.MaxBytes)
             return Failed(DecodeOutcome.TooLarge, api, $"A request of {frame.Length} bytes; {api.MaxBytes} are the most for {api.Key}");
         var clientId = reader.ReadNullableInt16String() ?? "";
         reader.IsFlexible = api.IsFlexible(version);
         if (!api.Serves(version))
-            return Failed(DecodeOutcome.UnsupportedVersion, api, $"Version {version} of {api.Key} is not served, only {api.MinDecodedVersion} to {api.MaxVersion}");
+            return Failed(DecodeOutcome.UnsupportedVersion, api,
+                $"Version {version} of {api.Key} is not served, only {api.MinDecodedVersion} to {api.MaxVersion}");
         reader.SkipTags();
         if (reader.Fault is not null)
             return Failed(DecodeOutcome.BadHeader, api, reader.Fault);
@@ -77,19 +80,24 @@ internal static class ApiTable
             ? new DecodedRequest(DecodeOutcome.Decoded, api, key, version, correlationId, clientId, body, null, reader.Remaining)
             : Failed(DecodeOutcome.BadBody, api, reader.Fault);
 
-        DecodedRequest Failed(DecodeOutcome outcome, KafkaApi? api, string fault) => new(outcome, api, key, version, correlationId, "", null, fault, 0);
+        DecodedRequest Failed(DecodeOutcome outcome, KafkaApi? api, string fault) =>
+            new(outcome, api, key, version, correlationId, "", null, fault, 0);
     }
 
     private static KafkaApi?[] Index()
     {
         KafkaApi[] served =
         [
-            new ProduceApi(), new FetchApi(), new ListOffsetsApi(), new MetadataApi(), new FindCoordinatorApi(), new ApiVersionsApi(), new InitProducerIdApi(),
-            new OffsetForLeaderEpochApi(), new OffsetCommitApi(), new OffsetFetchApi(), new JoinGroupApi(), new HeartbeatApi(), new LeaveGroupApi(), new SyncGroupApi(),
+            new ProduceApi(), new FetchApi(), new ListOffsetsApi(), new MetadataApi(), new FindCoordinatorApi(), new ApiVersionsApi(),
+            new InitProducerIdApi(),
+            new OffsetForLeaderEpochApi(), new OffsetCommitApi(), new OffsetFetchApi(), new JoinGroupApi(), new HeartbeatApi(),
+            new LeaveGroupApi(), new SyncGroupApi(),
             new DescribeGroupsApi(), new ListGroupsApi(), new DeleteGroupsApi(), new OffsetDeleteApi(), new ConsumerGroupHeartbeatApi(),
             new ConsumerGroupDescribeApi(), new CreateTopicsApi(), new DeleteTopicsApi(), new CreatePartitionsApi(), new DeleteRecordsApi(),
-            new DescribeConfigsApi(), new AlterConfigsApi(), new IncrementalAlterConfigsApi(), new ListConfigResourcesApi(), new DescribeClusterApi(),
-            new DescribeTopicPartitionsApi(), new DescribeLogDirsApi(), new AlterPartitionReassignmentsApi(), new ListPartitionReassignmentsApi(),
+            new DescribeConfigsApi(), new AlterConfigsApi(), new IncrementalAlterConfigsApi(), new ListConfigResourcesApi(),
+            new DescribeClusterApi(),
+            new DescribeTopicPartitionsApi(), new DescribeLogDirsApi(), new AlterPartitionReassignmentsApi(),
+            new ListPartitionReassignmentsApi(),
             new ElectLeadersApi(),
         ];
         var byKey = new KafkaApi?[served.Max(api => (int)api.Key) + 1];

@@ -19,10 +19,12 @@ internal abstract class KafkaApi(ApiKey key, short minVersion, short maxVersion,
     /// <summary>The lowest version that can be read; above <see cref="MinVersion"/> where clients only look at the range.</summary>
     public virtual short MinDecodedVersion => MinVersion;
 
-    /// <summary>Whether the next request of this kind may be begun before this one is answered. Their effects keep the order of the requests.</summary>
+    /// <summary>Whether the next request of this kind may be begun before this one is answered. Their effects keep the order of the
+    /// requests.</summary>
     public virtual bool RunsAhead => false;
 
-    /// <summary>Bytes of a request at most; those without records are small, and become objects that take more than they do on the wire.</summary>
+    /// <summary>Bytes of a request at most; those without records are small, and become objects that take more than they do on the
+    /// wire.</summary>
     public virtual int MaxBytes => 16 << 20;
 
     /// <summary>Whether it takes but a moment to begin to answer: then it may be done by a thread that serves many connections.</summary>

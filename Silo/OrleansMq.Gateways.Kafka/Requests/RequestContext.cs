@@ -22,10 +22,12 @@ internal sealed class RequestContext
     /// <summary>Where the request came from.</summary>
     public required IConnection Connection { get; init; }
 
-    /// <summary>Set by a handler before it waits for the first time: requests behind this one are not begun before it is done, since their order counts.</summary>
+    /// <summary>Set by a handler before it waits for the first time: requests behind this one are not begun before it is done, since their
+    /// order counts.</summary>
     public bool HoldsBack { get; set; }
 
-    /// <summary>Where the connection has more to begin: what appends of this request are written with. Only before a handler waits for the first time.</summary>
+    /// <summary>Where the connection has more to begin: what appends of this request are written with. Only before a handler waits for the
+    /// first time.</summary>
     public AppendBurst? Burst { get; init; }
 
     /// <summary>Cancelled when nobody waits for the answer any more.</summary>

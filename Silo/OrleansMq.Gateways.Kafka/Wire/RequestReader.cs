@@ -4,10 +4,11 @@ using System.Text;
 namespace OrleansMq.Gateways.Kafka.Wire;
 
 /// <summary>
-/// Reads the fields of one request. What does not fit the frame is remembered in <see cref="Fault"/>; from then on everything reads as zero, empty or null and
-/// arrays have no elements, so that a decoder needs no check of its own and ends soon. Lengths never make it allocate more than the frame could hold.
-/// <para>In flexible versions lengths are unsigned varints plus one (0 is null), and structures end with tagged fields (KIP-482); otherwise strings have an
-/// int16 length and all else an int32 length (-1 is null).</para>
+/// Reads the fields of one request. What does not fit the frame is remembered in <see cref="Fault"/>; from then on everything reads as
+/// zero, empty or null and arrays have no elements, so that a decoder needs no check of its own and ends soon. Lengths never make it
+/// allocate more than the frame could hold.
+/// <para>In flexible versions lengths are unsigned varints plus one (0 is null), and structures end with tagged fields (KIP-482); otherwise
+/// strings have an int16 length and all else an int32 length (-1 is null).</para>
 /// </summary>
 internal ref struct RequestReader
 {
@@ -140,7 +141,8 @@ internal ref struct RequestReader
     }
 
     // Length plus one; 0 is null.
-    private int ReadCompactLength() => ReadUnsignedVarInt() is var value && value > int.MaxValue ? Fail("a length is above 2^31", 0) : (int)value - 1;
+    private int ReadCompactLength() => ReadUnsignedVarInt() is var value && value > int.MaxValue ? Fail("a length is above 2^31", 0)
+        : (int)value - 1;
 
     private uint ReadUnsignedVarInt()
     {

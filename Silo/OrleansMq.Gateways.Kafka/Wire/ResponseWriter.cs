@@ -7,8 +7,8 @@ using OrleansMq.Records;
 namespace OrleansMq.Gateways.Kafka.Wire;
 
 /// <summary>
-/// One response on its way out: fields in pooled memory, and the records of fetches between them, which are sent from the memory they were read into. See
-/// <see cref="RequestReader"/> for the two forms of lengths. Dispose it when it is sent.
+/// One response on its way out: fields in pooled memory, and the records of fetches between them, which are sent from the memory they were
+/// read into. See <see cref="RequestReader"/> for the two forms of lengths. Dispose it when it is sent.
 /// </summary>
 internal sealed class ResponseWriter : IDisposable
 {
@@ -30,7 +30,8 @@ internal sealed class ResponseWriter : IDisposable
     /// <summary>Whether lengths are compact and structures end with tagged fields.</summary>
     public bool IsFlexible { get; }
 
-    /// <summary>Whether the connection is to be closed instead of answered: a producer that wants no answer has no other way to hear of an error.</summary>
+    /// <summary>Whether the connection is to be closed instead of answered: a producer that wants no answer has no other way to hear of an
+    /// error.</summary>
     public bool ClosesConnection { get; set; }
 
     /// <summary>Bytes of the largest of <see cref="WriteRecords"/> so far.</summary>

@@ -16,9 +16,9 @@ using OrleansMq.Silo.Hosting;
 namespace OrleansMq.Silo.Cluster;
 
 /// <summary>
-/// A silo of an Orleans cluster in this process: with a database a member of a replicated cluster, without one a cluster by itself, on the loopback
-/// address. The silo has a host of its own inside the program's: so HTTP answers (that it is not ready) while the data directory recovers, and
-/// has ended its requests before the silo stops.
+/// A silo of an Orleans cluster in this process: with a database a member of a replicated cluster, without one a cluster by itself, on the
+/// loopback address. The silo has a host of its own inside the program's: so HTTP answers (that it is not ready) while the data directory
+/// recovers, and has ended its requests before the silo stops.
 /// </summary>
 /// <param name="options">The broker's engine.</param>
 /// <param name="settings">What the operator configured.</param>
@@ -76,7 +76,8 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         if (cluster is not null)
             await JoinedAsync(log.CreateLogger("cluster"), cancellationToken);
         Announce(log.CreateLogger("cluster"), endpoints, cluster);
-        Cluster = new HostedCluster(cluster?.ClusterId ?? _broker!.DescribeCluster().ClusterId, _silo!.Services.GetRequiredService<IClusterMetadata>(),
+        Cluster = new HostedCluster(cluster?.ClusterId ?? _broker!.DescribeCluster().ClusterId,
+            _silo!.Services.GetRequiredService<IClusterMetadata>(),
             _silo.Services.GetRequiredService<ILocalPartitions>());
         return _silo.Services.GetRequiredService<IBroker>();
     }
@@ -113,7 +114,8 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             await ((IAsyncDisposable)silo).DisposeAsync();
     }
 
-    /// <summary>A silo tells its cluster that it goes, again and again where the database does not answer. The others see it also by its closed port.</summary>
+    /// <summary>A silo tells its cluster that it goes, again and again where the database does not answer. The others see it also by its
+    /// closed port.</summary>
     private async Task<bool> TryStopAsync(IHost silo)
     {
         using var patience = new CancellationTokenSource(settings.DrainTimeout);
@@ -123,7 +125,8 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             await stopped;
             return true;
         }
-        silo.Services.GetRequiredService<ILoggerFactory>().CreateLogger("cluster").NotLeft(settings.DrainTimeout.TotalSeconds + StopGrace.TotalSeconds);
+        silo.Services.GetRequiredService<ILoggerFactory>().CreateLogger("cluster")
+            .NotLeft(settings.DrainTimeout.TotalSeconds + StopGrace.TotalSeconds);
         if (Member is not null)
             await silo.Services.GetRequiredService<SiloReplicas>().DisposeAsync();
         await _broker!.DisposeAsync();
@@ -151,7 +154,8 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         catch (Exception failure) when (replicated && failure is not (OperationCanceledException or DataDirectoryException or IOException))
         {
             log.NotJoined(failure);
-            throw new HostRefusedException($"The broker could not join cluster '{settings.ClusterId}': {failure.GetBaseException().Message}", failure);
+            throw new HostRefusedException(
+                $"The broker could not join cluster '{settings.ClusterId}': {failure.GetBaseException().Message}", failure);
         }
     }
 
@@ -194,9 +198,10 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         };
     }
 
-    private IPAddress AdvertisedByBinding() => settings.OrleansPort?.Address is { } bound && !bound.Equals(IPAddress.IPv6Any) && !bound.Equals(IPAddress.Any)
-        ? bound
-        : IPAddress.Loopback;
+    private IPAddress AdvertisedByBinding() =>
+        settings.OrleansPort?.Address is { } bound && !bound.Equals(IPAddress.IPv6Any) && !bound.Equals(IPAddress.Any)
+            ? bound
+            : IPAddress.Loopback;
 
     /// <summary>Silos know each other by address alone.</summary>
     private static async Task<IPAddress> ResolveAsync(string host, CancellationToken cancellationToken)
@@ -208,15 +213,18 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         }
         catch (SocketException unknown)
         {
-            throw new HostRefusedException($"--advertised {host}: the name cannot be resolved: {unknown.Message}. Give a name or an address that the other brokers reach.", unknown);
+            throw new HostRefusedException($"--advertised {host}: the name cannot be resolved: {unknown.Message}. Give a name or an "
+                + "address that the other brokers reach.", unknown);
         }
     }
 
     private string AdvertisedHttp(IServiceProvider services, string advertised)
     {
-        var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First().Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
+        var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()
+            .Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
         // A listener on the loopback address is not reached by another name.
-        return new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised, port).Uri.GetLeftPart(UriPartial.Authority);
+        return new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised,
+            port).Uri.GetLeftPart(UriPartial.Authority);
     }
 
     private string? AdvertisedKafka(IServiceProvider services, string advertised)

@@ -52,7 +52,8 @@ internal sealed record ClusterPorts(int Silo, int Gateway)
         catch (SocketException exception) when (exception.SocketErrorCode is SocketError.AddressNotAvailable)
         {
             listener.Dispose();
-            throw new IOException($"This machine has no address {address} to listen on. Where --advertised is not an address of this machine's own "
+            throw new IOException($"This machine has no address {address} to listen on. Where --advertised is not an address of this "
+                + "machine's own "
                 + "(behind a proxy or NAT), give --orleans-port and --gateway-port as HOST:PORT, such as *:11111.", exception);
         }
     }

@@ -42,8 +42,8 @@ internal static class SiloHosts
     }
 
     /// <summary>
-    /// Orleans' lines, each without the stack of what went wrong outside this process: it warns with one for every probe and every connection that fails. And
-    /// none about a database that does not answer: that is said once, not by each who asks it.
+    /// Orleans' lines, each without the stack of what went wrong outside this process: it warns with one for every probe and every
+    /// connection that fails. And none about a database that does not answer: that is said once, not by each who asks it.
     /// </summary>
     private sealed class OrleansLogger(ILogger log) : ILogger
     {
@@ -51,7 +51,8 @@ internal static class SiloHosts
 
         public bool IsEnabled(LogLevel logLevel) => log.IsEnabled(logLevel);
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter)
         {
             if (exception is null || logLevel >= LogLevel.Error && !IsDatabaseAway(exception))
                 log.Log(logLevel, eventId, state, exception, formatter);

@@ -19,7 +19,8 @@ internal sealed class BrokerCommandLine
 
     private readonly Option<string> _config = new("--config")
     {
-        Description = "A JSON file with settings, such as {\"data\": \"/var/lib/orleansmq\", \"topicDefaults\": {\"retention.ms\": 86400000}}.",
+        Description =
+            "A JSON file with settings, such as {\"data\": \"/var/lib/orleansmq\", \"topicDefaults\": {\"retention.ms\": 86400000}}.",
         HelpName = "FILE",
     };
     private readonly Option<bool> _standalone = new("--standalone") { Description = "The same as --flavour standalone." };

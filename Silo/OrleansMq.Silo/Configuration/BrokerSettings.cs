@@ -50,9 +50,11 @@ internal sealed record BrokerSettings
     public string? Rack { get; init; }
     /// <summary>Where others reach this machine: a name or an address; null: where it binds.</summary>
     public string? AdvertisedHost { get; init; }
-    /// <summary>In a cluster: where other silos reach this one; null for 11111, or a free port where that is taken. 0: a free port.</summary>
+    /// <summary>In a cluster: where other silos reach this one; null for 11111, or a free port where that is taken. 0: a free
+    /// port.</summary>
     public ListenPort? OrleansPort { get; init; }
-    /// <summary>In a cluster: where Orleans clients reach this silo; null for 30000, or a free port where that is taken. 0: a free port.</summary>
+    /// <summary>In a cluster: where Orleans clients reach this silo; null for 30000, or a free port where that is taken. 0: a free
+    /// port.</summary>
     public ListenPort? GatewayPort { get; init; }
     /// <summary>Replicas of a topic that is created without a number; 0: three, or as many as there are brokers.</summary>
     public int ReplicationFactor { get; init; }

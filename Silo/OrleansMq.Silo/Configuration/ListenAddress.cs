@@ -10,7 +10,8 @@ namespace OrleansMq.Silo.Configuration;
 internal sealed record ListenAddress(IPAddress Address, int Port)
 {
     /// <summary>What <see cref="TryParse"/> understands, for error messages.</summary>
-    public const string Expected = "[HOST:]PORT, where HOST is an IP address, localhost or * and PORT is 0 to 65535, such as 8080 or 0.0.0.0:8080";
+    public const string Expected =
+        "[HOST:]PORT, where HOST is an IP address, localhost or * and PORT is 0 to 65535, such as 8080 or 0.0.0.0:8080";
 
     /// <summary>Whether only this machine can connect.</summary>
     public bool IsLoopback => IPAddress.IsLoopback(Address);

@@ -9,7 +9,8 @@ namespace OrleansMq.Silo.Configuration;
 /// <param name="Help">What it does, its unit and its default.</param>
 /// <param name="Apply">The settings with this value, or null where the value is wrong.</param>
 /// <param name="IsSecret">Whether the value may hold a password: no error message repeats it.</param>
-internal sealed record Setting(string Key, string ValueName, string Expected, string Help, Func<BrokerSettings, string, BrokerSettings?> Apply,
+internal sealed record Setting(string Key, string ValueName, string Expected, string Help,
+    Func<BrokerSettings, string, BrokerSettings?> Apply,
     bool IsSecret = false)
 {
     /// <summary>The flag, such as <c>--min-free-bytes</c>.</summary>

@@ -6,7 +6,8 @@ namespace OrleansMq.Silo.Configuration;
 /// <summary>A value that cannot be used; the message names the flag, the variable, or the file and key, and the fix.</summary>
 internal sealed class SettingsException(string message) : Exception(message);
 
-/// <summary>Puts the settings together: a flag beats the environment, which beats the configuration file, which beats the default.</summary>
+/// <summary>Puts the settings together: a flag beats the environment, which beats the configuration file, which beats the
+/// default.</summary>
 internal static class SettingsResolver
 {
     /// <summary>The environment variable that names the configuration file.</summary>
@@ -48,11 +49,14 @@ internal static class SettingsResolver
     private static void CheckTogether(BrokerSettings settings)
     {
         if (settings.PostgreSql is not null && settings.Flavour == Flavour.Standalone)
-            throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is in no cluster. Leave one of them out.");
+            throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is in no cluster. "
+                + "Leave one of them out.");
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
-            throw new SettingsException($"{flag} means something only in a replicated cluster: add --postgres \"Host=...\", or leave {flag} out.");
+            throw new SettingsException($"{flag} means something only in a replicated cluster: add --postgres \"Host=...\", or leave "
+                + $"{flag} out.");
         if (settings.GroupConsumerSessionTimeout <= settings.GroupConsumerHeartbeatInterval)
-            throw new SettingsException("--group-consumer-session-timeout-ms must be above --group-consumer-heartbeat-interval-ms: members would be out of their group between two heartbeats.");
+            throw new SettingsException("--group-consumer-session-timeout-ms must be above --group-consumer-heartbeat-interval-ms: members "
+                + "would be out of their group between two heartbeats.");
     }
 
     // Those that are quietly without effect would be found too late: a rack that no replica was ever spread over.
@@ -71,7 +75,8 @@ internal static class SettingsResolver
     {
         using var document = Parse(path, source, readFile);
         if (document.RootElement.ValueKind != JsonValueKind.Object)
-            throw new SettingsException($"{path}: expected a JSON object, such as {{\"data\": \"/var/lib/orleansmq\", \"flush\": \"sync\"}}.");
+            throw new SettingsException(
+                $"{path}: expected a JSON object, such as {{\"data\": \"/var/lib/orleansmq\", \"flush\": \"sync\"}}.");
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (var property in document.RootElement.EnumerateObject())
         {
@@ -88,11 +93,13 @@ internal static class SettingsResolver
     {
         try
         {
-            return JsonDocument.Parse(readFile(path), new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+            return JsonDocument.Parse(readFile(path),
+                new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
         }
         catch (JsonException e)
         {
-            throw new SettingsException($"{path}: not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: correct it there.");
+            throw new SettingsException($"{path}: not valid JSON at line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}: correct it "
+                + "there.");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
@@ -112,17 +119,21 @@ internal static class SettingsResolver
     private static Dictionary<string, string> ReadTopicDefaults(string path, JsonElement value)
     {
         if (value.ValueKind != JsonValueKind.Object)
-            throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": expected an object of topic configuration, such as {{\"retention.ms\": 86400000}}.");
+            throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": expected an object of topic configuration, such as "
+                + "{{\"retention.ms\": 86400000}}.");
         var defaults = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var property in value.EnumerateObject())
         {
             var text = Scalar(property.Value)
-                ?? throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": \"{property.Name}\": expected a string, a number, true or false.");
+                ?? throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": \"{property.Name}\": expected a string, a "
+                + "number, true or false.");
             if (!defaults.TryAdd(property.Name, text))
-                throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": key \"{property.Name}\" stands there twice; keep one.");
+                throw new SettingsException(
+                    $"{path}: \"{Settings.TopicDefaultsKey}\": key \"{property.Name}\" stands there twice; keep one.");
         }
         var checkedConfig = TopicConfigRules.Parse(defaults, TopicConfig.Default);
-        return checkedConfig.IsAccepted ? defaults : throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": {checkedConfig.Message}");
+        return checkedConfig.IsAccepted
+            ? defaults : throw new SettingsException($"{path}: \"{Settings.TopicDefaultsKey}\": {checkedConfig.Message}");
     }
 
     private static string? Scalar(JsonElement value) => value.ValueKind switch

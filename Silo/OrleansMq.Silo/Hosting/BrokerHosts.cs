@@ -14,9 +14,11 @@ internal static partial class BrokerHosts
         if (settings.Flavour != Flavour.Standalone)
             CreateCluster(settings, options, ref cluster);
         if (cluster is null && settings.Flavour == Flavour.Cluster)
-            throw new SettingsException("--flavour cluster: this build has no Orleans. Build with -p:Orleans=true, or run --flavour standalone.");
+            throw new SettingsException("--flavour cluster: this build has no Orleans. Build with -p:Orleans=true, or run --flavour "
+                + "standalone.");
         if (cluster is null && settings.PostgreSql is not null)
-            throw new SettingsException("--postgres: this build has no Orleans, so it can join no cluster. Build with -p:Orleans=true, or leave --postgres out.");
+            throw new SettingsException("--postgres: this build has no Orleans, so it can join no cluster. Build with -p:Orleans=true, or "
+                + "leave --postgres out.");
         return cluster ?? new StandaloneHost(options);
     }
 

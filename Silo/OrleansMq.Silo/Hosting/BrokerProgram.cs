@@ -30,7 +30,8 @@ internal static class BrokerProgram
             var invocation = new BrokerCommandLine().Parse(args);
             if (invocation.Answer is { } answer)
                 return answer();
-            var settings = SettingsResolver.Resolve(invocation.Flags, invocation.ConfigFile, Environment.GetEnvironmentVariable, File.ReadAllText);
+            var settings = SettingsResolver.Resolve(invocation.Flags, invocation.ConfigFile, Environment.GetEnvironmentVariable,
+                File.ReadAllText);
             await ServeAsync(settings, invocation.Json);
             return Done;
         }
@@ -57,7 +58,8 @@ internal static class BrokerProgram
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Stop(signal, stop));
 
         await using var server = await BrokerServer.StartAsync(settings, log, cancellationToken: stop.Token);
-        var ready = new ReadyLine(server.Address, Path.GetFullPath(settings.DataDirectory), server.Flavour, Environment.ProcessId, SinceProcessStart(), settings.BrokerId)
+        var ready = new ReadyLine(server.Address, Path.GetFullPath(settings.DataDirectory), server.Flavour, Environment.ProcessId,
+            SinceProcessStart(), settings.BrokerId)
         {
             Kafka = server.KafkaAddress,
             ClusterId = server.Member?.ClusterId,

@@ -56,7 +56,8 @@ internal sealed class BrokerServer : IAsyncDisposable
     public ClusterMemberEndpoints? Member => _host.Member;
 
     /// <summary>The routes that are mapped, for the test that compares them with the API's description.</summary>
-    internal IEnumerable<RouteEndpoint> Routes => ((IEndpointRouteBuilder)_app!).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>();
+    internal IEnumerable<RouteEndpoint> Routes =>
+        ((IEndpointRouteBuilder)_app!).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>();
 
     /// <summary>Starts everything and returns when the broker serves.</summary>
     /// <param name="settings">What the operator configured.</param>
@@ -84,8 +85,8 @@ internal sealed class BrokerServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops: leaderships are handed over, long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end, then the data directory is
-    /// closed cleanly.
+    /// Stops: leaderships are handed over, long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end,
+    /// then the data directory is closed cleanly.
     /// </summary>
     public ValueTask DisposeAsync()
     {
@@ -128,12 +129,14 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
         catch (SocketException e)
         {
-            throw new StartException($"--kafka {_settings.Kafka}: {ReasonOf(e.SocketErrorCode, e)} --kafka off serves no Kafka clients.", e);
+            throw new StartException($"--kafka {_settings.Kafka}: {ReasonOf(e.SocketErrorCode, e)} --kafka off serves no Kafka clients.",
+                e);
         }
         WarnOfOpenDoor();
         try
         {
-            var broker = new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic, _metrics.Commits, _metrics.Groups);
+            var broker = new MeteredBroker(await _host.StartAsync(_app.Services, cancellationToken), _metrics.Traffic, _metrics.Commits,
+                _metrics.Groups);
             if (_host.Cluster is { } cluster)
                 _kafka?.Open(broker, cluster);
             _gate.Open(broker);

@@ -4,12 +4,14 @@ namespace OrleansMq.Silo.Hosting;
 internal static partial class HostLog
 {
     [LoggerMessage(EventId = 20, Level = LogLevel.Warning,
-        Message = "ANYONE WHO CAN REACH {Address} CAN READ, WRITE AND DELETE EVERY TOPIC: the HTTP API has no authentication. Bind 127.0.0.1, or put a firewall or a proxy with authentication in front.")]
+        Message = "ANYONE WHO CAN REACH {Address} CAN READ, WRITE AND DELETE EVERY TOPIC: the HTTP API has no authentication. Bind "
+        + "127.0.0.1, or put a firewall or a proxy with authentication in front.")]
     public static partial void OpenDoor(this ILogger logger, string address);
 
     [LoggerMessage(EventId = 21, Level = LogLevel.Information, Message = "Stopping: requests in flight may end")]
     public static partial void Stopping(this ILogger logger);
 
-    [LoggerMessage(EventId = 22, Level = LogLevel.Warning, Message = "Requests were still in flight after {Seconds} s and were cut; --drain-timeout-ms gives them longer")]
+    [LoggerMessage(EventId = 22, Level = LogLevel.Warning, Message = "Requests were still in flight after {Seconds} s and were cut; "
+        + "--drain-timeout-ms gives them longer")]
     public static partial void DrainDeadlinePassed(this ILogger logger, double seconds);
 }

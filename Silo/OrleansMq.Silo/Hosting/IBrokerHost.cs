@@ -32,7 +32,8 @@ internal interface IBrokerHost : IAsyncDisposable
     /// <summary>The partitions on this broker, online or not, for metrics; empty before <see cref="StartAsync"/> is done.</summary>
     IReadOnlyCollection<Partition> LocalPartitions { get; }
 
-    /// <summary>The ids of the groups that this broker coordinates now, for metrics; empty before <see cref="StartAsync"/> is done.</summary>
+    /// <summary>The ids of the groups that this broker coordinates now, for metrics; empty before <see cref="StartAsync"/> is
+    /// done.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>: not known at the moment.</exception>
     ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) => new([]);
 }

@@ -51,7 +51,8 @@ internal static class BatchEndpoints
         // From here on the broker owns the memory until it answers, so a client that goes away must not end this.
         var result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
         if (result.Error == ErrorCode.None)
-            await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset), JsonBodies.Answers.ProduceResponse);
+            await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset),
+                JsonBodies.Answers.ProduceResponse);
         else
             await Problems.WriteAsync(http, api, result.Error, result.Message);
     }
@@ -62,7 +63,8 @@ internal static class BatchEndpoints
         if (request.ContentLength is not { } length)
             throw new RequestException(StatusCodes.Status411LengthRequired, ErrorCode.InvalidRequest,
                 "Content-Length is missing: a record batch is sent whole, not in chunks. Send its length in bytes.");
-        return length <= RequestBody.MaxBatchBytes ? length : throw new RequestException(StatusCodes.Status413PayloadTooLarge, ErrorCode.MessageTooLarge,
+        return length <= RequestBody.MaxBatchBytes
+            ? length : throw new RequestException(StatusCodes.Status413PayloadTooLarge, ErrorCode.MessageTooLarge,
             $"Content-Length is {length} bytes; a record batch may have {RequestBody.MaxBatchBytes}.");
     }
 
@@ -117,6 +119,7 @@ internal static class BatchEndpoints
         if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
             || !type.MediaType.Equals(HttpContract.RecordBatchMediaType, StringComparison.OrdinalIgnoreCase))
             throw new RequestException(StatusCodes.Status415UnsupportedMediaType, ErrorCode.InvalidRequest,
-                $"Content-Type is '{request.ContentType}'; expected {HttpContract.RecordBatchMediaType} with one raw record batch. For JSON lines use /api/topics/{{topic}}/records.");
+                $"Content-Type is '{request.ContentType}'; expected {HttpContract.RecordBatchMediaType} with one raw record batch. For "
+                + "JSON lines use /api/topics/{{topic}}/records.");
     }
 }

@@ -2,7 +2,8 @@ using OrleansMq.Brokers;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>What stands between the HTTP API and the broker: requests get in once it is open, and long polls get out when it drains.</summary>
+/// <summary>What stands between the HTTP API and the broker: requests get in once it is open, and long polls get out when it
+/// drains.</summary>
 internal sealed class BrokerGate : IDisposable
 {
     private readonly CancellationTokenSource _draining = new();
@@ -11,7 +12,8 @@ internal sealed class BrokerGate : IDisposable
     /// <summary>The broker.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: it is not open yet.</exception>
     public IBroker Broker => _broker
-        ?? throw new BrokerException(ErrorCode.LeaderNotAvailable, "The broker is starting: it recovers its partitions. Retry in a moment; /readyz tells when.");
+        ?? throw new BrokerException(ErrorCode.LeaderNotAvailable,
+            "The broker is starting: it recovers its partitions. Retry in a moment; /readyz tells when.");
 
     /// <summary>Null while the broker serves, else why it does not.</summary>
     public string? NotReadyReason =>

@@ -11,13 +11,15 @@ internal static class ClusterEndpoints
         routes.MapGet("/api/cluster", async http =>
         {
             _ = new QueryValues(http);
-            await JsonBodies.WriteAsync(http, await api.Gate.Broker.DescribeClusterAsync(http.RequestAborted), JsonBodies.Answers.ClusterDescription);
+            await JsonBodies.WriteAsync(http, await api.Gate.Broker.DescribeClusterAsync(http.RequestAborted),
+                JsonBodies.Answers.ClusterDescription);
         });
         routes.MapPatch("/api/cluster", http => AlterAsync(http, api));
         routes.MapPost("/api/producers", async http =>
         {
             _ = new QueryValues(http);
-            await JsonBodies.WriteAsync(http, await api.Gate.Broker.InitProducerIdAsync(http.RequestAborted), JsonBodies.Answers.ProducerIdentity);
+            await JsonBodies.WriteAsync(http, await api.Gate.Broker.InitProducerIdAsync(http.RequestAborted),
+                JsonBodies.Answers.ProducerIdentity);
         });
     }
 

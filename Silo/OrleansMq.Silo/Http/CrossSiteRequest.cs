@@ -15,6 +15,7 @@ internal static class CrossSiteRequest
         var own = $"{request.Scheme}://{request.Host.Value}";
         return string.Equals(origin, own, StringComparison.OrdinalIgnoreCase)
             ? null
-            : $"A browser sent this from '{origin}', which is not this broker ('{own}'). Call the API from a program, or through a proxy on the same origin.";
+            : $"A browser sent this from '{origin}', which is not this broker ('{own}'). Call the API from a program, or through a proxy "
+            + "on the same origin.";
     }
 }

@@ -24,7 +24,8 @@ internal static class GroupEndpoints
     private static async Task ListAsync(HttpContext http, IGroupCoordinator groups)
     {
         _ = new QueryValues(http);
-        await JsonBodies.WriteAsync(http, await groups.ListGroupsAsync(http.RequestAborted), JsonBodies.GroupAnswers.IReadOnlyListGroupListing);
+        await JsonBodies.WriteAsync(http, await groups.ListGroupsAsync(http.RequestAborted),
+            JsonBodies.GroupAnswers.IReadOnlyListGroupListing);
     }
 
     private static async Task DescribeAsync(HttpContext http, IGroupCoordinator groups)
@@ -75,9 +76,11 @@ internal static class GroupEndpoints
         RequestBody.Limit(http, GroupMemberEndpoints.MaxBodyBytes);
         var body = await JsonBodies.ReadAsync(http, JsonBodies.Groups.ResetOffsetsBody, ResetExample)
             ?? throw new RequestException($"The body is empty; expected JSON such as {ResetExample}.");
-        var reset = new OffsetReset(RouteValues.Group(http), body.Target, body.Topics, body.Partitions, body.Offsets is null ? null : OffsetsOf(body.Offsets));
+        var reset = new OffsetReset(RouteValues.Group(http), body.Target, body.Topics, body.Partitions, body.Offsets is null
+            ? null : OffsetsOf(body.Offsets));
         var resets = new GroupOffsetResets(api.Gate.Broker, api.TimeProvider);
-        var plan = body.Execute ? await resets.ExecuteAsync(reset, http.RequestAborted) : await resets.PlanAsync(reset, http.RequestAborted);
+        var plan = body.Execute ? await resets.ExecuteAsync(reset, http.RequestAborted)
+            : await resets.PlanAsync(reset, http.RequestAborted);
         await JsonBodies.WriteAsync(http, plan, JsonBodies.GroupAnswers.OffsetResetPlan);
     }
 
@@ -87,7 +90,8 @@ internal static class GroupEndpoints
         foreach (var offset in offsets)
         {
             if (offset is null || !byPartition.TryAdd(new TopicPartition(offset.Topic, offset.Partition), offset.Offset))
-                throw new RequestException(offset is null ? "An entry of 'offsets' is null; leave it out." : $"'offsets' names {offset.Topic}-{offset.Partition} twice.");
+                throw new RequestException(offset is null ? "An entry of 'offsets' is null; leave it out."
+                    : $"'offsets' names {offset.Topic}-{offset.Partition} twice.");
         }
         return byPartition;
     }

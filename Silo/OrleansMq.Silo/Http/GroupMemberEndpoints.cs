@@ -5,8 +5,9 @@ using OrleansMq.Groups;
 namespace OrleansMq.Silo.Http;
 
 /// <summary>
-/// <c>/api/groups/join</c> and its neighbours: what members of groups say, in the words of <see cref="IGroupCoordinator"/>. What the coordinator answers is
-/// answered with 200 and an error by name in it, since most of its errors are steps of the protocol; problems are for what did not reach it.
+/// <c>/api/groups/join</c> and its neighbours: what members of groups say, in the words of <see cref="IGroupCoordinator"/>. What the
+/// coordinator answers is answered with 200 and an error by name in it, since most of its errors are steps of the protocol; problems are
+/// for what did not reach it.
 /// </summary>
 internal static class GroupMemberEndpoints
 {
@@ -14,7 +15,8 @@ internal static class GroupMemberEndpoints
     private const string Stopping = "The broker is shutting down. Ask again: another one, or this one in a moment.";
     private const string GroupExample = """{"groupId": "billing", ...}""";
 
-    /// <summary>What a body may have: a leader brings the assignment of every member, and a commit may name ten thousand partitions. 16 MiB.</summary>
+    /// <summary>What a body may have: a leader brings the assignment of every member, and a commit may name ten thousand partitions. 16
+    /// MiB.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
     /// <summary>Maps them.</summary>
@@ -25,8 +27,10 @@ internal static class GroupMemberEndpoints
         Map(routes, api, "heartbeat", JsonBodies.Groups.Heartbeat, JsonBodies.GroupAnswers.GroupReply,
             static (http, api, body) => api.Gate.Broker.Groups.HeartbeatAsync(body, http.RequestAborted));
         Map(routes, api, "leave", JsonBodies.Groups.LeaveGroup, JsonBodies.GroupAnswers.LeaveGroupResult,
-            static (http, api, body) => api.Gate.Broker.Groups.LeaveGroupAsync(body with { Members = Present(body.Members, "members") }, http.RequestAborted));
-        Map(routes, api, "consumer-heartbeat", JsonBodies.Groups.ConsumerHeartbeatBody, JsonBodies.GroupAnswers.ConsumerHeartbeatAnswer, ConsumerHeartbeatAsync);
+            static (http, api, body) => api.Gate.Broker.Groups.LeaveGroupAsync(body with { Members = Present(body.Members, "members") },
+                http.RequestAborted));
+        Map(routes, api, "consumer-heartbeat", JsonBodies.Groups.ConsumerHeartbeatBody, JsonBodies.GroupAnswers.ConsumerHeartbeatAnswer,
+            ConsumerHeartbeatAsync);
         Map(routes, api, "commit-offsets", JsonBodies.Groups.OffsetCommitBody, JsonBodies.GroupAnswers.OffsetCommitResult, CommitAsync);
         Map(routes, api, "fetch-offsets", JsonBodies.Groups.OffsetFetchBody, JsonBodies.GroupAnswers.OffsetFetchResult,
             static (http, api, body) => api.Gate.Broker.Groups.FetchOffsetsAsync(Checked(body).ToRequest(), http.RequestAborted));
@@ -35,7 +39,8 @@ internal static class GroupMemberEndpoints
 
     private static async ValueTask<JoinGroupResult> JoinAsync(HttpContext http, ApiServices api, JoinGroupBody body)
     {
-        var request = (body with { Protocols = Present(body.Protocols ?? [], "protocols"), ClientHost = HostOf(http, body.ClientHost) }).ToRequest();
+        var request =
+            (body with { Protocols = Present(body.Protocols ?? [], "protocols"), ClientHost = HostOf(http, body.ClientHost) }).ToRequest();
         return await LongPoll.AskAsync(http, api, ended => api.Gate.Broker.Groups.JoinGroupAsync(request, ended))
             ?? JoinGroupResult.Failed(ErrorCode.CoordinatorNotAvailable, Stopping, request.MemberId);
     }
@@ -47,7 +52,8 @@ internal static class GroupMemberEndpoints
             ?? new SyncGroupResult(ErrorCode.CoordinatorNotAvailable, Stopping);
     }
 
-    private static async ValueTask<ConsumerHeartbeatAnswer> ConsumerHeartbeatAsync(HttpContext http, ApiServices api, ConsumerHeartbeatBody body)
+    private static async ValueTask<ConsumerHeartbeatAnswer> ConsumerHeartbeatAsync(HttpContext http, ApiServices api,
+        ConsumerHeartbeatBody body)
     {
         if (body.MaxWaitMs is < 0 or > BatchEndpoints.MaxWaitMs)
             throw new RequestException($"'maxWaitMs' is {body.MaxWaitMs}; expected a whole number from 0 to {BatchEndpoints.MaxWaitMs}.");
@@ -66,7 +72,8 @@ internal static class GroupMemberEndpoints
     private static ValueTask<OffsetCommitResult> CommitAsync(HttpContext http, ApiServices api, OffsetCommitBody body)
     {
         if (Present(body.Offsets, "offsets").Any(entry => entry.Offset is null))
-            throw new RequestException("""An entry of 'offsets' lacks its offset; expected {"topic": "orders", "partition": 0, "offset": {"offset": 42}}.""");
+            throw new RequestException(
+                """An entry of 'offsets' lacks its offset; expected {"topic": "orders", "partition": 0, "offset": {"offset": 42}}.""");
         return api.Gate.Broker.Groups.CommitOffsetsAsync(body.ToRequest(), http.RequestAborted);
     }
 

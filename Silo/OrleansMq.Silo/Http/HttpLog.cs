@@ -7,7 +7,8 @@ internal static partial class HttpLog
     public static partial void RequestFailed(this ILogger logger, Exception exception, string method, string path);
 
     [LoggerMessage(EventId = 11, Level = LogLevel.Warning,
-        Message = "A produce request was cut: its client left {Count} runs of answers unread for {Seconds} s. It must read while it sends, or send less at once")]
+        Message = "A produce request was cut: its client left {Count} runs of answers unread for {Seconds} s. It must read while it sends, "
+        + "or send less at once")]
     public static partial void AnswersUnread(this ILogger logger, int count, double seconds);
 
     [LoggerMessage(EventId = 12, Level = LogLevel.Error, Message = "A batch of a produce request to {Topic}-{Partition} failed")]

@@ -12,7 +12,8 @@ internal static class JsonBodies
     /// <summary>The shared contract, read strictly: a member that is not known is somebody's typing error.</summary>
     private static readonly HttpJson Strict = new(StrictOptions());
 
-    /// <summary>The shared contract as answers are written: text of any language, and quotes, stay readable, since no answer is part of a page.</summary>
+    /// <summary>The shared contract as answers are written: text of any language, and quotes, stay readable, since no answer is part of a
+    /// page.</summary>
     public static HttpJson Answers { get; } = new(ReadableOptions());
 
     /// <summary>The same for groups.</summary>
@@ -74,5 +75,6 @@ internal static class JsonBodies
         RespectRequiredConstructorParameters = true,
     };
 
-    private static JsonSerializerOptions ReadableOptions() => new(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static JsonSerializerOptions ReadableOptions() =>
+        new(JsonSerializerDefaults.Web) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 }

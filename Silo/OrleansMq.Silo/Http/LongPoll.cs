@@ -24,7 +24,8 @@ internal static class LongPoll
     }
 
     /// <summary>Asks for something that may take long; null when the broker drains before it is there.</summary>
-    public static async ValueTask<T?> AskAsync<T>(HttpContext http, ApiServices api, Func<CancellationToken, ValueTask<T>> ask) where T : class
+    public static async ValueTask<T?> AskAsync<T>(HttpContext http, ApiServices api, Func<CancellationToken, ValueTask<T>> ask)
+        where T : class
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, api.Gate.Draining);
         try

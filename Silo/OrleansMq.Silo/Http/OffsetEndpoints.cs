@@ -24,7 +24,8 @@ internal static class OffsetEndpoints
             throw QueryValues.Bad("at", at, "earliest, latest, max-timestamp or milliseconds since 1970");
         var found = await api.Gate.Broker.FindOffsetAsync(partition, spec, http.RequestAborted);
         if (found.Error == ErrorCode.None)
-            await JsonBodies.WriteAsync(http, new OffsetResponse(found.Offset, found.Timestamp, found.LeaderEpoch), JsonBodies.Answers.OffsetResponse);
+            await JsonBodies.WriteAsync(http, new OffsetResponse(found.Offset, found.Timestamp, found.LeaderEpoch),
+                JsonBodies.Answers.OffsetResponse);
         else
             await Problems.WriteAsync(http, api, found.Error, found.Message);
     }

@@ -6,7 +6,8 @@ namespace OrleansMq.Silo.Http;
 /// <summary>Errors as problem details (RFC 9457), whatever went wrong.</summary>
 internal static class Problems
 {
-    /// <summary>Answers with a problem. Where an answer has begun, the connection is cut instead: half an answer must not look whole.</summary>
+    /// <summary>Answers with a problem. Where an answer has begun, the connection is cut instead: half an answer must not look
+    /// whole.</summary>
     public static Task WriteAsync(HttpContext http, int status, ErrorCode code, string detail)
     {
         if (http.Response.HasStarted)
@@ -25,7 +26,8 @@ internal static class Problems
     public static Task WriteAsync(HttpContext http, ApiServices api, ErrorCode code, string? detail) =>
         WriteAsync(http, ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.IsDiskFull()), code, detail ?? code.ToString());
 
-    /// <summary>Gives a body to the errors that the web framework answers by itself: no such route, and no such method of a route.</summary>
+    /// <summary>Gives a body to the errors that the web framework answers by itself: no such route, and no such method of a
+    /// route.</summary>
     public static Task CompleteAsync(HttpContext http)
     {
         if (http.Response.HasStarted || http.Response.ContentLength is not null || http.Response.ContentType is not null)
@@ -42,7 +44,8 @@ internal static class Problems
 
     private static Task WriteBodyAsync(HttpContext http, int status, ErrorCode code, string detail)
     {
-        var body = JsonSerializer.SerializeToUtf8Bytes(HttpProblem.For(code, detail, status, http.Request.Path), JsonBodies.Answers.HttpProblem);
+        var body = JsonSerializer.SerializeToUtf8Bytes(HttpProblem.For(code, detail, status, http.Request.Path),
+            JsonBodies.Answers.HttpProblem);
         http.Response.ContentType = HttpContract.ProblemMediaType;
         http.Response.ContentLength = body.Length;
         return HttpMethods.IsHead(http.Request.Method) ? Task.CompletedTask : http.Response.Body.WriteAsync(body).AsTask();

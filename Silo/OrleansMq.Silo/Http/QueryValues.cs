@@ -5,7 +5,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>The query of a request, checked: a parameter that is not known, stands twice or has a bad value is refused by its name.</summary>
+/// <summary>The query of a request, checked: a parameter that is not known, stands twice or has a bad value is refused by its
+/// name.</summary>
 internal readonly struct QueryValues
 {
     private readonly IQueryCollection _query;
@@ -33,7 +34,8 @@ internal readonly struct QueryValues
     {
         if (Text(name) is not { } text)
             return fallback;
-        return long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most
+        return long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= least
+            && number <= most
             ? number
             : throw Bad(name, text, $"a whole number from {least} to {most}");
     }
@@ -66,7 +68,8 @@ internal readonly struct QueryValues
     };
 
     /// <summary>A parameter's value is wrong.</summary>
-    public static RequestException Bad(string name, string? value, string expected) => new($"Query parameter '{name}' is '{value}'; expected {expected}.");
+    public static RequestException Bad(string name, string? value, string expected) =>
+        new($"Query parameter '{name}' is '{value}'; expected {expected}.");
 
     private static bool IsAllowed(string name, ReadOnlySpan<string> allowed)
     {

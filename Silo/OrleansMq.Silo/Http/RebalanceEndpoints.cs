@@ -48,14 +48,17 @@ internal static class RebalanceEndpoints
     private static async Task CancelAsync(HttpContext http, IClusterAdministration administration)
     {
         _ = new QueryValues(http);
-        await JsonBodies.WriteAsync(http, await administration.CancelRebalanceAsync(http.RequestAborted), JsonBodies.Answers.RebalanceStatus);
+        await JsonBodies.WriteAsync(http, await administration.CancelRebalanceAsync(http.RequestAborted),
+            JsonBodies.Answers.RebalanceStatus);
     }
 
     private static void Check(RebalanceThrottle throttle)
     {
         if (throttle.MaxPartitions is < 1 or > MostPartitions)
-            throw new RequestException($"'throttle.maxPartitions' is {throttle.MaxPartitions}; expected a whole number from 1 to {MostPartitions}.");
+            throw new RequestException($"'throttle.maxPartitions' is {throttle.MaxPartitions}; expected a whole number from 1 to "
+                + $"{MostPartitions}.");
         if (throttle.MaxBytesPerSecond < 0)
-            throw new RequestException($"'throttle.maxBytesPerSecond' is {throttle.MaxBytesPerSecond}; expected a whole number from 1, or 0 for no limit.");
+            throw new RequestException($"'throttle.maxBytesPerSecond' is {throttle.MaxBytesPerSecond}; expected a whole number from 1, or "
+                + "0 for no limit.");
     }
 }

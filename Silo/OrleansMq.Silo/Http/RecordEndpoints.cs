@@ -22,7 +22,8 @@ internal static class RecordEndpoints
         var query = new QueryValues(http, "acks", "compression", "encoding");
         var (acks, compression, base64) = (query.Acks(), query.Compression(), query.IsBase64());
         if (compression != CompressionType.None && !api.Codecs.Has(compression))
-            throw new BrokerException(ErrorCode.UnsupportedCompressionType, $"compression '{compression}' is not installed on this broker; use another codec.");
+            throw new BrokerException(ErrorCode.UnsupportedCompressionType,
+                $"compression '{compression}' is not installed on this broker; use another codec.");
         var topic = RouteValues.Topic(http);
         var broker = api.Gate.Broker;
         var shape = await api.TopicShapes.GetAsync(broker, topic, api.TimeProvider, http.RequestAborted);
@@ -43,7 +44,8 @@ internal static class RecordEndpoints
             await new ConsumeStream(http, api, partition, base64).RunAsync(start, max, wait);
     }
 
-    private static async ValueTask<(long Start, OffsetResult Found)> FindStartAsync(QueryValues query, TopicPartition partition, IBroker broker,
+    private static async ValueTask<(long Start, OffsetResult Found)> FindStartAsync(QueryValues query, TopicPartition partition,
+        IBroker broker,
         CancellationToken cancellationToken)
     {
         var text = query.Text("offset");
@@ -51,7 +53,8 @@ internal static class RecordEndpoints
         if (text is not null && timestamp >= 0)
             throw new RequestException("Query parameters 'offset' and 'timestamp' both say where to begin; give one of them.");
         if (timestamp < 0 && text is not (null or "earliest" or "latest"))
-            return long.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out var offset)
+            return long.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture,
+                out var offset)
                 ? (offset, default)
                 : throw QueryValues.Bad("offset", text, "earliest, latest or a whole number from 0");
 

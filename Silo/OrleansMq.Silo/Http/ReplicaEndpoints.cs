@@ -26,7 +26,8 @@ internal static class ReplicaEndpoints
         var partition = RouteValues.Partition(http);
         var body = await JsonBodies.ReadAsync(http, JsonBodies.Reassign, ReassignExample);
         if (body?.Replicas is not { Count: > 0 } replicas)
-            throw new RequestException($"'replicas' is missing or empty; expected JSON such as {ReassignExample}, the preferred leader first.");
+            throw new RequestException($"'replicas' is missing or empty; expected JSON such as {ReassignExample}, the preferred leader "
+                + "first.");
         var begun = await administration.ReassignPartitionAsync(partition, replicas, http.RequestAborted);
         await JsonBodies.WriteAsync(http, begun, JsonBodies.Answers.PartitionReassignment, StatusCodes.Status202Accepted);
     }
@@ -41,7 +42,8 @@ internal static class ReplicaEndpoints
     private static async Task ListAsync(HttpContext http, IClusterAdministration administration)
     {
         _ = new QueryValues(http);
-        await JsonBodies.WriteAsync(http, await administration.ListReassignmentsAsync(http.RequestAborted), JsonBodies.Answers.IReadOnlyListPartitionReassignment);
+        await JsonBodies.WriteAsync(http, await administration.ListReassignmentsAsync(http.RequestAborted),
+            JsonBodies.Answers.IReadOnlyListPartitionReassignment);
     }
 
     private static async Task ElectAsync(HttpContext http, IClusterAdministration administration)
@@ -53,22 +55,27 @@ internal static class ReplicaEndpoints
         {
             HttpContract.PreferredElection => await ElectPreferredAsync(body, administration, http.RequestAborted),
             HttpContract.UncleanElection => [await ElectUncleanAsync(body, administration, http.RequestAborted)],
-            _ => throw new RequestException($"'type' is '{body.Type}'; expected {HttpContract.PreferredElection} or {HttpContract.UncleanElection}."),
+            _ => throw new RequestException($"'type' is '{body.Type}'; expected {HttpContract.PreferredElection} or "
+                + $"{HttpContract.UncleanElection}."),
         };
         await JsonBodies.WriteAsync(http, elections, JsonBodies.Answers.IReadOnlyListLeaderElection);
     }
 
-    private static ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredAsync(ElectLeadersBody body, IClusterAdministration administration, CancellationToken cancellationToken) =>
+    private static ValueTask<IReadOnlyList<LeaderElection>> ElectPreferredAsync(ElectLeadersBody body,
+        IClusterAdministration administration, CancellationToken cancellationToken) =>
         body.Broker is null
             ? administration.ElectPreferredLeadersAsync(body.Topic, body.Partition, cancellationToken)
-            : throw new RequestException("'broker' belongs to an unclean election: the preferred leader is the first of a partition's replicas. Reassign them to change it.");
+            : throw new RequestException("'broker' belongs to an unclean election: the preferred leader is the first of a partition's "
+            + "replicas. Reassign them to change it.");
 
-    private static ValueTask<LeaderElection> ElectUncleanAsync(ElectLeadersBody body, IClusterAdministration administration, CancellationToken cancellationToken)
+    private static ValueTask<LeaderElection> ElectUncleanAsync(ElectLeadersBody body, IClusterAdministration administration,
+        CancellationToken cancellationToken)
     {
         if (body is not { Topic: { } topic, Partition: { } partition })
             throw new RequestException($"An unclean election is for one partition; expected JSON such as {UncleanExample}.");
         if (!body.AcceptDataLoss)
-            throw new RequestException($"An unclean election may lose acknowledged records of {topic}-{partition} for good. Say \"acceptDataLoss\": true where that is meant.");
+            throw new RequestException($"An unclean election may lose acknowledged records of {topic}-{partition} for good. Say "
+                + "\"acceptDataLoss\": true where that is meant.");
         return administration.ElectUncleanAsync(new TopicPartition(topic, partition), body.Broker, cancellationToken);
     }
 }

@@ -30,7 +30,8 @@ internal readonly struct RequestBody(byte[] array, int length) : IDisposable
     {
         const int UnknownLengthStart = 16 << 10;
         // One byte more than announced, so that the read that finds the end needs no larger buffer.
-        var buffer = ArrayPool<byte>.Shared.Rent(http.Request.ContentLength is { } known ? (int)Math.Min(known, MaxBatchBytes) + 1 : UnknownLengthStart);
+        var buffer = ArrayPool<byte>.Shared.Rent(http.Request.ContentLength is { } known ? (int)Math.Min(known, MaxBatchBytes) + 1
+            : UnknownLengthStart);
         var length = 0;
         try
         {

@@ -21,7 +21,8 @@ internal static class RouteValues
             : throw new RequestException($"Partition '{text}' in the path: expected a whole number from 0.");
     }
 
-    /// <summary>The group's id, which may have any characters: read from the path as it was sent, since routing leaves an escaped slash as it is.</summary>
+    /// <summary>The group's id, which may have any characters: read from the path as it was sent, since routing leaves an escaped slash as
+    /// it is.</summary>
     public static string Group(HttpContext http)
     {
         const string Before = "/api/groups/";

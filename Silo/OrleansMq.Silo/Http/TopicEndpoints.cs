@@ -40,7 +40,8 @@ internal static class TopicEndpoints
     private static async Task DescribeAsync(HttpContext http, IBroker broker)
     {
         _ = new QueryValues(http);
-        await JsonBodies.WriteAsync(http, await broker.DescribeTopicAsync(RouteValues.Topic(http), http.RequestAborted), JsonBodies.Answers.TopicDescription);
+        await JsonBodies.WriteAsync(http, await broker.DescribeTopicAsync(RouteValues.Topic(http), http.RequestAborted),
+            JsonBodies.Answers.TopicDescription);
     }
 
     private static async Task AlterAsync(HttpContext http, IBroker broker)
@@ -73,7 +74,8 @@ internal static class TopicEndpoints
         var now = await broker.GetTopicAsync(topic, cancellationToken);
         if (wanted <= now.Partitions)
             throw new BrokerException(ErrorCode.InvalidPartitions,
-                $"partitions: topic '{topic}' has {now.Partitions}, and the number can only grow; give the new total, above {now.Partitions}.");
+                $"partitions: topic '{topic}' has {now.Partitions}, and the number can only grow; give the new total, above "
+                + $"{now.Partitions}.");
     }
 
     private static void RefuseNulls(IReadOnlyDictionary<string, string>? configs)

@@ -38,7 +38,8 @@ internal sealed class TopicShapes
     {
         foreach (var config in topic.Configs)
         {
-            if (config.Name == "max.message.bytes" && int.TryParse(config.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var bytes))
+            if (config.Name == "max.message.bytes"
+                && int.TryParse(config.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var bytes))
                 return bytes;
         }
         return Topics.TopicConfig.Default.MaxMessageBytes;

@@ -58,7 +58,8 @@ internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvid
 
         public bool IsEnabled(LogLevel logLevel) => logLevel >= log.MinimumFor(name) && logLevel != LogLevel.None;
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter)
         {
             // A failed start ends the program, which says why in a line of its own.
             if (IsEnabled(logLevel) && eventId.Name != "HostedServiceStartupFaulted")
@@ -68,5 +69,6 @@ internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvid
 
     /// <summary>What the web framework says of itself at level information is for its own developers.</summary>
     private LogLevel MinimumFor(string category) =>
-        minimum > LogLevel.Debug && minimum < LogLevel.Warning && category.StartsWith("Microsoft.", StringComparison.Ordinal) ? LogLevel.Warning : minimum;
+        minimum > LogLevel.Debug && minimum < LogLevel.Warning && category.StartsWith("Microsoft.", StringComparison.Ordinal)
+        ? LogLevel.Warning : minimum;
 }

@@ -24,8 +24,10 @@ internal sealed class BrokerMetrics : IDisposable
         Traffic.AddTo(_meter);
         Commits.AddTo(_meter);
         Groups.AddTo(_meter);
-        _requests = _meter.CreateHistogram("orleansmq.http.request.duration", "s", "Duration of HTTP requests by route, long polls included.",
-            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] });
+        _requests = _meter.CreateHistogram("orleansmq.http.request.duration", "s",
+            "Duration of HTTP requests by route, long polls included.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+                2.5, 5, 10, 30] });
         PartitionInstruments.AddTo(_meter, source);
         ProcessInstruments.AddTo(_meter, source);
     }
@@ -61,9 +63,11 @@ internal sealed class BrokerMetrics : IDisposable
     }
 
     /// <summary>Methods are what a client makes up, series are not.</summary>
-    private static string KnownMethod(string method) => method is "GET" or "POST" or "PUT" or "PATCH" or "DELETE" or "HEAD" or "OPTIONS" ? method : "other";
+    private static string KnownMethod(string method) => method is "GET" or "POST" or "PUT" or "PATCH" or "DELETE" or "HEAD" or "OPTIONS"
+        ? method : "other";
 
-    private static readonly string[] StatusTexts = [.. Enumerable.Range(0, 600).Select(static status => status.ToString(System.Globalization.CultureInfo.InvariantCulture))];
+    private static readonly string[] StatusTexts =
+        [.. Enumerable.Range(0, 600).Select(static status => status.ToString(System.Globalization.CultureInfo.InvariantCulture))];
 
     private static string StatusText(int status) => (uint)status < (uint)StatusTexts.Length ? StatusTexts[status] : "other";
 }

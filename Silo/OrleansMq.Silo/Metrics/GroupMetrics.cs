@@ -5,8 +5,8 @@ using OrleansMq.Groups;
 namespace OrleansMq.Silo.Metrics;
 
 /// <summary>
-/// Members, rebalances and lag of the groups that this broker coordinates, as of the last look at them. Somebody who reads metrics causes a look: at most
-/// one at a time, and so seldom that looking takes a tenth of the time at most. With nobody who reads it costs nothing.
+/// Members, rebalances and lag of the groups that this broker coordinates, as of the last look at them. Somebody who reads metrics causes a
+/// look: at most one at a time, and so seldom that looking takes a tenth of the time at most. With nobody who reads it costs nothing.
 /// </summary>
 internal sealed class GroupMetrics(TimeProvider time)
 {
@@ -34,7 +34,8 @@ internal sealed class GroupMetrics(TimeProvider time)
     /// <param name="lag">Their lag.</param>
     /// <param name="local">The groups that this broker coordinates.</param>
     /// <param name="ended">The reader has gone, or the broker stops.</param>
-    public async ValueTask RefreshAsync(IGroupCoordinator groups, GroupLag lag, Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> local, CancellationToken ended)
+    public async ValueTask RefreshAsync(IGroupCoordinator groups, GroupLag lag,
+        Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> local, CancellationToken ended)
     {
         Task look;
         lock (_gate)
@@ -71,15 +72,19 @@ internal sealed class GroupMetrics(TimeProvider time)
     /// <summary>Adds the instruments.</summary>
     public void AddTo(Meter meter)
     {
-        Add(meter, "orleansmq.group.members", "{member}", "Members of a group that this broker coordinates.", static seen => seen.Group.Members.Count);
+        Add(meter, "orleansmq.group.members", "{member}", "Members of a group that this broker coordinates.",
+            static seen => seen.Group.Members.Count);
         meter.CreateObservableCounter("orleansmq.group.rebalances", () => Observe(static seen => seen.Group.Epoch), "{rebalance}",
             "Generations (or group epochs) of a group so far: one for each rebalance.");
         Add(meter, "orleansmq.group.committed.offset", "{offset}", "The next offset that a group reads.", static lag => lag.Committed);
-        Add(meter, "orleansmq.group.lag.records", "{record}", "Records of a partition that a group has not consumed.", static lag => lag.Records);
-        Add(meter, "orleansmq.group.lag", "s", "Age of the first record of a partition that a group has not consumed; 0 where there is none.", static lag => lag.Seconds);
+        Add(meter, "orleansmq.group.lag.records", "{record}", "Records of a partition that a group has not consumed.",
+            static lag => lag.Records);
+        Add(meter, "orleansmq.group.lag", "s",
+            "Age of the first record of a partition that a group has not consumed; 0 where there is none.", static lag => lag.Seconds);
     }
 
-    private async Task LookAsync(IGroupCoordinator groups, GroupLag lag, Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> local, CancellationToken ended)
+    private async Task LookAsync(IGroupCoordinator groups, GroupLag lag,
+        Func<CancellationToken, ValueTask<IReadOnlyCollection<string>>> local, CancellationToken ended)
     {
         // Not under the caller's lock.
         await Task.Yield();
@@ -143,7 +148,8 @@ internal sealed class GroupMetrics(TimeProvider time)
             foreach (var lag in seen.Lag)
             {
                 if (value(lag) is { } known)
-                    yield return new Measurement<double>(known, new("group", groupId), new("topic", lag.Partition.Topic), new("partition", lag.Partition.Partition));
+                    yield return new Measurement<double>(known, new("group", groupId), new("topic", lag.Partition.Topic),
+                        new("partition", lag.Partition.Partition));
             }
         }
     }

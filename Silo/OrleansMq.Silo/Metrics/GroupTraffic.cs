@@ -22,9 +22,13 @@ internal sealed class GroupTraffic
     /// <summary>Adds the instruments that report it.</summary>
     public void AddTo(Meter meter)
     {
-        meter.CreateObservableCounter("orleansmq.group.commits", () => Interlocked.Read(ref _stored), "{commit}", "Offset commits stored, of all groups.");
-        meter.CreateObservableCounter("orleansmq.group.commit.refusals", () => Interlocked.Read(ref _refused), "{commit}", "Offset commits refused or failed, of all groups.");
-        _duration = meter.CreateHistogram("orleansmq.group.commit.duration", "s", "From the request of an offset commit until it is stored.",
-            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5] });
+        meter.CreateObservableCounter("orleansmq.group.commits", () => Interlocked.Read(ref _stored), "{commit}",
+            "Offset commits stored, of all groups.");
+        meter.CreateObservableCounter("orleansmq.group.commit.refusals", () => Interlocked.Read(ref _refused), "{commit}",
+            "Offset commits refused or failed, of all groups.");
+        _duration = meter.CreateHistogram("orleansmq.group.commit.duration", "s",
+            "From the request of an offset commit until it is stored.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                0.5, 1, 2.5, 5] });
     }
 }

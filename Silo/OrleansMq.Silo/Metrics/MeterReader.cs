@@ -91,7 +91,8 @@ internal sealed class ObservedFamily(Instrument instrument)
 }
 
 /// <summary>A histogram, kept by up to three tags.</summary>
-internal sealed class HistogramFamily(Histogram<double> instrument) : MetricFamily(PrometheusText.NameOf(instrument), "histogram", instrument.Description)
+internal sealed class HistogramFamily(Histogram<double> instrument)
+    : MetricFamily(PrometheusText.NameOf(instrument), "histogram", instrument.Description)
 {
     private readonly double[] _bounds = [.. instrument.Advice?.HistogramBucketBoundaries ?? []];
     private readonly ConcurrentDictionary<(object?, object?, object?), Series> _series = new();

@@ -10,7 +10,8 @@ internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic, GroupTr
 {
     /// <inheritdoc/>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    public async ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
     {
         // Read before the memory is the broker's.
         var records = batch.Length >= RecordBatchHeader.Size ? RecordBatchHeader.Read(batch.Span).RecordCount : 0;
@@ -44,17 +45,20 @@ internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic, GroupTr
         inner.CreateTopicAsync(topic, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => inner.ListTopicsAsync(cancellationToken);
+    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        inner.ListTopicsAsync(cancellationToken);
 
     /// <inheritdoc/>
     public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
         inner.DescribeTopicAsync(topic, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) => inner.GetTopicAsync(topic, cancellationToken);
+    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        inner.GetTopicAsync(topic, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) =>
+    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) =>
         inner.AlterTopicAsync(topic, configs, cancellationToken);
 
     /// <inheritdoc/>
@@ -62,7 +66,8 @@ internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic, GroupTr
         inner.AddPartitionsAsync(topic, totalCount, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) =>
+    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default) =>
         inner.FindOffsetAsync(partition, spec, cancellationToken);
 
     /// <inheritdoc/>
@@ -70,10 +75,12 @@ internal sealed class MeteredBroker(IBroker inner, TopicTraffic traffic, GroupTr
         inner.DeleteRecordsAsync(partition, beforeOffset, cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) => inner.InitProducerIdAsync(cancellationToken);
+    public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
+        inner.InitProducerIdAsync(cancellationToken);
 
     /// <inheritdoc/>
-    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => inner.DescribeClusterAsync(cancellationToken);
+    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+        inner.DescribeClusterAsync(cancellationToken);
 
     /// <inheritdoc/>
     public IClusterAdministration Administration => inner.Administration;

@@ -9,14 +9,20 @@ internal static class PartitionInstruments
     /// <summary>Adds them.</summary>
     public static void AddTo(Meter meter, MetricSource source)
     {
-        meter.CreateObservableGauge("orleansmq.partitions.online", () => source.Partitions().Count(static p => p.OfflineReason is null), "{partition}",
+        meter.CreateObservableGauge("orleansmq.partitions.online", () => source.Partitions().Count(static p => p.OfflineReason is null),
+            "{partition}",
             "Partitions on this broker that serve.");
-        meter.CreateObservableGauge("orleansmq.partitions.offline", () => source.Partitions().Count(static p => p.OfflineReason is not null), "{partition}",
+        meter.CreateObservableGauge("orleansmq.partitions.offline",
+            () => source.Partitions().Count(static p => p.OfflineReason is not null), "{partition}",
             "Partitions on this broker whose storage failed.");
-        Add(meter, source, "orleansmq.partition.log.size", "By", "Bytes of a partition's segments on this broker.", static p => p.SizeInBytes);
-        Add(meter, source, "orleansmq.partition.log.start.offset", "{offset}", "The first offset of a partition that can be read.", static p => p.LogStartOffset);
-        Add(meter, source, "orleansmq.partition.log.end.offset", "{offset}", "The offset that a partition's next record gets.", static p => p.LogEndOffset);
-        meter.CreateObservableGauge("orleansmq.disk.free", () => FreeBytes(source), "By", "Free bytes of the volume that holds the data directory.");
+        Add(meter, source, "orleansmq.partition.log.size", "By", "Bytes of a partition's segments on this broker.",
+            static p => p.SizeInBytes);
+        Add(meter, source, "orleansmq.partition.log.start.offset", "{offset}", "The first offset of a partition that can be read.",
+            static p => p.LogStartOffset);
+        Add(meter, source, "orleansmq.partition.log.end.offset", "{offset}", "The offset that a partition's next record gets.",
+            static p => p.LogEndOffset);
+        meter.CreateObservableGauge("orleansmq.disk.free", () => FreeBytes(source), "By",
+            "Free bytes of the volume that holds the data directory.");
     }
 
     private static void Add(Meter meter, MetricSource source, string name, string unit, string description, Func<Partition, long> value) =>
@@ -33,5 +39,6 @@ internal static class PartitionInstruments
         }
     }
 
-    private static IEnumerable<Measurement<long>> FreeBytes(MetricSource source) => source.FreeBytes() is { } free ? [new Measurement<long>(free)] : [];
+    private static IEnumerable<Measurement<long>> FreeBytes(MetricSource source) =>
+        source.FreeBytes() is { } free ? [new Measurement<long>(free)] : [];
 }

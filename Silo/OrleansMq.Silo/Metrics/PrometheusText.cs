@@ -20,7 +20,8 @@ internal readonly struct PrometheusText(IBufferWriter<byte> output)
     }
 
     /// <summary>Whether an instrument only ever rises.</summary>
-    public static bool IsCounter(Instrument instrument) => instrument is ObservableCounter<int> or ObservableCounter<long> or ObservableCounter<double>;
+    public static bool IsCounter(Instrument instrument) =>
+        instrument is ObservableCounter<int> or ObservableCounter<long> or ObservableCounter<double>;
 
     /// <summary>The lines before a family's samples.</summary>
     public void Head(string name, string type, string? help)

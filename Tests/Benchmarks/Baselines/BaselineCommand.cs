@@ -3,8 +3,8 @@ using System.Globalization;
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
 /// <summary>
-/// <c>baseline</c>: runs the micro-benchmarks and says which got worse by more than the noise, beside the baseline in the repository or beside another build of
-/// this program that runs in turns with this one.
+/// <c>baseline</c>: runs the micro-benchmarks and says which got worse by more than the noise, beside the baseline in the repository or
+/// beside another build of this program that runs in turns with this one.
 /// </summary>
 internal static class BaselineCommand
 {
@@ -40,7 +40,8 @@ internal static class BaselineCommand
         }
         if (!File.Exists(path))
         {
-            Console.Error.WriteLine($"baseline: there is no {path}. Run this from the repository's top, name another file with --file, or write it with --write.");
+            Console.Error.WriteLine($"baseline: there is no {path}. Run this from the repository's top, name another file with --file, or "
+                + "write it with --write.");
             return 2;
         }
         var then = BenchmarkRun.Read(path);
@@ -73,14 +74,17 @@ internal static class BaselineCommand
         var (then, now) = (theirs.Aggregate((a, b) => a.Join(b)), ours.Aggregate((a, b) => a.Join(b)));
         var byName = then.Results.ToDictionary(r => r.Name);
         var compared = now.Results.Where(r => byName.ContainsKey(r.Name))
-            .Select(r => Comparison.Of(byName[r.Name], r, scale, tolerance).ConfirmedBy(ours.Select((round, i) => RoundRatio(r.Name, theirs[Math.Min(i, theirs.Count - 1)], round, scale))))
+            .Select(r => Comparison.Of(byName[r.Name], r, scale, tolerance)
+                .ConfirmedBy(ours.Select((round, i) => RoundRatio(r.Name, theirs[Math.Min(i, theirs.Count - 1)], round, scale))))
             .ToList();
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"then: {then.Machine}; now: {now.Machine}; this machine takes {scale:0.00} times as long for the calibration"));
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"then: {then.Machine}; now: {now.Machine}; this machine takes "
+            + $"{scale:0.00} times as long for the calibration"));
         Console.WriteLine($"{"",-64} {"then",12} {"now",12} {"ratio",6}  {"B then",7} {"B now",7}");
         foreach (var c in compared)
         {
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{c.Name,-64} {Time(byName[c.Name].Median * scale),12} {Time(now.Results.First(r => r.Name == c.Name).Median),12} {c.TimeRatio,6:0.00}  {c.BytesThen,7} {c.BytesNow,7} {Words(c)}"));
+                $"{c.Name,-64} {Time(byName[c.Name].Median * scale),12} {Time(now.Results.First(r => r.Name == c.Name).Median),12} "
+                + $"{c.TimeRatio,6:0.00}  {c.BytesThen,7} {c.BytesNow,7} {Words(c)}"));
         }
         foreach (var name in now.Results.Select(r => r.Name).Except(byName.Keys))
             Console.WriteLine($"{name,-64} is new: it has no baseline");

@@ -8,13 +8,15 @@ namespace OrleansMq.Tests.Benchmarks.Baselines;
 /// <param name="Results">By name.</param>
 internal sealed record BenchmarkRun(string Machine, double CalibrationNanoseconds, IReadOnlyList<BenchmarkResult> Results)
 {
-    private static readonly JsonSerializerOptions Options = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+    private static readonly JsonSerializerOptions Options = new() { WriteIndented = true,
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
 
     public static BenchmarkRun Read(string path)
     {
         try
         {
-            return JsonSerializer.Deserialize<BenchmarkRun>(File.ReadAllText(path), Options) ?? throw new InvalidDataException($"{path}: it says 'null'");
+            return JsonSerializer.Deserialize<BenchmarkRun>(File.ReadAllText(path), Options)
+                ?? throw new InvalidDataException($"{path}: it says 'null'");
         }
         catch (JsonException e)
         {
@@ -24,7 +26,8 @@ internal sealed record BenchmarkRun(string Machine, double CalibrationNanosecond
 
     public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this, Options) + "\n");
 
-    /// <summary>Both runs' iterations of each benchmark; the slower calibration of a moment counts as little as the slower iterations.</summary>
+    /// <summary>Both runs' iterations of each benchmark; the slower calibration of a moment counts as little as the slower
+    /// iterations.</summary>
     public BenchmarkRun Join(BenchmarkRun again)
     {
         var byName = again.Results.ToDictionary(r => r.Name);

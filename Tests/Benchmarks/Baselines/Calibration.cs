@@ -4,7 +4,8 @@ using System.Security.Cryptography;
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
 /// <summary>
-/// Work that is none of ours, arithmetic and memory in equal parts: how fast the machine is at this moment. A baseline taken elsewhere is scaled by it.
+/// Work that is none of ours, arithmetic and memory in equal parts: how fast the machine is at this moment. A baseline taken elsewhere is
+/// scaled by it.
 /// </summary>
 internal static class Calibration
 {

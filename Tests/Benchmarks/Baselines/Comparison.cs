@@ -16,13 +16,15 @@ internal enum Verdict
 /// <param name="Allocation">Of what is allocated.</param>
 internal sealed record Comparison(string Name, double TimeRatio, Verdict Time, long BytesThen, long BytesNow, Verdict Allocation)
 {
-    /// <summary>What is allocated does not depend on the machine, but a timer or a grown pool may fall into an iteration: bytes an operation.</summary>
+    /// <summary>What is allocated does not depend on the machine, but a timer or a grown pool may fall into an iteration: bytes an
+    /// operation.</summary>
     private const long StrayBytes = 16;
 
     public bool IsWorse => Time == Verdict.Worse || Allocation == Verdict.Worse;
 
     /// <summary>
-    /// What remains of the verdict on the time once each round was looked at alone: a change shows in every one of them, a neighbour that came and went does not.
+    /// What remains of the verdict on the time once each round was looked at alone: a change shows in every one of them, a neighbour that
+    /// came and went does not.
     /// </summary>
     /// <param name="roundRatios">As <see cref="TimeRatio"/>, for each round.</param>
     public Comparison ConfirmedBy(IEnumerable<double> roundRatios) => Time switch
@@ -34,7 +36,8 @@ internal sealed record Comparison(string Name, double TimeRatio, Verdict Time, l
 
     /// <param name="then">What it is held against.</param>
     /// <param name="now">What was measured now.</param>
-    /// <param name="scale">How much slower this machine is than the one of then, by the same calibration on both; 1 for the same machine at the same time.</param>
+    /// <param name="scale">How much slower this machine is than the one of then, by the same calibration on both; 1 for the same machine at
+    /// the same time.</param>
     /// <param name="tolerance">Ratios within 1 ± this are the same however little the iterations vary.</param>
     public static Comparison Of(BenchmarkResult then, BenchmarkResult now, double scale, double tolerance)
     {

@@ -19,7 +19,8 @@ internal static class MicroBenchmarks
     {
         var calibration = Calibration.Measure();
         var results = new List<BenchmarkResult>();
-        foreach (var type in typeof(MicroBenchmarks).Assembly.GetTypes().Where(t => t.Name.EndsWith("Benchmarks", StringComparison.Ordinal)).OrderBy(t => t.Name))
+        foreach (var type in typeof(MicroBenchmarks).Assembly.GetTypes().Where(t => t.Name.EndsWith("Benchmarks", StringComparison.Ordinal))
+            .OrderBy(t => t.Name))
         {
             var all = BenchmarkConverter.TypeToBenchmarks(type, new QuietConfig());
             var chosen = all.BenchmarksCases.Where(c => NameOf(c).Contains(filter, StringComparison.OrdinalIgnoreCase)).ToArray();
@@ -29,7 +30,8 @@ internal static class MicroBenchmarks
             results.AddRange(summary.Reports.Select(Take));
         }
         // The faster of both ends: what a neighbour took from one of them is not the machine's speed.
-        return new BenchmarkRun($"{Environment.ProcessorCount} processors, {RuntimeInformation.ProcessArchitecture}, {RuntimeInformation.FrameworkDescription}",
+        return new BenchmarkRun($"{Environment.ProcessorCount} processors, {RuntimeInformation.ProcessArchitecture}, "
+            + $"{RuntimeInformation.FrameworkDescription}",
             Math.Min(calibration, Calibration.Measure()), results);
     }
 
@@ -37,19 +39,22 @@ internal static class MicroBenchmarks
     {
         var name = NameOf(report.BenchmarkCase);
         if (report.ResultStatistics is not { } statistics)
-            throw new InvalidOperationException($"{name} failed. Run it alone: --filter '*{report.BenchmarkCase.Descriptor.WorkloadMethod.Name}*'");
-        return new BenchmarkResult(name, [.. statistics.OriginalValues.Select(v => Math.Round(v, 3))], report.GcStats.GetBytesAllocatedPerOperation(report.BenchmarkCase) ?? 0);
+            throw new InvalidOperationException($"{name} failed. Run it alone: --filter "
+                + $"'*{report.BenchmarkCase.Descriptor.WorkloadMethod.Name}*'");
+        return new BenchmarkResult(name, [.. statistics.OriginalValues.Select(v => Math.Round(v, 3))],
+            report.GcStats.GetBytesAllocatedPerOperation(report.BenchmarkCase) ?? 0);
     }
 
     private static string NameOf(BenchmarkCase benchmark)
     {
         var parameters = string.Join(", ", benchmark.Parameters.Items.Select(p => $"{p.Name}: {p.Value}"));
-        return $"{benchmark.Descriptor.Type.Name}.{benchmark.Descriptor.WorkloadMethod.Name}" + (parameters.Length == 0 ? "" : $"({parameters})");
+        return $"{benchmark.Descriptor.Type.Name}.{benchmark.Descriptor.WorkloadMethod.Name}"
+            + (parameters.Length == 0 ? "" : $"({parameters})");
     }
 
     /// <summary>
-    /// Many short iterations: what a neighbour takes from some of them lies outside of the middle half, and all benchmarks take about a minute. Warm-ups last until the runtime has compiled for good what they
-    /// run, which it begins 0.1 s after it was first called.
+    /// Many short iterations: what a neighbour takes from some of them lies outside of the middle half, and all benchmarks take about a
+    /// minute. Warm-ups last until the runtime has compiled for good what they run, which it begins 0.1 s after it was first called.
     /// </summary>
     private sealed class QuietConfig : ManualConfig
     {

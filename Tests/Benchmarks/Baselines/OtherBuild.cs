@@ -11,11 +11,13 @@ internal static class OtherBuild
         try
         {
             // The baseline run shares the terminal's Ctrl-C with its child, so nothing is left running.
-            using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!, [.. Host(), assembly, "baseline", "--measure", target, "--filter", filter]) { RedirectStandardOutput = true })
+            using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!,
+                [.. Host(), assembly, "baseline", "--measure", target, "--filter", filter]) { RedirectStandardOutput = true })
                 ?? throw new InvalidOperationException($"{assembly} could not be started");
             process.StandardOutput.ReadToEnd();
             process.WaitForExit();
-            return process.ExitCode == 0 ? BenchmarkRun.Read(target) : throw new InvalidOperationException($"{assembly} ended with exit code {process.ExitCode}");
+            return process.ExitCode == 0 ? BenchmarkRun.Read(target)
+                : throw new InvalidOperationException($"{assembly} ended with exit code {process.ExitCode}");
         }
         finally
         {
@@ -23,7 +25,9 @@ internal static class OtherBuild
         }
 
         // Started through its own executable, this process is no 'dotnet' that takes an assembly; then the one on the PATH is.
-        static string[] Host() => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? ["exec"] : throw new InvalidOperationException(
-            "Start it through 'dotnet OrleansMq.Tests.Benchmarks.dll' or Tests/Benchmarks/worse, so that the other build can be run the same way.");
+        static string[] Host() => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet"
+            ? ["exec"] : throw new InvalidOperationException(
+            "Start it through 'dotnet OrleansMq.Tests.Benchmarks.dll' or Tests/Benchmarks/worse, so that the other build can be run the "
+            + "same way.");
     }
 }

@@ -38,7 +38,8 @@ internal sealed class ComparisonRunner(string directory, double scale, Action<st
                     tell($"{comparison.Name} {pair}/{pairs} {contender.Broker.Name}: {measurement.Step}: {Describe(measurement)}");
                 return measurements;
             }
-            catch (Exception failure) when (failure is PeerFailedException or LoadFailedException or System.Net.Sockets.SocketException or IOException)
+            catch (Exception failure)
+                when (failure is PeerFailedException or LoadFailedException or System.Net.Sockets.SocketException or IOException)
             {
                 // What an interrupted run says of its broken connections is of no interest.
                 cancellation.ThrowIfCancellationRequested();

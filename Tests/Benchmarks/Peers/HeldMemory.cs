@@ -5,16 +5,18 @@ using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
 /// <summary>
-/// Keeps the machine's free memory where it is. A virtual machine may give free pages back to its host (free page reporting) within a second; the host then has to find one again when it is
-/// touched, which takes up to nine times as long as writing the page does, and which contender meets such pages is chance. Only blocks of pages that lie beside each other are given back: so
-/// all that is free is touched once, and of each block one page is kept, in a pipe, where the kernel cannot move it to make room for a block. The rest is free for all.
+/// Keeps the machine's free memory where it is. A virtual machine may give free pages back to its host (free page reporting) within a
+/// second; the host then has to find one again when it is touched, which takes up to nine times as long as writing the page does, and which
+/// contender meets such pages is chance. Only blocks of pages that lie beside each other are given back: so all that is free is touched
+/// once, and of each block one page is kept, in a pipe, where the kernel cannot move it to make room for a block. The rest is free for all.
 /// </summary>
 internal sealed unsafe class HeldMemory : IDisposable
 {
     private const int PageBytes = 4096;
     private const int PagesInPiece = 16_384;
 
-    // Free blocks of so many pages beside each other, and more, are given back where that is set finest (page_reporting_order 5); by default they are larger.
+    // Free blocks of so many pages beside each other, and more, are given back where that is set finest (page_reporting_order 5); by
+    // default they are larger.
     private const int PagesInBlock = 32;
 
     // With less than this share of all memory free the kernel takes from the programs' own pages.
@@ -31,7 +33,8 @@ internal sealed unsafe class HeldMemory : IDisposable
     /// <summary>Pages that are kept.</summary>
     public int Pages => _blocks.Count;
 
-    /// <summary>Touches what is free now, half a minute to a minute and a half for 20 GB, and lets go of all but a page in each block.</summary>
+    /// <summary>Touches what is free now, half a minute to a minute and a half for 20 GB, and lets go of all but a page in each
+    /// block.</summary>
     /// <exception cref="IOException">The system does not let it.</exception>
     public void Take(CancellationToken cancellationToken)
     {

@@ -48,8 +48,10 @@ internal static class KafkaComparisons
     {
         foreach (var (name, load) in new[] { ("100", Small), ("1k", Medium) })
         {
-            yield return ($"consume-{name}", $"Reads what was produced before: {Describe(OneNode, load)} Answers of up to 50 MiB, 1 MiB of a partition; "
-                + "records are not decoded. Five times from the page cache after one that is not counted; then once after the files were dropped from it.",
+            yield return ($"consume-{name}",
+                $"Reads what was produced before: {Describe(OneNode, load)} Answers of up to 50 MiB, 1 MiB of a partition; "
+                + "records are not decoded. Five times from the page cache after one that is not counted; then once after the files were "
+                + "dropped from it.",
                 new ConsumeWork(load with { PartitionBytes = 1 << 20 }, passes: 5));
         }
     }
@@ -60,7 +62,8 @@ internal static class KafkaComparisons
         var steady = Medium with { BatchBytes = 17_000, Records = 300_000, WarmRecords = 200_000, Rate = 20_000, InFlight = 64 };
         foreach (var (suffix, settings, load) in new[] { ("", OneNode, steady), ("-rf3", ThreeNodes, Replicated(steady)) })
         {
-            yield return ($"latency-20000{suffix}", $"20,000 records a second, evenly: {Describe(settings, load)} Latency counts from when a request was due.",
+            yield return ($"latency-20000{suffix}",
+                $"20,000 records a second, evenly: {Describe(settings, load)} Latency counts from when a request was due.",
                 new TailWork(settings, load, isHalfOfMaximum: false));
         }
         yield return ("latency-half", $"At most, and then at half of what that came to, evenly, for 10 s: {Describe(OneNode, steady)}",
@@ -74,27 +77,35 @@ internal static class KafkaComparisons
             foreach (var (suffix, settings) in new[] { ("", OneNode), ("-rf3", ThreeNodes) })
             {
                 var acks = Where(settings);
-                yield return ($"kafka-tools-{name}{suffix}", $"Kafka's ProducerPerformance and ConsumerPerformance with their defaults, each after a run that is not counted: "
-                    + $"{records:N0} records of {bytes:N0} bytes, 4 partitions, {acks}.", new KafkaToolsWork(settings, bytes, records, partitions: 4));
-                yield return ($"librdkafka-{name}{suffix}", $"kcat with its defaults, each after a run that is not counted, and read again with queues that hold all: {records:N0} lines of {bytes:N0} bytes, 4 partitions, {acks}.",
+                yield return ($"kafka-tools-{name}{suffix}",
+                    $"Kafka's ProducerPerformance and ConsumerPerformance with their defaults, each after a run that is not counted: "
+                    + $"{records:N0} records of {bytes:N0} bytes, 4 partitions, {acks}.",
+                    new KafkaToolsWork(settings, bytes, records, partitions: 4));
+                yield return ($"librdkafka-{name}{suffix}", $"kcat with its defaults, each after a run that is not counted, and read again "
+                    + $"with queues that hold all: {records:N0} lines of {bytes:N0} bytes, 4 partitions, {acks}.",
                     new KcatWork(settings, bytes, records, partitions: 4));
             }
         }
         foreach (var (suffix, settings) in new[] { ("", OneNode), ("-rf3", ThreeNodes) })
         {
-            yield return ($"kafka-tools-latency{suffix}", "Kafka's ProducerPerformance at 20,000 records of 1,000 bytes a second, for 10 s after 10 s that are not counted; then its EndToEndLatency, "
-                + $"30,000 records one after the other from a producer to a consumer, the start of its virtual machine counted: {Where(settings)}.",
+            yield return ($"kafka-tools-latency{suffix}", "Kafka's ProducerPerformance at 20,000 records of 1,000 bytes a second, for 10 s "
+                + "after 10 s that are not counted; then its EndToEndLatency, "
+                + $"30,000 records one after the other from a producer to a consumer, the start of its virtual machine counted: "
+                + $"{Where(settings)}.",
                 new KafkaLatencyWork(settings, recordBytes: 1000, rate: 20_000, records: 200_000, roundTrips: 30_000));
         }
-        yield return ("group-50", "A group of 50 librdkafka consumers in one process on 100 partitions: until all have joined an idle group of that name for the first time; "
-            + "then 2,000,000 records of 100 bytes read.", new GroupWork(Small with { Records = 2_000_000, Partitions = 100 }, members: 50));
+        yield return ("group-50", "A group of 50 librdkafka consumers in one process on 100 partitions: until all have joined an idle "
+            + "group of that name for the first time; "
+            + "then 2,000,000 records of 100 bytes read.",
+            new GroupWork(Small with { Records = 2_000_000, Partitions = 100 }, members: 50));
     }
 
     private static IEnumerable<(string Name, string About, IWork Work)> Resources()
     {
         yield return ("idle", "Started, and left alone for 15 s.", new IdleConnectionsWork(0, null));
         var beside = Medium with { BatchBytes = 17_000, Records = 20_000, WarmRecords = 20_000, Rate = 2_000, InFlight = 64 };
-        yield return ("idle-10000", "10,000 connections on which nothing is asked but the versions, once; then 2,000 records of 1,000 bytes a second beside them.",
+        yield return ("idle-10000",
+            "10,000 connections on which nothing is asked but the versions, once; then 2,000 records of 1,000 bytes a second beside them.",
             new IdleConnectionsWork(10_000, beside));
     }
 
@@ -102,13 +113,17 @@ internal static class KafkaComparisons
         (name, Describe(settings, load), new ReplayWork(settings, load));
 
     private static string Describe(BrokerSettings settings, LoadOptions load) =>
-        $"{(settings.Nodes == 1 ? "One node" : $"{settings.Nodes} nodes, as many replicas, two in sync at least")}, {load.Partitions:N0} partition{(load.Partitions == 1 ? "" : "s")}, "
-        + $"records of {load.RecordBytes:N0} bytes in batches of up to {load.BatchBytes:N0}, {load.Connections} connections with {load.InFlight} in flight, "
-        + $"acks={(load.Acks == 1 ? "1" : "all")}, {(settings.Flush == FlushSetting.None ? "no flush" : "flushed before each acknowledgement")}.";
+        $"{(settings.Nodes == 1 ? "One node" : $"{settings.Nodes} nodes, as many replicas, two in sync at least")}, {load.Partitions:N0} "
+        + $"partition{(load.Partitions == 1 ? "" : "s")}, "
+        + $"records of {load.RecordBytes:N0} bytes in batches of up to {load.BatchBytes:N0}, {load.Connections} connections with "
+        + $"{load.InFlight} in flight, "
+        + $"acks={(load.Acks == 1 ? "1" : "all")}, "
+        + $"{(settings.Flush == FlushSetting.None ? "no flush" : "flushed before each acknowledgement")}.";
 
     private static string Where(BrokerSettings settings) => settings.Nodes == 1 ? "one node, acks=1" : "three nodes and replicas, acks=all";
 
-    private static LoadOptions Replicated(LoadOptions load) => load with { Acks = -1, ReplicationFactor = 3, TopicConfig = WorkTopics.Config(ThreeNodes), Connections = 6 };
+    private static LoadOptions Replicated(LoadOptions load) =>
+        load with { Acks = -1, ReplicationFactor = 3, TopicConfig = WorkTopics.Config(ThreeNodes), Connections = 6 };
 
     private static LoadOptions Produce(int recordBytes, int batchBytes, int records) => new()
     {

@@ -5,8 +5,9 @@ using OrleansMq.Tests.Benchmarks.Peers.Works;
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
 /// <summary>
-/// What is compared with brokers that speak protocols of their own, and with the disk. Both sides have the same bytes, connections and unacknowledged records, and
-/// acknowledge what is equally durable; OrleansMq gets Kafka produce requests, acks=1, encoded beforehand, the peers what their clients send.
+/// What is compared with brokers that speak protocols of their own, and with the disk. Both sides have the same bytes, connections and
+/// unacknowledged records, and acknowledge what is equally durable; OrleansMq gets Kafka produce requests, acks=1, encoded beforehand, the
+/// peers what their clients send.
 /// </summary>
 internal static class OtherComparisons
 {
@@ -35,9 +36,11 @@ internal static class OtherComparisons
             {
                 var settings = new BrokerSettings(Flush: flush);
                 yield return new Comparison($"rocketmq-{name}-{partitions}",
-                    $"Records of 1,000 bytes, one connection, {RocketMqSenders} unanswered calls of {RocketMqBatch} records each, {partitions:N0} partitions (queues), {durable}.", "rocketmq",
+                    $"Records of 1,000 bytes, one connection, {RocketMqSenders} unanswered calls of {RocketMqBatch} records each, "
+                    + $"{partitions:N0} partitions (queues), {durable}.", "rocketmq",
                     new Contender(ours, new ReplayWork(settings, Load(1, RocketMqSenders, RocketMqBatch, partitions, records))),
-                    new Contender(new RocketMqBroker(partitions), new RocketMqWork(settings, partitions, RocketMqSenders, RocketMqBatch, RecordBytes, records)));
+                    new Contender(new RocketMqBroker(partitions),
+                        new RocketMqWork(settings, partitions, RocketMqSenders, RocketMqBatch, RecordBytes, records)));
             }
         }
     }
@@ -46,9 +49,11 @@ internal static class OtherComparisons
     {
         foreach (var (name, flush) in new[] { ("none", FlushSetting.None), ("sync", FlushSetting.EveryAcknowledgement) })
         {
-            Contender Over(int partitions) => new(ours, new ReplayWork(new BrokerSettings(Flush: flush), Load(1, RocketMqSenders, RocketMqBatch, partitions, 800_000)));
+            Contender Over(int partitions) =>
+                new(ours, new ReplayWork(new BrokerSettings(Flush: flush), Load(1, RocketMqSenders, RocketMqBatch, partitions, 800_000)));
             yield return new Comparison($"partitions-{name}",
-                $"{ManyPartitions:N0} partitions and, below, {FewPartitions}: records of 1,000 bytes, one connection, {RocketMqSenders} requests in flight of {RocketMqBatch} records each, flush {name}.",
+                $"{ManyPartitions:N0} partitions and, below, {FewPartitions}: records of 1,000 bytes, one connection, {RocketMqSenders} "
+                + $"requests in flight of {RocketMqBatch} records each, flush {name}.",
                 "itself", Over(ManyPartitions), Over(FewPartitions));
         }
     }
@@ -58,8 +63,11 @@ internal static class OtherComparisons
         foreach (var quorum in new[] { true, false })
         {
             yield return new Comparison($"rabbitmq-{(quorum ? "quorum" : "classic")}",
-                $"Records of 1,000 bytes, 2 connections, 500 unacknowledged records each, one record a request (a publish), one partition ({(quorum ? "quorum queue" : "classic durable queue, persistent messages")}), on the disk when acknowledged (confirmed).",
-                "rabbitmq", new Contender(ours, new ReplayWork(new BrokerSettings(Flush: FlushSetting.EveryAcknowledgement), Load(2, 500, 1, 1, 300_000))),
+                $"Records of 1,000 bytes, 2 connections, 500 unacknowledged records each, one record a request (a publish), one partition "
+                + $"({(quorum ? "quorum queue" : "classic durable queue, persistent messages")}), on the disk when acknowledged (confirmed).",
+                "rabbitmq",
+                new Contender(ours,
+                    new ReplayWork(new BrokerSettings(Flush: FlushSetting.EveryAcknowledgement), Load(2, 500, 1, 1, 300_000))),
                 new Contender(new RabbitMqBroker(), new PerfTestWork(quorum, 2, 500, RecordBytes)));
         }
     }
@@ -69,10 +77,14 @@ internal static class OtherComparisons
         const int Connections = 4;
         const int Unacknowledged = 1000;
         const int Records = 600_000;
-        foreach (var (name, inRequest, how) in new[] { ("nats", 1, "one record a request (a PUB)"), ("nats-batches", 20, "20 records a request, one message a PUB: a client that batches beside one that does not") })
+        foreach (var (name, inRequest, how) in new[] { ("nats", 1, "one record a request (a PUB)"),
+            ("nats-batches", 20, "20 records a request, one message a PUB: a client that batches beside one that does not") })
         {
-            yield return new Comparison(name, $"Records of 1,000 bytes, {Connections} connections, {Unacknowledged} unacknowledged records each, {how}, one partition (stream in files), not flushed.",
-                "nats", new Contender(ours, new ReplayWork(new BrokerSettings(), Load(Connections, Unacknowledged / inRequest, inRequest, 1, Records))),
+            yield return new Comparison(name, $"Records of 1,000 bytes, {Connections} connections, {Unacknowledged} unacknowledged records "
+                + $"each, {how}, one partition (stream in files), not flushed.",
+                "nats",
+                new Contender(ours,
+                    new ReplayWork(new BrokerSettings(), Load(Connections, Unacknowledged / inRequest, inRequest, 1, Records))),
                 new Contender(new NatsBroker(), new NatsWork(Connections, Unacknowledged, RecordBytes, Records)));
         }
     }
@@ -91,7 +103,8 @@ internal static class OtherComparisons
                 var settings = new BrokerSettings(Flush: flush);
                 var records = unacknowledged == 1 ? 250_000 : 500_000;
                 yield return new Comparison($"redis-{name}-{suffix}",
-                    $"Records of 1,000 bytes, {Connections} connections, {unacknowledged} unacknowledged each, {inRequest} a request (one XADD each), one partition (stream), {durable}.", "redis",
+                    $"Records of 1,000 bytes, {Connections} connections, {unacknowledged} unacknowledged each, {inRequest} a request (one "
+                    + $"XADD each), one partition (stream), {durable}.", "redis",
                     new Contender(ours, new ReplayWork(settings, Load(Connections, unacknowledged / inRequest, inRequest, 1, records))),
                     new Contender(new RedisBroker(), new RedisWork(settings, Connections, unacknowledged, RecordBytes, records)));
             }
@@ -106,13 +119,16 @@ internal static class OtherComparisons
         foreach (var (name, flush, syncAfter, how) in new[]
         {
             ("disk", FlushSetting.None, 0, "not flushed"),
-            ("disk-sync", FlushSetting.EveryAcknowledgement, Connections * InFlight, $"on the disk when acknowledged; the file is synced after every {Connections * InFlight} batches, as many as are in flight"),
+            ("disk-sync", FlushSetting.EveryAcknowledgement, Connections * InFlight,
+                $"on the disk when acknowledged; the file is synced after every {Connections * InFlight} batches, as many as are in flight"),
         })
         {
             var load = Load(Connections, InFlight, InBatch, 1, 1_500_000);
             yield return new Comparison(name,
-                $"{InBatch} records of 1,000 bytes a batch, {Connections} connections with {InFlight} requests in flight to one partition, beside one thread that writes the same batches to a file, {how}.",
-                "disk", new Contender(ours, new ReplayWork(new BrokerSettings(Flush: flush), load)), new Contender(new BareDisk(), new DiskWork(load, syncAfter)));
+                $"{InBatch} records of 1,000 bytes a batch, {Connections} connections with {InFlight} requests in flight to one partition, "
+                + $"beside one thread that writes the same batches to a file, {how}.",
+                "disk", new Contender(ours, new ReplayWork(new BrokerSettings(Flush: flush), load)),
+                new Contender(new BareDisk(), new DiskWork(load, syncAfter)));
         }
     }
 

@@ -79,13 +79,15 @@ internal static class PeersCommand
         var against = arguments.Text("--against");
         var only = arguments.Text("--only")?.Split(',');
         var all = against is not null && against.EndsWith(".dll", StringComparison.Ordinal)
-            ? KafkaComparisons.All(ours, new OrleansMqBroker("OrleansMq, the other build", Path.GetFullPath(against), Path.GetFullPath(cluster)), against)
+            ? KafkaComparisons.All(ours,
+                new OrleansMqBroker("OrleansMq, the other build", Path.GetFullPath(against), Path.GetFullPath(cluster)), against)
             : KafkaComparisons.All(ours, new KafkaBroker(), "kafka").Concat(OtherComparisons.All(ours));
         return Pick([.. all.Where(comparison => against is null || comparison.Peer == against)], only);
     }
 
     private static IEnumerable<Comparison> Pick(List<Comparison> all, string[]? only) => only is null ? all : all.Where(comparison =>
-        only.Any(wanted => comparison.Name == wanted || (all.TrueForAll(other => other.Name != wanted) && comparison.Name.StartsWith(wanted, StringComparison.Ordinal))));
+        only.Any(wanted => comparison.Name == wanted
+            || (all.TrueForAll(other => other.Name != wanted) && comparison.Name.StartsWith(wanted, StringComparison.Ordinal))));
 
     private static string Built() => Path.Combine(AppContext.BaseDirectory, "..", "..", "OrleansMq.Silo", "release", "OrleansMq.Silo.dll");
 
@@ -154,7 +156,8 @@ internal static class PeersCommand
         Directory.CreateDirectory(folder);
         var when = TimeProvider.System.GetUtcNow();
         File.WriteAllText(Path.Combine(folder, "peers.md"), string.Create(CultureInfo.InvariantCulture,
-            $"{when:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, {RuntimeInformation.OSDescription}, {otherLoad}.\n\n{ResultTable.Write(results)}"));
+            $"{when:yyyy-MM-dd HH:mm} UTC, {Environment.ProcessorCount} processors, {RuntimeInformation.OSDescription}, "
+            + $"{otherLoad}.\n\n{ResultTable.Write(results)}"));
         File.WriteAllText(Path.Combine(folder, "peers.json"), ResultJson.Write(when, otherLoad, results));
     }
 }

@@ -144,7 +144,8 @@ internal sealed class PooledSocketPath(SafeFileHandle file, bool verify) : Socke
     }
 }
 
-/// <summary><c>sendfile(2)</c>; when the socket takes no more, a small piece goes by a copy, whose end tells that there is room again.</summary>
+/// <summary><c>sendfile(2)</c>; when the socket takes no more, a small piece goes by a copy, whose end tells that there is room
+/// again.</summary>
 internal sealed partial class SendFilePath(SafeFileHandle file, bool verify) : SocketPath(file)
 {
     private const int CopiedBytes = 16 << 10;

@@ -6,8 +6,9 @@ using System.Net.Sockets;
 namespace OrleansMq.Tests.Benchmarks.SendPaths;
 
 /// <summary>
-/// What it costs a server to send a piece of a file that is in the page cache: through Kestrel from pooled memory, through a bare socket from pooled memory, and with
-/// <c>sendfile(2)</c>, which brings no byte into the process. The client is another process, so that the processor time is the server's alone. The ways take turns.
+/// What it costs a server to send a piece of a file that is in the page cache: through Kestrel from pooled memory, through a bare socket
+/// from pooled memory, and with <c>sendfile(2)</c>, which brings no byte into the process. The client is another process, so that the
+/// processor time is the server's alone. The ways take turns.
 /// </summary>
 internal static class SendPathBenchmark
 {
@@ -28,7 +29,8 @@ internal static class SendPathBenchmark
             using var file = WriteFile(Path.Combine(directory, "batches"));
             SendPath[] paths =
             [
-                new KestrelPath(file), new PooledSocketPath(file, verify: true), new PooledSocketPath(file, verify: false), new SendFilePath(file, verify: false),
+                new KestrelPath(file), new PooledSocketPath(file, verify: true), new PooledSocketPath(file, verify: false),
+                new SendFilePath(file, verify: false),
                 new SendFilePath(file, verify: true),
             ];
             foreach (var size in (int[])[64 << 10, 1 << 20])
@@ -65,7 +67,8 @@ internal static class SendPathBenchmark
 
     private static async Task CompareAsync(SendPath[] paths, int size, long bytes, int rounds)
     {
-        Console.WriteLine($"\n{bytes >> 20} MiB a run in answers of {size >> 10} KiB, {rounds} rounds in turns; the first is not counted\n");
+        Console.WriteLine(
+            $"\n{bytes >> 20} MiB a run in answers of {size >> 10} KiB, {rounds} rounds in turns; the first is not counted\n");
         var seen = paths.ToDictionary(path => path, _ => new List<(double Cpu, double Rate)>());
         for (var round = 0; round <= rounds; round++)
         {
@@ -83,7 +86,8 @@ internal static class SendPathBenchmark
             var runs = seen[path];
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"| {path.Name} | {Statistics.Median(runs.Select(run => run.Cpu)):F0} | {runs.Min(run => run.Cpu):F0} | "
-                + $"{Statistics.Median(runs.Zip(reference, static (mine, other) => mine.Cpu / other.Cpu)):F2} | {Statistics.Median(runs.Select(run => run.Rate)):F0} |"));
+                + $"{Statistics.Median(runs.Zip(reference, static (mine, other) => mine.Cpu / other.Cpu)):F2} | "
+                + $"{Statistics.Median(runs.Select(run => run.Rate)):F0} |"));
         }
     }
 
@@ -93,13 +97,15 @@ internal static class SendPathBenchmark
         var start = Stopwatch.GetTimestamp();
         var before = Environment.CpuUsage.TotalTime;
         using var client = Process.Start(new ProcessStartInfo(Environment.ProcessPath!,
-            [Environment.GetCommandLineArgs()[0], "sendfile-client", "--port", $"{server.Port}", "--size", $"{size}", "--count", $"{count}"])
+            [Environment.GetCommandLineArgs()[0], "sendfile-client", "--port", $"{server.Port}", "--size", $"{size}", "--count",
+                $"{count}"])
         { UseShellExecute = false })!;
         await client.WaitForExitAsync();
         if (client.ExitCode != 0)
             throw new InvalidOperationException($"The client of '{path.Name}' ended with {client.ExitCode}.");
         var gigabytes = (double)size * count / 1e9;
-        return ((Environment.CpuUsage.TotalTime - before).TotalMilliseconds / gigabytes, gigabytes * 1e3 / Stopwatch.GetElapsedTime(start).TotalSeconds);
+        return ((Environment.CpuUsage.TotalTime - before).TotalMilliseconds / gigabytes,
+            gigabytes * 1e3 / Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
     private static Microsoft.Win32.SafeHandles.SafeFileHandle WriteFile(string path)

@@ -32,22 +32,26 @@ public sealed class CheckerTests
     public async Task A_broken_promise_is_noticed(BrokenPromise broken, int kind)
     {
         var load = await RunAsync(broken);
-        Assert.True(load.Violations.Count((ViolationKind)kind) > 0, $"{broken} was not noticed as {(ViolationKind)kind}, but as:\n{load.Violations}");
+        Assert.True(load.Violations.Count((ViolationKind)kind) > 0,
+            $"{broken} was not noticed as {(ViolationKind)kind}, but as:\n{load.Violations}");
     }
 
     private static async Task<LoadRun> RunAsync(BrokenPromise broken)
     {
         var broker = new PromisingBroker(broken);
-        // One partition and one producer: two batches one after the other are of the same one, unless the probe's comes between them. The probe
-        // believes nobody who refuses, either.
+        // One partition and one producer: two batches one after the other are of the same one, unless the probe's comes between them. The
+        // probe believes nobody who refuses, either.
         var isAlone = broken is BrokenPromise.ReordersBatches or BrokenPromise.KeepsWhatItRefused;
-        var options = new LoadOptions { Partitions = 1, Producers = 1, RecordsPerSecond = 2000, ProbeInterval = TimeSpan.FromMilliseconds(isAlone ? int.MaxValue : 5) };
+        var options = new LoadOptions { Partitions = 1, Producers = 1, RecordsPerSecond = 2000,
+            ProbeInterval = TimeSpan.FromMilliseconds(isAlone ? int.MaxValue : 5) };
         var load = new LoadRun(options, broker, () => broker, new Random(1));
         load.Start();
         using var deadline = new CancellationTokenSource(Deadline);
-        while (!(load.Ledger.Acknowledged > 400 && load.RecordsRead > 400 && (broken == BrokenPromise.None || broker.HasBroken || !load.Violations.IsEmpty)))
+        while (!(load.Ledger.Acknowledged > 400 && load.RecordsRead > 400
+            && (broken == BrokenPromise.None || broker.HasBroken || !load.Violations.IsEmpty)))
         {
-            Assert.False(deadline.IsCancellationRequested, $"{load.Ledger.Acknowledged} records were acknowledged, {load.RecordsRead} read.");
+            Assert.False(deadline.IsCancellationRequested,
+                $"{load.Ledger.Acknowledged} records were acknowledged, {load.RecordsRead} read.");
             await Task.Delay(1);
         }
         await load.StopAsync();

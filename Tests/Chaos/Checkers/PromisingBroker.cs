@@ -18,7 +18,8 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
     /// <summary>Whether it has come to that.</summary>
     public bool HasBroken { get; private set; }
 
-    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default)
+    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default)
     {
         lock (_lock)
         {
@@ -34,7 +35,8 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
             var log = LogOf(request.Partition);
             var records = log.From(request.Offset);
             var highWatermark = log.End;
-            if (records.Length > 0 && log.Batches.Count > BreaksAt && broken is BrokenPromise.ChangesARecord or BrokenPromise.DamagesABatch or BrokenPromise.ShowsWhatIsNotCommitted)
+            if (records.Length > 0 && log.Batches.Count > BreaksAt && broken is BrokenPromise.ChangesARecord or BrokenPromise.DamagesABatch
+                or BrokenPromise.ShowsWhatIsNotCommitted)
             {
                 // Every second reader.
                 HasBroken = !HasBroken || broken != BrokenPromise.ChangesARecord;
@@ -53,7 +55,8 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
         {
             var log = LogOf(partition);
             HasBroken |= broken == BrokenPromise.ForgetsTheLatestOffset && log.Batches.Count > BreaksAt;
-            return ValueTask.FromResult(new OffsetResult(ErrorCode.None, broken == BrokenPromise.ForgetsTheLatestOffset && HasBroken ? log.End - 1 : log.End));
+            return ValueTask.FromResult(new OffsetResult(ErrorCode.None, broken == BrokenPromise.ForgetsTheLatestOffset && HasBroken
+                ? log.End - 1 : log.End));
         }
     }
 
@@ -63,14 +66,21 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
     public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
         ValueTask.FromResult(new TopicListing(topic, Guid.Empty, 64));
 
-    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
     public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
 
     private bool IsNow(Log log) => !HasBroken && log.Batches.Count >= BreaksAt;
 
@@ -145,6 +155,7 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
             Append(before);
         }
 
-        public byte[] From(long offset) => [.. Batches.Where(batch => RecordBatchHeader.Read(batch).NextOffset > offset).Take(50).SelectMany(batch => batch)];
+        public byte[] From(long offset) =>
+            [.. Batches.Where(batch => RecordBatchHeader.Read(batch).NextOffset > offset).Take(50).SelectMany(batch => batch)];
     }
 }

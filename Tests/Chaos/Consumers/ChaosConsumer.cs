@@ -14,7 +14,8 @@ internal sealed class ChaosConsumer : IAsyncDisposable
     public ChaosConsumer(ConsumerOrder order, RunLog log)
     {
         Name = order.Name;
-        _program = new StartedProgram(Programs.DotNet, [typeof(ConsumerProgram).Assembly.Location, JsonSerializer.Serialize(order)], line => log.Tell($"{Name}: {line}"));
+        _program = new StartedProgram(Programs.DotNet, [typeof(ConsumerProgram).Assembly.Location, JsonSerializer.Serialize(order)],
+            line => log.Tell($"{Name}: {line}"));
     }
 
     public string Name { get; }

@@ -13,7 +13,8 @@ internal sealed record ConsumerGroupLoad
     public int Consumers { get; init; } = 4;
     public int RecordsPerSecond { get; init; } = 240;
 
-    /// <summary>A killed consumer's partitions are read by nobody for so long: short, so that a short run sees many rebalances; longer than a coordinator's failover.</summary>
+    /// <summary>A killed consumer's partitions are read by nobody for so long: short, so that a short run sees many rebalances; longer than
+    /// a coordinator's failover.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(8);
 
     /// <summary>What the brokers are told.</summary>

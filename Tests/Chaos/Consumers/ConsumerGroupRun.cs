@@ -42,11 +42,14 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
     /// <returns>The figures, in one line.</returns>
     public async Task<string> RunAsync(IReadOnlyDictionary<GroupFault, int> weights, TimeSpan length)
     {
-        var options = new LoadOptions { Topic = load.Topic, Partitions = load.Partitions, Producers = 2, RecordsPerSecond = load.RecordsPerSecond / 2 };
+        var options = new LoadOptions { Topic = load.Topic, Partitions = load.Partitions, Producers = 2,
+            RecordsPerSecond = load.RecordsPerSecond / 2 };
         await _client.Patient.CreateTopicAsync(options.ToNewTopic());
         var (ledger, violations) = (new Ledger(), new Violations());
-        PartitionHistory[] histories = [.. Enumerable.Range(0, load.Partitions).Select(partition => new PartitionHistory(partition, violations))];
-        var producers = Enumerable.Range(0, options.Producers).Select(_ => new LoadProducer(_client.Broker, options, ledger, histories)).ToArray();
+        PartitionHistory[] histories =
+            [.. Enumerable.Range(0, load.Partitions).Select(partition => new PartitionHistory(partition, violations))];
+        var producers = Enumerable.Range(0, options.Producers).Select(_ => new LoadProducer(_client.Broker, options, ledger, histories))
+            .ToArray();
         await using var fleet = new ConsumerFleet(cluster.Addresses, InboxProcessing.ConnectionString(cluster), load, cluster.Log);
         using var stop = new CancellationTokenSource();
         cluster.Log.Tell($"seed {seed}: load begins");
@@ -165,12 +168,15 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
         {
             var fetched = await _client.Broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = load.Group });
             var committed = fetched.Partitions.ToDictionary(offset => offset.Partition.Partition, offset => offset.Offset?.Offset ?? 0);
-            if (fetched.Error == ErrorCode.None && Enumerable.Range(0, ends.Length).All(partition => committed.GetValueOrDefault(partition) >= ends[partition]))
+            if (fetched.Error == ErrorCode.None
+                && Enumerable.Range(0, ends.Length).All(partition => committed.GetValueOrDefault(partition) >= ends[partition]))
                 return;
             if (DateTime.UtcNow - began > Patience)
             {
-                var behind = Enumerable.Range(0, ends.Length).Select(partition => $"{partition}: {committed.GetValueOrDefault(partition)} of {ends[partition]}");
-                Assert.Fail($"The group does not get to the end: {string.Join(", ", behind)}. {fetched.Error} {fetched.Message}\n{string.Join('\n', fleet.Failures)}");
+                var behind = Enumerable.Range(0, ends.Length)
+                    .Select(partition => $"{partition}: {committed.GetValueOrDefault(partition)} of {ends[partition]}");
+                Assert.Fail($"The group does not get to the end: {string.Join(", ", behind)}. {fetched.Error} "
+                    + $"{fetched.Message}\n{string.Join('\n', fleet.Failures)}");
             }
             await Task.Delay(100);
         }
@@ -182,7 +188,8 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
         for (var partition = 0; partition < ends.Length; partition++)
         {
             var (records, bookings, delivered) = await processing.CountAsync(partition);
-            Assert.True(records == ends[partition], $"Of {ends[partition]} records of partition {partition} {records} were processed, although all are committed.");
+            Assert.True(records == ends[partition],
+                $"Of {ends[partition]} records of partition {partition} {records} were processed, although all are committed.");
             deliveries += delivered;
             Assert.True(bookings == records, $"{bookings} bookings of {records} records of partition {partition}.");
         }

@@ -6,8 +6,9 @@ using Xunit.Abstractions;
 namespace OrleansMq.Tests.Chaos.Consumers;
 
 /// <summary>
-/// Four consumers of twelve partitions, processes of their own, over HTTP to three silos as processes, while consumers and silos are killed under load. What they do they
-/// do with the inbox, in a database of their own, where it is counted. The seed decides what is broken, <c>OMQ_SEED</c> repeats it.
+/// Four consumers of twelve partitions, processes of their own, over HTTP to three silos as processes, while consumers and silos are killed
+/// under load. What they do they do with the inbox, in a database of their own, where it is counted. The seed decides what is broken,
+/// <c>OMQ_SEED</c> repeats it.
 /// </summary>
 public sealed class ConsumerGroupTests(ITestOutputHelper output)
 {

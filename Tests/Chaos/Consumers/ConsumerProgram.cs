@@ -13,8 +13,8 @@ namespace OrleansMq.Tests.Chaos.Consumers;
 internal sealed record ConsumerOrder(string Name, IReadOnlyList<Uri> Addresses, string Database, ConsumerGroupLoad Load);
 
 /// <summary>
-/// A service with a consumer of the client library: processes what it is given until it is killed; SIGTERM stops it in good order, and so does the end of its standard
-/// input, for whoever started it is gone then. 0 when it was stopped, 1 when it failed of anything else.
+/// A service with a consumer of the client library: processes what it is given until it is killed; SIGTERM stops it in good order, and so
+/// does the end of its standard input, for whoever started it is gone then. 0 when it was stopped, 1 when it failed of anything else.
 /// </summary>
 internal static class ConsumerProgram
 {

@@ -6,8 +6,8 @@ using OrleansMq.Tests.Chaos.Running;
 namespace OrleansMq.Tests.Chaos.Consumers;
 
 /// <summary>
-/// What a service does that must do a thing once: it books each record in its own database, and notes it in the inbox in the same transaction. Nothing in the
-/// table of bookings keeps it from booking twice.
+/// What a service does that must do a thing once: it books each record in its own database, and notes it in the inbox in the same
+/// transaction. Nothing in the table of bookings keeps it from booking twice.
 /// </summary>
 internal sealed class InboxProcessing : IAsyncDisposable
 {
@@ -50,17 +50,22 @@ internal sealed class InboxProcessing : IAsyncDisposable
                 await BookAsync(record, killed);
                 return;
             }
-            catch (NpgsqlException failure) when (failure.IsTransient || failure is PostgresException { SqlState: PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow })
+            catch (NpgsqlException failure)
+                when (failure.IsTransient
+                    || failure is PostgresException { SqlState: PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown
+                        or PostgresErrorCodes.CannotConnectNow })
             {
                 await Task.Delay(Pause, killed);
             }
         }
     }
 
-    /// <summary>What is booked of a partition; and how often its records were processed to the end, whether that had an effect or not.</summary>
+    /// <summary>What is booked of a partition; and how often its records were processed to the end, whether that had an effect or
+    /// not.</summary>
     public async Task<(long Records, long Bookings, long Deliveries)> CountAsync(int partition)
     {
-        await using var command = _database.CreateCommand("SELECT count(DISTINCT record_offset), count(*), (SELECT count(*) FROM delivery WHERE partition = $1) "
+        await using var command =
+            _database.CreateCommand("SELECT count(DISTINCT record_offset), count(*), (SELECT count(*) FROM delivery WHERE partition = $1) "
             + "FROM booking WHERE partition = $1");
         command.Parameters.Add(new NpgsqlParameter { Value = partition });
         await using var reader = await command.ExecuteReaderAsync();
@@ -81,7 +86,8 @@ internal sealed class InboxProcessing : IAsyncDisposable
 
         async Task NoteAsync(string table)
         {
-            await using var note = new NpgsqlCommand($"INSERT INTO {table} (partition, record_offset) VALUES ($1, $2)", connection, transaction);
+            await using var note = new NpgsqlCommand($"INSERT INTO {table} (partition, record_offset) VALUES ($1, $2)", connection,
+                transaction);
             note.Parameters.Add(new NpgsqlParameter { Value = record.TopicPartition.Partition });
             note.Parameters.Add(new NpgsqlParameter { Value = record.Offset });
             await note.ExecuteNonQueryAsync(killed);

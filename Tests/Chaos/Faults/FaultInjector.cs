@@ -27,7 +27,8 @@ internal class FaultInjector(RunningCluster cluster)
     /// <param name="partitions">The topic as described last.</param>
     /// <param name="isWell">Whether all was well before: only then the time without a leader is this fault's.</param>
     /// <param name="cancellationToken">Gives up waiting for restarts.</param>
-    public async Task InjectAsync(PlannedFault fault, IReadOnlyList<PartitionDescription> partitions, bool isWell, CancellationToken cancellationToken)
+    public async Task InjectAsync(PlannedFault fault, IReadOnlyList<PartitionDescription> partitions, bool isWell,
+        CancellationToken cancellationToken)
     {
         _done[fault.Kind] = _done.GetValueOrDefault(fault.Kind) + 1;
         var leader = LeaderOf(partitions[fault.Choice % partitions.Count], fault.Choice);
@@ -114,11 +115,13 @@ internal class FaultInjector(RunningCluster cluster)
     }
 
     /// <summary>The partitions that lose their leader.</summary>
-    private static IEnumerable<int> Hit(PlannedFault fault, Silo leader, IReadOnlyList<PartitionDescription> partitions) => fault.Kind switch
-    {
-        FaultKind.KillAll => partitions.Select(partition => partition.Partition),
-        FaultKind.KillLeader or FaultKind.KillTwo or FaultKind.KillTwice or FaultKind.StopLeader or FaultKind.PauseLeader or FaultKind.KillWithoutDatabase or FaultKind.CutOff =>
-            partitions.Where(partition => partition.Leader == leader.BrokerId).Select(partition => partition.Partition),
-        _ => [],
-    };
+    private static IEnumerable<int> Hit(PlannedFault fault, Silo leader, IReadOnlyList<PartitionDescription> partitions) =>
+        fault.Kind switch
+        {
+            FaultKind.KillAll => partitions.Select(partition => partition.Partition),
+            FaultKind.KillLeader or FaultKind.KillTwo or FaultKind.KillTwice or FaultKind.StopLeader or FaultKind.PauseLeader
+                or FaultKind.KillWithoutDatabase or FaultKind.CutOff =>
+                partitions.Where(partition => partition.Leader == leader.BrokerId).Select(partition => partition.Partition),
+            _ => [],
+        };
 }

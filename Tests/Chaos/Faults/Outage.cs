@@ -12,7 +12,8 @@ internal readonly record struct Outage(FaultKind Kind, int Partition, long Momen
 internal static class Outages
 {
     /// <summary>From each fault to the first acknowledged append that was sent after it, by kind of fault, in ascending order.</summary>
-    public static IReadOnlyDictionary<FaultKind, IReadOnlyList<TimeSpan>> Measure(IEnumerable<Outage> outages, IReadOnlyList<AvailabilityProbe> probes) => outages
+    public static IReadOnlyDictionary<FaultKind, IReadOnlyList<TimeSpan>> Measure(IEnumerable<Outage> outages,
+        IReadOnlyList<AvailabilityProbe> probes) => outages
         .Select(outage => (outage.Kind, Time: probes[outage.Partition].TimeToNextSuccess(outage.Moment)))
         .Where(outage => outage.Time is not null)
         .GroupBy(outage => outage.Kind, outage => outage.Time!.Value)

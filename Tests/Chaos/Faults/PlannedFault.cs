@@ -40,8 +40,8 @@ internal enum FaultKind
 /// <param name="Before">How long everything is left alone before it.</param>
 /// <param name="Lasts">For how long, where that is for us to say.</param>
 /// <param name="Choice">Which partition or silo it hits, by whatever number there are.</param>
-/// <param name="WaitsForRecovery">Whether the next one waits until all replicas are in sync again; otherwise it may hit a cluster that is still
-/// getting well.</param>
+/// <param name="WaitsForRecovery">Whether the next one waits until all replicas are in sync again; otherwise it may hit a cluster that is
+/// still getting well.</param>
 internal readonly record struct PlannedFault(FaultKind Kind, TimeSpan Before, TimeSpan Lasts, int Choice, bool WaitsForRecovery)
 {
     public override string ToString() => $"{Kind} for {Lasts.TotalSeconds:0.0} s{(WaitsForRecovery ? "" : ", and on")}";
@@ -62,9 +62,11 @@ internal static class FaultPlan
         {
             var drawn = random.Next(total);
             var kind = kinds.First(candidate => (drawn -= candidate.Value) < 0).Key;
-            yield return new PlannedFault(kind, Seconds(random, 0.2, 3), Seconds(random, 0.3, 8), random.Next(1 << 20), random.Next(10) < 7);
+            yield return new PlannedFault(kind, Seconds(random, 0.2, 3), Seconds(random, 0.3, 8), random.Next(1 << 20),
+                random.Next(10) < 7);
         }
     }
 
-    private static TimeSpan Seconds(Random random, double least, double most) => TimeSpan.FromSeconds(least + (random.NextDouble() * (most - least)));
+    private static TimeSpan Seconds(Random random, double least, double most) =>
+        TimeSpan.FromSeconds(least + (random.NextDouble() * (most - least)));
 }

@@ -10,7 +10,8 @@ namespace OrleansMq.Tests.Chaos.Load;
 /// Appends one record with acks=all every few milliseconds, whether or not the ones before were answered, to learn from when to when a
 /// partition could not be written. Its records are of no idempotent producer, so that none waits for another and none is tried again.
 /// </summary>
-internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition partition, Ledger ledger, PartitionHistory history, TimeSpan interval)
+internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition partition, Ledger ledger, PartitionHistory history,
+    TimeSpan interval)
 {
     // As many as are sent within the time that a request may take: those that hang at a broker which does not answer must not hold up the
     // others. Beyond it the machine is too slow to measure anything.

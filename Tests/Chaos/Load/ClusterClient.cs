@@ -5,7 +5,8 @@ namespace OrleansMq.Tests.Chaos.Load;
 /// <summary>How the load reaches a cluster: over HTTP, as a service outside of it.</summary>
 internal sealed class ClusterClient : IDisposable
 {
-    private readonly HttpClient _http = new(new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(1), UseCookies = false }) { Timeout = Timeout.InfiniteTimeSpan };
+    private readonly HttpClient _http = new(new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(1),
+        UseCookies = false }) { Timeout = Timeout.InfiniteTimeSpan };
     private readonly IReadOnlyList<Uri> _addresses;
     private readonly HttpBrokerOptions _options;
 

@@ -34,7 +34,8 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
 
     private async Task RunOneAsync(int number, CancellationToken stop)
     {
-        var how = new ProducerOptions { DeliveryTimeout = options.DeliveryTimeout, RetryBackoff = TimeSpan.FromMilliseconds(20), RetryBackoffMax = TimeSpan.FromMilliseconds(250) };
+        var how = new ProducerOptions { DeliveryTimeout = options.DeliveryTimeout, RetryBackoff = TimeSpan.FromMilliseconds(20),
+            RetryBackoffMax = TimeSpan.FromMilliseconds(250) };
         await using var producer = new OrleansMqClient(broker).CreateProducer<Ignore, byte[]>(how);
         using var ticks = new PeriodicTimer(Tick);
         var (sent, ticked) = (0L, 0L);
@@ -58,7 +59,8 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
         var id = ledger.Send(partition, number);
         try
         {
-            var record = new ProducerRecord<Ignore, byte[]>(options.Topic, default, RecordValue.Of(id, options.ValueBytes)) { Partition = partition };
+            var record = new ProducerRecord<Ignore, byte[]>(options.Topic, default,
+                RecordValue.Of(id, options.ValueBytes)) { Partition = partition };
             await producer.EnqueueAsync(record, report => Hear(partition, id, report), stop);
         }
         catch (OperationCanceledException)

@@ -4,10 +4,11 @@ using OrleansMq.Tests.Chaos.Verification;
 namespace OrleansMq.Tests.Chaos.Load;
 
 /// <summary>
-/// Follows one partition during the run and checks what it is shown; now and then it begins again at an offset it has read before, since what
-/// was seen at an offset never changes. Between the reads it asks for the latest offset, which never goes back.
+/// Follows one partition during the run and checks what it is shown; now and then it begins again at an offset it has read before, since
+/// what was seen at an offset never changes. Between the reads it asks for the latest offset, which never goes back.
 /// </summary>
-internal sealed class LoadReader(IBroker broker, TopicPartition partition, Ledger ledger, PartitionHistory history, Violations violations, Random random, string who)
+internal sealed class LoadReader(IBroker broker, TopicPartition partition, Ledger ledger, PartitionHistory history, Violations violations,
+    Random random, string who)
 {
     private static readonly TimeSpan LongPoll = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan AfterAnError = TimeSpan.FromMilliseconds(100);
@@ -35,7 +36,8 @@ internal sealed class LoadReader(IBroker broker, TopicPartition partition, Ledge
                 if (!await FetchAsync(stop) | !await AskLatestAsync(stop))
                     await Task.Delay(AfterAnError, stop);
                 if (random.Next(FetchesBetweenRereads) == 0)
-                    _follower = new PartitionFollower(partition.Partition, random.NextInt64(_follower.Next + 1), ledger, history, violations, who);
+                    _follower = new PartitionFollower(partition.Partition, random.NextInt64(_follower.Next + 1), ledger, history,
+                        violations, who);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)

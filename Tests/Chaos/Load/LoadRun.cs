@@ -26,9 +26,13 @@ internal sealed class LoadRun
         _options = options;
         Histories = [.. Enumerable.Range(0, options.Partitions).Select(partition => new PartitionHistory(partition, Violations))];
         _producers = [.. Enumerable.Range(0, options.Producers).Select(_ => new LoadProducer(broker, options, Ledger, Histories))];
-        _readers = [.. Histories.Select((history, partition) => new LoadReader(broker, new TopicPartition(options.Topic, partition), Ledger, history,
+        _readers =
+            [.. Histories.Select((history, partition) => new LoadReader(broker, new TopicPartition(options.Topic, partition), Ledger,
+                history,
             Violations, new Random(random.Next()), $"reader {partition}"))];
-        Probes = [.. Histories.Select((history, partition) => new AvailabilityProbe(brokers, new TopicPartition(options.Topic, partition), Ledger, history,
+        Probes =
+            [.. Histories.Select((history, partition) => new AvailabilityProbe(brokers, new TopicPartition(options.Topic, partition),
+                Ledger, history,
             options.ProbeInterval))];
     }
 
@@ -40,8 +44,9 @@ internal sealed class LoadRun
     public long RecordsFailed => _producers.Sum(producer => producer.Failed);
 
     /// <summary>What went wrong last for producers and probes, and what no fault explains for readers.</summary>
-    public IEnumerable<string> Troubles => _producers.Select(producer => producer.FirstFailure).Concat(Probes.Select(probe => probe.LastFailure))
-        .Concat(_readers.Select(reader => reader.Refused)).OfType<string>();
+    public IEnumerable<string> Troubles =>
+        _producers.Select(producer => producer.FirstFailure).Concat(Probes.Select(probe => probe.LastFailure))
+            .Concat(_readers.Select(reader => reader.Refused)).OfType<string>();
 
     public IEnumerable<string> RefusedReads => _readers.Select(reader => reader.Refused).OfType<string>();
 
@@ -89,7 +94,8 @@ internal sealed class LoadRun
                 continue;
             }
             if (fetched.Error != ErrorCode.None)
-                throw new InvalidOperationException($"{topicPartition} cannot be read back at offset {before}: {fetched.Error}: {fetched.Message}");
+                throw new InvalidOperationException($"{topicPartition} cannot be read back at offset {before}: {fetched.Error}: "
+                    + $"{fetched.Message}");
             audit.Take(fetched.Records);
             if (audit.End > before)
             {

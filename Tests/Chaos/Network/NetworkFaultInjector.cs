@@ -11,8 +11,10 @@ internal sealed class NetworkFaultInjector(ProxiedCluster cluster, SmallDisk? di
 
     protected override Task InjectAsync(PlannedFault fault, Silo leader, CancellationToken cancellationToken) => fault.Kind switch
     {
-        FaultKind.CutOff => CutAsync(Others(leader).Select(other => cluster.Between(leader.BrokerId, other)), fault.Lasts, cancellationToken),
-        FaultKind.CutPair => CutAsync([cluster.Between(leader.BrokerId, Others(leader).ElementAt(fault.Choice % 2))], fault.Lasts, cancellationToken),
+        FaultKind.CutOff =>
+            CutAsync(Others(leader).Select(other => cluster.Between(leader.BrokerId, other)), fault.Lasts, cancellationToken),
+        FaultKind.CutPair =>
+            CutAsync([cluster.Between(leader.BrokerId, Others(leader).ElementAt(fault.Choice % 2))], fault.Lasts, cancellationToken),
         FaultKind.ResetConnections => ResetAsync(fault.Lasts, cancellationToken),
         FaultKind.Latency => DelayAsync(fault.Lasts, cancellationToken),
         FaultKind.FillDisk => FillDiskAsync(fault.Lasts, cancellationToken),

@@ -22,7 +22,8 @@ internal sealed class ProxiedCluster : RunningCluster
     private readonly List<Task> _supervising = [];
     private readonly CancellationTokenSource _stop = new();
 
-    private ProxiedCluster(PrivatePostgreSql database, string databaseDirectory, string data, RunLog log) : base(database, databaseDirectory, log) => _data = data;
+    private ProxiedCluster(PrivatePostgreSql database, string databaseDirectory, string data, RunLog log)
+        : base(database, databaseDirectory, log) => _data = data;
 
     /// <summary>Returns when all silos serve.</summary>
     /// <returns>Null where the machine has no PostgreSQL.</returns>
@@ -44,7 +45,8 @@ internal sealed class ProxiedCluster : RunningCluster
             }
             // A proxy that was late to listen has its silo declared dead: it starts again.
             using var client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
-            while ((await client.Broker.DescribeClusterAsync(patience.Token)).Brokers.Count(static broker => broker.State == BrokerState.Active) < silos)
+            while ((await client.Broker.DescribeClusterAsync(patience.Token)).Brokers.Count(static broker =>
+                broker.State == BrokerState.Active) < silos)
                 await Task.Delay(100, patience.Token);
             return cluster;
         }
@@ -59,7 +61,8 @@ internal sealed class ProxiedCluster : RunningCluster
     public Link Between(int one, int other) => _links.GetOrAdd((Math.Min(one, other), Math.Max(one, other)), static _ => new Link());
 
     /// <summary>All links of this cluster.</summary>
-    public IEnumerable<Link> Links => Silos.SelectMany(one => Silos.Where(other => other.BrokerId > one.BrokerId).Select(other => Between(one.BrokerId, other.BrokerId)));
+    public IEnumerable<Link> Links =>
+        Silos.SelectMany(one => Silos.Where(other => other.BrokerId > one.BrokerId).Select(other => Between(one.BrokerId, other.BrokerId)));
 
     /// <summary>The directory of a broker's data, before it runs as well.</summary>
     public static string DataOf(string data, int brokerId) => Path.Combine(data, $"broker-{brokerId}");
@@ -88,12 +91,15 @@ internal sealed class ProxiedCluster : RunningCluster
     private void Supervise(int brokerId)
     {
         var (silo, gateway, http) = (FreePort.Choose(), FreePort.Choose(), FreePort.Choose());
-        _proxies.Add(new SiloProxy(new IPEndPoint(IPAddress.Parse($"127.0.1.{brokerId}"), silo), new IPEndPoint(IPAddress.Parse($"127.0.2.{brokerId}"), silo),
+        _proxies.Add(new SiloProxy(new IPEndPoint(IPAddress.Parse($"127.0.1.{brokerId}"), silo),
+            new IPEndPoint(IPAddress.Parse($"127.0.2.{brokerId}"), silo),
             (from, to) => LinkOf(from, to, brokerId)));
         string[] flags =
         [
-            Programs.Silo, "--json", "--flavour", "cluster", "--cluster-id", "chaos", "--broker-id", $"{brokerId}", "--data", DataOf(_data, brokerId), "--http", $"127.0.0.1:{http}",
-            "--advertised", $"127.0.1.{brokerId}", "--orleans-port", $"127.0.2.{brokerId}:{silo}", "--gateway-port", $"127.0.2.{brokerId}:{gateway}", "--min-free-bytes", "33554432",
+            Programs.Silo, "--json", "--flavour", "cluster", "--cluster-id", "chaos", "--broker-id", $"{brokerId}", "--data",
+            DataOf(_data, brokerId), "--http", $"127.0.0.1:{http}",
+            "--advertised", $"127.0.1.{brokerId}", "--orleans-port", $"127.0.2.{brokerId}:{silo}", "--gateway-port",
+            $"127.0.2.{brokerId}:{gateway}", "--min-free-bytes", "33554432",
         ];
         _supervising.Add(Task.Run(() => SuperviseAsync(brokerId, flags)));
     }

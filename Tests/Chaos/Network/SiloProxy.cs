@@ -4,8 +4,8 @@ using System.Net.Sockets;
 namespace OrleansMq.Tests.Chaos.Network;
 
 /// <summary>
-/// Stands where a silo says that it listens, and hands connections on to where it does: each by way of the link between the silo it came from
-/// and this one. While the silo refuses connections so does the proxy, for to the others that is the proof that it is dead.
+/// Stands where a silo says that it listens, and hands connections on to where it does: each by way of the link between the silo it came
+/// from and this one. While the silo refuses connections so does the proxy, for to the others that is the proof that it is dead.
 /// </summary>
 internal sealed class SiloProxy : IAsyncDisposable
 {
@@ -25,7 +25,8 @@ internal sealed class SiloProxy : IAsyncDisposable
     public SiloProxy(IPEndPoint advertised, IPEndPoint actual, Func<IPEndPoint, IPEndPoint, Link> linkOf)
     {
         (_advertised, _actual, _linkOf) = (advertised, actual, linkOf);
-        // A thread of its own: one that is late, since silos that start keep the pool's waiting, is late to listen, and that proves a silo dead that has just come up.
+        // A thread of its own: one that is late, since silos that start keep the pool's waiting, is late to listen, and that proves a silo
+        // dead that has just come up.
         _watcher = new Thread(Watch) { IsBackground = true, Name = $"proxy of {actual}" };
         _watcher.Start();
     }

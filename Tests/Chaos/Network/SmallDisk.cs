@@ -15,7 +15,8 @@ internal sealed class SmallDisk : IDisposable
     public static SmallDisk? TryMount(string directory)
     {
         Directory.CreateDirectory(directory);
-        return OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess && Run("mount", "-t", "tmpfs", "-o", $"size={MegaBytes}m", "tmpfs", directory)
+        return OperatingSystem.IsLinux() && Environment.IsPrivilegedProcess
+            && Run("mount", "-t", "tmpfs", "-o", $"size={MegaBytes}m", "tmpfs", directory)
             ? new SmallDisk(directory)
             : null;
     }

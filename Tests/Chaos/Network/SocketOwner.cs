@@ -12,7 +12,8 @@ internal static class SocketOwner
     /// <param name="processes">Who may have it.</param>
     public static int? Find(IPEndPoint local, IPEndPoint remote, IEnumerable<int> processes)
     {
-        var line = LineOf("/proc/net/tcp", $" {Hex(local)} {Hex(remote)} ") ?? LineOf("/proc/net/tcp6", $" {MappedPrefix}{Hex(local)} {MappedPrefix}{Hex(remote)} ");
+        var line = LineOf("/proc/net/tcp", $" {Hex(local)} {Hex(remote)} ")
+            ?? LineOf("/proc/net/tcp6", $" {MappedPrefix}{Hex(local)} {MappedPrefix}{Hex(remote)} ");
         if (line is null)
             return null;
         // sl local remote state queues timer retransmits uid timeout inode
@@ -23,7 +24,8 @@ internal static class SocketOwner
     // A socket for both versions of IP shows its IPv4 addresses as ::ffff:a.b.c.d, in words of the machine's byte order.
     private const string MappedPrefix = "0000000000000000FFFF0000";
 
-    private static string? LineOf(string table, string ends) => File.ReadLines(table).FirstOrDefault(entry => entry.Contains(ends, StringComparison.Ordinal));
+    private static string? LineOf(string table, string ends) =>
+        File.ReadLines(table).FirstOrDefault(entry => entry.Contains(ends, StringComparison.Ordinal));
 
     private static bool Has(int process, string socket)
     {
@@ -39,5 +41,6 @@ internal static class SocketOwner
     }
 
     private static string Hex(IPEndPoint end) =>
-        string.Create(CultureInfo.InvariantCulture, $"{Convert.ToHexString([.. end.Address.MapToIPv4().GetAddressBytes().Reverse()])}:{end.Port:X4}");
+        string.Create(CultureInfo.InvariantCulture,
+            $"{Convert.ToHexString([.. end.Address.MapToIPv4().GetAddressBytes().Reverse()])}:{end.Port:X4}");
 }

@@ -13,8 +13,10 @@ internal sealed class LocalCluster : RunningCluster
         IReadOnlyDictionary<string, string> environment) : base(database, databaseDirectory, log)
     {
         _data = data;
-        _program = new StartedProgram(Programs.DotNet, [Programs.CommandLine, "cluster", "up", "--silos", $"{silos}", "--json", "--restart", "--data", data,
-            "--postgres", database.ConnectionString()], Hear, new Dictionary<string, string>(environment) { ["OMQ_BROKER_DLL"] = Programs.Silo });
+        _program = new StartedProgram(Programs.DotNet,
+            [Programs.CommandLine, "cluster", "up", "--silos", $"{silos}", "--json", "--restart", "--data", data,
+            "--postgres", database.ConnectionString()], Hear,
+            new Dictionary<string, string>(environment) { ["OMQ_BROKER_DLL"] = Programs.Silo });
     }
 
     /// <summary>Returns when all silos serve.</summary>
@@ -23,7 +25,8 @@ internal sealed class LocalCluster : RunningCluster
     /// <param name="log">What they say goes there.</param>
     /// <param name="settings">Of the brokers, as environment variables; null for none.</param>
     /// <returns>Null where the machine has no PostgreSQL.</returns>
-    public static async Task<LocalCluster?> StartAsync(string data, int silos, RunLog log, IReadOnlyDictionary<string, string>? settings = null)
+    public static async Task<LocalCluster?> StartAsync(string data, int silos, RunLog log,
+        IReadOnlyDictionary<string, string>? settings = null)
     {
         if (await StartDatabaseAsync() is not { } database)
             return null;
@@ -47,7 +50,8 @@ internal sealed class LocalCluster : RunningCluster
     public async Task<Silo> AddSiloAsync(CancellationToken cancellationToken)
     {
         var before = Silos;
-        await using var add = new StartedProgram(Programs.DotNet, [Programs.CommandLine, "cluster", "add", "--json", "--data", _data], line => Log.Note($"add| {line}"));
+        await using var add = new StartedProgram(Programs.DotNet, [Programs.CommandLine, "cluster", "add", "--json", "--data", _data],
+            line => Log.Note($"add| {line}"));
         var exitCode = await add.ExitAsync().WaitAsync(StartPatience, cancellationToken);
         if (exitCode != 0)
             throw new InvalidOperationException($"omq cluster add ended with code {exitCode}: {add.Said()}");
@@ -98,12 +102,15 @@ internal sealed class LocalCluster : RunningCluster
         using var said = JsonDocument.Parse(line);
         if (said.RootElement.TryGetProperty("cluster", out var cluster))
             ClusterId = cluster.GetProperty("clusterId").GetString()!;
-        if (said.RootElement.TryGetProperty("ended", out var ended) && ended.TryGetProperty("exitCode", out var exitCode) && exitCode.ValueKind == JsonValueKind.Number)
+        if (said.RootElement.TryGetProperty("ended", out var ended) && ended.TryGetProperty("exitCode", out var exitCode)
+            && exitCode.ValueKind == JsonValueKind.Number)
             CountEnd(exitCode.GetInt32());
         if (said.RootElement.TryGetProperty("brokerId", out var brokerId))
         {
-            Announce(new Silo(brokerId.GetInt32(), said.RootElement.GetProperty("pid").GetInt32(), new Uri(said.RootElement.GetProperty("http").GetString()!),
-                said.RootElement.GetProperty("data").GetString()!, said.RootElement.TryGetProperty("kafka", out var kafka) ? kafka.GetString() : null));
+            Announce(new Silo(brokerId.GetInt32(), said.RootElement.GetProperty("pid").GetInt32(),
+                new Uri(said.RootElement.GetProperty("http").GetString()!),
+                said.RootElement.GetProperty("data").GetString()!, said.RootElement.TryGetProperty("kafka", out var kafka)
+                ? kafka.GetString() : null));
         }
     }
 }

@@ -20,5 +20,6 @@ internal static class Programs
 
     /// <summary>The folder of this flavour's projects, three above the one with this assembly.</summary>
     private static string FindArtifacts() =>
-        new DirectoryInfo(AppContext.BaseDirectory).Parent?.Parent?.FullName ?? throw new InvalidOperationException($"{AppContext.BaseDirectory} is not below artifacts.");
+        new DirectoryInfo(AppContext.BaseDirectory).Parent?.Parent?.FullName
+        ?? throw new InvalidOperationException($"{AppContext.BaseDirectory} is not below artifacts.");
 }

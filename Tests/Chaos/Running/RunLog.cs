@@ -3,7 +3,8 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Chaos.Running;
 
-/// <summary>What happened in a run, with the seconds since it began: into a file beside the data, and the headlines where the test says.</summary>
+/// <summary>What happened in a run, with the seconds since it began: into a file beside the data, and the headlines where the test
+/// says.</summary>
 internal sealed class RunLog(string path, Action<string> headline) : IDisposable
 {
     private readonly Lock _lock = new();
@@ -34,5 +35,6 @@ internal sealed class RunLog(string path, Action<string> headline) : IDisposable
             _file.Dispose();
     }
 
-    private string Line(string what) => string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(_begin).TotalSeconds,8:F3} {what}");
+    private string Line(string what) =>
+        string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(_begin).TotalSeconds,8:F3} {what}");
 }

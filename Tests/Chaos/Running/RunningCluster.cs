@@ -55,7 +55,8 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
         while (_silos[before.BrokerId].ProcessId == before.ProcessId)
         {
             if (patience.IsCancellationRequested)
-                throw new TimeoutException($"Broker {before.BrokerId} (process {before.ProcessId}) was not started again within {StartPatience.TotalSeconds} s. {Said()}");
+                throw new TimeoutException($"Broker {before.BrokerId} (process {before.ProcessId}) was not started again within "
+                    + $"{StartPatience.TotalSeconds} s. {Said()}");
             await Task.Delay(20, cancellationToken);
         }
         return _silos[before.BrokerId];

@@ -2,7 +2,8 @@ using System.Diagnostics;
 
 namespace OrleansMq.Tests.Chaos.Running;
 
-/// <summary>A program that was started, and what it says line by line. What still runs when it is disposed is killed, with all it started.</summary>
+/// <summary>A program that was started, and what it says line by line. What still runs when it is disposed is killed, with all it
+/// started.</summary>
 internal sealed class StartedProgram : IAsyncDisposable
 {
     // What an error message shows of what it said.
@@ -13,7 +14,8 @@ internal sealed class StartedProgram : IAsyncDisposable
     private readonly Task _reading;
     private readonly Task<int> _exit;
 
-    public StartedProgram(string file, IEnumerable<string> arguments, Action<string> hear, IReadOnlyDictionary<string, string>? environment = null)
+    public StartedProgram(string file, IEnumerable<string> arguments, Action<string> hear,
+        IReadOnlyDictionary<string, string>? environment = null)
     {
         var start = new ProcessStartInfo(file, arguments)
         {

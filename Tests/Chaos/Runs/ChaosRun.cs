@@ -54,7 +54,8 @@ internal sealed class ChaosRun : IDisposable
     /// <param name="finale">Done under load after the last fault, before the end; null for nothing.</param>
     /// <param name="cancellationToken">Gives the run up.</param>
     /// <returns>The figures, in one line.</returns>
-    public async Task<string> RunAsync(IEnumerable<PlannedFault> faults, TimeSpan length, Func<CancellationToken, Task>? finale, CancellationToken cancellationToken)
+    public async Task<string> RunAsync(IEnumerable<PlannedFault> faults, TimeSpan length, Func<CancellationToken, Task>? finale,
+        CancellationToken cancellationToken)
     {
         await _client.Patient.CreateTopicAsync(_options.ToNewTopic(), cancellationToken);
         await _view.WellAsync(RecoveryPatience, cancellationToken);
@@ -66,7 +67,8 @@ internal sealed class ChaosRun : IDisposable
             await finale(cancellationToken);
         await _view.WellAsync(RecoveryPatience, cancellationToken);
         await Load.StopAsync();
-        _cluster.Log.Tell($"load ended: {Load.Ledger.Acknowledged} records acknowledged, {Load.Ledger.Unknown} of unknown outcome, {Load.RecordsFailed} failed, {Load.RecordsRead} read");
+        _cluster.Log.Tell($"load ended: {Load.Ledger.Acknowledged} records acknowledged, {Load.Ledger.Unknown} of unknown outcome, "
+            + $"{Load.RecordsFailed} failed, {Load.RecordsRead} read");
         foreach (var trouble in Load.Troubles)
             _cluster.Log.Note($"the last trouble of somebody: {trouble}");
         var same = await JudgeAsync(cancellationToken);
@@ -88,7 +90,8 @@ internal sealed class ChaosRun : IDisposable
             var partitions = await _view.TryDescribeAsync(cancellationToken);
             if (partitions is null)
                 continue;
-            _cluster.Log.Tell($"{fault}; leaders {string.Join(',', partitions.Select(partition => partition.Leader))}, acknowledged {Load.Ledger.Acknowledged}");
+            _cluster.Log.Tell($"{fault}; leaders {string.Join(',', partitions.Select(partition => partition.Leader))}, acknowledged "
+                + $"{Load.Ledger.Acknowledged}");
             await _injector.InjectAsync(fault, partitions, _view.IsWell(partitions), cancellationToken);
             if (fault.WaitsForRecovery)
             {
@@ -106,8 +109,10 @@ internal sealed class ChaosRun : IDisposable
         var same = 0L;
         foreach (var partition in partitions)
         {
-            var replicas = partition.Replicas.Select(broker => (broker, Path.Combine(_cluster[broker].Data, "logs", $"{_options.Topic}-{partition.Partition}"))).ToList();
-            same += ReplicaComparison.Compare(partition.Partition, replicas, ends[partition.Partition], Load.Ledger, Load.Histories[partition.Partition], Load.Violations);
+            var replicas = partition.Replicas.Select(broker =>
+                (broker, Path.Combine(_cluster[broker].Data, "logs", $"{_options.Topic}-{partition.Partition}"))).ToList();
+            same += ReplicaComparison.Compare(partition.Partition, replicas, ends[partition.Partition], Load.Ledger,
+                Load.Histories[partition.Partition], Load.Violations);
         }
         return same;
     }
@@ -116,11 +121,14 @@ internal sealed class ChaosRun : IDisposable
     {
         var text = new StringBuilder();
         var faults = string.Join(", ", _injector.Done.OrderBy(kind => kind.Key).Select(kind => $"{kind.Value} {kind.Key}"));
-        text.Append(CultureInfo.InvariantCulture, $"figures: seed {_seed}; {_injector.Kills} kills, {_cluster.Evictions} evictions ({faults}); {Load.Ledger.Acknowledged} records acknowledged, ");
-        text.Append(CultureInfo.InvariantCulture, $"lost {Load.Violations.Count(ViolationKind.Lost)}, doubled {Load.Violations.Count(ViolationKind.Doubled)}; ");
+        text.Append(CultureInfo.InvariantCulture, $"figures: seed {_seed}; {_injector.Kills} kills, {_cluster.Evictions} evictions "
+            + $"({faults}); {Load.Ledger.Acknowledged} records acknowledged, ");
+        text.Append(CultureInfo.InvariantCulture,
+            $"lost {Load.Violations.Count(ViolationKind.Lost)}, doubled {Load.Violations.Count(ViolationKind.Doubled)}; ");
         text.Append(CultureInfo.InvariantCulture, $"{same / 1e6:0.0} MB identical on all replicas; without a leader");
         foreach (var (kind, times) in Outages.Measure(_injector.Outages, Load.Probes).OrderBy(outage => outage.Key))
-            text.Append(CultureInfo.InvariantCulture, $" {kind}: median {Outages.Median(times).TotalSeconds:0.000} s, longest {times[^1].TotalSeconds:0.000} s of {times.Count};");
+            text.Append(CultureInfo.InvariantCulture, $" {kind}: median {Outages.Median(times).TotalSeconds:0.000} s, longest "
+                + $"{times[^1].TotalSeconds:0.000} s of {times.Count};");
         return text.ToString();
     }
 }

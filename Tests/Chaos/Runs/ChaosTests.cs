@@ -37,7 +37,8 @@ public sealed class ChaosTests(ITestOutputHelper output)
     private async Task RunAsync(TimeSpan length)
     {
         using var report = new RunReport(output, "silos and a database that die");
-        await report.RunAsync(async log => await LocalCluster.StartAsync(report.Data, silos: 3, log), cluster => new FaultInjector(cluster), new LoadOptions(),
+        await report.RunAsync(async log => await LocalCluster.StartAsync(report.Data, silos: 3, log), cluster => new FaultInjector(cluster),
+            new LoadOptions(),
             Weights, length);
     }
 }

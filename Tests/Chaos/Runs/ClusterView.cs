@@ -43,6 +43,8 @@ internal sealed class ClusterView(IBroker broker, string topic, short replicatio
     private string Ills(IReadOnlyList<PartitionDescription>? partitions) => partitions is null
         ? "no broker describes the topic."
         : string.Join("; ", partitions.Where(partition => !IsWell(partition)).Select(partition =>
-            $"partition {partition.Partition} leader {partition.Leader} epoch {partition.LeaderEpoch} replicas {string.Join(',', partition.Replicas)} "
-            + $"isr {string.Join(',', partition.InSyncReplicas)} elr {string.Join(',', partition.EligibleLeaderReplicas ?? [])} {partition.HighWatermark}/{partition.LogEndOffset} {partition.OfflineReason}"));
+            $"partition {partition.Partition} leader {partition.Leader} epoch {partition.LeaderEpoch} replicas "
+            + $"{string.Join(',', partition.Replicas)} "
+            + $"isr {string.Join(',', partition.InSyncReplicas)} elr {string.Join(',', partition.EligibleLeaderReplicas ?? [])} "
+            + $"{partition.HighWatermark}/{partition.LogEndOffset} {partition.OfflineReason}"));
 }

@@ -19,7 +19,8 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
     public string Data => _directory["c"];
 
     public async Task RunAsync(Func<RunLog, Task<RunningCluster?>> start, Func<RunningCluster, FaultInjector> injector, LoadOptions load,
-        IReadOnlyDictionary<FaultKind, int> weights, TimeSpan length, Func<RunningCluster, ChaosRun, CancellationToken, Task>? finale = null)
+        IReadOnlyDictionary<FaultKind, int> weights, TimeSpan length,
+        Func<RunningCluster, ChaosRun, CancellationToken, Task>? finale = null)
     {
         using var log = new RunLog(_directory["run.log"], output.WriteLine);
         log.Tell($"{title}, {length.TotalSeconds} s of faults, log and data in {_directory.FullName}");
@@ -34,7 +35,8 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
         using var run = new ChaosRun(cluster, injector(cluster), load, _seed);
         try
         {
-            await run.RunAsync(FaultPlan.From(_seed, weights), length, finale is null ? null : token => finale(cluster, run, token), patience.Token);
+            await run.RunAsync(FaultPlan.From(_seed, weights), length, finale is null ? null : token => finale(cluster, run, token),
+                patience.Token);
         }
         catch (Exception e)
         {

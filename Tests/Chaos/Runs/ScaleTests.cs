@@ -18,19 +18,23 @@ public sealed class ScaleTests(ITestOutputHelper output)
     {
         using var report = new RunReport(output, "a cluster that grows and shrinks");
         await report.RunAsync(async log => await LocalCluster.StartAsync(report.Data, silos: 3, log), cluster => new FaultInjector(cluster),
-            new LoadOptions { Partitions = 6 }, One, TimeSpan.Zero, (cluster, run, stop) => GrowAndShrinkAsync((LocalCluster)cluster, run.Administrator.Administration, run.Administrator, stop));
+            new LoadOptions { Partitions = 6 }, One, TimeSpan.Zero,
+            (cluster, run, stop) => GrowAndShrinkAsync((LocalCluster)cluster, run.Administrator.Administration, run.Administrator, stop));
     }
 
-    private static async Task GrowAndShrinkAsync(LocalCluster cluster, IClusterAdministration administration, IBroker broker, CancellationToken stop)
+    private static async Task GrowAndShrinkAsync(LocalCluster cluster, IClusterAdministration administration, IBroker broker,
+        CancellationToken stop)
     {
         var added = await cluster.AddSiloAsync(stop);
         cluster.Log.Tell($"broker {added.BrokerId} added");
         var plan = await administration.PlanRebalanceAsync(stop);
         await administration.ExecuteRebalanceAsync(plan.PlanId, cancellationToken: stop);
-        await UntilAsync(async () => (await BrokerAsync(broker, added.BrokerId, stop)).Replicas > 0 && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
+        await UntilAsync(async () => (await BrokerAsync(broker, added.BrokerId, stop)).Replicas > 0
+            && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
         cluster.Log.Tell($"broker {added.BrokerId} holds {(await BrokerAsync(broker, added.BrokerId, stop)).Replicas} replicas");
         await administration.DrainBrokerAsync(Drained, stop);
-        await UntilAsync(async () => (await BrokerAsync(broker, Drained, stop)).Replicas == 0 && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
+        await UntilAsync(async () => (await BrokerAsync(broker, Drained, stop)).Replicas == 0
+            && (await administration.ListReassignmentsAsync(stop)).Count == 0, stop);
         cluster.Log.Tell($"broker {Drained} drained");
     }
 

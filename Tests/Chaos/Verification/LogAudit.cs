@@ -57,10 +57,13 @@ internal sealed class LogAudit(int partition, Ledger ledger, PartitionHistory hi
     {
         var isThere = _offsets.TryGetValue(id, out var offset);
         if (entry.Outcome == Outcome.Acknowledged && !isThere)
-            violations.Report(ViolationKind.Lost, $"{who}: partition {partition} lacks {id}, acknowledged at offset {entry.Offset}; the log ends at {End}.");
+            violations.Report(ViolationKind.Lost,
+                $"{who}: partition {partition} lacks {id}, acknowledged at offset {entry.Offset}; the log ends at {End}.");
         else if (entry.Outcome == Outcome.Acknowledged && entry.Offset >= 0 && entry.Offset != offset)
-            violations.Report(ViolationKind.Changed, $"{who}: partition {partition} has {id} at offset {offset}; it was acknowledged at {entry.Offset}.");
+            violations.Report(ViolationKind.Changed,
+                $"{who}: partition {partition} has {id} at offset {offset}; it was acknowledged at {entry.Offset}.");
         else if (entry.Outcome == Outcome.Refused && isThere)
-            violations.Report(ViolationKind.WrittenThoughRefused, $"{who}: partition {partition} has {id} at offset {offset}; its sender was told that it is not written.");
+            violations.Report(ViolationKind.WrittenThoughRefused,
+                $"{who}: partition {partition} has {id} at offset {offset}; its sender was told that it is not written.");
     }
 }

@@ -5,7 +5,8 @@ using Record = OrleansMq.Records.Record;
 namespace OrleansMq.Tests.Chaos.Verification;
 
 /// <summary>A reader's checks while it follows a partition during a run. Not thread safe.</summary>
-internal sealed class PartitionFollower(int partition, long start, Ledger ledger, PartitionHistory history, Violations violations, string who)
+internal sealed class PartitionFollower(int partition, long start, Ledger ledger, PartitionHistory history, Violations violations,
+    string who)
 {
     private readonly RecordSequence _sequence = new(partition, start, ledger, violations, who);
 
@@ -38,7 +39,8 @@ internal sealed class PartitionFollower(int partition, long start, Ledger ledger
     private void Take(in Record record, long highWatermark)
     {
         if (record.Offset >= highWatermark)
-            violations.Report(ViolationKind.BeyondHighWatermark, $"{who}: partition {partition} offset {record.Offset} was read below a high watermark of {highWatermark}.");
+            violations.Report(ViolationKind.BeyondHighWatermark,
+                $"{who}: partition {partition} offset {record.Offset} was read below a high watermark of {highWatermark}.");
         if (record.Value is not { } value || !RecordValue.TryRead(value.Span, out var id))
         {
             violations.Report(ViolationKind.Damaged, $"{who}: partition {partition} offset {record.Offset} has a value that nobody sent.");

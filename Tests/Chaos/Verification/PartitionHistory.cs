@@ -21,7 +21,8 @@ internal sealed class PartitionHistory(int partition, Violations violations)
             while (_seen.Count <= offset)
                 _seen.Add(null);
             if (_seen[(int)offset] is { } before && before != id)
-                violations.Report(ViolationKind.Changed, $"partition {partition} offset {offset} is {id} for {by}; it was {before} before.");
+                violations.Report(ViolationKind.Changed,
+                    $"partition {partition} offset {offset} is {id} for {by}; it was {before} before.");
             _seen[(int)offset] ??= id;
             Raise(offset + 1);
         }
@@ -31,7 +32,8 @@ internal sealed class PartitionHistory(int partition, Violations violations)
     public void AnsweredLatest(long latest, long floor)
     {
         if (latest < floor)
-            violations.Report(ViolationKind.WentBack, $"partition {partition}: the latest offset is {latest}; {floor} was known before it was asked for.");
+            violations.Report(ViolationKind.WentBack,
+                $"partition {partition}: the latest offset is {latest}; {floor} was known before it was asked for.");
         lock (_lock)
             Raise(latest);
     }

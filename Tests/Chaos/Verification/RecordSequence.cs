@@ -3,8 +3,8 @@ using System.Collections;
 namespace OrleansMq.Tests.Chaos.Verification;
 
 /// <summary>
-/// Judges records of one partition as they come, offset by offset: no holes, none twice, each producer's in the order of sending. One object
-/// for one pass; not thread safe.
+/// Judges records of one partition as they come, offset by offset: no holes, none twice, each producer's in the order of sending. One
+/// object for one pass; not thread safe.
 /// </summary>
 internal sealed class RecordSequence(int partition, long start, Ledger ledger, Violations violations, string who)
 {
@@ -32,7 +32,8 @@ internal sealed class RecordSequence(int partition, long start, Ledger ledger, V
             violations.Report(ViolationKind.Doubled, $"{who}: partition {partition} offset {offset} is {id}, which is there before.");
         // Numbers may be missing (a record that was refused, or of unknown outcome), but never fall.
         else if (id.Number < seen.Last && ledger.IsOrdered(id.Producer))
-            violations.Report(ViolationKind.Reordered, $"{who}: partition {partition} offset {offset} is {id} after {id.Producer}/{seen.Last}.");
+            violations.Report(ViolationKind.Reordered,
+                $"{who}: partition {partition} offset {offset} is {id} after {id.Producer}/{seen.Last}.");
         seen.Last = Math.Max(seen.Last, id.Number);
     }
 

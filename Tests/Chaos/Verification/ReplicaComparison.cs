@@ -1,8 +1,8 @@
 namespace OrleansMq.Tests.Chaos.Verification;
 
 /// <summary>
-/// Compares the segment files of a partition's replicas, byte by byte, up to the high watermark, and holds each against the ledger. Replicas
-/// may roll their segments at different places; the batches have to be the same.
+/// Compares the segment files of a partition's replicas, byte by byte, up to the high watermark, and holds each against the ledger.
+/// Replicas may roll their segments at different places; the batches have to be the same.
 /// </summary>
 internal static class ReplicaComparison
 {
@@ -49,7 +49,8 @@ internal static class ReplicaComparison
     }
 
     /// <summary>One replica, batch by batch up to the high watermark.</summary>
-    private sealed class Reader(int partition, (int Broker, string Directory) replica, long highWatermark, Ledger ledger, PartitionHistory history,
+    private sealed class Reader(int partition, (int Broker, string Directory) replica, long highWatermark, Ledger ledger,
+        PartitionHistory history,
         Violations violations) : IDisposable
     {
         private readonly LogAudit _audit = new(partition, ledger, history, violations, $"broker {replica.Broker}'s files");
@@ -82,13 +83,15 @@ internal static class ReplicaComparison
         public void Finish()
         {
             if (_audit.End < highWatermark)
-                violations.Report(ViolationKind.ReplicasDiffer, $"partition {partition}: broker {replica.Broker} holds up to offset {_audit.End}; the high watermark is {highWatermark}.");
+                violations.Report(ViolationKind.ReplicasDiffer,
+                    $"partition {partition}: broker {replica.Broker} holds up to offset {_audit.End}; the high watermark is {highWatermark}.");
             _audit.Finish();
         }
 
         public void Dispose() => _batches.Dispose();
 
         public override string ToString() =>
-            $"broker {replica.Broker} ({Current.Header.BaseOffset} to {Current.Header.LastOffset}, epoch {Current.Header.PartitionLeaderEpoch}, {Current.Bytes.Length} bytes)";
+            $"broker {replica.Broker} ({Current.Header.BaseOffset} to {Current.Header.LastOffset}, epoch "
+            + $"{Current.Header.PartitionLeaderEpoch}, {Current.Bytes.Length} bytes)";
     }
 }

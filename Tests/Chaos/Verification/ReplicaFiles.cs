@@ -6,8 +6,8 @@ namespace OrleansMq.Tests.Chaos.Verification;
 internal readonly record struct StoredBatch(RecordBatchHeader Header, ReadOnlyMemory<byte> Bytes);
 
 /// <summary>
-/// The batches of one replica's segment files, in the order of their offsets. Reads the files as they are, by the format alone: the code that
-/// wrote them is what is judged.
+/// The batches of one replica's segment files, in the order of their offsets. Reads the files as they are, by the format alone: the code
+/// that wrote them is what is judged.
 /// </summary>
 internal static class ReplicaFiles
 {
@@ -26,7 +26,8 @@ internal static class ReplicaFiles
     {
         using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 20);
         var bytes = new byte[1 << 16];
-        while (file.ReadAtLeast(bytes.AsSpan(0, RecordBatchHeader.Size), RecordBatchHeader.Size, throwOnEndOfStream: false) == RecordBatchHeader.Size)
+        while (file.ReadAtLeast(bytes.AsSpan(0, RecordBatchHeader.Size), RecordBatchHeader.Size,
+            throwOnEndOfStream: false) == RecordBatchHeader.Size)
         {
             var header = RecordBatchHeader.Read(bytes);
             if (header.SizeInBytes is < RecordBatchHeader.Size or > 1 << 28)

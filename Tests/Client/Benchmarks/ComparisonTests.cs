@@ -30,12 +30,14 @@ public class ComparisonTests
     {
         var restless = Then with { Nanoseconds = [70, 130, 100, 140, 60] };
 
-        Assert.Equal(Verdict.Same, Comparison.Of(restless, Then with { Nanoseconds = [110, 111, 112, 109, 110] }, scale: 1, tolerance: 0.05).Time);
+        Assert.Equal(Verdict.Same, Comparison.Of(restless, Then with { Nanoseconds = [110, 111, 112, 109, 110] }, scale: 1, tolerance: 0.05)
+            .Time);
     }
 
     [Fact]
     public void A_difference_within_the_tolerance_is_none_however_steady_the_iterations_are() =>
-        Assert.Equal(Verdict.Same, Comparison.Of(Then, Then with { Nanoseconds = [104, 104, 104, 104, 104] }, scale: 1, tolerance: 0.05).Time);
+        Assert.Equal(Verdict.Same, Comparison.Of(Then, Then with { Nanoseconds = [104, 104, 104, 104, 104] }, scale: 1, tolerance: 0.05)
+            .Time);
 
     [Fact]
     public void Another_machine_is_held_against_what_the_baseline_would_take_there()

@@ -4,8 +4,8 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>What a classic member of the client library says to the coordinator, and tells the application, while another one comes and goes: as text, so that a change reads
-/// as a difference of texts.</summary>
+/// <summary>What a classic member of the client library says to the coordinator, and tells the application, while another one comes and
+/// goes: as text, so that a change reads as a difference of texts.</summary>
 public sealed class ClassicTranscriptTests
 {
     private const string Topic = "orders";
@@ -109,17 +109,22 @@ public sealed class ClassicTranscriptTests
     private static Task SettledAsync(RecordedGroups recorded, string expected, int generation)
     {
         var next = expected.IndexOf($"\nbeats in {generation}: ", StringComparison.Ordinal);
-        var lines = expected[..(next > 0 ? next : expected.LastIndexOf("\nrevoked", StringComparison.Ordinal))].Count(character => character == '\n');
-        return Wait.UntilAsync(() => recorded.Beaten == generation && recorded.Text.Count(character => character == '\n') >= lines, $"generation {generation}");
+        var lines = expected[..(next > 0 ? next : expected.LastIndexOf("\nrevoked", StringComparison.Ordinal))].Count(character =>
+            character == '\n');
+        return Wait.UntilAsync(() => recorded.Beaten == generation && recorded.Text.Count(character => character == '\n') >= lines,
+            $"generation {generation}");
     }
 
     private sealed class Heard(RecordedGroups recorded) : IRebalanceListener
     {
-        public ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => Tell("assigned", partitions);
+        public ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
+            CancellationToken cancellationToken) => Tell("assigned", partitions);
 
-        public ValueTask OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => Tell("revoked", partitions);
+        public ValueTask OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
+            CancellationToken cancellationToken) => Tell("revoked", partitions);
 
-        public ValueTask OnLostAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => Tell("lost", partitions);
+        public ValueTask OnLostAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) =>
+            Tell("lost", partitions);
 
         private ValueTask Tell(string what, IReadOnlyList<TopicPartition> partitions)
         {

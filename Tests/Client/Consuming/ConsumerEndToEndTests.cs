@@ -152,7 +152,8 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     public async Task A_pattern_finds_topics_that_come_later(GroupType protocol)
     {
         var read = new ConcurrentQueue<int>();
-        await using var reading = new Reading(Client, Options(protocol) with { MetadataMaxAge = TimeSpan.FromMilliseconds(50) }, read, "ord.*|bills");
+        await using var reading = new Reading(Client, Options(protocol) with { MetadataMaxAge = TimeSpan.FromMilliseconds(50) }, read,
+            "ord.*|bills");
         await AssignedAsync(reading);
         await Client.Admin.CreateTopicAsync("bills", 1);
         await using var producer = Client.CreateProducer<int, int>();
@@ -185,13 +186,15 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     {
         var heard = new Heard();
         var read = new ConcurrentQueue<int>();
-        await using var other = new Reading(Client, Options(GroupType.Classic) with { RebalanceListener = heard, GroupInstanceId = "one" }, read);
+        await using var other = new Reading(Client, Options(GroupType.Classic) with { RebalanceListener = heard, GroupInstanceId = "one" },
+            read);
         await AssignedAsync(other);
         await using (var before = new Reading(Client, Options(GroupType.Classic) with { GroupInstanceId = "two" }, read))
             await AssignedAsync(other, before);
         // It has a partition a little before its listener hears of it.
         await Wait.UntilAsync(() => heard.All is [.., var last]
-            && last == $"assigned {string.Join(' ', other.Consumer.Assignment.Select(static item => item.Partition).Order())}", "the listener to have heard of its share");
+            && last == $"assigned {string.Join(' ', other.Consumer.Assignment.Select(static item => item.Partition).Order())}",
+            "the listener to have heard of its share");
         var heardBefore = heard.All.Count;
         await using var after = new Reading(Client, Options(GroupType.Classic) with { GroupInstanceId = "two" }, read);
         await AssignedAsync(other, after);
@@ -209,7 +212,8 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
             for (var i = 0; i < Count; i++)
                 await producer.EnqueueAsync(new(Topic, i, new byte[100]));
         }
-        var processor = Client.CreateProcessor<Ignore, ReadOnlyMemory<byte>>(Options(GroupType.Consumer), new() { Topics = [Topic], Parallelism = parallelism }, (_, _) => default);
+        var processor = Client.CreateProcessor<Ignore, ReadOnlyMemory<byte>>(Options(GroupType.Consumer),
+            new() { Topics = [Topic], Parallelism = parallelism }, (_, _) => default);
         processor.Start();
         try
         {
@@ -217,7 +221,8 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
         }
         catch (Exception)
         {
-            Assert.Fail($"{processor.Statistics} {processor.Completion.Status} {string.Join(',', processor.Consumer.Assignment)} stopped {string.Join(',', processor.Stopped)} {processor.Completion.Exception}");
+            Assert.Fail($"{processor.Statistics} {processor.Completion.Status} {string.Join(',', processor.Consumer.Assignment)} stopped "
+                + $"{string.Join(',', processor.Stopped)} {processor.Completion.Exception}");
         }
         await processor.StopAsync().SoonAsync();
         var committed = await _broker.Broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = "billing" });

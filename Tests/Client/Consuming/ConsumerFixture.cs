@@ -82,11 +82,14 @@ internal sealed class Heard : IRebalanceListener
     public Func<IConsumer, IReadOnlyList<TopicPartition>, Task>? OnAssigned { get; init; }
     public Func<IConsumer, IReadOnlyList<TopicPartition>, Task>? OnRevoked { get; init; }
 
-    public ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => HearAsync("assigned", partitions, OnAssigned?.Invoke(consumer, partitions));
+    public ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) =>
+        HearAsync("assigned", partitions, OnAssigned?.Invoke(consumer, partitions));
 
-    public ValueTask OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => HearAsync("revoked", partitions, OnRevoked?.Invoke(consumer, partitions));
+    public ValueTask OnRevokedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) =>
+        HearAsync("revoked", partitions, OnRevoked?.Invoke(consumer, partitions));
 
-    public ValueTask OnLostAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) => HearAsync("lost", partitions, null);
+    public ValueTask OnLostAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions, CancellationToken cancellationToken) =>
+        HearAsync("lost", partitions, null);
 
     private async ValueTask HearAsync(string what, IReadOnlyList<TopicPartition> partitions, Task? work)
     {

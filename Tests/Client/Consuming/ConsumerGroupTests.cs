@@ -77,7 +77,8 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         Groups.FirstAssignment = [All(0, 1)];
         Groups.Interval = TimeSpan.FromHours(1);
         await SendAsync(0, "a", "b");
-        await using var consumer = Consume(Options() with { AutoCommitInterval = TimeSpan.FromSeconds(5), SessionTimeout = TimeSpan.FromDays(365), Reader = new ReaderOptions { TimeProvider = Clock } });
+        await using var consumer = Consume(Options() with { AutoCommitInterval = TimeSpan.FromSeconds(5),
+            SessionTimeout = TimeSpan.FromDays(365), Reader = new ReaderOptions { TimeProvider = Clock } });
         await ReadAsync(consumer, 2);
         Assert.Empty(Groups.Commits);
         Assert.Equal(0, await consumer.GetPositionAsync(P(1)).SoonAsync());
@@ -185,7 +186,8 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     {
         Groups.FirstAssignment = [All(0)];
         var heard = new Heard();
-        await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock }, SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
+        await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock },
+            SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
         var silence = await CutOffAsync(consumer, session: TimeSpan.FromSeconds(45));
 
         await Assert.ThrowsAsync<CommitFencedException>(() => consumer.CommitAsync([new TopicPartitionOffset(P(0), 2)]).SoonAsync());
@@ -217,7 +219,8 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         Groups.FirstAssignment = [All(0)];
         Groups.Session = TimeSpan.FromSeconds(10);
         var heard = new Heard();
-        await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock }, SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
+        await using var consumer = Consume(Options(heard) with { Reader = new ReaderOptions { TimeProvider = Clock },
+            SessionTimeout = TimeSpan.FromSeconds(45), AutoCommit = false });
         var silence = await CutOffAsync(consumer, session: TimeSpan.FromSeconds(10));
 
         await Wait.UntilAsync(() => heard.All.Contains("lost 0"), "it is lost");
@@ -230,7 +233,8 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         Groups.FirstAssignment = [All(0)];
         Groups.Interval = TimeSpan.FromMilliseconds(2);
         await using var consumer = Consume(Options(new Heard()));
-        await Wait.UntilAsync(() => Groups.Heartbeats.Count(beat => beat.OwnedPartitions is [{ Partitions: [0] }]) > 3, "heartbeats that say what is held");
+        await Wait.UntilAsync(() => Groups.Heartbeats.Count(beat => beat.OwnedPartitions is [{ Partitions: [0] }]) > 3,
+            "heartbeats that say what is held");
         var beats = Groups.Heartbeats;
         Assert.Equal(beats.Select((_, number) => number + 1L), beats.Select(beat => beat.Sequence));
     }
@@ -356,7 +360,8 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         await using var consumer = Consume();
         await Wait.UntilAsync(() => Groups.Heartbeats is [.., { MaxWait.Ticks: > 0 }], "the long poll");
         consumer.SubscribePattern("or.*");
-        await Wait.UntilAsync(() => Groups.Heartbeats.Any(beat => beat.SubscribedTopicRegex == "or.*" && beat.MemberEpoch > 0), "the coordinator hears of it");
+        await Wait.UntilAsync(() => Groups.Heartbeats.Any(beat => beat.SubscribedTopicRegex == "or.*" && beat.MemberEpoch > 0),
+            "the coordinator hears of it");
     }
 
     [Fact]
@@ -388,7 +393,8 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         Groups.Interval = TimeSpan.FromHours(1);
         await SendAsync(0, "a", "stuck");
         var heard = new Heard();
-        await using var consumer = Consume(Options(heard) with { SessionTimeout = TimeSpan.FromHours(2), AutoCommitInterval = TimeSpan.FromHours(1), Reader = new ReaderOptions { TimeProvider = Clock } });
+        await using var consumer = Consume(Options(heard) with { SessionTimeout = TimeSpan.FromHours(2),
+            AutoCommitInterval = TimeSpan.FromHours(1), Reader = new ReaderOptions { TimeProvider = Clock } });
         await ReadAsync(consumer, 2);
         Groups.Assign(await MemberAsync());
         await Wait.UntilAsync(() => Clock.ArmedTimers.Contains(TimeSpan.FromSeconds(20)), "the drain");
@@ -400,10 +406,12 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     [Fact]
     public async Task Options_that_contradict_each_other_are_refused_by_name()
     {
-        var refused = Assert.Throws<ArgumentException>(() => Client.CreateConsumer<string, string>(new() { AutoOffsetReset = default, GroupId = "g" }));
+        var refused = Assert.Throws<ArgumentException>(() =>
+            Client.CreateConsumer<string, string>(new() { AutoOffsetReset = default, GroupId = "g" }));
         Assert.Contains("AutoOffsetReset", refused.Message, StringComparison.Ordinal);
         await using var consumer = Client.CreateConsumer<string, string>(new() { AutoOffsetReset = AutoOffsetReset.Earliest });
-        Assert.Contains("GroupId", Assert.Throws<InvalidOperationException>(() => consumer.Subscribe(Topic)).Message, StringComparison.Ordinal);
+        Assert.Contains("GroupId", Assert.Throws<InvalidOperationException>(() => consumer.Subscribe(Topic)).Message,
+            StringComparison.Ordinal);
         await Assert.ThrowsAsync<InvalidOperationException>(() => consumer.CommitAsync());
     }
 }

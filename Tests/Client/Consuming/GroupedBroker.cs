@@ -14,18 +14,30 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
     public ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default) =>
         OnFetch is { } script ? script(request, cancellationToken) : broker.FetchAsync(request, cancellationToken);
 
-    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks, CancellationToken cancellationToken = default) =>
+    public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
+        CancellationToken cancellationToken = default) =>
         OnProduce?.Invoke(partition) is { } answer ? new(answer) : broker.ProduceAsync(partition, batch, acks, cancellationToken);
 
-    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) => broker.CreateTopicAsync(topic, cancellationToken);
-    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) => broker.DeleteTopicAsync(topic, cancellationToken);
-    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) => broker.ListTopicsAsync(cancellationToken);
-    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) => broker.DescribeTopicAsync(topic, cancellationToken);
-    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) => broker.GetTopicAsync(topic, cancellationToken);
-    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs, CancellationToken cancellationToken = default) => broker.AlterTopicAsync(topic, configs, cancellationToken);
-    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) => broker.AddPartitionsAsync(topic, totalCount, cancellationToken);
-    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default) => broker.FindOffsetAsync(partition, spec, cancellationToken);
-    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) => broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken);
-    public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) => broker.InitProducerIdAsync(cancellationToken);
-    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) => broker.DescribeClusterAsync(cancellationToken);
+    public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>
+        broker.CreateTopicAsync(topic, cancellationToken);
+    public ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        broker.DeleteTopicAsync(topic, cancellationToken);
+    public ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default) =>
+        broker.ListTopicsAsync(cancellationToken);
+    public ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        broker.DescribeTopicAsync(topic, cancellationToken);
+    public ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default) =>
+        broker.GetTopicAsync(topic, cancellationToken);
+    public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
+        CancellationToken cancellationToken = default) => broker.AlterTopicAsync(topic, configs, cancellationToken);
+    public ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default) =>
+        broker.AddPartitionsAsync(topic, totalCount, cancellationToken);
+    public ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default) => broker.FindOffsetAsync(partition, spec, cancellationToken);
+    public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
+        broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken);
+    public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
+        broker.InitProducerIdAsync(cancellationToken);
+    public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
+        broker.DescribeClusterAsync(cancellationToken);
 }

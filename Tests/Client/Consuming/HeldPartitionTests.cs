@@ -17,7 +17,8 @@ public sealed class HeldPartitionTests : ConsumerFixture
                 await producer.EnqueueAsync(new(Topic, null!, $"{i}") { Partition = i % 2 });
         }
         Groups.FirstAssignment = [All(0, 1)];
-        await using var consumer = Consume(Options() with { Reader = new ReaderOptions { MaxFetchBytes = 4096, PrefetchBytes = 16 << 10 } });
+        await using var consumer =
+            Consume(Options() with { Reader = new ReaderOptions { MaxFetchBytes = 4096, PrefetchBytes = 16 << 10 } });
         var next = new[] { 0, 1 };
         for (var read = 0; read < Count; read++)
         {
@@ -26,7 +27,8 @@ public sealed class HeldPartitionTests : ConsumerFixture
                 consumer.Resume(consumer.Paused);
             var record = await consumer.ReadAsync().SoonAsync();
             var partition = record.TopicPartition.Partition;
-            Assert.True(record.Value == $"{next[partition]}", $"{record.Value} came instead of {next[partition]}; {Seeds.Replay(seed, nameof(HeldPartitionTests))}");
+            Assert.True(record.Value == $"{next[partition]}",
+                $"{record.Value} came instead of {next[partition]}; {Seeds.Replay(seed, nameof(HeldPartitionTests))}");
             next[partition] += 2;
             if (random.Next(3) > 0)
                 continue;

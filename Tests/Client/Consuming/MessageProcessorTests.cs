@@ -13,7 +13,8 @@ public sealed class MessageProcessorTests : ConsumerFixture
         Retry = new RetryPolicy { MaxAttempts = 3, Backoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(2) },
     };
 
-    private MessageProcessor<string, string> Start(Func<ConsumeResult<string, string>, CancellationToken, ValueTask> handle, MessageHandlingOptions? handling = null,
+    private MessageProcessor<string, string> Start(Func<ConsumeResult<string, string>, CancellationToken, ValueTask> handle,
+        MessageHandlingOptions? handling = null,
         ConsumerOptions? consumer = null)
     {
         var processor = Client.CreateProcessor(consumer ?? Options(), handling ?? Handling, handle);
@@ -134,18 +135,21 @@ public sealed class MessageProcessorTests : ConsumerFixture
     {
         Groups.FirstAssignment = [All(2)];
         await SendAsync(2, "good", "poison", "good too");
-        await using (var processor = Start((record, _) => record.Value == "poison" ? throw new InvalidDataException("undrinkable") : default))
+        await using (var processor = Start((record, _) => record.Value == "poison" ? throw new InvalidDataException("undrinkable")
+            : default))
             await Wait.UntilAsync(() => processor.Statistics is { Handled: 2, DeadLettered: 1 }, "all three");
 
         var letter = (await DeadLettersAsync(1))[0];
         Assert.Equal("key of poison", System.Text.Encoding.UTF8.GetString(letter.Key!));
         Assert.Equal("poison", System.Text.Encoding.UTF8.GetString(letter.Value!));
         var headers = letter.Headers.ToDictionary(header => header.Name(), header => header.TextValue());
-        Assert.Equal((Topic, "2", "1", "billing", "3"), (headers[DeadLetterHeaders.Topic], headers[DeadLetterHeaders.Partition], headers[DeadLetterHeaders.Offset],
+        Assert.Equal((Topic, "2", "1", "billing", "3"),
+            (headers[DeadLetterHeaders.Topic], headers[DeadLetterHeaders.Partition], headers[DeadLetterHeaders.Offset],
             headers[DeadLetterHeaders.Group], headers[DeadLetterHeaders.Attempts]));
         Assert.Equal(typeof(InvalidDataException).FullName, headers[DeadLetterHeaders.ExceptionType]);
         Assert.Equal("undrinkable", headers[DeadLetterHeaders.ExceptionMessage]);
-        Assert.Contains(nameof(A_poison_record_goes_to_the_dead_letters_and_its_partition_goes_on), headers[DeadLetterHeaders.ExceptionDetails], StringComparison.Ordinal);
+        Assert.Contains(nameof(A_poison_record_goes_to_the_dead_letters_and_its_partition_goes_on),
+            headers[DeadLetterHeaders.ExceptionDetails], StringComparison.Ordinal);
         Assert.True(long.Parse(headers[DeadLetterHeaders.Timestamp]!, System.Globalization.CultureInfo.InvariantCulture) > 0);
         Assert.Equal(3, Groups.Committed(P(2)));
     }
@@ -160,7 +164,8 @@ public sealed class MessageProcessorTests : ConsumerFixture
             await producer.SendAsync(new(Topic, "k", [0, 0, 0, 9]) { Partition = 0 });
         }
         var handled = new ConcurrentQueue<int>();
-        await using (var processor = Client.CreateProcessor<string, int>(Options(), Handling, (record, _) => { handled.Enqueue(record.Value); return default; }))
+        await using (var processor = Client.CreateProcessor<string, int>(Options(), Handling,
+            (record, _) => { handled.Enqueue(record.Value); return default; }))
         {
             processor.Start();
             await Wait.UntilAsync(() => handled.Count == 1, "the good one");
@@ -169,7 +174,8 @@ public sealed class MessageProcessorTests : ConsumerFixture
         var letter = (await DeadLettersAsync(1))[0];
         Assert.Equal([1, 2, 3], letter.Value!);
         var headers = letter.Headers.ToDictionary(header => header.Name(), header => header.TextValue());
-        Assert.Equal(("77", "0", typeof(FormatException).FullName), (headers["trace"], headers[DeadLetterHeaders.Attempts], headers[DeadLetterHeaders.ExceptionType]));
+        Assert.Equal(("77", "0", typeof(FormatException).FullName),
+            (headers["trace"], headers[DeadLetterHeaders.Attempts], headers[DeadLetterHeaders.ExceptionType]));
     }
 
     [Fact]
@@ -178,7 +184,8 @@ public sealed class MessageProcessorTests : ConsumerFixture
         Groups.FirstAssignment = [All(0, 1)];
         await SendAsync(0, "good", "poison", "later");
         await SendAsync(1, "other");
-        Broker.OnProduce = partition => partition.Topic == Topic ? null : ProduceResult.Failed(ErrorCode.InvalidRecord, "no dead letters today");
+        Broker.OnProduce = partition => partition.Topic == Topic
+            ? null : ProduceResult.Failed(ErrorCode.InvalidRecord, "no dead letters today");
         var stopped = new TaskCompletionSource<Exception>();
         var handled = new ConcurrentQueue<string>();
         await using var processor = Start((record, _) =>
@@ -208,8 +215,10 @@ public sealed class MessageProcessorTests : ConsumerFixture
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "good", "poison", "later");
         var stopped = new TaskCompletionSource<TopicPartition>();
-        ValueTask Handle(ConsumeResult<string, string> record, CancellationToken token) => record.Value == "poison" ? throw new InvalidDataException() : default;
-        await using (var processor = Start(Handle, Handling with { OnFailure = FailureAction.StopPartition, PartitionStopped = (partition, _) => stopped.TrySetResult(partition) }))
+        ValueTask Handle(ConsumeResult<string, string> record, CancellationToken token) =>
+            record.Value == "poison" ? throw new InvalidDataException() : default;
+        await using (var processor = Start(Handle, Handling with { OnFailure = FailureAction.StopPartition,
+            PartitionStopped = (partition, _) => stopped.TrySetResult(partition) }))
             Assert.Equal(P(0), await stopped.Task.SoonAsync());
         Assert.Equal(1, Groups.Committed(P(0)));
         await using (var processor = Start(Handle, Handling with { OnFailure = FailureAction.Skip }))
@@ -317,7 +326,8 @@ public sealed class MessageProcessorTests : ConsumerFixture
         var mayBegin = new TaskCompletionSource();
         await using (var processor = Start(async (_, _) => await mayBegin.Task))
         {
-            await Wait.UntilAsync(() => processor.Consumer.GetPositionAsync(P(0)) is { IsCompletedSuccessfully: true, Result: >= 200 }, "the queue fills");
+            await Wait.UntilAsync(() => processor.Consumer.GetPositionAsync(P(0)) is { IsCompletedSuccessfully: true, Result: >= 200 },
+                "the queue fills");
             Assert.InRange(await processor.Consumer.GetPositionAsync(P(0)), 200, 600);
             mayBegin.SetResult();
             await Wait.UntilAsync(() => processor.Statistics.Handled == Count, "all of it");

@@ -33,7 +33,8 @@ public sealed class OffsetTrackerTests
                 }
                 var leading = started.TakeWhile(done.Contains).ToList();
                 var because = Seeds.Replay(seed, nameof(Whatever_the_order_all_below_the_commit_is_done_and_what_follows_it_is_not));
-                Assert.True(tracker.DoneTo == (leading.Count == 0 ? -1 : leading[^1] + 1), $"round {round}, step {step}: {tracker.DoneTo}; {because}");
+                Assert.True(tracker.DoneTo == (leading.Count == 0 ? -1 : leading[^1] + 1),
+                    $"round {round}, step {step}: {tracker.DoneTo}; {because}");
                 Assert.True(tracker.DoneEpoch == (leading.Count == 0 ? -1 : (int)(leading[^1] % 7)), because);
                 Assert.True(tracker.Count == started.Count - leading.Count, because);
             }

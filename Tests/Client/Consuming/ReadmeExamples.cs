@@ -28,7 +28,8 @@ public sealed class ReadmeExamples : IAsyncLifetime
 
     [Fact]
     public void The_readme_shows_what_runs_here() =>
-        ReadmeSection.AssertIs($"```csharp\n{Region("loop")}\n```\n\nOr with a handler, which a host starts and drains:\n\n```csharp\n{Region("handler")}\n\n{Region("registration")}\n```\n",
+        ReadmeSection.AssertIs($"```csharp\n{Region("loop")}\n```\n\nOr with a handler, which a host starts and "
+        + $"drains:\n\n```csharp\n{Region("handler")}\n\n{Region("registration")}\n```\n",
             "<!-- consumers: from ReadmeExamples.cs -->", "<!-- end of consumers -->");
 
     [Fact]
@@ -40,7 +41,8 @@ public sealed class ReadmeExamples : IAsyncLifetime
         var looping = Task.Run(async () =>
         {
             // loop
-            await using var consumer = client.CreateConsumer<string, string>(new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest });
+            await using var consumer =
+                client.CreateConsumer<string, string>(new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest });
             consumer.Subscribe("orders");
             await foreach (var record in consumer.WithCancellation(stopping))
                 await BillAsync(record.Key, record.Value);      // done, and committed in time, when the next record is asked for

@@ -4,7 +4,8 @@ using OrleansMq.Groups.Assignment;
 namespace OrleansMq.Tests.Client.Consuming;
 
 /// <summary>
-/// A coordinator that writes down what one classic member asks of it and hears, a line a call. Ids and what is said twice in a row are left out, so that the same is written each time.
+/// A coordinator that writes down what one classic member asks of it and hears, a line a call. Ids and what is said twice in a row are left
+/// out, so that the same is written each time.
 /// </summary>
 internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinator
 {
@@ -46,10 +47,12 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     {
         var who = request.MemberId.Length > 0 ? "as a member" : "anew";
         _ = ConsumerProtocol.TryDecodeSubscription(request.Protocols[0].Metadata, out var subscription, out _);
-        Tell($"joins {who} by {string.Join(", ", request.Protocols.Select(offered => offered.Name))}, reads {string.Join(' ', subscription!.Topics)}, holds {Print(subscription.OwnedPartitions)}");
+        Tell($"joins {who} by {string.Join(", ", request.Protocols.Select(offered => offered.Name))}, reads "
+            + $"{string.Join(' ', subscription!.Topics)}, holds {Print(subscription.OwnedPartitions)}");
         var result = await AskAsync(() => groups.JoinGroupAsync(request, cancellationToken));
         Tell(result.Error != ErrorCode.None ? $"    {result.Error}"
-            : $"    generation {result.GenerationId} by {result.ProtocolName}, {(result.Leader == result.MemberId ? $"leads {result.Members.Count}" : "follows")}");
+            : $"    generation {result.GenerationId} by {result.ProtocolName}, "
+            + $"{(result.Leader == result.MemberId ? $"leads {result.Members.Count}" : "follows")}");
         return result;
     }
 
@@ -57,7 +60,8 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     {
         Tell($"syncs in {request.GenerationId}{(request.Assignments.Count > 0 ? $", assigns to {request.Assignments.Count}" : "")}");
         var result = await AskAsync(() => groups.SyncGroupAsync(request, cancellationToken));
-        Tell(result.Error != ErrorCode.None ? $"    {result.Error}" : ConsumerProtocol.TryDecodeAssignment(result.Assignment, out var assignment, out _)
+        Tell(result.Error != ErrorCode.None ? $"    {result.Error}"
+            : ConsumerProtocol.TryDecodeAssignment(result.Assignment, out var assignment, out _)
             ? $"    is to read {Print(assignment.Partitions)}" : "    nothing that can be read");
         return result;
     }
@@ -91,14 +95,16 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     public async ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken = default)
     {
         var result = await groups.CommitOffsetsAsync(request, cancellationToken);
-        Tell($"commits in {request.GenerationIdOrMemberEpoch}: {string.Join(' ', request.Offsets.OrderBy(offset => offset.Partition).Select((offset, at) => $"{offset.Partition}={offset.Offset.Offset} {result.Partitions[at].Error}"))}");
+        Tell($"commits in {request.GenerationIdOrMemberEpoch}: "
+            + $"{string.Join(' ', request.Offsets.OrderBy(offset => offset.Partition).Select((offset, at) => $"{offset.Partition}={offset.Offset.Offset} {result.Partitions[at].Error}"))}");
         return result;
     }
 
     public async ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default)
     {
         var result = await groups.FetchOffsetsAsync(request, cancellationToken);
-        Tell($"asks where to read: {string.Join(' ', result.Partitions.OrderBy(fetched => fetched.Partition.Partition).Select(fetched => $"{fetched.Partition.Partition}={fetched.Offset?.Offset.ToString() ?? "none"}"))}");
+        Tell($"asks where to read: "
+            + $"{string.Join(' ', result.Partitions.OrderBy(fetched => fetched.Partition.Partition).Select(fetched => $"{fetched.Partition.Partition}={fetched.Offset?.Offset.ToString() ?? "none"}"))}");
         return result;
     }
 
@@ -117,18 +123,24 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         }
     }
 
-    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) => groups.FindCoordinatorAsync(groupId, cancellationToken);
+    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) =>
+        groups.FindCoordinatorAsync(groupId, cancellationToken);
 
-    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default) =>
+    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken = default) =>
         groups.ConsumerGroupHeartbeatAsync(request, cancellationToken);
 
-    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) => groups.DeleteOffsetsAsync(request, cancellationToken);
+    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) =>
+        groups.DeleteOffsetsAsync(request, cancellationToken);
 
-    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) => groups.ListGroupsAsync(cancellationToken);
+    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) =>
+        groups.ListGroupsAsync(cancellationToken);
 
-    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) => groups.DescribeGroupAsync(groupId, cancellationToken);
+    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) =>
+        groups.DescribeGroupAsync(groupId, cancellationToken);
 
-    public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken = default) => groups.DeleteGroupAsync(groupId, cancellationToken);
+    public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken = default) =>
+        groups.DeleteGroupAsync(groupId, cancellationToken);
 
     public static string Print(IEnumerable<TopicPartition> partitions) =>
         string.Join(' ', partitions.Select(partition => partition.Partition).Order()) is { Length: > 0 } numbers ? numbers : "nothing";

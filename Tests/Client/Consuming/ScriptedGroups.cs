@@ -75,7 +75,8 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             return _members.GetValueOrDefault(memberId)?.Owned;
     }
 
-    public async ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default)
+    public async ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken = default)
     {
         lock (_gate)
             _heartbeats.Add(request);
@@ -113,7 +114,9 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             }
         }
         Change();
-        return new(new OffsetCommitResult([.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error.Value, offset.TopicId))]));
+        return new(
+            new OffsetCommitResult(
+                [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error.Value, offset.TopicId))]));
     }
 
     public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default)
@@ -121,7 +124,9 @@ internal sealed class ScriptedGroups : IGroupCoordinator
         if (OnFetchOffsets(request) is { } error)
             return new(new OffsetFetchResult(error, [], "as told"));
         lock (_gate)
-            return new(new OffsetFetchResult(ErrorCode.None, [.. request.Partitions!.Select(partition => new FetchedOffset(partition, default, _offsets.GetValueOrDefault(partition)))]));
+            return new(new OffsetFetchResult(ErrorCode.None,
+                [.. request.Partitions!.Select(partition => new FetchedOffset(partition, default,
+                    _offsets.GetValueOrDefault(partition)))]));
     }
 
     private ConsumerGroupHeartbeatResult? Answer(ConsumerGroupHeartbeat request)
@@ -142,7 +147,8 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             member.IsTold = false;
         }
         member.Owned = request.OwnedPartitions ?? member.Owned;
-        var isNews = !member.IsTold || request.MemberEpoch != member.Epoch || (request.OwnedPartitions is not null && request.MaxWait == TimeSpan.Zero);
+        var isNews = !member.IsTold || request.MemberEpoch != member.Epoch
+            || (request.OwnedPartitions is not null && request.MaxWait == TimeSpan.Zero);
         if (!isNews && request.MaxWait > TimeSpan.Zero)
             return null;
         var assignment = member.IsTold ? null : member.Target;
@@ -169,14 +175,22 @@ internal sealed class ScriptedGroups : IGroupCoordinator
         changed.TrySetResult();
     }
 
-    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
-    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
+    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) =>
+        throw new NotSupportedException();
     public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
     private sealed class Member

@@ -22,11 +22,13 @@ public sealed class UngroupedConsumerTests : ConsumerFixture
     [Fact]
     public async Task A_broadcast_reads_added_partitions_from_their_first_record()
     {
-        await using var consumer = Consume(Ungrouped with { Broadcast = true, AutoOffsetReset = AutoOffsetReset.Latest, Reader = new ReaderOptions { TimeProvider = Clock } });
+        await using var consumer = Consume(Ungrouped with { Broadcast = true, AutoOffsetReset = AutoOffsetReset.Latest,
+            Reader = new ReaderOptions { TimeProvider = Clock } });
         await Wait.UntilAsync(() => consumer.Assignment.Count == 4, "the partitions");
         await Client.Admin.AddPartitionsAsync(Topic, 5);
         await SendAsync(4, "written before anybody looked");
-        await Wait.UntilAsync(() => { Clock.Advance(TimeSpan.FromSeconds(30)); return consumer.Assignment.Count == 5; }, "the new partition");
+        await Wait.UntilAsync(() => { Clock.Advance(TimeSpan.FromSeconds(30)); return consumer.Assignment.Count == 5; },
+            "the new partition");
         Assert.Equal(["written before anybody looked"], await ReadAsync(consumer, 1));
     }
 

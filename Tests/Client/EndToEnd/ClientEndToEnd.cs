@@ -73,7 +73,8 @@ public abstract partial class ClientEndToEnd
         await using var producer = Client.CreateProducer<Ignore, string>();
         var reports = new List<(string Value, DeliveryReport Report)>();
         for (var i = 0; i < 20; i++)
-            reports.Add(($"{i}", await producer.SendAsync(new(topic, default, $"{i}") { Timestamp = DateTimeOffset.UtcNow.AddSeconds(-i) })));
+            reports.Add(($"{i}",
+                await producer.SendAsync(new(topic, default, $"{i}") { Timestamp = DateTimeOffset.UtcNow.AddSeconds(-i) })));
 
         await using var reader = Client.CreatePartitionReader<Ignore, string>();
         foreach (var (value, report) in reports)
@@ -91,7 +92,8 @@ public abstract partial class ClientEndToEnd
         var topic = await TopicAsync();
         var format = Serdes.Json(EndToEndJson.Default.Order);
         await using var producer = Client.CreateProducer<long, Order?>(values: format!);
-        await producer.SendAsync(new(topic, 7, new Order("apples", 2)) { Headers = new[] { RecordHeaders.Text("trace", "abc"), RecordHeaders.Text("none", null) } });
+        await producer.SendAsync(new(topic, 7,
+            new Order("apples", 2)) { Headers = new[] { RecordHeaders.Text("trace", "abc"), RecordHeaders.Text("none", null) } });
         await producer.SendAsync(new(topic, 7, null));
 
         await using var reader = Client.CreatePartitionReader<long, Order?>(values: format!);
@@ -171,7 +173,8 @@ public abstract partial class ClientEndToEnd
 
         Assert.Equal(2, (await Client.Admin.EnsureTopicAsync(topic, 9)).Partitions.Count);
         Assert.Equal(4, (await Client.Admin.AddPartitionsAsync(topic, 4)).Partitions.Count);
-        var altered = await Client.Admin.AlterTopicAsync(topic, new Dictionary<string, string?> { ["retention.ms"] = null, ["segment.bytes"] = "1048576" });
+        var altered = await Client.Admin.AlterTopicAsync(topic,
+            new Dictionary<string, string?> { ["retention.ms"] = null, ["segment.bytes"] = "1048576" });
         Assert.True(altered.Configs.Single(config => config.Name == "retention.ms").IsDefault);
         Assert.Equal("1048576", altered.Configs.Single(config => config.Name == "segment.bytes").Value);
         Assert.Contains(await Client.Admin.ListTopicsAsync(), listing => listing.Name == topic && listing.Partitions == 4);
@@ -187,8 +190,10 @@ public abstract partial class ClientEndToEnd
         var topic = await TopicAsync(1, ("cleanup.policy", "compact"), ("max.message.bytes", "2000"));
         await using var producer = Client.CreateProducer<string?, string>();
 
-        var keyless = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, null, "a record without a key")).AsTask().WaitAsync(Deadline));
-        var large = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, "k", new string('x', 5000))).AsTask().WaitAsync(Deadline));
+        var keyless = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, null, "a record without a key"))
+            .AsTask().WaitAsync(Deadline));
+        var large = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(new(topic, "k", new string('x', 5000))).AsTask()
+            .WaitAsync(Deadline));
 
         Assert.Equal((ErrorAction.Abort, false), (keyless.Action, keyless.MayBeWritten));
         Assert.Equal((ErrorCode.MessageTooLarge, ErrorAction.Abort, false), (large.Code, large.Action, large.MayBeWritten));
@@ -248,7 +253,8 @@ public abstract partial class ClientEndToEnd
 
         for (var partition = 0; partition < 2; partition++)
         {
-            foreach (var producer in read[partition].Select(value => value.Split(' ')).GroupBy(parts => parts[0], parts => int.Parse(parts[1])))
+            foreach (var producer in read[partition].Select(value => value.Split(' '))
+                .GroupBy(parts => parts[0], parts => int.Parse(parts[1])))
                 Assert.Equal(Enumerable.Range(0, Each).Where(i => i % 2 == partition), producer);
         }
     }

@@ -107,7 +107,8 @@ public sealed class FailoverTests : IDisposable
     {
         using var broker = Connect();
         _cluster.Refuses("a", "InvalidTopic", ErrorCode.InvalidTopic);
-        Assert.Equal(ErrorCode.InvalidTopic, (await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateTopicAsync(new NewTopic("x")))).Code);
+        Assert.Equal(ErrorCode.InvalidTopic,
+            (await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateTopicAsync(new NewTopic("x")))).Code);
         Assert.Equal(["a"], _cluster.Asked);
     }
 
@@ -141,10 +142,12 @@ public sealed class FailoverTests : IDisposable
 
     [Fact]
     public void Without_an_address_there_is_nobody_to_ask() =>
-        Assert.Contains("http://127.0.0.1:8080", Assert.Throws<ArgumentException>(() => new HttpBroker(Array.Empty<Uri>())).Message, StringComparison.Ordinal);
+        Assert.Contains("http://127.0.0.1:8080", Assert.Throws<ArgumentException>(() => new HttpBroker(Array.Empty<Uri>())).Message,
+            StringComparison.Ordinal);
 
     private HttpBroker Connect(HttpBrokerOptions? options = null) =>
-        new(_http, [new Uri("http://a"), new Uri("http://b"), new Uri("http://c")], options ?? new HttpBrokerOptions { TimeProvider = _clock });
+        new(_http, [new Uri("http://a"), new Uri("http://b"), new Uri("http://c")], options
+            ?? new HttpBrokerOptions { TimeProvider = _clock });
 
     /// <summary>Three brokers, each in a state of its own.</summary>
     private sealed class Cluster : HttpMessageHandler
@@ -173,10 +176,12 @@ public sealed class FailoverTests : IDisposable
             if (_breaks == host)
                 throw new HttpRequestException(HttpRequestError.ResponseEnded, "broken");
             if (_refuses is { } refused && refused.Host == host)
-                return Answer(HttpStatusCode.ServiceUnavailable, $$"""{"code":"{{refused.Name}}","errorCode":{{(int)refused.Code}}}""", HttpContract.ProblemMediaType);
+                return Answer(HttpStatusCode.ServiceUnavailable, $$"""{"code":"{{refused.Name}}","errorCode":{{(int)refused.Code}}}""",
+                    HttpContract.ProblemMediaType);
             return request.RequestUri.AbsolutePath.EndsWith("/batches", StringComparison.Ordinal) && request.Method == HttpMethod.Get
                 ? Answer(HttpStatusCode.OK, "", HttpContract.RecordBatchMediaType)
-                : Answer(HttpStatusCode.OK, request.RequestUri.AbsolutePath.EndsWith("/topics", StringComparison.Ordinal) ? "[]" : "{}", "application/json");
+                : Answer(HttpStatusCode.OK, request.RequestUri.AbsolutePath.EndsWith("/topics", StringComparison.Ordinal)
+                    ? "[]" : "{}", "application/json");
         }
 
         private static HttpResponseMessage Answer(HttpStatusCode status, string text, string type) =>

@@ -81,7 +81,8 @@ public sealed class HttpBrokerTests : IDisposable
     [Fact]
     public async Task A_problem_comes_back_as_its_code()
     {
-        _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.Conflict, """{"detail":"there is one","code":"TopicAlreadyExists","errorCode":36}"""));
+        _handler.Answer = (_, _) =>
+            Task.FromResult(Problem(HttpStatusCode.Conflict, """{"detail":"there is one","code":"TopicAlreadyExists","errorCode":36}"""));
 
         var refused = await Assert.ThrowsAsync<BrokerException>(async () => await _broker.CreateTopicAsync(new NewTopic("t")));
         var produced = await _broker.ProduceAsync(Partition, new byte[1], Acks.All);
@@ -93,17 +94,20 @@ public sealed class HttpBrokerTests : IDisposable
     [Fact]
     public async Task A_code_that_is_not_known_by_number_is_found_by_name_and_otherwise_is_unknown()
     {
-        _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"InvalidTopic","errorCode":31000}"""));
+        _handler.Answer = (_, _) =>
+            Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"InvalidTopic","errorCode":31000}"""));
         Assert.Equal(ErrorCode.InvalidTopic, (await _broker.FindOffsetAsync(Partition, OffsetSpec.Latest)).Error);
 
-        _handler.Answer = (_, _) => Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"FromTheFuture","errorCode":31000}"""));
+        _handler.Answer = (_, _) =>
+            Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"FromTheFuture","errorCode":31000}"""));
         Assert.Equal(ErrorCode.UnknownServerError, (await _broker.FindOffsetAsync(Partition, OffsetSpec.Latest)).Error);
     }
 
     [Fact]
     public async Task A_proxy_that_cannot_reach_the_broker_leaves_the_outcome_unknown()
     {
-        _handler.Answer = (_, _) => Task.FromResult(new HttpResponseMessage(HttpStatusCode.BadGateway) { Content = new StringContent("<html>") });
+        _handler.Answer = (_, _) =>
+            Task.FromResult(new HttpResponseMessage(HttpStatusCode.BadGateway) { Content = new StringContent("<html>") });
 
         Assert.Equal(ErrorCode.RequestTimedOut, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All)).Error);
         await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await _broker.ListTopicsAsync());
@@ -114,7 +118,8 @@ public sealed class HttpBrokerTests : IDisposable
     {
         _handler.Answer = (_, _) => Task.FromResult(Json("<html>hello</html>"));
 
-        Assert.Contains("Check the address", (await Assert.ThrowsAsync<BrokerException>(async () => await _broker.ListTopicsAsync())).Message, StringComparison.Ordinal);
+        Assert.Contains("Check the address",
+            (await Assert.ThrowsAsync<BrokerException>(async () => await _broker.ListTopicsAsync())).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -141,7 +146,8 @@ public sealed class HttpBrokerTests : IDisposable
         Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorAction.Retry), (fetched.Error, fetched.Error.Action()));
         // Nobody knows how far a request had come.
         Assert.Equal(ErrorCode.RequestTimedOut, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All)).Error);
-        Assert.Equal(ErrorAction.Retry, (await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await _broker.ListTopicsAsync())).Code.Action());
+        Assert.Equal(ErrorAction.Retry,
+            (await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await _broker.ListTopicsAsync())).Code.Action());
     }
 
     [Fact]
@@ -214,7 +220,8 @@ public sealed class HttpBrokerTests : IDisposable
         };
 
         Assert.Equal(ErrorCode.None, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All, cancel.Token)).Error);
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () => await _broker.ProduceAsync(Partition, new byte[1], Acks.All, cancel.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+            await _broker.ProduceAsync(Partition, new byte[1], Acks.All, cancel.Token));
     }
 
     [Theory]
@@ -226,7 +233,8 @@ public sealed class HttpBrokerTests : IDisposable
         new Random(1).NextBytes(bytes);
         _handler.Answer = (_, _) =>
         {
-            var response = new HttpResponseMessage { Content = knownLength ? new ByteArrayContent(bytes) : new StreamContent(new SlowStream(bytes)) };
+            var response = new HttpResponseMessage { Content = knownLength ? new ByteArrayContent(bytes)
+                : new StreamContent(new SlowStream(bytes)) };
             response.Headers.Add(HttpContract.HighWatermarkHeader, "9");
             response.Headers.Add(HttpContract.LogStartOffsetHeader, "3");
             return Task.FromResult(response);
@@ -258,7 +266,8 @@ public sealed class HttpBrokerTests : IDisposable
     [Fact]
     public void An_address_that_is_no_http_url_is_refused()
     {
-        Assert.Contains("http://127.0.0.1:8080", Assert.Throws<ArgumentException>(() => new HttpBroker(new Uri("ftp://x"))).Message, StringComparison.Ordinal);
+        Assert.Contains("http://127.0.0.1:8080", Assert.Throws<ArgumentException>(() => new HttpBroker(new Uri("ftp://x"))).Message,
+            StringComparison.Ordinal);
     }
 
     private static HttpResponseMessage Json(string text) => new() { Content = new StringContent(text, Encoding.UTF8, "application/json") };
@@ -268,7 +277,8 @@ public sealed class HttpBrokerTests : IDisposable
 
     private sealed class ScriptedHandler : HttpMessageHandler
     {
-        public Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> Answer { get; set; } = (_, _) => throw new InvalidOperationException("no script");
+        public Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> Answer { get; set; } = (_, _) =>
+            throw new InvalidOperationException("no script");
 
         public Uri? LastUri { get; private set; }
 

@@ -85,7 +85,8 @@ public class PartitionerTests : ProducerFixture
         await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(Record(2) with { Partition = -1 }).SoonAsync());
 
         Broker.SetPartitions(Topic, 3);
-        await Wait.UntilAsync(() => producer.SendAsync(Record(3) with { Partition = 2 }).AsTask().ContinueWith(sent => sent.IsCompletedSuccessfully).Result,
+        await Wait.UntilAsync(() => producer.SendAsync(Record(3) with { Partition = 2 }).AsTask()
+            .ContinueWith(sent => sent.IsCompletedSuccessfully).Result,
             "the new partition");
     }
 

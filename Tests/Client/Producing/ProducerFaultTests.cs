@@ -72,7 +72,8 @@ public class ProducerFaultTests
             Assert.Equal(numbers.Length, numbers.Distinct().Count());
             var acknowledged = numbers.Where(number => outcomes[number].Report.Error is null).ToArray();
             Assert.Equal(acknowledged.Order(), acknowledged);
-            Assert.All(numbers, number => Assert.False(outcomes[number].Report.Error is { MayBeWritten: false }, $"{number} was said not to be written"));
+            Assert.All(numbers,
+                number => Assert.False(outcomes[number].Report.Error is { MayBeWritten: false }, $"{number} was said not to be written"));
         }
         for (var number = 0; number < outcomes.Length; number++)
         {
@@ -129,6 +130,7 @@ public class ProducerFaultTests
 
     private sealed class Text : ISerializer<int>
     {
-        public void Serialize(int value, System.Buffers.IBufferWriter<byte> destination) => Serdes.String.Serialize(value.ToString(), destination);
+        public void Serialize(int value, System.Buffers.IBufferWriter<byte> destination) =>
+            Serdes.String.Serialize(value.ToString(), destination);
     }
 }

@@ -13,7 +13,8 @@ public abstract class ProducerFixture
     protected ManualTimeProvider Clock { get; } = new();
 
     /// <summary>By the system's clock, with retries that come soon.</summary>
-    protected static ProducerOptions Quick { get; } = new() { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(4) };
+    protected static ProducerOptions Quick { get; } = new() { RetryBackoff = TimeSpan.FromMilliseconds(1),
+        RetryBackoffMax = TimeSpan.FromMilliseconds(4) };
 
     /// <summary>By the clock that stands still.</summary>
     protected ProducerOptions Still => new() { TimeProvider = Clock };

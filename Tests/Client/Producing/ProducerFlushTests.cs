@@ -58,7 +58,8 @@ public class ProducerFlushTests : ProducerFixture
 
         var flush = producer.FlushAsync();
         topic.SetResult();
-        await Wait.UntilAsync(() => Volatile.Read(ref held) is > 0 and var last && producer.Statistics.RecordsDelivered == 8 - last, "the last part on its way");
+        await Wait.UntilAsync(() => Volatile.Read(ref held) is > 0 and var last && producer.Statistics.RecordsDelivered == 8 - last,
+            "the last part on its way");
         await Task.WhenAny(flush, Task.Delay(20));
         Assert.False(flush.IsCompleted);
         half.SetResult();

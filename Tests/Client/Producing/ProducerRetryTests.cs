@@ -9,7 +9,8 @@ public class ProducerRetryTests : ProducerFixture
     [Theory]
     [InlineData(ErrorCode.NotEnoughReplicas, 80, 121)]
     [InlineData(ErrorCode.NotLeaderOrFollower, 8, 13)]
-    public async Task A_refusal_that_may_pass_is_retried_after_the_backoff_and_soon_where_another_leads(ErrorCode refusal, int least, int most)
+    public async Task A_refusal_that_may_pass_is_retried_after_the_backoff_and_soon_where_another_leads(ErrorCode refusal, int least,
+        int most)
     {
         Broker.OnProduce = call => call.Number == 0 ? Reaction.Refuse(refusal) : Reaction.Normal;
         await using var producer = NewProducer(Still);
@@ -118,7 +119,8 @@ public class ProducerRetryTests : ProducerFixture
         await using var producer = NewProducer();
         await producer.SendAsync(Record(1)).SoonAsync();
         var refused = 0;
-        Broker.OnProduce = _ => Interlocked.Exchange(ref refused, 1) == 0 ? Reaction.Refuse(ErrorCode.OutOfOrderSequenceNumber) : Reaction.Normal;
+        Broker.OnProduce = _ => Interlocked.Exchange(ref refused, 1) == 0 ? Reaction.Refuse(ErrorCode.OutOfOrderSequenceNumber)
+            : Reaction.Normal;
 
         Assert.Equal(1, (await producer.SendAsync(Record(2)).SoonAsync()).Offset);
 
@@ -167,7 +169,8 @@ public class ProducerRetryTests : ProducerFixture
 
         Assert.Equal((ErrorCode.InvalidRecord, ErrorAction.Abort, false), (error.Code, error.Action, error.MayBeWritten));
         Assert.Equal(["1", "3"], Broker.Values(Topic));
-        Assert.Equal((0, 1), ((int, int))(Broker.LogOf(new(Topic, 0)).Batches[^1].ProducerEpoch, Broker.LogOf(new(Topic, 0)).Batches[^1].BaseSequence));
+        Assert.Equal((0, 1),
+            ((int, int))(Broker.LogOf(new(Topic, 0)).Batches[^1].ProducerEpoch, Broker.LogOf(new(Topic, 0)).Batches[^1].BaseSequence));
     }
 
     [Fact]

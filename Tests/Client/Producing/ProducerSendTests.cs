@@ -13,7 +13,8 @@ public class ProducerSendTests : ProducerFixture
         await using var producer = NewProducer();
         await producer.SendAsync(Record("first"));
 
-        var report = await producer.SendAsync(Record("second", key: "k") with { Timestamp = DateTimeOffset.FromUnixTimeMilliseconds(42) }).SoonAsync();
+        var report = await producer.SendAsync(Record("second", key: "k") with { Timestamp = DateTimeOffset.FromUnixTimeMilliseconds(42) })
+            .SoonAsync();
 
         Assert.Equal(new DeliveryReport(new TopicPartition(Topic, 0), 1, 42), report);
         Assert.Equal([new(0, null, "first"), new LoggedRecord(1, "k", "second")], Broker.Log(Topic));
@@ -205,7 +206,8 @@ public class ProducerSendTests : ProducerFixture
     {
         await using var producer = NewProducer(Quick with { MaxRequestSize = 2000 });
 
-        var error = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(Record(new string('x', 3000), key: "big")).AsTask());
+        var error = await Assert.ThrowsAsync<ProduceException>(() => producer.SendAsync(Record(new string('x', 3000), key: "big"))
+            .AsTask());
         Assert.Throws<ProduceException>(() => producer.Send(Record(new string('x', 3000))));
 
         Assert.Equal((ErrorCode.MessageTooLarge, ErrorAction.Abort, false), (error.Code, error.Action, error.MayBeWritten));
@@ -260,7 +262,9 @@ public class ProducerSendTests : ProducerFixture
     [Fact]
     public void Options_that_contradict_each_other_are_refused_by_name()
     {
-        var error = Assert.Throws<ArgumentException>(() => NewProducer(new ProducerOptions { Acks = Brokers.Acks.Leader, EnableIdempotence = true }));
+        var error =
+            Assert.Throws<ArgumentException>(() =>
+                NewProducer(new ProducerOptions { Acks = Brokers.Acks.Leader, EnableIdempotence = true }));
 
         Assert.Contains("EnableIdempotence", error.Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentException>(() => NewProducer(new ProducerOptions { MaxInFlight = 6 }));

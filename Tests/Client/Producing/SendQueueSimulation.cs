@@ -128,7 +128,8 @@ internal sealed class SendQueueSimulation(int seed)
         else if (fault < 5)
         {
             Faults++;
-            Answer(request, ProduceResult.Failed(Pick(ErrorCode.NotLeaderOrFollower, ErrorCode.NotEnoughReplicas, ErrorCode.InvalidRecord), "refused"));
+            Answer(request, ProduceResult.Failed(Pick(ErrorCode.NotLeaderOrFollower, ErrorCode.NotEnoughReplicas, ErrorCode.InvalidRecord),
+                "refused"));
         }
         else
         {
@@ -203,7 +204,8 @@ internal sealed class SendQueueSimulation(int seed)
 
     private static (ProduceBatch, ProduceBatch) Split(ProduceBatch batch)
     {
-        var (first, second) = (new ProduceBatch(CompressionType.None, CompressionCodecs.Empty), new ProduceBatch(CompressionType.None, CompressionCodecs.Empty));
+        var (first, second) = (new ProduceBatch(CompressionType.None, CompressionCodecs.Empty),
+            new ProduceBatch(CompressionType.None, CompressionCodecs.Empty));
         batch.SplitInto(first, second, CompressionCodecs.Empty);
         return (first, second);
     }

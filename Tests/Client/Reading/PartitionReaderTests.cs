@@ -10,7 +10,8 @@ namespace OrleansMq.Tests.Client.Reading;
 public class PartitionReaderTests
 {
     private static readonly TopicPartition Partition = new("t", 0);
-    private static readonly ReaderOptions Quick = new() { RetryBackoff = TimeSpan.FromMilliseconds(1), RetryBackoffMax = TimeSpan.FromMilliseconds(2) };
+    private static readonly ReaderOptions Quick = new() { RetryBackoff = TimeSpan.FromMilliseconds(1),
+        RetryBackoffMax = TimeSpan.FromMilliseconds(2) };
 
     private readonly ScriptedBroker _broker = new(("t", 3));
 
@@ -243,7 +244,8 @@ public class PartitionReaderTests
         await using var reader = NewReader();
         reader.Assign(Partition, ReadFrom.Earliest);
 
-        Assert.Contains("a bug", (await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync())).Message, StringComparison.Ordinal);
+        Assert.Contains("a bug", (await Assert.ThrowsAsync<ConsumeException>(() => reader.ReadAsync().SoonAsync())).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

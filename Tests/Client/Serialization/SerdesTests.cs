@@ -54,7 +54,8 @@ public partial class SerdesTests
     [Fact]
     public void Bytes_that_are_no_such_value_are_refused()
     {
-        Assert.Contains("4 bytes", Assert.Throws<FormatException>(() => Serdes.Int32.Deserialize([1, 2, 3], false)).Message, StringComparison.Ordinal);
+        Assert.Contains("4 bytes", Assert.Throws<FormatException>(() => Serdes.Int32.Deserialize([1, 2, 3], false)).Message,
+            StringComparison.Ordinal);
         Assert.Throws<FormatException>(() => Serdes.Int64.Deserialize(default, true));
         Assert.Throws<FormatException>(() => Serdes.Guid.Deserialize("not a uuid"u8, false));
         Assert.Throws<JsonException>(() => Serdes.Json(SerdesJson.Default.Point).Deserialize("{"u8, false));
@@ -63,11 +64,13 @@ public partial class SerdesTests
     [Fact]
     public void JSON_goes_by_the_metadata_or_the_options_it_is_given()
     {
-        Assert.Equal("""{"x":1,"name":"é"}""", Encoding.UTF8.GetString(Bytes(Serdes.Json(new JsonSerializerOptions(JsonSerializerDefaults.Web)
+        Assert.Equal("""{"x":1,"name":"é"}""",
+            Encoding.UTF8.GetString(Bytes(Serdes.Json(new JsonSerializerOptions(JsonSerializerDefaults.Web)
         {
             Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
             TypeInfoResolver = SerdesJson.Default,
-        }.GetTypeInfo(typeof(Point)) as System.Text.Json.Serialization.Metadata.JsonTypeInfo<Point> ?? throw new InvalidOperationException()), new Point(1, "é"))));
+        }.GetTypeInfo(typeof(Point)) as System.Text.Json.Serialization.Metadata.JsonTypeInfo<Point>
+        ?? throw new InvalidOperationException()), new Point(1, "é"))));
         Assert.Equal("""{"X":1,"Name":"a"}""", Encoding.UTF8.GetString(Bytes(Serdes.Json(SerdesJson.Default.Point), new Point(1, "a"))));
         var reflected = Serdes.Json<Point>();
         Assert.Equal("""{"x":2,"name":"b"}""", Encoding.UTF8.GetString(Bytes(reflected, new Point(2, "b"))));

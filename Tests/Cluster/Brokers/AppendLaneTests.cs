@@ -6,7 +6,8 @@ using OrleansMq.Grains.Brokers;
 
 namespace OrleansMq.Tests.Cluster.Brokers;
 
-/// <summary>Which batches travel together, with a grain that answers when it is told to. A batch is known by its first four bytes, and is answered with that number as its offset.</summary>
+/// <summary>Which batches travel together, with a grain that answers when it is told to. A batch is known by its first four bytes, and is
+/// answered with that number as its offset.</summary>
 public sealed class AppendLaneTests
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
@@ -81,7 +82,8 @@ public sealed class AppendLaneTests
     [Fact]
     public async Task EachBatchHasItsOwnResult()
     {
-        _grain.ResultOf = static number => number == 3 ? ProduceResult.Failed(ErrorCode.CorruptMessage, "crc") : new ProduceResult(ErrorCode.None, number);
+        _grain.ResultOf = static number => number == 3 ? ProduceResult.Failed(ErrorCode.CorruptMessage, "crc")
+            : new ProduceResult(ErrorCode.None, number);
         var appends = Enumerable.Range(0, 5).Select(number => Append(number)).ToArray();
         foreach (var answered in new[] { 0, 1, 2 })
         {
@@ -89,7 +91,8 @@ public sealed class AppendLaneTests
             _grain.Answer(answered);
         }
         var results = await Task.WhenAll(appends).WaitAsync(Deadline);
-        Assert.Equal([ErrorCode.None, ErrorCode.None, ErrorCode.None, ErrorCode.CorruptMessage, ErrorCode.None], results.Select(result => result.Error));
+        Assert.Equal([ErrorCode.None, ErrorCode.None, ErrorCode.None, ErrorCode.CorruptMessage, ErrorCode.None],
+            results.Select(result => result.Error));
     }
 
     [Fact]
@@ -170,7 +173,8 @@ public sealed class AppendLaneTests
 
     private sealed class Grain : IPartitionAppendGrain
     {
-        private readonly ConcurrentDictionary<int, (BatchInCall[] Lent, int[] Numbers, TaskCompletionSource<ProduceResult[]> Answer)> _calls = new();
+        private readonly ConcurrentDictionary<int, (BatchInCall[] Lent, int[] Numbers,
+            TaskCompletionSource<ProduceResult[]> Answer)> _calls = new();
         private readonly System.Threading.Channels.Channel<int[]> _begun = System.Threading.Channels.Channel.CreateUnbounded<int[]>();
         private readonly ConcurrentQueue<int> _arrived = new();
 
@@ -213,7 +217,8 @@ public sealed class AppendLaneTests
         private static int NumberOf(BatchInCall batch)
         {
             var number = -1;
-            batch.Read(ref number, static (ref int number, ReadOnlySpan<byte> bytes) => number = BinaryPrimitives.ReadInt32LittleEndian(bytes));
+            batch.Read(ref number, static (ref int number, ReadOnlySpan<byte> bytes) =>
+                number = BinaryPrimitives.ReadInt32LittleEndian(bytes));
             return number;
         }
     }

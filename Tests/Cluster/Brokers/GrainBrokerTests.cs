@@ -123,8 +123,10 @@ public sealed class GrainBrokerTests
     public async Task AReadIsRepeatedWhileItsPartitionHasNoLeader()
     {
         var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
-        var answers = new Queue<ErrorCode>([ErrorCode.LeaderNotAvailable, ErrorCode.NotLeaderOrFollower, ErrorCode.RequestTimedOut, ErrorCode.None]);
-        _script.Read = (_, _) => Task.FromResult(answers.Dequeue() is not ErrorCode.None and var error ? FetchResult.Failed(error, "no leader") : Empty());
+        var answers =
+            new Queue<ErrorCode>([ErrorCode.LeaderNotAvailable, ErrorCode.NotLeaderOrFollower, ErrorCode.RequestTimedOut, ErrorCode.None]);
+        _script.Read = (_, _) => Task.FromResult(answers.Dequeue() is not ErrorCode.None and var error
+            ? FetchResult.Failed(error, "no leader") : Empty());
         using var result = await broker.FetchAsync(new FetchRequest(Orders, 5));
         Assert.Equal((ErrorCode.None, 0), (result.Error, answers.Count));
     }
@@ -151,7 +153,8 @@ public sealed class GrainBrokerTests
         var unanswered = new TaskCompletionSource<ProduceResult>();
         var calls = 0;
         _script.Append = _ => ++calls <= AppendLane.MaxCalls ? unanswered.Task : Task.FromResult(new ProduceResult(ErrorCode.None, 7));
-        var all = Enumerable.Range(0, AppendLane.MaxCalls).Select(_ => _broker.ProduceAsync(Orders, new byte[61], Acks.All).AsTask()).ToArray();
+        var all = Enumerable.Range(0, AppendLane.MaxCalls).Select(_ => _broker.ProduceAsync(Orders, new byte[61], Acks.All).AsTask())
+            .ToArray();
         Assert.Equal(7, (await _broker.ProduceAsync(Orders, new byte[61], Acks.Leader)).BaseOffset);
         unanswered.SetResult(new ProduceResult(ErrorCode.None, 5));
         Assert.All(await Task.WhenAll(all), result => Assert.Equal(5, result.BaseOffset));
@@ -165,7 +168,8 @@ public sealed class GrainBrokerTests
         var unanswered = new TaskCompletionSource<ProduceResult>();
         var calls = 0;
         _script.Append = _ => ++calls <= AppendLane.MaxCalls ? unanswered.Task : Task.FromResult(new ProduceResult(ErrorCode.None, calls));
-        var before = Enumerable.Range(0, AppendLane.MaxCalls).Select(_ => _broker.ProduceAsync(Orders, new byte[61], Acks.All).AsTask()).ToArray();
+        var before = Enumerable.Range(0, AppendLane.MaxCalls).Select(_ => _broker.ProduceAsync(Orders, new byte[61], Acks.All).AsTask())
+            .ToArray();
         _time.Advance(TimeSpan.FromSeconds(1));
         _script.Topics["orders"] = new TopicListing("orders", OldId, partitions);
         Assert.Equal(partitions, (await _broker.GetTopicAsync("orders")).Partitions);

@@ -32,8 +32,10 @@ public class ScriptedGrains : DispatchProxy
     {
         var key = (string)args![0]!;
         return targetMethod!.ReturnType == typeof(ITopicGrain) ? new Topic(this, key)
-            : targetMethod.ReturnType == typeof(IPartitionGrain) || targetMethod.ReturnType == typeof(IPartitionAppendGrain) ? new Partition(this, key)
-            : targetMethod.ReturnType == typeof(IClusterGrain) ? throw new BrokerException(ErrorCode.LeaderNotAvailable, "nobody tells who lives")
+            : targetMethod.ReturnType == typeof(IPartitionGrain) || targetMethod.ReturnType == typeof(IPartitionAppendGrain)
+            ? new Partition(this, key)
+            : targetMethod.ReturnType == typeof(IClusterGrain)
+            ? throw new BrokerException(ErrorCode.LeaderNotAvailable, "nobody tells who lives")
             : throw new NotSupportedException($"No script for {targetMethod.ReturnType}.");
     }
 
@@ -56,7 +58,8 @@ public class ScriptedGrains : DispatchProxy
     {
         public Task<ProduceResult> AppendAsync(BatchInCall batch, Acks acks) => script.Append(key);
 
-        public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) => Task.WhenAll(batches.Select(_ => script.Append(key)));
+        public Task<ProduceResult[]> AppendManyAsync(BatchInCall[] batches, Acks acks) =>
+            Task.WhenAll(batches.Select(_ => script.Append(key)));
 
         public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) => script.Append(key);
 

@@ -21,7 +21,8 @@ public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClus
             var failure = await creating;
             // It may be refused, but not for want of an answer by the very activation that waits for its end.
             Assert.True(failure is null or { Action: ErrorAction.Retry, InnerException: null }, $"{failure}");
-            await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > before.Epoch), "another one makes the metadata");
+            await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > before.Epoch),
+                "another one makes the metadata");
             await Wait.UntilAsync(async () => await Create(topic) is { Code: ErrorCode.TopicAlreadyExists }, "the topic is there");
         }
     }
@@ -39,11 +40,13 @@ public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClus
         }
     }
 
-    /// <summary>What a broker would have of a later activation: newer than all that this one will make, older than the first of the next.</summary>
+    /// <summary>What a broker would have of a later activation: newer than all that this one will make, older than the first of the
+    /// next.</summary>
     private async Task OvertakeAsync()
     {
         var image = Cluster.ImageOf(1);
         var later = image with { Version = ClusterImage.FirstVersion(image.Epoch + 1) - 1 };
-        await Cluster.Get<ReplicaServices>(1).Of(3).PushImageAsync(ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, later)));
+        await Cluster.Get<ReplicaServices>(1).Of(3)
+            .PushImageAsync(ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, later)));
     }
 }

@@ -16,13 +16,16 @@ public sealed class LeaderReturnTests(PostgreSqlFixture postgres) : ReplicatedCl
         await Cluster.StopAsync(3);
         await Cluster.UntilKnownAsync(image => IsTrueOfAll(image, partition => partition.Leader is 1 or 2), "the others lead");
         await Cluster.StartAsync(3);
-        await Cluster.UntilKnownAsync(image => IsTrueOfAll(image, partition => partition.Leader == partition.Replicas[0]), "all is as it was");
+        await Cluster.UntilKnownAsync(image => IsTrueOfAll(image, partition => partition.Leader == partition.Replicas[0]),
+            "all is as it was");
         Assert.Equal(2, Cluster.ImageOf(2).FindServed("orders")!.Partitions.Count(partition => partition.Leader == 3));
         for (var number = 0; number < 6; number++)
             Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(1, new TopicPartition("orders", number), "a")).Error);
     }
 
-    private protected override BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options with { AutoLeaderRebalance = true };
+    private protected override BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) =>
+        options with { AutoLeaderRebalance = true };
 
-    private static bool IsTrueOfAll(ClusterImage image, Func<ImagePartition, bool> condition) => image.FindServed("orders") is { } orders && orders.Partitions.All(condition);
+    private static bool IsTrueOfAll(ClusterImage image, Func<ImagePartition, bool> condition) =>
+        image.FindServed("orders") is { } orders && orders.Partitions.All(condition);
 }

@@ -24,9 +24,11 @@ public sealed class MetadataPollTests(PostgreSqlFixture postgres) : ReplicatedCl
         var died = UntilAsync(image, newer => newer.Brokers.Values.Count(broker => broker.IsAlive) == 2);
         var victim = Cluster.Running.First(broker => broker != image.Controller);
         await Cluster.KillAsync(victim);
-        Assert.DoesNotContain(victim, (await died).Brokers.Values.Where(broker => broker.IsAlive).Select(broker => broker.Registration.BrokerId));
+        Assert.DoesNotContain(victim, (await died).Brokers.Values.Where(broker => broker.IsAlive)
+            .Select(broker => broker.Registration.BrokerId));
         await Cluster.SettleAsync();
-        image = await UntilAsync(ClusterImage.Empty, newer => newer.FindServed("orders")!.Partitions.All(partition => partition.Leader >= 0 && partition.Leader != victim));
+        image = await UntilAsync(ClusterImage.Empty,
+            newer => newer.FindServed("orders")!.Partitions.All(partition => partition.Leader >= 0 && partition.Leader != victim));
         Assert.Equal(2, image.FindServed("orders")!.Partitions.Length);
     }
 
@@ -62,7 +64,8 @@ public sealed class MetadataPollTests(PostgreSqlFixture postgres) : ReplicatedCl
 
     private async Task<ClusterImage?> PollAsync(long version)
     {
-        var bytes = await Cluster.Get<IGrainFactory>(Cluster.Running.First()).GetGrain<IClusterGrain>(GrainKeys.Cluster).GetMetadataAsync(version);
+        var bytes = await Cluster.Get<IGrainFactory>(Cluster.Running.First()).GetGrain<IClusterGrain>(GrainKeys.Cluster)
+            .GetMetadataAsync(version);
         return bytes.IsEmpty ? null : ClusterDeltaCodec.Read(bytes.Span).Apply(ClusterImage.Empty);
     }
 }

@@ -5,8 +5,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>Replicas that move slowly, so that something can happen on the way: the brokers send to replicas that catch up at a rate at which no move ends by
-/// itself within a test.</summary>
+/// <summary>Replicas that move slowly, so that something can happen on the way: the brokers send to replicas that catch up at a rate at
+/// which no move ends by itself within a test.</summary>
 public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     private const int RecordBytes = 10_000;
@@ -23,7 +23,8 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         var spare = Cluster.Running.Except(before[0]).Single();
         LimitCatchUp();
         await Administration.ReassignPartitionAsync(partition, [spare, before[0][1]]);
-        await Wait.UntilAsync(() => Cluster.ReplicasOn(spare).Any(replica => replica.Partition.LogEndOffset > 0), "the new replica has something");
+        await Wait.UntilAsync(() => Cluster.ReplicasOn(spare).Any(replica => replica.Partition.LogEndOffset > 0),
+            "the new replica has something");
         var moving = Assert.Single(await Administration.ListReassignmentsAsync());
         Assert.Equal([spare], moving.Adding);
         // In sync is who was before: nobody waits for the one that catches up.
@@ -53,8 +54,10 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         await Administration.CancelRebalanceAsync();
         await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Cancelled, "it is cancelled");
         await Wait.UntilAsync(() => Cluster.ImageOf(1) is var image && image.CatchUpMaxBytesPerSecond == 0
-            && image.FindServed("orders")!.Partitions.All(partition => partition.Target.IsEmpty), "nothing moves, and nothing is slowed down");
-        Assert.Equal(before.Select(replicas => replicas[0]), Cluster.ImageOf(1).FindServed("orders")!.Partitions.Select(partition => partition.Replicas[0]));
+            && image.FindServed("orders")!.Partitions.All(partition => partition.Target.IsEmpty),
+            "nothing moves, and nothing is slowed down");
+        Assert.Equal(before.Select(replicas => replicas[0]),
+            Cluster.ImageOf(1).FindServed("orders")!.Partitions.Select(partition => partition.Replicas[0]));
         await Wait.UntilAsync(() => Cluster.DirectoriesOf(4).Length == 0, "nothing is left on the new broker");
         for (var number = 0; number < before.Length; number++)
             await HoldsAsync(new TopicPartition("orders", number), Records);
@@ -74,12 +77,15 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         await Wait.UntilAsync(() => Cluster.ReplicasOn(4).Any(replica => replica.Partition.LogEndOffset > 0), "something moves");
         var (director, epoch) = (Cluster.ImageOf(1).Controller, Cluster.ImageOf(1).Epoch);
         await Cluster.KillAsync(director);
-        await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > epoch), "somebody else directs the cluster");
+        await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > epoch),
+            "somebody else directs the cluster");
         var status = await Wait.AnsweredAsync(() => Administration.GetRebalanceAsync());
         Assert.Equal((plan.PlanId, RebalanceState.Running, (long)rate), (status!.PlanId, status.State, status.Throttle.MaxBytesPerSecond));
         await Cluster.StartAsync(director);
-        await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "it is over", StateAsync, afterwards);
-        Assert.Equal((plan.Moves.Count, 0), ((await Administration.GetRebalanceAsync())!.Done, (await Administration.GetRebalanceAsync())!.Skipped));
+        await Wait.UntilAsync(async () => (await Administration.GetRebalanceAsync())!.State == RebalanceState.Completed, "it is over",
+            StateAsync, afterwards);
+        Assert.Equal((plan.Moves.Count, 0),
+            ((await Administration.GetRebalanceAsync())!.Done, (await Administration.GetRebalanceAsync())!.Skipped));
         await Cluster.UntilInSyncAsync("orders");
         Assert.Empty((await Administration.PlanRebalanceAsync()).Moves);
         for (var number = 0; number < 4; number++)
@@ -99,16 +105,19 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
 
         await Cluster.Broker(1).AlterTopicAsync("orders", new Dictionary<string, string?> { ["min.insync.replicas"] = "1" });
         await Administration.ReassignPartitionAsync(partition, [2]);
-        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0] is { Target.IsEmpty: true, Replicas: [2], Leader: 2 }, "it is held by one");
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0] is { Target.IsEmpty: true, Replicas: [2],
+            Leader: 2 }, "it is held by one");
         Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(3, partition, "a")).Error);
     }
 
     private async Task<string> StateAsync() => string.Join('\n',
     [
         $"{await Administration.GetRebalanceAsync()}, directed by {Cluster.ImageOf(1).Controller}",
-        .. Cluster.ImageOf(1).FindServed("orders")!.Partitions.Select(static (partition, number) => $"orders/{number}: leader {partition.Leader}, replicas {string.Join(' ', partition.Replicas)}, "
+        .. Cluster.ImageOf(1).FindServed("orders")!.Partitions.Select(static (partition, number) =>
+            $"orders/{number}: leader {partition.Leader}, replicas {string.Join(' ', partition.Replicas)}, "
             + $"in sync {string.Join(' ', partition.Isr)}, target {string.Join(' ', partition.Target)}"),
-        .. Cluster.Running.SelectMany(broker => Cluster.ReplicasOn(broker).Select(replica => $"on {broker}: up to {replica.Partition.LogEndOffset}")),
+        .. Cluster.Running.SelectMany(broker => Cluster.ReplicasOn(broker)
+            .Select(replica => $"on {broker}: up to {replica.Partition.LogEndOffset}")),
     ]);
 
     // As --replica-catch-up-max-bytes-per-second, once all are in sync.
@@ -125,7 +134,8 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         for (var number = 0; number < partitions; number++)
         {
             for (var record = 0; record < Records; record++)
-                Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(1, new TopicPartition(topic, number), new string('x', RecordBytes))).Error);
+                Assert.Equal(ErrorCode.None,
+                    (await Cluster.AppendAsync(1, new TopicPartition(topic, number), new string('x', RecordBytes))).Error);
         }
         return [.. created.Partitions.Select(partition => partition.Replicas.ToArray())];
     }

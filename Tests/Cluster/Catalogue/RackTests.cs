@@ -22,7 +22,8 @@ public sealed class RackTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         Assert.All(wide.Partitions, partition => Assert.Equal(2, partition.Replicas.Select(RackOf).Distinct().Count()));
     }
 
-    private protected override BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options with { Rack = RackOf(broker) };
+    private protected override BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) =>
+        options with { Rack = RackOf(broker) };
 
     private static string RackOf(int broker) => broker <= 2 ? "east" : "west";
 }

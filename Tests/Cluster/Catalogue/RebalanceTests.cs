@@ -25,13 +25,16 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
             && moved.Replicas.SequenceEqual(target) && moved.Isr.Order().SequenceEqual(target.Order()), "the partition is moved");
         await Wait.UntilAsync(() => Cluster.DirectoriesOf(before[0]).Length == 0, "the old replica is gone");
         Assert.Empty(await Administration.ListReassignmentsAsync());
-        // A hand-over that took too long may be asked for again; where the old leader resigned in its favour, there is none left to ask for.
-        await Wait.UntilAsync(async () => (await Administration.ElectPreferredLeadersAsync("orders")).All(election => election.Error is ErrorCode.None or ErrorCode.ElectionNotNeeded), "it is elected");
+        // A hand-over that took too long may be asked for again; where the old leader resigned in its favour, there is none left to ask
+        // for.
+        await Wait.UntilAsync(async () => (await Administration.ElectPreferredLeadersAsync("orders")).All(election =>
+            election.Error is ErrorCode.None or ErrorCode.ElectionNotNeeded), "it is elected");
         await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0].Leader == spare, "the new replica leads");
         await Wait.UntilAsync(async () =>
         {
             using var read = await Cluster.Broker(before[0]).FetchAsync(new FetchRequest(partition, 0));
-            return read.Error == ErrorCode.None && TestBatches.Read(read.Records).Select(record => record.Value).SequenceEqual(Enumerable.Range(0, 20).Select(n => $"{n}"));
+            return read.Error == ErrorCode.None && TestBatches.Read(read.Records).Select(record => record.Value)
+                .SequenceEqual(Enumerable.Range(0, 20).Select(n => $"{n}"));
         }, "all is read from the new leader");
     }
 
@@ -53,7 +56,8 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
         var drain = await Administration.DrainBrokerAsync(2);
         Assert.Equal("broker 2 is drained", drain.Reason);
         await UntilOverAsync();
-        await Wait.UntilAsync(async () => await DescribeAsync(2) is { Replicas: 0, Leaders: 0, State: BrokerState.Draining }, "broker 2 holds nothing");
+        await Wait.UntilAsync(async () => await DescribeAsync(2) is { Replicas: 0, Leaders: 0, State: BrokerState.Draining },
+            "broker 2 holds nothing");
         await Wait.UntilAsync(() => Cluster.DirectoriesOf(2).Length == 0, "nothing is left on its disk");
         Assert.Equal(ErrorCode.InvalidRequest,
             (await Assert.ThrowsAsync<BrokerException>(async () => await Administration.RemoveBrokerAsync(2))).Code);
@@ -70,7 +74,8 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
         await Cluster.UntilInSyncAsync("orders");
         await Administration.SetAutoRebalanceAsync(true);
         await Cluster.StartAsync(4);
-        await Wait.UntilAsync(async () => (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Any(broker => broker is { BrokerId: 4, Replicas: 3 }),
+        await Wait.UntilAsync(async () =>
+            (await Cluster.Broker(1).DescribeClusterAsync()).Brokers.Any(broker => broker is { BrokerId: 4, Replicas: 3 }),
             "broker 4 has its share");
     }
 
@@ -78,17 +83,22 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
     public async Task What_makes_no_sense_is_refused()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 3));
-        await RefusedAsync(ErrorCode.InvalidReplicaAssignment, async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 0), [1, 1]));
-        await RefusedAsync(ErrorCode.InvalidReplicaAssignment, async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 0), [7]));
-        await RefusedAsync(ErrorCode.UnknownTopicOrPartition, async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 1), [1]));
+        await RefusedAsync(ErrorCode.InvalidReplicaAssignment,
+            async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 0), [1, 1]));
+        await RefusedAsync(ErrorCode.InvalidReplicaAssignment,
+            async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 0), [7]));
+        await RefusedAsync(ErrorCode.UnknownTopicOrPartition,
+            async () => await Administration.ReassignPartitionAsync(new TopicPartition("orders", 1), [1]));
         await RefusedAsync(ErrorCode.UnknownTopicOrPartition, async () => await Administration.ElectPreferredLeadersAsync("nothing"));
-        await RefusedAsync(ErrorCode.ElectionNotNeeded, async () => await Administration.ElectUncleanAsync(new TopicPartition("orders", 0)));
+        await RefusedAsync(ErrorCode.ElectionNotNeeded,
+            async () => await Administration.ElectUncleanAsync(new TopicPartition("orders", 0)));
         await RefusedAsync(ErrorCode.InvalidRequest, async () => await Administration.ExecuteRebalanceAsync("nothing"));
         await RefusedAsync(ErrorCode.NoReassignmentInProgress, async () => await Administration.CancelRebalanceAsync());
         await RefusedAsync(ErrorCode.InvalidReplicationFactor, async () => await Administration.DrainBrokerAsync(1));
         await RefusedAsync(ErrorCode.BrokerIdNotRegistered, async () => await Administration.RemoveBrokerAsync(9));
 
-        static async Task RefusedAsync(ErrorCode expected, Func<Task> request) => Assert.Equal(expected, (await Assert.ThrowsAsync<BrokerException>(request)).Code);
+        static async Task RefusedAsync(ErrorCode expected, Func<Task> request) =>
+            Assert.Equal(expected, (await Assert.ThrowsAsync<BrokerException>(request)).Code);
     }
 
     private Task UntilOverAsync() => Wait.UntilAsync(

@@ -22,12 +22,14 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
 
         await Task.WhenAll(new[] { 1, 2, 3 }.Select(broker => cluster.StartAsync(broker)));
         await cluster.SettleAsync();
-        await Wait.UntilAsync(async () => (await cluster.Broker(2).ListTopicsAsync()).Select(topic => topic.Name).SequenceEqual(["begun", "kept"]),
+        await Wait.UntilAsync(async () => (await cluster.Broker(2).ListTopicsAsync()).Select(topic => topic.Name)
+            .SequenceEqual(["begun", "kept"]),
             "the topics are those that should be");
         await cluster.UntilInSyncAsync("begun");
         Assert.Equal(ErrorCode.None, (await cluster.AppendAsync(3, new TopicPartition("begun", 1), "a")).Error);
         await Wait.UntilAsync(() => new[] { 1, 2, 3 }.All(broker => cluster.DirectoriesOf(broker).All(name =>
-            name.StartsWith("begun-", StringComparison.Ordinal) || name.StartsWith("kept-", StringComparison.Ordinal))), "nothing is left of the others");
+            name.StartsWith("begun-", StringComparison.Ordinal) || name.StartsWith("kept-", StringComparison.Ordinal))),
+            "nothing is left of the others");
         Assert.Equal(2, (await cluster.Broker(1).CreateTopicAsync(new NewTopic("leaving", 2, 2))).Partitions.Count);
     }
 

@@ -18,7 +18,8 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
         await Postgres.Server.StopAsync();
         await RefusedAsync(() => Cluster.Broker(1).CreateTopicAsync(new NewTopic("new", 2)).AsTask());
         await RefusedAsync(() => Cluster.Broker(2).DeleteTopicAsync("leaving").AsTask());
-        await RefusedAsync(() => Cluster.Broker(3).AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "123456" }).AsTask());
+        await RefusedAsync(() => Cluster.Broker(3).AlterTopicAsync("orders",
+            new Dictionary<string, string?> { ["retention.ms"] = "123456" }).AsTask());
         await RefusedAsync(() => Cluster.Broker(2).AddPartitionsAsync("orders", 4).AsTask());
         // What is there is served on.
         foreach (var broker in Cluster.Running)
@@ -29,7 +30,8 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
         await AgainAsync(ErrorCode.TopicAlreadyExists, () => Cluster.Broker(1).CreateTopicAsync(new NewTopic("new", 2)).AsTask());
         Assert.Equal(2, (await Cluster.Broker(1).DescribeTopicAsync("new")).Partitions.Count);
         await AgainAsync(ErrorCode.UnknownTopicOrPartition, () => Cluster.Broker(2).DeleteTopicAsync("leaving").AsTask());
-        await Wait.AnsweredAsync(() => Cluster.Broker(3).AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "123456" }));
+        await Wait.AnsweredAsync(() => Cluster.Broker(3).AlterTopicAsync("orders",
+            new Dictionary<string, string?> { ["retention.ms"] = "123456" }));
         await AgainAsync(ErrorCode.InvalidPartitions, () => Cluster.Broker(2).AddPartitionsAsync("orders", 4).AsTask());
         await Cluster.UntilInSyncAsync("orders");
         await Cluster.UntilInSyncAsync("new");
@@ -56,7 +58,8 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
             await changes;
             await Postgres.Server.StartAsync();
             // What failed may have been done all the same: then to do it again says so.
-            await AgainAsync(ErrorCode.TopicAlreadyExists, () => Cluster.Broker(3).CreateTopicAsync(new NewTopic(made, Partitions)).AsTask());
+            await AgainAsync(ErrorCode.TopicAlreadyExists, () => Cluster.Broker(3).CreateTopicAsync(new NewTopic(made, Partitions))
+                .AsTask());
             await AgainAsync(ErrorCode.UnknownTopicOrPartition, () => Cluster.Broker(3).DeleteTopicAsync(gone).AsTask());
             await Cluster.UntilInSyncAsync(made);
             Assert.Equal(Partitions, (await Cluster.Broker(2).DescribeTopicAsync(made)).Partitions.Count);
@@ -76,12 +79,15 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
     {
         try
         {
-            await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.DirectoriesOf(broker).SequenceEqual(directories.Order(StringComparer.Ordinal))),
+            await Wait.UntilAsync(() =>
+                Cluster.Running.All(broker => Cluster.DirectoriesOf(broker).SequenceEqual(directories.Order(StringComparer.Ordinal))),
                 $"on every disk exactly {string.Join(", ", directories)}");
         }
         catch (Xunit.Sdk.XunitException late)
         {
-            var disks = Cluster.Running.Select(broker => $"{broker}: {string.Join(", ", Cluster.DirectoriesOf(broker).Except(directories))}, without {string.Join(", ", directories.Except(Cluster.DirectoriesOf(broker)))}");
+            var disks =
+                Cluster.Running.Select(broker => $"{broker}: {string.Join(", ", Cluster.DirectoriesOf(broker).Except(directories))}, "
+                + $"without {string.Join(", ", directories.Except(Cluster.DirectoriesOf(broker)))}");
             Assert.Fail($"{late.Message}; besides, on broker {string.Join("; ", disks)}");
         }
     }

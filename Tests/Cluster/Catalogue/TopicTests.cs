@@ -23,7 +23,8 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
         }
         await Cluster.UntilInSyncAsync("orders");
         var cluster = await Cluster.Broker(2).DescribeClusterAsync();
-        Assert.Equal((1, 6, 0, 0), (cluster.Topics, cluster.Partitions, cluster.OfflinePartitions!.Count, cluster.UnderReplicatedPartitions!.Count));
+        Assert.Equal((1, 6, 0, 0),
+            (cluster.Topics, cluster.Partitions, cluster.OfflinePartitions!.Count, cluster.UnderReplicatedPartitions!.Count));
         Assert.All(cluster.Brokers, broker => Assert.Equal((BrokerState.Active, 2, 6), (broker.State, broker.Leaders, broker.Replicas)));
     }
 
@@ -47,7 +48,8 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
     [SkippableFact]
     public async Task More_replicas_than_brokers_are_refused()
     {
-        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await Cluster.Broker(2).CreateTopicAsync(new NewTopic("orders", 1, 4)));
+        var refused = await Assert.ThrowsAsync<BrokerException>(async () => await Cluster.Broker(2)
+            .CreateTopicAsync(new NewTopic("orders", 1, 4)));
         Assert.Equal(ErrorCode.InvalidReplicationFactor, refused.Code);
         Assert.Empty(await Cluster.Broker(2).ListTopicsAsync());
     }
@@ -59,12 +61,15 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
         var grown = await Cluster.Broker(2).AddPartitionsAsync("orders", 4);
         Assert.All(grown.Partitions, partition => Assert.Equal(2, partition.Replicas.Count));
         await Cluster.UntilInSyncAsync("orders");
-        await Cluster.Broker(3).AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "123456", ["min.insync.replicas"] = "2" });
-        await Cluster.UntilKnownAsync(image => image.FindServed("orders")?.Configs.GetValueOrDefault("retention.ms") == "123456", "the change is known");
+        await Cluster.Broker(3)
+            .AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "123456", ["min.insync.replicas"] = "2" });
+        await Cluster.UntilKnownAsync(image => image.FindServed("orders")?.Configs.GetValueOrDefault("retention.ms") == "123456",
+            "the change is known");
         foreach (var broker in Cluster.Running)
         {
             Assert.Equal(4, (await Cluster.Broker(broker).GetTopicAsync("orders")).Partitions);
-            Assert.All(Cluster.ReplicasOn(broker), replica => Assert.Equal((123456, 2), (replica.Partition.Config.RetentionMs, replica.Partition.Config.MinInsyncReplicas)));
+            Assert.All(Cluster.ReplicasOn(broker),
+                replica => Assert.Equal((123456, 2), (replica.Partition.Config.RetentionMs, replica.Partition.Config.MinInsyncReplicas)));
         }
         Assert.Equal(8, Cluster.Running.Sum(broker => Cluster.ReplicasOn(broker).Count));
     }
@@ -99,12 +104,14 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
         await Cluster.SettleAsync();
         var survivors = Cluster.Running.ToArray();
         await Wait.UntilAsync(() => survivors.All(broker => Cluster.ImageOf(broker) is var image && image.Epoch > before.Epoch
-            && survivors.Contains(image.Controller) && image.FindServed("orders")!.Partitions.All(partition => survivors.Contains(partition.Leader))),
+            && survivors.Contains(image.Controller)
+            && image.FindServed("orders")!.Partitions.All(partition => survivors.Contains(partition.Leader))),
             "the metadata is made elsewhere, and every partition led");
         var created = await Wait.AnsweredAsync(() => Cluster.Broker(survivors[0]).CreateTopicAsync(new NewTopic("more", 2, 2)));
         Assert.All(created.Partitions, partition => Assert.Equal(survivors, partition.Replicas.Order()));
         await Cluster.UntilInSyncAsync("more");
-        await Wait.UntilAsync(async () => (await Cluster.Broker(survivors[1]).DescribeClusterAsync()).UnderReplicatedPartitions!.Count == 6, "the dead one is missed");
+        await Wait.UntilAsync(async () => (await Cluster.Broker(survivors[1]).DescribeClusterAsync()).UnderReplicatedPartitions!.Count == 6,
+            "the dead one is missed");
         var cluster = await Wait.AnsweredAsync(() => Cluster.Broker(survivors[1]).DescribeClusterAsync());
         Assert.Equal(BrokerState.Dead, cluster.Brokers.Single(broker => broker.BrokerId == before.Controller).State);
     }

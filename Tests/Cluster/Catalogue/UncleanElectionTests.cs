@@ -22,7 +22,8 @@ public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : Replicate
         await Cluster.UntilInSyncAsync("orders");
         Assert.Equal(0, (await Cluster.AppendAsync(other, partition, "kept")).BaseOffset);
         await Cluster.StopAsync(follower);
-        await Wait.UntilAsync(() => Cluster.ImageOf(other).FindServed("orders")!.Partitions[0].Isr is [var last] && last == leader, "the follower has left");
+        await Wait.UntilAsync(() => Cluster.ImageOf(other).FindServed("orders")!.Partitions[0].Isr is [var last] && last == leader,
+            "the follower has left");
         Assert.Equal(1, (await Cluster.AppendAsync(other, partition, "lost")).BaseOffset);
         await Cluster.StopAsync(leader);
         await Cluster.StartAsync(follower);
@@ -32,7 +33,8 @@ public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : Replicate
         {
             var refused = await Cluster.Broker(other).ProduceAsync(partition, TestBatches.Of("too early"), Acks.All);
             Assert.NotEqual(ErrorCode.None, refused.Error);
-            return refused.Error == ErrorCode.LeaderNotAvailable && refused.Message!.Contains($"broker {leader} is down", StringComparison.Ordinal);
+            return refused.Error == ErrorCode.LeaderNotAvailable
+                && refused.Message!.Contains($"broker {leader} is down", StringComparison.Ordinal);
         }, "it is said why nobody leads");
 
         Cluster.Wipe(leader);
@@ -40,7 +42,8 @@ public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : Replicate
         if (isAllowed)
         {
             await Wait.UntilAsync(() => Cluster.ImageOf(other).FindServed("orders")!.Partitions[0] is var led && led.Leader == follower
-                && led.Isr.Order().SequenceEqual(new[] { leader, follower }.Order()), "the one that has most leads, and the other one follows");
+                && led.Isr.Order().SequenceEqual(new[] { leader, follower }.Order()),
+                "the one that has most leads, and the other one follows");
             Assert.Equal(1, (await Cluster.AppendAsync(other, partition, "new")).BaseOffset);
             using var read = await Cluster.Broker(other).FetchAsync(new FetchRequest(partition, 0));
             Assert.Equal(["kept", "new"], TestBatches.Read(read.Records).Select(record => record.Value));

@@ -15,8 +15,10 @@ public sealed class ConnectionServicesTests
     [Fact]
     public void AClientConnectsThroughOurSockets()
     {
-        using var host = Host.CreateEmptyApplicationBuilder(null).UseClient(static client => client.AddOrleansMqClient(), out var services).Build();
-        Assert.IsType<SocketConnections>(host.Services.GetRequiredKeyedService<IConnectionFactory>(Assert.Single(KeysOf<IConnectionFactory>(services))));
+        using var host = Host.CreateEmptyApplicationBuilder(null).UseClient(static client => client.AddOrleansMqClient(), out var services)
+            .Build();
+        Assert.IsType<SocketConnections>(
+            host.Services.GetRequiredKeyedService<IConnectionFactory>(Assert.Single(KeysOf<IConnectionFactory>(services))));
     }
 
     [Fact]
@@ -45,31 +47,36 @@ public sealed class ConnectionServicesTests
         var other = new OtherTransport();
         using var host = Host.CreateEmptyApplicationBuilder(null).UseClient(client =>
         {
-            client.Services.AddKeyedSingleton<IConnectionFactory>(Assert.Single(KeysOf<IConnectionFactory>(client.Services)), (_, _) => other);
+            client.Services.AddKeyedSingleton<IConnectionFactory>(Assert.Single(KeysOf<IConnectionFactory>(client.Services)),
+                (_, _) => other);
             client.AddOrleansMqClient();
         }, out var services).Build();
         Assert.Same(other, host.Services.GetRequiredKeyedService<IConnectionFactory>(Assert.Single(KeysOf<IConnectionFactory>(services))));
     }
 
     private static IReadOnlyCollection<object?> KeysOf<T>(IServiceCollection services) =>
-        [.. services.Where(static service => service.IsKeyedService && service.ServiceType == typeof(T)).Select(static service => service.ServiceKey).Distinct()];
+        [.. services.Where(static service => service.IsKeyedService && service.ServiceType == typeof(T))
+            .Select(static service => service.ServiceKey).Distinct()];
 
     private sealed class OtherTransport : IConnectionFactory
     {
-        public ValueTask<ConnectionContext> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken = default) => throw new NotSupportedException();
+        public ValueTask<ConnectionContext> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken = default) =>
+            throw new NotSupportedException();
     }
 }
 
 internal static class HostBuilders
 {
-    public static HostApplicationBuilder UseClient(this HostApplicationBuilder builder, Action<IClientBuilder> configure, out IServiceCollection services)
+    public static HostApplicationBuilder UseClient(this HostApplicationBuilder builder, Action<IClientBuilder> configure,
+        out IServiceCollection services)
     {
         services = builder.Services;
         builder.UseOrleansClient(client => configure(client.UseLocalhostClustering()));
         return builder;
     }
 
-    public static HostApplicationBuilder UseSilo(this HostApplicationBuilder builder, Action<ISiloBuilder> configure, out IServiceCollection services)
+    public static HostApplicationBuilder UseSilo(this HostApplicationBuilder builder, Action<ISiloBuilder> configure,
+        out IServiceCollection services)
     {
         services = builder.Services;
         builder.UseOrleans(silo => configure(silo.UseLocalhostClustering()));

@@ -12,7 +12,8 @@ namespace OrleansMq.Tests.Cluster.Connections;
 public sealed class SocketConnectionTests : IAsyncLifetime
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
-    private static readonly IOptions<SocketConnectionOptions> Options = Microsoft.Extensions.Options.Options.Create(new SocketConnectionOptions());
+    private static readonly IOptions<SocketConnectionOptions> Options =
+        Microsoft.Extensions.Options.Options.Create(new SocketConnectionOptions());
 
     private IConnectionListener _listener = null!;
     private ConnectionContext _client = null!;
@@ -145,7 +146,8 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     {
         await _listener.UnbindAsync();
         Assert.Null(await _listener.AcceptAsync());
-        await Assert.ThrowsAsync<SocketConnectionException>(async () => await new SocketConnections(Options).ConnectAsync(_listener.EndPoint));
+        await Assert.ThrowsAsync<SocketConnectionException>(async () =>
+            await new SocketConnections(Options).ConnectAsync(_listener.EndPoint));
     }
 
     [Fact]

@@ -17,7 +17,9 @@ public sealed class CoordinatorChoiceTests
 
     [Fact]
     public void Everybody_comes_to_the_same_choice() =>
-        Assert.All(Groups(), group => Assert.Single(Brokers.Select(self => Choose(group, [.. Brokers.Reverse()], self)).Append(Choose(group, Brokers)).Distinct()));
+        Assert.All(Groups(),
+            group =>
+            Assert.Single(Brokers.Select(self => Choose(group, [.. Brokers.Reverse()], self)).Append(Choose(group, Brokers)).Distinct()));
 
     [Fact]
     public void When_a_broker_goes_only_its_own_groups_get_another()
@@ -44,13 +46,15 @@ public sealed class CoordinatorChoiceTests
     public void Who_stops_gets_none_but_keeps_what_it_coordinates()
     {
         Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, isActive: broker => broker != 2)));
-        Assert.All(Groups(), group => Assert.Equal(2, Choose(group, Brokers, isActive: broker => broker != 2, holding: (2, GroupHolding.Coordinates))));
+        Assert.All(Groups(),
+            group => Assert.Equal(2, Choose(group, Brokers, isActive: broker => broker != 2, holding: (2, GroupHolding.Coordinates))));
     }
 
     [Fact]
     public void Where_nobody_is_able_it_is_who_asks() => Assert.Equal(3, Choose("g", Brokers, self: 3, isActive: _ => false));
 
-    private static int Choose(string group, int[] live, int self = 1, Func<int, bool>? isActive = null, (int Broker, GroupHolding Holding)? holding = null) =>
+    private static int Choose(string group, int[] live, int self = 1, Func<int, bool>? isActive = null,
+        (int Broker, GroupHolding Holding)? holding = null) =>
         CoordinatorChoice.Decide(group, self, live, isActive ?? (_ => true),
             broker => holding is { } one && one.Broker == broker ? one.Holding : GroupHolding.Absent);
 

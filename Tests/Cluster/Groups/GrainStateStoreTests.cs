@@ -21,7 +21,8 @@ public sealed class GrainStateStoreTests(PostgreSqlFixture postgres) : StateStor
     {
         var database = await postgres.DatabaseAsync();
         var storage = await PostgreSqlStorage.OpenAsync(database, StateDocuments.Json);
-        return new Listing(new GrainStateStore(storage, Group, TimeProvider.System), async type => await PostgreSqlFixture.ReadAsync<string>(database,
+        return new Listing(new GrainStateStore(storage, Group, TimeProvider.System),
+            async type => await PostgreSqlFixture.ReadAsync<string>(database,
             $"SELECT state_name || '/' || substr(grain_id_extension, 3) FROM omq_grain_state WHERE state_name = '{type}'"));
     }
 
@@ -48,12 +49,15 @@ public sealed class GrainStateStoreTests(PostgreSqlFixture postgres) : StateStor
 
     private sealed class Listing(IStateStore store, Func<string, ValueTask<IReadOnlyList<string>>> list) : IStateStore
     {
-        public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) => store.ReadAsync(key, cancellationToken);
+        public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) =>
+            store.ReadAsync(key, cancellationToken);
 
-        public ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default) =>
+        public ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
+            CancellationToken cancellationToken = default) =>
             store.WriteAsync(key, value, etag, cancellationToken);
 
-        public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) => store.DeleteAsync(key, etag, cancellationToken);
+        public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) =>
+            store.DeleteAsync(key, etag, cancellationToken);
 
         public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => list(type);
     }

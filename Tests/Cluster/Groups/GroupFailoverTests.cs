@@ -28,7 +28,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
 
         // The one that was declared dead goes on for a moment, for whoever has not heard of it.
         var after = before;
-        await Wait.UntilAsync(async () => (after = await Groups().DescribeGroupAsync(group)).Coordinator != before.Coordinator, "another one coordinates");
+        await Wait.UntilAsync(async () => (after = await Groups().DescribeGroupAsync(group)).Coordinator != before.Coordinator,
+            "another one coordinates");
         Assert.Equal(Text(before), Text(after));
         Assert.Equal(17, await CommittedAsync(group));
         Assert.Equal(ErrorCode.None, ErrorOf(await members[1].CommitAsync(Groups(), Topic, 0, 18)));
@@ -43,7 +44,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         var other = Cluster.Running.First(broker => broker != coordinator);
         var late = new TestMember(group, "late");
         var joining = late.JoinAsync(() => Groups(other));
-        await Wait.UntilAsync(async () => (await members[0].HeartbeatAsync(Groups(other))).Error == ErrorCode.RebalanceInProgress, "the group rebalances");
+        await Wait.UntilAsync(async () => (await members[0].HeartbeatAsync(Groups(other))).Error == ErrorCode.RebalanceInProgress,
+            "the group rebalances");
 
         await Cluster.StopAsync(coordinator);
         await Wait.UntilAsync(async () => (await CoordinatorsAsync([group], other))[0] != coordinator,
@@ -66,7 +68,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         await Cluster.KillAsync(3);
         var without = before;
         await Wait.UntilAsync(async () => !(without = await CoordinatorsAsync(groups)).Contains(3), "all have a coordinator");
-        Assert.All(before.Zip(without), pair => Assert.True(pair.First == 3 || pair.First == pair.Second, "a group moved whose broker lived"));
+        Assert.All(before.Zip(without),
+            pair => Assert.True(pair.First == 3 || pair.First == pair.Second, "a group moved whose broker lived"));
 
         await Cluster.StartAsync(3);
         await Cluster.SettleAsync();
@@ -81,7 +84,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 1)));
 
         // What a silo does that does not know of the first activation: it claims.
-        await using var second = await GroupCoordinator.OpenAsync(group, 9, Cluster.Get<IGroupStores>(1).For(group), Cluster.Get<IClusterMetadata>(1), new GroupOptions(),
+        await using var second = await GroupCoordinator.OpenAsync(group, 9, Cluster.Get<IGroupStores>(1).For(group),
+            Cluster.Get<IClusterMetadata>(1), new GroupOptions(),
             TimeProvider.System, EngineLog.Silent);
         Assert.Equal(ErrorCode.None, ErrorOf(await second.CommitOffsetsAsync(members[0].Commit(Topic, 0, 2))));
 
@@ -90,7 +94,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         Assert.Equal(2, (await second.FetchOffsetsAsync(new OffsetFetch { GroupId = group })).Partitions.Single().Offset!.Offset);
 
         // The first notices, and goes; who calls again makes a third, which claims.
-        await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 4)) == ErrorCode.None, "another activation");
+        await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 4)) == ErrorCode.None,
+            "another activation");
         Assert.Equal(ErrorAction.Retry, ErrorOf(await second.CommitOffsetsAsync(members[0].Commit(Topic, 0, 5))).Action());
         await Wait.UntilAsync(() => second.IsClosed, "the second learns of it");
         Assert.Equal(4, await CommittedAsync(group));
@@ -122,9 +127,11 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
             Assert.Equal(ErrorCode.None, (await members[i % 2].HeartbeatAsync(Groups(1 + (i % 3)))).Error);
 
         await Postgres.Server.StartAsync();
-        await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 3)) == ErrorCode.None, "commits are stored again");
+        await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 3)) == ErrorCode.None,
+            "commits are stored again");
         Assert.Equal(3, await CommittedAsync(group));
-        Assert.All(members, member => Assert.Equal(ErrorCode.None, member.HeartbeatAsync(Groups(1)).AsTask().GetAwaiter().GetResult().Error));
+        Assert.All(members,
+            member => Assert.Equal(ErrorCode.None, member.HeartbeatAsync(Groups(1)).AsTask().GetAwaiter().GetResult().Error));
     }
 
     [SkippableFact]
@@ -155,7 +162,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         await stop.CancelAsync();
         await committing;
         Assert.True(await CommittedAsync(group) >= acknowledged, "an acknowledged commit is lost");
-        Assert.Equal((1, members[0].Generation), ((await Groups(1).DescribeGroupAsync(group)).Members.Count, (await Groups(1).DescribeGroupAsync(group)).Epoch));
+        Assert.Equal((1, members[0].Generation),
+            ((await Groups(1).DescribeGroupAsync(group)).Members.Count, (await Groups(1).DescribeGroupAsync(group)).Epoch));
     }
 
     [SkippableFact]
@@ -165,12 +173,15 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
             await StableGroupAsync(group, 1);
         await CommitFromOutsideAsync("offsets-only");
         for (var broker = 1; broker <= 3; broker++)
-            Assert.Equal(["CAFE", "a", "b", "cafe", "offsets-only"], (await Groups(broker).ListGroupsAsync()).Select(listing => listing.GroupId));
+            Assert.Equal(["CAFE", "a", "b", "cafe", "offsets-only"],
+                (await Groups(broker).ListGroupsAsync()).Select(listing => listing.GroupId));
 
         await Groups(2).DeleteGroupAsync("offsets-only");
         Assert.Equal(["CAFE", "a", "b", "cafe"], (await Groups(3).ListGroupsAsync()).Select(listing => listing.GroupId));
-        Assert.Equal(ErrorCode.NonEmptyGroup, (await Assert.ThrowsAsync<BrokerException>(() => Groups(1).DeleteGroupAsync("a").AsTask())).Code);
-        Assert.Equal(ErrorCode.GroupIdNotFound, (await Assert.ThrowsAsync<BrokerException>(() => Groups(1).DescribeGroupAsync("offsets-only").AsTask())).Code);
+        Assert.Equal(ErrorCode.NonEmptyGroup,
+            (await Assert.ThrowsAsync<BrokerException>(() => Groups(1).DeleteGroupAsync("a").AsTask())).Code);
+        Assert.Equal(ErrorCode.GroupIdNotFound,
+            (await Assert.ThrowsAsync<BrokerException>(() => Groups(1).DescribeGroupAsync("offsets-only").AsTask())).Code);
     }
 
     private protected override async Task BeforeStopAsync()
@@ -195,7 +206,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
             var joining = members[count - 1].JoinAsync(() => Groups());
             foreach (var member in members[..(count - 1)])
             {
-                await Wait.UntilAsync(async () => (await member.HeartbeatAsync(Groups())).Error == ErrorCode.RebalanceInProgress, "the group rebalances");
+                await Wait.UntilAsync(async () => (await member.HeartbeatAsync(Groups())).Error == ErrorCode.RebalanceInProgress,
+                    "the group rebalances");
                 joining = Task.WhenAll(joining, member.JoinAsync(() => Groups()));
             }
             await joining;
@@ -205,7 +217,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
 
     private async Task CommitFromOutsideAsync(string group)
     {
-        var result = await Groups(1).CommitOffsetsAsync(new OffsetCommit { GroupId = group, Offsets = [new PartitionOffset(Topic, 0, new CommittedOffset(5))] });
+        var result = await Groups(1)
+            .CommitOffsetsAsync(new OffsetCommit { GroupId = group, Offsets = [new PartitionOffset(Topic, 0, new CommittedOffset(5))] });
         Assert.Equal(ErrorCode.None, ErrorOf(result));
     }
 
@@ -213,7 +226,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     {
         // The store is asked whose the group is: right after it was away that may fail once.
         OffsetFetchResult fetched = null!;
-        await Wait.UntilAsync(async () => (fetched = await Groups().FetchOffsetsAsync(new OffsetFetch { GroupId = group, Partitions = [new TopicPartition(Topic, 0)] }))
+        await Wait.UntilAsync(async () =>
+            (fetched = await Groups().FetchOffsetsAsync(new OffsetFetch { GroupId = group, Partitions = [new TopicPartition(Topic, 0)] }))
             .Error.Action() != ErrorAction.Retry, "the coordinator answers");
         Assert.Equal(ErrorCode.None, fetched.Error);
         return Assert.Single(fetched.Partitions).Offset!.Offset;
@@ -225,7 +239,8 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     private static async Task AnswersAsync(Func<ValueTask<GroupReply>> call, ErrorCode expected)
     {
         GroupReply reply = default;
-        await Wait.UntilAsync(async () => (reply = await call()).Error is not (ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator or ErrorCode.CoordinatorLoadInProgress), "an answer");
+        await Wait.UntilAsync(async () => (reply = await call()).Error is not (ErrorCode.CoordinatorNotAvailable or ErrorCode.NotCoordinator
+            or ErrorCode.CoordinatorLoadInProgress), "an answer");
         Assert.Equal((expected, reply.Message), (reply.Error, reply.Message));
     }
 

@@ -101,9 +101,11 @@ public sealed class GroupIndexTests
 
         public void BeforeWrite(string prefix, Func<Task> action) => _before = (prefix, action);
 
-        public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) => store.ReadAsync(key, cancellationToken);
+        public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) =>
+            store.ReadAsync(key, cancellationToken);
 
-        public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+        public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
+            CancellationToken cancellationToken = default)
         {
             if (_failing is { } failing && key.StartsWith(failing, StringComparison.Ordinal))
                 throw new IOException("the test says so");
@@ -115,8 +117,10 @@ public sealed class GroupIndexTests
             return await store.WriteAsync(key, value, etag, cancellationToken);
         }
 
-        public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) => store.DeleteAsync(key, etag, cancellationToken);
+        public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) =>
+            store.DeleteAsync(key, etag, cancellationToken);
 
-        public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => store.ListAsync(type, cancellationToken);
+        public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
+            store.ListAsync(type, cancellationToken);
     }
 }

@@ -41,7 +41,8 @@ internal sealed class TestMember(string groupId, string name)
         }
     }
 
-    public ValueTask<GroupReply> HeartbeatAsync(IGroupCoordinator groups) => groups.HeartbeatAsync(new Heartbeat(groupId, Generation, MemberId));
+    public ValueTask<GroupReply> HeartbeatAsync(IGroupCoordinator groups) =>
+        groups.HeartbeatAsync(new Heartbeat(groupId, Generation, MemberId));
 
     public ValueTask<OffsetCommitResult> CommitAsync(IGroupCoordinator groups, string topic, int partition, long offset) =>
         groups.CommitOffsetsAsync(Commit(topic, partition, offset));

@@ -44,7 +44,8 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
         var settings = Settings(_one, await postgres.DatabaseAsync());
         await using var one = await StartAsync(settings);
         var refused = await Assert.ThrowsAsync<StartException>(() => StartAsync(settings with { DataDirectory = _other.Path }));
-        Assert.All(["Broker 1", one.Member!.Orleans, "--broker-id"], part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
+        Assert.All(["Broker 1", one.Member!.Orleans, "--broker-id"],
+            part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
     }
 
     [SkippableFact]
@@ -78,7 +79,8 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     {
         var database = await postgres.DatabaseAsync();
         var weak = new NpgsqlConnectionStringBuilder(database) { Username = "weak", Password = "weak" };
-        await PostgreSqlFixture.ExecuteAsync(database, "DO $$ BEGIN CREATE ROLE weak LOGIN PASSWORD 'weak'; EXCEPTION WHEN duplicate_object THEN END $$");
+        await PostgreSqlFixture.ExecuteAsync(database,
+            "DO $$ BEGIN CREATE ROLE weak LOGIN PASSWORD 'weak'; EXCEPTION WHEN duplicate_object THEN END $$");
         await RefusedAsync(Settings(_one, weak.ConnectionString), "omq db migrate", "SQLSTATE 42501");
     }
 
@@ -97,7 +99,8 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
             await LoggedAsync("does not answer");
             await postgres.Server.StartAsync();
             await LoggedAsync("answers again");
-            Assert.Single(_log.ToString().Split("answers again")[0].Split('\n'), line => line.Contains("does not answer", StringComparison.Ordinal));
+            Assert.Single(_log.ToString().Split("answers again")[0].Split('\n'),
+                line => line.Contains("does not answer", StringComparison.Ordinal));
             await postgres.Server.StopAsync();
         }
         finally

@@ -34,7 +34,8 @@ internal sealed class ReplicatedTestSilo : IAsyncDisposable
         };
         var host = SiloHosts.Build(NullLoggerFactory.Instance, silo =>
         {
-            silo.AddOrleansMq(options => options with { BrokerId = new BrokerId(broker), DataDirectory = directory, Codecs = StandardCodecs.All },
+            silo.AddOrleansMq(options => options with { BrokerId = new BrokerId(broker), DataDirectory = directory,
+                Codecs = StandardCodecs.All },
                 change?.Invoke(cluster) ?? cluster);
             configure?.Invoke(silo);
         });

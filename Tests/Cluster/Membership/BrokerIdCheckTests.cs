@@ -60,7 +60,8 @@ public sealed class BrokerIdCheckTests : IDisposable
         _table.Add("broker-1", IPAddress.Loopback, Accepting);
         _table.SignsOfLife = true;
         var refused = await Assert.ThrowsAsync<BrokerIdTakenException>(() => CheckAsync(1));
-        Assert.All([$"127.0.0.1:{Accepting}", "host-1", "--broker-id", "'orders'", "Broker 1"], part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
+        Assert.All([$"127.0.0.1:{Accepting}", "host-1", "--broker-id", "'orders'", "Broker 1"],
+            part => Assert.Contains(part, refused.Message, StringComparison.Ordinal));
         Assert.Equal([SiloStatus.Active], _table.Statuses);
     }
 

@@ -74,7 +74,8 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
         var exited = new TaskCompletionSource<(int, string)>();
         await using var one = await ReplicatedTestSilo.StartAsync(database, _one.Path, 1,
             cluster => cluster with { Exit = (code, reason) => exited.TrySetResult((code, reason)) });
-        await PostgreSqlFixture.ExecuteAsync(database, $"UPDATE omq_member SET status = {(int)SiloStatus.Dead}; UPDATE omq_cluster SET version = version + 1");
+        await PostgreSqlFixture.ExecuteAsync(database,
+            $"UPDATE omq_member SET status = {(int)SiloStatus.Dead}; UPDATE omq_cluster SET version = version + 1");
         var (code, reason) = await exited.Task.WaitAsync(Wait.Deadline);
         Assert.Equal(DeclaredDead.ExitCode, code);
         Assert.StartsWith("this broker was declared dead by its cluster", reason, StringComparison.Ordinal);

@@ -53,7 +53,8 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
         for (var round = 1; round <= 3; round++)
         {
             var (writtenBefore, handedBefore) = (written, handed);
-            await Wait.UntilAsync(() => (written > writtenBefore + 20 && handed > handedBefore + 1) || writing.IsFaulted || moving.IsFaulted, "it goes on");
+            await Wait.UntilAsync(() => (written > writtenBefore + 20 && handed > handedBefore + 1) || writing.IsFaulted
+                || moving.IsFaulted, "it goes on");
             await Postgres.Server.KillAsync();
             await Postgres.Server.StartAsync();
         }
@@ -62,7 +63,8 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
         await stop.CancelAsync();
         await Task.WhenAll(writing, moving);
         await partition.AllInSyncAsync();
-        Assert.Equal(Enumerable.Range(0, written).Select(i => $"{i}").Prepend("0"), (await partition.ReadAllAsync(1)).Select(record => record.Value));
+        Assert.Equal(Enumerable.Range(0, written).Select(i => $"{i}").Prepend("0"),
+            (await partition.ReadAllAsync(1)).Select(record => record.Value));
         Assert.Equal(partition.ReplicaOn(partition.Leaders.Single())!.LeaderEpoch, (await partition.StateAsync()).State.LeaderEpoch);
     }
 

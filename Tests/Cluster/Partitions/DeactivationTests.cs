@@ -113,20 +113,24 @@ public sealed class DeactivationTests : IAsyncLifetime
         var damaged = TestBatches.Of("b");
         damaged[^1] ^= 1;
         // More than what is written together.
-        byte[][] batches = [TestBatches.Of("a"), damaged, .. Enumerable.Range(0, 100).Select(number => TestBatches.Of($"{number}")), [], TestBatches.Of("c", "d"), TestBatches.Of("e")];
+        byte[][] batches = [TestBatches.Of("a"), damaged, .. Enumerable.Range(0, 100).Select(number => TestBatches.Of($"{number}")), [],
+            TestBatches.Of("c", "d"), TestBatches.Of("e")];
         var lent = Array.ConvertAll(batches, static batch => BatchInCall.Lend(batch));
         var results = await appends.AppendManyAsync(lent, Acks.All);
         Assert.Equal(batches.Length, results.Length);
         Assert.Equal([1, 102], results.Index().Where(result => result.Item.Error != ErrorCode.None).Select(result => result.Index));
-        Assert.Equal([.. Enumerable.Range(0, 102), 103], results.Where(result => result.Error == ErrorCode.None).Select(result => (int)result.BaseOffset));
-        Assert.Equal(["a", .. Enumerable.Range(0, 100).Select(number => $"{number}"), "c", "d", "e"], (await ReadAllAsync(_silo.Outside)).Select(record => record.Item2));
+        Assert.Equal([.. Enumerable.Range(0, 102), 103], results.Where(result => result.Error == ErrorCode.None)
+            .Select(result => (int)result.BaseOffset));
+        Assert.Equal(["a", .. Enumerable.Range(0, 100).Select(number => $"{number}"), "c", "d", "e"],
+            (await ReadAllAsync(_silo.Outside)).Select(record => record.Item2));
     }
 
     [Fact]
     public async Task Many_batches_at_once_through_a_client_keep_their_order()
     {
         const int count = 1_000;
-        var appends = Enumerable.Range(0, count).Select(number => _silo.Outside.ProduceAsync(Orders, TestBatches.Of($"{number}"), Acks.All).AsTask()).ToArray();
+        var appends = Enumerable.Range(0, count)
+            .Select(number => _silo.Outside.ProduceAsync(Orders, TestBatches.Of($"{number}"), Acks.All).AsTask()).ToArray();
         var results = await Task.WhenAll(appends).WaitAsync(Deadline);
         Assert.All(results, result => Assert.Equal(ErrorCode.None, result.Error));
         var read = (await ReadAllAsync(_silo.Outside)).ToDictionary(record => record.Item1, record => record.Item2);

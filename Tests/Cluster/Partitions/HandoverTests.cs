@@ -39,8 +39,10 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
         }
         await stop.CancelAsync();
         await writing;
-        output.WriteLine($"{written} appends, the longest {longest.TotalMilliseconds:0} ms; epoch {(await partition.StateAsync()).State.LeaderEpoch}");
-        Assert.Equal(Enumerable.Range(0, written).Select(i => $"{i}").Prepend("first"), (await partition.ReadAllAsync(2)).Select(record => record.Value));
+        output.WriteLine($"{written} appends, the longest {longest.TotalMilliseconds:0} ms; epoch "
+            + $"{(await partition.StateAsync()).State.LeaderEpoch}");
+        Assert.Equal(Enumerable.Range(0, written).Select(i => $"{i}").Prepend("first"),
+            (await partition.ReadAllAsync(2)).Select(record => record.Value));
     }
 
     [SkippableFact]
@@ -73,7 +75,8 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
         var partition = await Cluster.CreateAsync("orders", 0, null, 2, 1, 3);
         await partition.AppendAsync(1, "a");
         await partition.AllInSyncAsync();
-        Assert.Equal(ErrorCode.ElectionNotNeeded, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).ElectPreferredAsync())).Code);
+        Assert.Equal(ErrorCode.ElectionNotNeeded,
+            (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).ElectPreferredAsync())).Code);
         await Cluster.StopAsync(2);
         await Wait.UntilAsync(() => partition.Leaders is [1], "broker 1 leads");
         Assert.Equal(ErrorCode.PreferredLeaderNotAvailable,

@@ -11,7 +11,8 @@ public sealed class LeaderChoiceTests
     private readonly HashSet<int> _live = [1, 2, 3];
     private readonly HashSet<int> _stopping = [];
 
-    private PartitionState _state = PartitionState.Create(Topic, [2, 1, 3]) with { LeaderEpoch = 5, Leader = 2, Isr = [Member(1), Member(2), Member(3)] };
+    private PartitionState _state = PartitionState.Create(Topic, [2, 1, 3]) with { LeaderEpoch = 5, Leader = 2,
+        Isr = [Member(1), Member(2), Member(3)] };
 
     public LeaderChoiceTests()
     {
@@ -200,11 +201,14 @@ public sealed class LeaderChoiceTests
         return choice.Why!;
     }
 
-    private LeaderChoice Decide() => LeaderChoice.Decide(_state, _live.Contains, broker => _live.Contains(broker) && !_stopping.Contains(broker), broker => _answers[broker]);
+    private LeaderChoice Decide() =>
+        LeaderChoice.Decide(_state, _live.Contains, broker => _live.Contains(broker) && !_stopping.Contains(broker),
+            broker => _answers[broker]);
 
     private LeaderChoice Unclean() => LeaderChoice.DecideUnclean(Decide(), _state, _live.Contains, broker => _answers[broker]);
 
-    private void Answer(int broker, ReplicaRole role = ReplicaRole.Follower, int epoch = 5, Guid? incarnation = null, long logEnd = 0, string? offline = null) =>
+    private void Answer(int broker, ReplicaRole role = ReplicaRole.Follower, int epoch = 5, Guid? incarnation = null, long logEnd = 0,
+        string? offline = null) =>
         _answers[broker] = ReplicaAnswer.Of(new ReplicaReport(new ReplicaKey(Topic, 0),
             incarnation is { } other ? new ReplicaIdentity(broker, other) : Member(broker), role, 2, epoch, epoch, 0, logEnd, 0, offline));
 

@@ -71,7 +71,8 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         var partition = await LedAsync("orders");
         var ended = partition.ReplicaOn(1)!.LeadershipEnded;
         var (state, etag) = await partition.StateAsync();
-        await Cluster.Get<IPartitionStates>(2).WriteAsync(partition.Key, state with { LeaderToken = Guid.NewGuid(), LeaderEpoch = state.LeaderEpoch + 1 }, etag);
+        await Cluster.Get<IPartitionStates>(2).WriteAsync(partition.Key,
+            state with { LeaderToken = Guid.NewGuid(), LeaderEpoch = state.LeaderEpoch + 1 }, etag);
         // It learns of it when it writes: its follower leaves.
         await Cluster.StopAsync(3);
         await ended.WaitAsync(Wait.Deadline);
@@ -125,7 +126,8 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         Assert.Equal(1, await partition.AppendAsync(1, "second"));
         Assert.Equal([(0L, "first"), (1L, "second")], await partition.ReadAllAsync(1));
         Assert.Equal(ErrorCode.ElectionNotNeeded,
-            (await Assert.ThrowsAsync<BrokerException>(() => elected.LeadUncleanAsync(GrainKeys.Partition(partition.Key.TopicId, 0)))).Code);
+            (await Assert.ThrowsAsync<BrokerException>(() =>
+                elected.LeadUncleanAsync(GrainKeys.Partition(partition.Key.TopicId, 0)))).Code);
     }
 
     private async Task<TestPartition> LedAsync(string topic)

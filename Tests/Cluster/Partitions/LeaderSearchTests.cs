@@ -41,11 +41,13 @@ public sealed class LeaderSearchTests
         public Task<StoredPartitionState?> ReadAsync(ReplicaKey key)
         {
             _isStored = true;
-            var state = PartitionState.Create(key.TopicId, [2, 1, 3]) with { LeaderEpoch = 5, Leader = 3, Isr = [Member(1), Member(2), Member(3)] };
+            var state = PartitionState.Create(key.TopicId, [2, 1, 3]) with { LeaderEpoch = 5, Leader = 3,
+                Isr = [Member(1), Member(2), Member(3)] };
             return Task.FromResult<StoredPartitionState?>(new(state, "5"));
         }
 
-        public Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken)
+        public Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys,
+            CancellationToken cancellationToken)
         {
             var leads = _isStored && broker == 3;
             return Task.FromResult<IReadOnlyList<ReplicaReport?>>([.. keys.Select(key => new ReplicaReport(key, Member(broker),

@@ -12,7 +12,8 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
     {
         foreach (var preferred in new[] { 3, 1, 2 })
         {
-            var partition = await Cluster.CreateAsync($"orders-{preferred}", 0, null, [.. new[] { preferred }.Concat(Cluster.Running.Except([preferred]))]);
+            var partition = await Cluster.CreateAsync($"orders-{preferred}", 0, null,
+                [.. new[] { preferred }.Concat(Cluster.Running.Except([preferred]))]);
             Assert.Equal(preferred, await partition.Leader(from: 1).LeadAsync());
             Assert.Equal(0, await partition.AppendAsync(from: 2, "a"));
             Assert.Equal([preferred], partition.Leaders);
@@ -42,7 +43,8 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
     public async Task Many_partitions_that_nobody_calls_have_leaders_again_soon()
     {
         const int count = 300;
-        var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => Cluster.CreateAsync($"orders-{i}", 0, null, 3, 1 + (i % 2), 2 - (i % 2))));
+        var partitions = await Task.WhenAll(Enumerable.Range(0, count)
+            .Select(i => Cluster.CreateAsync($"orders-{i}", 0, null, 3, 1 + (i % 2), 2 - (i % 2))));
         await Parallel.ForEachAsync(partitions, async (partition, _) => await partition.AppendAsync(from: 1, "a"));
         foreach (var partition in partitions)
             await partition.AllInSyncAsync();
@@ -52,9 +54,11 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
         output.WriteLine($"{count / 2} led again after {watch.ElapsedMilliseconds} ms");
         await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders.Length == 1), "all are led");
         output.WriteLine($"{count} led again after {watch.ElapsedMilliseconds} ms");
-        // The load of the dead one is shared, as replicas are listed. Who leads a single one depends on which brokers answered in time: a busy one is passed over.
+        // The load of the dead one is shared, as replicas are listed. Who leads a single one depends on which brokers answered in time: a
+        // busy one is passed over.
         Assert.All(partitions, partition => Assert.Single(partition.Leaders));
-        Assert.All(new[] { 1, 2 }, broker => Assert.InRange(partitions.Count(partition => partition.Leaders[0] == broker), count / 4, count * 3 / 4));
+        Assert.All(new[] { 1, 2 },
+            broker => Assert.InRange(partitions.Count(partition => partition.Leaders[0] == broker), count / 4, count * 3 / 4));
         Assert.Equal(1, await partitions[^1].AppendAsync(from: 2, "b"));
     }
 }

@@ -50,7 +50,8 @@ public sealed class PartitionStatesTests
         var first = await _states.CreateAsync(Key, state);
         var second = await _states.WriteAsync(Key, state with { LeaderEpoch = 1 }, first);
         Assert.NotEqual(first, second);
-        var conflict = await Assert.ThrowsAsync<StateConflictException>(() => _states.WriteAsync(Key, state with { LeaderEpoch = 2 }, first));
+        var conflict =
+            await Assert.ThrowsAsync<StateConflictException>(() => _states.WriteAsync(Key, state with { LeaderEpoch = 2 }, first));
         Assert.Equal((first, second), (conflict.Expected, conflict.Stored));
         Assert.Equal(1, (await _states.ReadAsync(Key))!.State.LeaderEpoch);
     }

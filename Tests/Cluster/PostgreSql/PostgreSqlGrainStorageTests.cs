@@ -50,7 +50,8 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
     public async Task Keys_that_read_as_one_number_are_different_grains()
     {
         var storage = await OpenAsync(await MigratedAsync());
-        string[] keys = ["cafe", "CAFE", "0cafe", "cafe+x", "CAFE+x", "0e1b4c5d6a7f48899aabbccddeeff001", "0E1B4C5D6A7F48899AABBCCDDEEFF001"];
+        string[] keys = ["cafe", "CAFE", "0cafe", "cafe+x", "CAFE+x", "0e1b4c5d6a7f48899aabbccddeeff001",
+            "0E1B4C5D6A7F48899AABBCCDDEEFF001"];
         foreach (var key in keys)
             await storage.WriteStateAsync("topic", GrainId.Create("omq.topic", key), State($"\"{key}\""));
         foreach (var key in keys)
@@ -83,7 +84,8 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
         var database = await MigratedAsync();
         var storage = await OpenAsync(database);
         await storage.WriteStateAsync("topic", Grain, State("""{"a":"ä"}"""));
-        Assert.Equal(["""{"a":"ä"}"""], await PostgreSqlFixture.ReadAsync<string>(database, "SELECT convert_from(payload, 'UTF8') FROM omq_grain_state"));
+        Assert.Equal(["""{"a":"ä"}"""],
+            await PostgreSqlFixture.ReadAsync<string>(database, "SELECT convert_from(payload, 'UTF8') FROM omq_grain_state"));
     }
 
     [SkippableFact]

@@ -26,10 +26,12 @@ public sealed class WireContractTests
     /// <summary>One value of every type that crosses silos, each field with a value of its own.</summary>
     public static IReadOnlyDictionary<string, object> Samples { get; } = new Dictionary<string, object>
     {
-        ["BrokerDescription"] = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Draining, "r1", "h", "http://h:1", "h:2", "h:3", 6, 7, 8),
+        ["BrokerDescription"] = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Draining, "r1", "h", "http://h:1", "h:2",
+            "h:3", 6, 7, 8),
         ["BrokerException"] = new BrokerException(ErrorCode.InvalidConfig, "retention.ms"),
         ["BrokerShare"] = new BrokerShare(1, 2, 3, 4, 5),
-        ["ClusterDescription"] = new ClusterDescription("c1", "cluster", [new BrokerDescription(3, "0.1.0", 4, 5, "/data")], 3, 1L << 33, 4, 5,
+        ["ClusterDescription"] = new ClusterDescription("c1", "cluster", [new BrokerDescription(3, "0.1.0", 4, 5, "/data")], 3, 1L << 33, 4,
+            5,
             [new TopicPartition("a", 1)], [new TopicPartition("b", 2)], [new TopicPartition("c", 3)], true),
         ["CommittedOffset"] = new CommittedOffset(1L << 33, 2, "m", 1234),
         ["ConfigEntry"] = new ConfigEntry("retention.ms", "1000", true),
@@ -62,8 +64,10 @@ public sealed class WireContractTests
             Assignment = [new TopicPartitions(TopicId, [1, 2])],
         },
         ["FetchResult"] = new FetchResult(ErrorCode.OffsetOutOfRange, 11, 10, 7, new byte[] { 1, 2, 3 }, null, "m"),
-        ["FetchedOffset"] = new FetchedOffset(new TopicPartition("orders", 1), TopicId, new CommittedOffset(17), ErrorCode.UnstableOffsetCommit),
-        ["GroupDescription"] = new GroupDescription("g", GroupType.Consumer, GroupState.Reconciling, "consumer", "uniform", 2, 3, 4, [new GroupMember { MemberId = "m" }]),
+        ["FetchedOffset"] = new FetchedOffset(new TopicPartition("orders", 1), TopicId, new CommittedOffset(17),
+            ErrorCode.UnstableOffsetCommit),
+        ["GroupDescription"] = new GroupDescription("g", GroupType.Consumer, GroupState.Reconciling, "consumer", "uniform", 2, 3, 4,
+            [new GroupMember { MemberId = "m" }]),
         ["GroupListing"] = new GroupListing("g", "consumer", GroupState.Stable, GroupType.Classic),
         ["GroupMember"] = new GroupMember
         {
@@ -141,7 +145,8 @@ public sealed class WireContractTests
         },
         ["OffsetCommitResult"] = new OffsetCommitResult([new PartitionError("orders", 1, ErrorCode.UnknownTopicId, TopicId)], "m"),
         ["OffsetDelete"] = new OffsetDelete("g", [new TopicPartition("orders", 1)]),
-        ["OffsetDeleteResult"] = new OffsetDeleteResult(ErrorCode.GroupIdNotFound, [new PartitionError("orders", 1, ErrorCode.GroupSubscribedToTopic)], "m"),
+        ["OffsetDeleteResult"] = new OffsetDeleteResult(ErrorCode.GroupIdNotFound,
+            [new PartitionError("orders", 1, ErrorCode.GroupSubscribedToTopic)], "m"),
         ["OffsetFetch"] = new OffsetFetch
         {
             GroupId = "g",
@@ -151,7 +156,8 @@ public sealed class WireContractTests
             RequireStable = true,
             AllowStale = true,
         },
-        ["OffsetFetchResult"] = new OffsetFetchResult(ErrorCode.StaleMemberEpoch, [new FetchedOffset(new TopicPartition("orders", 1), TopicId, null)], "m"),
+        ["OffsetFetchResult"] = new OffsetFetchResult(ErrorCode.StaleMemberEpoch,
+            [new FetchedOffset(new TopicPartition("orders", 1), TopicId, null)], "m"),
         ["OffsetResult"] = new OffsetResult(ErrorCode.OffsetNotAvailable, 17, 1234, 2, "m"),
         ["OffsetSpec"] = OffsetSpec.MaxTimestamp,
         ["PartitionDescription"] = new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline", [4]),
@@ -169,9 +175,11 @@ public sealed class WireContractTests
         ["ProduceResult"] = new ProduceResult(ErrorCode.MessageTooLarge, 5, 6, 7, "m"),
         ["ProducerIdentity"] = new ProducerIdentity(1000, 3),
         ["RebalanceMove"] = new RebalanceMove("orders", 1, [1, 2], [3, 2], "r"),
-        ["RebalancePlan"] = new RebalancePlan("p", [new RebalanceMove("orders", 1, [1, 2], [3, 2], "r")], [new BrokerShare(1, 2, 3, 4, 5)], "s"),
+        ["RebalancePlan"] = new RebalancePlan("p", [new RebalanceMove("orders", 1, [1, 2], [3, 2], "r")], [new BrokerShare(1, 2, 3, 4, 5)],
+            "s"),
         ["RebalanceStatus"] = new RebalanceStatus("p", RebalanceState.Cancelling, "r", new RebalanceThrottle(3, 4), 5, 6, 7,
-            [new PartitionReassignment("orders", 1, [1, 2], [3, 2], [1], [3])], DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddDays(1), "m"),
+            [new PartitionReassignment("orders", 1, [1, 2], [3, 2], [1], [3])], DateTimeOffset.UnixEpoch,
+            DateTimeOffset.UnixEpoch.AddDays(1), "m"),
         ["RebalanceThrottle"] = new RebalanceThrottle(3, 4),
         ["RegistrationRecord"] = new RegistrationRecord
         {
@@ -209,12 +217,14 @@ public sealed class WireContractTests
             Configs = new() { ["retention.ms"] = "1000" },
             Serving = 6,
         },
-        ["TopicSpec"] = new TopicSpec { TopicId = TopicId, Partitions = 6, Configs = new() { ["retention.ms"] = "1000" }, ReplicationFactor = 3 },
+        ["TopicSpec"] = new TopicSpec { TopicId = TopicId, Partitions = 6, Configs = new() { ["retention.ms"] = "1000" },
+            ReplicationFactor = 3 },
     };
 
     private static readonly Type[] Grains =
         [
-        typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(IGroupGrain), typeof(IGroupListGrain), typeof(IGroupService), typeof(ILeaderService),
+        typeof(IClusterGrain), typeof(IClusterOwnerGrain), typeof(IGroupGrain), typeof(IGroupListGrain), typeof(IGroupService),
+        typeof(ILeaderService),
         typeof(IPartitionAppendGrain), typeof(IPartitionGrain), typeof(IPartitionLeaderGrain), typeof(IPartitionOwnerGrain),
         typeof(ITopicGrain), typeof(ITopicOwnerGrain)
     ];
@@ -230,7 +240,8 @@ public sealed class WireContractTests
         Assert.Equal(crossing, Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal).Select(sample => sample.Value.GetType()));
     }
 
-    /// <summary>A property that came later and was forgotten between silos: its sample says nothing of it, and nobody would notice.</summary>
+    /// <summary>A property that came later and was forgotten between silos: its sample says nothing of it, and nobody would
+    /// notice.</summary>
     [Fact]
     public void SamplesOfGroupTypesLeaveNoPropertyOut() => Assert.Empty(
         from sample in Samples.Values
@@ -259,7 +270,8 @@ public sealed class WireContractTests
     public void WhatTheFirstVersionWroteIsRead(string bytes)
     {
         var broker = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Unknown);
-        object[] written = [broker, new ClusterDescription("c1", "cluster", [broker]), new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline")];
+        object[] written = [broker, new ClusterDescription("c1", "cluster", [broker]),
+            new PartitionDescription(1, 2, 3, [2, 4], [2], 5, 6, 7, 8, "offline")];
         Assert.Contains(Printed.Of(Serializer.Deserialize<object>(Convert.FromHexString(bytes))), written.Select(Printed.Of));
     }
 

@@ -10,7 +10,8 @@ public sealed class DataDirectoryTests
 
     private readonly MemoryFileSystem _files = new();
 
-    private DataDirectory Open(int brokerId = 0, IFileSystem? files = null) => DataDirectory.Open(files ?? _files, Root, new BrokerId(brokerId));
+    private DataDirectory Open(int brokerId = 0, IFileSystem? files = null) =>
+        DataDirectory.Open(files ?? _files, Root, new BrokerId(brokerId));
 
     private string Refused(int brokerId = 0)
     {
@@ -33,7 +34,8 @@ public sealed class DataDirectoryTests
         {
             clusterId = directory.ClusterId;
             Assert.Matches("^[A-Za-z0-9_][A-Za-z0-9_-]{21}$", clusterId);
-            Assert.Equal((Root, new BrokerId(3), Root + "/state", Root + "/logs"), (directory.Path, directory.BrokerId, directory.StatePath, directory.LogsPath));
+            Assert.Equal((Root, new BrokerId(3), Root + "/state", Root + "/logs"),
+                (directory.Path, directory.BrokerId, directory.StatePath, directory.LogsPath));
         }
         using (var again = Open(3))
             Assert.Equal(clusterId, again.ClusterId);
@@ -177,7 +179,8 @@ public sealed class DataDirectoryTests
     public void A_read_only_directory_is_named()
     {
         Skip.IfNot(OperatingSystem.IsLinux() && Directory.Exists("/proc/self"), "Needs a directory that even root cannot write.");
-        var refused = Assert.Throws<DataDirectoryException>(() => DataDirectory.Open(DiskFileSystem.Instance, "/proc/self/omq", new BrokerId(0)));
+        var refused =
+            Assert.Throws<DataDirectoryException>(() => DataDirectory.Open(DiskFileSystem.Instance, "/proc/self/omq", new BrokerId(0)));
         Assert.Contains("/proc/self/omq", refused.Message);
         Assert.Contains("--data", refused.Message);
     }

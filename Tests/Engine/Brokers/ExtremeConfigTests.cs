@@ -7,20 +7,24 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
-/// <summary>What the table of topic configuration allows must also work: every smallest and largest value, through appends, maintenance and restart.</summary>
+/// <summary>What the table of topic configuration allows must also work: every smallest and largest value, through appends, maintenance and
+/// restart.</summary>
 public sealed class ExtremeConfigTests
 {
     private const int Batches = 20;
 
     // These delete what was produced (or refuse it), as they should.
     private static readonly HashSet<string> Losing =
-        ["retention.ms=0", "retention.bytes=0", "max.message.bytes=0", "max.message.bytes=1", "message.timestamp.before.max.ms=0", "message.timestamp.after.max.ms=0"];
+        ["retention.ms=0", "retention.bytes=0", "max.message.bytes=0", "max.message.bytes=1", "message.timestamp.before.max.ms=0",
+            "message.timestamp.after.max.ms=0"];
 
     public static TheoryData<string, string> Extremes()
     {
-        string[] candidates = ["-1", "0", "1", "12", "14", "2147483647", "9223372036854775807", "true", "compact", "compact,delete", "LogAppendTime"];
+        string[] candidates = ["-1", "0", "1", "12", "14", "2147483647", "9223372036854775807", "true", "compact", "compact,delete",
+            "LogAppendTime"];
         var extremes = new TheoryData<string, string>();
-        foreach (var key in TopicConfigKeys.All.Where(key => key.IsImplemented && key.Name is not "compression.type" and not "min.insync.replicas"))
+        foreach (var key in TopicConfigKeys.All.Where(key => key.IsImplemented
+            && key.Name is not "compression.type" and not "min.insync.replicas"))
         {
             var allowed = candidates.Where(value => key.TrySet(TopicConfig.Default, value) is not null).ToList();
             var numbers = allowed.Where(value => long.TryParse(value, out _)).ToList();
@@ -37,7 +41,8 @@ public sealed class ExtremeConfigTests
         var files = new MemoryFileSystem();
         var log = new RecordedLog();
         var clock = new ManualClock();
-        var options = new BrokerOptions { DataDirectory = "/data", FileSystem = files, Log = log, TimeProvider = clock, RetentionCheckInterval = TimeSpan.FromSeconds(1), CompactionCheckInterval = TimeSpan.FromSeconds(1) };
+        var options = new BrokerOptions { DataDirectory = "/data", FileSystem = files, Log = log, TimeProvider = clock,
+            RetentionCheckInterval = TimeSpan.FromSeconds(1), CompactionCheckInterval = TimeSpan.FromSeconds(1) };
         var partition = new TopicPartition("extreme", 0);
         var configs = new Dictionary<string, string> { [key] = value };
         if (key.Contains("compaction") || key is "min.cleanable.dirty.ratio" or "delete.retention.ms")

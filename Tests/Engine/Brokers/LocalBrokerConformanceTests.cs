@@ -8,7 +8,8 @@ public sealed class LocalBrokerOnMemoryTests : BrokerConformance, IAsyncLifetime
 {
     private LocalBroker? _broker;
 
-    public async Task InitializeAsync() => _broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem() });
+    public async Task InitializeAsync() =>
+        _broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem() });
 
     public async Task DisposeAsync() => await _broker!.DisposeAsync();
 
@@ -20,7 +21,8 @@ public sealed class LocalBrokerOnDiskTests : BrokerConformance, IAsyncLifetime
     private readonly string _root = Directory.CreateTempSubdirectory("omq-broker-").FullName;
     private LocalBroker? _broker;
 
-    public async Task InitializeAsync() => _broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = Path.Combine(_root, "data") });
+    public async Task InitializeAsync() =>
+        _broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = Path.Combine(_root, "data") });
 
     public async Task DisposeAsync()
     {

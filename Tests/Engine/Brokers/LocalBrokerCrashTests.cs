@@ -6,20 +6,22 @@ using OrleansMq.Tests.Shared;
 namespace OrleansMq.Tests.Engine.Brokers;
 
 /// <summary>
-/// The process dies, or the machine loses power, before each single change of the disk that creating, deleting, altering and growing a topic make.
-/// Whatever was left, the next start must know what to do with it.
+/// The process dies, or the machine loses power, before each single change of the disk that creating, deleting, altering and growing a
+/// topic make. Whatever was left, the next start must know what to do with it.
 /// </summary>
 public sealed class LocalBrokerCrashTests
 {
     // Instead of the seed of a power cut.
     private const int JustKill = 0;
 
-    private static readonly NewTopic Orders = new("orders", 2, 1, new Dictionary<string, string> { ["flush.messages"] = "1", ["retention.ms"] = "-1" });
+    private static readonly NewTopic Orders = new("orders", 2, 1,
+        new Dictionary<string, string> { ["flush.messages"] = "1", ["retention.ms"] = "-1" });
 
     private static Task<LocalBroker> OpenAsync(IFileSystem files, EngineLog? log = null) =>
         LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = files, Log = log ?? EngineLog.Silent });
 
-    /// <summary>A directory with a bystander (and the topic itself, where it is to be there already), each with a record in every partition.</summary>
+    /// <summary>A directory with a bystander (and the topic itself, where it is to be there already), each with a record in every
+    /// partition.</summary>
     private static async Task<MemoryFileSystem> PreparedAsync(bool withTopic)
     {
         var files = new MemoryFileSystem();
@@ -30,13 +32,16 @@ public sealed class LocalBrokerCrashTests
         foreach (var topic in await broker.ListTopicsAsync())
         {
             for (var number = 0; number < 2; number++)
-                Assert.Equal(ErrorCode.None, (await broker.ProduceAsync(new TopicPartition(topic.Name, number), TestBatches.Of("kept"), Acks.All)).Error);
+                Assert.Equal(ErrorCode.None,
+                    (await broker.ProduceAsync(new TopicPartition(topic.Name, number), TestBatches.Of("kept"), Acks.All)).Error);
         }
         return files;
     }
 
-    /// <summary>Runs <paramref name="change"/> again and again, dying one change of the disk later each time, until it gets to its end.</summary>
-    private static async Task DieEverywhereAsync(bool withTopic, int powerCut, Func<LocalBroker, Task> change, Func<LocalBroker, bool, Task> check)
+    /// <summary>Runs <paramref name="change"/> again and again, dying one change of the disk later each time, until it gets to its
+    /// end.</summary>
+    private static async Task DieEverywhereAsync(bool withTopic, int powerCut, Func<LocalBroker, Task> change,
+        Func<LocalBroker, bool, Task> check)
     {
         for (var changes = 0; ; changes++)
         {
@@ -89,7 +94,8 @@ public sealed class LocalBrokerCrashTests
         foreach (var partition in topic.Partitions)
         {
             Assert.Null(partition.OfflineReason);
-            var produced = await broker.ProduceAsync(new TopicPartition(topic.Name, partition.Partition), TestBatches.Of("after"), Acks.All);
+            var produced = await broker.ProduceAsync(new TopicPartition(topic.Name, partition.Partition), TestBatches.Of("after"),
+                Acks.All);
             Assert.Equal((ErrorCode.None, partition.LogEndOffset), (produced.Error, produced.BaseOffset));
         }
     }
@@ -164,7 +170,8 @@ public sealed class LocalBrokerCrashTests
     [InlineData(3)]
     [InlineData(4)]
     public Task An_altered_configuration_is_the_old_or_the_new(int powerCut) => DieEverywhereAsync(withTopic: true, powerCut,
-        async broker => await broker.AlterTopicAsync("orders", new Dictionary<string, string?> { ["retention.ms"] = "7", ["segment.ms"] = "8" }),
+        async broker => await broker.AlterTopicAsync("orders",
+            new Dictionary<string, string?> { ["retention.ms"] = "7", ["segment.ms"] = "8" }),
         async (broker, done) =>
         {
             var configs = (await FindAsync(broker))!.Configs.ToDictionary(entry => entry.Name, entry => entry.Value);

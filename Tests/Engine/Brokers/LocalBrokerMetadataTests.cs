@@ -9,7 +9,8 @@ public sealed class LocalBrokerMetadataTests
 {
     private readonly MemoryFileSystem _files = new();
 
-    private Task<LocalBroker> OpenAsync() => LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = _files, BrokerId = new BrokerId(7) });
+    private Task<LocalBroker> OpenAsync() =>
+        LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = _files, BrokerId = new BrokerId(7) });
 
     [Fact]
     public async Task Every_change_of_a_topic_makes_a_newer_image()

@@ -72,7 +72,8 @@ public sealed class LocalBrokerTests
         async Task<(string, Guid, long)> IdentitiesAsync()
         {
             await using var broker = await OpenAsync();
-            return ((await broker.DescribeClusterAsync()).ClusterId, (await broker.GetTopicAsync("a")).TopicId, (await broker.InitProducerIdAsync()).ProducerId);
+            return ((await broker.DescribeClusterAsync()).ClusterId, (await broker.GetTopicAsync("a")).TopicId,
+                (await broker.InitProducerIdAsync()).ProducerId);
         }
 
         await PrepareAsync();
@@ -147,7 +148,8 @@ public sealed class LocalBrokerTests
     [Fact]
     public async Task The_brokers_defaults_hold_where_a_topic_sets_nothing()
     {
-        await using var broker = await OpenAsync(options => options with { TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.Sync), DefaultPartitions = 5 });
+        await using var broker =
+            await OpenAsync(options => options with { TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.Sync), DefaultPartitions = 5 });
         var topic = await broker.CreateTopicAsync(new NewTopic("defaults"));
         Assert.Equal(5, topic.Partitions.Count);
         Assert.Equal(new ConfigEntry("flush.messages", "1", true), topic.Configs.Single(entry => entry.Name == "flush.messages"));
@@ -230,7 +232,8 @@ public sealed class LocalBrokerTests
             Assert.Equal(ErrorCode.KafkaStorageError, refused.Code);
             Assert.Contains("topic", refused.Message);
             Assert.Contains("backup", refused.Message);
-            Assert.Equal(ErrorCode.KafkaStorageError, (await broker.ProduceAsync(new TopicPartition("a", 0), TestBatches.Of("x"), Acks.All)).Error);
+            Assert.Equal(ErrorCode.KafkaStorageError,
+                (await broker.ProduceAsync(new TopicPartition("a", 0), TestBatches.Of("x"), Acks.All)).Error);
             var taken = await Assert.ThrowsAsync<BrokerException>(async () => await broker.CreateTopicAsync(new NewTopic("a")));
             Assert.Equal(ErrorCode.TopicAlreadyExists, taken.Code);
             Assert.NotEmpty(_log.At(EngineLogLevel.Error));
@@ -299,7 +302,8 @@ public sealed class LocalBrokerTests
         var refused = await broker.ProduceAsync(new TopicPartition("a", 1), TestBatches.Of("x"), Acks.All);
         Assert.Equal(ErrorCode.KafkaStorageError, refused.Error);
         Assert.Contains("/data/logs/a-1", refused.Message);
-        Assert.Equal((3, 1), ((await broker.DescribeClusterAsync()).Brokers[0].OnlinePartitions, (await broker.DescribeClusterAsync()).Brokers[0].OfflinePartitions));
+        Assert.Equal((3, 1), ((await broker.DescribeClusterAsync()).Brokers[0].OnlinePartitions,
+            (await broker.DescribeClusterAsync()).Brokers[0].OfflinePartitions));
         Assert.Contains(_log.At(EngineLogLevel.Error), line => line.Contains("/data/logs/a-1"));
     }
 
@@ -318,7 +322,8 @@ public sealed class LocalBrokerTests
         _files.DeleteDirectory("/data/logs/a-0");
         _files.MoveDirectory("/data/kept", "/data/logs/a-0");
         await using var last = await OpenAsync();
-        Assert.Equal(ErrorCode.KafkaStorageError, (await last.ProduceAsync(new TopicPartition("a", 0), TestBatches.Of("x"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.KafkaStorageError,
+            (await last.ProduceAsync(new TopicPartition("a", 0), TestBatches.Of("x"), Acks.All)).Error);
         Assert.Contains(_files.ListDirectories("/data/logs"), name => name.EndsWith("-stray", StringComparison.Ordinal));
     }
 }

@@ -10,5 +10,6 @@ internal sealed class RecordedLog : EngineLog
 
     public IEnumerable<string> At(EngineLogLevel level) => _lines.Where(line => line.Level == level).Select(line => line.Message);
 
-    public override void Write(EngineLogLevel level, string message, Exception? exception = null) => _lines.Enqueue((level, $"{message} {exception}"));
+    public override void Write(EngineLogLevel level, string message, Exception? exception = null) =>
+        _lines.Enqueue((level, $"{message} {exception}"));
 }

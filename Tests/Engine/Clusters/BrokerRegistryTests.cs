@@ -42,8 +42,10 @@ public class BrokerRegistryTests
     {
         var registry = Three().TakeOver().Drain(2, 1, _ => true).Next with { AutoRebalance = true };
         var json = JsonSerializer.Serialize(registry, ClusterJson.Default.BrokerRegistry);
-        Assert.Equal("""{"metadataEpoch":1,"autoRebalance":true,"brokers":{"1":{"registration":{"brokerId":1,"http":"h:1","version":"","dataDirectory":""},"draining":false},"2":{"registration":{"brokerId":2,"http":"h:2","version":"","dataDirectory":""},"draining":true},"3":{"registration":{"brokerId":3,"http":"h:3","version":"","dataDirectory":""},"draining":false}}}""", json);
-        Assert.Equal(json, JsonSerializer.Serialize(JsonSerializer.Deserialize(json, ClusterJson.Default.BrokerRegistry), ClusterJson.Default.BrokerRegistry));
+        Assert.Equal(
+            """{"metadataEpoch":1,"autoRebalance":true,"brokers":{"1":{"registration":{"brokerId":1,"http":"h:1","version":"","dataDirectory":""},"draining":false},"2":{"registration":{"brokerId":2,"http":"h:2","version":"","dataDirectory":""},"draining":true},"3":{"registration":{"brokerId":3,"http":"h:3","version":"","dataDirectory":""},"draining":false}}}""", json);
+        Assert.Equal(json, JsonSerializer.Serialize(JsonSerializer.Deserialize(json, ClusterJson.Default.BrokerRegistry),
+            ClusterJson.Default.BrokerRegistry));
     }
 
     private static BrokerRegistry Three() => Enumerable.Range(1, 3).Aggregate(BrokerRegistry.Empty,

@@ -41,13 +41,15 @@ public class ClusterDeltaTests
     {
         var bytes = ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, ClusterImage.Empty)).ToArray();
         bytes[3] = 9;
-        Assert.Contains("version 9", Assert.Throws<InvalidDataException>(() => ClusterDeltaCodec.Read(bytes)).Message, StringComparison.Ordinal);
+        Assert.Contains("version 9", Assert.Throws<InvalidDataException>(() => ClusterDeltaCodec.Read(bytes)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public void BytesAreThoseThatOtherVersionsRead()
     {
-        var changed = new ChangedPartition(new ReplicaKey(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), 1), new ImagePartition(2, 5, [2, 1], [2], [], []));
+        var changed = new ChangedPartition(new ReplicaKey(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), 1),
+            new ImagePartition(2, 5, [2, 1], [2], [], []));
         var delta = new ClusterDelta(300, 301, 2, true, [], [], [], [], [changed], [], []);
         Assert.Equal("4F4D4301AC02AD020301000000000100112233445566778899AABBCCDDEEFF010305020201010200000000",
             Convert.ToHexString(ClusterDeltaCodec.Write(delta).Span));
@@ -70,7 +72,8 @@ public class ClusterDeltaTests
     {
         var topic = RandomImages.Topic("t", [.. Enumerable.Range(0, 1000).Select(_ => new[] { 1, 2, 3 })]);
         var before = RandomImages.Brokers(3).WithTopic(topic) with { Version = 1 };
-        var after = before.WithPartition(new(topic.TopicId, 17), topic.Partitions[17] with { Leader = 2, LeaderEpoch = 2 }) with { Version = 2 };
+        var after = before.WithPartition(new(topic.TopicId, 17),
+            topic.Partitions[17] with { Leader = 2, LeaderEpoch = 2 }) with { Version = 2 };
         var delta = ClusterDelta.Between(before, after);
         Assert.Equal(17, Assert.Single(delta.Partitions).Key.Partition);
         Assert.InRange(ClusterDeltaCodec.Write(delta).Length, 1, 60);
@@ -81,6 +84,7 @@ public class ClusterDeltaTests
     {
         var whole = ClusterDelta.Between(ClusterImage.Empty, image);
         // A dictionary by id has no order of its own.
-        return Convert.ToHexString(ClusterDeltaCodec.Write(whole with { Topics = [.. whole.Topics.OrderBy(topic => topic.Name, StringComparer.Ordinal)] }).Span);
+        return Convert.ToHexString(
+            ClusterDeltaCodec.Write(whole with { Topics = [.. whole.Topics.OrderBy(topic => topic.Name, StringComparer.Ordinal)] }).Span);
     }
 }

@@ -20,5 +20,6 @@ public class ClusterImageTests
 
     // With one replica all brokers confirm before the deletion is stored: then nothing is remembered, and nobody asked.
     [Fact]
-    public void A_topic_of_which_nothing_is_remembered_is_gone() => Assert.True(RandomImages.Brokers(3).IsGone(Topic.TopicId, [1, 2, 3], _ => false));
+    public void A_topic_of_which_nothing_is_remembered_is_gone() =>
+    Assert.True(RandomImages.Brokers(3).IsGone(Topic.TopicId, [1, 2, 3], _ => false));
 }

@@ -10,7 +10,8 @@ public class LeaderReturnTests
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private static readonly ImageTopic Topic = RandomImages.Topic("orders", [1, 2], [1, 2], [2, 1]);
     // Broker 2 leads all three; partition 2 is its own.
-    private static readonly ClusterImage Moved = RandomImages.Brokers(2).WithTopic(Topic with { Partitions = [.. Topic.Partitions.Select(some => some with { Leader = 2 })] });
+    private static readonly ClusterImage Moved = RandomImages.Brokers(2)
+        .WithTopic(Topic with { Partitions = [.. Topic.Partitions.Select(some => some with { Leader = 2 })] });
 
     [Fact]
     public void ItGoesBackOnceThePreferredReplicaHasBeenInSyncForAWhile()

@@ -9,7 +9,8 @@ namespace OrleansMq.Tests.Engine.Clusters;
 /// <summary>Images to try things on.</summary>
 internal static class RandomImages
 {
-    private static readonly ImmutableSortedDictionary<string, string> NoConfigs = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
+    private static readonly ImmutableSortedDictionary<string, string> NoConfigs =
+        ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
 
     /// <summary>Anything: dead brokers, moves under way, topics that come and go.</summary>
     public static Gen<ClusterImage> Any { get; } = Gen.Choose(0, int.MaxValue).Select(seed => Make(new Random(seed)));
@@ -29,8 +30,10 @@ internal static class RandomImages
             id => new ImageBroker(new BrokerRegistration { BrokerId = id, Rack = rackOf?.Invoke(id), Host = $"h{id}" }, IsAlive: true)),
     };
 
-    public static ImageTopic Topic(string name, params int[][] replicas) => new(name, Guid.NewGuid(), TopicStatus.Active, (short)replicas[0].Length, NoConfigs,
-        [.. replicas.Select(some => ImagePartition.Create([.. some]) with { Leader = some[0], LeaderEpoch = 1, Isr = [.. some] })], replicas.Length);
+    public static ImageTopic Topic(string name, params int[][] replicas) =>
+        new(name, Guid.NewGuid(), TopicStatus.Active, (short)replicas[0].Length, NoConfigs,
+            [.. replicas.Select(some => ImagePartition.Create([.. some]) with { Leader = some[0], LeaderEpoch = 1, Isr = [.. some] })],
+            replicas.Length);
 
     /// <summary>Changes some of an image.</summary>
     public static ClusterImage Change(ClusterImage image, Random random)
@@ -54,7 +57,8 @@ internal static class RandomImages
 
     private static ClusterImage ChangeOne(ClusterImage image, Random random)
     {
-        var topic = image.Topics.Values.OrderBy(topic => topic.Name, StringComparer.Ordinal).Skip(random.Next(Math.Max(1, image.Topics.Count))).FirstOrDefault();
+        var topic = image.Topics.Values.OrderBy(topic => topic.Name, StringComparer.Ordinal)
+            .Skip(random.Next(Math.Max(1, image.Topics.Count))).FirstOrDefault();
         switch (random.Next(8))
         {
             case 0:
@@ -62,26 +66,31 @@ internal static class RandomImages
             case 1 when topic is not null:
                 return image.WithoutTopic(topic.TopicId) with { Deleted = image.Deleted.Add(topic.TopicId) };
             case 2 when topic is not null:
-                return image.WithTopic(topic with { Configs = topic.Configs.SetItem("retention.ms", $"{random.Next(1000)}"), Status = TopicStatus.Creating });
+                return image.WithTopic(topic with { Configs = topic.Configs.SetItem("retention.ms", $"{random.Next(1000)}"),
+                    Status = TopicStatus.Creating });
             case 3 when topic is not null:
-                return image.WithTopic(topic with { Partitions = topic.Partitions.Add(ImagePartition.Create([2, 1])), ReplicationFactor = 2 });
+                return image.WithTopic(topic with { Partitions = topic.Partitions.Add(ImagePartition.Create([2, 1])),
+                    ReplicationFactor = 2 });
             case 4:
                 return image with { Brokers = image.Brokers.Remove(random.Next(8)) };
             case 5:
                 var id = random.Next(8);
                 return image with
                 {
-                    Brokers = image.Brokers.SetItem(id, new ImageBroker(new BrokerRegistration { BrokerId = id, Rack = random.Next(2) == 0 ? null : "r", Version = "1" },
+                    Brokers = image.Brokers.SetItem(id,
+                        new ImageBroker(new BrokerRegistration { BrokerId = id, Rack = random.Next(2) == 0 ? null : "r", Version = "1" },
                         random.Next(2) == 0, random.Next(2) == 0)),
                 };
             case 6:
                 return image with { Deleted = image.Deleted.Take(1).ToImmutableHashSet() };
             default:
                 return topic is null ? image : image.WithPartition(new(topic.TopicId, random.Next(topic.Partitions.Length)),
-                    new ImagePartition(random.Next(-1, 4), random.Next(1000), [1, 2, 300], [2], [random.Next(5)], random.Next(2) == 0 ? [] : [4, 5]));
+                    new ImagePartition(random.Next(-1, 4), random.Next(1000), [1, 2, 300], [2], [random.Next(5)], random.Next(2) == 0
+                        ? [] : [4, 5]));
         }
     }
 
     private static ImageTopic Topic(Random random, string name, int partitions, int replicationFactor, int brokers) => Topic(name,
-        [.. Enumerable.Range(0, partitions).Select(_ => Enumerable.Range(1, brokers).OrderBy(_ => random.Next()).Take(replicationFactor).ToArray())]);
+        [.. Enumerable.Range(0, partitions)
+            .Select(_ => Enumerable.Range(1, brokers).OrderBy(_ => random.Next()).Take(replicationFactor).ToArray())]);
 }

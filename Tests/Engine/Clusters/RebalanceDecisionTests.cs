@@ -127,7 +127,8 @@ public class RebalanceDecisionTests
 
     private static ClusterImage Cluster()
     {
-        var image = RandomImages.Brokers(2).WithTopic(RandomImages.Topic("t", [.. Enumerable.Range(0, 12).Select(number => new[] { (number % 2) + 1 })]));
+        var image = RandomImages.Brokers(2)
+            .WithTopic(RandomImages.Topic("t", [.. Enumerable.Range(0, 12).Select(number => new[] { (number % 2) + 1 })]));
         return image with { Brokers = RandomImages.Brokers(3).Brokers };
     }
 

@@ -21,7 +21,8 @@ public class ReplicaAssignmentTests
             Assert.All(assigned, replicas =>
             {
                 Assert.Equal(given.replicationFactor, replicas.Distinct().Count());
-                Assert.Equal(Math.Min(racks, given.replicationFactor), replicas.Select(id => given.racks == 0 ? id : id % given.racks).Distinct().Count());
+                Assert.Equal(Math.Min(racks, given.replicationFactor),
+                    replicas.Select(id => given.racks == 0 ? id : id % given.racks).Distinct().Count());
             });
             var leaders = image.Brokers.Keys.Select(id => assigned.Count(replicas => replicas[0] == id)).ToArray();
             Assert.InRange(leaders.Max() - leaders.Min(), 0, 1);
@@ -49,7 +50,8 @@ public class ReplicaAssignmentTests
         var image = RandomImages.Brokers(5);
         image = image with
         {
-            Brokers = image.Brokers.SetItem(2, image.Brokers[2] with { IsAlive = false }).SetItem(4, image.Brokers[4] with { IsDraining = true }),
+            Brokers = image.Brokers.SetItem(2, image.Brokers[2] with { IsAlive = false })
+                .SetItem(4, image.Brokers[4] with { IsDraining = true }),
         };
         Assert.All(ReplicaAssignment.Assign(image, 10, 3).Next, replicas => Assert.Equal([1, 3, 5], replicas.Order()));
         var refused = ReplicaAssignment.Assign(image, 10, 4);

@@ -109,7 +109,8 @@ public class CompactionCrashTests
         Assert.Superset(cleaned.ToHashSet(), found.ToHashSet());
         Assert.Equal(found.OrderBy(e => e.Offset), found);
         Assert.Equal(before[^1].Offset + 1, test.Log.LogEndOffset);
-        Assert.DoesNotContain(disk.ListFiles(TestLog.Directory), n => n.Contains(".cleaned") || n.Contains(".swap") || n.Contains(".deleted"));
+        Assert.DoesNotContain(disk.ListFiles(TestLog.Directory), n => n.Contains(".cleaned") || n.Contains(".swap")
+            || n.Contains(".deleted"));
         CheckNoRangeIsThereTwice(test);
         Assert.True(test.Log.Producers.TryGet(9, out var state));
         Assert.Equal(39, state[0].LastSequence);

@@ -35,14 +35,16 @@ public class CompactionDecisionTests
     [InlineData(100, CompactionReason.DirtyRatio)]
     [InlineData(200, CompactionReason.BelowDirtyRatio)]
     [InlineData(300, CompactionReason.NothingDirty)]
-    public void DirtyRatioCountsWhatMayBeCleaned(long checkpoint, CompactionReason reason) => Assert.Equal(reason, Decide(checkpoint).Reason);
+    public void DirtyRatioCountsWhatMayBeCleaned(long checkpoint, CompactionReason reason) =>
+    Assert.Equal(reason, Decide(checkpoint).Reason);
 
     [Fact]
     public void RatioIsReachedExactly()
     {
         var config = Compacted with { MinCleanableDirtyRatio = 2.0 / 3 };
         Assert.Equal(CompactionReason.DirtyRatio, Decide(checkpoint: 100, config: config).Reason);
-        Assert.Equal(CompactionReason.BelowDirtyRatio, Decide(checkpoint: 100, config: config with { MinCleanableDirtyRatio = 0.67 }).Reason);
+        Assert.Equal(CompactionReason.BelowDirtyRatio,
+            Decide(checkpoint: 100, config: config with { MinCleanableDirtyRatio = 0.67 }).Reason);
     }
 
     [Fact]
@@ -64,7 +66,8 @@ public class CompactionDecisionTests
     [InlineData(-1, 0)]
     [InlineData(301, 0)]
     [InlineData(150, 150)]
-    public void CheckpointOutsideTheLogIsNotBelieved(long checkpoint, long firstDirty) => Assert.Equal(firstDirty, Decide(checkpoint).FirstDirtyOffset);
+    public void CheckpointOutsideTheLogIsNotBelieved(long checkpoint, long firstDirty) =>
+    Assert.Equal(firstDirty, Decide(checkpoint).FirstDirtyOffset);
 
     [Fact]
     public void EmptyLogHasNothingToClean()
@@ -98,7 +101,8 @@ public class SegmentGroupsTests
     [Fact]
     public void OffsetsOfAGroupStayWithinWhatAnIndexCanExpress()
     {
-        CleanableSegment[] log = [Segment(0, 1), Segment(10, 1), Segment(int.MaxValue, 1), Segment(int.MaxValue + 1L, 1), Segment(int.MaxValue + 10L, 0, active: true)];
+        CleanableSegment[] log = [Segment(0, 1), Segment(10, 1), Segment(int.MaxValue, 1), Segment(int.MaxValue + 1L, 1),
+            Segment(int.MaxValue + 10L, 0, active: true)];
         Assert.Equal([[0L, 10L, int.MaxValue], [int.MaxValue + 1L]], Bases(SegmentGroups.Group(log, long.MaxValue, 100)));
     }
 
@@ -110,7 +114,8 @@ public class SegmentGroupsTests
         Assert.Empty(SegmentGroups.Group(log, 0, 100));
     }
 
-    private static IEnumerable<IEnumerable<long>> Bases(IReadOnlyList<IReadOnlyList<CleanableSegment>> groups) => groups.Select(g => g.Select(s => s.BaseOffset));
+    private static IEnumerable<IEnumerable<long>> Bases(IReadOnlyList<IReadOnlyList<CleanableSegment>> groups) =>
+        groups.Select(g => g.Select(s => s.BaseOffset));
 }
 
 public class RecordFateTests

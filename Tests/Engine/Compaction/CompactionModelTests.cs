@@ -18,7 +18,8 @@ public class CompactionModelTests
             }
             catch (Exception exception)
             {
-                throw new Xunit.Sdk.XunitException($"Seed {seed}: replay with OMQ_SEED={seed} dotnet test Tests/Engine --filter {nameof(SurvivorsAreExactlyThoseOfTheModel)}\n{exception}");
+                throw new Xunit.Sdk.XunitException($"Seed {seed}: replay with OMQ_SEED={seed} dotnet test Tests/Engine --filter "
+                    + $"{nameof(SurvivorsAreExactlyThoseOfTheModel)}\n{exception}");
             }
         }
     }
@@ -52,7 +53,8 @@ public class CompactionModelTests
                 default:
                     var producer = random.Next(4);
                     var records = Enumerable.Range(0, random.Next(1, 6))
-                        .Select(i => ((string?)$"k{random.Next(20)}", random.Next(5) == 0 ? null : $"{step}.{i}{new string('x', random.Next(60))}")).ToArray();
+                        .Select(i => ((string?)$"k{random.Next(20)}", random.Next(5) == 0
+                            ? null : $"{step}.{i}{new string('x', random.Next(60))}")).ToArray();
                     var codec = random.Next(4) == 0 ? CompressionType.Gzip : CompressionType.None;
                     var offset = test.Append(codec, producer == 3 ? -1 : producer, producer == 3 ? -1 : sequences[producer], records);
                     if (producer < 3)
@@ -62,7 +64,8 @@ public class CompactionModelTests
             }
         }
         for (var i = 0; i < 3; i++)
-            Assert.Equal(sequences[i] == 0 ? -1 : sequences[i] - 1, test.Log.Producers.TryGet(i, out var state) ? state[0].LastSequence : -1);
+            Assert.Equal(sequences[i] == 0 ? -1 : sequences[i] - 1, test.Log.Producers.TryGet(i, out var state)
+                ? state[0].LastSequence : -1);
     }
 
     private sealed class Model(long deleteRetentionMs)

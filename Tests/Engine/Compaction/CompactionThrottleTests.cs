@@ -14,5 +14,6 @@ public class CompactionThrottleTests
 
     [Fact]
     public void StopsWithTheBroker() =>
-        Assert.Throws<OperationCanceledException>(() => new CompactionThrottle(0, TimeProvider.System).Wait(1, new CancellationToken(canceled: true)));
+        Assert.Throws<OperationCanceledException>(() => new CompactionThrottle(0, TimeProvider.System).Wait(1,
+            new CancellationToken(canceled: true)));
 }

@@ -104,7 +104,8 @@ public class LogCompactorTests
         Assert.Equal([4L, 5, 6], test.ReadAll().Select(e => e.Offset));
 
         // Nothing but the log knows of producer 7 now.
-        foreach (var name in _disk.ListFiles(TestLog.Directory).Where(n => n.Contains("0.snapshot") || n.EndsWith(".producers") || n.EndsWith(".snapshot")))
+        foreach (var name in _disk.ListFiles(TestLog.Directory)
+            .Where(n => n.Contains("0.snapshot") || n.EndsWith(".producers") || n.EndsWith(".snapshot")))
             _disk.DeleteFile(Path.Combine(TestLog.Directory, name));
         var reopened = new TestLog(_disk.ProcessKill(), time: test.Time);
         Assert.True(reopened.Log.Producers.TryGet(7, out var state));

@@ -8,7 +8,8 @@ namespace OrleansMq.Tests.Engine.Compaction;
 
 public class PartitionCompactionTests
 {
-    private static readonly TopicConfig Compacted = TopicConfig.Default with { CleanupCompact = true, CleanupDelete = false, SegmentBytes = 2000, FileDeleteDelayMs = 0 };
+    private static readonly TopicConfig Compacted = TopicConfig.Default with { CleanupCompact = true, CleanupDelete = false,
+        SegmentBytes = 2000, FileDeleteDelayMs = 0 };
 
     [Fact]
     public async Task StoreCleansCompactedPartitionsAndTheyGoOnAfterAKill()
@@ -68,7 +69,8 @@ public class PartitionCompactionTests
     [Fact]
     public async Task DeletedTopicStopsItsCleaning()
     {
-        await using var rig = await PartitionRig.StartAsync(Compacted, options: o => o with { TimeProvider = TimeProvider.System, CompactionMaxBytesPerSecond = 1 });
+        await using var rig = await PartitionRig.StartAsync(Compacted,
+            options: o => o with { TimeProvider = TimeProvider.System, CompactionMaxBytesPerSecond = 1 });
         await rig.AppendManyAsync(100);
         var cleaning = Task.Factory.StartNew(() => rig.Store.RunCompaction(), TaskCreationOptions.LongRunning);
         await rig.Store.DeleteAsync(PartitionRig.Name).WaitAsync(TimeSpan.FromSeconds(30));

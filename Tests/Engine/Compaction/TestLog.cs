@@ -36,7 +36,8 @@ internal sealed class TestLog
         Time = time ?? new ManualTime();
         Ports = new LogPorts(new FileHandleCache(disk, 64), Time, EngineLog.Silent, Codecs, VerifyOnRead: true);
         disk.CreateDirectory(directory);
-        for (var path = Path.GetDirectoryName(directory); path is not null && path != Path.GetTempPath(); path = Path.GetDirectoryName(path))
+        for (var path = Path.GetDirectoryName(directory); path is not null && path != Path.GetTempPath();
+            path = Path.GetDirectoryName(path))
             disk.FlushDirectory(path);
         Log = SegmentedLog.Open(Ports, directory, config ?? Compacted, clean);
     }
@@ -47,7 +48,8 @@ internal sealed class TestLog
     public SegmentedLog Log { get; }
 
     public CompactionResult Compact(int maxMapBytes = KeyOffsetMap.DefaultMaxBytes, long highWatermark = long.MaxValue) =>
-        new LogCompactor(new CompactionOptions(maxMapBytes), Ports).Run(Log, Math.Min(highWatermark, Log.LogEndOffset), CancellationToken.None);
+        new LogCompactor(new CompactionOptions(maxMapBytes), Ports).Run(Log, Math.Min(highWatermark, Log.LogEndOffset),
+            CancellationToken.None);
 
     public void Append(params (string? Key, string? Value)[] records) => Append(CompressionType.None, -1, -1, records);
 
@@ -114,5 +116,6 @@ internal sealed class TestLog
 
     private static byte[] Bytes(string? text) => text is null ? [] : System.Text.Encoding.UTF8.GetBytes(text);
 
-    private static string? Text(ReadOnlyMemory<byte>? bytes) => bytes is null ? null : System.Text.Encoding.UTF8.GetString(bytes.Value.Span);
+    private static string? Text(ReadOnlyMemory<byte>? bytes) =>
+        bytes is null ? null : System.Text.Encoding.UTF8.GetString(bytes.Value.Span);
 }

@@ -15,7 +15,8 @@ public abstract class LogConformance : IAsyncLifetime
 {
     private static readonly TopicPartition Name = new("t", 0);
     private static readonly Guid TopicId = new("33333333-3333-3333-3333-333333333333");
-    private static readonly TopicConfig Small = TopicConfig.Default with { SegmentBytes = 2000, IndexIntervalBytes = 200, FileDeleteDelayMs = 0, RetentionMs = -1 };
+    private static readonly TopicConfig Small = TopicConfig.Default with { SegmentBytes = 2000, IndexIntervalBytes = 200,
+        FileDeleteDelayMs = 0, RetentionMs = -1 };
 
     private readonly ManualTime _time = new();
     private readonly List<PartitionStore> _stores = [];
@@ -23,7 +24,8 @@ public abstract class LogConformance : IAsyncLifetime
     private TopicConfig _config = Small;
     private int _sent;
 
-    private Partition Partition => _store.TryGet(Name, out var found) ? found : throw new InvalidOperationException("The partition is not there.");
+    private Partition Partition =>
+        _store.TryGet(Name, out var found) ? found : throw new InvalidOperationException("The partition is not there.");
     private string PartitionDirectory => Path.Combine(DataDirectory, "logs", Name.ToString());
 
     protected abstract IFileSystem Disk { get; }
@@ -131,7 +133,8 @@ public abstract class LogConformance : IAsyncLifetime
             foreach (var (offset, bytes) in batches.TakeLast(5))
                 Assert.Equal(offset, await AppendAsync(bytes));
             Assert.Equal(80, Partition.LogEndOffset);
-            Assert.Equal(ErrorCode.OutOfOrderSequenceNumber, (await Partition.AppendAsync(Batch(1, producerId: 5, sequence: 81), Acks.All)).Error);
+            Assert.Equal(ErrorCode.OutOfOrderSequenceNumber,
+                (await Partition.AppendAsync(Batch(1, producerId: 5, sequence: 81), Acks.All)).Error);
         }
     }
 
@@ -193,7 +196,8 @@ public abstract class LogConformance : IAsyncLifetime
     {
         await OpenAsync(Small);
         await FillAsync(25);
-        var name = Disk.ListFiles(PartitionDirectory).Where(n => n.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal).Last();
+        var name = Disk.ListFiles(PartitionDirectory).Where(n => n.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal)
+            .Last();
         await KillAsync(() =>
         {
             using var file = Disk.Open(Path.Combine(PartitionDirectory, name), FileOpening.ReadWrite);
@@ -210,7 +214,8 @@ public abstract class LogConformance : IAsyncLifetime
         await OpenAsync(Small with { FlushMessages = 1 });
         await FillAsync(30);
         Partition.Flush();
-        var name = Disk.ListFiles(PartitionDirectory).Where(n => n.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal).Last();
+        var name = Disk.ListFiles(PartitionDirectory).Where(n => n.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal)
+            .Last();
         await KillAsync(() =>
         {
             using var file = Disk.Open(Path.Combine(PartitionDirectory, name), FileOpening.ReadWrite);
@@ -275,13 +280,15 @@ public abstract class LogConformance : IAsyncLifetime
         return result.BaseOffset;
     }
 
-    private byte[] Batch(int records, long producerId = -1, int sequence = -1, CompressionType compression = CompressionType.None, int keys = int.MaxValue)
+    private byte[] Batch(int records, long producerId = -1, int sequence = -1, CompressionType compression = CompressionType.None,
+        int keys = int.MaxValue)
     {
         using var builder = new RecordBatchBuilder(compression, StandardCodecs.All);
         for (var i = 0; i < records; i++)
         {
             var number = _sent++;
-            builder.Add(_time.NowMs + i, Encoding.UTF8.GetBytes($"k{number % keys}"), true, Encoding.UTF8.GetBytes($"{number} {new string('v', 100)}"), true);
+            builder.Add(_time.NowMs + i, Encoding.UTF8.GetBytes($"k{number % keys}"), true,
+                Encoding.UTF8.GetBytes($"{number} {new string('v', 100)}"), true);
         }
         if (producerId >= 0)
             builder.SetProducer(producerId, 0, sequence);

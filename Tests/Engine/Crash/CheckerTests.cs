@@ -4,13 +4,16 @@ namespace OrleansMq.Tests.Engine.Crash;
 public class CheckerTests
 {
     [Fact]
-    public Task Acknowledging_before_the_flush_is_found() => IsFoundAsync<AcknowledgesBeforeFlush>(FaultKind.PowerCut, "was durable and is lost", "offline, and nothing was damaged");
+    public Task Acknowledging_before_the_flush_is_found() =>
+    IsFoundAsync<AcknowledgesBeforeFlush>(FaultKind.PowerCut, "was durable and is lost", "offline, and nothing was damaged");
 
     [Fact]
-    public Task Cutting_below_the_flushed_point_is_found() => IsFoundAsync<CutsBelowTheFlushedPoint>(FaultKind.ProcessKill, "was durable and is lost");
+    public Task Cutting_below_the_flushed_point_is_found() =>
+    IsFoundAsync<CutsBelowTheFlushedPoint>(FaultKind.ProcessKill, "was durable and is lost");
 
     [Fact]
-    public Task Recovery_without_crc_is_found() => IsFoundAsync<DoesNotCheckTheCrc>(FaultKind.ProcessKill, "the record is not as it was sent");
+    public Task Recovery_without_crc_is_found() =>
+    IsFoundAsync<DoesNotCheckTheCrc>(FaultKind.ProcessKill, "the record is not as it was sent");
 
     [Fact]
     public Task An_invented_record_is_found() => IsFoundAsync<InventsARecord>(FaultKind.ProcessKill, "holds a record that nobody sent");
@@ -20,12 +23,14 @@ public class CheckerTests
 
     [Fact]
     public Task A_lost_append_is_found() =>
-        IsFoundAsync<LosesAppends>(FaultKind.ProcessKill, "was durable and is lost", "lost by a kill of the process", "the record was acknowledged at", "was read, and is");
+        IsFoundAsync<LosesAppends>(FaultKind.ProcessKill, "was durable and is lost", "lost by a kill of the process",
+            "the record was acknowledged at", "was read, and is");
 
     [Fact]
     public Task A_wrong_index_is_found() => IsFoundAsync<LeavesAWrongIndex>(FaultKind.ProcessKill, "no batch at");
 
-    /// <summary>Runs rounds with the mistake until the checker has said one of the phrases; the same rounds without it pass, as the suite shows.</summary>
+    /// <summary>Runs rounds with the mistake until the checker has said one of the phrases; the same rounds without it pass, as the suite
+    /// shows.</summary>
     private static async Task IsFoundAsync<TMutant>(FaultKind kind, params string[] phrases)
         where TMutant : Mutant, new()
     {
@@ -45,6 +50,7 @@ public class CheckerTests
             if (found.Exists(message => phrases.Any(phrase => message.Contains(phrase, StringComparison.Ordinal))))
                 return;
         }
-        Assert.Fail($"{MostRounds} rounds with the mistake {typeof(TMutant).Name}, and the checker said none of '{string.Join("', '", phrases)}', but:\n{string.Join('\n', found.Distinct())}");
+        Assert.Fail($"{MostRounds} rounds with the mistake {typeof(TMutant).Name}, and the checker said none of "
+            + $"'{string.Join("', '", phrases)}', but:\n{string.Join('\n', found.Distinct())}");
     }
 }

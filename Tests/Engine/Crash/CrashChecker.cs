@@ -1,8 +1,8 @@
 namespace OrleansMq.Tests.Engine.Crash;
 
 /// <summary>
-/// Judges a log after a restart by the ledger: separate from the code under test, and with nothing of it. Throws <see cref="CheckFailedException"/> with
-/// what is wrong.
+/// Judges a log after a restart by the ledger: separate from the code under test, and with nothing of it. Throws
+/// <see cref="CheckFailedException"/> with what is wrong.
 /// </summary>
 internal static class CrashChecker
 {
@@ -31,8 +31,10 @@ internal static class CrashChecker
         var expected = found.LogStart;
         foreach (var batch in found.Batches.Where(b => b.LastOffset >= found.LogStart))
         {
-            CheckFailedException.Unless(batch.BaseOffset <= expected || expected < ledger.CompactedBelow, $"offset {expected} is missing: {batch.BaseOffset} follows");
-            CheckFailedException.Unless(batch.BaseOffset >= expected || batch.BaseOffset < found.LogStart, $"offset {batch.BaseOffset} is there twice");
+            CheckFailedException.Unless(batch.BaseOffset <= expected || expected < ledger.CompactedBelow,
+                $"offset {expected} is missing: {batch.BaseOffset} follows");
+            CheckFailedException.Unless(batch.BaseOffset >= expected || batch.BaseOffset < found.LogStart,
+                $"offset {batch.BaseOffset} is there twice");
             expected = batch.LastOffset + 1;
         }
         CheckFailedException.Unless(expected == found.LogEnd || (expected < found.LogEnd && expected < ledger.CompactedBelow),
@@ -45,14 +47,18 @@ internal static class CrashChecker
         var records = new Dictionary<string, NaiveRecord>(StringComparer.Ordinal);
         foreach (var record in found.Batches.SelectMany(b => b.Records))
         {
-            CheckFailedException.Unless(ledger.TryFind(record.Id, out var batch, out var index), $"offset {record.Offset} holds a record that nobody sent");
+            CheckFailedException.Unless(ledger.TryFind(record.Id, out var batch, out var index),
+                $"offset {record.Offset} holds a record that nobody sent");
             var sent = batch.Records[index];
-            CheckFailedException.Unless(sent == new SentRecord(record.Id, record.Key ?? "", record.Value, record.Timestamp), $"offset {record.Offset}: the record is not as it was sent");
+            CheckFailedException.Unless(sent == new SentRecord(record.Id, record.Key ?? "", record.Value, record.Timestamp),
+                $"offset {record.Offset}: the record is not as it was sent");
             CheckFailedException.Unless(records.TryAdd(record.Id, record), $"offset {record.Offset}: the record is there twice");
             CheckFailedException.Unless(batch.State != BatchState.Lost, $"offset {record.Offset}: the record was lost before");
             // What was cut off after a failed write can come back by a power cut, as long as nothing durable was written in its place.
-            CheckFailedException.Unless(batch.State != BatchState.Refused || found.PowerCut, $"offset {record.Offset}: the record was refused");
-            CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset + index == record.Offset || (found.PowerCut && batch.WasRefused && !batch.Durable),
+            CheckFailedException.Unless(batch.State != BatchState.Refused || found.PowerCut,
+                $"offset {record.Offset}: the record was refused");
+            CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset + index == record.Offset
+                || (found.PowerCut && batch.WasRefused && !batch.Durable),
                 $"offset {record.Offset}: the record was acknowledged at {batch.Offset + index}");
         }
         return records;
@@ -70,15 +76,18 @@ internal static class CrashChecker
                     continue;
                 CheckFailedException.Unless(!batch.Durable, $"offset {offset} was durable and is lost");
                 CheckFailedException.Unless(found.PowerCut, $"offset {offset} was acknowledged, and lost by a kill of the process");
-                CheckFailedException.Unless(offset >= found.LogEnd || IsTakenByOneThatCameBack(ledger, records, offset), $"offset {offset} is lost, and the log goes on to {found.LogEnd}");
+                CheckFailedException.Unless(offset >= found.LogEnd || IsTakenByOneThatCameBack(ledger, records, offset),
+                    $"offset {offset} is lost, and the log goes on to {found.LogEnd}");
             }
         }
     }
 
     private static bool IsTakenByOneThatCameBack(Ledger ledger, Dictionary<string, NaiveRecord> records, long offset) =>
-        records.Values.FirstOrDefault(r => r.Offset == offset) is { } record && ledger.TryFind(record.Id, out var batch, out _) && batch.WasRefused;
+        records.Values.FirstOrDefault(r => r.Offset == offset) is { } record && ledger.TryFind(record.Id, out var batch, out _)
+        && batch.WasRefused;
 
-    /// <summary>Below where compaction was: the latest of each key is there, and where that is a deletion that went, none of its elders came back.</summary>
+    /// <summary>Below where compaction was: the latest of each key is there, and where that is a deletion that went, none of its elders
+    /// came back.</summary>
     private static void CheckCompaction(Ledger ledger, Found found, Dictionary<string, NaiveRecord> records)
     {
         if (ledger.CompactedBelow == 0)
@@ -88,7 +97,8 @@ internal static class CrashChecker
         {
             for (var i = 0; i < batch.Records.Count; i++)
             {
-                CheckFailedException.Unless(!batch.Durable || batch.Offset + i < found.LogEnd, $"offset {batch.Offset + i} was durable and is lost");
+                CheckFailedException.Unless(!batch.Durable || batch.Offset + i < found.LogEnd,
+                    $"offset {batch.Offset + i} was durable and is lost");
                 // A compaction that was killed early may have got nowhere: then what is lost at the end is lost as ever.
                 if (batch.Offset + i < Math.Min(ledger.CompactedBelow, found.LogEnd) && batch.Offset + i >= found.LogStart)
                     latest[batch.Records[i].Key] = (batch.Offset + i, batch.Records[i], batch);
@@ -99,9 +109,11 @@ internal static class CrashChecker
             if (records.ContainsKey(record.Id))
                 continue;
             // Only what is durable is compacted, so nothing below may be lost by a power cut either.
-            CheckFailedException.Unless(record.Value is null, $"offset {offset}, the latest of key '{key}' below {ledger.CompactedBelow}, is gone (durable: {batch.Durable})");
+            CheckFailedException.Unless(record.Value is null,
+                $"offset {offset}, the latest of key '{key}' below {ledger.CompactedBelow}, is gone (durable: {batch.Durable})");
             var elder = found.Batches.SelectMany(b => b.Records).FirstOrDefault(r => r.Key == key && r.Offset < offset);
-            CheckFailedException.Unless(elder is null, $"the deletion of key '{key}' at offset {offset} is gone, and offset {elder?.Offset} is still there");
+            CheckFailedException.Unless(elder is null,
+                $"the deletion of key '{key}' at offset {offset} is gone, and offset {elder?.Offset} is still there");
         }
     }
 

@@ -80,7 +80,8 @@ internal sealed partial class CrashRound
         if (Partition.OfflineReason is { } reason)
         {
             CheckFailedException.Unless(flip is not null, $"offline, and nothing was damaged: {reason}");
-            CheckFailedException.Unless(reason.Contains(flip!.File, StringComparison.Ordinal), $"{flip} took the partition offline, and is not named: {reason}");
+            CheckFailedException.Unless(reason.Contains(flip!.File, StringComparison.Ordinal),
+                $"{flip} took the partition offline, and is not named: {reason}");
             CheckFailedException.Unless(!flip.IsInLog || (reason.Contains("at byte", StringComparison.Ordinal)
                 && reason.Contains("offset", StringComparison.Ordinal)), $"neither byte nor offset is named: {reason}");
             Statistics.EndedOffline = true;
@@ -88,7 +89,8 @@ internal sealed partial class CrashRound
         }
         var log = Partition.Log!;
         var start = Partition.LogStartOffset;
-        CheckFailedException.Unless(Partition.HighWatermark == Partition.LogEndOffset, $"high watermark {Partition.HighWatermark}, log end {Partition.LogEndOffset}");
+        CheckFailedException.Unless(Partition.HighWatermark == Partition.LogEndOffset,
+            $"high watermark {Partition.HighWatermark}, log end {Partition.LogEndOffset}");
         if (flip is { IsInLog: true } && flip.LastOffset < start)
             return false; // It hit what is deleted, and nobody reads.
         var found = NaiveLog.Read(_disk.Disk, Directory);
@@ -98,7 +100,8 @@ internal sealed partial class CrashRound
         // Nobody reads whole indexes at a start; one that was changed is found out when it is used, and leads no reader astray.
         if (flip is not { IsInIndex: true })
             NaiveLog.CheckIndexes(_disk.Disk, Directory, found, Scenario.Config.IndexIntervalBytes);
-        CheckFailedException.Unless(log.SizeInBytes == found.Sum(b => (long)b.Size), $"{log.SizeInBytes} bytes are in the log, {found.Sum(b => (long)b.Size)} in its files");
+        CheckFailedException.Unless(log.SizeInBytes == found.Sum(b => (long)b.Size),
+            $"{log.SizeInBytes} bytes are in the log, {found.Sum(b => (long)b.Size)} in its files");
         CheckLookUps(found);
         return true;
     }
@@ -123,8 +126,10 @@ internal sealed partial class CrashRound
         CheckFailedException.Unless(read.Count == inFiles.Count, $"{read.Count} batches were read, {inFiles.Count} are in the files");
         for (var i = 0; i < read.Count; i++)
         {
-            CheckFailedException.Unless((read[i].BaseOffset, read[i].LastOffset, read[i].Size) == (inFiles[i].BaseOffset, inFiles[i].LastOffset, inFiles[i].Size)
-                && read[i].Records.SequenceEqual(inFiles[i].Records), $"the batch at offset {read[i].BaseOffset} is not that at {inFiles[i].BaseOffset} in {inFiles[i].File}");
+            CheckFailedException.Unless((read[i].BaseOffset, read[i].LastOffset, read[i].Size) == (inFiles[i].BaseOffset,
+                inFiles[i].LastOffset, inFiles[i].Size)
+                && read[i].Records.SequenceEqual(inFiles[i].Records),
+                $"the batch at offset {read[i].BaseOffset} is not that at {inFiles[i].BaseOffset} in {inFiles[i].File}");
         }
     }
 
@@ -141,7 +146,8 @@ internal sealed partial class CrashRound
         }
     }
 
-    /// <summary>Idempotent senders do not know what became of their last batches, and send them again: none is doubled, none is left out.</summary>
+    /// <summary>Idempotent senders do not know what became of their last batches, and send them again: none is doubled, none is left
+    /// out.</summary>
     private async Task SendAgainAsync()
     {
         for (var producer = 0; producer < 3; producer++)
@@ -152,8 +158,10 @@ internal sealed partial class CrashRound
             {
                 var answer = await _mutant.SendAsync(Partition, batch.Encode(), batch);
                 Statistics.Retries++;
-                CheckFailedException.Unless(IsForgotten(batch, answer.Error) || (answer.Error == ErrorCode.None && answer.BaseOffset == batch.Offset),
-                    $"the batch at offset {batch.Offset} was sent again after the restart, and answered with {answer.Error}, offset {answer.BaseOffset}: {answer.Message}");
+                CheckFailedException.Unless(IsForgotten(batch, answer.Error)
+                    || (answer.Error == ErrorCode.None && answer.BaseOffset == batch.Offset),
+                    $"the batch at offset {batch.Offset} was sent again after the restart, and answered with {answer.Error}, offset "
+                    + $"{answer.BaseOffset}: {answer.Message}");
             }
             foreach (var batch in own.Where(b => b.State is BatchState.Lost or BatchState.Refused))
             {
@@ -161,7 +169,8 @@ internal sealed partial class CrashRound
                 var answer = await _mutant.SendAsync(Partition, batch.Encode(), batch);
                 Statistics.Retries++;
                 CheckFailedException.Unless(answer.Error == ErrorCode.None && answer.BaseOffset == end,
-                    $"the batch with sequence {batch.Sequence} was lost, sent again, and answered with {answer.Error}, offset {answer.BaseOffset}: {answer.Message}");
+                    $"the batch with sequence {batch.Sequence} was lost, sent again, and answered with {answer.Error}, offset "
+                    + $"{answer.BaseOffset}: {answer.Message}");
                 batch.Acknowledge(answer.BaseOffset, durable: false);
             }
         }
@@ -169,7 +178,8 @@ internal sealed partial class CrashRound
 
     // Refused, but not doubled: where nothing knows of the earlier batches any more.
     private bool IsForgotten(SentBatch batch, ErrorCode error) =>
-        Statistics.Recoveries > 0 && (batch.Offset < _ledger.CompactedBelow || _flip?.File.EndsWith(".producers", StringComparison.Ordinal) == true)
+        Statistics.Recoveries > 0
+        && (batch.Offset < _ledger.CompactedBelow || _flip?.File.EndsWith(".producers", StringComparison.Ordinal) == true)
             && error is ErrorCode.DuplicateSequenceNumber or ErrorCode.OutOfOrderSequenceNumber;
 
     /// <summary>Turns a bit of one of the partition's files over.</summary>
@@ -185,8 +195,8 @@ internal sealed partial class CrashRound
         var lastOffset = long.MaxValue;
         if (name.EndsWith(".log", StringComparison.Ordinal))
         {
-            // Bytes 0 to 15 of a batch are outside its CRC. What they say is checked by its neighbours, but for the leader epoch (from byte 12 on), which is no
-            // part of a record, and for offsets where compaction leaves gaps.
+            // Bytes 0 to 15 of a batch are outside its CRC. What they say is checked by its neighbours, but for the leader epoch (from byte
+            // 12 on), which is no part of a record, and for offsets where compaction leaves gaps.
             while (NaiveLog.FindBatch(AtomicFile.TryRead(_disk.Disk, file.Path)!, position, out var start, out lastOffset)
                 && position - start < 16 && (position - start >= 12 || _ledger.CompactedBelow > 0))
                 position = _random.NextInt64(file.Length);

@@ -82,7 +82,8 @@ internal sealed partial class CrashRound
         Answered(batch, await _mutant.SendAsync(Partition, batch.Encode(), batch));
     }
 
-    /// <summary>Several batches that are written with one call: the only append thread is kept busy with another partition until all of them wait.</summary>
+    /// <summary>Several batches that are written with one call: the only append thread is kept busy with another partition until all of
+    /// them wait.</summary>
     private async Task AppendGroupAsync()
     {
         var batches = new List<SentBatch>();
@@ -96,7 +97,8 @@ internal sealed partial class CrashRound
         Task<ProduceResult> plugged;
         lock (plugLog.AppendLock)
         {
-            plugged = plug.AppendAsync(new SentBatch(-1, -1, CompressionType.None, [new SentRecord("plug", "plug", null, _time.NowMs)]).Encode(), Acks.All).AsTask();
+            plugged = plug.AppendAsync(new SentBatch(-1, -1, CompressionType.None,
+                [new SentRecord("plug", "plug", null, _time.NowMs)]).Encode(), Acks.All).AsTask();
             foreach (var batch in batches)
             {
                 batch.State = BatchState.Unanswered;
@@ -115,16 +117,20 @@ internal sealed partial class CrashRound
         {
             CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset == answer.BaseOffset,
                 $"a batch acknowledged at offset {batch.Offset} was acknowledged again at {answer.BaseOffset}");
-            // What the disk damages itself is told from a torn write only when the checkpoint says how far was flushed, which follows later: see FlipBit.
-            batch.Acknowledge(answer.BaseOffset, durable: Scenario.Config.FlushPolicy == FlushPolicy.Sync && Scenario.Kind != FaultKind.FlippedBit);
+            // What the disk damages itself is told from a torn write only when the checkpoint says how far was flushed, which follows
+            // later: see FlipBit.
+            batch.Acknowledge(answer.BaseOffset, durable: Scenario.Config.FlushPolicy == FlushPolicy.Sync
+                && Scenario.Kind != FaultKind.FlippedBit);
             return;
         }
         if (answer.Error == ErrorCode.DuplicateSequenceNumber && batch.State == BatchState.Acknowledged)
             return; // Twice in one group, with more than five others between.
-        CheckFailedException.Unless(answer.Error is ErrorCode.KafkaStorageError or ErrorCode.OutOfOrderSequenceNumber, $"unexpected {answer.Error}: {answer.Message}");
+        CheckFailedException.Unless(answer.Error is ErrorCode.KafkaStorageError or ErrorCode.OutOfOrderSequenceNumber,
+            $"unexpected {answer.Error}: {answer.Message}");
         if (!IsUp || batch.State == BatchState.Acknowledged)
             return; // Nobody knows.
-        CheckFailedException.Unless(answer.Error != ErrorCode.OutOfOrderSequenceNumber || (batch.ProducerId >= 0 && _blocked[batch.ProducerId - 100].Count > 0),
+        CheckFailedException.Unless(answer.Error != ErrorCode.OutOfOrderSequenceNumber
+            || (batch.ProducerId >= 0 && _blocked[batch.ProducerId - 100].Count > 0),
             $"in sequence, and refused: {answer.Message}");
         batch.State = BatchState.Refused;
         batch.WasRefused = true;
@@ -211,7 +217,8 @@ internal sealed partial class CrashRound
         CheckFailedException.Unless(result.Error == ErrorCode.None, $"reading offset {offset}: {result.Error} {result.Message}");
         foreach (var record in NaiveLog.ReadFile("read", result.Records.ToArray()).SelectMany(b => b.Records))
         {
-            CheckFailedException.Unless(_ledger.TryFind(record.Id, out var batch, out var index), $"offset {record.Offset} holds a record that nobody sent");
+            CheckFailedException.Unless(_ledger.TryFind(record.Id, out var batch, out var index),
+                $"offset {record.Offset} holds a record that nobody sent");
             CheckFailedException.Unless(batch.State == BatchState.Acknowledged && batch.Offset + index == record.Offset,
                 $"offset {record.Offset} was read, and is {batch.State} at {batch.Offset + index}");
         }

@@ -7,8 +7,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Tests.Engine.Crash;
 
 /// <summary>
-/// One round: a broker's partition store over a disk that fails on cue, a script of appends, retries, rolls, compaction, retention, delete-records and restarts
-/// drawn from the seed, the fault, the restart, the checker, and life after it. The same seed does the same.
+/// One round: a broker's partition store over a disk that fails on cue, a script of appends, retries, rolls, compaction, retention,
+/// delete-records and restarts drawn from the seed, the fault, the restart, the checker, and life after it. The same seed does the same.
 /// </summary>
 internal sealed partial class CrashRound
 {
@@ -41,7 +41,8 @@ internal sealed partial class CrashRound
     public CrashScenario Scenario { get; }
     public RoundStatistics Statistics { get; } = new();
 
-    private Partition Partition => _store.TryGet(Main, out var found) ? found : throw new InvalidOperationException("The partition is not there.");
+    private Partition Partition =>
+        _store.TryGet(Main, out var found) ? found : throw new InvalidOperationException("The partition is not there.");
     private bool IsUp => !_disk.Crashed && Partition.OfflineReason is null;
 
     public async Task RunAsync()
@@ -106,7 +107,8 @@ internal sealed partial class CrashRound
                 break;
             case FaultMoment.Closing:
                 await _store.DisposeAsync();
-                // After a flush that failed the page cache may show what the disk does not have: no new process can tell, before the machine restarts.
+                // After a flush that failed the page cache may show what the disk does not have: no new process can tell, before the
+                // machine restarts.
                 if (_disk.Crashed || _disk.TookEffect.Any(f => f.Kind == FaultKind.FlushFailure))
                     return await StopAsync();
                 await OpenAfterCloseAsync();

@@ -20,7 +20,8 @@ internal enum FaultMoment
 }
 
 /// <summary>What one round does, drawn from its seed.</summary>
-internal sealed record CrashScenario(FaultKind Kind, FaultMoment Moment, int After, TopicConfig Config, bool CrashInRecovery, bool CleanStopBeforeFlip)
+internal sealed record CrashScenario(FaultKind Kind, FaultMoment Moment, int After, TopicConfig Config, bool CrashInRecovery,
+    bool CleanStopBeforeFlip)
 {
     /// <summary>Draws a scenario; the kinds of faults take turns, so that each has its share.</summary>
     public static CrashScenario Draw(int seed, Random random)

@@ -12,7 +12,8 @@ public enum FaultKind
     PowerCut = 3,
     /// <summary>A write stops after some of its bytes with an error; the process goes on.</summary>
     ShortWrite = 4,
-    /// <summary>The volume is full for a while: writes stop after some of their bytes with <see cref="OrleansMq.Storage.DiskFullException"/>.</summary>
+    /// <summary>The volume is full for a while: writes stop after some of their bytes with
+    /// <see cref="OrleansMq.Storage.DiskFullException"/>.</summary>
     DiskFull = 5,
     /// <summary>A flush fails, and nothing of what it should have made durable is; later flushes do not make up for it.</summary>
     FlushFailure = 6,

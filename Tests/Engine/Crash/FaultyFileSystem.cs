@@ -3,8 +3,9 @@ using OrleansMq.Storage;
 namespace OrleansMq.Tests.Engine.Crash;
 
 /// <summary>
-/// A file system in memory that fails on cue: one fault at a time, armed by the test, hits the n-th operation it can hit. Everything random comes
-/// from the seed. After a crash every operation throws <see cref="CrashedException"/>; <see cref="Restart"/> gives the disk to the next process.
+/// A file system in memory that fails on cue: one fault at a time, armed by the test, hits the n-th operation it can hit. Everything random
+/// comes from the seed. After a crash every operation throws <see cref="CrashedException"/>; <see cref="Restart"/> gives the disk to the
+/// next process.
 /// </summary>
 public sealed class FaultyFileSystem : IFileSystem
 {
@@ -81,7 +82,8 @@ public sealed class FaultyFileSystem : IFileSystem
             CrashLocked(powerCut ? FaultKind.PowerCut : FaultKind.ProcessKill, BetweenOperations);
     }
 
-    /// <summary>The disk as the next process finds it. A power cut that found nothing unflushed and interrupted nothing is not counted as a fault.</summary>
+    /// <summary>The disk as the next process finds it. A power cut that found nothing unflushed and interrupted nothing is not counted as a
+    /// fault.</summary>
     public FaultyFileSystem Restart()
     {
         lock (_lock)
@@ -214,7 +216,8 @@ public sealed class FaultyFileSystem : IFileSystem
     }
 
     /// <summary>Called before a flush of a file.</summary>
-    /// <returns>Whether to flush: false where an earlier flush of the file failed, after which the system has forgotten what was to be written.</returns>
+    /// <returns>Whether to flush: false where an earlier flush of the file failed, after which the system has forgotten what was to be
+    /// written.</returns>
     internal bool BeforeFlush(string path)
     {
         lock (_lock)

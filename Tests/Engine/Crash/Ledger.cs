@@ -43,7 +43,8 @@ internal sealed class SentBatch(long producerId, int sequence, CompressionType c
         foreach (var record in Records)
         {
             var headers = new[] { new RecordHeader(IdName, Encoding.UTF8.GetBytes(record.Id)) };
-            builder.Add(record.Timestamp, Encoding.UTF8.GetBytes(record.Key), true, record.Value is null ? [] : Encoding.UTF8.GetBytes(record.Value),
+            builder.Add(record.Timestamp, Encoding.UTF8.GetBytes(record.Key), true, record.Value is null
+                ? [] : Encoding.UTF8.GetBytes(record.Value),
                 record.Value is not null, headers);
         }
         if (ProducerId >= 0)

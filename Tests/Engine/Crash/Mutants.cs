@@ -30,7 +30,8 @@ internal abstract class ChangesLastSegment : Mutant
 {
     public override void BeforeRestart(MemoryFileSystem disk, string directory, Ledger ledger)
     {
-        var name = disk.ListFiles(directory).Where(n => n.EndsWith(".log", StringComparison.Ordinal) && disk.GetLength(Path.Combine(directory, n)) > 0)
+        var name = disk.ListFiles(directory).Where(n => n.EndsWith(".log", StringComparison.Ordinal)
+            && disk.GetLength(Path.Combine(directory, n)) > 0)
             .Order(StringComparer.Ordinal).Last();
         var path = Path.Combine(directory, name);
         var bytes = AtomicFile.TryRead(disk, path)!;
@@ -106,7 +107,8 @@ internal sealed class LosesAppends : Mutant
     private int _sent;
 
     public override ValueTask<ProduceResult> SendAsync(Partition partition, byte[] bytes, SentBatch batch) =>
-        batch.ProducerId < 0 && ++_sent % 10 == 0 ? new(new ProduceResult(ErrorCode.None, partition.LogEndOffset)) : base.SendAsync(partition, bytes, batch);
+        batch.ProducerId < 0 && ++_sent % 10 == 0 ? new(new ProduceResult(ErrorCode.None, partition.LogEndOffset))
+        : base.SendAsync(partition, bytes, batch);
 }
 
 /// <summary>Leaves an index with an entry that leads nowhere.</summary>
@@ -114,7 +116,8 @@ internal sealed class LeavesAWrongIndex : Mutant
 {
     public override void AfterRestart(MemoryFileSystem disk, string directory)
     {
-        var name = disk.ListFiles(directory).FirstOrDefault(n => n.EndsWith(".index", StringComparison.Ordinal) && disk.GetLength(Path.Combine(directory, n)) > 8);
+        var name = disk.ListFiles(directory).FirstOrDefault(n => n.EndsWith(".index", StringComparison.Ordinal)
+            && disk.GetLength(Path.Combine(directory, n)) > 8);
         if (name is null)
             return;
         using var file = disk.Open(Path.Combine(directory, name), FileOpening.ReadWrite);

@@ -8,12 +8,13 @@ namespace OrleansMq.Tests.Engine.Crash;
 public sealed record NaiveRecord(long Offset, long Timestamp, string? Key, string? Value, string Id);
 
 /// <summary>A batch as it stands in a file.</summary>
-public sealed record NaiveBatch(string File, long Position, int Size, long BaseOffset, long LastOffset, long MaxTimestamp, long ProducerId, int BaseSequence,
+public sealed record NaiveBatch(string File, long Position, int Size, long BaseOffset, long LastOffset, long MaxTimestamp, long ProducerId,
+    int BaseSequence,
     IReadOnlyList<NaiveRecord> Records);
 
 /// <summary>
-/// Reads a partition's directory byte by byte, with nothing of the engine but its codecs: what the checker believes. Slow, simple, and written from the
-/// format's description.
+/// Reads a partition's directory byte by byte, with nothing of the engine but its codecs: what the checker believes. Slow, simple, and
+/// written from the format's description.
 /// </summary>
 public static class NaiveLog
 {
@@ -25,18 +26,22 @@ public static class NaiveLog
         return value;
     })];
 
-    /// <summary>All batches of all segments, by segment. Throws <see cref="CheckFailedException"/> for whatever is not a whole, right batch.</summary>
+    /// <summary>All batches of all segments, by segment. Throws <see cref="CheckFailedException"/> for whatever is not a whole, right
+    /// batch.</summary>
     public static List<NaiveBatch> Read(IFileSystem disk, string directory)
     {
         var batches = new List<NaiveBatch>();
-        foreach (var name in disk.ListFiles(directory).Where(n => n.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal))
+        foreach (var name in disk.ListFiles(directory).Where(n => n.EndsWith(".log", StringComparison.Ordinal))
+            .Order(StringComparer.Ordinal))
         {
             var segmentBase = long.Parse(name[..20]);
             var next = batches.Count == 0 ? segmentBase : batches[^1].LastOffset + 1;
-            CheckFailedException.Unless(segmentBase >= next, $"{name} begins at or below an offset of the segment before, which goes to {next}");
+            CheckFailedException.Unless(segmentBase >= next,
+                $"{name} begins at or below an offset of the segment before, which goes to {next}");
             foreach (var batch in ReadFile(name, AtomicFile.TryRead(disk, Path.Combine(directory, name))!))
             {
-                CheckFailedException.Unless(batch.BaseOffset >= Math.Max(segmentBase, next), $"{name} at {batch.Position}: offset {batch.BaseOffset} after {next}");
+                CheckFailedException.Unless(batch.BaseOffset >= Math.Max(segmentBase, next),
+                    $"{name} at {batch.Position}: offset {batch.BaseOffset} after {next}");
                 batches.Add(batch);
                 next = batch.LastOffset + 1;
             }
@@ -52,7 +57,8 @@ public static class NaiveLog
         {
             CheckFailedException.Unless(bytes.Length - at >= 61, $"{name} at {at}: {bytes.Length - at} bytes are no header");
             var size = BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(at + 8)) + 12;
-            CheckFailedException.Unless(size >= 61 && size <= bytes.Length - at, $"{name} at {at}: a batch of {size} bytes, {bytes.Length - at} are left");
+            CheckFailedException.Unless(size >= 61 && size <= bytes.Length - at,
+                $"{name} at {at}: a batch of {size} bytes, {bytes.Length - at} are left");
             batches.Add(ReadBatch(name, at, bytes.AsSpan(at, size)));
             at += size;
         }
@@ -70,7 +76,8 @@ public static class NaiveLog
                 return false;
             if (position < start + size)
             {
-                lastOffset = BinaryPrimitives.ReadInt64BigEndian(bytes.AsSpan((int)start)) + BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan((int)start + 23));
+                lastOffset = BinaryPrimitives.ReadInt64BigEndian(bytes.AsSpan((int)start))
+                    + BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan((int)start + 23));
                 return true;
             }
             start += size;
@@ -107,9 +114,11 @@ public static class NaiveLog
         // An index without entries would agree with every log.
         var largest = batches.Select(b => b.Size).DefaultIfEmpty(0).Max();
         var end = batches.Count == 0 ? 0 : batches[^1].Position;
-        var positions = Enumerable.Range(0, bytes.Length / 8).Select(i => (long)BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan((i * 8) + 4))).Prepend(0).Append(end).ToList();
+        var positions = Enumerable.Range(0, bytes.Length / 8)
+            .Select(i => (long)BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan((i * 8) + 4))).Prepend(0).Append(end).ToList();
         for (var i = 1; i < positions.Count; i++)
-            CheckFailedException.Unless(positions[i] - positions[i - 1] <= intervalBytes + (2 * largest), $"{name}: no entry from {positions[i - 1]} to {positions[i]}");
+            CheckFailedException.Unless(positions[i] - positions[i - 1] <= intervalBytes + (2 * largest),
+                $"{name}: no entry from {positions[i - 1]} to {positions[i]}");
     }
 
     private static void CheckTimeIndex(string name, byte[] bytes, long segmentBase, List<NaiveBatch> batches)
@@ -120,9 +129,11 @@ public static class NaiveLog
         {
             var timestamp = BinaryPrimitives.ReadInt64BigEndian(bytes.AsSpan(at));
             var offset = segmentBase + BinaryPrimitives.ReadInt32BigEndian(bytes.AsSpan(at + 8));
-            CheckFailedException.Unless(timestamp > previousTime && offset > previousOffset, $"{name} at {at}: ({timestamp}, {offset}) after ({previousTime}, {previousOffset})");
+            CheckFailedException.Unless(timestamp > previousTime && offset > previousOffset,
+                $"{name} at {at}: ({timestamp}, {offset}) after ({previousTime}, {previousOffset})");
             var batch = batches.Find(b => b.LastOffset == offset);
-            CheckFailedException.Unless(batch is not null && batch.MaxTimestamp == timestamp, $"{name} at {at}: no batch with last offset {offset} and time {timestamp}");
+            CheckFailedException.Unless(batch is not null && batch.MaxTimestamp == timestamp,
+                $"{name} at {at}: no batch with last offset {offset} and time {timestamp}");
             CheckFailedException.Unless(batches.TakeWhile(b => b.LastOffset < offset).All(b => b.MaxTimestamp < timestamp),
                 $"{name} at {at}: an earlier batch than offset {offset} is as late as {timestamp}");
             (previousTime, previousOffset) = (timestamp, offset);
@@ -138,7 +149,8 @@ public static class NaiveLog
 
     private static NaiveBatch ReadBatch(string name, long position, ReadOnlySpan<byte> batch)
     {
-        CheckFailedException.Unless(BinaryPrimitives.ReadInt32BigEndian(batch[12..]) == 0, $"{name} at {position}: a leader epoch that never was");
+        CheckFailedException.Unless(BinaryPrimitives.ReadInt32BigEndian(batch[12..]) == 0,
+            $"{name} at {position}: a leader epoch that never was");
         CheckFailedException.Unless(batch[16] == 2, $"{name} at {position}: magic {batch[16]}");
         var crc = uint.MaxValue;
         foreach (var b in batch[21..])
@@ -155,8 +167,10 @@ public static class NaiveLog
         for (var i = 0; i < count; i++)
             records.Add(ReadRecord(body, ref at, baseOffset, baseTimestamp));
         CheckFailedException.Unless(at == body.Length, $"{name} at {position}: {body.Length - at} bytes after the last record");
-        CheckFailedException.Unless(records.All(r => r.Offset >= baseOffset && r.Offset <= baseOffset + lastDelta), $"{name} at {position}: a record outside its batch");
-        return new NaiveBatch(name, position, batch.Length, baseOffset, baseOffset + lastDelta, BinaryPrimitives.ReadInt64BigEndian(batch[35..]),
+        CheckFailedException.Unless(records.All(r => r.Offset >= baseOffset && r.Offset <= baseOffset + lastDelta),
+            $"{name} at {position}: a record outside its batch");
+        return new NaiveBatch(name, position, batch.Length, baseOffset, baseOffset + lastDelta,
+            BinaryPrimitives.ReadInt64BigEndian(batch[35..]),
             BinaryPrimitives.ReadInt64BigEndian(batch[43..]), BinaryPrimitives.ReadInt32BigEndian(batch[53..]), records);
     }
 

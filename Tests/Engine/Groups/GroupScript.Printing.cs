@@ -24,7 +24,8 @@ internal sealed partial class GroupScript
     {
         Reply reply => $"{_requests[(coreName, reply.RequestId)]} -> {Result(_requests[(coreName, reply.RequestId)], reply.Result)}",
         Store { Group: { } group } => $"store group: epoch {group.Coordinator.Epoch}, {State(group.Classic)}",
-        Store { Offsets: { } offsets } => $"store offsets: epoch {offsets.Coordinator.Epoch}, " + Or("none", string.Join(' ', offsets.Offsets.Topics
+        Store { Offsets: { } offsets } =>
+            $"store offsets: epoch {offsets.Coordinator.Epoch}, " + Or("none", string.Join(' ', offsets.Offsets.Topics
             .SelectMany(topic => topic.Value.Partitions.Select(partition => $"{topic.Key}-{partition.Key}={partition.Value.Offset}")))),
         Store delete => $"delete {(delete.Document == GroupDocumentKind.Group ? "group" : "offsets")}",
         ReadStored => "read",
@@ -45,22 +46,30 @@ internal sealed partial class GroupScript
                     ? $"{join.Error} {Name(join.MemberId)}".TrimEnd()
                     : $"generation {join.GenerationId}, {join.ProtocolName}, leader {Name(join.Leader)}, is {Name(join.MemberId)}"
                         + (join.SkipAssignment ? ", skips the assignment" : "")
-                        + (join.Members.Count == 0 ? "" : $", members {string.Join(' ', join.Members.Select(other => Name(other.MemberId) + Said(other.Metadata)))}");
+                        + (join.Members.Count == 0
+                            ? "" : $", members {string.Join(' ', join.Members.Select(other => Name(other.MemberId) + Said(other.Metadata)))}");
             case SyncGroupResult sync:
-                return sync.Error == ErrorCode.None ? $"assigned {Or("nothing", Encoding.UTF8.GetString(sync.Assignment.Span))}" : $"{sync.Error}";
+                return sync.Error == ErrorCode.None ? $"assigned {Or("nothing", Encoding.UTF8.GetString(sync.Assignment.Span))}"
+                    : $"{sync.Error}";
             case GroupReply reply:
                 return reply.Error == ErrorCode.None ? "ok" : $"{reply.Error}";
             case LeaveGroupResult leave:
-                return leave.Error != ErrorCode.None ? $"{leave.Error}" : string.Join(", ", leave.Members.Select(left => left.Error == ErrorCode.None ? "ok" : $"{left.Error}"));
+                return leave.Error != ErrorCode.None ? $"{leave.Error}"
+                    : string.Join(", ", leave.Members.Select(left => left.Error == ErrorCode.None ? "ok" : $"{left.Error}"));
             case OffsetCommitResult commit:
-                return string.Join(", ", commit.Partitions.Select(partition => partition.Error == ErrorCode.None ? "ok" : $"{partition.Error}"));
+                return string.Join(", ",
+                    commit.Partitions.Select(partition => partition.Error == ErrorCode.None ? "ok" : $"{partition.Error}"));
             case OffsetFetchResult fetch:
-                return fetch.Error != ErrorCode.None ? $"{fetch.Error}" : Or("nothing", string.Join(' ', fetch.Partitions.Select(partition =>
+                return fetch.Error != ErrorCode.None ? $"{fetch.Error}"
+                    : Or("nothing", string.Join(' ', fetch.Partitions.Select(partition =>
                     $"{partition.Partition}={(partition.Error != ErrorCode.None ? partition.Error : partition.Offset?.Offset)}")));
             case OffsetDeleteResult delete:
-                return delete.Error != ErrorCode.None ? $"{delete.Error}" : string.Join(", ", delete.Partitions.Select(partition => partition.Error == ErrorCode.None ? "ok" : $"{partition.Error}"));
+                return delete.Error != ErrorCode.None ? $"{delete.Error}"
+                    : string.Join(", ",
+                        delete.Partitions.Select(partition => partition.Error == ErrorCode.None ? "ok" : $"{partition.Error}"));
             case GroupDescription description:
-                return $"{description.State}, generation {description.Epoch}, members " + Or("none", string.Join(' ', description.Members.Select(other => Name(other.MemberId))));
+                return $"{description.State}, generation {description.Epoch}, members "
+                    + Or("none", string.Join(' ', description.Members.Select(other => Name(other.MemberId))));
             case GroupListing listing:
                 return $"{listing.Type}, {listing.State}, type '{listing.ProtocolType}'";
             default:
@@ -87,7 +96,8 @@ internal sealed partial class GroupScript
         return _names[memberId] = $"{client.Key}#{++client.Value.Ids}";
     }
 
-    private string Named(string message) => _names.Aggregate(message, (text, entry) => text.Replace(entry.Key, entry.Value, StringComparison.Ordinal));
+    private string Named(string message) =>
+        _names.Aggregate(message, (text, entry) => text.Replace(entry.Key, entry.Value, StringComparison.Ordinal));
 
     private string State(ClassicGroupState? state) => state is null
         ? "no members ever"

@@ -14,7 +14,8 @@ internal sealed partial class GroupScript
         {
             "join" => Join(Member(names[0]), names[0], settings),
             "sync" => Sync(Member(names[0]), settings),
-            "heartbeat" => new Heartbeat("g", Generation(Member(names[0]), settings), Id(Member(names[0]), settings), Member(names[0]).Instance),
+            "heartbeat" =>
+                new Heartbeat("g", Generation(Member(names[0]), settings), Id(Member(names[0]), settings), Member(names[0]).Instance),
             "leave" => new LeaveGroup("g", [.. names.Select(name => new LeavingMember(Id(Member(name), settings), Member(name).Instance))]),
             "kick" => new LeaveGroup("g", [.. names.Select(name => new LeavingMember("", name))]),
             "commit" => Commit(names[0], settings),
@@ -67,7 +68,9 @@ internal sealed partial class GroupScript
             SessionTimeout = Seconds(settings.GetValueOrDefault("session", "10")),
             RebalanceTimeout = Seconds(settings.GetValueOrDefault("rebalance", "30")),
             ProtocolType = settings.GetValueOrDefault("type", "tests"),
-            Protocols = [.. protocols.Select(protocol => new GroupProtocol(protocol[0], Encoding.UTF8.GetBytes(protocol.ElementAtOrDefault(1) ?? "")))],
+            Protocols =
+                [.. protocols.Select(protocol => new GroupProtocol(protocol[0],
+                    Encoding.UTF8.GetBytes(protocol.ElementAtOrDefault(1) ?? "")))],
             RequireKnownMemberId = !settings.ContainsKey("old"),
             SupportsSkippingAssignment = !settings.ContainsKey("old"),
         };

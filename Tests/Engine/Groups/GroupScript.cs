@@ -8,8 +8,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Tests.Engine.Groups;
 
 /// <summary>
-/// Carries out the commands of a transcript and says what the coordinator did. A member goes by the name of its client, and its ids by that name with a number: <c>a#1</c>.
-/// See <c>Transcripts/README.md</c> for the commands.
+/// Carries out the commands of a transcript and says what the coordinator did. A member goes by the name of its client, and its ids by that
+/// name with a number: <c>a#1</c>. See <c>Transcripts/README.md</c> for the commands.
 /// </summary>
 internal sealed partial class GroupScript
 {
@@ -38,7 +38,8 @@ internal sealed partial class GroupScript
             _current = words[0][1..];
             words.RemoveAt(0);
         }
-        var settings = words.Skip(1).Where(word => word.Contains('=')).Select(word => word.Split('=', 2)).ToDictionary(pair => pair[0], pair => pair[1]);
+        var settings = words.Skip(1).Where(word => word.Contains('=')).Select(word => word.Split('=', 2))
+            .ToDictionary(pair => pair[0], pair => pair[1]);
         var names = words.Skip(1).Where(word => !word.Contains('=')).ToList();
         Run(words[0], names, settings);
         foreach (var name in _cores.Keys.Order(StringComparer.Ordinal))
@@ -112,7 +113,8 @@ internal sealed partial class GroupScript
     {
         // Ids that sort by the time they were made, as brokers make them.
         var id = new Guid(++_lastTopic, 0, 0x7000, 0x80, 0, 0, 0, 0, 0, 0, 0);
-        Publish(_image.WithTopic(new ImageTopic(name, id, TopicStatus.Active, 1, System.Collections.Immutable.ImmutableSortedDictionary<string, string>.Empty,
+        Publish(_image.WithTopic(new ImageTopic(name, id, TopicStatus.Active, 1,
+            System.Collections.Immutable.ImmutableSortedDictionary<string, string>.Empty,
             [.. Enumerable.Repeat(ImagePartition.Create([1]), partitions)], partitions)));
     }
 

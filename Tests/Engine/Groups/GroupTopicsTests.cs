@@ -13,8 +13,10 @@ public sealed class GroupTopicsTests
     private static readonly Guid Old = Guid.CreateVersion7(Start);
     private static readonly Guid New = Guid.CreateVersion7(Start.AddSeconds(1));
 
-    private static ClusterImage With(ClusterImage image, string name, Guid id, int partitions = 2, TopicStatus status = TopicStatus.Active) =>
-        image.WithTopic(new ImageTopic(name, id, status, 1, ImmutableSortedDictionary<string, string>.Empty, [.. Enumerable.Repeat(ImagePartition.Create([1]), partitions)],
+    private static ClusterImage With(ClusterImage image, string name, Guid id, int partitions = 2,
+        TopicStatus status = TopicStatus.Active) =>
+        image.WithTopic(new ImageTopic(name, id, status, 1, ImmutableSortedDictionary<string, string>.Empty,
+            [.. Enumerable.Repeat(ImagePartition.Create([1]), partitions)],
             partitions)) with
         { Version = image.Version + 1 };
 
@@ -37,7 +39,8 @@ public sealed class GroupTopicsTests
     public void A_change_of_leader_is_none_to_groups_and_every_change_of_topics_is_one()
     {
         var before = GroupTopics.Of(First);
-        var led = First.WithPartition(new ReplicaKey(Old, 0), ImagePartition.Create([1]) with { Leader = 1, LeaderEpoch = 4 }) with { Version = 2 };
+        var led = First.WithPartition(new ReplicaKey(Old, 0),
+            ImagePartition.Create([1]) with { Leader = 1, LeaderEpoch = 4 }) with { Version = 2 };
         Assert.True(GroupTopics.Of(led).IsSameAs(before));
         Assert.True(GroupTopics.Of(led).IsSameAs(before));
         Assert.False(GroupTopics.Of(With(First, "u", New)).IsSameAs(before));
@@ -69,13 +72,15 @@ public sealed class GroupTopicsTests
     public void A_commit_for_a_topic_that_was_deleted_leaves_the_offsets_of_its_successor(bool byId)
     {
         var offsets = GroupOffsets.Empty.With("t", New, 0, new CommittedOffset(37));
-        var commit = new OffsetCommit { GroupId = "g", Offsets = [new PartitionOffset(byId ? null : "t", 0, new CommittedOffset(34), byId ? Old : default)] };
+        var commit = new OffsetCommit { GroupId = "g",
+            Offsets = [new PartitionOffset(byId ? null : "t", 0, new CommittedOffset(34), byId ? Old : default)] };
         var outcome = OffsetDecision.Commit(offsets, commit, GroupTopics.Of(First), new GroupOptions(), Start);
         Assert.Equal(ErrorCode.UnknownTopicId, Assert.Single(outcome.Reply.Partitions).Error);
         Assert.Same(offsets, outcome.Next);
 
         // The other way round the offsets of the old one are void.
-        var late = OffsetDecision.Commit(GroupOffsets.Empty.With("t", Old, 1, new CommittedOffset(9)), commit with { Offsets = [new PartitionOffset("t", 0, new CommittedOffset(1))] },
+        var late = OffsetDecision.Commit(GroupOffsets.Empty.With("t", Old, 1, new CommittedOffset(9)),
+            commit with { Offsets = [new PartitionOffset("t", 0, new CommittedOffset(1))] },
             GroupTopics.Of(With(First, "t", New)), new GroupOptions(), Start);
         Assert.Equal((New, 1), (late.Next.Topics["t"].TopicId, late.Next.Topics["t"].Partitions.Count));
     }

@@ -3,7 +3,8 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Engine.Groups;
 
-/// <summary>A core over a <see cref="ScriptedStore"/>, on a clock that the test moves. Writes are carried out at once, or held until the test says what becomes of them.</summary>
+/// <summary>A core over a <see cref="ScriptedStore"/>, on a clock that the test moves. Writes are carried out at once, or held until the
+/// test says what becomes of them.</summary>
 internal sealed class ScriptedCore
 {
     private readonly ScriptedStore _store;
@@ -14,10 +15,12 @@ internal sealed class ScriptedCore
     private readonly List<GroupEffect> _effects = [];
     private long _lastRequest;
 
-    public ScriptedCore(ScriptedStore store, DateTimeOffset now, GroupTopics? topics = null, GroupOptions? options = null, int number = 1, bool holdWrites = false)
+    public ScriptedCore(ScriptedStore store, DateTimeOffset now, GroupTopics? topics = null, GroupOptions? options = null, int number = 1,
+        bool holdWrites = false)
     {
         (_store, _number, Now, HoldWrites) = (store, (short)number, now, holdWrites);
-        Core = new GroupCore("g", number, options ?? new GroupOptions(), topics ?? GroupTopics.Unknown, new Guid(number, 0, 0, new byte[8]), Read(), now);
+        Core = new GroupCore("g", number, options ?? new GroupOptions(), topics ?? GroupTopics.Unknown, new Guid(number, 0, 0, new byte[8]),
+            Read(), now);
         CarryOut();
     }
 
@@ -153,7 +156,8 @@ internal sealed class ScriptedCore
     }
 
     private void Confirm(ConfirmClaim confirm) =>
-        Core.Execute(IsUnreadable ? new ClaimReadFailed(confirm.Number, "the store is away") : new ClaimRead(confirm.Number, _store.Read().Offsets?.Coordinator), Now);
+        Core.Execute(IsUnreadable ? new ClaimReadFailed(confirm.Number, "the store is away")
+            : new ClaimRead(confirm.Number, _store.Read().Offsets?.Coordinator), Now);
 
     private void Write(Store write, WriteOutcome outcome)
     {

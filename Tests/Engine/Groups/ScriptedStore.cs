@@ -13,7 +13,8 @@ internal enum WriteOutcome
     StoredUnheard,
 }
 
-/// <summary>The two documents of one group with compare-and-swap, for several cores; bytes are written and parsed as a real store would have them.</summary>
+/// <summary>The two documents of one group with compare-and-swap, for several cores; bytes are written and parsed as a real store would
+/// have them.</summary>
 internal sealed class ScriptedStore
 {
     private readonly Dictionary<GroupDocumentKind, (byte[] Bytes, long ETag)> _documents = [];

@@ -6,7 +6,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Log;
 
-/// <summary>Where batches are is told instead of the batches only where they need no look at their CRCs, and it is the same batches.</summary>
+/// <summary>Where batches are is told instead of the batches only where they need no look at their CRCs, and it is the same
+/// batches.</summary>
 public sealed class LogSliceTests
 {
     private const int Batches = 600;
@@ -166,7 +167,8 @@ public sealed class LogSliceTests
         var log = new TestLog(files, Config);
         for (var i = 0; i < Batches; i++)
         {
-            var records = Enumerable.Range(0, 1 + i % 7).Select(n => ((string?)"key", (string?)new string((char)('a' + i % 26), 100 + (i * 37 + n) % 900))).ToArray();
+            var records = Enumerable.Range(0, 1 + i % 7)
+                .Select(n => ((string?)"key", (string?)new string((char)('a' + i % 26), 100 + (i * 37 + n) % 900))).ToArray();
             log.Append(records);
             if (roll && i % 200 == 199)
                 log.Roll();

@@ -47,7 +47,8 @@ public sealed class PartitionCheckpointTests
         var state = State with
         {
             IsBeingEmptied = true,
-            Replica = new ReplicaMarks(new Guid("00112233-4455-6677-8899-aabbccddeeff"), new Guid("a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf"), 6, true, 42),
+            Replica = new ReplicaMarks(new Guid("00112233-4455-6677-8899-aabbccddeeff"), new Guid("a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf"),
+                6, true, 42),
         };
         new PartitionCheckpoint(files, Directory).Create(state);
         Assert.Equal(state, Read(files));

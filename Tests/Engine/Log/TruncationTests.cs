@@ -221,7 +221,8 @@ public sealed class TruncationTests
     }
 
     private static SegmentedLog Open(IFileSystem files, bool clean) =>
-        SegmentedLog.Open(new LogPorts(new FileHandleCache(files, 64), TimeProvider.System, EngineLog.Silent, CompressionCodecs.Empty, VerifyOnRead: true),
+        SegmentedLog.Open(new LogPorts(new FileHandleCache(files, 64), TimeProvider.System, EngineLog.Silent, CompressionCodecs.Empty,
+            VerifyOnRead: true),
             Directory, Config, clean);
 
     private static MemoryFileSystem NewFiles()

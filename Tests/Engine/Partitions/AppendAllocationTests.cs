@@ -9,7 +9,8 @@ namespace OrleansMq.Tests.Engine.Partitions;
 public sealed class AppendAllocationTests
 {
     private const int InFlight = 5;
-    // A queue that this test fills and nobody empties doubles at 512 and 1,024 rounds, and other tests fill the pool's: the least of some measurements counts.
+    // A queue that this test fills and nobody empties doubles at 512 and 1,024 rounds, and other tests fill the pool's: the least of some
+    // measurements counts.
     private const int WarmUpRounds = 600;
     private const int Rounds = 400;
     private const int Measurements = 3;

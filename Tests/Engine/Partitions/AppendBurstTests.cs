@@ -86,7 +86,8 @@ public sealed class AppendBurstTests
         for (var i = 0; i < 100; i++)
         {
             var isMine = i / 3 % 2 == 0;
-            (isMine ? mine : others).Add(rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{i}"), Acks.All, mayWrite: true, burst: isMine ? away : _burst).AsTask());
+            (isMine ? mine : others).Add(rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{i}"), Acks.All, mayWrite: true,
+                burst: isMine ? away : _burst).AsTask());
         }
         away.Run();
         _burst.Run();
@@ -94,7 +95,8 @@ public sealed class AppendBurstTests
         Assert.DoesNotContain(mine, static append => append.IsCompleted);
         while (mine.Exists(static append => !append.IsCompleted))
             (await posted.Reader.ReadAsync()).Execute();
-        Assert.Equal(Enumerable.Range(0, 100).Select(static i => (long)i), (await Task.WhenAll(mine.Concat(others))).Select(static result => result.BaseOffset).Order());
+        Assert.Equal(Enumerable.Range(0, 100).Select(static i => (long)i),
+            (await Task.WhenAll(mine.Concat(others))).Select(static result => result.BaseOffset).Order());
     }
 
     [Fact]
@@ -120,7 +122,8 @@ public sealed class AppendBurstTests
             var offsets = new List<long>();
             for (var round = 0; round < bursts; round++)
             {
-                var begun = Enumerable.Range(0, appends).Select(i => rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{sender}/{round}/{i}"), Acks.All,
+                var begun = Enumerable.Range(0, appends)
+                    .Select(i => rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{sender}/{round}/{i}"), Acks.All,
                     mayWrite: sender % 2 == 0, burst: burst).AsTask()).ToArray();
                 burst.Run();
                 offsets.AddRange((await Task.WhenAll(begun)).Select(static result => result.BaseOffset));

@@ -47,7 +47,8 @@ public sealed class CallerWriteTests
             var offsets = new List<long>();
             for (var i = 0; i < 200; i++)
             {
-                var result = await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{sender}/{i}"), Acks.All, mayWrite: sender % 2 == 0);
+                var result = await rig.Partition.AppendAsync(PartitionRig.Batch(rig.Clock.Now, $"{sender}/{i}"), Acks.All,
+                    mayWrite: sender % 2 == 0);
                 Assert.Equal(ErrorCode.None, result.Error);
                 offsets.Add(result.BaseOffset);
             }

@@ -20,7 +20,8 @@ public class LeaderEpochCacheTests
     public void FileIsKafkasText()
     {
         Filled();
-        Assert.Equal("0\n3\n0 0\n2 10\n5 30\n", Encoding.ASCII.GetString(AtomicFile.TryRead(_disk, $"{Directory}/leader-epoch-checkpoint")!));
+        Assert.Equal("0\n3\n0 0\n2 10\n5 30\n",
+            Encoding.ASCII.GetString(AtomicFile.TryRead(_disk, $"{Directory}/leader-epoch-checkpoint")!));
     }
 
     [Fact]

@@ -41,8 +41,10 @@ public class ProducerSnapshotTests
         Assert.Equal(56, bytes.Length);
         Assert.Equal(1, BinaryPrimitives.ReadInt16BigEndian(bytes));
         Assert.Equal(Crc32C.Compute(bytes.AsSpan(6)), BinaryPrimitives.ReadUInt32BigEndian(bytes.AsSpan(2)));
-        // count, producer id, epoch, last sequence, last offset, offset delta, timestamp, coordinator epoch, first offset of the transaction
-        Assert.Equal("00000001" + "0000000000001267" + "0003" + "00000006" + "0000000000000006" + "00000001" + "00000000000003EA" + "FFFFFFFF"
+        // count, producer id, epoch, last sequence, last offset, offset delta, timestamp, coordinator epoch, first offset of the
+        // transaction
+        Assert.Equal("00000001" + "0000000000001267" + "0003" + "00000006" + "0000000000000006" + "00000001" + "00000000000003EA"
+            + "FFFFFFFF"
             + "0000000000000005", Convert.ToHexString(bytes.AsSpan(6)));
     }
 
@@ -195,7 +197,8 @@ public class ProducerSnapshotTests
         foreach (var (id, state) in expected.Producers)
         {
             Assert.True(actual.TryGet(id, out var other));
-            Assert.Equal((state.Epoch, state.StartedAtZero, state.LastAppendTime, state.CoordinatorEpoch, state.CurrentTransactionFirstOffset),
+            Assert.Equal((state.Epoch, state.StartedAtZero, state.LastAppendTime, state.CoordinatorEpoch,
+                state.CurrentTransactionFirstOffset),
                 (other.Epoch, other.StartedAtZero, other.LastAppendTime, other.CoordinatorEpoch, other.CurrentTransactionFirstOffset));
             Assert.Equal(ProducerStateTests.Batches(state), ProducerStateTests.Batches(other));
         }

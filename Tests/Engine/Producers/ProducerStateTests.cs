@@ -192,7 +192,8 @@ public class ProducerStateTests
         return batch;
     }
 
-    internal static IEnumerable<ProducerBatch> Batches(ProducerState state) => Enumerable.Range(0, state.Count).Select(age => state[age]).ToList();
+    internal static IEnumerable<ProducerBatch> Batches(ProducerState state) =>
+        Enumerable.Range(0, state.Count).Select(age => state[age]).ToList();
 
     internal static RecordBatchHeader Batch(long producerId, short epoch, int sequence, int count, long offset = 0) =>
         new(offset, 100, 0, 2, 0, 0, count - 1, 1000, 1000 + count, producerId, epoch, sequence, count);

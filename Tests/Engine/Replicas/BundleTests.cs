@@ -17,13 +17,15 @@ public sealed class BundleTests
         {
             "push",
             "01" + "00000079" + "01" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
-            + "00000001" + "000000000000000B" + "000000000000000C" + "00000004" + "000000000000000D" + "000000000000000E" + "000000000000000F"
+            + "00000001" + "000000000000000B" + "000000000000000C" + "00000004" + "000000000000000D" + "000000000000000E"
+            + "000000000000000F"
             + "0000000000000010" + "0000000000000011" + "00000002" + "00000004" + "0000000000000002" + "00000005" + "0000000000000009"
         },
         {
             "push answer",
             "01" + "00000056" + "02" + "00112233445566778899AABBCCDDEEFF" + "00000007" + "00000005" + "00000002"
-            + "00000003" + "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF" + "000000000000000B" + "02" + "00000006" + "000000000000000C" + "000000000000000D"
+            + "00000003" + "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF" + "000000000000000B" + "02" + "00000006" + "000000000000000C"
+            + "000000000000000D"
             + "000000000000000E"
         },
         {
@@ -68,7 +70,8 @@ public sealed class BundleTests
         var random = new Random(seed);
         for (var round = 0; round < 300; round++)
         {
-            var messages = Enumerable.Range(0, random.Next(6)).Select(_ => (new ReplicaKey(NextGuid(random), random.Next()), Next(random))).ToArray();
+            var messages = Enumerable.Range(0, random.Next(6)).Select(_ => (new ReplicaKey(NextGuid(random), random.Next()), Next(random)))
+                .ToArray();
             var read = Read(Write(messages));
             Assert.Equal(messages.Length, read.Count);
             for (var i = 0; i < messages.Length; i++)
@@ -166,10 +169,12 @@ public sealed class BundleTests
         return random.Next(4) switch
         {
             0 => NextPush(random),
-            1 => new PushAnswer(Guid.Empty, random.Next(), random.Next(), follower, random.NextInt64(), (PushAnswerOutcome)random.Next(1, 5), random.Next(),
+            1 => new PushAnswer(Guid.Empty, random.Next(), random.Next(), follower, random.NextInt64(),
+                (PushAnswerOutcome)random.Next(1, 5), random.Next(),
                 random.NextInt64(), random.NextInt64(), random.NextInt64()),
             2 => new AlignRequest(Guid.Empty, random.Next(), random.Next(), follower, random.Next(-1, 9)),
-            _ => new AlignAnswer(Guid.Empty, random.Next(), random.Next(), random.Next(), random.Next(), new LeaderEpochEntry(random.Next(), random.NextInt64()),
+            _ => new AlignAnswer(Guid.Empty, random.Next(), random.Next(), random.Next(), random.Next(),
+                new LeaderEpochEntry(random.Next(), random.NextInt64()),
                 random.Next(-1, 9)),
         };
     }
@@ -180,15 +185,18 @@ public sealed class BundleTests
         var offset = random.NextInt64(1 << 30);
         for (var i = random.Next(4); i > 0; i--)
         {
-            var batch = PartitionRig.Batch(random.NextInt64(1 << 30), [.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => new string('v', random.Next(50)))]);
+            var batch = PartitionRig.Batch(random.NextInt64(1 << 30),
+                [.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => new string('v', random.Next(50)))]);
             RecordBatchHeader.StampBaseOffset(batch, offset);
             RecordBatchHeader.StampLeaderEpoch(batch, 3);
             var header = RecordBatchHeader.Read(batch);
             batches.Add(new ReplicatedBatch(header.BaseOffset, header.NextOffset, header.PartitionLeaderEpoch, batch));
             offset = header.NextOffset + random.Next(3);
         }
-        return new Push(Guid.Empty, random.Next(), random.Next(), random.Next(), random.NextInt64(), random.NextInt64(), random.Next(-1, 9), batches,
-            random.NextInt64(), [.. Enumerable.Range(0, random.Next(3)).Select(i => new LeaderEpochEntry(i, random.NextInt64()))], random.NextInt64(),
+        return new Push(Guid.Empty, random.Next(), random.Next(), random.Next(), random.NextInt64(), random.NextInt64(), random.Next(-1, 9),
+            batches,
+            random.NextInt64(), [.. Enumerable.Range(0, random.Next(3)).Select(i => new LeaderEpochEntry(i, random.NextInt64()))],
+            random.NextInt64(),
             random.NextInt64(), random.NextInt64(), random.NextInt64());
     }
 

@@ -11,7 +11,8 @@ namespace OrleansMq.Tests.Engine.Replicas;
 public sealed class CatchUpLaneTests
 {
     private static readonly ReplicaKey Key = ReplicatedPartition.Key;
-    private static readonly PushAnswer Answer = new(Key.TopicId, 1, 1, new ReplicaIdentity(2, Guid.Empty), 1, PushAnswerOutcome.Accepted, 1, 1, 1, 1);
+    private static readonly PushAnswer Answer = new(Key.TopicId, 1, 1, new ReplicaIdentity(2, Guid.Empty), 1, PushAnswerOutcome.Accepted, 1,
+        1, 1, 1);
 
     [Fact]
     public async Task A_follower_rests_between_bundles_of_those_who_catch_up_and_takes_live_ones_meanwhile()
@@ -19,7 +20,8 @@ public sealed class CatchUpLaneTests
         var time = new ManualClock();
         var pace = new CatchUpPace(time) { LiveShare = 25 };
         pace.NoteLive();
-        var ports = new PartitionPorts(new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem(), TimeProvider = time, AppendThreads = 1 });
+        var ports = new PartitionPorts(new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem(),
+            TimeProvider = time, AppendThreads = 1 });
         using var threads = ports.Threads;
         var catchUp = new ReplicaInbox(ports, (reply, _) =>
         {
@@ -33,7 +35,8 @@ public sealed class CatchUpLaneTests
         // Of another broker, and behind the same work.
         var second = catchUp.ReceiveAsync(3, default);
         await ReplicatedPartition.Until(() => time.TimerCount == 1, () => "it rests");
-        Assert.Equal(BundleMarks.None, BundleFormat.MarksOf((await live.ReceiveAsync(1, default).WaitAsync(ReplicatedPartition.Deadline)).Span));
+        Assert.Equal(BundleMarks.None,
+            BundleFormat.MarksOf((await live.ReceiveAsync(1, default).WaitAsync(ReplicatedPartition.Deadline)).Span));
         time.Advance(TimeSpan.FromMilliseconds(29));
         Assert.False(second.IsCompleted);
         time.Advance(TimeSpan.FromMilliseconds(1));
@@ -43,7 +46,8 @@ public sealed class CatchUpLaneTests
     [Fact]
     public async Task A_replica_catches_up_beside_live_traffic_however_small_its_share()
     {
-        await using var partition = await ReplicatedPartition.StartAsync(options: ReplicatedPartition.Patient with { CatchUpLiveShare = 1, ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
+        await using var partition = await ReplicatedPartition.StartAsync(options: ReplicatedPartition.Patient with { CatchUpLiveShare = 1,
+            ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
         await partition.LeadAsync(1);
         await partition.InSyncAsync(3);
         await partition[3].StopAsync();
@@ -59,7 +63,8 @@ public sealed class CatchUpLaneTests
     [Fact]
     public async Task Replicas_catch_up_although_bundles_get_lost_and_overtake_each_other()
     {
-        await using var partition = await ReplicatedPartition.StartAsync(seed: 7, options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
+        await using var partition = await ReplicatedPartition.StartAsync(seed: 7,
+            options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
         await partition.LeadAsync(1);
         await partition.InSyncAsync(3);
         await partition[3].StopAsync();

@@ -5,7 +5,8 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>The cluster around some brokers, in memory: a store of partition states, a network that may lose, double, delay and reorder, and who lives.</summary>
+/// <summary>The cluster around some brokers, in memory: a store of partition states, a network that may lose, double, delay and reorder,
+/// and who lives.</summary>
 internal sealed class MemoryCluster(int seed)
 {
     private readonly Lock _lock = new();
@@ -72,7 +73,8 @@ internal sealed class MemoryCluster(int seed)
             _cuts.Clear();
     }
 
-    public async Task<ReadOnlyMemory<byte>> DeliverAsync(TestBroker from, int to, ReadOnlyMemory<byte> bundle, CancellationToken cancellationToken)
+    public async Task<ReadOnlyMemory<byte>> DeliverAsync(TestBroker from, int to, ReadOnlyMemory<byte> bundle,
+        CancellationToken cancellationToken)
     {
         if (IsLost(from.Id, to) || !Brokers.TryGetValue(to, out var target))
             throw new IOException($"Broker {to} cannot be reached.");

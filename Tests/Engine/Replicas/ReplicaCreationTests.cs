@@ -17,7 +17,8 @@ public sealed class ReplicaCreationTests
         IReadOnlyCollection<Replica>? cleaned = null;
         late.Spec = _ =>
         {
-            // The push has just been told how to make its replica: then the topic is deleted, and this broker says that it has nothing of it.
+            // The push has just been told how to make its replica: then the topic is deleted, and this broker says that it has nothing of
+            // it.
             if (Interlocked.Increment(ref asked) > 1)
                 return null;
             cleaned = late.Manager.SettledReplicas();

@@ -34,7 +34,8 @@ public sealed class ReplicaFaultTests
         Check(acknowledged, await partition.ReadAsync(1), Seeds.Replay(seed));
     }
 
-    /// <summary>A leader that is cut off goes on taking what it cannot replicate; when it comes back it has been replaced, and cuts that off.</summary>
+    /// <summary>A leader that is cut off goes on taking what it cannot replicate; when it comes back it has been replaced, and cuts that
+    /// off.</summary>
     [Fact]
     public async Task A_leader_that_was_cut_off_gives_up_what_it_could_not_replicate()
     {
@@ -43,12 +44,14 @@ public sealed class ReplicaFaultTests
         await partition.InSyncAsync(3);
         await partition.AppendAsync("both");
         partition.Cluster.Isolate(1);
-        var lonely = Enumerable.Range(0, 30).Select(i => old.Partition.AppendAsync(PartitionRig.Batch(1, $"lonely {i}"), Acks.All).AsTask()).ToArray();
+        var lonely = Enumerable.Range(0, 30).Select(i => old.Partition.AppendAsync(PartitionRig.Batch(1, $"lonely {i}"), Acks.All).AsTask())
+            .ToArray();
         await ReplicatedPartition.Until(() => old.Partition.LogEndOffset == 31, () => "written");
         await partition.LeadAsync(2);
         var ended = old.LeadershipEnded;
         // Its lease is over: whoever asks it is not told what may be out of date.
-        await ReplicatedPartition.Until(() => old.Partition.FindOffset(OffsetSpec.Latest).Error == ErrorCode.NotLeaderOrFollower, () => "no lease");
+        await ReplicatedPartition.Until(() => old.Partition.FindOffset(OffsetSpec.Latest).Error == ErrorCode.NotLeaderOrFollower,
+            () => "no lease");
         partition.Cluster.Mend();
         await ended.WaitAsync(ReplicatedPartition.Deadline);
         foreach (var append in lonely)
@@ -160,7 +163,8 @@ public sealed class ReplicaFaultTests
         await partition.InSyncAsync(3);
         var acknowledged = await ProduceAsync(partition, producers: 2, batches: 50);
         await leader.ReassignAsync([1, 2, 4], CancellationToken.None);
-        await ReplicatedPartition.Until(() => partition.State is { Reassignment.IsEmpty: true, Isr.Length: 3 }, () => partition.State.ToString());
+        await ReplicatedPartition.Until(() => partition.State is { Reassignment.IsEmpty: true, Isr.Length: 3 },
+            () => partition.State.ToString());
         Assert.Equal("1 2 4", string.Join(' ', partition.State.Replicas));
         await partition[3].Manager.DropAsync(ReplicatedPartition.Key);
         await partition[3].StopAsync();
@@ -214,7 +218,8 @@ public sealed class ReplicaFaultTests
         Check(acknowledged, await partition.ReadAsync(last), Seeds.Replay(seed));
     }
 
-    private static async Task<ConcurrentBag<(long Offset, string Value)>> ProduceAsync(ReplicatedPartition partition, int producers, int batches, int firstProducer = 0,
+    private static async Task<ConcurrentBag<(long Offset, string Value)>> ProduceAsync(ReplicatedPartition partition, int producers,
+        int batches, int firstProducer = 0,
         ConcurrentBag<(long Offset, string Value)>? into = null)
     {
         into ??= [];
@@ -231,10 +236,12 @@ public sealed class ReplicaFaultTests
     }
 
     // All that was acknowledged is there where it was said to be; nothing is there twice; each producer's records are in order.
-    private static void Check(ConcurrentBag<(long Offset, string Value)> acknowledged, IReadOnlyList<(long Offset, string Value)> read, string told)
+    private static void Check(ConcurrentBag<(long Offset, string Value)> acknowledged, IReadOnlyList<(long Offset, string Value)> read,
+        string told)
     {
         var found = read.ToDictionary(r => r.Offset, r => r.Value);
-        Assert.All(acknowledged, a => Assert.True(found.GetValueOrDefault(a.Offset) == a.Value, $"{a} is {found.GetValueOrDefault(a.Offset)}; {told}"));
+        Assert.All(acknowledged,
+            a => Assert.True(found.GetValueOrDefault(a.Offset) == a.Value, $"{a} is {found.GetValueOrDefault(a.Offset)}; {told}"));
         Assert.True(read.Select(r => r.Value).Distinct().Count() == read.Count, $"something is there twice; {told}");
         foreach (var producer in read.Select(r => r.Value.Split('/')).GroupBy(v => v[0]))
             Assert.Equal(producer.Select(v => int.Parse(v[1], null)).Order(), producer.Select(v => int.Parse(v[1], null)));

@@ -26,7 +26,8 @@ public sealed class ReplicaRepairTests
         var before = partition.ReplicaOf(3).Identity;
         await partition[3].KillAsync();
         // What is missing below the flushed point was there.
-        var last = partition[3].Files.ListFiles(PathOf(partition, 3)).Where(name => name.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal).Last();
+        var last = partition[3].Files.ListFiles(PathOf(partition, 3)).Where(name => name.EndsWith(".log", StringComparison.Ordinal))
+            .Order(StringComparer.Ordinal).Last();
         using (var file = partition[3].Files.Open(Path.Combine(PathOf(partition, 3), last), FileOpening.ReadWrite))
             file.SetLength(10);
         await partition[3].StartAsync();
@@ -60,7 +61,8 @@ public sealed class ReplicaRepairTests
         Flip(partition, 1, "00000000000000000000.log", 80);
         using (var read = await leader.Partition.ReadAsync(new FetchRequest(leader.TopicPartition, 0)))
             Assert.Equal(ErrorCode.KafkaStorageError, read.Error);
-        await ReplicatedPartition.Until(() => partition[1].Lines.Of(Diagnostics.EngineLogLevel.Warning).Any(line => line.Contains("no other broker holds all of it",
+        await ReplicatedPartition.Until(() => partition[1].Lines.Of(Diagnostics.EngineLogLevel.Warning)
+            .Any(line => line.Contains("no other broker holds all of it",
             StringComparison.Ordinal)), () => "told");
         Assert.Same(leader, partition.ReplicaOf(1));
         Assert.Equal(ReplicaRole.Offline, leader.Role);
@@ -84,7 +86,8 @@ public sealed class ReplicaRepairTests
         Assert.Equal(ClaimOutcome.Claim, (await leader.LeadAsync(new ClaimRequest([]), CancellationToken.None)).Outcome);
         await ReplicatedPartition.Until(() => leader.State!.Isr.Length == 3, () => leader.State!.ToString());
         Assert.False(partition[3].Manager.TryGet(ReplicatedPartition.Key, out _));
-        Assert.Contains(partition[3].Files.ListDirectories(Path.Combine(partition[3].Data, "logs")), name => name.EndsWith("-stray", StringComparison.Ordinal));
+        Assert.Contains(partition[3].Files.ListDirectories(Path.Combine(partition[3].Data, "logs")),
+            name => name.EndsWith("-stray", StringComparison.Ordinal));
     }
 
     /// <summary>Partitions are opened before their topics are known: what was promised under sync is kept until then.</summary>
@@ -116,7 +119,8 @@ public sealed class ReplicaRepairTests
 
     private static async Task RepairedAsync(ReplicatedPartition partition, int broker, ReplicaIdentity before)
     {
-        await ReplicatedPartition.Until(() => partition.State.Isr.Any(m => m.Broker == broker && m != before), () => partition.State.ToString());
+        await ReplicatedPartition.Until(() => partition.State.Isr.Any(m => m.Broker == broker && m != before),
+            () => partition.State.ToString());
         await partition.InSyncAsync(3);
         await partition.AppendAsync("after");
         await partition.AllTheSameAsync();

@@ -74,7 +74,8 @@ public sealed class ReplicaRetentionTests
         Assert.Equal(90, partition.LogOf(3).LogStartOffset);
     }
 
-    /// <summary>Compaction leaves holes, also of whole segments; replicas compact on their own, and hold the same records in the end.</summary>
+    /// <summary>Compaction leaves holes, also of whole segments; replicas compact on their own, and hold the same records in the
+    /// end.</summary>
     [Fact]
     public async Task A_compacted_log_is_caught_up_with_through_its_holes()
     {

@@ -59,14 +59,16 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         var started = DateTime.UtcNow;
         while (true)
         {
-            var batch = producer < 0 ? PartitionRig.Batch(1, value) : PartitionRig.Batch(1, b => b.SetProducer(producer, 0, sequence), value);
+            var batch = producer < 0 ? PartitionRig.Batch(1, value)
+                : PartitionRig.Batch(1, b => b.SetProducer(producer, 0, sequence), value);
             var leader = Cluster.Brokers.Values.FirstOrDefault(b => b.IsUp && ReplicaOf(b.Id).Role == ReplicaRole.Leader);
             if (leader is not null)
             {
                 var result = await ReplicaOf(leader.Id).Partition.AppendAsync(batch, Acks.All);
                 if (result.Error == ErrorCode.None)
                     return result.BaseOffset;
-                Assert.True(result.Error.Action() == ErrorAction.Retry || result.Error == ErrorCode.KafkaStorageError, $"{result.Error}: {result.Message}");
+                Assert.True(result.Error.Action() == ErrorAction.Retry || result.Error == ErrorCode.KafkaStorageError,
+                    $"{result.Error}: {result.Message}");
             }
             Assert.True(DateTime.UtcNow - started < Deadline, $"nothing was acknowledged in time: {State}");
             await Task.Yield();

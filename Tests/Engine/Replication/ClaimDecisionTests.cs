@@ -16,7 +16,8 @@ public sealed class ClaimDecisionTests
     }
 
     [Fact]
-    public void A_renewed_incarnation_is_not_the_member_it_was() => Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), RenewedB).Outcome);
+    public void A_renewed_incarnation_is_not_the_member_it_was() =>
+    Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), RenewedB).Outcome);
 
     [Fact]
     public void Who_is_in_neither_set_waits() => Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), C, dead: [0, 1]).Outcome);
@@ -76,6 +77,7 @@ public sealed class ClaimDecisionTests
         Assert.Equal([0, 1, 2], read.Replicas.ToArray());
     }
 
-    private static ClaimDecision Claim(PartitionState state, ReplicaIdentity self, int fence = 4, int[]? dead = null, bool unclean = false) =>
+    private static ClaimDecision Claim(PartitionState state, ReplicaIdentity self, int fence = 4, int[]? dead = null,
+        bool unclean = false) =>
         ReplicationRules.Shipped.Claim(state, self, TopicId, fence, Token, new AllBut(dead ?? []), unclean);
 }

@@ -9,7 +9,8 @@ public sealed class FollowerDecisionTests
     [InlineData(4, 5, FenceOutcome.Refuse)]
     [InlineData(5, 5, FenceOutcome.Current)]
     [InlineData(6, 5, FenceOutcome.Raise)]
-    internal void An_older_epoch_is_refused(int epoch, int fence, FenceOutcome expected) => Assert.Equal(expected, FenceDecision.Decide(epoch, fence));
+    internal void An_older_epoch_is_refused(int epoch, int fence, FenceOutcome expected) =>
+    Assert.Equal(expected, FenceDecision.Decide(epoch, fence));
 
     [Fact]
     public void A_restart_forgets_no_epoch()
@@ -29,7 +30,8 @@ public sealed class FollowerDecisionTests
     [InlineData(10, 12, 7, 3, 8, 3, PushOutcome.Append)]
     [InlineData(10, 12, 7, 3, 6, 3, PushOutcome.Gap)]
     [InlineData(10, 12, 7, -1, 7, 3, PushOutcome.Append)]
-    internal void A_push_never_truncates(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd, int ownPreviousEpoch,
+    internal void A_push_never_truncates(long baseOffset, long nextOffset, long previousEnd, int previousEpoch, long logEnd,
+        int ownPreviousEpoch,
         PushOutcome expected) =>
         Assert.Equal(expected, PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, 0, logEnd, ownPreviousEpoch));
 
@@ -53,7 +55,8 @@ public sealed class FollowerDecisionTests
     }
 
     [Fact]
-    public void An_empty_log_agrees_with_every_history() => Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
+    public void An_empty_log_agrees_with_every_history() =>
+    Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
 
     [Fact]
     public void An_empty_log_above_the_leaders_log_start_goes_down_to_it_where_an_unclean_election_allows_it()
@@ -83,7 +86,8 @@ public sealed class FollowerDecisionTests
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(4, new(4, 8), new(4, 10), 10, 5, leaderEpoch: 4));
 
     [Fact]
-    public void A_leader_without_such_an_epoch_is_none() => Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
+    public void A_leader_without_such_an_epoch_is_none() =>
+    Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
 
     [Fact]
     public void An_unclean_election_waits_for_all_and_loses_least()
@@ -94,6 +98,7 @@ public sealed class FollowerDecisionTests
         Assert.Null(UncleanElection.Choose([], []));
     }
 
-    private static AlignmentDecision Align(int asked, LeaderEpochEntry answer, LeaderEpochEntry own, long logEnd, long highWatermark, int leaderEpoch = 4) =>
+    private static AlignmentDecision Align(int asked, LeaderEpochEntry answer, LeaderEpochEntry own, long logEnd, long highWatermark,
+        int leaderEpoch = 4) =>
         AlignmentDecision.Decide(leaderEpoch, asked, answer, own, logEnd, highWatermark);
 }

@@ -36,7 +36,8 @@ public sealed class FollowerReplicaTests
     {
         var (log, follower) = Aligned((3, 10));
         var batch = new ReplicatedBatch(20, 22, 5, new byte[2]);
-        follower.OnPush(Heartbeat(epoch: 5) with { PreviousEnd = 10, PreviousEpoch = 3, Batches = [batch], EndOffset = 25, Epochs = [new(3, 0), new(4, 12), new(5, 17)] });
+        follower.OnPush(Heartbeat(epoch: 5) with { PreviousEnd = 10, PreviousEpoch = 3, Batches = [batch], EndOffset = 25,
+            Epochs = [new(3, 0), new(4, 12), new(5, 17)] });
         Assert.Equal(25, log.LogEndOffset);
         Assert.Equal([new(3, 0), new(4, 12), new(5, 17)], log.Epochs);
         Assert.Equal((PushAnswerOutcome.Accepted, 25L), (Sent<PushAnswer>()[^1].Outcome, Sent<PushAnswer>()[^1].LogEnd));
@@ -46,7 +47,8 @@ public sealed class FollowerReplicaTests
     public void What_comes_twice_is_skipped_and_a_gap_is_refused()
     {
         var (log, follower) = Aligned((3, 10));
-        var push = Heartbeat(epoch: 5) with { PreviousEnd = 10, PreviousEpoch = 3, Batches = [new(10, 12, 5, new byte[2])], EndOffset = 12, Epochs = [new(5, 10)] };
+        var push = Heartbeat(epoch: 5) with { PreviousEnd = 10, PreviousEpoch = 3, Batches = [new(10, 12, 5, new byte[2])], EndOffset = 12,
+            Epochs = [new(5, 10)] };
         follower.OnPush(push);
         follower.OnPush(push);
         Assert.Equal(12, log.LogEndOffset);
@@ -62,7 +64,8 @@ public sealed class FollowerReplicaTests
         Assert.Equal((31L, 31L, FollowerStatus.Aligned), (log.LogStartOffset, log.LogEndOffset, follower.Status));
         Assert.Equal(PushAnswerOutcome.Accepted, Sent<PushAnswer>()[^1].Outcome);
         // The log start lies within the first batch that the leader still has.
-        follower.OnPush(Heartbeat(epoch: 4) with { LogStart = 31, PreviousEnd = 31, Batches = [new(30, 33, 3, new byte[3])], EndOffset = 33, Epochs = [new(3, 31)] });
+        follower.OnPush(Heartbeat(epoch: 4) with { LogStart = 31, PreviousEnd = 31, Batches = [new(30, 33, 3, new byte[3])], EndOffset = 33,
+            Epochs = [new(3, 31)] });
         Assert.Equal((31L, 33L), (log.LogStartOffset, log.LogEndOffset));
     }
 
@@ -111,13 +114,15 @@ public sealed class FollowerReplicaTests
     {
         var (log, follower) = Follow(history);
         follower.OnPush(Heartbeat(epoch: 5));
-        follower.OnAlignAnswer(new AlignAnswer(TopicId, 5, 1, 0, history[^1].Epoch, new LeaderEpochEntry(history[^1].Epoch, log.LogEndOffset), -1));
+        follower.OnAlignAnswer(new AlignAnswer(TopicId, 5, 1, 0, history[^1].Epoch,
+            new LeaderEpochEntry(history[^1].Epoch, log.LogEndOffset), -1));
         Assert.Equal(FollowerStatus.Aligned, follower.Status);
         return (log, follower);
     }
 
-    private static Push Heartbeat(int epoch) => new(TopicId, epoch, Session: 1, Leader: 0, Sequence: 1, PreviousEnd: 0, PreviousEpoch: -1, Batches: [], EndOffset: 0,
-        Epochs: [], LogStart: 0, HighWatermark: 0, LeaderEnd: 10, SentAt: 0);
+    private static Push Heartbeat(int epoch) =>
+        new(TopicId, epoch, Session: 1, Leader: 0, Sequence: 1, PreviousEnd: 0, PreviousEpoch: -1, Batches: [], EndOffset: 0,
+            Epochs: [], LogStart: 0, HighWatermark: 0, LeaderEnd: 10, SentAt: 0);
 
     private List<T> Sent<T>() => [.. _effects.OfType<SendMessage>().Select(s => s.Message).OfType<T>()];
 }

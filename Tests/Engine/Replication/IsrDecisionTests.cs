@@ -64,10 +64,12 @@ public sealed class IsrDecisionTests
     [InlineData(false, true, true, true, false, false, true)]
     [InlineData(true, true, true, true, true, false, true)]
     [InlineData(true, true, true, true, false, true, true)]
-    public void An_incarnation_ends_where_the_tail_may_be_lost(bool known, bool clean, bool sameBoot, bool sync, bool flushFailed, bool cut, bool renew) =>
+    public void An_incarnation_ends_where_the_tail_may_be_lost(bool known, bool clean, bool sameBoot, bool sync, bool flushFailed, bool cut,
+        bool renew) =>
         Assert.Equal(renew, IncarnationDecision.MustRenew(new OpenedLog(known, clean, sameBoot, sync, flushFailed, cut)));
 
-    private static FollowerView CaughtUp(ReplicaIdentity identity) => new(identity.Broker, identity, IsAlive: true, IsAligned: true, CountedEnd: EpochStart, LagMs: 0);
+    private static FollowerView CaughtUp(ReplicaIdentity identity) =>
+        new(identity.Broker, identity, IsAlive: true, IsAligned: true, CountedEnd: EpochStart, LagMs: 0);
 
     private static PartitionState? Propose(PartitionState committed, params FollowerView[] followers) =>
         IsrDecision.Propose(committed, A, followers, HighWatermark, EpochStart, MaxLagMs, minInsync: 2);

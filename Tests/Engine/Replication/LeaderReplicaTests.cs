@@ -5,7 +5,8 @@ namespace OrleansMq.Tests.Engine.Replication;
 
 public sealed class LeaderReplicaTests
 {
-    private static readonly LeaderOptions Options = new() { LeaseMs = 400, ResendMs = 200, MaxUnansweredPushes = 2, AppendTimeoutMs = 1_000, MaxLagMs = 100_000 };
+    private static readonly LeaderOptions Options = new() { LeaseMs = 400, ResendMs = 200, MaxUnansweredPushes = 2, AppendTimeoutMs = 1_000,
+        MaxLagMs = 100_000 };
     private readonly List<ReplicationEffect> _effects = [];
     private readonly MemoryReplicaLog _log = MemoryReplicaLog.Of((4, 10));
 
@@ -30,7 +31,8 @@ public sealed class LeaderReplicaTests
         var leader = New();
         leader.Start(new StoredPartitionState(Stored([A, B, C]), "1"), 0);
         Assert.Equal(LeaderStatus.Reading, leader.Status);
-        leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation, Stored([A, B, C]) with { LeaderEpoch = stored == "1" ? 4 : 6, Leader = 1 }, stored, 1);
+        leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation,
+            Stored([A, B, C]) with { LeaderEpoch = stored == "1" ? 4 : 6, Leader = 1 }, stored, 1);
         Assert.Equal((LeaderStatus.Stopped, expected), (leader.Status, leader.Claim));
         Assert.Empty(Taken<WriteState>());
     }
@@ -46,7 +48,8 @@ public sealed class LeaderReplicaTests
         // Somebody else was faster.
         leader.OnStateFailed(write.Operation);
         leader.Tick(1);
-        leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation, Stored([A, B, C]) with { LeaderEpoch = 5, Leader = 1, LeaderToken = Guid.NewGuid() }, "2", 2);
+        leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation,
+            Stored([A, B, C]) with { LeaderEpoch = 5, Leader = 1, LeaderToken = Guid.NewGuid() }, "2", 2);
         Assert.Equal(LeaderStatus.Stopped, leader.Status);
         Assert.Empty(Taken<WriteState>());
     }
@@ -133,7 +136,8 @@ public sealed class LeaderReplicaTests
         Taken<SendMessage>();
         foreach (var fill in Taken<FillPush>())
             Filled(leader, fill, now: 22);
-        Assert.Equal([(1, PushLane.Live), (2, PushLane.CatchUp)], Taken<SendMessage>().Where(s => s.Message is Push { EndOffset: > 0 }).Select(s => (s.To, s.Lane)).Order());
+        Assert.Equal([(1, PushLane.Live), (2, PushLane.CatchUp)],
+            Taken<SendMessage>().Where(s => s.Message is Push { EndOffset: > 0 }).Select(s => (s.To, s.Lane)).Order());
         leader.Tick(200);
         Assert.All(Taken<SendMessage>(), s => Assert.Equal(PushLane.Live, s.Lane));
     }
@@ -294,8 +298,10 @@ public sealed class LeaderReplicaTests
         leader.OnPushFilled(fill.To, fill.Session, fill.From, batches, batches[^1].NextOffset, now);
     }
 
-    private static void Answer(LeaderReplica leader, ReplicaIdentity follower, long end, long now, long sequence = 1, long? sentAt = null) =>
-        leader.OnPushAnswer(new PushAnswer(TopicId, leader.Epoch, follower.Broker, follower, sequence, PushAnswerOutcome.Accepted, leader.Epoch, end, end,
+    private static void Answer(LeaderReplica leader, ReplicaIdentity follower, long end, long now, long sequence = 1,
+        long? sentAt = null) =>
+        leader.OnPushAnswer(new PushAnswer(TopicId, leader.Epoch, follower.Broker, follower, sequence, PushAnswerOutcome.Accepted,
+            leader.Epoch, end, end,
             sentAt ?? now), now);
 
     /// <summary>The effects of a kind since they were last looked at; the others stay.</summary>

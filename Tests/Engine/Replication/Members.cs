@@ -13,7 +13,8 @@ internal static class Members
     public static readonly ReplicaIdentity RenewedB = new(1, new Guid(99, 0, 0, new byte[8]));
 
     public static PartitionState Stored(ReplicaIdentity[] isr, params ReplicaIdentity[] elr) =>
-        PartitionState.Create(TopicId, [0, 1, 2]) with { LeaderEpoch = 4, Leader = 0, LeaderToken = new Guid(4, 0, 0, new byte[8]), Isr = [.. isr], Elr = [.. elr] };
+        PartitionState.Create(TopicId, [0, 1, 2]) with { LeaderEpoch = 4, Leader = 0, LeaderToken = new Guid(4, 0, 0, new byte[8]),
+            Isr = [.. isr], Elr = [.. elr] };
 
     private static ReplicaIdentity Of(int broker) => new(broker, new Guid(broker + 1, 0, 0, new byte[8]));
 

@@ -28,7 +28,8 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         if (_epochs.Count == 0 || epoch > _epochs[^1].Epoch)
             return LeaderEpochCache.None;
         var next = _epochs.FindIndex(e => e.Epoch > epoch);
-        return next < 0 ? new(epoch, LogEndOffset) : next == 0 ? new(epoch, _epochs[0].StartOffset) : new(_epochs[next - 1].Epoch, _epochs[next].StartOffset);
+        return next < 0 ? new(epoch, LogEndOffset) : next == 0 ? new(epoch, _epochs[0].StartOffset)
+            : new(_epochs[next - 1].Epoch, _epochs[next].StartOffset);
     }
 
     public void AssignEpoch(int epoch, long startOffset)

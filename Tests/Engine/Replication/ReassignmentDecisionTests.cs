@@ -70,7 +70,8 @@ public sealed class ReassignmentDecisionTests
     [InlineData(10, 9, 10L, false)]
     [InlineData(10, 10, 9L, false)]
     [InlineData(10, 10, null, false)]
-    public void It_is_drained_when_successor_and_high_watermark_have_reached_the_end(long logEnd, long highWatermark, long? successorEnd, bool drained) =>
+    public void It_is_drained_when_successor_and_high_watermark_have_reached_the_end(long logEnd, long highWatermark, long? successorEnd,
+        bool drained) =>
         Assert.Equal(drained, HandoverDecision.IsDrained(logEnd, highWatermark, successorEnd));
 
     [Fact]

@@ -9,7 +9,8 @@ public sealed class FileStateStoreOnDiskTests : StateStoreConformance, IDisposab
 {
     private readonly string _root = Directory.CreateTempSubdirectory("omq-state-").FullName;
 
-    protected override ValueTask<IStateStore> StoreAsync() => new(FileStateStore.Open(DiskFileSystem.Instance, Path.Combine(_root, "state")));
+    protected override ValueTask<IStateStore> StoreAsync() =>
+        new(FileStateStore.Open(DiskFileSystem.Instance, Path.Combine(_root, "state")));
 
     public void Dispose() => Directory.Delete(_root, recursive: true);
 }

@@ -144,7 +144,8 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
             for (var i = 0; i < 20; i++)
                 Write(files, $"/data/{i}", Enumerable.Repeat((byte)i, 3000).ToArray());
             files = files.PowerCut(new Random(seed));
-            return string.Join(";", files.ListFiles("/data").Select(name => name + ":" + Convert.ToHexString(Read(files, "/data/" + name))));
+            return string.Join(";",
+                files.ListFiles("/data").Select(name => name + ":" + Convert.ToHexString(Read(files, "/data/" + name))));
         }
 
         Assert.Equal(Run(17), Run(17));

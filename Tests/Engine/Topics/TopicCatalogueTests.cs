@@ -21,7 +21,8 @@ public sealed class TopicCatalogueTests
     {
         var created = Create(new NewTopic("orders", 6, 1, new Dictionary<string, string> { ["retention.ms"] = " 5 " })).Next;
         Assert.Equal(new TopicCatalogueEntry(Id, TopicStatus.Creating), created.Catalogue.Topics["orders"]);
-        Assert.Equal(("orders", Id, 6, TopicStatus.Creating), (created.Topic.Name, created.Topic.TopicId, created.Topic.Partitions, created.Topic.Status));
+        Assert.Equal(("orders", Id, 6, TopicStatus.Creating),
+            (created.Topic.Name, created.Topic.TopicId, created.Topic.Partitions, created.Topic.Status));
         Assert.Equal("5", created.Topic.Configs["retention.ms"]);
         Assert.Equal(5, created.Config.RetentionMs);
         Assert.Equal(TopicStatus.Active, created.Catalogue.FinishCreate("orders", Id).Topics["orders"].Status);
@@ -41,7 +42,8 @@ public sealed class TopicCatalogueTests
     [InlineData("orders", 1, 0, ErrorCode.InvalidReplicationFactor, "0")]
     [InlineData("orders", 1, 2, ErrorCode.InvalidReplicationFactor, "1 broker")]
     [InlineData("orders", 1, -2, ErrorCode.InvalidReplicationFactor, "-2")]
-    public void A_request_that_cannot_be_is_refused_by_name(string name, int partitions, short replicationFactor, ErrorCode error, string said)
+    public void A_request_that_cannot_be_is_refused_by_name(string name, int partitions, short replicationFactor, ErrorCode error,
+        string said)
     {
         var refused = Create(new NewTopic(name, partitions, replicationFactor), With("taken", "dotted.name"));
         Assert.Equal(error, refused.Error);
@@ -50,7 +52,8 @@ public sealed class TopicCatalogueTests
 
     [Fact]
     public void A_bad_configuration_is_refused() =>
-        Assert.Equal(ErrorCode.InvalidConfig, Create(new NewTopic("orders", Configs: new Dictionary<string, string> { ["x"] = "1" })).Error);
+        Assert.Equal(ErrorCode.InvalidConfig,
+            Create(new NewTopic("orders", Configs: new Dictionary<string, string> { ["x"] = "1" })).Error);
 
     [Fact]
     public void A_name_stays_taken_until_the_last_write_of_its_deletion()
@@ -72,17 +75,21 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
-    public void Only_a_topic_that_is_there_is_deleted() => Assert.Equal(ErrorCode.UnknownTopicOrPartition, With("a").BeginDelete("b").Error);
+    public void Only_a_topic_that_is_there_is_deleted() =>
+    Assert.Equal(ErrorCode.UnknownTopicOrPartition, With("a").BeginDelete("b").Error);
 
     [Fact]
     public void Alter_sets_and_resets_all_or_nothing()
     {
-        var topic = Create(new NewTopic("orders", 1, 1, new Dictionary<string, string> { ["retention.ms"] = "5", ["segment.ms"] = "7" })).Next.Topic.Activate();
-        var altered = topic.Alter(new Dictionary<string, string?> { ["retention.ms"] = null, ["segment.ms"] = " 8", ["retention.bytes"] = null }, TopicConfig.Default).Next;
+        var topic = Create(new NewTopic("orders", 1, 1, new Dictionary<string, string> { ["retention.ms"] = "5", ["segment.ms"] = "7" }))
+            .Next.Topic.Activate();
+        var altered = topic.Alter(new Dictionary<string, string?> { ["retention.ms"] = null, ["segment.ms"] = " 8",
+            ["retention.bytes"] = null }, TopicConfig.Default).Next;
         Assert.Equal(["segment.ms=8"], altered.Configs.Select(pair => $"{pair.Key}={pair.Value}"));
         var refused = topic.Alter(new Dictionary<string, string?> { ["retention.ms"] = "9", ["segment.ms"] = "x" }, TopicConfig.Default);
         Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
-        Assert.Equal(ErrorCode.InvalidConfig, topic.Alter(new Dictionary<string, string?> { ["nonsense"] = null }, TopicConfig.Default).Error);
+        Assert.Equal(ErrorCode.InvalidConfig,
+            topic.Alter(new Dictionary<string, string?> { ["nonsense"] = null }, TopicConfig.Default).Error);
     }
 
     [Fact]
@@ -110,12 +117,14 @@ public sealed class TopicCatalogueTests
         Assert.Contains("\"growingTo\":4", JsonSerializer.Serialize(topic.BeginAddPartitions(4).Next, TopicJson.Default.TopicState));
 
         const string catalogueJson = """{"topics":{"orders":{"topicId":"0196c5a0-0000-7000-8000-000000000001","status":"creating"}}}""";
-        Assert.Equal(catalogueJson, JsonSerializer.Serialize(Create(new NewTopic("orders")).Next.Catalogue, TopicJson.Default.TopicCatalogue));
+        Assert.Equal(catalogueJson,
+            JsonSerializer.Serialize(Create(new NewTopic("orders")).Next.Catalogue, TopicJson.Default.TopicCatalogue));
         var catalogue = JsonSerializer.Deserialize(catalogueJson, TopicJson.Default.TopicCatalogue)!;
         Assert.Equal(new TopicCatalogueEntry(Id, TopicStatus.Creating), catalogue.Topics["orders"]);
         Assert.Same(StringComparer.Ordinal, catalogue.Topics.KeyComparer);
 
-        Assert.Equal("""{"nextProducerId":1000}""", JsonSerializer.Serialize(ProducerIdState.Initial.TakeBlock().Next, TopicJson.Default.ProducerIdState));
+        Assert.Equal("""{"nextProducerId":1000}""",
+            JsonSerializer.Serialize(ProducerIdState.Initial.TakeBlock().Next, TopicJson.Default.ProducerIdState));
     }
 
     public static readonly TheoryData<TopicStatus?, TopicStatus?, int?, TopicRecoveryAction> Recoveries = new()
@@ -136,9 +145,11 @@ public sealed class TopicCatalogueTests
 
     [Theory]
     [MemberData(nameof(Recoveries))]
-    public void Each_state_a_crash_leaves_has_one_way_on(TopicStatus? entry, TopicStatus? topic, int? growingTo, TopicRecoveryAction expected)
+    public void Each_state_a_crash_leaves_has_one_way_on(TopicStatus? entry, TopicStatus? topic, int? growingTo,
+        TopicRecoveryAction expected)
     {
-        var document = topic is { } status ? new TopicState { Name = "orders", TopicId = Id, Partitions = 1, Status = status, GrowingTo = growingTo } : null;
+        var document = topic is { } status
+            ? new TopicState { Name = "orders", TopicId = Id, Partitions = 1, Status = status, GrowingTo = growingTo } : null;
         Assert.Equal(expected, TopicRecovery.Decide(entry is { } known ? new TopicCatalogueEntry(Id, known) : null, document));
     }
 

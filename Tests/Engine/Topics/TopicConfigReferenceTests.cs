@@ -13,5 +13,6 @@ public sealed class TopicConfigReferenceTests
     private const string End = "<!-- topic configuration: end -->";
 
     [Fact]
-    public void The_readme_has_the_reference_of_topic_configuration() => ReadmeSection.AssertIs(TopicConfigReference.ToMarkdown(), Begin, End);
+    public void The_readme_has_the_reference_of_topic_configuration() =>
+    ReadmeSection.AssertIs(TopicConfigReference.ToMarkdown(), Begin, End);
 }

@@ -48,7 +48,8 @@ public sealed class TopicConfigTests
 
     [Fact]
     public void The_table_has_exactly_Kafkas_keys() =>
-        Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Order(StringComparer.Ordinal), TopicConfigKeys.All.Select(key => key.Name).Order(StringComparer.Ordinal));
+        Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Order(StringComparer.Ordinal),
+            TopicConfigKeys.All.Select(key => key.Name).Order(StringComparer.Ordinal));
 
     [Theory]
     [MemberData(nameof(KafkaDefaults))]

@@ -20,7 +20,8 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     {
         Librdkafka.Require();
         using var admin = Admin();
-        var wanted = new TopicSpecification { Name = "orders", NumPartitions = 3, ReplicationFactor = 1, Configs = new() { ["retention.ms"] = "100000" } };
+        var wanted = new TopicSpecification { Name = "orders", NumPartitions = 3, ReplicationFactor = 1,
+            Configs = new() { ["retention.ms"] = "100000" } };
         await admin.CreateTopicsAsync([wanted]);
         var twice = await Assert.ThrowsAsync<CreateTopicsException>(() => admin.CreateTopicsAsync([wanted]));
         Assert.Equal(Confluent.Kafka.ErrorCode.TopicAlreadyExists, twice.Results[0].Error.Code);
@@ -35,7 +36,8 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
         await admin.CreatePartitionsAsync([new PartitionsSpecification { Topic = "orders", IncreaseTo = 5 }]);
         var metadata = admin.GetMetadata("orders", KafkaServer.Patience);
         Assert.Equal([0, 1, 2, 3, 4], metadata.Topics[0].Partitions.Select(static partition => partition.PartitionId).Order());
-        Assert.All(metadata.Topics[0].Partitions, static partition => Assert.Equal((0, 1, 1), (partition.Leader, partition.Replicas.Length, partition.InSyncReplicas.Length)));
+        Assert.All(metadata.Topics[0].Partitions,
+            static partition => Assert.Equal((0, 1, 1), (partition.Leader, partition.Replicas.Length, partition.InSyncReplicas.Length)));
 
         await admin.DeleteTopicsAsync(["orders"]);
         var missing = await Assert.ThrowsAsync<DeleteTopicsException>(() => admin.DeleteTopicsAsync(["orders"]));
@@ -72,7 +74,8 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
         }
         using var operatorOf = Admin();
         Assert.Equal(1, await CommittedAsync(operatorOf));
-        await operatorOf.AlterConsumerGroupOffsetsAsync([new ConsumerGroupTopicPartitionOffsets("readers", [new TopicPartitionOffset(partition, 7)])]);
+        await operatorOf.AlterConsumerGroupOffsetsAsync(
+            [new ConsumerGroupTopicPartitionOffsets("readers", [new TopicPartitionOffset(partition, 7)])]);
         Assert.Equal(7, await CommittedAsync(operatorOf));
         await operatorOf.DeleteConsumerGroupOffsetsAsync("readers", [partition]);
         Assert.Equal(Offset.Unset.Value, await CommittedAsync(operatorOf));
@@ -122,14 +125,18 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
         Assert.Equal(Confluent.Kafka.ErrorCode.ElectionNotNeeded, Assert.Single(elected.Results.TopicPartitions).Error.Code);
     }
 
-    private static ConfigEntry Set(string name, string value) => new() { Name = name, Value = value, IncrementalOperation = AlterConfigOpType.Set };
+    private static ConfigEntry Set(string name, string value) =>
+        new() { Name = name, Value = value, IncrementalOperation = AlterConfigOpType.Set };
 
     private static async Task<long> FoundAsync(IAdminClient admin, KafkaPartition partition, OffsetSpec spec) =>
-        Assert.Single((await admin.ListOffsetsAsync([new TopicPartitionOffsetSpec { TopicPartition = partition, OffsetSpec = spec }])).ResultInfos).TopicPartitionOffsetError.Offset.Value;
+        Assert.Single(
+            (await admin.ListOffsetsAsync([new TopicPartitionOffsetSpec { TopicPartition = partition, OffsetSpec = spec }])).ResultInfos)
+            .TopicPartitionOffsetError.Offset.Value;
 
     private static async Task<long> CommittedAsync(IAdminClient admin)
     {
-        var found = await admin.ListConsumerGroupOffsetsAsync([new ConsumerGroupTopicPartitions("readers", [new KafkaPartition("orders", 0)])]);
+        var found =
+            await admin.ListConsumerGroupOffsetsAsync([new ConsumerGroupTopicPartitions("readers", [new KafkaPartition("orders", 0)])]);
         return Assert.Single(Assert.Single(found).Partitions).Offset.Value;
     }
 
@@ -142,7 +149,8 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     private async Task FillAsync()
     {
         await _server.Broker.CreateTopicAsync(new Brokers.NewTopic("orders", 1));
-        await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Brokers.Acks.All);
+        await _server.Broker.ProduceAsync(new TopicPartition("orders", 0),
+            TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Brokers.Acks.All);
     }
 
     private IAdminClient Admin() => new AdminClientBuilder(new AdminClientConfig { BootstrapServers = _server.Address }).Build();

@@ -38,15 +38,18 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
             members.Add(new Member(_server.Address, way, read));
             await SettledAsync(members, 2);
             var sent = await ProduceAsync(0, 600);
-            await EventuallyAsync(() => sent.All(read.ContainsKey), () => $"{sent.Count(value => !read.ContainsKey(value))} records were not read");
+            await EventuallyAsync(() => sent.All(read.ContainsKey),
+                () => $"{sent.Count(value => !read.ContainsKey(value))} records were not read");
             await members[0].DisposeAsync();
             members.RemoveAt(0);
             await SettledAsync(members, 3);
             sent = await ProduceAsync(600, 1200);
-            await EventuallyAsync(() => sent.All(read.ContainsKey), () => $"{sent.Count(value => !read.ContainsKey(value))} records were not read");
+            await EventuallyAsync(() => sent.All(read.ContainsKey),
+                () => $"{sent.Count(value => !read.ContainsKey(value))} records were not read");
             // All of them left and committed in order: nothing was read twice.
             Assert.All(read, static value => Assert.True(value.Value == 1, $"{value.Key} was read {value.Value} times"));
-            // One after the other has taken over: librdkafka, when it is closed just as it hears that the group rebalances, leaves first and commits then, as nobody.
+            // One after the other has taken over: librdkafka, when it is closed just as it hears that the group rebalances, leaves first
+            // and commits then, as nobody.
             while (members.Count > 1)
             {
                 await members[0].DisposeAsync();
@@ -65,16 +68,20 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
 
     private async Task<IReadOnlyList<string>> ProduceAsync(int from, int to)
     {
-        using var producer = new ProducerBuilder<Null, string>(new ProducerConfig { BootstrapServers = _server.Address, LingerMs = 5 }).Build();
+        using var producer =
+            new ProducerBuilder<Null, string>(new ProducerConfig { BootstrapServers = _server.Address, LingerMs = 5 }).Build();
         var values = Enumerable.Range(from, to - from).Select(static number => $"{number}").ToArray();
         await Task.WhenAll(values.Select((value, index) =>
-            producer.ProduceAsync(new Confluent.Kafka.TopicPartition("orders", index % Partitions), new Message<Null, string> { Value = value })));
+            producer.ProduceAsync(new Confluent.Kafka.TopicPartition("orders", index % Partitions),
+                new Message<Null, string> { Value = value })));
         return values;
     }
 
     private static Task SettledAsync(IReadOnlyList<Member> members, int share) => EventuallyAsync(
-        () => members.All(member => member.Assigned.Count == share) && members.SelectMany(static member => member.Assigned).Distinct().Count() == Partitions,
-        () => $"the partitions were not shared out: {string.Join(" | ", members.Select(static member => string.Join(',', member.Assigned)))}");
+        () => members.All(member => member.Assigned.Count == share)
+        && members.SelectMany(static member => member.Assigned).Distinct().Count() == Partitions,
+        () =>
+        $"the partitions were not shared out: {string.Join(" | ", members.Select(static member => string.Join(',', member.Assigned)))}");
 
     private static async Task EventuallyAsync(Func<bool> isSo, Func<string> otherwise)
     {
@@ -100,8 +107,10 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
             else
                 (config.SessionTimeoutMs, config.HeartbeatIntervalMs) = (45_000, 300);
             if (way != "consumer")
-                config.PartitionAssignmentStrategy = way == "range" ? PartitionAssignmentStrategy.Range : PartitionAssignmentStrategy.CooperativeSticky;
-            _polling = Task.Factory.StartNew(() => Poll(config, read), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+                config.PartitionAssignmentStrategy = way == "range" ? PartitionAssignmentStrategy.Range
+                    : PartitionAssignmentStrategy.CooperativeSticky;
+            _polling = Task.Factory.StartNew(() => Poll(config, read), CancellationToken.None, TaskCreationOptions.LongRunning,
+                TaskScheduler.Default);
         }
 
         /// <summary>The partitions it holds, as of its last poll.</summary>

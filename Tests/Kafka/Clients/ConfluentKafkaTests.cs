@@ -46,7 +46,8 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
             Assert.Equal(expected.Key, read.Key);
             Assert.Equal(expected.Value, read.Value);
             Assert.Equal(expected.Timestamp, read.Timestamp);
-            Assert.Equal(expected.Headers.Select(static header => (header.Key, Text(header))), read.Headers.Select(static header => (header.Key, Text(header))));
+            Assert.Equal(expected.Headers.Select(static header => (header.Key, Text(header))),
+                read.Headers.Select(static header => (header.Key, Text(header))));
         }
         using var stored = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0));
         // A batch of a record or two may be larger when it is compressed: librdkafka sends it as it is then.
@@ -57,14 +58,16 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
     public async Task A_record_of_eight_megabytes_goes_through_where_the_topic_allows_it_and_is_refused_where_not()
     {
         Librdkafka.Require();
-        await _server.Broker.CreateTopicAsync(new NewTopic("large", Configs: new Dictionary<string, string> { ["max.message.bytes"] = "10000000" }));
+        await _server.Broker.CreateTopicAsync(new NewTopic("large",
+            Configs: new Dictionary<string, string> { ["max.message.bytes"] = "10000000" }));
         await _server.Broker.CreateTopicAsync(new NewTopic("orders"));
         var value = new byte[8 << 20];
         new Random(8).NextBytes(value);
         using (var producer = Producer(static config => config.MessageMaxBytes = 10_000_000))
         {
             await producer.ProduceAsync("large", new Message<byte[]?, byte[]?> { Value = value });
-            var refused = await Assert.ThrowsAsync<ProduceException<byte[]?, byte[]?>>(() => producer.ProduceAsync("orders", new Message<byte[]?, byte[]?> { Value = value }));
+            var refused = await Assert.ThrowsAsync<ProduceException<byte[]?, byte[]?>>(() =>
+                producer.ProduceAsync("orders", new Message<byte[]?, byte[]?> { Value = value }));
             Assert.Equal(Confluent.Kafka.ErrorCode.MsgSizeTooLarge, refused.Error.Code);
             await producer.ProduceAsync("orders", new Message<byte[]?, byte[]?> { Value = value[..100_000] });
         }
@@ -81,17 +84,20 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
         using (var producer = Producer())
         {
             for (var number = 0; number < 100; number++)
-                await producer.ProduceAsync("orders", new Message<byte[]?, byte[]?> { Value = [(byte)number], Timestamp = new Timestamp(FirstTime.AddMinutes(number)) });
+                await producer.ProduceAsync("orders",
+                    new Message<byte[]?, byte[]?> { Value = [(byte)number], Timestamp = new Timestamp(FirstTime.AddMinutes(number)) });
         }
         using var consumer = Reader(FirstOffset);
         Assert.Equal(0, Next(consumer).Message.Value![0]);
         Assert.Equal((0L, 100L), Bounds(consumer.QueryWatermarkOffsets(new KafkaPartition("orders", 0), KafkaServer.Patience)));
         var partition = new KafkaPartition("orders", 0);
-        var found = consumer.OffsetsForTimes([new TopicPartitionTimestamp(partition, new Timestamp(FirstTime.AddMinutes(41.5)))], KafkaServer.Patience);
+        var found = consumer.OffsetsForTimes([new TopicPartitionTimestamp(partition, new Timestamp(FirstTime.AddMinutes(41.5)))],
+            KafkaServer.Patience);
         Assert.Equal(42, Assert.Single(found).Offset.Value);
         consumer.Seek(found[0]);
         Assert.Equal(42, Next(consumer).Message.Value![0]);
-        var never = consumer.OffsetsForTimes([new TopicPartitionTimestamp(partition, new Timestamp(FirstTime.AddYears(1)))], KafkaServer.Patience);
+        var never = consumer.OffsetsForTimes([new TopicPartitionTimestamp(partition, new Timestamp(FirstTime.AddYears(1)))],
+            KafkaServer.Patience);
         Assert.Equal(Offset.End, Assert.Single(never).Offset);
         consumer.Seek(new TopicPartitionOffset(partition, 99));
         Assert.Equal(99, Next(consumer).Message.Value![0]);
@@ -104,7 +110,8 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
         Librdkafka.Require();
         await _server.Broker.CreateTopicAsync(new NewTopic("orders"));
         var failed = 0;
-        using (var producer = Producer(static config => (config.EnableIdempotence, config.LingerMs, config.BatchNumMessages) = (true, 1, 100)))
+        using (var producer =
+            Producer(static config => (config.EnableIdempotence, config.LingerMs, config.BatchNumMessages) = (true, 1, 100)))
         {
             for (var number = 0; number < 20_000; number++)
             {
@@ -136,7 +143,8 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
 
     private IConsumer<byte[]?, byte[]?> Reader(long offset, string topic = "orders")
     {
-        var consumer = new ConsumerBuilder<byte[]?, byte[]?>(new ConsumerConfig { BootstrapServers = _server.Address, GroupId = "unused", EnablePartitionEof = true }).Build();
+        var consumer = new ConsumerBuilder<byte[]?, byte[]?>(new ConsumerConfig { BootstrapServers = _server.Address, GroupId = "unused",
+            EnablePartitionEof = true }).Build();
         consumer.Assign(new TopicPartitionOffset(topic, 0, offset));
         return consumer;
     }

@@ -31,7 +31,8 @@ public sealed class KcatTests : IAsyncLifetime
     public async Task Keys_headers_and_nulls_come_back()
     {
         await KcatAsync(["-P", "-t", "made", "-K", "=", "-Z", "-H", "trace=7", "-H", "empty="], "one=1\ntwo=\n");
-        Assert.Equal("one|1|trace=7,empty=\ntwo|-1|trace=7,empty=\n", await KcatAsync(["-C", "-t", "made", "-o", "beginning", "-e", "-q", "-f", "%k|%S|%h\n"]));
+        Assert.Equal("one|1|trace=7,empty=\ntwo|-1|trace=7,empty=\n",
+            await KcatAsync(["-C", "-t", "made", "-o", "beginning", "-e", "-q", "-f", "%k|%S|%h\n"]));
     }
 
     [SkippableFact]

@@ -4,7 +4,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>Clients for node, from npm: kafkajs, which is JavaScript that shares no code with others, and @confluentinc/kafka-javascript, a native module.</summary>
+/// <summary>Clients for node, from npm: kafkajs, which is JavaScript that shares no code with others, and @confluentinc/kafka-javascript, a
+/// native module.</summary>
 public sealed class NodeTests
 {
     [SkippableFact]
@@ -41,7 +42,8 @@ public sealed class NodeTests
         if (library.Length > 0)
             await server.Broker.CreateTopicAsync(new NewTopic("steady", 3));
         string[] arguments = library.Length == 0 ? [server.Address] : [.. library, server.Address, "steady", "1000"];
-        var said = await ClientProgram.RunAsync(ClientProgram.Require("node"), [NodePackages.Script(script), .. arguments], environment: packages.Environment);
+        var said = await ClientProgram.RunAsync(ClientProgram.Require("node"), [NodePackages.Script(script), .. arguments],
+            environment: packages.Environment);
         Assert.EndsWith("as expected\n", said, StringComparison.Ordinal);
         Assert.Empty(server.Log.Lines);
     }

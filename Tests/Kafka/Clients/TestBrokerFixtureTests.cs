@@ -24,14 +24,16 @@ public sealed class TestBrokerFixtureTests(BrokerFixture fixture) : IClassFixtur
 {
     [Fact]
     public void The_readme_shows_what_runs_here() =>
-        ReadmeSection.AssertIs($"```csharp\n{Region("fixture")}\n```\n\n```csharp\n{Region("test")}\n```\n", "<!-- test broker: from TestBrokerFixtureTests.cs -->", "<!-- end of test broker -->");
+        ReadmeSection.AssertIs($"```csharp\n{Region("fixture")}\n```\n\n```csharp\n{Region("test")}\n```\n",
+            "<!-- test broker: from TestBrokerFixtureTests.cs -->", "<!-- end of test broker -->");
 
     [SkippableFact]
     public async Task A_kafka_client_writes_and_reads_and_time_passes_when_the_test_says_so()
     {
         Librdkafka.Require();
         // test
-        using var producer = new ProducerBuilder<string, string>(new ProducerConfig { BootstrapServers = fixture.Broker.KafkaAddress }).Build();
+        using var producer =
+            new ProducerBuilder<string, string>(new ProducerConfig { BootstrapServers = fixture.Broker.KafkaAddress }).Build();
         await producer.ProduceAsync("orders", new() { Key = "customer-7", Value = "two apples" });
 
         using var consumer = new ConsumerBuilder<string, string>(new ConsumerConfig
@@ -56,7 +58,8 @@ public sealed class TestBrokerFixtureTests(BrokerFixture fixture) : IClassFixtur
     private static string Region(string name, [CallerFilePath] string path = "")
     {
         var lines = File.ReadAllLines(path);
-        var (from, to) = (Array.FindIndex(lines, line => line.Trim() == $"// {name}"), Array.FindIndex(lines, line => line.Trim() == $"// end of {name}"));
+        var (from, to) = (Array.FindIndex(lines, line => line.Trim() == $"// {name}"),
+            Array.FindIndex(lines, line => line.Trim() == $"// end of {name}"));
         var indent = lines[from].Length - lines[from].TrimStart().Length;
         return string.Join('\n', lines[(from + 1)..to].Select(line => line.Length > indent ? line[indent..] : ""));
     }

@@ -7,7 +7,8 @@ namespace OrleansMq.Tests.Kafka.Codec;
 /// <summary>What administrators' requests do and refuse, beyond what other people's clients try.</summary>
 public sealed class AdministrationTests : IAsyncLifetime
 {
-    private const short InitProducerId = 22, FindCoordinator = 10, CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32, AlterConfigs = 33, CreatePartitions = 37,
+    private const short InitProducerId = 22, FindCoordinator = 10, CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32,
+        AlterConfigs = 33, CreatePartitions = 37,
         IncrementalAlterConfigs = 44, DescribeTopicPartitions = 75;
 
     private GatewayHarness _harness = null!;
@@ -24,7 +25,8 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData("fresh", 2, 2, 38)]
     public async Task What_is_only_to_be_validated_is_not_created(string name, int partitions, int factor, int error)
     {
-        var text = await AskAsync(CreateTopics, 5, ("ValidateOnly", true), ("Name", name), ("NumPartitions", partitions), ("ReplicationFactor", factor), ("Configs", 0));
+        var text = await AskAsync(CreateTopics, 5, ("ValidateOnly", true), ("Name", name), ("NumPartitions", partitions),
+            ("ReplicationFactor", factor), ("Configs", 0));
         Assert.Contains($"ErrorCode: {error}\n", text, StringComparison.Ordinal);
         Assert.Null(_harness.Broker.Metadata.Image.FindServed("fresh"));
     }
@@ -35,7 +37,8 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData(-1, -1, 7, 39)]
     public async Task Replicas_may_be_assigned_where_they_make_sense(int partitions, int factor, int number, int error)
     {
-        var text = await AskAsync(CreateTopics, 7, ("NumPartitions", partitions), ("ReplicationFactor", factor), ("Assignments", 1), ("PartitionIndex", number),
+        var text = await AskAsync(CreateTopics, 7, ("NumPartitions", partitions), ("ReplicationFactor", factor), ("Assignments", 1),
+            ("PartitionIndex", number),
             ("BrokerIds", 0L), ("Configs", 0));
         Assert.Contains($"ErrorCode: {error}\n", text, StringComparison.Ordinal);
         Assert.Equal(error == 0, _harness.Broker.Metadata.Image.FindServed("fresh") is not null);
@@ -44,7 +47,8 @@ public sealed class AdministrationTests : IAsyncLifetime
     [Fact]
     public async Task A_topic_is_deleted_by_its_name_or_its_id_but_not_by_both()
     {
-        Assert.Contains("ErrorCode: 42\n", await AskAsync(DeleteTopics, 6, ("Name", "orders"), ("TopicId", _harness.Orders)), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 42\n", await AskAsync(DeleteTopics, 6, ("Name", "orders"), ("TopicId", _harness.Orders)),
+            StringComparison.Ordinal);
         Assert.Contains("ErrorCode: 100\n", await AskAsync(DeleteTopics, 6, ("TopicId", Guid.NewGuid())), StringComparison.Ordinal);
         Assert.Contains("Name: \"orders\"\n", await AskAsync(DeleteTopics, 6, ("TopicId", _harness.Orders)), StringComparison.Ordinal);
         Assert.Null(_harness.Broker.Metadata.Image.FindServed("orders"));
@@ -57,7 +61,8 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData(1, true, 37, 2)]
     public async Task Partitions_are_added_and_never_taken_away(int count, bool validateOnly, int error, int after)
     {
-        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(CreatePartitions, 3, ("Count", count), ("ValidateOnly", validateOnly)), StringComparison.Ordinal);
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(CreatePartitions, 3, ("Count", count), ("ValidateOnly", validateOnly)),
+            StringComparison.Ordinal);
         Assert.Equal(after, _harness.Broker.Metadata.Image.FindServed("orders")!.Serving);
     }
 
@@ -76,8 +81,10 @@ public sealed class AdministrationTests : IAsyncLifetime
         Assert.Equal("delete,compact", Configs["cleanup.policy"]);
         await AskAsync(IncrementalAlterConfigs, 1, ("Name", "cleanup.policy"), ("ConfigOperation", 3), ("Value", "delete"));
         Assert.Equal("compact", Configs["cleanup.policy"]);
-        Assert.Contains("ErrorCode: 40\n", await AskAsync(IncrementalAlterConfigs, 1, ("Name", "retention.ms"), ("Value", "soon")), StringComparison.Ordinal);
-        Assert.Contains("ErrorCode: 40\n", await AskAsync(IncrementalAlterConfigs, 1, ("Name", "retention.ms"), ("Value", "soon"), ("ValidateOnly", true)), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 40\n", await AskAsync(IncrementalAlterConfigs, 1, ("Name", "retention.ms"), ("Value", "soon")),
+            StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 40\n", await AskAsync(IncrementalAlterConfigs, 1, ("Name", "retention.ms"), ("Value", "soon"),
+            ("ValidateOnly", true)), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -86,16 +93,19 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData(2, "unknown", 3)]
     [InlineData(99, "x", 42)]
     public async Task Configurations_are_described_of_what_there_is(int type, string name, int error) =>
-        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(DescribeConfigs, 4, ("ResourceType", type), ("ResourceName", name)), StringComparison.Ordinal);
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(DescribeConfigs, 4, ("ResourceType", type), ("ResourceName", name)),
+            StringComparison.Ordinal);
 
     [Fact]
     public async Task A_brokers_rack_is_among_its_settings() =>
-        Assert.Contains("Name: \"broker.rack\"\n      Value: \"r1\"\n", await AskAsync(DescribeConfigs, 4, ("ResourceType", 4), ("ResourceName", "0"), ("ConfigurationKeys", "broker.rack")),
+        Assert.Contains("Name: \"broker.rack\"\n      Value: \"r1\"\n",
+            await AskAsync(DescribeConfigs, 4, ("ResourceType", 4), ("ResourceName", "0"), ("ConfigurationKeys", "broker.rack")),
             StringComparison.Ordinal);
 
     [Fact]
     public async Task A_brokers_settings_are_not_changed_by_the_protocol() =>
-        Assert.Contains("flags of its program", await AskAsync(IncrementalAlterConfigs, 1, ("ResourceType", 4), ("ResourceName", "0")), StringComparison.Ordinal);
+        Assert.Contains("flags of its program", await AskAsync(IncrementalAlterConfigs, 1, ("ResourceType", 4), ("ResourceName", "0")),
+            StringComparison.Ordinal);
 
     [Fact]
     public async Task Many_partitions_are_described_page_by_page()

@@ -5,8 +5,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A client whose view of a partition is older or newer than the leader's is told so (KIP-320, KIP-595). The log: offsets 0 and 1 in an epoch that
-/// nobody noted, 2 in epoch 3, 3 in epoch 5.</summary>
+/// <summary>A client whose view of a partition is older or newer than the leader's is told so (KIP-320, KIP-595). The log: offsets 0 and 1
+/// in an epoch that nobody noted, 2 in epoch 3, 3 in epoch 5.</summary>
 public sealed class EpochTests : IAsyncLifetime
 {
     private const short Fetch = 1, ListOffsets = 2, OffsetForLeaderEpoch = 23;
@@ -20,7 +20,8 @@ public sealed class EpochTests : IAsyncLifetime
         foreach (var (epoch, offset) in new[] { (3, 2), (5, 3) })
         {
             partition.BeginLeaderEpoch(epoch);
-            Assert.Equal(offset, (await _harness.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("c"), Acks.All)).BaseOffset);
+            Assert.Equal(offset,
+                (await _harness.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("c"), Acks.All)).BaseOffset);
         }
     }
 
@@ -33,9 +34,11 @@ public sealed class EpochTests : IAsyncLifetime
     [InlineData(6, 75)]
     public async Task The_epoch_that_a_client_knows_is_checked(int known, int error)
     {
-        Assert.Contains($"ErrorCode: {error}\n", (await AskAsync(Fetch, 12, ("CurrentLeaderEpoch", known))).Split("PartitionIndex")[1], StringComparison.Ordinal);
+        Assert.Contains($"ErrorCode: {error}\n", (await AskAsync(Fetch, 12, ("CurrentLeaderEpoch", known))).Split("PartitionIndex")[1],
+            StringComparison.Ordinal);
         Assert.Contains($"ErrorCode: {error}\n", await AskAsync(ListOffsets, 6, ("CurrentLeaderEpoch", known)), StringComparison.Ordinal);
-        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(OffsetForLeaderEpoch, 4, ("CurrentLeaderEpoch", known), ("LeaderEpoch", 3)), StringComparison.Ordinal);
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(OffsetForLeaderEpoch, 4, ("CurrentLeaderEpoch", known), ("LeaderEpoch", 3)),
+            StringComparison.Ordinal);
     }
 
     [Theory]
@@ -45,7 +48,8 @@ public sealed class EpochTests : IAsyncLifetime
     [InlineData(5, 5, 4)]
     [InlineData(6, -1, -1)]
     public async Task The_end_of_an_epoch_is_found(int epoch, int found, int end) =>
-        Assert.Contains($"LeaderEpoch: {found}\n      EndOffset: {end}\n", await AskAsync(OffsetForLeaderEpoch, 4, ("LeaderEpoch", epoch)), StringComparison.Ordinal);
+        Assert.Contains($"LeaderEpoch: {found}\n      EndOffset: {end}\n", await AskAsync(OffsetForLeaderEpoch, 4, ("LeaderEpoch", epoch)),
+            StringComparison.Ordinal);
 
     [Theory]
     [InlineData(0, 2, null)]

@@ -5,7 +5,8 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>Frames that were changed at random: nothing crashes, nothing hangs, nothing takes more memory than the frame is worth.</summary>
+/// <summary>Frames that were changed at random: nothing crashes, nothing hangs, nothing takes more memory than the frame is
+/// worth.</summary>
 public sealed class FuzzTests(ITestOutputHelper output)
 {
     private const int Frames = 1_000_000;
@@ -86,7 +87,8 @@ public sealed class FuzzTests(ITestOutputHelper output)
             {
                 var key = (short)api.Key;
                 bases.Add(new MessageEncoder(new SampleValues(key, version, orders)).Request(Schema.Request(key), version, 1, "client"));
-                bases.Add(new MessageEncoder(new RandomValues(new Random(key * 100 + version))).Request(Schema.Request(key), version, 1, null));
+                bases.Add(new MessageEncoder(new RandomValues(new Random(key * 100 + version))).Request(Schema.Request(key), version, 1,
+                    null));
             }
         }
         return bases;

@@ -21,7 +21,8 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         Broker = broker;
         Time = time;
         broker.Metadata.Register(broker.Metadata.Image.Brokers[0].Registration with { Rack = "r1" });
-        _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log }, new ScriptedBroker(broker), broker.Metadata, broker, broker.ClusterId);
+        _services = new GatewayServices(new KafkaGatewayOptions { TimeProvider = time, Log = Log }, new ScriptedBroker(broker),
+            broker.Metadata, broker, broker.ClusterId);
     }
 
     public LocalBroker Broker { get; }
@@ -42,7 +43,8 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     public static async Task<GatewayHarness> StartAsync()
     {
         var time = new ManualTimeProvider();
-        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = new MemoryFileSystem(tracksPowerCuts: false), TimeProvider = time, MinFreeBytes = 0 });
+        var broker = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data",
+            FileSystem = new MemoryFileSystem(tracksPowerCuts: false), TimeProvider = time, MinFreeBytes = 0 });
         await broker.CreateTopicAsync(new NewTopic("orders", 2));
         var produced = await broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("a", "b"), Acks.All);
         Assert.Equal(ErrorCode.None, produced.Error);

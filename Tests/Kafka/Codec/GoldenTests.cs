@@ -7,8 +7,8 @@ using OrleansMq.Tests.Kafka.Schemas;
 namespace OrleansMq.Tests.Kafka.Codec;
 
 /// <summary>
-/// Every request that is served, in every version: its bytes, made from the schema, and the answer's bytes and fields, read by the schema. The files in
-/// <c>Golden</c> hold what is expected; with OMQ_UPDATE_GOLDEN=1 they are written anew.
+/// Every request that is served, in every version: its bytes, made from the schema, and the answer's bytes and fields, read by the schema.
+/// The files in <c>Golden</c> hold what is expected; with OMQ_UPDATE_GOLDEN=1 they are written anew.
 /// </summary>
 public sealed class GoldenTests
 {
@@ -48,13 +48,15 @@ public sealed class GoldenTests
         await using var harness = await GatewayHarness.StartAsync();
         var masks = new List<(string From, string To)> { (Hex(harness.Orders), Hex(new Guid("0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a"))) };
         var (key, orders) = ((short)api.Key, harness.Orders);
-        var request = new MessageEncoder(new SampleValues(key, version, orders)).Request(Schema.Request(key), version, CorrelationId, "client");
+        var request = new MessageEncoder(new SampleValues(key, version, orders)).Request(Schema.Request(key), version, CorrelationId,
+            "client");
         var response = await harness.AnswerAsync(request);
         Assert.NotNull(response);
         if (harness.Broker.Metadata.Image.FindServed("fresh") is { } fresh)
             masks.Add((Hex(fresh.TopicId), Hex(new Guid("0b0b0b0b-0b0b-0b0b-0b0b-0b0b0b0b0b0b"))));
         var clusterId = Encoding.UTF8.GetBytes(harness.Broker.ClusterId);
-        masks.Add((Convert.ToHexStringLower(clusterId), Convert.ToHexStringLower(Encoding.UTF8.GetBytes(new string('c', clusterId.Length)))));
+        masks.Add((Convert.ToHexStringLower(clusterId),
+            Convert.ToHexStringLower(Encoding.UTF8.GetBytes(new string('c', clusterId.Length)))));
         var (requestHex, responseHex) = (Mask(request, masks), Mask(response, masks));
         var fields = MessageText.OfResponse(Schema.Response(key), version, Convert.FromHexString(responseHex), CorrelationId);
         return string.Create(CultureInfo.InvariantCulture, $"version {version}\nrequest {requestHex}\nresponse {responseHex}\n{fields}\n");
@@ -65,5 +67,6 @@ public sealed class GoldenTests
 
     private static string Hex(Guid id) => Convert.ToHexStringLower(id.ToByteArray(bigEndian: true));
 
-    private static string Folder([CallerFilePath] string path = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "..", "Golden"));
+    private static string Folder([CallerFilePath] string path = "") =>
+        Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, "..", "Golden"));
 }

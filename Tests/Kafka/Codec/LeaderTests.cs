@@ -69,7 +69,8 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
         Assert.Contains("Host: \"host2\"\n", text, StringComparison.Ordinal);
         Assert.DoesNotContain("host3", text, StringComparison.Ordinal);
         Assert.Contains("ControllerId: 2\n", text, StringComparison.Ordinal);
-        Assert.Contains("LeaderId: 2\n      LeaderEpoch: 7\n      ReplicaNodes: [2, 1, 3]\n      IsrNodes: [2, 1]\n      OfflineReplicas: [3]\n", text, StringComparison.Ordinal);
+        Assert.Contains("LeaderId: 2\n      LeaderEpoch: 7\n      ReplicaNodes: [2, 1, 3]\n      IsrNodes: [2, 1]\n      OfflineReplicas: "
+            + "[3]\n", text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -95,7 +96,8 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     [InlineData("unknown", 0, 3)]
     [InlineData("orders", 0, 6)]
     public async Task Offsets_are_not_found_here(string topic, int partition, int error) =>
-        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(ListOffsets, 6, ("Name", topic), ("PartitionIndex", partition)), StringComparison.Ordinal);
+        Assert.Contains($"ErrorCode: {error}\n", await AskAsync(ListOffsets, 6, ("Name", topic), ("PartitionIndex", partition)),
+            StringComparison.Ordinal);
 
     [Fact]
     public async Task A_topic_id_that_nobody_has_is_an_error_of_its_own() =>
@@ -113,6 +115,7 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
         using var response = new ResponseWriter(version, request.Api!.IsFlexible(version));
         response.WriteHeader(1, request.Api.HasTagsInResponseHeader(version));
         Assert.True(await request.Api.AnswerAsync(context, request.Body!, response));
-        return MessageText.OfResponse(Schema.Response(key), version, [.. response.Frame().SelectMany(static part => part.Memory.ToArray()).Skip(4)], 1);
+        return MessageText.OfResponse(Schema.Response(key), version,
+            [.. response.Frame().SelectMany(static part => part.Memory.ToArray()).Skip(4)], 1);
     }
 }

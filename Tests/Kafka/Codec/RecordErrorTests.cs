@@ -6,7 +6,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A batch that is refused for the sake of some of its records: which ones is said from version 8 on (KIP-467), so that the others can be sent again.</summary>
+/// <summary>A batch that is refused for the sake of some of its records: which ones is said from version 8 on (KIP-467), so that the others
+/// can be sent again.</summary>
 public sealed class RecordErrorTests : IAsyncLifetime
 {
     private const short Produce = 0;
@@ -26,7 +27,8 @@ public sealed class RecordErrorTests : IAsyncLifetime
     {
         var answer = await AskAsync(8, Batch("a", null, "b", null));
         Assert.Contains("ErrorCode: 87\n", answer, StringComparison.Ordinal);
-        Assert.Contains("RecordErrors[0]\n        BatchIndex: 1\n        BatchIndexErrorMessage: null\n      RecordErrors[1]\n        BatchIndex: 3\n", answer, StringComparison.Ordinal);
+        Assert.Contains("RecordErrors[0]\n        BatchIndex: 1\n        BatchIndexErrorMessage: null\n      RecordErrors[1]\n        "
+            + "BatchIndex: 3\n", answer, StringComparison.Ordinal);
         Assert.DoesNotContain("RecordErrors[2]", answer, StringComparison.Ordinal);
         Assert.Contains("2 records of the batch have no key, the first is number 1", answer, StringComparison.Ordinal);
     }
@@ -56,5 +58,6 @@ public sealed class RecordErrorTests : IAsyncLifetime
     private static byte[] Batch(string? key) => Batch([key]);
 
     private async Task<string> AskAsync(short version, byte[] records) =>
-        MessageText.OfResponse(Schema.Response(Produce), version, (await _harness.AnswerAsync(Frames.Of(Produce, version, 1, ("Records", records))))!, 1);
+        MessageText.OfResponse(Schema.Response(Produce), version,
+            (await _harness.AnswerAsync(Frames.Of(Produce, version, 1, ("Records", records))))!, 1);
 }

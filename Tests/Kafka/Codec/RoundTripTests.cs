@@ -27,7 +27,8 @@ public sealed class RoundTripTests
     private static async Task RoundAsync(GatewayHarness harness, KafkaApi api, short version, int seed)
     {
         var key = (short)api.Key;
-        var frame = new MessageEncoder(new RandomValues(new Random((((key * 100) + version) * 1000) + seed))).Request(Schema.Request(key), version, seed, "client");
+        var frame = new MessageEncoder(new RandomValues(new Random((((key * 100) + version) * 1000) + seed))).Request(Schema.Request(key),
+            version, seed, "client");
         var request = ApiTable.Decode(frame);
         var which = $"{api.Key} version {version} seed {seed}";
         Assert.True(request.Outcome == DecodeOutcome.Decoded, $"{which}: {request.Fault}");

@@ -53,11 +53,14 @@ public sealed class SampleValues(short key, short version, Guid orders) : IField
 
     private long Number(string name) => name switch
     {
-        "Acks" or "SessionEpoch" or "CurrentLeaderEpoch" or "LastFetchedEpoch" or "LogStartOffset" or "ReplicaId" or "Timestamp" or "ProducerId" or "ProducerEpoch"
+        "Acks" or "SessionEpoch" or "CurrentLeaderEpoch" or "LastFetchedEpoch" or "LogStartOffset" or "ReplicaId" or "Timestamp"
+            or "ProducerId" or "ProducerEpoch"
             or "RetentionTimeMs" or "MemberEpoch" or "GenerationIdOrMemberEpoch" => -1,
         "MaxBytes" or "PartitionMaxBytes" => 1 << 20,
-        "MaxWaitMs" or "SessionId" or "KeyType" or "IsolationLevel" or "ConfigOperation" or "ElectionType" or "FetchOffset" or "LeaderEpoch" => 0,
-        "Index" or "PartitionIndex" or "PartitionIndexes" or "Partition" or "Partitions" or "Replicas" or "BrokerIds" or "CommittedLeaderEpoch" => 0,
+        "MaxWaitMs" or "SessionId" or "KeyType" or "IsolationLevel" or "ConfigOperation" or "ElectionType" or "FetchOffset"
+            or "LeaderEpoch" => 0,
+        "Index" or "PartitionIndex" or "PartitionIndexes" or "Partition" or "Partitions" or "Replicas" or "BrokerIds"
+            or "CommittedLeaderEpoch" => 0,
         "Count" => 3,
         "NumPartitions" => 2,
         "ReplicationFactor" or "MinBytes" or "GenerationId" or "EndpointType" or "Offset" => 1,

@@ -15,26 +15,31 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 
         public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) => new(0);
 
-        public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default) => new(new JoinGroupResult
-        {
-            Error = ErrorCode.None,
-            GenerationId = 3,
-            ProtocolType = "consumer",
-            ProtocolName = "range",
-            Leader = "member-1",
-            MemberId = "member-1",
-            Members = [new JoinedMember("member-1", "instance-1", request.Protocols is [var first, ..] ? first.Metadata : default)],
-        });
+        public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default) =>
+            new(new JoinGroupResult
+            {
+                Error = ErrorCode.None,
+                GenerationId = 3,
+                ProtocolType = "consumer",
+                ProtocolName = "range",
+                Leader = "member-1",
+                MemberId = "member-1",
+                Members = [new JoinedMember("member-1", "instance-1", request.Protocols is [var first, ..] ? first.Metadata : default)],
+            });
 
         public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default) =>
             new(new SyncGroupResult(ErrorCode.None, null, "consumer", "range", Assignment));
 
-        public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default) => new(new GroupReply(ErrorCode.RebalanceInProgress));
+        public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default) =>
+            new(new GroupReply(ErrorCode.RebalanceInProgress));
 
         public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken = default) =>
-            new(new LeaveGroupResult(ErrorCode.None, [.. request.Members.Select(static member => new LeftMember(member.MemberId, member.GroupInstanceId, ErrorCode.UnknownMemberId))]));
+            new(new LeaveGroupResult(ErrorCode.None,
+                [.. request.Members.Select(static member => new LeftMember(member.MemberId, member.GroupInstanceId,
+                    ErrorCode.UnknownMemberId))]));
 
-        public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default) =>
+        public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+            CancellationToken cancellationToken = default) =>
             new(new ConsumerGroupHeartbeatResult
             {
                 Error = ErrorCode.None,
@@ -45,14 +50,17 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
             });
 
         public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken = default) =>
-            new(new OffsetCommitResult([.. request.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.None))]));
+            new(new OffsetCommitResult(
+                [.. request.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.None))]));
 
         public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default) =>
             new(new OffsetFetchResult(ErrorCode.None, [.. (request.Partitions ?? [new TopicPartition("orders", 0)])
                 .Select(static partition => new FetchedOffset(partition, Guid.Empty, new CommittedOffset(2, 0, "note")))]));
 
         public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) =>
-            new(new OffsetDeleteResult(ErrorCode.None, [.. request.Partitions.Select(static partition => new PartitionError(partition.Topic, partition.Partition, ErrorCode.GroupSubscribedToTopic))]));
+            new(new OffsetDeleteResult(ErrorCode.None,
+                [.. request.Partitions.Select(static partition =>
+                    new PartitionError(partition.Topic, partition.Partition, ErrorCode.GroupSubscribedToTopic))]));
 
         public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) => new(
         [
@@ -60,7 +68,8 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
         ]);
 
         public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) => new(
-            new GroupDescription(groupId, groupId == "modern" ? GroupType.Consumer : GroupType.Classic, GroupState.Stable, "consumer", "range", 3, 3, 0,
+            new GroupDescription(groupId, groupId == "modern" ? GroupType.Consumer : GroupType.Classic, GroupState.Stable, "consumer",
+                "range", 3, 3, 0,
             [
                 new GroupMember
                 {

@@ -12,7 +12,8 @@ public sealed class PooledConnectionTests() : ConnectionTests(loops: 0);
 /// <summary>Served by threads that have many connections each.</summary>
 public sealed class LoopConnectionTests() : ConnectionTests(loops: 2);
 
-/// <summary>What a connection does beside its requests: order, limits, and what becomes of a peer that does not speak the protocol.</summary>
+/// <summary>What a connection does beside its requests: order, limits, and what becomes of a peer that does not speak the
+/// protocol.</summary>
 public abstract class ConnectionTests(int loops) : IAsyncLifetime
 {
     private const short Produce = 0, Fetch = 1, Metadata = 3, ApiVersions = 18;
@@ -45,7 +46,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(ApiVersions, 3, 1, ("ClientSoftwareName", "-bad-")));
-        Assert.Contains("ErrorCode: 42", MessageText.OfResponse(Schema.Response(ApiVersions), 3, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 42", MessageText.OfResponse(Schema.Response(ApiVersions), 3, (await client.ReceiveAsync())!, 1),
+            StringComparison.Ordinal);
     }
 
     [Theory]
@@ -78,10 +80,12 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         for (var number = 0; number < count; number++)
         {
             var response = (await client.ReceiveAsync())!;
-            Assert.Contains($"BaseOffset: {number}\n", MessageText.OfResponse(Schema.Response(Produce), 9, response, number), StringComparison.Ordinal);
+            Assert.Contains($"BaseOffset: {number}\n", MessageText.OfResponse(Schema.Response(Produce), 9, response, number),
+                StringComparison.Ordinal);
         }
         using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0, 1 << 20));
-        Assert.Equal(Enumerable.Range(0, count).Select(static number => $"{number}"), TestBatches.Read(read.Records).Select(static record => record.Value));
+        Assert.Equal(Enumerable.Range(0, count).Select(static number => $"{number}"),
+            TestBatches.Read(read.Records).Select(static record => record.Value));
     }
 
     [Theory]
@@ -92,7 +96,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     {
         using var client = await _server.ConnectAsync();
         var random = new Random(seed);
-        var values = Enumerable.Range(0, 150).Select(number => new string((char)('a' + number % 26), random.Next(2) * random.Next(largest) + random.Next(40))).ToArray();
+        var values = Enumerable.Range(0, 150)
+            .Select(number => new string((char)('a' + number % 26), random.Next(2) * random.Next(largest) + random.Next(40))).ToArray();
         using var stream = new MemoryStream();
         for (var number = 0; number < values.Length; number++)
         {
@@ -151,7 +156,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
             {
                 // Some are written as they come, some by an append thread, some are too large for a loop.
                 var value = new string('x', (client + round) % 7 == 0 ? 40_000 : 100);
-                await connection.SendAsync(Frames.Of(Produce, 9, round, ("Name", client % 3 == 0 ? "flushed" : "orders"), ("Records", TestBatches.Of(value))));
+                await connection.SendAsync(Frames.Of(Produce, 9, round, ("Name", client % 3 == 0 ? "flushed" : "orders"),
+                    ("Records", TestBatches.Of(value))));
                 var answer = MessageText.OfResponse(Schema.Response(Produce), 9, (await connection.ReceiveAsync())!, round);
                 Assert.Contains("ErrorCode: 0\n", answer, StringComparison.Ordinal);
                 var at = answer.IndexOf(Offset, StringComparison.Ordinal) + Offset.Length;
@@ -159,8 +165,10 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
             }
             return offsets;
         }
-        await _server.Broker.CreateTopicAsync(new NewTopic("flushed", 1, Configs: new Dictionary<string, string> { ["flush.messages"] = "1" }));
-        var appended = await Task.WhenAll(Enumerable.Range(0, clients).Select(client => Task.Run(() => AppendAsync(client)))).WaitAsync(KafkaServer.Patience);
+        await _server.Broker.CreateTopicAsync(new NewTopic("flushed", 1,
+            Configs: new Dictionary<string, string> { ["flush.messages"] = "1" }));
+        var appended = await Task.WhenAll(Enumerable.Range(0, clients).Select(client => Task.Run(() => AppendAsync(client))))
+            .WaitAsync(KafkaServer.Patience);
         Assert.All(appended, static offsets => Assert.Equal(offsets.Order(), offsets));
         foreach (var topic in Enumerable.Range(0, clients).GroupBy(static client => client % 3 == 0))
         {
@@ -184,7 +192,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
             {
                 while (sent < requests && sent - answered < inFlight)
                 {
-                    await connection.SendAsync(Frames.Of(Produce, 9, sent, ("Name", "each"), ("Index", client), ("Records", TestBatches.Of(Value(client, sent)))));
+                    await connection.SendAsync(Frames.Of(Produce, 9, sent, ("Name", "each"), ("Index", client),
+                        ("Records", TestBatches.Of(Value(client, sent)))));
                     sent++;
                 }
                 var answer = MessageText.OfResponse(Schema.Response(Produce), 9, (await connection.ReceiveAsync())!, answered);
@@ -192,11 +201,13 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
                 answered++;
             }
         }
-        await Task.WhenAll(Enumerable.Range(0, clients).Select(client => Task.Run(() => AppendAsync(client)))).WaitAsync(KafkaServer.Patience);
+        await Task.WhenAll(Enumerable.Range(0, clients).Select(client => Task.Run(() => AppendAsync(client))))
+            .WaitAsync(KafkaServer.Patience);
         for (var client = 0; client < clients; client++)
         {
             using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("each", client), 0, 1 << 24));
-            Assert.Equal(Enumerable.Range(0, requests).Select(number => Value(client, number)), TestBatches.Read(read.Records).Select(static record => record.Value));
+            Assert.Equal(Enumerable.Range(0, requests).Select(number => Value(client, number)),
+                TestBatches.Read(read.Records).Select(static record => record.Value));
         }
     }
 
@@ -289,7 +300,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 50)));
         await client.SendAsync(Frames.Of(ApiVersions, 0, 2));
-        Assert.Contains("Records: 0 bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        Assert.Contains("Records: 0 bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, (await client.ReceiveAsync())!, 1),
+            StringComparison.Ordinal);
         Assert.Equal(2, Frames.CorrelationId((await client.ReceiveAsync())!));
     }
 
@@ -306,24 +318,28 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Metadata, 9, 1, ("Name", "made"), ("AllowAutoTopicCreation", false)));
-        Assert.Contains("ErrorCode: 3\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 3\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1),
+            StringComparison.Ordinal);
         await client.SendAsync(Frames.Of(Metadata, 9, 2, ("Name", "made"), ("AllowAutoTopicCreation", true)));
         var made = MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 2);
         Assert.Contains("LeaderId: 0\n", made, StringComparison.Ordinal);
         Assert.NotNull(_server.Broker.Metadata.Image.FindServed("made"));
         await client.SendAsync(Frames.Of(Metadata, 9, 3, ("Name", "not/allowed"), ("AllowAutoTopicCreation", true)));
-        Assert.Contains("ErrorCode: 17\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 3), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 17\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 3),
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Clients_are_sent_to_the_address_they_dialled_or_to_the_advertised_one()
     {
         await using var advertised = await StartAsync(static options => options with { Advertised = "broker.example:19092" });
-        foreach (var (server, host, port) in new[] { (_server, "127.0.0.1", _server.Port.EndPoint.Port), (advertised, "broker.example", 19092) })
+        foreach (var (server, host, port) in new[] { (_server, "127.0.0.1", _server.Port.EndPoint.Port),
+            (advertised, "broker.example", 19092) })
         {
             using var client = await server.ConnectAsync();
             await client.SendAsync(Frames.Of(Metadata, 9, 1));
-            Assert.Contains($"Host: \"{host}\"\n    Port: {port}\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+            Assert.Contains($"Host: \"{host}\"\n    Port: {port}\n",
+                MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
         }
     }
 
@@ -333,7 +349,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         await using var server = await StartAsync(static options => options with { AutoCreateTopics = false });
         using var client = await server.ConnectAsync();
         await client.SendAsync(Frames.Of(Metadata, 9, 1, ("Name", "made"), ("AllowAutoTopicCreation", true)));
-        Assert.Contains("ErrorCode: 3\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1), StringComparison.Ordinal);
+        Assert.Contains("ErrorCode: 3\n", MessageText.OfResponse(Schema.Response(Metadata), 9, (await client.ReceiveAsync())!, 1),
+            StringComparison.Ordinal);
         Assert.Null(server.Broker.Metadata.Image.FindServed("made"));
     }
 
@@ -358,7 +375,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     [Fact]
     public async Task Requests_larger_than_what_may_be_in_flight_are_served_one_after_the_other()
     {
-        await using var small = await StartAsync(static options => options with { MaxInFlightBytesPerConnection = 10, MaxInFlightBytes = 10, MaxInFlightRequests = 1 });
+        await using var small = await StartAsync(static options =>
+            options with { MaxInFlightBytesPerConnection = 10, MaxInFlightBytes = 10, MaxInFlightRequests = 1 });
         await small.Broker.CreateTopicAsync(new NewTopic("orders"));
         using var client = await small.ConnectAsync();
         for (var number = 0; number < 20; number++)
@@ -398,7 +416,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     public async Task A_connection_that_was_just_answered_is_not_idle_however_long_its_request_waited()
     {
         var time = new OrleansMq.Testing.ManualTimeProvider();
-        await using var server = await StartAsync(options => options with { TimeProvider = time, MaxIdle = TimeSpan.FromMinutes(10), MaxFetchWait = TimeSpan.FromHours(1) });
+        await using var server = await StartAsync(options =>
+            options with { TimeProvider = time, MaxIdle = TimeSpan.FromMinutes(10), MaxFetchWait = TimeSpan.FromHours(1) });
         await server.Broker.CreateTopicAsync(new NewTopic("orders"));
         using var client = await server.ConnectAsync();
         await client.SendAsync(Frames.Of(ApiVersions, 0, 1));
@@ -438,7 +457,8 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     private async Task FillAsync(int count)
     {
         for (var number = 0; number < count; number++)
-            await _server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of(new string((char)('a' + number % 26), 100_000)), Acks.All);
+            await _server.Broker.ProduceAsync(new TopicPartition("orders", 0),
+                TestBatches.Of(new string((char)('a' + number % 26), 100_000)), Acks.All);
     }
 
     private Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null)

@@ -19,12 +19,14 @@ internal static class Frames
     {
         private readonly SampleValues _sample = new(key, version, Guid.Empty);
 
-        public int Length(Field field, bool mayBeNull) => given.TryGetValue(field.Name, out var value) && value is int count && field.IsArray
-            ? count : _sample.Length(field, mayBeNull);
+        public int Length(Field field, bool mayBeNull) =>
+            given.TryGetValue(field.Name, out var value) && value is int count && field.IsArray
+                ? count : _sample.Length(field, mayBeNull);
 
         public bool IsNull(Field field) => _sample.IsNull(field);
 
-        public object? Value(Field field, bool mayBeNull) => given.TryGetValue(field.Name, out var value) && !(field.IsArray && value is int)
-            ? value : _sample.Value(field, mayBeNull);
+        public object? Value(Field field, bool mayBeNull) =>
+            given.TryGetValue(field.Name, out var value) && !(field.IsArray && value is int)
+                ? value : _sample.Value(field, mayBeNull);
     }
 }

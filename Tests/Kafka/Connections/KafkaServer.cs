@@ -40,7 +40,8 @@ internal sealed class KafkaServer : IAsyncDisposable
 
     public string Address => Port.EndPoint.ToString();
 
-    public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null, string? directory = null)
+    public static async Task<KafkaServer> StartAsync(Func<KafkaGatewayOptions, KafkaGatewayOptions>? change = null,
+        string? directory = null)
     {
         var log = new RecordedLog();
         var broker = await LocalBroker.OpenAsync(new BrokerOptions

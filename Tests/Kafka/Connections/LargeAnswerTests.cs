@@ -27,7 +27,8 @@ public sealed class LargeAnswerTests : IDisposable
     {
         await using var server = await StartAsync(onDisk);
         using var client = await server.ConnectAsync();
-        // Some at once, more than the system takes before the client takes something, and a small answer between: they share what they are sent from.
+        // Some at once, more than the system takes before the client takes something, and a small answer between: they share what they are
+        // sent from.
         for (var number = 0; number < 12; number += 2)
         {
             await client.SendAsync(FetchFrom(10 * number, number, maxBytes));
@@ -38,7 +39,8 @@ public sealed class LargeAnswerTests : IDisposable
             var response = (await client.ReceiveAsync())!;
             using var read = await server.Broker.FetchAsync(new FetchRequest(_partition, 10 * number, maxBytes));
             Assert.InRange(read.Records.Length, maxBytes - 2 * BatchBytes, maxBytes);
-            Assert.Contains($"Records: {read.Records.Length} bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, response, number), StringComparison.Ordinal);
+            Assert.Contains($"Records: {read.Records.Length} bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, response, number),
+                StringComparison.Ordinal);
             Assert.True(response.AsSpan().IndexOf(read.Records.Span) > 0, "Other bytes were sent than are in the log.");
             Assert.Equal(number + 1, Frames.CorrelationId((await client.ReceiveAsync())!));
         }
@@ -55,7 +57,8 @@ public sealed class LargeAnswerTests : IDisposable
         await server.Broker.ProduceAsync(_partition, large.ToArray(), Acks.All);
         using var client = await server.ConnectAsync();
         await client.SendAsync(FetchTwice(0));
-        var fields = 4 + (await client.ReceiveAsync()).AsSpan().IndexOf(large.AsSpan(61)) - 61; // Of the batch, 61 bytes are its header, which the broker stamped.
+        var fields = 4 + (await client.ReceiveAsync()).AsSpan()
+            .IndexOf(large.AsSpan(61)) - 61; // Of the batch, 61 bytes are its header, which the broker stamped.
         Assert.InRange(fields, 4, 200);
 
         // A batch that is two bytes larger has a key and a value that are one byte larger.

@@ -24,7 +24,8 @@ public sealed class TestBrokerTests
     public async Task One_that_is_not_asked_for_it_listens_nowhere_and_says_how_to_ask()
     {
         await using var broker = await TestBroker.StartAsync();
-        Assert.Contains("Kafka = true", Assert.Throws<InvalidOperationException>(() => broker.KafkaAddress).Message, StringComparison.Ordinal);
+        Assert.Contains("Kafka = true", Assert.Throws<InvalidOperationException>(() => broker.KafkaAddress).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

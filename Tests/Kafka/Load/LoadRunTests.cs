@@ -53,9 +53,11 @@ public sealed class LoadRunTests
     public async Task An_error_in_an_answer_ends_the_load_and_says_what_to_do()
     {
         await using var server = await KafkaServer.StartAsync();
-        var load = Load(server) with { RecordBytes = 20_000, TopicConfig = new Dictionary<string, string> { ["max.message.bytes"] = "10000" } };
+        var load = Load(server) with { RecordBytes = 20_000,
+            TopicConfig = new Dictionary<string, string> { ["max.message.bytes"] = "10000" } };
         var failure = Assert.Throws<LoadFailedException>(() => LoadRun.Run(load));
-        Assert.Equal("Produce of partition 0 was answered with error 10 (message too large: take a smaller --batch-bytes).", failure.Message);
+        Assert.Equal("Produce of partition 0 was answered with error 10 (message too large: take a smaller --batch-bytes).",
+            failure.Message);
     }
 
     [Fact]
@@ -72,7 +74,8 @@ public sealed class LoadRunTests
     {
         await using var server = await KafkaServer.StartAsync();
         TopicLayout.Create(server.Address, "t", 1, 1, new Dictionary<string, string>());
-        Assert.StartsWith("t is empty", Assert.Throws<LoadFailedException>(() => LoadRun.Run(Load(server) with { IsProduce = false })).Message, StringComparison.Ordinal);
+        Assert.StartsWith("t is empty", Assert.Throws<LoadFailedException>(() => LoadRun.Run(Load(server) with { IsProduce = false }))
+            .Message, StringComparison.Ordinal);
     }
 
     private static LoadOptions Load(KafkaServer server) => new()

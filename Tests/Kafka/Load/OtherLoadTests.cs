@@ -29,7 +29,9 @@ public sealed class OtherLoadTests
 
     [Fact]
     public void Free_memory_is_what_no_cache_holds() =>
-        Assert.Equal(6_898L << 20, 1024 * ProcessFigures.Field(["MemTotal:       24684388 kB", "MemFree:         7063552 kB", "MemAvailable:   24141204 kB"], "MemFree"));
+        Assert.Equal(6_898L << 20,
+            1024 * ProcessFigures.Field(["MemTotal:       24684388 kB", "MemFree:         7063552 kB", "MemAvailable:   24141204 kB"],
+                "MemFree"));
 
     [Theory]
     [InlineData("x")]
@@ -61,19 +63,23 @@ public sealed class OtherLoadTests
 
     [Fact]
     public void PerfTest_that_ended_in_its_first_seconds_is_no_result() => Assert.Throws<PeerFailedException>(() =>
-        PerfTestOutput.Read("id: t, time 1.000 s, sent: 10 msg/s, confirmed: 10 msg/s, nacked: 0\nid: t, confirm latency min/median/75th/95th/99th 1/2/3/4/5 µs"));
+        PerfTestOutput.Read("id: t, time 1.000 s, sent: 10 msg/s, confirmed: 10 msg/s, nacked: 0\nid: t, confirm latency "
+        + "min/median/75th/95th/99th 1/2/3/4/5 µs"));
 
     [Fact]
     public void What_a_loader_prints_before_its_figures_is_passed_over()
     {
-        var figures = LoaderOutput.Read("09:00 |-INFO logback\n\n{\"records\":320,\"failedCalls\":0,\"recordsPerSecond\":28926,\"mbPerSecond\":28.93,\"p50Ms\":7.165,\"p99Ms\":161.185,\"p999Ms\":281.789}\n", out var records);
+        var figures =
+            LoaderOutput.Read(
+                "09:00 |-INFO logback\n\n{\"records\":320,\"failedCalls\":0,\"recordsPerSecond\":28926,\"mbPerSecond\":28.93,\"p50Ms\":7.165,\"p99Ms\":161.185,\"p999Ms\":281.789}\n", out var records);
         Assert.Equal((320, 28926, 161.185), (records, figures[Figure.RecordsPerSecond], figures[Figure.P99]));
     }
 
     [Theory]
     [InlineData("no route info of this topic")]
     [InlineData("{\"records\":16,\"failedCalls\":1,\"recordsPerSecond\":1,\"mbPerSecond\":1,\"p50Ms\":1,\"p99Ms\":1,\"p999Ms\":1}")]
-    public void A_loader_that_failed_is_no_result(string output) => Assert.Throws<PeerFailedException>(() => LoaderOutput.Read(output, out _));
+    public void A_loader_that_failed_is_no_result(string output) =>
+    Assert.Throws<PeerFailedException>(() => LoaderOutput.Read(output, out _));
 
     [Theory]
     [InlineData(1, 7)]
@@ -96,7 +102,8 @@ public sealed class OtherLoadTests
         var served = ServeAsync(server, 4, "-OOM command not allowed\r\n"u8.ToArray());
         using (var connection = new RedisConnection(endpoint, "s", "value"u8.ToArray(), 4))
         {
-            var failed = await Assert.ThrowsAsync<LoadFailedException>(() => Task.Run(() => WindowedLoad.Serve(connection, new Pace(10, 0), new LatencyHistogram())));
+            var failed = await Assert.ThrowsAsync<LoadFailedException>(() =>
+                Task.Run(() => WindowedLoad.Serve(connection, new Pace(10, 0), new LatencyHistogram())));
             Assert.Contains("OOM command not allowed", failed.Message, StringComparison.Ordinal);
         }
         await served;

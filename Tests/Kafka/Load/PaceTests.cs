@@ -42,7 +42,8 @@ public sealed class PaceTests
         var template = new ProduceTemplate("t", 1, ProduceTemplate.Batch(10, 0, 0, 0, out var records), records, partitions: 1);
         var latencies = new LatencyHistogram();
         using (var connection = new ProduceConnection(listener.LocalEndpoint.ToString()!, template, [0], window: 1))
-            await Task.Run(() => connection.RunAtRate(new Pace(Requests, requestsPerSecond: 1000), latencies)).WaitAsync(KafkaServer.Patience);
+            await Task.Run(() => connection.RunAtRate(new Pace(Requests, requestsPerSecond: 1000), latencies))
+                .WaitAsync(KafkaServer.Patience);
         await broker;
         // All were due within 20 ms, and none was answered before the first one was.
         Assert.Equal(Requests, latencies.Count);

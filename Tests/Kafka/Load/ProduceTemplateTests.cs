@@ -32,11 +32,13 @@ public sealed class ProduceTemplateTests
     [Fact]
     public void Only_the_correlation_id_and_the_partitions_are_written_anew()
     {
-        var template = new ProduceTemplate("topic", 1, ProduceTemplate.Batch(10, 0, CompressionType.None, 0, out var records), records, partitions: 2);
+        var template = new ProduceTemplate("topic", 1, ProduceTemplate.Batch(10, 0, CompressionType.None, 0, out var records), records,
+            partitions: 2);
         int[] partitions = [7, 8, 9];
         var first = template.Patch(1, partitions, 0).ToArray();
         var second = template.Patch(2, partitions, 2).ToArray();
-        var changed = first.Zip(second).Select((pair, at) => (At: at, pair.First, pair.Second)).Where(pair => pair.First != pair.Second).ToList();
+        var changed = first.Zip(second).Select((pair, at) => (At: at, pair.First, pair.Second)).Where(pair => pair.First != pair.Second)
+            .ToList();
         Assert.Equal([(1, 2), (7, 9), (8, 7)], changed.Select(pair => ((int)pair.First, (int)pair.Second)));
         Assert.Equal(WireWriter.CorrelationIdAt + 3, changed[0].At);
         Assert.Equal(2 * records, template.RecordsInRequest);
@@ -45,7 +47,8 @@ public sealed class ProduceTemplateTests
     [Fact]
     public void Copies_have_memory_of_their_own()
     {
-        var template = new ProduceTemplate("topic", 1, ProduceTemplate.Batch(10, 0, CompressionType.None, 0, out var records), records, partitions: 1);
+        var template = new ProduceTemplate("topic", 1, ProduceTemplate.Batch(10, 0, CompressionType.None, 0, out var records), records,
+            partitions: 1);
         var before = template.Patch(1, [0], 0).ToArray();
         template.Copy().Patch(2, [5], 0);
         Assert.Equal(before, template.Patch(1, [0], 0).ToArray());
@@ -55,12 +58,14 @@ public sealed class ProduceTemplateTests
     public void Connections_are_spread_over_the_brokers_that_lead()
     {
         LedPartition[] layout = [new(0, "a:1"), new(1, "b:1"), new(2, "a:1"), new(3, "a:1")];
-        var three = LoadRun.Spread(layout, 3).Select(share => $"{share.Endpoint} {string.Join(',', share.Partitions.Select(partition => partition.Index))}");
+        var three = LoadRun.Spread(layout, 3)
+            .Select(share => $"{share.Endpoint} {string.Join(',', share.Partitions.Select(partition => partition.Index))}");
         Assert.Equal(["a:1 0,3", "a:1 2", "b:1 1"], three);
         // More than there are partitions: they share.
         Assert.Equal(["a:1 0", "a:1 0"], LoadRun.Spread(layout[..1], 2).Select(share => $"{share.Endpoint} {share.Partitions[0].Index}"));
         // Unless each partition is to be read once.
-        Assert.Equal(["a:1 0"], LoadRun.Spread(layout[..1], 2, mayShare: false).Select(share => $"{share.Endpoint} {share.Partitions[0].Index}"));
+        Assert.Equal(["a:1 0"], LoadRun.Spread(layout[..1], 2, mayShare: false)
+            .Select(share => $"{share.Endpoint} {share.Partitions[0].Index}"));
         // Fewer than there are brokers: one each.
         Assert.Equal(["a:1", "b:1"], LoadRun.Spread(layout, 1).Select(share => share.Endpoint));
     }

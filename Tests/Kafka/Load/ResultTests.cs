@@ -84,7 +84,8 @@ public sealed class ResultTests
         Assert.Null(KafkaToolOutput.Consumer(Output.Split('\n')[0]));
     }
 
-    private static readonly Comparison Comparison = new("a", "What is done.", "theirs", new Contender(new Named("ours"), null!), new Contender(new Named("theirs"), null!));
+    private static readonly Comparison Comparison = new("a", "What is done.", "theirs", new Contender(new Named("ours"), null!),
+        new Contender(new Named("theirs"), null!));
 
     private static ComparisonResult Result(params PairResult[] pairs) => new(Comparison, pairs, []);
 
@@ -98,6 +99,7 @@ public sealed class ResultTests
 
         public string? Lacks(BrokerSettings settings) => throw new NotSupportedException();
 
-        public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) => throw new NotSupportedException();
+        public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
     }
 }

@@ -46,7 +46,8 @@ public sealed class MessageEncoder(IFieldValues values)
             Write(field);
         if (!_flexible)
             return;
-        var tagged = fields.Where(field => field.Tag is not null && field.Versions.Contains(_version)).OrderBy(static field => field.Tag).ToArray();
+        var tagged = fields.Where(field => field.Tag is not null && field.Versions.Contains(_version)).OrderBy(static field => field.Tag)
+            .ToArray();
         WriteUnsignedVarInt((uint)tagged.Length);
         foreach (var field in tagged)
         {

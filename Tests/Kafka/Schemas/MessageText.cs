@@ -33,7 +33,8 @@ public sealed class MessageText
         if (reader._flexible && message.Key != 18 && reader.Take(1)[0] != 0)
             throw new InvalidDataException("The header has tags.");
         reader.ReadFields(message.Fields, "  ");
-        return reader._at == bytes.Length ? reader._text.ToString() : throw new InvalidDataException($"{bytes.Length - reader._at} bytes are left over:\n{reader._text}");
+        return reader._at == bytes.Length ? reader._text.ToString()
+            : throw new InvalidDataException($"{bytes.Length - reader._at} bytes are left over:\n{reader._text}");
     }
 
     private void ReadFields(List<Field> fields, string indent)
@@ -96,7 +97,8 @@ public sealed class MessageText
         switch (field.Type)
         {
             case "bool":
-                return Take(1)[0] switch { 0 => "false", 1 => "true", _ => throw new InvalidDataException($"{field.Name} is neither true nor false.") };
+                return Take(1)[0] switch { 0 => "false", 1 => "true", _ =>
+                    throw new InvalidDataException($"{field.Name} is neither true nor false.") };
             case "int8":
                 return ((sbyte)Take(1)[0]).ToString(CultureInfo.InvariantCulture);
             case "int16":

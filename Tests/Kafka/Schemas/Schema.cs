@@ -16,7 +16,8 @@ public readonly record struct VersionRange(short From, short To)
             return None;
         var parts = text.TrimEnd('+').Split('-');
         var from = short.Parse(parts[0], CultureInfo.InvariantCulture);
-        return new VersionRange(from, text.EndsWith('+') ? short.MaxValue : parts.Length == 2 ? short.Parse(parts[1], CultureInfo.InvariantCulture) : from);
+        return new VersionRange(from, text.EndsWith('+') ? short.MaxValue : parts.Length == 2
+            ? short.Parse(parts[1], CultureInfo.InvariantCulture) : from);
     }
 }
 
@@ -57,7 +58,8 @@ public static class Schema
             var indent = line.Length - line.TrimStart().Length;
             if (indent == 0)
             {
-                var message = new Message(short.Parse(words[0], CultureInfo.InvariantCulture), words[1], words[2] == "request", VersionRange.Parse(words[3]), VersionRange.Parse(words[5]));
+                var message = new Message(short.Parse(words[0], CultureInfo.InvariantCulture), words[1], words[2] == "request",
+                    VersionRange.Parse(words[3]), VersionRange.Parse(words[5]));
                 messages.Add((message.Key, message.IsRequest), message);
                 levels.Clear();
                 levels.Push((0, message.Fields));
@@ -76,6 +78,7 @@ public static class Schema
     {
         string? After(string word) => Array.IndexOf(words, word, 3) is > 0 and var at ? words[at + 1] : null;
         return new Field(words[0], words[1].TrimStart('[', ']'), words[1].StartsWith('['), VersionRange.Parse(words[2]),
-            After("null") is { } versions ? VersionRange.Parse(versions) : VersionRange.None, After("tag") is { } tag ? int.Parse(tag, CultureInfo.InvariantCulture) : null);
+            After("null") is { } versions ? VersionRange.Parse(versions) : VersionRange.None, After("tag") is { } tag
+            ? int.Parse(tag, CultureInfo.InvariantCulture) : null);
     }
 }

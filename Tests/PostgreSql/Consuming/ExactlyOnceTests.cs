@@ -7,7 +7,8 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.PostgreSql.Consuming;
 
-/// <summary>Consumers that write to a database, over a real broker: each record takes effect exactly once, whatever happens to the consumers.</summary>
+/// <summary>Consumers that write to a database, over a real broker: each record takes effect exactly once, whatever happens to the
+/// consumers.</summary>
 public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
 {
     private const string Topic = "orders";
@@ -132,7 +133,8 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
         for (var round = 0; round < 3; round++)
         {
             var offsets = new PostgresOffsets(database, "billing");
-            await using var consumer = _broker.Client.CreateConsumer<int, int>(Options with { AutoCommit = false, RebalanceListener = offsets });
+            await using var consumer =
+                _broker.Client.CreateConsumer<int, int>(Options with { AutoCommit = false, RebalanceListener = offsets });
             consumer.Subscribe(Topic);
             for (var i = 0; i < 20; i++)
             {

@@ -20,7 +20,8 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
         return database;
     }
 
-    private static async Task<T> InTransactionAsync<T>(NpgsqlDataSource database, Func<NpgsqlTransaction, Task<T>> work, bool commits = true)
+    private static async Task<T> InTransactionAsync<T>(NpgsqlDataSource database, Func<NpgsqlTransaction, Task<T>> work,
+        bool commits = true)
     {
         await using var connection = await database.OpenConnectionAsync();
         await using var transaction = await connection.BeginTransactionAsync();
@@ -36,7 +37,8 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
         await using var database = NpgsqlDataSource.Create(await postgres.DatabaseAsync());
         await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => ConsumerTables.CreateAsync(database)));
         await ConsumerTables.CreateAsync(database);
-        Assert.True(await InTransactionAsync(database, transaction => new PostgresInbox("billing").TryAddAsync(transaction, Record(0)).AsTask()));
+        Assert.True(await InTransactionAsync(database, transaction => new PostgresInbox("billing").TryAddAsync(transaction, Record(0))
+            .AsTask()));
     }
 
     [SkippableFact]
@@ -48,8 +50,10 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
         Assert.True(await InTransactionAsync(database, transaction => inbox.TryAddAsync(transaction, Record(1)).AsTask()));
         Assert.False(await InTransactionAsync(database, transaction => inbox.TryAddAsync(transaction, Record(1)).AsTask()));
         Assert.True(await InTransactionAsync(database, transaction => inbox.TryAddAsync(transaction, Record(1, partition: 1)).AsTask()));
-        Assert.True(await InTransactionAsync(database, transaction => inbox.TryAddAsync(transaction, Record(1, topicId: Guid.NewGuid())).AsTask()));
-        Assert.True(await InTransactionAsync(database, transaction => new PostgresInbox("shipping").TryAddAsync(transaction, Record(1)).AsTask()));
+        Assert.True(await InTransactionAsync(database, transaction => inbox.TryAddAsync(transaction, Record(1, topicId: Guid.NewGuid()))
+            .AsTask()));
+        Assert.True(await InTransactionAsync(database, transaction => new PostgresInbox("shipping").TryAddAsync(transaction, Record(1))
+            .AsTask()));
     }
 
     [SkippableFact]
@@ -96,8 +100,10 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
             var finding = await InTransactionAsync(database, transaction => sequences.CheckAsync(transaction, "till 3", number));
             Assert.True(finding == SequenceFinding.Duplicate == !seen.Add(number), $"seed {seed}: {number} is {finding}");
         }
-        var missing = (await sequences.FindGapsAsync(database)).SelectMany(gap => Enumerable.Range((int)gap.First, (int)(gap.Last - gap.First + 1)).Select(number => (long)number));
-        Assert.True(missing.SequenceEqual(Enumerable.Range(0, (int)numbers[^1]).Select(number => (long)number).Except(numbers)), $"seed {seed}");
+        var missing = (await sequences.FindGapsAsync(database)).SelectMany(gap =>
+            Enumerable.Range((int)gap.First, (int)(gap.Last - gap.First + 1)).Select(number => (long)number));
+        Assert.True(missing.SequenceEqual(Enumerable.Range(0, (int)numbers[^1]).Select(number => (long)number).Except(numbers)),
+            $"seed {seed}");
     }
 
     [SkippableFact]
@@ -105,9 +111,12 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     {
         await using var database = await DatabaseAsync();
         var sequences = new PostgresSequences("billing");
-        Assert.Equal(SequenceFinding.InOrder, await InTransactionAsync(database, transaction => sequences.CheckOffsetAsync(transaction, Record(5), first: 5)));
-        Assert.Equal(SequenceFinding.InOrder, await InTransactionAsync(database, transaction => sequences.CheckOffsetAsync(transaction, Record(6)), commits: false));
-        Assert.Equal(SequenceFinding.AfterGap, await InTransactionAsync(database, transaction => sequences.CheckOffsetAsync(transaction, Record(7))));
+        Assert.Equal(SequenceFinding.InOrder,
+            await InTransactionAsync(database, transaction => sequences.CheckOffsetAsync(transaction, Record(5), first: 5)));
+        Assert.Equal(SequenceFinding.InOrder,
+            await InTransactionAsync(database, transaction => sequences.CheckOffsetAsync(transaction, Record(6)), commits: false));
+        Assert.Equal(SequenceFinding.AfterGap,
+            await InTransactionAsync(database, transaction => sequences.CheckOffsetAsync(transaction, Record(7))));
         Assert.Equal([new SequenceGap($"{TopicId}-0", 6, 6)], await sequences.FindGapsAsync(database));
     }
 

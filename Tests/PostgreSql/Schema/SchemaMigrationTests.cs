@@ -92,7 +92,8 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     {
         var database = await postgres.DatabaseAsync();
         await PostgreSqlFixture.ExecuteAsync(database,
-            "CREATE TABLE OrleansQuery (QueryKey text PRIMARY KEY, QueryText text); INSERT INTO OrleansQuery VALUES ('ReadFromStorageKey', 'theirs')");
+            "CREATE TABLE OrleansQuery (QueryKey text PRIMARY KEY, QueryText text); INSERT INTO OrleansQuery VALUES ('ReadFromStorageKey', "
+            + "'theirs')");
         var refusal = await Assert.ThrowsAsync<SchemaRefusedException>(() => SchemaMigration.ApplyAsync(database));
         Assert.Contains("Search Path", refusal.Message, StringComparison.Ordinal);
         Assert.Equal(["theirs"], await PostgreSqlFixture.ReadAsync<string>(database, "SELECT QueryText FROM OrleansQuery"));
@@ -115,7 +116,8 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     public async Task A_server_that_does_not_answer_is_told_apart_from_one_that_refuses()
     {
         // Nothing can listen on port 1 without being root and meaning it.
-        var failure = await Assert.ThrowsAsync<DatabaseUnreachableException>(() => SchemaMigration.ApplyAsync("Host=127.0.0.1;Port=1;Username=omq"));
+        var failure = await Assert.ThrowsAsync<DatabaseUnreachableException>(() =>
+            SchemaMigration.ApplyAsync("Host=127.0.0.1;Port=1;Username=omq"));
         Assert.Contains("127.0.0.1:1", failure.Message, StringComparison.Ordinal);
     }
 

@@ -4,7 +4,8 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>The cluster's tour of the README, by its commands: a broker dies, comes back, another joins, one leaves, and no record is missed.</summary>
+/// <summary>The cluster's tour of the README, by its commands: a broker dies, comes back, another joins, one leaves, and no record is
+/// missed.</summary>
 public sealed class ClusterTourTests
 {
     private const int Lines = 200_000;
@@ -15,7 +16,8 @@ public sealed class ClusterTourTests
         await using var cluster = await RunningCluster.UpAsync(3, "--restart");
         (await cluster.OmqAsync(["topic", "create", "numbers", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
         var input = new SteppedStream();
-        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "numbers", "--server", cluster.Servers], input: input);
+        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "numbers", "--server", cluster.Servers],
+            input: input);
         input.Give(Numbers(0, Lines / 2));
         (await cluster.OmqAsync(["consume", "numbers", "--max", "1000"])).Expect(0);
 
@@ -26,7 +28,8 @@ public sealed class ClusterTourTests
 
         (await producer.ExitAsync()).Expect(0);
         await AssertAllThereAsync(cluster);
-        await cluster.LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == 1 && line.GetProperty("pid").GetInt32() != cluster.PidOf(1));
+        await cluster.LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == 1
+            && line.GetProperty("pid").GetInt32() != cluster.PidOf(1));
         await cluster.HealthyAsync();
         (await cluster.EndAsync()).Expect(0);
     }
@@ -41,11 +44,15 @@ public sealed class ClusterTourTests
         (await RunningProgram.OmqAsync(["cluster", "add", "--data", cluster.Data])).Expect(0);
         var plan = Json(await cluster.OmqAsync(["cluster", "rebalance", "--json"]));
         Assert.NotEmpty(plan.GetProperty("moves").EnumerateArray());
-        await BrokersAsync(cluster, static brokers => brokers is [_, _, _, var fourth] && fourth.GetProperty("replicas").GetInt32() == 0, "broker 4 to be known, without a replica");
-        Assert.Equal("completed", Json(await cluster.OmqAsync(["cluster", "rebalance", "--execute", "--wait", "--json"])).GetProperty("state").GetString());
-        await BrokersAsync(cluster, static brokers => brokers[3].GetProperty("replicas").GetInt32() is 4 or 5, "broker 4 to have its share");
+        await BrokersAsync(cluster, static brokers => brokers is [_, _, _, var fourth] && fourth.GetProperty("replicas").GetInt32() == 0,
+            "broker 4 to be known, without a replica");
+        Assert.Equal("completed", Json(await cluster.OmqAsync(["cluster", "rebalance", "--execute", "--wait", "--json"]))
+            .GetProperty("state").GetString());
+        await BrokersAsync(cluster, static brokers => brokers[3].GetProperty("replicas").GetInt32() is 4 or 5,
+            "broker 4 to have its share");
 
-        Assert.Equal("completed", Json(await cluster.OmqAsync(["broker", "drain", "1", "--wait", "--json"])).GetProperty("state").GetString());
+        Assert.Equal("completed", Json(await cluster.OmqAsync(["broker", "drain", "1", "--wait", "--json"])).GetProperty("state")
+            .GetString());
         (await cluster.OmqAsync(["broker", "remove", "1"])).Expect(1); // It is alive.
         cluster.Kill(1);
         await AwaitAsync(async () => (await cluster.OmqAsync(["broker", "remove", "1"])).ExitCode == 0, "broker 1 to be removed");
@@ -62,7 +69,8 @@ public sealed class ClusterTourTests
 
     // As the broker that is asked knows them: it hears of a change a little later than who has made it.
     private static Task BrokersAsync(RunningCluster cluster, Func<JsonElement[], bool> areWanted, string what) =>
-        RunningCluster.UntilAsync(() => cluster.AskAsync("cluster", "status"), status => areWanted([.. status.GetProperty("brokers").EnumerateArray()]), what);
+        RunningCluster.UntilAsync(() => cluster.AskAsync("cluster", "status"),
+            status => areWanted([.. status.GetProperty("brokers").EnumerateArray()]), what);
 
     private static async Task AwaitAsync(Func<Task<bool>> condition, string what)
     {
@@ -76,5 +84,6 @@ public sealed class ClusterTourTests
 
     private static JsonElement Json(Outcome outcome) => JsonSerializer.Deserialize<JsonElement>(outcome.Expect(0).Text);
 
-    private static byte[] Numbers(int from, int to) => Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(from, to - from).Select(number => $"{number}\n")));
+    private static byte[] Numbers(int from, int to) =>
+        Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(from, to - from).Select(number => $"{number}\n")));
 }

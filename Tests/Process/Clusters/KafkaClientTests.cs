@@ -48,7 +48,8 @@ public sealed class KafkaClientTests(SharedCluster shared)
     /// <summary>All of it, counted by the end offsets.</summary>
     private static async Task<string[]> StoredAsync(RunningCluster cluster, string topic)
     {
-        var ends = Json(await cluster.OmqAsync(["topic", "describe", topic, "--json"])).GetProperty("partitions").EnumerateArray().Sum(static partition => partition.GetProperty("highWatermark").GetInt64());
+        var ends = Json(await cluster.OmqAsync(["topic", "describe", topic, "--json"])).GetProperty("partitions").EnumerateArray()
+            .Sum(static partition => partition.GetProperty("highWatermark").GetInt64());
         return (await cluster.OmqAsync(["consume", topic, "--max", $"{ends}"])).Expect(0).Lines;
     }
 

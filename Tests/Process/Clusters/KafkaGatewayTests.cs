@@ -21,7 +21,8 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         Librdkafka.Require();
         var cluster = await shared.UpAsync();
         (await cluster.OmqAsync(["topic", "create", "led", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
-        var described = JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["topic", "describe", "led", "--json"])).Expect(0).Text);
+        var described =
+            JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["topic", "describe", "led", "--json"])).Expect(0).Text);
         var topicId = described.GetProperty("topicId").GetGuid();
         var leaders = await cluster.LedAsync("led");
         Assert.Equal([1, 2, 3], leaders.Order());
@@ -32,7 +33,8 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
             var metadata = await ToldAsync(admin, "led", leaders);
             Assert.Equal(cluster.Brokers.Select(static pair => (pair.Key, pair.Value.GetProperty("kafka").GetString())),
                 metadata.Brokers.Select(static one => (one.BrokerId, (string?)$"{one.Host}:{one.Port}")).Order());
-            Assert.Equal(leaders, metadata.Topics[0].Partitions.OrderBy(static partition => partition.PartitionId).Select(static partition => partition.Leader));
+            Assert.Equal(leaders, metadata.Topics[0].Partitions.OrderBy(static partition => partition.PartitionId)
+                .Select(static partition => partition.Leader));
             Assert.All(metadata.Topics[0].Partitions, static partition => Assert.Equal(3, partition.InSyncReplicas.Length));
 
             // The first partition that another broker leads.
@@ -80,14 +82,18 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         {
             var offset = new TopicPartitionOffset("grouped", 0, 0);
             await admin.AlterConsumerGroupOffsetsAsync([new ConsumerGroupTopicPartitionOffsets(group, [offset])]);
-            coordinators.Add(JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["group", "describe", group, "--json"])).Expect(0).Text).GetProperty("coordinator").GetInt32());
+            coordinators.Add(
+                JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["group", "describe", group, "--json"])).Expect(0).Text)
+                .GetProperty("coordinator").GetInt32());
         }
         Assert.True(coordinators.Count > 1, "All groups are coordinated by one broker.");
 
         // librdkafka asks every broker and hands on all that they say.
         var listed = await admin.ListConsumerGroupsAsync();
-        Assert.Equal(groups, listed.Valid.Select(static group => group.GroupId).Where(static id => id.StartsWith("listed-", StringComparison.Ordinal)).Order());
-        var shown = await ClientProgram.JavaAsync("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", ["--bootstrap-server", cluster.Kafka, "--list"]);
+        Assert.Equal(groups, listed.Valid.Select(static group => group.GroupId)
+            .Where(static id => id.StartsWith("listed-", StringComparison.Ordinal)).Order());
+        var shown = await ClientProgram.JavaAsync("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+            ["--bootstrap-server", cluster.Kafka, "--list"]);
         Assert.Equal(groups, shown.Split('\n').Where(static line => line.StartsWith("listed-", StringComparison.Ordinal)).Order());
     }
 
@@ -98,16 +104,21 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         var cluster = await shared.UpAsync();
         using (var producer = new ProducerBuilder<Null, string>(new ProducerConfig { BootstrapServers = cluster.Kafka }).Build())
             await producer.ProduceAsync("made-by-writing", new Message<Null, string> { Value = "first" });
-        var described = JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["topic", "describe", "made-by-writing", "--json"])).Expect(0).Text);
-        Assert.All(described.GetProperty("partitions").EnumerateArray(), static partition => Assert.Equal(3, partition.GetProperty("replicas").GetArrayLength()));
+        var described =
+            JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["topic", "describe", "made-by-writing", "--json"])).Expect(0)
+                .Text);
+        Assert.All(described.GetProperty("partitions").EnumerateArray(),
+            static partition => Assert.Equal(3, partition.GetProperty("replicas").GetArrayLength()));
         Assert.Equal("first\n", (await cluster.OmqAsync(["consume", "made-by-writing", "--max", "1"])).Expect(0).Text);
     }
 
     // Each broker hears for itself of who leads and who is in sync.
     private static Task<Metadata> ToldAsync(IAdminClient admin, string topic, List<int> leaders) => RunningCluster.UntilAsync(
         () => Task.FromResult(admin.GetMetadata(topic, RunningProgram.Patience)),
-        metadata => metadata.Topics[0].Partitions.OrderBy(static one => one.PartitionId).Select(static one => one.Leader).SequenceEqual(leaders)
-            && metadata.Topics[0].Partitions.All(one => one.InSyncReplicas.Length == leaders.Count), "a broker to know who leads and who is in sync");
+        metadata => metadata.Topics[0].Partitions.OrderBy(static one => one.PartitionId).Select(static one => one.Leader)
+        .SequenceEqual(leaders)
+            && metadata.Topics[0].Partitions.All(one => one.InSyncReplicas.Length == leaders.Count),
+            "a broker to know who leads and who is in sync");
 
     private static async Task<string> AskAsync(string address, short key, short version, params (string Field, object? Value)[] values)
     {

@@ -17,7 +17,8 @@ public sealed class LocalClusterTests : IDisposable
     {
         // Run by root, the database is another user, who has to get through.
         if (!OperatingSystem.IsWindows())
-            File.SetUnixFileMode(_directory.FullName, File.GetUnixFileMode(_directory.FullName) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+            File.SetUnixFileMode(_directory.FullName,
+                File.GetUnixFileMode(_directory.FullName) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
     }
 
     public void Dispose() => _directory.Dispose();
@@ -31,7 +32,8 @@ public sealed class LocalClusterTests : IDisposable
         Assert.Equal(3, processes.Count);
         Assert.All(processes, process => Assert.True(ProcessTable.Runs(process)));
         Assert.Equal(["east", "west"], cluster.Brokers.Values.Select(broker => broker.GetProperty("rack").GetString()));
-        Assert.All(cluster.Brokers.Values, broker => Assert.All(["http", "orleans", "gateway", "data", "log"], name => Assert.NotEmpty(broker.GetProperty(name).GetString()!)));
+        Assert.All(cluster.Brokers.Values, broker => Assert.All(["http", "orleans", "gateway", "data", "log"],
+            name => Assert.NotEmpty(broker.GetProperty(name).GetString()!)));
         Assert.Contains("Host=127.0.0.1", cluster.Postgres.GetProperty("connectionString").GetString(), StringComparison.Ordinal);
         var status = JsonSerializer.Deserialize<JsonElement>((await cluster.OmqAsync(["cluster", "status", "--json"])).Expect(0).Text);
         Assert.Equal(cluster.Cluster.GetProperty("clusterId").GetString(), status.GetProperty("clusterId").GetString());
@@ -72,11 +74,14 @@ public sealed class LocalClusterTests : IDisposable
         var (before, database) = (cluster.Brokers[2], cluster.Postgres.GetProperty("pid").GetInt32());
 
         cluster.Kill(2);
-        var after = await cluster.LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == 2 && line.GetProperty("pid").GetInt32() != cluster.PidOf(2));
+        var after = await cluster.LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == 2
+            && line.GetProperty("pid").GetInt32() != cluster.PidOf(2));
         ProcessTable.Signal(database, Kill);
-        await cluster.LineAsync(line => line.TryGetProperty("postgres", out var postgres) && postgres.GetProperty("pid").GetInt32() != database);
+        await cluster.LineAsync(line => line.TryGetProperty("postgres", out var postgres)
+            && postgres.GetProperty("pid").GetInt32() != database);
 
-        Assert.All(["http", "orleans", "gateway", "data"], name => Assert.Equal(before.GetProperty(name).GetString(), after.GetProperty(name).GetString()));
+        Assert.All(["http", "orleans", "gateway", "data"],
+            name => Assert.Equal(before.GetProperty(name).GetString(), after.GetProperty(name).GetString()));
         (await cluster.EndAsync()).Expect(0);
     }
 
@@ -88,7 +93,9 @@ public sealed class LocalClusterTests : IDisposable
         await using (var cluster = await RunningCluster.UpAsync(2, data))
         {
             clusterId = cluster.Cluster.GetProperty("clusterId").GetString();
-            var added = JsonSerializer.Deserialize<JsonElement>((await RunningProgram.OmqAsync(["cluster", "add", .. data, "--rack", "north", "--json"])).Expect(0).Text);
+            var added =
+                JsonSerializer.Deserialize<JsonElement>(
+                    (await RunningProgram.OmqAsync(["cluster", "add", .. data, "--rack", "north", "--json"])).Expect(0).Text);
             Assert.Equal((3, "north"), (added.GetProperty("brokerId").GetInt32(), added.GetProperty("rack").GetString()));
             (await cluster.OmqAsync(["topic", "create", "lines", "--partitions", "3"])).Expect(0);
             (await cluster.OmqAsync(["produce", "lines"], "one\ntwo\nthree\n"u8.ToArray())).Expect(0);
@@ -130,7 +137,9 @@ public sealed class LocalClusterTests : IDisposable
 
         await using (var cluster = await RunningCluster.UpAsync(2, data))
         {
-            var added = JsonSerializer.Deserialize<JsonElement>((await RunningProgram.OmqAsync(["cluster", "add", .. data, "--json"])).Expect(0).Text);
+            var added =
+                JsonSerializer.Deserialize<JsonElement>((await RunningProgram.OmqAsync(["cluster", "add", .. data, "--json"])).Expect(0)
+                    .Text);
             Assert.Equal(4, added.GetProperty("brokerId").GetInt32());
             Assert.Equal([1, 2], cluster.Brokers.Keys);
             (await cluster.EndAsync()).Expect(0);
@@ -143,8 +152,10 @@ public sealed class LocalClusterTests : IDisposable
         Skip.If(PostgreSqlInstallation.Find() is null, "needs PostgreSQL's server programs");
         await using var cluster = new RunningProgram(Repository.Launcher, ["cluster", "up", "--silos", "1"]);
 
-        Assert.Matches(@"^  export OMQ_SERVER=http://127\.0\.0\.1:\d+$", await cluster.LineAsync(line => line.Contains("OMQ_SERVER", StringComparison.Ordinal)));
-        Assert.Matches(@"^broker 1  pid \d+  http http://127\.0\.0\.1:\d+  kafka 127\.0\.0\.1:\d+  orleans 127\.0\.0\.1:\d+  gateway 127\.0\.0\.1:\d+  log .*/broker-1\.log$",
+        Assert.Matches(@"^  export OMQ_SERVER=http://127\.0\.0\.1:\d+$",
+            await cluster.LineAsync(line => line.Contains("OMQ_SERVER", StringComparison.Ordinal)));
+        Assert.Matches(
+            @"^broker 1  pid \d+  http http://127\.0\.0\.1:\d+  kafka 127\.0\.0\.1:\d+  orleans 127\.0\.0\.1:\d+  gateway 127\.0\.0\.1:\d+  log .*/broker-1\.log$",
             await cluster.LineAsync(line => line.StartsWith("broker 1", StringComparison.Ordinal)));
 
         cluster.Signal(15);
@@ -175,7 +186,9 @@ public sealed class LocalClusterTests : IDisposable
     public async Task A_broker_that_does_not_start_ends_all_and_says_why()
     {
         Skip.If(PostgreSqlInstallation.Find() is null, "needs PostgreSQL's server programs");
-        var outcome = (await RunningProgram.OmqAsync(["cluster", "up", "--silos", "1", "--data", _directory["c"], "--", "--flush", "sometimes"])).Expect(1);
+        var outcome =
+            (await RunningProgram.OmqAsync(["cluster", "up", "--silos", "1", "--data", _directory["c"], "--", "--flush",
+                "sometimes"])).Expect(1);
 
         Assert.Contains("--flush sometimes", outcome.Error, StringComparison.Ordinal);
         Assert.Contains(_directory["c/broker-1.log"], outcome.Error, StringComparison.Ordinal);
@@ -183,7 +196,8 @@ public sealed class LocalClusterTests : IDisposable
 
     // A start that lost its port to somebody else is told of as well.
     private static async Task<JsonElement> EndOfAsync(RunningCluster cluster, int broker) =>
-        (await cluster.LineAsync(line => line.TryGetProperty("ended", out var end) && end.GetProperty("pid").GetInt32() == cluster.PidOf(broker))).GetProperty("ended");
+        (await cluster.LineAsync(line => line.TryGetProperty("ended", out var end)
+            && end.GetProperty("pid").GetInt32() == cluster.PidOf(broker))).GetProperty("ended");
 
     [Fact]
     public async Task Where_no_cluster_runs_none_gets_another_broker()

@@ -59,20 +59,24 @@ internal sealed class RunningCluster : IAsyncDisposable
     public async Task RestartedAsync(int broker)
     {
         _gone.Add(PidOf(broker));
-        Brokers[broker] = await LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == broker && !_gone.Contains(line.GetProperty("pid").GetInt32()));
+        Brokers[broker] = await LineAsync(line => line.TryGetProperty("brokerId", out var id) && id.GetInt32() == broker
+            && !_gone.Contains(line.GetProperty("pid").GetInt32()));
     }
 
     /// <summary>Waits until every partition has a leader, and every replica is in sync.</summary>
     public Task HealthyAsync() => UntilAsync(() => AskAsync("cluster", "status"),
-        static status => status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0 && status.GetProperty("offlinePartitions").GetArrayLength() == 0,
+        static status => status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0
+        && status.GetProperty("offlinePartitions").GetArrayLength() == 0,
         "every replica to be in sync");
 
     /// <summary>Waits until every partition is led by its first replica and all replicas are in sync; returns the leaders.</summary>
     public async Task<List<int>> LedAsync(string topic)
     {
-        var led = await UntilAsync(() => AskAsync("topic", "describe", topic), static described => described.GetProperty("partitions").EnumerateArray().All(static one =>
+        var led = await UntilAsync(() => AskAsync("topic", "describe", topic),
+            static described => described.GetProperty("partitions").EnumerateArray().All(static one =>
             one.GetProperty("leader").GetInt32() == one.GetProperty("replicas")[0].GetInt32()
-            && one.GetProperty("inSyncReplicas").GetArrayLength() == one.GetProperty("replicas").GetArrayLength()), "the first replicas to lead");
+            && one.GetProperty("inSyncReplicas").GetArrayLength() == one.GetProperty("replicas").GetArrayLength()),
+            "the first replicas to lead");
         return [.. led.GetProperty("partitions").EnumerateArray().Select(static one => one.GetProperty("leader").GetInt32())];
     }
 
@@ -92,13 +96,16 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     /// <summary>Waits for a line that is a JSON object with these properties.</summary>
     public async Task<JsonElement> LineAsync(Func<JsonElement, bool> wanted) =>
-        JsonSerializer.Deserialize<JsonElement>(await Program.LineAsync(line => line.StartsWith('{') && wanted(JsonSerializer.Deserialize<JsonElement>(line))));
+        JsonSerializer.Deserialize<JsonElement>(await Program.LineAsync(line => line.StartsWith('{')
+            && wanted(JsonSerializer.Deserialize<JsonElement>(line))));
 
     /// <summary>Runs a client command against all brokers to its end.</summary>
-    public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) => RunningProgram.OmqAsync([.. arguments, "--server", Servers], input: input);
+    public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) =>
+        RunningProgram.OmqAsync([.. arguments, "--server", Servers], input: input);
 
     /// <summary>What a client command says, as JSON.</summary>
-    public async Task<JsonElement> AskAsync(params string[] arguments) => JsonSerializer.Deserialize<JsonElement>((await OmqAsync([.. arguments, "--json"])).Expect(0).Text);
+    public async Task<JsonElement> AskAsync(params string[] arguments) =>
+        JsonSerializer.Deserialize<JsonElement>((await OmqAsync([.. arguments, "--json"])).Expect(0).Text);
 
     /// <summary>Asks it to end, and waits until it has.</summary>
     public async Task<Outcome> EndAsync(int signal = 15)

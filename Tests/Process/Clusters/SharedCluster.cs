@@ -1,6 +1,7 @@
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>A cluster of three silos for all tests of a collection: what is killed comes back. It is started by the first test that asks for it.</summary>
+/// <summary>A cluster of three silos for all tests of a collection: what is killed comes back. It is started by the first test that asks
+/// for it.</summary>
 [CollectionDefinition(Name)]
 public sealed class SharedCluster : IAsyncLifetime, ICollectionFixture<SharedCluster>
 {

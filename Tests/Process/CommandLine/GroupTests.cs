@@ -69,7 +69,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
         await OmqAsync($"consume {_topic} --group {_group} --max 4");
 
         Assert.Contains(_group, (await OmqAsync("group list")).Text, StringComparison.Ordinal);
-        Assert.Equal("Empty", (await JsonAsync("group list --json")).EnumerateArray().Single(group => group.GetProperty("groupId").GetString() == _group).GetProperty("state").GetString());
+        Assert.Equal("Empty", (await JsonAsync("group list --json")).EnumerateArray()
+            .Single(group => group.GetProperty("groupId").GetString() == _group).GetProperty("state").GetString());
         Assert.Contains("No members", (await OmqAsync($"group describe {_group}")).Text, StringComparison.Ordinal);
         var table = (await OmqAsync($"group lag {_group}")).Text;
         Assert.Matches($@"{_topic} +1 +4 +10 +6 +\d+\.\d", table);
@@ -79,7 +80,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
         Assert.Equal(_group, (await JsonAsync($"group delete {_group} --json")).GetProperty("groupId").GetString());
         Assert.DoesNotContain(_group, (await OmqAsync("group list")).Text, StringComparison.Ordinal);
         foreach (var command in new[] { "describe", "lag", "delete" })
-            Assert.Contains("GroupIdNotFound", (await _broker.OmqAsync(["group", command, _group])).Expect(1).Error, StringComparison.Ordinal);
+            Assert.Contains("GroupIdNotFound", (await _broker.OmqAsync(["group", command, _group])).Expect(1).Error,
+                StringComparison.Ordinal);
     }
 
     [Theory]
@@ -105,7 +107,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
         Assert.Equal(6, await CommittedAsync());
 
         var done = await JsonAsync($"group reset {_group} --topic {_topic}:0 {target} --execute --json");
-        Assert.Equal((true, expected), (done.GetProperty("executed").GetBoolean(), done.GetProperty("partitions")[0].GetProperty("target").GetInt32()));
+        Assert.Equal((true, expected),
+            (done.GetProperty("executed").GetBoolean(), done.GetProperty("partitions")[0].GetProperty("target").GetInt32()));
         Assert.Equal(expected, await CommittedAsync());
     }
 
@@ -118,7 +121,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
         await OmqAsync($"group reset {_group} --from-file {_directory["offsets.csv"]} --execute");
 
         Assert.Equal([(0, 1L), (1, 0L)], (await JsonAsync($"group lag {_group} --json")).EnumerateArray()
-            .Select(lag => (lag.GetProperty("partition").GetProperty("partition").GetInt32(), lag.GetProperty("committed").GetInt64())).Where(lag => lag.Item1 == 1 || lag.Item2 <= 1));
+            .Select(lag => (lag.GetProperty("partition").GetProperty("partition").GetInt32(), lag.GetProperty("committed").GetInt64()))
+            .Where(lag => lag.Item1 == 1 || lag.Item2 <= 1));
     }
 
     [Fact]
@@ -129,7 +133,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
         await MembersAsync(1, partitions: 1);
         await CommittedAsync(5);
 
-        Assert.Contains("stop its consumers", (await OmqAsync($"group reset {_group} --topic {_topic} --to-earliest")).Text, StringComparison.Ordinal);
+        Assert.Contains("stop its consumers", (await OmqAsync($"group reset {_group} --topic {_topic} --to-earliest")).Text,
+            StringComparison.Ordinal);
         var refused = (await _broker.OmqAsync(["group", "reset", _group, "--topic", _topic, "--to-earliest", "--execute"])).Expect(1);
         Assert.Contains("Stop its consumers first", refused.Error, StringComparison.Ordinal);
         Assert.Contains("NonEmptyGroup", (await _broker.OmqAsync(["group", "delete", _group])).Expect(1).Error, StringComparison.Ordinal);
@@ -161,7 +166,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     public async Task A_reader_that_has_enough_ends_it_and_what_it_could_read_is_committed()
     {
         await PrepareAsync(partitions: 1, lines: 20_000);
-        await using var piped = new RunningProgram("/bin/sh", ["-c", $"'{Repository.Launcher}' consume {_topic} --group {_group} --server {_broker.Url} | head -n 3"]);
+        await using var piped = new RunningProgram("/bin/sh",
+            ["-c", $"'{Repository.Launcher}' consume {_topic} --group {_group} --server {_broker.Url} | head -n 3"]);
         Assert.Equal(["0", "1", "2"], (await piped.ExitAsync()).Expect(0).Lines);
         await MembersAsync(0, partitions: 0);
     }
@@ -193,7 +199,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     /// <summary>Waits until the group has so many members that hold so many partitions.</summary>
     private Task MembersAsync(int members, int partitions) => UntilAsync($"group describe {_group} --json", group =>
     {
-        var held = group.GetProperty("members").EnumerateArray().Select(member => member.GetProperty("assignment").GetArrayLength()).ToList();
+        var held = group.GetProperty("members").EnumerateArray().Select(member => member.GetProperty("assignment").GetArrayLength())
+            .ToList();
         return held.Count == members && held.Sum() == partitions && (members == 0 || held.All(count => count > 0));
     });
 
@@ -202,7 +209,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     private async Task<long> CommittedAsync() => Committed(await JsonAsync($"group lag {_group} --json"));
 
     private static long Committed(JsonElement lags) =>
-        lags.EnumerateArray().Sum(lag => lag.GetProperty("committed") is { ValueKind: JsonValueKind.Number } committed ? committed.GetInt64() : 0);
+        lags.EnumerateArray().Sum(lag => lag.GetProperty("committed") is { ValueKind: JsonValueKind.Number } committed
+            ? committed.GetInt64() : 0);
 
     private async Task UntilAsync(string command, Func<JsonElement, bool> wanted)
     {
@@ -217,7 +225,8 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
         }
     }
 
-    private async Task<Outcome> OmqAsync(string command, byte[]? input = null) => (await _broker.OmqAsync(command.Split(' '), input)).Expect(0);
+    private async Task<Outcome> OmqAsync(string command, byte[]? input = null) =>
+        (await _broker.OmqAsync(command.Split(' '), input)).Expect(0);
 
     private async Task<JsonElement> JsonAsync(string command) => JsonDocument.Parse((await OmqAsync(command)).Output).RootElement;
 

@@ -51,7 +51,8 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         await OmqAsync("topic create payments");
 
         Assert.Contains("orders", (await OmqAsync("topic list")).Text, StringComparison.Ordinal);
-        Assert.Equal(["orders", "payments"], (await JsonAsync("topic list --json")).EnumerateArray().Select(topic => topic.GetProperty("name").GetString()));
+        Assert.Equal(["orders", "payments"], (await JsonAsync("topic list --json")).EnumerateArray()
+            .Select(topic => topic.GetProperty("name").GetString()));
         Assert.Contains("retention.ms", (await OmqAsync("topic describe orders")).Text, StringComparison.Ordinal);
 
         await OmqAsync("topic alter orders --config compression.type=zstd --delete-config retention.ms");
@@ -124,20 +125,25 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     public async Task Keys_stand_before_the_separator_and_keep_a_key_in_one_partition()
     {
         await OmqAsync("topic create keyed --partitions 4");
-        var lines = string.Concat(Enumerable.Range(0, 100).Select(i => string.Create(CultureInfo.InvariantCulture, $"k{i % 10}::v{i}:x\n")));
+        var lines =
+            string.Concat(Enumerable.Range(0, 100).Select(i => string.Create(CultureInfo.InvariantCulture, $"k{i % 10}::v{i}:x\n")));
 
         await OmqAsync("produce keyed --key-separator ::", Encoding.UTF8.GetBytes(lines));
 
-        var records = (await OmqAsync("consume keyed --max 100 --json")).Lines.Select(line => JsonDocument.Parse(line).RootElement).ToList();
+        var records = (await OmqAsync("consume keyed --max 100 --json")).Lines.Select(line => JsonDocument.Parse(line).RootElement)
+            .ToList();
         Assert.Equal(100, records.Count);
         foreach (var key in records.GroupBy(record => record.GetProperty("key").GetString()))
         {
             Assert.Single(key.Select(record => record.GetProperty("partition").GetInt32()).Distinct());
-            Assert.Equal(Enumerable.Range(0, 10).Select(i => string.Create(CultureInfo.InvariantCulture, $"v{(i * 10) + int.Parse(key.Key![1..], CultureInfo.InvariantCulture)}:x")),
+            Assert.Equal(Enumerable.Range(0, 10)
+                .Select(i => string.Create(CultureInfo.InvariantCulture,
+                    $"v{(i * 10) + int.Parse(key.Key![1..], CultureInfo.InvariantCulture)}:x")),
                 key.Select(record => record.GetProperty("value").GetString()));
         }
         var withKeys = (await OmqAsync("consume keyed --max 100 --key-separator ::")).Lines;
-        Assert.Equal(lines.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal), withKeys.Order(StringComparer.Ordinal));
+        Assert.Equal(lines.Split('\n', StringSplitOptions.RemoveEmptyEntries).Order(StringComparer.Ordinal),
+            withKeys.Order(StringComparer.Ordinal));
     }
 
     [Fact]
@@ -157,7 +163,8 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     {
         await OmqAsync("topic create small --config max.message.bytes=2000");
 
-        var outcome = (await _broker.OmqAsync(["produce", "small"], Encoding.ASCII.GetBytes($"short\n{new string('x', 3000)}\n"))).Expect(1);
+        var outcome =
+            (await _broker.OmqAsync(["produce", "small"], Encoding.ASCII.GetBytes($"short\n{new string('x', 3000)}\n"))).Expect(1);
 
         Assert.Contains("Line 2 is longer than", outcome.Error, StringComparison.Ordinal);
         Assert.Contains("max.message.bytes=2000", outcome.Error, StringComparison.Ordinal);
@@ -226,7 +233,8 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         await OmqAsync("topic create shared");
         await OmqAsync("produce shared", "one\ntwo\n"u8.ToArray());
 
-        var script = $"(echo begin; '{Repository.Launcher}' consume shared --max 2 --server {_broker.Url}; echo end) > '{_directory["file"]}'";
+        var script =
+            $"(echo begin; '{Repository.Launcher}' consume shared --max 2 --server {_broker.Url}; echo end) > '{_directory["file"]}'";
         await using var shell = new RunningProgram("/bin/bash", ["-c", script]);
         (await shell.ExitAsync()).Expect(0);
 
@@ -240,7 +248,8 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         await OmqAsync("topic create full");
         await OmqAsync("produce full", "line\n"u8.ToArray());
 
-        await using var shell = new RunningProgram("/bin/bash", ["-c", $"'{Repository.Launcher}' consume full --max 1 --server {_broker.Url} > /dev/full"]);
+        await using var shell = new RunningProgram("/bin/bash",
+            ["-c", $"'{Repository.Launcher}' consume full --max 1 --server {_broker.Url} > /dev/full"]);
 
         Assert.Contains("Standard output cannot be written", (await shell.ExitAsync()).Expect(1).Error, StringComparison.Ordinal);
     }
@@ -265,13 +274,16 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         var segment = Path.Combine(_broker.DataDirectory, "logs", "dumped-0", "00000000000000000000.log");
 
         var text = (await RunningProgram.OmqAsync(["dump", segment])).Expect(0).Text;
-        var batches = (await RunningProgram.OmqAsync(["dump", segment, "--json"])).Expect(0).Lines.Select(line => JsonDocument.Parse(line).RootElement).ToList();
+        var batches = (await RunningProgram.OmqAsync(["dump", segment, "--json"])).Expect(0)
+            .Lines.Select(line => JsonDocument.Parse(line).RootElement).ToList();
 
         Assert.Contains("key \"k\"  value \"v\"", text, StringComparison.Ordinal);
         Assert.Contains("codec zstd", text, StringComparison.Ordinal);
         Assert.Contains("value 0xff", text, StringComparison.Ordinal);
         Assert.Equal(3, batches.Sum(batch => batch.GetProperty("recordCount").GetInt32()));
-        Assert.Equal(Enumerable.Range(0, 3), batches.SelectMany(batch => batch.GetProperty("records").EnumerateArray().Select(record => record.GetProperty("offset").GetInt32())));
+        Assert.Equal(Enumerable.Range(0, 3),
+            batches.SelectMany(batch => batch.GetProperty("records").EnumerateArray()
+                .Select(record => record.GetProperty("offset").GetInt32())));
         Assert.All(batches, batch => Assert.True(batch.GetProperty("valid").GetBoolean()));
         Assert.Equal("/w==", batches[^1].GetProperty("records")[0].GetProperty("valueBase64").GetString());
 
@@ -296,11 +308,13 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     {
         var report = await JsonAsync($"bench {mode} --records 3000 --record-size 50 --partitions 2 --compression lz4 --json");
 
-        Assert.Equal(phases.Split(','), report.GetProperty("phases").EnumerateArray().Select(phase => phase.GetProperty("name").GetString()));
+        Assert.Equal(phases.Split(','), report.GetProperty("phases").EnumerateArray()
+            .Select(phase => phase.GetProperty("name").GetString()));
         foreach (var phase in report.GetProperty("phases").EnumerateArray())
         {
             var latency = phase.GetProperty("latencyMs");
-            var percentiles = ((string[])["p50", "p95", "p99", "p999", "max"]).Select(name => latency.GetProperty(name).GetDouble()).ToList();
+            var percentiles = ((string[])["p50", "p95", "p99", "p999", "max"]).Select(name => latency.GetProperty(name).GetDouble())
+                .ToList();
             Assert.True(phase.GetProperty("recordsPerSecond").GetDouble() > 0);
             Assert.Equal(150_000, phase.GetProperty("bytes").GetInt64());
             Assert.Equal(percentiles.Order(), percentiles);

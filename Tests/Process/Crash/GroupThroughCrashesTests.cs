@@ -22,7 +22,8 @@ public sealed class GroupThroughCrashesTests : IDisposable
         await using var brokers = new RestartedBroker(_directory["data"]);
         await brokers.StartAsync();
         (await brokers.OmqAsync("topic", "create", "orders", "--partitions", "4")).Expect(0);
-        await using var consumer = new RunningProgram(Repository.Launcher, ["consume", "orders", "--group", Group, "--server", brokers.Url]);
+        await using var consumer = new RunningProgram(Repository.Launcher,
+            ["consume", "orders", "--group", Group, "--server", brokers.Url]);
 
         for (var round = 0; round < 3; round++)
         {
@@ -49,7 +50,8 @@ public sealed class GroupThroughCrashesTests : IDisposable
         await brokers.StartAsync();
         (await brokers.OmqAsync("topic", "create", "orders", "--partitions", "1")).Expect(0);
         await ProduceAsync(brokers.Url, 0, Count);
-        await using var consumer = new RunningProgram(Repository.Launcher, ["consume", "orders", "--group", Group, "--server", brokers.Url]);
+        await using var consumer = new RunningProgram(Repository.Launcher,
+            ["consume", "orders", "--group", Group, "--server", brokers.Url]);
         await CommittedAsync(brokers, 1);
         consumer.Signal(9);
         var printed = (await consumer.ExitAsync()).Lines;
@@ -94,7 +96,8 @@ public sealed class GroupThroughCrashesTests : IDisposable
     private static async Task ProduceAsync(string url, int first, int count)
     {
         var lines = string.Concat(Enumerable.Range(first, count).Select(i => string.Create(CultureInfo.InvariantCulture, $"{i}:{i}\n")));
-        (await RunningProgram.OmqAsync(["produce", "orders", "--key-separator", ":", "--server", url], input: Encoding.UTF8.GetBytes(lines))).Expect(0);
+        (await RunningProgram.OmqAsync(["produce", "orders", "--key-separator", ":", "--server", url],
+            input: Encoding.UTF8.GetBytes(lines))).Expect(0);
     }
 
     /// <summary>Waits until so many records are committed, or more.</summary>

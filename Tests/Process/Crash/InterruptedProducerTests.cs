@@ -15,7 +15,8 @@ public sealed class InterruptedProducerTests : IDisposable
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
         var input = new SteppedStream();
-        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "20000", "--server", broker.Url], input: input);
+        await using var producer = new RunningProgram(Repository.Launcher,
+            ["produce", "lines", "--timeout", "20000", "--server", broker.Url], input: input);
         input.Give("one\n"u8);
         await broker.WaitUntilAnsweredAsync(1);
         input.Give("two\n"u8);
@@ -55,7 +56,8 @@ public sealed class InterruptedProducerTests : IDisposable
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
         var input = new SteppedStream();
         // Were it waited for, the test would be out of patience before this is over.
-        await using var producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--timeout", "3600000", "--server", broker.Url], input: input);
+        await using var producer = new RunningProgram(Repository.Launcher,
+            ["produce", "lines", "--timeout", "3600000", "--server", broker.Url], input: input);
         input.Give("one\n"u8);
         await broker.WaitUntilAnsweredAsync(1);
         Assert.Equal("one\n", (await broker.OmqAsync(["consume", "lines", "--max", "1"])).Text);

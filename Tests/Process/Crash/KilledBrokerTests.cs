@@ -26,7 +26,8 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
     [InlineData(3)]
     public async Task No_line_is_lost_doubled_or_out_of_order_when_the_broker_is_killed_again_and_again(int partitions)
     {
-        var seed = Environment.GetEnvironmentVariable("OMQ_SEED") is { Length: > 0 } given ? int.Parse(given, CultureInfo.InvariantCulture) : Environment.TickCount;
+        var seed = Environment.GetEnvironmentVariable("OMQ_SEED") is { Length: > 0 } given ? int.Parse(given, CultureInfo.InvariantCulture)
+            : Environment.TickCount;
         output.WriteLine($"Seed {seed}");
         try
         {
@@ -44,7 +45,8 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         var lines = Corpus.WriteTo(corpus);
         await using var brokers = new RestartedBroker(_directory["data"]);
         await brokers.StartAsync();
-        (await brokers.OmqAsync("topic", "create", "lines", "--partitions", partitions.ToString(CultureInfo.InvariantCulture), "--config", SmallSegments)).Expect(0);
+        (await brokers.OmqAsync("topic", "create", "lines", "--partitions", partitions.ToString(CultureInfo.InvariantCulture), "--config",
+            SmallSegments)).Expect(0);
 
         await using var followed = new FileStream(_directory["followed"], FileMode.Create, FileAccess.Write, FileShare.Read, 1 << 20);
         await using var follower = new RunningProgram(Repository.Launcher,
@@ -84,7 +86,8 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
             Assert.False(producer!.HasExited, "the producer ended before all lines were read");
             await brokers.KillAndRestartAsync();
         });
-        await using (producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--json", "--server", brokers.Url], input: input))
+        await using (producer = new RunningProgram(Repository.Launcher, ["produce", "lines", "--json", "--server", brokers.Url],
+            input: input))
         {
             var outcome = (await producer.ExitAsync(Patience)).Expect(0);
             await input.LastAsync();
@@ -101,7 +104,8 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
     {
         var description = (await brokers.OmqAsync("topic", "describe", "lines", "--json")).Expect(0);
         using var json = JsonDocument.Parse(description.Output);
-        return json.RootElement.GetProperty("partitions").EnumerateArray().Sum(partition => partition.GetProperty("logEndOffset").GetInt64());
+        return json.RootElement.GetProperty("partitions").EnumerateArray()
+            .Sum(partition => partition.GetProperty("logEndOffset").GetInt64());
     }
 
     private async Task<UInt128[]> ConsumeAsync(RestartedBroker brokers, int partition)
@@ -112,7 +116,8 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         var path = _directory["read"];
         await using (var file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
         {
-            string[] arguments = ["consume", "lines", "--partition", partition.ToString(CultureInfo.InvariantCulture), "--offset", "earliest",
+            string[] arguments = ["consume", "lines", "--partition", partition.ToString(CultureInfo.InvariantCulture), "--offset",
+                "earliest",
                 "--max", count.ToString(CultureInfo.InvariantCulture), "--idle-timeout", "30000", "--server", brokers.Url];
             await using var consumer = new RunningProgram(Repository.Launcher, arguments, outputTo: file);
             (await consumer.ExitAsync(Patience)).Expect(0);

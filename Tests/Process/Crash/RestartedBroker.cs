@@ -24,7 +24,8 @@ internal sealed class RestartedBroker(string dataDirectory) : IAsyncDisposable
 
     /// <summary>Waits until a client has been told of a topic, by the broker's own count.</summary>
     public Task WaitUntilTopicWasAskedForAsync(TimeSpan patience) =>
-        _broker!.WaitForMetricAsync("orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}\",method=\"GET\",status=\"200\"}", patience);
+        _broker!.WaitForMetricAsync(
+            "orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}\",method=\"GET\",status=\"200\"}", patience);
 
     public Task<Outcome> OmqAsync(params string[] arguments) => _broker!.OmqAsync(arguments);
 

@@ -25,8 +25,10 @@ public sealed class MigrateCommandTests(PostgreSqlFixture postgres) : IClassFixt
         var environment = new Dictionary<string, string?> { ["OMQ_POSTGRES"] = await postgres.DatabaseAsync() };
         var outcome = (await RunningProgram.OmqAsync(["db", "migrate", "--json"], environment: environment)).Expect(0);
         var result = JsonSerializer.Deserialize<JsonElement>(outcome.Text);
-        Assert.Equal((0, SchemaScript.All.Count), (result.GetProperty("fromVersion").GetInt32(), result.GetProperty("toVersion").GetInt32()));
-        Assert.Equal(SchemaScript.All.Select(script => script.Name), result.GetProperty("applied").EnumerateArray().Select(name => name.GetString()));
+        Assert.Equal((0, SchemaScript.All.Count),
+            (result.GetProperty("fromVersion").GetInt32(), result.GetProperty("toVersion").GetInt32()));
+        Assert.Equal(SchemaScript.All.Select(script => script.Name),
+            result.GetProperty("applied").EnumerateArray().Select(name => name.GetString()));
     }
 
     [SkippableFact]

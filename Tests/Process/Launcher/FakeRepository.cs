@@ -14,7 +14,8 @@ internal sealed class FakeRepository : IDisposable
     {
         foreach (var folder in (string[])["Client", "Grains", "Grains.Interfaces", "Silo", "deploy/postgres", "Tests", "bin"])
             Directory.CreateDirectory(_directory[folder]);
-        foreach (var file in (string[])["omq", "Tests/run", "Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props", ".editorconfig"])
+        foreach (var file in (string[])["omq", "Tests/run", "Directory.Build.props", "Directory.Build.targets", "Directory.Packages.props",
+            ".editorconfig"])
             File.Copy(Path.Combine(Repository.Root, file), _directory[file]);
         foreach (var list in (string[])["Tests/expected-skips.txt", "Tests/expected-not-run-without-orleans.txt"])
             File.WriteAllText(_directory[list], "");
@@ -35,7 +36,8 @@ internal sealed class FakeRepository : IDisposable
 
     public int Count(string command) => Calls.Count(call => call.StartsWith(command, StringComparison.Ordinal));
 
-    /// <summary>Writes the fake: a script that notes its arguments, builds both programs' files on <c>build</c>, and then does what is given.</summary>
+    /// <summary>Writes the fake: a script that notes its arguments, builds both programs' files on <c>build</c>, and then does what is
+    /// given.</summary>
     public void Dotnet(string script)
     {
         File.WriteAllText(_directory["bin/dotnet"], $$"""

@@ -83,7 +83,8 @@ public sealed class LauncherTests : IDisposable
         Assert.Contains("STANDALONE", line, StringComparison.Ordinal);
         Assert.Equal("", second.Error);
         Assert.Equal("standalone\n", await File.ReadAllTextAsync(_repository["artifacts/flavour"]));
-        Assert.All(_repository.Calls.Where(call => call.StartsWith("build", StringComparison.Ordinal)), call => Assert.Contains("-p:Orleans=false", call, StringComparison.Ordinal));
+        Assert.All(_repository.Calls.Where(call => call.StartsWith("build", StringComparison.Ordinal)),
+            call => Assert.Contains("-p:Orleans=false", call, StringComparison.Ordinal));
     }
 
     [Fact]
@@ -169,7 +170,8 @@ public sealed class LauncherTests : IDisposable
 
         var outcome = (await _repository.OmqAsync("topic list")).Expect(1);
 
-        Assert.Contains(".NET 10 SDK", Assert.Single(outcome.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+        Assert.Contains(".NET 10 SDK", Assert.Single(outcome.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)),
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -48,7 +48,8 @@ public sealed class TestRunnerTests : IDisposable
     public async Task A_skip_that_is_expected_is_named_with_its_reason_and_passes()
     {
         Results(Passed("Suite.A"), Skipped("Suite.Left(x: 1)", "no broker here"));
-        await File.WriteAllTextAsync(_repository["Tests/expected-skips.txt"], "# comment\nSuite.Left # needs a broker of another project\n");
+        await File.WriteAllTextAsync(_repository["Tests/expected-skips.txt"],
+            "# comment\nSuite.Left # needs a broker of another project\n");
 
         var outcome = (await RunAsync("Engine")).Expect(0);
 
@@ -130,7 +131,8 @@ public sealed class TestRunnerTests : IDisposable
     [InlineData("", 1)]
     public async Task With_orleans_the_list_of_a_part_has_to_be_true(string pinned, int exitCode)
     {
-        DiscoveredAndResults("OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Process.Launcher.Another", Passed("OrleansMq.Tests.Process.Clusters.A_test"));
+        DiscoveredAndResults("OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Process.Launcher.Another",
+            Passed("OrleansMq.Tests.Process.Clusters.A_test"));
         await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"], pinned);
 
         var outcome = (await RunAsync("cluster", ["Process"])).Expect(exitCode);
@@ -190,7 +192,8 @@ public sealed class TestRunnerTests : IDisposable
     /// <summary>A <c>dotnet</c> whose test runs leave these results, and whose discovery finds that test.</summary>
     private void DiscoveredAndResults(string discovered, params string[] results)
     {
-        File.WriteAllText(_repository["results"], $"""<?xml version="1.0"?><TestRun><Results>{string.Concat(results)}</Results></TestRun>""");
+        File.WriteAllText(_repository["results"],
+            $"""<?xml version="1.0"?><TestRun><Results>{string.Concat(results)}</Results></TestRun>""");
         _repository.Dotnet($$"""
             for argument in "$@"; do
                 case $argument in

@@ -56,7 +56,9 @@ public sealed class BrokerLifecycleTests : IDisposable
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
 
-        var second = (await RunningProgram.OmqAsync(["up", "--data", _directory["other"], "--http", broker.Port.ToString(CultureInfo.InvariantCulture)])).Expect(4);
+        var second =
+            (await RunningProgram.OmqAsync(["up", "--data", _directory["other"], "--http",
+                broker.Port.ToString(CultureInfo.InvariantCulture)])).Expect(4);
 
         Assert.Contains(broker.Port.ToString(CultureInfo.InvariantCulture), second.Error, StringComparison.Ordinal);
     }
@@ -92,7 +94,8 @@ public sealed class BrokerLifecycleTests : IDisposable
             await broker.Program.ExitAsync();
         }
         var meta = Path.Combine(_directory["data"], "meta.json");
-        var newer = System.Text.RegularExpressions.Regex.Replace(await File.ReadAllTextAsync(meta), "(\"formatVersion\"\\s*:\\s*)\\d+", "${1}999");
+        var newer = System.Text.RegularExpressions.Regex.Replace(await File.ReadAllTextAsync(meta), "(\"formatVersion\"\\s*:\\s*)\\d+",
+            "${1}999");
         Assert.Contains("999", newer, StringComparison.Ordinal);
         await File.WriteAllTextAsync(meta, newer);
 

@@ -15,7 +15,8 @@ public sealed class SupervisedSiloTests : IDisposable
     public async Task One_that_lost_the_race_for_a_port_is_started_again_and_one_that_always_loses_is_given_up()
     {
         Skip.If(OperatingSystem.IsWindows(), "needs a shell");
-        using var second = Silo($"test -e {_directory["tried"]} && echo '{{\"http\": \"http://127.0.0.1:1\"}}' && exec sleep 60; touch {_directory["tried"]}; exit 4");
+        using var second = Silo($"test -e {_directory["tried"]} && echo '{{\"http\": \"http://127.0.0.1:1\"}}' && exec sleep 60; touch "
+            + $"{_directory["tried"]}; exit 4");
         var running = second.RunAsync();
         Assert.Equal("http://127.0.0.1:1", (await second.FirstReady.WaitAsync(TimeSpan.FromSeconds(60))).Http);
         await second.StopAsync();
@@ -32,6 +33,7 @@ public sealed class SupervisedSiloTests : IDisposable
         Assert.Single(await File.ReadAllLinesAsync(_directory["other"]));
     }
 
-    private SupervisedSilo Silo(string script) => new(new SiloSpec(new RosterEntry(1, null), "c", "Host=x", _directory["data"], _directory["log"],
-        ["/bin/sh", "-c", script], []), new ClusterEvents(json: true), restart: false);
+    private SupervisedSilo Silo(string script) =>
+        new(new SiloSpec(new RosterEntry(1, null), "c", "Host=x", _directory["data"], _directory["log"],
+            ["/bin/sh", "-c", script], []), new ClusterEvents(json: true), restart: false);
 }

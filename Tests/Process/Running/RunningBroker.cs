@@ -26,7 +26,8 @@ internal sealed class RunningBroker : IAsyncDisposable
         var program = new RunningProgram(Repository.Launcher, arguments);
         try
         {
-            return new RunningBroker(program, await program.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal)), dataDirectory);
+            return new RunningBroker(program, await program.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal)),
+                dataDirectory);
         }
         catch
         {
@@ -40,7 +41,8 @@ internal sealed class RunningBroker : IAsyncDisposable
         ReadyLine.Split(' ').Single(word => word.StartsWith(name + "=", StringComparison.Ordinal))[(name.Length + 1)..];
 
     /// <summary>Runs a client command against this broker to its end.</summary>
-    public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) => RunningProgram.OmqAsync([.. arguments, "--server", Url], input: input);
+    public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) =>
+        RunningProgram.OmqAsync([.. arguments, "--server", Url], input: input);
 
     /// <summary>Waits until so many batches were answered, by the broker's own count.</summary>
     public Task WaitUntilAnsweredAsync(int batches) => WaitForMetricAsync(

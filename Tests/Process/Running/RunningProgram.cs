@@ -16,7 +16,8 @@ internal sealed record Outcome(int ExitCode, byte[] Output, string Error)
     /// <summary>Fails the test, with all the program said, unless it exited with that code.</summary>
     public Outcome Expect(int exitCode)
     {
-        Assert.True(ExitCode == exitCode, $"Exit code {ExitCode} instead of {exitCode}.\nOutput: {Text[..Math.Min(2000, Text.Length)]}\nError: {Error}");
+        Assert.True(ExitCode == exitCode,
+            $"Exit code {ExitCode} instead of {exitCode}.\nOutput: {Text[..Math.Min(2000, Text.Length)]}\nError: {Error}");
         return this;
     }
 }
@@ -51,7 +52,8 @@ internal sealed class RunningProgram : IAsyncDisposable
         foreach (var (name, value) in environment ?? new Dictionary<string, string?>())
             start.Environment[name] = value;
         _process = System.Diagnostics.Process.Start(start)!;
-        var reading = Task.Factory.StartNew(() => ReadOutput(outputTo), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var reading = Task.Factory.StartNew(() => ReadOutput(outputTo), CancellationToken.None, TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
         _reading = Task.WhenAll(reading, Task.Run(ReadErrorAsync));
         _ = Task.Run(() => FeedAsync(input ?? Stream.Null));
     }
@@ -85,7 +87,8 @@ internal sealed class RunningProgram : IAsyncDisposable
     public static async Task<Outcome> OmqAsync(IEnumerable<string> arguments, string? directory = null, byte[]? input = null,
         IReadOnlyDictionary<string, string?>? environment = null)
     {
-        await using var program = new RunningProgram(Repository.Launcher, arguments, directory, input is null ? null : new MemoryStream(input), environment);
+        await using var program = new RunningProgram(Repository.Launcher, arguments, directory, input is null
+            ? null : new MemoryStream(input), environment);
         return await program.ExitAsync();
     }
 
@@ -100,7 +103,8 @@ internal sealed class RunningProgram : IAsyncDisposable
             _waiting.Add((wanted, found));
         }
         var first = await Task.WhenAny(found.Task, _reading).WaitAsync(Patience);
-        return first == found.Task || found.Task.IsCompleted ? await found.Task : throw new InvalidOperationException($"The program ended instead: {Said()}");
+        return first == found.Task || found.Task.IsCompleted
+            ? await found.Task : throw new InvalidOperationException($"The program ended instead: {Said()}");
     }
 
     /// <summary>Waits until the program has ended and all it wrote is read.</summary>
@@ -113,7 +117,8 @@ internal sealed class RunningProgram : IAsyncDisposable
         }
         catch (TimeoutException)
         {
-            throw new TimeoutException($"{_process.StartInfo.FileName} {string.Join(' ', _process.StartInfo.ArgumentList)} did not end: {Said()}");
+            throw new TimeoutException($"{_process.StartInfo.FileName} {string.Join(' ', _process.StartInfo.ArgumentList)} did not end: "
+                + $"{Said()}");
         }
         lock (_lines)
             return new Outcome(_process.ExitCode, _output.ToArray(), _error.ToString());

@@ -11,7 +11,8 @@ public sealed class KafkaSegmentTests : IDisposable
 {
     private const int RecordsPerCodec = 200;
 
-    private static readonly CompressionType[] Codecs = [CompressionType.None, CompressionType.Gzip, CompressionType.Snappy, CompressionType.Lz4, CompressionType.Zstd];
+    private static readonly CompressionType[] Codecs = [CompressionType.None, CompressionType.Gzip, CompressionType.Snappy,
+        CompressionType.Lz4, CompressionType.Zstd];
 
     private readonly TemporaryDirectory _directory = new();
 
@@ -26,12 +27,14 @@ public sealed class KafkaSegmentTests : IDisposable
         foreach (var log in logs)
         {
             Assert.Equal($"{offset:D20}.log", Path.GetFileName(log));
-            var batches = (await RunningProgram.OmqAsync(["dump", log, "--json"])).Expect(0).Lines.Select(static line => JsonSerializer.Deserialize<JsonElement>(line)).ToList();
+            var batches = (await RunningProgram.OmqAsync(["dump", log, "--json"])).Expect(0)
+                .Lines.Select(static line => JsonSerializer.Deserialize<JsonElement>(line)).ToList();
             dumped.AddRange(batches.SelectMany(static batch => batch.GetProperty("records").EnumerateArray()));
             offset = await SegmentLayout.AssertAsync(log, offset, batches);
         }
         Assert.Equal(sent.Select(Show), dumped.Select(Show));
-        Assert.Equal(Enumerable.Range(0, sent.Count).Select(static number => (long)number), dumped.Select(static record => record.GetProperty("offset").GetInt64()));
+        Assert.Equal(Enumerable.Range(0, sent.Count).Select(static number => (long)number),
+            dumped.Select(static record => record.GetProperty("offset").GetInt64()));
     }
 
     [SkippableFact]
@@ -39,8 +42,10 @@ public sealed class KafkaSegmentTests : IDisposable
     {
         ClientProgram.RequireKafka();
         var (sent, logs) = await WriteAsync();
-        var files = logs.SelectMany(static log => new[] { log, Path.ChangeExtension(log, ".index"), Path.ChangeExtension(log, ".timeindex") });
-        var told = await ClientProgram.JavaAsync("org.apache.kafka.tools.DumpLogSegments", ["--deep-iteration", "--print-data-log", "--files", string.Join(',', files)]);
+        var files =
+            logs.SelectMany(static log => new[] { log, Path.ChangeExtension(log, ".index"), Path.ChangeExtension(log, ".timeindex") });
+        var told = await ClientProgram.JavaAsync("org.apache.kafka.tools.DumpLogSegments",
+            ["--deep-iteration", "--print-data-log", "--files", string.Join(',', files)]);
         Assert.Equal(sent.Count, told.Split('\n').Count(static line => line.StartsWith("| offset: ", StringComparison.Ordinal)));
         foreach (var complaint in new[] { "mismatch", "out of order", "could not", "corrupt", "invalid bytes", "isvalid: false" })
             Assert.DoesNotContain(complaint, told, StringComparison.OrdinalIgnoreCase);
@@ -55,7 +60,8 @@ public sealed class KafkaSegmentTests : IDisposable
         var sent = await ProduceAsync(broker.Field("kafka"));
         broker.Program.Signal(15);
         (await broker.Program.ExitAsync()).Expect(0);
-        var logs = Directory.GetFiles(Path.Combine(_directory["data"], "logs", "orders-0"), "*.log").Order(StringComparer.Ordinal).ToArray();
+        var logs = Directory.GetFiles(Path.Combine(_directory["data"], "logs", "orders-0"), "*.log").Order(StringComparer.Ordinal)
+            .ToArray();
         Assert.True(logs.Length > 1, "The records are to fill more than one segment.");
         return (sent, logs);
     }
@@ -65,7 +71,8 @@ public sealed class KafkaSegmentTests : IDisposable
         var all = new List<Message<string?, string?>>();
         foreach (var codec in Codecs)
         {
-            var config = new ProducerConfig { BootstrapServers = address, CompressionType = codec, EnableIdempotence = codec != CompressionType.Gzip, LingerMs = 20, BatchNumMessages = 50 };
+            var config = new ProducerConfig { BootstrapServers = address, CompressionType = codec,
+                EnableIdempotence = codec != CompressionType.Gzip, LingerMs = 20, BatchNumMessages = 50 };
             using var producer = new ProducerBuilder<string?, string?>(config).Build();
             var some = Enumerable.Range(0, RecordsPerCodec).Select(number => new Message<string?, string?>
             {
@@ -81,8 +88,11 @@ public sealed class KafkaSegmentTests : IDisposable
     }
 
     private static string Show(Message<string?, string?> message) =>
-        $"{message.Timestamp.UnixTimestampMs} {message.Key ?? "null"}={message.Value ?? "null"} {string.Join(',', message.Headers.Select(static header => $"{header.Key}:{Encoding.UTF8.GetString(header.GetValueBytes())}"))}";
+        $"{message.Timestamp.UnixTimestampMs} {message.Key ?? "null"}={message.Value ?? "null"} "
+        + $"{string.Join(',', message.Headers.Select(static header => $"{header.Key}:{Encoding.UTF8.GetString(header.GetValueBytes())}"))}";
 
     private static string Show(JsonElement record) =>
-        $"{record.GetProperty("timestamp")} {record.GetProperty("key").GetString() ?? "null"}={record.GetProperty("value").GetString() ?? "null"} {string.Join(',', record.GetProperty("headers").EnumerateArray().Select(static header => $"{header.GetProperty("name").GetString()}:{header.GetProperty("value").GetString()}"))}";
+        $"{record.GetProperty("timestamp")} "
+        + $"{record.GetProperty("key").GetString() ?? "null"}={record.GetProperty("value").GetString() ?? "null"} "
+        + $"{string.Join(',', record.GetProperty("headers").EnumerateArray().Select(static header => $"{header.GetProperty("name").GetString()}:{header.GetProperty("value").GetString()}"))}";
 }

@@ -8,8 +8,9 @@ namespace OrleansMq.Tests.Process.Segments;
 /// <summary>
 /// Reads a segment and its indexes by the description of the format and by nothing of the engine's:
 /// <code>
-///  0 baseOffset i64 | 8 length i32 | 12 partitionLeaderEpoch i32 | 16 magic i8 = 2 | 17 crc u32 | 21 attributes i16 | 23 lastOffsetDelta i32
-/// 27 baseTimestamp i64 | 35 maxTimestamp i64 | 43 producerId i64 | 51 producerEpoch i16 | 53 baseSequence i32 | 57 recordCount i32 | 61 records
+///  0 baseOffset i64 | 8 length i32 | 12 partitionLeaderEpoch i32 | 16 magic i8 = 2 | 17 crc u32 | 21 attributes i16 | 23 lastOffsetDelta
+/// i32 27 baseTimestamp i64 | 35 maxTimestamp i64 | 43 producerId i64 | 51 producerEpoch i16 | 53 baseSequence i32 | 57 recordCount i32 |
+/// 61 records
 /// </code>
 /// </summary>
 internal static class SegmentLayout
@@ -18,7 +19,8 @@ internal static class SegmentLayout
     private const int IndexInterval = 4096;
     private static readonly string[] Codecs = ["none", "gzip", "snappy", "lz4", "zstd"];
 
-    /// <summary>Fails unless the segment begins at that offset, is whole to its last byte, holds the batches that were dumped, and its indexes fit it.</summary>
+    /// <summary>Fails unless the segment begins at that offset, is whole to its last byte, holds the batches that were dumped, and its
+    /// indexes fit it.</summary>
     /// <returns>The offset after it.</returns>
     public static async Task<long> AssertAsync(string log, long baseOffset, IReadOnlyList<JsonElement> dumped)
     {
@@ -66,9 +68,12 @@ internal static class SegmentLayout
         Assert.Equal(Codecs[attributes], dumped.GetProperty("compression").GetString());
         var count = BinaryPrimitives.ReadInt32BigEndian(batch[57..]);
         Assert.Equal(count - 1, BinaryPrimitives.ReadInt32BigEndian(batch[23..]));
-        Assert.Equal((offset, batch.Length, count), (dumped.GetProperty("baseOffset").GetInt64(), dumped.GetProperty("sizeBytes").GetInt32(), dumped.GetProperty("recordCount").GetInt32()));
-        var (producer, epoch, sequence) = (BinaryPrimitives.ReadInt64BigEndian(batch[43..]), BinaryPrimitives.ReadInt16BigEndian(batch[51..]), BinaryPrimitives.ReadInt32BigEndian(batch[53..]));
-        Assert.True(producer >= 0 ? epoch == 0 && sequence >= 0 : (producer, epoch, sequence) == (-1, -1, -1), $"producer {producer}, epoch {epoch}, sequence {sequence}");
+        Assert.Equal((offset, batch.Length, count), (dumped.GetProperty("baseOffset").GetInt64(),
+            dumped.GetProperty("sizeBytes").GetInt32(), dumped.GetProperty("recordCount").GetInt32()));
+        var (producer, epoch, sequence) = (BinaryPrimitives.ReadInt64BigEndian(batch[43..]),
+            BinaryPrimitives.ReadInt16BigEndian(batch[51..]), BinaryPrimitives.ReadInt32BigEndian(batch[53..]));
+        Assert.True(producer >= 0 ? epoch == 0 && sequence >= 0 : (producer, epoch, sequence) == (-1, -1, -1),
+            $"producer {producer}, epoch {epoch}, sequence {sequence}");
         if (attributes == 0)
             AssertRecords(batch, dumped.GetProperty("records").EnumerateArray().ToArray());
         return batch.Length;
@@ -92,7 +97,8 @@ internal static class SegmentLayout
             var headers = dumped[number].GetProperty("headers").EnumerateArray().ToArray();
             Assert.Equal(headers.Length, Varint(batch, ref at));
             foreach (var header in headers)
-                Assert.Equal((header.GetProperty("name").GetString(), header.GetProperty("value").GetString()), (Text(batch, ref at), Text(batch, ref at)));
+                Assert.Equal((header.GetProperty("name").GetString(), header.GetProperty("value").GetString()),
+                    (Text(batch, ref at), Text(batch, ref at)));
             Assert.Equal(end, at);
         }
         Assert.Equal(batch.Length, at);

@@ -32,7 +32,8 @@ internal static class ClientProgram
     /// <param name="main">Its class.</param>
     /// <param name="arguments">Its flags.</param>
     /// <param name="input">What it reads.</param>
-    public static Task<string> JavaAsync(string main, string[] arguments, string input = "") => RunAsync(Require("java"), Java(main, arguments), input);
+    public static Task<string> JavaAsync(string main, string[] arguments, string input = "") =>
+        RunAsync(Require("java"), Java(main, arguments), input);
 
     /// <summary>What java takes to run one of Kafka's own tools.</summary>
     /// <param name="main">Its class.</param>
@@ -45,7 +46,8 @@ internal static class ClientProgram
     /// <param name="arguments">Its arguments.</param>
     /// <param name="input">What it reads.</param>
     /// <param name="environment">Variables it has beside those of this process.</param>
-    public static async Task<string> RunAsync(string program, string[] arguments, string input = "", IReadOnlyDictionary<string, string?>? environment = null)
+    public static async Task<string> RunAsync(string program, string[] arguments, string input = "",
+        IReadOnlyDictionary<string, string?>? environment = null)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -65,7 +67,8 @@ internal static class ClientProgram
             await process.StandardInput.WriteAsync(input);
             process.StandardInput.Close();
             await process.WaitForExitAsync(deadline.Token);
-            Assert.True(process.ExitCode == 0, $"{Path.GetFileName(program)} {string.Join(' ', arguments)} exited with {process.ExitCode}:\n{await error}\n{await output}");
+            Assert.True(process.ExitCode == 0, $"{Path.GetFileName(program)} {string.Join(' ', arguments)} exited with "
+                + $"{process.ExitCode}:\n{await error}\n{await output}");
             return await output;
         }
         catch (OperationCanceledException)

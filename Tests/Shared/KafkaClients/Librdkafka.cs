@@ -4,8 +4,9 @@ using System.Runtime.InteropServices;
 namespace OrleansMq.Tests.Shared;
 
 /// <summary>
-/// The native library under Confluent.Kafka. It is not taken from the package librdkafka.redist, which not every feed has and which is large: the one inside
-/// of the published Python wheel is used where real peers are (OMQ_PEERS), else the one that @confluentinc/kafka-javascript was built with, else the system's.
+/// The native library under Confluent.Kafka. It is not taken from the package librdkafka.redist, which not every feed has and which is
+/// large: the one inside of the published Python wheel is used where real peers are (OMQ_PEERS), else the one that
+/// @confluentinc/kafka-javascript was built with, else the system's.
 /// </summary>
 internal static class Librdkafka
 {
@@ -15,17 +16,20 @@ internal static class Librdkafka
     /// <param name="atLeast">The version that is needed, as major.minor; Confluent.Kafka's consumer needs 2.1.</param>
     public static void Require(string atLeast = "2.1")
     {
-        Skip.If(Loaded.Value == 0, "There is no librdkafka: install librdkafka1 (2.1 or later), or set OMQ_PEERS to a folder with confluent_kafka's wheel.");
+        Skip.If(Loaded.Value == 0,
+            "There is no librdkafka: install librdkafka1 (2.1 or later), or set OMQ_PEERS to a folder with confluent_kafka's wheel.");
         var version = Confluent.Kafka.Library.VersionString;
         Skip.If(Version.Parse(version.Split('-')[0]) < Version.Parse(atLeast), $"librdkafka {version} is older than {atLeast}.");
     }
 
     private static nint Load()
     {
-        if (!TryLoadFromWheel(out var library) && !NativeLibrary.TryLoad(Path.Combine(NodePackages.ConfluentFolder, "librdkafka", "lib", "librdkafka.so.1"), out library)
+        if (!TryLoadFromWheel(out var library)
+            && !NativeLibrary.TryLoad(Path.Combine(NodePackages.ConfluentFolder, "librdkafka", "lib", "librdkafka.so.1"), out library)
             && !NativeLibrary.TryLoad("librdkafka.so.1", out library))
             return 0;
-        NativeLibrary.SetDllImportResolver(typeof(Confluent.Kafka.Library).Assembly, (name, _, _) => name.Contains("rdkafka", StringComparison.Ordinal) ? library : 0);
+        NativeLibrary.SetDllImportResolver(typeof(Confluent.Kafka.Library).Assembly,
+            (name, _, _) => name.Contains("rdkafka", StringComparison.Ordinal) ? library : 0);
         return library;
     }
 
@@ -43,7 +47,8 @@ internal static class Librdkafka
         {
             using (var archive = ZipFile.OpenRead(wheel))
             {
-                foreach (var entry in archive.Entries.Where(static entry => entry.FullName.StartsWith("confluent_kafka.libs/", StringComparison.Ordinal) && entry.Name.Length > 0))
+                foreach (var entry in archive.Entries.Where(static entry =>
+                    entry.FullName.StartsWith("confluent_kafka.libs/", StringComparison.Ordinal) && entry.Name.Length > 0))
                     entry.ExtractToFile(Path.Combine(folder, entry.Name));
             }
             return Directory.EnumerateFiles(folder, "librdkafka*").FirstOrDefault() is { } file && NativeLibrary.TryLoad(file, out library);

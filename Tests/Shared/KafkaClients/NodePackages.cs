@@ -41,7 +41,8 @@ internal sealed class NodePackages : IDisposable
         throw new UnreachableException();
     }
 
-    /// <summary>@confluentinc/kafka-javascript, where it was installed before (it may have to be built); the test is skipped where it was not.</summary>
+    /// <summary>@confluentinc/kafka-javascript, where it was installed before (it may have to be built); the test is skipped where it was
+    /// not.</summary>
     public static NodePackages RequireConfluent()
     {
         ClientProgram.Require("node");
@@ -71,7 +72,8 @@ internal sealed class NodePackages : IDisposable
             using var process = System.Diagnostics.Process.Start(start)!;
             try
             {
-                var (output, error) = (process.StandardOutput.ReadToEndAsync(deadline.Token), process.StandardError.ReadToEndAsync(deadline.Token));
+                var (output, error) = (process.StandardOutput.ReadToEndAsync(deadline.Token),
+                    process.StandardError.ReadToEndAsync(deadline.Token));
                 await process.WaitForExitAsync(deadline.Token);
                 await Task.WhenAll(output, error);
                 return process.ExitCode == 0;
@@ -94,7 +96,8 @@ internal sealed class NodePackages : IDisposable
         if (System.Environment.GetEnvironmentVariable("OMQ_KAFKA_JAVASCRIPT") is { Length: > 0 } named)
             return named;
         var home = System.Environment.GetFolderPath(System.Environment.SpecialFolder.UserProfile);
-        var cache = System.Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } given ? given : Path.Combine(home, ".cache");
+        var cache = System.Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } given
+            ? given : Path.Combine(home, ".cache");
         return Path.Combine(cache, "orleansmq", "kafka-javascript-1.10.1");
     }
 

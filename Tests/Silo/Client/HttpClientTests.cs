@@ -35,11 +35,13 @@ public sealed class HttpRestartTests
         var client = new OrleansMqClient(broker);
         await client.Admin.CreateTopicAsync("ridden", 2);
         var delivered = 0;
-        await using (var producer = client.CreateProducer<Ignore, string>(new ProducerOptions { BatchSize = 2048, RetryBackoff = TimeSpan.FromMilliseconds(10) }))
+        await using (var producer =
+            client.CreateProducer<Ignore, string>(new ProducerOptions { BatchSize = 2048, RetryBackoff = TimeSpan.FromMilliseconds(10) }))
         {
             for (var i = 0; i < Count; i++)
             {
-                await producer.EnqueueAsync(new("ridden", default, $"{i}") { Partition = i % 2 }, report => Interlocked.Add(ref delivered, report.Error is null ? 1 : 0));
+                await producer.EnqueueAsync(new("ridden", default, $"{i}") { Partition = i % 2 },
+                    report => Interlocked.Add(ref delivered, report.Error is null ? 1 : 0));
                 if (i == Count / 2)
                     running = await running.RestartAsync();
             }
@@ -75,6 +77,7 @@ public sealed class HttpRestartTests
 
         Assert.Contains(address.Authority, error.Message, StringComparison.Ordinal);
         Assert.Equal(ErrorCode.LeaderNotAvailable, error.Code);
-        Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorCode.LeaderNotAvailable, ErrorCode.LeaderNotAvailable), (produced.Error, fetched.Error, found.Error));
+        Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorCode.LeaderNotAvailable, ErrorCode.LeaderNotAvailable),
+            (produced.Error, fetched.Error, found.Error));
     }
 }

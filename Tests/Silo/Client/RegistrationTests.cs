@@ -15,7 +15,8 @@ public class RegistrationTests
         await broker.Client.Admin.CreateTopicAsync("t");
         var services = new ServiceCollection();
         services.AddSingleton<IBroker>(broker.Broker);
-        services.AddOrleansMqClient(options => options.Producer = options.Producer with { Linger = TimeSpan.FromMinutes(1) }).AddProducer<Ignore, string>();
+        services.AddOrleansMqClient(options => options.Producer = options.Producer with { Linger = TimeSpan.FromMinutes(1) })
+            .AddProducer<Ignore, string>();
         await using (var provider = services.BuildServiceProvider())
         {
             provider.GetRequiredService<IProducer<Ignore, string>>().Send(new("t", default, "lingering"));
@@ -32,8 +33,10 @@ public class RegistrationTests
     {
         await using var test = await TestBroker.StartAsync();
         var broker = test.Broker;
-        using var http = new ServiceCollection().AddOrleansMqClient().UseBroker(broker).UseHttp(new Uri("http://127.0.0.1:1")).Services.BuildServiceProvider();
-        using var local = new ServiceCollection().AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:1")).UseBroker(broker).Services.BuildServiceProvider();
+        using var http = new ServiceCollection().AddOrleansMqClient().UseBroker(broker)
+            .UseHttp(new Uri("http://127.0.0.1:1")).Services.BuildServiceProvider();
+        using var local = new ServiceCollection().AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:1"))
+            .UseBroker(broker).Services.BuildServiceProvider();
 
         Assert.IsType<HttpBroker>(http.GetRequiredService<OrleansMqClient>().Broker);
         Assert.Same(broker, local.GetRequiredService<OrleansMqClient>().Broker);
@@ -44,6 +47,7 @@ public class RegistrationTests
     {
         using var provider = new ServiceCollection().AddOrleansMqClient().Services.BuildServiceProvider();
 
-        Assert.Contains("UseHttp", Assert.Throws<InvalidOperationException>(provider.GetRequiredService<OrleansMqClient>).Message, StringComparison.Ordinal);
+        Assert.Contains("UseHttp", Assert.Throws<InvalidOperationException>(provider.GetRequiredService<OrleansMqClient>).Message,
+            StringComparison.Ordinal);
     }
 }

@@ -15,7 +15,8 @@ public sealed class BrokerCommandLineTests
     }
 
     [Fact]
-    public void Standalone_is_short_for_the_flavour() => Assert.Equal("standalone", new BrokerCommandLine().Parse(["--standalone"]).Flags["flavour"]);
+    public void Standalone_is_short_for_the_flavour() =>
+    Assert.Equal("standalone", new BrokerCommandLine().Parse(["--standalone"]).Flags["flavour"]);
 
     [Theory]
     [InlineData("--bogus")]
@@ -32,5 +33,6 @@ public sealed class BrokerCommandLineTests
     [Theory]
     [InlineData("--help")]
     [InlineData("--version")]
-    public void Help_and_version_are_answered_instead_of_running(string flag) => Assert.NotNull(new BrokerCommandLine().Parse([flag]).Answer);
+    public void Help_and_version_are_answered_instead_of_running(string flag) =>
+    Assert.NotNull(new BrokerCommandLine().Parse([flag]).Answer);
 }

@@ -46,15 +46,20 @@ public sealed class SettingsTests
 
     public static TheoryData<string, string> BadValues => new()
     {
-        { "data", "" }, { "http", "x" }, { "http", "127.0.0.1:65536" }, { "http", "example.org:80" }, { "kafka", "on" }, { "kafkaAdvertised", "kafka.example.org" },
+        { "data", "" }, { "http", "x" }, { "http", "127.0.0.1:65536" }, { "http", "example.org:80" }, { "kafka",
+            "on" }, { "kafkaAdvertised", "kafka.example.org" },
         { "kafkaAdvertised", "0.0.0.0:9092" }, { "autoCreateTopics", "yes" }, { "flush", "often" }, { "flush", "1" },
-        { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes", "1k" }, { "maxOpenFiles", "1" },
-        { "appendThreads", "0" }, { "kafkaLoops", "-1" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs", "0" }, { "compactionCheckMs", "x" },
+        { "brokerId", "-1" }, { "brokerId", "2147483648" }, { "partitions", "0" }, { "partitions", "10001" }, { "minFreeBytes",
+            "1k" }, { "maxOpenFiles", "1" },
+        { "appendThreads", "0" }, { "kafkaLoops", "-1" }, { "verifyOnRead", "yes" }, { "retentionCheckMs", "0" }, { "checkpointMs",
+            "0" }, { "compactionCheckMs", "x" },
         { "producerIdExpirationMs", "0" }, { "drainTimeoutMs", "-1" }, { "logLevel", "loud" }, { "flavour", "vanilla" },
-        { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId", "-a" },
+        { "orleansPort", "65536" }, { "orleansPort", "db.example:1" }, { "gatewayPort", "-1" }, { "clusterId", "a b" }, { "clusterId",
+            "-a" },
         { "postgres", "db" }, { "postgres", "Database=omq" }, { "rack", "a/b" }, { "advertised", "0.0.0.0" }, { "advertised", "a b" },
         { "replicationFactor", "0" }, { "replicationFactor", "33" }, { "replicaLagTimeMaxMs", "0" }, { "leaderLeaseMs", "0" },
-        { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "replicaCatchUpLiveShare", "0" }, { "replicaCatchUpLiveShare", "101" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
+        { "replicaCatchUpMaxBytesPerSecond", "-1" }, { "replicaCatchUpLiveShare", "0" }, { "replicaCatchUpLiveShare",
+            "101" }, { "autoLeaderRebalance", "yes" }, { "groupConsumerSessionTimeoutMs", "0" },
         { "groupConsumerHeartbeatIntervalMs", "0" }, { "groupInitialRebalanceDelayMs", "-1" },
         { "autoRebalance", "yes" }, { "startTimeoutMs", "0" },
     };
@@ -67,7 +72,8 @@ public sealed class SettingsTests
         AssertRefused([setting.Flag, setting.Expected], () => Resolve(flags: new() { [key] = value }));
         AssertRefused([File, $"\"{key}\"", setting.Expected], () => Resolve($$"""{"{{key}}": "{{value}}"}"""));
         if (value.Length > 0)
-            AssertRefused([$"{setting.Variable}={(setting.IsSecret ? "..." : value)}", setting.Expected], () => Resolve(environment: new() { [setting.Variable] = value }));
+            AssertRefused([$"{setting.Variable}={(setting.IsSecret ? "..." : value)}", setting.Expected],
+                () => Resolve(environment: new() { [setting.Variable] = value }));
     }
 
     [Fact]
@@ -84,11 +90,13 @@ public sealed class SettingsTests
     [InlineData("""{"topicDefaults": {"retention.ms": []}}""", "retention.ms", "expected")]
     [InlineData("""{"topicDefaults": {"retention.mss": 1}}""", "topicDefaults", "retention.mss")]
     [InlineData("""{"topicDefaults": {"cleanup.policy": "keep"}}""", "topicDefaults", "cleanup.policy")]
-    public void A_wrong_file_is_refused_by_path_and_key(string text, string first, string second) => AssertRefused([File, first, second], () => Resolve(text));
+    public void A_wrong_file_is_refused_by_path_and_key(string text, string first, string second) =>
+    AssertRefused([File, first, second], () => Resolve(text));
 
     [Fact]
     public void A_file_that_cannot_be_read_is_refused_by_the_flag_that_names_it() =>
-        AssertRefused(["--config /nowhere", "cannot be read"], () => SettingsResolver.Resolve(new Dictionary<string, string>(), "/nowhere", _ => null,
+        AssertRefused(["--config /nowhere", "cannot be read"],
+            () => SettingsResolver.Resolve(new Dictionary<string, string>(), "/nowhere", _ => null,
             path => throw new FileNotFoundException($"No {path}.")));
 
     [Fact]
@@ -108,9 +116,11 @@ public sealed class SettingsTests
     [Fact]
     public void Times_of_groups_reach_their_coordinators()
     {
-        var groups = Resolve(flags: new() { ["groupConsumerSessionTimeoutMs"] = "7000", ["groupConsumerHeartbeatIntervalMs"] = "600", ["groupInitialRebalanceDelayMs"] = "3000" })
+        var groups = Resolve(flags: new() { ["groupConsumerSessionTimeoutMs"] = "7000", ["groupConsumerHeartbeatIntervalMs"] = "600",
+            ["groupInitialRebalanceDelayMs"] = "3000" })
             .ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System).Groups;
-        Assert.Equal((7000, 600, 3000), (groups.ConsumerSessionTimeout.TotalMilliseconds, groups.ConsumerHeartbeatInterval.TotalMilliseconds, groups.InitialRebalanceDelay.TotalMilliseconds));
+        Assert.Equal((7000, 600, 3000), (groups.ConsumerSessionTimeout.TotalMilliseconds,
+            groups.ConsumerHeartbeatInterval.TotalMilliseconds, groups.InitialRebalanceDelay.TotalMilliseconds));
     }
 
     [Fact]
@@ -125,10 +135,12 @@ public sealed class SettingsTests
     public void No_message_repeats_a_connection_string_that_is_refused()
     {
         const string text = "Hots=db;Password=hunter2";
-        foreach (var resolve in new Action[] { () => Resolve($$"""{"postgres": "{{text}}"}"""), () => Resolve(environment: new() { ["OMQ_POSTGRES"] = text }),
+        foreach (var resolve in new Action[] { () => Resolve($$"""{"postgres": "{{text}}"}"""),
+            () => Resolve(environment: new() { ["OMQ_POSTGRES"] = text }),
             () => Resolve(flags: new() { ["postgres"] = text }) })
             Assert.DoesNotContain("hunter2", Assert.Throws<SettingsException>(resolve).Message, StringComparison.Ordinal);
-        Assert.DoesNotContain("hunter2", Resolve(flags: new() { ["postgres"] = "Host=db;Password=hunter2" }).ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", Resolve(flags: new() { ["postgres"] = "Host=db;Password=hunter2" }).ToString(),
+            StringComparison.Ordinal);
     }
 
     [Theory]
@@ -156,7 +168,8 @@ public sealed class SettingsTests
             ["gatewayPort"] = "0",
             ["replicationFactor"] = "auto",
         });
-        Assert.Equal(("Host=db", "mine", "r1", "b1.example", 0), (settings.PostgreSql, settings.ClusterId, settings.Rack, settings.AdvertisedHost, settings.ReplicationFactor));
+        Assert.Equal(("Host=db", "mine", "r1", "b1.example", 0),
+            (settings.PostgreSql, settings.ClusterId, settings.Rack, settings.AdvertisedHost, settings.ReplicationFactor));
         Assert.Equal(new ListenPort(IPAddress.IPv6Any, 7000), settings.OrleansPort);
         Assert.Equal(new ListenPort(null, 0), settings.GatewayPort);
     }
@@ -192,7 +205,8 @@ public sealed class SettingsTests
         Assert.False(new ListenAddress(IPAddress.Any, 1).IsLoopback);
     }
 
-    private static BrokerSettings Resolve(string? file = null, Dictionary<string, string>? environment = null, Dictionary<string, string>? flags = null) =>
+    private static BrokerSettings Resolve(string? file = null, Dictionary<string, string>? environment = null,
+        Dictionary<string, string>? flags = null) =>
         SettingsResolver.Resolve(flags ?? [], file is null ? null : File, (environment ?? []).GetValueOrDefault, _ => file!);
 
     private static void AssertRefused(string[] named, Action resolve)

@@ -123,7 +123,8 @@ public sealed class ProgramTests : IDisposable
             Assert.Equal(HttpStatusCode.Created, created.StatusCode);
         var client = new TcpClient();
         await client.ConnectAsync(IPAddress.Loopback, address.Port);
-        await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes("POST /api/topics/held/partitions/0/batches HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        await client.GetStream()
+            .WriteAsync(Encoding.ASCII.GetBytes("POST /api/topics/held/partitions/0/batches HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
             + "Content-Type: application/vnd.orleansmq.record-batch\r\nContent-Length: 100\r\n\r\n"));
         // The broker asks for the body when it begins to read it: from here on the request is in flight.
         var answer = new byte[25];
@@ -155,7 +156,8 @@ public sealed class ProgramTests : IDisposable
         Assert.All(named, name => Assert.Contains(name, error, StringComparison.Ordinal));
     }
 
-    private static async Task<(int Code, string Output, string Error)> RunAsync(string[] args, Dictionary<string, string>? environment = null)
+    private static async Task<(int Code, string Output, string Error)> RunAsync(string[] args,
+        Dictionary<string, string>? environment = null)
     {
         using var process = Start(args, environment ?? []);
         var output = process.StandardOutput.ReadToEndAsync();

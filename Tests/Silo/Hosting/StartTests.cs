@@ -45,7 +45,8 @@ public sealed class StartTests : IDisposable
     {
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
-        var refused = await Assert.ThrowsAsync<StartException>(() => BrokerServer.StartAsync(Settings(((IPEndPoint)taken.LocalEndpoint).Port), NewLog(), Standalone));
+        var refused = await Assert.ThrowsAsync<StartException>(() =>
+            BrokerServer.StartAsync(Settings(((IPEndPoint)taken.LocalEndpoint).Port), NewLog(), Standalone));
         Assert.Contains("in use", refused.Message, StringComparison.Ordinal);
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
     }
@@ -68,7 +69,8 @@ public sealed class StartTests : IDisposable
         // Taken, and refuses connections.
         using var nobody = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         nobody.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0), KafkaAdvertised = $"127.0.0.1:{((IPEndPoint)nobody.LocalEndPoint!).Port}" };
+        var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0),
+            KafkaAdvertised = $"127.0.0.1:{((IPEndPoint)nobody.LocalEndPoint!).Port}" };
         await using var server = await BrokerServer.StartAsync(settings, NewLog(), Standalone);
         using var patience = new CancellationTokenSource(RunningBroker.Patience);
         while (!_log.ToString().Contains($"KAFKA CLIENTS ARE SENT TO {settings.KafkaAdvertised}", StringComparison.Ordinal))
@@ -78,7 +80,8 @@ public sealed class StartTests : IDisposable
     [Fact]
     public async Task Kafka_clients_are_served_at_the_port_that_was_taken_and_counted()
     {
-        await using var server = await BrokerServer.StartAsync(Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0) }, NewLog(), Standalone);
+        await using var server = await BrokerServer.StartAsync(Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0) },
+            NewLog(), Standalone);
         using var client = new TcpClient();
         await client.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
         // ApiVersions, version 0, correlation id 1, no client id.
@@ -89,7 +92,8 @@ public sealed class StartTests : IDisposable
         // ApiVersions, version 3, correlation id 2, no client id: the client is called probe, of version 1.2.
         using var named = new TcpClient();
         await named.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
-        await named.GetStream().WriteAsync((byte[])[0, 0, 0, 22, 0, 18, 0, 3, 0, 0, 0, 2, 0xFF, 0xFF, 0, 6, .. "probe"u8, 4, .. "1.2"u8, 0]);
+        await named.GetStream()
+            .WriteAsync((byte[])[0, 0, 0, 22, 0, 18, 0, 3, 0, 0, 0, 2, 0xFF, 0xFF, 0, 6, .. "probe"u8, 4, .. "1.2"u8, 0]);
         await named.GetStream().ReadExactlyAsync(head);
         Assert.Equal([0, 0, 0, 2, 0, 0], head[4..]);
         using var http = new HttpClient();
@@ -111,7 +115,8 @@ public sealed class StartTests : IDisposable
     public async Task A_start_that_is_given_up_leaves_the_directory_unlocked()
     {
         using var giveUp = new CancellationTokenSource();
-        var starting = BrokerServer.StartAsync(Settings(0), NewLog(), (_, options) => new SlowHost(options, Task.Delay(Timeout.Infinite, giveUp.Token)), giveUp.Token);
+        var starting = BrokerServer.StartAsync(Settings(0), NewLog(),
+            (_, options) => new SlowHost(options, Task.Delay(Timeout.Infinite, giveUp.Token)), giveUp.Token);
         await giveUp.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => starting.WaitAsync(RunningBroker.Patience));
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
@@ -151,7 +156,8 @@ public sealed class StartTests : IDisposable
 
     private static StandaloneHost Standalone(BrokerSettings settings, BrokerOptions options) => new(options);
 
-    private BrokerSettings Settings(int port) => BrokerSettings.Default with { DataDirectory = _directory, Kafka = null, Http = new ListenAddress(IPAddress.Loopback, port) };
+    private BrokerSettings Settings(int port) =>
+        BrokerSettings.Default with { DataDirectory = _directory, Kafka = null, Http = new ListenAddress(IPAddress.Loopback, port) };
 
     private ConsoleLog NewLog() => new(_log, LogLevel.Information, TimeProvider.System);
 

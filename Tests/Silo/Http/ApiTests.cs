@@ -34,10 +34,12 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     [Fact]
     public async Task A_page_of_another_site_is_refused_and_one_of_our_own_is_not()
     {
-        using var foreign = new HttpRequestMessage(HttpMethod.Delete, "/api/topics/a") { Headers = { { "Origin", "https://example.org" } } };
+        using var foreign = new HttpRequestMessage(HttpMethod.Delete,
+            "/api/topics/a") { Headers = { { "Origin", "https://example.org" } } };
         using var refused = await broker.Http.SendAsync(foreign);
         await RunningBroker.AssertProblemAsync(refused, 403, ErrorCode.InvalidRequest, "https://example.org");
-        using var own = new HttpRequestMessage(HttpMethod.Get, "/api/topics") { Headers = { { "Origin", broker.Http.BaseAddress!.ToString().TrimEnd('/') } } };
+        using var own = new HttpRequestMessage(HttpMethod.Get,
+            "/api/topics") { Headers = { { "Origin", broker.Http.BaseAddress!.ToString().TrimEnd('/') } } };
         using var answered = await broker.Http.SendAsync(own);
         Assert.Equal(HttpStatusCode.OK, answered.StatusCode);
     }
@@ -81,7 +83,8 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     [Fact]
     public async Task Every_route_is_described_and_everything_described_is_a_route()
     {
-        var routes = broker.Server.Routes.SelectMany(route => route.Metadata.OfType<Microsoft.AspNetCore.Routing.HttpMethodMetadata>().Single().HttpMethods
+        var routes = broker.Server.Routes.SelectMany(route => route.Metadata.OfType<Microsoft.AspNetCore.Routing.HttpMethodMetadata>()
+            .Single().HttpMethods
             .Select(method => $"{method} {route.RoutePattern.RawText}"));
         var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
         var described = document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()
@@ -94,7 +97,8 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     public async Task Every_operation_says_what_it_does_and_every_reference_leads_somewhere()
     {
         var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
-        var operations = document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()).Where(o => o.Name != "parameters").ToList();
+        var operations = document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject())
+            .Where(o => o.Name != "parameters").ToList();
         Assert.All(operations, operation =>
         {
             Assert.NotEmpty(operation.Value.GetProperty("summary").GetString()!);
@@ -116,10 +120,12 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
         var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
         foreach (var path in document.GetProperty("paths").EnumerateObject())
         {
-            foreach (var operation in path.Value.EnumerateObject().Where(o => o.Name is "get" or "post" && o.Value.TryGetProperty("parameters", out _)))
+            foreach (var operation in path.Value.EnumerateObject()
+                .Where(o => o.Name is "get" or "post" && o.Value.TryGetProperty("parameters", out _)))
             {
                 var names = operation.Value.GetProperty("parameters").EnumerateArray()
-                    .Select(p => p.TryGetProperty("$ref", out var to) ? document.GetProperty("components").GetProperty("parameters").GetProperty(to.GetString()!.Split('/')[^1]) : p)
+                    .Select(p => p.TryGetProperty("$ref", out var to)
+                        ? document.GetProperty("components").GetProperty("parameters").GetProperty(to.GetString()!.Split('/')[^1]) : p)
                     .Where(p => p.GetProperty("in").GetString() == "query").Select(p => p.GetProperty("name").GetString()!).ToList();
                 var url = path.Name.Replace("{topic}", topic).Replace("{partition}", "0") + "?surely-not-known=1";
                 using var request = new HttpRequestMessage(new HttpMethod(operation.Name.ToUpperInvariant()), url);

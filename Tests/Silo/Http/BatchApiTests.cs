@@ -22,13 +22,15 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
         Assert.Equal(HttpStatusCode.OK, produced.StatusCode);
         var answer = JsonDocument.Parse(await produced.Content.ReadAsStringAsync()).RootElement;
         Assert.Equal((0L, -1L, 0L),
-            (answer.GetProperty("baseOffset").GetInt64(), answer.GetProperty("logAppendTime").GetInt64(), answer.GetProperty("logStartOffset").GetInt64()));
+            (answer.GetProperty("baseOffset").GetInt64(), answer.GetProperty("logAppendTime").GetInt64(),
+                answer.GetProperty("logStartOffset").GetInt64()));
         using var more = await PostAsync(topic, Batch("three"));
 
         using var fetched = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/batches?offset=1");
         Assert.Equal(HttpStatusCode.OK, fetched.StatusCode);
         Assert.Equal(HttpContract.RecordBatchMediaType, fetched.Content.Headers.ContentType!.MediaType);
-        Assert.Equal(["3", "3", "0"], new[] { HttpContract.HighWatermarkHeader, HttpContract.LastStableOffsetHeader, HttpContract.LogStartOffsetHeader }
+        Assert.Equal(["3", "3", "0"],
+            new[] { HttpContract.HighWatermarkHeader, HttpContract.LastStableOffsetHeader, HttpContract.LogStartOffsetHeader }
             .Select(name => fetched.Headers.GetValues(name).Single()));
         Assert.Equal(["one", "two", "three"], Values(await fetched.Content.ReadAsByteArrayAsync()));
     }
@@ -37,7 +39,9 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     public async Task Nothing_to_read_is_an_empty_body()
     {
         var topic = await broker.CreateTopicAsync();
-        using var fetched = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/batches?offset=0&waitMs=1&minBytes=1&maxBytes=10&isolation=read_committed");
+        using var fetched =
+            await broker.Http.GetAsync(
+                $"/api/topics/{topic}/partitions/0/batches?offset=0&waitMs=1&minBytes=1&maxBytes=10&isolation=read_committed");
         Assert.Equal(HttpStatusCode.OK, fetched.StatusCode);
         Assert.Equal(0, fetched.Content.Headers.ContentLength);
         Assert.Equal("0", fetched.Headers.GetValues(HttpContract.HighWatermarkHeader).Single());
@@ -110,7 +114,8 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     {
         var topic = await broker.CreateTopicAsync();
         await using var exchange = await RawExchange.SendAsync(broker,
-            $"POST /api/topics/{topic}/partitions/0/batches HTTP/1.1\r\nHost: x\r\nContent-Type: {HttpContract.RecordBatchMediaType}\r\nContent-Length: 9999999999\r\n\r\n");
+            $"POST /api/topics/{topic}/partitions/0/batches HTTP/1.1\r\nHost: x\r\nContent-Type: "
+            + $"{HttpContract.RecordBatchMediaType}\r\nContent-Length: 9999999999\r\n\r\n");
         Assert.StartsWith("HTTP/1.1 413", await exchange.ReadToEndAsync(), StringComparison.Ordinal);
     }
 
@@ -118,7 +123,8 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     public async Task A_batch_in_chunks_is_refused()
     {
         var topic = await broker.CreateTopicAsync();
-        using var request = new HttpRequestMessage(HttpMethod.Post, $"/api/topics/{topic}/partitions/0/batches") { Content = new ByteArrayContent(Batch("one")) };
+        using var request = new HttpRequestMessage(HttpMethod.Post,
+            $"/api/topics/{topic}/partitions/0/batches") { Content = new ByteArrayContent(Batch("one")) };
         request.Content.Headers.ContentType = new MediaTypeHeaderValue(HttpContract.RecordBatchMediaType);
         request.Headers.TransferEncodingChunked = true;
         using var response = await broker.Http.SendAsync(request);
@@ -170,7 +176,8 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
             Assert.Equal(["a", "b"], Values(fetched.Records.ToArray()));
         var found = await client.FindOffsetAsync(new TopicPartition(topic, 0), OffsetSpec.Latest);
         Assert.Equal((ErrorCode.None, 2L), (found.Error, found.Offset));
-        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await client.ProduceAsync(new TopicPartition("nowhere", 0), Batch("a"), Acks.All)).Error);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition,
+            (await client.ProduceAsync(new TopicPartition("nowhere", 0), Batch("a"), Acks.All)).Error);
         Assert.Equal(2, await client.DeleteRecordsAsync(new TopicPartition(topic, 0), -1));
         Assert.Equal("standalone", (await client.DescribeClusterAsync()).Flavour);
     }
@@ -185,7 +192,8 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     public async Task Offsets_are_found(string query, long offset, long timestamp)
     {
         var topic = await broker.CreateTopicAsync();
-        await broker.ProduceAllAsync(topic, "{\"value\":\"a\",\"timestamp\":1000}\n{\"value\":\"b\",\"timestamp\":3000}\n{\"value\":\"c\",\"timestamp\":2000}");
+        await broker.ProduceAllAsync(topic,
+            "{\"value\":\"a\",\"timestamp\":1000}\n{\"value\":\"b\",\"timestamp\":3000}\n{\"value\":\"c\",\"timestamp\":2000}");
         var found = JsonDocument.Parse(await broker.Http.GetStringAsync($"/api/topics/{topic}/partitions/0/offsets{query}")).RootElement;
         Assert.Equal((offset, timestamp), (found.GetProperty("offset").GetInt64(), found.GetProperty("timestamp").GetInt64()));
     }
@@ -196,7 +204,8 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("9", "", 404, ErrorCode.UnknownTopicOrPartition, "9")]
     public async Task A_wrong_lookup_is_refused(string partition, string query, int status, ErrorCode code, string named)
     {
-        using var response = await broker.Http.GetAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/{partition}/offsets{query}");
+        using var response =
+            await broker.Http.GetAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/{partition}/offsets{query}");
         await RunningBroker.AssertProblemAsync(response, status, code, named);
     }
 
@@ -205,7 +214,8 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     {
         var topic = await broker.CreateTopicAsync();
         await broker.ProduceAllAsync(topic, "{\"value\":\"a\"}\n{\"value\":\"b\"}\n{\"value\":\"c\"}");
-        using var deleted = await broker.Http.PostAsync($"/api/topics/{topic}/partitions/0/delete-records", RunningBroker.Json("""{"beforeOffset":2}"""));
+        using var deleted = await broker.Http.PostAsync($"/api/topics/{topic}/partitions/0/delete-records",
+            RunningBroker.Json("""{"beforeOffset":2}"""));
         Assert.Equal("""{"logStartOffset":2}""", await deleted.Content.ReadAsStringAsync());
         Assert.Equal("c", Assert.Single(await broker.ConsumeAsync(topic, 0)).GetProperty("value").GetString());
     }
@@ -218,7 +228,8 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("""{"beforeOffset":7}""", 416, ErrorCode.OffsetOutOfRange)]
     public async Task A_wrong_deletion_is_refused(string body, int status, ErrorCode code)
     {
-        using var response = await broker.Http.PostAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/delete-records", RunningBroker.Json(body));
+        using var response = await broker.Http.PostAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/delete-records",
+            RunningBroker.Json(body));
         await RunningBroker.AssertProblemAsync(response, status, code);
     }
 

@@ -51,8 +51,10 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
 
         Assert.Equal(
         [
-            $"reassign {Partition} to 1,2,4", "list", $"cancel {Partition}", "elect preferred  ", "elect preferred orders 2", $"elect unclean {Partition} ",
-            $"elect unclean {Partition} 3", "plan", "execute plan-1 ", $"execute plan-1 {new RebalanceThrottle(2, 1000)}", "status", "cancel rebalance", "auto True",
+            $"reassign {Partition} to 1,2,4", "list", $"cancel {Partition}", "elect preferred  ", "elect preferred orders 2",
+            $"elect unclean {Partition} ",
+            $"elect unclean {Partition} 3", "plan", "execute plan-1 ", $"execute plan-1 {new RebalanceThrottle(2, 1000)}", "status",
+            "cancel rebalance", "auto True",
             "drain 3", "resume 3", "remove 3",
         ], _administration.Asked);
     }
@@ -70,9 +72,11 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
     public async Task Outcomes_and_states_are_words()
     {
         using var elected = await _broker.Http.PostAsync("/api/leaders/elect", RunningBroker.Json("""{"type":"preferred"}"""));
-        Assert.Equal("ElectionNotNeeded", JsonDocument.Parse(await elected.Content.ReadAsStringAsync()).RootElement[0].GetProperty("error").GetString());
+        Assert.Equal("ElectionNotNeeded", JsonDocument.Parse(await elected.Content.ReadAsStringAsync()).RootElement[0].GetProperty("error")
+            .GetString());
         using var rebalance = await _broker.Http.GetAsync("/api/cluster/rebalance");
-        Assert.Equal("running", JsonDocument.Parse(await rebalance.Content.ReadAsStringAsync()).RootElement.GetProperty("state").GetString());
+        Assert.Equal("running", JsonDocument.Parse(await rebalance.Content.ReadAsStringAsync()).RootElement.GetProperty("state")
+            .GetString());
     }
 
     [Theory]
@@ -89,7 +93,8 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
     [InlineData("POST", "/api/cluster/rebalance", "", "planId")]
     [InlineData("POST", "/api/cluster/rebalance", """{"planId":""}""", "planId")]
     [InlineData("POST", "/api/cluster/rebalance", """{"planId":"p","throttle":{"maxPartitions":0}}""", "'throttle.maxPartitions' is 0")]
-    [InlineData("POST", "/api/cluster/rebalance", """{"planId":"p","throttle":{"maxBytesPerSecond":-1}}""", "'throttle.maxBytesPerSecond' is -1")]
+    [InlineData("POST", "/api/cluster/rebalance", """{"planId":"p","throttle":{"maxBytesPerSecond":-1}}""",
+        "'throttle.maxBytesPerSecond' is -1")]
     [InlineData("PATCH", "/api/cluster", "{}", "autoRebalance")]
     [InlineData("POST", "/api/brokers/first/drain", "", "Broker 'first'")]
     [InlineData("DELETE", "/api/brokers/-1", "", "Broker '-1'")]
@@ -109,7 +114,8 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
         Func<Task>[] orders =
         [
             async () => await alone.ReassignPartitionAsync(Partition, [1]), async () => await alone.ElectPreferredLeadersAsync(),
-            async () => await alone.ElectUncleanAsync(Partition), async () => await alone.PlanRebalanceAsync(), async () => await alone.DrainBrokerAsync(0),
+            async () => await alone.ElectUncleanAsync(Partition), async () => await alone.PlanRebalanceAsync(),
+            async () => await alone.DrainBrokerAsync(0),
             async () => await alone.RemoveBrokerAsync(0), async () => await alone.SetAutoRebalanceAsync(true),
         ];
         foreach (var order in orders)

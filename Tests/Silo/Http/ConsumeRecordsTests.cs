@@ -25,7 +25,9 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
         using var response = await broker.Http.GetAsync($"/api/topics/{topic}/partitions/0/records{query}");
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         Assert.Equal("application/x-ndjson", response.Content.Headers.ContentType!.MediaType);
-        Assert.Equal(offsets, string.Join(' ', RunningBroker.Lines(await response.Content.ReadAsStringAsync()).Select(r => r.GetProperty("offset").GetInt64())));
+        Assert.Equal(offsets,
+            string.Join(' ', RunningBroker.Lines(await response.Content.ReadAsStringAsync())
+                .Select(r => r.GetProperty("offset").GetInt64())));
         Assert.Equal(start, response.Headers.GetValues("Omq-Start-Offset").Single());
         Assert.Equal("5", response.Headers.GetValues("Omq-High-Watermark").Single());
         Assert.Equal("0", response.Headers.GetValues("Omq-Log-Start-Offset").Single());
@@ -53,7 +55,8 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData(null, "first", 400, ErrorCode.InvalidRequest)]
     public async Task An_unknown_topic_or_partition_is_refused(string? topic, string partition, int status, ErrorCode code)
     {
-        using var response = await broker.Http.GetAsync($"/api/topics/{topic ?? await broker.CreateTopicAsync()}/partitions/{partition}/records");
+        using var response =
+            await broker.Http.GetAsync($"/api/topics/{topic ?? await broker.CreateTopicAsync()}/partitions/{partition}/records");
         await RunningBroker.AssertProblemAsync(response, status, code, partition == "0" ? "nowhere" : partition);
     }
 
@@ -114,11 +117,13 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     {
         var topic = await broker.CreateTopicAsync();
         await broker.ProduceAllAsync(topic, "{\"value\":\"a\"}");
-        broker.Script.OnFetch = (request, _) => request.Offset == 0 ? null : new(FetchResult.Failed(ErrorCode.NotLeaderOrFollower, "moved away"));
+        broker.Script.OnFetch = (request, _) => request.Offset == 0
+            ? null : new(FetchResult.Failed(ErrorCode.NotLeaderOrFollower, "moved away"));
         var lines = await broker.ConsumeAsync(topic, 0);
         Assert.Equal("a", lines[0].GetProperty("value").GetString());
         Assert.Equal(("moved away", "NotLeaderOrFollower", 1L),
-            (lines[1].GetProperty("error").GetString(), lines[1].GetProperty("code").GetString(), lines[1].GetProperty("offset").GetInt64()));
+            (lines[1].GetProperty("error").GetString(), lines[1].GetProperty("code").GetString(),
+                lines[1].GetProperty("offset").GetInt64()));
     }
 
     /// <summary>Completes when a fetch that may wait has reached the broker.</summary>

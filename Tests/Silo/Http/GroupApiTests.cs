@@ -78,9 +78,11 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
             GenerationIdOrMemberEpoch = 3,
             MemberId = "m",
             GroupInstanceId = "i",
-            Offsets = [new PartitionOffset("orders", 1, new CommittedOffset(long.MaxValue, 4, "wörds"), Topic), new PartitionOffset(null, 2, new CommittedOffset(0), Topic)],
+            Offsets = [new PartitionOffset("orders", 1, new CommittedOffset(long.MaxValue, 4, "wörds"), Topic),
+                new PartitionOffset(null, 2, new CommittedOffset(0), Topic)],
         };
-        var fetch = new OffsetFetch { GroupId = "b", Partitions = [new("orders", 1)], MemberId = "m", MemberEpoch = 3, RequireStable = true, AllowStale = true };
+        var fetch = new OffsetFetch { GroupId = "b", Partitions = [new("orders", 1)], MemberId = "m", MemberEpoch = 3, RequireStable = true,
+            AllowStale = true };
         var delete = new OffsetDelete("b", [new("orders", 1)]);
         var over = _client.Groups;
 
@@ -97,7 +99,8 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
         Assert.Equal(2, await over.FindCoordinatorAsync("b"));
         await over.DeleteGroupAsync("b");
 
-        Same<object[]>([join, sync, heartbeat, leave, consumer, commit, fetch, delete, "list", "describe b", "find b", "delete b"], [.. _groups.Asked]);
+        Same<object[]>([join, sync, heartbeat, leave, consumer, commit, fetch, delete, "list", "describe b", "find b", "delete b"],
+            [.. _groups.Asked]);
     }
 
     [Fact]
@@ -111,7 +114,8 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
         Same<object[]>(
         [
             new JoinGroup { GroupId = "b", ClientHost = host }, new ConsumerGroupHeartbeat { GroupId = "b", ClientHost = host },
-            new OffsetCommit { GroupId = "b", Offsets = [new PartitionOffset("orders", 0, new CommittedOffset(42))] }, new OffsetFetch { GroupId = "b" },
+            new OffsetCommit { GroupId = "b", Offsets = [new PartitionOffset("orders", 0, new CommittedOffset(42))] },
+            new OffsetFetch { GroupId = "b" },
         ], [.. _groups.Asked]);
     }
 
@@ -143,7 +147,8 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     [Fact]
     public async Task Errors_of_the_administration_are_problems_and_come_back_as_such()
     {
-        foreach (var (code, status) in new[] { (ErrorCode.GroupIdNotFound, 404), (ErrorCode.NonEmptyGroup, 409), (ErrorCode.InvalidGroupId, 400), (ErrorCode.CoordinatorNotAvailable, 503) })
+        foreach (var (code, status) in new[] { (ErrorCode.GroupIdNotFound, 404), (ErrorCode.NonEmptyGroup, 409),
+            (ErrorCode.InvalidGroupId, 400), (ErrorCode.CoordinatorNotAvailable, 503) })
         {
             _groups.Before = _ => throw new BrokerException(code, "Group 'b': a reason.");
             using var response = await _broker.Http.DeleteAsync("/api/groups/b");
@@ -179,7 +184,8 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     [Fact]
     public async Task A_commit_of_ten_thousand_partitions_fits()
     {
-        var offsets = Enumerable.Range(0, 10_000).Select(i => new PartitionOffset(new string('t', 100), i, new CommittedOffset(i), Topic)).ToArray();
+        var offsets = Enumerable.Range(0, 10_000).Select(i => new PartitionOffset(new string('t', 100), i, new CommittedOffset(i), Topic))
+            .ToArray();
         Same(RecordedGroups.Committed, await _client.Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = "b", Offsets = offsets }));
         Assert.Equal(10_000, Assert.IsType<OffsetCommit>(Assert.Single(_groups.Asked)).Offsets.Count);
     }
@@ -203,7 +209,8 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
         Assert.Equal(new PartitionError("orders", 1, ErrorCode.CoordinatorNotAvailable, Topic), Assert.Single(committed.Partitions));
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await client.Groups.HeartbeatAsync(new Heartbeat("b", 1, "m"))).Error);
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await client.Groups.JoinGroupAsync(new JoinGroup { GroupId = "b" })).Error);
-        Assert.Equal(ErrorCode.CoordinatorNotAvailable, (await client.Groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = "b" })).Error);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable,
+            (await client.Groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = "b" })).Error);
         await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await client.Groups.ListGroupsAsync());
         Assert.False(client.HasConnected);
     }

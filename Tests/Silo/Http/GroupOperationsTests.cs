@@ -27,7 +27,8 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
         var offsets = await GetAsync("offsets");
         Assert.Equal(1, offsets[0].GetProperty("offset").GetProperty("offset").GetInt64());
         var lag = Assert.Single(await _client.GetGroupLagAsync(_group));
-        Assert.Equal((new TopicPartition(topic, 0), 1L, 3L, 2L), (lag.Partition, lag.Committed!.Value, lag.HighWatermark!.Value, lag.Records!.Value));
+        Assert.Equal((new TopicPartition(topic, 0), 1L, 3L, 2L),
+            (lag.Partition, lag.Committed!.Value, lag.HighWatermark!.Value, lag.Records!.Value));
         Assert.InRange(lag.Seconds!.Value, 1000, 1e10);
     }
 
@@ -47,7 +48,8 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     public async Task A_reset_is_planned_then_done()
     {
         var topic = await PrepareAsync(committed: 3);
-        var planned = await _client.ResetGroupOffsetsAsync(new OffsetReset(_group, OffsetTarget.ShiftBy(-2), Topics: [topic]), execute: false);
+        var planned = await _client.ResetGroupOffsetsAsync(new OffsetReset(_group, OffsetTarget.ShiftBy(-2), Topics: [topic]),
+            execute: false);
         Assert.Equal((false, 3L, 1L), (planned.Executed, planned.Partitions[0].Committed!.Value, planned.Partitions[0].Target!.Value));
         Assert.Equal(3, (await GetAsync("offsets"))[0].GetProperty("offset").GetProperty("offset").GetInt64());
 
@@ -62,15 +64,18 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     public async Task A_group_with_members_is_neither_reset_nor_deleted()
     {
         var topic = await PrepareAsync(committed: 3);
-        var joined = await _client.Groups.JoinGroupAsync(new JoinGroup { GroupId = _group, RequireKnownMemberId = false, Protocols = [new GroupProtocol("range", new byte[] { 0 })] });
+        var joined = await _client.Groups.JoinGroupAsync(new JoinGroup { GroupId = _group, RequireKnownMemberId = false,
+            Protocols = [new GroupProtocol("range", new byte[] { 0 })] });
         Assert.Equal(ErrorCode.None, joined.Error);
-        var reset = await Assert.ThrowsAsync<BrokerException>(async () => await _client.ResetGroupOffsetsAsync(new OffsetReset(_group, OffsetTarget.Earliest, [topic]), execute: true));
+        var reset = await Assert.ThrowsAsync<BrokerException>(async () =>
+            await _client.ResetGroupOffsetsAsync(new OffsetReset(_group, OffsetTarget.Earliest, [topic]), execute: true));
         Assert.Equal(ErrorCode.NonEmptyGroup, reset.Code);
         Assert.Contains("Stop its consumers first", reset.Message, StringComparison.Ordinal);
         using var deleted = await _broker.Http.DeleteAsync("/api/groups/" + Uri.EscapeDataString(_group));
         await RunningBroker.AssertProblemAsync(deleted, 409, ErrorCode.NonEmptyGroup);
         await _client.Groups.LeaveGroupAsync(new LeaveGroup(_group, [new LeavingMember(joined.MemberId)]));
-        Assert.True((await _client.ResetGroupOffsetsAsync(new OffsetReset(_group, OffsetTarget.Earliest, [topic]), execute: true)).Executed);
+        Assert.True((await _client.ResetGroupOffsetsAsync(new OffsetReset(_group, OffsetTarget.Earliest, [topic]),
+            execute: true)).Executed);
     }
 
     [Theory]
@@ -116,7 +121,8 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
         var topic = await PrepareAsync(committed: 1);
         var group = $"group=\"{_group.Replace("\"", "\\\"")}\"";
         var partition = $"{group},topic=\"{topic}\",partition=\"0\"";
-        var metrics = await MetricsOnceAsync(text => text.Contains($"orleansmq_group_lag_records{{{partition}}} 2\n", StringComparison.Ordinal));
+        var metrics =
+            await MetricsOnceAsync(text => text.Contains($"orleansmq_group_lag_records{{{partition}}} 2\n", StringComparison.Ordinal));
         Assert.Contains($"orleansmq_group_committed_offset{{{partition}}} 1\n", metrics, StringComparison.Ordinal);
         Assert.Contains($"orleansmq_group_members{{{group}}} 0\n", metrics, StringComparison.Ordinal);
         Assert.Contains($"orleansmq_group_rebalances_total{{{group}}} ", metrics, StringComparison.Ordinal);
@@ -131,8 +137,10 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     private async Task<string> PrepareAsync(long committed)
     {
         var topic = await _broker.CreateTopicAsync();
-        await _broker.ProduceAllAsync(topic, "{\"value\":\"a\",\"timestamp\":1000}\n{\"value\":\"b\",\"timestamp\":2000}\n{\"value\":\"c\",\"timestamp\":3000}");
-        var stored = await _client.Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = _group, Offsets = [new PartitionOffset(topic, 0, new CommittedOffset(committed))] });
+        await _broker.ProduceAllAsync(topic,
+            "{\"value\":\"a\",\"timestamp\":1000}\n{\"value\":\"b\",\"timestamp\":2000}\n{\"value\":\"c\",\"timestamp\":3000}");
+        var stored = await _client.Groups.CommitOffsetsAsync(new OffsetCommit { GroupId = _group,
+            Offsets = [new PartitionOffset(topic, 0, new CommittedOffset(committed))] });
         Assert.Equal(ErrorCode.None, Assert.Single(stored.Partitions).Error);
         return topic;
     }

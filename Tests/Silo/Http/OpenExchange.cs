@@ -18,7 +18,8 @@ internal sealed class OpenExchange : IAsyncDisposable
         var address = broker.Http.BaseAddress!;
         await exchange._client.ConnectAsync(IPAddress.Loopback, address.Port);
         exchange._stream = exchange._client.GetStream();
-        await exchange.WriteAsync($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: {address.Authority}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        await exchange.WriteAsync($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: {address.Authority}\r\nTransfer-Encoding: "
+            + "chunked\r\n\r\n");
         return exchange;
     }
 

@@ -26,7 +26,9 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
         Assert.Equal([0L, 1, 2], answers.Select(a => a.GetProperty("offset").GetInt64()));
 
         var records = await broker.ConsumeAsync(topic, 0);
-        Assert.Equal("""{"partition":0,"offset":0,"timestamp":1767225600000,"key":"k","value":"v \"quoted\" €","headers":{"h":"x","n":null}}""", records[0].GetRawText());
+        Assert.Equal(
+            """{"partition":0,"offset":0,"timestamp":1767225600000,"key":"k","value":"v \"quoted\" €","headers":{"h":"x","n":null}}""",
+            records[0].GetRawText());
         Assert.Equal("""{"partition":0,"offset":1,"timestamp":1767225600001,"key":null,"value":null}""", records[1].GetRawText());
         Assert.Equal(("", ""), (records[2].GetProperty("key").GetString(), records[2].GetProperty("value").GetString()));
         Assert.InRange(records[2].GetProperty("timestamp").GetInt64(), 1767225600000, long.MaxValue);
@@ -45,7 +47,8 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     public async Task A_partition_is_honoured_and_keys_go_where_kafka_puts_them()
     {
         var topic = await broker.CreateTopicAsync(partitions: 5);
-        var lines = string.Join('\n', Enumerable.Range(0, 50).Select(i => $$"""{"key":"key-{{i}}","value":"v"}""").Append("""{"key":"key-1","value":"v","partition":4}"""));
+        var lines = string.Join('\n', Enumerable.Range(0, 50).Select(i => $$"""{"key":"key-{{i}}","value":"v"}""")
+            .Append("""{"key":"key-1","value":"v","partition":4}"""));
         var answers = await broker.ProduceAllAsync(topic, lines);
         for (var i = 0; i < 50; i++)
             Assert.Equal(Murmur2Partitioner.ForKey(Encoding.UTF8.GetBytes($"key-{i}"), 5), answers[i].GetProperty("partition").GetInt32());
@@ -101,7 +104,8 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
         var answers = await broker.ProduceAllAsync(topic, string.Concat(Enumerable.Range(0, count).Select(i =>
             $$"""{"value":"{{i}} {{new string('x', 1000)}}","partition":{{i % partitions}}}""" + "\n")));
         for (var i = 0; i < count; i++)
-            Assert.Equal((i % partitions, i / partitions), (answers[i].GetProperty("partition").GetInt32(), answers[i].GetProperty("offset").GetInt32()));
+            Assert.Equal((i % partitions, i / partitions),
+                (answers[i].GetProperty("partition").GetInt32(), answers[i].GetProperty("offset").GetInt32()));
         Assert.True(broker.Script.Produced - before >= 2 * partitions, "each partition got all its records in one batch");
         var last = await broker.ConsumeAsync(topic, partitions - 1);
         Assert.Equal(Enumerable.Range(0, count / partitions).Select(i => $"{(i * partitions) + partitions - 1}"),
@@ -128,7 +132,8 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     public async Task A_wrong_line_ends_the_stream_after_what_stood_before_it()
     {
         var topic = await broker.CreateTopicAsync();
-        using var response = await broker.ProduceAsync(topic, "{\"value\":\"a\"}\n\n{\"value\":\"b\"}\r\n{\"value\":5}\n{\"value\":\"c\"}\n");
+        using var response = await broker.ProduceAsync(topic,
+            "{\"value\":\"a\"}\n\n{\"value\":\"b\"}\r\n{\"value\":5}\n{\"value\":\"c\"}\n");
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         var lines = RunningBroker.Lines(await response.Content.ReadAsStringAsync());
         Assert.Equal([0L, 1], lines[..2].Select(l => l.GetProperty("offset").GetInt64()));
@@ -153,11 +158,13 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [Theory]
     [InlineData("")]
     [InlineData("\n \r\n")]
-    public async Task No_record_is_no_answer(string lines) => Assert.Empty(await broker.ProduceAllAsync(await broker.CreateTopicAsync(), lines));
+    public async Task No_record_is_no_answer(string lines) =>
+    Assert.Empty(await broker.ProduceAllAsync(await broker.CreateTopicAsync(), lines));
 
     [Fact]
     public async Task A_byte_order_mark_before_the_first_line_is_passed_over() =>
-        Assert.Equal(2, (await broker.ProduceAllAsync(await broker.CreateTopicAsync(), "\uFEFF{\"value\":\"a\"}\n{\"value\":\"b\"}")).Length);
+        Assert.Equal(2,
+            (await broker.ProduceAllAsync(await broker.CreateTopicAsync(), "\uFEFF{\"value\":\"a\"}\n{\"value\":\"b\"}")).Length);
 
     [Theory]
     [InlineData("?acks=2", "acks", "0, 1 or all")]
@@ -209,20 +216,23 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     public async Task A_refused_batch_is_answered_for_each_of_its_records_and_others_go_on()
     {
         var topic = await broker.CreateTopicAsync(partitions: 2);
-        broker.Script.OnProduce = (partition, _) => partition.Partition == 1 ? new(ProduceResult.Failed(ErrorCode.NotEnoughReplicas, "too few")) : null;
+        broker.Script.OnProduce = (partition, _) => partition.Partition == 1
+            ? new(ProduceResult.Failed(ErrorCode.NotEnoughReplicas, "too few")) : null;
         var lines = await broker.ProduceAllAsync(topic,
             "{\"value\":\"a\",\"partition\":1}\n{\"value\":\"b\",\"partition\":0}\n{\"value\":\"c\",\"partition\":1}\n");
         Assert.Equal(["too few", "offset 0", "too few"],
             lines.Select(l => l.TryGetProperty("error", out var error) ? error.GetString() : $"offset {l.GetProperty("offset")}"));
         Assert.Equal(("NotEnoughReplicas", true, 1),
-            (lines[0].GetProperty("code").GetString(), lines[0].GetProperty("retriable").GetBoolean(), lines[0].GetProperty("partition").GetInt32()));
+            (lines[0].GetProperty("code").GetString(), lines[0].GetProperty("retriable").GetBoolean(),
+                lines[0].GetProperty("partition").GetInt32()));
     }
 
     [Fact]
     public async Task A_fault_of_ours_in_one_batch_is_its_answer_alone_and_is_logged()
     {
         var topic = await broker.CreateTopicAsync(partitions: 2);
-        broker.Script.OnProduce = (partition, _) => partition.Partition == 1 ? throw new InvalidOperationException("a bug in a batch") : null;
+        broker.Script.OnProduce = (partition, _) => partition.Partition == 1 ? throw new InvalidOperationException("a bug in a batch")
+            : null;
         var lines = await broker.ProduceAllAsync(topic,
             "{\"value\":\"a\",\"partition\":1}\n{\"value\":\"b\",\"partition\":0}\n{\"value\":\"c\",\"partition\":1}\n");
         Assert.Equal(["UnknownServerError", "offset 0", "UnknownServerError"],

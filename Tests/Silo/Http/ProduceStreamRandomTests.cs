@@ -31,7 +31,8 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
             }
             catch (Exception e)
             {
-                Assert.Fail($"seed {seed}: OMQ_SEED={seed} dotnet test Tests/Silo -p:Orleans=false --filter ProduceStreamRandomTests\n{e}\n{broker.Log}");
+                Assert.Fail($"seed {seed}: OMQ_SEED={seed} dotnet test Tests/Silo -p:Orleans=false --filter "
+                    + $"ProduceStreamRandomTests\n{e}\n{broker.Log}");
             }
         }
     }
@@ -44,7 +45,8 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         broker.Script.OnProduce = late.ProduceAsync;
         // Now and then no line at all, or hardly any: what is answered before the first flush is framed in another way.
         var count = random.Next(10) == 0 ? random.Next(3) : random.Next(2000);
-        var values = Enumerable.Range(0, count).Select(i => $"{i}-{new string('v', random.Next(random.Next(4) == 0 ? 3000 : 30))}").ToList();
+        var values = Enumerable.Range(0, count).Select(i => $"{i}-{new string('v', random.Next(random.Next(4) == 0 ? 3000 : 30))}")
+            .ToList();
         var text = string.Concat(values.Select(value => Line(random, value, partitions)));
 
         using var client = new TcpClient();
@@ -63,7 +65,8 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
 
     private static async Task SendAsync(NetworkStream stream, string topic, byte[] body, Random random)
     {
-        await stream.WriteAsync(Encoding.ASCII.GetBytes($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        await stream.WriteAsync(Encoding.ASCII.GetBytes($"POST /api/topics/{topic}/records HTTP/1.1\r\nHost: x\r\nConnection: "
+            + "close\r\nTransfer-Encoding: chunked\r\n\r\n"));
         for (var at = 0; at < body.Length;)
         {
             var length = Math.Min(body.Length - at, random.Next(1, random.Next(3) == 0 ? 50_000 : 500));
@@ -111,7 +114,8 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         Assert.Equal(values.Count, late.Appended + late.Refused);
     }
 
-    /// <summary>The whole body, and nothing after it. The server knows the length of an answer without a line; all others come in chunks.</summary>
+    /// <summary>The whole body, and nothing after it. The server knows the length of an answer without a line; all others come in
+    /// chunks.</summary>
     private static string Body(string head, string rest)
     {
         if (head.Contains("\r\nTransfer-Encoding: chunked", StringComparison.OrdinalIgnoreCase))
@@ -140,7 +144,8 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         }
     }
 
-    /// <summary>Appends to lists, after a while, and refuses a batch now and then. Fails a partition that is sent a second batch before the first is answered.</summary>
+    /// <summary>Appends to lists, after a while, and refuses a batch now and then. Fails a partition that is sent a second batch before the
+    /// first is answered.</summary>
     private sealed class LateBroker(int seed, bool refuses)
     {
         private readonly Lock _lock = new();

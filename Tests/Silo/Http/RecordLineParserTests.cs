@@ -9,7 +9,8 @@ public sealed class RecordLineParserTests
     public void All_fields_are_read()
     {
         using var parser = new RecordLineParser(isBase64: false);
-        Assert.Null(parser.Parse("""{"key":"k\u00e9","value":"a\"b\\c\n€","partition":3,"headers":{"h":"x","n":null,"h":""},"timestamp":12}"""u8));
+        Assert.Null(
+            parser.Parse("""{"key":"k\u00e9","value":"a\"b\\c\n€","partition":3,"headers":{"h":"x","n":null,"h":""},"timestamp":12}"""u8));
         Assert.Equal("ké", Encoding.UTF8.GetString(parser.Key));
         Assert.Equal("a\"b\\c\n€", Encoding.UTF8.GetString(parser.Value));
         Assert.Equal((3, 12L), (parser.Partition, parser.Timestamp));

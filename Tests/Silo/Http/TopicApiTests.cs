@@ -8,7 +8,8 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     [Fact]
     public async Task A_topic_is_created_listed_described_altered_and_deleted()
     {
-        using var created = await broker.Http.PutAsync("/api/topics/life", RunningBroker.Json("""{"partitions":2,"configs":{"retention.ms":"1000"}}"""));
+        using var created = await broker.Http.PutAsync("/api/topics/life",
+            RunningBroker.Json("""{"partitions":2,"configs":{"retention.ms":"1000"}}"""));
         Assert.Equal(HttpStatusCode.Created, created.StatusCode);
         Assert.Equal("/api/topics/life", created.Headers.Location!.ToString());
         AssertTopic(await created.Content.ReadAsStringAsync(), 2, "retention.ms", "1000", isDefault: false);
@@ -105,7 +106,8 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     [Fact]
     public async Task A_body_beyond_reason_is_refused_before_it_is_read()
     {
-        await using var exchange = await RawExchange.SendAsync(broker, "PUT /api/topics/large HTTP/1.1\r\nHost: x\r\nContent-Length: 2097152\r\n\r\n");
+        await using var exchange = await RawExchange.SendAsync(broker,
+            "PUT /api/topics/large HTTP/1.1\r\nHost: x\r\nContent-Length: 2097152\r\n\r\n");
         var answer = await exchange.ReadToEndAsync();
         Assert.StartsWith("HTTP/1.1 413", answer, StringComparison.Ordinal);
         Assert.Contains("\"code\":\"MessageTooLarge\"", answer, StringComparison.Ordinal);

@@ -114,7 +114,8 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
     {
         await RefreshAsync();
         _time.Advance(Once);
-        await _metrics.RefreshAsync(_groups, _lag, _ => throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "not now"), CancellationToken.None);
+        await _metrics.RefreshAsync(_groups, _lag, _ => throw new BrokerException(ErrorCode.CoordinatorNotAvailable, "not now"),
+            CancellationToken.None);
         Assert.Contains("group=\"billing\"", Text(), StringComparison.Ordinal);
     }
 

@@ -16,7 +16,8 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
         Assert.Equal("text/plain; version=0.0.4; charset=utf-8", response.Content.Headers.ContentType!.ToString());
         var metrics = PrometheusSamples.Parse(await response.Content.ReadAsStringAsync());
         Assert.All(metrics.Types.Keys, name => Assert.StartsWith("orleansmq_", name, StringComparison.Ordinal));
-        foreach (var name in new[] { "orleansmq_partitions_online", "orleansmq_partitions_offline", "orleansmq_disk_free_bytes", "orleansmq_process_resident_memory_bytes",
+        foreach (var name in new[] { "orleansmq_partitions_online", "orleansmq_partitions_offline", "orleansmq_disk_free_bytes",
+            "orleansmq_process_resident_memory_bytes",
             "orleansmq_gc_heap_bytes", "orleansmq_gc_collections_total", "orleansmq_process_cpu_seconds_total", "orleansmq_build_info" })
             Assert.Contains(metrics.Samples, sample => sample.Name == name);
     }
@@ -25,15 +26,18 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     public async Task Traffic_is_counted_by_topic_and_its_series_end_with_the_topic()
     {
         var topic = await broker.CreateTopicAsync(partitions: 2);
-        await broker.ProduceAllAsync(topic, "{\"value\":\"a\",\"partition\":1}\n{\"value\":\"b\",\"partition\":1}\n{\"value\":\"c\",\"partition\":1}");
+        await broker.ProduceAllAsync(topic,
+            "{\"value\":\"a\",\"partition\":1}\n{\"value\":\"b\",\"partition\":1}\n{\"value\":\"c\",\"partition\":1}");
         await broker.ConsumeAsync(topic, 1);
         var metrics = await ScrapeAsync();
         var labels = $"topic=\"{topic}\"";
         Assert.Equal(3, metrics.Value("orleansmq_produced_records_total", labels));
         Assert.Equal(3, metrics.Value("orleansmq_fetched_records_total", labels));
         Assert.True(metrics.Value("orleansmq_produced_size_bytes_total", labels) > 61);
-        Assert.Equal(metrics.Value("orleansmq_produced_size_bytes_total", labels), metrics.Value("orleansmq_fetched_size_bytes_total", labels));
-        Assert.Equal(metrics.Value("orleansmq_produced_size_bytes_total", labels), metrics.Value("orleansmq_partition_log_size_bytes", $"{labels},partition=\"1\""));
+        Assert.Equal(metrics.Value("orleansmq_produced_size_bytes_total", labels),
+            metrics.Value("orleansmq_fetched_size_bytes_total", labels));
+        Assert.Equal(metrics.Value("orleansmq_produced_size_bytes_total", labels),
+            metrics.Value("orleansmq_partition_log_size_bytes", $"{labels},partition=\"1\""));
         Assert.Equal(3, metrics.Value("orleansmq_partition_log_end_offset", $"{labels},partition=\"1\""));
         Assert.Equal(0, metrics.Value("orleansmq_partition_log_end_offset", $"{labels},partition=\"0\""));
 
@@ -70,7 +74,8 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     {
         using var meter = new Meter("test");
         using var reader = new MeterReader(meter);
-        var histogram = meter.CreateHistogram("some.time", "s", "Help with \\ and\nline.", advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [1, 2] });
+        var histogram = meter.CreateHistogram("some.time", "s", "Help with \\ and\nline.",
+            advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [1, 2] });
         foreach (var value in new[] { 0.5, 1, 1.5, 9 })
             histogram.Record(value, new KeyValuePair<string, object?>("label", "quote \" slash \\ line \n"));
         const string label = """label="quote \" slash \\ line \n" """;
@@ -109,7 +114,8 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     [Fact]
     public void A_measured_request_allocates_nothing()
     {
-        using var metrics = new BrokerMetrics(new MetricSource { Partitions = () => [], FreeBytes = () => null, Version = "1", Flavour = "standalone" });
+        using var metrics =
+            new BrokerMetrics(new MetricSource { Partitions = () => [], FreeBytes = () => null, Version = "1", Flavour = "standalone" });
         void Measure() => metrics.RecordRequest("/route", "GET", 200, TimeSpan.FromMilliseconds(1));
         var least = long.MaxValue;
         for (var round = 0; round < 10; round++) // In some of them the code is still being compiled anew.
@@ -166,7 +172,8 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
             var match = SampleLine().Match(line);
             Assert.True(match.Success, $"not a sample: {line}");
             var name = match.Groups["name"].Value;
-            Assert.True(name == family || Types[family] == "histogram" && new[] { "_bucket", "_sum", "_count" }.Any(suffix => name == family + suffix), $"{name} stands under {family}.");
+            Assert.True(name == family || Types[family] == "histogram"
+                && new[] { "_bucket", "_sum", "_count" }.Any(suffix => name == family + suffix), $"{name} stands under {family}.");
             Assert.Equal(Types[family] == "counter", name.EndsWith("_total", StringComparison.Ordinal));
             Samples.Add((name, match.Groups["labels"].Value, double.Parse(match.Groups["value"].Value, CultureInfo.InvariantCulture)));
         }

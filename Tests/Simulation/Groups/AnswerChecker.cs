@@ -4,8 +4,8 @@ using Engine = OrleansMq.Groups.Consumer;
 namespace OrleansMq.Tests.Simulation.Groups;
 
 /// <summary>
-/// What an answer reveals, its coordinator knew to be stored: generations, leaders, members, assignments, epochs, offsets. And a commit is taken only from a
-/// member of the generation or epoch that is stored, never after anybody was told of a later one.
+/// What an answer reveals, its coordinator knew to be stored: generations, leaders, members, assignments, epochs, offsets. And a commit is
+/// taken only from a member of the generation or epoch that is stored, never after anybody was told of a later one.
 /// </summary>
 internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker ownership, OffsetChecker offsets)
 {
@@ -30,7 +30,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             case SyncGroupResult { Error: ErrorCode.None } synced:
                 var sync = (SyncGroup)request.Body;
                 Verdict.Require(GroupView.EpochOf(request.Known, sync.MemberId) == sync.GenerationId,
-                    $"generations: {coordinator} tells {sync.MemberId} its assignment in {sync.GenerationId}, and knows it in {GroupView.EpochOf(request.Known, sync.MemberId)?.ToString() ?? "none"}");
+                    $"generations: {coordinator} tells {sync.MemberId} its assignment in {sync.GenerationId}, and knows it in "
+                    + $"{GroupView.EpochOf(request.Known, sync.MemberId)?.ToString() ?? "none"}");
                 OnSynced(coordinator, sync, synced);
                 break;
             case ConsumerGroupHeartbeatResult { Error: ErrorCode.None, MemberEpoch: > 0 } heard:
@@ -44,7 +45,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
                 break;
             case GroupReply { Error: ErrorCode.None } when request.Body is Heartbeat heartbeat:
                 Verdict.Require(GroupView.EpochOf(request.Known, heartbeat.MemberId) == heartbeat.GenerationId,
-                    $"generations: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.GenerationId}, and knows it in {GroupView.EpochOf(request.Known, heartbeat.MemberId)?.ToString() ?? "none"}");
+                    $"generations: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.GenerationId}, and knows it in "
+                    + $"{GroupView.EpochOf(request.Known, heartbeat.MemberId)?.ToString() ?? "none"}");
                 break;
             case GroupDescription description:
                 OnDescribed(coordinator, description);
@@ -52,73 +54,92 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         }
     }
 
-    // What went on before it was stored, because what followed went into the same write, is seen now and then; what is at rest is stored as it is seen.
+    // What went on before it was stored, because what followed went into the same write, is seen now and then; what is at rest is stored as
+    // it is seen.
     private static void OnDescribed(SimulatedCoordinator coordinator, GroupDescription description)
     {
         var members = description.Members.Select(m => m.MemberId).ToHashSet();
-        Verdict.Require(description.Epoch <= Math.Max(0, GroupView.GenerationOf(coordinator.Known)) && (description.State != GroupState.Stable || description.Epoch < GroupView.GenerationOf(coordinator.Known)
-            || coordinator.AllKnown.Any(known => GroupView.GenerationOf(known) == description.Epoch && members.SetEquals(GroupView.MembersOf(known)))),
+        Verdict.Require(description.Epoch <= Math.Max(0, GroupView.GenerationOf(coordinator.Known))
+            && (description.State != GroupState.Stable || description.Epoch < GroupView.GenerationOf(coordinator.Known)
+            || coordinator.AllKnown.Any(known => GroupView.GenerationOf(known) == description.Epoch
+                && members.SetEquals(GroupView.MembersOf(known)))),
             $"stored before revealed: {coordinator} describes {description}");
     }
 
-    // A generation that ended before it was stored, because what followed went into the same write, binds nobody: who hears of it learns the next by its first
-    // request, and no other will ever be told of that one.
+    // A generation that ended before it was stored, because what followed went into the same write, binds nobody: who hears of it learns
+    // the next by its first request, and no other will ever be told of that one.
     private static bool IsOver(SimulatedCoordinator coordinator, int generation) => coordinator.Known?.Consumer is not null ||
-        GroupView.GenerationOf(coordinator.Known) > generation || (GroupView.GenerationOf(coordinator.Known) == generation && GroupView.StateOf(coordinator.Known) == GroupState.PreparingRebalance);
+        GroupView.GenerationOf(coordinator.Known) > generation
+        || (GroupView.GenerationOf(coordinator.Known) == generation
+            && GroupView.StateOf(coordinator.Known) == GroupState.PreparingRebalance);
 
     private void OnJoined(SimulatedCoordinator coordinator, JoinGroup request, JoinGroupResult joined)
     {
         var generation = joined.GenerationId;
         if (coordinator.Known?.Consumer is { } consumer)
         {
-            Verdict.Require(generation < consumer.TargetEpoch || joined.Leader != joined.MemberId, $"one leader: {joined.MemberId} leads a group whose coordinator assigns");
+            Verdict.Require(generation < consumer.TargetEpoch || joined.Leader != joined.MemberId,
+                $"one leader: {joined.MemberId} leads a group whose coordinator assigns");
             RequireEpoch(coordinator, joined.MemberId, generation);
             return;
         }
-        var known = coordinator.AllKnown.FindLast(k => k.Classic is { } classic && classic.Generation == generation && classic.Members.ContainsKey(joined.MemberId));
+        var known = coordinator.AllKnown.FindLast(k => k.Classic is { } classic && classic.Generation == generation
+            && classic.Members.ContainsKey(joined.MemberId));
         if (IsOver(coordinator, generation))
             return;
         // Another one has joined under its instance id since.
         if (known is null && request.GroupInstanceId is { } instance && GroupView.StaticOf(coordinator.Known, instance) is not null)
             return;
-        Verdict.Require(known is not null, $"stored before revealed: {coordinator} answers {joined.MemberId} with generation {generation}, which is not stored with it");
+        Verdict.Require(known is not null,
+            $"stored before revealed: {coordinator} answers {joined.MemberId} with generation {generation}, which is not stored with it");
         var state = known!.Classic!;
-        Verdict.Require(joined.Leader == state.Leader && joined.ProtocolName == state.ProtocolName, $"stored before revealed: {joined.Leader} leads {generation} by {joined.ProtocolName}; stored is {state.Leader} by {state.ProtocolName}");
+        Verdict.Require(joined.Leader == state.Leader && joined.ProtocolName == state.ProtocolName,
+            $"stored before revealed: {joined.Leader} leads {generation} by {joined.ProtocolName}; stored is {state.Leader} by "
+            + $"{state.ProtocolName}");
         Revealed = Math.Max(Revealed, generation);
         if (joined.Leader != joined.MemberId)
         {
-            Verdict.Require(joined.Members.Count == 0, $"one leader: {joined.MemberId} does not lead generation {generation}, and is told its members");
+            Verdict.Require(joined.Members.Count == 0,
+                $"one leader: {joined.MemberId} does not lead generation {generation}, and is told its members");
             return;
         }
         var leader = GroupView.LineageOf(known, joined.MemberId);
         if (!_leaders.TryAdd(generation, leader) && _leaders[generation] != leader)
             throw new Verdict($"one leader: {_leaders[generation]} and {leader} lead generation {generation}");
         // Who is to leave the assignment as it is does nothing with them.
-        Verdict.Require(joined.SkipAssignment || joined.Members.Select(m => m.MemberId).ToHashSet().SetEquals(state.Members.Keys), $"stored before revealed: the leader of {generation} is told of other members than those stored");
+        Verdict.Require(joined.SkipAssignment || joined.Members.Select(m => m.MemberId).ToHashSet().SetEquals(state.Members.Keys),
+            $"stored before revealed: the leader of {generation} is told of other members than those stored");
     }
 
-    private void OnHeard(SimulatedCoordinator coordinator, OpenRequest request, ConsumerGroupHeartbeat heartbeat, ConsumerGroupHeartbeatResult heard)
+    private void OnHeard(SimulatedCoordinator coordinator, OpenRequest request, ConsumerGroupHeartbeat heartbeat,
+        ConsumerGroupHeartbeatResult heard)
     {
         // Who did not hear the last answer comes with the epoch before; who is further behind may hold what is another's by now.
         var was = request.Known?.Consumer?.Members.GetValueOrDefault(heartbeat.MemberId);
         Verdict.Require(heartbeat.MemberEpoch <= 0 || heartbeat.MemberEpoch == was?.Epoch || heartbeat.MemberEpoch == was?.PreviousEpoch,
-            $"epochs: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.MemberEpoch}, and knows it in {was?.Epoch.ToString() ?? "none"}");
+            $"epochs: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.MemberEpoch}, and knows it in "
+            + $"{was?.Epoch.ToString() ?? "none"}");
         RequireEpoch(coordinator, heard.MemberId!, heard.MemberEpoch);
-        if (heard.Assignment is { } assignment && coordinator.Known?.Consumer?.Members.GetValueOrDefault(heard.MemberId!) is { } member && member.Epoch == heard.MemberEpoch)
+        if (heard.Assignment is { } assignment && coordinator.Known?.Consumer?.Members.GetValueOrDefault(heard.MemberId!) is { } member
+            && member.Epoch == heard.MemberEpoch)
             RequireHeld(member, assignment.SelectMany(t => t.Partitions.Select(p => new Engine.TopicIdPartition(t.TopicId, p))));
     }
 
     // Nobody is told of an epoch that is not stored, or was not, or has not been passed since.
     private static void RequireEpoch(SimulatedCoordinator coordinator, string memberId, int epoch) =>
-        Verdict.Require(GroupView.EpochOf(coordinator.Known, memberId) is not { } stored || stored >= epoch || stored < 0 || coordinator.AllKnown.Exists(known => GroupView.EpochOf(known, memberId) == epoch),
-            $"stored before revealed: {coordinator} tells {memberId} that it is in {epoch}, and it is stored in {GroupView.EpochOf(coordinator.Known, memberId)}");
+        Verdict.Require(GroupView.EpochOf(coordinator.Known, memberId) is not { } stored || stored >= epoch || stored < 0
+            || coordinator.AllKnown.Exists(known => GroupView.EpochOf(known, memberId) == epoch),
+            $"stored before revealed: {coordinator} tells {memberId} that it is in {epoch}, and it is stored in "
+            + $"{GroupView.EpochOf(coordinator.Known, memberId)}");
 
     private void RequireHeld(Engine.ConsumerMember member, IEnumerable<Engine.TopicIdPartition> told)
     {
         foreach (var partition in told)
         {
-            Verdict.Require(member.Assigned.Contains(partition) || member.Revoking.Contains(partition), $"stored before revealed: {member.MemberId} is told to hold {partition}, and is not stored with it");
-            ownership.OnGiven(member.InstanceId ?? member.MemberId, member.Epoch, [new TopicPartition(simulation.NameOf(partition.TopicId), partition.Partition)]);
+            Verdict.Require(member.Assigned.Contains(partition) || member.Revoking.Contains(partition),
+                $"stored before revealed: {member.MemberId} is told to hold {partition}, and is not stored with it");
+            ownership.OnGiven(member.InstanceId ?? member.MemberId, member.Epoch,
+                [new TopicPartition(simulation.NameOf(partition.TopicId), partition.Partition)]);
         }
     }
 
@@ -133,10 +154,13 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         }
         if (IsOver(coordinator, request.GenerationId))
             return;
-        var known = coordinator.AllKnown.FindLast(k => k.Classic is { State: GroupState.Stable } classic && classic.Generation == request.GenerationId
+        var known = coordinator.AllKnown.FindLast(k => k.Classic is { State: GroupState.Stable } classic
+            && classic.Generation == request.GenerationId
             && classic.Members.ContainsKey(request.MemberId));
-        Verdict.Require(known is not null, $"stored before revealed: {coordinator} answers {request.MemberId} with its assignment in {request.GenerationId}, which is not stored");
-        Verdict.Require(known!.Classic!.Members[request.MemberId].Assignment.Span.SequenceEqual(synced.Assignment.Span), $"stored before revealed: {request.MemberId}'s assignment in {request.GenerationId} is another");
+        Verdict.Require(known is not null, $"stored before revealed: {coordinator} answers {request.MemberId} with its assignment in "
+            + $"{request.GenerationId}, which is not stored");
+        Verdict.Require(known!.Classic!.Members[request.MemberId].Assignment.Span.SequenceEqual(synced.Assignment.Span),
+            $"stored before revealed: {request.MemberId}'s assignment in {request.GenerationId} is another");
         ownership.OnGiven(GroupView.LineageOf(known, request.MemberId), request.GenerationId, ClientAssignment.Parse(synced.Assignment));
     }
 
@@ -144,7 +168,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
     {
         if (committed.Partitions.All(p => p.Error != ErrorCode.None))
         {
-            if (committed.Partitions[0].Error is ErrorCode.IllegalGeneration or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId or ErrorCode.StaleMemberEpoch or ErrorCode.FencedMemberEpoch)
+            if (committed.Partitions[0].Error is ErrorCode.IllegalGeneration or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId
+                or ErrorCode.StaleMemberEpoch or ErrorCode.FencedMemberEpoch)
                 simulation.Figures.Fenced++;
             return;
         }
@@ -158,10 +183,12 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         {
             var epoch = GroupView.EpochOf(request.Known, commit.MemberId);
             Verdict.Require(epoch == commit.GenerationIdOrMemberEpoch,
-                $"invariant 5: {coordinator} takes a commit of {commit.MemberId} in {commit.GenerationIdOrMemberEpoch}, and knows it in {epoch?.ToString() ?? "none"}");
+                $"invariant 5: {coordinator} takes a commit of {commit.MemberId} in {commit.GenerationIdOrMemberEpoch}, and knows it in "
+                + $"{epoch?.ToString() ?? "none"}");
             if (request.Known?.Type == GroupType.Classic)
                 Verdict.Require(commit.GenerationIdOrMemberEpoch >= request.Revealed,
-                    $"invariant 5: {coordinator} takes a commit in generation {commit.GenerationIdOrMemberEpoch} after {request.Revealed} was revealed");
+                    $"invariant 5: {coordinator} takes a commit in generation {commit.GenerationIdOrMemberEpoch} after {request.Revealed} "
+                    + "was revealed");
         }
         for (var i = 0; i < committed.Partitions.Count; i++)
         {

@@ -2,9 +2,10 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>A member that joins, syncs, and sends heartbeats; where it leads, it assigns. Cooperative where it knows nothing else: then it reads on while
-/// the group rebalances, and gives up only what it has to.</summary>
-internal sealed class ClassicMember(GroupSimulation simulation, int number, string? instanceId, string[] protocols) : SimulatedMember(simulation, number, instanceId)
+/// <summary>A member that joins, syncs, and sends heartbeats; where it leads, it assigns. Cooperative where it knows nothing else: then it
+/// reads on while the group rebalances, and gives up only what it has to.</summary>
+internal sealed class ClassicMember(GroupSimulation simulation, int number, string? instanceId, string[] protocols)
+    : SimulatedMember(simulation, number, instanceId)
 {
     private enum Phase { Joining, Syncing, Stable }
 
@@ -165,7 +166,8 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
             return;
         _isBeating = true;
         var epoch = Epoch;
-        Simulation.Call(this, new Heartbeat(GroupSimulation.GroupId, epoch, MemberId, InstanceId), GroupSimulation.RequestTimeoutMs, answer =>
+        Simulation.Call(this, new Heartbeat(GroupSimulation.GroupId, epoch, MemberId, InstanceId), GroupSimulation.RequestTimeoutMs,
+            answer =>
         {
             _isBeating = false;
             if (_phase == Phase.Stable && Epoch == epoch)
@@ -201,7 +203,8 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
 
     protected override void OnCommitAnswered(ErrorCode error, int epoch)
     {
-        if (_phase == Phase.Stable && Epoch == epoch && error is ErrorCode.IllegalGeneration or ErrorCode.UnknownMemberId or ErrorCode.FencedInstanceId)
+        if (_phase == Phase.Stable && Epoch == epoch && error is ErrorCode.IllegalGeneration or ErrorCode.UnknownMemberId
+            or ErrorCode.FencedInstanceId)
             OnHeard(error);
     }
 
@@ -215,7 +218,8 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
 
     protected override void OnViewChanged()
     {
-        // Another topic under the same name: where a leader assigns it follows, as all do; a coordinator may have given that to somebody else.
+        // Another topic under the same name: where a leader assigns it follows, as all do; a coordinator may have given that to somebody
+        // else.
         var isReplaced = _meant.Any(m => View.TryGetValue(m.Key, out var topic) && topic.Id != m.Value);
         var follows = isReplaced && !_isServed;
         if (follows)
@@ -236,7 +240,8 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
     public override void Leave()
     {
         if (MemberId.Length > 0 || InstanceId is not null)
-            Simulation.Call(this, new LeaveGroup(GroupSimulation.GroupId, [new LeavingMember(MemberId, InstanceId)]), GroupSimulation.RequestTimeoutMs, _ => { });
+            Simulation.Call(this, new LeaveGroup(GroupSimulation.GroupId, [new LeavingMember(MemberId, InstanceId)]),
+                GroupSimulation.RequestTimeoutMs, _ => { });
         Crash();
     }
 

@@ -2,7 +2,8 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>A member of the consumer protocol: heartbeats say what it holds and hear what it is to hold; it gives up first, then takes.</summary>
+/// <summary>A member of the consumer protocol: heartbeats say what it holds and hear what it is to hold; it gives up first, then
+/// takes.</summary>
 internal sealed class ConsumerMember : SimulatedMember
 {
     private HashSet<TopicIdPartition>? _target;
@@ -115,7 +116,8 @@ internal sealed class ConsumerMember : SimulatedMember
         {
             // User code has its time to finish with what goes.
             _isRevoking = true;
-            Simulation.AfterOn(this, Simulation.Chance(5) ? Simulation.Next(Scenario.RebalanceMs) : Simulation.Next(300), () => Commit(Revoke));
+            Simulation.AfterOn(this, Simulation.Chance(5) ? Simulation.Next(Scenario.RebalanceMs) : Simulation.Next(300),
+                () => Commit(Revoke));
             return;
         }
         if (Held.Count == target.Count)
@@ -169,8 +171,10 @@ internal sealed class ConsumerMember : SimulatedMember
     {
         if (!_isOut)
         {
-            var epoch = InstanceId is not null && Simulation.Chance(60) ? ConsumerGroupHeartbeat.LeaveForNowEpoch : ConsumerGroupHeartbeat.LeaveEpoch;
-            Simulation.Call(this, new ConsumerGroupHeartbeat { GroupId = GroupSimulation.GroupId, MemberId = MemberId, MemberEpoch = epoch, InstanceId = InstanceId, Sequence = Scenario.IsOrdered ? 0 : ++_beat },
+            var epoch = InstanceId is not null && Simulation.Chance(60) ? ConsumerGroupHeartbeat.LeaveForNowEpoch
+                : ConsumerGroupHeartbeat.LeaveEpoch;
+            Simulation.Call(this, new ConsumerGroupHeartbeat { GroupId = GroupSimulation.GroupId, MemberId = MemberId, MemberEpoch = epoch,
+                InstanceId = InstanceId, Sequence = Scenario.IsOrdered ? 0 : ++_beat },
                 GroupSimulation.RequestTimeoutMs, _ => { });
         }
         Crash();
@@ -178,7 +182,9 @@ internal sealed class ConsumerMember : SimulatedMember
 
     // Also what it has heard of, and takes without asking again.
     private List<TopicPartitions> Owned() =>
-        [.. (_isOut || _target is null ? Held : Held.Union(_target)).GroupBy(p => p.TopicId).OrderBy(g => g.Key).Select(g => new TopicPartitions(g.Key, [.. g.Select(p => p.Partition).Order()]))];
+        [.. (_isOut || _target is null ? Held : Held.Union(_target)).GroupBy(p => p.TopicId).OrderBy(g => g.Key)
+            .Select(g => new TopicPartitions(g.Key, [.. g.Select(p => p.Partition).Order()]))];
 
-    private bool Same(IReadOnlyList<TopicPartitions> said) => Held.SetEquals(said.SelectMany(t => t.Partitions.Select(p => new TopicIdPartition(t.TopicId, p))));
+    private bool Same(IReadOnlyList<TopicPartitions> said) =>
+        Held.SetEquals(said.SelectMany(t => t.Partitions.Select(p => new TopicIdPartition(t.TopicId, p))));
 }

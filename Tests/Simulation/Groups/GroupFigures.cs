@@ -36,9 +36,11 @@ internal sealed class GroupFigures : IFigures<GroupFigures>
         Confirmations += other.Confirmations;
     }
 
-    public string Last => $"seeds {Seeds}, events {Steps}, failovers {Failovers}, rebalances {Rebalances}, commits acknowledged {Commits}, refused {Fenced}";
+    public string Last =>
+        $"seeds {Seeds}, events {Steps}, failovers {Failovers}, rebalances {Rebalances}, commits acknowledged {Commits}, refused {Fenced}";
 
     public override string ToString() =>
-        $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Rebalances} rebalances, {Commits} commits acknowledged, {Fenced} fenced, "
+        $"{Seeds} seeds, {Steps} events, {Failovers} failovers ({Zombies} from a zombie), {Rebalances} rebalances, {Commits} commits "
+        + $"acknowledged, {Fenced} fenced, "
         + $"{Expired} members expired, {Migrations} migrations, {Unclear} unclear writes, {Resets} resets, {Confirmations} confirmations";
 }

@@ -50,7 +50,9 @@ public sealed class GroupMutantTests(ITestOutputHelper output)
     [InlineData(nameof(CommitOfManyIsDropped))]
     public void Checkers_find(string mutant)
     {
-        var rules = (GroupRules)Activator.CreateInstance(typeof(GroupMutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.Groups.{mutant}")!)!;
+        var rules =
+            (GroupRules)Activator.CreateInstance(
+                typeof(GroupMutantTests).Assembly.GetType($"OrleansMq.Tests.Simulation.Groups.{mutant}")!)!;
         _search.Find(mutant, seed => new GroupSimulation(seed, rules).Run());
     }
 }

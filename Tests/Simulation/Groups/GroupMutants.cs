@@ -59,7 +59,8 @@ internal sealed class ConfirmedByWhatWasUnderWay : GroupRules
 internal sealed class SessionsGoOnOverFailover : GroupRules
 {
     // Nobody knows how long ago a member was heard of: it may have been a session.
-    public override DateTimeOffset SessionEnd(DateTimeOffset now, TimeSpan timeout, bool isTakenOver) => isTakenOver ? now : base.SessionEnd(now, timeout, isTakenOver);
+    public override DateTimeOffset SessionEnd(DateTimeOffset now, TimeSpan timeout, bool isTakenOver) =>
+        isTakenOver ? now : base.SessionEnd(now, timeout, isTakenOver);
 }
 
 internal sealed class SessionsNeverEnd : GroupRules
@@ -77,7 +78,8 @@ internal sealed class RoundsNeverEnd : GroupRules
 internal sealed class FailoverForgetsMembers : GroupRules
 {
     public override ClassicGroup TakeOver(ClassicGroupState state, DateTimeOffset now) =>
-        base.TakeOver(state.State == GroupState.Stable && state.Members.Count > 1 ? state with { Members = state.Members.Remove(state.Members.Keys.Last()) } : state, now);
+        base.TakeOver(state.State == GroupState.Stable && state.Members.Count > 1
+            ? state with { Members = state.Members.Remove(state.Members.Keys.Last()) } : state, now);
 }
 
 internal sealed class FailoverRebalances : GroupRules
@@ -88,7 +90,8 @@ internal sealed class FailoverRebalances : GroupRules
 
 internal sealed class SameGenerationAgain : GroupRules
 {
-    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now,
+        GroupOptions options)
     {
         var decision = base.Join(group, request, newMemberId, now, options);
         return decision.Next.State.Generation <= Math.Max(1, group.State.Generation)
@@ -107,7 +110,8 @@ internal sealed class EverybodyLeads : GroupRules
 
 internal sealed class StaticMemberNotFenced : GroupRules
 {
-    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now,
+        GroupOptions options)
     {
         var decision = base.Join(group, request, newMemberId, now, options);
         // Its former self stays beside it.
@@ -119,13 +123,16 @@ internal sealed class StaticMemberNotFenced : GroupRules
 
 internal sealed class SubscriptionNotUpdated : GroupRules
 {
-    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options) =>
-        base.Join(group, group.State.Members.TryGetValue(request.MemberId, out var member) ? request with { Protocols = member.Protocols } : request, newMemberId, now, options);
+    public override ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now,
+        GroupOptions options) =>
+        base.Join(group, group.State.Members.TryGetValue(request.MemberId, out var member) ? request with { Protocols = member.Protocols }
+            : request, newMemberId, now, options);
 }
 
 internal sealed class OldGenerationLives : GroupRules
 {
-    public override GroupReply Heartbeat(ClassicGroup group, Heartbeat request) => base.Heartbeat(group, request with { GenerationId = group.State.Generation });
+    public override GroupReply Heartbeat(ClassicGroup group, Heartbeat request) =>
+        base.Heartbeat(group, request with { GenerationId = group.State.Generation });
 }
 
 internal sealed class TheLeftStay : GroupRules
@@ -150,39 +157,48 @@ internal sealed class LeavingIsForgotten : GroupRules
 internal sealed class GivenBeforeReleased : GroupRules
 {
     // Who is to give something up is taken at its word before it said so.
-    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options) =>
         base.Heartbeat(group with { State = Released(group.State) }, request, newMemberId, topics, now, options);
 
     private static ConsumerGroupState Released(ConsumerGroupState state) =>
-        state with { Members = state.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Revoking = PartitionSet.Empty }, StringComparer.Ordinal) };
+        state with { Members = state.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Revoking = PartitionSet.Empty },
+            StringComparer.Ordinal) };
 }
 
 internal sealed class SilenceMeansReleased : GroupRules
 {
-    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options) =>
-        base.Heartbeat(group, request.OwnedPartitions is null ? request with { OwnedPartitions = [] } : request, newMemberId, topics, now, options);
+        base.Heartbeat(group, request.OwnedPartitions is null ? request with { OwnedPartitions = [] } : request, newMemberId, topics, now,
+            options);
 }
 
 internal sealed class AnyMemberEpoch : GroupRules
 {
-    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options) =>
-        base.Heartbeat(group, request.MemberEpoch > 0 && group.State.Members.TryGetValue(request.MemberId, out var member) && member.Epoch > 0
+        base.Heartbeat(group, request.MemberEpoch > 0 && group.State.Members.TryGetValue(request.MemberId, out var member)
+            && member.Epoch > 0
             ? request with { MemberEpoch = member.Epoch } : request, newMemberId, topics, now, options);
 }
 
 internal sealed class LostAnswersStayLost : GroupRules
 {
     // Told once: what a member says it holds is no reason to tell it again.
-    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options)
     {
         var decision = base.Heartbeat(group, request, newMemberId, topics, now, options);
-        var isNew = !group.State.Members.TryGetValue(request.MemberId, out var before) || request.MemberEpoch != before.Epoch || request.SubscribedTopicNames is not null
+        var isNew = !group.State.Members.TryGetValue(request.MemberId, out var before) || request.MemberEpoch != before.Epoch
+            || request.SubscribedTopicNames is not null
             || !before.Assigned.Equals(decision.Next.State.Members.GetValueOrDefault(request.MemberId)?.Assigned);
-        return isNew || decision.Reply is not { Error: ErrorCode.None } reply ? decision : decision with { Reply = reply with { Assignment = null } };
+        return isNew || decision.Reply is not { Error: ErrorCode.None } reply
+            ? decision : decision with { Reply = reply with { Assignment = null } };
     }
 }
 
@@ -196,7 +212,8 @@ internal sealed class OldEpochCommits : GroupRules
 internal sealed class TheFencedCommit : GroupRules
 {
     public override GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request) =>
-        base.CheckCommit(state, request) is { Error: ErrorCode.UnknownMemberId } refusal && request.MemberId.Length == 0 ? refusal : default;
+        base.CheckCommit(state, request) is { Error: ErrorCode.UnknownMemberId } refusal && request.MemberId.Length == 0
+        ? refusal : default;
 }
 
 internal sealed class TopicsNotLookedAtAgain : GroupRules
@@ -207,9 +224,11 @@ internal sealed class TopicsNotLookedAtAgain : GroupRules
 
 internal sealed class SubscriptionNotHeard : GroupRules
 {
-    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options) =>
-        base.Heartbeat(group, request.MemberEpoch > 0 ? request with { SubscribedTopicNames = null, SubscribedTopicRegex = null } : request, newMemberId, topics, now, options);
+        base.Heartbeat(group, request.MemberEpoch > 0 ? request with { SubscribedTopicNames = null, SubscribedTopicRegex = null } : request,
+            newMemberId, topics, now, options);
 }
 
 internal sealed class TheDeadKeepTheirPartitions : GroupRules
@@ -221,18 +240,21 @@ internal sealed class FailoverForgetsWhoIsToGiveUp : GroupRules
 {
     public override ConsumerGroup TakeOver(ConsumerGroupState state, DateTimeOffset now) => base.TakeOver(state with
     {
-        Members = state.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Revoking = PartitionSet.Empty }, StringComparer.Ordinal),
+        Members = state.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Revoking = PartitionSet.Empty },
+            StringComparer.Ordinal),
     }, now);
 }
 
 internal sealed class NewsNotTold : GroupRules
 {
     // A long poll of who waits for partitions goes on though they are free.
-    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+    public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options)
     {
         var decision = base.Heartbeat(group, request, newMemberId, topics, now, options);
-        return request.MemberEpoch > 0 && decision.Reply is { Assignment: not null } reply ? decision with { Reply = reply with { Assignment = null } } : decision;
+        return request.MemberEpoch > 0 && decision.Reply is { Assignment: not null } reply
+            ? decision with { Reply = reply with { Assignment = null } } : decision;
     }
 }
 
@@ -243,7 +265,8 @@ internal sealed class UpgradeForgetsWhoHoldsWhat : GroupRules
         var refusal = base.TryUpgrade(group, topics, now, out upgraded);
         upgraded = upgraded.With(upgraded.State with
         {
-            Members = upgraded.State.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Assigned = PartitionSet.Empty }, StringComparer.Ordinal),
+            Members = upgraded.State.Members.ToImmutableSortedDictionary(m => m.Key, m => m.Value with { Assigned = PartitionSet.Empty },
+                StringComparer.Ordinal),
         });
         return refusal;
     }
@@ -260,35 +283,42 @@ internal sealed class DowngradeBeginsAnew : GroupRules
 internal sealed class OldGenerationCommits : GroupRules
 {
     public override GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) =>
-        base.CheckCommit(state, state is not null && request.GenerationIdOrMemberEpoch >= 0 ? request with { GenerationIdOrMemberEpoch = state.Generation } : request);
+        base.CheckCommit(state, state is not null && request.GenerationIdOrMemberEpoch >= 0
+            ? request with { GenerationIdOrMemberEpoch = state.Generation } : request);
 }
 
 internal sealed class OutsidersCommit : GroupRules
 {
-    public override GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) => request.MemberId.Length == 0 ? default : base.CheckCommit(state, request);
+    public override GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) =>
+        request.MemberId.Length == 0 ? default : base.CheckCommit(state, request);
 }
 
 internal sealed class FencedInstanceCommits : GroupRules
 {
     public override GroupReply CheckCommit(ClassicGroupState? state, OffsetCommit request) =>
-        base.CheckCommit(state, request.GroupInstanceId is { } instance && state?.FindStatic(instance) is { } member ? request with { MemberId = member.MemberId } : request);
+        base.CheckCommit(state, request.GroupInstanceId is { } instance && state?.FindStatic(instance) is { } member
+            ? request with { MemberId = member.MemberId } : request);
 }
 
 internal sealed class CommitsGoToTopicsOfThatName : GroupRules
 {
-    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now) =>
-        base.Commit(offsets, request with { Offsets = [.. request.Offsets.Select(o => o with { TopicId = default })] }, topics, options, now);
+    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now) =>
+        base.Commit(offsets, request with { Offsets = [.. request.Offsets.Select(o => o with { TopicId = default })] }, topics, options,
+            now);
 }
 
 internal sealed class CommitForgetsOtherPartitions : GroupRules
 {
-    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now) =>
+    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now) =>
         base.Commit(GroupOffsets.Empty, request, topics, options, now);
 }
 
 internal sealed class CommitOfManyIsDropped : GroupRules
 {
-    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now)
+    public override OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now)
     {
         var outcome = base.Commit(offsets, request, topics, options, now);
         return request.Offsets.Count > 1 ? new(offsets, outcome.Reply) : outcome;

@@ -72,8 +72,8 @@ internal sealed class GroupScenario
     public int DropPercent { get; }
     public int DoublePercent { get; }
     public int MaxDelayMs { get; }
-    /// <summary>A member's requests overtake each other only where the protocol bears it: never (as over one connection), or all but those that join a classic group;
-    /// heartbeats of the consumer protocol are numbered then.</summary>
+    /// <summary>A member's requests overtake each other only where the protocol bears it: never (as over one connection), or all but those
+    /// that join a classic group; heartbeats of the consumer protocol are numbered then.</summary>
     public bool IsOrdered { get; }
     public int StoreFailsPercent { get; }
     public int StoreDelayMs { get; }
@@ -89,9 +89,13 @@ internal sealed class GroupScenario
     public string Server { get; }
 
     public override string ToString() =>
-        $"{Members} {Mix.ToString().ToLowerInvariant()} members, {string.Join(" or ", Protocols.Select(set => string.Join('+', set)))}, server {Server}, {Topics} topics, session {SessionMs} ms, "
-        + $"heartbeat {HeartbeatMs} ms, rebalance {RebalanceMs} ms, initial delay {InitialDelayMs} ms, static {StaticPercent}%, regex {RegexPercent}%, long polls {LongPollPercent}%, "
-        + $"drops {DropPercent}%, doubles {DoublePercent}%, delay up to {MaxDelayMs} ms{(IsOrdered ? "" : ", unordered")}, store fails {StoreFailsPercent}% and takes {StoreDelayMs} ms, "
-        + $"a fault every {FaultEveryMs} ms, a change every {ChangeEveryMs} ms, a commit every {CommitEveryMs} ms, views differ by {ViewsSpreadMs} ms, misrouted {MisroutedPercent}%"
+        $"{Members} {Mix.ToString().ToLowerInvariant()} members, {string.Join(" or ", Protocols.Select(set => string.Join('+', set)))}, "
+        + $"server {Server}, {Topics} topics, session {SessionMs} ms, "
+        + $"heartbeat {HeartbeatMs} ms, rebalance {RebalanceMs} ms, initial delay {InitialDelayMs} ms, static {StaticPercent}%, regex "
+        + $"{RegexPercent}%, long polls {LongPollPercent}%, "
+        + $"drops {DropPercent}%, doubles {DoublePercent}%, delay up to {MaxDelayMs} ms{(IsOrdered ? "" : ", unordered")}, store fails "
+        + $"{StoreFailsPercent}% and takes {StoreDelayMs} ms, "
+        + $"a fault every {FaultEveryMs} ms, a change every {ChangeEveryMs} ms, a commit every {CommitEveryMs} ms, views differ by "
+        + $"{ViewsSpreadMs} ms, misrouted {MisroutedPercent}%"
         + $"{(RecreatesTopics ? ", topics created again" : "")}{(DeletesGroup ? ", the group deleted" : "")}";
 }

@@ -81,7 +81,8 @@ internal sealed partial class GroupSimulation
                 coordinator.WasToDelete = true;
                 break;
         }
-        coordinator.Waiting.Add(id, new OpenRequest(body, coordinator.Known, CoreView.Of(coordinator.Core!).Members.Count > 0, _answers.Revealed, answer));
+        coordinator.Waiting.Add(id,
+            new OpenRequest(body, coordinator.Known, CoreView.Of(coordinator.Core!).Members.Count > 0, _answers.Revealed, answer));
         Give(coordinator, new GroupRequest(id, body, NewGuid()));
     }
 
@@ -200,9 +201,11 @@ internal sealed partial class GroupSimulation
 
     private GroupTopics ImageOf(long version, IReadOnlyList<SimulatedTopic> topics)
     {
-        var image = ClusterImage.Empty with { Version = version + 1, Deleted = [.. _views[..(int)version].SelectMany(v => v.Topics).Select(t => t.Id).Except(topics.Select(t => t.Id))] };
+        var image = ClusterImage.Empty with { Version = version + 1,
+            Deleted = [.. _views[..(int)version].SelectMany(v => v.Topics).Select(t => t.Id).Except(topics.Select(t => t.Id))] };
         foreach (var topic in topics)
-            image = image.WithTopic(new ImageTopic(topic.Name, topic.Id, TopicStatus.Active, 1, ImmutableSortedDictionary<string, string>.Empty,
+            image = image.WithTopic(new ImageTopic(topic.Name, topic.Id, TopicStatus.Active, 1,
+                ImmutableSortedDictionary<string, string>.Empty,
                 [.. Enumerable.Repeat(ImagePartition.Create([0]), topic.Partitions)], topic.Partitions));
         return GroupTopics.Of(image);
     }
@@ -224,7 +227,8 @@ internal sealed partial class GroupSimulation
             if (group is not null && write.Group is not null && group.Type != write.Group.Type)
                 Figures.Migrations++;
             // Deleted, or deleted and begun again before that was stored.
-            var isDeleted = write.Group is null || (coordinator.WasToDelete && !GroupView.MembersOf(group).Any() && GroupView.GenerationOf(write.Group) < GroupView.GenerationOf(group));
+            var isDeleted = write.Group is null || (coordinator.WasToDelete && !GroupView.MembersOf(group).Any()
+                && GroupView.GenerationOf(write.Group) < GroupView.GenerationOf(group));
             TransitionChecker.OnStored(isDeleted ? null : group, write.Group);
             if (isDeleted)
             {

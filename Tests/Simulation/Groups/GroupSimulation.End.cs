@@ -37,12 +37,14 @@ internal sealed partial class GroupSimulation
             return $"{gone} is in the group, and is gone";
         foreach (var topic in _topics.Values)
         {
-            if (live.Any(m => m.Subscribes(topic.Name)) && topic.All.FirstOrDefault(p => live.Count(m => m.Held.Contains(p)) != 1, new TopicIdPartition(default, -1)) is { Partition: >= 0 } left)
+            if (live.Any(m => m.Subscribes(topic.Name)) && topic.All.FirstOrDefault(p => live.Count(m => m.Held.Contains(p)) != 1,
+                new TopicIdPartition(default, -1)) is { Partition: >= 0 } left)
                 return $"{Describe([left])} is read by {live.Count(m => m.Held.Contains(left))}";
         }
         foreach (var member in live)
         {
-            if (member.Held.FirstOrDefault(p => !_topics.TryGetValue(NameOf(p.TopicId), out var topic) || topic.Id != p.TopicId || !member.Subscribes(topic.Name),
+            if (member.Held.FirstOrDefault(p => !_topics.TryGetValue(NameOf(p.TopicId), out var topic) || topic.Id != p.TopicId
+                || !member.Subscribes(topic.Name),
                 new TopicIdPartition(default, -1)) is { Partition: >= 0 } wrong)
                 return $"{member} reads {Describe([wrong])}, which is gone or not wanted";
         }

@@ -115,7 +115,8 @@ internal sealed partial class GroupSimulation
         if (Live() is not [_, ..] live)
             return;
         var member = Choose(live);
-        member.PausedUntil = Math.Min(Now + (Chance(50) ? _random.Next(Scenario.SessionMs) : _random.Next(Scenario.SessionMs, 3 * Scenario.SessionMs)), FaultsEndAt);
+        member.PausedUntil = Math.Min(Now
+            + (Chance(50) ? _random.Next(Scenario.SessionMs) : _random.Next(Scenario.SessionMs, 3 * Scenario.SessionMs)), FaultsEndAt);
         if (IsTraced)
             Tell($"{member} is PAUSED until {member.PausedUntil}");
         // A zombie: somebody else was started under its name meanwhile.

@@ -23,13 +23,17 @@ internal sealed partial class GroupSimulation
             instanceId = $"i{_instances++}";
         var number = _started++;
         var isConsumer = Scenario.Mix == GroupMix.Consumer || (Scenario.Mix == GroupMix.Mixed && Chance(50));
-        SimulatedMember member = isConsumer ? new ConsumerMember(this, number, instanceId) : new ClassicMember(this, number, instanceId, Choose(Scenario.Protocols));
+        SimulatedMember member = isConsumer ? new ConsumerMember(this, number, instanceId)
+            : new ClassicMember(this, number, instanceId, Choose(Scenario.Protocols));
         Subscribe(member);
         // The dead are of no interest to anybody.
         _members.RemoveAll(m => !m.IsAlive);
         _members.Add(member);
         if (IsTraced)
-            Tell($"{member} STARTS as a {(isConsumer ? "consumer" : "classic")} member of {(member.UsesRegex ? Regex : string.Join(' ', member.Names))}");
+        {
+            var topics = member.UsesRegex ? Regex : string.Join(' ', member.Names);
+            Tell($"{member} STARTS as a {(isConsumer ? "consumer" : "classic")} member of {topics}");
+        }
         BeginToSee(member.SeeTopics);
         member.Start();
     }
@@ -111,7 +115,9 @@ internal sealed partial class GroupSimulation
             Operate(new OffsetCommit
             {
                 GroupId = GroupId,
-                Offsets = [.. partitions.Select(p => new PartitionOffset(topic.Name, p.Partition, new CommittedOffset(_random.Next(10), -1, $"reset#{_resets}"), topic.Id))],
+                Offsets =
+                    [.. partitions.Select(p => new PartitionOffset(topic.Name, p.Partition,
+                        new CommittedOffset(_random.Next(10), -1, $"reset#{_resets}"), topic.Id))],
             });
         _resets++;
     }

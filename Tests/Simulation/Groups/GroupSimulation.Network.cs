@@ -6,9 +6,10 @@ namespace OrleansMq.Tests.Simulation.Groups;
 internal sealed partial class GroupSimulation
 {
     /// <summary>
-    /// Asks the coordinator that the member believes in. Answered once, with null where nothing was heard in time. What joins or leaves under the classic protocol
-    /// arrives in the order in which it was sent, as over one connection: an old connection's requests are lost when the next one begins. All else, heartbeats that
-    /// are numbered too, may, in runs that are not ordered, arrive in any order, again, and long after it was given up.
+    /// Asks the coordinator that the member believes in. Answered once, with null where nothing was heard in time. What joins or leaves
+    /// under the classic protocol arrives in the order in which it was sent, as over one connection: an old connection's requests are lost
+    /// when the next one begins. All else, heartbeats that are numbered too, may, in runs that are not ordered, arrive in any order, again,
+    /// and long after it was given up.
     /// </summary>
     public void Call(SimulatedMember member, object request, long timeoutMs, Action<object?> answered)
     {
@@ -35,7 +36,8 @@ internal sealed partial class GroupSimulation
         After(at, () => Arrive(Answer));
         // Where order is kept, it is the first's answer that is heard.
         if (Chance(Scenario.DoublePercent))
-            After(isOrdered ? at : at + (isNumbered ? _random.Next(3 * RequestTimeoutMs) : 3 * Delay()), () => Arrive(isOrdered ? _ => { } : Answer));
+            After(isOrdered ? at : at + (isNumbered ? _random.Next(3 * RequestTimeoutMs) : 3 * Delay()),
+                () => Arrive(isOrdered ? _ => { } : Answer));
 
         void Arrive(Action<object> answer)
         {

@@ -42,7 +42,8 @@ internal sealed partial class GroupSimulation
         {
             var claim = _documents.Read().Offsets?.Coordinator;
             After(StoreDelay(), () => RunOn(coordinator, () =>
-                Give(coordinator, failed ? new ClaimReadFailed(confirm.Number, "the store is down") : new ClaimRead(confirm.Number, claim))));
+                Give(coordinator, failed ? new ClaimReadFailed(confirm.Number, "the store is down")
+                    : new ClaimRead(confirm.Number, claim))));
         });
     }
 

@@ -4,8 +4,8 @@ using OrleansMq.Groups.Coordination;
 namespace OrleansMq.Tests.Simulation.Groups;
 
 /// <summary>
-/// One consumer group in one thread, from one seed: its coordinators with the shipped core, their documents in a store, a network, members of both
-/// protocols, an operator, and what goes wrong with them. The same seed runs the same steps.
+/// One consumer group in one thread, from one seed: its coordinators with the shipped core, their documents in a store, a network, members
+/// of both protocols, an operator, and what goes wrong with them. The same seed runs the same steps.
 /// </summary>
 internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
 {
@@ -44,9 +44,12 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
     /// <summary>The generation or epoch in which a member is stored; null where it is not.</summary>
     public int? StoredEpochOf(string memberId) => GroupView.EpochOf(_documents.Group.Value, memberId);
 
-    /// <summary>Whether a member of a group that its coordinator assigns is stored with that partition of another topic of the same name.</summary>
-    public bool IsNamesake(string memberId, TopicIdPartition partition) => _documents.Group.Value?.Consumer?.Members.GetValueOrDefault(memberId) is { } member
-        && member.Assigned.Concat(member.Revoking).Any(p => p.Partition == partition.Partition && p.TopicId != partition.TopicId && NameOf(p.TopicId) == NameOf(partition.TopicId));
+    /// <summary>Whether a member of a group that its coordinator assigns is stored with that partition of another topic of the same
+    /// name.</summary>
+    public bool IsNamesake(string memberId, TopicIdPartition partition) =>
+        _documents.Group.Value?.Consumer?.Members.GetValueOrDefault(memberId) is { } member
+            && member.Assigned.Concat(member.Revoking).Any(p => p.Partition == partition.Partition && p.TopicId != partition.TopicId
+                && NameOf(p.TopicId) == NameOf(partition.TopicId));
 
     public GroupScenario Scenario { get; }
     public string Description => Scenario.ToString();

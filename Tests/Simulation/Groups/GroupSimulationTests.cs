@@ -32,7 +32,8 @@ public sealed class GroupSimulationTests(ITestOutputHelper output)
         var total = runs.Figures;
         Assert.True(total.Steps >= 500L * Seeds, $"A seed averages fewer than 500 events: {total}");
         Assert.True(total.Failovers >= Seeds, $"A seed averages fewer than one failover: {total}");
-        Assert.True(Math.Min(Math.Min(total.Zombies, total.Rebalances), Math.Min(total.Fenced, total.Expired)) >= Seeds / 4 && total.Unclear >= Seeds / 10
+        Assert.True(Math.Min(Math.Min(total.Zombies, total.Rebalances), Math.Min(total.Fenced, total.Expired)) >= Seeds / 4
+            && total.Unclear >= Seeds / 10
             && total.Resets >= Seeds / 100, $"The schedule hardly does what it is to do: {total}");
     }
 }

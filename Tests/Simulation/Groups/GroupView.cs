@@ -7,11 +7,13 @@ namespace OrleansMq.Tests.Simulation.Groups;
 internal static class GroupView
 {
     /// <summary>The generation, or the group epoch; -1 where there is no group.</summary>
-    public static int GenerationOf(GroupDocument? group) => group?.Classic is { } classic ? Math.Max(classic.Generation, classic.LastEpoch) : group?.Consumer?.GroupEpoch ?? -1;
+    public static int GenerationOf(GroupDocument? group) =>
+        group?.Classic is { } classic ? Math.Max(classic.Generation, classic.LastEpoch) : group?.Consumer?.GroupEpoch ?? -1;
 
     public static GroupState StateOf(GroupDocument? group) => group?.Classic?.State ?? group?.Consumer?.State ?? GroupState.Empty;
 
-    public static IEnumerable<string> MembersOf(GroupDocument? group) => group?.Classic?.Members.Keys ?? group?.Consumer?.Members.Keys ?? [];
+    public static IEnumerable<string> MembersOf(GroupDocument? group) =>
+        group?.Classic?.Members.Keys ?? group?.Consumer?.Members.Keys ?? [];
 
     /// <summary>The generation or epoch that a member is in; null where it is no member.</summary>
     public static int? EpochOf(GroupDocument? group, string memberId) => group switch

@@ -4,8 +4,9 @@ using OrleansMq.Groups.Coordination;
 namespace OrleansMq.Tests.Simulation.Groups;
 
 /// <summary>
-/// Why a member goes, and why a group rebalances. Nobody is out who was heard of within its session, as long as its coordinator serves: so stable members survive
-/// a change of coordinators. And a rebalance begins by a request or because somebody is out, never because a coordinator opens, reads or stores.
+/// Why a member goes, and why a group rebalances. Nobody is out who was heard of within its session, as long as its coordinator serves: so
+/// stable members survive a change of coordinators. And a rebalance begins by a request or because somebody is out, never because a
+/// coordinator opens, reads or stores.
 /// </summary>
 internal sealed class MembershipChecker(GroupSimulation simulation)
 {
@@ -21,7 +22,8 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         public bool IsOvertaken { get; set; }
         /// <summary>Since when a round of joining or syncing goes on.</summary>
         public long RoundSince { get; set; }
-        /// <summary>Since when a member of a group that the coordinator assigns is to do something, and the time that it was given.</summary>
+        /// <summary>Since when a member of a group that the coordinator assigns is to do something, and the time that it was
+        /// given.</summary>
         public Dictionary<string, (long Since, DateTimeOffset Until)> Hurried { get; set; } = [];
     }
 
@@ -33,12 +35,14 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         var isSame = view.State == GroupView.StateOf(stored) && view.Generation == GroupView.GenerationOf(stored);
         Verdict.Require((isSame || SeesOtherTopics(coordinator, stored)) && view.Members.SetEquals(GroupView.MembersOf(stored)),
             $"failover: {coordinator} reads {GroupView.StateOf(stored)} {GroupView.GenerationOf(stored)} and begins with {view}");
-        _memories.Add(coordinator, new Memory { OpenedAt = now, Before = view, RoundSince = now, Hurried = view.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value)) });
+        _memories.Add(coordinator, new Memory { OpenedAt = now, Before = view, RoundSince = now,
+            Hurried = view.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value)) });
     }
 
     // Only that lets a coordinator begin with another epoch than was stored.
     private static bool SeesOtherTopics(SimulatedCoordinator coordinator, GroupDocument? stored) => stored?.Consumer is { } consumer
-        && (consumer.Topics.Any(t => coordinator.Topics.Find(t.Key) is not { } seen || seen.TopicId != t.Value.TopicId || seen.Partitions != t.Value.Partitions)
+        && (consumer.Topics.Any(t => coordinator.Topics.Find(t.Key) is not { } seen || seen.TopicId != t.Value.TopicId
+            || seen.Partitions != t.Value.Partitions)
             || coordinator.Topics.All.Any(t => !consumer.Topics.ContainsKey(t.Name)));
 
     public void OnCommand(SimulatedCoordinator coordinator, GroupCommand command)
@@ -82,10 +86,12 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         }
         foreach (var member in before.Members.Where(m => !after.Members.Contains(m)))
             CheckOut(coordinator, memory, before, after, member, command, now);
-        memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => memory.Hurried.TryGetValue(d.Key, out var known) && known.Until == d.Value ? known : (now, d.Value));
+        memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => memory.Hurried.TryGetValue(d.Key, out var known)
+            && known.Until == d.Value ? known : (now, d.Value));
         if (before.IsAtRest && !after.IsAtRest || before.Generation != after.Generation)
         {
-            Verdict.Require(command is GroupRequest { Body: JoinGroup or LeaveGroup or ConsumerGroupHeartbeat or DeleteGroup } or Wake or TopicsChanged,
+            Verdict.Require(command is GroupRequest { Body: JoinGroup or LeaveGroup or ConsumerGroupHeartbeat or DeleteGroup } or Wake
+                or TopicsChanged,
                 $"rebalances: {coordinator} goes from {before} to {after} by {command}");
             Verdict.Require(command is not Wake || before.Generation != after.Generation || before.Members.Count > after.Members.Count,
                 $"rebalances: {coordinator} goes from {before} to {after} by the time alone");
@@ -93,11 +99,13 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         // Who has not asked for its assignment has time for it beyond the leader's bringing it.
         if (before.Generation != after.Generation || (before.State != after.State && after.State != GroupState.Stable))
             memory.RoundSince = now;
-        if (command is GroupRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker) && !IsRefused(body, before) && !memory.IsOvertaken)
+        if (command is GroupRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker)
+            && !IsRefused(body, before) && !memory.IsOvertaken)
             memory.Heard[speaker] = now;
     }
 
-    private void CheckOut(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, string member, GroupCommand command, long now)
+    private void CheckOut(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, string member,
+        GroupCommand command, long now)
     {
         // Its name goes on under another id.
         var instance = before.Instances.GetValueOrDefault(member);
@@ -117,7 +125,8 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             ? memory.Hurried.TryGetValue(member, out var hurried) && now - hurried.Since >= simulation.Scenario.RebalanceMs
             : now - memory.RoundSince >= simulation.Scenario.RebalanceMs);
         Verdict.Require(isLate || (before.IsFirstRound && command is Wake),
-            $"sessions: {coordinator} puts {member} out by {command}, which was heard of {now - silentSince} ms ago and may be silent for {session}");
+            $"sessions: {coordinator} puts {member} out by {command}, which was heard of {now - silentSince} ms ago and may be silent for "
+            + $"{session}");
     }
 
     private static string? MemberOf(object body) => body switch
@@ -134,13 +143,15 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     {
         SyncGroup sync => sync.GenerationId != view.Epochs.GetValueOrDefault(sync.MemberId, -1),
         Heartbeat heartbeat => heartbeat.GenerationId != view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1),
-        ConsumerGroupHeartbeat heartbeat => heartbeat.MemberEpoch > 0 && view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1) != heartbeat.MemberEpoch,
+        ConsumerGroupHeartbeat heartbeat =>
+            heartbeat.MemberEpoch > 0 && view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1) != heartbeat.MemberEpoch,
         _ => false,
     };
 }
 
 /// <summary>A coordinator's working state, ahead of what is stored.</summary>
-internal sealed record CoreView(GroupState State, int Generation, bool IsConsumer, HashSet<string> Members, Dictionary<string, string> Instances, Dictionary<string, int> Epochs,
+internal sealed record CoreView(GroupState State, int Generation, bool IsConsumer, HashSet<string> Members,
+    Dictionary<string, string> Instances, Dictionary<string, int> Epochs,
     IReadOnlyDictionary<string, DateTimeOffset> Deadlines, bool IsFirstRound)
 {
     private static readonly Dictionary<string, DateTimeOffset> NoDeadlines = [];

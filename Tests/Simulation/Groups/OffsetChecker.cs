@@ -4,13 +4,16 @@ using OrleansMq.Groups.Coordination;
 namespace OrleansMq.Tests.Simulation.Groups;
 
 /// <summary>
-/// Committed offsets, by what came to coordinators, what was stored and what was answered. Each commit has words of its own, so that what is stored
-/// tells which commit it is.
+/// Committed offsets, by what came to coordinators, what was stored and what was answered. Each commit has words of its own, so that what
+/// is stored tells which commit it is.
 /// <list type="bullet">
-/// <item>What is stored for a partition is a commit that came to the coordinator that stored it, and none that came before the one it replaces.</item>
+/// <item>What is stored for a partition is a commit that came to the coordinator that stored it, and none that came before the one it
+/// replaces.</item>
 /// <item>An acknowledged commit is stored, or a later one is; so is what a fetch revealed. Only a delete takes it away.</item>
-/// <item>A commit is acknowledged only to a member of the generation or epoch that its coordinator had stored, and never after a later one was revealed.</item>
-/// <item>Where a member's requests keep their order, no offset goes back below one that was acknowledged or revealed, but by a reset.</item>
+/// <item>A commit is acknowledged only to a member of the generation or epoch that its coordinator had stored, and never after a later one
+/// was revealed.</item>
+/// <item>Where a member's requests keep their order, no offset goes back below one that was acknowledged or revealed, but by a
+/// reset.</item>
 /// </list>
 /// </summary>
 internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
@@ -69,7 +72,8 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         }
         foreach (var partition in old.Keys.Where(p => !now.ContainsKey(p)))
         {
-            Verdict.Require(isDeleted || isGone(partition.TopicId) || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)),
+            Verdict.Require(isDeleted || isGone(partition.TopicId)
+                || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)),
                 $"offsets: {partition} had {old[partition]} and has none, and nobody asked for that");
             var history = HistoryOf(partition);
             history.Stored.Add((null, 0, true));
@@ -81,16 +85,21 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     private void OnStored(int coordinator, TopicIdPartition partition, StoredOffset offset)
     {
         var words = offset.Metadata ?? "";
-        Verdict.Require(_came.TryGetValue((coordinator, partition, words), out var came), $"offsets: coordinator {coordinator} stores {words} for {partition}, which nobody committed there");
-        Verdict.Require(came.Last.Offset == offset.Offset, $"offsets: coordinator {coordinator} stores {offset.Offset} for {partition}, and {words} was {came.Last.Offset}");
+        Verdict.Require(_came.TryGetValue((coordinator, partition, words), out var came),
+            $"offsets: coordinator {coordinator} stores {words} for {partition}, which nobody committed there");
+        Verdict.Require(came.Last.Offset == offset.Offset,
+            $"offsets: coordinator {coordinator} stores {offset.Offset} for {partition}, and {words} was {came.Last.Offset}");
         var history = HistoryOf(partition);
         var (latest, value, _) = history.Stored[^1];
-        if (_storedBy.TryGetValue(partition, out var by) && by == coordinator && _came.TryGetValue((coordinator, partition, latest!), out var replaced))
-            Verdict.Require(came.Last.Number > replaced.First.Number, $"offsets: {words} replaces {latest} for {partition}, which came after it");
+        if (_storedBy.TryGetValue(partition, out var by) && by == coordinator
+            && _came.TryGetValue((coordinator, partition, latest!), out var replaced))
+            Verdict.Require(came.Last.Number > replaced.First.Number,
+                $"offsets: {words} replaces {latest} for {partition}, which came after it");
         history.Stored.Add((words, offset.Offset, came.Last.IsReset));
         _storedBy[partition] = coordinator;
         if (isOrdered && !came.Last.IsReset && history.Known == history.Stored.Count - 2)
-            Verdict.Require(offset.Offset >= value, $"offsets: {partition} went back from {value} ({latest}), of which somebody was told, to {offset.Offset} ({words}), and nobody reset it");
+            Verdict.Require(offset.Offset >= value, $"offsets: {partition} went back from {value} ({latest}), of which somebody was told, "
+                + $"to {offset.Offset} ({words}), and nobody reset it");
     }
 
     /// <summary>A commit is acknowledged: it is stored, or was and has been replaced.</summary>
@@ -106,9 +115,11 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
                 return;
             // One that came later replaced it in the same write.
             var mine = _came[(coordinator, partition, commit.Offset.Metadata)].First;
-            index = history.Stored.FindLastIndex(stored => stored.Words is { } words && _came.TryGetValue((coordinator, partition, words), out var other)
+            index = history.Stored.FindLastIndex(stored => stored.Words is { } words
+                && _came.TryGetValue((coordinator, partition, words), out var other)
                 && other.Last.Number >= mine.Number);
-            Verdict.Require(index >= 0, $"offsets: {commit.Offset.Metadata} is acknowledged for {partition} and not stored; that is {history.Stored[^1]}");
+            Verdict.Require(index >= 0,
+                $"offsets: {commit.Offset.Metadata} is acknowledged for {partition} and not stored; that is {history.Stored[^1]}");
         }
         history.Known = Math.Max(history.Known, index);
     }
@@ -118,7 +129,8 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
 
     /// <summary>A fetch is answered: by what is or was stored.</summary>
     public void OnAnswered(TopicIdPartition partition, CommittedOffset? offset) =>
-        Verdict.Require(IndexOf(partition, offset?.Metadata) >= 0, $"stored before revealed: a fetch of {partition} is answered {offset}, which was never stored");
+        Verdict.Require(IndexOf(partition, offset?.Metadata) >= 0,
+            $"stored before revealed: a fetch of {partition} is answered {offset}, which was never stored");
 
     /// <summary>A member learns where to go on: nothing older than what was known to somebody when it asked.</summary>
     /// <param name="partition">Which.</param>
@@ -128,11 +140,13 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     {
         var history = HistoryOf(partition);
         var index = IndexOf(partition, offset?.Metadata);
-        Verdict.Require(index >= known || isGone(partition.TopicId), $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, after somebody was told {history.Stored[known]}");
+        Verdict.Require(index >= known || isGone(partition.TopicId),
+            $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, after somebody was told {history.Stored[known]}");
         history.Known = Math.Max(history.Known, index);
     }
 
-    /// <summary>Where a commit stands in what was stored; one that was replaced before it was stored stands where that stands which replaced it.</summary>
+    /// <summary>Where a commit stands in what was stored; one that was replaced before it was stored stands where that stands which
+    /// replaced it.</summary>
     private int IndexOf(TopicIdPartition partition, string? words)
     {
         var history = HistoryOf(partition);
@@ -140,7 +154,8 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         if (index >= 0 || words is null)
             return index;
         foreach (var ((coordinator, _, _), mine) in _came.Where(came => came.Key.Partition == partition && came.Key.Words == words))
-            index = Math.Max(index, history.Stored.FindLastIndex(stored => stored.Words is { } other && _came.TryGetValue((coordinator, partition, other), out var later)
+            index = Math.Max(index, history.Stored.FindLastIndex(stored => stored.Words is { } other
+                && _came.TryGetValue((coordinator, partition, other), out var later)
                 && later.Last.Number >= mine.First.Number));
         return index;
     }

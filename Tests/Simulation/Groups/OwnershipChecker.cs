@@ -1,8 +1,8 @@
 namespace OrleansMq.Tests.Simulation.Groups;
 
 /// <summary>
-/// Invariant 5, as the members live it: of those that are in the group as it is stored, in the generation or epoch that they believe in, no two hold the
-/// same partition. And as the coordinators tell it: in one generation a partition is given to one member.
+/// Invariant 5, as the members live it: of those that are in the group as it is stored, in the generation or epoch that they believe in, no
+/// two hold the same partition. And as the coordinators tell it: in one generation a partition is given to one member.
 /// </summary>
 internal sealed class OwnershipChecker(GroupSimulation simulation)
 {
@@ -19,7 +19,8 @@ internal sealed class OwnershipChecker(GroupSimulation simulation)
             foreach (var partition in taken)
             {
                 if (other.Held.Contains(partition) && !IsAssumed(member, partition) && !IsAssumed(other, partition) && IsValid(other))
-                    throw new Verdict($"invariant 5: {member} in {member.Epoch} takes {simulation.Describe([partition])}, which {other} holds in {other.Epoch}");
+                    throw new Verdict($"invariant 5: {member} in {member.Epoch} takes {simulation.Describe([partition])}, which {other} "
+                        + $"holds in {other.Epoch}");
             }
         }
     }
@@ -34,7 +35,8 @@ internal sealed class OwnershipChecker(GroupSimulation simulation)
         foreach (var partition in partitions)
         {
             if (!_given.TryAdd((generation, partition), member) && _given[(generation, partition)] != member)
-                throw new Verdict($"invariant 5: in generation {generation} {partition} is given to {_given[(generation, partition)]} and to {member}");
+                throw new Verdict($"invariant 5: in generation {generation} {partition} is given to {_given[(generation, partition)]} and "
+                    + $"to {member}");
         }
     }
 

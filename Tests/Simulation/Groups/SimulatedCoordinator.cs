@@ -3,7 +3,8 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>One activation of the group's coordinator, from its opening to its end: the shipped core, and what its shell would keep.</summary>
+/// <summary>One activation of the group's coordinator, from its opening to its end: the shipped core, and what its shell would
+/// keep.</summary>
 internal sealed class SimulatedCoordinator(int number)
 {
     public int Number { get; } = number;

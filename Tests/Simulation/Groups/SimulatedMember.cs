@@ -2,7 +2,8 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>A process that is a member of the group: it joins, reads what it is given, and commits. Whoever restarts is another one.</summary>
+/// <summary>A process that is a member of the group: it joins, reads what it is given, and commits. Whoever restarts is another
+/// one.</summary>
 internal abstract class SimulatedMember(GroupSimulation simulation, int number, string? instanceId)
 {
     private readonly Dictionary<TopicIdPartition, long> _positions = [];
@@ -170,7 +171,8 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
                 if (fetched.Error == ErrorCode.None && fetched.TopicId == wanted[i].TopicId)
                     Simulation.Offsets.OnFetched(wanted[i], fetched.Offset, known[i]);
                 // What was committed for a topic of that name that is gone is no place in this one.
-                if (Held.Contains(wanted[i]) && fetched.Error == ErrorCode.None && (fetched.Offset is null || fetched.TopicId == wanted[i].TopicId))
+                if (Held.Contains(wanted[i]) && fetched.Error == ErrorCode.None
+                    && (fetched.Offset is null || fetched.TopicId == wanted[i].TopicId))
                     _positions.TryAdd(wanted[i], fetched.Offset?.Offset ?? 0);
             }
         });
@@ -188,7 +190,8 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
                 if (_positions.TryGetValue(partition, out var position) && Simulation.Chance(70))
                 {
                     _positions[partition] = position += 1 + Simulation.Next(5);
-                    offsets.Add(new PartitionOffset(Simulation.NameOf(partition.TopicId), partition.Partition, new CommittedOffset(position, 0, words), partition.TopicId));
+                    offsets.Add(new PartitionOffset(Simulation.NameOf(partition.TopicId), partition.Partition,
+                        new CommittedOffset(position, 0, words), partition.TopicId));
                 }
             }
         }

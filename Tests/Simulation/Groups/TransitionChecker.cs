@@ -6,14 +6,16 @@ using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>What one stored group may follow on another: states and generations by the rules of the protocol, whatever else happened between two writes.</summary>
+/// <summary>What one stored group may follow on another: states and generations by the rules of the protocol, whatever else happened
+/// between two writes.</summary>
 internal static class TransitionChecker
 {
     public static void OnStored(GroupDocument? before, GroupDocument? after)
     {
         if (before is null || after is null)
             return;
-        Verdict.Require(after.Coordinator.Epoch >= before.Coordinator.Epoch, $"claims: {after.Coordinator} follows on {before.Coordinator}");
+        Verdict.Require(after.Coordinator.Epoch >= before.Coordinator.Epoch,
+            $"claims: {after.Coordinator} follows on {before.Coordinator}");
         Verdict.Require(GroupView.GenerationOf(after) >= GroupView.GenerationOf(before) || after is { Classic: null, Consumer: null },
             $"transitions: generation {GroupView.GenerationOf(after)} follows on {GroupView.GenerationOf(before)}");
         if (after.Consumer is { } consumer)
@@ -26,11 +28,14 @@ internal static class TransitionChecker
     {
         var holders = new Dictionary<Engine.TopicIdPartition, string>();
         var instances = new HashSet<string>();
-        Verdict.Require(group.TargetEpoch <= group.GroupEpoch, $"transitions: target epoch {group.TargetEpoch} in group epoch {group.GroupEpoch}");
+        Verdict.Require(group.TargetEpoch <= group.GroupEpoch,
+            $"transitions: target epoch {group.TargetEpoch} in group epoch {group.GroupEpoch}");
         foreach (var member in group.Members.Values)
         {
-            Verdict.Require(member.Epoch <= group.TargetEpoch, $"transitions: {member.MemberId} is in {member.Epoch}, and the target is of {group.TargetEpoch}");
-            Verdict.Require(member.InstanceId is null || instances.Add(member.InstanceId), $"transitions: two members are {member.InstanceId}");
+            Verdict.Require(member.Epoch <= group.TargetEpoch,
+                $"transitions: {member.MemberId} is in {member.Epoch}, and the target is of {group.TargetEpoch}");
+            Verdict.Require(member.InstanceId is null || instances.Add(member.InstanceId),
+                $"transitions: two members are {member.InstanceId}");
             foreach (var partition in member.Assigned.Concat(member.Revoking))
             {
                 if (!holders.TryAdd(partition, member.MemberId))
@@ -41,17 +46,21 @@ internal static class TransitionChecker
 
     private static void OnStored(ClassicGroupState before, ClassicGroupState after)
     {
-        Verdict.Require(after.State == GroupState.Empty == after.Members.IsEmpty || (after is { State: GroupState.PreparingRebalance }), $"transitions: {after.State} with {after.Members.Count} members");
+        Verdict.Require(after.State == GroupState.Empty == after.Members.IsEmpty || (after is { State: GroupState.PreparingRebalance }),
+            $"transitions: {after.State} with {after.Members.Count} members");
         if (after.Generation > before.Generation)
             return;
-        Verdict.Require(MayFollow(before.State, after.State), $"transitions: {after.State} follows on {before.State} in generation {after.Generation}");
+        Verdict.Require(MayFollow(before.State, after.State),
+            $"transitions: {after.State} follows on {before.State} in generation {after.Generation}");
         if (before.State != GroupState.Stable || after.State != GroupState.Stable)
             return;
         Verdict.Require(before.Members.Count == after.Members.Count, $"transitions: the members of generation {after.Generation} changed");
         foreach (var member in after.Members.Values)
         {
-            var same = before.Members.GetValueOrDefault(member.MemberId) ?? (member.GroupInstanceId is { } instance ? before.FindStatic(instance) : null);
-            Verdict.Require(same is not null && same.Assignment.Span.SequenceEqual(member.Assignment.Span), $"transitions: the assignment of {member.MemberId} changed in generation {after.Generation}");
+            var same = before.Members.GetValueOrDefault(member.MemberId)
+                ?? (member.GroupInstanceId is { } instance ? before.FindStatic(instance) : null);
+            Verdict.Require(same is not null && same.Assignment.Span.SequenceEqual(member.Assignment.Span),
+                $"transitions: the assignment of {member.MemberId} changed in generation {after.Generation}");
         }
     }
 

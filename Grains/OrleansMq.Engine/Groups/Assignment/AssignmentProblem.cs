@@ -1,8 +1,8 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// Members and topics as numbers, for assignors: members in their order (static ones first, by instance id; then by member id), topics by name, and
-/// all partitions of all topics in one row. Only topics that somebody is subscribed to are in it.
+/// Members and topics as numbers, for assignors: members in their order (static ones first, by instance id; then by member id), topics by
+/// name, and all partitions of all topics in one row. Only topics that somebody is subscribed to are in it.
 /// </summary>
 internal sealed class AssignmentProblem
 {
@@ -28,7 +28,8 @@ internal sealed class AssignmentProblem
         for (var topic = 0; topic < Topics.Length; topic++)
             _topicOf.AsSpan(FirstPartition[topic], Topics[topic].PartitionCount).Fill(topic);
         SubscribedTopics = [.. Members.Select(member =>
-            member.Topics.Distinct(StringComparer.Ordinal).Where(_topicIndex.ContainsKey).Select(topic => _topicIndex[topic]).Order().ToArray())];
+            member.Topics.Distinct(StringComparer.Ordinal).Where(_topicIndex.ContainsKey).Select(topic => _topicIndex[topic]).Order()
+            .ToArray())];
         Subscribers = InvertSubscriptions();
         Owner = FindOwners();
     }

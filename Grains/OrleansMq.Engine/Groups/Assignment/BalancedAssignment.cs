@@ -1,13 +1,13 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// The assignment that is as even as the subscriptions allow, and among these one that moves little, and among these one that reads from the own rack where
-/// it can. Behind <c>sticky</c>, <c>cooperative-sticky</c> and <c>uniform</c>.
-/// <para>Everybody keeps what they have; what is free goes to whoever has least; then, as long as a member has two more than another one that could take
-/// something from it, directly or over a chain of members who each pass one on, it gives one away. When no such chain is left, no other assignment is
-/// more even (this is an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003). Chains that only pass on what was free come first: if
-/// the free partitions can be spread such that nobody gives up anything, they are. Members with the same subscription form a class, and chains are
-/// looked for among classes: in most groups there is one.</para>
+/// The assignment that is as even as the subscriptions allow, and among these one that moves little, and among these one that reads from
+/// the own rack where it can. Behind <c>sticky</c>, <c>cooperative-sticky</c> and <c>uniform</c>.
+/// <para>Everybody keeps what they have; what is free goes to whoever has least; then, as long as a member has two more than another one
+/// that could take something from it, directly or over a chain of members who each pass one on, it gives one away. When no such chain is
+/// left, no other assignment is more even (this is an optimal semi-matching: N. Harvey, R. Ladner, L. Lovász, T. Tamir, 2003). Chains that
+/// only pass on what was free come first: if the free partitions can be spread such that nobody gives up anything, they are. Members with
+/// the same subscription form a class, and chains are looked for among classes: in most groups there is one.</para>
 /// </summary>
 internal sealed class BalancedAssignment
 {
@@ -81,7 +81,8 @@ internal sealed class BalancedAssignment
             var takers = new PriorityQueue<int, (int Load, int Member)>();
             foreach (var member in _problem.Subscribers[topic])
                 takers.Enqueue(member, (_load[member], member));
-            for (var partition = _problem.FirstPartition[topic]; takers.Count > 0 && partition < _problem.FirstPartition[topic + 1]; partition++)
+            for (var partition = _problem.FirstPartition[topic]; takers.Count > 0 && partition < _problem.FirstPartition[topic + 1];
+                partition++)
             {
                 if (_assigned[partition] != None)
                     continue;
@@ -92,14 +93,16 @@ internal sealed class BalancedAssignment
         }
     }
 
-    /// <summary>Whoever has most gives first: emptied one after the other, the first would give away what the last then gives back.</summary>
+    /// <summary>Whoever has most gives first: emptied one after the other, the first would give away what the last then gives
+    /// back.</summary>
     private void Even(bool onlyNew)
     {
         bool moved;
         do
         {
             moved = false;
-            var byLoad = new PriorityQueue<int, (int Load, int Member)>(Enumerable.Range(0, _load.Length).Select(member => (member, (-_load[member], member))));
+            var byLoad = new PriorityQueue<int, (int Load, int Member)>(Enumerable.Range(0, _load.Length)
+                .Select(member => (member, (-_load[member], member))));
             while (byLoad.TryDequeue(out var member, out _))
             {
                 if (!Relieve(member, onlyNew))
@@ -120,7 +123,8 @@ internal sealed class BalancedAssignment
         var cameBy = new (int Class, int Topic)[_classes.Count];
         cameBy.AsSpan().Fill((None, None));
         var seenTopics = new bool[_problem.Topics.Length];
-        var level = Reach(None, _held[member].Where(held => !onlyNew || !IsKept(held.Value[^1])).Select(held => held.Key), seenTopics, cameBy);
+        var level = Reach(None, _held[member].Where(held => !onlyNew || !IsKept(held.Value[^1])).Select(held => held.Key), seenTopics,
+            cameBy);
         while (level.Count > 0)
         {
             var best = level.MinBy(reached => (_classes[reached].LeastLoad, reached));
@@ -152,16 +156,19 @@ internal sealed class BalancedAssignment
         return reached;
     }
 
-    /// <summary>The last class's idlest member gets one from the class before, that class one from the one before it, and so on up to the giver.</summary>
+    /// <summary>The last class's idlest member gets one from the class before, that class one from the one before it, and so on up to the
+    /// giver.</summary>
     private void PassAlong(int giver, int last, (int Class, int Topic)[] cameBy)
     {
         var receiver = _classes[last].ByLoad.Min.Member;
         for (var to = last; to != None;)
         {
             var (from, topic) = cameBy[to];
-            var by = from == None ? giver : _classes[from].ByLoad.Select(entry => entry.Member).Where(member => _held[member].ContainsKey(topic))
+            var by = from == None
+                ? giver : _classes[from].ByLoad.Select(entry => entry.Member).Where(member => _held[member].ContainsKey(topic))
                 .MinBy(member => (IsKept(_held[member][topic][^1]), member));
-            // At the giver itself it may be any topic that the receivers read: a new one rather than one it kept, and of the one it has most of.
+            // At the giver itself it may be any topic that the receivers read: a new one rather than one it kept, and of the one it has
+            // most of.
             var given = from == None ? BestToGive(giver, to, topic) : topic;
             var partition = _held[by][given][^1];
             Take(partition);

@@ -3,20 +3,22 @@ using System.Diagnostics.CodeAnalysis;
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// The assignors that the leader of a classic group runs, and the leader's work around them: <see cref="Read"/> what the members said, look the
-/// topics up, <see cref="Assign"/>.
+/// The assignors that the leader of a classic group runs, and the leader's work around them: <see cref="Read"/> what the members said, look
+/// the topics up, <see cref="Assign"/>.
 /// </summary>
 public static class ClientAssignors
 {
     /// <summary>All of them.</summary>
-    public static IReadOnlyList<IClientAssignor> All { get; } = [new RangeAssignor(), new RoundRobinAssignor(), new StickyAssignor(), new CooperativeStickyAssignor()];
+    public static IReadOnlyList<IClientAssignor> All { get; } = [new RangeAssignor(), new RoundRobinAssignor(), new StickyAssignor(),
+        new CooperativeStickyAssignor()];
 
     /// <summary>The assignor of that name.</summary>
     public static bool TryGet(string name, [NotNullWhen(true)] out IClientAssignor? assignor) =>
         (assignor = All.FirstOrDefault(candidate => candidate.Name == name)) is not null;
 
     /// <summary>What a member offers when it joins with this assignor.</summary>
-    public static GroupProtocol Offer(IClientAssignor assignor, ConsumerSubscription subscription) => new(assignor.Name, ConsumerProtocol.Encode(subscription));
+    public static GroupProtocol Offer(IClientAssignor assignor, ConsumerSubscription subscription) =>
+        new(assignor.Name, ConsumerProtocol.Encode(subscription));
 
     /// <summary>Reads what the members said to the assignor that was chosen.</summary>
     /// <param name="assignor">The assignor of <see cref="JoinGroupResult.ProtocolName"/>.</param>
@@ -35,8 +37,10 @@ public static class ClientAssignors
         return new JoinedSubscriptions(readable, unreadable);
     }
 
-    /// <summary>The assignment as the leader brings it in <see cref="SyncGroup.Assignments"/>: every member that could be read, by id in ordinal order.</summary>
-    public static IReadOnlyList<MemberAssignment> Assign(IClientAssignor assignor, JoinedSubscriptions joined, IReadOnlyCollection<AssignmentTopic> topics) =>
+    /// <summary>The assignment as the leader brings it in <see cref="SyncGroup.Assignments"/>: every member that could be read, by id in
+    /// ordinal order.</summary>
+    public static IReadOnlyList<MemberAssignment> Assign(IClientAssignor assignor, JoinedSubscriptions joined,
+        IReadOnlyCollection<AssignmentTopic> topics) =>
         [.. assignor.Assign(joined.Members, topics).OrderBy(member => member.Key, StringComparer.Ordinal)
             .Select(member => new MemberAssignment(member.Key, ConsumerProtocol.Encode(new ConsumerAssignment(member.Value))))];
 }

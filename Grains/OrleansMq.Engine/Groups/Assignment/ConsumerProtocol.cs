@@ -3,8 +3,9 @@ using System.Diagnostics.CodeAnalysis;
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// The bytes in which classic consumers tell their leader what they want and are told what they get (the protocol type <c>consumer</c>). Kafka's schemas
-/// ConsumerProtocolSubscription and ConsumerProtocolAssignment, versions 0 to 3; a newer version only adds fields at the end and is read as version 3.
+/// The bytes in which classic consumers tell their leader what they want and are told what they get (the protocol type <c>consumer</c>).
+/// Kafka's schemas ConsumerProtocolSubscription and ConsumerProtocolAssignment, versions 0 to 3; a newer version only adds fields at the
+/// end and is read as version 3.
 /// <code>
 /// subscription: version i16 | topics [string] | user data bytes?
 ///               1: | owned [topic string, [partition i32]]   2: | generation i32   3: | rack string?
@@ -52,7 +53,8 @@ public static class ConsumerProtocol
     }
 
     /// <summary>The version that bytes of this protocol begin with; -1 where there are too few of them.</summary>
-    public static short VersionOf(ReadOnlySpan<byte> bytes) => bytes.Length < 2 ? (short)-1 : System.Buffers.Binary.BinaryPrimitives.ReadInt16BigEndian(bytes);
+    public static short VersionOf(ReadOnlySpan<byte> bytes) =>
+        bytes.Length < 2 ? (short)-1 : System.Buffers.Binary.BinaryPrimitives.ReadInt16BigEndian(bytes);
 
     /// <summary>Reads a subscription.</summary>
     /// <param name="bytes">A member's metadata; <see cref="ConsumerSubscription.UserData"/> keeps pointing into it.</param>
@@ -80,8 +82,10 @@ public static class ConsumerProtocol
         return error is null;
     }
 
-    /// <summary>Reads an assignment. No bytes at all are an empty one: so a coordinator answers a member that its leader left out.</summary>
-    /// <param name="bytes">As <see cref="SyncGroupResult.Assignment"/> has them; <see cref="ConsumerAssignment.UserData"/> keeps pointing into it.</param>
+    /// <summary>Reads an assignment. No bytes at all are an empty one: so a coordinator answers a member that its leader left
+    /// out.</summary>
+    /// <param name="bytes">As <see cref="SyncGroupResult.Assignment"/> has them; <see cref="ConsumerAssignment.UserData"/> keeps pointing
+    /// into it.</param>
     /// <param name="assignment">What it says.</param>
     /// <param name="error">What is wrong with the bytes, and where.</param>
     public static bool TryDecodeAssignment(ReadOnlyMemory<byte> bytes, [NotNullWhen(true)] out ConsumerAssignment? assignment,

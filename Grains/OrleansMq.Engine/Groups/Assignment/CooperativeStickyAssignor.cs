@@ -1,9 +1,9 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// <c>cooperative-sticky</c> (KIP-429): the assignment of <see cref="StickyAssignor"/> in two phases. Members go on reading while the group rebalances. A
-/// partition that is to go from one to another is given to nobody at first; its owner gives it up and joins again, and in the rebalance that follows
-/// the other one gets it. So nobody stops reading what they keep, and no partition has two readers.
+/// <c>cooperative-sticky</c> (KIP-429): the assignment of <see cref="StickyAssignor"/> in two phases. Members go on reading while the group
+/// rebalances. A partition that is to go from one to another is given to nobody at first; its owner gives it up and joins again, and in the
+/// rebalance that follows the other one gets it. So nobody stops reading what they keep, and no partition has two readers.
 /// </summary>
 public sealed class CooperativeStickyAssignor : IClientAssignor
 {
@@ -14,8 +14,10 @@ public sealed class CooperativeStickyAssignor : IClientAssignor
     public bool IsCooperative => true;
 
     /// <inheritdoc/>
-    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation, string? rackId = null) =>
-        new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId, UserData = StickyUserData.Encode(generation) };
+    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation,
+        string? rackId = null) =>
+        new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId,
+            UserData = StickyUserData.Encode(generation) };
 
     /// <inheritdoc/>
     public AssignmentMember Member(string memberId, string? instanceId, ConsumerSubscription subscription) => new()
@@ -30,8 +32,10 @@ public sealed class CooperativeStickyAssignor : IClientAssignor
     };
 
     /// <inheritdoc/>
-    /// <remarks>A partition that somebody else claims is left out, unless the member it is for was given it in a later generation.</remarks>
-    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics)
+    /// <remarks>A partition that somebody else claims is left out, unless the member it is for was given it in a later
+    /// generation.</remarks>
+    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
+        IReadOnlyCollection<AssignmentTopic> topics)
     {
         var problem = new AssignmentProblem(members, topics);
         var assigned = BalancedAssignment.Of(problem);

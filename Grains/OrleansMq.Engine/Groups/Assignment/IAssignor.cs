@@ -6,7 +6,8 @@ public sealed record AssignmentMember
     /// <summary>Its id, unique in the group.</summary>
     public required string MemberId { get; init; }
 
-    /// <summary>The instance id of a static member: it decides the order then, so that a restart under a new member id changes nothing.</summary>
+    /// <summary>The instance id of a static member: it decides the order then, so that a restart under a new member id changes
+    /// nothing.</summary>
     public string? InstanceId { get; init; }
 
     /// <summary>Its rack; null for none.</summary>
@@ -29,8 +30,9 @@ public sealed record AssignmentMember
 public sealed record AssignmentTopic(string Name, int PartitionCount, IReadOnlyList<IReadOnlyCollection<string>>? Racks = null);
 
 /// <summary>
-/// Says who reads which partition. Pure and deterministic: the same members and topics, in whatever order, give the same assignment. Every partition of a
-/// topic that a member is subscribed to is given to exactly one of these members (see <see cref="CooperativeStickyAssignor"/> for the one exception).
+/// Says who reads which partition. Pure and deterministic: the same members and topics, in whatever order, give the same assignment. Every
+/// partition of a topic that a member is subscribed to is given to exactly one of these members (see
+/// <see cref="CooperativeStickyAssignor"/> for the one exception).
 /// </summary>
 public interface IAssignor
 {
@@ -39,14 +41,15 @@ public interface IAssignor
 
     /// <summary>Who is to read what: every member has an entry; its partitions are ordered by topic and number.</summary>
     /// <exception cref="ArgumentException">Two members with one id, or two topics with one name.</exception>
-    IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics);
+    IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
+        IReadOnlyCollection<AssignmentTopic> topics);
 }
 
 /// <summary>An assignor that the leader of a classic group runs. See <see cref="ClientAssignors"/>.</summary>
 public interface IClientAssignor : IAssignor
 {
-    /// <summary>Whether members keep reading while the group rebalances, and give up only what they are told to. Otherwise they give everything up
-    /// before they join.</summary>
+    /// <summary>Whether members keep reading while the group rebalances, and give up only what they are told to. Otherwise they give
+    /// everything up before they join.</summary>
     bool IsCooperative { get; }
 
     /// <summary>What a member says to this assignor when it joins.</summary>
@@ -54,7 +57,8 @@ public interface IClientAssignor : IAssignor
     /// <param name="owned">What it has, or had until this rebalance began.</param>
     /// <param name="generation">The generation in which it was given that; -1 if none.</param>
     /// <param name="rackId">Its rack.</param>
-    ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation, string? rackId = null);
+    ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation,
+        string? rackId = null);
 
     /// <summary>What this assignor makes of a member's subscription.</summary>
     AssignmentMember Member(string memberId, string? instanceId, ConsumerSubscription subscription);

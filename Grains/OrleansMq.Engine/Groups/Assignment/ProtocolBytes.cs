@@ -5,8 +5,8 @@ using System.Text.Unicode;
 
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary>Reads Kafka's old (not flexible) encoding from a peer's bytes: big-endian, int16 lengths of strings, int32 counts. The first thing that is
-/// wrong becomes <see cref="Error"/>; whatever is read after it is empty, so that only the end need be checked.</summary>
+/// <summary>Reads Kafka's old (not flexible) encoding from a peer's bytes: big-endian, int16 lengths of strings, int32 counts. The first
+/// thing that is wrong becomes <see cref="Error"/>; whatever is read after it is empty, so that only the end need be checked.</summary>
 internal ref struct ProtocolReader(ReadOnlyMemory<byte> bytes)
 {
     private readonly ReadOnlyMemory<byte> _bytes = bytes;
@@ -43,7 +43,8 @@ internal ref struct ProtocolReader(ReadOnlyMemory<byte> bytes)
         return Take(length, field, out _) ? _bytes.Slice(start, length) : null;
     }
 
-    /// <summary>The count of an array whose elements take at least <paramref name="leastBytes"/> each: never more than the bytes that are left can hold.</summary>
+    /// <summary>The count of an array whose elements take at least <paramref name="leastBytes"/> each: never more than the bytes that are
+    /// left can hold.</summary>
     public int ReadCount(string field, int leastBytes)
     {
         var count = ReadInt32(field);
@@ -121,7 +122,8 @@ internal sealed class ProtocolWriter
         }
         var bytes = Encoding.UTF8.GetBytes(value);
         if (bytes.Length > short.MaxValue)
-            throw new ArgumentException($"A name of {bytes.Length} bytes cannot be written, {short.MaxValue} is the most: '{value[..20]}…'.", nameof(value));
+            throw new ArgumentException(
+                $"A name of {bytes.Length} bytes cannot be written, {short.MaxValue} is the most: '{value[..20]}…'.", nameof(value));
         WriteInt16((short)bytes.Length);
         _bytes.Write(bytes);
     }
@@ -135,7 +137,8 @@ internal sealed class ProtocolWriter
 
     public void WriteTopicPartitions(IEnumerable<TopicPartition> partitions)
     {
-        var topics = partitions.GroupBy(partition => partition.Topic, StringComparer.Ordinal).OrderBy(topic => topic.Key, StringComparer.Ordinal).ToList();
+        var topics = partitions.GroupBy(partition => partition.Topic, StringComparer.Ordinal)
+            .OrderBy(topic => topic.Key, StringComparer.Ordinal).ToList();
         WriteInt32(topics.Count);
         foreach (var topic in topics)
         {

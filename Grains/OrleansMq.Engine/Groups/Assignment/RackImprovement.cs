@@ -1,8 +1,8 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// Lets members read from their own rack where that costs nothing: among the partitions that move anyway, some are given to another member or
-/// exchanged, such that the assignment stays as even as it is, and nothing else moves.
+/// Lets members read from their own rack where that costs nothing: among the partitions that move anyway, some are given to another member
+/// or exchanged, such that the assignment stays as even as it is, and nothing else moves.
 /// </summary>
 internal static class RackImprovement
 {
@@ -13,14 +13,16 @@ internal static class RackImprovement
             return;
         var moving = Enumerable.Range(0, assigned.Length)
             .Where(partition => assigned[partition] != AssignmentProblem.None && assigned[partition] != problem.Owner[partition]).ToList();
-        // What found no partner once finds none later either, as a rule: without this a group that is badly spread would cost the square of its partitions.
+        // What found no partner once finds none later either, as a rule: without this a group that is badly spread would cost the square of
+        // its partitions.
         var hopeless = new HashSet<(int Member, int Topic, string Racks)>();
         foreach (var partition in moving)
         {
             if (problem.RacksOf(partition) is not { } racks || problem.IsInRack(partition, assigned[partition]))
                 continue;
             var kind = (assigned[partition], problem.TopicOf(partition), string.Join('\n', racks.Order(StringComparer.Ordinal)));
-            if (!hopeless.Contains(kind) && !HandOver(problem, assigned, load, partition) && !Exchange(problem, assigned, moving, partition))
+            if (!hopeless.Contains(kind) && !HandOver(problem, assigned, load, partition)
+                && !Exchange(problem, assigned, moving, partition))
                 hopeless.Add(kind);
         }
     }

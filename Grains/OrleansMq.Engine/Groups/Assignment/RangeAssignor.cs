@@ -1,8 +1,9 @@
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// <c>range</c> as clients run it: of each topic every subscriber gets one run of numbers, the first ones one partition more. Topics with the same count and
-/// the same subscribers are cut at the same places, so that equal keys meet in one member. It knows nothing of what was before.
+/// <c>range</c> as clients run it: of each topic every subscriber gets one run of numbers, the first ones one partition more. Topics with
+/// the same count and the same subscribers are cut at the same places, so that equal keys meet in one member. It knows nothing of what was
+/// before.
 /// </summary>
 public sealed class RangeAssignor : IClientAssignor
 {
@@ -13,7 +14,8 @@ public sealed class RangeAssignor : IClientAssignor
     public bool IsCooperative => false;
 
     /// <inheritdoc/>
-    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation, string? rackId = null) =>
+    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation,
+        string? rackId = null) =>
         new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId };
 
     /// <inheritdoc/>
@@ -21,7 +23,8 @@ public sealed class RangeAssignor : IClientAssignor
         new() { MemberId = memberId, InstanceId = instanceId, RackId = subscription.RackId, Topics = subscription.Topics };
 
     /// <inheritdoc/>
-    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics)
+    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
+        IReadOnlyCollection<AssignmentTopic> topics)
     {
         var problem = new AssignmentProblem(members, topics);
         var assigned = new int[problem.PartitionCount];

@@ -1,7 +1,7 @@
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary><c>roundrobin</c>: all partitions of all topics are dealt to the members in turn; a member that does not read a topic is passed over. It knows
-/// nothing of what was before.</summary>
+/// <summary><c>roundrobin</c>: all partitions of all topics are dealt to the members in turn; a member that does not read a topic is passed
+/// over. It knows nothing of what was before.</summary>
 public sealed class RoundRobinAssignor : IClientAssignor
 {
     /// <inheritdoc/>
@@ -11,7 +11,8 @@ public sealed class RoundRobinAssignor : IClientAssignor
     public bool IsCooperative => false;
 
     /// <inheritdoc/>
-    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation, string? rackId = null) =>
+    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation,
+        string? rackId = null) =>
         new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId };
 
     /// <inheritdoc/>
@@ -19,7 +20,8 @@ public sealed class RoundRobinAssignor : IClientAssignor
         new() { MemberId = memberId, InstanceId = instanceId, RackId = subscription.RackId, Topics = subscription.Topics };
 
     /// <inheritdoc/>
-    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics)
+    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
+        IReadOnlyCollection<AssignmentTopic> topics)
     {
         var problem = new AssignmentProblem(members, topics);
         var assigned = new int[problem.PartitionCount];

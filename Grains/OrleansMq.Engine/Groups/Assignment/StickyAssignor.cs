@@ -1,7 +1,7 @@
 namespace OrleansMq.Groups.Assignment;
 
-/// <summary><c>sticky</c>: as even as the subscriptions allow, and members keep what they had as far as that goes. Eager: everybody stops reading while the
-/// group rebalances, and says in its user data what it had (<see cref="StickyUserData"/>).</summary>
+/// <summary><c>sticky</c>: as even as the subscriptions allow, and members keep what they had as far as that goes. Eager: everybody stops
+/// reading while the group rebalances, and says in its user data what it had (<see cref="StickyUserData"/>).</summary>
 public sealed class StickyAssignor : IClientAssignor
 {
     /// <inheritdoc/>
@@ -11,8 +11,10 @@ public sealed class StickyAssignor : IClientAssignor
     public bool IsCooperative => false;
 
     /// <inheritdoc/>
-    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation, string? rackId = null) =>
-        new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId, UserData = StickyUserData.Encode(owned, generation) };
+    public ConsumerSubscription Subscribe(IReadOnlyList<string> topics, IReadOnlyList<TopicPartition> owned, int generation,
+        string? rackId = null) =>
+        new() { Topics = topics, OwnedPartitions = owned, Generation = generation, RackId = rackId,
+            UserData = StickyUserData.Encode(owned, generation) };
 
     /// <inheritdoc/>
     public AssignmentMember Member(string memberId, string? instanceId, ConsumerSubscription subscription)
@@ -30,7 +32,8 @@ public sealed class StickyAssignor : IClientAssignor
     }
 
     /// <inheritdoc/>
-    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics)
+    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
+        IReadOnlyCollection<AssignmentTopic> topics)
     {
         var problem = new AssignmentProblem(members, topics);
         return problem.Name(BalancedAssignment.Of(problem));

@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 namespace OrleansMq.Groups.Assignment;
 
 /// <summary>
-/// <c>range</c> as the coordinator runs it (KIP-848): topics with the same count of partitions and the same subscribers are cut at the same places, so that
-/// equal keys meet in one member; a first assignment gives every member one run of numbers. Members keep the numbers that they have, up to an even share, and
-/// take others from their own rack where they can choose.
+/// <c>range</c> as the coordinator runs it (KIP-848): topics with the same count of partitions and the same subscribers are cut at the same
+/// places, so that equal keys meet in one member; a first assignment gives every member one run of numbers. Members keep the numbers that
+/// they have, up to an even share, and take others from their own rack where they can choose.
 /// </summary>
 public sealed class StickyRangeAssignor : IAssignor
 {
@@ -15,13 +15,15 @@ public sealed class StickyRangeAssignor : IAssignor
     public string Name => "range";
 
     /// <inheritdoc/>
-    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members, IReadOnlyCollection<AssignmentTopic> topics)
+    public IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> Assign(IReadOnlyCollection<AssignmentMember> members,
+        IReadOnlyCollection<AssignmentTopic> topics)
     {
         var problem = new AssignmentProblem(members, topics);
         var assigned = new int[problem.PartitionCount];
         var load = new int[problem.Members.Length];
         var alike = Enumerable.Range(0, problem.Topics.Length)
-            .GroupBy(topic => $"{problem.Topics[topic].PartitionCount}:{string.Join(',', problem.Subscribers[topic])}", StringComparer.Ordinal);
+            .GroupBy(topic => $"{problem.Topics[topic].PartitionCount}:{string.Join(',', problem.Subscribers[topic])}",
+                StringComparer.Ordinal);
         foreach (var topicsAlike in alike.Select(group => group.ToArray()))
         {
             var byNumber = AssignNumbers(problem, topicsAlike, load);
@@ -61,7 +63,8 @@ public sealed class StickyRangeAssignor : IAssignor
         return byNumber;
     }
 
-    /// <summary>By number the member that owns it in most of the topics: where a topic is new, or was not cut as the others are, it follows them.</summary>
+    /// <summary>By number the member that owns it in most of the topics: where a topic is new, or was not cut as the others are, it follows
+    /// them.</summary>
     private static int[] OwnersOfNumbers(AssignmentProblem problem, int[] topics)
     {
         var owners = new int[problem.Topics[topics[0]].PartitionCount];
@@ -74,12 +77,14 @@ public sealed class StickyRangeAssignor : IAssignor
         return owners;
     }
 
-    /// <summary>An even share each. Who gets one more than others: who has it already; then who has least of other topics; then by order.</summary>
+    /// <summary>An even share each. Who gets one more than others: who has it already; then who has least of other topics; then by
+    /// order.</summary>
     private static Dictionary<int, int> Shares(int[] byNumber, int[] subscribers, int[] load)
     {
         var (each, more) = Math.DivRem(byNumber.Length, subscribers.Length);
         var owned = byNumber.Where(owner => owner != None).CountBy(owner => owner).ToDictionary();
-        var withMore = subscribers.OrderByDescending(member => owned.GetValueOrDefault(member) > each).ThenBy(member => load[member]).Take(more).ToHashSet();
+        var withMore = subscribers.OrderByDescending(member => owned.GetValueOrDefault(member) > each).ThenBy(member => load[member])
+            .Take(more).ToHashSet();
         return subscribers.ToDictionary(member => member, member => each + (withMore.Contains(member) ? 1 : 0));
     }
 

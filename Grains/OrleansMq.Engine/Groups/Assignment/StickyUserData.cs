@@ -27,7 +27,8 @@ public static class StickyUserData
         return writer.ToArray();
     }
 
-    /// <summary>Reads what a sticky member had. Bytes that cannot be read are a member that had nothing: stickiness is a wish, no reason to fail.</summary>
+    /// <summary>Reads what a sticky member had. Bytes that cannot be read are a member that had nothing: stickiness is a wish, no reason to
+    /// fail.</summary>
     public static (IReadOnlyList<TopicPartition> Partitions, int Generation) Decode(ReadOnlyMemory<byte>? userData)
     {
         if (userData is not { } bytes)

@@ -11,8 +11,8 @@ public sealed record ClassicGroup(ClassicGroupState State, ClassicRound Round)
     public static ClassicGroup Create(DateTimeOffset now) => new(ClassicGroupState.Create(now), ClassicRound.None);
 
     /// <summary>
-    /// As a coordinator takes a group up that another one left, or that it has read again: nobody has joined or synced as far as it knows, and all get the whole time
-    /// that such a round takes.
+    /// As a coordinator takes a group up that another one left, or that it has read again: nobody has joined or synced as far as it knows,
+    /// and all get the whole time that such a round takes.
     /// </summary>
     public static ClassicGroup TakeOver(ClassicGroupState state, DateTimeOffset now) => new(state, state.State switch
     {
@@ -36,8 +36,8 @@ public sealed record ClassicRound
     /// <summary>Nothing is going on.</summary>
     public static ClassicRound None { get; } = new();
 
-    /// <summary>Ids that were given out (KIP-394) and not joined with so far, with the time at which each is forgotten. A promise of no weight: who comes with a
-    /// forgotten one gets another.</summary>
+    /// <summary>Ids that were given out (KIP-394) and not joined with so far, with the time at which each is forgotten. A promise of no
+    /// weight: who comes with a forgotten one gets another.</summary>
     public ImmutableSortedDictionary<string, DateTimeOffset> Pending { get; init; } =
         ImmutableSortedDictionary.Create<string, DateTimeOffset>(StringComparer.Ordinal);
 
@@ -47,8 +47,8 @@ public sealed record ClassicRound
     /// <summary>From the forming of a generation on: the members that have not asked for their assignment so far.</summary>
     public ImmutableHashSet<string> AwaitingSync { get; init; } = [];
 
-    /// <summary>While a rebalance is prepared: when it goes on without those that have not joined. Afterwards: when those in <see cref="AwaitingSync"/> are out.
-    /// Null: nothing to wait for.</summary>
+    /// <summary>While a rebalance is prepared: when it goes on without those that have not joined. Afterwards: when those in
+    /// <see cref="AwaitingSync"/> are out. Null: nothing to wait for.</summary>
     public DateTimeOffset? Deadline { get; init; }
 
     /// <summary>While the first generation is prepared: until when it may wait for more members; null in any other round.</summary>

@@ -12,7 +12,8 @@ public static partial class ClassicGroupDecision
     /// <param name="newMemberId">An id never used before, for a member that has none.</param>
     /// <param name="now">The time.</param>
     /// <param name="options">Bounds.</param>
-    public static ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    public static ClassicDecision<JoinGroupResult> Join(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now,
+        GroupOptions options)
     {
         if (RefuseJoin(group.State, request, options) is { } refusal)
             return Refuse(group, refusal);
@@ -40,19 +41,24 @@ public static partial class ClassicGroupDecision
     private static JoinGroupResult? RefuseJoin(ClassicGroupState state, JoinGroup request, GroupOptions options)
     {
         if (request.SessionTimeout < options.MinSessionTimeout || request.SessionTimeout > options.MaxSessionTimeout)
-            return JoinGroupResult.Failed(ErrorCode.InvalidSessionTimeout, $"The session timeout is {request.SessionTimeout.TotalMilliseconds:0} ms; this broker allows "
-                + $"{options.MinSessionTimeout.TotalMilliseconds:0} to {options.MaxSessionTimeout.TotalMilliseconds:0} ms.", request.MemberId);
+            return JoinGroupResult.Failed(ErrorCode.InvalidSessionTimeout,
+                $"The session timeout is {request.SessionTimeout.TotalMilliseconds:0} ms; this broker allows "
+                + $"{options.MinSessionTimeout.TotalMilliseconds:0} to {options.MaxSessionTimeout.TotalMilliseconds:0} ms.",
+                request.MemberId);
         if (request.ProtocolType.Length == 0 || request.Protocols.Count == 0)
-            return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol, "A member names its protocol type and at least one protocol.", request.MemberId);
+            return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
+                "A member names its protocol type and at least one protocol.", request.MemberId);
         var others = state.Members.Values.Where(member => !IsSame(member, request)).ToList();
         if (others.Count == 0)
             return null;
         if (request.ProtocolType != state.ProtocolType)
             return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
-                $"The group's protocol type is '{state.ProtocolType}', the member's '{request.ProtocolType}': use another group id.", request.MemberId);
+                $"The group's protocol type is '{state.ProtocolType}', the member's '{request.ProtocolType}': use another group id.",
+                request.MemberId);
         if (!request.Protocols.Any(offered => others.TrueForAll(member => member.Supports(offered.Name))))
             return JoinGroupResult.Failed(ErrorCode.InconsistentGroupProtocol,
-                $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all members of the group: "
+                $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all "
+                + "members of the group: "
                 + "configure one assignor that all of them have.", request.MemberId);
         return null;
     }
@@ -61,7 +67,8 @@ public static partial class ClassicGroupDecision
         ? member.MemberId == request.MemberId
         : request.GroupInstanceId is not null && member.GroupInstanceId == request.GroupInstanceId;
 
-    private static ClassicDecision<JoinGroupResult> JoinWithoutId(ClassicGroup group, JoinGroup request, string newMemberId, DateTimeOffset now, GroupOptions options)
+    private static ClassicDecision<JoinGroupResult> JoinWithoutId(ClassicGroup group, JoinGroup request, string newMemberId,
+        DateTimeOffset now, GroupOptions options)
     {
         if (request.GroupInstanceId is { } instance)
             return group.State.FindStatic(instance) is { } before
@@ -76,13 +83,15 @@ public static partial class ClassicGroupDecision
             JoinGroupResult.Failed(ErrorCode.MemberIdRequired, "Join again with the member id of this answer.", newMemberId), newMemberId);
     }
 
-    private static ClassicDecision<JoinGroupResult> JoinAsNew(ClassicGroup group, JoinGroup request, string memberId, DateTimeOffset now, GroupOptions options)
+    private static ClassicDecision<JoinGroupResult> JoinAsNew(ClassicGroup group, JoinGroup request, string memberId, DateTimeOffset now,
+        GroupOptions options)
     {
         if (group.State.Members.Count >= options.MaxSize)
             return Refuse(group, Full(request, options));
         var isFirst = group.State.State == GroupState.Empty;
         var round = group.Round with { Pending = group.Round.Pending.Remove(memberId) };
-        var state = group.State.With(Describe(new ClassicMember { MemberId = memberId, GroupInstanceId = request.GroupInstanceId }, request));
+        var state =
+            group.State.With(Describe(new ClassicMember { MemberId = memberId, GroupInstanceId = request.GroupInstanceId }, request));
         state = state with { ProtocolType = request.ProtocolType, EmptySince = null };
         group = new ClassicGroup(state, round);
         group = group.State.State == GroupState.PreparingRebalance
@@ -91,7 +100,8 @@ public static partial class ClassicGroupDecision
         return Await(group, memberId, now);
     }
 
-    private static ClassicDecision<JoinGroupResult> JoinAgain(ClassicGroup group, JoinGroup request, ClassicMember member, DateTimeOffset now, GroupOptions options)
+    private static ClassicDecision<JoinGroupResult> JoinAgain(ClassicGroup group, JoinGroup request, ClassicMember member,
+        DateTimeOffset now, GroupOptions options)
     {
         var isChanged = !HasSameProtocols(member, request);
         var isLeader = group.State.Leader == member.MemberId;
@@ -110,7 +120,8 @@ public static partial class ClassicGroupDecision
     }
 
     /// <summary>A static member comes back under a new id: what was its is its again, and who uses the old id is fenced.</summary>
-    private static ClassicDecision<JoinGroupResult> ReplaceStatic(ClassicGroup group, JoinGroup request, ClassicMember before, string newMemberId, DateTimeOffset now,
+    private static ClassicDecision<JoinGroupResult> ReplaceStatic(ClassicGroup group, JoinGroup request, ClassicMember before,
+        string newMemberId, DateTimeOffset now,
         GroupOptions options)
     {
         var (state, round) = group;
@@ -135,15 +146,16 @@ public static partial class ClassicGroupDecision
         }
     }
 
-    /// <summary>Before somebody joins: a static leader that was restarted knows nothing of what it watched. Where partitions have come since it assigned them it would never know,
-    /// so the group rebalances instead of going on as before.</summary>
+    /// <summary>Before somebody joins: a static leader that was restarted knows nothing of what it watched. Where partitions have come
+    /// since it assigned them it would never know, so the group rebalances instead of going on as before.</summary>
     /// <param name="group">The group.</param>
     /// <param name="request">Who joins.</param>
     /// <param name="topics">The topics.</param>
     /// <param name="now">The time.</param>
     public static ClassicGroup BeforeJoin(ClassicGroup group, JoinGroup request, GroupTopics topics, DateTimeOffset now) =>
         request is { MemberId.Length: 0, GroupInstanceId: { } instance } && group.State.State == GroupState.Stable
-            && group.State.FindStatic(instance) is { } before && group.State.Leader == before.MemberId && LeavesPartitionsOut(group.State, topics)
+            && group.State.FindStatic(instance) is { } before && group.State.Leader == before.MemberId
+            && LeavesPartitionsOut(group.State, topics)
             ? PrepareRebalance(group, now)
             : group;
 
@@ -162,12 +174,14 @@ public static partial class ClassicGroupDecision
             wanted.UnionWith(subscription.Topics);
             assigned.UnionWith(assignment.Partitions);
         }
-        return wanted.Any(name => topics.Find(name) is { } topic && Enumerable.Range(0, topic.Partitions).Any(partition => !assigned.Contains(new TopicPartition(name, partition))));
+        return wanted.Any(name => topics.Find(name) is { } topic
+            && Enumerable.Range(0, topic.Partitions).Any(partition => !assigned.Contains(new TopicPartition(name, partition))));
     }
 
-    /// <summary>The answer to a static member that takes up where it left. A leader of a kind that cannot be told to leave the assignment alone (KIP-814) hears that its
-    /// former self still leads, so that it does not assign.</summary>
-    private static JoinGroupResult Resumed(ClassicGroupState state, JoinGroup request, string oldMemberId, string newMemberId, bool wasLeader)
+    /// <summary>The answer to a static member that takes up where it left. A leader of a kind that cannot be told to leave the assignment
+    /// alone (KIP-814) hears that its former self still leads, so that it does not assign.</summary>
+    private static JoinGroupResult Resumed(ClassicGroupState state, JoinGroup request, string oldMemberId, string newMemberId,
+        bool wasLeader)
     {
         var answer = Joined(state, newMemberId);
         if (!wasLeader)
@@ -193,13 +207,15 @@ public static partial class ClassicGroupDecision
         Leader = state.Leader ?? "",
         MemberId = memberId,
         Members = state.Leader == memberId
-            ? [.. state.Members.Values.Select(member => new JoinedMember(member.MemberId, member.GroupInstanceId, member.MetadataOf(state.ProtocolName)))]
+            ? [.. state.Members.Values.Select(member => new JoinedMember(member.MemberId, member.GroupInstanceId,
+                member.MetadataOf(state.ProtocolName)))]
             : [],
     };
 
     private static ClassicGroup Update(ClassicGroup group, ClassicMember member, JoinGroup request)
     {
-        if (HasSameProtocols(member, request) && member.SessionTimeout == request.SessionTimeout && member.RebalanceTimeout == RebalanceTimeoutOf(request)
+        if (HasSameProtocols(member, request) && member.SessionTimeout == request.SessionTimeout
+            && member.RebalanceTimeout == RebalanceTimeoutOf(request)
             && member.ClientId == request.ClientId && member.ClientHost == request.ClientHost)
             return group;
         return group with { State = group.State.With(Describe(member, request)) };

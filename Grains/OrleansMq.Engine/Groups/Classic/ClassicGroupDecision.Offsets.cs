@@ -9,7 +9,8 @@ public static partial class ClassicGroupDecision
     {
         var isFromOutside = request.GenerationIdOrMemberEpoch < 0 && request.MemberId.Length == 0 && request.GroupInstanceId is null;
         if (state is null)
-            return request.GenerationIdOrMemberEpoch < 0 ? default : new GroupReply(ErrorCode.IllegalGeneration, "The group has no members: join it.");
+            return request.GenerationIdOrMemberEpoch < 0 ? default
+                : new GroupReply(ErrorCode.IllegalGeneration, "The group has no members: join it.");
         if (request.GenerationIdOrMemberEpoch < 0 && state.State == GroupState.Empty)
             return default;
         if (isFromOutside)
@@ -18,7 +19,8 @@ public static partial class ClassicGroupDecision
         var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, request.GenerationIdOrMemberEpoch);
         if (refusal.Error != ErrorCode.None)
             return refusal;
-        // While a rebalance is prepared members hand over what they have done. Afterwards what they held may be another's, and they do not know it yet.
+        // While a rebalance is prepared members hand over what they have done. Afterwards what they held may be another's, and they do not
+        // know it yet.
         return state.State == GroupState.CompletingRebalance
             ? new GroupReply(ErrorCode.RebalanceInProgress, "The group rebalances: ask for the assignment first.")
             : default;
@@ -30,9 +32,11 @@ public static partial class ClassicGroupDecision
         if (string.IsNullOrEmpty(request.MemberId))
             return default;
         if (state is null || !state.Members.ContainsKey(request.MemberId))
-            return new GroupReply(ErrorCode.UnknownMemberId, $"The group has no member '{request.MemberId}' (any more): join without a member id.");
+            return new GroupReply(ErrorCode.UnknownMemberId,
+                $"The group has no member '{request.MemberId}' (any more): join without a member id.");
         return request.MemberEpoch < 0 || request.MemberEpoch == state.Generation
             ? default
-            : new GroupReply(ErrorCode.IllegalGeneration, $"The group is in generation {state.Generation}, not {request.MemberEpoch}: join again.");
+            : new GroupReply(ErrorCode.IllegalGeneration,
+                $"The group is in generation {state.Generation}, not {request.MemberEpoch}: join again.");
     }
 }

@@ -52,17 +52,20 @@ public static partial class ClassicGroupDecision
         return areAllThere ? CompleteJoin(group, now) : group;
     }
 
-    /// <summary>Ends the preparation: a new generation of those who joined, and of the static members that have time until their session ends.</summary>
+    /// <summary>Ends the preparation: a new generation of those who joined, and of the static members that have time until their session
+    /// ends.</summary>
     private static ClassicGroup CompleteJoin(ClassicGroup group, DateTimeOffset now)
     {
-        var missing = group.State.Members.Values.Where(member => member.GroupInstanceId is null && !group.Round.Joined.Contains(member.MemberId))
+        var missing = group.State.Members.Values.Where(member => member.GroupInstanceId is null
+            && !group.Round.Joined.Contains(member.MemberId))
             .Select(member => member.MemberId).ToList();
         if (missing.Count > 0)
             group = Without(group, missing);
         var (state, round) = group;
         if (state.Members.IsEmpty)
             return new ClassicGroup(
-                state.Enter(GroupState.Empty) with { Generation = state.NextGeneration, LastEpoch = 0, ProtocolName = null, Leader = null, EmptySince = now },
+                state.Enter(GroupState.Empty) with { Generation = state.NextGeneration, LastEpoch = 0, ProtocolName = null, Leader = null,
+                    EmptySince = now },
                 ClassicRound.None with { Pending = round.Pending });
         if (round.Joined.IsEmpty) // Only static members that are away: nobody could assign.
             return group with { Round = round with { Deadline = now + ClassicGroup.LongestRebalance(state), InitialUntil = null } };
@@ -73,7 +76,8 @@ public static partial class ClassicGroupDecision
             LastEpoch = 0,
             ProtocolName = ChooseProtocol(state),
             Leader = leader,
-            Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => member.Value with { Assignment = default }, StringComparer.Ordinal),
+            Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => member.Value with { Assignment = default },
+                StringComparer.Ordinal),
         };
         return new ClassicGroup(state, ClassicRound.None with
         {
@@ -83,7 +87,8 @@ public static partial class ClassicGroupDecision
         });
     }
 
-    /// <summary>The protocol that all know, by vote: each member is for the first in its list that all know. Of two with as many votes the one that sorts first.</summary>
+    /// <summary>The protocol that all know, by vote: each member is for the first in its list that all know. Of two with as many votes the
+    /// one that sorts first.</summary>
     internal static string ChooseProtocol(ClassicGroupState state)
     {
         var known = state.Members.Values.First().Protocols.Select(offered => offered.Name).ToHashSet(StringComparer.Ordinal);

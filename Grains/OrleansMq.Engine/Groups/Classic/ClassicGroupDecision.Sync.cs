@@ -41,9 +41,11 @@ public static partial class ClassicGroupDecision
     private static GroupReply CheckProtocol(ClassicGroupState state, SyncGroup request)
     {
         if (request.ProtocolType is { } type && type != state.ProtocolType)
-            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The group's protocol type is '{state.ProtocolType}', not '{type}'.");
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol,
+                $"The group's protocol type is '{state.ProtocolType}', not '{type}'.");
         if (request.ProtocolName is { } name && name != state.ProtocolName)
-            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The generation's protocol is '{state.ProtocolName}', not '{name}'.");
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol,
+                $"The generation's protocol is '{state.ProtocolName}', not '{name}'.");
         return default;
     }
 

@@ -7,12 +7,13 @@ namespace OrleansMq.Groups.Classic;
 public readonly record struct ClassicDecision<TReply>(ClassicGroup Next, TReply? Reply, string MemberId) where TReply : class;
 
 /// <summary>
-/// The classic protocol, decided: what a request, a time that has come or a session that has ended makes of a group. Pure: time and new ids come in as arguments. Who
-/// calls applies the next state, stores it, and only then answers.
+/// The classic protocol, decided: what a request, a time that has come or a session that has ended makes of a group. Pure: time and new ids
+/// come in as arguments. Who calls applies the next state, stores it, and only then answers.
 /// </summary>
 public static partial class ClassicGroupDecision
 {
-    /// <summary>A member says that it is alive. Changes nothing: when members were heard of last is their coordinator's to remember.</summary>
+    /// <summary>A member says that it is alive. Changes nothing: when members were heard of last is their coordinator's to
+    /// remember.</summary>
     public static GroupReply Heartbeat(ClassicGroup group, Heartbeat request)
     {
         var refusal = CheckMember(group.State, request.MemberId, request.GroupInstanceId, request.GenerationId);
@@ -69,8 +70,8 @@ public static partial class ClassicGroupDecision
             : PrepareRebalance(group, now);
     }
 
-    /// <summary>What the passing of time does: ids that nobody joined with are forgotten, a rebalance goes on without those who did not come, members that do not ask
-    /// for their assignment are out.</summary>
+    /// <summary>What the passing of time does: ids that nobody joined with are forgotten, a rebalance goes on without those who did not
+    /// come, members that do not ask for their assignment are out.</summary>
     public static ClassicGroup OnTime(ClassicGroup group, DateTimeOffset now)
     {
         var forgotten = group.Round.Pending.Where(pending => pending.Value <= now).Select(pending => pending.Key).ToList();

@@ -5,14 +5,17 @@ namespace OrleansMq.Groups.Classic;
 /// <summary>A classic group as it is described to operators.</summary>
 internal static class ClassicGroupDescription
 {
-    public static GroupDescription Describe(string groupId, ClassicGroupState state, int brokerId) => new(groupId, GroupType.Classic, state.State, state.ProtocolType,
-        state.ProtocolName ?? "", state.Generation, state.Generation, brokerId, [.. state.Members.Values.Select(member => Describe(state, member))]);
+    public static GroupDescription Describe(string groupId, ClassicGroupState state, int brokerId) =>
+        new(groupId, GroupType.Classic, state.State, state.ProtocolType,
+            state.ProtocolName ?? "", state.Generation, state.Generation, brokerId,
+            [.. state.Members.Values.Select(member => Describe(state, member))]);
 
     private static GroupMember Describe(ClassicGroupState state, ClassicMember member)
     {
         var metadata = member.MetadataOf(state.ProtocolName);
         var subscription = SubscriptionOf(state, member);
-        IReadOnlyList<TopicPartition> assignment = state.IsOfConsumers && ConsumerProtocol.TryDecodeAssignment(member.Assignment, out var decoded, out _)
+        IReadOnlyList<TopicPartition> assignment = state.IsOfConsumers
+            && ConsumerProtocol.TryDecodeAssignment(member.Assignment, out var decoded, out _)
             ? decoded.Partitions
             : [];
         return new GroupMember
@@ -49,6 +52,7 @@ internal static class ClassicGroupDescription
     private static ConsumerSubscription? SubscriptionOf(ClassicGroupState state, ClassicMember member)
     {
         var protocol = state.ProtocolName ?? member.Protocols.FirstOrDefault()?.Name;
-        return state.IsOfConsumers && ConsumerProtocol.TryDecodeSubscription(member.MetadataOf(protocol), out var subscription, out _) ? subscription : null;
+        return state.IsOfConsumers && ConsumerProtocol.TryDecodeSubscription(member.MetadataOf(protocol), out var subscription, out _)
+            ? subscription : null;
     }
 }

@@ -5,8 +5,8 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Groups.Classic;
 
 /// <summary>
-/// A group of the classic protocol as it is stored. What a coordinator forgets when it goes (who has joined the round that is going on, deadlines) stands in
-/// <see cref="ClassicRound"/>; when members were last heard of stands nowhere but in the coordinator's memory.
+/// A group of the classic protocol as it is stored. What a coordinator forgets when it goes (who has joined the round that is going on,
+/// deadlines) stands in <see cref="ClassicRound"/>; when members were last heard of stands nowhere but in the coordinator's memory.
 /// </summary>
 public sealed record ClassicGroupState
 {
@@ -29,11 +29,12 @@ public sealed record ClassicGroupState
     [JsonConverter(typeof(Coordination.GroupStateConverter))]
     public required GroupState State { get; init; }
 
-    /// <summary>Rises with every rebalance; while one is prepared it is still that of the last. A group without generations so far: 0.</summary>
+    /// <summary>Rises with every rebalance; while one is prepared it is still that of the last. A group without generations so far:
+    /// 0.</summary>
     public int Generation { get; init; }
 
-    /// <summary>Above <see cref="Generation"/> only in a group that was one of the consumer protocol, until its first generation: the last epoch of that one. No number is used
-    /// twice, also where the members that stayed are behind those that left.</summary>
+    /// <summary>Above <see cref="Generation"/> only in a group that was one of the consumer protocol, until its first generation: the last
+    /// epoch of that one. No number is used twice, also where the members that stayed are behind those that left.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public int LastEpoch { get; init; }
 
@@ -41,13 +42,15 @@ public sealed record ClassicGroupState
     [JsonIgnore]
     public int NextGeneration => Math.Max(Generation, LastEpoch) + 1;
 
-    /// <summary>The members' protocol type, as <c>consumer</c>; that of the last members where there are none; empty where there never were any.</summary>
+    /// <summary>The members' protocol type, as <c>consumer</c>; that of the last members where there are none; empty where there never were
+    /// any.</summary>
     public string ProtocolType { get; init; } = "";
 
     /// <summary>The protocol of the generation; null in a group without members.</summary>
     public string? ProtocolName { get; init; }
 
-    /// <summary>The member that assigns, chosen when the generation was formed. It may have left while a rebalance is prepared; null without members.</summary>
+    /// <summary>The member that assigns, chosen when the generation was formed. It may have left while a rebalance is prepared; null
+    /// without members.</summary>
     public string? Leader { get; init; }
 
     /// <summary>The members by id, in ordinal order.</summary>
@@ -111,7 +114,8 @@ public sealed record ClassicMember
     public ReadOnlyMemory<byte> Assignment { get; init; }
 
     /// <summary>What it says to a protocol; empty where it does not know it.</summary>
-    public ReadOnlyMemory<byte> MetadataOf(string? protocol) => Protocols.FirstOrDefault(offered => offered.Name == protocol)?.Metadata ?? default;
+    public ReadOnlyMemory<byte> MetadataOf(string? protocol) =>
+        Protocols.FirstOrDefault(offered => offered.Name == protocol)?.Metadata ?? default;
 
     /// <summary>Whether it knows a protocol.</summary>
     public bool Supports(string protocol) => Protocols.Any(offered => offered.Name == protocol);

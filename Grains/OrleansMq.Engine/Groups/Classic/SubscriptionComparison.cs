@@ -5,8 +5,8 @@ namespace OrleansMq.Groups.Classic;
 /// <summary>Whether a static member that comes back wants something else than before.</summary>
 internal static class SubscriptionComparison
 {
-    /// <summary>Compares what a member said to the generation's protocol with what it says now. Of a consumer the topics count alone: what it held before it stopped
-    /// stands in the bytes too, and is no wish.</summary>
+    /// <summary>Compares what a member said to the generation's protocol with what it says now. Of a consumer the topics count alone: what
+    /// it held before it stopped stands in the bytes too, and is no wish.</summary>
     public static bool IsChanged(ClassicGroupState state, ClassicMember before, JoinGroup request)
     {
         var offered = request.Protocols.FirstOrDefault(protocol => protocol.Name == state.ProtocolName);

@@ -3,9 +3,10 @@ using OrleansMq.Groups.Assignment;
 namespace OrleansMq.Groups.Consumer;
 
 /// <summary>
-/// Members of the classic protocol in a group of the consumer protocol: while a group moves from one to the other, both are in it. The member's epoch is its generation; it is
-/// told by <see cref="ErrorCode.RebalanceInProgress"/> that there is something new for it; what it held when it joined (nothing, with an eager assignor) stands in
-/// its subscription; its assignment is what the coordinator gives it. It is never made leader, so it assigns nothing.
+/// Members of the classic protocol in a group of the consumer protocol: while a group moves from one to the other, both are in it. The
+/// member's epoch is its generation; it is told by <see cref="ErrorCode.RebalanceInProgress"/> that there is something new for it; what it
+/// held when it joined (nothing, with an eager assignor) stands in its subscription; its assignment is what the coordinator gives it. It is
+/// never made leader, so it assigns nothing.
 /// </summary>
 public static partial class ConsumerGroupDecision
 {
@@ -16,13 +17,15 @@ public static partial class ConsumerGroupDecision
     /// <param name="topics">The topics.</param>
     /// <param name="now">The time.</param>
     /// <param name="options">Bounds.</param>
-    public static ConsumerDecision<JoinGroupResult> Join(ConsumerGroup group, JoinGroup request, string newMemberId, GroupTopics topics, DateTimeOffset now, GroupOptions options)
+    public static ConsumerDecision<JoinGroupResult> Join(ConsumerGroup group, JoinGroup request, string newMemberId, GroupTopics topics,
+        DateTimeOffset now, GroupOptions options)
     {
         var refusal = ValidateJoin(group.State, request, options, out var subscription);
         if (refusal.Error != ErrorCode.None)
             return RefuseJoin(group, request, refusal);
         if (request is { MemberId.Length: 0, GroupInstanceId: null, RequireKnownMemberId: true })
-            return new(group, JoinGroupResult.Failed(ErrorCode.MemberIdRequired, "Join again with the member id of this answer.", newMemberId), "");
+            return new(group,
+                JoinGroupResult.Failed(ErrorCode.MemberIdRequired, "Join again with the member id of this answer.", newMemberId), "");
         var memberId = request.MemberId.Length > 0 ? request.MemberId : newMemberId;
         var before = FindClassicToJoin(group.State, request, subscription!, memberId, options, out refusal);
         if (before is null)
@@ -31,9 +34,12 @@ public static partial class ConsumerGroupDecision
         var member = WithSubscription(before, request, subscription!, memberId);
         var epoch = state.GroupEpoch + (MustBump(state, before, member) ? 1 : 0);
         if (!topics.IsKnown)
-            return RefuseJoin(group, request, new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
-        group = group.Relax(before.MemberId).With(TargetAssignment.Renew(TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch }, topics));
-        group = Reconcile(group, group.State.Members[memberId], OwnedBy(group.State.Members[memberId], subscription!, topics), member.Epoch, new PartitionHolders(group.State), now);
+            return RefuseJoin(group, request,
+                new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
+        group = group.Relax(before.MemberId)
+            .With(TargetAssignment.Renew(TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch }, topics));
+        group = Reconcile(group, group.State.Members[memberId], OwnedBy(group.State.Members[memberId], subscription!, topics), member.Epoch,
+            new PartitionHolders(group.State), now);
         member = group.State.Members[memberId];
         return new(group.Hurry(member, now), new JoinGroupResult
         {
@@ -51,14 +57,17 @@ public static partial class ConsumerGroupDecision
         var refusal = CheckClassic(group.State, request.MemberId, request.GroupInstanceId, request.GenerationId, out var member);
         if (refusal.Error == ErrorCode.None)
             refusal = CheckProtocol(group.State, member!, request);
-        if (refusal.Error == ErrorCode.None && member!.Epoch < group.State.TargetEpoch && member.Status != ConsumerMemberStatus.UnrevokedPartitions)
+        if (refusal.Error == ErrorCode.None && member!.Epoch < group.State.TargetEpoch
+            && member.Status != ConsumerMemberStatus.UnrevokedPartitions)
             refusal = Rejoin;
         if (refusal.Error != ErrorCode.None)
-            return new(group, new SyncGroupResult(refusal.Error, refusal.Message), refusal.Error == ErrorCode.RebalanceInProgress ? request.MemberId : "");
+            return new(group, new SyncGroupResult(refusal.Error, refusal.Message), refusal.Error == ErrorCode.RebalanceInProgress
+                ? request.MemberId : "");
         group = group.Relax(member!.MemberId);
         if (member.Status == ConsumerMemberStatus.UnrevokedPartitions)
             group = group.Hurry(member, now); // It gives up what is not in this assignment, and joins again.
-        return new(group, new SyncGroupResult(ErrorCode.None, null, ConsumerProtocol.ProtocolType, ChooseProtocol(group.State, member), AssignmentOf(group.State, member)),
+        return new(group, new SyncGroupResult(ErrorCode.None, null, ConsumerProtocol.ProtocolType, ChooseProtocol(group.State, member),
+            AssignmentOf(group.State, member)),
             member.MemberId);
     }
 
@@ -70,7 +79,8 @@ public static partial class ConsumerGroupDecision
             return new(group, new HeartbeatAnswer(refusal), "");
         var mustJoin = member!.Epoch < group.State.TargetEpoch || member.Status == ConsumerMemberStatus.UnrevokedPartitions
             || (member.Status == ConsumerMemberStatus.UnreleasedPartitions && CanGetMore(group.State, member));
-        return mustJoin ? new(group.Hurry(member, now), new HeartbeatAnswer(Rejoin), member.MemberId) : new(group, new HeartbeatAnswer(default), member.MemberId);
+        return mustJoin ? new(group.Hurry(member, now), new HeartbeatAnswer(Rejoin), member.MemberId)
+            : new(group, new HeartbeatAnswer(default), member.MemberId);
     }
 
     /// <summary>Members leave: classic ones, and static ones of either protocol, as an operator removes them.</summary>
@@ -93,27 +103,32 @@ public static partial class ConsumerGroupDecision
 
     private static readonly GroupReply Rejoin = new(ErrorCode.RebalanceInProgress, "The group rebalances: join again.");
 
-    private static GroupReply ValidateJoin(ConsumerGroupState state, JoinGroup request, GroupOptions options, out ConsumerSubscription? subscription)
+    private static GroupReply ValidateJoin(ConsumerGroupState state, JoinGroup request, GroupOptions options,
+        out ConsumerSubscription? subscription)
     {
         subscription = null;
         if (request.SessionTimeout < options.MinSessionTimeout || request.SessionTimeout > options.MaxSessionTimeout)
-            return new GroupReply(ErrorCode.InvalidSessionTimeout, $"The session timeout is {request.SessionTimeout.TotalMilliseconds:0} ms; this broker allows "
+            return new GroupReply(ErrorCode.InvalidSessionTimeout,
+                $"The session timeout is {request.SessionTimeout.TotalMilliseconds:0} ms; this broker allows "
                 + $"{options.MinSessionTimeout.TotalMilliseconds:0} to {options.MaxSessionTimeout.TotalMilliseconds:0} ms.");
         if (request.ProtocolType != ConsumerProtocol.ProtocolType || request.Protocols.Count == 0)
             return new GroupReply(ErrorCode.InconsistentGroupProtocol,
-                $"The group is one of consumers; the member's protocol type is '{request.ProtocolType}', with {request.Protocols.Count} protocols: use another group id.");
+                $"The group is one of consumers; the member's protocol type is '{request.ProtocolType}', with {request.Protocols.Count} "
+                + "protocols: use another group id.");
         var others = state.Members.Values.Where(member => member.IsClassic && member.MemberId != request.MemberId
             && (request.GroupInstanceId is null || member.InstanceId != request.GroupInstanceId)).ToList();
         if (!request.Protocols.Any(offered => others.TrueForAll(member => member.Classic!.Supports(offered.Name))))
             return new GroupReply(ErrorCode.InconsistentGroupProtocol,
-                $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all classic members of the group: "
+                $"No protocol of the member ({string.Join(", ", request.Protocols.Select(offered => offered.Name))}) is known to all "
+                + "classic members of the group: "
                 + "configure one assignor that all of them have.");
         return ConsumerProtocol.TryDecodeSubscription(request.Protocols[0].Metadata, out subscription, out var error)
             ? default
             : new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The member's subscription cannot be read: {error}");
     }
 
-    private static ConsumerMember? FindClassicToJoin(ConsumerGroupState state, JoinGroup request, ConsumerSubscription subscription, string memberId, GroupOptions options,
+    private static ConsumerMember? FindClassicToJoin(ConsumerGroupState state, JoinGroup request, ConsumerSubscription subscription,
+        string memberId, GroupOptions options,
         out GroupReply refusal)
     {
         refusal = default;
@@ -121,26 +136,31 @@ public static partial class ConsumerGroupDecision
         {
             if (request.MemberId.Length == 0)
                 return former;
-            refusal = new GroupReply(ErrorCode.FencedInstanceId, $"Another member has the instance id '{instance}': give every running instance an id of its own.");
+            refusal = new GroupReply(ErrorCode.FencedInstanceId,
+                $"Another member has the instance id '{instance}': give every running instance an id of its own.");
             return null;
         }
         if (state.Members.TryGetValue(memberId, out var known))
             return known;
         if (subscription.OwnedPartitions.Count > 0)
         {
-            // It was out, and does not know: what it reads is another's by now. As a member it could commit that; refused it gives all up and comes anew.
+            // It was out, and does not know: what it reads is another's by now. As a member it could commit that; refused it gives all up
+            // and comes anew.
             refusal = new GroupReply(ErrorCode.UnknownMemberId, UnknownMessage(memberId));
             return null;
         }
         if (state.Members.Count < options.MaxSize)
             return new ConsumerMember { MemberId = memberId, InstanceId = request.GroupInstanceId };
-        refusal = new GroupReply(ErrorCode.GroupMaxSizeReached, $"The group has {options.MaxSize} members, which is the most: use another group, or raise group.max.size.");
+        refusal = new GroupReply(ErrorCode.GroupMaxSizeReached,
+            $"The group has {options.MaxSize} members, which is the most: use another group, or raise group.max.size.");
         return null;
     }
 
-    private static ConsumerMember WithSubscription(ConsumerMember member, JoinGroup request, ConsumerSubscription subscription, string memberId)
+    private static ConsumerMember WithSubscription(ConsumerMember member, JoinGroup request, ConsumerSubscription subscription,
+        string memberId)
     {
-        // A static member that comes back under a new id, or speaks this protocol now: it takes over what was its, at an epoch that begins anew.
+        // A static member that comes back under a new id, or speaks this protocol now: it takes over what was its, at an epoch that begins
+        // anew.
         var isAnew = member.MemberId != memberId || (!member.IsClassic && member.Epoch != ConsumerGroupHeartbeat.JoinEpoch);
         if (isAnew)
             member = member.Enter(ConsumerMemberStatus.Stable) with
@@ -168,26 +188,31 @@ public static partial class ConsumerGroupDecision
         };
     }
 
-    private static GroupReply CheckClassic(ConsumerGroupState state, string memberId, string? instanceId, int generation, out ConsumerMember? member)
+    private static GroupReply CheckClassic(ConsumerGroupState state, string memberId, string? instanceId, int generation,
+        out ConsumerMember? member)
     {
         var refusal = CheckMember(state, memberId, instanceId, out member);
         if (refusal.Error != ErrorCode.None)
             return refusal;
         if (!member!.IsClassic)
-            return new GroupReply(ErrorCode.UnknownMemberId, $"Member '{memberId}' speaks the consumer protocol: it sends no requests of the classic one.");
+            return new GroupReply(ErrorCode.UnknownMemberId,
+                $"Member '{memberId}' speaks the consumer protocol: it sends no requests of the classic one.");
         return generation == member.Epoch ? default : WrongEpoch(member, generation);
     }
 
     private static GroupReply CheckProtocol(ConsumerGroupState state, ConsumerMember member, SyncGroup request)
     {
         if (request.ProtocolType is { } type && type != ConsumerProtocol.ProtocolType)
-            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The group's protocol type is '{ConsumerProtocol.ProtocolType}', not '{type}'.");
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol,
+                $"The group's protocol type is '{ConsumerProtocol.ProtocolType}', not '{type}'.");
         return request.ProtocolName is { } name && name != ChooseProtocol(state, member)
-            ? new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The member's protocol is '{ChooseProtocol(state, member)}', not '{name}'.")
+            ? new GroupReply(ErrorCode.InconsistentGroupProtocol,
+                $"The member's protocol is '{ChooseProtocol(state, member)}', not '{name}'.")
             : default;
     }
 
-    /// <summary>The first of the member's protocols that all classic members know: it says only in which way the member gives partitions up.</summary>
+    /// <summary>The first of the member's protocols that all classic members know: it says only in which way the member gives partitions
+    /// up.</summary>
     private static string ChooseProtocol(ConsumerGroupState state, ConsumerMember member) => member.Classic!.Protocols
         .Select(offered => offered.Name)
         .First(name => state.Members.Values.All(other => other.Classic is not { } classic || classic.Supports(name)));
@@ -206,15 +231,16 @@ public static partial class ConsumerGroupDecision
     private static TopicIdPartition? IdOf(TopicPartition partition, GroupTopics topics) =>
         topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : null;
 
-    /// <summary>What a member says it holds. It says so by names; of what it holds by a name that is another topic here, or none, it holds whatever it was given that is not known
-    /// here: a coordinator that has just begun may have an older image than its members.</summary>
+    /// <summary>What a member says it holds. It says so by names; of what it holds by a name that is another topic here, or none, it holds
+    /// whatever it was given that is not known here: a coordinator that has just begun may have an older image than its members.</summary>
     private static PartitionSet OwnedBy(ConsumerMember member, ConsumerSubscription subscription, GroupTopics topics)
     {
         var given = member.Assigned.Union(member.Revoking);
         var named = PartitionSet.Of(subscription.OwnedPartitions.Select(partition => IdOf(partition, topics)).OfType<TopicIdPartition>());
         return named.Intersect(given).Count == subscription.OwnedPartitions.Count
             ? named
-            : named.Union(PartitionSet.Of(given.Where(partition => topics.Find(partition.TopicId) is null && !topics.IsDeleted(partition.TopicId))));
+            : named.Union(
+                PartitionSet.Of(given.Where(partition => topics.Find(partition.TopicId) is null && !topics.IsDeleted(partition.TopicId))));
     }
 
     private static ConsumerDecision<JoinGroupResult> RefuseJoin(ConsumerGroup group, JoinGroup request, GroupReply refusal) =>

@@ -15,7 +15,8 @@ public static partial class ConsumerGroupDecision
     /// <param name="topics">The topics.</param>
     /// <param name="now">The time.</param>
     /// <param name="options">Bounds and times.</param>
-    public static ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request, string newMemberId, GroupTopics topics,
+    public static ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options)
     {
         var refusal = Validate(request);
@@ -23,20 +24,24 @@ public static partial class ConsumerGroupDecision
             return Refuse(group, refusal);
         var latest = request.Sequence > 0 ? group.LatestOf(request.MemberId) : 0;
         if (request.Sequence < latest)
-            return Refuse(group, new GroupReply(ErrorCode.StaleMemberEpoch, $"Heartbeat {request.Sequence} of the member comes after its heartbeat {latest}: what it says is over."));
+            return Refuse(group, new GroupReply(ErrorCode.StaleMemberEpoch, $"Heartbeat {request.Sequence} of the member comes after its "
+                + $"heartbeat {latest}: what it says is over."));
         if (request.MemberEpoch < 0)
             return Leave(group, request, topics, now, options);
         var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
         var memberId = request.MemberId.Length > 0 ? request.MemberId : newMemberId;
-        var before = isJoin ? FindToJoin(group.State, request, memberId, options, out refusal) : FindToGoOn(group.State, request, out refusal);
+        var before = isJoin ? FindToJoin(group.State, request, memberId, options, out refusal)
+            : FindToGoOn(group.State, request, out refusal);
         if (before is null)
             return Refuse(group, refusal);
         var member = WithRequest(before, request, memberId);
         var state = group.State;
         var epoch = state.GroupEpoch + (MustBump(state, before, member) ? 1 : 0);
         if (epoch > state.TargetEpoch && !topics.IsKnown)
-            return Refuse(group, new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
-        state = epoch == state.GroupEpoch && ReferenceEquals(member, before) ? state : TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch };
+            return Refuse(group,
+                new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry."));
+        state = epoch == state.GroupEpoch && ReferenceEquals(member, before)
+            ? state : TakeIn(state, member, before.MemberId) with { GroupEpoch = epoch };
         if (before.MemberId != member.MemberId)
             group = group.Without([before.MemberId]).With(state);
         group = group.With(TargetAssignment.Renew(state, topics));
@@ -50,15 +55,19 @@ public static partial class ConsumerGroupDecision
         return new(group, AnswerIfNews(before, group.State.Members[member.MemberId], request, options), member.MemberId);
     }
 
-    private static ConsumerGroupHeartbeatResult? AnswerIfNews(ConsumerMember before, ConsumerMember after, ConsumerGroupHeartbeat request, GroupOptions options)
+    private static ConsumerGroupHeartbeatResult? AnswerIfNews(ConsumerMember before, ConsumerMember after, ConsumerGroupHeartbeat request,
+        GroupOptions options)
     {
-        var isFull = request.OwnedPartitions is not null && (request.SubscribedTopicNames is not null || request.SubscribedTopicRegex is not null);
+        var isFull = request.OwnedPartitions is not null
+            && (request.SubscribedTopicNames is not null || request.SubscribedTopicRegex is not null);
         // An epoch that is not the member's: it did not hear the last answer.
-        var isToBeTold = isFull || request.IsRepeated || request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch || request.MemberEpoch != before.Epoch
+        var isToBeTold = isFull || request.IsRepeated || request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch
+            || request.MemberEpoch != before.Epoch
             || !after.Assigned.Equals(before.Assigned)
             // It holds something else than it is to: it may not have heard an earlier answer.
             || (request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(after.Assigned));
-        return isToBeTold || after.Epoch != request.MemberEpoch || request.MaxWait == TimeSpan.Zero ? Answer(after, isToBeTold, options) : null;
+        return isToBeTold || after.Epoch != request.MemberEpoch || request.MaxWait == TimeSpan.Zero ? Answer(after, isToBeTold, options)
+            : null;
     }
 
     private static GroupReply Validate(ConsumerGroupHeartbeat request)
@@ -66,29 +75,36 @@ public static partial class ConsumerGroupDecision
         var isJoin = request.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch;
         var problem = request switch
         {
-            { MemberEpoch: < ConsumerGroupHeartbeat.LeaveForNowEpoch } => "MemberEpoch is 0 to join, -1 to leave, -2 to leave for now, or the epoch of the last answer.",
+            { MemberEpoch: < ConsumerGroupHeartbeat.LeaveForNowEpoch } =>
+                "MemberEpoch is 0 to join, -1 to leave, -2 to leave for now, or the epoch of the last answer.",
             { MemberId.Length: 0 } when !isJoin => "MemberId is empty: give the id of the first answer.",
-            { MemberEpoch: ConsumerGroupHeartbeat.LeaveForNowEpoch, InstanceId: null } => "Only a static member leaves for now: give its InstanceId, or leave with MemberEpoch -1.",
+            { MemberEpoch: ConsumerGroupHeartbeat.LeaveForNowEpoch, InstanceId: null } =>
+                "Only a static member leaves for now: give its InstanceId, or leave with MemberEpoch -1.",
             { InstanceId.Length: 0 } => "InstanceId is empty: leave it out for a dynamic member.",
             { RackId.Length: 0 } => "RackId is empty: leave it out.",
             { OwnedPartitions.Count: > 0 } when isJoin => "OwnedPartitions is not empty: who joins gives all partitions up first.",
-            { SubscribedTopicNames: null } when isJoin && string.IsNullOrEmpty(request.SubscribedTopicRegex) => "SubscribedTopicNames or SubscribedTopicRegex says what a member that joins wants to read.",
+            { SubscribedTopicNames: null } when isJoin && string.IsNullOrEmpty(request.SubscribedTopicRegex) =>
+                "SubscribedTopicNames or SubscribedTopicRegex says what a member that joins wants to read.",
             { Sequence: < 0 } => "Sequence is the number of the heartbeat among those of its member, from 1 on; or 0.",
-            { RebalanceTimeout: { } timeout } when timeout <= TimeSpan.Zero || timeout.TotalMilliseconds > int.MaxValue => "RebalanceTimeout is 1 ms to 2,147,483,647 ms.",
+            { RebalanceTimeout: { } timeout } when timeout <= TimeSpan.Zero || timeout.TotalMilliseconds > int.MaxValue =>
+                "RebalanceTimeout is 1 ms to 2,147,483,647 ms.",
             _ => null,
         };
         if (problem is not null)
             return new GroupReply(ErrorCode.InvalidRequest, problem);
         if (request.ServerAssignor is { } assignor && !ServerAssignors.TryGet(assignor, out _))
             return new GroupReply(ErrorCode.UnsupportedAssignor,
-                $"ServerAssignor is '{assignor}'; this broker has {string.Join(", ", ServerAssignors.All.Select(known => $"'{known.Name}'"))}.");
+                $"ServerAssignor is '{assignor}'; this broker has "
+                + $"{string.Join(", ", ServerAssignors.All.Select(known => $"'{known.Name}'"))}.");
         return request.SubscribedTopicRegex is { Length: > 0 } regex && !TopicPattern.TryParse(regex, out _, out var error)
             ? new GroupReply(ErrorCode.InvalidRegularExpression, error)
             : default;
     }
 
-    /// <summary>The member as it is before it joins: new, or what it was before and holds nothing of any more, or the static one whose place it takes.</summary>
-    private static ConsumerMember? FindToJoin(ConsumerGroupState state, ConsumerGroupHeartbeat request, string memberId, GroupOptions options, out GroupReply refusal)
+    /// <summary>The member as it is before it joins: new, or what it was before and holds nothing of any more, or the static one whose
+    /// place it takes.</summary>
+    private static ConsumerMember? FindToJoin(ConsumerGroupState state, ConsumerGroupHeartbeat request, string memberId,
+        GroupOptions options, out GroupReply refusal)
     {
         refusal = default;
         if (request.InstanceId is { } instance && state.FindStatic(instance) is { } former && former.MemberId != memberId)
@@ -97,19 +113,21 @@ public static partial class ConsumerGroupDecision
             if (former.Status == ConsumerMemberStatus.Away || former.IsClassic)
                 return former;
             refusal = new GroupReply(ErrorCode.UnreleasedInstanceId,
-                $"The member with the instance id '{instance}' has not left: wait for its session to end, or give this one an instance id of its own.");
+                $"The member with the instance id '{instance}' has not left: wait for its session to end, or give this one an instance id "
+                + "of its own.");
             return null;
         }
         if (state.Members.TryGetValue(memberId, out var known))
             return known;
         if (state.Members.Count < options.MaxSize)
             return new ConsumerMember { MemberId = memberId, InstanceId = request.InstanceId, RebalanceTimeout = DefaultRebalanceTimeout };
-        refusal = new GroupReply(ErrorCode.GroupMaxSizeReached, $"The group has {options.MaxSize} members, which is the most: use another group, or raise group.max.size.");
+        refusal = new GroupReply(ErrorCode.GroupMaxSizeReached,
+            $"The group has {options.MaxSize} members, which is the most: use another group, or raise group.max.size.");
         return null;
     }
 
-    /// <summary>The member that goes on. It comes with the epoch it was told last; or with the one before, if it did not hear the answer and so holds
-    /// nothing that it should not.</summary>
+    /// <summary>The member that goes on. It comes with the epoch it was told last; or with the one before, if it did not hear the answer
+    /// and so holds nothing that it should not.</summary>
     private static ConsumerMember? FindToGoOn(ConsumerGroupState state, ConsumerGroupHeartbeat request, out GroupReply refusal)
     {
         refusal = CheckMember(state, request.MemberId, request.InstanceId, out var member);
@@ -119,7 +137,8 @@ public static partial class ConsumerGroupDecision
             && request.OwnedPartitions is { } owned && PartitionSet.Of(owned).IsSubsetOf(member.Assigned.Union(member.Revoking));
         if (didNotHear)
             return member;
-        refusal = new GroupReply(ErrorCode.FencedMemberEpoch, $"The member is at epoch {member.Epoch}, not {request.MemberEpoch}: give all partitions up and join again.");
+        refusal = new GroupReply(ErrorCode.FencedMemberEpoch,
+            $"The member is at epoch {member.Epoch}, not {request.MemberEpoch}: give all partitions up and join again.");
         return null;
     }
 
@@ -144,7 +163,8 @@ public static partial class ConsumerGroupDecision
     }
 
     // It joined, and did not hear the answer.
-    private static bool IsRepeatedJoin(ConsumerMember member) => member is { PreviousEpoch: ConsumerGroupHeartbeat.JoinEpoch, Status: not ConsumerMemberStatus.Away, IsClassic: false };
+    private static bool IsRepeatedJoin(ConsumerMember member) =>
+        member is { PreviousEpoch: ConsumerGroupHeartbeat.JoinEpoch, Status: not ConsumerMemberStatus.Away, IsClassic: false };
 
     /// <summary>Who joins holds nothing yet: what it held is free. A static member takes over what its former self left for it.</summary>
     private static ConsumerMember JoinsAnew(ConsumerMember member, bool wasClassic, string? instanceId, string memberId)
@@ -161,8 +181,8 @@ public static partial class ConsumerGroupDecision
         };
     }
 
-    /// <summary>Whether the group needs a new target. Also when a member joins anew that has not left: it may have done so because somebody with its id was fenced, who
-    /// is not to find its epoch valid again.</summary>
+    /// <summary>Whether the group needs a new target. Also when a member joins anew that has not left: it may have done so because somebody
+    /// with its id was fenced, who is not to find its epoch valid again.</summary>
     private static bool MustBump(ConsumerGroupState state, ConsumerMember before, ConsumerMember after) =>
         !state.Members.ContainsKey(before.MemberId)
         || before.IsClassic != after.IsClassic
@@ -179,7 +199,8 @@ public static partial class ConsumerGroupDecision
         return state.With(member) with { EmptySince = null };
     }
 
-    private static ConsumerDecision<ConsumerGroupHeartbeatResult> Leave(ConsumerGroup group, ConsumerGroupHeartbeat request, GroupTopics topics, DateTimeOffset now,
+    private static ConsumerDecision<ConsumerGroupHeartbeatResult> Leave(ConsumerGroup group, ConsumerGroupHeartbeat request,
+        GroupTopics topics, DateTimeOffset now,
         GroupOptions options)
     {
         var refusal = CheckMember(group.State, request.MemberId, request.InstanceId, out var member);

@@ -2,19 +2,21 @@ namespace OrleansMq.Groups.Consumer;
 
 public static partial class ConsumerGroupDecision
 {
-    /// <summary>Whether offsets may be committed: by a member at its present epoch. Whoever gave partitions up went to another epoch with it, so who commits with an older one
-    /// may hold them no more.</summary>
+    /// <summary>Whether offsets may be committed: by a member at its present epoch. Whoever gave partitions up went to another epoch with
+    /// it, so who commits with an older one may hold them no more.</summary>
     public static GroupReply CheckCommit(ConsumerGroupState state, OffsetCommit request)
     {
         if (request.GenerationIdOrMemberEpoch < 0 && state.Members.IsEmpty)
             return default;
         if (request.GenerationIdOrMemberEpoch < 0 && request.MemberId.Length == 0 && request.GroupInstanceId is null)
-            return new GroupReply(ErrorCode.UnknownMemberId, "The group has members, which commit for themselves: stop them before offsets are committed from outside.");
+            return new GroupReply(ErrorCode.UnknownMemberId,
+                "The group has members, which commit for themselves: stop them before offsets are committed from outside.");
         var refusal = CheckMember(state, request.MemberId, request.GroupInstanceId, out var member);
         if (refusal.Error != ErrorCode.None)
             return refusal;
         // Below zero are those that are away, who read nothing.
-        return request.GenerationIdOrMemberEpoch == member!.Epoch && member.Epoch >= 0 ? default : WrongEpoch(member, request.GenerationIdOrMemberEpoch);
+        return request.GenerationIdOrMemberEpoch == member!.Epoch && member.Epoch >= 0
+            ? default : WrongEpoch(member, request.GenerationIdOrMemberEpoch);
     }
 
     /// <summary>Whether a member may ask for offsets. Who names no member is not checked.</summary>
@@ -30,7 +32,8 @@ public static partial class ConsumerGroupDecision
 
     private static GroupReply WrongEpoch(ConsumerMember member, int epoch) => member.IsClassic
         ? new GroupReply(ErrorCode.IllegalGeneration, $"The member is in generation {member.Epoch}, not {epoch}: join again.")
-        : new GroupReply(ErrorCode.StaleMemberEpoch, $"The member is at epoch {member.Epoch}, not {epoch}: repeat with the epoch of the last heartbeat's answer.");
+        : new GroupReply(ErrorCode.StaleMemberEpoch,
+            $"The member is at epoch {member.Epoch}, not {epoch}: repeat with the epoch of the last heartbeat's answer.");
 
     /// <summary>The member a request speaks for, or why there is none.</summary>
     private static GroupReply CheckMember(ConsumerGroupState state, string memberId, string? instanceId, out ConsumerMember? member)
@@ -39,7 +42,8 @@ public static partial class ConsumerGroupDecision
             return default;
         member = null;
         return instanceId is not null && state.FindStatic(instanceId) is not null
-            ? new GroupReply(ErrorCode.FencedInstanceId, $"Another member has the instance id '{instanceId}': give every running instance an id of its own.")
+            ? new GroupReply(ErrorCode.FencedInstanceId,
+                $"Another member has the instance id '{instanceId}': give every running instance an id of its own.")
             : new GroupReply(ErrorCode.UnknownMemberId, UnknownMessage(memberId));
     }
 }

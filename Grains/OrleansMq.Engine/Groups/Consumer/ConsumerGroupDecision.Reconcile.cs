@@ -6,10 +6,12 @@ public static partial class ConsumerGroupDecision
     /// <param name="group">The group.</param>
     /// <param name="member">One of its members.</param>
     /// <param name="owned">What the member says it holds; null: it did not say.</param>
-    /// <param name="heard">The epoch that the member has heard of: while it does not hear the answers, it goes on coming with this one.</param>
+    /// <param name="heard">The epoch that the member has heard of: while it does not hear the answers, it goes on coming with this
+    /// one.</param>
     /// <param name="holders">Who holds what; changed with the member.</param>
     /// <param name="now">The time.</param>
-    private static ConsumerGroup Reconcile(ConsumerGroup group, ConsumerMember member, PartitionSet? owned, int heard, PartitionHolders holders,
+    private static ConsumerGroup Reconcile(ConsumerGroup group, ConsumerMember member, PartitionSet? owned, int heard,
+        PartitionHolders holders,
         DateTimeOffset now)
     {
         var next = NextAssignment(member, group.State.TargetEpoch, owned, heard, holders);
@@ -23,7 +25,8 @@ public static partial class ConsumerGroupDecision
         return next.Status == ConsumerMemberStatus.UnrevokedPartitions ? group.Hurry(next, now) : group;
     }
 
-    private static ConsumerMember NextAssignment(ConsumerMember member, int targetEpoch, PartitionSet? owned, int heard, PartitionHolders holders)
+    private static ConsumerMember NextAssignment(ConsumerMember member, int targetEpoch, PartitionSet? owned, int heard,
+        PartitionHolders holders)
     {
         if (member.IsSettled(targetEpoch))
             return member;
@@ -47,12 +50,14 @@ public static partial class ConsumerGroupDecision
         };
     }
 
-    /// <summary>It is told to give something up. If it has just given other things up, for a target that is not the newest any more, these are free from now on: so it goes to
-    /// an epoch between, and a commit of theirs that is late is refused. There is one: it was told to give them up for a target that came after its epoch.</summary>
+    /// <summary>It is told to give something up. If it has just given other things up, for a target that is not the newest any more, these
+    /// are free from now on: so it goes to an epoch between, and a commit of theirs that is late is refused. There is one: it was told to
+    /// give them up for a target that came after its epoch.</summary>
     private static ConsumerMember StartRevoking(ConsumerMember member, int targetEpoch, PartitionSet kept, PartitionSet revoked, int heard)
     {
         var next = member.Enter(ConsumerMemberStatus.UnrevokedPartitions) with { Assigned = kept, Revoking = revoked };
-        return member.Status == ConsumerMemberStatus.UnrevokedPartitions ? next with { PreviousEpoch = heard, Epoch = targetEpoch - 1 } : next;
+        return member.Status == ConsumerMemberStatus.UnrevokedPartitions ? next with { PreviousEpoch = heard, Epoch = targetEpoch - 1 }
+            : next;
     }
 
     /// <summary>A member that does not say what it holds may hold all that it ever got.</summary>
@@ -72,7 +77,8 @@ internal sealed class PartitionHolders(ConsumerGroupState state)
     private Dictionary<TopicIdPartition, string>? _holders;
 
     /// <summary>Whether nobody else holds a partition.</summary>
-    public bool IsFreeFor(TopicIdPartition partition, string memberId) => !Holders.TryGetValue(partition, out var holder) || holder == memberId;
+    public bool IsFreeFor(TopicIdPartition partition, string memberId) =>
+        !Holders.TryGetValue(partition, out var holder) || holder == memberId;
 
     /// <summary>A member holds something else than before.</summary>
     public void Change(ConsumerMember before, ConsumerMember after)

@@ -2,7 +2,8 @@ namespace OrleansMq.Groups.Consumer;
 
 /// <summary>What a consumer group becomes, and what is answered.</summary>
 /// <param name="Next">The group from now on; the same instance if nothing changed.</param>
-/// <param name="Reply">The answer; null: there is no news, the caller waits (see <see cref="ConsumerGroupDecision.AnswerHeartbeat"/>).</param>
+/// <param name="Reply">The answer; null: there is no news, the caller waits (see
+/// <see cref="ConsumerGroupDecision.AnswerHeartbeat"/>).</param>
 /// <param name="MemberId">The member it is about, with the id that it has from now on; empty for none, or where it is refused.</param>
 public readonly record struct ConsumerDecision<TReply>(ConsumerGroup Next, TReply? Reply, string MemberId) where TReply : class;
 
@@ -12,11 +13,11 @@ public readonly record struct ConsumerDecision<TReply>(ConsumerGroup Next, TRepl
 public sealed record ToldAssignment(int Epoch, PartitionSet Assigned);
 
 /// <summary>
-/// The consumer protocol (KIP-848), decided: what a heartbeat, a time that has come, a session that has ended or a change of topics makes of a group. Pure: time, topics and
-/// new ids come in as arguments. Who calls applies the next state, stores it, and only then answers.
-/// <para>A rebalance has no phases that all wait for. The group epoch rises, a new target is worked out at once, and each member goes there by itself with its heartbeats:
-/// what it is to lose it is told to give up; when it says that it did, it gets what is free of its target and the new epoch; what others still hold it gets
-/// when they have let go. Who keeps what they have never stops reading.</para>
+/// The consumer protocol (KIP-848), decided: what a heartbeat, a time that has come, a session that has ended or a change of topics makes
+/// of a group. Pure: time, topics and new ids come in as arguments. Who calls applies the next state, stores it, and only then answers.
+/// <para>A rebalance has no phases that all wait for. The group epoch rises, a new target is worked out at once, and each member goes there
+/// by itself with its heartbeats: what it is to lose it is told to give up; when it says that it did, it gets what is free of its target
+/// and the new epoch; what others still hold it gets when they have let go. Who keeps what they have never stops reading.</para>
 /// </summary>
 public static partial class ConsumerGroupDecision
 {
@@ -63,7 +64,8 @@ public static partial class ConsumerGroupDecision
     /// <param name="memberId">Who waits.</param>
     /// <param name="told">What it was told last.</param>
     /// <param name="options">The heartbeat's interval.</param>
-    public static ConsumerGroupHeartbeatResult? AnswerHeartbeat(ConsumerGroup group, string memberId, ToldAssignment told, GroupOptions options)
+    public static ConsumerGroupHeartbeatResult? AnswerHeartbeat(ConsumerGroup group, string memberId, ToldAssignment told,
+        GroupOptions options)
     {
         if (!group.State.Members.TryGetValue(memberId, out var member))
             return Unknown(memberId);
@@ -78,10 +80,12 @@ public static partial class ConsumerGroupDecision
     /// <param name="request">What it asked.</param>
     /// <param name="memberId">Its id.</param>
     /// <param name="options">The heartbeat's interval.</param>
-    public static ConsumerGroupHeartbeatResult AnswerNoNews(ConsumerGroup group, ConsumerGroupHeartbeat request, string memberId, GroupOptions options) =>
+    public static ConsumerGroupHeartbeatResult AnswerNoNews(ConsumerGroup group, ConsumerGroupHeartbeat request, string memberId,
+        GroupOptions options) =>
         group.State.Members.TryGetValue(memberId, out var member)
             // Where it holds something else than it is to, it may not have heard an earlier answer.
-            ? Answer(member, withAssignment: request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(member.Assigned), options)
+            ? Answer(member, withAssignment: request.OwnedPartitions is { } owned && !PartitionSet.Of(owned).Equals(member.Assigned),
+                options)
             : Unknown(memberId);
 
     /// <summary>How long a session of a member is; null where there is no such member.</summary>
@@ -110,5 +114,6 @@ public static partial class ConsumerGroupDecision
     private static ConsumerGroupHeartbeatResult Unknown(string memberId) =>
         ConsumerGroupHeartbeatResult.Failed(ErrorCode.UnknownMemberId, UnknownMessage(memberId));
 
-    private static string UnknownMessage(string memberId) => $"The group has no member '{memberId}' (any more): give all partitions up and join again.";
+    private static string UnknownMessage(string memberId) =>
+        $"The group has no member '{memberId}' (any more): give all partitions up and join again.";
 }

@@ -5,8 +5,10 @@ namespace OrleansMq.Groups.Consumer;
 /// <summary>A consumer group as it is described to operators.</summary>
 internal static class ConsumerGroupDescription
 {
-    public static GroupDescription Describe(string groupId, ConsumerGroupState state, GroupTopics topics, int brokerId) => new(groupId, GroupType.Consumer, state.State,
-        ConsumerProtocol.ProtocolType, state.Assignor ?? "", state.GroupEpoch, state.TargetEpoch, brokerId, [.. state.Members.Values.Select(member => Describe(state, member, topics))]);
+    public static GroupDescription Describe(string groupId, ConsumerGroupState state, GroupTopics topics, int brokerId) =>
+        new(groupId, GroupType.Consumer, state.State,
+            ConsumerProtocol.ProtocolType, state.Assignor ?? "", state.GroupEpoch, state.TargetEpoch, brokerId,
+            [.. state.Members.Values.Select(member => Describe(state, member, topics))]);
 
     private static GroupMember Describe(ConsumerGroupState state, ConsumerMember member, GroupTopics topics) => new()
     {
@@ -29,7 +31,8 @@ internal static class ConsumerGroupDescription
     {
         var names = state.Topics.ToDictionary(topic => topic.Value.TopicId, topic => topic.Key);
         // A topic that the group reads no more may still be held by a member that gives it up; one that is deleted has no name.
-        return [.. partitions.Select(partition => (Name: names.GetValueOrDefault(partition.TopicId) ?? topics.Find(partition.TopicId)?.Name, partition.Partition))
+        return [.. partitions.Select(partition => (Name: names.GetValueOrDefault(partition.TopicId) ?? topics.Find(partition.TopicId)?.Name,
+            partition.Partition))
             .Where(partition => partition.Name is not null).Select(partition => new TopicPartition(partition.Name!, partition.Partition))
             .OrderBy(partition => partition.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Partition)];
     }

@@ -4,28 +4,31 @@ using System.Text.Json.Serialization;
 namespace OrleansMq.Groups.Consumer;
 
 /// <summary>
-/// A group of the consumer protocol (KIP-848) as it is stored: one document, written before anything in it is told. A partition is <em>held</em> by the member that has
-/// it in <see cref="ConsumerMember.Assigned"/> or <see cref="ConsumerMember.Revoking"/>; no two members ever hold the same one.
+/// A group of the consumer protocol (KIP-848) as it is stored: one document, written before anything in it is told. A partition is
+/// <em>held</em> by the member that has it in <see cref="ConsumerMember.Assigned"/> or <see cref="ConsumerMember.Revoking"/>; no two
+/// members ever hold the same one.
 /// </summary>
 public sealed record ConsumerGroupState
 {
     /// <summary>A group that nobody has joined. Epochs go on from those of what it was before.</summary>
     /// <param name="now">The time.</param>
     /// <param name="epoch">The generation of the classic group it was; 0 if it was none.</param>
-    public static ConsumerGroupState Create(DateTimeOffset now, int epoch = 0) => new() { GroupEpoch = epoch, TargetEpoch = epoch, EmptySince = now };
+    public static ConsumerGroupState Create(DateTimeOffset now, int epoch = 0) =>
+        new() { GroupEpoch = epoch, TargetEpoch = epoch, EmptySince = now };
 
     /// <summary>Rises whenever members, subscriptions or the topics they read change.</summary>
     public int GroupEpoch { get; init; }
 
-    /// <summary>The group epoch that the members' <see cref="ConsumerMember.Target"/> was worked out for. Behind <see cref="GroupEpoch"/> only while the topics
-    /// are not known.</summary>
+    /// <summary>The group epoch that the members' <see cref="ConsumerMember.Target"/> was worked out for. Behind <see cref="GroupEpoch"/>
+    /// only while the topics are not known.</summary>
     public int TargetEpoch { get; init; }
 
     /// <summary>The assignor that worked the target out; null before the first.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Assignor { get; init; }
 
-    /// <summary>The topics that members read, as they were when the target was worked out, by name: a difference is what a rebalance is for.</summary>
+    /// <summary>The topics that members read, as they were when the target was worked out, by name: a difference is what a rebalance is
+    /// for.</summary>
     public ImmutableSortedDictionary<string, ConsumerTopic> Topics
     {
         get;

@@ -22,12 +22,14 @@ public enum ConsumerMemberStatus
 }
 
 /// <summary>Writes a <see cref="ConsumerMemberStatus"/> as <c>"stable"</c>.</summary>
-public sealed class ConsumerMemberStatusConverter() : JsonStringEnumConverter<ConsumerMemberStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
+public sealed class ConsumerMemberStatusConverter()
+    : JsonStringEnumConverter<ConsumerMemberStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
 /// <summary>A member of a consumer group.</summary>
 public sealed record ConsumerMember
 {
-    // Who may follow whom. A member that joins is Stable and holds nothing; a static one that comes back takes over what its former self held, and is Stable first.
+    // Who may follow whom. A member that joins is Stable and holds nothing; a static one that comes back takes over what its former self
+    // held, and is Stable first.
     private static readonly ImmutableArray<(ConsumerMemberStatus From, ConsumerMemberStatus To)> LegalTransitions =
     [
         (ConsumerMemberStatus.Stable, ConsumerMemberStatus.Stable),
@@ -35,7 +37,8 @@ public sealed record ConsumerMember
         (ConsumerMemberStatus.Stable, ConsumerMemberStatus.UnreleasedPartitions),
         (ConsumerMemberStatus.Stable, ConsumerMemberStatus.Away),
         (ConsumerMemberStatus.UnrevokedPartitions, ConsumerMemberStatus.Stable),
-        (ConsumerMemberStatus.UnrevokedPartitions, ConsumerMemberStatus.UnrevokedPartitions), // The target changed meanwhile: more to give up.
+        (ConsumerMemberStatus.UnrevokedPartitions,
+            ConsumerMemberStatus.UnrevokedPartitions), // The target changed meanwhile: more to give up.
         (ConsumerMemberStatus.UnrevokedPartitions, ConsumerMemberStatus.UnreleasedPartitions),
         (ConsumerMemberStatus.UnrevokedPartitions, ConsumerMemberStatus.Away),
         (ConsumerMemberStatus.UnreleasedPartitions, ConsumerMemberStatus.Stable),
@@ -80,23 +83,26 @@ public sealed record ConsumerMember
     /// <summary>Where it stands.</summary>
     public ConsumerMemberStatus Status { get; init; } = ConsumerMemberStatus.Stable;
 
-    /// <summary>The epoch it was told last; 0 before the first, <see cref="ConsumerGroupHeartbeat.LeaveForNowEpoch"/> while it is away.</summary>
+    /// <summary>The epoch it was told last; 0 before the first, <see cref="ConsumerGroupHeartbeat.LeaveForNowEpoch"/> while it is
+    /// away.</summary>
     public int Epoch { get; init; }
 
-    /// <summary>The epoch that it came with when it went to <see cref="Epoch"/>: a member that did not hear the answer still comes with it.</summary>
+    /// <summary>The epoch that it came with when it went to <see cref="Epoch"/>: a member that did not hear the answer still comes with
+    /// it.</summary>
     public int PreviousEpoch { get; init; }
 
     /// <summary>What it may read, and is told to hold.</summary>
     public PartitionSet Assigned { get; init; } = PartitionSet.Empty;
 
-    /// <summary>What it was told to give up, and may still be reading; empty unless <see cref="ConsumerMemberStatus.UnrevokedPartitions"/>.</summary>
+    /// <summary>What it was told to give up, and may still be reading; empty unless
+    /// <see cref="ConsumerMemberStatus.UnrevokedPartitions"/>.</summary>
     public PartitionSet Revoking { get; init; } = PartitionSet.Empty;
 
     /// <summary>What it is to hold in the end.</summary>
     public PartitionSet Target { get; init; } = PartitionSet.Empty;
 
-    /// <summary>The number of the heartbeat that last changed something of it, or waited while it was changed; 0: its heartbeats are not numbered. What one of an earlier number says
-    /// it holds may be without what it was given since.</summary>
+    /// <summary>The number of the heartbeat that last changed something of it, or waited while it was changed; 0: its heartbeats are not
+    /// numbered. What one of an earlier number says it holds may be without what it was given since.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public long Sequence { get; init; }
 
@@ -119,7 +125,8 @@ public sealed record ConsumerMember
     }
 
     /// <summary>Whether there is nothing more for it to do.</summary>
-    public bool IsSettled(int targetEpoch) => Status == ConsumerMemberStatus.Away || (Status == ConsumerMemberStatus.Stable && Epoch == targetEpoch);
+    public bool IsSettled(int targetEpoch) =>
+        Status == ConsumerMemberStatus.Away || (Status == ConsumerMemberStatus.Stable && Epoch == targetEpoch);
 }
 
 /// <summary>What only members of the classic protocol have.</summary>

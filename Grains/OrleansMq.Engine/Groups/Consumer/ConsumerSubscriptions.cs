@@ -14,7 +14,8 @@ internal sealed class ConsumerSubscriptions
     public IReadOnlyCollection<string> Of(ConsumerMember member)
     {
         var named = member.TopicNames.Where(name => _topics.Find(name) is not null);
-        return member.TopicRegex is { Length: > 0 } pattern ? named.Union(Matching(pattern), StringComparer.Ordinal).ToList() : named.ToList();
+        return member.TopicRegex is { Length: > 0 } pattern ? named.Union(Matching(pattern), StringComparer.Ordinal).ToList()
+            : named.ToList();
     }
 
     /// <summary>The topics of all members, as they are now.</summary>
@@ -31,14 +32,16 @@ internal sealed class ConsumerSubscriptions
 
     // Topics never shrink: fewer partitions are an older image, of a broker that has just taken the group up.
     private static int PartitionsOf(ConsumerGroupState state, GroupTopic topic) =>
-        state.Topics.TryGetValue(topic.Name, out var before) && before.TopicId == topic.TopicId ? Math.Max(before.Partitions, topic.Partitions) : topic.Partitions;
+        state.Topics.TryGetValue(topic.Name, out var before) && before.TopicId == topic.TopicId
+        ? Math.Max(before.Partitions, topic.Partitions) : topic.Partitions;
 
     private List<string> Matching(string text)
     {
         if (_byPattern.TryGetValue(text, out var names))
             return names;
         // A pattern is checked when a member brings it; one that a newer runtime refuses matches nothing.
-        names = TopicPattern.TryParse(text, out var pattern, out _) ? [.. _topics.All.Select(topic => topic.Name).Where(pattern.IsMatch)] : [];
+        names = TopicPattern.TryParse(text, out var pattern, out _) ? [.. _topics.All.Select(topic => topic.Name).Where(pattern.IsMatch)]
+            : [];
         _byPattern.Add(text, names);
         return names;
     }

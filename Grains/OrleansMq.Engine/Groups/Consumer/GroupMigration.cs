@@ -5,8 +5,9 @@ using OrleansMq.Groups.Classic;
 namespace OrleansMq.Groups.Consumer;
 
 /// <summary>
-/// A group goes from one protocol to the other while its members read on (KIP-848, online migration): up when the first member of the consumer protocol joins, down when
-/// the last one is gone. Generations and epochs are one row of numbers, so that what was fenced stays fenced.
+/// A group goes from one protocol to the other while its members read on (KIP-848, online migration): up when the first member of the
+/// consumer protocol joins, down when the last one is gone. Generations and epochs are one row of numbers, so that what was fenced stays
+/// fenced.
 /// </summary>
 public static class GroupMigration
 {
@@ -23,7 +24,8 @@ public static class GroupMigration
         if (classic.Members.IsEmpty)
             return default;
         if (classic.ProtocolType != ConsumerProtocol.ProtocolType)
-            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The group's protocol type is '{classic.ProtocolType}', not '{ConsumerProtocol.ProtocolType}': use another group id.");
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol,
+                $"The group's protocol type is '{classic.ProtocolType}', not '{ConsumerProtocol.ProtocolType}': use another group id.");
         if (!topics.IsKnown)
             return new GroupReply(ErrorCode.CoordinatorLoadInProgress, "The coordinator does not know the topics yet: retry.");
         var subscriptions = new Dictionary<string, ConsumerSubscription>(StringComparer.Ordinal);
@@ -32,11 +34,13 @@ public static class GroupMigration
         foreach (var member in classic.Members.Values)
         {
             if (!ConsumerProtocol.TryDecodeSubscription(member.Protocols[0].Metadata, out var subscription, out var error))
-                return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"The subscription of member '{member.MemberId}' cannot be read, so the group stays classic: {error}");
+                return new GroupReply(ErrorCode.InconsistentGroupProtocol,
+                    $"The subscription of member '{member.MemberId}' cannot be read, so the group stays classic: {error}");
             subscriptions.Add(member.MemberId, subscription);
             var partitions = Held(group, member, subscription);
             if (partitions.FirstOrDefault(partition => topics.Find(partition.Topic) is null) is { Topic: not null } unknown)
-                return new GroupReply(ErrorCode.CoordinatorLoadInProgress, $"Member '{member.MemberId}' reads '{unknown.Topic}', which the coordinator does not know (yet, or any more): retry.");
+                return new GroupReply(ErrorCode.CoordinatorLoadInProgress,
+                    $"Member '{member.MemberId}' reads '{unknown.Topic}', which the coordinator does not know (yet, or any more): retry.");
             // A partition that two of them name cannot be both's; the one that does not get it is told to give it up.
             held.Add(member.MemberId, ByIds(partitions, topics).Except(taken));
             taken = taken.Union(held[member.MemberId]);
@@ -56,10 +60,12 @@ public static class GroupMigration
 
     /// <summary>A group without members as a classic one.</summary>
     public static ClassicGroup DowngradeEmpty(ConsumerGroupState state) => new(
-        new ClassicGroupState { State = GroupState.Empty, Generation = state.GroupEpoch, ProtocolType = ConsumerProtocol.ProtocolType, EmptySince = state.EmptySince },
+        new ClassicGroupState { State = GroupState.Empty, Generation = state.GroupEpoch, ProtocolType = ConsumerProtocol.ProtocolType,
+            EmptySince = state.EmptySince },
         ClassicRound.None);
 
-    /// <summary>The group as a classic one, if it has members and all of them are classic: they are to join again, and their leader assigns. Otherwise null.</summary>
+    /// <summary>The group as a classic one, if it has members and all of them are classic: they are to join again, and their leader
+    /// assigns. Otherwise null.</summary>
     public static ClassicGroup? TryDowngrade(ConsumerGroup group, DateTimeOffset now)
     {
         var state = group.State;
@@ -73,13 +79,15 @@ public static class GroupMigration
             LastEpoch = state.GroupEpoch,
             ProtocolType = ConsumerProtocol.ProtocolType,
             Leader = state.Members.Keys.First(),
-            Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => Downgrade(state, member.Value), StringComparer.Ordinal),
+            Members = state.Members.ToImmutableSortedDictionary(member => member.Key, member => Downgrade(state, member.Value),
+                StringComparer.Ordinal),
         };
-        return ClassicGroupDecision.PrepareRebalance(new ClassicGroup(classic with { ProtocolName = ClassicGroupDecision.ChooseProtocol(classic) }, ClassicRound.None), now);
+        return ClassicGroupDecision.PrepareRebalance(
+            new ClassicGroup(classic with { ProtocolName = ClassicGroupDecision.ChooseProtocol(classic) }, ClassicRound.None), now);
     }
 
-    /// <summary>What a classic member may be reading. In a stable group that is its assignment. Who has joined a round said with that what it held; so did all of a generation whose
-    /// assignment is not there yet.</summary>
+    /// <summary>What a classic member may be reading. In a stable group that is its assignment. Who has joined a round said with that what
+    /// it held; so did all of a generation whose assignment is not there yet.</summary>
     private static IReadOnlyList<TopicPartition> Held(ClassicGroup group, ClassicMember member, ConsumerSubscription subscription)
     {
         var hasSaid = group.State.State == GroupState.CompletingRebalance
@@ -93,21 +101,22 @@ public static class GroupMigration
         .Select(partition => topics.Find(partition.Topic) is { } topic ? new TopicIdPartition(topic.TopicId, partition.Partition) : default)
         .Where(partition => partition.TopicId != default));
 
-    private static ConsumerMember Upgrade(ClassicMember member, ConsumerSubscription subscription, PartitionSet held, int generation) => new()
-    {
-        MemberId = member.MemberId,
-        InstanceId = member.GroupInstanceId,
-        RackId = subscription.RackId,
-        ClientId = member.ClientId,
-        ClientHost = member.ClientHost,
-        RebalanceTimeout = member.RebalanceTimeout,
-        TopicNames = [.. subscription.Topics.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
-        Epoch = generation,
-        PreviousEpoch = generation,
-        Assigned = held,
-        Target = held,
-        Classic = new ClassicFacet { SessionTimeout = member.SessionTimeout, Protocols = member.Protocols },
-    };
+    private static ConsumerMember Upgrade(ClassicMember member, ConsumerSubscription subscription, PartitionSet held, int generation) =>
+        new()
+        {
+            MemberId = member.MemberId,
+            InstanceId = member.GroupInstanceId,
+            RackId = subscription.RackId,
+            ClientId = member.ClientId,
+            ClientHost = member.ClientHost,
+            RebalanceTimeout = member.RebalanceTimeout,
+            TopicNames = [.. subscription.Topics.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)],
+            Epoch = generation,
+            PreviousEpoch = generation,
+            Assigned = held,
+            Target = held,
+            Classic = new ClassicFacet { SessionTimeout = member.SessionTimeout, Protocols = member.Protocols },
+        };
 
     private static ClassicMember Downgrade(ConsumerGroupState state, ConsumerMember member) => new()
     {

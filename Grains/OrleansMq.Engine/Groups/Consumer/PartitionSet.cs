@@ -11,10 +11,12 @@ namespace OrleansMq.Groups.Consumer;
 public readonly record struct TopicIdPartition(Guid TopicId, int Partition) : IComparable<TopicIdPartition>
 {
     /// <inheritdoc/>
-    public int CompareTo(TopicIdPartition other) => TopicId.CompareTo(other.TopicId) is var byTopic && byTopic != 0 ? byTopic : Partition.CompareTo(other.Partition);
+    public int CompareTo(TopicIdPartition other) =>
+        TopicId.CompareTo(other.TopicId) is var byTopic && byTopic != 0 ? byTopic : Partition.CompareTo(other.Partition);
 }
 
-/// <summary>A set of partitions. Never changed; equal when it has the same partitions. In JSON <c>[{"topicId": "…", "partitions": [0, 1]}]</c>.</summary>
+/// <summary>A set of partitions. Never changed; equal when it has the same partitions. In JSON <c>[{"topicId": "…", "partitions": [0,
+/// 1]}]</c>.</summary>
 [JsonConverter(typeof(PartitionSetConverter))]
 public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquatable<PartitionSet>
 {
@@ -45,7 +47,8 @@ public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquat
 
     /// <summary>As the protocol has them: topics in their order, partitions ascending.</summary>
     public IReadOnlyList<TopicPartitions> ToTopicPartitions() =>
-        [.. _sorted.GroupBy(partition => partition.TopicId).Select(topic => new TopicPartitions(topic.Key, [.. topic.Select(partition => partition.Partition)]))];
+        [.. _sorted.GroupBy(partition => partition.TopicId)
+            .Select(topic => new TopicPartitions(topic.Key, [.. topic.Select(partition => partition.Partition)]))];
 
     /// <summary>Whether it has a partition.</summary>
     public bool Contains(TopicIdPartition partition) => _sorted.BinarySearch(partition) >= 0;
@@ -73,7 +76,8 @@ public sealed class PartitionSet : IReadOnlyCollection<TopicIdPartition>, IEquat
     }
 
     /// <inheritdoc/>
-    public bool Equals(PartitionSet? other) => other is not null && (ReferenceEquals(this, other) || _sorted.AsSpan().SequenceEqual(other._sorted.AsSpan()));
+    public bool Equals(PartitionSet? other) =>
+        other is not null && (ReferenceEquals(this, other) || _sorted.AsSpan().SequenceEqual(other._sorted.AsSpan()));
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as PartitionSet);
@@ -96,7 +100,8 @@ public sealed class PartitionSetConverter : JsonConverter<PartitionSet>
         using var document = JsonDocument.ParseValue(ref reader);
         try
         {
-            return PartitionSet.Of(document.RootElement.EnumerateArray().SelectMany(topic => topic.GetProperty("partitions").EnumerateArray()
+            return PartitionSet.Of(document.RootElement.EnumerateArray()
+                .SelectMany(topic => topic.GetProperty("partitions").EnumerateArray()
                 .Select(partition => new TopicIdPartition(topic.GetProperty("topicId").GetGuid(), partition.GetInt32()))));
         }
         catch (Exception exception) when (exception is InvalidOperationException or KeyNotFoundException or FormatException)

@@ -30,7 +30,9 @@ internal static class TargetAssignment
         var next = state.Members.ToBuilder();
         foreach (var (memberId, partitions) in assignment)
         {
-            var target = PartitionSet.Of(partitions.Select(partition => new TopicIdPartition(state.Topics[partition.Topic].TopicId, partition.Partition)));
+            var target =
+                PartitionSet.Of(partitions.Select(partition =>
+                    new TopicIdPartition(state.Topics[partition.Topic].TopicId, partition.Partition)));
             if (!target.Equals(next[memberId].Target))
                 next[memberId] = next[memberId] with { Target = target };
         }
@@ -41,7 +43,8 @@ internal static class TargetAssignment
     private static IAssignor ChooseAssignor(ConsumerGroupState state)
     {
         var chosen = state.Members.Values.Where(member => member.ServerAssignor is not null).CountBy(member => member.ServerAssignor!)
-            .OrderByDescending(votes => votes.Value).ThenBy(votes => votes.Key, StringComparer.Ordinal).Select(votes => votes.Key).FirstOrDefault();
+            .OrderByDescending(votes => votes.Value).ThenBy(votes => votes.Key, StringComparer.Ordinal).Select(votes => votes.Key)
+            .FirstOrDefault();
         return chosen is not null && ServerAssignors.TryGet(chosen, out var assignor) ? assignor : ServerAssignors.Default;
     }
 }

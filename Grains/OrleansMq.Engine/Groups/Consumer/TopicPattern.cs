@@ -3,8 +3,8 @@ using System.Text.RegularExpressions;
 
 namespace OrleansMq.Groups.Consumer;
 
-/// <summary>A regular expression that whole names of topics are matched with. Only what can be matched in time linear to the name (.NET's NonBacktracking): a
-/// pattern comes from other people, and one that backtracks could hold a coordinator up for ever.</summary>
+/// <summary>A regular expression that whole names of topics are matched with. Only what can be matched in time linear to the name (.NET's
+/// NonBacktracking): a pattern comes from other people, and one that backtracks could hold a coordinator up for ever.</summary>
 public sealed class TopicPattern
 {
     // As long as a topic's name may be, four times over; what is longer is a list of names, which has a field of its own.
@@ -26,7 +26,8 @@ public sealed class TopicPattern
         (pattern, error) = (null, null);
         if (text.Length > MaxLength)
         {
-            error = $"SubscribedTopicRegex has {text.Length} characters, {MaxLength} are the most: subscribe by name, or to a common prefix.";
+            error =
+                $"SubscribedTopicRegex has {text.Length} characters, {MaxLength} are the most: subscribe by name, or to a common prefix.";
             return false;
         }
         try
@@ -41,7 +42,8 @@ public sealed class TopicPattern
         }
         catch (NotSupportedException exception)
         {
-            error = $"SubscribedTopicRegex uses what this broker does not match, as look-around, back-references or too much repetition: {exception.Message}";
+            error = $"SubscribedTopicRegex uses what this broker does not match, as look-around, back-references or too much repetition: "
+                + $"{exception.Message}";
         }
         return false;
     }

@@ -49,8 +49,9 @@ public sealed partial class GroupCoordinator
     // What timers can wait at most; a wake that comes too early is no harm.
     private const double MaxTimerMilliseconds = int.MaxValue;
 
-    /// <summary>Starts something that ends with a command; off this thread, for it may take a while before it first waits. Groups take turns: what one begins is not done before
-    /// what others began earlier, as it would be where each thread looks to its own first.</summary>
+    /// <summary>Starts something that ends with a command; off this thread, for it may take a while before it first waits. Groups take
+    /// turns: what one begins is not done before what others began earlier, as it would be where each thread looks to its own
+    /// first.</summary>
     private void Begin(Func<Task> operation)
     {
         lock (_gate)

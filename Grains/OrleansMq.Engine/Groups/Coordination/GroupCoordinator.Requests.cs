@@ -19,7 +19,8 @@ public sealed partial class GroupCoordinator
         AskAsync<LeaveGroupResult>(request, cancellationToken);
 
     /// <inheritdoc cref="IGroupCoordinator.ConsumerGroupHeartbeatAsync"/>
-    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request, CancellationToken cancellationToken = default) =>
+    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken = default) =>
         AskAsync<ConsumerGroupHeartbeatResult>(request, cancellationToken);
 
     /// <inheritdoc cref="IGroupCoordinator.CommitOffsetsAsync"/>
@@ -37,11 +38,12 @@ public sealed partial class GroupCoordinator
     /// <summary>The group and its members.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>; <see cref="ErrorCode.CoordinatorNotAvailable"/>,
     /// <see cref="ErrorCode.CoordinatorLoadInProgress"/>, <see cref="ErrorCode.NotCoordinator"/>: retry.</exception>
-    public ValueTask<GroupDescription> DescribeAsync(CancellationToken cancellationToken = default) => AskAsync<GroupDescription>(new DescribeGroup(), cancellationToken);
+    public ValueTask<GroupDescription> DescribeAsync(CancellationToken cancellationToken = default) =>
+        AskAsync<GroupDescription>(new DescribeGroup(), cancellationToken);
 
     /// <summary>The group in a list; null where there is none.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>, <see cref="ErrorCode.CoordinatorLoadInProgress"/>,
-    /// <see cref="ErrorCode.NotCoordinator"/>: retry.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>,
+    /// <see cref="ErrorCode.CoordinatorLoadInProgress"/>, <see cref="ErrorCode.NotCoordinator"/>: retry.</exception>
     public async ValueTask<GroupListing?> ListAsync(CancellationToken cancellationToken = default)
     {
         var answer = await AskAsync<object>(new ListGroup(), cancellationToken).ConfigureAwait(false);
@@ -50,7 +52,8 @@ public sealed partial class GroupCoordinator
 
     /// <summary>Deletes the group with its offsets.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>, <see cref="ErrorCode.NonEmptyGroup"/>;
-    /// <see cref="ErrorCode.CoordinatorNotAvailable"/>, <see cref="ErrorCode.CoordinatorLoadInProgress"/>, <see cref="ErrorCode.NotCoordinator"/>: retry.</exception>
+    /// <see cref="ErrorCode.CoordinatorNotAvailable"/>, <see cref="ErrorCode.CoordinatorLoadInProgress"/>,
+    /// <see cref="ErrorCode.NotCoordinator"/>: retry.</exception>
     public async ValueTask DeleteAsync(CancellationToken cancellationToken = default)
     {
         var reply = await AskAsync<GroupReply>(new DeleteGroup(), cancellationToken).ConfigureAwait(false);

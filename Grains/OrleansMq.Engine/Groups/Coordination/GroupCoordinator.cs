@@ -5,8 +5,8 @@ using OrleansMq.State;
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>
-/// One group's coordinator: a <see cref="GroupCore"/> with its tasks, its timer and its store. Commands are carried out one at a time, in the order in which they come, on
-/// the thread of one of those who bring them; an idle group has neither thread nor timer. Thread safe.
+/// One group's coordinator: a <see cref="GroupCore"/> with its tasks, its timer and its store. Commands are carried out one at a time, in
+/// the order in which they come, on the thread of one of those who bring them; an idle group has neither thread nor timer. Thread safe.
 /// </summary>
 public sealed partial class GroupCoordinator : IAsyncDisposable
 {
@@ -33,7 +33,8 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
     private bool _isRunning;
     private bool _isClosed;
 
-    private GroupCoordinator(string groupId, int brokerId, GroupStore store, StoredGroup stored, IClusterMetadata topics, GroupOptions options, TimeProvider time,
+    private GroupCoordinator(string groupId, int brokerId, GroupStore store, StoredGroup stored, IClusterMetadata topics,
+        GroupOptions options, TimeProvider time,
         EngineLog log)
     {
         GroupId = groupId;
@@ -69,7 +70,8 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         }
     }
 
-    /// <summary>Reads a group and takes it up. Where something is stored of it, its coordinator before loses it; all members get a full session.</summary>
+    /// <summary>Reads a group and takes it up. Where something is stored of it, its coordinator before loses it; all members get a full
+    /// session.</summary>
     /// <param name="groupId">Its id.</param>
     /// <param name="brokerId">The broker on which it is opened.</param>
     /// <param name="store">Where its documents are.</param>
@@ -79,7 +81,8 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
     /// <param name="log">Where log lines go.</param>
     /// <param name="cancellationToken">Of the reading.</param>
     /// <exception cref="CorruptStateException">A document is damaged.</exception>
-    public static async Task<GroupCoordinator> OpenAsync(string groupId, int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time,
+    public static async Task<GroupCoordinator> OpenAsync(string groupId, int brokerId, IStateStore store, IClusterMetadata topics,
+        GroupOptions options, TimeProvider time,
         EngineLog log, CancellationToken cancellationToken = default)
     {
         var documents = new GroupStore(store, groupId);
@@ -191,8 +194,8 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         Run();
     }
 
-    /// <summary>Carries out one command, if there is one; and the effects, also those of the opening. Who hears an answer finds all else of it done, and the group at rest
-    /// where nothing more waits.</summary>
+    /// <summary>Carries out one command, if there is one; and the effects, also those of the opening. Who hears an answer finds all else of
+    /// it done, and the group at rest where nothing more waits.</summary>
     private bool RunOne()
     {
         _core.TakeEffects(_effects);
@@ -214,7 +217,8 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         return true;
     }
 
-    /// <summary>Takes the answers out of the effects, which are done with, and who waits for them; not those whose callers wait no longer.</summary>
+    /// <summary>Takes the answers out of the effects, which are done with, and who waits for them; not those whose callers wait no
+    /// longer.</summary>
     private List<(PendingRequest Request, object Result)>? TakeAnswered()
     {
         List<(PendingRequest, object)>? answered = null;

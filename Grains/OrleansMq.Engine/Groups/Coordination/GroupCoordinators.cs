@@ -5,10 +5,12 @@ using OrleansMq.State;
 
 namespace OrleansMq.Groups.Coordination;
 
-/// <summary>All groups of one broker that stands alone. Each is opened when it is first asked for, and stays open; what turns out not to exist is closed again. Thread safe.</summary>
+/// <summary>All groups of one broker that stands alone. Each is opened when it is first asked for, and stays open; what turns out not to
+/// exist is closed again. Thread safe.</summary>
 public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposable
 {
-    // A coordinator ends by itself only where it has a bug, or where two brokers use one data directory, which its lock forbids: more than one new attempt helps nobody.
+    // A coordinator ends by itself only where it has a bug, or where two brokers use one data directory, which its lock forbids: more than
+    // one new attempt helps nobody.
     private const int MaxAttempts = 2;
 
     private readonly Lock _gate = new();
@@ -28,7 +30,8 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
     /// <param name="options">Bounds and times.</param>
     /// <param name="time">The clock.</param>
     /// <param name="log">Where log lines go.</param>
-    public GroupCoordinators(int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time, EngineLog log) =>
+    public GroupCoordinators(int brokerId, IStateStore store, IClusterMetadata topics, GroupOptions options, TimeProvider time,
+        EngineLog log) =>
         (_brokerId, _store, _topics, _options, _time, _log) = (brokerId, store, topics, options, time, log);
 
     /// <summary>How many groups are open.</summary>
@@ -41,7 +44,8 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
         }
     }
 
-    /// <summary>All groups, by id in ordinal order. Those that are not open are read without being opened; one that is damaged is listed as <see cref="GroupState.Unknown"/>.</summary>
+    /// <summary>All groups, by id in ordinal order. Those that are not open are read without being opened; one that is damaged is listed as
+    /// <see cref="GroupState.Unknown"/>.</summary>
     public async ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default)
     {
         var listings = new List<GroupListing>();
@@ -55,7 +59,8 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"The groups cannot be read; retry: {exception.Message}", exception);
+            throw new BrokerException(ErrorCode.CoordinatorNotAvailable, $"The groups cannot be read; retry: {exception.Message}",
+                exception);
         }
         listings.Sort((one, other) => string.CompareOrdinal(one.GroupId, other.GroupId));
         return listings;
@@ -67,7 +72,8 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
         lock (_gate)
             isOpen = _groups.ContainsKey(groupId);
         if (isOpen)
-            return await UseAsync(groupId, coordinator => coordinator.ListAsync(cancellationToken), Throw<GroupListing?>, cancellationToken).ConfigureAwait(false);
+            return await UseAsync(groupId, coordinator => coordinator.ListAsync(cancellationToken), Throw<GroupListing?>,
+                cancellationToken).ConfigureAwait(false);
         try
         {
             var stored = await _store.ReadAsync(GroupDocument.KeyOf(groupId), cancellationToken).ConfigureAwait(false);
@@ -115,7 +121,8 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
             if (_isClosed)
                 return null;
             if (!_groups.TryGetValue(groupId, out var group) || group.IsEnded)
-                _groups[groupId] = group = new OpenGroup(Task.Run(() => GroupCoordinator.OpenAsync(groupId, _brokerId, _store, _topics, _options, _time, _log)));
+                _groups[groupId] = group =
+                    new OpenGroup(Task.Run(() => GroupCoordinator.OpenAsync(groupId, _brokerId, _store, _topics, _options, _time, _log)));
             group.Users++;
             return group;
         }

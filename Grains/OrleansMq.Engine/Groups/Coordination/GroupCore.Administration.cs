@@ -7,11 +7,14 @@ public sealed partial class GroupCore
 {
     private string NotFound => $"There is no group '{_groupId}'.";
 
-    private bool HasMembers => _consumer is not null ? !_consumer.State.Members.IsEmpty : _classic is not null && !_classic.State.Members.IsEmpty;
+    private bool HasMembers =>
+        _consumer is not null ? !_consumer.State.Members.IsEmpty : _classic is not null && !_classic.State.Members.IsEmpty;
 
-    private void Describe(GroupRequest request) => HoldForGroup(request, _exists ? Description() : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
+    private void Describe(GroupRequest request) =>
+        HoldForGroup(request, _exists ? Description() : new GroupReply(ErrorCode.GroupIdNotFound, NotFound));
 
-    private GroupDescription Description() => _consumer is { } consumer ? ConsumerGroupDescription.Describe(_groupId, consumer.State, _topics, _brokerId) : _classic is { } group && !IsOfPendingOnly
+    private GroupDescription Description() => _consumer is { } consumer
+        ? ConsumerGroupDescription.Describe(_groupId, consumer.State, _topics, _brokerId) : _classic is { } group && !IsOfPendingOnly
         ? ClassicGroupDescription.Describe(_groupId, group.State, _brokerId)
         : new GroupDescription(_groupId, GroupType.Classic, GroupState.Empty, "", "", 0, 0, _brokerId, []);
 
@@ -35,5 +38,6 @@ public sealed partial class GroupCore
     }
 
     /// <summary>The topics that members are subscribed to; null where they are of another kind than consumers.</summary>
-    private IReadOnlySet<string>? SubscribedTopics() => _consumer is not null ? ConsumerGroupDescription.SubscribedTopics(_consumer.State) : _classic is null ? NoTopics : ClassicGroupDescription.SubscribedTopics(_classic.State);
+    private IReadOnlySet<string>? SubscribedTopics() => _consumer is not null ? ConsumerGroupDescription.SubscribedTopics(_consumer.State)
+        : _classic is null ? NoTopics : ClassicGroupDescription.SubscribedTopics(_classic.State);
 }

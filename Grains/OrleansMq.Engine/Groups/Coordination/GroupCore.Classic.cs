@@ -74,7 +74,8 @@ public sealed partial class GroupCore
     }
 
     // A group that is not there is one without members, until somebody joins.
-    private ClassicGroup ClassicOrNew() => _classic ?? (_consumer is { } emptied ? GroupMigration.DowngradeEmpty(emptied.State) : ClassicGroup.Create(_now));
+    private ClassicGroup ClassicOrNew() =>
+        _classic ?? (_consumer is { } emptied ? GroupMigration.DowngradeEmpty(emptied.State) : ClassicGroup.Create(_now));
 
     private void Apply(ClassicGroup next)
     {
@@ -99,8 +100,10 @@ public sealed partial class GroupCore
     {
         if (_classic is { } group && !ReferenceEquals(group.State, _answeredFor))
         {
-            // While members only come, all those before them go on waiting: without this a group of thousands would look at each of them for each of them.
-            var onlyGrows = _answeredFor is { State: GroupState.PreparingRebalance } before && group.State.State == GroupState.PreparingRebalance
+            // While members only come, all those before them go on waiting: without this a group of thousands would look at each of them
+            // for each of them.
+            var onlyGrows = _answeredFor is { State: GroupState.PreparingRebalance } before
+                && group.State.State == GroupState.PreparingRebalance
                 && group.State.Members.Count > before.Members.Count;
             _answeredFor = group.State;
             if (!onlyGrows)

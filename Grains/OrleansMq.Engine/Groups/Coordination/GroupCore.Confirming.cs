@@ -3,11 +3,12 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Groups.Coordination;
 
 /// <content>
-/// Answers that somebody acts on without a write: a place to read on from above all. Another coordinator may own the group by now, and have stored offsets that this one knows
-/// nothing of. So such an answer waits for something that was begun after the request had come and shows that the group is still ours: a write that won its compare-and-swap,
-/// or, where none is on its way, a read of who wrote the offsets last. One read serves all who came before it was begun.
-/// <para>The offsets suffice. Another coordinator claims the group first and the offsets second, and answers nobody before both are its own: while the offsets are ours nobody
-/// was told of anything that we do not know.</para>
+/// Answers that somebody acts on without a write: a place to read on from above all. Another coordinator may own the group by now, and have
+/// stored offsets that this one knows nothing of. So such an answer waits for something that was begun after the request had come and shows
+/// that the group is still ours: a write that won its compare-and-swap, or, where none is on its way, a read of who wrote the offsets last.
+/// One read serves all who came before it was begun.
+/// <para>The offsets suffice. Another coordinator claims the group first and the offsets second, and answers nobody before both are its
+/// own: while the offsets are ours nobody was told of anything that we do not know.</para>
 /// </content>
 public sealed partial class GroupCore
 {
@@ -42,7 +43,8 @@ public sealed partial class GroupCore
 
     // With documents on their way to be ours, or to be gone, these writes come after the request, or a read comes after them.
     private bool CanConfirm => !IsRecovering && _confirming == 0
-        && (_exists ? _isGroupClaimed && _offsetsVersions.Stored >= _offsetsVersions.FirstServed : !_groupVersions.IsBehind && !_offsetsVersions.IsBehind);
+        && (_exists ? _isGroupClaimed && _offsetsVersions.Stored >= _offsetsVersions.FirstServed : !_groupVersions.IsBehind
+            && !_offsetsVersions.IsBehind);
 
     private void ConfirmIfAsked()
     {
@@ -60,7 +62,8 @@ public sealed partial class GroupCore
             return;
         if (read.Coordinator?.Token == _claim.Token || (read.Coordinator is null && !_wasStoredBefore))
             Confirmed(read.Number);
-        else if (read.Coordinator is not null || _lastDelete < read.Number) // Otherwise we deleted them ourselves meanwhile, and that says whose the group is.
+        else if (read.Coordinator is not null
+            || _lastDelete < read.Number) // Otherwise we deleted them ourselves meanwhile, and that says whose the group is.
             Contest();
     }
 

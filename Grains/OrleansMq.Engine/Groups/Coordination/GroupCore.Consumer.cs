@@ -16,7 +16,8 @@ public sealed partial class GroupCore
         {
             var refusal = heartbeat.MemberEpoch == ConsumerGroupHeartbeat.JoinEpoch
                 ? _rules.TryUpgrade(ClassicOrNew(), _topics, _now, out group)
-                : new GroupReply(ErrorCode.UnknownMemberId, $"The group has no member '{heartbeat.MemberId}' (any more): give all partitions up and join again.");
+                : new GroupReply(ErrorCode.UnknownMemberId,
+                    $"The group has no member '{heartbeat.MemberId}' (any more): give all partitions up and join again.");
             if (refusal.Error != ErrorCode.None)
             {
                 HoldForGroup(request, ConsumerGroupHeartbeatResult.Failed(refusal.Error, refusal.Message!));
@@ -50,7 +51,8 @@ public sealed partial class GroupCore
     private void EndEarlierPoll(string memberId)
     {
         if (_polls.Remove(memberId, out var earlier))
-            AnswerNow(earlier.Request, ErrorCode.CoordinatorNotAvailable, "The member asked again: this is the answer to the earlier request.");
+            AnswerNow(earlier.Request, ErrorCode.CoordinatorNotAvailable,
+                "The member asked again: this is the answer to the earlier request.");
     }
 
     private void Apply(ConsumerGroup next)

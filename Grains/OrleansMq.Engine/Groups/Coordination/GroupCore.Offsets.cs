@@ -26,7 +26,8 @@ public sealed partial class GroupCore
 
     private void Fetch(GroupRequest request, OffsetFetch fetch)
     {
-        var refusal = _consumer is { } consumer ? ConsumerGroupDecision.CheckFetch(consumer.State, fetch) : ClassicGroupDecision.CheckFetch(_classic?.State, fetch);
+        var refusal = _consumer is { } consumer ? ConsumerGroupDecision.CheckFetch(consumer.State, fetch)
+            : ClassicGroupDecision.CheckFetch(_classic?.State, fetch);
         if (refusal.Error != ErrorCode.None)
             HoldForGroup(request, new OffsetFetchResult(refusal.Error, [], refusal.Message));
         else if (fetch.AllowStale)
@@ -67,7 +68,8 @@ public sealed partial class GroupCore
         if (_isDeposed || IsRecovering)
             return;
         FollowTopics();
-        RemoveOffsetsOfTopics((topic, topicId) => IsVoid(topic, topicId) || (before.Find(topicId) is not null && topics.IsKnown && topics.Find(topicId) is null));
+        RemoveOffsetsOfTopics((topic, topicId) => IsVoid(topic, topicId)
+            || (before.Find(topicId) is not null && topics.IsKnown && topics.Find(topicId) is null));
     }
 
     // A topic that merely is not in the image may be one that could not be read: its offsets stay.
@@ -82,8 +84,8 @@ public sealed partial class GroupCore
         OffsetsChanged();
     }
 
-    /// <summary>Before a request is looked at: what a group without members has kept long enough is forgotten, and the group with its last offset. Done when somebody asks,
-    /// so that idle groups cost nothing.</summary>
+    /// <summary>Before a request is looked at: what a group without members has kept long enough is forgotten, and the group with its last
+    /// offset. Done when somebody asks, so that idle groups cost nothing.</summary>
     private void ForgetWhatHasExpired()
     {
         if (!_exists || HasMembers)
@@ -103,7 +105,8 @@ public sealed partial class GroupCore
             Forget();
     }
 
-    // A group that has neither members nor offsets has nothing to keep; a while longer, so that who looks for it after its last member left finds it.
+    // A group that has neither members nor offsets has nothing to keep; a while longer, so that who looks for it after its last member left
+    // finds it.
     private static readonly TimeSpan KeptWithoutOffsets = TimeSpan.FromMinutes(10);
 
     private DateTimeOffset EmptySince => _consumer?.State.EmptySince ?? _classic?.State.EmptySince ?? DateTimeOffset.UnixEpoch;

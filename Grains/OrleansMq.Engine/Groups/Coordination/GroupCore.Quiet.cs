@@ -8,8 +8,9 @@ public sealed partial class GroupCore
     private bool _isContested;
 
     /// <summary>
-    /// The answer to a heartbeat that changes nothing, while the store is away and only offsets are in doubt: members go on, as they would if nobody had tried
-    /// to commit. It says what is stored, and nothing that a coordinator who does not write would not say. Null: refuse.
+    /// The answer to a heartbeat that changes nothing, while the store is away and only offsets are in doubt: members go on, as they would
+    /// if nobody had tried to commit. It says what is stored, and nothing that a coordinator who does not write would not say. Null:
+    /// refuse.
     /// </summary>
     private object? FindQuietAnswer(object body)
     {

@@ -5,8 +5,8 @@ namespace OrleansMq.Groups.Coordination;
 
 public sealed partial class GroupCore
 {
-    // How long to wait before what is stored is read again after a read that failed: short at first, since most failures pass at once; bounded, so that a group is back
-    // soon after its store is.
+    // How long to wait before what is stored is read again after a read that failed: short at first, since most failures pass at once;
+    // bounded, so that a group is back soon after its store is.
     private static readonly TimeSpan FirstReadDelay = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LongestReadDelay = TimeSpan.FromSeconds(5);
 
@@ -59,8 +59,8 @@ public sealed partial class GroupCore
     }
 
     /// <summary>
-    /// Writes what has changed, one write in flight for each document. A claim goes to the group first and to the offsets when it is stored; a delete the other way round:
-    /// so there are never offsets without a group, and listing groups finds all.
+    /// Writes what has changed, one write in flight for each document. A claim goes to the group first and to the offsets when it is
+    /// stored; a delete the other way round: so there are never offsets without a group, and listing groups finds all.
     /// </summary>
     private void IssueWrites()
     {
@@ -111,7 +111,8 @@ public sealed partial class GroupCore
         VersionsOf(failed.Document).Fail();
         if (_isDeposed)
             return;
-        Log(EngineLogLevel.Warning, $"its document '{failed.Document}' may not be stored; it is read again, and what was not acknowledged is forgotten: {failed.Reason}");
+        Log(EngineLogLevel.Warning, $"its document '{failed.Document}' may not be stored; it is read again, and what was not acknowledged "
+            + $"is forgotten: {failed.Reason}");
         _mustRead = _rules.MustReadAfter(failed);
         _isContested |= failed.IsConflict;
         FailAll(ErrorCode.CoordinatorNotAvailable, $"The group's state could not be stored; retry: {failed.Reason}");
@@ -217,7 +218,8 @@ public sealed partial class GroupCore
         for (var at = _lookedAt; at < _held.Count; at++)
         {
             var held = _held[at];
-            if (held.Confirmation > _confirmed || !_rules.IsStored(GroupDocumentKind.Group, held.Group, _groupVersions.Stored) || !_rules.IsStored(GroupDocumentKind.Offsets, held.Offsets, _offsetsVersions.Stored))
+            if (held.Confirmation > _confirmed || !_rules.IsStored(GroupDocumentKind.Group, held.Group, _groupVersions.Stored)
+                || !_rules.IsStored(GroupDocumentKind.Offsets, held.Offsets, _offsetsVersions.Stored))
             {
                 _held[kept++] = held;
                 continue;

@@ -6,7 +6,8 @@ namespace OrleansMq.Groups.Coordination;
 
 public sealed partial class GroupCore
 {
-    // A wake that comes so much too late says that this coordinator stood still, and heard nobody: half of what the shortest session leaves between two heartbeats.
+    // A wake that comes so much too late says that this coordinator stood still, and heard nobody: half of what the shortest session leaves
+    // between two heartbeats.
     private static readonly TimeSpan StallTolerance = TimeSpan.FromSeconds(1);
 
     // When each member's session ends. In memory only: who takes the group over gives all of them a full one.
@@ -33,8 +34,9 @@ public sealed partial class GroupCore
         Want(end);
     }
 
-    private TimeSpan? SessionTimeoutOf(string memberId) => _consumer is { } group ? ConsumerGroupDecision.SessionTimeout(group, memberId, _options)
-        : _classic is not null && _classic.State.Members.TryGetValue(memberId, out var member) ? member.SessionTimeout : null;
+    private TimeSpan? SessionTimeoutOf(string memberId) =>
+        _consumer is { } group ? ConsumerGroupDecision.SessionTimeout(group, memberId, _options)
+            : _classic is not null && _classic.State.Members.TryGetValue(memberId, out var member) ? member.SessionTimeout : null;
 
     private void OnWake()
     {
@@ -106,7 +108,8 @@ public sealed partial class GroupCore
             _wanted = time;
     }
 
-    /// <summary>Asks to be woken for the first thing that is due. A wake that turns out to be early costs nothing, so heartbeats move no timer.</summary>
+    /// <summary>Asks to be woken for the first thing that is due. A wake that turns out to be early costs nothing, so heartbeats move no
+    /// timer.</summary>
     private void ScheduleWake()
     {
         if (IsRecovering)

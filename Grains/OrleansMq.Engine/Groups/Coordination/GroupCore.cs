@@ -6,8 +6,9 @@ using OrleansMq.Groups.Offsets;
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>
-/// One group's coordinator without tasks, I/O and clock: commands in, effects out. It decides on a working state that is ahead of what is stored, and releases an answer
-/// when the state that it reveals is stored. Not thread safe: its owner hands it one command after the other.
+/// One group's coordinator without tasks, I/O and clock: commands in, effects out. It decides on a working state that is ahead of what is
+/// stored, and releases an answer when the state that it reveals is stored. Not thread safe: its owner hands it one command after the
+/// other.
 /// </summary>
 public sealed partial class GroupCore
 {
@@ -34,12 +35,14 @@ public sealed partial class GroupCore
     /// <param name="token">Random, never used before.</param>
     /// <param name="stored">What is stored of the group. Where there is something, it is claimed before anything is answered.</param>
     /// <param name="now">The time.</param>
-    public GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored, DateTimeOffset now)
+    public GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored,
+        DateTimeOffset now)
         : this(groupId, brokerId, options, topics, token, stored, now, GroupRules.Shipped)
     {
     }
 
-    internal GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored, DateTimeOffset now, GroupRules rules)
+    internal GroupCore(string groupId, int brokerId, GroupOptions options, GroupTopics topics, Guid token, StoredGroup stored,
+        DateTimeOffset now, GroupRules rules)
     {
         _rules = rules;
         _groupId = groupId;
@@ -52,7 +55,8 @@ public sealed partial class GroupCore
         FinishCommand();
     }
 
-    /// <summary>Whether there is nothing that the next owner of this group would not know: no group, no given ids, nobody who waits.</summary>
+    /// <summary>Whether there is nothing that the next owner of this group would not know: no group, no given ids, nobody who
+    /// waits.</summary>
     public bool IsVacant => !_exists && !IsStoring && _held.Count == 0 && (_classic is null || _classic.Round.Pending.IsEmpty);
 
     /// <summary>The working state, for those who judge it; null: no group of the classic protocol.</summary>
@@ -127,7 +131,8 @@ public sealed partial class GroupCore
             if (FindQuietAnswer(request.Body) is { } quiet)
                 _effects.Add(new Reply(request.RequestId, quiet));
             else
-                AnswerNow(request, ErrorCode.CoordinatorLoadInProgress, "The coordinator reads the group's state again after a write that failed: retry.");
+                AnswerNow(request, ErrorCode.CoordinatorLoadInProgress,
+                    "The coordinator reads the group's state again after a write that failed: retry.");
             return;
         }
         ForgetWhatHasExpired();

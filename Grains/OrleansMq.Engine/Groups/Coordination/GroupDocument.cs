@@ -18,8 +18,8 @@ public enum GroupDocumentKind
     Offsets = 2,
 }
 
-/// <summary>Who coordinates a group: stands in both documents. It is raised in both, by compare-and-swap, before a coordinator serves; an older one's write loses
-/// from then on.</summary>
+/// <summary>Who coordinates a group: stands in both documents. It is raised in both, by compare-and-swap, before a coordinator serves; an
+/// older one's write loses from then on.</summary>
 /// <param name="Epoch">Rises with every coordinator.</param>
 /// <param name="Token">Random, of this coordinator alone: after a write of unclear outcome it knows its own documents by it.</param>
 public readonly record struct CoordinatorClaim(long Epoch, Guid Token);
@@ -57,7 +57,8 @@ public sealed record GroupDocument
     /// <summary>The group in a list.</summary>
     public GroupListing ToListing(string groupId) => Consumer is { } consumer
         ? new(groupId, Assignment.ConsumerProtocol.ProtocolType, consumer.State, GroupType.Consumer)
-        : new(groupId, Classic?.ProtocolType ?? "", Classic?.State ?? GroupState.Empty, Type == GroupType.Unknown ? GroupType.Classic : Type);
+        : new(groupId, Classic?.ProtocolType ?? "", Classic?.State ?? GroupState.Empty, Type == GroupType.Unknown
+            ? GroupType.Classic : Type);
 
     /// <summary>As it is stored.</summary>
     public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, GroupJson.Default.GroupDocument);
@@ -68,7 +69,8 @@ public sealed record GroupDocument
     {
         var document = JsonSerializer.Deserialize(bytes, GroupJson.Default.GroupDocument) ?? throw new JsonException("It is null.");
         GroupJson.CheckVersion(document.Version, CurrentVersion);
-        if (document.Type == GroupType.Classic != document.Classic is not null || document.Type == GroupType.Consumer != document.Consumer is not null)
+        if (document.Type == GroupType.Classic != document.Classic is not null
+            || document.Type == GroupType.Consumer != document.Consumer is not null)
             throw new JsonException($"Its type is {document.Type}, and its state is of another.");
         return document;
     }
@@ -136,10 +138,12 @@ public sealed record StoredTopicOffsets(string Topic, Guid TopicId, ImmutableArr
         [.. topics.Select(topic => new StoredTopicOffsets(topic.Key, topic.Value.TopicId,
             [.. topic.Value.Partitions.Select(partition => StoredOffset.Of(partition.Key, partition.Value))]))];
 
-    internal static ImmutableSortedDictionary<string, TopicOffsets> Read(ImmutableArray<StoredTopicOffsets> topics) => topics.ToImmutableSortedDictionary(
-        topic => topic.Topic,
-        topic => new TopicOffsets(topic.TopicId, topic.Partitions.ToImmutableSortedDictionary(offset => offset.Partition, offset => offset.ToCommitted())),
-        StringComparer.Ordinal);
+    internal static ImmutableSortedDictionary<string, TopicOffsets> Read(ImmutableArray<StoredTopicOffsets> topics) =>
+        topics.ToImmutableSortedDictionary(
+            topic => topic.Topic,
+            topic => new TopicOffsets(topic.TopicId,
+                topic.Partitions.ToImmutableSortedDictionary(offset => offset.Partition, offset => offset.ToCommitted())),
+            StringComparer.Ordinal);
 }
 
 /// <summary>One offset in a document.</summary>

@@ -31,7 +31,8 @@ internal sealed class GroupStore(IStateStore store, string groupId)
     {
         var offsets = await store.ReadAsync(_offsetsKey, cancellationToken).ConfigureAwait(false);
         // What we wrote ourselves last need not be parsed: that is nearly always so.
-        return Volatile.Read(ref _offsetsClaim) is { } known && known.ETag == offsets?.ETag ? known.Coordinator : Parse(_offsetsKey, offsets, GroupOffsetsDocument.Parse)?.Coordinator;
+        return Volatile.Read(ref _offsetsClaim) is { } known && known.ETag == offsets?.ETag
+            ? known.Coordinator : Parse(_offsetsKey, offsets, GroupOffsetsDocument.Parse)?.Coordinator;
     }
 
     /// <summary>Writes or deletes a document, if it still is what was last read or written.</summary>

@@ -21,7 +21,8 @@ public sealed record GroupOffsets
 
     /// <summary>What is committed for a partition; null where nothing is.</summary>
     public CommittedOffset? Find(TopicPartition partition) =>
-        Topics.TryGetValue(partition.Topic, out var topic) && topic.Partitions.TryGetValue(partition.Partition, out var offset) ? offset : null;
+        Topics.TryGetValue(partition.Topic, out var topic) && topic.Partitions.TryGetValue(partition.Partition, out var offset)
+        ? offset : null;
 
     /// <summary>Whether an open transaction has an offset for a partition.</summary>
     public bool IsPending(TopicPartition partition) => Pending.Values.Any(topics =>
@@ -62,7 +63,8 @@ public sealed record GroupOffsets
         var partitions = topic.Partitions.Remove(partition.Partition);
         return this with
         {
-            Topics = partitions.IsEmpty ? Topics.Remove(partition.Topic) : Topics.SetItem(partition.Topic, topic with { Partitions = partitions }),
+            Topics = partitions.IsEmpty ? Topics.Remove(partition.Topic)
+                : Topics.SetItem(partition.Topic, topic with { Partitions = partitions }),
         };
     }
 
@@ -85,7 +87,8 @@ public sealed record GroupOffsets
     private static List<string> Gone(ImmutableSortedDictionary<string, TopicOffsets> topics, Func<string, Guid, bool> isGone) =>
         [.. topics.Where(topic => isGone(topic.Key, topic.Value.TopicId)).Select(topic => topic.Key)];
 
-    private static ImmutableSortedDictionary<string, TopicOffsets> Add(ImmutableSortedDictionary<string, TopicOffsets> topics, string topic, Guid topicId,
+    private static ImmutableSortedDictionary<string, TopicOffsets> Add(ImmutableSortedDictionary<string, TopicOffsets> topics, string topic,
+        Guid topicId,
         int partition, CommittedOffset offset)
     {
         var partitions = topics.TryGetValue(topic, out var found) && found.TopicId == topicId

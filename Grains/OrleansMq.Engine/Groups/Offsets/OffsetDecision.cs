@@ -7,11 +7,13 @@ namespace OrleansMq.Groups.Offsets;
 /// <param name="Reply">The answer.</param>
 public readonly record struct OffsetOutcome<TReply>(GroupOffsets Next, TReply Reply);
 
-/// <summary>Commits, fetches and deletes, decided. Whether the caller may do it at all is decided before, by the protocol of the group. Pure.</summary>
+/// <summary>Commits, fetches and deletes, decided. Whether the caller may do it at all is decided before, by the protocol of the group.
+/// Pure.</summary>
 public static class OffsetDecision
 {
     /// <summary>Stores what can be stored; each partition gets its own answer.</summary>
-    public static OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics, GroupOptions options, DateTimeOffset now)
+    public static OffsetOutcome<OffsetCommitResult> Commit(GroupOffsets offsets, OffsetCommit request, GroupTopics topics,
+        GroupOptions options, DateTimeOffset now)
     {
         var answers = new PartitionError[request.Offsets.Count];
         for (var at = 0; at < answers.Length; at++)
@@ -21,11 +23,14 @@ public static class OffsetDecision
             if (error == ErrorCode.None)
                 error = Check(wanted, topic, options);
             // A coordinator whose image is old: the topic of that name that was made since has offsets here already.
-            if (error == ErrorCode.None && offsets.Topics.TryGetValue(topic.Name, out var stored) && GroupTopics.IsNewer(stored.TopicId, topic.TopicId))
+            if (error == ErrorCode.None && offsets.Topics.TryGetValue(topic.Name, out var stored)
+                && GroupTopics.IsNewer(stored.TopicId, topic.TopicId))
                 error = ErrorCode.UnknownTopicId;
             if (error == ErrorCode.None)
-                offsets = offsets.With(topic.Name, topic.TopicId, wanted.Partition, wanted.Offset with { CommitTimestamp = now.ToUnixTimeMilliseconds() });
-            answers[at] = new PartitionError(topic.Name ?? wanted.Topic, wanted.Partition, error, topic.TopicId == default ? wanted.TopicId : topic.TopicId);
+                offsets = offsets.With(topic.Name, topic.TopicId, wanted.Partition,
+                    wanted.Offset with { CommitTimestamp = now.ToUnixTimeMilliseconds() });
+            answers[at] = new PartitionError(topic.Name ?? wanted.Topic, wanted.Partition, error, topic.TopicId == default
+                ? wanted.TopicId : topic.TopicId);
         }
         return new(offsets, new OffsetCommitResult(answers));
     }
@@ -50,14 +55,16 @@ public static class OffsetDecision
             return ErrorCode.UnknownTopicOrPartition;
         if (wanted.Offset.Offset < 0)
             return ErrorCode.InvalidRequest;
-        return Encoding.UTF8.GetByteCount(wanted.Offset.Metadata) > options.MaxOffsetMetadataBytes ? ErrorCode.OffsetMetadataTooLarge : ErrorCode.None;
+        return Encoding.UTF8.GetByteCount(wanted.Offset.Metadata) > options.MaxOffsetMetadataBytes ? ErrorCode.OffsetMetadataTooLarge
+            : ErrorCode.None;
     }
 
     /// <summary>What is committed. An offset of a topic that has been deleted and made again is none.</summary>
     public static OffsetFetchResult Fetch(GroupOffsets offsets, OffsetFetch request, GroupTopics topics)
     {
         var partitions = request.Partitions ?? [.. AllOf(offsets, request.RequireStable)];
-        return new OffsetFetchResult(ErrorCode.None, [.. partitions.Select(partition => FetchOne(offsets, partition, request.RequireStable, topics))]);
+        return new OffsetFetchResult(ErrorCode.None,
+            [.. partitions.Select(partition => FetchOne(offsets, partition, request.RequireStable, topics))]);
     }
 
     private static FetchedOffset FetchOne(GroupOffsets offsets, TopicPartition partition, bool requireStable, GroupTopics topics)
@@ -82,7 +89,8 @@ public static class OffsetDecision
         topics.SelectMany(topic => topic.Value.Partitions.Keys.Select(partition => new TopicPartition(topic.Key, partition)));
 
     /// <summary>Forgets the offsets of partitions, except of topics that members are subscribed to (KIP-496).</summary>
-    public static OffsetOutcome<OffsetDeleteResult> Delete(GroupOffsets offsets, OffsetDelete request, GroupTopics topics, IReadOnlySet<string> subscribed)
+    public static OffsetOutcome<OffsetDeleteResult> Delete(GroupOffsets offsets, OffsetDelete request, GroupTopics topics,
+        IReadOnlySet<string> subscribed)
     {
         var answers = new PartitionError[request.Partitions.Count];
         for (var at = 0; at < answers.Length; at++)
@@ -111,7 +119,8 @@ public static class OffsetDecision
         if (emptySince + retention > now)
             return offsets;
         var oldest = (now - retention).ToUnixTimeMilliseconds();
-        foreach (var partition in PartitionsOf(offsets.Topics).Where(partition => offsets.Find(partition)!.CommitTimestamp <= oldest).ToList())
+        foreach (var partition in PartitionsOf(offsets.Topics).Where(partition => offsets.Find(partition)!.CommitTimestamp <= oldest)
+            .ToList())
         {
             if (!offsets.IsPending(partition))
                 offsets = offsets.Without(partition);

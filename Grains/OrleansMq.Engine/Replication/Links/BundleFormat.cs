@@ -1,8 +1,8 @@
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// What brokers send each other: messages of many partitions in one piece. All numbers are big-endian; a topic id is a UUID's 16 bytes, most significant
-/// first.
+/// What brokers send each other: messages of many partitions in one piece. All numbers are big-endian; a topic id is a UUID's 16 bytes,
+/// most significant first.
 /// <code>
 /// bundle         first u8: version 1 in the lower 6 bits, marks above | message *  (up to the end)
 /// marks          0x80 the batches are of replicas that catch up | 0x40 the sender has live traffic (in answers to such)
@@ -42,7 +42,8 @@ internal static class BundleFormat
     public static void Mark(Span<byte> bundle, BundleMarks marks) => bundle[0] |= (byte)marks;
 
     /// <summary>The marks of a bundle; none where it is empty.</summary>
-    public static BundleMarks MarksOf(ReadOnlySpan<byte> bundle) => bundle.IsEmpty ? BundleMarks.None : (BundleMarks)(bundle[0] & ~VersionBits);
+    public static BundleMarks MarksOf(ReadOnlySpan<byte> bundle) =>
+        bundle.IsEmpty ? BundleMarks.None : (BundleMarks)(bundle[0] & ~VersionBits);
 }
 
 /// <summary>What is to be known of a bundle before it is read.</summary>

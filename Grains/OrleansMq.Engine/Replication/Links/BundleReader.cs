@@ -4,8 +4,9 @@ using OrleansMq.Log;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// Reads the messages of a bundle: see <see cref="BundleFormat"/>. A push's batches are slices of the bundle. Everything that leads beyond the bytes, or
-/// that no message can say, is a <see cref="BundleFormatException"/>; what is in a record batch behind its header is looked at by who appends it.
+/// Reads the messages of a bundle: see <see cref="BundleFormat"/>. A push's batches are slices of the bundle. Everything that leads beyond
+/// the bytes, or that no message can say, is a <see cref="BundleFormatException"/>; what is in a record batch behind its header is looked
+/// at by who appends it.
 /// </summary>
 internal struct BundleReader
 {
@@ -73,7 +74,8 @@ internal struct BundleReader
             Sequence: BinaryPrimitives.ReadInt64BigEndian(fields[4..]), PreviousEnd: BinaryPrimitives.ReadInt64BigEndian(fields[12..]),
             PreviousEpoch: BinaryPrimitives.ReadInt32BigEndian(fields[20..]),
             Batches: ReadBatches(body[(BundleFormat.PushBytes + count * BundleFormat.EpochBytes)..]),
-            EndOffset: BinaryPrimitives.ReadInt64BigEndian(fields[24..]), Epochs: epochs, LogStart: BinaryPrimitives.ReadInt64BigEndian(fields[32..]),
+            EndOffset: BinaryPrimitives.ReadInt64BigEndian(fields[24..]), Epochs: epochs,
+            LogStart: BinaryPrimitives.ReadInt64BigEndian(fields[32..]),
             HighWatermark: BinaryPrimitives.ReadInt64BigEndian(fields[40..]), LeaderEnd: BinaryPrimitives.ReadInt64BigEndian(fields[48..]),
             SentAt: BinaryPrimitives.ReadInt64BigEndian(fields[56..]));
     }
@@ -89,7 +91,8 @@ internal struct BundleReader
     }
 
     private static PushAnswer ReadPushAnswer((Guid TopicId, int Epoch, int Session) talk, ReadOnlySpan<byte> body) =>
-        new(talk.TopicId, talk.Epoch, talk.Session, ReadIdentity(body), BinaryPrimitives.ReadInt64BigEndian(body[20..]), (PushAnswerOutcome)body[28],
+        new(talk.TopicId, talk.Epoch, talk.Session, ReadIdentity(body), BinaryPrimitives.ReadInt64BigEndian(body[20..]),
+            (PushAnswerOutcome)body[28],
             BinaryPrimitives.ReadInt32BigEndian(body[29..]), BinaryPrimitives.ReadInt64BigEndian(body[33..]),
             BinaryPrimitives.ReadInt64BigEndian(body[41..]), BinaryPrimitives.ReadInt64BigEndian(body[49..]));
 
@@ -97,7 +100,8 @@ internal struct BundleReader
         new(talk.TopicId, talk.Epoch, talk.Session, ReadIdentity(body), BinaryPrimitives.ReadInt32BigEndian(body[20..]));
 
     private static AlignAnswer ReadAlignAnswer((Guid TopicId, int Epoch, int Session) talk, ReadOnlySpan<byte> body) =>
-        new(talk.TopicId, talk.Epoch, talk.Session, BinaryPrimitives.ReadInt32BigEndian(body), BinaryPrimitives.ReadInt32BigEndian(body[4..]),
+        new(talk.TopicId, talk.Epoch, talk.Session, BinaryPrimitives.ReadInt32BigEndian(body),
+            BinaryPrimitives.ReadInt32BigEndian(body[4..]),
             new LeaderEpochEntry(BinaryPrimitives.ReadInt32BigEndian(body[8..]), BinaryPrimitives.ReadInt64BigEndian(body[12..])),
             BinaryPrimitives.ReadInt32BigEndian(body[20..]));
 
@@ -107,5 +111,6 @@ internal struct BundleReader
     private readonly ReadOnlyMemory<byte> Exactly(ReadOnlyMemory<byte> body, int length) =>
         body.Length == length ? body : throw Bad($"a body of {body.Length} bytes where {length} belong");
 
-    private readonly BundleFormatException Bad(string what) => new($"A bundle of {_bundle.Length} bytes is malformed at byte {_position}: {what}.");
+    private readonly BundleFormatException Bad(string what) =>
+        new($"A bundle of {_bundle.Length} bytes is malformed at byte {_position}: {what}.");
 }

@@ -3,9 +3,9 @@ using OrleansMq.Records;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// One lane of a <see cref="ReplicaLink"/>: what is to be sent collects in one bundle while others are under way, so that the more there is to say, the fewer
-/// calls say it. Batches are read only when there is room for them here, so a slow broker costs a bounded amount of memory, however many partitions it follows.
-/// Nothing is sent twice: what is lost with a call that fails, the roles send again.
+/// One lane of a <see cref="ReplicaLink"/>: what is to be sent collects in one bundle while others are under way, so that the more there is
+/// to say, the fewer calls say it. Batches are read only when there is room for them here, so a slow broker costs a bounded amount of
+/// memory, however many partitions it follows. Nothing is sent twice: what is lost with a call that fails, the roles send again.
 /// </summary>
 internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvider time, PushLane lane)
 {
@@ -15,10 +15,11 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
     private const int MaxSmallInFlight = 1;
     /// <summary>What is no longer small.</summary>
     private const int SmallBytes = 64 << 10;
-    /// <summary>Batches are read while less than this waits: with a push of 1 MiB on top, and a larger batch now and then, a bundle stays near 4 MB.</summary>
+    /// <summary>Batches are read while less than this waits: with a push of 1 MiB on top, and a larger batch now and then, a bundle stays
+    /// near 4 MB.</summary>
     private const int FillBelowBytes = 1 << 20;
-    /// <summary>The most that is read for one push, unless its first batch is larger: enough for a disk's speed, not so much that it stands in the way of
-    /// others.</summary>
+    /// <summary>The most that is read for one push, unless its first batch is larger: enough for a disk's speed, not so much that it stands
+    /// in the way of others.</summary>
     private const int MaxPushBytes = 1 << 20;
     /// <summary>What waits beyond this is dropped: answers and heartbeats of ten thousand partitions take a few MB.</summary>
     private const int MaxWaitingBytes = 16 << 20;
@@ -82,7 +83,8 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         ThreadPool.UnsafeQueueUserWorkItem(static lane => lane.FillWhatFits(), this, preferLocal: false);
     }
 
-    // Catch-up where there is live traffic, here or there: one small push at a time, so that nobody waits long for it, and what it takes can be measured.
+    // Catch-up where there is live traffic, here or there: one small push at a time, so that nobody waits long for it, and what it takes
+    // can be measured.
     private bool GivesWay => _givesWay && (links.Pace.IsLive || (_isLiveThere && links.Pace.LiveShare < CatchUpPace.WholeTime));
 
     private bool MayFill => link.IsReachable && (GivesWay ? _waiting.Length == 0 && _inFlight == 0 : _waiting.Length < FillBelowBytes);
@@ -96,7 +98,8 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         return _givesWay && links.Pace.Wait() is var rest && rest > throttle ? rest : throttle;
     }
 
-    private int MostBytes() => lane == PushLane.Live ? MaxPushBytes : links.CatchUp.Portion(GivesWay ? CatchUpPace.LivePushBytes : MaxPushBytes);
+    private int MostBytes() =>
+        lane == PushLane.Live ? MaxPushBytes : links.CatchUp.Portion(GivesWay ? CatchUpPace.LivePushBytes : MaxPushBytes);
 
     private void SendWhatWaits()
     {
@@ -138,7 +141,8 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         catch (Exception fault)
         {
             link.Failed(fault);
-            // It may be on its way still: the memory is left to the garbage collector, or another bundle's bytes would be sent in its place.
+            // It may be on its way still: the memory is left to the garbage collector, or another bundle's bytes would be sent in its
+            // place.
             isFree = false;
         }
         if (isFree)
@@ -181,7 +185,8 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
 
     private async Task LetOnAsync(TimeSpan wait)
     {
-        await Task.Delay(wait < LongestWait ? wait : LongestWait, time, links.Closing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
+        await Task.Delay(wait < LongestWait ? wait : LongestWait, time,
+            links.Closing).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
         lock (_lock)
             _resting = false;
         if (!links.IsClosed)

@@ -3,15 +3,17 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// What other brokers send, taken in the order it came: bundles of one broker that overtake each other would only be refused. There is one for each broker's live
-/// traffic, and one for all that catches up: its pieces come one at a time, whoever sends them, and with a rest between them where others append. A small live one is
-/// taken on the thread that brings it, where that may write; otherwise on the append threads, since what a follower does is write.
+/// What other brokers send, taken in the order it came: bundles of one broker that overtake each other would only be refused. There is one
+/// for each broker's live traffic, and one for all that catches up: its pieces come one at a time, whoever sends them, and with a rest
+/// between them where others append. A small live one is taken on the thread that brings it, where that may write; otherwise on the append
+/// threads, since what a follower does is write.
 /// </summary>
 /// <param name="ports">Where bundles are taken.</param>
 /// <param name="take">Takes one.</param>
 /// <param name="time">The broker's clock.</param>
 /// <param name="pace">When catch-up rests; null for live traffic.</param>
-internal sealed class ReplicaInbox(PartitionPorts ports, Action<BundleReply, ReadOnlyMemory<byte>> take, TimeProvider time, CatchUpPace? pace) : IAppendWork
+internal sealed class ReplicaInbox(PartitionPorts ports, Action<BundleReply, ReadOnlyMemory<byte>> take, TimeProvider time,
+    CatchUpPace? pace) : IAppendWork
 {
     /// <summary>Takes no longer than to wake a thread for it.</summary>
     private const int SmallBytes = 64 << 10;

@@ -3,8 +3,9 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// The way to one other broker, in lanes: one for what somebody may wait for, and two for the batches of replicas that catch up, so that a live push never queues
-/// behind those, neither here nor over there. A partition that changes lanes may overtake itself: then it is refused, and sent again.
+/// The way to one other broker, in lanes: one for what somebody may wait for, and two for the batches of replicas that catch up, so that a
+/// live push never queues behind those, neither here nor over there. A partition that changes lanes may overtake itself: then it is
+/// refused, and sent again.
 /// </summary>
 internal sealed class ReplicaLink
 {
@@ -26,8 +27,8 @@ internal sealed class ReplicaLink
         _hurried = new LinkLane(this, links, time, PushLane.Hurried);
     }
 
-    /// <summary>Whether a call may get there. For a broker that is not there nothing is read, or its partitions would be, again and again: heartbeats find out when it
-    /// is back.</summary>
+    /// <summary>Whether a call may get there. For a broker that is not there nothing is read, or its partitions would be, again and again:
+    /// heartbeats find out when it is back.</summary>
     public bool IsReachable => !_failing && _host.IsAlive(_broker);
 
     /// <summary>Adds a message to what goes out next.</summary>

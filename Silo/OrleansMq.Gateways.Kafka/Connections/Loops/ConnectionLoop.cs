@@ -8,7 +8,8 @@ namespace OrleansMq.Gateways.Kafka.Connections.Loops;
 /// <summary>What a turn of a loop does at its end.</summary>
 internal interface ITurnWork
 {
-    /// <summary>The loop whose turn will do it already. For the loops: a connection may have moved from one to another, and then both do it.</summary>
+    /// <summary>The loop whose turn will do it already. For the loops: a connection may have moved from one to another, and then both do
+    /// it.</summary>
     ConnectionLoop? DeferredBy { get; set; }
 
     /// <summary>Does it. It must neither throw nor wait.</summary>
@@ -16,14 +17,15 @@ internal interface ITurnWork
 }
 
 /// <summary>
-/// A thread that serves many clients at once (Linux). In a turn it receives from all that have sent something, begins what they ask, writes what they append to a
-/// partition with one call, and answers them: with a small request in flight on each of many connections that is one change of threads for all of them instead of one for each.
-/// What may take longer than a moment goes to the thread pool: only connections whose last request was quick (<see cref="ClientSocket.IsQuick"/>) are received from here.
+/// A thread that serves many clients at once (Linux). In a turn it receives from all that have sent something, begins what they ask, writes
+/// what they append to a partition with one call, and answers them: with a small request in flight on each of many connections that is one
+/// change of threads for all of them instead of one for each. What may take longer than a moment goes to the thread pool: only connections
+/// whose last request was quick (<see cref="ClientSocket.IsQuick"/>) are received from here.
 /// </summary>
 /// <remarks>
-/// The turn is the thread's own: <see cref="Burst"/>, <see cref="Defer"/>, <see cref="EndTurn"/> are for it alone. A socket may be added and removed by any thread; an event
-/// for one that was removed finds its place empty, or used again, and is dropped. What other threads have completed is posted and answered in the next turn; after
-/// the loop was stopped on the thread pool.
+/// The turn is the thread's own: <see cref="Burst"/>, <see cref="Defer"/>, <see cref="EndTurn"/> are for it alone. A socket may be added
+/// and removed by any thread; an event for one that was removed finds its place empty, or used again, and is dropped. What other threads
+/// have completed is posted and answered in the next turn; after the loop was stopped on the thread pool.
 /// </remarks>
 internal sealed unsafe class ConnectionLoop : IDisposable
 {

@@ -11,7 +11,8 @@ internal static unsafe partial class Epoll
     public const uint Readable = 0x1;
     /// <summary>There is room to send.</summary>
     public const uint Writable = 0x4;
-    /// <summary>The other side sends no more, or the connection is broken or gone (EPOLLRDHUP, EPOLLERR, EPOLLHUP): nothing further happens to it.</summary>
+    /// <summary>The other side sends no more, or the connection is broken or gone (EPOLLRDHUP, EPOLLERR, EPOLLHUP): nothing further happens
+    /// to it.</summary>
     public const uint Ended = PeerEnded | 0x8 | 0x10;
 
     private const uint PeerEnded = 0x2000;
@@ -24,7 +25,8 @@ internal static unsafe partial class Epoll
     private const int Interrupted = 4;
 
     /// <summary>Whether this is a system that these calls are written for.</summary>
-    public static bool IsHere => OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture is Architecture.X64 or Architecture.Arm64;
+    public static bool IsHere =>
+        OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture is Architecture.X64 or Architecture.Arm64;
 
     // On x64 an event is packed: 4 bytes of flags, then 8 of data; elsewhere the data is aligned.
     private static int EventBytes => RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;

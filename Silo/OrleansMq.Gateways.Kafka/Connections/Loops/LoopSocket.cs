@@ -4,19 +4,22 @@ using System.Threading.Tasks.Sources;
 namespace OrleansMq.Gateways.Kafka.Connections.Loops;
 
 /// <summary>
-/// A socket that a <see cref="ConnectionLoop"/> watches. Which one goes by what it sends: while its requests are small it belongs to one of the few loops that have all such connections, since a
-/// thread takes less time for each request the more it finds at once; while they are large, to one of all, since they are work for every processor.
+/// A socket that a <see cref="ConnectionLoop"/> watches. Which one goes by what it sends: while its requests are small it belongs to one of
+/// the few loops that have all such connections, since a thread takes less time for each request the more it finds at once; while they are
+/// large, to one of all, since they are work for every processor.
 /// </summary>
 /// <remarks>
-/// It moves on the thread of the loop that it leaves, which is left then: what that loop has begun for it is completed there, and what is received from now on belongs to the other. Nothing is missed
-/// in between, since a loop that begins to watch is told what holds already; what both were told costs one receive that finds nothing.
+/// It moves on the thread of the loop that it leaves, which is left then: what that loop has begun for it is completed there, and what is
+/// received from now on belongs to the other. Nothing is missed in between, since a loop that begins to watch is told what holds already;
+/// what both were told costs one receive that finds nothing.
 /// </remarks>
 internal sealed class LoopSocket : ClientSocket
 {
     /// <summary>A request up to that costs more to be woken for than to be answered.</summary>
     public const int SmallBytes = 4 << 10;
 
-    /// <summary>So many requests that belong to the other loop, one after the other, and it moves: one that is now small, now large, stays where it is.</summary>
+    /// <summary>So many requests that belong to the other loop, one after the other, and it moves: one that is now small, now large, stays
+    /// where it is.</summary>
     public const int MovesAfter = 8;
 
     private readonly Lock _lock = new();
@@ -237,7 +240,8 @@ internal sealed class LoopSocket : ClientSocket
 
         ValueTaskSourceStatus IValueTaskSource<int>.GetStatus(short token) => _done.GetStatus(token);
 
-        void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        void IValueTaskSource<int>.OnCompleted(Action<object?> continuation, object? state, short token,
+            ValueTaskSourceOnCompletedFlags flags) =>
             _done.OnCompleted(continuation, state, token, flags);
     }
 

@@ -32,7 +32,8 @@ internal static class AnswerLines
         WriteError(output, result.Error, result.Message ?? result.Error.ToString(), "partition", partition);
 
     /// <summary><c>{"error":"line 3: value: ..","code":"InvalidRequest","retriable":false,"line":3}</c></summary>
-    public static void WriteFault(IBufferWriter<byte> output, StreamFault fault) => WriteError(output, fault.Code, fault.Message, "line", fault.Line);
+    public static void WriteFault(IBufferWriter<byte> output, StreamFault fault) =>
+        WriteError(output, fault.Code, fault.Message, "line", fault.Line);
 
     private static void WriteError(IBufferWriter<byte> output, ErrorCode code, string message, string whereName, long where)
     {

@@ -47,7 +47,8 @@ internal sealed class AnswerQueue
     public void Dequeue() => _runs.Dequeue();
 
     /// <summary>The batches of all runs that wait.</summary>
-    public IEnumerable<ProduceBatch> Batches() => _tail.Batch is null ? _runs.Select(r => r.Batch) : _runs.Select(r => r.Batch).Append(_tail.Batch);
+    public IEnumerable<ProduceBatch> Batches() =>
+        _tail.Batch is null ? _runs.Select(r => r.Batch) : _runs.Select(r => r.Batch).Append(_tail.Batch);
 
     private void CloseTail()
     {

@@ -75,7 +75,8 @@ internal sealed class AnswerWriter(HttpContext http, AnswerQueue queue, WakeUp w
         for (var i = 0; i < count; i++)
         {
             if (batch.Result.Error == ErrorCode.None)
-                AnswerLines.WriteOffset(Output, batch.Partition, batch.Result.BaseOffset < 0 ? -1 : batch.Result.BaseOffset + batch.Answered);
+                AnswerLines.WriteOffset(Output, batch.Partition, batch.Result.BaseOffset < 0
+                    ? -1 : batch.Result.BaseOffset + batch.Answered);
             else
                 AnswerLines.WriteRefusal(Output, batch.Partition, batch.Result);
             batch.Answered++;

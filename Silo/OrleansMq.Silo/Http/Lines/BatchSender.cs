@@ -139,7 +139,8 @@ internal sealed class BatchSender : IDisposable
         try
         {
             // No cancellation: the memory is the broker's until it answers, and what was read is appended.
-            batch.Complete(await _broker.ProduceAsync(new TopicPartition(_topic, batch.Partition), batch.Builder.Build(), _options.Acks, CancellationToken.None));
+            batch.Complete(await _broker.ProduceAsync(new TopicPartition(_topic, batch.Partition), batch.Builder.Build(), _options.Acks,
+                CancellationToken.None));
         }
         catch (CodecUnavailableException e)
         {

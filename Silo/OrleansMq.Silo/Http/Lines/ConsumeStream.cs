@@ -72,7 +72,8 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         catch (RecordBatchException e)
         {
             // The broker does not look into a compressed batch that it is given; whoever sent it did not either.
-            return (ErrorCode.CorruptMessage, $"The batch after offset {_position - 1} cannot be read: {e.Message} Go on behind it, or read it raw.");
+            return (ErrorCode.CorruptMessage,
+                $"The batch after offset {_position - 1} cannot be read: {e.Message} Go on behind it, or read it raw.");
         }
     }
 

@@ -34,7 +34,8 @@ internal sealed class ProduceBatch(int partition, RecordBatchBuilder builder)
     }
 }
 
-/// <summary>One partition of a produce stream: at most one batch being built and one being sent, which keeps the order over any broker.</summary>
+/// <summary>One partition of a produce stream: at most one batch being built and one being sent, which keeps the order over any
+/// broker.</summary>
 internal sealed class PartitionLane(int partition)
 {
     /// <summary>The partition's number.</summary>

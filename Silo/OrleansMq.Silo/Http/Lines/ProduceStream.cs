@@ -152,7 +152,8 @@ internal sealed class ProduceStream
     {
         if (line.Length > _maxLineBytes)
         {
-            Fail(null, $"longer than {_maxLineBytes} bytes, more than any record within the topic's max.message.bytes can take", ErrorCode.MessageTooLarge);
+            Fail(null, $"longer than {_maxLineBytes} bytes, more than any record within the topic's max.message.bytes can take",
+                ErrorCode.MessageTooLarge);
             return false;
         }
         var text = (line.IsSingleSegment ? line.FirstSpan : Join(line)).Trim(" \t\r"u8);
@@ -163,7 +164,8 @@ internal sealed class ProduceStream
         if (_parser.Parse(text) is { } fault)
             Fail(fault.Field, fault.Message);
         else if (_parser.Partition is { } partition && partition >= _sender.PartitionCount)
-            Fail("partition", $"{partition} is not there: the topic has {_sender.PartitionCount}, numbered from 0", ErrorCode.UnknownTopicOrPartition);
+            Fail("partition", $"{partition} is not there: the topic has {_sender.PartitionCount}, numbered from 0",
+                ErrorCode.UnknownTopicOrPartition);
         return _fault is null;
     }
 
@@ -206,7 +208,8 @@ internal sealed class ProduceStream
         await UntilAsync(static stream => stream._writer.IsIdle);
     }
 
-    /// <summary>A request of which nothing was appended, for one reason, is answered by that reason's status rather than by lines.</summary>
+    /// <summary>A request of which nothing was appended, for one reason, is answered by that reason's status rather than by
+    /// lines.</summary>
     private void RefuseWhole()
     {
         if (_writer.HasStarted)

@@ -15,7 +15,8 @@ internal sealed class WakeUp
     public void Signal() =>
         Interlocked.Exchange(ref _next, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
 
-    /// <summary>Signals once <paramref name="task"/> has completed, so that the loop finds it so; its failure is the loop's to see.</summary>
+    /// <summary>Signals once <paramref name="task"/> has completed, so that the loop finds it so; its failure is the loop's to
+    /// see.</summary>
     public void SignalAfter(Task task) => task.ContinueWith(static (done, wakeUp) =>
     {
         _ = done.Exception;

@@ -23,7 +23,8 @@ internal sealed class ChildProcess : IAsyncDisposable
 
     public int Id => _process.Id;
 
-    public static ChildProcess Start(IReadOnlyList<string> words, IReadOnlyDictionary<string, string>? environment = null, string? directory = null)
+    public static ChildProcess Start(IReadOnlyList<string> words, IReadOnlyDictionary<string, string>? environment = null,
+        string? directory = null)
     {
         var start = new ProcessStartInfo(words[0], words.Skip(1))
         {
@@ -97,7 +98,8 @@ internal sealed class ChildProcess : IAsyncDisposable
             try
             {
                 // Whoever writes to a pipe that nobody reads would not end.
-                await Task.WhenAll(_process.StandardOutput.BaseStream.CopyToAsync(Stream.Null, deadline.Token), _process.WaitForExitAsync(deadline.Token));
+                await Task.WhenAll(_process.StandardOutput.BaseStream.CopyToAsync(Stream.Null, deadline.Token),
+                    _process.WaitForExitAsync(deadline.Token));
             }
             catch (OperationCanceledException)
             {

@@ -15,7 +15,8 @@ internal static class FreePorts
     /// <summary>A port that is free on 127.0.0.1, with others at a distance from it.</summary>
     public static int Find(params int[] distances)
     {
-        // Also those at a distance stay below what outgoing connections get: on a busy machine such a port may be gone before the program binds it.
+        // Also those at a distance stay below what outgoing connections get: on a busy machine such a port may be gone before the program
+        // binds it.
         var highest = Math.Min(Highest, FirstOutgoing - distances.DefaultIfEmpty().Max());
         var lowest = Math.Min(Lowest, highest - Choice);
         while (true)

@@ -39,7 +39,8 @@ internal abstract class RunningBroker : IAsyncDisposable
     /// <summary>Its processes: their memory is its memory.</summary>
     public required IReadOnlyList<int> Processes { get; init; }
 
-    /// <summary>Processes that it needs beside, such as a database; their processor time counts as its own, their memory does not.</summary>
+    /// <summary>Processes that it needs beside, such as a database; their processor time counts as its own, their memory does
+    /// not.</summary>
     public IReadOnlyList<int> Companions { get; init; } = [];
 
     /// <summary>From the start of its processes until it served.</summary>

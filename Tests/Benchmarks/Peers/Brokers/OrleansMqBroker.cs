@@ -5,7 +5,8 @@ using System.Text.Json;
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
 /// <summary>
-/// OrleansMq's real program: one node as a standalone broker, three as a cluster that <c>omq cluster up</c> runs. Another build of it can be what the first is held against.
+/// OrleansMq's real program: one node as a standalone broker, three as a cluster that <c>omq cluster up</c> runs. Another build of it can
+/// be what the first is held against.
 /// </summary>
 /// <param name="name">What tables call it.</param>
 /// <param name="program">The broker: a published executable, or <c>OrleansMq.Silo.dll</c>.</param>
@@ -22,13 +23,15 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
     {
         1 => File.Exists(program) ? null : $"{program} is not there: build Silo/OrleansMq.Silo in Release, or name another with --broker",
         _ => new[] { CommandLine, ClusterProgram }.FirstOrDefault(file => !File.Exists(file)) is { } missing
-            ? $"{missing} is not there, and three nodes need the build with Orleans: OMQ_ORLEANS=true ./omq --help builds it, or name another with --cluster"
+            ? $"{missing} is not there, and three nodes need the build with Orleans: OMQ_ORLEANS=true ./omq --help builds it, or name "
+            + "another with --cluster"
             : null,
     };
 
-    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) => settings.Nodes == 1
-        ? StartOneAsync(settings, directory, cancellationToken)
-        : StartClusterAsync(settings, directory, cancellationToken);
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
+        settings.Nodes == 1
+            ? StartOneAsync(settings, directory, cancellationToken)
+            : StartClusterAsync(settings, directory, cancellationToken);
 
     private static string FlushFlag(BrokerSettings settings) => settings.Flush switch
     {
@@ -41,20 +44,23 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
     {
         string[] host = program.EndsWith(".dll", StringComparison.Ordinal) ? ["dotnet", program] : [program];
         var start = Stopwatch.GetTimestamp();
-        var process = ChildProcess.Start([.. host, "--standalone", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0",
+        var process = ChildProcess.Start([.. host, "--standalone", "--data", Path.Combine(directory, "data"), "--http", "127.0.0.1:0",
+            "--kafka", "127.0.0.1:0",
             "--flush", FlushFlag(settings), "--log-level", "warning"]);
         return await ReadyAsync(process, async () =>
         {
             var line = await process.LineAsync(line => line.StartsWith("ready ", StringComparison.Ordinal), cancellationToken);
             var kafka = line.Split(' ').Single(word => word.StartsWith("kafka=", StringComparison.Ordinal))["kafka=".Length..];
-            return new Started(process) { Endpoint = kafka, Processes = [process.Id], StartTime = Stopwatch.GetElapsedTime(start), Directory = directory };
+            return new Started(process) { Endpoint = kafka, Processes = [process.Id], StartTime = Stopwatch.GetElapsedTime(start),
+                Directory = directory };
         });
     }
 
     private async Task<RunningBroker> StartClusterAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
     {
         var start = Stopwatch.GetTimestamp();
-        var process = ChildProcess.Start(["dotnet", CommandLine, "cluster", "up", "--silos", settings.Nodes.ToString(CultureInfo.InvariantCulture), "--data",
+        var process = ChildProcess.Start(["dotnet", CommandLine, "cluster", "up", "--silos",
+            settings.Nodes.ToString(CultureInfo.InvariantCulture), "--data",
             Path.Combine(directory, "cluster"), "--json", "--", "--flush", FlushFlag(settings), "--log-level", "warning"],
             new Dictionary<string, string> { ["OMQ_BROKER_DLL"] = ClusterProgram });
         return await ReadyAsync(process, async () =>
@@ -62,7 +68,8 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
             var brokers = new List<JsonElement>();
             while (brokers.Count < settings.Nodes)
             {
-                var line = JsonSerializer.Deserialize<JsonElement>(await process.LineAsync(line => line.StartsWith('{'), cancellationToken));
+                var line =
+                    JsonSerializer.Deserialize<JsonElement>(await process.LineAsync(line => line.StartsWith('{'), cancellationToken));
                 if (line.TryGetProperty("brokerId", out _))
                     brokers.Add(line);
             }

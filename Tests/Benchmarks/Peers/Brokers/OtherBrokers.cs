@@ -2,25 +2,28 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>Apache RocketMQ as <c>peer start rocketmq</c> runs it: a name server and a broker with a heap of 1 GiB. <c>ASYNC_FLUSH</c> acknowledges what is in the
-/// page cache, <c>SYNC_FLUSH</c> what is on the disk, a group of messages a flush.</summary>
+/// <summary>Apache RocketMQ as <c>peer start rocketmq</c> runs it: a name server and a broker with a heap of 1 GiB. <c>ASYNC_FLUSH</c>
+/// acknowledges what is in the page cache, <c>SYNC_FLUSH</c> what is on the disk, a group of messages a flush.</summary>
 /// <param name="queues">Of a topic that a client's first message creates.</param>
 internal sealed class RocketMqBroker(int queues) : IBrokerUnderTest
 {
-    // Where the script has the broker listen beside the name server; two below it is its listener for others' masters, one above that for replicas.
+    // Where the script has the broker listen beside the name server; two below it is its listener for others' masters, one above that for
+    // replicas.
     private const int BrokerPort = 1035;
 
     public string Name => "RocketMQ 5.5";
 
     public string? Lacks(BrokerSettings settings) => PeerScript.Lacks;
 
-    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) => PeerScript.StartAsync("rocketmq", directory,
-        [Words.Of(FreePorts.Find(BrokerPort - 2, BrokerPort, BrokerPort + 1)), $"defaultTopicQueueNums={Words.Of(queues)}",
-            settings.Flush == FlushSetting.EveryAcknowledgement ? "flushDiskType=SYNC_FLUSH" : "flushDiskType=ASYNC_FLUSH"], cancellationToken);
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
+        PeerScript.StartAsync("rocketmq", directory,
+            [Words.Of(FreePorts.Find(BrokerPort - 2, BrokerPort, BrokerPort + 1)), $"defaultTopicQueueNums={Words.Of(queues)}",
+                settings.Flush == FlushSetting.EveryAcknowledgement ? "flushDiskType=SYNC_FLUSH" : "flushDiskType=ASYNC_FLUSH"],
+                cancellationToken);
 }
 
-/// <summary>RabbitMQ of Debian's package. It acknowledges (confirms) a persistent message when it is on the disk: a quorum queue syncs its write-ahead log, a classic
-/// durable queue its message store and index, for many messages at once.</summary>
+/// <summary>RabbitMQ of Debian's package. It acknowledges (confirms) a persistent message when it is on the disk: a quorum queue syncs its
+/// write-ahead log, a classic durable queue its message store and index, for many messages at once.</summary>
 internal sealed class RabbitMqBroker : IBrokerUnderTest
 {
     // Where the script has the node listen for tools and other nodes.
@@ -37,7 +40,8 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
         var daemon = FreePorts.Find();
         var node = await PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePorts.Find(DistributionPort))], cancellationToken,
             new Dictionary<string, string> { ["ERL_EPMD_PORT"] = Words.Of(daemon) });
-        return new Node(node, daemon) { Endpoint = node.Endpoint, Processes = node.AllProcesses, StartTime = node.StartTime, Directory = directory };
+        return new Node(node, daemon) { Endpoint = node.Endpoint, Processes = node.AllProcesses, StartTime = node.StartTime,
+            Directory = directory };
     }
 
     private sealed class Node(RunningBroker node, int daemon) : RunningBroker
@@ -69,8 +73,9 @@ internal sealed class RedisBroker : IBrokerUnderTest
     public string? Lacks(BrokerSettings settings) => PeerScript.Lacks
         ?? (File.Exists("/usr/bin/redis-server") ? null : "Debian's package redis-server is not installed");
 
-    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) => PeerScript.StartAsync("redis", directory,
-        [Words.Of(FreePorts.Find()), settings.Flush == FlushSetting.EveryAcknowledgement ? "always" : "everysec"], cancellationToken);
+    public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken) =>
+        PeerScript.StartAsync("redis", directory,
+            [Words.Of(FreePorts.Find()), settings.Flush == FlushSetting.EveryAcknowledgement ? "always" : "everysec"], cancellationToken);
 }
 
 /// <summary>No broker: what is measured beside the disk itself.</summary>

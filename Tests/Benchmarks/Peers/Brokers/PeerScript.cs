@@ -3,7 +3,8 @@ using System.Text.RegularExpressions;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>The script <c>peer</c> in the folder that the environment variable <c>OMQ_PEERS</c> names: it starts, stops and loads the real peers.</summary>
+/// <summary>The script <c>peer</c> in the folder that the environment variable <c>OMQ_PEERS</c> names: it starts, stops and loads the real
+/// peers.</summary>
 internal static partial class PeerScript
 {
     /// <summary>The folder; null where none is named.</summary>
@@ -16,7 +17,8 @@ internal static partial class PeerScript
     private static string Script => Path.GetFullPath(Path.Combine(Folder!, "peer"));
 
     /// <summary>Starts a peer: <c>peer start NAME DIR ...</c>.</summary>
-    public static async Task<RunningBroker> StartAsync(string name, string directory, IEnumerable<string> more, CancellationToken cancellationToken,
+    public static async Task<RunningBroker> StartAsync(string name, string directory, IEnumerable<string> more,
+        CancellationToken cancellationToken,
         IReadOnlyDictionary<string, string>? environment = null)
     {
         try
@@ -46,7 +48,8 @@ internal static partial class PeerScript
 
     // What runs in the directory and is not the broker itself, such as a name server.
     private static int[] Companions(string directory, string pids) =>
-        [.. File.ReadAllLines(Path.Combine(directory, "pids")).Where(line => line.Length > 0).Except(pids.Split(',')).Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))];
+        [.. File.ReadAllLines(Path.Combine(directory, "pids")).Where(line => line.Length > 0).Except(pids.Split(','))
+            .Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))];
 
     private static Task StopAsync(string directory) => ChildProcess.RunAsync(Words("stop", directory), CancellationToken.None);
 

@@ -13,7 +13,8 @@ internal static class ProcessFigures
     public static long Memory(IEnumerable<int> processes) => processes.Sum(process => Status(process, "VmRSS"));
 
     /// <summary>The same, but what several processes have in common, such as the code of a shared library, counts once.</summary>
-    public static long MemoryOfItsOwn(IEnumerable<int> processes) => processes.Sum(process => 1024 * Field($"/proc/{process}/smaps_rollup", "Pss"));
+    public static long MemoryOfItsOwn(IEnumerable<int> processes) =>
+        processes.Sum(process => 1024 * Field($"/proc/{process}/smaps_rollup", "Pss"));
 
     /// <summary>Bytes that were fetched from a disk for them: what came out of the page cache is not among them.</summary>
     public static long DiskReads(IEnumerable<int> processes) => processes.Sum(process => Field($"/proc/{process}/io", "read_bytes"));
@@ -21,7 +22,8 @@ internal static class ProcessFigures
     /// <summary>Those processes and all that they started.</summary>
     public static IReadOnlyList<int> WithDescendants(IReadOnlyList<int> processes)
     {
-        var children = Directory.GetDirectories("/proc").Select(path => int.TryParse(Path.GetFileName(path), out var process) ? process : 0).Where(process => process > 0)
+        var children = Directory.GetDirectories("/proc").Select(path => int.TryParse(Path.GetFileName(path), out var process) ? process : 0)
+            .Where(process => process > 0)
             .Select(process => (Process: process, Parent: ParentOf(process))).ToLookup(pair => pair.Parent, pair => pair.Process);
         var found = new List<int>(processes);
         for (var i = 0; i < found.Count; i++)
@@ -29,7 +31,8 @@ internal static class ProcessFigures
         return found;
     }
 
-    /// <summary>Bytes that a directory takes on its disk: what a file reserves and does not use (as Kafka's indexes do) takes none.</summary>
+    /// <summary>Bytes that a directory takes on its disk: what a file reserves and does not use (as Kafka's indexes do) takes
+    /// none.</summary>
     public static async Task<long> DiskBytesAsync(string directory, CancellationToken cancellationToken)
     {
         var output = await ChildProcess.RunAsync(["du", "-s", "--block-size=1", directory], cancellationToken);

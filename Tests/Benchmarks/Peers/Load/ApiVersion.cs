@@ -1,6 +1,7 @@
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A kind of request in the one version that the load generator speaks: without compact fields, and known to Kafka 2.3 up to 4.3.</summary>
+/// <summary>A kind of request in the one version that the load generator speaks: without compact fields, and known to Kafka 2.3 up to
+/// 4.3.</summary>
 /// <param name="Name">Its name.</param>
 /// <param name="Key">Its number.</param>
 /// <param name="Version">The version.</param>

@@ -15,8 +15,8 @@ internal sealed record ReadPartition(int Index, long First, long Next)
 }
 
 /// <summary>
-/// One connection that fetches from partitions of one leader: of each batch it reads the header and steps over the rest. Each request names all partitions
-/// that are still read, without a fetch session.
+/// One connection that fetches from partitions of one leader: of each batch it reads the header and steps over the rest. Each request names
+/// all partitions that are still read, without a fetch session.
 /// </summary>
 internal sealed class FetchConnection : IDisposable
 {

@@ -4,7 +4,8 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 internal sealed class LoadFailedException(string message) : Exception(message)
 {
     /// <summary>A partition or topic answered with an error.</summary>
-    public static LoadFailedException Answered(ApiVersion api, string of, short error) => new($"{api.Name} of {of} was answered with error {error} ({NameOf(error)}).");
+    public static LoadFailedException Answered(ApiVersion api, string of, short error) =>
+        new($"{api.Name} of {of} was answered with error {error} ({NameOf(error)}).");
 
     private static string NameOf(short error) => error switch
     {

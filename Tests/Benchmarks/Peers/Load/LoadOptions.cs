@@ -57,7 +57,8 @@ internal sealed record LoadOptions
     public static LoadOptions Parse(bool isProduce, CommandArguments arguments)
     {
         arguments.RefuseOthersThan(Usage);
-        var defaults = new LoadOptions { IsProduce = isProduce, Bootstrap = arguments.Required("--bootstrap"), Topic = arguments.Required("--topic") };
+        var defaults = new LoadOptions { IsProduce = isProduce, Bootstrap = arguments.Required("--bootstrap"),
+            Topic = arguments.Required("--topic") };
         return defaults with
         {
             Partitions = arguments.Number("--partitions", defaults.Partitions),
@@ -66,7 +67,8 @@ internal sealed record LoadOptions
             Records = arguments.Number("--records", (int)defaults.Records),
             WarmRecords = arguments.Number("--warm-records", 0),
             Connections = arguments.Number("--connections", defaults.Connections),
-            BrokerProcesses = [.. (arguments.Text("--pid") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))],
+            BrokerProcesses = [.. (arguments.Text("--pid") ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries)
+                .Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))],
             RecordBytes = arguments.Number("--record-bytes", defaults.RecordBytes),
             BatchBytes = arguments.Number("--batch-bytes", defaults.BatchBytes),
             RequestPartitions = arguments.Number("--request-partitions", defaults.RequestPartitions),
@@ -89,7 +91,8 @@ internal sealed record LoadOptions
     /// <summary>A share of its records, counted and not.</summary>
     public LoadOptions Scaled(double share) => this with { Records = (long)(Records * share), WarmRecords = (long)(WarmRecords * share) };
 
-    private static Dictionary<string, string> Pairs(string? text) => (text ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).ToDictionary(
-        pair => pair.Split('=', 2)[0],
-        pair => pair.Contains('=') ? pair.Split('=', 2)[1] : throw new LoadFailedException($"--config: '{pair}' is not NAME=VALUE."));
+    private static Dictionary<string, string> Pairs(string? text) =>
+        (text ?? "").Split(',', StringSplitOptions.RemoveEmptyEntries).ToDictionary(
+            pair => pair.Split('=', 2)[0],
+            pair => pair.Contains('=') ? pair.Split('=', 2)[1] : throw new LoadFailedException($"--config: '{pair}' is not NAME=VALUE."));
 }

@@ -29,7 +29,8 @@ internal static class LoadRun
         try
         {
             foreach (var share in shares)
-                connections.Add(new ProduceConnection(share.Endpoint, template, [.. share.Partitions.Select(partition => partition.Index)], options.InFlight));
+                connections.Add(new ProduceConnection(share.Endpoint, template, [.. share.Partitions.Select(partition => partition.Index)],
+                    options.InFlight));
             Send(options.WarmRecords, 0, new LatencyHistogram());
             var latencies = new LatencyHistogram();
             var meter = new Meter(options.BrokerProcesses);
@@ -49,7 +50,8 @@ internal static class LoadRun
             var pace = new Pace(requests, rate / template.RecordsInRequest);
             using var cancelled = cancellationToken.Register(pace.Stop);
             if (pace.IsFixed)
-                LoadThreads.RunAll(connections.Select<ProduceConnection, Action>(connection => () => connection.RunAtRate(pace, latencies)), pace.Stop);
+                LoadThreads.RunAll(connections.Select<ProduceConnection, Action>(connection => () => connection.RunAtRate(pace, latencies)),
+                    pace.Stop);
             else
                 WindowedLoad.Run(connections, pace, latencies);
             cancellationToken.ThrowIfCancellationRequested();
@@ -68,7 +70,8 @@ internal static class LoadRun
             foreach (var share in Spread(layout, options.Connections, mayShare: options.Records > 0))
             {
                 connections.Add(new FetchConnection(share.Endpoint, options,
-                    share.Partitions.Select(partition => new ReadPartition(partition.Index, offsets[partition.Index].First, offsets[partition.Index].Next))));
+                    share.Partitions.Select(partition => new ReadPartition(partition.Index, offsets[partition.Index].First,
+                        offsets[partition.Index].Next))));
             }
             if (options.WarmRecords > 0)
                 Read(options.WarmRecords, new LatencyHistogram());
@@ -86,17 +89,19 @@ internal static class LoadRun
         {
             var progress = new FetchProgress(records);
             using var cancelled = cancellationToken.Register(progress.Stop);
-            LoadThreads.RunAll(connections.Select<FetchConnection, Action>(connection => () => connection.Run(progress, latencies)), progress.Stop);
+            LoadThreads.RunAll(connections.Select<FetchConnection, Action>(connection => () => connection.Run(progress, latencies)),
+                progress.Stop);
             cancellationToken.ThrowIfCancellationRequested();
             return progress;
         }
     }
 
     /// <summary>
-    /// Spreads connections over the brokers that lead, in turn, one to each at least, and a broker's partitions over its connections. Where there are more connections
-    /// than partitions, connections share one if they may; else there are fewer.
+    /// Spreads connections over the brokers that lead, in turn, one to each at least, and a broker's partitions over its connections. Where
+    /// there are more connections than partitions, connections share one if they may; else there are fewer.
     /// </summary>
-    internal static IReadOnlyList<(string Endpoint, LedPartition[] Partitions)> Spread(IReadOnlyList<LedPartition> layout, int connections, bool mayShare = true)
+    internal static IReadOnlyList<(string Endpoint, LedPartition[] Partitions)> Spread(IReadOnlyList<LedPartition> layout, int connections,
+        bool mayShare = true)
     {
         var brokers = layout.GroupBy(partition => partition.Endpoint).Select(broker => broker.ToArray()).ToList();
         var shares = new List<(string, LedPartition[])>();
@@ -107,7 +112,8 @@ internal static class LoadRun
             if (!mayShare)
                 here = Math.Min(here, partitions.Length);
             for (var i = 0; i < here; i++)
-                shares.Add((partitions[0].Endpoint, here <= partitions.Length ? [.. partitions.Where((_, at) => at % here == i)] : [partitions[i % partitions.Length]]));
+                shares.Add((partitions[0].Endpoint, here <= partitions.Length ? [.. partitions.Where((_, at) => at % here == i)]
+                    : [partitions[i % partitions.Length]]));
         }
         return shares;
     }
@@ -123,7 +129,8 @@ internal static class LoadRun
         {
             var seconds = Stopwatch.GetElapsedTime(_start).TotalSeconds;
             double? broker = brokerProcesses.Count == 0 ? null : ProcessorTime.Of(brokerProcesses) - _broker;
-            return new LoadResult(records, bytes, seconds, requests, latency, (Environment.CpuUsage.TotalTime - _generator).TotalSeconds, broker);
+            return new LoadResult(records, bytes, seconds, requests, latency, (Environment.CpuUsage.TotalTime - _generator).TotalSeconds,
+                broker);
         }
     }
 }

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>
-/// Hands out the requests of a run, to any number of threads, each with the time at which it is due. At a fixed rate that time follows from the request's number alone,
-/// however late the ones before it were sent: what waits behind a slow answer counts as slow too.
+/// Hands out the requests of a run, to any number of threads, each with the time at which it is due. At a fixed rate that time follows from
+/// the request's number alone, however late the ones before it were sent: what waits behind a slow answer counts as slow too.
 /// </summary>
 internal sealed class Pace
 {

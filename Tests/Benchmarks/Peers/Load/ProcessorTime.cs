@@ -24,10 +24,12 @@ internal static class ProcessorTime
         }
     }
 
-    /// <summary>Reads user and kernel time from a line of <c>/proc/PID/stat</c>: the 14th and 15th field, where the second is a name in brackets that may hold anything.</summary>
+    /// <summary>Reads user and kernel time from a line of <c>/proc/PID/stat</c>: the 14th and 15th field, where the second is a name in
+    /// brackets that may hold anything.</summary>
     internal static double Parse(string stat)
     {
         var fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
-        return (long.Parse(fields[11], CultureInfo.InvariantCulture) + long.Parse(fields[12], CultureInfo.InvariantCulture)) / TicksPerSecond;
+        return (long.Parse(fields[11], CultureInfo.InvariantCulture)
+            + long.Parse(fields[12], CultureInfo.InvariantCulture)) / TicksPerSecond;
     }
 }

@@ -3,8 +3,8 @@ using OrleansMq.Cli.Benchmark;
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>
-/// One connection that produces to partitions of one leader. As fast as it goes, one thread keeps the window full and reads answers (<see cref="WindowedLoad"/>); at a fixed rate one
-/// thread sends when it is time and another reads.
+/// One connection that produces to partitions of one leader. As fast as it goes, one thread keeps the window full and reads answers
+/// (<see cref="WindowedLoad"/>); at a fixed rate one thread sends when it is time and another reads.
 /// </summary>
 internal sealed class ProduceConnection : IWindowedConnection, IDisposable
 {

@@ -4,7 +4,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A produce request that was encoded once: only its correlation id and its partitions' numbers are written anew before it is sent again.</summary>
+/// <summary>A produce request that was encoded once: only its correlation id and its partitions' numbers are written anew before it is sent
+/// again.</summary>
 internal sealed class ProduceTemplate
 {
     private readonly byte[] _request;
@@ -41,7 +42,8 @@ internal sealed class ProduceTemplate
     /// <summary>One with memory of its own, for another thread.</summary>
     public ProduceTemplate Copy() => new(this);
 
-    /// <summary>The request with that correlation id, for partitions that follow each other in a list, starting at <paramref name="first"/> and around its end.</summary>
+    /// <summary>The request with that correlation id, for partitions that follow each other in a list, starting at <paramref name="first"/>
+    /// and around its end.</summary>
     public ReadOnlySpan<byte> Patch(int correlationId, ReadOnlySpan<int> partitions, int first)
     {
         BinaryPrimitives.WriteInt32BigEndian(_request.AsSpan(WireWriter.CorrelationIdAt), correlationId);
@@ -70,7 +72,8 @@ internal sealed class ProduceTemplate
     }
 
     /// <summary>A size for <see cref="Batch"/> into which so many records fit, and not one more.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">More than 64: what a record may take beside its value, and does not, would make room for another one.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">More than 64: what a record may take beside its value, and does not, would make room
+    /// for another one.</exception>
     public static int BatchBytesOf(int records, int recordBytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(records);

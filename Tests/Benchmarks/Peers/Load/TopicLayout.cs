@@ -29,15 +29,18 @@ internal static class TopicLayout
         foreach (var api in ApiVersion.Needed)
         {
             if (!served.TryGetValue(api.Key, out var range) || api.Version < range.Min || api.Version > range.Max)
-                throw new LoadFailedException($"{bootstrap} does not serve {api.Name} in version {api.Version}: another load generator is needed for it.");
+                throw new LoadFailedException($"{bootstrap} does not serve {api.Name} in version {api.Version}: another load generator is "
+                    + "needed for it.");
         }
     }
 
     /// <summary>Creates the topic, where it does not exist.</summary>
-    public static void Create(string bootstrap, string topic, int partitions, short replicationFactor, IReadOnlyDictionary<string, string> config)
+    public static void Create(string bootstrap, string topic, int partitions, short replicationFactor,
+        IReadOnlyDictionary<string, string> config)
     {
         using var connection = WireConnection.Open(bootstrap);
-        var request = new WireWriter(ApiVersion.CreateTopics).Int32(1).String(topic).Int32(partitions).Int16(replicationFactor).Int32(0).Int32(config.Count);
+        var request = new WireWriter(ApiVersion.CreateTopics).Int32(1).String(topic).Int32(partitions).Int16(replicationFactor).Int32(0)
+            .Int32(config.Count);
         foreach (var (name, value) in config)
             request.String(name).String(value);
         connection.Ask(request.Int32((int)Patience.TotalMilliseconds).Int8(0).Build());
@@ -59,11 +62,13 @@ internal static class TopicLayout
         {
             var layout = Describe(bootstrap, topic, out var found);
             if (found > 0 && found != partitions)
-                throw new LoadFailedException($"{topic} has {found} partitions, not {partitions}: take another --topic or those --partitions.");
+                throw new LoadFailedException($"{topic} has {found} partitions, not {partitions}: take another --topic or those "
+                    + "--partitions.");
             if (layout.Count == partitions && TryOffsets(topic, layout, Latest, out _))
                 return layout;
             if (Stopwatch.GetElapsedTime(start) > Patience)
-                throw new LoadFailedException($"{layout.Count} of {partitions} partitions of {topic} have a leader and all their replicas in sync after {Patience.TotalSeconds} s: see the broker's log.");
+                throw new LoadFailedException($"{layout.Count} of {partitions} partitions of {topic} have a leader and all their replicas "
+                    + $"in sync after {Patience.TotalSeconds} s: see the broker's log.");
             Thread.Sleep(20);
         }
     }

@@ -19,8 +19,8 @@ internal interface IWindowedConnection
 }
 
 /// <summary>
-/// Sends as fast as it goes. A few connections have a thread each; many share one, since it would be changed for another with almost every answer, which takes more time than sending and
-/// receiving do.
+/// Sends as fast as it goes. A few connections have a thread each; many share one, since it would be changed for another with almost every
+/// answer, which takes more time than sending and receiving do.
 /// </summary>
 internal static class WindowedLoad
 {
@@ -34,7 +34,8 @@ internal static class WindowedLoad
         if (connections.Count > MostThreads)
             ServeAll(connections, pace, latencies);
         else
-            LoadThreads.RunAll(connections.Select<IWindowedConnection, Action>(connection => () => Serve(connection, pace, latencies)), pace.Stop);
+            LoadThreads.RunAll(connections.Select<IWindowedConnection, Action>(connection => () => Serve(connection, pace, latencies)),
+                pace.Stop);
     }
 
     /// <summary>Sends what this connection gets of the run's requests, and returns when they are answered.</summary>
@@ -55,7 +56,8 @@ internal static class WindowedLoad
     private static void ServeAll(IReadOnlyList<IWindowedConnection> connections, Pace pace, LatencyHistogram latencies)
     {
         const int forEver = -1;
-        var waiting = connections.Where(connection => connection.Fill(pace)).ToDictionary(static connection => connection.Connection.Socket);
+        var waiting = connections.Where(connection => connection.Fill(pace))
+            .ToDictionary(static connection => connection.Connection.Socket);
         var ready = new List<Socket>(waiting.Count);
         while (waiting.Count > 0)
         {

@@ -6,8 +6,8 @@ using System.Text;
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>
-/// A connection to a broker, with blocking calls: the cheapest there is where a thread serves one connection. Reads go through one buffer that stays in the
-/// processor's cache, however long an answer is. One thread may send while another receives.
+/// A connection to a broker, with blocking calls: the cheapest there is where a thread serves one connection. Reads go through one buffer
+/// that stays in the processor's cache, however long an answer is. One thread may send while another receives.
 /// </summary>
 internal sealed class WireConnection : IDisposable
 {
@@ -32,7 +32,8 @@ internal sealed class WireConnection : IDisposable
         var colon = endpoint.LastIndexOf(':');
         if (colon < 0 || !int.TryParse(endpoint.AsSpan(colon + 1), out var port))
             throw new LoadFailedException($"'{endpoint}' is not HOST:PORT.");
-        var address = IPAddress.TryParse(endpoint.AsSpan(0, colon), out var ip) ? ip : Dns.GetHostAddresses(endpoint[..colon], AddressFamily.InterNetwork)[0];
+        var address = IPAddress.TryParse(endpoint.AsSpan(0, colon), out var ip)
+            ? ip : Dns.GetHostAddresses(endpoint[..colon], AddressFamily.InterNetwork)[0];
         var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {

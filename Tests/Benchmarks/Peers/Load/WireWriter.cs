@@ -4,7 +4,8 @@ using System.Text;
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>
-/// Writes a request of Kafka's protocol in one of the versions without compact fields: its length first, which is known at the end, and the header.
+/// Writes a request of Kafka's protocol in one of the versions without compact fields: its length first, which is known at the end, and the
+/// header.
 /// <code>
 /// int32 length | int16 key | int16 version | int32 correlation id | string client id | body
 /// </code>

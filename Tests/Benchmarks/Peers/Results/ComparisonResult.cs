@@ -20,7 +20,8 @@ internal sealed record ComparisonResult(Comparison Comparison, IReadOnlyList<Pai
     /// <summary>A figure of theirs in each pair.</summary>
     public IReadOnlyList<double> Theirs(string step, Figure figure) => Values(pair => pair.Theirs, step, figure);
 
-    /// <summary>Ours divided by theirs, pair by pair: what disturbs a machine for a while disturbs both of a pair. Pairs in which one lacks the figure are left out.</summary>
+    /// <summary>Ours divided by theirs, pair by pair: what disturbs a machine for a while disturbs both of a pair. Pairs in which one lacks
+    /// the figure are left out.</summary>
     public IReadOnlyList<double> Ratios(string step, Figure figure) =>
     [
         .. Pairs.Select(pair => (Ours: Value(pair.Ours, step, figure), Theirs: Value(pair.Theirs, step, figure)))
@@ -30,7 +31,8 @@ internal sealed record ComparisonResult(Comparison Comparison, IReadOnlyList<Pai
     /// <summary>The figures that any of the measurements has, in the order of the columns.</summary>
     public IReadOnlyList<Figure> Figures()
     {
-        var all = Pairs.SelectMany(pair => pair.Ours.Concat(pair.Theirs)).SelectMany(measurement => measurement.Figures.Keys).Distinct().ToList();
+        var all = Pairs.SelectMany(pair => pair.Ours.Concat(pair.Theirs)).SelectMany(measurement => measurement.Figures.Keys).Distinct()
+            .ToList();
         return [.. Figure.Known.Where(all.Contains), .. all.Except(Figure.Known)];
     }
 

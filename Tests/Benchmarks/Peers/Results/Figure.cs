@@ -26,7 +26,8 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
     /// <summary>All, in the order of the tables' columns; a peer's own come behind.</summary>
     public static IReadOnlyList<Figure> Known { get; } =
     [
-        RecordsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, DiskReads, JoinMs, KilobytesPerConnection, IdleCpuPercent, StartMs, IdleMemory, PeakMemory, MemoryAfterwards,
+        RecordsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, DiskReads, JoinMs, KilobytesPerConnection,
+        IdleCpuPercent, StartMs, IdleMemory, PeakMemory, MemoryAfterwards,
         DiskMegabytes,
     ];
 }

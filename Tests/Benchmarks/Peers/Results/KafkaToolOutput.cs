@@ -24,7 +24,8 @@ internal static partial class KafkaToolOutput
         };
     }
 
-    /// <summary>Reads the consumer's line below its headings: what it fetched, after it had joined its group; null where there is none.</summary>
+    /// <summary>Reads the consumer's line below its headings: what it fetched, after it had joined its group; null where there is
+    /// none.</summary>
     public static Dictionary<Figure, double>? Consumer(string output)
     {
         var lines = output.Split('\n', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
@@ -40,7 +41,8 @@ internal static partial class KafkaToolOutput
         };
     }
 
-    /// <summary>Reads what EndToEndLatency writes last, which has whole milliseconds but for the mean; null where there is nothing.</summary>
+    /// <summary>Reads what EndToEndLatency writes last, which has whole milliseconds but for the mean; null where there is
+    /// nothing.</summary>
     public static Dictionary<Figure, double>? EndToEnd(string output)
     {
         if (Mean().Match(output) is not { Success: true } mean || Percentiles().Match(output) is not { Success: true } percentiles)

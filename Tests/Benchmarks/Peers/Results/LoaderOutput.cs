@@ -12,7 +12,8 @@ internal static class LoaderOutput
     /// <exception cref="PeerFailedException">There is no such line, or calls failed.</exception>
     public static Dictionary<Figure, double> Read(string output, out long records)
     {
-        var line = output.Split('\n').LastOrDefault(static line => line.StartsWith('{')) ?? throw new PeerFailedException($"The load generator printed no figures: {output}");
+        var line = output.Split('\n').LastOrDefault(static line => line.StartsWith('{'))
+            ?? throw new PeerFailedException($"The load generator printed no figures: {output}");
         using var json = JsonDocument.Parse(line);
         var root = json.RootElement;
         if (root.TryGetProperty("failedCalls", out var failed) && failed.GetInt64() > 0)

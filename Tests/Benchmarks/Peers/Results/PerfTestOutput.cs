@@ -10,7 +10,8 @@ internal static partial class PerfTestOutput
     // Until the generator's own code is compiled, and connections and queue are there: its figures of these seconds are not the broker's.
     private const double WarmUpSeconds = 3;
 
-    /// <summary>Confirmed messages a second after the warm-up, all confirmed messages, and the latency from publish to confirm in milliseconds.</summary>
+    /// <summary>Confirmed messages a second after the warm-up, all confirmed messages, and the latency from publish to confirm in
+    /// milliseconds.</summary>
     /// <exception cref="PeerFailedException">There are no such lines: the generator failed, or ran for too short a time.</exception>
     public static (double PerSecond, double Confirmed, double P50, double P99) Read(string output)
     {

@@ -18,7 +18,8 @@ internal static class ResultJson
             Ours = result.Comparison.Ours.Broker.Name,
             Theirs = result.Comparison.Theirs.Broker.Name,
             Pairs = result.Pairs.Select(pair => new { Ours = Side(pair.Ours), Theirs = Side(pair.Theirs) }),
-            MedianRatios = result.Steps.ToDictionary(step => step, step => result.Figures().Where(figure => result.Ratios(step, figure).Count > 0)
+            MedianRatios = result.Steps.ToDictionary(step => step,
+                step => result.Figures().Where(figure => result.Ratios(step, figure).Count > 0)
                 .ToDictionary(figure => figure.Name, figure => Statistics.Median(result.Ratios(step, figure)))),
             result.Failures,
         }),
@@ -26,6 +27,7 @@ internal static class ResultJson
 
     private static readonly JsonSerializerOptions Options = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
-    private static Dictionary<string, Dictionary<string, double>> Side(IReadOnlyList<Measurement> measurements) => measurements.ToDictionary(
-        measurement => measurement.Step, measurement => measurement.Figures.ToDictionary(pair => pair.Key.Name, pair => pair.Value));
+    private static Dictionary<string, Dictionary<string, double>> Side(IReadOnlyList<Measurement> measurements) =>
+        measurements.ToDictionary(
+            measurement => measurement.Step, measurement => measurement.Figures.ToDictionary(pair => pair.Key.Name, pair => pair.Value));
 }

@@ -3,7 +3,8 @@ using System.Text;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 
-/// <summary>Results as Markdown: a table for each comparison, with medians, and the median of the pairs' ratios with the lowest and the highest.</summary>
+/// <summary>Results as Markdown: a table for each comparison, with medians, and the median of the pairs' ratios with the lowest and the
+/// highest.</summary>
 internal static class ResultTable
 {
     public static string Write(IEnumerable<ComparisonResult> results)
@@ -17,12 +18,15 @@ internal static class ResultTable
     private static void Write(StringBuilder text, ComparisonResult result)
     {
         var comparison = result.Comparison;
-        text.Append(CultureInfo.InvariantCulture, $"### {comparison.Name}: {comparison.Ours.Broker.Name} and {comparison.Theirs.Broker.Name}\n\n{comparison.About}\n");
-        text.Append(CultureInfo.InvariantCulture, $"Medians of {result.Pairs.Count} pair{(result.Pairs.Count == 1 ? "" : "s")}, run in turns; the ratio is the median of the pairs' own, with the lowest and the highest.\n\n");
+        text.Append(CultureInfo.InvariantCulture,
+            $"### {comparison.Name}: {comparison.Ours.Broker.Name} and {comparison.Theirs.Broker.Name}\n\n{comparison.About}\n");
+        text.Append(CultureInfo.InvariantCulture, $"Medians of {result.Pairs.Count} pair{(result.Pairs.Count == 1 ? "" : "s")}, run in "
+            + $"turns; the ratio is the median of the pairs' own, with the lowest and the highest.\n\n");
         if (result.Pairs.Count > 0)
         {
             var figures = result.Figures();
-            text.Append("| | | ").AppendJoin(" | ", figures.Select(figure => figure.Heading)).Append(" |\n|---|---|").Insert(text.Length, "---|", figures.Count).Append('\n');
+            text.Append("| | | ").AppendJoin(" | ", figures.Select(figure => figure.Heading)).Append(" |\n|---|---|")
+                .Insert(text.Length, "---|", figures.Count).Append('\n');
             foreach (var step in result.Steps)
             {
                 Row(text, step, comparison.Ours.Broker.Name, figures, figure => Median(result.Ours(step, figure), figure.Format));

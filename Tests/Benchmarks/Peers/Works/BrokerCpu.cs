@@ -8,7 +8,8 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 internal static class BrokerCpu
 {
     /// <summary>Runs it, and adds the processor time of a million records to its figures.</summary>
-    public static async Task<Dictionary<Figure, double>> OfAsync(RunningBroker broker, long records, Func<Task<Dictionary<Figure, double>>> run)
+    public static async Task<Dictionary<Figure, double>> OfAsync(RunningBroker broker, long records,
+        Func<Task<Dictionary<Figure, double>>> run)
     {
         var processes = broker.AllProcesses;
         var before = ProcessorTime.Of(processes);

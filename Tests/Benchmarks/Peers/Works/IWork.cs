@@ -29,7 +29,8 @@ internal sealed record Contender(IBrokerUnderTest Broker, IWork Work)
     public string? Lacks => Broker.Lacks(Work.Settings) ?? Work.Lacks;
 }
 
-/// <summary>Two contenders that are run in turns. Mostly the work is the same; where the clients differ, it is the same for the broker's user.</summary>
+/// <summary>Two contenders that are run in turns. Mostly the work is the same; where the clients differ, it is the same for the broker's
+/// user.</summary>
 /// <param name="Name">By which <c>--only</c> picks it, such as <c>produce-100</c>.</param>
 /// <param name="About">What is done, with all settings that matter, in one sentence.</param>
 /// <param name="Peer">By which <c>--against</c> picks it, such as <c>kafka</c>.</param>

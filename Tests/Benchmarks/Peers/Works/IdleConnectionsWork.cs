@@ -5,7 +5,8 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Many connections on which a client has said hello and then nothing; what they cost, and what a producer beside them waits.</summary>
+/// <summary>Many connections on which a client has said hello and then nothing; what they cost, and what a producer beside them
+/// waits.</summary>
 /// <param name="connections">How many; 0 shows what the broker costs with nobody there.</param>
 /// <param name="beside">What is produced beside them; null for nothing.</param>
 internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) : IWork
@@ -13,7 +14,8 @@ internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) 
     private static readonly TimeSpan Settle = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan Watched = TimeSpan.FromSeconds(10);
 
-    // A broker may bound what one address opens, so they come from as many as many clients would have: on Linux all of 127.0.0.0/8 is this machine.
+    // A broker may bound what one address opens, so they come from as many as many clients would have: on Linux all of 127.0.0.0/8 is this
+    // machine.
     private const int ConnectionsPerAddress = 500;
 
     // Those of the connections, and what a .NET program has open anyway.
@@ -35,7 +37,8 @@ internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) 
             for (var i = 0; i < connections; i++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                var connection = WireConnection.Open(broker.Endpoint, 1 << 10, new IPAddress([127, 0, 1, (byte)(1 + (i / ConnectionsPerAddress))]));
+                var connection = WireConnection.Open(broker.Endpoint, 1 << 10,
+                    new IPAddress([127, 0, 1, (byte)(1 + (i / ConnectionsPerAddress))]));
                 idle.Add(connection);
                 connection.AskAndForget(hello);
             }
@@ -43,14 +46,17 @@ internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) 
             var processes = broker.AllProcesses;
             var cpu = ProcessorTime.Of(processes);
             await Task.Delay(Watched, cancellationToken);
-            var figures = new Dictionary<Figure, double> { [Figure.IdleCpuPercent] = 100 * (ProcessorTime.Of(processes) - cpu) / Watched.TotalSeconds };
+            var figures = new Dictionary<Figure, double> { [Figure.IdleCpuPercent] =
+                100 * (ProcessorTime.Of(processes) - cpu) / Watched.TotalSeconds };
             if (connections > 0)
                 figures[Figure.KilobytesPerConnection] = (ProcessFigures.Memory(broker.Processes) - memory) / 1e3 / connections;
-            List<Measurement> measurements = [new Measurement(connections > 0 ? $"{connections:N0} idle connections" : "nobody there", figures)];
+            List<Measurement> measurements =
+                [new Measurement(connections > 0 ? $"{connections:N0} idle connections" : "nobody there", figures)];
             if (beside is not null)
             {
                 var load = beside.Scaled(scale) with { Bootstrap = broker.Endpoint, BrokerProcesses = processes };
-                measurements.Add(LoadMeasurement.Of("produce beside them", await Task.Run(() => LoadRun.Run(load, cancellationToken), CancellationToken.None)));
+                measurements.Add(LoadMeasurement.Of("produce beside them",
+                    await Task.Run(() => LoadRun.Run(load, cancellationToken), CancellationToken.None)));
             }
             if (idle.Count(connection => connection.IsClosed) is > 0 and var closed)
                 throw new LoadFailedException($"{closed} of {connections} idle connections were closed by the broker.");

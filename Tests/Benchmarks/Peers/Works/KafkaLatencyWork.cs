@@ -3,7 +3,8 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>What a Java client waits for: Kafka's ProducerPerformance at a fixed rate, and its EndToEndLatency, one record after the other.</summary>
+/// <summary>What a Java client waits for: Kafka's ProducerPerformance at a fixed rate, and its EndToEndLatency, one record after the
+/// other.</summary>
 /// <param name="settings">How the broker is started.</param>
 /// <param name="recordBytes">Of a record's value.</param>
 /// <param name="rate">Records a second.</param>
@@ -24,8 +25,10 @@ internal sealed class KafkaLatencyWork(BrokerSettings settings, int recordBytes,
         WorkTopics.Create(broker, Topic, partitions: 4, Settings);
         WorkTopics.Create(broker, RoundTripTopic, partitions: 1, Settings);
         // The broker's processor time includes that of what is not counted otherwise.
-        var produced = await BrokerCpu.OfAsync(broker, 2 * count, () => KafkaTools.ProduceAsync(broker, Topic, recordBytes, count, acks, rate, warmCount: count, cancellationToken));
-        await KafkaTools.RoundTripAsync(broker, RoundTripTopic, recordBytes, Math.Max(trips / 4, 1), acks, cancellationToken); // warm-up of the broker
+        var produced = await BrokerCpu.OfAsync(broker, 2 * count,
+            () => KafkaTools.ProduceAsync(broker, Topic, recordBytes, count, acks, rate, warmCount: count, cancellationToken));
+        await KafkaTools.RoundTripAsync(broker, RoundTripTopic, recordBytes, Math.Max(trips / 4, 1), acks,
+            cancellationToken); // warm-up of the broker
         var there = await KafkaTools.RoundTripAsync(broker, RoundTripTopic, recordBytes, trips, acks, cancellationToken);
         return [new Measurement($"ProducerPerformance at {rate:N0}/s", produced), new Measurement("EndToEndLatency", there)];
     }

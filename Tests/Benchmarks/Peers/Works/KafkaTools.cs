@@ -15,28 +15,39 @@ internal static class KafkaTools
     /// <param name="rate">Records a second; -1 for as many as it can.</param>
     /// <param name="warmCount">How many it sends before it counts.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public static async Task<Dictionary<Figure, double>> ProduceAsync(RunningBroker broker, string topic, int recordBytes, int count, string acks, int rate, int warmCount,
+    public static async Task<Dictionary<Figure, double>> ProduceAsync(RunningBroker broker, string topic, int recordBytes, int count,
+        string acks, int rate, int warmCount,
         CancellationToken cancellationToken)
     {
         string[] warm = warmCount == 0 ? [] : ["--warmup-records", $"{warmCount}"];
-        var output = await ChildProcess.RunAsync(PeerScript.Words(["kafka-tool", "org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", $"{count + warmCount}",
-            .. warm, "--record-size", $"{recordBytes}", "--throughput", $"{rate}", "--producer-props", $"bootstrap.servers={broker.Endpoint}", $"acks={acks}"]), cancellationToken);
-        return KafkaToolOutput.Producer(output.Text, recordBytes) ?? throw new PeerFailedException($"ProducerPerformance wrote no result: {output.Text} {output.Errors}");
+        var output =
+            await ChildProcess.RunAsync(PeerScript.Words(["kafka-tool", "org.apache.kafka.tools.ProducerPerformance", "--topic", topic,
+                "--num-records", $"{count + warmCount}",
+            .. warm, "--record-size", $"{recordBytes}", "--throughput", $"{rate}", "--producer-props",
+            $"bootstrap.servers={broker.Endpoint}", $"acks={acks}"]), cancellationToken);
+        return KafkaToolOutput.Producer(output.Text, recordBytes)
+            ?? throw new PeerFailedException($"ProducerPerformance wrote no result: {output.Text} {output.Errors}");
     }
 
     /// <summary>The consumer.</summary>
-    public static async Task<Dictionary<Figure, double>> ConsumeAsync(RunningBroker broker, string topic, int count, CancellationToken cancellationToken)
+    public static async Task<Dictionary<Figure, double>> ConsumeAsync(RunningBroker broker, string topic, int count,
+        CancellationToken cancellationToken)
     {
-        var output = await ChildProcess.RunAsync(PeerScript.Words("kafka-tool", "org.apache.kafka.tools.ConsumerPerformance", "--topic", topic, "--bootstrap-server", broker.Endpoint,
+        var output = await ChildProcess.RunAsync(PeerScript.Words("kafka-tool", "org.apache.kafka.tools.ConsumerPerformance", "--topic",
+            topic, "--bootstrap-server", broker.Endpoint,
             "--messages", $"{count}", "--timeout", "60000"), cancellationToken);
-        return KafkaToolOutput.Consumer(output.Text) ?? throw new PeerFailedException($"ConsumerPerformance wrote no result: {output.Text} {output.Errors}");
+        return KafkaToolOutput.Consumer(output.Text)
+            ?? throw new PeerFailedException($"ConsumerPerformance wrote no result: {output.Text} {output.Errors}");
     }
 
     /// <summary>From one producer to one consumer and back to the next record.</summary>
-    public static async Task<Dictionary<Figure, double>> RoundTripAsync(RunningBroker broker, string topic, int recordBytes, int count, string acks, CancellationToken cancellationToken)
+    public static async Task<Dictionary<Figure, double>> RoundTripAsync(RunningBroker broker, string topic, int recordBytes, int count,
+        string acks, CancellationToken cancellationToken)
     {
-        var output = await ChildProcess.RunAsync(PeerScript.Words("kafka-tool", "org.apache.kafka.tools.EndToEndLatency", broker.Endpoint, topic, $"{count}", acks, $"{recordBytes}"),
+        var output = await ChildProcess.RunAsync(PeerScript.Words("kafka-tool", "org.apache.kafka.tools.EndToEndLatency", broker.Endpoint,
+            topic, $"{count}", acks, $"{recordBytes}"),
             cancellationToken);
-        return KafkaToolOutput.EndToEnd(output.Text) ?? throw new PeerFailedException($"EndToEndLatency wrote no result: {output.Text} {output.Errors}");
+        return KafkaToolOutput.EndToEnd(output.Text)
+            ?? throw new PeerFailedException($"EndToEndLatency wrote no result: {output.Text} {output.Errors}");
     }
 }

@@ -28,6 +28,7 @@ internal sealed class KafkaToolsWork(BrokerSettings settings, int recordBytes, i
         return [new Measurement("ProducerPerformance", produced), new Measurement("ConsumerPerformance", consumed)];
 
         Task<Dictionary<Figure, double>> ProduceAsync(string topic, int records) =>
-            KafkaTools.ProduceAsync(broker, topic, recordBytes, records, Settings.Nodes == 1 ? "1" : "all", rate: -1, warmCount: 0, cancellationToken);
+            KafkaTools.ProduceAsync(broker, topic, recordBytes, records, Settings.Nodes == 1 ? "1" : "all", rate: -1, warmCount: 0,
+                cancellationToken);
     }
 }

@@ -13,13 +13,16 @@ internal sealed class KcatWork(BrokerSettings settings, int recordBytes, int rec
 {
     private const string Topic = "kcat";
 
-    // With its defaults librdkafka asks for nothing for a second once 100,000 records wait to be taken from it: then the rate is that of its pauses.
+    // With its defaults librdkafka asks for nothing for a second once 100,000 records wait to be taken from it: then the rate is that of
+    // its pauses.
     private const string LargeQueues = " -X queued.min.messages=10000000 -X queued.max.messages.kbytes=2000000";
 
     public BrokerSettings Settings { get; } = settings;
 
-    public string? Lacks => (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Any(folder => File.Exists(Path.Combine(folder, "kcat")))
-        ? null : "kcat is not on the path: install Debian's package kcat";
+    public string? Lacks =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
+        .Any(folder => File.Exists(Path.Combine(folder, "kcat")))
+            ? null : "kcat is not on the path: install Debian's package kcat";
 
     public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
     {
@@ -28,7 +31,8 @@ internal sealed class KcatWork(BrokerSettings settings, int recordBytes, int rec
         await WriteLinesAsync(file, count, cancellationToken);
         foreach (var topic in new[] { Topic, Topic + "-warm" })
             WorkTopics.Create(broker, topic, partitions, Settings);
-        var produce = $"exec kcat -P -b {broker.Endpoint} -X acks={(Settings.Nodes == 1 ? "1" : "all")} -X queue.buffering.max.messages=1000000 -l {file} -t ";
+        var produce = $"exec kcat -P -b {broker.Endpoint} -X acks={(Settings.Nodes == 1 ? "1" : "all")} -X "
+            + $"queue.buffering.max.messages=1000000 -l {file} -t ";
         var consume = $"exec kcat -C -b {broker.Endpoint} -o beginning -e -q -f '%p' -t {Topic}";
         await RunAsync(produce + Topic + "-warm", count, cancellationToken);
         var produced = await BrokerCpu.OfAsync(broker, count, () => RunAsync(produce + Topic, count, cancellationToken));
@@ -37,7 +41,8 @@ internal sealed class KcatWork(BrokerSettings settings, int recordBytes, int rec
         var consumed = await BrokerCpu.OfAsync(broker, count, () => RunAsync(consume + toNowhere, count, cancellationToken));
         var unlimited = await BrokerCpu.OfAsync(broker, count, () => RunAsync(consume + LargeQueues + toNowhere, count, cancellationToken));
         File.Delete(file);
-        return [new Measurement("kcat -P", produced), new Measurement("kcat -C", consumed), new Measurement("kcat -C, large queues", unlimited)];
+        return [new Measurement("kcat -P", produced), new Measurement("kcat -C", consumed),
+            new Measurement("kcat -C, large queues", unlimited)];
     }
 
     private async Task<Dictionary<Figure, double>> RunAsync(string command, int count, CancellationToken cancellationToken)
@@ -45,7 +50,8 @@ internal sealed class KcatWork(BrokerSettings settings, int recordBytes, int rec
         var start = Stopwatch.GetTimestamp();
         await ChildProcess.RunAsync(["bash", "-c", command], cancellationToken);
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        return new Dictionary<Figure, double> { [Figure.RecordsPerSecond] = count / seconds, [Figure.MegabytesPerSecond] = (double)count * recordBytes / seconds / 1e6 };
+        return new Dictionary<Figure, double> { [Figure.RecordsPerSecond] = count / seconds,
+            [Figure.MegabytesPerSecond] = (double)count * recordBytes / seconds / 1e6 };
     }
 
     private async Task WriteLinesAsync(string file, int count, CancellationToken cancellationToken)

@@ -7,7 +7,8 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Loads RocketMQ with its Java client: senders that each wait for an answer and share one connection. A first run warms the broker up; the client starts afresh.</summary>
+/// <summary>Loads RocketMQ with its Java client: senders that each wait for an answer and share one connection. A first run warms the
+/// broker up; the client starts afresh.</summary>
 /// <param name="settings">How the broker is started.</param>
 /// <param name="queues">Of the topic.</param>
 /// <param name="senders">How many.</param>
@@ -33,7 +34,8 @@ internal sealed class RocketMqWork(BrokerSettings settings, int queues, int send
         return [new Measurement("produce", await SendAsync(broker, count, cancellationToken))];
     }
 
-    // Its program stays where its main thread fails, as when the broker is busy or has not registered at the name server: it is ended and asked again.
+    // Its program stays where its main thread fails, as when the broker is busy or has not registered at the name server: it is ended and
+    // asked again.
     private async Task<Dictionary<Figure, double>> SendAsync(RunningBroker broker, long count, CancellationToken cancellationToken)
     {
         var patience = StartPatience + TimeSpan.FromSeconds(count / SlowestPerSecond);
@@ -44,7 +46,8 @@ internal sealed class RocketMqWork(BrokerSettings settings, int queues, int send
             try
             {
                 var before = ProcessorTime.Of(broker.AllProcesses);
-                var output = await ChildProcess.RunAsync(PeerScript.Words("rocketmq-load", "produce", broker.Endpoint, "load", Words.Of(count), Words.Of(recordBytes),
+                var output = await ChildProcess.RunAsync(PeerScript.Words("rocketmq-load", "produce", broker.Endpoint, "load",
+                    Words.Of(count), Words.Of(recordBytes),
                     Words.Of(senders), Words.Of(batch), Words.Of(queues)), deadline.Token);
                 var figures = LoaderOutput.Read(output.Text, out var sent);
                 figures[Figure.CpuPerMillion] = (ProcessorTime.Of(broker.AllProcesses) - before) / (sent / 1e6);
@@ -55,11 +58,13 @@ internal sealed class RocketMqWork(BrokerSettings settings, int queues, int send
                 // The next attempt.
             }
         }
-        throw new PeerFailedException($"RocketMQ's client did not send {count} messages within {patience.TotalSeconds:0} s, {Attempts} times.");
+        throw new PeerFailedException($"RocketMQ's client did not send {count} messages within {patience.TotalSeconds:0} s, {Attempts} "
+            + "times.");
     }
 }
 
-/// <summary>Loads NATS with a program on its Go client: one message a PUB, so many unanswered on each connection, into one stream in files.</summary>
+/// <summary>Loads NATS with a program on its Go client: one message a PUB, so many unanswered on each connection, into one stream in
+/// files.</summary>
 /// <param name="connections">How many.</param>
 /// <param name="unanswered">Messages on each.</param>
 /// <param name="recordBytes">Of a message.</param>
@@ -80,14 +85,16 @@ internal sealed class NatsWork(int connections, int unanswered, int recordBytes,
         return [new Measurement("produce", await SendAsync(broker, "load", (long)(records * scale), cancellationToken))];
     }
 
-    private async Task<Dictionary<Figure, double>> SendAsync(RunningBroker broker, string stream, long count, CancellationToken cancellationToken)
+    private async Task<Dictionary<Figure, double>> SendAsync(RunningBroker broker, string stream, long count,
+        CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
         {
             try
             {
                 var before = ProcessorTime.Of(broker.AllProcesses);
-                var output = await ChildProcess.RunAsync([Program, "produce", $"nats://{broker.Endpoint}", $"{stream}{attempt}", Words.Of(count), Words.Of(recordBytes),
+                var output = await ChildProcess.RunAsync([Program, "produce", $"nats://{broker.Endpoint}", $"{stream}{attempt}",
+                    Words.Of(count), Words.Of(recordBytes),
                     Words.Of(unanswered), Words.Of(connections)], cancellationToken);
                 var figures = LoaderOutput.Read(output.Text, out var sent);
                 figures[Figure.CpuPerMillion] = (ProcessorTime.Of(broker.AllProcesses) - before) / (sent / 1e6);
@@ -101,7 +108,8 @@ internal sealed class NatsWork(int connections, int unanswered, int recordBytes,
     }
 }
 
-/// <summary>Loads RabbitMQ with its own generator: persistent messages, publisher confirms, one queue, nobody consumes. Its first seconds are not counted.</summary>
+/// <summary>Loads RabbitMQ with its own generator: persistent messages, publisher confirms, one queue, nobody consumes. Its first seconds
+/// are not counted.</summary>
 /// <param name="quorum">A quorum queue (of one replica), or a classic durable one.</param>
 /// <param name="connections">How many.</param>
 /// <param name="unconfirmed">Messages on each.</param>
@@ -120,8 +128,11 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
     {
         var before = ProcessorTime.Of(broker.AllProcesses);
         string[] kind = quorum ? ["--quorum-queue"] : [];
-        var output = await ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{broker.Endpoint}", "-x", Words.Of(connections), "-y", "0",
-            "-s", Words.Of(recordBytes), "-z", Words.Of(Math.Max((int)(Seconds * scale), LeastSeconds)), "-c", Words.Of(unconfirmed), "-f", "persistent", "-ad", "false",
+        var output =
+            await ChildProcess.RunAsync(PeerScript.Words(["perftest", "-h", $"amqp://guest:guest@{broker.Endpoint}", "-x",
+                Words.Of(connections), "-y", "0",
+            "-s", Words.Of(recordBytes), "-z", Words.Of(Math.Max((int)(Seconds * scale), LeastSeconds)), "-c", Words.Of(unconfirmed), "-f",
+            "persistent", "-ad", "false",
             "-u", "load", .. kind]), cancellationToken);
         var (perSecond, confirmed, p50, p99) = PerfTestOutput.Read(output.Text);
         return
@@ -139,8 +150,8 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
 }
 
 /// <summary>
-/// Appends to a Redis stream as <see cref="ReplayWork"/> does to partitions: the same threads, buffers and clock, what is answered is replaced at once.
-/// (<c>redis-benchmark -P</c> sends a block and waits for all of its answers, so that client and server rest in turn.)
+/// Appends to a Redis stream as <see cref="ReplayWork"/> does to partitions: the same threads, buffers and clock, what is answered is
+/// replaced at once. (<c>redis-benchmark -P</c> sends a block and waits for all of its answers, so that client and server rest in turn.)
 /// </summary>
 /// <param name="settings">When the append-only file is synced.</param>
 /// <param name="connections">How many.</param>
@@ -153,33 +164,35 @@ internal sealed class RedisWork(BrokerSettings settings, int connections, int un
 
     public string? Lacks => null;
 
-    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) => Task.Run<IReadOnlyList<Measurement>>(() =>
-    {
-        var value = new byte[recordBytes];
-        Samples.Fill(new Random(1), value);
-        var open = new List<RedisConnection>();
-        try
+    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) =>
+        Task.Run<IReadOnlyList<Measurement>>(() =>
         {
-            for (var i = 0; i < connections; i++)
-                open.Add(new RedisConnection(broker.Endpoint, "load", value, unanswered));
-            var count = (long)(records * scale);
-            Send(open, count, new LatencyHistogram(), cancellationToken);
-            var latencies = new LatencyHistogram();
-            var processor = (Broker: ProcessorTime.Of(broker.AllProcesses), Own: Environment.CpuUsage.TotalTime);
-            var start = Stopwatch.GetTimestamp();
-            Send(open, count, latencies, cancellationToken);
-            var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-            return
-            [
-                LoadMeasurement.Of("produce", new LoadResult(count, count * recordBytes, seconds, count, latencies.Summarize(),
-                    (Environment.CpuUsage.TotalTime - processor.Own).TotalSeconds, ProcessorTime.Of(broker.AllProcesses) - processor.Broker)),
-            ];
-        }
-        finally
-        {
-            open.ForEach(static connection => connection.Dispose());
-        }
-    }, CancellationToken.None);
+            var value = new byte[recordBytes];
+            Samples.Fill(new Random(1), value);
+            var open = new List<RedisConnection>();
+            try
+            {
+                for (var i = 0; i < connections; i++)
+                    open.Add(new RedisConnection(broker.Endpoint, "load", value, unanswered));
+                var count = (long)(records * scale);
+                Send(open, count, new LatencyHistogram(), cancellationToken);
+                var latencies = new LatencyHistogram();
+                var processor = (Broker: ProcessorTime.Of(broker.AllProcesses), Own: Environment.CpuUsage.TotalTime);
+                var start = Stopwatch.GetTimestamp();
+                Send(open, count, latencies, cancellationToken);
+                var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                return
+                [
+                    LoadMeasurement.Of("produce", new LoadResult(count, count * recordBytes, seconds, count, latencies.Summarize(),
+                        (Environment.CpuUsage.TotalTime - processor.Own).TotalSeconds,
+                        ProcessorTime.Of(broker.AllProcesses) - processor.Broker)),
+                ];
+            }
+            finally
+            {
+                open.ForEach(static connection => connection.Dispose());
+            }
+        }, CancellationToken.None);
 
     private static void Send(List<RedisConnection> open, long count, LatencyHistogram latencies, CancellationToken cancellationToken)
     {
@@ -199,23 +212,27 @@ internal sealed class DiskWork(LoadOptions load, int batchesToSync) : IWork
 
     public string? Lacks => null;
 
-    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) => Task.Run<IReadOnlyList<Measurement>>(() =>
-    {
-        var scaled = load.Scaled(scale);
-        var batch = ProduceTemplate.Batch(load.RecordBytes, load.BatchBytes, load.Codec, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), out var recordsInBatch);
-        using var file = File.OpenHandle(Path.Combine(broker.Directory, "raw"), FileMode.CreateNew, FileAccess.Write);
-        var at = Write(file, batch, 0, scaled.WarmRecords / recordsInBatch, new LatencyHistogram(), cancellationToken);
-        var latencies = new LatencyHistogram();
-        var processor = Environment.CpuUsage.TotalTime;
-        var start = Stopwatch.GetTimestamp();
-        var batches = scaled.Records / recordsInBatch;
-        Write(file, batch, at, batches, latencies, cancellationToken);
-        var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        var used = (Environment.CpuUsage.TotalTime - processor).TotalSeconds;
-        return [LoadMeasurement.Of("produce", new LoadResult(batches * recordsInBatch, batches * batch.Length, seconds, batches, latencies.Summarize(), used, used))];
-    }, CancellationToken.None);
+    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) =>
+        Task.Run<IReadOnlyList<Measurement>>(() =>
+        {
+            var scaled = load.Scaled(scale);
+            var batch = ProduceTemplate.Batch(load.RecordBytes, load.BatchBytes, load.Codec, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(),
+                out var recordsInBatch);
+            using var file = File.OpenHandle(Path.Combine(broker.Directory, "raw"), FileMode.CreateNew, FileAccess.Write);
+            var at = Write(file, batch, 0, scaled.WarmRecords / recordsInBatch, new LatencyHistogram(), cancellationToken);
+            var latencies = new LatencyHistogram();
+            var processor = Environment.CpuUsage.TotalTime;
+            var start = Stopwatch.GetTimestamp();
+            var batches = scaled.Records / recordsInBatch;
+            Write(file, batch, at, batches, latencies, cancellationToken);
+            var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            var used = (Environment.CpuUsage.TotalTime - processor).TotalSeconds;
+            return [LoadMeasurement.Of("produce",
+                new LoadResult(batches * recordsInBatch, batches * batch.Length, seconds, batches, latencies.Summarize(), used, used))];
+        }, CancellationToken.None);
 
-    private long Write(Microsoft.Win32.SafeHandles.SafeFileHandle file, byte[] batch, long at, long batches, LatencyHistogram latencies, CancellationToken cancellationToken)
+    private long Write(Microsoft.Win32.SafeHandles.SafeFileHandle file, byte[] batch, long at, long batches, LatencyHistogram latencies,
+        CancellationToken cancellationToken)
     {
         for (var done = 1L; done <= batches; done++, at += batch.Length)
         {

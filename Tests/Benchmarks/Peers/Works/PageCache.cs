@@ -8,7 +8,8 @@ internal static class PageCache
 {
     private const int DontNeed = 4; // POSIX_FADV_DONTNEED
 
-    /// <summary>Drops all files of a directory from the page cache, after what was written to them is on the disk: the kernel keeps other pages.</summary>
+    /// <summary>Drops all files of a directory from the page cache, after what was written to them is on the disk: the kernel keeps other
+    /// pages.</summary>
     public static void Drop(string directory)
     {
         // An empty one may be the broker's lock, and has no pages.

@@ -13,10 +13,13 @@ internal sealed class ReplayWork(BrokerSettings settings, LoadOptions load) : IW
 
     public string? Lacks => null;
 
-    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) => Task.Run<IReadOnlyList<Measurement>>(() =>
-    [
-        LoadMeasurement.Of("produce", LoadRun.Run(load.Scaled(scale) with { Bootstrap = broker.Endpoint, BrokerProcesses = broker.AllProcesses }, cancellationToken)),
-    ], CancellationToken.None);
+    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) =>
+        Task.Run<IReadOnlyList<Measurement>>(() =>
+        [
+            LoadMeasurement.Of("produce",
+                LoadRun.Run(load.Scaled(scale) with { Bootstrap = broker.Endpoint, BrokerProcesses = broker.AllProcesses },
+                    cancellationToken)),
+        ], CancellationToken.None);
 }
 
 /// <summary>The figures of a load.</summary>

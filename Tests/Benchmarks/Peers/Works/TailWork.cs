@@ -4,10 +4,12 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Latency at a fixed rate, counted from when each request was due: the same rate for both, and half of what each reaches at most.</summary>
+/// <summary>Latency at a fixed rate, counted from when each request was due: the same rate for both, and half of what each reaches at
+/// most.</summary>
 /// <param name="settings">How the broker is started.</param>
 /// <param name="load">What is sent; its records are those of the measured rate.</param>
-/// <param name="isHalfOfMaximum">Whether the rate is half of what was reached before, in the same run, instead of that in <paramref name="load"/>.</param>
+/// <param name="isHalfOfMaximum">Whether the rate is half of what was reached before, in the same run, instead of that in
+/// <paramref name="load"/>.</param>
 internal sealed class TailWork(BrokerSettings settings, LoadOptions load, bool isHalfOfMaximum) : IWork
 {
     private static readonly TimeSpan HalfTime = TimeSpan.FromSeconds(10);
@@ -16,14 +18,16 @@ internal sealed class TailWork(BrokerSettings settings, LoadOptions load, bool i
 
     public string? Lacks => null;
 
-    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) => Task.Run<IReadOnlyList<Measurement>>(() =>
-    {
-        var run = load.Scaled(scale) with { Bootstrap = broker.Endpoint, BrokerProcesses = broker.AllProcesses };
-        if (!isHalfOfMaximum)
-            return [LoadMeasurement.Of($"at {load.Rate:N0}/s", LoadRun.Run(run, cancellationToken))];
-        var most = LoadRun.Run(run with { Rate = 0 }, cancellationToken);
-        var half = most.RecordsPerSecond / 2;
-        var atHalf = LoadRun.Run(run with { Rate = half, WarmRecords = 0, Records = (long)(half * HalfTime.TotalSeconds * scale) }, cancellationToken);
-        return [LoadMeasurement.Of("at most", most), LoadMeasurement.Of("at half of its most", atHalf)];
-    }, CancellationToken.None);
+    public Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken) =>
+        Task.Run<IReadOnlyList<Measurement>>(() =>
+        {
+            var run = load.Scaled(scale) with { Bootstrap = broker.Endpoint, BrokerProcesses = broker.AllProcesses };
+            if (!isHalfOfMaximum)
+                return [LoadMeasurement.Of($"at {load.Rate:N0}/s", LoadRun.Run(run, cancellationToken))];
+            var most = LoadRun.Run(run with { Rate = 0 }, cancellationToken);
+            var half = most.RecordsPerSecond / 2;
+            var atHalf = LoadRun.Run(run with { Rate = half, WarmRecords = 0, Records = (long)(half * HalfTime.TotalSeconds * scale) },
+                cancellationToken);
+            return [LoadMeasurement.Of("at most", most), LoadMeasurement.Of("at half of its most", atHalf)];
+        }, CancellationToken.None);
 }

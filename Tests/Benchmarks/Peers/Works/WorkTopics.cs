@@ -9,7 +9,8 @@ internal static class WorkTopics
 {
     /// <summary>What a topic of three replicas is given, so that both brokers mean the same by acks=all.</summary>
     public static IReadOnlyDictionary<string, string> Config(BrokerSettings settings) =>
-        settings.Nodes == 1 ? new Dictionary<string, string>() : new Dictionary<string, string> { ["min.insync.replicas"] = (settings.Nodes - 1).ToString(CultureInfo.InvariantCulture) };
+        settings.Nodes == 1 ? new Dictionary<string, string>()
+        : new Dictionary<string, string> { ["min.insync.replicas"] = (settings.Nodes - 1).ToString(CultureInfo.InvariantCulture) };
 
     /// <summary>Creates one, with a replica on each node, and waits until it can be produced to.</summary>
     public static void Create(RunningBroker broker, string topic, int partitions, BrokerSettings settings)

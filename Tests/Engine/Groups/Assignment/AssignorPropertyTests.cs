@@ -119,9 +119,11 @@ public class AssignorPropertyTests
             {
                 foreach (var partition in assignment[member.MemberId])
                 {
-                    var others = group.Members.Where(other => other.MemberId != member.MemberId && other.Owned.Contains(partition)).ToList();
+                    var others = group.Members.Where(other => other.MemberId != member.MemberId && other.Owned.Contains(partition))
+                        .ToList();
                     Assert.All(others, other => Assert.True(member.Owned.Contains(partition)
-                        && (member.Generation > other.Generation || !other.Topics.Contains(partition.Topic)), $"{partition} is {other.MemberId}'s, not {member.MemberId}'s"));
+                        && (member.Generation > other.Generation || !other.Topics.Contains(partition.Topic)),
+                        $"{partition} is {other.MemberId}'s, not {member.MemberId}'s"));
                 }
             }
         });
@@ -138,7 +140,8 @@ public class AssignorPropertyTests
             var second = group.Holding(first, generation: 7);
             var end = assignor.Assign(second.Members, second.Topics);
             Assert.All(end, member => Assert.Subset(member.Value.ToHashSet(), first[member.Key].ToHashSet()));
-            Assert.Equal(group.Partitions.Where(partition => group.Eligible(partition.Topic).Any()).ToHashSet(), end.Values.SelectMany(list => list).ToHashSet());
+            Assert.Equal(group.Partitions.Where(partition => group.Eligible(partition.Topic).Any()).ToHashSet(),
+                end.Values.SelectMany(list => list).ToHashSet());
             AssertNoChainEvens(group, end);
         });
     }
@@ -153,7 +156,8 @@ public class AssignorPropertyTests
                 var assignment = assignor.Assign(group.Members, group.Topics);
                 foreach (var topic in group.Topics.Where(topic => group.Eligible(topic.Name).Any()))
                 {
-                    var loads = group.Eligible(topic.Name).Select(member => assignment[member.MemberId].Count(partition => partition.Topic == topic.Name)).ToList();
+                    var loads = group.Eligible(topic.Name)
+                        .Select(member => assignment[member.MemberId].Count(partition => partition.Topic == topic.Name)).ToList();
                     Assert.InRange(loads.Max() - loads.Min(), 0, 1);
                     foreach (var alike in group.Topics.Where(other => other.PartitionCount == topic.PartitionCount
                         && group.Eligible(other.Name).SequenceEqual(group.Eligible(topic.Name))))
@@ -167,7 +171,8 @@ public class AssignorPropertyTests
         });
     }
 
-    /// <summary>Follows every chain of members that could pass partitions on, by a search of its own over members instead of classes.</summary>
+    /// <summary>Follows every chain of members that could pass partitions on, by a search of its own over members instead of
+    /// classes.</summary>
     private static void AssertNoChainEvens(RandomGroup group, IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> assignment)
     {
         foreach (var start in group.Members)
@@ -179,7 +184,8 @@ public class AssignorPropertyTests
                 var topics = assignment[from].Select(partition => partition.Topic).ToHashSet();
                 foreach (var to in group.Members.Where(member => member.Topics.Any(topics.Contains) && reached.Add(member.MemberId)))
                 {
-                    Assert.True(assignment[to.MemberId].Count >= assignment[start.MemberId].Count - 1, $"{start.MemberId} could give to {to.MemberId}: {Text(assignment)}");
+                    Assert.True(assignment[to.MemberId].Count >= assignment[start.MemberId].Count - 1,
+                        $"{start.MemberId} could give to {to.MemberId}: {Text(assignment)}");
                     next.Enqueue(to.MemberId);
                 }
             }
@@ -192,9 +198,11 @@ public class AssignorPropertyTests
         var all = assignment.Values.SelectMany(list => list).ToList();
         Assert.Equal(all.Count, all.Distinct().Count());
         Assert.Subset(group.Partitions.ToHashSet(), all.ToHashSet());
-        Assert.All(group.Members, member => Assert.All(assignment[member.MemberId], partition => Assert.Contains(partition.Topic, member.Topics)));
+        Assert.All(group.Members,
+            member => Assert.All(assignment[member.MemberId], partition => Assert.Contains(partition.Topic, member.Topics)));
     }
 
     private static string Text(IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> assignment) =>
-        string.Join('\n', assignment.OrderBy(member => member.Key, StringComparer.Ordinal).Select(member => $"{member.Key}: {string.Join(' ', member.Value)}"));
+        string.Join('\n', assignment.OrderBy(member => member.Key, StringComparer.Ordinal)
+            .Select(member => $"{member.Key}: {string.Join(' ', member.Value)}"));
 }

@@ -31,12 +31,14 @@ public class AssignorTests(ITestOutputHelper output)
     [Fact]
     public void Static_members_keep_their_place_under_a_new_id()
     {
-        AssignmentMember[] before = [Member("m1", "t") with { InstanceId = "one" }, Member("m2", "t") with { InstanceId = "two" }, Member("a", "t")];
+        AssignmentMember[] before = [Member("m1", "t") with { InstanceId = "one" }, Member("m2", "t") with { InstanceId = "two" },
+            Member("a", "t")];
         AssignmentMember[] after = [before[0] with { MemberId = "zz" }, before[1], before[2]];
         foreach (var assignor in ClientAssignors.All)
         {
             Assert.Equal(Text(assignor.Assign(before, [new("t", 5)])),
-                Text(assignor.Assign(after, [new("t", 5)])).Replace("zz:", "m1:", StringComparison.Ordinal).Split(" | ").Order().Aggregate((a, b) => $"{a} | {b}"));
+                Text(assignor.Assign(after, [new("t", 5)])).Replace("zz:", "m1:", StringComparison.Ordinal).Split(" | ").Order()
+                .Aggregate((a, b) => $"{a} | {b}"));
         }
     }
 
@@ -55,10 +57,13 @@ public class AssignorTests(ITestOutputHelper output)
     public void A_claim_of_an_old_generation_gives_way()
     {
         AssignmentTopic[] topics = [new("t", 2)];
-        Assert.Equal("a: t-1 | b: t-0", Text(new StickyAssignor().Assign([Member("a", "t", "t-0", 3), Member("b", "t", "t-0", 4)], topics)));
-        Assert.Equal("a: | b: t-0 t-1", Text(new CooperativeStickyAssignor().Assign([Member("a", "", "t-1", 3), Member("b", "t", "t-0 t-1", 4)], topics)));
+        Assert.Equal("a: t-1 | b: t-0",
+            Text(new StickyAssignor().Assign([Member("a", "t", "t-0", 3), Member("b", "t", "t-0", 4)], topics)));
+        Assert.Equal("a: | b: t-0 t-1",
+            Text(new CooperativeStickyAssignor().Assign([Member("a", "", "t-1", 3), Member("b", "t", "t-0 t-1", 4)], topics)));
         // Two owners in one generation cannot be: neither goes on.
-        Assert.Equal("a: | b:", Text(new CooperativeStickyAssignor().Assign([Member("a", "t", "t-0", 4), Member("b", "t", "t-0", 4)], [new("t", 1)])));
+        Assert.Equal("a: | b:",
+            Text(new CooperativeStickyAssignor().Assign([Member("a", "t", "t-0", 4), Member("b", "t", "t-0", 4)], [new("t", 1)])));
     }
 
     [Fact]
@@ -87,14 +92,17 @@ public class AssignorTests(ITestOutputHelper output)
         AssignmentTopic[] topics = [new("t", 4, [["r2"], ["r1"], ["r2"], ["r1"]])];
         Assert.Equal("a: t-1 t-3 | b: t-0 t-2", Text(assignor.Assign(members, topics)));
         // But nobody gives up what they read for that.
-        Assert.Equal("a: t-0 t-2 | b: t-1 t-3", Text(assignor.Assign([members[0] with { Owned = Partitions("t-0 t-2") }, members[1] with { Owned = Partitions("t-1 t-3") }], topics)));
+        Assert.Equal("a: t-0 t-2 | b: t-1 t-3",
+            Text(assignor.Assign([members[0] with { Owned = Partitions("t-0 t-2") }, members[1] with { Owned = Partitions("t-1 t-3") }],
+                topics)));
     }
 
     [Fact]
     public void Range_of_the_coordinator_keeps_numbers_and_takes_a_new_topic_along()
     {
         AssignmentMember[] members = [Member("a", "t u", "t-0 t-1"), Member("b", "t u", "t-2 t-3"), Member("c", "t u")];
-        Assert.Equal("a: t-0 t-1 u-0 u-1 | b: t-2 u-2 | c: t-3 u-3", Text(new StickyRangeAssignor().Assign(members, [new("t", 4), new("u", 4)])));
+        Assert.Equal("a: t-0 t-1 u-0 u-1 | b: t-2 u-2 | c: t-3 u-3",
+            Text(new StickyRangeAssignor().Assign(members, [new("t", 4), new("u", 4)])));
     }
 
     [Theory]
@@ -106,7 +114,8 @@ public class AssignorTests(ITestOutputHelper output)
     {
         var names = Enumerable.Range(0, topics).Select(topic => $"topic-{topic:0000}").ToList();
         AssignmentTopic[] topicList = [.. names.Select(name => new AssignmentTopic(name, partitions,
-            [.. Enumerable.Range(0, partitions).Select(number => (IReadOnlyCollection<string>)[$"r{number % 3}", $"r{(number + name[^1]) % 3}"])]))];
+            [.. Enumerable.Range(0, partitions)
+                .Select(number => (IReadOnlyCollection<string>)[$"r{number % 3}", $"r{(number + name[^1]) % 3}"])]))];
         var random = new Random(11);
         AssignmentMember[] memberList = [.. Enumerable.Range(0, members).Select(number => new AssignmentMember
         {
@@ -115,7 +124,8 @@ public class AssignorTests(ITestOutputHelper output)
         foreach (var assignor in ClientAssignors.All.Concat<IAssignor>(ServerAssignors.All))
         {
             var first = assignor.Assign([.. memberList.Skip(10)], topicList);
-            AssignmentMember[] held = [.. memberList.Select(member => member with { Owned = first.GetValueOrDefault(member.MemberId) ?? [], Generation = 1 })];
+            AssignmentMember[] held =
+                [.. memberList.Select(member => member with { Owned = first.GetValueOrDefault(member.MemberId) ?? [], Generation = 1 })];
             var fastest = TimeSpan.MaxValue;
             for (var run = 0; run < 3; run++)
             {
@@ -123,8 +133,10 @@ public class AssignorTests(ITestOutputHelper output)
                 Assert.Equal(members, assignor.Assign(held, topicList).Count);
                 fastest = clock.Elapsed < fastest ? clock.Elapsed : fastest;
             }
-            output.WriteLine($"{assignor.GetType().Name}: {fastest.TotalMilliseconds:0.0} ms for {members} members, {topics} x {partitions} partitions, {(alike ? "one subscription" : "a hundred subscriptions")}, ten members new");
-            // Milliseconds on a quiet machine, and the goal is one second; more is given to a crowded one. An algorithm of the wrong order takes minutes.
+            output.WriteLine($"{assignor.GetType().Name}: {fastest.TotalMilliseconds:0.0} ms for {members} members, {topics} x "
+                + $"{partitions} partitions, {(alike ? "one subscription" : "a hundred subscriptions")}, ten members new");
+            // Milliseconds on a quiet machine, and the goal is one second; more is given to a crowded one. An algorithm of the wrong order
+            // takes minutes.
             Assert.True(fastest < TimeSpan.FromSeconds(10), $"{assignor.GetType().Name} took {fastest}");
         }
     }
@@ -138,8 +150,11 @@ public class AssignorTests(ITestOutputHelper output)
     };
 
     private static IReadOnlyList<TopicPartition> Partitions(string text) =>
-        [.. text.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(part => new TopicPartition(part.Split('-')[0], int.Parse(part.Split('-')[1], System.Globalization.CultureInfo.InvariantCulture)))];
+        [.. text.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+            .Select(part => new TopicPartition(part.Split('-')[0],
+                int.Parse(part.Split('-')[1], System.Globalization.CultureInfo.InvariantCulture)))];
 
     private static string Text(IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> assignment) =>
-        string.Join(" | ", assignment.OrderBy(member => member.Key, StringComparer.Ordinal).Select(member => $"{member.Key}: {string.Join(' ', member.Value)}".TrimEnd()));
+        string.Join(" | ", assignment.OrderBy(member => member.Key, StringComparer.Ordinal)
+            .Select(member => $"{member.Key}: {string.Join(' ', member.Value)}".TrimEnd()));
 }

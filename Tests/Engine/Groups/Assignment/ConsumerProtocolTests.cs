@@ -18,9 +18,12 @@ public class ConsumerProtocolTests
     [Theory]
     // Written by hand from the schemas.
     [InlineData(0, "0000 00000002 0006 6f7264657273 0002 c3a4 00000002 0102")]
-    [InlineData(1, "0001 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 c3a4 00000001 00000001")]
-    [InlineData(2, "0002 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 c3a4 00000001 00000001 00000007")]
-    [InlineData(3, "0003 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 c3a4 00000001 00000001 00000007 0002 7231")]
+    [InlineData(1, "0001 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 "
+        + "c3a4 00000001 00000001")]
+    [InlineData(2, "0002 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 "
+        + "c3a4 00000001 00000001 00000007")]
+    [InlineData(3, "0003 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 "
+        + "c3a4 00000001 00000001 00000007 0002 7231")]
     public void A_subscription_has_the_bytes_of_its_version(short version, string hex)
     {
         var bytes = Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal));
@@ -69,7 +72,8 @@ public class ConsumerProtocolTests
     [InlineData("0003 00000000 FFFFFFFF 00000000 00000001 0005 6161", "rackId")]
     public void Bad_bytes_are_an_error_that_names_the_field(string hex, string field)
     {
-        Assert.False(ConsumerProtocol.TryDecodeSubscription(Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal)), out var read, out var error));
+        Assert.False(ConsumerProtocol.TryDecodeSubscription(Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal)),
+            out var read, out var error));
         Assert.Null(read);
         Assert.Contains(field, error, StringComparison.Ordinal);
     }

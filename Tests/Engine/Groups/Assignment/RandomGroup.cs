@@ -4,7 +4,8 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Tests.Engine.Groups.Assignment;
 
-/// <summary>Members and topics as they come: unlike subscriptions, claims that contradict each other, partitions that are gone, racks.</summary>
+/// <summary>Members and topics as they come: unlike subscriptions, claims that contradict each other, partitions that are gone,
+/// racks.</summary>
 internal sealed record RandomGroup(IReadOnlyList<AssignmentMember> Members, IReadOnlyList<AssignmentTopic> Topics)
 {
     private static readonly string[] Racks = ["r1", "r2", "r3"];
@@ -39,7 +40,8 @@ internal sealed record RandomGroup(IReadOnlyList<AssignmentMember> Members, IRea
             var partitions = random.Next(1, 12);
             return new AssignmentTopic($"t{number}", partitions, random.Next(2) == 0
                 ? null
-                : [.. Enumerable.Range(0, partitions).Select(_ => (IReadOnlyCollection<string>)[.. Racks.Where(_ => random.Next(2) == 0)])]);
+                : [.. Enumerable.Range(0, partitions)
+                    .Select(_ => (IReadOnlyCollection<string>)[.. Racks.Where(_ => random.Next(2) == 0)])]);
         }).ToList();
         var names = topics.Select(topic => topic.Name).ToList();
         var members = Enumerable.Range(0, random.Next(1, 9)).Select(number => new AssignmentMember
@@ -48,7 +50,9 @@ internal sealed record RandomGroup(IReadOnlyList<AssignmentMember> Members, IRea
             InstanceId = random.Next(4) == 0 ? $"i{9 - number}" : null,
             RackId = random.Next(3) == 0 ? null : Racks[random.Next(Racks.Length)],
             Topics = [.. names.Where(_ => alike || random.Next(2) == 0), "missing"],
-            Owned = [.. topics.SelectMany(topic => Enumerable.Range(0, topic.PartitionCount + 1).Where(_ => random.Next(5) == 0).Select(partition => new TopicPartition(topic.Name, partition)))],
+            Owned =
+                [.. topics.SelectMany(topic => Enumerable.Range(0, topic.PartitionCount + 1).Where(_ => random.Next(5) == 0)
+                    .Select(partition => new TopicPartition(topic.Name, partition)))],
             Generation = random.Next(-1, 3),
         }).ToList();
         return new RandomGroup(members, topics);

@@ -7,7 +7,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Classic;
 
-/// <summary>A static leader that comes back leaves the assignment as it is (KIP-814), unless partitions have come that nobody reads: it would never know of them.</summary>
+/// <summary>A static leader that comes back leaves the assignment as it is (KIP-814), unless partitions have come that nobody reads: it
+/// would never know of them.</summary>
 public sealed class StaticLeaderTests
 {
     private static readonly DateTimeOffset Now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -37,10 +38,12 @@ public sealed class StaticLeaderTests
         }, Now).Next;
 
         var topics = Topics(partitions);
-        var back = ClassicGroupDecision.Join(ClassicGroupDecision.BeforeJoin(group, Join, topics, Now), Join, "second", Now, new GroupOptions());
+        var back = ClassicGroupDecision.Join(ClassicGroupDecision.BeforeJoin(group, Join, topics, Now), Join, "second", Now,
+            new GroupOptions());
 
         Assert.Equal(goesOn, back.Reply?.SkipAssignment ?? false);
-        Assert.Equal((goesOn ? GroupState.Stable : GroupState.CompletingRebalance, goesOn ? 1 : 2), (back.Next.State.State, back.Next.State.Generation));
+        Assert.Equal((goesOn ? GroupState.Stable : GroupState.CompletingRebalance, goesOn ? 1 : 2),
+            (back.Next.State.State, back.Next.State.Generation));
     }
 
     [Fact]
@@ -53,6 +56,7 @@ public sealed class StaticLeaderTests
         Assert.Same(group, ClassicGroupDecision.BeforeJoin(group, other, Topics(3), Now));
     }
 
-    private static GroupTopics Topics(int partitions) => GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("orders", Orders, TopicStatus.Active, 1,
-        ImmutableSortedDictionary<string, string>.Empty, [.. Enumerable.Repeat(ImagePartition.Create([0]), partitions)], partitions)));
+    private static GroupTopics Topics(int partitions) =>
+        GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("orders", Orders, TopicStatus.Active, 1,
+            ImmutableSortedDictionary<string, string>.Empty, [.. Enumerable.Repeat(ImagePartition.Create([0]), partitions)], partitions)));
 }

@@ -32,9 +32,11 @@ public class ConsumerCoreTests
     private static ConsumerGroupHeartbeat Beat(string member, int epoch, IReadOnlyList<TopicPartitions>? owned = null) =>
         new() { GroupId = "g", MemberId = member, MemberEpoch = epoch, OwnedPartitions = owned };
 
-    private static ConsumerGroupHeartbeat Poll(string member, int epoch, int seconds = 5) => Beat(member, epoch) with { MaxWait = TimeSpan.FromSeconds(seconds) };
+    private static ConsumerGroupHeartbeat Poll(string member, int epoch, int seconds = 5) =>
+        Beat(member, epoch) with { MaxWait = TimeSpan.FromSeconds(seconds) };
 
-    private static string Say(ScriptedCore core, ConsumerGroupHeartbeat heartbeat) => Text(core.Ask<ConsumerGroupHeartbeatResult>(heartbeat));
+    private static string Say(ScriptedCore core, ConsumerGroupHeartbeat heartbeat) =>
+        Text(core.Ask<ConsumerGroupHeartbeatResult>(heartbeat));
 
     private static string Text(object reply)
     {
@@ -276,6 +278,7 @@ public class ConsumerCoreTests
     private static JoinGroup Classic()
     {
         Assert.True(ClientAssignors.TryGet("range", out var assignor));
-        return new JoinGroup { GroupId = "g", RequireKnownMemberId = false, Protocols = [ClientAssignors.Offer(assignor, assignor.Subscribe(["t"], [], -1))] };
+        return new JoinGroup { GroupId = "g", RequireKnownMemberId = false,
+            Protocols = [ClientAssignors.Offer(assignor, assignor.Subscribe(["t"], [], -1))] };
     }
 }

@@ -48,7 +48,8 @@ public class ConsumerCrowdTests(ITestOutputHelper output)
             foreach (var member in names)
                 Beat(member, isJoin: false);
         }
-        output.WriteLine($"{members} members, {partitions} partitions: joined after {joined.TotalMilliseconds:0} ms, settled after {clock.ElapsedMilliseconds} ms and {rounds} heartbeats each");
+        output.WriteLine($"{members} members, {partitions} partitions: joined after {joined.TotalMilliseconds:0} ms, settled after "
+            + $"{clock.ElapsedMilliseconds} ms and {rounds} heartbeats each");
         Assert.All(told.Values, member => Assert.Equal(partitions / members, member.Held.Sum(topic => topic.Partitions.Count)));
         // A quiet machine takes a small part of it; what is of the wrong order takes minutes.
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(60), $"it took {clock.Elapsed}");

@@ -30,7 +30,8 @@ public class ConsumerPropertyTests
     [Fact]
     public void Sets_of_partitions_are_sets()
     {
-        var sets = Gen.Choose(0, 5).Two().Select(pair => new TopicIdPartition(new Guid(pair.Item1, 0, 0, new byte[8]), pair.Item2)).ListOf().Select(list => list.ToHashSet());
+        var sets = Gen.Choose(0, 5).Two().Select(pair => new TopicIdPartition(new Guid(pair.Item1, 0, 0, new byte[8]), pair.Item2)).ListOf()
+            .Select(list => list.ToHashSet());
         Properties.ForAll(sets.Two(), pair =>
         {
             var (one, other) = (PartitionSet.Of(pair.Item1), PartitionSet.Of(pair.Item2));
@@ -55,9 +56,12 @@ public class ConsumerPropertyTests
         var options = new OrleansMq.Groups.GroupOptions();
         var group = ConsumerGroup.Create(now);
         foreach (var (member, regex) in new[] { ("a", null), ("b", "t.*") })
-            group = ConsumerGroupDecision.Heartbeat(group, new() { GroupId = "g", MemberId = member, InstanceId = $"of {member}", RackId = "r", SubscribedTopicNames = ["t"], SubscribedTopicRegex = regex }, "", topics.Topics, now, options).Next;
-        group = ConsumerGroupDecision.Heartbeat(group, new() { GroupId = "g", MemberId = "a", MemberEpoch = 1 }, "", topics.Topics, now, options).Next;
-        var document = new GroupDocument { Coordinator = new CoordinatorClaim(3, Guid.NewGuid()), Type = OrleansMq.Groups.GroupType.Consumer, Consumer = group.State };
+            group = ConsumerGroupDecision.Heartbeat(group, new() { GroupId = "g", MemberId = member, InstanceId = $"of {member}",
+                RackId = "r", SubscribedTopicNames = ["t"], SubscribedTopicRegex = regex }, "", topics.Topics, now, options).Next;
+        group = ConsumerGroupDecision.Heartbeat(group, new() { GroupId = "g", MemberId = "a", MemberEpoch = 1 }, "", topics.Topics, now,
+            options).Next;
+        var document = new GroupDocument { Coordinator = new CoordinatorClaim(3, Guid.NewGuid()),
+            Type = OrleansMq.Groups.GroupType.Consumer, Consumer = group.State };
         var read = GroupDocument.Parse(document.ToBytes()).Consumer!;
         Assert.Equal(JsonSerializer.Serialize(group.State), JsonSerializer.Serialize(read));
         Assert.Equal(ConsumerMemberStatus.UnrevokedPartitions, read.Members["a"].Status);

@@ -13,7 +13,8 @@ public sealed class HeartbeatOrderTests
 
     public HeartbeatOrderTests() => _topics.Set("t", 2);
 
-    private ConsumerGroupHeartbeatResult? Beat(string member, long sequence, int epoch, IReadOnlyList<TopicPartitions>? owned = null, bool isRepeated = false, TimeSpan wait = default)
+    private ConsumerGroupHeartbeatResult? Beat(string member, long sequence, int epoch, IReadOnlyList<TopicPartitions>? owned = null,
+        bool isRepeated = false, TimeSpan wait = default)
     {
         var decision = ConsumerGroupDecision.Heartbeat(_group, new ConsumerGroupHeartbeat
         {
@@ -74,7 +75,8 @@ public sealed class HeartbeatOrderTests
 
         Beat("a", sequence, member.Epoch, Partitions(0).ToTopicPartitions());
 
-        Assert.Equal((expected, expected == ConsumerMemberStatus.Stable ? PartitionSet.Empty : Partitions(1)), (_group.State.Members["a"].Status, _group.State.Members["a"].Revoking));
+        Assert.Equal((expected, expected == ConsumerMemberStatus.Stable ? PartitionSet.Empty : Partitions(1)),
+            (_group.State.Members["a"].Status, _group.State.Members["a"].Revoking));
     }
 
     [Fact]

@@ -68,7 +68,8 @@ public sealed class MigrationSafetyTests
         // A cooperative leader took partition 1 from it, and gives it to nobody in this generation.
         var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),
             new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0), new("orders", 1)], Generation = 1 });
-        var joined = ClassicGroupDecision.Join(ClassicGroup.Create(Now), Join() with { MemberId = "", RequireKnownMemberId = false, Protocols = [owning] }, "m", Now, new GroupOptions()).Next;
+        var joined = ClassicGroupDecision.Join(ClassicGroup.Create(Now),
+            Join() with { MemberId = "", RequireKnownMemberId = false, Protocols = [owning] }, "m", Now, new GroupOptions()).Next;
         var assigned = ClassicGroupDecision.Sync(joined, new SyncGroup
         {
             GroupId = "g",
@@ -92,17 +93,20 @@ public sealed class MigrationSafetyTests
             new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0), new("orders", 1)], Generation = 9 });
         group = ConsumerGroupDecision.OnTopics(group, older);
 
-        var joined = ConsumerGroupDecision.Join(group, Join() with { Protocols = [owning] }, "", older, Now, new GroupOptions()).Next.State.Members["m"];
+        var joined = ConsumerGroupDecision.Join(group, Join() with { Protocols = [owning] }, "", older, Now, new GroupOptions())
+            .Next.State.Members["m"];
 
         Assert.Equal((ConsumerMemberStatus.UnrevokedPartitions, Partitions(0, 1)), (joined.Status, joined.Revoking));
-        var again = ConsumerGroupDecision.Join(group.With(group.State.With(joined)), Join(), "", older, Now, new GroupOptions()).Next.State.Members["m"];
+        var again = ConsumerGroupDecision.Join(group.With(group.State.With(joined)), Join(), "", older, Now, new GroupOptions())
+            .Next.State.Members["m"];
         Assert.Equal((ConsumerMemberStatus.Stable, PartitionSet.Empty), (again.Status, again.Revoking));
     }
 
     private static ConsumerGroup Group(int epoch, ConsumerMember member)
     {
         var group = ConsumerGroup.Create(Now, epoch);
-        return group with { State = group.State.With(member) with { EmptySince = null, Topics = group.State.Topics.Add("orders", new ConsumerTopic(Orders, 2)) } };
+        return group with { State = group.State.With(member) with { EmptySince = null,
+            Topics = group.State.Topics.Add("orders", new ConsumerTopic(Orders, 2)) } };
     }
 
     private static ConsumerMember Member(int epoch) => new()
@@ -115,12 +119,16 @@ public sealed class MigrationSafetyTests
         Classic = new ClassicFacet { SessionTimeout = TimeSpan.FromSeconds(10), Protocols = [Offer()] },
     };
 
-    private static JoinGroup Join() => new() { GroupId = "g", MemberId = "m", Protocols = [Offer()], SessionTimeout = TimeSpan.FromSeconds(10) };
+    private static JoinGroup Join() =>
+        new() { GroupId = "g", MemberId = "m", Protocols = [Offer()], SessionTimeout = TimeSpan.FromSeconds(10) };
 
-    private static GroupProtocol Offer() => ClientAssignors.Offer(new CooperativeStickyAssignor(), new ConsumerSubscription { Topics = ["orders"] });
+    private static GroupProtocol Offer() =>
+        ClientAssignors.Offer(new CooperativeStickyAssignor(), new ConsumerSubscription { Topics = ["orders"] });
 
-    private static PartitionSet Partitions(params int[] numbers) => PartitionSet.Of(numbers.Select(number => new TopicIdPartition(Orders, number)));
+    private static PartitionSet Partitions(params int[] numbers) =>
+        PartitionSet.Of(numbers.Select(number => new TopicIdPartition(Orders, number)));
 
-    private static GroupTopics Topics() => GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("orders", Orders, TopicStatus.Active, 1,
-        ImmutableSortedDictionary<string, string>.Empty, [ImagePartition.Create([0]), ImagePartition.Create([0])], 2)));
+    private static GroupTopics Topics() =>
+        GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("orders", Orders, TopicStatus.Active, 1,
+            ImmutableSortedDictionary<string, string>.Empty, [ImagePartition.Create([0]), ImagePartition.Create([0])], 2)));
 }

@@ -6,8 +6,9 @@ using OrleansMq.Groups.Consumer;
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
 /// <summary>
-/// A group whose members come, go, die, stand still, leave for now, change what they read and do not hear answers, while topics come, grow and go; of the consumer protocol
-/// and of the classic one. After every step: nobody can commit what another one who can commit reads. In the end: once all are heard of again, everything is read by one.
+/// A group whose members come, go, die, stand still, leave for now, change what they read and do not hear answers, while topics come, grow
+/// and go; of the consumer protocol and of the classic one. After every step: nobody can commit what another one who can commit reads. In
+/// the end: once all are heard of again, everything is read by one.
 /// </summary>
 internal sealed class RandomConsumers(int seed)
 {
@@ -83,13 +84,15 @@ internal sealed class RandomConsumers(int seed)
         }
     }
 
-    private string[] RandomTopics() => [.. Enumerable.Range(0, 4).Where(_ => _random.Next(2) == 0).Select(number => $"t{number}").Append("t0")];
+    private string[] RandomTopics() =>
+        [.. Enumerable.Range(0, 4).Where(_ => _random.Next(2) == 0).Select(number => $"t{number}").Append("t0")];
 
     private void Add()
     {
         var isClassic = _random.Next(4) == 0;
         var instance = _random.Next(3) == 0 && !isClassic ? $"i{_random.Next(3)}" : null;
-        var client = new Client($"m{++_lastClient}", instance, isClassic, IsEager: isClassic && _random.Next(2) == 0) { Topics = RandomTopics() };
+        var client = new Client($"m{++_lastClient}", instance, isClassic, IsEager: isClassic
+            && _random.Next(2) == 0) { Topics = RandomTopics() };
         if (instance is not null && _clients.Exists(other => other.Instance == instance))
             return;
         _clients.Add(client);
@@ -104,7 +107,8 @@ internal sealed class RandomConsumers(int seed)
         client.Reads = PartitionSet.Empty;
         Apply(client.IsClassic
             ? ConsumerGroupDecision.Leave(_group, new LeaveGroup("g", [new LeavingMember(client.Id)]), _topics.Topics, _now).Next
-            : ConsumerGroupDecision.Heartbeat(_group, new ConsumerGroupHeartbeat { GroupId = "g", MemberId = client.Id, InstanceId = client.Instance, MemberEpoch = epoch }, "", _topics.Topics, _now, Options).Next);
+            : ConsumerGroupDecision.Heartbeat(_group, new ConsumerGroupHeartbeat { GroupId = "g", MemberId = client.Id,
+                InstanceId = client.Instance, MemberEpoch = epoch }, "", _topics.Topics, _now, Options).Next);
     }
 
     private void Beat(Client client, bool isAnswerLost)
@@ -132,7 +136,9 @@ internal sealed class RandomConsumers(int seed)
             OwnedPartitions = isJoin ? [] : sendsAll || client.Epoch > 0 && _random.Next(2) == 0 ? client.Reads.ToTopicPartitions() : null,
         };
         var decision = ConsumerGroupDecision.Heartbeat(_group, request, "", _topics.Topics, _now, Options);
-        Say($"{client.Id} beats {request.MemberEpoch}{(request.OwnedPartitions is null ? "" : $" owns {client.Reads.Count}")}: {decision.Reply!.Error} {decision.Reply.MemberEpoch} {decision.Reply.Assignment?.Sum(topic => topic.Partitions.Count)}{(isAnswerLost ? " (lost)" : "")}");
+        Say($"{client.Id} beats {request.MemberEpoch}{(request.OwnedPartitions is null ? "" : $" owns {client.Reads.Count}")}: "
+            + $"{decision.Reply!.Error} {decision.Reply.MemberEpoch} "
+            + $"{decision.Reply.Assignment?.Sum(topic => topic.Partitions.Count)}{(isAnswerLost ? " (lost)" : "")}");
         Apply(decision.Next);
         client.IsUnsure = isAnswerLost;
         if (isAnswerLost)
@@ -170,7 +176,8 @@ internal sealed class RandomConsumers(int seed)
             client.MustJoin = true; // Until it is answered: what it was given with an answer that is lost it would not hear of otherwise.
             client.Reads = client.IsEager ? PartitionSet.Empty : client.Told;
             Assert.True(ClientAssignors.TryGet("cooperative-sticky", out var assignor));
-            var names = client.Reads.Where(partition => _topics.Topics.Find(partition.TopicId) is not null).Select(partition => new TopicPartition(_topics.NameOf(partition.TopicId), partition.Partition)).ToList();
+            var names = client.Reads.Where(partition => _topics.Topics.Find(partition.TopicId) is not null)
+                .Select(partition => new TopicPartition(_topics.NameOf(partition.TopicId), partition.Partition)).ToList();
             var joined = ConsumerGroupDecision.Join(_group, new JoinGroup
             {
                 GroupId = "g",
@@ -193,7 +200,8 @@ internal sealed class RandomConsumers(int seed)
         }
         if (_random.Next(4) == 0)
             return;
-        var synced = ConsumerGroupDecision.Sync(_group, new SyncGroup { GroupId = "g", MemberId = client.Id, GenerationId = client.Epoch }, _now);
+        var synced = ConsumerGroupDecision.Sync(_group, new SyncGroup { GroupId = "g", MemberId = client.Id, GenerationId = client.Epoch },
+            _now);
         Say($"{client.Id} syncs: {synced.Reply!.Error} {synced.Reply.Assignment.Length}");
         Apply(synced.Next);
         client.MustSync = false;
@@ -237,14 +245,17 @@ internal sealed class RandomConsumers(int seed)
         }
         foreach (var client in _clients.Where(CanCommit))
         {
-            // What it reads without holding it another one may be given, so its commits would have to be refused. Of a topic that was deleted there is nothing to read.
-            Assert.All(client.Reads.Where(partition => _topics.Topics.Find(partition.TopicId) is not null), partition => Assert.True(!holders.TryGetValue(partition, out var holder) || holder == client.Id,
+            // What it reads without holding it another one may be given, so its commits would have to be refused. Of a topic that was
+            // deleted there is nothing to read.
+            Assert.All(client.Reads.Where(partition => _topics.Topics.Find(partition.TopicId) is not null),
+                partition => Assert.True(!holders.TryGetValue(partition, out var holder) || holder == client.Id,
                 $"{client.Id} reads what {(holders.TryGetValue(partition, out var other) ? other : "")} holds"));
         }
     }
 
     private bool CanCommit(Client client) => ConsumerGroupDecision.CheckCommit(_group.State,
-        new OffsetCommit { GroupId = "g", MemberId = client.Id, GenerationIdOrMemberEpoch = Math.Max(client.Epoch, 0), Offsets = [] }).Error == ErrorCode.None;
+        new OffsetCommit { GroupId = "g", MemberId = client.Id, GenerationIdOrMemberEpoch = Math.Max(client.Epoch, 0), Offsets = [] })
+        .Error == ErrorCode.None;
 
     /// <summary>Members whose clients are gone are out; all others are heard of, and hear.</summary>
     private void Settle()

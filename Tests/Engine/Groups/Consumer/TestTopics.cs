@@ -24,5 +24,7 @@ internal sealed class TestTopics
             ImmutableSortedDictionary<string, string>.Empty, [.. Enumerable.Repeat(ImagePartition.Create([1]), partitions)], partitions));
     }
 
-    public void Delete(string name) => _image = (_image with { Version = _image.Version + 1, Deleted = _image.Deleted.Add(_image.Names[name]) }).WithoutTopic(_image.Names[name]);
+    public void Delete(string name) =>
+        _image =
+        (_image with { Version = _image.Version + 1, Deleted = _image.Deleted.Add(_image.Names[name]) }).WithoutTopic(_image.Names[name]);
 }

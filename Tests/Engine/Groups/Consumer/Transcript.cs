@@ -8,8 +8,8 @@ using OrleansMq.Groups.Consumer;
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
 /// <summary>
-/// Plays a rebalance from a text in which each line that begins with <c>&gt;</c> is a command, and compares the whole text with what comes out: a change of the protocol
-/// reads as a difference of texts. A member that is told something does it only when a command says so.
+/// Plays a rebalance from a text in which each line that begins with <c>&gt;</c> is a command, and compares the whole text with what comes
+/// out: a change of the protocol reads as a difference of texts. A member that is told something does it only when a command says so.
 /// </summary>
 internal sealed class Transcript
 {
@@ -62,7 +62,8 @@ internal sealed class Transcript
                 Heartbeat(words[0], who, Arguments(words));
                 break;
             case "commit":
-                Write($"{who}: {ConsumerGroupDecision.CheckCommit(_group!.State, new OffsetCommit { GroupId = "g", MemberId = who, GenerationIdOrMemberEpoch = Number(Arguments(words), "epoch") ?? _told[who].Epoch, Offsets = [] }).Error}");
+                Write(
+                    $"{who}: {ConsumerGroupDecision.CheckCommit(_group!.State, new OffsetCommit { GroupId = "g", MemberId = who, GenerationIdOrMemberEpoch = Number(Arguments(words), "epoch") ?? _told[who].Epoch, Offsets = [] }).Error}");
                 break;
             case "poll":
                 Poll(who);
@@ -73,16 +74,19 @@ internal sealed class Transcript
         }
     }
 
-    private static Dictionary<string, string> Arguments(string[] words) => words.Skip(2).Select(word => word.Split('=')).ToDictionary(pair => pair[0], pair => pair[1]);
+    private static Dictionary<string, string> Arguments(string[] words) =>
+        words.Skip(2).Select(word => word.Split('=')).ToDictionary(pair => pair[0], pair => pair[1]);
 
-    private static int? Number(Dictionary<string, string> arguments, string name) => arguments.TryGetValue(name, out var text) ? int.Parse(text, CultureInfo.InvariantCulture) : null;
+    private static int? Number(Dictionary<string, string> arguments, string name) =>
+        arguments.TryGetValue(name, out var text) ? int.Parse(text, CultureInfo.InvariantCulture) : null;
 
     private void Heartbeat(string command, string who, Dictionary<string, string> arguments)
     {
         var isJoin = command == "join";
         if (_group is null)
         {
-            Assert.Equal(ErrorCode.None, GroupMigration.TryUpgrade(_classic ?? ClassicGroup.Create(_now), _topics.Topics, _now, out _group).Error);
+            Assert.Equal(ErrorCode.None,
+                GroupMigration.TryUpgrade(_classic ?? ClassicGroup.Create(_now), _topics.Topics, _now, out _group).Error);
             _classic = null;
         }
         _told.TryGetValue(who, out var told);
@@ -124,7 +128,8 @@ internal sealed class Transcript
         switch (command)
         {
             case "classic-join":
-                var owned = arguments.TryGetValue("owns", out var owns) ? Names(Owned(owns)) : arguments["assignor"] == "range" ? [] : Names(told.Told ?? []);
+                var owned = arguments.TryGetValue("owns", out var owns) ? Names(Owned(owns)) : arguments["assignor"] == "range"
+                    ? [] : Names(told.Told ?? []);
                 Assert.True(ClientAssignors.TryGet(arguments["assignor"], out var assignor));
                 var request = new JoinGroup
                 {
@@ -135,13 +140,16 @@ internal sealed class Transcript
                     RequireKnownMemberId = false,
                     Protocols = [ClientAssignors.Offer(assignor, assignor.Subscribe(arguments["topics"].Split(','), owned, told.Epoch))],
                 };
-                var joined = _group is not null ? Do(ConsumerGroupDecision.Join(_group, request, who, _topics.Topics, _now, Options)) : JoinClassic(request, who);
+                var joined = _group is not null ? Do(ConsumerGroupDecision.Join(_group, request, who, _topics.Topics, _now, Options))
+                    : JoinClassic(request, who);
                 if (joined is { Error: ErrorCode.None })
                     _told[who] = (joined.GenerationId, told.Told ?? []);
-                Write(joined is null ? $"{who}: waits" : joined.Error != ErrorCode.None ? $"{who}: {joined.Error}" : $"{who}: generation {joined.GenerationId} {joined.ProtocolName}{(joined.Leader == who ? " leads" : "")}");
+                Write(joined is null ? $"{who}: waits" : joined.Error != ErrorCode.None ? $"{who}: {joined.Error}"
+                    : $"{who}: generation {joined.GenerationId} {joined.ProtocolName}{(joined.Leader == who ? " leads" : "")}");
                 break;
             case "classic-sync":
-                var sync = new SyncGroup { GroupId = "g", MemberId = who, GenerationId = told.Epoch, Assignments = Assignments(who, arguments) };
+                var sync = new SyncGroup { GroupId = "g", MemberId = who, GenerationId = told.Epoch,
+                    Assignments = Assignments(who, arguments) };
                 var synced = _group is not null ? Do(ConsumerGroupDecision.Sync(_group, sync, _now)) : SyncClassic(sync);
                 if (synced is null || synced.Error != ErrorCode.None)
                 {
@@ -154,7 +162,8 @@ internal sealed class Transcript
                 break;
             case "classic-beat":
                 var beat = new Heartbeat("g", told.Epoch, who);
-                Write($"{who}: {(_group is not null ? Do(ConsumerGroupDecision.Heartbeat(_group, beat, _now))!.Reply : ClassicGroupDecision.Heartbeat(_classic!, beat)).Error}");
+                Write(
+                    $"{who}: {(_group is not null ? Do(ConsumerGroupDecision.Heartbeat(_group, beat, _now))!.Reply : ClassicGroupDecision.Heartbeat(_classic!, beat)).Error}");
                 break;
             case "classic-leave":
                 var leave = new LeaveGroup("g", [new LeavingMember(who)]);
@@ -169,7 +178,8 @@ internal sealed class Transcript
     {
         _classic ??= ClassicGroup.Create(_now);
         // An id of its own choice: as if it had been given it before.
-        _classic = _classic.State.Members.ContainsKey(who) ? _classic : _classic with { Round = _classic.Round with { Pending = _classic.Round.Pending.SetItem(who, _now) } };
+        _classic = _classic.State.Members.ContainsKey(who) ? _classic
+            : _classic with { Round = _classic.Round with { Pending = _classic.Round.Pending.SetItem(who, _now) } };
         var decision = ClassicGroupDecision.Join(_classic, request, who, _now, Options);
         _classic = decision.Next;
         return decision.Reply ?? ClassicGroupDecision.AnswerJoin(_classic, who, null);
@@ -182,9 +192,10 @@ internal sealed class Transcript
         return decision.Reply;
     }
 
-    private IReadOnlyList<MemberAssignment> Assignments(string who, Dictionary<string, string> arguments) => arguments.TryGetValue("assigns", out var text)
-        ? [new MemberAssignment(who, ConsumerProtocol.Encode(new ConsumerAssignment(Names(Owned(text)))))]
-        : [];
+    private IReadOnlyList<MemberAssignment> Assignments(string who, Dictionary<string, string> arguments) =>
+        arguments.TryGetValue("assigns", out var text)
+            ? [new MemberAssignment(who, ConsumerProtocol.Encode(new ConsumerAssignment(Names(Owned(text)))))]
+            : [];
 
     private TReply? Do<TReply>(ConsumerDecision<TReply> decision) where TReply : class
     {
@@ -213,13 +224,15 @@ internal sealed class Transcript
     {
         if (_group is not { State: var state })
         {
-            Write($"-- classic {_classic!.State.State}, generation {_classic.State.Generation}: {string.Join(' ', _classic.State.Members.Keys)}");
+            Write($"-- classic {_classic!.State.State}, generation {_classic.State.Generation}: "
+                + $"{string.Join(' ', _classic.State.Members.Keys)}");
             return;
         }
         Write($"-- {state.State}, epoch {state.GroupEpoch}, {state.Assignor ?? "no assignor"}");
         foreach (var member in state.Members.Values)
         {
-            Write($"--   {member.MemberId} {member.Status} {member.Epoch} {Text(member.Assigned)}{(member.Revoking.IsEmpty ? "" : $" gives up {Text(member.Revoking)}")}"
+            Write($"--   {member.MemberId} {member.Status} {member.Epoch} "
+                + $"{Text(member.Assigned)}{(member.Revoking.IsEmpty ? "" : $" gives up {Text(member.Revoking)}")}"
                 + (member.Target.Equals(member.Assigned) ? "" : $" of {Text(member.Target)}"));
         }
     }
@@ -233,7 +246,8 @@ internal sealed class Transcript
         [.. topics.SelectMany(topic => topic.Partitions.Select(number => new TopicPartition(_topics.NameOf(topic.TopicId), number)))];
 
     private IReadOnlyList<TopicPartitions> Ids(IEnumerable<TopicPartition> partitions) =>
-        PartitionSet.Of(partitions.Select(partition => new TopicIdPartition(_topics.Topics.Find(partition.Topic)!.Value.TopicId, partition.Partition))).ToTopicPartitions();
+        PartitionSet.Of(partitions.Select(partition => new TopicIdPartition(_topics.Topics.Find(partition.Topic)!.Value.TopicId,
+            partition.Partition))).ToTopicPartitions();
 
     private IReadOnlyList<TopicPartitions> Owned(string text) => text == "nothing" ? [] : Ids(text.Split(',')
         .Select(part => new TopicPartition(part.Split('-')[0], int.Parse(part.Split('-')[1], CultureInfo.InvariantCulture))));

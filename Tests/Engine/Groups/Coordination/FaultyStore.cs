@@ -19,9 +19,11 @@ internal sealed class FaultyStore(IStateStore store) : IStateStore
     /// <summary>Every write waits for this first.</summary>
     public Task Gate { get; set; } = Task.CompletedTask;
 
-    public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) => store.ReadAsync(key, cancellationToken);
+    public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) =>
+        store.ReadAsync(key, cancellationToken);
 
-    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag, CancellationToken cancellationToken = default)
+    public async ValueTask<string> WriteAsync(string key, ReadOnlyMemory<byte> value, string? etag,
+        CancellationToken cancellationToken = default)
     {
         Interlocked.Increment(ref _waiting);
         await Gate;
@@ -32,7 +34,9 @@ internal sealed class FaultyStore(IStateStore store) : IStateStore
         return await store.WriteAsync(key, value, etag, cancellationToken);
     }
 
-    public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) => store.DeleteAsync(key, etag, cancellationToken);
+    public ValueTask DeleteAsync(string key, string? etag, CancellationToken cancellationToken = default) =>
+        store.DeleteAsync(key, etag, cancellationToken);
 
-    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) => store.ListAsync(type, cancellationToken);
+    public ValueTask<IReadOnlyList<string>> ListAsync(string type, CancellationToken cancellationToken = default) =>
+        store.ListAsync(type, cancellationToken);
 }

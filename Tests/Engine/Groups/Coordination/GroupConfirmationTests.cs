@@ -10,7 +10,8 @@ namespace OrleansMq.Tests.Engine.Groups.Coordination;
 public sealed class GroupConfirmationTests
 {
     private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
-    private static readonly GroupTopics Topics = GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("t", Guid.CreateVersion7(), TopicStatus.Active, 1,
+    private static readonly GroupTopics Topics =
+        GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("t", Guid.CreateVersion7(), TopicStatus.Active, 1,
         ImmutableSortedDictionary<string, string>.Empty, [ImagePartition.Create([1])], 1)));
 
     private static readonly OffsetFetch Fetch = new() { GroupId = "g", Partitions = [new TopicPartition("t", 0)] };
@@ -20,7 +21,8 @@ public sealed class GroupConfirmationTests
 
     private ScriptedCore Open(bool holdWrites = false) => new(_store, Start, Topics, number: ++_lastCore, holdWrites: holdWrites);
 
-    private static OffsetCommit Commit(long offset) => new() { GroupId = "g", Offsets = [new PartitionOffset("t", 0, new CommittedOffset(offset))] };
+    private static OffsetCommit Commit(long offset) =>
+        new() { GroupId = "g", Offsets = [new PartitionOffset("t", 0, new CommittedOffset(offset))] };
 
     private static long? OffsetOf(object reply) => Assert.Single(Assert.IsType<OffsetFetchResult>(reply).Partitions).Offset?.Offset;
 

@@ -36,7 +36,8 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _broker.DisposeAsync();
 
-    private Task<LocalBroker> OpenBrokerAsync() => LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = _files });
+    private Task<LocalBroker> OpenBrokerAsync() =>
+        LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = _files });
 
     private Task<GroupCoordinator> OpenAsync() =>
         GroupCoordinator.OpenAsync("g", 1, _store, _broker.Metadata, new GroupOptions(), _clock, EngineLog.Silent);
@@ -153,7 +154,8 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         Assert.Equal(ErrorCode.NotCoordinator, (await leaving.WaitAsync(Deadline)).Error);
     }
 
-    private static async Task<GroupMember> DescribedMemberAsync(GroupCoordinator group) => Assert.Single((await group.DescribeAsync()).Members);
+    private static async Task<GroupMember> DescribedMemberAsync(GroupCoordinator group) =>
+        Assert.Single((await group.DescribeAsync()).Members);
 
     [Fact]
     public async Task A_caller_that_goes_leaves_its_member_behind()
@@ -209,7 +211,8 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         await _store.WriteAsync("group/broken", """{"version":1,"type":"sleeping"}"""u8.ToArray(), stored!.ETag);
         await using var again = OpenAll();
         Assert.Equal(
-            [new GroupListing("broken", "", GroupState.Unknown, GroupType.Unknown), new GroupListing("whole", "", GroupState.Empty, GroupType.Classic)],
+            [new GroupListing("broken", "", GroupState.Unknown, GroupType.Unknown),
+                new GroupListing("whole", "", GroupState.Empty, GroupType.Classic)],
             await again.ListGroupsAsync());
         Assert.Equal(0, again.OpenCount);
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, await ErrorOfAsync(again.CommitOffsetsAsync(Commit(2, group: "broken"))));

@@ -8,7 +8,8 @@ namespace OrleansMq.Tests.Engine.Groups.Coordination;
 public sealed class GroupCoreTests
 {
     private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
-    private static readonly GroupTopics Topics = GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("t", Guid.CreateVersion7(), TopicStatus.Active, 1,
+    private static readonly GroupTopics Topics =
+        GroupTopics.Of((ClusterImage.Empty with { Version = 1 }).WithTopic(new ImageTopic("t", Guid.CreateVersion7(), TopicStatus.Active, 1,
         System.Collections.Immutable.ImmutableSortedDictionary<string, string>.Empty, [ImagePartition.Create([1])], 1)));
 
     private static readonly JoinGroup Join = new()
@@ -33,10 +34,12 @@ public sealed class GroupCoreTests
         Offsets = [new PartitionOffset("t", 0, new CommittedOffset(offset))],
     };
 
-    private static ErrorCode ErrorOf(object reply) => reply is OffsetCommitResult commit ? Assert.Single(commit.Partitions).Error : ((GroupReply)reply).Error;
+    private static ErrorCode ErrorOf(object reply) =>
+        reply is OffsetCommitResult commit ? Assert.Single(commit.Partitions).Error : ((GroupReply)reply).Error;
 
     private static long? Fetch(ScriptedCore core) =>
-        Assert.Single(core.Ask<OffsetFetchResult>(new OffsetFetch { GroupId = "g", Partitions = [new TopicPartition("t", 0)] }).Partitions).Offset?.Offset;
+        Assert.Single(core.Ask<OffsetFetchResult>(new OffsetFetch { GroupId = "g", Partitions = [new TopicPartition("t", 0)] }).Partitions)
+        .Offset?.Offset;
 
     private static JoinGroupResult Stable(ScriptedCore core)
     {
@@ -257,7 +260,8 @@ public sealed class GroupCoreTests
     }
 
     private static ConsumerGroupHeartbeat JoinConsumers(string member) =>
-        new() { GroupId = "g", MemberId = member, SubscribedTopicNames = ["t"], RebalanceTimeout = TimeSpan.FromMinutes(1), OwnedPartitions = [] };
+        new() { GroupId = "g", MemberId = member, SubscribedTopicNames = ["t"], RebalanceTimeout = TimeSpan.FromMinutes(1),
+            OwnedPartitions = [] };
 
     /// <summary>A core with one member whose commit has failed, and which cannot read what is stored; and the member's heartbeat.</summary>
     private (ScriptedCore Core, Func<ErrorCode> Beat) Away(GroupType type, WriteOutcome outcome, bool isContested = false)
@@ -268,13 +272,16 @@ public sealed class GroupCoreTests
         if (type == GroupType.Classic)
         {
             var member = Stable(core);
-            (commit, beat) = (Commit(5, member), () => core.Ask<GroupReply>(new Heartbeat("g", member.GenerationId, member.MemberId)).Error);
+            (commit, beat) =
+                (Commit(5, member), () => core.Ask<GroupReply>(new Heartbeat("g", member.GenerationId, member.MemberId)).Error);
         }
         else
         {
             var joined = core.Ask<ConsumerGroupHeartbeatResult>(JoinConsumers("m"));
             commit = Commit(5) with { MemberId = "m", GenerationIdOrMemberEpoch = joined.MemberEpoch };
-            beat = () => core.Ask<ConsumerGroupHeartbeatResult>(new ConsumerGroupHeartbeat { GroupId = "g", MemberId = "m", MemberEpoch = joined.MemberEpoch }).Error;
+            beat = () =>
+                core.Ask<ConsumerGroupHeartbeatResult>(new ConsumerGroupHeartbeat { GroupId = "g", MemberId = "m",
+                    MemberEpoch = joined.MemberEpoch }).Error;
         }
         core.HoldWrites = true;
         core.IsUnreadable = true;

@@ -44,7 +44,8 @@ public sealed class GroupDocumentTests
             Protocols = [new GroupProtocol("range", new byte[] { 1, 2 })],
             Assignment = new byte[] { 3 },
         };
-        var state = new ClassicGroupState { State = GroupState.Stable, Generation = 7, ProtocolType = "consumer", ProtocolName = "range", Leader = "a-1" }.With(member);
+        var state = new ClassicGroupState { State = GroupState.Stable, Generation = 7, ProtocolType = "consumer", ProtocolName = "range",
+            Leader = "a-1" }.With(member);
         var document = new GroupDocument { Coordinator = Claim, Type = GroupType.Classic, Classic = state };
         Assert.Equal(Group, Encoding.UTF8.GetString(document.ToBytes()));
         var read = GroupDocument.Parse(Encoding.UTF8.GetBytes(Group));
@@ -56,7 +57,8 @@ public sealed class GroupDocumentTests
     [Fact]
     public void Offsets_are_written_and_read_with_those_of_open_transactions()
     {
-        var offsets = GroupOffsets.Empty.With("t", TopicId, 11, new CommittedOffset(6, CommitTimestamp: 1001)).With("t", TopicId, 0, new CommittedOffset(5, 2, "m", 1000))
+        var offsets = GroupOffsets.Empty.With("t", TopicId, 11, new CommittedOffset(6, CommitTimestamp: 1001))
+            .With("t", TopicId, 0, new CommittedOffset(5, 2, "m", 1000))
             .WithPending(77, "t", TopicId, 1, new CommittedOffset(8, CommitTimestamp: 1002));
         Assert.Equal(Offsets, Encoding.UTF8.GetString(GroupOffsetsDocument.Of(Claim, offsets).ToBytes()));
         var read = GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Offsets)).ToOffsets();
@@ -75,10 +77,12 @@ public sealed class GroupDocumentTests
     public void What_is_not_understood_is_refused(string what, string instead)
     {
         Assert.Contains(what, Group);
-        Assert.Throws<JsonException>(() => GroupDocument.Parse(Encoding.UTF8.GetBytes(Group.Replace(what, instead, StringComparison.Ordinal))));
+        Assert.Throws<JsonException>(() =>
+            GroupDocument.Parse(Encoding.UTF8.GetBytes(Group.Replace(what, instead, StringComparison.Ordinal))));
     }
 
     [Fact]
     public void Offsets_of_a_newer_version_are_refused() => Assert.Throws<JsonException>(
-        () => GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Offsets.Replace("\"version\":1,", "\"version\":2,", StringComparison.Ordinal))));
+        () =>
+        GroupOffsetsDocument.Parse(Encoding.UTF8.GetBytes(Offsets.Replace("\"version\":1,", "\"version\":2,", StringComparison.Ordinal))));
 }

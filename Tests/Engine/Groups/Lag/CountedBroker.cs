@@ -12,7 +12,8 @@ internal sealed class CountedBroker(IBroker inner) : ForwardingBroker(inner)
     /// <summary>Answers look-ups, where it returns a result.</summary>
     public Func<TopicPartition, OffsetResult?>? OnFind { get; set; }
 
-    public override ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default)
+    public override ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,
+        CancellationToken cancellationToken = default)
     {
         Interlocked.Increment(ref Found);
         return OnFind?.Invoke(partition) is { } answer ? new(answer) : base.FindOffsetAsync(partition, spec, cancellationToken);

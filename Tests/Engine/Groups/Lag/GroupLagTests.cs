@@ -35,7 +35,8 @@ public sealed class GroupLagTests : IAsyncLifetime
         await CommitAsync((0, 1), (1, 1), (2, 0));
         var lags = await _lag.OfAsync(Group);
         // In the middle of a batch: record 1 is a second younger than the batch's first.
-        Assert.Equal([new PartitionLag(new("orders", 0), 1, 3, 2, 99), new PartitionLag(new("orders", 1), 1, 1, 0, 0), new PartitionLag(new("orders", 2), 0, 0, 0, 0)], lags);
+        Assert.Equal([new PartitionLag(new("orders", 0), 1, 3, 2, 99), new PartitionLag(new("orders", 1), 1, 1, 0, 0),
+            new PartitionLag(new("orders", 2), 0, 0, 0, 0)], lags);
     }
 
     [Fact]
@@ -85,7 +86,8 @@ public sealed class GroupLagTests : IAsyncLifetime
         await ProduceAsync(0, "a");
         await ProduceAsync(1, "a");
         await CommitAsync((0, 0), (1, 0));
-        _broker.OnFind = partition => partition.Partition == 1 ? new OffsetResult(ErrorCode.LeaderNotAvailable, -1, Message: "no leader") : null;
+        _broker.OnFind = partition => partition.Partition == 1 ? new OffsetResult(ErrorCode.LeaderNotAvailable, -1, Message: "no leader")
+            : null;
         var lags = await _lag.OfAsync(Group);
         Assert.Equal((1L, 100.0), (lags[0].Records!.Value, lags[0].Seconds!.Value));
         Assert.Equal(new PartitionLag(new("orders", 1), 0, null, null, null, null, ErrorCode.LeaderNotAvailable, "no leader"), lags[1]);
@@ -113,11 +115,13 @@ public sealed class GroupLagTests : IAsyncLifetime
         await ProduceAsync(0, "a", "b", "c");
         await ProduceAsync(1, "a");
         await CommitAsync((0, 3), (1, 1));
-        var reset = new OffsetReset(Group, OffsetTarget.ToTime(DateTimeOffset.FromUnixTimeMilliseconds(TestBatches.FirstTimestamp + 500)), Topics: ["orders"]);
+        var reset = new OffsetReset(Group, OffsetTarget.ToTime(DateTimeOffset.FromUnixTimeMilliseconds(TestBatches.FirstTimestamp + 500)),
+            Topics: ["orders"]);
 
         var plan = await _resets.PlanAsync(reset);
         Assert.False(plan.Executed);
-        Assert.Equal([(0, 3L, 1L), (1, 1L, 1L), (2, -1L, 0L)], plan.Partitions.Select(p => (p.Partition.Partition, p.Committed ?? -1, p.Target ?? -1)));
+        Assert.Equal([(0, 3L, 1L), (1, 1L, 1L), (2, -1L, 0L)],
+            plan.Partitions.Select(p => (p.Partition.Partition, p.Committed ?? -1, p.Target ?? -1)));
         Assert.Equal([(0, 3L), (1, 1L)], await CommittedAsync());
 
         Assert.True((await _resets.ExecuteAsync(reset)).Executed);
@@ -129,30 +133,38 @@ public sealed class GroupLagTests : IAsyncLifetime
     {
         await ProduceAsync(0, "a", "b");
         await CommitAsync((0, 2), (2, 0));
-        async Task<IEnumerable<int>> Chosen(OffsetReset reset) => (await _resets.PlanAsync(reset)).Partitions.Select(partition => partition.Partition.Partition);
+        async Task<IEnumerable<int>> Chosen(OffsetReset reset) =>
+            (await _resets.PlanAsync(reset)).Partitions.Select(partition => partition.Partition.Partition);
         Assert.Equal([0, 2], await Chosen(new OffsetReset(Group, OffsetTarget.Earliest)));
         Assert.Equal([0, 1, 2], await Chosen(new OffsetReset(Group, OffsetTarget.Earliest, Topics: ["orders"])));
         Assert.Equal([1], await Chosen(new OffsetReset(Group, OffsetTarget.Earliest, Partitions: [new("orders", 1)])));
-        var byOffset = await _resets.PlanAsync(new OffsetReset(Group, Offsets: new Dictionary<TopicPartition, long> { [new("orders", 0)] = 1, [new("orders", 1)] = 9 }));
+        var byOffset =
+            await _resets.PlanAsync(new OffsetReset(Group,
+                Offsets: new Dictionary<TopicPartition, long> { [new("orders", 0)] = 1, [new("orders", 1)] = 9 }));
         Assert.Equal([(0, 1L), (1, 0L)], byOffset.Partitions.Select(p => (p.Partition.Partition, p.Target!.Value)));
     }
 
     [Fact]
     public async Task What_cannot_be_reset_is_refused_by_name()
     {
-        async Task<BrokerException> Refused(OffsetReset reset) => await Assert.ThrowsAsync<BrokerException>(async () => await _resets.ExecuteAsync(reset));
+        async Task<BrokerException> Refused(OffsetReset reset) =>
+            await Assert.ThrowsAsync<BrokerException>(async () => await _resets.ExecuteAsync(reset));
         Assert.Equal(ErrorCode.GroupIdNotFound, (await Refused(new OffsetReset("nobody", OffsetTarget.Earliest))).Code);
-        Assert.Equal(ErrorCode.UnknownTopicOrPartition, (await Refused(new OffsetReset(Group, OffsetTarget.Earliest, Topics: ["missing"]))).Code);
-        Assert.Contains("0 to 2", (await Refused(new OffsetReset(Group, OffsetTarget.Earliest, Partitions: [new("orders", 3)]))).Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition,
+            (await Refused(new OffsetReset(Group, OffsetTarget.Earliest, Topics: ["missing"]))).Code);
+        Assert.Contains("0 to 2", (await Refused(new OffsetReset(Group, OffsetTarget.Earliest, Partitions: [new("orders", 3)]))).Message,
+            StringComparison.Ordinal);
         Assert.Equal(ErrorCode.InvalidRequest, (await Refused(new OffsetReset(Group, Topics: ["orders"]))).Code);
-        Assert.Contains("-1", (await Refused(new OffsetReset(Group, OffsetTarget.ToOffset(-1), Topics: ["orders"]))).Message, StringComparison.Ordinal);
+        Assert.Contains("-1", (await Refused(new OffsetReset(Group, OffsetTarget.ToOffset(-1), Topics: ["orders"]))).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task A_partition_that_cannot_be_looked_at_stops_all_of_it()
     {
         await CommitAsync((0, 0), (1, 0));
-        _broker.OnFind = partition => partition.Partition == 1 ? new OffsetResult(ErrorCode.LeaderNotAvailable, -1, Message: "no leader") : null;
+        _broker.OnFind = partition => partition.Partition == 1 ? new OffsetResult(ErrorCode.LeaderNotAvailable, -1, Message: "no leader")
+            : null;
         var reset = new OffsetReset(Group, OffsetTarget.Latest);
         await ProduceAsync(0, "a");
         Assert.Equal(ErrorCode.LeaderNotAvailable, (await _resets.PlanAsync(reset)).Partitions[1].Error);
@@ -166,7 +178,8 @@ public sealed class GroupLagTests : IAsyncLifetime
     {
         await CommitAsync((0, 0));
         await ProduceAsync(0, "a");
-        var joined = await _broker.Groups.JoinGroupAsync(new JoinGroup { GroupId = Group, RequireKnownMemberId = false, Protocols = [new GroupProtocol("range", new byte[] { 0 })] });
+        var joined = await _broker.Groups.JoinGroupAsync(new JoinGroup { GroupId = Group, RequireKnownMemberId = false,
+            Protocols = [new GroupProtocol("range", new byte[] { 0 })] });
         Assert.Equal(ErrorCode.None, joined.Error);
         var reset = new OffsetReset(Group, OffsetTarget.Latest, Topics: ["orders"]);
         Assert.Equal(1, (await _resets.PlanAsync(reset)).Members);
@@ -189,7 +202,8 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     private async Task<IEnumerable<(int, long)>> CommittedAsync() =>
-        (await _broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = Group })).Partitions.Select(p => (p.Partition.Partition, p.Offset!.Offset)).Order();
+        (await _broker.Groups.FetchOffsetsAsync(new OffsetFetch { GroupId = Group })).Partitions.Select(p =>
+            (p.Partition.Partition, p.Offset!.Offset)).Order();
 
     private sealed class FixedTime(DateTimeOffset now) : TimeProvider
     {

@@ -41,7 +41,8 @@ public sealed class OffsetResetsTests
 
     [Theory]
     [MemberData(nameof(Outside))]
-    public void A_target_outside_is_brought_to_the_nearer_end_and_the_plan_says_so(OffsetTarget target, long committed, long expected, string said)
+    public void A_target_outside_is_brought_to_the_nearer_end_and_the_plan_says_so(OffsetTarget target, long committed, long expected,
+        string said)
     {
         var plan = Plan(target, committed);
         Assert.Equal(expected, plan.Target);

@@ -34,9 +34,13 @@ public sealed class GroupOffsetsTests
         var open = Committed.WithPending(7, "t", Old, 0, new CommittedOffset(9));
         Assert.Equal(5, open.Find(Partition)!.Offset);
         var stable = new OffsetFetch { GroupId = "g", Partitions = [Partition], RequireStable = true };
-        Assert.Equal(ErrorCode.UnstableOffsetCommit, Assert.Single(OffsetDecision.Fetch(open, stable, GroupTopics.Unknown).Partitions).Error);
-        Assert.Equal(ErrorCode.None, Assert.Single(OffsetDecision.Fetch(open, stable with { RequireStable = false }, GroupTopics.Unknown).Partitions).Error);
-        Assert.Equal(ErrorCode.UnstableOffsetCommit, Assert.Single(OffsetDecision.Fetch(open.Without(Partition), stable with { Partitions = null }, GroupTopics.Unknown).Partitions).Error);
+        Assert.Equal(ErrorCode.UnstableOffsetCommit,
+            Assert.Single(OffsetDecision.Fetch(open, stable, GroupTopics.Unknown).Partitions).Error);
+        Assert.Equal(ErrorCode.None,
+            Assert.Single(OffsetDecision.Fetch(open, stable with { RequireStable = false }, GroupTopics.Unknown).Partitions).Error);
+        Assert.Equal(ErrorCode.UnstableOffsetCommit,
+            Assert.Single(OffsetDecision.Fetch(open.Without(Partition), stable with { Partitions = null }, GroupTopics.Unknown).Partitions)
+            .Error);
 
         Assert.Equal(9, open.EndTransaction(7, isCommitted: true).Find(Partition)!.Offset);
         Assert.Equal(5, open.EndTransaction(7, isCommitted: false).Find(Partition)!.Offset);

@@ -19,7 +19,9 @@ internal sealed class ConfluentClient : SteadyClient
     {
         (_brokers, _topic, _count) = (brokers, topic, count);
         _writing = WriteAsync();
-        _reading = [.. Enumerable.Range(0, 2).Select(_ => Task.Factory.StartNew(Read, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
+        _reading =
+            [.. Enumerable.Range(0, 2)
+                .Select(_ => Task.Factory.StartNew(Read, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
     }
 
     public static Task<SteadyClient> StartAsync(string brokers, string topic, int count)

@@ -19,11 +19,14 @@ internal sealed class JavaClient : SteadyClient
         _count = count;
         // By itself the tool sends nothing again.
         File.WriteAllText(_config, "retries=2147483647\nenable.idempotence=true\n");
-        _producer = Start("VerifiableProducer", "--bootstrap-server", brokers, "--topic", topic, "--max-messages", $"{count}", "--throughput", $"{RecordsPerSecond}", "--acks", "-1", "--command-config", _config);
-        _consumer = Start("VerifiableConsumer", "--bootstrap-server", brokers, "--topic", topic, "--group-id", topic, "--group-protocol", "consumer", "--verbose");
+        _producer = Start("VerifiableProducer", "--bootstrap-server", brokers, "--topic", topic, "--max-messages", $"{count}",
+            "--throughput", $"{RecordsPerSecond}", "--acks", "-1", "--command-config", _config);
+        _consumer = Start("VerifiableConsumer", "--bootstrap-server", brokers, "--topic", topic, "--group-id", topic, "--group-protocol",
+            "consumer", "--verbose");
     }
 
-    public static Task<SteadyClient> StartAsync(string brokers, string topic, int count) => Task.FromResult<SteadyClient>(new JavaClient(brokers, topic, count));
+    public static Task<SteadyClient> StartAsync(string brokers, string topic, int count) =>
+        Task.FromResult<SteadyClient>(new JavaClient(brokers, topic, count));
 
     public override Task UnderWayAsync() => _consumer.LineAsync(static line => Read(line) == "1000");
 

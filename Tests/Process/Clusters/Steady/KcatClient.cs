@@ -15,8 +15,11 @@ internal sealed class KcatClient : SteadyClient
     private KcatClient(string kcat, string brokers, string topic, int count)
     {
         _count = count;
-        _producer = new RunningProgram(kcat, ["-P", "-b", brokers, "-t", topic, "-X", "enable.idempotence=true", "-X", "linger.ms=5"], input: _input);
-        _members = [.. Enumerable.Range(0, 2).Select(_ => new RunningProgram(kcat, ["-G", topic, "-b", brokers, "-q", "-u", "-X", "auto.offset.reset=earliest",
+        _producer = new RunningProgram(kcat, ["-P", "-b", brokers, "-t", topic, "-X", "enable.idempotence=true", "-X", "linger.ms=5"],
+            input: _input);
+        _members =
+            [.. Enumerable.Range(0, 2)
+                .Select(_ => new RunningProgram(kcat, ["-G", topic, "-b", brokers, "-q", "-u", "-X", "auto.offset.reset=earliest",
             "-X", $"session.timeout.ms={SessionMilliseconds}", "-X", "heartbeat.interval.ms=300", topic]))];
     }
 
@@ -59,5 +62,6 @@ internal sealed class KcatClient : SteadyClient
         }, () => $"{wanted.Count} records were not read.");
     }
 
-    private void Give(int from, int to) => _input.Give(Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(from, to - from).Select(static number => $"{number}\n"))));
+    private void Give(int from, int to) =>
+        _input.Give(Encoding.ASCII.GetBytes(string.Concat(Enumerable.Range(from, to - from).Select(static number => $"{number}\n"))));
 }

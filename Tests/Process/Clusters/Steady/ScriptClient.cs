@@ -21,18 +21,21 @@ internal sealed class ScriptClient : SteadyClient
     public static Task<SteadyClient> PythonAsync(string package, string script, string brokers, string topic, int count)
     {
         PythonPackages.Require(package);
-        return Task.FromResult<SteadyClient>(new ScriptClient(PythonPackages.Python, [PythonPackages.Script(script), brokers, topic, $"{count}"]));
+        return Task.FromResult<SteadyClient>(new ScriptClient(PythonPackages.Python,
+            [PythonPackages.Script(script), brokers, topic, $"{count}"]));
     }
 
     public static async Task<SteadyClient> NodeAsync(string library, string brokers, string topic, int count)
     {
         var packages = library == "kafkajs" ? await NodePackages.RequireKafkajsAsync() : NodePackages.RequireConfluent();
-        return new ScriptClient(ClientProgram.Require("node"), [NodePackages.Script("steady.js"), library, brokers, topic, $"{count}"], packages);
+        return new ScriptClient(ClientProgram.Require("node"), [NodePackages.Script("steady.js"), library, brokers, topic, $"{count}"],
+            packages);
     }
 
     public override Task UnderWayAsync() => _program.LineAsync(static line => line == "read 1000");
 
-    public override async Task EndAsync() => Assert.EndsWith("as expected\n", (await _program.ExitAsync(Patience)).Expect(0).Text, StringComparison.Ordinal);
+    public override async Task EndAsync() =>
+        Assert.EndsWith("as expected\n", (await _program.ExitAsync(Patience)).Expect(0).Text, StringComparison.Ordinal);
 
     public override async ValueTask DisposeAsync()
     {
