@@ -1,24 +1,27 @@
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>A part of README.md that is written from the table the program works by, between two marker lines.</summary>
+/// <summary>A part of a Markdown document, between two marker lines, that is written from the code it describes.</summary>
 public static class ReadmeSection
 {
     /// <summary>Fails unless the part between the markers is <paramref name="markdown"/>; with OMQ_UPDATE_DOCS=1 writes it there.</summary>
-    public static void AssertIs(string markdown, string beginMarker, string endMarker)
+    /// <param name="document">The document's path from the repository's root, such as <c>Silo/README.md</c>.</param>
+    /// <param name="markdown">What the part has to be.</param>
+    /// <param name="beginMarker">The line before it.</param>
+    /// <param name="endMarker">The line after it.</param>
+    public static void AssertIs(string document, string markdown, string beginMarker, string endMarker)
     {
-        var path = Path.Combine(RepositoryRoot(), "README.md");
-        var readme = File.ReadAllText(path);
-        var begin = readme.IndexOf(beginMarker + "\n", StringComparison.Ordinal);
-        var end = readme.IndexOf(endMarker, StringComparison.Ordinal);
+        var path = Path.Combine(RepositoryRoot(), document);
+        var text = File.ReadAllText(path);
+        var begin = text.IndexOf(beginMarker + "\n", StringComparison.Ordinal);
+        var end = text.IndexOf(endMarker, StringComparison.Ordinal);
         Assert.True(begin >= 0 && end > begin,
-            $"README.md lacks the lines '{beginMarker}' and '{endMarker}'. Put them where the reference belongs, then run with "
-            + "OMQ_UPDATE_DOCS=1.");
+            $"{document} lacks the lines '{beginMarker}' and '{endMarker}'. Put them where the part belongs, then run with OMQ_UPDATE_DOCS=1.");
         begin += beginMarker.Length + 1;
         var expected = "\n" + markdown + "\n";
         if (Environment.GetEnvironmentVariable("OMQ_UPDATE_DOCS") == "1")
-            File.WriteAllText(path, readme[..begin] + expected + readme[end..]);
+            File.WriteAllText(path, text[..begin] + expected + text[end..]);
         else
-            Assert.Equal(expected, readme[begin..end]);
+            Assert.Equal(expected, text[begin..end]);
     }
 
     private static string RepositoryRoot()

@@ -3,12 +3,13 @@ using System.Runtime.CompilerServices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OrleansMq.Client;
+using OrleansMq.Client.Http;
 using OrleansMq.Testing;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>What the README shows of consumers is what runs here.</summary>
+/// <summary>The code that README.md and Client/README.md show of the client library runs here.</summary>
 public sealed class ReadmeExamples : IAsyncLifetime
 {
     private static readonly ConcurrentQueue<string> s_billed = new();
@@ -27,10 +28,72 @@ public sealed class ReadmeExamples : IAsyncLifetime
     public async Task DisposeAsync() => await _broker.DisposeAsync();
 
     [Fact]
-    public void The_readme_shows_what_runs_here() =>
-        ReadmeSection.AssertIs($"```csharp\n{Region("loop")}\n```\n\nOr with a handler, which a host starts and "
-        + $"drains:\n\n```csharp\n{Region("handler")}\n\n{Region("registration")}\n```\n",
+    public void Readme_shows_this_code() => ReadmeSection.AssertIs("README.md",
+        $"```csharp\n{Region("shop")}\n\n{Region("handler")}\n```\n",
+        "<!-- service: from ReadmeExamples.cs -->", "<!-- end of service -->");
+
+    [Fact]
+    public void Client_readme_shows_this_code()
+    {
+        ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{Region("connect")}\n{Region("send")}\n```\n",
+            "<!-- sending: from ReadmeExamples.cs -->", "<!-- end of sending -->");
+        ReadmeSection.AssertIs("Client/README.md",
+            $"```csharp\n{Region("loop")}\n```\n\nOr with a handler, which a host starts and drains:\n\n"
+                + $"```csharp\n{Region("handler")}\n\n{Region("registration")}\n```\n",
             "<!-- consumers: from ReadmeExamples.cs -->", "<!-- end of consumers -->");
+    }
+
+    [Fact]
+    public void Client_over_http_needs_an_address_only()
+    {
+        // connect
+        using var broker = new HttpBroker(new Uri("http://127.0.0.1:8080"));
+        var client = new OrleansMqClient(broker);
+        // end of connect
+        Assert.Same(broker, client.Broker);
+    }
+
+    [Fact]
+    public async Task Records_that_were_sent_are_read()
+    {
+        var client = _broker.Client;
+        // send
+        await client.Admin.EnsureTopicAsync("greetings", partitions: 3);
+
+        await using (var producer = client.CreateProducer<string, string>())
+        {
+            var report = await producer.SendAsync(new("greetings", "customer-7", "hello"));         // completes when acknowledged
+            Console.WriteLine($"{report.TopicPartition} at offset {report.Offset}");
+            for (var i = 0; i < 1000; i++)
+                await producer.EnqueueAsync(new("greetings", $"customer-{i}", "hello again"));      // completes when there is room
+        }   // drains
+
+        await using var reader = client.CreatePartitionReader<string, string>();
+        reader.Assign(new TopicPartition("greetings", 0), ReadFrom.Earliest);
+        await foreach (var record in reader)
+        {
+            Console.WriteLine($"{record.Offset}: {record.Key} = {record.Value}");
+            if (record.Offset == 2)
+                break;
+        }
+        // end of send
+        Assert.Equal(3, await reader.GetPositionAsync(new TopicPartition("greetings", 0)));
+    }
+
+    [Fact]
+    public async Task A_service_sends_and_a_handler_receives()
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Services.AddSingleton<Shop>().AddOrleansMqClient().UseBroker(_broker.Broker).AddProducer<string, string>()
+            .AddMessageHandler<string, string, Billing>(
+                new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest },
+                new() { Topics = ["orders"], Parallelism = HandlingParallelism.Key });
+        using var host = builder.Build();
+        await host.StartAsync();
+        await host.Services.GetRequiredService<Shop>().OrderAsync("customer-8", "a pear");
+        await Wait.UntilAsync(() => s_billed.Contains("customer-8: a pear"), "the order");
+        await host.StopAsync();
+    }
 
     [Fact]
     public async Task A_loop_reads_and_commits()
@@ -79,6 +142,18 @@ public sealed class ReadmeExamples : IAsyncLifetime
         s_billed.Enqueue($"{customer}: {order}");
         return default;
     }
+
+    // shop
+    internal sealed class Shop(IAdmin admin, IProducer<string, string> producer)
+    {
+        public async Task OrderAsync(string customer, string order)
+        {
+            await admin.EnsureTopicAsync("orders", partitions: 3);
+            var report = await producer.SendAsync(new("orders", customer, order));      // completes when the record is acknowledged
+            Console.WriteLine($"{report.TopicPartition} at offset {report.Offset}");
+        }
+    }
+    // end of shop
 
     // handler
     internal sealed class Billing : IMessageHandler<string, string>

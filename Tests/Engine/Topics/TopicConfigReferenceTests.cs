@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 namespace OrleansMq.Tests.Engine.Topics;
 
 /// <summary>
-/// The reference in README.md is what the broker checks by. With OMQ_UPDATE_DOCS=1 this test writes it between the markers:
+/// The reference in Silo/README.md is what the broker checks by. With OMQ_UPDATE_DOCS=1 this test writes it between the markers:
 /// <c>OMQ_UPDATE_DOCS=1 dotnet test Tests/Engine -p:Orleans=false --filter TopicConfigReferenceTests</c>.
 /// </summary>
 public sealed class TopicConfigReferenceTests
@@ -13,6 +13,6 @@ public sealed class TopicConfigReferenceTests
     private const string End = "<!-- topic configuration: end -->";
 
     [Fact]
-    public void The_readme_has_the_reference_of_topic_configuration() =>
-    ReadmeSection.AssertIs(TopicConfigReference.ToMarkdown(), Begin, End);
+    public void Silo_readme_has_the_reference_of_topic_configuration() =>
+        ReadmeSection.AssertIs("Silo/README.md", TopicConfigReference.ToMarkdown(), Begin, End);
 }

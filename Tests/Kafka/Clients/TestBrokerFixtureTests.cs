@@ -19,12 +19,12 @@ public sealed class BrokerFixture : IAsyncLifetime
 }
 // end of fixture
 
-/// <summary>A user's own tests over the broker in their process, as the README shows them.</summary>
+/// <summary>A user's own tests over the broker in their process, as Client/README.md shows them.</summary>
 public sealed class TestBrokerFixtureTests(BrokerFixture fixture) : IClassFixture<BrokerFixture>
 {
     [Fact]
-    public void The_readme_shows_what_runs_here() =>
-        ReadmeSection.AssertIs($"```csharp\n{Region("fixture")}\n```\n\n```csharp\n{Region("test")}\n```\n",
+    public void Client_readme_shows_this_code() =>
+        ReadmeSection.AssertIs("Client/README.md", $"```csharp\n{Region("fixture")}\n```\n\n```csharp\n{Region("test")}\n```\n",
             "<!-- test broker: from TestBrokerFixtureTests.cs -->", "<!-- end of test broker -->");
 
     [SkippableFact]

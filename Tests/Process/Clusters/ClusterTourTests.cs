@@ -4,7 +4,7 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>The cluster's tour of the README, by its commands: a broker dies, comes back, another joins, one leaves, and no record is
+/// <summary>The commands that Client/README.md shows for a cluster: a broker dies, comes back, another joins, one leaves, and no record is
 /// missed.</summary>
 public sealed class ClusterTourTests
 {

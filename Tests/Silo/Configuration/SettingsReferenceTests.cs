@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 namespace OrleansMq.Tests.Silo.Configuration;
 
 /// <summary>
-/// The settings in README.md are those the program reads. With OMQ_UPDATE_DOCS=1 this test writes them between the markers:
+/// The settings in Silo/README.md are those the program reads. With OMQ_UPDATE_DOCS=1 this test writes them between the markers:
 /// <c>OMQ_UPDATE_DOCS=1 dotnet test Tests/Silo -p:Orleans=false --filter SettingsReferenceTests</c>.
 /// </summary>
 public sealed class SettingsReferenceTests
@@ -18,5 +18,5 @@ public sealed class SettingsReferenceTests
             && line.Contains($"| `{setting.Variable}` | `{setting.Key}` |", StringComparison.Ordinal)));
 
     [Fact]
-    public void The_readme_has_the_reference_of_settings() => ReadmeSection.AssertIs(SettingsReference.ToMarkdown(), Begin, End);
+    public void Silo_readme_has_the_reference_of_settings() => ReadmeSection.AssertIs("Silo/README.md", SettingsReference.ToMarkdown(), Begin, End);
 }
