@@ -15,7 +15,8 @@ public static class ReadmeSection
         var begin = text.IndexOf(beginMarker + "\n", StringComparison.Ordinal);
         var end = text.IndexOf(endMarker, StringComparison.Ordinal);
         Assert.True(begin >= 0 && end > begin,
-            $"{document} lacks the lines '{beginMarker}' and '{endMarker}'. Put them where the part belongs, then run with OMQ_UPDATE_DOCS=1.");
+            $"{document} lacks the lines '{beginMarker}' and '{endMarker}'. "
+                + "Put them where the part belongs, then run with OMQ_UPDATE_DOCS=1.");
         begin += beginMarker.Length + 1;
         var expected = "\n" + markdown + "\n";
         if (Environment.GetEnvironmentVariable("OMQ_UPDATE_DOCS") == "1")

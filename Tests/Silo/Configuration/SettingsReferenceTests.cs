@@ -18,5 +18,6 @@ public sealed class SettingsReferenceTests
             && line.Contains($"| `{setting.Variable}` | `{setting.Key}` |", StringComparison.Ordinal)));
 
     [Fact]
-    public void Silo_readme_has_the_reference_of_settings() => ReadmeSection.AssertIs("Silo/README.md", SettingsReference.ToMarkdown(), Begin, End);
+    public void Silo_readme_has_the_reference_of_settings() =>
+        ReadmeSection.AssertIs("Silo/README.md", SettingsReference.ToMarkdown(), Begin, End);
 }
