@@ -1,6 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

@@ -1,7 +1,7 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
 

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using System.Text;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains;
 using OrleansMq.Records;
 

@@ -1,5 +1,5 @@
 using Orleans.Concurrency;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Grains;
 

@@ -1,5 +1,4 @@
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Grains;
 

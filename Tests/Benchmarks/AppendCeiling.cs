@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Benchmarks;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Compression;

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Assignment;
 using OrleansMq.Groups.Coordination;
 

@@ -1,5 +1,5 @@
 using BenchmarkDotNet.Attributes;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Benchmarks;
 

@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
 using System.Text;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Groups;
 using OrleansMq.Compression;
 using OrleansMq.Producers;
 using OrleansMq.Records;
@@ -131,6 +133,10 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
         throw new NotSupportedException();
     public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
+    public IClusterAdministration Administration => SoleBrokerAdministration.Instance;
+
+    public IGroupCoordinator Groups => NoGroupCoordinator.Instance;
+
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
 }

@@ -3,7 +3,7 @@ using System.Net;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Compression;
 using OrleansMq.Grains.Hosting;

@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Replication;

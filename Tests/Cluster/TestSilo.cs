@@ -1,6 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.TestingHost;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Grains.Brokers;
 

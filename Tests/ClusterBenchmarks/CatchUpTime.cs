@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;

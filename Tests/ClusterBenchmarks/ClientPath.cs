@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Tests.Benchmarks;
 using OrleansMq.Tests.Benchmarks.Peers.Load;
@@ -73,7 +73,7 @@ internal static class ClientPath
         }
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"Orleans client path / Kafka wire path: median {Statistics.Median(ratios):0.00} ({ratios.Min():0.00} to {ratios.Max():0.00}); "
-            + "the goal is 0.8"));
+            + $"the goal is 0.8"));
     }
 
     private static async Task<Run> OverOrleansAsync(LocalCluster cluster, IBroker broker, string topic, Settings settings)

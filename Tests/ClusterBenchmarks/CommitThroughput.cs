@@ -1,9 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.Benchmark;
-using OrleansMq.Groups;
 using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;

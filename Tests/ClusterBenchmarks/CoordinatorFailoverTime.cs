@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Tests.Benchmarks;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Running;

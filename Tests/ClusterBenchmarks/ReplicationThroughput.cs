@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.Benchmark;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Partitions;

@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Shared;
 

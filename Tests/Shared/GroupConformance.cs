@@ -1,6 +1,5 @@
 using System.Text;
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Shared;
 

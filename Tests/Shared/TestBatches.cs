@@ -1,5 +1,5 @@
 using System.Text;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Shared;

@@ -2,6 +2,7 @@ using System.Net;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Silo.Configuration;

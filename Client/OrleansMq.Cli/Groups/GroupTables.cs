@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Api;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Groups;
 using Spectre.Console;

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Records;
@@ -24,9 +24,9 @@ internal static class RecordOptions
     /// <summary>What <see cref="Acks"/> was set to.</summary>
     public static Acks ParseAcks(string text) => text switch
     {
-        "0" => Brokers.Acks.None,
-        "1" => Brokers.Acks.Leader,
-        _ => Brokers.Acks.All,
+        "0" => Api.Acks.None,
+        "1" => Api.Acks.Leader,
+        _ => Api.Acks.All,
     };
 
     /// <summary><c>--compression none|gzip|snappy|lz4|zstd</c>.</summary>

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Records;

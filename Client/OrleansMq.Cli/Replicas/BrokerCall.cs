@@ -1,6 +1,6 @@
 using System.CommandLine;
 using System.Text.Json.Serialization.Metadata;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client.Http;

@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.Terminal;
 using Spectre.Console;
 using Spectre.Console.Rendering;

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 

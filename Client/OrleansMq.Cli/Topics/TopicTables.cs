@@ -1,5 +1,5 @@
 using System.Globalization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Cli.Terminal;
 using Spectre.Console;
 using Spectre.Console.Rendering;

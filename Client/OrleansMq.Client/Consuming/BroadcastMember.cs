@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Logging;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

@@ -1,4 +1,4 @@
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
@@ -74,7 +74,7 @@ internal sealed partial class ClassicProtocolMember
     /// <summary>Whether another generation is due: the leader sees to all topics of the group, everybody to his own pattern.</summary>
     private async Task<bool> HaveTopicsChangedAsync()
     {
-        IReadOnlyList<Brokers.TopicListing> now;
+        IReadOnlyList<Api.TopicListing> now;
         try
         {
             now = await _broker.ListTopicsAsync(_stop.Token).ConfigureAwait(false);
@@ -92,7 +92,7 @@ internal sealed partial class ClassicProtocolMember
         var watched = _isLeader && !Counts(now).SetEquals(Counts(_topics));
         return matches || watched;
 
-        HashSet<(string, Guid, int)> Counts(IReadOnlyList<Brokers.TopicListing> topics) =>
+        HashSet<(string, Guid, int)> Counts(IReadOnlyList<Api.TopicListing> topics) =>
             [.. topics.Where(topic => _watched.Contains(topic.Name)).Select(static topic => (topic.Name, topic.TopicId, topic.Partitions))];
     }
 

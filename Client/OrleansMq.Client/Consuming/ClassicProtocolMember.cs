@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Client;

@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

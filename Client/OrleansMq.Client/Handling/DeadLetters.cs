@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Client;

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using OrleansMq.Api;
 using OrleansMq.Groups;
 
 namespace OrleansMq.Client.Http;

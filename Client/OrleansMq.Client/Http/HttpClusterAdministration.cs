@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Net.Http.Json;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 

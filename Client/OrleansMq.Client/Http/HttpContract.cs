@@ -1,5 +1,5 @@
 using System.Text.Json.Serialization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 

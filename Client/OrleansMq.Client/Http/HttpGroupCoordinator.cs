@@ -1,6 +1,6 @@
 using System.Net.Http.Json;
 using System.Text.Json.Serialization.Metadata;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 

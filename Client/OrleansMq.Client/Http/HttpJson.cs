@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 

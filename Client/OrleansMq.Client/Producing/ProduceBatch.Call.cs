@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 

@@ -1,7 +1,7 @@
 using System.Buffers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Client;

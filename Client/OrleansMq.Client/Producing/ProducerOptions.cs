@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 
@@ -10,12 +10,12 @@ public sealed record ProducerOptions
     /// <summary>The smallest <see cref="BatchSize"/>.</summary>
     internal const int MinBatchSize = 1024;
 
-    /// <summary>When a record counts as delivered: <see cref="Brokers.Acks.All"/> by default.</summary>
+    /// <summary>When a record counts as delivered: <see cref="Api.Acks.All"/> by default.</summary>
     public Acks Acks { get; init; } = Acks.All;
 
     /// <summary>
     /// Whether batches carry a producer id and sequence numbers, so that a retry never doubles a record and never changes the order. Null,
-    /// the default: on with <see cref="Brokers.Acks.All"/>, else off, since the other levels cannot promise it. Off, one batch a partition
+    /// the default: on with <see cref="Api.Acks.All"/>, else off, since the other levels cannot promise it. Off, one batch a partition
     /// is in flight at a time, and a retry after an unknown outcome may double its records.
     /// </summary>
     public bool? EnableIdempotence { get; init; }

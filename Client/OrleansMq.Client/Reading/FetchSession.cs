@@ -1,6 +1,6 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Client;

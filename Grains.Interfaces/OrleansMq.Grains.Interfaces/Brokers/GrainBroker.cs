@@ -1,6 +1,6 @@
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
-using OrleansMq.Groups;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Brokers;

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 
 namespace OrleansMq.Grains.Brokers;

@@ -1,7 +1,6 @@
 using Orleans.Serialization.Configuration;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains.Serialization;
-using OrleansMq.Groups;
 
 [assembly: TypeManifestProvider(typeof(EngineTypeAliases))]
 

@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
-using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Partitions;
 using OrleansMq.State;
@@ -49,6 +49,9 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
 
     /// <summary>The topics, and the one broker that leads all their partitions. The version rises with every change of a topic.</summary>
     public SoleBrokerMetadata Metadata { get; }
+
+    /// <inheritdoc/>
+    public IClusterAdministration Administration => SoleBrokerAdministration.Instance;
 
     /// <inheritdoc/>
     public IGroupCoordinator Groups => _groups;

@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
 

@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Brokers;
 
 /// <summary>The administration of a cluster that is one broker by design: there is nobody to move anything to.</summary>

@@ -1,6 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Replication;
 using OrleansMq.Topics;
 

@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Replication;
 
 namespace OrleansMq.Clusters;

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Groups;

@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups;
 
 /// <summary>A broker that coordinates no groups: every request is refused.</summary>

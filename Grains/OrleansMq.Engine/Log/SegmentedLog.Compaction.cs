@@ -1,4 +1,3 @@
-using OrleansMq.Compaction;
 
 namespace OrleansMq.Log;
 

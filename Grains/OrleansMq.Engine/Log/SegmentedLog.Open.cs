@@ -1,5 +1,4 @@
 using System.Globalization;
-using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Topics;
 

@@ -1,4 +1,3 @@
-using OrleansMq.Compaction;
 using OrleansMq.Producers;
 
 namespace OrleansMq.Log;

@@ -1,5 +1,5 @@
 using System.Threading.Tasks.Sources;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Partitions;

@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Partitions;
 using OrleansMq.Replication.Links;

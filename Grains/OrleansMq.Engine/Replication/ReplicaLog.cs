@@ -1,4 +1,3 @@
-using OrleansMq.Compaction;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Partitions;

@@ -1,6 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json.Serialization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Topics;
 

@@ -2,10 +2,10 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Concurrency;
 using Orleans.GrainDirectory;
 using Orleans.Placement;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
-using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Grains.Groups;

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using Orleans.Concurrency;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.State;
 

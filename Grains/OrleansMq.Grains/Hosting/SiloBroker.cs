@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Replication;
 

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using Orleans.Concurrency;
 using Orleans.GrainDirectory;
 using Orleans.Placement;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Partitions;

@@ -1,6 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Storage;

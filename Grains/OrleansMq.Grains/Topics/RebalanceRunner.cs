@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.Grains.Hosting;

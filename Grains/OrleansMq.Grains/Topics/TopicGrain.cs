@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Grains.Hosting;
 using OrleansMq.Grains.Partitions;

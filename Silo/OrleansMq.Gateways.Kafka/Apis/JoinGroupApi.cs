@@ -1,6 +1,6 @@
+using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
-using OrleansMq.Groups;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 

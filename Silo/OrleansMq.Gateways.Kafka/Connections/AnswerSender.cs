@@ -2,7 +2,6 @@ using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using OrleansMq.Gateways.Kafka.Connections.Loops;
 using OrleansMq.Gateways.Kafka.Wire;
-using OrleansMq.Log;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
@@ -105,7 +104,7 @@ internal sealed class AnswerSender(ClientSocket socket, PieceSizes pieces)
 
     // The fields before it go with it: alone they would wake the client for nothing. Returns how much was sent: all, unless the system
     // cannot send this file, or the connection ended.
-    private async ValueTask<int> SendFileAsync(LogSlice slice)
+    private async ValueTask<int> SendFileAsync(RecordSlice slice)
     {
         var start = 0;
         try
@@ -148,7 +147,7 @@ internal sealed class AnswerSender(ClientSocket socket, PieceSizes pieces)
     }
 
     // Behind the fields before it, and its end before those that follow.
-    private async ValueTask SendCopiedAsync(LogSlice slice, int start, long answerBytes)
+    private async ValueTask SendCopiedAsync(RecordSlice slice, int start, long answerBytes)
     {
         var pieceBytes = pieces.Take();
         try

@@ -1,7 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
-using OrleansMq.Log;
+using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Connections;
 
@@ -111,7 +111,7 @@ internal static unsafe partial class LinuxSockets
         return done switch
         {
             > 0 => Outcome.Sent,
-            0 => throw LogSlice.EndsTooEarly(path, position),
+            0 => throw RecordSlice.EndsTooEarly(path, position),
             _ => OutcomeOf(Marshal.GetLastPInvokeError(), path),
         };
     }

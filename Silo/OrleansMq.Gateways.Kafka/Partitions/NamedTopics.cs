@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka.Apis;
 using OrleansMq.Gateways.Kafka.Requests;

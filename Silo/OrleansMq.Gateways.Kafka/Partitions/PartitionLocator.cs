@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Partitions;

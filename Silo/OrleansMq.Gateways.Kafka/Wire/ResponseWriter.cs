@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
-using OrleansMq.Brokers;
-using OrleansMq.Log;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Wire;
@@ -207,7 +206,7 @@ internal sealed class ResponseWriter : IDisposable
     }
 
     /// <summary>A part of a frame: in memory, or in a file.</summary>
-    public readonly record struct FramePart(ReadOnlyMemory<byte> Memory, LogSlice? Slice)
+    public readonly record struct FramePart(ReadOnlyMemory<byte> Memory, RecordSlice? Slice)
     {
         /// <summary>How many bytes.</summary>
         public int Length => Slice?.Length ?? Memory.Length;

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Grains.Groups;

@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Silo.Configuration;

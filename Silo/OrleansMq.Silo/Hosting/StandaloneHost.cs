@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using Microsoft.Net.Http.Headers;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client.Http;
 
 namespace OrleansMq.Silo.Http;

@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Client.Http;
 using OrleansMq.Groups;
 

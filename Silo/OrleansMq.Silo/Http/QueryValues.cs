@@ -1,5 +1,5 @@
 using System.Globalization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client.Http;
 using OrleansMq.Records;
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
+using OrleansMq.Api;
 using OrleansMq.Groups;
 
 namespace OrleansMq.Silo.Metrics;

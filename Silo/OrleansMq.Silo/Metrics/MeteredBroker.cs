@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Records;
 
 namespace OrleansMq.Silo.Metrics;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Metrics;
 

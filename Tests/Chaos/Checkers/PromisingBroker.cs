@@ -1,4 +1,6 @@
+using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Groups;
 using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Chaos.Checkers;
@@ -79,6 +81,10 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
         throw new NotSupportedException();
     public ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
+    public IClusterAdministration Administration => SoleBrokerAdministration.Instance;
+
+    public IGroupCoordinator Groups => NoGroupCoordinator.Instance;
+
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
 

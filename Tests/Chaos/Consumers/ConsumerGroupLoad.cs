@@ -1,5 +1,5 @@
 using System.Text.Json.Serialization;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 

@@ -1,5 +1,5 @@
 using System.Globalization;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Runs;

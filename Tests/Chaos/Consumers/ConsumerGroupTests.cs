@@ -1,4 +1,4 @@
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Tests.Chaos.Running;
 using OrleansMq.Tests.Chaos.Runs;
 using Xunit.Abstractions;

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Faults;

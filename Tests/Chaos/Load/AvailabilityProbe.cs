@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 using OrleansMq.Tests.Chaos.Verification;
 

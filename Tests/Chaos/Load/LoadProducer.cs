@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Tests.Chaos.Verification;
 

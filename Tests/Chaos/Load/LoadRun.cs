@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Load;

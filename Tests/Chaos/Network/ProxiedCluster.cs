@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.PostgreSql.Servers;
 using OrleansMq.Tests.Chaos.Load;
 using OrleansMq.Tests.Chaos.Running;

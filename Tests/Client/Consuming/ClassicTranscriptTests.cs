@@ -1,5 +1,5 @@
+using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Groups;
 using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Consuming;

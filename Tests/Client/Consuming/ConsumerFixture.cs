@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
+using OrleansMq.Api;
 using OrleansMq.Client;
-using OrleansMq.Groups;
 using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Consuming;

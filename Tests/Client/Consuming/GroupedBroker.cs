@@ -1,5 +1,5 @@
+using OrleansMq.Api;
 using OrleansMq.Brokers;
-using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
@@ -38,6 +38,8 @@ internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : 
         broker.DeleteRecordsAsync(partition, beforeOffset, cancellationToken);
     public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
         broker.InitProducerIdAsync(cancellationToken);
+    public IClusterAdministration Administration => SoleBrokerAdministration.Instance;
+
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         broker.DescribeClusterAsync(cancellationToken);
 }

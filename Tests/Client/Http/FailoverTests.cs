@@ -1,6 +1,6 @@
 using System.Net;
 using System.Text;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client.Http;
 using OrleansMq.Testing;
 

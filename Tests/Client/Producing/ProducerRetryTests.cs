@@ -1,5 +1,5 @@
 using System.Text;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Producing;

@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Compression;
 using OrleansMq.Records;

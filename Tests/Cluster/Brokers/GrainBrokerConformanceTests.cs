@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Brokers;

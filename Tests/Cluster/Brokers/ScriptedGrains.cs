@@ -1,5 +1,5 @@
 using System.Reflection;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains;
 
 namespace OrleansMq.Tests.Cluster.Brokers;

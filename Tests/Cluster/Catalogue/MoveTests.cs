@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains.Replication;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Client;
 using OrleansMq.Grains.Brokers;

@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.PostgreSql.Servers;
 using OrleansMq.Tests.Cluster.Brokers;
 using OrleansMq.Tests.PostgreSql.Server;

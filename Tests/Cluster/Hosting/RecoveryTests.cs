@@ -1,4 +1,5 @@
 using System.Text.Json;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.State;
 using OrleansMq.Storage;

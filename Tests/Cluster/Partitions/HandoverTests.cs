@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Tests.PostgreSql.Server;
 using OrleansMq.Tests.Shared;

@@ -1,5 +1,5 @@
 using Orleans.Core.Internal;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Replication;

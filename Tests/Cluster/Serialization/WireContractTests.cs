@@ -2,13 +2,12 @@ using System.Reflection;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Serialization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Grains;
 using OrleansMq.Grains.Groups;
 using OrleansMq.Grains.Partitions;
 using OrleansMq.Grains.Serialization;
 using OrleansMq.Grains.Topics;
-using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Cluster.Serialization;
 

@@ -1,5 +1,5 @@
 using FsCheck.Fluent;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 
 namespace OrleansMq.Tests.Engine.Clusters;

@@ -1,4 +1,5 @@
 using System.Text;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Compression;
 using OrleansMq.Diagnostics;

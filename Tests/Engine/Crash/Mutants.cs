@@ -1,5 +1,5 @@
 using System.Buffers.Binary;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Records;
 using OrleansMq.Storage;

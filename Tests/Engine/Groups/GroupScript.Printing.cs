@@ -1,6 +1,6 @@
 using System.Text;
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
-using OrleansMq.Groups;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Coordination;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Engine.Groups;

@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 using OrleansMq.Tests.Engine.Partitions;

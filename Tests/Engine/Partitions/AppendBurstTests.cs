@@ -1,5 +1,5 @@
 using System.Threading.Channels;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Partitions;
 using OrleansMq.Topics;
 

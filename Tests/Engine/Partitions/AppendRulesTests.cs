@@ -1,5 +1,5 @@
 using System.Text;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 using OrleansMq.Topics;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Records;

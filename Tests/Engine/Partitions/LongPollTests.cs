@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Records;
 using OrleansMq.Storage;
 using OrleansMq.Topics;

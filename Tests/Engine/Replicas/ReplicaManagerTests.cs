@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Replication;
 using OrleansMq.Tests.Engine.Partitions;
 

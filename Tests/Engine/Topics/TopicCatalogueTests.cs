@@ -1,5 +1,5 @@
 using System.Text.Json;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Topics;

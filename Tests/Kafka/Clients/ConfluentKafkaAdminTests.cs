@@ -148,9 +148,9 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
 
     private async Task FillAsync()
     {
-        await _server.Broker.CreateTopicAsync(new Brokers.NewTopic("orders", 1));
+        await _server.Broker.CreateTopicAsync(new Api.NewTopic("orders", 1));
         await _server.Broker.ProduceAsync(new TopicPartition("orders", 0),
-            TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Brokers.Acks.All);
+            TestBatches.Of([.. Enumerable.Range(0, 10).Select(static number => $"{number}")]), Api.Acks.All);
     }
 
     private IAdminClient Admin() => new AdminClientBuilder(new AdminClientConfig { BootstrapServers = _server.Address }).Build();

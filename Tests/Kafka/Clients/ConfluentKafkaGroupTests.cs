@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using Confluent.Kafka;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
 
@@ -62,7 +62,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
             foreach (var member in members)
                 await member.DisposeAsync();
         }
-        var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Groups.OffsetFetch { GroupId = "readers" });
+        var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Api.OffsetFetch { GroupId = "readers" });
         Assert.Equal(1200, committed.Partitions.Sum(static partition => partition.Offset?.Offset ?? 0));
     }
 
@@ -103,7 +103,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
         {
             var config = new ConsumerConfig { BootstrapServers = address, GroupId = "readers", AutoOffsetReset = AutoOffsetReset.Earliest };
             if (way == "consumer")
-                config.GroupProtocol = GroupProtocol.Consumer;
+                config.Confluent.Kafka.GroupProtocol = GroupProtocol.Consumer;
             else
                 (config.SessionTimeoutMs, config.HeartbeatIntervalMs) = (45_000, 300);
             if (way != "consumer")

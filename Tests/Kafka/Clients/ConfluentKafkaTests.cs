@@ -1,6 +1,6 @@
 using System.Text;
 using Confluent.Kafka;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
 using KafkaPartition = Confluent.Kafka.TopicPartition;

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
 
@@ -37,7 +37,7 @@ public sealed class KafkaLoadToolsTests : IAsyncLifetime
             .Select(static line => line.GetProperty("value").GetString()).Order());
         Assert.All(consumed.Where(static line => Name(line) == "offsets_committed"),
             static line => Assert.True(line.GetProperty("success").GetBoolean()));
-        var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Groups.OffsetFetch { GroupId = "readers" });
+        var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Api.OffsetFetch { GroupId = "readers" });
         Assert.Equal(records, committed.Partitions.Sum(static partition => partition.Offset!.Offset));
     }
 

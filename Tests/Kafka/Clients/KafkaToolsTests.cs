@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Kafka.Connections;
 using OrleansMq.Tests.Shared;
 
@@ -84,12 +84,12 @@ public sealed class KafkaToolsTests : IAsyncLifetime
         {
             var told = await RunAsync(groups, ["--group", "readers", "--topic", "orders", "--reset-offsets", .. way, "--execute"]);
             Assert.Matches($@"readers\s+orders\s+0\s+{offset}\s", told);
-            var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Groups.OffsetFetch { GroupId = "readers" });
+            var committed = await _server.Broker.Groups.FetchOffsetsAsync(new Api.OffsetFetch { GroupId = "readers" });
             Assert.Equal(offset, Assert.Single(committed.Partitions).Offset!.Offset);
         }
         Assert.Matches(@"readers\s+orders\s+0\s+2\s+10\s+8\s", await RunAsync(groups, ["--describe", "--offsets", "--group", "readers"]));
         await RunAsync(groups, ["--delete-offsets", "--group", "readers", "--topic", "orders"]);
-        Assert.Empty((await _server.Broker.Groups.FetchOffsetsAsync(new Groups.OffsetFetch { GroupId = "readers" })).Partitions);
+        Assert.Empty((await _server.Broker.Groups.FetchOffsetsAsync(new Api.OffsetFetch { GroupId = "readers" })).Partitions);
     }
 
     [SkippableFact]

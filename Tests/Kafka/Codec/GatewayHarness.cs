@@ -1,4 +1,5 @@
 using System.Net;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Diagnostics;
 using OrleansMq.Gateways.Kafka;

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Net;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Clusters;
 using OrleansMq.Gateways.Kafka;

@@ -1,4 +1,6 @@
+using OrleansMq.Api;
 using OrleansMq.Brokers;
+using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
@@ -39,6 +41,10 @@ internal sealed class NoBroker : IBroker
 
     public ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
+
+    public IClusterAdministration Administration => SoleBrokerAdministration.Instance;
+
+    public IGroupCoordinator Groups => NoGroupCoordinator.Instance;
 
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();

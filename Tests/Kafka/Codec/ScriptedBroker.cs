@@ -1,5 +1,4 @@
-using OrleansMq.Brokers;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;

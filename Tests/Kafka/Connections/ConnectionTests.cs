@@ -1,5 +1,5 @@
 using System.Globalization;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka;
 using OrleansMq.Tests.Kafka.Schemas;
 using OrleansMq.Tests.Shared;

@@ -1,4 +1,4 @@
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
 using OrleansMq.Tests.Client.EndToEnd;

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
 using OrleansMq.Testing;

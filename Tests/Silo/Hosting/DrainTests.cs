@@ -1,6 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Tests.Silo.Http;
 
 namespace OrleansMq.Tests.Silo.Hosting;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
+using OrleansMq.Api;
 using OrleansMq.Brokers;
 using OrleansMq.Partitions;
 using OrleansMq.Silo.Configuration;

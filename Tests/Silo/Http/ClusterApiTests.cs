@@ -1,6 +1,6 @@
 using System.Net;
 using System.Text.Json;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client.Http;
 
 namespace OrleansMq.Tests.Silo.Http;

@@ -1,5 +1,5 @@
 using System.Net;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Silo.Http;
 

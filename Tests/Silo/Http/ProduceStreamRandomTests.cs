@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Compression;
 using OrleansMq.Records;
 

@@ -1,4 +1,4 @@
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;

@@ -1,4 +1,4 @@
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;

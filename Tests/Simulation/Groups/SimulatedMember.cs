@@ -1,4 +1,4 @@
-using OrleansMq.Groups;
+using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 

@@ -1,4 +1,4 @@
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Consumer;
 using OrleansMq.Groups.Coordination;

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Assignment;
 

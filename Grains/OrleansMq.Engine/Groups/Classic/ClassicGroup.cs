@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Classic;
 

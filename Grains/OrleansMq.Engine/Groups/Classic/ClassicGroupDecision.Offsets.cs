@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Classic;
 
 public static partial class ClassicGroupDecision

@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Classic;
 
 /// <summary>What a classic group becomes, and what is answered.</summary>

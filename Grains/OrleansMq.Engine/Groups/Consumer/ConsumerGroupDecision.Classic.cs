@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Groups.Consumer;

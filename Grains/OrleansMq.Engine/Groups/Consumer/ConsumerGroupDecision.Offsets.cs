@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Consumer;
 
 public static partial class ConsumerGroupDecision

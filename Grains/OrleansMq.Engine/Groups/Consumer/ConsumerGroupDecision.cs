@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Consumer;
 
 /// <summary>What a consumer group becomes, and what is answered.</summary>

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Text.Json.Serialization;
+using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Consumer;
 

@@ -2,6 +2,7 @@ using System.Collections;
 using System.Collections.Immutable;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Consumer;
 

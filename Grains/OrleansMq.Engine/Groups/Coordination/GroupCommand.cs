@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>What comes to a <see cref="GroupCore"/>.</summary>

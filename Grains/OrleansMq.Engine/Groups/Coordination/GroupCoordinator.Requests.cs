@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Coordination;
 
 public sealed partial class GroupCoordinator

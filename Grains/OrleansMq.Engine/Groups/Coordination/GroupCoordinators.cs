@@ -1,4 +1,5 @@
 using System.Text.Json;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Diagnostics;
 using OrleansMq.State;

@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>What a <see cref="GroupCore"/> wants done, in this order.</summary>

@@ -1,3 +1,5 @@
+using OrleansMq.Api;
+
 namespace OrleansMq.Groups.Coordination;
 
 /// <summary>The answer that refuses a request, of the type that goes with it.</summary>

@@ -1,4 +1,5 @@
 using System.Text;
+using OrleansMq.Api;
 
 namespace OrleansMq.Groups.Offsets;
 

@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Buffers.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Http.Lines;
 

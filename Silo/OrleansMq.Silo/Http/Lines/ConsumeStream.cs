@@ -1,5 +1,5 @@
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 using OrleansMq.Client.Http;
 using OrleansMq.Records;
 

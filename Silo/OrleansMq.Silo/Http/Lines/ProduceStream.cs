@@ -2,7 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
-using OrleansMq.Brokers;
+using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Http.Lines;
 

@@ -1,5 +1,5 @@
 using FsCheck.Fluent;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Tests.Engine.Groups.Assignment;

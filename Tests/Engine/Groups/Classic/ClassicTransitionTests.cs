@@ -1,5 +1,5 @@
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
-using OrleansMq.Groups;
 using OrleansMq.Groups.Classic;
 
 namespace OrleansMq.Tests.Engine.Groups.Classic;

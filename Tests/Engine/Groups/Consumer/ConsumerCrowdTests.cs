@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Consumer;
 using Xunit.Abstractions;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Assignment;
 using OrleansMq.Groups.Classic;

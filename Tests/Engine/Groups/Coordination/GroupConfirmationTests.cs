@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using OrleansMq.Api;
 using OrleansMq.Clusters;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;

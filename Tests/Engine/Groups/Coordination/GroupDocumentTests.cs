@@ -1,6 +1,6 @@
 using System.Text;
 using System.Text.Json;
-using OrleansMq.Groups;
+using OrleansMq.Api;
 using OrleansMq.Groups.Classic;
 using OrleansMq.Groups.Coordination;
 using OrleansMq.Groups.Offsets;

@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Offsets;
 

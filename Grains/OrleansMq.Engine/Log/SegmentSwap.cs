@@ -1,9 +1,8 @@
 using System.Globalization;
 using OrleansMq.Diagnostics;
-using OrleansMq.Log;
 using OrleansMq.Storage;
 
-namespace OrleansMq.Compaction;
+namespace OrleansMq.Log;
 
 /// <summary>
 /// How cleaned segments take the place of those they were made from, so that a crash at any instruction leaves the old ones or the new one:

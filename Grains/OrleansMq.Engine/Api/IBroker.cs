@@ -1,6 +1,5 @@
-using OrleansMq.Groups;
 
-namespace OrleansMq.Brokers;
+namespace OrleansMq.Api;
 
 /// <summary>How many replicas must hold a batch before it is acknowledged.</summary>
 public enum Acks : sbyte
@@ -14,8 +13,8 @@ public enum Acks : sbyte
 }
 
 /// <summary>
-/// The broker API: what gateways, the HTTP API and the client library call. One implementation runs in process over the engine
-/// (<see cref="LocalBroker"/>), one over grains, one over HTTP in the client library.
+/// The broker API: what gateways, the HTTP API and the client library call. One implementation runs in process over the engine,
+/// one over grains, one over HTTP in the client library.
 /// <para>Administration throws <see cref="BrokerException"/>; the data path returns its <see cref="ErrorCode"/>, so that a refused batch
 /// costs no exception. Implementations are thread safe.</para>
 /// </summary>
@@ -88,8 +87,8 @@ public interface IBroker
     ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Administration of brokers and replicas; where there is one broker only, every method refuses.</summary>
-    IClusterAdministration Administration => SoleBrokerAdministration.Instance;
+    IClusterAdministration Administration { get; }
 
     /// <summary>Consumer groups; a broker without a coordinator answers <see cref="ErrorCode.CoordinatorNotAvailable"/>.</summary>
-    IGroupCoordinator Groups => NoGroupCoordinator.Instance;
+    IGroupCoordinator Groups { get; }
 }

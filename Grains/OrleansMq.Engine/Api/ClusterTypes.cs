@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
-namespace OrleansMq.Brokers;
+namespace OrleansMq.Api;
 
 /// <summary>A cluster (of one broker, where standalone).</summary>
 /// <param name="ClusterId">Made when the data directory was first used, or given to all brokers of a cluster.</param>

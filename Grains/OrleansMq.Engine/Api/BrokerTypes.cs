@@ -1,6 +1,6 @@
-using OrleansMq.Log;
+using OrleansMq.Records;
 
-namespace OrleansMq.Brokers;
+namespace OrleansMq.Api;
 
 /// <summary>A topic to create.</summary>
 /// <param name="Name">1 to 249 characters of <c>a-z A-Z 0-9 . _ -</c>, neither <c>.</c> nor <c>..</c>.</param>
@@ -105,7 +105,7 @@ public sealed class FetchResult : IDisposable
     }
 
     /// <summary>A result over a place in a file, which is given back on dispose.</summary>
-    internal FetchResult(long highWatermark, long lastStableOffset, long logStartOffset, LogSlice slice)
+    internal FetchResult(long highWatermark, long lastStableOffset, long logStartOffset, RecordSlice slice)
         : this(ErrorCode.None, highWatermark, lastStableOffset, logStartOffset, default)
     {
         Slice = slice;
@@ -132,7 +132,7 @@ public sealed class FetchResult : IDisposable
 
     /// <summary>The record batches where they are, instead of <see cref="Records"/>, for who asked with
     /// <see cref="FetchRequest.AllowsSlice"/>.</summary>
-    public LogSlice? Slice { get; private set; }
+    public RecordSlice? Slice { get; private set; }
 
     /// <summary>Bytes of the record batches, wherever they are.</summary>
     public int Length => Slice?.Length ?? Records.Length;

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text;
 using OrleansMq.Storage;
 
-namespace OrleansMq.Compaction;
+namespace OrleansMq.Log;
 
 /// <summary>
 /// How far a partition's log was cleaned, in <c>cleaner-checkpoint</c> in its directory: two lines, the version <c>0</c> and the first

@@ -1,4 +1,4 @@
-namespace OrleansMq.Groups;
+namespace OrleansMq.Api;
 
 /// <summary>An offset as it was committed.</summary>
 /// <param name="Offset">The next offset to read.</param>

@@ -1,4 +1,4 @@
-namespace OrleansMq.Groups;
+namespace OrleansMq.Api;
 
 /// <summary>A protocol (an assignor, to a consumer) that a member offers, with what it has to say to that protocol's leader.</summary>
 /// <param name="Name">As <c>range</c> or <c>cooperative-sticky</c>.</param>

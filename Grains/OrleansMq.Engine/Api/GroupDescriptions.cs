@@ -1,4 +1,4 @@
-namespace OrleansMq.Groups;
+namespace OrleansMq.Api;
 
 /// <summary>Which protocol forms a group.</summary>
 public enum GroupType

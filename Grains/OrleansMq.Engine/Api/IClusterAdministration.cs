@@ -1,4 +1,4 @@
-namespace OrleansMq.Brokers;
+namespace OrleansMq.Api;
 
 /// <summary>
 /// Administration of brokers and replicas, beside that of topics in <see cref="IBroker"/>. Methods throw <see cref="BrokerException"/>;

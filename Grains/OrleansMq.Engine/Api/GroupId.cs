@@ -1,4 +1,4 @@
-namespace OrleansMq.Groups;
+namespace OrleansMq.Api;
 
 /// <summary>Which ids a group may have: 1 to 255 characters, none of them a control character. More than that fits no document's
 /// key.</summary>

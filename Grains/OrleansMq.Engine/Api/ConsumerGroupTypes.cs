@@ -1,4 +1,4 @@
-namespace OrleansMq.Groups;
+namespace OrleansMq.Api;
 
 /// <summary>Partitions of one topic, by its id.</summary>
 /// <param name="TopicId">The topic.</param>

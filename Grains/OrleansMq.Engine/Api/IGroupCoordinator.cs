@@ -1,4 +1,4 @@
-namespace OrleansMq.Groups;
+namespace OrleansMq.Api;
 
 /// <summary>
 /// Consumer groups: who is in a group, who reads which partition, and how far each partition was read. One implementation runs in process,

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
-namespace OrleansMq.Brokers;
+namespace OrleansMq.Api;
 
 /// <summary>What would be moved so that every broker holds and leads its share. Nothing moves before
 /// <see cref="IClusterAdministration.ExecuteRebalanceAsync"/>.</summary>

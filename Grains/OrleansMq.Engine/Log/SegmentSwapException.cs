@@ -1,4 +1,4 @@
-namespace OrleansMq.Compaction;
+namespace OrleansMq.Log;
 
 /// <summary>
 /// The disk failed while segments were exchanged for the one that a compaction made of them. The exchange is completed when the partition
