@@ -103,7 +103,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
         {
             var config = new ConsumerConfig { BootstrapServers = address, GroupId = "readers", AutoOffsetReset = AutoOffsetReset.Earliest };
             if (way == "consumer")
-                config.Confluent.Kafka.GroupProtocol = GroupProtocol.Consumer;
+                config.GroupProtocol = Confluent.Kafka.GroupProtocol.Consumer;
             else
                 (config.SessionTimeoutMs, config.HeartbeatIntervalMs) = (45_000, 300);
             if (way != "consumer")
