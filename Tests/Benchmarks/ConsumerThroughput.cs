@@ -152,7 +152,8 @@ internal static class ConsumerThroughput
             allocated.Add((double)(GC.GetTotalAllocatedBytes(precise: true) - bytes) / records);
         }
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{name,-20} | {Statistics.Median(speeds),9:N0} | {Statistics.Median(perProcessor),28:N0} | {Statistics.Median(allocated),8:F0}"));
+            $"{name,-20} | {Statistics.Median(speeds),9:N0} | {Statistics.Median(perProcessor),28:N0} | "
+            + $"{Statistics.Median(allocated),8:F0}"));
     }
 
     /// <summary>From the subscription to the first record: as the first member of a new group, and as the second of one that reads

@@ -44,7 +44,8 @@ internal static class CoordinatorFailoverTime
                 await cluster.RestartedAsync(silo, CancellationToken.None);
             }
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{kills} kills: median {Statistics.Median(seconds):0.000} s, worst {seconds.Max():0.000} s until a heartbeat is answered"));
+                $"{kills} kills: median {Statistics.Median(seconds):0.000} s, worst {seconds.Max():0.000} s "
+                + $"until a heartbeat is answered"));
         });
     }
 

@@ -19,9 +19,9 @@ internal sealed partial class Cluster
     {
         broker.Announced = true;
         var (leader, topic) = (broker.Leader!, broker.Topic);
+        var highWatermark = broker.Log.HighWatermark;
         if (Trace is not null)
-            Tell(
-                $"{broker.Id} LEADS {leader.Epoch} from {leader.EpochStart}, high watermark {broker.Log.HighWatermark}: {leader.Committed}");
+            Tell($"{broker.Id} LEADS {leader.Epoch} from {leader.EpochStart}, high watermark {highWatermark}: {leader.Committed}");
         Figures.Elections++;
         Verdict.Require(!_restored, $"a store from the past: {broker.Id} leads epoch {leader.Epoch}");
         topic.Replicas.OnLeading(broker.Id, leader, _now);

@@ -58,9 +58,9 @@ internal sealed partial class Cluster
         After(late, () =>
         {
             var stored = store.TryWrite(write.State, write.ETag);
+            var outcome = (stored ? "stored" : "refused") + (unclear ? ", unclear" : "");
             if (Trace is not null)
-                Tell(
-                    $"store <- {broker.Id}: {write.State} if {write.ETag}: {(stored ? "stored" : "refused")}{(unclear ? ", unclear" : "")}");
+                Tell($"store <- {broker.Id}: {write.State} if {write.ETag}: {outcome}");
             var etag = store.ETag;
             if (unclear)
                 return;

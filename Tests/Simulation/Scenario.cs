@@ -67,6 +67,7 @@ internal sealed class Scenario
         + $"{StoreFailsPercent}%, "
         + $"a batch every {ProduceEveryMs} ms, views differ by {ViewsSpreadMs} "
         + $"ms{(MayCompact ? ", compacts" : "")}{(MayDelete ? ", deletes" : "")}"
-        + $"{(MayReassign ? ", reassigns" : "")}{(MayElectUnclean ? ", unclean elections" : "")}{(RecreatesTopic ? ", deleted and created again" : "")}"
+        + $"{(MayReassign ? ", reassigns" : "")}{(MayElectUnclean ? ", unclean elections" : "")}"
+        + $"{(RecreatesTopic ? ", deleted and created again" : "")}"
         + $"{(RestoresStore ? ", store restored" : "")}, {CatchUpShare}% for those who catch up";
 }

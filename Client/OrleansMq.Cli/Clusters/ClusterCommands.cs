@@ -33,8 +33,9 @@ internal static class ClusterCommands
         var flags = new Argument<string[]>("BROKER-FLAGS") { Description =
             "Behind '--': more flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
         var command = new OmqCommand("up", """
-            Runs a cluster of several broker processes on free ports of 127.0.0.1, with a private PostgreSQL, in the foreground. One line tells of each broker
-            that serves; what they log goes to files. Ctrl-C ends all of it in order; where this process is killed, the rest ends too (on Linux).
+            Runs a cluster of several broker processes on free ports of 127.0.0.1, with a private PostgreSQL, in the foreground.
+            It prints a line for each broker that serves; the brokers log to files. Ctrl-C stops all of them in order;
+            where this process is killed, they stop too (on Linux).
             """.ReplaceLineEndings(" "),
             "omq cluster up --silos 3", "omq cluster up --data ./cluster --racks east,west --restart", "omq cluster up -- --flush sync")
         { silos, data, postgres, racks, restart, flags };
@@ -88,8 +89,8 @@ internal static class ClusterCommands
     private static void RefuseWithoutOrleans()
     {
 #if !ORLEANS
-        throw CommandFailedException.Refused("This build has no Orleans, and so no cluster: it runs one broker ('omq up'). Make the Microsoft.Orleans packages "
-            + "available to NuGet, then OMQ_ORLEANS=true ./omq cluster up.");
+        throw CommandFailedException.Refused("This build has no Orleans, and so no cluster: it runs one broker ('omq up'). "
+            + "Make the Microsoft.Orleans packages available to NuGet, then OMQ_ORLEANS=true ./omq cluster up.");
 #endif
     }
 

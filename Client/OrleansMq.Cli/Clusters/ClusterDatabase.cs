@@ -83,7 +83,8 @@ internal sealed class ClusterDatabase : IAsyncDisposable
         catch (InvalidOperationException e)
         {
             var asOther = Environment.IsPrivilegedProcess
-                ? " Started by root it runs as another user, who must be able to enter every directory above: choose such a --data, or none." : "";
+                ? " Started by root it runs as another user, who must be able to enter every directory above: choose such a --data, "
+                    + "or none." : "";
             throw CommandFailedException.Refused($"The private PostgreSQL server in {directory} does not start.{asOther} {e.Message}", e);
         }
     }

@@ -83,7 +83,8 @@ internal sealed class ClusterDirectory : IDisposable
         {
             throw CommandFailedException.Refused($"{RosterFile} is damaged: {e.Message} It says which brokers the cluster has; write it "
                 + "anew, such as "
-                + """{"clusterId":"local-0000","brokers":[{"brokerId":1,"rack":null}]}, with the cluster id that broker-1/meta.json holds.""", e);
+                + """{"clusterId":"local-0000","brokers":[{"brokerId":1,"rack":null}]}, with the cluster id that broker-1/meta.json """
+                + "holds.", e);
         }
     }
 

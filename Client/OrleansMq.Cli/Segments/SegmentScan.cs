@@ -76,7 +76,8 @@ internal sealed class SegmentScan(Stream file, long? baseOffset = null)
         _nextOffset = header.NextOffset;
         return header.BaseOffset < expected
             ? new(RecordBatchError.BadOffsets,
-                $"Its base offset is {header.BaseOffset}, where {expected} or a later one follows: it is wrong here or in the batch before.")
+                $"Its base offset is {header.BaseOffset}, where {expected} or a later one follows: "
+                + "it is wrong here or in the batch before.")
             : null;
     }
 

@@ -34,7 +34,8 @@ public sealed partial class HttpBroker
         if (request.Offset < 0)
             return FetchResult.Failed(ErrorCode.OffsetOutOfRange, $"{request.Partition}: offset {request.Offset} is below 0.");
         var path = string.Create(CultureInfo.InvariantCulture,
-            $"{PartitionPath(request.Partition)}/batches?offset={request.Offset}&maxBytes={request.MaxBytes}&minBytes={request.MinBytes}&waitMs={(long)request.MaxWait.TotalMilliseconds}&isolation={HttpContract.Format(request.Isolation)}");
+            $"{PartitionPath(request.Partition)}/batches?offset={request.Offset}&maxBytes={request.MaxBytes}&minBytes={request.MinBytes}"
+            + $"&waitMs={(long)request.MaxWait.TotalMilliseconds}&isolation={HttpContract.Format(request.Isolation)}");
         for (var attempt = 1; ; attempt++)
         {
             var address = _addresses.Current;

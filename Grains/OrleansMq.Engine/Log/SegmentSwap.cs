@@ -35,7 +35,8 @@ internal static class SegmentSwap
             {
                 Complete(files, directory, names, baseOffset, endOffset);
                 log.Write(EngineLogLevel.Information,
-                    $"Completed the compaction of the segments {baseOffset} to {endOffset} in '{directory}', which a crash had interrupted.");
+                    $"Completed the compaction of the segments {baseOffset} to {endOffset} in '{directory}', "
+                    + "which a crash had interrupted.");
             }
         }
         foreach (var name in files.ListFiles(directory))

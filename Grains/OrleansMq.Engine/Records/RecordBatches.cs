@@ -139,7 +139,8 @@ public static class RecordBatches
         // Markers of transactions are outside the producer's sequence.
         if (header.HasProducer && (header.ProducerEpoch < 0 || (header.BaseSequence < 0 && !header.IsControl)))
             return new(RecordBatchError.BadProducer,
-                $"Producer epoch is {header.ProducerEpoch}, base sequence {header.BaseSequence}; with a producer id both must be 0 or above.");
+                $"Producer epoch is {header.ProducerEpoch}, base sequence {header.BaseSequence}; "
+                + "with a producer id both must be 0 or above.");
         if (header.IsTransactional && !header.HasProducer)
             return new(RecordBatchError.BadProducer, "A transactional batch needs a producer id.");
         return null;

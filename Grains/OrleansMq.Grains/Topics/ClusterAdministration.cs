@@ -226,8 +226,8 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
             throw new BrokerException(ErrorCode.EligibleLeadersNotAvailable, reports.Length == 0
                 ? $"No broker that holds partition {partition} answers: start one of {string.Join(", ", state.Holders)}."
                 : $"Broker {string.Join(", ", silent)}, in sync with partition {partition}, does not answer, and may hold what no other "
-                + "does. Start it, or name the "
-                    + $"broker that is to lead all the same, one of {string.Join(", ", reports.Select(report => report.Identity.Broker))}.");
+                    + "does. Start it, or name the broker that is to lead all the same, "
+                    + $"one of {string.Join(", ", reports.Select(report => report.Identity.Broker))}.");
         }
         return reports.OrderByDescending(report => report.LastEpoch).ThenByDescending(report => report.LogEndOffset)
             .First().Identity.Broker;

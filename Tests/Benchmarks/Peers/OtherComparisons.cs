@@ -64,7 +64,8 @@ internal static class OtherComparisons
         {
             yield return new Comparison($"rabbitmq-{(quorum ? "quorum" : "classic")}",
                 $"Records of 1,000 bytes, 2 connections, 500 unacknowledged records each, one record a request (a publish), one partition "
-                + $"({(quorum ? "quorum queue" : "classic durable queue, persistent messages")}), on the disk when acknowledged (confirmed).",
+                + $"({(quorum ? "quorum queue" : "classic durable queue, persistent messages")}), "
+                + "on the disk when acknowledged (confirmed).",
                 "rabbitmq",
                 new Contender(ours,
                     new ReplayWork(new BrokerSettings(Flush: FlushSetting.EveryAcknowledgement), Load(2, 500, 1, 1, 300_000))),
@@ -120,7 +121,8 @@ internal static class OtherComparisons
         {
             ("disk", FlushSetting.None, 0, "not flushed"),
             ("disk-sync", FlushSetting.EveryAcknowledgement, Connections * InFlight,
-                $"on the disk when acknowledged; the file is synced after every {Connections * InFlight} batches, as many as are in flight"),
+                $"on the disk when acknowledged; the file is synced after every {Connections * InFlight} batches, "
+                    + "as many as are in flight"),
         })
         {
             var load = Load(Connections, InFlight, InBatch, 1, 1_500_000);

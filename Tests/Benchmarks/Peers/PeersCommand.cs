@@ -13,12 +13,14 @@ internal static class PeersCommand
         peers    runs OrleansMq and its peers in turns on the same work, and writes peers.md and peers.json
           --pairs 5          pairs of each comparison; --short is one, with a quarter of the records
           --only NAME,...    comparisons of that name, or, where there is none, whose names start like that; --list names them all
-          --against NAME     only this peer: kafka, rocketmq, rabbitmq, nats, redis, disk, itself; or the OrleansMq.Silo.dll of another build of OrleansMq
+          --against NAME     only this peer: kafka, rocketmq, rabbitmq, nats, redis, disk, itself;
+                             or the OrleansMq.Silo.dll of another build of OrleansMq
           --broker FILE      our broker: OrleansMq.Silo.dll or a published executable; by default what was built with this program
           --cluster DIR      the folder artifacts/cluster/bin of a build with Orleans, for three nodes; by default the repository's
           --out DIR          where peers.md and peers.json are written; by default the directory of --dir
-          --hold-memory      touches the machine's free memory once and keeps a page of each 128 KiB of it until the end (Linux, root): a virtual machine that
-                             gives free memory back to its host takes more time for the first touch of a page than for all else. A minute or so for 20 GB
+          --hold-memory      touches the machine's free memory once and keeps a page of each 128 KiB until the end (Linux, root): a virtual
+                             machine that gives free memory back to its host takes more time for the first touch of a page than for
+                             all else. Takes about a minute for 20 GB
           --dir artifacts    on the disk that is meant; each broker gets a fresh directory in it
         The peers are found through the environment variable OMQ_PEERS, which names the folder with the script 'peer'.
         """;

@@ -84,7 +84,8 @@ internal static class ReplicaComparison
         {
             if (_audit.End < highWatermark)
                 violations.Report(ViolationKind.ReplicasDiffer,
-                    $"partition {partition}: broker {replica.Broker} holds up to offset {_audit.End}; the high watermark is {highWatermark}.");
+                    $"partition {partition}: broker {replica.Broker} holds up to offset {_audit.End}; "
+                    + $"the high watermark is {highWatermark}.");
             _audit.Finish();
         }
 

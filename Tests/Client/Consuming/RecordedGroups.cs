@@ -95,16 +95,18 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     public async ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken = default)
     {
         var result = await groups.CommitOffsetsAsync(request, cancellationToken);
-        Tell($"commits in {request.GenerationIdOrMemberEpoch}: "
-            + $"{string.Join(' ', request.Offsets.OrderBy(offset => offset.Partition).Select((offset, at) => $"{offset.Partition}={offset.Offset.Offset} {result.Partitions[at].Error}"))}");
+        var commits = request.Offsets.OrderBy(offset => offset.Partition)
+            .Select((offset, at) => $"{offset.Partition}={offset.Offset.Offset} {result.Partitions[at].Error}");
+        Tell($"commits in {request.GenerationIdOrMemberEpoch}: {string.Join(' ', commits)}");
         return result;
     }
 
     public async ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default)
     {
         var result = await groups.FetchOffsetsAsync(request, cancellationToken);
-        Tell($"asks where to read: "
-            + $"{string.Join(' ', result.Partitions.OrderBy(fetched => fetched.Partition.Partition).Select(fetched => $"{fetched.Partition.Partition}={fetched.Offset?.Offset.ToString() ?? "none"}"))}");
+        var offsets = result.Partitions.OrderBy(fetched => fetched.Partition.Partition)
+            .Select(fetched => $"{fetched.Partition.Partition}={fetched.Offset?.Offset.ToString() ?? "none"}");
+        Tell($"asks where to read: {string.Join(' ', offsets)}");
         return result;
     }
 

@@ -18,7 +18,8 @@ public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<Po
         await SetStatusAsync(cluster.Database, "unwritten", "creating");
         await SetStatusAsync(cluster.Database, "leaving", "deleting");
         await PostgreSqlFixture.ExecuteAsync(cluster.Database,
-            "UPDATE omq_grain_state SET payload = NULL WHERE state_name = 'topic' AND convert_from(payload, 'UTF8') LIKE '%\"unwritten\"%'");
+            "UPDATE omq_grain_state SET payload = NULL WHERE state_name = 'topic' "
+                + "AND convert_from(payload, 'UTF8') LIKE '%\"unwritten\"%'");
 
         await Task.WhenAll(new[] { 1, 2, 3 }.Select(broker => cluster.StartAsync(broker)));
         await cluster.SettleAsync();

@@ -37,13 +37,20 @@ public class BrokerRegistryTests
         Assert.Equal([1, 3], Three().Remove(2, replicas: 0, isAlive: false).Next.Brokers.Keys);
     }
 
+    private static string Entry(int broker, string draining) =>
+        $$"""
+        "{{broker}}":{"registration":{"brokerId":{{broker}},"http":"h:{{broker}}","version":"","dataDirectory":""},"draining":{{draining}}}
+        """;
+
     [Fact]
     public void TheDocumentIsReadAsItWasWritten()
     {
         var registry = Three().TakeOver().Drain(2, 1, _ => true).Next with { AutoRebalance = true };
         var json = JsonSerializer.Serialize(registry, ClusterJson.Default.BrokerRegistry);
         Assert.Equal(
-            """{"metadataEpoch":1,"autoRebalance":true,"brokers":{"1":{"registration":{"brokerId":1,"http":"h:1","version":"","dataDirectory":""},"draining":false},"2":{"registration":{"brokerId":2,"http":"h:2","version":"","dataDirectory":""},"draining":true},"3":{"registration":{"brokerId":3,"http":"h:3","version":"","dataDirectory":""},"draining":false}}}""", json);
+            """{"metadataEpoch":1,"autoRebalance":true,"brokers":{"""
+            + $"{Entry(1, "false")},{Entry(2, "true")},{Entry(3, "false")}}}}}",
+            json);
         Assert.Equal(json, JsonSerializer.Serialize(JsonSerializer.Deserialize(json, ClusterJson.Default.BrokerRegistry),
             ClusterJson.Default.BrokerRegistry));
     }

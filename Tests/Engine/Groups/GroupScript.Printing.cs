@@ -47,7 +47,8 @@ internal sealed partial class GroupScript
                     : $"generation {join.GenerationId}, {join.ProtocolName}, leader {Name(join.Leader)}, is {Name(join.MemberId)}"
                         + (join.SkipAssignment ? ", skips the assignment" : "")
                         + (join.Members.Count == 0
-                            ? "" : $", members {string.Join(' ', join.Members.Select(other => Name(other.MemberId) + Said(other.Metadata)))}");
+                            ? ""
+                            : $", members {string.Join(' ', join.Members.Select(other => Name(other.MemberId) + Said(other.Metadata)))}");
             case SyncGroupResult sync:
                 return sync.Error == ErrorCode.None ? $"assigned {Or("nothing", Encoding.UTF8.GetString(sync.Assignment.Span))}"
                     : $"{sync.Error}";

@@ -110,7 +110,8 @@ public sealed class TopicCatalogueTests
     {
         var topic = Create(new NewTopic("orders", 2, 1, new Dictionary<string, string> { ["retention.ms"] = "5" })).Next.Topic.Activate();
         const string topicJson =
-            """{"name":"orders","topicId":"0196c5a0-0000-7000-8000-000000000001","partitions":2,"configs":{"retention.ms":"5"},"status":"active"}""";
+            """{"name":"orders","topicId":"0196c5a0-0000-7000-8000-000000000001","partitions":"""
+            + """2,"configs":{"retention.ms":"5"},"status":"active"}""";
         Assert.Equal(topicJson, JsonSerializer.Serialize(topic, TopicJson.Default.TopicState));
         var read = JsonSerializer.Deserialize(topicJson, TopicJson.Default.TopicState)!;
         Assert.Equal(topicJson, JsonSerializer.Serialize(read, TopicJson.Default.TopicState));

@@ -155,7 +155,8 @@ public sealed class LocalClusterTests : IDisposable
         Assert.Matches(@"^  export OMQ_SERVER=http://127\.0\.0\.1:\d+$",
             await cluster.LineAsync(line => line.Contains("OMQ_SERVER", StringComparison.Ordinal)));
         Assert.Matches(
-            @"^broker 1  pid \d+  http http://127\.0\.0\.1:\d+  kafka 127\.0\.0\.1:\d+  orleans 127\.0\.0\.1:\d+  gateway 127\.0\.0\.1:\d+  log .*/broker-1\.log$",
+            @"^broker 1  pid \d+  http http://127\.0\.0\.1:\d+  kafka 127\.0\.0\.1:\d+  orleans 127\.0\.0\.1:\d+  "
+                + @"gateway 127\.0\.0\.1:\d+  log .*/broker-1\.log$",
             await cluster.LineAsync(line => line.StartsWith("broker 1", StringComparison.Ordinal)));
 
         cluster.Signal(15);

@@ -47,7 +47,8 @@ internal sealed class FakeRepository : IDisposable
             if [[ $1 == build ]]; then
                 flavour=standalone; [[ " $* " == *' -p:Orleans=true '* ]] && flavour=cluster
                 mkdir -p "$root/artifacts/$flavour/bin/"{OrleansMq.Silo,OrleansMq.Cli}/release
-                touch "$root/artifacts/$flavour/bin/OrleansMq.Silo/release/OrleansMq.Silo.dll" "$root/artifacts/$flavour/bin/OrleansMq.Cli/release/omq.dll"
+                touch "$root/artifacts/$flavour/bin/OrleansMq.Silo/release/OrleansMq.Silo.dll" \
+                    "$root/artifacts/$flavour/bin/OrleansMq.Cli/release/omq.dll"
             fi
             {{script}}
             """);

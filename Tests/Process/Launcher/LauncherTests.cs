@@ -7,9 +7,11 @@ public sealed class LauncherTests : IDisposable
         case "$*" in
             --list-sdks) echo '10.0.100 [/sdk]' ;;
             restore*-p:Orleans=true*)
-                echo "$root/Silo/Silo.csproj : error NU1101: Unable to find package Microsoft.Orleans.Server. No packages exist with this id in source(s): feed"
+                echo "$root/Silo/Silo.csproj : error NU1101: Unable to find package Microsoft.Orleans.Server." \
+                    "No packages exist with this id in source(s): feed"
                 echo "$root/Silo/Silo.csproj : error NU1102: Unable to find package System.IO.Hashing with version (>= 10.0.12)"
-                echo "$root/Silo/Silo.csproj : error NU1605: Warning As Error: Detected package downgrade: Microsoft.Extensions.Options from 10.0.11 to 10.0.5."
+                echo "$root/Silo/Silo.csproj : error NU1605: Warning As Error: Detected package downgrade:" \
+                    "Microsoft.Extensions.Options from 10.0.11 to 10.0.5."
                 exit 1 ;;
             restore*|build*) ;;
             *) echo "ran $(basename "$1") ${*:2}" ;;

@@ -207,8 +207,10 @@ public sealed class TestRunnerTests : IDisposable
     private static string Passed(string name) => $"""<UnitTestResult testName="{name}" duration="0" outcome="Passed" />""";
 
     private static string Skipped(string name, string reason) =>
-        $"""<UnitTestResult testName="{name}" outcome="NotExecuted"><Output><ErrorInfo><Message>{reason}</Message></ErrorInfo></Output></UnitTestResult>""";
+        $"""<UnitTestResult testName="{name}" outcome="NotExecuted">"""
+        + $"""<Output><ErrorInfo><Message>{reason}</Message></ErrorInfo></Output></UnitTestResult>""";
 
     private static string Failed(string name, string message) =>
-        $"""<UnitTestResult outcome="Failed" testName="{name}"><Output><ErrorInfo><Message>{message}</Message></ErrorInfo></Output></UnitTestResult>""";
+        $"""<UnitTestResult outcome="Failed" testName="{name}">"""
+        + $"""<Output><ErrorInfo><Message>{message}</Message></ErrorInfo></Output></UnitTestResult>""";
 }

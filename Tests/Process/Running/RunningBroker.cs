@@ -46,7 +46,8 @@ internal sealed class RunningBroker : IAsyncDisposable
 
     /// <summary>Waits until so many batches were answered, by the broker's own count.</summary>
     public Task WaitUntilAnsweredAsync(int batches) => WaitForMetricAsync(
-        $"orleansmq_http_request_duration_seconds_count{{route=\"/api/topics/{{topic}}/partitions/{{partition}}/batches\",method=\"POST\",status=\"200\"}} {batches}\n", RunningProgram.Patience);
+        "orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}/partitions/{partition}/batches\","
+        + $"method=\"POST\",status=\"200\"}} {batches}\n", RunningProgram.Patience);
 
     /// <summary>Waits until the metrics have such a text.</summary>
     public async Task WaitForMetricAsync(string text, TimeSpan patience)

@@ -91,8 +91,12 @@ public sealed class KafkaSegmentTests : IDisposable
         $"{message.Timestamp.UnixTimestampMs} {message.Key ?? "null"}={message.Value ?? "null"} "
         + $"{string.Join(',', message.Headers.Select(static header => $"{header.Key}:{Encoding.UTF8.GetString(header.GetValueBytes())}"))}";
 
-    private static string Show(JsonElement record) =>
-        $"{record.GetProperty("timestamp")} "
-        + $"{record.GetProperty("key").GetString() ?? "null"}={record.GetProperty("value").GetString() ?? "null"} "
-        + $"{string.Join(',', record.GetProperty("headers").EnumerateArray().Select(static header => $"{header.GetProperty("name").GetString()}:{header.GetProperty("value").GetString()}"))}";
+    private static string Show(JsonElement record)
+    {
+        var headers = record.GetProperty("headers").EnumerateArray()
+            .Select(static header => $"{header.GetProperty("name").GetString()}:{header.GetProperty("value").GetString()}");
+        return $"{record.GetProperty("timestamp")} "
+            + $"{record.GetProperty("key").GetString() ?? "null"}={record.GetProperty("value").GetString() ?? "null"} "
+            + string.Join(',', headers);
+    }
 }

@@ -178,7 +178,9 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
             Samples.Add((name, match.Groups["labels"].Value, double.Parse(match.Groups["value"].Value, CultureInfo.InvariantCulture)));
         }
 
-        [GeneratedRegex("""^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?<labels>[a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*"(,[a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*")*)\})? (?<value>-?[0-9][0-9.eE+-]*|\+Inf)$""")]
+        [GeneratedRegex("""^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)"""
+            + """(\{(?<labels>[a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*"(,[a-zA-Z_][a-zA-Z0-9_]*="([^"\\\n]|\\["\\n])*")*)\})? """
+            + """(?<value>-?[0-9][0-9.eE+-]*|\+Inf)$""")]
         private static partial Regex SampleLine();
     }
 }

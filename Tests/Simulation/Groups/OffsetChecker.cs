@@ -141,7 +141,8 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         var history = HistoryOf(partition);
         var index = IndexOf(partition, offset?.Metadata);
         Verdict.Require(index >= known || isGone(partition.TopicId),
-            $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, after somebody was told {history.Stored[known]}");
+            $"offsets: a fetch of {partition} is answered {offset?.ToString() ?? "nothing"}, "
+            + $"after a client was told {history.Stored[known]}");
         history.Known = Math.Max(history.Known, index);
     }
 

@@ -84,7 +84,7 @@ internal sealed class PartitionHolders(ConsumerGroupState state)
     public void Change(ConsumerMember before, ConsumerMember after)
     {
         if (_holders is null)
-            return; // Nobody has asked, so nobody got anything: at most something was taken back or given up, and that is not known to be free yet.
+            return; // No holders were computed yet, so no partition was handed out: nothing to update.
         foreach (var partition in before.Assigned.Concat(before.Revoking))
             _holders.Remove(partition);
         Add(_holders, after);

@@ -87,7 +87,7 @@ internal class GroupRules
     /// <inheritdoc cref="ConsumerGroup.TakeOver"/>
     public virtual ConsumerGroup TakeOver(ConsumerGroupState state, DateTimeOffset now) => ConsumerGroup.TakeOver(state, now);
 
-    /// <inheritdoc cref="ConsumerGroupDecision.Heartbeat(ConsumerGroup, ConsumerGroupHeartbeat, string, GroupTopics, DateTimeOffset, GroupOptions)"/>
+    /// <summary>Decides a heartbeat of the consumer protocol.</summary>
     public virtual ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
         string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options) => ConsumerGroupDecision.Heartbeat(group, request, newMemberId, topics, now, options);

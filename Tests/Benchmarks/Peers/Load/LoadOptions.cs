@@ -8,7 +8,8 @@ internal sealed record LoadOptions
 {
     public const string Usage = """
         load produce --bootstrap HOST:PORT --topic NAME [...]    sends the same record batch again and again, encoded once
-        load fetch   --bootstrap HOST:PORT --topic NAME [...]    reads without decoding records, from the first offset, and around again where --records is more
+        load fetch   --bootstrap HOST:PORT --topic NAME [...]    reads without decoding records, from the first offset; starts again where
+                                                                 --records is more
           --partitions 1            of the topic; produce creates it where it does not exist
           --replication-factor 1    when it is created, with --config NAME=VALUE,...
           --records 1000000         how many are counted; fetch: 0 reads each partition once

@@ -58,7 +58,8 @@ internal static partial class KafkaToolOutput
 
     private static double Number(Match match, string group) => double.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"records sent, (?<rate>[\d.]+) records/sec.* (?<mean>[\d.]+) ms avg latency.* (?<p50>\d+) ms 50th, \d+ ms 95th, (?<p99>\d+) ms 99th, (?<p999>\d+) ms 99\.9th")]
+    [GeneratedRegex(@"records sent, (?<rate>[\d.]+) records/sec.* (?<mean>[\d.]+) ms avg latency.* "
+        + @"(?<p50>\d+) ms 50th, \d+ ms 95th, (?<p99>\d+) ms 99th, (?<p999>\d+) ms 99\.9th")]
     private static partial Regex ProducerSum();
 
     [GeneratedRegex(@"^Avg latency: (?<mean>[\d.]+) ms", RegexOptions.Multiline)]

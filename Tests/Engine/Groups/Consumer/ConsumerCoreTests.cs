@@ -43,8 +43,11 @@ public class ConsumerCoreTests
     {
         var result = (ConsumerGroupHeartbeatResult)reply;
         return result.Error != ErrorCode.None ? result.Error.ToString()
-            : $"{result.MemberEpoch}{(result.Assignment is { } assignment ? $" [{string.Join(' ', assignment.SelectMany(topic => topic.Partitions))}]" : "")}";
+            : $"{result.MemberEpoch}{(result.Assignment is { } assignment ? $" [{PartitionsOf(assignment)}]" : "")}";
     }
+
+    private static string PartitionsOf(IReadOnlyList<TopicPartitions> assignment) =>
+        string.Join(' ', assignment.SelectMany(topic => topic.Partitions));
 
     /// <summary>Two members that share the topic.</summary>
     private static void Share(ScriptedCore core)

@@ -67,6 +67,9 @@ public class ConsumerPropertyTests
         Assert.Equal(ConsumerMemberStatus.UnrevokedPartitions, read.Members["a"].Status);
         Assert.Equal(group.State.Members["a"].Revoking, read.Members["a"].Revoking);
         Assert.Throws<JsonException>(() => GroupDocument.Parse(System.Text.Encoding.UTF8.GetBytes(
-            """{"version":1,"coordinator":{"epoch":1,"token":"6f9619ff-8b86-d011-b42d-00c04fc964ff"},"type":"consumer","consumer":{"members":{"a":{"memberId":"a","assigned":[{"topicId":5}]}}}}""")));
+            """
+            {"version":1,"coordinator":{"epoch":1,"token":"6f9619ff-8b86-d011-b42d-00c04fc964ff"},"type":"consumer",
+            "consumer":{"members":{"a":{"memberId":"a","assigned":[{"topicId":5}]}}}}
+            """)));
     }
 }

@@ -97,7 +97,8 @@ internal sealed class RandomConsumers(int seed)
         if (instance is not null && _clients.Exists(other => other.Instance == instance))
             return;
         _clients.Add(client);
-        Say($"{client.Id} begins{(instance is null ? "" : $" as {instance}")}{(isClassic ? $" classic{(client.IsEager ? " eager" : "")}" : "")}");
+        var protocol = !isClassic ? "" : client.IsEager ? " classic eager" : " classic";
+        Say($"{client.Id} begins{(instance is null ? "" : $" as {instance}")}{protocol}");
     }
 
     private void Leave(Client client)

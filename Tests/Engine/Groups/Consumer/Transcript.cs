@@ -63,8 +63,9 @@ internal sealed class Transcript
                 Heartbeat(words[0], who, Arguments(words));
                 break;
             case "commit":
-                Write(
-                    $"{who}: {ConsumerGroupDecision.CheckCommit(_group!.State, new OffsetCommit { GroupId = "g", MemberId = who, GenerationIdOrMemberEpoch = Number(Arguments(words), "epoch") ?? _told[who].Epoch, Offsets = [] }).Error}");
+                var epoch = Number(Arguments(words), "epoch") ?? _told[who].Epoch;
+                var commit = new OffsetCommit { GroupId = "g", MemberId = who, GenerationIdOrMemberEpoch = epoch, Offsets = [] };
+                Write($"{who}: {ConsumerGroupDecision.CheckCommit(_group!.State, commit).Error}");
                 break;
             case "poll":
                 Poll(who);
@@ -106,7 +107,7 @@ internal sealed class Transcript
         if (decision.Reply is { Error: ErrorCode.None } && arguments.GetValueOrDefault("answer") != "lost")
             _told[who] = (decision.Reply.MemberEpoch, decision.Reply.Assignment ?? told.Told ?? []);
         Write(decision.Reply!.Error != ErrorCode.None ? $"{who}: {decision.Reply.Error}"
-            : $"{who}: epoch {decision.Reply.MemberEpoch}{(decision.Reply.Assignment is { } assignment ? $" hold {Text(PartitionSet.Of(assignment))}" : "")}");
+            : $"{who}: epoch {decision.Reply.MemberEpoch}{Held(decision.Reply)}");
         Apply(decision.Next);
     }
 
@@ -118,7 +119,7 @@ internal sealed class Transcript
         if (reply is { Error: ErrorCode.None })
             _told[who] = (reply.MemberEpoch, reply.Assignment ?? _told[who].Told);
         Write(reply is null ? $"{who}: waits" : reply.Error != ErrorCode.None ? $"{who}: {reply.Error}"
-            : $"{who}: epoch {reply.MemberEpoch}{(reply.Assignment is { } assignment ? $" hold {Text(PartitionSet.Of(assignment))}" : "")}");
+            : $"{who}: epoch {reply.MemberEpoch}{Held(reply)}");
     }
 
     // --- Classic members: eager ones own nothing when they join, cooperative ones what they were told last ---
@@ -163,8 +164,9 @@ internal sealed class Transcript
                 break;
             case "classic-beat":
                 var beat = new Heartbeat("g", told.Epoch, who);
-                Write(
-                    $"{who}: {(_group is not null ? Do(ConsumerGroupDecision.Heartbeat(_group, beat, _now))!.Reply : ClassicGroupDecision.Heartbeat(_classic!, beat)).Error}");
+                var beaten = _group is not null ? Do(ConsumerGroupDecision.Heartbeat(_group, beat, _now))!.Reply
+                    : ClassicGroupDecision.Heartbeat(_classic!, beat);
+                Write($"{who}: {beaten.Error}");
                 break;
             case "classic-leave":
                 var leave = new LeaveGroup("g", [new LeavingMember(who)]);
@@ -240,8 +242,15 @@ internal sealed class Transcript
 
     private void Write(string line) => _out.Append("  ").Append(line).Append('\n');
 
-    private string Text(PartitionSet partitions) =>
-        $"[{string.Join(' ', Names(partitions.ToTopicPartitions()).OrderBy(partition => partition.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Partition))}]";
+    private string Held(ConsumerGroupHeartbeatResult reply) =>
+        reply.Assignment is { } assignment ? $" hold {Text(PartitionSet.Of(assignment))}" : "";
+
+    private string Text(PartitionSet partitions)
+    {
+        var ordered = Names(partitions.ToTopicPartitions())
+            .OrderBy(partition => partition.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Partition);
+        return $"[{string.Join(' ', ordered)}]";
+    }
 
     private IReadOnlyList<TopicPartition> Names(IEnumerable<TopicPartitions> topics) =>
         [.. topics.SelectMany(topic => topic.Partitions.Select(number => new TopicPartition(_topics.NameOf(topic.TopicId), number)))];

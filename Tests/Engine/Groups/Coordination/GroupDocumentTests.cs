@@ -13,9 +13,11 @@ public sealed class GroupDocumentTests
     private static readonly CoordinatorClaim Claim = new(3, new Guid(1, 2, 3, new byte[8]));
 
     private static readonly string Group = OneLine("""
-        {"version":1,"coordinator":{"epoch":3,"token":"00000001-0002-0003-0000-000000000000"},"type":"classic","classic":{"state":"stable","generation":7,
-        "protocolType":"consumer","protocolName":"range","leader":"a-1","members":{"a-1":{"memberId":"a-1","groupInstanceId":"one","clientId":"a",
-        "clientHost":"/127.0.0.1","sessionTimeout":"00:00:45","rebalanceTimeout":"00:05:00","protocols":[{"name":"range","metadata":"AQI="}],"assignment":"Aw=="}}}}
+        {"version":1,"coordinator":{"epoch":3,"token":"00000001-0002-0003-0000-000000000000"},"type":"classic",
+        "classic":{"state":"stable","generation":7,"protocolType":"consumer","protocolName":"range","leader":"a-1",
+        "members":{"a-1":{"memberId":"a-1","groupInstanceId":"one","clientId":"a","clientHost":"/127.0.0.1",
+        "sessionTimeout":"00:00:45","rebalanceTimeout":"00:05:00","protocols":[{"name":"range","metadata":"AQI="}],
+        "assignment":"Aw=="}}}}
         """);
 
     private static readonly string Offsets = OneLine("""
