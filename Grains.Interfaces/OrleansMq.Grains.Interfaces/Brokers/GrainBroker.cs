@@ -124,7 +124,7 @@ public sealed class GrainBroker : IBroker
         CancellationToken cancellationToken = default)
     {
         if (_local is not null && _local.TryGet(partition, out var local))
-            return SoleReplica.Refuses(local, acks, out var refusal) ? new(refusal) : local.AppendAsync(batch, acks, cancellationToken);
+            return local.AppendAsync(batch, acks, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         return CallAsync(partition, grains => grains.Lane(acks).AppendAsync(batch), static result => result.Error, ProduceResult.Failed);
     }

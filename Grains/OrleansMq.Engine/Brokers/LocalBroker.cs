@@ -123,8 +123,6 @@ public sealed class LocalBroker : IBroker, ILocalPartitions, IAsyncDisposable
             return new(ProduceResult.Failed(error, message!));
         if (acks is < Acks.All or > Acks.Leader)
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is 0, 1 or -1 (all), not {(int)acks}."));
-        if (SoleReplica.Refuses(found, acks, out var refusal))
-            return new(refusal);
         return found.AppendAsync(batch, acks, cancellationToken);
     }
 

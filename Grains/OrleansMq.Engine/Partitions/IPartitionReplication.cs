@@ -2,33 +2,37 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Partitions;
 
-/// <summary>What a replicated partition asks whoever replicates it.</summary>
+/// <summary>
+/// The rules of a partition's replication, as its append loop and its readers ask for them: what may be appended and read, and when a
+/// written batch becomes visible. <see cref="SoleReplication"/> answers for a partition with one replica, a replica for one of several.
+/// </summary>
 internal interface IPartitionReplication
 {
-    /// <summary>Whether this replica leads: who asks it to append otherwise is turned away at once. On any thread, without a
-    /// lock.</summary>
-    bool IsLed(out string message);
+    /// <summary>Whether an append can be refused before its batch is looked at. On any thread, without a lock.</summary>
+    ErrorCode RefuseEarly(Acks acks, out string message);
 
-    /// <summary>Whether a batch must be refused. Under the append lock.</summary>
+    /// <summary>Whether an append must be refused now. Under the append lock, right before the batch is written.</summary>
     ErrorCode RefuseAppend(Acks acks, out string message);
 
-    /// <summary>The round's batches are in the log: takes those out of the round that wait for other replicas, and completes them itself.
-    /// Under the append lock.</summary>
-    /// <param name="round">Every operation of it is decided.</param>
-    /// <param name="bytes">The bytes that were written.</param>
-    void OnRoundWritten(AppendRound round, long bytes);
+    /// <summary>Takes over a round whose batches are in the log. Appends that wait for other replicas leave the round, and the replication
+    /// completes them. Under the append lock.</summary>
+    /// <param name="round">The round; every operation in it is decided.</param>
+    /// <param name="records">How many records were written.</param>
+    /// <param name="bytes">How many bytes were written.</param>
+    /// <param name="now">Milliseconds since 1970.</param>
+    /// <returns>The bytes that readers may see at once.</returns>
+    /// <exception cref="IOException">The flush that the policy asks for failed.</exception>
+    long OnRoundWritten(AppendRound round, long records, long bytes, long now);
 
-    /// <summary>The append lock is left: does what became due under it.</summary>
-    void AfterRound();
-
-    /// <summary>Under <c>sync</c>: what was written is on stable storage, too. On no lock.</summary>
-    void OnFlushed();
+    /// <summary>Does what became due under the append lock, once that is left.</summary>
+    /// <param name="round">The round, without those that wait.</param>
+    void AfterRound(AppendRound round);
 
     /// <summary>Whether reads must be refused. On any thread, without a lock.</summary>
     ErrorCode RefuseRead(out string message);
 
-    /// <summary>Whether the high watermark has reached the start of the leader's epoch: before, it may be lower than what readers have seen
-    /// (KIP-207).</summary>
+    /// <summary>Whether the high watermark has reached the start of the leader's epoch. Before that it may be lower than what readers have
+    /// seen (KIP-207).</summary>
     bool KnowsLatest { get; }
 
     /// <summary>The partition's storage failed. On any thread, and under any lock but the append lock.</summary>

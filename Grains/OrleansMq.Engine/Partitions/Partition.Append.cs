@@ -27,8 +27,8 @@ public sealed partial class Partition
             return ValueTask.FromCanceled<ProduceResult>(cancellationToken);
         if (Refusal(out var refusal) is not ErrorCode.None and var refused)
             return new(ProduceResult.Failed(refused, refusal));
-        if (_replication is { } replication && !replication.IsLed(out refusal))
-            return new(ProduceResult.Failed(ErrorCode.NotLeaderOrFollower, refusal));
+        if (_replication.RefuseEarly(acks, out refusal) is not ErrorCode.None and var unled)
+            return new(ProduceResult.Failed(unled, refusal));
         if (acks is < Acks.All or > Acks.Leader)
             return new(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, $"Acks is {(int)acks}; allowed are 0, 1 and -1 (all)."));
         var config = Config;

@@ -29,7 +29,7 @@ public sealed partial class Partition
             return new OffsetResult(refused, -1, Message: refusal);
         if (spec == OffsetSpec.Earliest)
             return new OffsetResult(ErrorCode.None, LogStartOffset, LeaderEpoch: EpochOf(LogStartOffset));
-        if (_replication is { KnowsLatest: false })
+        if (!_replication.KnowsLatest)
             return new OffsetResult(ErrorCode.OffsetNotAvailable, -1,
                 Message: $"The new leader of {TopicPartition} does not know yet how far its "
                 + "replicas are. Retry.");
@@ -137,7 +137,7 @@ public sealed partial class Partition
     private ErrorCode RefuseRead(out string message)
     {
         var refused = Refusal(out message);
-        return refused != ErrorCode.None || _replication is not { } replication ? refused : replication.RefuseRead(out message);
+        return refused != ErrorCode.None ? refused : _replication.RefuseRead(out message);
     }
 
     private FetchResult OutOfRange(in FetchRequest request, long start, long limit) => FetchResult.Failed(ErrorCode.OffsetOutOfRange,

@@ -1,16 +1,14 @@
+using OrleansMq.Api;
 using OrleansMq.Diagnostics;
 using OrleansMq.Log;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Partitions;
 
-// A partition with replicas elsewhere: who leads it, and how far its log is safe to show, is said from outside.
+// What the partition's replication decides and does: who leads, how far the log is safe to show, and when it is flushed.
 public sealed partial class Partition
 {
-    private volatile IPartitionReplication? _replication;
-
-    /// <summary>Whether it is one replica of several, or could be: then its replicas decide what is acknowledged.</summary>
-    public bool IsReplicated => _replication is not null;
+    private volatile IPartitionReplication _replication;
 
     /// <summary>Which offsets were written in which epoch; null where the log could not be opened.</summary>
     internal LeaderEpochCache? Epochs => _epochs;
@@ -21,8 +19,8 @@ public sealed partial class Partition
     /// <summary>What its broker's partitions share.</summary>
     internal PartitionPorts Ports => _ports;
 
-    /// <summary>From now on it is one replica of several: it serves only while it leads, and its high watermark is what it is told. Before
-    /// it serves anybody.</summary>
+    /// <summary>Makes it one replica of several: it serves only while it leads, and its replicas decide its high watermark. Called before
+    /// the partition serves.</summary>
     internal void Replicate(IPartitionReplication replication)
     {
         if (_log is not null)
@@ -53,6 +51,14 @@ public sealed partial class Partition
         _log.NoteHighWatermark(offset);
     }
 
+    /// <summary>Advances the high watermark to the log end. Under the append lock.</summary>
+    internal void AdvanceHighWatermark()
+    {
+        var end = _log!.LogEndOffset;
+        Invariant.Check(end >= _highWatermark, "The high watermark went back.");
+        Volatile.Write(ref _highWatermark, end);
+    }
+
     /// <summary>So many records were written: flushes them where the policy says so, and sees to it that the rest follows. Under the append
     /// lock.</summary>
     internal void FollowFlushPolicy(long records, long now)
@@ -62,6 +68,36 @@ public sealed partial class Partition
         if (_config.FlushPolicy == FlushPolicy.Sync)
             FlushNow(now);
         NoteUnflushed(records, now);
+    }
+
+    /// <summary>Has a leader's records flushed in the background where the policy says so. Under the append lock; under <c>sync</c> see
+    /// <see cref="FlushRound"/>.</summary>
+    internal void FlushLater(long records, long now)
+    {
+        if (_config.FlushPolicy == FlushPolicy.Interval)
+            NoteUnflushed(records, now);
+    }
+
+    /// <summary>Flushes what a leader wrote under <c>sync</c>: beside its followers, which have the batches by now, and off the append lock.
+    /// A flush that fails takes the partition offline and fails the round.</summary>
+    /// <returns>Whether the log's durable end may have moved.</returns>
+    internal bool FlushRound(AppendRound round)
+    {
+        if (_config.FlushPolicy != FlushPolicy.Sync || OfflineReason is not null || _log!.SecuredOffset >= _log.LogEndOffset)
+            return false;
+        try
+        {
+            _log.Flush();
+            return true;
+        }
+        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
+        {
+            var reason = StorageFaults.Describe(_log.Directory, fault);
+            GoOffline(reason, fault);
+            foreach (var operation in round.Operations)
+                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
+            return false;
+        }
     }
 
     // How far was flushed is written down by the clockwork; by whoever still appends where its time has come, since one thread does it for

@@ -20,8 +20,7 @@ public sealed partial class Partition : IAppendWork
         _queue.TakeRound(round);
         var replication = _replication;
         var visible = RunRound(round, replication);
-        if (replication is not null)
-            FinishReplicated(round, replication);
+        replication.AfterRound(round);
         Complete(round.Operations, sender);
         round.Clear();
         if (visible > 0)
@@ -59,11 +58,10 @@ public sealed partial class Partition : IAppendWork
     }
 
     /// <summary>
-    /// Decides every operation of the round: deduplicates, stamps, writes, flushes where the policy says so, and moves the high watermark,
-    /// or tells who replicates the partition.
+    /// Decides every operation of the round: deduplicates, stamps, writes, and hands what is written to the replication.
     /// </summary>
     /// <returns>Bytes that became visible to readers.</returns>
-    private long RunRound(AppendRound round, IPartitionReplication? replication)
+    private long RunRound(AppendRound round, IPartitionReplication replication)
     {
         try
         {
@@ -75,18 +73,9 @@ public sealed partial class Partition : IAppendWork
                 var now = _ports.Log.Now;
                 var bytes = 0L;
                 foreach (var operation in round.Operations)
-                    bytes += Admit(operation, round, now);
+                    bytes += Admit(operation, round, replication, now);
                 bytes += WriteGroup(round);
-                if (replication is not null)
-                {
-                    if (_log.LogEndOffset > before && _config.FlushPolicy == FlushPolicy.Interval)
-                        NoteUnflushed(_log.LogEndOffset - before, now);
-                    replication.OnRoundWritten(round, bytes);
-                    return 0;
-                }
-                if (_log.LogEndOffset > before)
-                    MakeVisible(_log.LogEndOffset - before, now);
-                return bytes;
+                return replication.OnRoundWritten(round, _log.LogEndOffset - before, bytes, now);
             }
         }
         catch (Exception fault)
@@ -101,26 +90,6 @@ public sealed partial class Partition : IAppendWork
             foreach (var operation in round.Operations)
                 operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
             return 0;
-        }
-    }
-
-    /// <summary>Under <c>sync</c> the leader flushes while its followers get the batches: not before, and not on the append lock.</summary>
-    private void FinishReplicated(AppendRound round, IPartitionReplication replication)
-    {
-        replication.AfterRound();
-        if (_config.FlushPolicy != FlushPolicy.Sync || OfflineReason is not null || _log!.SecuredOffset >= _log.LogEndOffset)
-            return;
-        try
-        {
-            _log.Flush();
-            replication.OnFlushed();
-        }
-        catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
-        {
-            var reason = StorageFaults.Describe(_log.Directory, fault);
-            GoOffline(reason, fault);
-            foreach (var operation in round.Operations)
-                operation.Decide(ProduceResult.Failed(ErrorCode.KafkaStorageError, reason));
         }
     }
 
@@ -144,12 +113,11 @@ public sealed partial class Partition : IAppendWork
     }
 
     /// <summary>Stamps a batch and adds it to the group, or decides at once what becomes of it. Returns bytes written on the way.</summary>
-    private long Admit(AppendOperation operation, AppendRound round, long now)
+    private long Admit(AppendOperation operation, AppendRound round, IPartitionReplication replication, long now)
     {
         var written = 0L;
         var header = operation.Header;
-        if (_replication is { } replication && replication.RefuseAppend(operation.Acks, out var refusal) is not ErrorCode.None
-            and var refused)
+        if (replication.RefuseAppend(operation.Acks, out var refusal) is not ErrorCode.None and var refused)
         {
             operation.Decide(ProduceResult.Failed(refused, refusal));
             return 0;
@@ -175,7 +143,7 @@ public sealed partial class Partition : IAppendWork
             if (_log.LogEndOffset != baseOffset)
             {
                 // The group before it failed: the batch takes the offset that is free now, and what it was checked against is no longer so.
-                return written + Admit(operation, round, now);
+                return written + Admit(operation, round, replication, now);
             }
         }
         RecordBatchHeader.StampBaseOffset(operation.Batch.Span, baseOffset);
@@ -270,13 +238,5 @@ public sealed partial class Partition : IAppendWork
             if (operation.IsDuplicate && operation.OriginalOffset >= _log!.LogEndOffset)
                 operation.Decide(failed);
         }
-    }
-
-    private void MakeVisible(long records, long now)
-    {
-        FollowFlushPolicy(records, now);
-        var end = _log!.LogEndOffset;
-        Invariant.Check(end >= _highWatermark, "The high watermark went back.");
-        Volatile.Write(ref _highWatermark, end);
     }
 }

@@ -43,6 +43,7 @@ public sealed partial class Partition
         _offlineReason = offlineReason;
         _leaderEpoch = Math.Max(epochs?.Latest.Epoch ?? 0, 0);
         _highWatermark = log?.LogEndOffset ?? -1;
+        _replication = new SoleReplication(this);
     }
 
     /// <summary>Topic and number.</summary>
@@ -141,7 +142,7 @@ public sealed partial class Partition
         _offlineFault = fault;
         _ports.Log.Log.Write(EngineLogLevel.Error, $"Partition {TopicPartition} goes offline: {reason}", fault);
         _waiters.WakeAll();
-        _replication?.OnOffline(reason);
+        _replication.OnOffline(reason);
     }
 
     /// <summary>Why nothing can be done with the partition; <see cref="ErrorCode.None"/> when it can.</summary>

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
-// Leadership from outside: who wants it, who ends it, and what the partition asks of it.
+// Leadership from outside: how it is claimed and ended, and what the partition asks of it.
 public sealed partial class Replica : IPartitionReplication
 {
     private static readonly Task Ended = Task.CompletedTask;
@@ -125,11 +125,11 @@ public sealed partial class Replica : IPartitionReplication
             _dropped = true;
     }
 
-    bool IPartitionReplication.IsLed(out string message)
+    ErrorCode IPartitionReplication.RefuseEarly(Acks acks, out string message)
     {
         var leads = _leader is { Status: LeaderStatus.Leading };
         message = leads ? "" : DescribeNotLeading();
-        return leads;
+        return leads ? ErrorCode.None : ErrorCode.NotLeaderOrFollower;
     }
 
     ErrorCode IPartitionReplication.RefuseAppend(Acks acks, out string message)
@@ -155,10 +155,12 @@ public sealed partial class Replica : IPartitionReplication
         return ErrorCode.NotLeaderOrFollower;
     }
 
-    void IPartitionReplication.OnRoundWritten(AppendRound round, long bytes)
+    long IPartitionReplication.OnRoundWritten(AppendRound round, long records, long bytes, long now)
     {
+        if (records > 0)
+            Partition.FlushLater(records, now);
         if (_leader is not { } leader)
-            return;
+            return 0;
         if (bytes > 0)
         {
             _rounds.Enqueue((Partition.LogEndOffset, bytes));
@@ -178,11 +180,16 @@ public sealed partial class Replica : IPartitionReplication
         }
         leader.AfterAppends(Now);
         NoteChanges();
+        // Readers are woken when the high watermark has passed the round.
+        return 0;
     }
 
-    void IPartitionReplication.AfterRound() => Pump();
-
-    void IPartitionReplication.OnFlushed() => Step(() => _leader?.OnFlushed(Now));
+    void IPartitionReplication.AfterRound(AppendRound round)
+    {
+        Pump();
+        if (Partition.FlushRound(round))
+            Step(() => _leader?.OnFlushed(Now));
+    }
 
     void IPartitionReplication.OnOffline(string reason) =>
         ThreadPool.UnsafeQueueUserWorkItem(static state => state.Replica.EndOffline(state.Reason), (Replica: this, Reason: reason),

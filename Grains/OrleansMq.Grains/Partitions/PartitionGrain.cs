@@ -85,8 +85,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         if (_partition is not { } partition)
             return new(ProduceResult.Failed(WhyNot(out var message), message));
-        return SoleReplica.Refuses(partition, acks, out var refusal)
-            ? new(refusal) : partition.AppendAsync(batch, acks, mayWrite: true, burst: burst);
+        return partition.AppendAsync(batch, acks, mayWrite: true, burst: burst);
     }
 
     /// <inheritdoc/>

@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using System.Runtime.CompilerServices;
 using OrleansMq.Api;
-using OrleansMq.Brokers;
 using OrleansMq.Gateways.Kafka.Partitions;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
@@ -104,8 +103,6 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         if (Refuse(version, request, found, records) is { } refusal)
             return new Append(new(refusal), found);
         var acks = (Acks)request.Acks;
-        if (SoleReplica.Refuses(found.Partition!, acks, out var refused))
-            return new Append(new(refused), found);
         // Read before the memory is the engine's.
         var count = records.Length >= RecordBatchHeader.Size ? RecordBatchHeader.Read(records.Span).RecordCount : 0;
         return new Append(found.Partition!.AppendAsync(records, acks, mayWrite: true, burst: burst), found) { Records = count,

@@ -1,0 +1,56 @@
+using OrleansMq.Api;
+
+namespace OrleansMq.Partitions;
+
+/// <summary>The replication of a partition with one replica: it always leads, and what it has written is visible at once.</summary>
+internal sealed class SoleReplication(Partition partition) : IPartitionReplication
+{
+    /// <inheritdoc/>
+    public bool KnowsLatest => true;
+
+    /// <inheritdoc/>
+    public ErrorCode RefuseEarly(Acks acks, out string message) => RefuseAppend(acks, out message);
+
+    /// <inheritdoc/>
+    public ErrorCode RefuseAppend(Acks acks, out string message)
+    {
+        if (acks != Acks.All || partition.Config.MinInsyncReplicas <= 1)
+        {
+            message = "";
+            return ErrorCode.None;
+        }
+        message = $"Partition {partition.TopicPartition} has 1 replica, its topic's 'min.insync.replicas' is "
+            + $"{partition.Config.MinInsyncReplicas}: set that to 1, or send with acks=1.";
+        return ErrorCode.NotEnoughReplicas;
+    }
+
+    /// <inheritdoc/>
+    public long OnRoundWritten(AppendRound round, long records, long bytes, long now)
+    {
+        if (records > 0)
+        {
+            partition.FollowFlushPolicy(records, now);
+            partition.AdvanceHighWatermark();
+        }
+        return bytes;
+    }
+
+    /// <inheritdoc/>
+    public void AfterRound(AppendRound round)
+    {
+        // Nothing waits for another replica.
+    }
+
+    /// <inheritdoc/>
+    public ErrorCode RefuseRead(out string message)
+    {
+        message = "";
+        return ErrorCode.None;
+    }
+
+    /// <inheritdoc/>
+    public void OnOffline(string reason)
+    {
+        // No other replica is told.
+    }
+}
