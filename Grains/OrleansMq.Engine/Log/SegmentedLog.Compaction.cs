@@ -24,8 +24,8 @@ internal sealed partial class SegmentedLog
     {
         lock (AppendLock)
         {
-            var offsets = new Dictionary<long, long>(Producers.Count);
-            foreach (var (id, state) in Producers.Producers)
+            var offsets = new Dictionary<long, long>(State.Producers.Count);
+            foreach (var (id, state) in State.Producers.Producers)
             {
                 if (state.Count > 0)
                     offsets[id] = state[0].LastOffset;

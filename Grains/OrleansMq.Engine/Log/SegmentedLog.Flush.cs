@@ -88,7 +88,7 @@ internal sealed partial class SegmentedLog
                 return false;
             }
             Active.CompleteIndexes();
-            snapshot = Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null;
+            snapshot = State.PrepareSnapshot();
         }
         lock (_flushLock)
         {
@@ -105,12 +105,12 @@ internal sealed partial class SegmentedLog
         FlushFiles(target);
         FlushIndexes(target);
         if (snapshot is not null)
-            Snapshots.Write(snapshot, durable: true);
+            State.Save(snapshot);
         _recoveryPoint = target;
         _hasProducersAtRecoveryPoint = snapshot is not null;
         WriteCheckpoint();
         if (snapshot is not null)
-            Snapshots.DeleteExcept(OffsetsOfSnapshotsToKeep(target));
+            State.DeleteSnapshotsExcept(OffsetsOfSnapshotsToKeep(target));
     }
 
     // Of each segment's start (those that rolling took), and of the recovery point.

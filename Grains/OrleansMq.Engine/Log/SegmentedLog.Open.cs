@@ -46,7 +46,7 @@ internal sealed partial class SegmentedLog
         var start = log.FindStart(checkpoint.RecoveryPoint);
         log._recoveryPoint = start == checkpoint.RecoveryPoint ? start : LogPosition.None;
         log._hasProducersAtRecoveryPoint = checkpoint.HasProducers;
-        log.LoadProducers(start, checkpoint.HasProducers);
+        log.State.Rebuild(log._segments, start, isEmpty: !checkpoint.HasProducers, ports.Now);
         if (!known)
             log._checkpoint.Create(checkpoint);
         if (clean && log.IsEnd(start))
@@ -68,7 +68,7 @@ internal sealed partial class SegmentedLog
         var segment = new Segment(_ports.Cache, Directory, 0);
         segment.Create(_ports.Now);
         _segments = [segment];
-        Producers.Reset(0);
+        State.Reset(0);
         _recoveryPoint = _flushedPoint = End;
         // Makes the directory's entries durable, too.
         _checkpoint.Create(DescribeForCheckpoint());
@@ -119,36 +119,6 @@ internal sealed partial class SegmentedLog
         }
         var first = _segments[0].BaseOffset;
         return new LogPosition(first, first, 0);
-    }
-
-    private void LoadProducers(LogPosition start, bool hasSnapshot)
-    {
-        var from = start.Offset;
-        if (hasSnapshot)
-            from = Snapshots.Load(Producers, _segments[0].BaseOffset, start.Offset, _ports.Now);
-        else
-            Producers.Reset(start.Offset);
-        if (from < start.Offset)
-            ApplyHeaders(from, start);
-    }
-
-    // The snapshot that stood for the recovery point is gone: an older one is brought up to it.
-    private void ApplyHeaders(long from, LogPosition to)
-    {
-        Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
-        foreach (var segment in _segments)
-        {
-            if (segment.BaseOffset > to.SegmentBase || (segment.NextOffset <= from && segment.BaseOffset != to.SegmentBase))
-                continue;
-            using var lease = segment.Log.Rent();
-            var end = segment.BaseOffset == to.SegmentBase ? to.Position : segment.Size;
-            var walker = new BatchWalker(lease.File, 0, end, buffer);
-            while (walker.TryMoveNext())
-            {
-                if (walker.Header.BaseOffset >= from)
-                    Producers.Apply(walker.Header, _ports.Now);
-            }
-        }
     }
 
     private bool IsEnd(LogPosition place) => place.SegmentBase == Active.BaseOffset && place.Position == Active.Size;

@@ -39,8 +39,8 @@ internal sealed partial class SegmentedLog
         using var scanner = new LogScanner(lease.File, from, size);
         while (scanner.TryMoveNext(expected, allowGaps, out var header, out var at))
         {
+            State.Apply(header, now);
             segment.Appended(header, at, _config.IndexIntervalBytes);
-            Producers.Apply(header, now);
             expected = header.NextOffset;
         }
         segment.CreatedAt = GuessCreation(segment);
@@ -112,8 +112,7 @@ internal sealed partial class SegmentedLog
         }
         if (Active.Size == 0)
             Active.CreatedAt = now;
-        // Snapshots beyond the end speak of batches that are no more, and others will get their offsets.
-        Snapshots.DeleteAfter(LogEndOffset);
+        State.DeleteSnapshotsAfter(LogEndOffset);
         MoveRecoveryPoint();
     }
 }

@@ -103,7 +103,7 @@ internal sealed partial class SegmentedLog
                 DieLater(segment, now);
             }
         }
-        Snapshots.DeleteBefore(Math.Min(LogStartOffset, RecoveryPoint.Offset)); // A restart needs the one of the recovery point.
+        State.DeleteSnapshotsBefore(Math.Min(LogStartOffset, RecoveryPoint.Offset)); // A restart needs the one of the recovery point.
         DeleteDying(now);
     }
 

@@ -1,5 +1,3 @@
-using OrleansMq.Producers;
-
 namespace OrleansMq.Log;
 
 // What a follower cuts off because its leader does not have it. Killed at any step it leaves a log that opens: as it was, or shorter by
@@ -15,7 +13,7 @@ internal sealed partial class SegmentedLog
 
     /// <summary>
     /// Cuts the log so that nothing at or above an offset is left; the batch that holds the offset goes as a whole. What is left is durable
-    /// when it returns. Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>. The producers follow.
+    /// when it returns. Under <see cref="RemovalLock"/> and <see cref="AppendLock"/>. The state follows.
     /// </summary>
     /// <param name="endOffset">At or above the log's end: nothing to do. Below its start: see <see cref="ResetTo"/>.</param>
     /// <exception cref="IOException">The disk failed: the log is not to be used any more before it was opened again.</exception>
@@ -34,21 +32,19 @@ internal sealed partial class SegmentedLog
                 _cuts++;
                 var index = FindSegment(_segments, endOffset);
                 var place = FindCut(_segments[index], endOffset);
-                // Speaks of batches that go, and others will get their offsets.
-                Snapshots.DeleteAfter(place.Offset);
+                State.DeleteSnapshotsAfter(place.Offset);
                 CompactionCheckpoint.TruncateFromEnd(_ports.Files, Directory, place.Offset);
                 LowerPoints(place);
                 RemoveFrom(index + 1);
                 var tail = CutSegment(_segments[index], place);
-                RebuildProducers(place);
+                State.Rebuild(_segments, place, State.IsEmpty, _ports.Now);
                 // After a compaction the last batches before the cut may be gone: an end that no batch says is a segment's start.
                 if (tail < place.Offset && place.Offset > _segments[index].BaseOffset)
                     Roll(_ports.Now);
                 Active.CompleteIndexes();
                 FlushOnce.FlushDirectory(_ports.Files, Directory);
                 _directoryDirty = false;
-                var snapshot = Producers.Count > 0 ? ProducerSnapshots.Prepare(Producers) : null;
-                MoveRecoveryPointTo(End, snapshot);
+                MoveRecoveryPointTo(End, State.PrepareSnapshot());
             }
     }
 
@@ -114,13 +110,13 @@ internal sealed partial class SegmentedLog
 
     private void BeginAt(long offset)
     {
-        Snapshots.DeleteAfter(-1);
+        State.DeleteSnapshotsAfter(-1);
         CompactionCheckpoint.TruncateFromEnd(_ports.Files, Directory, offset);
         FlushOnce.FlushDirectory(_ports.Files, Directory);
         var segment = new Segment(_ports.Cache, Directory, offset);
         segment.Create(_ports.Now);
         FlushOnce.FlushDirectory(_ports.Files, Directory);
-        Producers.Reset(offset);
+        State.Reset(offset);
         _segments = [segment];
         _directoryDirty = false;
         _recoveryPoint = _flushedPoint = End;
@@ -149,7 +145,7 @@ internal sealed partial class SegmentedLog
         {
             // Not the place itself: what the time index says of the batches before it is complete only at the end.
             _recoveryPoint = new LogPosition(place.SegmentBase, place.SegmentBase, 0);
-            _hasProducersAtRecoveryPoint |= Producers.Count > 0;
+            _hasProducersAtRecoveryPoint |= !State.IsEmpty;
         }
         WriteCheckpoint();
         WriteCheckpoint();
@@ -183,17 +179,5 @@ internal sealed partial class SegmentedLog
         var end = segment.NoteTail();
         segment.CreatedAt = GuessCreation(segment);
         return end;
-    }
-
-    private void RebuildProducers(LogPosition place)
-    {
-        if (Producers.Count == 0)
-        {
-            Producers.Reset(place.Offset);
-            return;
-        }
-        var from = Snapshots.Load(Producers, _segments[0].BaseOffset, place.Offset, _ports.Now);
-        if (from < place.Offset)
-            ApplyHeaders(from, place);
     }
 }

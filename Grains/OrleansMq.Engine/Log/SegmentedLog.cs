@@ -45,7 +45,7 @@ internal sealed partial class SegmentedLog
         _segments = [];
         _checkpointFile = new CachedFile(ports.Cache, directory, -1, LogFiles.Checkpoint);
         Directory = directory;
-        Snapshots = new ProducerSnapshots(ports.Files, directory, ports.Log);
+        State = new LogState(new ProducerSnapshots(ports.Files, directory, ports.Log));
     }
 
     /// <summary>Guards the log's end; see the remarks.</summary>
@@ -65,10 +65,8 @@ internal sealed partial class SegmentedLog
 
     /// <summary>Whether offsets follow each other without gaps: so in every log that was never compacted.</summary>
     public bool IsGapless => !_mayHaveGaps;
-    /// <summary>What is known of producers at the log's end. Under <see cref="AppendLock"/>.</summary>
-    public ProducerStateManager Producers { get; } = new();
-    /// <summary>The producer snapshots beside the segments.</summary>
-    public ProducerSnapshots Snapshots { get; }
+    /// <summary>What the batches amount to at the log's end. Under <see cref="AppendLock"/>.</summary>
+    public LogState State { get; }
     /// <summary>All segments, oldest first; never empty.</summary>
     public IReadOnlyList<Segment> Segments => _segments;
     /// <summary>The segment that is appended to.</summary>
@@ -121,9 +119,7 @@ internal sealed partial class SegmentedLog
     {
         var old = Active;
         old.CompleteIndexes();
-        // A loss of this one costs time at the next start, no more: an older one is used.
-        if (Producers.Count > 0)
-            Snapshots.Take(Producers, durable: false);
+        State.SaveAtRoll();
         var segment = new Segment(_ports.Cache, Directory, old.NextOffset);
         CreateOrLeaveNothing(segment, now);
         _directoryDirty = true;
@@ -147,28 +143,39 @@ internal sealed partial class SegmentedLog
     }
 
     /// <summary>
-    /// Writes batches to the end of the active segment with one call. Under <see cref="AppendLock"/>. Nobody sees them before
-    /// <see cref="Appended"/>; after a
-    /// throw call <see cref="UndoWrite"/>.
+    /// Writes batches to the end of the active segment with one call. Under <see cref="AppendLock"/>. Readers see them after
+    /// <see cref="Appended"/> or <see cref="ApplyAppended"/>. What was staged in <see cref="State"/> is committed, or rolled back where the
+    /// write fails; then the caller cuts the file with <see cref="UndoWrite"/>, or takes the log offline.
     /// </summary>
     public void Write(IReadOnlyList<ReadOnlyMemory<byte>> batches)
     {
-        using var lease = Active.Log.Rent();
-        if (batches.Count == 1)
-            lease.File.Write(batches[0].Span, Active.Size);
-        else
-            lease.File.Write(batches, Active.Size);
+        try
+        {
+            using var lease = Active.Log.Rent();
+            if (batches.Count == 1)
+                lease.File.Write(batches[0].Span, Active.Size);
+            else
+                lease.File.Write(batches, Active.Size);
+        }
+        catch (Exception)
+        {
+            State.Rollback();
+            throw;
+        }
+        State.Commit();
     }
 
-    /// <summary>The same for one batch.</summary>
-    public void Write(ReadOnlyMemory<byte> batch)
-    {
-        using var lease = Active.Log.Rent();
-        lease.File.Write(batch.Span, Active.Size);
-    }
-
-    /// <summary>Takes note of a batch that was written at the end. Under <see cref="AppendLock"/>.</summary>
+    /// <summary>Takes note of a batch that was staged and is written: the indexes follow, and readers see it. Under
+    /// <see cref="AppendLock"/>.</summary>
     public void Appended(in RecordBatchHeader batch) => Active.Appended(batch, Active.Size, _config.IndexIntervalBytes);
+
+    /// <summary>The same for a batch that was not staged: a follower checks nothing before it writes. Under <see cref="AppendLock"/>.
+    /// </summary>
+    public void ApplyAppended(in RecordBatchHeader batch, long now)
+    {
+        State.Apply(batch, now);
+        Appended(batch);
+    }
 
     /// <summary>Cuts off what a failed write may have left. Under <see cref="AppendLock"/>. When this throws the file's content is not
     /// known.</summary>

@@ -97,7 +97,7 @@ public sealed partial class Partition
         if (log.Retain(HighWatermark, now) > 0)
             _epochs!.TruncateFromStart(log.LogStartOffset);
         lock (log.AppendLock)
-            log.Producers.RemoveExpired(now, _ports.ProducerIdExpiration);
+            log.State.RemoveExpired(now, _ports.ProducerIdExpiration);
         log.DeleteDying(now);
     });
 

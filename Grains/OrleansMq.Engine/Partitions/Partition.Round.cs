@@ -122,7 +122,7 @@ public sealed partial class Partition : IAppendWork
             operation.Decide(ProduceResult.Failed(refused, refusal));
             return 0;
         }
-        var decision = _log!.Producers.Check(header);
+        var decision = _log!.State.Check(header);
         if (decision.Outcome != ProducerOutcome.Accept)
         {
             DecideRefused(operation, decision);
@@ -149,9 +149,7 @@ public sealed partial class Partition : IAppendWork
         RecordBatchHeader.StampBaseOffset(operation.Batch.Span, baseOffset);
         RecordBatchHeader.StampLeaderEpoch(operation.Batch.Span, _leaderEpoch);
         operation.Header = header;
-        if (round.Group.Count == 0)
-            _log.Producers.BeginGroup();
-        _log.Producers.Apply(header, now);
+        _log.State.Stage(header, now);
         round.Group.Add(operation);
         round.Buffers.Add(operation.Batch);
         round.GroupBytes += operation.Batch.Length;
@@ -208,13 +206,11 @@ public sealed partial class Partition : IAppendWork
         }
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
-            _log!.Producers.RollbackGroup();
-            _log.UndoWrite();
+            _log!.UndoWrite();
             FailGroup(round, StorageFaults.DescribeRefused(_log.Directory, fault));
             round.ClearGroup();
             return 0;
         }
-        _log.Producers.CommitGroup();
         foreach (var operation in round.Group)
         {
             _log.Appended(operation.Header);

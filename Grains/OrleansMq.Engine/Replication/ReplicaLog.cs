@@ -69,7 +69,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
     public void AssignEpoch(int epoch, long startOffset) => _epochs.Assign(epoch, startOffset);
 
     /// <inheritdoc/>
-    public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch) => _log.Producers.Check(RecordBatchHeader.Read(batch.Span));
+    public ProducerDecision CheckProducer(ReadOnlyMemory<byte> batch) => _log.State.Check(RecordBatchHeader.Read(batch.Span));
 
     /// <summary>Not called: the partition's append loop writes for its leader.</summary>
     public ReplicatedBatch Append(ReadOnlyMemory<byte> batch, int epoch) =>
@@ -128,10 +128,7 @@ internal sealed class ReplicaLog(Partition partition) : IReplicaLog
             throw new PushNotTakenException(StorageFaults.DescribeRefused(_log.Directory, fault), fault);
         }
         foreach (var header in _group)
-        {
-            _log.Producers.Apply(header, now);
-            _log.Appended(header);
-        }
+            _log.ApplyAppended(header, now);
         ForgetGroup();
     }
 

@@ -112,7 +112,7 @@ public class CompactionCrashTests
         Assert.DoesNotContain(disk.ListFiles(TestLog.Directory), n => n.Contains(".cleaned") || n.Contains(".swap")
             || n.Contains(".deleted"));
         CheckNoRangeIsThereTwice(test);
-        Assert.True(test.Log.Producers.TryGet(9, out var state));
+        Assert.True(test.Log.State.Producers.TryGet(9, out var state));
         Assert.Equal(39, state[0].LastSequence);
         test.Compact();
         Assert.Equal(cleaned, test.ReadAll());

@@ -64,7 +64,7 @@ public class CompactionModelTests
             }
         }
         for (var i = 0; i < 3; i++)
-            Assert.Equal(sequences[i] == 0 ? -1 : sequences[i] - 1, test.Log.Producers.TryGet(i, out var state)
+            Assert.Equal(sequences[i] == 0 ? -1 : sequences[i] - 1, test.Log.State.Producers.TryGet(i, out var state)
                 ? state[0].LastSequence : -1);
     }
 

@@ -108,7 +108,7 @@ public class LogCompactorTests
             .Where(n => n.Contains("0.snapshot") || n.EndsWith(".producers") || n.EndsWith(".snapshot")))
             _disk.DeleteFile(Path.Combine(TestLog.Directory, name));
         var reopened = new TestLog(_disk.ProcessKill(), time: test.Time);
-        Assert.True(reopened.Log.Producers.TryGet(7, out var state));
+        Assert.True(reopened.Log.State.Producers.TryGet(7, out var state));
         Assert.Equal(3, state[0].LastSequence);
         Assert.Equal(3, state[0].LastOffset);
     }

@@ -68,8 +68,7 @@ internal sealed class TestLog
             RecordBatchHeader.StampLeaderEpoch(batch.Span, 0);
             Log.Write([batch]);
             var header = RecordBatchHeader.Read(batch.Span);
-            Log.Appended(header);
-            Log.Producers.Apply(header, Time.NowMs);
+            Log.ApplyAppended(header, Time.NowMs);
             return offset;
         }
     }

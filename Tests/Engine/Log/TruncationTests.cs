@@ -186,10 +186,10 @@ public sealed class TruncationTests
         var producers = new ProducerStateManager();
         foreach (var batch in model)
             producers.Apply(batch, 0);
-        Assert.Equal(producers.Count, log.Producers.Count);
+        Assert.Equal(producers.Count, log.State.Producers.Count);
         foreach (var (id, state) in producers.Producers)
         {
-            Assert.True(log.Producers.TryGet(id, out var known), told);
+            Assert.True(log.State.Producers.TryGet(id, out var known), told);
             Assert.Equal(state.Count > 0 ? state[0] : default, known.Count > 0 ? known[0] : default);
         }
     }
@@ -202,7 +202,7 @@ public sealed class TruncationTests
         var producer = random.Next(4);
         if (producer > 0)
         {
-            var next = log.Producers.TryGet(producer, out var state) && state.Count > 0 ? state[0].LastSequence + 1 : 0;
+            var next = log.State.Producers.TryGet(producer, out var state) && state.Count > 0 ? state[0].LastSequence + 1 : 0;
             builder.SetProducer(producer, 0, next);
         }
         var batch = builder.Build();
@@ -214,8 +214,7 @@ public sealed class TruncationTests
             if (log.MustRoll(header, header.LastOffset, 0) != RollReason.None)
                 log.Roll(0);
             log.Write([batch]);
-            log.Producers.Apply(header, 0);
-            log.Appended(header);
+            log.ApplyAppended(header, 0);
             return header;
         }
     }

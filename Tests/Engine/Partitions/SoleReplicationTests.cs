@@ -1,4 +1,5 @@
 using OrleansMq.Api;
+using OrleansMq.Tests.Shared;
 using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
