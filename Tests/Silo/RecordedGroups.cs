@@ -65,39 +65,33 @@ public sealed class RecordedGroups : IGroupCoordinator
     public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken) =>
         AnswerAsync("find " + groupId, 2, cancellationToken);
 
-    public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken) =>
-        AnswerAsync(request, Joined, cancellationToken);
-
-    public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken) =>
-        AnswerAsync(request, Synced, cancellationToken);
-
-    public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken) =>
-        AnswerAsync(request, Beaten, cancellationToken);
-
-    public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken) =>
-        AnswerAsync(request, Left, cancellationToken);
-
-    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
-        CancellationToken cancellationToken) =>
-        AnswerAsync(request, Heard, cancellationToken);
-
-    public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken) =>
-        AnswerAsync(request, Committed, cancellationToken);
-
-    public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken) =>
-        AnswerAsync(request, Offsets is null ? Fetched : new OffsetFetchResult(ErrorCode.None, Offsets), cancellationToken);
-
-    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken) =>
-        AnswerAsync(request, Deleted, cancellationToken);
+    public async ValueTask<TResult> SendAsync<TResult>(IGroupRequest<TResult> request, CancellationToken cancellationToken)
+    {
+        object answer = request switch
+        {
+            JoinGroup => Joined,
+            SyncGroup => Synced,
+            Heartbeat => Beaten,
+            LeaveGroup => Left,
+            ConsumerGroupHeartbeat => Heard,
+            OffsetCommit => Committed,
+            OffsetFetch => Offsets is null ? Fetched : new OffsetFetchResult(ErrorCode.None, Offsets),
+            OffsetDelete => Deleted,
+            DescribeGroup => Described,
+            DeleteGroup => default(GroupReply),
+            _ => throw new NotSupportedException(),
+        };
+        object asked = request switch
+        {
+            DescribeGroup => "describe " + request.GroupId,
+            DeleteGroup => "delete " + request.GroupId,
+            _ => request,
+        };
+        return request.Answer(await AnswerAsync(asked, answer, cancellationToken));
+    }
 
     public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken) =>
         AnswerAsync("list", Listed, cancellationToken);
-
-    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken) =>
-        AnswerAsync("describe " + groupId, Described, cancellationToken);
-
-    public async ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken) =>
-        await AnswerAsync("delete " + groupId, 0, cancellationToken);
 
     private async ValueTask<T> AnswerAsync<T>(object request, T answer, CancellationToken cancellationToken)
     {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using OrleansMq.Api;
 using OrleansMq.Cli.CommandLine;
 using OrleansMq.Cli.Terminal;
 using OrleansMq.Client;
@@ -110,7 +111,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
             var record = await _consumer.ReadAsync(TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
             if (record is null)
             {
-                // Nothing more at hand: whoever reads the output sees what there is before the wait.
+                // Nothing more at hand: the output is flushed before the wait.
                 Flush();
                 record = await WaitAsync(cancellationToken).ConfigureAwait(false);
             }
@@ -265,7 +266,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
         catch (BrokenPipeException)
         {
-            // What nobody could read is not committed; what was read before is.
+            // Only records that the pipe took are committed.
         }
         await CommitAsync(null, cancellationToken).ConfigureAwait(false);
     }

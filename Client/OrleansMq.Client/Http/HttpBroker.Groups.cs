@@ -10,7 +10,7 @@ public sealed partial class HttpBroker
     /// <exception cref="BrokerException"><see cref="ErrorCode.GroupIdNotFound"/>, <see cref="ErrorCode.InvalidGroupId"/>;
     /// <see cref="ErrorCode.CoordinatorNotAvailable"/>: retry.</exception>
     public ValueTask<IReadOnlyList<PartitionLag>> GetGroupLagAsync(string groupId, CancellationToken cancellationToken = default) =>
-        AskAsync(HttpMethod.Get, HttpGroupCoordinator.PathOf(groupId) + "/lag", null, GroupJson.Default.IReadOnlyListPartitionLag,
+        AskAsync(HttpMethod.Get, GroupRoutes.PathOf(groupId) + "/lag", null, GroupJson.Default.IReadOnlyListPartitionLag,
             cancellationToken);
 
     /// <summary>Works a reset of a group's offsets out, and does it where asked to; see <see cref="GroupOffsetResets"/>.</summary>
@@ -23,7 +23,7 @@ public sealed partial class HttpBroker
     {
         ArgumentNullException.ThrowIfNull(reset);
         var body = ResetOffsetsBody.Of(reset, execute);
-        return AskAsync(HttpMethod.Post, HttpGroupCoordinator.PathOf(reset.GroupId) + "/reset",
+        return AskAsync(HttpMethod.Post, GroupRoutes.PathOf(reset.GroupId) + "/reset",
             () => JsonContent.Create(body, GroupJson.Default.ResetOffsetsBody),
             GroupJson.Default.OffsetResetPlan, cancellationToken);
     }

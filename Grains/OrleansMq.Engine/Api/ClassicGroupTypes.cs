@@ -7,7 +7,7 @@ namespace OrleansMq.Api;
 public sealed record GroupProtocol(string Name, ReadOnlyMemory<byte> Metadata);
 
 /// <summary>Kafka's JoinGroup.</summary>
-public sealed record JoinGroup
+public sealed record JoinGroup : IGroupRequest<JoinGroupResult>
 {
     /// <summary>The group.</summary>
     public required string GroupId { get; init; }
@@ -46,10 +46,14 @@ public sealed record JoinGroup
 
     /// <summary>Why it joins, for logs (KIP-800).</summary>
     public string? Reason { get; init; }
+
+    bool IGroupRequest.WaitsForMembers => true;
+
+    object IGroupRequest.Refuse(ErrorCode error, string message) => JoinGroupResult.Failed(error, message, MemberId);
 }
 
 /// <summary>The answer to <see cref="JoinGroup"/>.</summary>
-public sealed record JoinGroupResult
+public sealed record JoinGroupResult : IGroupAnswer
 {
     /// <summary><see cref="ErrorCode.None"/>, or why not.</summary>
     public required ErrorCode Error { get; init; }
@@ -82,7 +86,7 @@ public sealed record JoinGroupResult
 public sealed record JoinedMember(string MemberId, string? GroupInstanceId, ReadOnlyMemory<byte> Metadata);
 
 /// <summary>Kafka's SyncGroup.</summary>
-public sealed record SyncGroup
+public sealed record SyncGroup : IGroupRequest<SyncGroupResult>
 {
     /// <summary>The group.</summary>
     public required string GroupId { get; init; }
@@ -96,12 +100,16 @@ public sealed record SyncGroup
     public string? ProtocolType { get; init; }
     /// <summary>Null (before SyncGroup v5): not checked.</summary>
     public string? ProtocolName { get; init; }
-    /// <summary>From the leader: everybody's; a member that is left out gets nothing.</summary>
+    /// <summary>From the leader: the assignments of all members; a member that is left out gets nothing.</summary>
     public IReadOnlyList<MemberAssignment> Assignments { get; init; } = [];
+
+    bool IGroupRequest.WaitsForMembers => true;
+
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new SyncGroupResult(error, message);
 }
 
 /// <summary>What a member is to read, in its protocol's bytes.</summary>
-/// <param name="MemberId">Whose.</param>
+/// <param name="MemberId">The member's id.</param>
 /// <param name="Assignment">For a consumer a ConsumerProtocolAssignment.</param>
 public sealed record MemberAssignment(string MemberId, ReadOnlyMemory<byte> Assignment);
 
@@ -112,27 +120,37 @@ public sealed record MemberAssignment(string MemberId, ReadOnlyMemory<byte> Assi
 /// <param name="ProtocolName">Of the generation.</param>
 /// <param name="Assignment">The caller's; empty for nothing.</param>
 public sealed record SyncGroupResult(ErrorCode Error, string? Message = null, string? ProtocolType = null, string? ProtocolName = null,
-    ReadOnlyMemory<byte> Assignment = default);
+    ReadOnlyMemory<byte> Assignment = default) : IGroupAnswer;
 
 /// <summary>Kafka's Heartbeat.</summary>
 /// <param name="GroupId">The group.</param>
 /// <param name="GenerationId">The generation the member is in.</param>
 /// <param name="MemberId">Its id.</param>
 /// <param name="GroupInstanceId">The instance id of a static member.</param>
-public sealed record Heartbeat(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null);
+public sealed record Heartbeat(string GroupId, int GenerationId, string MemberId, string? GroupInstanceId = null)
+    : IGroupRequest<GroupReply>
+{
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
+}
 
 /// <summary>An answer that is an error code.</summary>
 /// <param name="Error"><see cref="ErrorCode.None"/>, or why not.</param>
 /// <param name="Message">On error: the field, and the fix.</param>
-public readonly record struct GroupReply(ErrorCode Error, string? Message = null);
+public readonly record struct GroupReply(ErrorCode Error, string? Message = null) : IGroupAnswer
+{
+    internal BrokerException ToException() => new(Error, Message ?? Error.ToString());
+}
 
 /// <summary>Kafka's LeaveGroup.</summary>
 /// <param name="GroupId">The group.</param>
-/// <param name="Members">Who leaves.</param>
-public sealed record LeaveGroup(string GroupId, IReadOnlyList<LeavingMember> Members);
+/// <param name="Members">The members that leave.</param>
+public sealed record LeaveGroup(string GroupId, IReadOnlyList<LeavingMember> Members) : IGroupRequest<LeaveGroupResult>
+{
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new LeaveGroupResult(error, [], message);
+}
 
 /// <summary>A member that leaves.</summary>
-/// <param name="MemberId">Its id; empty where <paramref name="GroupInstanceId"/> alone says who.</param>
+/// <param name="MemberId">Its id; empty where <paramref name="GroupInstanceId"/> alone names it.</param>
 /// <param name="GroupInstanceId">The instance id of a static member.</param>
 /// <param name="Reason">For logs (KIP-800).</param>
 public sealed record LeavingMember(string MemberId, string? GroupInstanceId = null, string? Reason = null);
@@ -141,7 +159,7 @@ public sealed record LeavingMember(string MemberId, string? GroupInstanceId = nu
 /// <param name="Error">Of the whole request.</param>
 /// <param name="Members">One answer a member, in the order of the request.</param>
 /// <param name="Message">On error: the field, and the fix.</param>
-public sealed record LeaveGroupResult(ErrorCode Error, IReadOnlyList<LeftMember> Members, string? Message = null);
+public sealed record LeaveGroupResult(ErrorCode Error, IReadOnlyList<LeftMember> Members, string? Message = null) : IGroupAnswer;
 
 /// <summary>What became of a member that was to leave.</summary>
 /// <param name="MemberId">Its id.</param>

@@ -6,7 +6,7 @@ namespace OrleansMq.Api;
 public sealed record TopicPartitions(Guid TopicId, IReadOnlyList<int> Partitions);
 
 /// <summary>Kafka's ConsumerGroupHeartbeat (KIP-848). What is null is unchanged since the last one.</summary>
-public sealed record ConsumerGroupHeartbeat
+public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbeatResult>
 {
     /// <summary>To join.</summary>
     public const int JoinEpoch = 0;
@@ -43,17 +43,19 @@ public sealed record ConsumerGroupHeartbeat
     /// <summary>How long the answer may wait for news of this member's assignment: at most the heartbeat interval. Zero, as in Kafka: not
     /// at all.</summary>
     public TimeSpan MaxWait { get; init; }
-    /// <summary>Rises with every heartbeat of a member, also when it joins again. One that was overtaken by a later one is refused, for
-    /// what it says is over. Who numbers them says in each what it holds, so that an assignment whose answer was lost is told again. 0, as
-    /// Kafka has it: not numbered, so that the connection has to keep the order.</summary>
+    /// <summary>Rises with every heartbeat of a member, also when it joins again. A heartbeat overtaken by a later one is refused as
+    /// outdated. A numbered heartbeat reports all that the member holds, so that an assignment lost with its answer is sent again. 0, as in
+    /// Kafka: not numbered; the connection keeps the order.</summary>
     public long Sequence { get; init; }
     /// <summary>Whether the same was sent before and not answered: then the answer says all the member is to hold, since an answer that is
     /// lost may have said it.</summary>
     public bool IsRepeated { get; init; }
+
+    object IGroupRequest.Refuse(ErrorCode error, string message) => ConsumerGroupHeartbeatResult.Failed(error, message);
 }
 
 /// <summary>The answer to <see cref="ConsumerGroupHeartbeat"/>.</summary>
-public sealed record ConsumerGroupHeartbeatResult
+public sealed record ConsumerGroupHeartbeatResult : IGroupAnswer
 {
     /// <summary><see cref="ErrorCode.None"/>, or why not. <see cref="ErrorCode.FencedMemberEpoch"/> and
     /// <see cref="ErrorCode.UnknownMemberId"/>: give all partitions up and join again.</summary>

@@ -22,7 +22,7 @@ public enum GroupState
     PreparingRebalance = 2,
     /// <summary>Classic: waits for the leader's assignment.</summary>
     CompletingRebalance = 3,
-    /// <summary>Everybody has what they are to have.</summary>
+    /// <summary>Every member has its assignment.</summary>
     Stable = 4,
     /// <summary>Deleted.</summary>
     Dead = 5,
@@ -30,6 +30,27 @@ public enum GroupState
     Assigning = 6,
     /// <summary>Consumer protocol: members are on their way to the new assignment.</summary>
     Reconciling = 7,
+}
+
+/// <summary>Describes a group and its members.</summary>
+/// <param name="GroupId">The group.</param>
+public sealed record DescribeGroup(string GroupId) : IGroupRequest<GroupDescription>
+{
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
+}
+
+/// <summary>Describes a group in the one line that a list of groups has of it.</summary>
+/// <param name="GroupId">The group.</param>
+public sealed record ListGroup(string GroupId) : IGroupRequest<GroupListing>
+{
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
+}
+
+/// <summary>Deletes a group that has no members, with its offsets.</summary>
+/// <param name="GroupId">The group.</param>
+public sealed record DeleteGroup(string GroupId) : IGroupRequest<GroupReply>
+{
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new GroupReply(error, message);
 }
 
 /// <summary>A group in a list.</summary>

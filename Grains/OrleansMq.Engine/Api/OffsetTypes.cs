@@ -15,7 +15,7 @@ public sealed record CommittedOffset(long Offset, int LeaderEpoch = -1, string M
 public sealed record PartitionOffset(string? Topic, int Partition, CommittedOffset Offset, Guid TopicId = default);
 
 /// <summary>Kafka's OffsetCommit.</summary>
-public sealed record OffsetCommit
+public sealed record OffsetCommit : IGroupRequest<OffsetCommitResult>
 {
     /// <summary>The group.</summary>
     public required string GroupId { get; init; }
@@ -28,6 +28,9 @@ public sealed record OffsetCommit
     public string? GroupInstanceId { get; init; }
     /// <summary>What to commit.</summary>
     public required IReadOnlyList<PartitionOffset> Offsets { get; init; }
+
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetCommitResult(
+        [.. Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message);
 }
 
 /// <summary>A partition with an error.</summary>
@@ -40,10 +43,15 @@ public sealed record PartitionError(string? Topic, int Partition, ErrorCode Erro
 /// <summary>The answer to <see cref="OffsetCommit"/>: one entry a partition, in the order of the request.</summary>
 /// <param name="Partitions">By partition.</param>
 /// <param name="Message">On an error of the whole request: the field, and the fix.</param>
-public sealed record OffsetCommitResult(IReadOnlyList<PartitionError> Partitions, string? Message = null);
+public sealed record OffsetCommitResult(IReadOnlyList<PartitionError> Partitions, string? Message = null) : IGroupAnswer
+{
+    // A refusal stands at every partition. Of the errors that do, only this one has the request sent again.
+    ErrorCode IGroupAnswer.Error =>
+        Partitions is [{ Error: ErrorCode.NotCoordinator }, ..] ? ErrorCode.NotCoordinator : ErrorCode.None;
+}
 
 /// <summary>Kafka's OffsetFetch for one group.</summary>
-public sealed record OffsetFetch
+public sealed record OffsetFetch : IGroupRequest<OffsetFetchResult>
 {
     /// <summary>The group.</summary>
     public required string GroupId { get; init; }
@@ -59,13 +67,15 @@ public sealed record OffsetFetch
     /// <summary>Whether a coordinator that was replaced, and does not know it yet, may answer what it remembers: for figures, never for a
     /// place to read on from. It saves the coordinator a read of its store.</summary>
     public bool AllowStale { get; init; }
+
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetFetchResult(error, [], message);
 }
 
 /// <summary>The answer to <see cref="OffsetFetch"/>.</summary>
 /// <param name="Error">Of the whole request.</param>
 /// <param name="Partitions">What was asked for.</param>
 /// <param name="Message">On error: the field, and the fix.</param>
-public sealed record OffsetFetchResult(ErrorCode Error, IReadOnlyList<FetchedOffset> Partitions, string? Message = null);
+public sealed record OffsetFetchResult(ErrorCode Error, IReadOnlyList<FetchedOffset> Partitions, string? Message = null) : IGroupAnswer;
 
 /// <summary>What is committed for a partition.</summary>
 /// <param name="Partition">Which.</param>
@@ -76,11 +86,14 @@ public sealed record FetchedOffset(TopicPartition Partition, Guid TopicId, Commi
 
 /// <summary>Kafka's OffsetDelete.</summary>
 /// <param name="GroupId">The group.</param>
-/// <param name="Partitions">Whose offsets to forget.</param>
-public sealed record OffsetDelete(string GroupId, IReadOnlyList<TopicPartition> Partitions);
+/// <param name="Partitions">The partitions whose offsets to delete.</param>
+public sealed record OffsetDelete(string GroupId, IReadOnlyList<TopicPartition> Partitions) : IGroupRequest<OffsetDeleteResult>
+{
+    object IGroupRequest.Refuse(ErrorCode error, string message) => new OffsetDeleteResult(error, [], message);
+}
 
 /// <summary>The answer to <see cref="OffsetDelete"/>.</summary>
 /// <param name="Error">Of the whole request.</param>
 /// <param name="Partitions">By partition, in the order of the request.</param>
 /// <param name="Message">On error: the field, and the fix.</param>
-public sealed record OffsetDeleteResult(ErrorCode Error, IReadOnlyList<PartitionError> Partitions, string? Message = null);
+public sealed record OffsetDeleteResult(ErrorCode Error, IReadOnlyList<PartitionError> Partitions, string? Message = null) : IGroupAnswer;

@@ -87,66 +87,28 @@ internal sealed class GroupGrain(SiloBroker broker, ActiveGroups active, IGroupS
     }
 
     /// <inheritdoc/>
-    public Task<int> FindCoordinatorAsync() => AskAsync(_ => new ValueTask<int>(broker.Options.BrokerId.Value));
+    public async Task<int> FindCoordinatorAsync() => _coordinator is null
+        ? throw new BrokerException(_refusal.Error, _refusal.Message)
+        : await WatchAsync(_coordinator, new ValueTask<int>(broker.Options.BrokerId.Value));
 
     /// <inheritdoc/>
-    public Task<JoinGroupResult?> JoinGroupAsync(JoinGroup request, Guid wait) => CallAsync(
-        coordinator => new ValueTask<JoinGroupResult?>(_waits.WaitAsync(wait, () => coordinator.JoinGroupAsync(request).AsTask())),
-        (error, message) => JoinGroupResult.Failed(error, message, request.MemberId));
-
-    /// <inheritdoc/>
-    public Task<SyncGroupResult?> SyncGroupAsync(SyncGroup request, Guid wait) => CallAsync(
-        coordinator => new ValueTask<SyncGroupResult?>(_waits.WaitAsync(wait, () => coordinator.SyncGroupAsync(request).AsTask())),
-        (error, message) => new SyncGroupResult(error, message));
-
-    /// <inheritdoc/>
-    public Task<GroupReply> HeartbeatAsync(Heartbeat request) =>
-        CallAsync(coordinator => coordinator.HeartbeatAsync(request), (error, message) => new GroupReply(error, message));
-
-    /// <inheritdoc/>
-    public Task<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request) =>
-        CallAsync(coordinator => coordinator.LeaveGroupAsync(request), (error, message) => new LeaveGroupResult(error, [], message));
-
-    /// <inheritdoc/>
-    public Task<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request) => CallAsync(
-        coordinator => coordinator.ConsumerGroupHeartbeatAsync(request.MaxWait > GroupWaits.Slice
-            ? request with { MaxWait = GroupWaits.Slice } : request),
-        ConsumerGroupHeartbeatResult.Failed);
-
-    /// <inheritdoc/>
-    public Task<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request) =>
-        CallAsync(coordinator => coordinator.CommitOffsetsAsync(request),
-            (error, message) => new OffsetCommitResult(
-                [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error, offset.TopicId))], message));
-
-    /// <inheritdoc/>
-    public Task<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request) =>
-        CallAsync(coordinator => coordinator.FetchOffsetsAsync(request), (error, message) => new OffsetFetchResult(error, [], message));
-
-    /// <inheritdoc/>
-    public Task<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request) =>
-        CallAsync(coordinator => coordinator.DeleteOffsetsAsync(request), (error, message) => new OffsetDeleteResult(error, [], message));
-
-    /// <inheritdoc/>
-    public Task<GroupListing?> FindAsync() => AskAsync(coordinator => coordinator.ListAsync());
-
-    /// <inheritdoc/>
-    public Task<GroupDescription> DescribeAsync() => AskAsync(coordinator => coordinator.DescribeAsync());
-
-    /// <inheritdoc/>
-    public Task DeleteAsync() => AskAsync(async coordinator =>
-    {
-        await coordinator.DeleteAsync();
-        return true;
-    });
-
-    private async Task<T> CallAsync<T>(Func<GroupCoordinator, ValueTask<T>> call, Func<ErrorCode, string, T> failed)
+    public async Task<object?> SendAsync(IGroupRequest request, Guid wait)
     {
         if (_coordinator is not { } coordinator)
-            return failed(_refusal.Error, _refusal.Message);
+            return request.Refuse(_refusal.Error, _refusal.Message);
+        var body = request is ConsumerGroupHeartbeat { MaxWait: var maxWait } poll && maxWait > GroupWaits.Slice
+            ? poll with { MaxWait = GroupWaits.Slice } : request;
+        return request.WaitsForMembers
+            ? await WatchAsync(coordinator, new ValueTask<object?>(_waits.WaitAsync(wait, () => coordinator.AskAsync(body).AsTask())))
+            : await WatchAsync(coordinator, coordinator.AskAsync(body));
+    }
+
+    /// <summary>Waits for an answer, then ends an activation that has lost its group, or has none.</summary>
+    private async Task<T> WatchAsync<T>(GroupCoordinator coordinator, ValueTask<T> answer)
+    {
         try
         {
-            return await call(coordinator);
+            return await answer;
         }
         finally
         {
@@ -156,9 +118,6 @@ internal sealed class GroupGrain(SiloBroker broker, ActiveGroups active, IGroupS
                 _ = GoIfVacantAsync(coordinator);
         }
     }
-
-    private Task<T> AskAsync<T>(Func<GroupCoordinator, ValueTask<T>> ask) =>
-        CallAsync(ask, (error, message) => throw new BrokerException(error, message));
 
     // Of made-up ids nothing is to stay; a group whose first member is just coming is not to be disturbed.
     private async Task GoIfVacantAsync(GroupCoordinator coordinator)

@@ -62,12 +62,19 @@ internal sealed class GroupListGrain(IGroupStores stores) : Grain, IGroupListGra
         {
             try
             {
-                return await GrainFactory.GetGrain<IGroupGrain>(groupId).FindAsync();
+                var answer = await GrainFactory.GetGrain<IGroupGrain>(groupId).SendAsync(new ListGroup(groupId), default);
+                if (answer is GroupListing listing)
+                    return listing;
+                if (answer is GroupReply { Error: ErrorCode.GroupIdNotFound })
+                    return null;
+                if (answer is GroupReply refusal && refusal.Error.Action() != ErrorAction.Retry)
+                    throw new BrokerException(refusal.Error, refusal.Message ?? refusal.Error.ToString());
             }
-            catch (Exception failure) when (failure is BrokerException { Action: ErrorAction.Retry } or OrleansException)
+            catch (OrleansException)
             {
-                await Task.Delay(Pause);
+                // Its silo is gone, or not there yet.
             }
+            await Task.Delay(Pause);
         }
         return stored;
     }

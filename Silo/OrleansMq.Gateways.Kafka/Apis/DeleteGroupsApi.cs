@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Gateways.Kafka.Requests;
 using OrleansMq.Gateways.Kafka.Wire;
 

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using OrleansMq.Api;
 using OrleansMq.Client;
 using OrleansMq.Client.Http;
 using OrleansMq.Testing;

@@ -43,7 +43,19 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         }
     }
 
-    public async ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default)
+    public async ValueTask<TResult> SendAsync<TResult>(IGroupRequest<TResult> request, CancellationToken cancellationToken = default) =>
+        request switch
+        {
+            JoinGroup join => request.Answer(await JoinGroupAsync(join, cancellationToken)),
+            SyncGroup sync => request.Answer(await SyncGroupAsync(sync, cancellationToken)),
+            Heartbeat heartbeat => request.Answer(await HeartbeatAsync(heartbeat, cancellationToken)),
+            LeaveGroup leave => request.Answer(await LeaveGroupAsync(leave, cancellationToken)),
+            OffsetCommit commit => request.Answer(await CommitOffsetsAsync(commit, cancellationToken)),
+            OffsetFetch fetch => request.Answer(await FetchOffsetsAsync(fetch, cancellationToken)),
+            _ => await groups.SendAsync(request, cancellationToken),
+        };
+
+    private async ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken)
     {
         var who = request.MemberId.Length > 0 ? "as a member" : "anew";
         _ = ConsumerProtocol.TryDecodeSubscription(request.Protocols[0].Metadata, out var subscription, out _);
@@ -56,7 +68,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         return result;
     }
 
-    public async ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default)
+    private async ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken)
     {
         Tell($"syncs in {request.GenerationId}{(request.Assignments.Count > 0 ? $", assigns to {request.Assignments.Count}" : "")}");
         var result = await AskAsync(() => groups.SyncGroupAsync(request, cancellationToken));
@@ -66,7 +78,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         return result;
     }
 
-    public async ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default)
+    private async ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken)
     {
         bool isBeside;
         lock (_gate)
@@ -85,14 +97,14 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         return reply;
     }
 
-    public async ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken = default)
+    private async ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken)
     {
         var result = await groups.LeaveGroupAsync(request, cancellationToken);
         Tell($"leaves: {result.Error}");
         return result;
     }
 
-    public async ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken = default)
+    private async ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken)
     {
         var result = await groups.CommitOffsetsAsync(request, cancellationToken);
         var commits = request.Offsets.OrderBy(offset => offset.Partition)
@@ -101,7 +113,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         return result;
     }
 
-    public async ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default)
+    private async ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken)
     {
         var result = await groups.FetchOffsetsAsync(request, cancellationToken);
         var offsets = result.Partitions.OrderBy(fetched => fetched.Partition.Partition)
@@ -128,21 +140,8 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) =>
         groups.FindCoordinatorAsync(groupId, cancellationToken);
 
-    public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
-        CancellationToken cancellationToken = default) =>
-        groups.ConsumerGroupHeartbeatAsync(request, cancellationToken);
-
-    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) =>
-        groups.DeleteOffsetsAsync(request, cancellationToken);
-
     public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) =>
         groups.ListGroupsAsync(cancellationToken);
-
-    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) =>
-        groups.DescribeGroupAsync(groupId, cancellationToken);
-
-    public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken = default) =>
-        groups.DeleteGroupAsync(groupId, cancellationToken);
 
     public static string Print(IEnumerable<TopicPartition> partitions) =>
         string.Join(' ', partitions.Select(partition => partition.Partition).Order()) is { Length: > 0 } numbers ? numbers : "nothing";

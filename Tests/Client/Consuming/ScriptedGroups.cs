@@ -75,8 +75,17 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             return _members.GetValueOrDefault(memberId)?.Owned;
     }
 
-    public async ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
-        CancellationToken cancellationToken = default)
+    public async ValueTask<TResult> SendAsync<TResult>(IGroupRequest<TResult> request, CancellationToken cancellationToken = default) =>
+        request.Answer(request switch
+        {
+            ConsumerGroupHeartbeat heartbeat => await HeartbeatAsync(heartbeat, cancellationToken),
+            OffsetCommit commit => Commit(commit),
+            OffsetFetch fetch => Fetch(fetch),
+            _ => throw new NotSupportedException(),
+        });
+
+    private async ValueTask<ConsumerGroupHeartbeatResult> HeartbeatAsync(ConsumerGroupHeartbeat request,
+        CancellationToken cancellationToken)
     {
         lock (_gate)
             _heartbeats.Add(request);
@@ -97,7 +106,7 @@ internal sealed class ScriptedGroups : IGroupCoordinator
         }
     }
 
-    public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken = default)
+    private OffsetCommitResult Commit(OffsetCommit request)
     {
         var error = OnCommit(request);
         lock (_gate)
@@ -114,19 +123,18 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             }
         }
         Change();
-        return new(
-            new OffsetCommitResult(
-                [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error.Value, offset.TopicId))]));
+        return new OffsetCommitResult(
+            [.. request.Offsets.Select(offset => new PartitionError(offset.Topic, offset.Partition, error.Value, offset.TopicId))]);
     }
 
-    public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default)
+    private OffsetFetchResult Fetch(OffsetFetch request)
     {
         if (OnFetchOffsets(request) is { } error)
-            return new(new OffsetFetchResult(error, [], "as told"));
+            return new OffsetFetchResult(error, [], "as told");
         lock (_gate)
-            return new(new OffsetFetchResult(ErrorCode.None,
+            return new OffsetFetchResult(ErrorCode.None,
                 [.. request.Partitions!.Select(partition => new FetchedOffset(partition, default,
-                    _offsets.GetValueOrDefault(partition)))]));
+                    _offsets.GetValueOrDefault(partition)))]);
     }
 
     private ConsumerGroupHeartbeatResult? Answer(ConsumerGroupHeartbeat request)
@@ -177,21 +185,8 @@ internal sealed class ScriptedGroups : IGroupCoordinator
 
     public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
-    public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
-    public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
-    public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
-    public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
-    public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
     public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
-    public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) =>
-        throw new NotSupportedException();
-    public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
     private sealed class Member
     {

@@ -87,16 +87,17 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         await using var second = await GroupCoordinator.OpenAsync(group, 9, Cluster.Get<IGroupStores>(1).For(group),
             Cluster.Get<IClusterMetadata>(1), new GroupOptions(),
             TimeProvider.System, EngineLog.Silent);
-        Assert.Equal(ErrorCode.None, ErrorOf(await second.CommitOffsetsAsync(members[0].Commit(Topic, 0, 2))));
+        Assert.Equal(ErrorCode.None, ErrorOf(await second.SendAsync(members[0].Commit(Topic, 0, 2))));
 
         var grain = Cluster.Get<IGrainFactory>(1).GetGrain<IGroupGrain>(group);
-        Assert.Equal(ErrorAction.Retry, ErrorOf(await grain.CommitOffsetsAsync(members[0].Commit(Topic, 0, 3))).Action());
-        Assert.Equal(2, (await second.FetchOffsetsAsync(new OffsetFetch { GroupId = group })).Partitions.Single().Offset!.Offset);
+        Assert.Equal(ErrorAction.Retry, ErrorOf((OffsetCommitResult)(await grain.SendAsync(members[0].Commit(Topic, 0, 3), default))!)
+            .Action());
+        Assert.Equal(2, (await second.SendAsync(new OffsetFetch { GroupId = group })).Partitions.Single().Offset!.Offset);
 
         // The first notices, and goes; who calls again makes a third, which claims.
         await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 4)) == ErrorCode.None,
             "another activation");
-        Assert.Equal(ErrorAction.Retry, ErrorOf(await second.CommitOffsetsAsync(members[0].Commit(Topic, 0, 5))).Action());
+        Assert.Equal(ErrorAction.Retry, ErrorOf(await second.SendAsync(members[0].Commit(Topic, 0, 5))).Action());
         await Wait.UntilAsync(() => second.IsClosed, "the second learns of it");
         Assert.Equal(4, await CommittedAsync(group));
     }

@@ -62,6 +62,8 @@ public sealed class WireContractTests
             SessionTimeout = TimeSpan.FromSeconds(4),
             Assignment = [new TopicPartitions(TopicId, [1, 2])],
         },
+        ["DeleteGroup"] = new DeleteGroup("g"),
+        ["DescribeGroup"] = new DescribeGroup("g"),
         ["FetchResult"] = new FetchResult(ErrorCode.OffsetOutOfRange, 11, 10, 7, new byte[] { 1, 2, 3 }, null, "m"),
         ["FetchedOffset"] = new FetchedOffset(new TopicPartition("orders", 1), TopicId, new CommittedOffset(17),
             ErrorCode.UnstableOffsetCommit),
@@ -132,6 +134,7 @@ public sealed class WireContractTests
         ["LeaveGroupResult"] = new LeaveGroupResult(ErrorCode.InvalidGroupId, [new LeftMember("m", "i", ErrorCode.UnknownMemberId)], "m"),
         ["LeavingMember"] = new LeavingMember("m", "i", "r"),
         ["LeftMember"] = new LeftMember("m", "i", ErrorCode.UnknownMemberId),
+        ["ListGroup"] = new ListGroup("g"),
         ["MemberAssignment"] = new MemberAssignment("m", new byte[] { 1 }),
         ["NewTopic"] = new NewTopic("orders", 6, 3, new Dictionary<string, string> { ["retention.ms"] = "1000" }),
         ["OffsetCommit"] = new OffsetCommit

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using OrleansMq.Api;
-using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Engine.Groups;
 
@@ -10,7 +9,7 @@ internal sealed partial class GroupScript
     private void Send(string command, List<string> names, Dictionary<string, string> settings)
     {
         var label = string.Join(' ', [command, .. names]);
-        object body = command switch
+        IGroupRequest body = command switch
         {
             "join" => Join(Member(names[0]), names[0], settings),
             "sync" => Sync(Member(names[0]), settings),
@@ -26,9 +25,9 @@ internal sealed partial class GroupScript
                 RequireStable = settings.ContainsKey("stable"),
             },
             "forget" => new OffsetDelete("g", [.. names.Select(Partition)]),
-            "describe" => new DescribeGroup(),
-            "list" => new ListGroup(),
-            "delete" => new DeleteGroup(),
+            "describe" => new DescribeGroup("g"),
+            "list" => new ListGroup("g"),
+            "delete" => new DeleteGroup("g"),
             _ => throw new ArgumentException($"No command of a transcript: '{command}'."),
         };
         var core = Core;

@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
 
@@ -49,7 +50,7 @@ internal sealed class ScriptedCore
     /// <summary>The answers so far, by request.</summary>
     public Dictionary<long, object> Replies { get; } = [];
 
-    public long Send(object body, Guid freshId = default)
+    public long Send(IGroupRequest body, Guid freshId = default)
     {
         var number = ++_lastRequest;
         Execute(new GroupRequest(number, body, freshId == default ? new Guid((int)number, _number, 0, new byte[8]) : freshId));
@@ -57,7 +58,7 @@ internal sealed class ScriptedCore
     }
 
     /// <summary>The answer to a request that is answered at once.</summary>
-    public T Ask<T>(object body) => (T)Replies[Send(body)];
+    public T Ask<T>(IGroupRequest body) => (T)Replies[Send(body)];
 
     public void Execute(GroupCommand command)
     {

@@ -14,8 +14,17 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 
         public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) => new(0);
 
-        public ValueTask<JoinGroupResult> JoinGroupAsync(JoinGroup request, CancellationToken cancellationToken = default) =>
-            new(new JoinGroupResult
+        public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) => new(
+        [
+            new GroupListing("readers", "consumer", GroupState.Stable, GroupType.Classic),
+        ]);
+
+        public ValueTask<TResult> SendAsync<TResult>(IGroupRequest<TResult> request, CancellationToken cancellationToken = default) =>
+            new(request.Answer(Answer(request)));
+
+        private static object Answer(IGroupRequest request) => request switch
+        {
+            JoinGroup join => new JoinGroupResult
             {
                 Error = ErrorCode.None,
                 GenerationId = 3,
@@ -23,52 +32,35 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
                 ProtocolName = "range",
                 Leader = "member-1",
                 MemberId = "member-1",
-                Members = [new JoinedMember("member-1", "instance-1", request.Protocols is [var first, ..] ? first.Metadata : default)],
-            });
-
-        public ValueTask<SyncGroupResult> SyncGroupAsync(SyncGroup request, CancellationToken cancellationToken = default) =>
-            new(new SyncGroupResult(ErrorCode.None, null, "consumer", "range", Assignment));
-
-        public ValueTask<GroupReply> HeartbeatAsync(Heartbeat request, CancellationToken cancellationToken = default) =>
-            new(new GroupReply(ErrorCode.RebalanceInProgress));
-
-        public ValueTask<LeaveGroupResult> LeaveGroupAsync(LeaveGroup request, CancellationToken cancellationToken = default) =>
-            new(new LeaveGroupResult(ErrorCode.None,
-                [.. request.Members.Select(static member => new LeftMember(member.MemberId, member.GroupInstanceId,
-                    ErrorCode.UnknownMemberId))]));
-
-        public ValueTask<ConsumerGroupHeartbeatResult> ConsumerGroupHeartbeatAsync(ConsumerGroupHeartbeat request,
-            CancellationToken cancellationToken = default) =>
-            new(new ConsumerGroupHeartbeatResult
+                Members = [new JoinedMember("member-1", "instance-1", join.Protocols is [var first, ..] ? first.Metadata : default)],
+            },
+            SyncGroup => new SyncGroupResult(ErrorCode.None, null, "consumer", "range", Assignment),
+            Heartbeat => new GroupReply(ErrorCode.RebalanceInProgress),
+            LeaveGroup leave => new LeaveGroupResult(ErrorCode.None,
+                [.. leave.Members.Select(static member => new LeftMember(member.MemberId, member.GroupInstanceId,
+                    ErrorCode.UnknownMemberId))]),
+            ConsumerGroupHeartbeat => new ConsumerGroupHeartbeatResult
             {
                 Error = ErrorCode.None,
                 MemberId = "member-1",
                 MemberEpoch = 4,
                 HeartbeatInterval = TimeSpan.FromSeconds(5),
                 Assignment = [new TopicPartitions(new Guid("11111111-2222-3333-4444-555555555555"), [0, 1])],
-            });
+            },
+            OffsetCommit commit => new OffsetCommitResult(
+                [.. commit.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.None))]),
+            OffsetFetch fetch => new OffsetFetchResult(ErrorCode.None, [.. (fetch.Partitions ?? [new TopicPartition("orders", 0)])
+                .Select(static partition => new FetchedOffset(partition, Guid.Empty, new CommittedOffset(2, 0, "note")))]),
+            OffsetDelete delete => new OffsetDeleteResult(ErrorCode.None,
+                [.. delete.Partitions.Select(static partition =>
+                    new PartitionError(partition.Topic, partition.Partition, ErrorCode.GroupSubscribedToTopic))]),
+            DescribeGroup describe => Describe(describe.GroupId),
+            DeleteGroup => new GroupReply(ErrorCode.NonEmptyGroup, "It has members."),
+            _ => throw new NotSupportedException(),
+        };
 
-        public ValueTask<OffsetCommitResult> CommitOffsetsAsync(OffsetCommit request, CancellationToken cancellationToken = default) =>
-            new(new OffsetCommitResult(
-                [.. request.Offsets.Select(static offset => new PartitionError(offset.Topic, offset.Partition, ErrorCode.None))]));
-
-        public ValueTask<OffsetFetchResult> FetchOffsetsAsync(OffsetFetch request, CancellationToken cancellationToken = default) =>
-            new(new OffsetFetchResult(ErrorCode.None, [.. (request.Partitions ?? [new TopicPartition("orders", 0)])
-                .Select(static partition => new FetchedOffset(partition, Guid.Empty, new CommittedOffset(2, 0, "note")))]));
-
-        public ValueTask<OffsetDeleteResult> DeleteOffsetsAsync(OffsetDelete request, CancellationToken cancellationToken = default) =>
-            new(new OffsetDeleteResult(ErrorCode.None,
-                [.. request.Partitions.Select(static partition =>
-                    new PartitionError(partition.Topic, partition.Partition, ErrorCode.GroupSubscribedToTopic))]));
-
-        public ValueTask<IReadOnlyList<GroupListing>> ListGroupsAsync(CancellationToken cancellationToken = default) => new(
-        [
-            new GroupListing("readers", "consumer", GroupState.Stable, GroupType.Classic),
-        ]);
-
-        public ValueTask<GroupDescription> DescribeGroupAsync(string groupId, CancellationToken cancellationToken = default) => new(
-            new GroupDescription(groupId, groupId == "modern" ? GroupType.Consumer : GroupType.Classic, GroupState.Stable, "consumer",
-                "range", 3, 3, 0,
+        private static GroupDescription Describe(string groupId) => new(
+            groupId, groupId == "modern" ? GroupType.Consumer : GroupType.Classic, GroupState.Stable, "consumer", "range", 3, 3, 0,
             [
                 new GroupMember
                 {
@@ -84,9 +76,6 @@ internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
                     ClassicMetadata = groupId == "modern" ? default : Assignment,
                     ClassicAssignment = groupId == "modern" ? default : Assignment,
                 },
-            ]));
-
-        public ValueTask DeleteGroupAsync(string groupId, CancellationToken cancellationToken = default) =>
-            ValueTask.FromException(new BrokerException(ErrorCode.NonEmptyGroup, "It has members."));
+            ]);
     }
 }

@@ -67,7 +67,7 @@ internal sealed partial class GroupSimulation
     }
 
     /// <summary>A request comes to a coordinator.</summary>
-    private void Handle(SimulatedCoordinator coordinator, object body, Action<object> answer)
+    private void Handle(SimulatedCoordinator coordinator, IGroupRequest body, Action<object> answer)
     {
         var id = ++_requests;
         switch (body)

@@ -1,5 +1,4 @@
 using OrleansMq.Api;
-using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
@@ -97,7 +96,7 @@ internal sealed partial class GroupSimulation
                 ResetOffsets();
                 break;
             case 8:
-                Operate(Scenario.DeletesGroup && Chance(50) ? new DeleteGroup() : new DescribeGroup());
+                Operate(Scenario.DeletesGroup && Chance(50) ? new DeleteGroup(GroupId) : new DescribeGroup(GroupId));
                 break;
         }
     }
@@ -124,7 +123,7 @@ internal sealed partial class GroupSimulation
 
     private int _resets;
 
-    private void Operate(object request)
+    private void Operate(IGroupRequest request)
     {
         if (FindCoordinator() is { } coordinator)
             After(Delay(), () => RunOn(coordinator, () => WhenServing(coordinator, () => Handle(coordinator, request, _ => { }))));

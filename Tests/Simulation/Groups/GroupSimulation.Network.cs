@@ -11,7 +11,7 @@ internal sealed partial class GroupSimulation
     /// when the next one begins. All else, heartbeats that are numbered too, may, in runs that are not ordered, arrive in any order, again,
     /// and long after it was given up.
     /// </summary>
-    public void Call(SimulatedMember member, object request, long timeoutMs, Action<object?> answered)
+    public void Call(SimulatedMember member, IGroupRequest request, long timeoutMs, Action<object?> answered)
     {
         var isDone = false;
         AfterOn(member, timeoutMs, () => Finish(null, isBroken: true));

@@ -129,7 +129,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             + $"{session}");
     }
 
-    private static string? MemberOf(object body) => body switch
+    private static string? MemberOf(IGroupRequest body) => body switch
     {
         JoinGroup join => join.MemberId,
         SyncGroup sync => sync.MemberId,
@@ -139,7 +139,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     };
 
     // An older generation's heartbeat says that its sender is behind, not that the member lives.
-    private static bool IsRefused(object body, CoreView view) => body switch
+    private static bool IsRefused(IGroupRequest body, CoreView view) => body switch
     {
         SyncGroup sync => sync.GenerationId != view.Epochs.GetValueOrDefault(sync.MemberId, -1),
         Heartbeat heartbeat => heartbeat.GenerationId != view.Epochs.GetValueOrDefault(heartbeat.MemberId, -1),

@@ -1,3 +1,4 @@
+using OrleansMq.Api;
 using OrleansMq.Groups;
 using OrleansMq.Groups.Coordination;
 
@@ -42,4 +43,4 @@ internal sealed class SimulatedCoordinator(int number)
 /// <param name="HadMembers">Whether anybody was in the group as the coordinator worked on it.</param>
 /// <param name="Revealed">The highest generation that anybody had been told of.</param>
 /// <param name="Answer">Sends the answer on its way.</param>
-internal sealed record OpenRequest(object Body, GroupDocument? Known, bool HadMembers, int Revealed, Action<object> Answer);
+internal sealed record OpenRequest(IGroupRequest Body, GroupDocument? Known, bool HadMembers, int Revealed, Action<object> Answer);

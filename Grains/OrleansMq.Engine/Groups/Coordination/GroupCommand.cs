@@ -7,12 +7,10 @@ public abstract record GroupCommand;
 
 /// <summary>A request; answered by exactly one <see cref="Reply"/>, now or later.</summary>
 /// <param name="RequestId">The caller's number for it; comes back with the answer.</param>
-/// <param name="Body">A <see cref="JoinGroup"/>, <see cref="SyncGroup"/>, <see cref="Heartbeat"/>, <see cref="LeaveGroup"/>,
-/// <see cref="ConsumerGroupHeartbeat"/>, <see cref="OffsetCommit"/>, <see cref="OffsetFetch"/>, <see cref="OffsetDelete"/>,
-/// <see cref="DescribeGroup"/>, <see cref="ListGroup"/> or <see cref="DeleteGroup"/>.</param>
+/// <param name="Body">The request.</param>
 /// <param name="FreshId">An id never used before, for a member that comes without one. Only <see cref="JoinGroup"/> and
 /// <see cref="ConsumerGroupHeartbeat"/> need it.</param>
-public sealed record GroupRequest(long RequestId, object Body, Guid FreshId = default) : GroupCommand;
+public sealed record GroupRequest(long RequestId, IGroupRequest Body, Guid FreshId = default) : GroupCommand;
 
 /// <summary>The caller of a request waits no longer: its answer will be thrown away. A member stays one until its session ends, which
 /// begins now.</summary>
@@ -63,14 +61,3 @@ public sealed record StoredGroup(GroupDocument? Group, GroupOffsetsDocument? Off
     /// <summary>No document at all.</summary>
     public static StoredGroup None { get; } = new(null, null);
 }
-
-/// <summary>Asks for the description; answered by a <see cref="GroupDescription"/> or a <see cref="GroupReply"/> that says why
-/// not.</summary>
-public sealed record DescribeGroup;
-
-/// <summary>Asks for the line in a list; answered by a <see cref="GroupListing"/> or a <see cref="GroupReply"/> that says why
-/// not.</summary>
-public sealed record ListGroup;
-
-/// <summary>Deletes the group; answered by a <see cref="GroupReply"/>.</summary>
-public sealed record DeleteGroup;

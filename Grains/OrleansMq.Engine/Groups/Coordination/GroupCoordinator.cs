@@ -95,8 +95,15 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         return coordinator;
     }
 
+    /// <inheritdoc cref="IGroupCoordinator.SendAsync"/>
+    public async ValueTask<TResult> SendAsync<TResult>(IGroupRequest<TResult> request, CancellationToken cancellationToken = default) =>
+        request.Answer(await AskAsync(request, cancellationToken).ConfigureAwait(false));
+
     /// <summary>Carries a request out.</summary>
-    private async ValueTask<T> AskAsync<T>(object body, CancellationToken cancellationToken)
+    /// <param name="body">The request; its bytes must not be changed afterwards.</param>
+    /// <param name="cancellationToken">Ends the wait. Whether the request was carried out is then unknown.</param>
+    /// <returns>The answer, or the refusal that <see cref="IGroupRequest.Refuse"/> makes.</returns>
+    public async ValueTask<object> AskAsync(IGroupRequest body, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         var request = new PendingRequest(body);
@@ -104,7 +111,7 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         lock (_gate)
         {
             if (_isClosed)
-                return Answer<T>(GroupRefusals.Refuse(body, ErrorCode.NotCoordinator, ClosedMessage));
+                return body.Refuse(ErrorCode.NotCoordinator, ClosedMessage);
             number = ++_lastRequest;
             _requests.Add(number, request);
             var needsId = body is JoinGroup or ConsumerGroupHeartbeat;
@@ -114,15 +121,8 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         using var registration = request.Task.IsCompleted || !cancellationToken.CanBeCanceled
             ? default
             : cancellationToken.UnsafeRegister(_ => Cancel(number, cancellationToken), null);
-        return Answer<T>(await request.Task.ConfigureAwait(false));
+        return await request.Task.ConfigureAwait(false);
     }
-
-    private static T Answer<T>(object result) => result switch
-    {
-        T answer => answer,
-        GroupReply refusal => throw new BrokerException(refusal.Error, refusal.Message ?? refusal.Error.ToString()),
-        _ => throw new InvalidOperationException($"A group answered {result.GetType().Name} where {typeof(T).Name} was asked for."),
-    };
 
     private void Cancel(long number, CancellationToken cancellationToken)
     {
@@ -232,8 +232,9 @@ public sealed partial class GroupCoordinator : IAsyncDisposable
         return answered;
     }
 
-    private sealed class PendingRequest(object body) : TaskCompletionSource<object>(TaskCreationOptions.RunContinuationsAsynchronously)
+    private sealed class PendingRequest(IGroupRequest body)
+        : TaskCompletionSource<object>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
-        public void Refuse(ErrorCode error, string message) => TrySetResult(GroupRefusals.Refuse(body, error, message));
+        public void Refuse(ErrorCode error, string message) => TrySetResult(body.Refuse(error, message));
     }
 }

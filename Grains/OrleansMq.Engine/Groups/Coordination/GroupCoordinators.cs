@@ -72,13 +72,16 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
         bool isOpen;
         lock (_gate)
             isOpen = _groups.ContainsKey(groupId);
-        if (isOpen)
-            return await UseAsync(groupId, coordinator => coordinator.ListAsync(cancellationToken), Throw<GroupListing?>,
-                cancellationToken).ConfigureAwait(false);
         try
         {
+            if (isOpen)
+                return await SendAsync(new ListGroup(groupId), cancellationToken).ConfigureAwait(false);
             var stored = await _store.ReadAsync(GroupDocument.KeyOf(groupId), cancellationToken).ConfigureAwait(false);
             return stored is null ? null : GroupDocument.Parse(stored.Value.Span).ToListing(groupId);
+        }
+        catch (BrokerException refused) when (refused.Code == ErrorCode.GroupIdNotFound)
+        {
+            return null; // It was deleted while it was open.
         }
         catch (Exception exception) when (exception is CorruptStateException or JsonException)
         {
@@ -87,30 +90,36 @@ public sealed partial class GroupCoordinators : IGroupCoordinator, IAsyncDisposa
         }
     }
 
-    /// <summary>Asks the coordinator of a group, opening it where it is not open.</summary>
-    private async ValueTask<T> UseAsync<T>(string groupId, Func<GroupCoordinator, ValueTask<T>> ask, Func<ErrorCode, string, T> refuse,
-        CancellationToken cancellationToken)
+    /// <inheritdoc/>
+    public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken = default) =>
+        GroupId.FindProblem(groupId) is { } problem
+            ? ValueTask.FromException<int>(new BrokerException(ErrorCode.InvalidGroupId, problem))
+            : new(_brokerId);
+
+    /// <inheritdoc/>
+    /// <remarks>The group is opened where it is not open.</remarks>
+    public async ValueTask<TResult> SendAsync<TResult>(IGroupRequest<TResult> request, CancellationToken cancellationToken = default)
     {
-        if (GroupId.FindProblem(groupId) is { } problem)
-            return refuse(ErrorCode.InvalidGroupId, problem);
+        if (GroupId.FindProblem(request.GroupId) is { } problem)
+            return request.Refused(ErrorCode.InvalidGroupId, problem);
         for (var attempt = 1; ; attempt++)
         {
-            if (Rent(groupId) is not { } group)
-                return refuse(ErrorCode.CoordinatorNotAvailable, "The broker stops: retry at another, or later.");
+            if (Rent(request.GroupId) is not { } group)
+                return request.Refused(ErrorCode.CoordinatorNotAvailable, "The broker stops: retry at another, or later.");
             try
             {
                 var coordinator = await group.Opening.WaitAsync(cancellationToken).ConfigureAwait(false);
                 if (!coordinator.IsClosed || attempt == MaxAttempts)
-                    return await ask(coordinator).ConfigureAwait(false);
+                    return request.Answer(await coordinator.AskAsync(request, cancellationToken).ConfigureAwait(false));
             }
             catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
             {
-                _log.Write(EngineLogLevel.Error, $"Group '{groupId}' cannot be opened.", exception);
-                return refuse(ErrorCode.CoordinatorNotAvailable, $"The group cannot be opened; retry: {exception.Message}");
+                _log.Write(EngineLogLevel.Error, $"Group '{request.GroupId}' cannot be opened.", exception);
+                return request.Refused(ErrorCode.CoordinatorNotAvailable, $"The group cannot be opened; retry: {exception.Message}");
             }
             finally
             {
-                await ReturnAsync(groupId, group).ConfigureAwait(false);
+                await ReturnAsync(request.GroupId, group).ConfigureAwait(false);
             }
         }
     }

@@ -12,7 +12,7 @@ public sealed partial class GroupCore
         var refusal = _consumer is { } consumer ? _rules.CheckCommit(consumer.State, commit) : _rules.CheckCommit(_classic?.State, commit);
         if (refusal.Error != ErrorCode.None)
         {
-            HoldForGroup(request, GroupRefusals.Refuse(commit, refusal.Error, refusal.Message));
+            HoldForGroup(request, request.Body.Refuse(refusal.Error, refusal.Message!));
             return;
         }
         Touch(commit.MemberId);
@@ -41,12 +41,12 @@ public sealed partial class GroupCore
     {
         if (!_exists)
         {
-            HoldConfirmed(request, GroupRefusals.Refuse(delete, ErrorCode.GroupIdNotFound, NotFound));
+            HoldConfirmed(request, request.Body.Refuse(ErrorCode.GroupIdNotFound, NotFound));
             return;
         }
         if (HasMembers && SubscribedTopics() is null)
         {
-            HoldForGroup(request, GroupRefusals.Refuse(delete, ErrorCode.NonEmptyGroup,
+            HoldForGroup(request, request.Body.Refuse(ErrorCode.NonEmptyGroup,
                 "The group has members of another kind than consumers, so nobody knows what they read: stop them first."));
             return;
         }

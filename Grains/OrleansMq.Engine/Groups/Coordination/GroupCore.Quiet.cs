@@ -13,7 +13,7 @@ public sealed partial class GroupCore
     /// if nobody had tried to commit. It says what is stored, and nothing that a coordinator who does not write would not say. Null:
     /// refuse.
     /// </summary>
-    private object? FindQuietAnswer(object body)
+    private object? FindQuietAnswer(IGroupRequest body)
     {
         if (_isContested || !_isGroupClaimed || _groupVersions.IsBehind || _offsetsVersions.Stored < _offsetsVersions.FirstServed)
             return null;

@@ -190,7 +190,7 @@ public sealed partial class GroupCore
     }
 
     private void AnswerNow(GroupRequest request, ErrorCode error, string message) =>
-        _effects.Add(new Reply(request.RequestId, GroupRefusals.Refuse(request.Body, error, message)));
+        _effects.Add(new Reply(request.RequestId, request.Body.Refuse(error, message)));
 
     private void Log(EngineLogLevel level, string message) => _effects.Add(new LogLine(level, $"Group '{_groupId}': {message}"));
 }

@@ -136,7 +136,7 @@ public class ConsumerCoreTests
         next.Advance(TimeSpan.FromSeconds(44));
         Assert.Equal("2", Say(next, Beat("a", 2)));
         Assert.Equal("2", Say(next, Beat("b", 2)));
-        Assert.Equal(GroupState.Stable, next.Ask<GroupDescription>(new DescribeGroup()).State);
+        Assert.Equal(GroupState.Stable, next.Ask<GroupDescription>(new DescribeGroup("g")).State);
     }
 
     [Fact]
@@ -216,7 +216,7 @@ public class ConsumerCoreTests
         Assert.Equal("2", Say(core, Beat("a", 2)));
         Assert.Equal("CoordinatorLoadInProgress", Say(core, Joining("c")));
         Assert.Equal("-1", Say(core, Beat("b", ConsumerGroupHeartbeat.LeaveEpoch)));
-        Assert.Equal(GroupState.Assigning, core.Ask<GroupDescription>(new DescribeGroup()).State);
+        Assert.Equal(GroupState.Assigning, core.Ask<GroupDescription>(new DescribeGroup("g")).State);
         core.Execute(new TopicsChanged(_topics.Topics));
         Assert.Equal("3 [0 1 2 3]", Say(core, Beat("a", 2)));
     }
@@ -238,8 +238,8 @@ public class ConsumerCoreTests
         Share(core);
         var deleted = core.Ask<OffsetDeleteResult>(new OffsetDelete("g", [new TopicPartition("t", 0)]));
         Assert.Equal(ErrorCode.GroupSubscribedToTopic, Assert.Single(deleted.Partitions).Error);
-        Assert.Equal(ErrorCode.NonEmptyGroup, core.Ask<GroupReply>(new DeleteGroup()).Error);
-        Assert.Equal(new GroupListing("g", "consumer", GroupState.Stable, GroupType.Consumer), core.Ask<GroupListing>(new ListGroup()));
+        Assert.Equal(ErrorCode.NonEmptyGroup, core.Ask<GroupReply>(new DeleteGroup("g")).Error);
+        Assert.Equal(new GroupListing("g", "consumer", GroupState.Stable, GroupType.Consumer), core.Ask<GroupListing>(new ListGroup("g")));
     }
 
     [Fact]
@@ -249,11 +249,11 @@ public class ConsumerCoreTests
         Share(core);
         Say(core, Beat("a", ConsumerGroupHeartbeat.LeaveEpoch));
         Say(core, Beat("b", ConsumerGroupHeartbeat.LeaveEpoch));
-        var empty = core.Ask<GroupDescription>(new DescribeGroup());
+        var empty = core.Ask<GroupDescription>(new DescribeGroup("g"));
         Assert.Equal((GroupType.Consumer, GroupState.Empty, 4), (empty.Type, empty.State, empty.Epoch));
         var joined = core.Ask<JoinGroupResult>(Classic());
         Assert.Equal((ErrorCode.None, 5), (joined.Error, joined.GenerationId));
-        Assert.Equal(GroupType.Classic, Open().Ask<GroupDescription>(new DescribeGroup()).Type);
+        Assert.Equal(GroupType.Classic, Open().Ask<GroupDescription>(new DescribeGroup("g")).Type);
     }
 
     [Fact]
@@ -266,7 +266,7 @@ public class ConsumerCoreTests
         Assert.Equal("2 [0 3]", Say(core, Joining("b"))); // The other two hold nothing: they wait to hear what.
         Assert.Equal(ErrorCode.RebalanceInProgress, ((JoinGroupResult)core.Replies[waiting]).Error);
         Assert.Equal(ErrorCode.RebalanceInProgress, core.Ask<GroupReply>(new Heartbeat("g", 1, first.MemberId)).Error);
-        Assert.Equal(GroupType.Consumer, Open().Ask<GroupDescription>(new DescribeGroup()).Type);
+        Assert.Equal(GroupType.Consumer, Open().Ask<GroupDescription>(new DescribeGroup("g")).Type);
     }
 
     [Fact]
@@ -276,7 +276,7 @@ public class ConsumerCoreTests
         core.Ask<JoinGroupResult>(Classic() with { ProtocolType = "connect" });
         Assert.Equal("InconsistentGroupProtocol", Say(core, Joining("b")));
         Assert.Equal("UnknownMemberId", Say(core, Beat("b", 3)));
-        Assert.Equal(GroupType.Classic, core.Ask<GroupDescription>(new DescribeGroup()).Type);
+        Assert.Equal(GroupType.Classic, core.Ask<GroupDescription>(new DescribeGroup("g")).Type);
     }
 
     private static JoinGroup Classic()

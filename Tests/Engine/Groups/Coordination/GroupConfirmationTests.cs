@@ -55,7 +55,7 @@ public sealed class GroupConfirmationTests
     {
         var older = Open();
         older.Ask<OffsetCommitResult>(Commit(5));
-        Assert.Equal(ErrorCode.None, Open().Ask<GroupReply>(new DeleteGroup()).Error);
+        Assert.Equal(ErrorCode.None, Open().Ask<GroupReply>(new DeleteGroup("g")).Error);
         Assert.Equal(ErrorCode.CoordinatorNotAvailable, older.Ask<OffsetFetchResult>(Fetch).Error);
         Assert.False(older.Core.IsDeposed);
         Assert.Null(OffsetOf(older.Ask<OffsetFetchResult>(Fetch)));
@@ -65,10 +65,10 @@ public sealed class GroupConfirmationTests
     public void What_an_operator_acts_on_is_confirmed_too()
     {
         var older = Open();
-        older.Ask<GroupReply>(new DeleteGroup());
+        older.Ask<GroupReply>(new DeleteGroup("g"));
         Open().Ask<OffsetCommitResult>(Commit(9));
         // The group is there by now, whatever it remembers.
-        Assert.Equal(ErrorCode.CoordinatorNotAvailable, older.Ask<GroupReply>(new DeleteGroup()).Error);
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, older.Ask<GroupReply>(new DeleteGroup("g")).Error);
     }
 
     [Fact]
@@ -144,7 +144,7 @@ public sealed class GroupConfirmationTests
         core.Ask<OffsetCommitResult>(Commit(5));
         core.HoldConfirmations = true;
         var fetching = core.Send(Fetch);
-        Assert.Equal(ErrorCode.None, core.Ask<GroupReply>(new DeleteGroup()).Error);
+        Assert.Equal(ErrorCode.None, core.Ask<GroupReply>(new DeleteGroup("g")).Error);
         Assert.Equal(5, OffsetOf(core.Replies[fetching])); // The delete has shown whose the group was.
         core.FinishConfirmation();
         core.HoldConfirmations = false;

@@ -58,9 +58,9 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
 
     private static async Task<JoinGroupResult> StableAsync(GroupCoordinator group)
     {
-        var joined = await group.JoinGroupAsync(Join);
+        var joined = await group.SendAsync(Join);
         Assert.Equal(ErrorCode.None, joined.Error);
-        await group.SyncGroupAsync(new SyncGroup { GroupId = "g", MemberId = joined.MemberId, GenerationId = joined.GenerationId });
+        await group.SendAsync(new SyncGroup { GroupId = "g", MemberId = joined.MemberId, GenerationId = joined.GenerationId });
         return joined;
     }
 
@@ -79,11 +79,11 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         var member = await StableAsync(group);
         Assert.Equal(1, _clock.TimerCount);
         _clock.Advance(TimeSpan.FromSeconds(9));
-        Assert.Equal(ErrorCode.None, (await group.HeartbeatAsync(new Heartbeat("g", 1, member.MemberId))).Error);
+        Assert.Equal(ErrorCode.None, (await group.SendAsync(new Heartbeat("g", 1, member.MemberId))).Error);
         _clock.Advance(TimeSpan.FromSeconds(9));
-        Assert.Single((await group.DescribeAsync()).Members);
+        Assert.Single((await group.SendAsync(new DescribeGroup("g"))).Members);
         _clock.Advance(TimeSpan.FromSeconds(1));
-        Assert.Empty((await group.DescribeAsync()).Members);
+        Assert.Empty((await group.SendAsync(new DescribeGroup("g"))).Members);
         Assert.Equal(0, _clock.TimerCount);
     }
 
@@ -92,16 +92,16 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     {
         await using var group = await OpenAsync();
         var member = await StableAsync(group);
-        Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.CommitOffsetsAsync(Commit(1, member))));
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.SendAsync(Commit(1, member))));
         _store.Failure = new IOException("The disk is full.");
-        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await ErrorOfAsync(group.CommitOffsetsAsync(Commit(2, member))));
+        Assert.Equal(ErrorCode.CoordinatorNotAvailable, await ErrorOfAsync(group.SendAsync(Commit(2, member))));
         _store.Failure = null;
         ErrorCode error;
         do
-            error = await ErrorOfAsync(group.CommitOffsetsAsync(Commit(3, member)));
+            error = await ErrorOfAsync(group.SendAsync(Commit(3, member)));
         while (error == ErrorCode.CoordinatorLoadInProgress);
         Assert.Equal(ErrorCode.None, error);
-        var fetched = await group.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" });
+        var fetched = await group.SendAsync(new OffsetFetch { GroupId = "g" });
         Assert.Equal(3, Assert.Single(fetched.Partitions).Offset!.Offset);
     }
 
@@ -109,17 +109,17 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     public async Task Commits_of_many_share_writes()
     {
         await using var group = await OpenAsync();
-        Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.CommitOffsetsAsync(Commit(0))));
+        Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.SendAsync(Commit(0))));
         var before = _store.Writes;
         var open = new TaskCompletionSource();
         _store.Gate = open.Task;
-        var commits = Enumerable.Range(1, 1000).Select(offset => group.CommitOffsetsAsync(Commit(offset)).AsTask()).ToList();
+        var commits = Enumerable.Range(1, 1000).Select(offset => group.SendAsync(Commit(offset)).AsTask()).ToList();
         Assert.All(commits, commit => Assert.False(commit.IsCompleted));
         open.SetResult();
         foreach (var commit in commits)
             Assert.Equal(ErrorCode.None, Assert.Single((await commit.WaitAsync(Deadline)).Partitions).Error);
         Assert.Equal(before + 2, _store.Writes);
-        Assert.Equal(1000, Assert.Single((await group.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" })).Partitions).Offset!.Offset);
+        Assert.Equal(1000, Assert.Single((await group.SendAsync(new OffsetFetch { GroupId = "g" })).Partitions).Offset!.Offset);
     }
 
     [Fact]
@@ -127,13 +127,13 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     {
         var group = await OpenAsync();
         await StableAsync(group);
-        var joining = group.JoinGroupAsync(Join).AsTask();
+        var joining = group.SendAsync(Join).AsTask();
         Assert.False(joining.IsCompleted);
         var closing = group.DisposeAsync().AsTask();
         Assert.Equal(ErrorCode.NotCoordinator, (await joining.WaitAsync(Deadline)).Error);
         await closing.WaitAsync(Deadline);
         Assert.True(group.IsClosed);
-        Assert.Equal(ErrorCode.NotCoordinator, (await group.JoinGroupAsync(Join)).Error);
+        Assert.Equal(ErrorCode.NotCoordinator, (await group.SendAsync(Join)).Error);
         await group.DisposeAsync();
     }
 
@@ -145,7 +145,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         var writes = _store.Writes;
         var open = new TaskCompletionSource();
         _store.Gate = open.Task;
-        var leaving = group.LeaveGroupAsync(new LeaveGroup("g", [new LeavingMember(member.MemberId)])).AsTask();
+        var leaving = group.SendAsync(new LeaveGroup("g", [new LeavingMember(member.MemberId)])).AsTask();
         await UntilAsync(() => _store.Waiting == 1);
         var closing = group.DisposeAsync().AsTask();
         Assert.False(closing.IsCompleted);
@@ -156,7 +156,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     private static async Task<GroupMember> DescribedMemberAsync(GroupCoordinator group) =>
-        Assert.Single((await group.DescribeAsync()).Members);
+        Assert.Single((await group.SendAsync(new DescribeGroup("g"))).Members);
 
     [Fact]
     public async Task A_caller_that_goes_leaves_its_member_behind()
@@ -164,12 +164,12 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         await using var group = await OpenAsync();
         var first = await StableAsync(group);
         using var stop = new CancellationTokenSource();
-        var joining = group.JoinGroupAsync(Join, stop.Token).AsTask();
+        var joining = group.SendAsync(Join, stop.Token).AsTask();
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => joining.WaitAsync(Deadline));
-        Assert.Equal(2, (await group.DescribeAsync()).Members.Count);
+        Assert.Equal(2, (await group.SendAsync(new DescribeGroup("g"))).Members.Count);
         _clock.Advance(TimeSpan.FromSeconds(5));
-        await group.HeartbeatAsync(new Heartbeat("g", 1, first.MemberId));
+        await group.SendAsync(new Heartbeat("g", 1, first.MemberId));
         _clock.Advance(TimeSpan.FromSeconds(5));
         Assert.Equal(first.MemberId, (await DescribedMemberAsync(group)).MemberId);
     }
@@ -180,10 +180,10 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         await using var older = await OpenAsync();
         var member = await StableAsync(older);
         await using var newer = await OpenAsync();
-        Assert.Equal(ErrorCode.None, (await newer.HeartbeatAsync(new Heartbeat("g", 1, member.MemberId))).Error);
-        Assert.NotEqual(ErrorCode.None, await ErrorOfAsync(older.CommitOffsetsAsync(Commit(9, member))));
+        Assert.Equal(ErrorCode.None, (await newer.SendAsync(new Heartbeat("g", 1, member.MemberId))).Error);
+        Assert.NotEqual(ErrorCode.None, await ErrorOfAsync(older.SendAsync(Commit(9, member))));
         await UntilAsync(() => older.IsClosed);
-        Assert.Empty((await newer.FetchOffsetsAsync(new OffsetFetch { GroupId = "g" })).Partitions);
+        Assert.Empty((await newer.SendAsync(new OffsetFetch { GroupId = "g" })).Partitions);
     }
 
     [Fact]

@@ -54,9 +54,9 @@ public sealed class GroupCoreTests
     {
         var core = Open();
         Assert.Null(Fetch(core));
-        Assert.Equal(ErrorCode.GroupIdNotFound, core.Ask<GroupReply>(new DescribeGroup()).Error);
+        Assert.Equal(ErrorCode.GroupIdNotFound, core.Ask<GroupReply>(new DescribeGroup("g")).Error);
         Assert.Equal(ErrorCode.UnknownMemberId, core.Ask<GroupReply>(new Heartbeat("g", 1, "m")).Error);
-        Assert.Equal(ErrorCode.GroupIdNotFound, core.Ask<GroupReply>(new DeleteGroup()).Error);
+        Assert.Equal(ErrorCode.GroupIdNotFound, core.Ask<GroupReply>(new DeleteGroup("g")).Error);
         Assert.Equal(ErrorCode.MemberIdRequired, Open().Ask<JoinGroupResult>(Join with { RequireKnownMemberId = true }).Error);
         Assert.Equal(0, _store.Writes);
         Assert.True(core.Core.IsVacant);
@@ -81,7 +81,7 @@ public sealed class GroupCoreTests
         Open().Ask<OffsetCommitResult>(Commit(5));
         var next = Open(holdWrites: true);
         var fetching = next.Send(new OffsetFetch { GroupId = "g" });
-        var describing = next.Send(new DescribeGroup());
+        var describing = next.Send(new DescribeGroup("g"));
         next.Finish();
         Assert.False(next.Replies.ContainsKey(fetching));
         Assert.False(next.Replies.ContainsKey(describing));
@@ -178,12 +178,12 @@ public sealed class GroupCoreTests
             }
         }
         BeatFor(TimeSpan.FromMinutes(1));
-        Assert.Equal(2, core.Ask<GroupDescription>(new DescribeGroup()).Members.Count);
+        Assert.Equal(2, core.Ask<GroupDescription>(new DescribeGroup("g")).Members.Count);
         core.Execute(new AbandonRequest(joining));
         BeatFor(TimeSpan.FromSeconds(5));
-        Assert.Equal(2, core.Ask<GroupDescription>(new DescribeGroup()).Members.Count);
+        Assert.Equal(2, core.Ask<GroupDescription>(new DescribeGroup("g")).Members.Count);
         BeatFor(TimeSpan.FromSeconds(5));
-        Assert.Equal([first.MemberId], core.Ask<GroupDescription>(new DescribeGroup()).Members.Select(member => member.MemberId));
+        Assert.Equal([first.MemberId], core.Ask<GroupDescription>(new DescribeGroup("g")).Members.Select(member => member.MemberId));
         Assert.False(core.Replies.ContainsKey(joining));
     }
 
@@ -193,7 +193,7 @@ public sealed class GroupCoreTests
         var core = Open();
         core.Ask<OffsetCommitResult>(Commit(5));
         core.HoldWrites = true;
-        var deleting = core.Send(new DeleteGroup());
+        var deleting = core.Send(new DeleteGroup("g"));
         var joining = core.Send(Join);
         while (core.HeldWrites.Count > 0)
             core.Finish();
@@ -247,7 +247,7 @@ public sealed class GroupCoreTests
         core.IsUnreadable = false;
         core.Advance(TimeSpan.FromSeconds(5));
         Assert.Equal(ErrorCode.None, beat());
-        Assert.Single(core.Ask<GroupDescription>(new DescribeGroup()).Members);
+        Assert.Single(core.Ask<GroupDescription>(new DescribeGroup("g")).Members);
     }
 
     [Fact]
