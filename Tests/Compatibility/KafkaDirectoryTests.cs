@@ -17,7 +17,7 @@ public class KafkaDirectoryTests
     private static readonly TopicConfig KeepAll = TopicConfig.Default with { RetentionMs = -1 };
 
     [SkippableFact]
-    public async Task A_partition_that_Kafka_wrote_is_served_and_goes_on()
+    public async Task Partition_written_by_Kafka_is_served_and_accepts_appends()
     {
         using var directory = new TemporaryDirectory();
         var path = Path.Combine(directory.Path, "logs", Name.ToString());

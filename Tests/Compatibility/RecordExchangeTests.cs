@@ -12,7 +12,7 @@ public class RecordExchangeTests
     private static readonly CompressionType[] Codecs = Enum.GetValues<CompressionType>();
 
     [SkippableFact]
-    public async Task We_read_what_Kafka_writes()
+    public async Task Records_written_by_Kafka_are_read()
     {
         using var directory = new TemporaryDirectory();
         var (theirs, _) = await KafkaPeer.RunAsync(Program, "write", directory.Path);
@@ -29,7 +29,7 @@ public class RecordExchangeTests
     }
 
     [SkippableFact]
-    public async Task Kafka_reads_what_we_write()
+    public async Task Records_written_here_are_read_by_Kafka()
     {
         using var directory = new TemporaryDirectory();
         var ours = new StringBuilder();

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Shared;
 public abstract partial class BrokerConformance
 {
     [Fact]
-    public async Task Offsets_are_found_at_the_ends_and_by_time()
+    public async Task Offsets_are_found_at_both_ends_and_by_time()
     {
         var (broker, topic) = await TopicAsync("find");
         var partition = new TopicPartition(topic, 0);
@@ -36,7 +36,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task Deleted_records_cannot_be_read_any_more()
+    public async Task Deleted_records_cannot_be_read()
     {
         var (broker, topic) = await TopicAsync("purged");
         var partition = new TopicPartition(topic, 0);

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Shared;
 public abstract partial class BrokerConformance
 {
     [Fact]
-    public async Task Producer_ids_are_given_out_once()
+    public async Task Producer_ids_are_unique()
     {
         var broker = await BrokerAsync();
         var identities = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => broker.InitProducerIdAsync().AsTask()));
@@ -15,7 +15,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_batch_sent_twice_is_written_once()
+    public async Task Batch_sent_twice_is_written_once()
     {
         var (broker, topic) = await TopicAsync("twice");
         var partition = new TopicPartition(topic, 0);
@@ -36,7 +36,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task An_older_producer_epoch_is_fenced()
+    public async Task Older_producer_epoch_is_fenced()
     {
         var (broker, topic) = await TopicAsync("fenced");
         var partition = new TopicPartition(topic, 0);

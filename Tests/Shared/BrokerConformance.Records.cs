@@ -23,7 +23,7 @@ public abstract partial class BrokerConformance
     [InlineData(Acks.None)]
     [InlineData(Acks.Leader)]
     [InlineData(Acks.All)]
-    public async Task What_is_produced_is_fetched_in_order(Acks acks)
+    public async Task Produced_records_are_fetched_in_order(Acks acks)
     {
         var (broker, topic) = await TopicAsync("order");
         var partition = new TopicPartition(topic, 0);
@@ -37,7 +37,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task Acks_that_do_not_exist_are_refused()
+    public async Task Unknown_acks_value_is_refused()
     {
         var (broker, topic) = await TopicAsync("acks");
         Assert.Equal(ErrorCode.InvalidRequiredAcks,
@@ -45,7 +45,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task The_same_memory_can_be_sent_again()
+    public async Task Memory_of_a_sent_batch_can_be_sent_again()
     {
         var (broker, topic) = await TopicAsync("again", 2);
         var batch = TestBatches.Of("a", "b");
@@ -56,7 +56,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_fetch_begins_with_the_batch_that_holds_the_offset()
+    public async Task Fetch_starts_with_the_batch_that_contains_the_offset()
     {
         var (broker, topic) = await TopicAsync("middle");
         var partition = new TopicPartition(topic, 0);
@@ -67,7 +67,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_fetch_returns_one_batch_at_least_and_no_more_than_it_may()
+    public async Task Fetch_returns_at_least_one_batch_and_stays_within_its_limit()
     {
         var (broker, topic) = await TopicAsync("limit");
         var partition = new TopicPartition(topic, 0);
@@ -81,7 +81,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_fetch_says_where_the_partition_begins_and_ends()
+    public async Task Fetch_reports_log_start_and_end()
     {
         var (broker, topic) = await TopicAsync("ends");
         var partition = new TopicPartition(topic, 0);
@@ -102,7 +102,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_waiting_fetch_wakes_when_a_record_comes()
+    public async Task Waiting_fetch_wakes_for_a_record()
     {
         var (broker, topic) = await TopicAsync("poll");
         var partition = new TopicPartition(topic, 0);
@@ -114,7 +114,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_waiting_fetch_ends_with_nothing_when_nothing_comes()
+    public async Task Waiting_fetch_without_records_returns_nothing()
     {
         var (broker, topic) = await TopicAsync("patience");
         using var fetched = await broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0,
@@ -124,7 +124,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_waiting_fetch_waits_for_as_many_bytes_as_it_wants()
+    public async Task Waiting_fetch_waits_for_its_minimum_bytes()
     {
         var (broker, topic) = await TopicAsync("enough");
         var partition = new TopicPartition(topic, 0);
@@ -137,7 +137,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_waiting_fetch_can_be_cancelled()
+    public async Task Waiting_fetch_can_be_cancelled()
     {
         var (broker, topic) = await TopicAsync("cancelled");
         using var cancellation = new CancellationTokenSource();
@@ -147,7 +147,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_waiting_fetch_ends_when_its_topic_is_deleted()
+    public async Task Waiting_fetch_ends_when_its_topic_is_deleted()
     {
         var (broker, topic) = await TopicAsync("orphaned");
         var waiting = broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0, MaxWait: Deadline)).AsTask();
@@ -174,7 +174,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task Producers_at_once_get_offsets_without_gaps_or_doubles()
+    public async Task Concurrent_producers_get_offsets_without_gaps_or_duplicates()
     {
         const int producers = 8, batches = 25;
         var (broker, topic) = await TopicAsync("crowd", 2);

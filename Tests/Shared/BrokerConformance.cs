@@ -36,7 +36,7 @@ public abstract partial class BrokerConformance
         RefusedAsync(expected, async ValueTask () => await call());
 
     [Fact]
-    public async Task A_topic_is_created_described_and_listed()
+    public async Task Topic_is_created_described_and_listed()
     {
         var broker = await BrokerAsync();
         var name = NewName("created");
@@ -71,14 +71,14 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_topic_created_without_a_number_has_partitions()
+    public async Task Topic_created_without_a_partition_count_has_partitions()
     {
         var broker = await BrokerAsync();
         Assert.NotEmpty((await broker.CreateTopicAsync(new NewTopic(NewName("default")))).Partitions);
     }
 
     [Fact]
-    public async Task A_topic_that_cannot_be_is_refused_with_the_reason()
+    public async Task Invalid_topic_is_refused_with_the_reason()
     {
         var (broker, taken) = await TopicAsync("taken.name");
         await RefusedAsync(ErrorCode.TopicAlreadyExists, () => broker.CreateTopicAsync(new NewTopic(taken)));
@@ -94,7 +94,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_topic_that_is_not_there_is_unknown_to_every_call()
+    public async Task Unknown_topic_is_unknown_to_every_call()
     {
         var broker = await BrokerAsync();
         var name = NewName("unknown");
@@ -109,7 +109,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_partition_that_is_not_there_is_unknown_to_every_call()
+    public async Task Unknown_partition_is_unknown_to_every_call()
     {
         var (broker, topic) = await TopicAsync("two", 2);
         await AssertUnknownAsync(broker, new TopicPartition(topic, 2));
@@ -128,7 +128,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task Configuration_is_altered_and_returned_to_its_default()
+    public async Task Configuration_is_altered_and_reset_to_its_default()
     {
         var (broker, topic) = await TopicAsync("altered", 1, ("retention.ms", "5"), ("segment.ms", "6"));
         var altered = await broker.AlterTopicAsync(topic,
@@ -148,7 +148,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task Partitions_are_added_and_never_taken_away()
+    public async Task Partitions_are_added_and_never_removed()
     {
         var (broker, topic) = await TopicAsync("growing", 2);
         await ProduceAsync(broker, new TopicPartition(topic, 1), "kept");
@@ -163,7 +163,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task A_deleted_topic_is_gone_and_another_of_its_name_begins_anew()
+    public async Task Recreated_topic_starts_empty()
     {
         var (broker, topic) = await TopicAsync("deleted", 2);
         var before = await broker.GetTopicAsync(topic);
@@ -181,7 +181,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task Of_many_who_create_one_topic_one_succeeds()
+    public async Task Concurrent_creations_of_one_topic_have_one_winner()
     {
         var broker = await BrokerAsync();
         var name = NewName("contended");
@@ -202,7 +202,7 @@ public abstract partial class BrokerConformance
     }
 
     [Fact]
-    public async Task The_cluster_describes_itself()
+    public async Task Cluster_describes_itself()
     {
         var (broker, topic) = await TopicAsync("cluster", 2);
         var cluster = await broker.DescribeClusterAsync();

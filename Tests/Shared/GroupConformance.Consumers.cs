@@ -29,7 +29,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task Three_members_of_the_consumer_protocol_share_a_topic_over_long_polls_whatever_becomes_of_them()
+    public async Task Consumer_protocol_members_share_a_topic_over_long_polls_through_failures()
     {
         var (broker, group, topic, topicId) = await TopicAsync("polls", 6);
         await using var first = new PollingMember(broker.Groups, group, topic);
@@ -70,7 +70,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task A_heartbeat_of_the_consumer_protocol_is_refused_where_it_makes_no_sense()
+    public async Task Invalid_consumer_protocol_heartbeat_is_refused()
     {
         var (broker, group, topic, topicId) = await TopicAsync("refused-consumers");
         var groups = broker.Groups;
@@ -93,7 +93,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task A_classic_group_becomes_one_of_the_consumer_protocol_and_classic_again()
+    public async Task Classic_group_is_upgraded_to_the_consumer_protocol_and_back()
     {
         var (broker, group, topic, topicId) = await TopicAsync("migrates");
         var groups = broker.Groups;

@@ -33,7 +33,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task What_a_member_committed_is_fetched_with_all_that_was_said()
+    public async Task Committed_offset_is_fetched_with_epoch_and_metadata()
     {
         var (broker, group, topic, topicId) = await TopicAsync("commits");
         var member = await AloneAsync(broker.Groups, group);
@@ -57,7 +57,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task Nothing_committed_is_no_error_and_makes_no_group()
+    public async Task Fetch_without_commits_is_no_error_and_creates_no_group()
     {
         var (broker, group, topic, _) = await TopicAsync("nothing");
         Assert.Null(await FetchAsync(broker.Groups, group, topic, 0));
@@ -66,7 +66,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task Offsets_are_committed_from_outside_while_a_group_has_no_members()
+    public async Task Offsets_are_committed_without_membership_while_a_group_is_empty()
     {
         var (broker, group, topic, _) = await TopicAsync("outside");
         Assert.Equal(ErrorCode.None, await CommitAsync(broker.Groups, Commit(group, topic, 0, 5)));
@@ -82,7 +82,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task An_old_generation_and_a_stranger_commit_nothing()
+    public async Task Commit_of_an_old_generation_or_unknown_member_is_refused()
     {
         var (broker, group, topic, _) = await TopicAsync("fenced");
         var member = await AloneAsync(broker.Groups, group);
@@ -94,7 +94,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task What_cannot_be_committed_is_told_partition_by_partition()
+    public async Task Refused_commits_are_reported_by_partition()
     {
         var (broker, group, topic, topicId) = await TopicAsync("partly");
         var request = new OffsetCommit
@@ -120,7 +120,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task Offsets_of_a_topic_that_was_deleted_and_made_again_are_void()
+    public async Task Offsets_of_a_recreated_topic_are_void()
     {
         var (broker, group, topic, _) = await TopicAsync("again");
         Assert.Equal(ErrorCode.None, await CommitAsync(broker.Groups, Commit(group, topic, 0, 9)));
@@ -132,7 +132,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task Offsets_are_deleted_where_nobody_is_subscribed()
+    public async Task Offsets_are_deleted_where_no_member_is_subscribed()
     {
         var (broker, group, topic, _) = await TopicAsync("deleted");
         var delete = new OffsetDelete(group, [new TopicPartition(topic, 0)]);

@@ -71,7 +71,7 @@ public abstract partial class GroupConformance
     private async Task<(IGroupCoordinator Groups, string Group)> GroupAsync(string test) => ((await BrokerAsync()).Groups, NewName(test));
 
     [SkippableFact]
-    public async Task A_member_joins_leads_gets_what_it_assigned_and_leaves()
+    public async Task Member_joins_leads_gets_its_assignment_and_leaves()
     {
         var (groups, group) = await GroupAsync("alone");
         var joined = await JoinAsync(groups, group, "mine");
@@ -92,7 +92,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task A_second_member_makes_the_first_join_again_and_both_get_what_the_leader_says()
+    public async Task Second_member_makes_the_first_rejoin_and_both_get_the_leaders_assignment()
     {
         var (groups, group) = await GroupAsync("two");
         var first = await AloneAsync(groups, group);
@@ -118,7 +118,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task What_cannot_join_is_told_why()
+    public async Task Invalid_join_is_refused_with_the_reason()
     {
         var (groups, group) = await GroupAsync("refused");
         async Task<ErrorCode> ErrorOf(JoinGroup request) => (await groups.JoinGroupAsync(request)).Error;
@@ -134,7 +134,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task A_static_member_that_comes_back_keeps_its_assignment_and_fences_its_former_self()
+    public async Task Static_member_that_returns_keeps_its_assignment_and_fences_its_predecessor()
     {
         var (groups, group) = await GroupAsync("static");
         var joined = await groups.JoinGroupAsync(Join(group, instanceId: "one"));
@@ -154,7 +154,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task Who_stops_waiting_to_join_is_a_member_all_the_same()
+    public async Task Cancelled_join_keeps_its_membership()
     {
         var (groups, group) = await GroupAsync("cancelled");
         var first = await AloneAsync(groups, group);
@@ -171,7 +171,7 @@ public abstract partial class GroupConformance
     }
 
     [SkippableFact]
-    public async Task A_group_is_described_listed_and_deleted_when_it_is_empty()
+    public async Task Group_is_described_listed_and_deleted_when_empty()
     {
         var (groups, group) = await GroupAsync("described");
         await RefusedAsync(ErrorCode.GroupIdNotFound, async () => await groups.DescribeGroupAsync(group));

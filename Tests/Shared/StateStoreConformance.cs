@@ -19,7 +19,7 @@ public abstract class StateStoreConformance
     private static string Text(StateDocument? document) => Encoding.UTF8.GetString(document!.Value.Span);
 
     [SkippableFact]
-    public async Task A_document_is_written_read_changed_and_deleted()
+    public async Task Document_is_written_read_changed_and_deleted()
     {
         var store = await StoreAsync();
         var key = Type("life") + "/orders";
@@ -40,7 +40,7 @@ public abstract class StateStoreConformance
     }
 
     [SkippableFact]
-    public async Task A_write_with_another_etag_is_refused_and_changes_nothing()
+    public async Task Write_with_another_etag_is_refused_and_changes_nothing()
     {
         var store = await StoreAsync();
         var key = Type("cas") + "/orders";
@@ -56,7 +56,7 @@ public abstract class StateStoreConformance
     }
 
     [SkippableFact]
-    public async Task An_etag_from_before_a_delete_does_not_fit_what_was_created_after_it()
+    public async Task Etag_from_before_a_delete_does_not_match_the_recreated_document()
     {
         var store = await StoreAsync();
         var key = Type("aba") + "/orders";
@@ -67,7 +67,7 @@ public abstract class StateStoreConformance
     }
 
     [SkippableFact]
-    public async Task Of_concurrent_writers_exactly_one_wins_each_round()
+    public async Task Concurrent_writers_have_one_winner_each_round()
     {
         const int writers = 8, rounds = 20;
         var store = await StoreAsync();
@@ -98,7 +98,7 @@ public abstract class StateStoreConformance
     }
 
     [SkippableFact]
-    public async Task Keys_of_a_type_are_listed_whatever_they_look_like()
+    public async Task Keys_of_a_type_are_listed_for_any_name()
     {
         var store = await StoreAsync();
         var type = Type("list");

@@ -9,7 +9,7 @@ public sealed class CheckerTests
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     [Fact]
-    public async Task A_broker_that_keeps_its_promises_is_not_accused()
+    public async Task Correct_broker_is_not_accused()
     {
         var load = await RunAsync(BrokenPromise.None);
         Assert.True(load.Violations.IsEmpty, load.Violations.ToString());
@@ -29,7 +29,7 @@ public sealed class CheckerTests
     [InlineData(BrokenPromise.ShowsWhatIsNotCommitted, (int)ViolationKind.BeyondHighWatermark)]
     [InlineData(BrokenPromise.KeepsWhatItRefused, (int)ViolationKind.WrittenThoughRefused)]
     [InlineData(BrokenPromise.DamagesABatch, (int)ViolationKind.Damaged)]
-    public async Task A_broken_promise_is_noticed(BrokenPromise broken, int kind)
+    public async Task Broken_promise_is_detected(BrokenPromise broken, int kind)
     {
         var load = await RunAsync(broken);
         Assert.True(load.Violations.Count((ViolationKind)kind) > 0,

@@ -26,7 +26,7 @@ public sealed class ReplicaComparisonTests : IDisposable
     }
 
     [Fact]
-    public void Segments_that_are_rolled_at_other_places_are_the_same()
+    public void Replicas_with_different_segment_boundaries_are_equal()
     {
         var same = Compare(_batches, _batches, Records);
         Assert.True(_violations.IsEmpty, _violations.ToString());
@@ -34,7 +34,7 @@ public sealed class ReplicaComparisonTests : IDisposable
     }
 
     [Fact]
-    public void What_lies_above_the_high_watermark_may_differ()
+    public void Records_above_the_high_watermark_may_differ()
     {
         var longer = new List<byte[]>(_batches) { BatchOf(_ledger.Send(0, 0), Records, leaderEpoch: 7) };
         Compare(_batches, longer, Records);
@@ -42,7 +42,7 @@ public sealed class ReplicaComparisonTests : IDisposable
     }
 
     [Fact]
-    public void Another_epoch_is_a_difference()
+    public void Different_leader_epoch_is_a_difference()
     {
         var other = _batches.Select(batch => (byte[])batch.Clone()).ToList();
         RecordBatchHeader.StampLeaderEpoch(other[12], 9);
@@ -51,7 +51,7 @@ public sealed class ReplicaComparisonTests : IDisposable
     }
 
     [Fact]
-    public void A_replica_that_ends_too_early_lacks_what_was_acknowledged()
+    public void Replica_shorter_than_the_high_watermark_lacks_acknowledged_records()
     {
         Compare(_batches, _batches[..^3], Records);
         Assert.Equal(1, _violations.Count(ViolationKind.ReplicasDiffer));
@@ -59,7 +59,7 @@ public sealed class ReplicaComparisonTests : IDisposable
     }
 
     [Fact]
-    public void A_damaged_batch_is_noticed()
+    public void Damaged_batch_is_detected()
     {
         var other = _batches.Select(batch => (byte[])batch.Clone()).ToList();
         other[5][^1] ^= 1;
@@ -69,7 +69,7 @@ public sealed class ReplicaComparisonTests : IDisposable
     }
 
     [Fact]
-    public void Bytes_that_are_no_batch_are_noticed()
+    public void Bytes_that_are_not_a_batch_are_detected()
     {
         var other = _batches.Select(batch => (byte[])batch.Clone()).ToList();
         other[5].AsSpan(8, 4).Clear();

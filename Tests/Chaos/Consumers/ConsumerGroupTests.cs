@@ -31,15 +31,15 @@ public sealed class ConsumerGroupTests(ITestOutputHelper output)
     };
 
     [SkippableFact]
-    public Task Every_record_is_processed_and_has_its_effect_once_while_consumers_and_coordinators_die() => RunAsync(Weights, Short);
+    public Task Records_take_effect_once_while_consumers_and_coordinators_are_killed() => RunAsync(Weights, Short);
 
     [SkippableFact]
     [Trait("Category", "Long")]
-    public Task Every_record_has_its_effect_once_in_a_long_run_too() => RunAsync(AllWeights, Long);
+    public Task Records_take_effect_once_in_a_long_run() => RunAsync(AllWeights, Long);
 
     [SkippableFact]
     [Trait("Category", "Long")]
-    public Task Every_record_has_its_effect_once_under_the_classic_protocol_too() => RunAsync(Weights, LongClassic, GroupType.Classic);
+    public Task Records_take_effect_once_under_the_classic_protocol() => RunAsync(Weights, LongClassic, GroupType.Classic);
 
     private async Task RunAsync(IReadOnlyDictionary<GroupFault, int> weights, TimeSpan length, GroupType protocol = GroupType.Consumer)
     {

@@ -25,11 +25,11 @@ public sealed class NetworkChaosTests(ITestOutputHelper output)
     };
 
     [SkippableFact]
-    public Task Nothing_acknowledged_is_lost_while_the_network_and_a_disk_fail() => RunAsync(Short);
+    public Task Acknowledged_records_survive_network_and_disk_faults() => RunAsync(Short);
 
     [SkippableFact]
     [Trait("Category", "Long")]
-    public Task Nothing_acknowledged_is_lost_in_a_long_run_either() => RunAsync(Long);
+    public Task Acknowledged_records_survive_a_long_run() => RunAsync(Long);
 
     private async Task RunAsync(TimeSpan length)
     {

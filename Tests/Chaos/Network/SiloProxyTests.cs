@@ -50,7 +50,7 @@ public sealed class SiloProxyTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task Bytes_go_through_and_the_connection_is_known_by_its_process()
+    public async Task Proxy_forwards_bytes_and_identifies_the_connecting_process()
     {
         var silo = Silo;
         using var client = await ConnectAsync();
@@ -63,7 +63,7 @@ public sealed class SiloProxyTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task What_is_sent_into_a_cut_link_comes_when_it_is_healed()
+    public async Task Bytes_sent_into_a_cut_link_arrive_after_it_heals()
     {
         var silo = Silo;
         using var client = await ConnectAsync();
@@ -77,7 +77,7 @@ public sealed class SiloProxyTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task A_reset_breaks_both_sides_and_new_connections_go_through()
+    public async Task Reset_breaks_both_sides_and_new_connections_succeed()
     {
         var silo = Silo;
         using var client = await ConnectAsync();
@@ -92,7 +92,7 @@ public sealed class SiloProxyTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task Where_the_silo_refuses_connections_the_proxy_refuses_them_too()
+    public async Task Proxy_refuses_connections_while_the_silo_does()
     {
         var silo = Silo;
         using var client = await ConnectAsync();

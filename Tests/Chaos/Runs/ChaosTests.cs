@@ -28,11 +28,11 @@ public sealed class ChaosTests(ITestOutputHelper output)
     };
 
     [SkippableFact]
-    public Task Nothing_acknowledged_is_lost_while_silos_and_the_database_die() => RunAsync(Short);
+    public Task Acknowledged_records_survive_kills_of_silos_and_the_database() => RunAsync(Short);
 
     [SkippableFact]
     [Trait("Category", "Long")]
-    public Task Nothing_acknowledged_is_lost_in_a_long_run_either() => RunAsync(Long);
+    public Task Acknowledged_records_survive_a_long_run() => RunAsync(Long);
 
     private async Task RunAsync(TimeSpan length)
     {

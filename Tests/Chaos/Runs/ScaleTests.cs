@@ -14,7 +14,7 @@ public sealed class ScaleTests(ITestOutputHelper output)
     private static readonly Dictionary<FaultKind, int> One = new() { [FaultKind.KillLeader] = 1 };
 
     [SkippableFact]
-    public async Task A_silo_is_added_and_another_one_drained()
+    public async Task Cluster_under_load_adds_a_silo_and_drains_another()
     {
         using var report = new RunReport(output, "a cluster that grows and shrinks");
         await report.RunAsync(async log => await LocalCluster.StartAsync(report.Data, silos: 3, log), cluster => new FaultInjector(cluster),

@@ -9,7 +9,7 @@ public class ComparisonTests
     private static readonly BenchmarkResult Then = new("b", [100, 102, 98, 101, 99], AllocatedBytes: 1_000);
 
     [Fact]
-    public void A_run_like_the_baseline_is_the_same()
+    public void Run_equal_to_the_baseline_is_unchanged()
     {
         var compared = Comparison.Of(Then, Then with { Nanoseconds = [101, 99, 103, 97, 100] }, scale: 1, tolerance: 0.05);
 
@@ -17,7 +17,7 @@ public class ComparisonTests
     }
 
     [Fact]
-    public void A_tenth_slower_is_worse_where_iterations_hardly_vary()
+    public void Ten_percent_slower_with_steady_iterations_is_worse()
     {
         var compared = Comparison.Of(Then, Then with { Nanoseconds = [110, 111, 112, 109, 110] }, scale: 1, tolerance: 0.05);
 
@@ -26,7 +26,7 @@ public class ComparisonTests
     }
 
     [Fact]
-    public void A_tenth_slower_is_noise_where_iterations_vary_by_more()
+    public void Ten_percent_slower_with_noisy_iterations_is_noise()
     {
         var restless = Then with { Nanoseconds = [70, 130, 100, 140, 60] };
 
@@ -35,12 +35,12 @@ public class ComparisonTests
     }
 
     [Fact]
-    public void A_difference_within_the_tolerance_is_none_however_steady_the_iterations_are() =>
+    public void Difference_within_the_tolerance_is_ignored_for_steady_iterations() =>
         Assert.Equal(Verdict.Same, Comparison.Of(Then, Then with { Nanoseconds = [104, 104, 104, 104, 104] }, scale: 1, tolerance: 0.05)
             .Time);
 
     [Fact]
-    public void Another_machine_is_held_against_what_the_baseline_would_take_there()
+    public void Results_from_another_machine_are_compared_with_a_scaled_baseline()
     {
         var now = Then with { Nanoseconds = [200, 204, 196, 202, 198] };
 
@@ -55,7 +55,7 @@ public class ComparisonTests
     [InlineData(0, 16, "Same")]
     [InlineData(0, 24, "Worse")]
     [InlineData(1_000, 900, "Better")]
-    public void Allocations_are_held_against_bytes_and_a_little_room_for_strays(long then, long now, string expected)
+    public void Allocations_are_compared_with_a_small_tolerance(long then, long now, string expected)
     {
         var compared = Comparison.Of(Then with { AllocatedBytes = then }, Then with { AllocatedBytes = now }, scale: 1, tolerance: 0.05);
 
@@ -64,7 +64,7 @@ public class ComparisonTests
     }
 
     [Fact]
-    public void What_shows_in_some_rounds_only_is_a_neighbour()
+    public void Slowdown_in_some_rounds_only_is_noise()
     {
         var slower = Comparison.Of(Then, Then with { Nanoseconds = [150, 150, 150] }, scale: 1, tolerance: 0.05);
         var faster = Comparison.Of(Then, Then with { Nanoseconds = [50, 50, 50] }, scale: 1, tolerance: 0.05);
@@ -76,7 +76,7 @@ public class ComparisonTests
     }
 
     [Fact]
-    public void A_benchmark_that_was_run_again_has_the_iterations_of_both_and_the_larger_allocation()
+    public void Repeated_benchmark_merges_iterations_and_keeps_the_larger_allocation()
     {
         var joined = Then.Join(Then with { Nanoseconds = [200], AllocatedBytes = 1_200 });
 
@@ -90,6 +90,6 @@ public class ComparisonTests
     [InlineData(0.5, 3)]
     [InlineData(0.625, 3.5)]
     [InlineData(1, 5)]
-    public void A_quantile_lies_between_the_values_around_it(double share, double expected) =>
+    public void Quantile_is_interpolated_between_neighbouring_values(double share, double expected) =>
         Assert.Equal(expected, Statistics.Quantile([5, 1, 4, 2, 3], share), 6);
 }

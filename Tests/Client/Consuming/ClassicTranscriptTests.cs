@@ -11,7 +11,7 @@ public sealed class ClassicTranscriptTests
     private const string Topic = "orders";
 
     [Fact]
-    public Task A_cooperative_member_keeps_reading_what_it_keeps() => CheckAsync("cooperative-sticky", """
+    public Task Cooperative_member_keeps_reading_retained_partitions() => CheckAsync("cooperative-sticky", """
         joins anew by cooperative-sticky, reads orders, holds nothing
             MemberIdRequired
         joins as a member by cooperative-sticky, reads orders, holds nothing
@@ -42,7 +42,7 @@ public sealed class ClassicTranscriptTests
         """);
 
     [Fact]
-    public Task An_eager_member_gives_everything_up_before_it_joins() => CheckAsync("range", """
+    public Task Eager_member_revokes_all_partitions_before_it_joins() => CheckAsync("range", """
         joins anew by range, reads orders, holds nothing
             MemberIdRequired
         joins as a member by range, reads orders, holds nothing

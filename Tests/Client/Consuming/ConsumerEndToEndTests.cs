@@ -89,7 +89,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     [Theory]
     [InlineData(GroupType.Consumer)]
     [InlineData(GroupType.Classic)]
-    public async Task Consumers_come_and_go_and_each_record_is_read_once(GroupType protocol)
+    public async Task Consumers_that_join_and_leave_read_each_record_once(GroupType protocol)
     {
         var read = new ConcurrentQueue<int>();
         await SendAsync(0, 500);
@@ -135,7 +135,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     [Theory]
     [InlineData(GroupType.Consumer)]
     [InlineData(GroupType.Classic)]
-    public async Task What_was_not_committed_is_read_again(GroupType protocol)
+    public async Task Uncommitted_records_are_read_again(GroupType protocol)
     {
         await SendAsync(0, 100);
         var read = new ConcurrentQueue<int>();
@@ -149,7 +149,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     [Theory]
     [InlineData(GroupType.Consumer)]
     [InlineData(GroupType.Classic)]
-    public async Task A_pattern_finds_topics_that_come_later(GroupType protocol)
+    public async Task Pattern_subscription_finds_topics_created_later(GroupType protocol)
     {
         var read = new ConcurrentQueue<int>();
         await using var reading = new Reading(Client, Options(protocol) with { MetadataMaxAge = TimeSpan.FromMilliseconds(50) }, read,
@@ -164,7 +164,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Cooperative_classic_members_lose_only_what_moves()
+    public async Task Cooperative_classic_members_lose_only_moved_partitions()
     {
         var heard = new Heard();
         var read = new ConcurrentQueue<int>();
@@ -182,7 +182,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_static_classic_member_that_comes_back_costs_no_rebalance()
+    public async Task Static_classic_member_rejoins_without_a_rebalance()
     {
         var heard = new Heard();
         var read = new ConcurrentQueue<int>();
@@ -204,7 +204,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     [Theory]
     [InlineData(HandlingParallelism.Partition)]
     [InlineData(HandlingParallelism.Key)]
-    public async Task Handlers_get_through_more_than_fits_into_the_buffers(HandlingParallelism parallelism)
+    public async Task Handlers_process_more_records_than_the_buffers_hold(HandlingParallelism parallelism)
     {
         const int Count = 60_000;
         await using (var producer = Client.CreateProducer<int, byte[]>())
@@ -230,7 +230,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_member_that_is_closed_twice_and_one_that_never_joined_end_quietly()
+    public async Task Member_closes_quietly_when_closed_twice_or_never_joined()
     {
         var consumer = Client.CreateConsumer<int, int>(Options(GroupType.Consumer));
         await consumer.CloseAsync().SoonAsync();

@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Client.Consuming;
 public sealed class ConsumerGroupTests : ConsumerFixture
 {
     [Fact]
-    public async Task A_member_reads_what_it_is_assigned_and_commits_what_is_done()
+    public async Task Member_reads_its_assignment_and_commits_processed_records()
     {
         await SendAsync(0, "a", "b");
         await SendAsync(3, "c");
@@ -23,7 +23,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task What_was_handed_out_last_is_not_done_until_the_next_is_asked_for()
+    public async Task Record_handed_out_counts_as_processed_when_the_next_is_requested()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a", "b");
@@ -33,7 +33,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_commit_by_hand_includes_the_last_record()
+    public async Task Manual_commit_includes_the_last_record()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a", "b");
@@ -45,7 +45,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task One_record_is_committed_with_its_epoch_and_words()
+    public async Task Commit_of_one_record_carries_its_epoch_and_metadata()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a", "b");
@@ -59,7 +59,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_commit_in_the_background_calls_back()
+    public async Task Background_commit_invokes_its_callback()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a");
@@ -72,7 +72,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Auto_commit_commits_by_the_clock_and_a_looked_up_start_too()
+    public async Task Auto_commit_runs_by_the_clock_and_covers_a_looked_up_start()
     {
         Groups.FirstAssignment = [All(0, 1)];
         Groups.Interval = TimeSpan.FromHours(1);
@@ -90,7 +90,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_partition_to_be_given_up_waits_for_the_record_in_flight_and_is_committed()
+    public async Task Revoked_partition_is_committed_after_the_record_in_flight()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a", "b");
@@ -109,7 +109,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task What_is_kept_is_read_on_while_the_rest_is_given_up()
+    public async Task Retained_partitions_are_read_during_a_revocation()
     {
         await SendAsync(0, "a");
         var mayGo = new TaskCompletionSource();
@@ -129,7 +129,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Lost_partitions_are_not_committed_and_it_joins_again()
+    public async Task Lost_partitions_are_not_committed_and_the_member_rejoins()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a", "b");
@@ -145,7 +145,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_commit_that_is_fenced_says_so()
+    public async Task Fenced_commit_reports_the_fencing()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.OnCommit = _ => ErrorCode.UnknownMemberId;
@@ -158,7 +158,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_commit_is_tried_again_while_the_coordinator_moves()
+    public async Task Commit_is_retried_while_the_coordinator_moves()
     {
         Groups.FirstAssignment = [All(0)];
         var refusals = 3;
@@ -172,7 +172,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Heartbeats_survive_a_coordinator_that_is_away()
+    public async Task Heartbeats_survive_an_unavailable_coordinator()
     {
         var refusals = 5;
         Groups.OnHeartbeat = _ => Interlocked.Decrement(ref refusals) >= 0 ? ErrorCode.CoordinatorNotAvailable : null;
@@ -182,7 +182,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Cut_off_for_a_session_it_hands_out_nothing_more()
+    public async Task Consumer_without_coordinator_for_a_session_hands_out_no_records()
     {
         Groups.FirstAssignment = [All(0)];
         var heard = new Heard();
@@ -214,7 +214,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_session_that_is_shorter_at_the_coordinator_is_the_consumers_too()
+    public async Task Shorter_session_of_the_coordinator_applies_to_the_consumer()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.Session = TimeSpan.FromSeconds(10);
@@ -228,7 +228,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Heartbeats_are_numbered_and_say_what_is_held()
+    public async Task Heartbeats_are_numbered_and_report_owned_partitions()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.Interval = TimeSpan.FromMilliseconds(2);
@@ -240,7 +240,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task However_slow_a_record_is_heartbeats_go_on()
+    public async Task Heartbeats_continue_during_a_slow_record()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.Interval = TimeSpan.FromMilliseconds(2);
@@ -257,7 +257,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_seek_while_it_is_assigned_decides_where_it_starts()
+    public async Task Seek_during_assignment_decides_the_start()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.SetCommitted(P(0), 1);
@@ -268,7 +268,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task It_starts_where_the_group_committed()
+    public async Task Consumer_starts_at_the_committed_offset()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.SetCommitted(P(0), 1);
@@ -278,7 +278,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Where_nothing_is_committed_and_nothing_may_be_assumed_the_application_decides()
+    public async Task Consumer_without_committed_offset_and_reset_policy_asks_the_application()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a", "b");
@@ -290,7 +290,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task An_offset_that_is_gone_is_never_jumped_over_in_silence()
+    public async Task Offset_out_of_range_is_never_skipped_silently()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.SetCommitted(P(0), 1);
@@ -308,7 +308,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_paused_partition_waits_and_others_do_not()
+    public async Task Paused_partition_waits_while_others_are_read()
     {
         Groups.FirstAssignment = [All(0, 1)];
         await SendAsync(0, "a", "b");
@@ -325,7 +325,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_refusal_for_good_reaches_the_reader_and_a_new_subscription_starts_anew()
+    public async Task Permanent_refusal_reaches_the_reader_and_a_new_subscription_rejoins()
     {
         Groups.OnHeartbeat = _ => ErrorCode.GroupMaxSizeReached;
         await SendAsync(0, "a");
@@ -338,7 +338,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_static_member_leaves_for_now_when_it_closes_and_for_good_when_it_unsubscribes()
+    public async Task Static_member_leaves_temporarily_on_close_and_permanently_on_unsubscribe()
     {
         var options = Options() with { GroupInstanceId = "till 3", Rack = "r1", ServerAssignor = "range" };
         await using (var consumer = Consume(options))
@@ -355,7 +355,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_changed_subscription_is_told_at_once()
+    public async Task Changed_subscription_is_sent_at_once()
     {
         await using var consumer = Consume();
         await Wait.UntilAsync(() => Groups.Heartbeats is [.., { MaxWait.Ticks: > 0 }], "the long poll");
@@ -365,7 +365,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Closing_ends_an_enumeration_quietly_and_reading_with_an_exception()
+    public async Task Close_ends_an_enumeration_quietly_and_a_read_with_an_exception()
     {
         await SendAsync(0, "a");
         var consumer = Consume();
@@ -387,7 +387,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_drain_ends_with_its_deadline()
+    public async Task Drain_ends_at_its_deadline()
     {
         Groups.FirstAssignment = [All(0)];
         Groups.Interval = TimeSpan.FromHours(1);
@@ -404,7 +404,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Options_that_contradict_each_other_are_refused_by_name()
+    public async Task Contradictory_options_are_refused_by_name()
     {
         var refused = Assert.Throws<ArgumentException>(() =>
             Client.CreateConsumer<string, string>(new() { AutoOffsetReset = default, GroupId = "g" }));

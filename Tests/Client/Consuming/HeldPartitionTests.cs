@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Client.Consuming;
 public sealed class HeldPartitionTests : ConsumerFixture
 {
     [Fact]
-    public async Task Held_and_released_at_any_record_everything_comes_in_order()
+    public async Task Partition_held_and_released_at_any_record_keeps_its_order()
     {
         const int Count = 5000;
         var seed = Seeds.Next();

@@ -33,7 +33,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Partitions_run_beside_each_other_and_each_in_order()
+    public async Task Partitions_run_in_parallel_and_each_in_order()
     {
         await SendAsync(0, [.. Enumerable.Range(0, 20).Select(i => $"0.{i}")]);
         await SendAsync(1, [.. Enumerable.Range(0, 20).Select(i => $"1.{i}")]);
@@ -53,7 +53,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task By_key_others_overtake_a_slow_one_and_the_commit_waits_for_it()
+    public async Task By_key_processing_overtakes_a_slow_key_and_the_commit_waits_for_it()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "slow", "a", "b", "c");
@@ -71,7 +71,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task By_key_each_key_keeps_its_order()
+    public async Task By_key_processing_keeps_the_order_of_each_key()
     {
         Groups.FirstAssignment = [All(0)];
         await using (var producer = Client.CreateProducer<string, string>())
@@ -97,7 +97,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Unordered_handles_records_of_one_key_at_once()
+    public async Task Unordered_processing_handles_records_of_one_key_concurrently()
     {
         Groups.FirstAssignment = [All(0)];
         await using (var producer = Client.CreateProducer<string, string>())
@@ -112,7 +112,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task What_fails_for_a_while_is_tried_again()
+    public async Task Transient_failure_is_retried()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "a", "b");
@@ -131,7 +131,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_poison_record_goes_to_the_dead_letters_and_its_partition_goes_on()
+    public async Task Poison_record_is_dead_lettered_and_its_partition_continues()
     {
         Groups.FirstAssignment = [All(2)];
         await SendAsync(2, "good", "poison", "good too");
@@ -148,14 +148,14 @@ public sealed class MessageProcessorTests : ConsumerFixture
             headers[DeadLetterHeaders.Group], headers[DeadLetterHeaders.Attempts]));
         Assert.Equal(typeof(InvalidDataException).FullName, headers[DeadLetterHeaders.ExceptionType]);
         Assert.Equal("undrinkable", headers[DeadLetterHeaders.ExceptionMessage]);
-        Assert.Contains(nameof(A_poison_record_goes_to_the_dead_letters_and_its_partition_goes_on),
+        Assert.Contains(nameof(Poison_record_is_dead_lettered_and_its_partition_continues),
             headers[DeadLetterHeaders.ExceptionDetails], StringComparison.Ordinal);
         Assert.True(long.Parse(headers[DeadLetterHeaders.Timestamp]!, System.Globalization.CultureInfo.InvariantCulture) > 0);
         Assert.Equal(3, Groups.Committed(P(2)));
     }
 
     [Fact]
-    public async Task What_cannot_be_deserialized_goes_the_same_way_with_its_bytes_and_headers()
+    public async Task Undeserializable_record_is_dead_lettered_with_its_bytes_and_headers()
     {
         Groups.FirstAssignment = [All(0)];
         await using (var producer = Client.CreateProducer<string, byte[]>())
@@ -179,7 +179,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Where_the_dead_letter_cannot_be_written_the_partition_stops_and_loses_nothing()
+    public async Task Failed_dead_letter_stops_the_partition_and_loses_nothing()
     {
         Groups.FirstAssignment = [All(0, 1)];
         await SendAsync(0, "good", "poison", "later");
@@ -210,7 +210,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_partition_may_be_asked_to_stop_at_what_fails_or_to_pass_over_it()
+    public async Task Failure_policy_stops_the_partition_or_skips_the_record()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "good", "poison", "later");
@@ -227,7 +227,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task An_offset_that_is_gone_stops_its_partition_alone()
+    public async Task Offset_out_of_range_stops_its_partition_alone()
     {
         Groups.FirstAssignment = [All(0, 1)];
         Groups.SetCommitted(P(0), 1);
@@ -244,7 +244,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task On_revoke_what_runs_ends_what_waits_is_dropped_and_what_is_done_is_committed()
+    public async Task Revocation_finishes_running_records_drops_queued_ones_and_commits()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "first", "running", "waiting");
@@ -272,7 +272,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_handler_hears_that_its_partition_is_lost_and_its_record_is_not_committed()
+    public async Task Lost_partition_is_signalled_to_its_handler_and_not_committed()
     {
         Groups.FirstAssignment = [All(0)];
         await SendAsync(0, "running");
@@ -293,7 +293,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_stop_drains_within_its_deadline_and_commits_what_is_done()
+    public async Task Stop_drains_within_its_deadline_and_commits_processed_records()
     {
         Groups.FirstAssignment = [All(0, 1)];
         await SendAsync(0, "done");
@@ -314,7 +314,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task More_than_fits_is_held_back_and_handled_in_the_end()
+    public async Task Records_beyond_the_buffer_are_held_back_and_handled_later()
     {
         Groups.FirstAssignment = [All(0)];
         const int Count = 2000;
@@ -336,7 +336,7 @@ public sealed class MessageProcessorTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Partitions_that_fill_and_empty_all_the_time_never_stand_still()
+    public async Task Partitions_that_fill_and_empty_repeatedly_never_stall()
     {
         const int Count = 60_000;
         await using (var producer = Client.CreateProducer<string, string>())

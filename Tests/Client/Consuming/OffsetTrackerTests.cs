@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Client.Consuming;
 public sealed class OffsetTrackerTests
 {
     [Fact]
-    public void Whatever_the_order_all_below_the_commit_is_done_and_what_follows_it_is_not()
+    public void Committed_offset_covers_exactly_the_processed_prefix_in_any_order()
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
@@ -32,7 +32,7 @@ public sealed class OffsetTrackerTests
                     Assert.Equal(finished == open[0], tracker.Finish(finished));
                 }
                 var leading = started.TakeWhile(done.Contains).ToList();
-                var because = Seeds.Replay(seed, nameof(Whatever_the_order_all_below_the_commit_is_done_and_what_follows_it_is_not));
+                var because = Seeds.Replay(seed, nameof(Committed_offset_covers_exactly_the_processed_prefix_in_any_order));
                 Assert.True(tracker.DoneTo == (leading.Count == 0 ? -1 : leading[^1] + 1),
                     $"round {round}, step {step}: {tracker.DoneTo}; {because}");
                 Assert.True(tracker.DoneEpoch == (leading.Count == 0 ? -1 : (int)(leading[^1] % 7)), because);
@@ -42,7 +42,7 @@ public sealed class OffsetTrackerTests
     }
 
     [Fact]
-    public void What_is_not_in_flight_cannot_be_done()
+    public void Completing_an_offset_not_in_flight_is_refused()
     {
         var tracker = new OffsetTracker();
         tracker.Start(3, 0);

@@ -45,7 +45,7 @@ public sealed class ReadmeExamples : IAsyncLifetime
     }
 
     [Fact]
-    public void Client_over_http_needs_an_address_only()
+    public void Client_over_http_needs_only_an_address()
     {
         // connect
         using var broker = new HttpBroker(new Uri("http://127.0.0.1:8080"));
@@ -55,7 +55,7 @@ public sealed class ReadmeExamples : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Records_that_were_sent_are_read()
+    public async Task Sent_records_are_read()
     {
         var client = _broker.Client;
         // send
@@ -82,7 +82,7 @@ public sealed class ReadmeExamples : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_service_sends_and_a_handler_receives()
+    public async Task Service_sends_and_handler_receives()
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Services.AddSingleton<Shop>().AddOrleansMqClient().UseBroker(_broker.Broker).AddProducer<string, string>()
@@ -97,7 +97,7 @@ public sealed class ReadmeExamples : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_loop_reads_and_commits()
+    public async Task Loop_reads_and_commits()
     {
         var client = _broker.Client;
         using var stop = new CancellationTokenSource();
@@ -119,7 +119,7 @@ public sealed class ReadmeExamples : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_host_runs_a_handler()
+    public async Task Host_runs_a_handler()
     {
         var builder = Host.CreateApplicationBuilder();
         var services = builder.Services;

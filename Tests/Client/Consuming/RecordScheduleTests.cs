@@ -6,10 +6,10 @@ namespace OrleansMq.Tests.Client.Consuming;
 public sealed class RecordScheduleTests
 {
     [Fact]
-    public void Keys_keep_their_order_and_no_more_run_than_may()
+    public void Keys_keep_their_order_within_the_concurrency_limit()
     {
         var seed = Seeds.Next();
-        var because = Seeds.Replay(seed, nameof(Keys_keep_their_order_and_no_more_run_than_may));
+        var because = Seeds.Replay(seed, nameof(Keys_keep_their_order_within_the_concurrency_limit));
         var random = new Random(seed);
         for (var round = 0; round < 200; round++)
         {

@@ -8,7 +8,7 @@ public sealed class UngroupedConsumerTests : ConsumerFixture
     private static ConsumerOptions Ungrouped { get; } = new() { AutoOffsetReset = AutoOffsetReset.Earliest };
 
     [Fact]
-    public async Task In_a_broadcast_everybody_gets_everything()
+    public async Task Broadcast_consumers_each_read_every_record()
     {
         await SendAsync(0, "a");
         await SendAsync(2, "b");
@@ -20,7 +20,7 @@ public sealed class UngroupedConsumerTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task A_broadcast_reads_added_partitions_from_their_first_record()
+    public async Task Broadcast_consumer_reads_added_partitions_from_their_first_record()
     {
         await using var consumer = Consume(Ungrouped with { Broadcast = true, AutoOffsetReset = AutoOffsetReset.Latest,
             Reader = new ReaderOptions { TimeProvider = Clock } });
@@ -33,7 +33,7 @@ public sealed class UngroupedConsumerTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Partitions_assigned_by_hand_start_where_it_is_said()
+    public async Task Manually_assigned_partitions_start_at_the_given_position()
     {
         await SendAsync(1, "a", "b", "c");
         await using var consumer = Client.CreateConsumer<string, string>(Ungrouped);
@@ -48,7 +48,7 @@ public sealed class UngroupedConsumerTests : ConsumerFixture
     }
 
     [Fact]
-    public async Task Partitions_assigned_by_hand_may_keep_their_place_in_a_group()
+    public async Task Manually_assigned_partitions_may_commit_to_a_group()
     {
         await SendAsync(1, "a", "b", "c");
         await using (var consumer = Client.CreateConsumer<string, string>(Options()))

@@ -40,7 +40,7 @@ public abstract partial class ClientEndToEnd
     [InlineData(CompressionType.None)]
     [InlineData(CompressionType.Gzip)]
     [InlineData(CompressionType.Snappy)]
-    public async Task What_is_sent_is_read_from_all_partitions_keys_in_order(CompressionType compression)
+    public async Task Sent_records_are_read_from_all_partitions_in_key_order(CompressionType compression)
     {
         const int Count = 10_000;
         var topic = await TopicAsync(partitions: 3);
@@ -67,7 +67,7 @@ public abstract partial class ClientEndToEnd
     }
 
     [Fact]
-    public async Task A_report_points_at_the_record()
+    public async Task Delivery_report_identifies_the_record()
     {
         var topic = await TopicAsync(partitions: 2);
         await using var producer = Client.CreateProducer<Ignore, string>();
@@ -87,7 +87,7 @@ public abstract partial class ClientEndToEnd
     }
 
     [Fact]
-    public async Task JSON_and_headers_make_the_round_trip()
+    public async Task JSON_and_headers_round_trip()
     {
         var topic = await TopicAsync();
         var format = Serdes.Json(EndToEndJson.Default.Order);
@@ -107,7 +107,7 @@ public abstract partial class ClientEndToEnd
     }
 
     [Fact]
-    public async Task A_reader_at_the_end_gets_what_comes()
+    public async Task Reader_at_the_end_gets_new_records()
     {
         var topic = await TopicAsync();
         var partition = new TopicPartition(topic, 0);
@@ -126,7 +126,7 @@ public abstract partial class ClientEndToEnd
     }
 
     [Fact]
-    public async Task A_reader_starts_at_a_time_and_where_it_is_told_to_seek()
+    public async Task Reader_starts_at_a_timestamp_or_a_seek_position()
     {
         var topic = await TopicAsync();
         var partition = new TopicPartition(topic, 0);
@@ -147,7 +147,7 @@ public abstract partial class ClientEndToEnd
     }
 
     [Fact]
-    public async Task What_was_deleted_is_out_of_range_and_never_jumped_over()
+    public async Task Deleted_records_are_out_of_range_and_never_skipped()
     {
         var topic = await TopicAsync();
         var partition = new TopicPartition(topic, 0);
@@ -185,7 +185,7 @@ public abstract partial class ClientEndToEnd
     }
 
     [Fact]
-    public async Task Records_that_a_topic_refuses_fail_and_the_producer_goes_on()
+    public async Task Refused_records_fail_and_the_producer_continues()
     {
         var topic = await TopicAsync(1, ("cleanup.policy", "compact"), ("max.message.bytes", "2000"));
         await using var producer = Client.CreateProducer<string?, string>();
@@ -203,7 +203,7 @@ public abstract partial class ClientEndToEnd
     [Theory]
     [InlineData(CompressionType.None)]
     [InlineData(CompressionType.Snappy)]
-    public async Task Batches_that_a_topic_finds_too_large_are_split_and_nothing_is_lost_or_out_of_order(CompressionType compression)
+    public async Task Oversized_batches_are_split_without_loss_or_reordering(CompressionType compression)
     {
         const int Count = 3000;
         var topic = await TopicAsync(1, ("max.message.bytes", "3000"));

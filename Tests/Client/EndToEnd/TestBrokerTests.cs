@@ -31,7 +31,7 @@ public sealed class TestBrokerOnDiskTests : ClientEndToEnd, IAsyncLifetime
     }
 
     [Fact]
-    public async Task Records_outlive_a_restart()
+    public async Task Records_survive_a_restart()
     {
         await Client.Admin.CreateTopicAsync("kept");
         await using (var producer = Client.CreateProducer<Ignore, string>())
@@ -46,7 +46,7 @@ public sealed class TestBrokerOnDiskTests : ClientEndToEnd, IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_clock_of_the_tests_own_stamps_the_records()
+    public async Task Test_clock_stamps_the_records()
     {
         var clock = new ManualTimeProvider(new DateTimeOffset(2030, 5, 6, 7, 8, 9, TimeSpan.Zero));
         await using var broker = await TestBroker.StartAsync(new TestBrokerOptions { TimeProvider = clock });

@@ -24,7 +24,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task A_broker_that_is_down_is_passed_over_within_the_call_and_not_asked_again()
+    public async Task Unavailable_broker_is_skipped_within_the_call_and_afterwards()
     {
         using var broker = Connect();
         _cluster.Down("a");
@@ -38,7 +38,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task Each_way_in_finds_the_next_broker_by_itself()
+    public async Task Every_entry_point_fails_over_by_itself()
     {
         using (var broker = Connect())
         {
@@ -53,7 +53,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task Where_all_are_down_all_are_asked_once_and_named()
+    public async Task All_brokers_unavailable_are_tried_once_and_named()
     {
         using var broker = Connect();
         _cluster.Down("a", "b", "c");
@@ -67,7 +67,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task What_may_have_arrived_is_not_sent_again_but_the_next_call_asks_the_next_broker()
+    public async Task Request_that_may_have_arrived_is_not_resent_but_the_next_call_fails_over()
     {
         using var broker = Connect();
         _cluster.Breaks("a");
@@ -79,7 +79,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task A_change_that_may_have_arrived_is_not_sent_again_and_a_question_is()
+    public async Task Change_that_may_have_arrived_is_not_resent_and_a_query_is()
     {
         using (var broker = Connect())
         {
@@ -94,7 +94,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task A_broker_that_is_starting_is_passed_over()
+    public async Task Starting_broker_is_skipped()
     {
         using var broker = Connect();
         _cluster.Refuses("a", "LeaderNotAvailable", ErrorCode.LeaderNotAvailable);
@@ -103,7 +103,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task A_refusal_is_an_answer()
+    public async Task Refusal_is_final()
     {
         using var broker = Connect();
         _cluster.Refuses("a", "InvalidTopic", ErrorCode.InvalidTopic);
@@ -113,7 +113,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task Within_the_retry_timeout_all_are_asked_again()
+    public async Task Brokers_are_retried_within_the_retry_timeout()
     {
         using var broker = Connect(new HttpBrokerOptions { TimeProvider = _clock, RetryTimeout = TimeSpan.FromSeconds(10) });
         _cluster.Down("a", "b", "c");
@@ -128,7 +128,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public async Task After_the_retry_timeout_the_call_fails()
+    public async Task Call_fails_after_the_retry_timeout()
     {
         using var broker = Connect(new HttpBrokerOptions { TimeProvider = _clock, RetryTimeout = TimeSpan.FromSeconds(10) });
         _cluster.Down("a", "b", "c");
@@ -141,7 +141,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
-    public void Without_an_address_there_is_nobody_to_ask() =>
+    public void Client_without_address_is_refused() =>
         Assert.Contains("http://127.0.0.1:8080", Assert.Throws<ArgumentException>(() => new HttpBroker(Array.Empty<Uri>())).Message,
             StringComparison.Ordinal);
 

@@ -48,7 +48,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task Batches_of_one_partition_go_out_one_by_one_in_the_order_of_the_calls()
+    public async Task Batches_of_one_partition_are_sent_one_by_one_in_call_order()
     {
         var arrived = new ConcurrentQueue<byte>();
         var answers = new ConcurrentDictionary<byte, TaskCompletionSource<HttpResponseMessage>>();
@@ -79,7 +79,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_problem_comes_back_as_its_code()
+    public async Task Problem_response_maps_to_its_error_code()
     {
         _handler.Answer = (_, _) =>
             Task.FromResult(Problem(HttpStatusCode.Conflict, """{"detail":"there is one","code":"TopicAlreadyExists","errorCode":36}"""));
@@ -92,7 +92,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_code_that_is_not_known_by_number_is_found_by_name_and_otherwise_is_unknown()
+    public async Task Error_code_unknown_by_number_is_found_by_name_or_unknown()
     {
         _handler.Answer = (_, _) =>
             Task.FromResult(Problem(HttpStatusCode.BadRequest, """{"title":"x","code":"InvalidTopic","errorCode":31000}"""));
@@ -104,7 +104,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_proxy_that_cannot_reach_the_broker_leaves_the_outcome_unknown()
+    public async Task Proxy_error_leaves_the_outcome_unknown()
     {
         _handler.Answer = (_, _) =>
             Task.FromResult(new HttpResponseMessage(HttpStatusCode.BadGateway) { Content = new StringContent("<html>") });
@@ -114,7 +114,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task Something_else_than_a_broker_is_named_as_such()
+    public async Task Response_that_is_not_from_a_broker_is_reported_as_such()
     {
         _handler.Answer = (_, _) => Task.FromResult(Json("<html>hello</html>"));
 
@@ -123,7 +123,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_connection_that_breaks_before_the_batch_left_is_certain_and_afterwards_it_is_not()
+    public async Task Connection_broken_before_the_batch_left_is_certain_and_later_is_unknown()
     {
         _handler.Answer = (_, _) => throw new HttpRequestException(HttpRequestError.ConnectionError, "refused");
         var before = await _broker.ProduceAsync(Partition, new byte[1], Acks.All);
@@ -138,7 +138,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_connection_that_is_gone_in_the_moment_it_came_about_is_a_broker_that_cannot_be_reached()
+    public async Task Connection_lost_while_connecting_is_an_unreachable_broker()
     {
         _handler.Answer = (_, _) => throw new SocketException((int)SocketError.NotConnected);
 
@@ -151,7 +151,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_broker_that_does_not_answer_is_given_up_in_time()
+    public async Task Unresponsive_broker_times_out()
     {
         _handler.Answer = async (request, token) =>
         {
@@ -170,7 +170,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task The_call_does_not_return_while_anybody_reads_its_memory()
+    public async Task Call_returns_only_when_its_memory_is_no_longer_read()
     {
         var (reading, gate) = (new TaskCompletionSource(), new TaskCompletionSource());
         Task? copying = null;
@@ -193,7 +193,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_handler_that_sends_twice_or_too_late_gets_no_bytes()
+    public async Task Handler_that_sends_twice_or_late_gets_no_bytes()
     {
         HttpContent? kept = null;
         _handler.Answer = async (request, token) =>
@@ -209,7 +209,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_batch_that_was_handed_over_is_not_cancelled_any_more()
+    public async Task Batch_handed_over_is_not_cancelled()
     {
         using var cancel = new CancellationTokenSource();
         _handler.Answer = async (_, token) =>
@@ -227,7 +227,7 @@ public sealed class HttpBrokerTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task A_read_returns_the_bytes_whether_or_not_their_length_is_known(bool knownLength)
+    public async Task Read_returns_the_bytes_with_or_without_known_length(bool knownLength)
     {
         var bytes = new byte[200_000];
         new Random(1).NextBytes(bytes);
@@ -248,7 +248,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_read_that_is_cancelled_ends_as_cancelled()
+    public async Task Cancelled_read_throws_cancellation()
     {
         using var cancel = new CancellationTokenSource();
         _handler.Answer = async (_, token) =>
@@ -264,7 +264,7 @@ public sealed class HttpBrokerTests : IDisposable
     }
 
     [Fact]
-    public void An_address_that_is_no_http_url_is_refused()
+    public void Address_that_is_not_an_http_url_is_refused()
     {
         Assert.Contains("http://127.0.0.1:8080", Assert.Throws<ArgumentException>(() => new HttpBroker(new Uri("ftp://x"))).Message,
             StringComparison.Ordinal);

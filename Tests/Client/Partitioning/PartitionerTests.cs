@@ -14,7 +14,7 @@ public class PartitionerTests : ProducerFixture
     [InlineData("a-little-bit-longer-string", -1486304829)]
     [InlineData("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971)]
     [InlineData("abc", 479470107)]
-    public void A_key_goes_where_Kafkas_default_puts_it(string key, int hash)
+    public void Keyed_record_goes_to_the_partition_of_Kafkas_default_partitioner(string key, int hash)
     {
         var partitioner = new DefaultPartitioner();
 
@@ -23,7 +23,7 @@ public class PartitionerTests : ProducerFixture
     }
 
     [Fact]
-    public void Without_a_key_records_stick_until_a_batch_is_closed_and_then_go_elsewhere()
+    public void Records_without_key_stick_to_a_partition_until_its_batch_closes()
     {
         var partitioner = new DefaultPartitioner(new Random(1));
         var seen = new HashSet<int>();
@@ -40,7 +40,7 @@ public class PartitionerTests : ProducerFixture
     }
 
     [Fact]
-    public void The_batch_of_another_partition_moves_nobody()
+    public void Closing_a_batch_of_another_partition_moves_no_sticky_partition()
     {
         var partitioner = new DefaultPartitioner(new Random(1));
         var partition = partitioner.Choose("t", default, false, 5);
@@ -52,7 +52,7 @@ public class PartitionerTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Round_robin_takes_turns_in_each_topic()
+    public async Task Round_robin_rotates_in_each_topic()
     {
         var partitioner = new RoundRobinPartitioner();
         Broker.SetPartitions(Topic, 3);
@@ -64,7 +64,7 @@ public class PartitionerTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_partitioner_of_ones_own_decides_and_a_partition_in_the_record_beats_it()
+    public async Task Custom_partitioner_decides_unless_the_record_names_a_partition()
     {
         Broker.SetPartitions(Topic, 4);
         await using var producer = NewProducer(Quick with { Partitioner = new Last() });
@@ -74,7 +74,7 @@ public class PartitionerTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_partition_that_is_not_there_fails_its_record_and_is_looked_for_again()
+    public async Task Unknown_partition_fails_its_record_and_is_looked_up_again()
     {
         await using var producer = NewProducer();
         await producer.SendAsync(Record(1)).SoonAsync();
@@ -91,7 +91,7 @@ public class PartitionerTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Partitions_that_are_added_are_noticed_when_what_is_known_is_old()
+    public async Task Added_partitions_are_found_when_metadata_expires()
     {
         await using var producer = NewProducer(Still with { Partitioner = new Last() });
         await producer.SendAsync(Record(1)).SoonAsync();

@@ -10,7 +10,7 @@ public class ProducerBufferTests : ProducerFixture
     private ProducerOptions Small => Still with { MaxRequestSize = 1500, BufferMemory = Limit };
 
     [Fact]
-    public async Task When_the_buffer_is_full_senders_wait_in_line_and_none_overtakes()
+    public async Task Senders_wait_in_order_while_the_buffer_is_full()
     {
         var gate = NewGate();
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
@@ -30,7 +30,7 @@ public class ProducerBufferTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Send_blocks_its_thread_until_there_is_room()
+    public async Task Send_blocks_its_thread_while_the_buffer_is_full()
     {
         var gate = NewGate();
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
@@ -47,7 +47,7 @@ public class ProducerBufferTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Who_waits_for_room_may_be_cancelled_and_then_is_not_sent()
+    public async Task Send_cancelled_while_waiting_for_buffer_space_is_not_sent()
     {
         var gate = NewGate();
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
@@ -70,7 +70,7 @@ public class ProducerBufferTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Who_finds_no_room_within_the_delivery_timeout_hears_that_nothing_was_sent()
+    public async Task Send_without_buffer_space_within_the_delivery_timeout_reports_not_sent()
     {
         Broker.OnGetTopic = _ => new TaskCompletionSource().Task;
         await using var producer = NewProducer(Small);
@@ -110,7 +110,7 @@ public class ProducerBufferTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_token_cancelled_beforehand_sends_nothing()
+    public async Task Cancelled_token_sends_nothing()
     {
         await using var producer = NewProducer();
         var cancelled = new CancellationToken(canceled: true);
@@ -124,7 +124,7 @@ public class ProducerBufferTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Many_senders_with_little_room_lose_and_double_nothing()
+    public async Task Many_senders_with_a_small_buffer_neither_lose_nor_duplicate()
     {
         await using var producer = NewProducer(Quick with { MaxRequestSize = 1024, BufferMemory = 2000, BatchSize = 1024 });
 

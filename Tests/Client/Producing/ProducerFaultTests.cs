@@ -8,7 +8,7 @@ public class ProducerFaultTests
     private const int Rounds = 40;
 
     [Fact]
-    public async Task Under_random_faults_every_acknowledged_record_is_there_once_and_in_order()
+    public async Task Acknowledged_records_are_stored_once_and_in_order_under_random_faults()
     {
         var first = Seeds.Next();
         var faults = 0;

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Client.Producing;
 public class ProducerFlushTests : ProducerFixture
 {
     [Fact]
-    public async Task A_flush_waits_for_what_was_sent_before_it_and_for_nothing_else()
+    public async Task Flush_waits_only_for_records_sent_before_it()
     {
         var (first, second) = (NewGate(), NewGate());
         await using var producer = NewProducer(Still);
@@ -25,7 +25,7 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_flush_ends_the_linger()
+    public async Task Flush_ends_the_linger()
     {
         await using var producer = NewProducer(Still with { Linger = TimeSpan.FromHours(1), DeliveryTimeout = TimeSpan.FromHours(2) });
         producer.Send(Record(1));
@@ -37,7 +37,7 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_flush_waits_for_both_halves_of_a_batch_that_was_split_and_for_records_that_waited_for_their_topic()
+    public async Task Flush_waits_for_split_batches_and_records_waiting_for_metadata()
     {
         var (topic, half) = (NewGate(), NewGate());
         Broker.OnGetTopic = _ => topic.Task;
@@ -69,7 +69,7 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_flush_with_nothing_to_do_is_done()
+    public async Task Flush_without_records_completes_at_once()
     {
         await using var producer = NewProducer();
 
@@ -77,7 +77,7 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_flush_does_not_throw_what_the_records_report()
+    public async Task Flush_does_not_throw_errors_of_records()
     {
         Broker.OnProduce = _ => Reaction.Refuse(ErrorCode.InvalidRecord);
         await using var producer = NewProducer();
@@ -89,7 +89,7 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
-    public async Task The_wait_of_a_flush_can_be_cancelled()
+    public async Task Flush_can_be_cancelled()
     {
         var gate = NewGate();
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
@@ -107,7 +107,7 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Disposing_drains_and_then_refuses()
+    public async Task Dispose_drains_and_then_refuses_sends()
     {
         var delivered = 0;
         var producer = NewProducer(Quick with { Linger = TimeSpan.FromMinutes(1) });
@@ -124,7 +124,7 @@ public class ProducerFlushTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Disposing_takes_no_longer_than_the_delivery_deadline_even_if_the_broker_is_silent()
+    public async Task Dispose_with_unresponsive_broker_ends_at_the_delivery_deadline()
     {
         Broker.OnProduce = _ => Reaction.Normal with { Before = new TaskCompletionSource().Task };
         var producer = NewProducer(Still);

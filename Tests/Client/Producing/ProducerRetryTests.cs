@@ -9,7 +9,7 @@ public class ProducerRetryTests : ProducerFixture
     [Theory]
     [InlineData(ErrorCode.NotEnoughReplicas, 80, 121)]
     [InlineData(ErrorCode.NotLeaderOrFollower, 8, 13)]
-    public async Task A_refusal_that_may_pass_is_retried_after_the_backoff_and_soon_where_another_leads(ErrorCode refusal, int least,
+    public async Task Retriable_refusal_is_retried_after_the_backoff_or_at_once_after_a_leader_change(ErrorCode refusal, int least,
         int most)
     {
         Broker.OnProduce = call => call.Number == 0 ? Reaction.Refuse(refusal) : Reaction.Normal;
@@ -26,7 +26,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_lost_answer_doubles_nothing_and_the_report_has_the_first_offset()
+    public async Task Lost_response_duplicates_nothing_and_reports_the_first_offset()
     {
         Broker.OnProduce = call => call.Number == 0 ? Reaction.LoseAnswer : Reaction.Normal;
         await using var producer = NewProducer();
@@ -39,7 +39,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task When_the_first_of_several_in_flight_is_refused_the_order_stays()
+    public async Task First_of_several_batches_in_flight_refused_keeps_the_order()
     {
         await using var producer = NewProducer(Quick with { BatchSize = 1024 });
         await producer.SendAsync(Record("to know the topic")).SoonAsync();
@@ -55,7 +55,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Past_the_deadline_an_unknown_outcome_is_reported_as_such_and_the_next_record_goes_on()
+    public async Task Unknown_outcome_at_the_deadline_is_reported_and_the_next_record_continues()
     {
         Broker.OnProduce = _ => Reaction.LoseAnswer with { Answer = ErrorCode.NotEnoughReplicasAfterAppend };
         await using var producer = NewProducer(Still);
@@ -77,7 +77,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Past_the_deadline_a_record_that_was_only_ever_refused_is_surely_not_written()
+    public async Task Record_only_refused_until_the_deadline_is_reported_not_written()
     {
         Broker.OnProduce = _ => Reaction.Refuse(ErrorCode.LeaderNotAvailable);
         await using var producer = NewProducer(Still);
@@ -94,7 +94,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_broker_that_never_answers_holds_up_nobody_beyond_the_deadline()
+    public async Task Unresponsive_broker_blocks_no_record_beyond_the_deadline()
     {
         var gate = NewGate();
         Broker.OnProduce = call => call.Number == 0 ? Reaction.Normal with { After = gate.Task } : Reaction.Normal;
@@ -114,7 +114,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Out_of_step_the_producer_starts_over_under_the_next_epoch()
+    public async Task Producer_out_of_sequence_continues_under_the_next_epoch()
     {
         await using var producer = NewProducer();
         await producer.SendAsync(Record(1)).SoonAsync();
@@ -131,7 +131,7 @@ public class ProducerRetryTests : ProducerFixture
     [Theory]
     [InlineData(ErrorCode.InvalidProducerEpoch)]
     [InlineData(ErrorCode.UnknownProducerId)]
-    public async Task A_producer_id_that_the_broker_refuses_is_replaced(ErrorCode code)
+    public async Task Refused_producer_id_is_replaced(ErrorCode code)
     {
         await using var producer = NewProducer();
         await producer.SendAsync(Record(1)).SoonAsync();
@@ -145,7 +145,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_broker_that_forgot_the_producer_takes_its_next_batch()
+    public async Task Broker_that_lost_the_producer_state_accepts_the_next_batch()
     {
         await using var producer = NewProducer();
         await producer.SendAsync(Record(1)).SoonAsync();
@@ -157,7 +157,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_refused_batch_leaves_no_gap()
+    public async Task Refused_batch_leaves_no_sequence_gap()
     {
         await using var producer = NewProducer();
         await producer.SendAsync(Record(1)).SoonAsync();
@@ -174,7 +174,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_broker_that_throws_leaves_the_outcome_unknown()
+    public async Task Exception_of_the_broker_leaves_the_outcome_unknown()
     {
         Broker.OnProduce = _ => Reaction.Normal with { Throws = new NotSupportedException("a bug") };
         await using var producer = NewProducer();
@@ -186,7 +186,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Without_idempotence_one_batch_is_in_flight_and_no_producer_id_is_asked_for()
+    public async Task Producer_without_idempotence_has_one_batch_in_flight_and_no_producer_id()
     {
         await using var producer = NewProducer(Quick with { Acks = Acks.Leader, BatchSize = 1024 });
 
@@ -201,7 +201,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Without_idempotence_a_lost_answer_is_retried_too()
+    public async Task Lost_response_without_idempotence_is_retried()
     {
         Broker.OnProduce = call => call.Number == 0 ? Reaction.LoseAnswer : Reaction.Normal;
         await using var producer = NewProducer(Quick with { Acks = Acks.Leader });
@@ -212,7 +212,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task With_acks_0_nothing_is_retried()
+    public async Task Batch_with_acks_0_is_not_retried()
     {
         Broker.OnProduce = _ => Reaction.Refuse(ErrorCode.NotLeaderOrFollower);
         await using var producer = NewProducer(Quick with { Acks = Acks.None });
@@ -223,7 +223,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Topic_and_producer_id_are_asked_for_again_while_the_broker_is_away()
+    public async Task Metadata_and_producer_id_are_requested_again_while_the_broker_is_down()
     {
         var (topicTries, idTries) = (0, 0);
         Broker.OnGetTopic = _ => ++topicTries < 3 ? throw new BrokerException(ErrorCode.LeaderNotAvailable, "away") : Task.CompletedTask;
@@ -236,7 +236,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task No_producer_id_fails_what_waits_for_it_and_only_that()
+    public async Task Missing_producer_id_fails_only_the_records_that_wait_for_it()
     {
         Broker.OnInitProducerId = () => throw new BrokerException(ErrorCode.PolicyViolation, "not you");
         await using var producer = NewProducer();
@@ -250,7 +250,7 @@ public class ProducerRetryTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_topic_that_is_not_found_out_about_in_time_fails_its_records()
+    public async Task Topic_metadata_timeout_fails_its_records()
     {
         Broker.OnGetTopic = _ => new TaskCompletionSource().Task;
         await using var producer = NewProducer(Still);

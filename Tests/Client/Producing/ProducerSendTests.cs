@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Client.Producing;
 public class ProducerSendTests : ProducerFixture
 {
     [Fact]
-    public async Task A_record_arrives_and_its_report_says_where()
+    public async Task Record_arrives_and_its_report_gives_the_offset()
     {
         await using var producer = NewProducer();
         await producer.SendAsync(Record("first"));
@@ -21,7 +21,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Null_key_and_tombstone_stay_null_and_headers_stay_in_order()
+    public async Task Null_key_tombstone_and_header_order_are_preserved()
     {
         await using var producer = NewProducer();
         RecordHeader[] headers = [RecordHeaders.Text("a", "1"), RecordHeaders.Text("b", null), RecordHeaders.Text("a", "")];
@@ -37,7 +37,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_lone_awaiting_sender_waits_for_no_linger_and_arms_no_timer_but_the_deadline()
+    public async Task Single_awaited_send_does_not_linger_and_arms_only_the_deadline_timer()
     {
         await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });
 
@@ -47,7 +47,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Without_await_records_linger_until_the_time_is_up_and_leave_as_one_batch()
+    public async Task Records_sent_without_await_linger_and_leave_as_one_batch()
     {
         await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });
         await producer.SendAsync(Record("to know the topic")).SoonAsync();
@@ -66,7 +66,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task An_awaited_record_takes_those_that_linger_with_it()
+    public async Task Awaited_record_takes_lingering_records_with_it()
     {
         await using var producer = NewProducer(Still with { Linger = TimeSpan.FromSeconds(10) });
         await producer.SendAsync(Record("to know the topic")).SoonAsync();
@@ -79,7 +79,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task While_a_batch_is_in_flight_records_gather_in_the_next()
+    public async Task Records_sent_during_a_request_gather_in_the_next_batch()
     {
         var gate = NewGate();
         await using var producer = NewProducer(Still);
@@ -100,7 +100,7 @@ public class ProducerSendTests : ProducerFixture
     [Theory]
     [InlineData(5, 5)]
     [InlineData(2, 2)]
-    public async Task Full_batches_are_in_flight_together_up_to_the_limit(int maxInFlight, int expected)
+    public async Task Full_batches_are_in_flight_concurrently_up_to_the_limit(int maxInFlight, int expected)
     {
         var gate = NewGate();
         await using var producer = NewProducer(Still with { BatchSize = 1024, MaxInFlight = maxInFlight });
@@ -119,7 +119,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task The_first_batch_goes_alone_since_a_broker_takes_any_first_sequence()
+    public async Task First_batch_is_sent_alone_since_a_broker_accepts_any_first_sequence()
     {
         var gate = NewGate();
         Broker.OnProduce = _ => Reaction.Normal with { Before = gate.Task };
@@ -138,7 +138,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Callbacks_come_in_the_order_of_sending_with_the_offsets()
+    public async Task Callbacks_run_in_send_order_with_their_offsets()
     {
         await using var producer = NewProducer(Quick with { BatchSize = 1024 });
         var offsets = new List<long>();
@@ -152,7 +152,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_callback_that_throws_spoils_nothing()
+    public async Task Callback_that_throws_affects_no_other_record()
     {
         await using var producer = NewProducer();
 
@@ -162,7 +162,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_callback_may_send()
+    public async Task Callback_may_send()
     {
         await using var producer = NewProducer();
         var second = new TaskCompletionSource<DeliveryReport>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -173,7 +173,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task Records_sent_while_the_topic_is_found_out_about_keep_their_order()
+    public async Task Records_sent_before_metadata_arrives_keep_their_order()
     {
         var gate = NewGate();
         Broker.OnGetTopic = _ => gate.Task;
@@ -202,7 +202,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_record_that_is_too_large_is_refused_and_others_go_on()
+    public async Task Oversized_record_is_refused_and_others_continue()
     {
         await using var producer = NewProducer(Quick with { MaxRequestSize = 2000 });
 
@@ -217,7 +217,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_record_larger_than_a_batch_has_one_of_its_own()
+    public async Task Record_larger_than_a_batch_has_its_own_batch()
     {
         await using var producer = NewProducer(Quick with { BatchSize = 1024 });
 
@@ -227,7 +227,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_serializer_that_throws_refuses_its_record_alone()
+    public async Task Serializer_that_throws_refuses_only_its_record()
     {
         await using var producer = new Producer<string?, string?>(Broker, values: new Grumpy());
 
@@ -239,7 +239,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public async Task A_topic_that_does_not_exist_fails_its_records_whichever_way_they_were_sent()
+    public async Task Unknown_topic_fails_records_of_every_send_method()
     {
         await using var producer = NewProducer();
         var failed = new TaskCompletionSource<ProduceException>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -260,7 +260,7 @@ public class ProducerSendTests : ProducerFixture
     }
 
     [Fact]
-    public void Options_that_contradict_each_other_are_refused_by_name()
+    public void Contradictory_options_are_refused_by_name()
     {
         var error =
             Assert.Throws<ArgumentException>(() =>

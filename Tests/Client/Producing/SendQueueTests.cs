@@ -5,7 +5,7 @@ public class SendQueueTests
     private const int Rounds = 2000;
 
     [Fact]
-    public void Whatever_the_network_does_no_record_is_doubled_and_none_acknowledged_is_lost_or_out_of_order()
+    public void Records_are_neither_duplicated_lost_nor_reordered_under_any_network_fault()
     {
         var first = Seeds.Next();
         var (faults, splits, epochs, acknowledged, failed, doubtful) = (0L, 0L, 0L, 0L, 0L, 0L);

@@ -37,7 +37,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Reading_begins_inside_a_batch_where_the_position_is()
+    public async Task Reading_starts_at_a_position_inside_a_batch()
     {
         Append("0", "1", "2");
         Append("3");
@@ -63,7 +63,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Markers_of_transactions_are_passed_over()
+    public async Task Transaction_markers_are_skipped()
     {
         Append("0");
         var marker = NewBatch("marker");
@@ -78,7 +78,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task A_waiting_read_wakes_when_a_record_comes_and_ends_at_once_when_cancelled()
+    public async Task Waiting_read_wakes_for_a_record_and_ends_at_once_when_cancelled()
     {
         await using var reader = NewReader();
         reader.Assign(Partition, ReadFrom.Latest);
@@ -95,7 +95,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task An_enumeration_ends_when_it_is_cancelled()
+    public async Task Cancelled_enumeration_ends()
     {
         Append("0", "1");
         await using var reader = NewReader();
@@ -117,7 +117,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task A_read_with_a_limit_returns_null_when_the_time_is_up()
+    public async Task Read_with_timeout_returns_null_when_it_expires()
     {
         var clock = new ManualTimeProvider();
         await using var reader = NewReader(Quick with { TimeProvider = clock });
@@ -133,7 +133,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task A_seek_drops_what_was_fetched_ahead()
+    public async Task Seek_discards_prefetched_records()
     {
         Append("0", "1", "2", "3");
         await using var reader = NewReader();
@@ -146,7 +146,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Partitions_are_read_together_and_an_unassigned_one_no_more()
+    public async Task Assigned_partitions_are_read_and_unassigned_ones_are_not()
     {
         Append(0, CompressionType.None, "a0", "a1");
         Append(1, CompressionType.None, "b0", "b1");
@@ -164,7 +164,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task A_start_must_be_chosen()
+    public async Task Reader_without_a_start_position_is_refused()
     {
         await using var reader = NewReader();
 
@@ -172,7 +172,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Out_of_range_is_thrown_until_the_partition_is_sought()
+    public async Task Out_of_range_is_thrown_until_a_seek()
     {
         Append("0");
         await using var reader = NewReader();
@@ -189,7 +189,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Errors_that_may_pass_are_retried_and_nothing_is_skipped()
+    public async Task Retriable_errors_are_retried_without_skipping_records()
     {
         Append("0");
         Append("1");
@@ -207,7 +207,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Retries_end_where_a_limit_is_set()
+    public async Task Retries_end_at_the_configured_limit()
     {
         _broker.OnFetch = (_, _) => new(FetchResult.Failed(ErrorCode.LeaderNotAvailable, "nobody there"));
         await using var reader = NewReader(Quick with { RetryTimeout = TimeSpan.FromMilliseconds(5) });
@@ -222,7 +222,7 @@ public class PartitionReaderTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task A_refusal_reaches_the_application(bool atStart)
+    public async Task Refusal_reaches_the_application(bool atStart)
     {
         if (atStart)
             _broker.OnFindOffset = (_, _) => new OffsetResult(ErrorCode.UnknownTopicOrPartition, -1, Message: "gone");
@@ -238,7 +238,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task A_broker_that_breaks_is_seen_rather_than_waited_for()
+    public async Task Failing_broker_is_reported_to_the_reader()
     {
         _broker.OnFetch = (_, _) => throw new NotSupportedException("a bug");
         await using var reader = NewReader();
@@ -249,7 +249,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task A_damaged_batch_is_named_by_its_offset_and_what_is_before_it_is_read()
+    public async Task Damaged_batch_is_reported_by_offset_after_the_records_before_it()
     {
         Append("0", "1");
         var damaged = NewBatch("2");
@@ -270,7 +270,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task A_record_that_cannot_be_deserialized_has_its_coordinates_and_is_never_skipped_in_silence()
+    public async Task Undeserializable_record_is_reported_by_position_and_never_skipped()
     {
         Append("1", "no number", "3");
         await using var reader = new PartitionReader<string?, int>(_broker, values: new Number(), options: Quick);
@@ -289,7 +289,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task What_is_held_ahead_is_bounded()
+    public async Task Prefetched_records_are_bounded()
     {
         for (var i = 0; i < 50; i++)
             Append(new string('x', 5000));
@@ -313,7 +313,7 @@ public class PartitionReaderTests
     }
 
     [Fact]
-    public async Task Disposing_stops_fetching_and_refuses_more()
+    public async Task Dispose_stops_fetching_and_refuses_reads()
     {
         var reader = NewReader();
         reader.Assign(Partition, ReadFrom.Earliest);

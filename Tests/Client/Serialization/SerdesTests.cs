@@ -16,7 +16,7 @@ public partial class SerdesTests
     }
 
     [Fact]
-    public void Numbers_are_big_endian_and_uuids_are_text_as_Kafkas_serializers_write_them()
+    public void Numbers_and_uuids_have_the_bytes_of_Kafkas_serializers()
     {
         Assert.Equal([0, 0, 1, 2], Bytes(Serdes.Int32, 258));
         Assert.Equal([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE], Bytes(Serdes.Int64, -2));
@@ -26,7 +26,7 @@ public partial class SerdesTests
     }
 
     [Fact]
-    public void What_is_written_is_read()
+    public void Values_round_trip()
     {
         RoundTrip(Serdes.Int32, int.MinValue);
         RoundTrip(Serdes.Int64, long.MaxValue);
@@ -39,7 +39,7 @@ public partial class SerdesTests
     }
 
     [Fact]
-    public void Null_is_kept_apart_from_empty()
+    public void Null_is_distinct_from_empty()
     {
         Assert.True(Serdes.String.IsNull(null));
         Assert.False(Serdes.String.IsNull(""));
@@ -52,7 +52,7 @@ public partial class SerdesTests
     }
 
     [Fact]
-    public void Bytes_that_are_no_such_value_are_refused()
+    public void Bytes_that_do_not_encode_the_type_are_refused()
     {
         Assert.Contains("4 bytes", Assert.Throws<FormatException>(() => Serdes.Int32.Deserialize([1, 2, 3], false)).Message,
             StringComparison.Ordinal);
@@ -62,7 +62,7 @@ public partial class SerdesTests
     }
 
     [Fact]
-    public void JSON_goes_by_the_metadata_or_the_options_it_is_given()
+    public void JSON_uses_the_given_metadata_or_options()
     {
         Assert.Equal("""{"x":1,"name":"é"}""",
             Encoding.UTF8.GetString(Bytes(Serdes.Json(new JsonSerializerOptions(JsonSerializerDefaults.Web)
@@ -79,7 +79,7 @@ public partial class SerdesTests
     }
 
     [Fact]
-    public void A_type_without_a_format_is_refused_with_what_to_do()
+    public void Type_without_serializer_is_refused_with_a_remedy()
     {
         Assert.Same(Serdes.Int64, Serdes.For<long>());
         Assert.Contains("Serdes.Json", Assert.Throws<InvalidOperationException>(Serdes.For<Point>).Message, StringComparison.Ordinal);

@@ -18,7 +18,7 @@ public sealed class AppendLaneTests
     public AppendLaneTests() => _lane = new AppendLane(_grain, Acks.Leader, deaths: null);
 
     [Fact]
-    public async Task ABatchGoesAtOnceWhileFewCallsAreUnderWay()
+    public async Task Batch_is_sent_at_once_while_few_calls_are_in_flight()
     {
         var (first, second) = (Append(1), Append(2));
         Assert.Equal([1], await _grain.NextAsync());
@@ -29,7 +29,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task WhatComesWhileCallsAreUnderWayGoesTogetherIntoTheNext()
+    public async Task Batches_arriving_during_calls_share_the_next_call()
     {
         var appends = Enumerable.Range(0, 5).Select(number => Append(number)).ToArray();
         Assert.Equal([0], await _grain.NextAsync());
@@ -43,7 +43,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task WhatFillsACallDoesNotWait()
+    public async Task Full_call_is_sent_without_delay()
     {
         for (var number = 0; number < 5; number++)
             _ = Append(number, 64 << 10);
@@ -55,7 +55,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task ABatchLargerThanACallGoesAlone()
+    public async Task Batch_larger_than_a_call_is_sent_alone()
     {
         for (var number = 0; number < 3; number++)
             _ = Append(number);
@@ -67,7 +67,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task ACallCarriesNoMoreThanTheBrokerWritesTogether()
+    public async Task Call_carries_no_more_than_the_broker_writes_at_once()
     {
         for (var number = 0; number < 2 + AppendLane.MaxBatches + 1; number++)
             _ = Append(number);
@@ -80,7 +80,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task EachBatchHasItsOwnResult()
+    public async Task Each_batch_has_its_own_result()
     {
         _grain.ResultOf = static number => number == 3 ? ProduceResult.Failed(ErrorCode.CorruptMessage, "crc")
             : new ProduceResult(ErrorCode.None, number);
@@ -96,7 +96,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task ACallThatFailsIsEverySendersAndTheNextGoesOn()
+    public async Task Failed_call_fails_every_batch_in_it_and_the_next_continues()
     {
         var appends = Enumerable.Range(0, 4).Select(number => Append(number)).ToArray();
         await _grain.NextAsync();
@@ -112,7 +112,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task AnAnswerThatDoesNotFitIsNobodysResult()
+    public async Task Response_with_a_wrong_count_is_no_batchs_result()
     {
         var appends = Enumerable.Range(0, 4).Select(number => Append(number)).ToArray();
         await _grain.NextAsync();
@@ -127,7 +127,7 @@ public sealed class AppendLaneTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task WhatWasLentIsRevokedBeforeItsSenderIsTold(bool isAnswered)
+    public async Task Lent_memory_is_revoked_before_its_sender_is_answered(bool isAnswered)
     {
         var appends = Enumerable.Range(0, 4).Select(number => Append(number)).ToArray();
         await _grain.NextAsync();
@@ -146,7 +146,7 @@ public sealed class AppendLaneTests
     }
 
     [Fact]
-    public async Task BatchesKeepTheirOrderWhoeverSendsThemOn()
+    public async Task Batches_keep_their_order_whichever_thread_sends_them()
     {
         const int count = 20_000;
         _grain.AnswersByItself = true;

@@ -21,7 +21,7 @@ public sealed class BrokerDeathsTests
     }, _clock);
 
     [Fact]
-    public async Task ACallEndsWhenABrokerDiedAndNoAnswerComes()
+    public async Task Call_ends_when_a_broker_died_without_answering()
     {
         var answer = Deaths.AnswerAsync(_call.Task);
         _dead = [1];
@@ -31,7 +31,7 @@ public sealed class BrokerDeathsTests
     }
 
     [Fact]
-    public async Task ACallThatIsAnsweredAfterADeathHasItsAnswer()
+    public async Task Call_answered_after_a_death_returns_its_answer()
     {
         var answer = Deaths.AnswerAsync(_call.Task);
         _dead = [1];
@@ -42,7 +42,7 @@ public sealed class BrokerDeathsTests
     }
 
     [Fact]
-    public async Task ACallWaitsOnWhileEverybodyLives()
+    public async Task Call_waits_while_all_brokers_are_alive()
     {
         var answer = Deaths.AnswerAsync(_call.Task);
         await RunUntilAsync(() => _questions >= 10, "who lives was asked again and again");
@@ -52,7 +52,7 @@ public sealed class BrokerDeathsTests
     }
 
     [Fact]
-    public async Task AFaultOfTheCallIsItsAnswer()
+    public async Task Fault_of_the_call_is_returned()
     {
         var answer = Deaths.AnswerAsync(_call.Task);
         _call.SetException(new BrokerException(ErrorCode.InvalidTopic, "no"));

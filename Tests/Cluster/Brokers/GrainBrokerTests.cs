@@ -24,7 +24,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task ALongPollIsMadeOfCallsThatEndBeforeTheResponseTimeout()
+    public async Task Long_poll_is_split_into_calls_shorter_than_the_response_timeout()
     {
         var waits = new List<double>();
         _script.Read = (_, read) =>
@@ -39,7 +39,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task APollThatWantsMoreBytesGoesOnUntilItHasThem()
+    public async Task Long_poll_for_more_bytes_continues_until_they_arrive()
     {
         var sizes = new Queue<int>([0, 10, 70]);
         _script.Read = (_, read) =>
@@ -52,7 +52,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task AReadThatDoesNotWaitIsOneCall()
+    public async Task Read_without_wait_is_one_call()
     {
         var calls = 0;
         _script.Read = (_, read) =>
@@ -66,7 +66,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task ATopicCreatedAgainIsFoundUnderItsNewId()
+    public async Task Recreated_topic_is_found_under_its_new_id()
     {
         _script.Append = key => Task.FromResult(key == GrainKeys.Partition(NewId, 0)
             ? new ProduceResult(ErrorCode.None, 7)
@@ -77,7 +77,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task ADeletedTopicIsUnknown()
+    public async Task Deleted_topic_is_unknown()
     {
         _script.Append = _ => Task.FromResult(ProduceResult.Failed(ErrorCode.UnknownTopicId, "gone"));
         await _broker.GetTopicAsync("orders");
@@ -86,7 +86,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task APartitionAddedElsewhereIsFound()
+    public async Task Partition_added_elsewhere_is_found()
     {
         _script.Append = _ => Task.FromResult(new ProduceResult(ErrorCode.None, 7));
         await _broker.GetTopicAsync("orders");
@@ -97,7 +97,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task MetadataIsAnsweredFromMemoryForASecond()
+    public async Task Metadata_is_served_from_memory_for_a_second()
     {
         await _broker.GetTopicAsync("orders");
         _script.Topics["orders"] = new TopicListing("orders", OldId, 2);
@@ -110,7 +110,7 @@ public sealed class GrainBrokerTests
 
     [Theory]
     [MemberData(nameof(Unanswered))]
-    public async Task ACallThatIsNotAnsweredHasAnUnknownOutcome(Exception exception)
+    public async Task Call_that_times_out_has_an_unknown_outcome(Exception exception)
     {
         _script.Append = _ => Task.FromException<ProduceResult>(exception);
         var result = await _broker.ProduceAsync(Orders, new byte[61], Acks.All);
@@ -120,7 +120,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task AReadIsRepeatedWhileItsPartitionHasNoLeader()
+    public async Task Read_is_retried_while_its_partition_has_no_leader()
     {
         var broker = new GrainBroker(_grains, options: new GrainBrokerOptions { LeaderPatience = TimeSpan.FromMinutes(1) });
         var answers =
@@ -132,7 +132,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task AnAppendIsNotRepeatedForItsSender()
+    public async Task Append_is_not_retried_for_its_sender()
     {
         var calls = 0;
         _script.Append = _ => Task.FromResult(ProduceResult.Failed(++calls == 1 ? ErrorCode.NotLeaderOrFollower : ErrorCode.None, "moved"));
@@ -140,7 +140,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task ARefusalThatIsThrownIsAnAnswer()
+    public async Task Thrown_refusal_is_an_answer()
     {
         _script.Append = _ => Task.FromException<ProduceResult>(new BrokerException(ErrorCode.LeaderNotAvailable, "broker 1 is down"));
         var result = await _broker.ProduceAsync(Orders, new byte[61], Acks.All);
@@ -148,7 +148,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task WhoWaitsForAllReplicasHoldsNobodyUpWhoDoesNot()
+    public async Task Append_with_acks_all_does_not_block_one_with_acks_leader()
     {
         var unanswered = new TaskCompletionSource<ProduceResult>();
         var calls = 0;
@@ -163,7 +163,7 @@ public sealed class GrainBrokerTests
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
-    public async Task APartitionKeepsItsLaneWhileItsTopicIsTheSame(int partitions)
+    public async Task Partition_keeps_its_append_lane_while_its_topic_is_unchanged(int partitions)
     {
         var unanswered = new TaskCompletionSource<ProduceResult>();
         var calls = 0;
@@ -181,7 +181,7 @@ public sealed class GrainBrokerTests
     }
 
     [Fact]
-    public async Task AcksThatThereAreNotAreSentToBeRefused()
+    public async Task Unknown_acks_value_is_forwarded_and_refused()
     {
         _script.Append = _ => Task.FromResult(ProduceResult.Failed(ErrorCode.InvalidRequiredAcks, "7"));
         Assert.Equal(ErrorCode.InvalidRequiredAcks, (await _broker.ProduceAsync(Orders, new byte[61], (Acks)7)).Error);
@@ -193,7 +193,7 @@ public sealed class GrainBrokerTests
     [Theory]
     [InlineData("")]
     [InlineData(null)]
-    public async Task ANameThatNoTopicCanHaveMakesNoGrain(string? name)
+    public async Task Invalid_topic_name_activates_no_grain(string? name)
     {
         name ??= new string('a', 250);
         var produced = await _broker.ProduceAsync(new TopicPartition(name, 0), new byte[61], Acks.All);
@@ -211,7 +211,7 @@ public sealed class GrainBrokerTests
     [InlineData("0000000000000000000000000000000a/-1", false)]
     [InlineData("0000000000000000000000000000000a", false)]
     [InlineData("orders/0", false)]
-    public void APartitionHasExactlyOneKey(string key, bool isKey)
+    public void Partition_has_exactly_one_key(string key, bool isKey)
     {
         Assert.Equal(isKey, GrainKeys.TryParsePartition(key, out var topicId, out var partition));
         if (isKey)

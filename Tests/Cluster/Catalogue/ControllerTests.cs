@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task One_that_was_overtaken_ends_what_it_is_at_before_it_goes()
+    public async Task Superseded_controller_finishes_its_work_before_it_stops()
     {
         for (var round = 0; round < 5; round++)
         {

@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 public sealed class LeaderReturnTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task Leaders_go_back_to_the_preferred_replica_when_it_is_back()
+    public async Task Leadership_returns_to_the_preferred_replica_when_it_is_back()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6));
         await Cluster.UntilInSyncAsync("orders");

@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 public sealed class MetadataPollTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task A_poll_is_answered_at_once_with_what_is_new_and_otherwise_waits_for_a_change()
+    public async Task Metadata_poll_returns_newer_state_at_once_and_otherwise_waits()
     {
         var image = await PollAsync(0);
         Assert.NotNull(image);
@@ -33,7 +33,7 @@ public sealed class MetadataPollTests(PostgreSqlFixture postgres) : ReplicatedCl
     }
 
     [SkippableFact]
-    public async Task A_poll_without_a_change_ends_with_nothing()
+    public async Task Metadata_poll_without_a_change_returns_nothing()
     {
         await Cluster.SettleAsync();
         var known = await UntilAsync(ClusterImage.Empty, _ => true);

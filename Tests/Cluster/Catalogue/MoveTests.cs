@@ -16,7 +16,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
     private IClusterAdministration Administration => Cluster.Broker(Cluster.Running.First()).Administration;
 
     [SkippableFact]
-    public async Task A_move_that_is_cancelled_midway_leaves_everything_as_it_was()
+    public async Task Cancelled_move_restores_the_former_replicas()
     {
         var partition = new TopicPartition("orders", 0);
         var before = await FilledAsync("orders", 1, 2);
@@ -40,7 +40,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
     }
 
     [SkippableFact]
-    public async Task A_rebalance_is_slowed_down_and_cancelled_midway()
+    public async Task Rebalance_is_throttled_and_cancelled_midway()
     {
         var before = await FilledAsync("orders", 4, 1);
         await Cluster.StartAsync(4);
@@ -64,7 +64,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
     }
 
     [SkippableFact]
-    public async Task A_rebalance_goes_on_after_the_death_of_the_broker_that_directs_it()
+    public async Task Rebalance_continues_after_its_coordinating_broker_dies()
     {
         const int rate = 50_000;
         await FilledAsync("orders", 4, 2);
@@ -93,7 +93,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
     }
 
     [SkippableFact]
-    public async Task Fewer_replicas_than_an_append_needs_are_refused()
+    public async Task Fewer_replicas_than_min_insync_are_refused()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 3));
         await Cluster.UntilInSyncAsync("orders");

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 public sealed class RackTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task Replicas_of_new_topics_are_on_different_racks()
+    public async Task New_topics_have_replicas_on_different_racks()
     {
         await Cluster.StartAsync(4);
         await Cluster.SettleAsync();

@@ -10,7 +10,7 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
     private IClusterAdministration Administration => Cluster.Broker(1).Administration;
 
     [SkippableFact]
-    public async Task A_partition_moves_with_its_records_and_leaves_nothing_behind()
+    public async Task Moved_partition_keeps_its_records_and_leaves_no_files_behind()
     {
         var created = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 2));
         var partition = new TopicPartition("orders", 0);
@@ -39,7 +39,7 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
     }
 
     [SkippableFact]
-    public async Task A_new_broker_gets_its_share_by_a_plan_and_a_drained_one_is_removed()
+    public async Task New_broker_gets_its_share_by_a_plan_and_a_drained_one_is_removed()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 8, 2));
         await Cluster.UntilInSyncAsync("orders");
@@ -68,7 +68,7 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
     }
 
     [SkippableFact]
-    public async Task A_new_broker_gets_its_share_by_itself_where_that_is_switched_on()
+    public async Task New_broker_gets_its_share_automatically_when_enabled()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6, 2));
         await Cluster.UntilInSyncAsync("orders");
@@ -80,7 +80,7 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
     }
 
     [SkippableFact]
-    public async Task What_makes_no_sense_is_refused()
+    public async Task Invalid_rebalance_request_is_refused()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 3));
         await RefusedAsync(ErrorCode.InvalidReplicaAssignment,

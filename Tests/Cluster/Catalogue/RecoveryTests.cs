@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
 {
     [SkippableFact]
-    public async Task What_was_interrupted_is_finished_or_undone()
+    public async Task Interrupted_topic_changes_are_completed_or_undone()
     {
         await using var cluster = await ReplicatedCluster.StartAsync(postgres);
         foreach (var topic in new[] { "begun", "unwritten", "leaving", "kept" })

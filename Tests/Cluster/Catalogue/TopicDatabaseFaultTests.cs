@@ -9,7 +9,7 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
     private const int Partitions = 12;
 
     [SkippableFact]
-    public async Task Changes_fail_clearly_without_the_database_and_may_be_sent_again_when_it_is_back()
+    public async Task Topic_changes_fail_clearly_without_the_database_and_can_be_retried()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 2));
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("leaving", 2));
@@ -42,7 +42,7 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
     }
 
     [SkippableFact]
-    public async Task A_database_that_is_killed_in_the_middle_of_changes_leaves_nothing_half_made()
+    public async Task Database_killed_during_topic_changes_leaves_none_half_done()
     {
         // Later and later into the creation of one topic and the deletion of another.
         for (var round = 0; round < 2; round++)

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Cluster.Catalogue;
 public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task A_topic_has_three_replicas_and_is_known_everywhere_when_it_is_created()
+    public async Task Created_topic_has_three_replicas_and_is_known_on_every_broker()
     {
         var created = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6));
         Assert.All(created.Partitions, partition => Assert.Equal([1, 2, 3], partition.Replicas.Order()));
@@ -29,7 +29,7 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
     }
 
     [SkippableFact]
-    public async Task What_one_broker_takes_the_others_read()
+    public async Task Records_produced_on_one_broker_are_read_on_the_others()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 3));
         for (var number = 0; number < 3; number++)
@@ -55,7 +55,7 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
     }
 
     [SkippableFact]
-    public async Task Partitions_and_configuration_change_everywhere()
+    public async Task Partition_count_and_configuration_change_on_every_broker()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 2));
         var grown = await Cluster.Broker(2).AddPartitionsAsync("orders", 4);
@@ -75,7 +75,7 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
     }
 
     [SkippableFact]
-    public async Task A_topic_that_is_deleted_leaves_nothing_also_on_a_broker_that_slept()
+    public async Task Deleted_topic_leaves_no_files_even_on_a_broker_that_was_down()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 3));
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("kept", 1));
@@ -95,7 +95,7 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
     }
 
     [SkippableFact]
-    public async Task Another_broker_makes_the_metadata_when_the_one_that_did_is_killed()
+    public async Task Another_broker_takes_over_metadata_when_the_controller_is_killed()
     {
         await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6));
         await Cluster.UntilInSyncAsync("orders");

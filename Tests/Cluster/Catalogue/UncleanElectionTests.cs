@@ -10,7 +10,7 @@ public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : Replicate
     [SkippableTheory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task Where_the_last_replica_in_sync_lost_its_disk_another_leads_only_where_the_topic_allows_it(bool isAllowed)
+    public async Task Unclean_election_after_disk_loss_happens_only_where_the_topic_allows_it(bool isAllowed)
     {
         var partition = new TopicPartition("orders", 0);
         var created = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 2)

@@ -15,7 +15,7 @@ public sealed class ClientLibraryTests : IDisposable
     public void Dispose() => _data.Dispose();
 
     [Fact]
-    public async Task An_orleans_client_produces_and_reads()
+    public async Task Orleans_client_produces_and_reads()
     {
         await using var silo = await TestSilo.StartAsync(_data.Path,
             client: client => client.AddOrleansMqClient().AddProducer<string, string>());
@@ -25,7 +25,7 @@ public sealed class ClientLibraryTests : IDisposable
     }
 
     [Fact]
-    public async Task A_silo_produces_and_reads_its_own_partitions()
+    public async Task Silo_produces_and_reads_its_own_partitions()
     {
         await using var silo = await TestSilo.StartAsync(_data.Path, silo: silo => silo.AddOrleansMqClient().AddProducer<string, string>());
         await ProduceAndReadAsync(silo.Services.GetRequiredService<OrleansMqClient>(),

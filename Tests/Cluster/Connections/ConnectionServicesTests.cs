@@ -13,7 +13,7 @@ namespace OrleansMq.Tests.Cluster.Connections;
 public sealed class ConnectionServicesTests
 {
     [Fact]
-    public void AClientConnectsThroughOurSockets()
+    public void Client_connects_through_the_socket_transport()
     {
         using var host = Host.CreateEmptyApplicationBuilder(null).UseClient(static client => client.AddOrleansMqClient(), out var services)
             .Build();
@@ -22,7 +22,7 @@ public sealed class ConnectionServicesTests
     }
 
     [Fact]
-    public async Task ASiloListensForClientsWithOurSocketsAndForSilosWithOrleansOwn()
+    public async Task Silo_uses_the_socket_transport_for_clients_and_Orleans_own_for_silos()
     {
         using var host = Host.CreateEmptyApplicationBuilder(null).UseSilo(static silo => silo.AddOrleansMq(), out var services).Build();
         // For silos, and for clients.
@@ -42,7 +42,7 @@ public sealed class ConnectionServicesTests
     }
 
     [Fact]
-    public void ATransportThatSomebodyElseRegisteredStays()
+    public void Transport_registered_by_the_host_is_kept()
     {
         var other = new OtherTransport();
         using var host = Host.CreateEmptyApplicationBuilder(null).UseClient(client =>

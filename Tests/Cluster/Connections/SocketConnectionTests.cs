@@ -38,7 +38,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task BytesArriveAsTheyWereWritten()
+    public async Task Bytes_arrive_as_written()
     {
         // Around the sizes of blocks, small after large, and one that is larger than any block.
         int[] sizes = [1, 4095, 4096, 4097, 65_600, 3, 65_600, 65_600, 65_600, 65_600, 262_144, 17, 5_000_000, 65_600, 1];
@@ -56,7 +56,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task BothDirectionsGoOnAtOnce()
+    public async Task Both_directions_run_concurrently()
     {
         const int Bytes = 8 << 20;
         var both = new[] { (From: _client, To: _server), (From: _server, To: _client) }.Select(async way =>
@@ -75,7 +75,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AWriterIsOfferedRoomForWhatMessagesTookLately()
+    public async Task Writer_gets_a_buffer_sized_by_recent_messages()
     {
         const int Message = 65_600;
         var receiving = ReadAsync(_server, 6 * Message);
@@ -98,7 +98,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task WhatWasSentBeforeTheEndIsReadAndThenTheEnd()
+    public async Task Bytes_sent_before_the_end_are_read_and_then_the_end()
     {
         Write(_client, [1, 2, 3]);
         await _client.Transport.Output.FlushAsync();
@@ -110,7 +110,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AnAbortEndsAReadThatWaitsAndTellsThatTheConnectionIsClosed()
+    public async Task Abort_ends_a_waiting_read_and_signals_the_close()
     {
         var reading = EndAsync(_client);
         var closed = ClosedAsync(_client);
@@ -121,7 +121,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AnAbortEndsASendThatTheOtherSideDoesNotTake()
+    public async Task Abort_ends_a_send_that_the_peer_does_not_receive()
     {
         // More than the buffers of both sockets hold; nobody reads.
         Write(_client, new byte[64 << 20]);
@@ -131,7 +131,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AReadThatIsCancelledReturnsAndTheNextOneGoesOn()
+    public async Task Cancelled_read_returns_and_the_next_one_continues()
     {
         var reading = _server.Transport.Input.ReadAsync();
         _server.Transport.Input.CancelPendingRead();
@@ -142,7 +142,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task NobodyListensThereAnyMore()
+    public async Task Connecting_to_a_closed_listener_is_refused()
     {
         await _listener.UnbindAsync();
         Assert.Null(await _listener.AcceptAsync());
@@ -151,7 +151,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AnAddressThatSomebodyElseListensOnIsTaken()
+    public async Task Address_in_use_is_reported()
     {
         using var other = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         other.Bind(new IPEndPoint(IPAddress.Loopback, 0));
@@ -160,7 +160,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task AListenerThatIsUnboundEndsWhoWaitsForAConnection()
+    public async Task Unbound_listener_ends_a_waiting_accept()
     {
         var accepting = _listener.AcceptAsync().AsTask();
         await _listener.UnbindAsync();

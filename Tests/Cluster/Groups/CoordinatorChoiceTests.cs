@@ -16,13 +16,13 @@ public sealed class CoordinatorChoiceTests
     }
 
     [Fact]
-    public void Everybody_comes_to_the_same_choice() =>
+    public void Every_broker_makes_the_same_choice() =>
         Assert.All(Groups(),
             group =>
             Assert.Single(Brokers.Select(self => Choose(group, [.. Brokers.Reverse()], self)).Append(Choose(group, Brokers)).Distinct()));
 
     [Fact]
-    public void When_a_broker_goes_only_its_own_groups_get_another()
+    public void Lost_broker_moves_only_its_own_groups()
     {
         foreach (var group in Groups())
         {
@@ -33,17 +33,17 @@ public sealed class CoordinatorChoiceTests
     }
 
     [Fact]
-    public void A_group_stays_where_it_is_when_a_better_broker_comes() =>
+    public void Group_stays_when_a_preferred_broker_joins() =>
         Assert.All(Groups(), group => Assert.Equal(2, Choose(group, Brokers, holding: (2, GroupHolding.Coordinates))));
 
     [Theory]
     [InlineData((int)GroupHolding.Unknown)]
     [InlineData((int)GroupHolding.Leaving)]
-    public void Who_does_not_answer_or_leaves_gets_none(int holding) =>
+    public void Unresponsive_or_leaving_broker_gets_no_groups(int holding) =>
         Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, holding: (2, (GroupHolding)holding))));
 
     [Fact]
-    public void Who_stops_gets_none_but_keeps_what_it_coordinates()
+    public void Stopping_broker_gets_no_new_groups_but_keeps_its_own()
     {
         Assert.All(Groups(), group => Assert.NotEqual(2, Choose(group, Brokers, isActive: broker => broker != 2)));
         Assert.All(Groups(),
@@ -51,7 +51,8 @@ public sealed class CoordinatorChoiceTests
     }
 
     [Fact]
-    public void Where_nobody_is_able_it_is_who_asks() => Assert.Equal(3, Choose("g", Brokers, self: 3, isActive: _ => false));
+    public void Choice_without_eligible_broker_falls_to_the_requesting_broker() =>
+    Assert.Equal(3, Choose("g", Brokers, self: 3, isActive: _ => false));
 
     private static int Choose(string group, int[] live, int self = 1, Func<int, bool>? isActive = null,
         (int Broker, GroupHolding Holding)? holding = null) =>

@@ -27,7 +27,7 @@ public sealed class GrainStateStoreTests(PostgreSqlFixture postgres) : StateStor
     }
 
     [Fact]
-    public async Task A_storage_that_does_not_answer_is_given_up_and_one_that_fails_says_of_what()
+    public async Task Storage_that_times_out_is_abandoned_and_a_failure_names_the_document()
     {
         var services = new ServiceCollection().AddSerializer().BuildServiceProvider();
         var files = FileStateStore.Open(new MemoryFileSystem(), "/state");

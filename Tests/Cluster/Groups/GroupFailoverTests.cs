@@ -15,7 +15,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     private const string Topic = "orders";
 
     [SkippableFact]
-    public async Task When_the_coordinators_silo_is_killed_members_go_on_as_if_nothing_had_happened()
+    public async Task Kill_of_the_coordinators_silo_leaves_members_undisturbed()
     {
         var (group, members) = await StableGroupAsync("billing", 3);
         Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 17)));
@@ -37,7 +37,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task When_the_coordinators_silo_stops_who_waits_goes_on_waiting_at_the_next_one()
+    public async Task Waiting_requests_continue_at_the_next_coordinator_when_its_silo_stops()
     {
         var (group, members) = await StableGroupAsync("billing", 1);
         var coordinator = await Groups(1).FindCoordinatorAsync(group);
@@ -57,7 +57,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task Groups_are_spread_and_stay_where_they_are_when_brokers_come()
+    public async Task Groups_are_spread_and_stay_when_brokers_join()
     {
         var groups = Enumerable.Range(0, 30).Select(i => $"group-{i}").ToArray();
         foreach (var group in groups)
@@ -78,7 +78,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task Of_two_activations_only_the_one_that_claimed_last_stores_anything()
+    public async Task Later_claim_of_two_activations_alone_stores()
     {
         var (group, members) = await StableGroupAsync("billing", 1);
         Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 1)));
@@ -103,7 +103,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task An_activation_ends_when_another_broker_says_that_it_has_claimed()
+    public async Task Activation_ends_when_another_broker_reports_a_claim()
     {
         var (group, _) = await StableGroupAsync("billing", 1);
         var coordinator = await Groups(1).FindCoordinatorAsync(group);
@@ -115,7 +115,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task Without_the_database_heartbeats_go_on_and_commits_fail_clearly_until_it_is_back()
+    public async Task Heartbeats_continue_without_the_database_and_commits_fail_clearly()
     {
         var (group, members) = await StableGroupAsync("billing", 2);
         Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 1)));
@@ -136,7 +136,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task A_database_that_is_killed_in_the_middle_of_commits_loses_none_that_was_acknowledged()
+    public async Task Database_killed_during_commits_loses_no_acknowledged_commit()
     {
         var (group, members) = await StableGroupAsync("billing", 1);
         using var stop = new CancellationTokenSource();
@@ -168,7 +168,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task Groups_are_listed_by_every_broker_and_a_deleted_one_is_not()
+    public async Task Groups_are_listed_by_every_broker_until_deleted()
     {
         foreach (var group in new[] { "a", "b", "CAFE", "cafe" })
             await StableGroupAsync(group, 1);

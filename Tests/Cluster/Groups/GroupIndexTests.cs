@@ -13,7 +13,7 @@ public sealed class GroupIndexTests
     private IndexedGroupStores Stores => new(_store, EngineLog.Silent);
 
     [Fact]
-    public async Task A_group_is_listed_once_it_has_stored_something_and_no_more_when_it_was_deleted()
+    public async Task Group_is_listed_from_its_first_write_until_its_deletion()
     {
         var stores = Stores;
         Assert.Empty(await stores.ListAsync());
@@ -32,7 +32,7 @@ public sealed class GroupIndexTests
     }
 
     [Fact]
-    public async Task Silos_that_enter_groups_at_once_lose_none()
+    public async Task Concurrent_registrations_from_several_silos_lose_no_group()
     {
         var ids = Enumerable.Range(0, 300).Select(i => $"group-{i}").ToArray();
         var silos = new[] { Stores, Stores, Stores };
@@ -41,7 +41,7 @@ public sealed class GroupIndexTests
     }
 
     [Fact]
-    public async Task A_crash_after_the_id_was_entered_leaves_an_id_that_goes_when_it_is_looked_at()
+    public async Task Crash_after_the_index_entry_leaves_an_id_that_the_next_listing_removes()
     {
         _store.FailWrites("group/");
         await Assert.ThrowsAsync<IOException>(() => Stores.For("billing").WriteAsync("group/billing", "{}"u8.ToArray(), null).AsTask());
@@ -51,7 +51,7 @@ public sealed class GroupIndexTests
     }
 
     [Fact]
-    public async Task Nothing_is_stored_that_could_not_be_entered()
+    public async Task Group_that_cannot_be_indexed_is_not_stored()
     {
         _store.FailWrites("group-index/");
         await Assert.ThrowsAsync<IOException>(() => Stores.For("billing").WriteAsync("group/billing", "{}"u8.ToArray(), null).AsTask());
@@ -59,7 +59,7 @@ public sealed class GroupIndexTests
     }
 
     [Fact]
-    public async Task A_group_that_the_index_has_lost_is_entered_when_it_is_opened()
+    public async Task Group_missing_from_the_index_is_added_when_opened()
     {
         await _store.WriteAsync("group/billing", "{}"u8.ToArray(), null);
         Assert.Empty(await Stores.ListAsync());
@@ -68,7 +68,7 @@ public sealed class GroupIndexTests
     }
 
     [Fact]
-    public async Task A_group_that_is_made_while_its_id_is_being_removed_stays_listed()
+    public async Task Group_created_during_removal_of_its_id_stays_listed()
     {
         // The one who removes has seen no document; then the other one enters the id and is about to write.
         var entered = Stores.For("billing");
@@ -84,7 +84,7 @@ public sealed class GroupIndexTests
     }
 
     [Fact]
-    public async Task Its_documents_are_those_that_a_release_before_wrote()
+    public async Task Index_documents_have_the_format_of_the_previous_release()
     {
         await new GroupIndex(_store).AddAsync("billing");
         var number = GroupIndex.ShardOf("billing");

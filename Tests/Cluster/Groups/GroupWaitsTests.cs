@@ -11,7 +11,7 @@ public sealed class GroupWaitsTests
     private int _begun;
 
     [Fact]
-    public async Task A_request_is_made_once_however_often_it_is_waited_for()
+    public async Task Request_is_sent_once_for_any_number_of_waits()
     {
         var waits = new GroupWaits(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
         Assert.Null(await waits.WaitAsync(_id, Begin));
@@ -26,7 +26,7 @@ public sealed class GroupWaitsTests
     }
 
     [Fact]
-    public async Task An_answer_that_nobody_fetches_is_forgotten()
+    public async Task Unclaimed_answer_expires()
     {
         Assert.Null(await _waits.WaitAsync(_id, Begin));
         Assert.Equal(1, _waits.Count);
@@ -35,7 +35,7 @@ public sealed class GroupWaitsTests
     }
 
     [Fact]
-    public async Task What_is_answered_at_once_leaves_nothing_behind()
+    public async Task Immediate_answer_leaves_no_state()
     {
         _answer.SetResult("joined");
         Assert.Equal("joined", await _waits.WaitAsync(_id, Begin));

@@ -12,7 +12,7 @@ public sealed class BothFlavoursTests : IDisposable
     public void Dispose() => _data.Dispose();
 
     [Fact]
-    public async Task The_standalone_host_opens_what_a_silo_wrote()
+    public async Task Standalone_host_opens_the_directory_of_a_silo()
     {
         Contents written;
         await using (var silo = await TestSilo.StartAsync(_data.Path))
@@ -26,7 +26,7 @@ public sealed class BothFlavoursTests : IDisposable
     }
 
     [Fact]
-    public async Task A_silo_opens_what_the_standalone_host_wrote()
+    public async Task Silo_opens_the_directory_of_a_standalone_host()
     {
         Contents written;
         await using (var standalone = await OpenStandaloneAsync())
@@ -41,7 +41,7 @@ public sealed class BothFlavoursTests : IDisposable
     }
 
     [Fact]
-    public async Task Producer_ids_are_never_given_twice_across_flavours()
+    public async Task Producer_ids_never_repeat_across_flavours()
     {
         var ids = new List<long>();
         for (var round = 0; round < 2; round++)
@@ -55,7 +55,7 @@ public sealed class BothFlavoursTests : IDisposable
     }
 
     [Fact]
-    public async Task A_silo_does_not_start_on_a_directory_that_another_broker_uses()
+    public async Task Silo_refuses_a_directory_in_use()
     {
         await using var standalone = await OpenStandaloneAsync();
         var refused = await Assert.ThrowsAsync<DataDirectoryException>(() => TestSilo.StartAsync(_data.Path));

@@ -26,7 +26,7 @@ public sealed class ClusterHostTests : IDisposable
     }
 
     [Fact]
-    public async Task Two_brokers_on_one_machine_do_not_clash()
+    public async Task Two_brokers_on_one_machine_use_different_ports()
     {
         await using var one = await StartAsync(Settings(_one));
         await using var other = await StartAsync(Settings(_other));
@@ -42,7 +42,7 @@ public sealed class ClusterHostTests : IDisposable
     }
 
     [Fact]
-    public async Task What_was_acknowledged_is_there_after_a_restart()
+    public async Task Acknowledged_records_survive_a_restart()
     {
         Guid topicId;
         await using (var server = await StartAsync(Settings(_one)))
@@ -62,7 +62,7 @@ public sealed class ClusterHostTests : IDisposable
     }
 
     [Fact]
-    public async Task A_locked_directory_is_refused_in_one_line_without_a_word_from_orleans()
+    public async Task Locked_directory_is_refused_in_one_line_before_Orleans_starts()
     {
         await using var standalone = await LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = _one.Path });
         var refused = await Assert.ThrowsAsync<StartException>(() => StartAsync(Settings(_one)));
@@ -71,7 +71,7 @@ public sealed class ClusterHostTests : IDisposable
     }
 
     [Fact]
-    public async Task A_port_that_was_asked_for_and_is_taken_is_refused()
+    public async Task Requested_port_in_use_is_refused()
     {
         using var holder = new TcpListener(IPAddress.Loopback, 0);
         holder.Start();
@@ -82,7 +82,7 @@ public sealed class ClusterHostTests : IDisposable
     }
 
     [Fact]
-    public void Ports_that_were_not_asked_for_are_the_usual_ones_or_free_ones()
+    public void Default_ports_fall_back_to_free_ones()
     {
         using var holder = new TcpListener(IPAddress.Loopback, ClusterPorts.UsualGateway);
         try

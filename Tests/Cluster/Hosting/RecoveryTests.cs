@@ -16,7 +16,7 @@ public sealed class RecoveryTests : IDisposable
     public void Dispose() => _data.Dispose();
 
     [Fact]
-    public async Task A_creation_that_was_interrupted_is_finished()
+    public async Task Interrupted_creation_is_completed()
     {
         var topic = new TopicState { Name = "orders", TopicId = Guid.NewGuid(), Partitions = 2, Status = TopicStatus.Creating };
         await StoreAsync(CatalogueOf(topic.TopicId, TopicStatus.Creating), topic);
@@ -26,7 +26,7 @@ public sealed class RecoveryTests : IDisposable
     }
 
     [Fact]
-    public async Task A_deletion_that_was_interrupted_is_finished()
+    public async Task Interrupted_deletion_is_completed()
     {
         await using (var silo = await TestSilo.StartAsync(_data.Path))
             await silo.Inside.CreateTopicAsync(new NewTopic("orders", 2));
@@ -43,7 +43,7 @@ public sealed class RecoveryTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task A_topic_whose_document_is_lost_says_so_everywhere_and_can_be_deleted(bool inside)
+    public async Task Topic_without_its_document_is_reported_everywhere_and_can_be_deleted(bool inside)
     {
         await using (var silo = await TestSilo.StartAsync(_data.Path))
             await silo.Inside.CreateTopicAsync(new NewTopic("orders", 2));
@@ -70,7 +70,7 @@ public sealed class RecoveryTests : IDisposable
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task A_partition_whose_directory_is_missing_says_so_and_the_others_go_on(bool inside)
+    public async Task Partition_without_its_directory_is_reported_and_others_continue(bool inside)
     {
         await using (var silo = await TestSilo.StartAsync(_data.Path))
             await silo.Inside.CreateTopicAsync(new NewTopic("orders", 2));

@@ -23,7 +23,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task A_broker_says_where_its_cluster_reaches_it_and_starts_again_on_other_ports()
+    public async Task Broker_publishes_its_addresses_and_restarts_on_other_ports()
     {
         var settings = Settings(_one, await postgres.DatabaseAsync()) with { ClusterId = "mine" };
         string? before;
@@ -39,7 +39,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task A_second_broker_of_the_same_number_is_refused_and_told_where_the_first_one_is()
+    public async Task Second_broker_with_the_same_id_is_refused_with_the_first_ones_address()
     {
         var settings = Settings(_one, await postgres.DatabaseAsync());
         await using var one = await StartAsync(settings);
@@ -49,7 +49,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task A_directory_of_another_cluster_or_of_none_is_refused()
+    public async Task Directory_of_another_cluster_or_of_none_is_refused()
     {
         var settings = Settings(_one, await postgres.DatabaseAsync());
         await using (await StartAsync(settings))
@@ -65,7 +65,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task A_database_that_does_not_answer_is_waited_for_and_then_named_without_its_password()
+    public async Task Unresponsive_database_is_retried_and_then_reported_without_its_password()
     {
         var nowhere = new NpgsqlConnectionStringBuilder(await postgres.DatabaseAsync()) { Port = FreePort.Choose(), Password = "hunter2" };
         var settings = Settings(_one, nowhere.ConnectionString) with { StartTimeout = TimeSpan.FromSeconds(4) };
@@ -75,7 +75,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task A_user_who_may_not_create_tables_is_told_of_the_migration()
+    public async Task Database_user_without_create_rights_is_pointed_to_the_migration()
     {
         var database = await postgres.DatabaseAsync();
         var weak = new NpgsqlConnectionStringBuilder(database) { Username = "weak", Password = "weak" };
@@ -85,11 +85,11 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task A_key_that_npgsql_does_not_know_is_named() =>
+    public async Task Unknown_connection_string_key_is_named() =>
         await RefusedAsync(Settings(_one, await postgres.DatabaseAsync() + ";Pasword=hunter2"), "--postgres", "pasword");
 
     [SkippableFact]
-    public async Task A_database_that_goes_is_told_of_once_and_does_not_keep_a_broker_from_stopping()
+    public async Task Lost_database_is_reported_once_and_does_not_block_shutdown()
     {
         var settings = Settings(_one, await postgres.DatabaseAsync()) with { DrainTimeout = TimeSpan.FromMilliseconds(100) };
         var server = await StartAsync(settings);

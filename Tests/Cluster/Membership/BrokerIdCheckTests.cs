@@ -27,7 +27,7 @@ public sealed class BrokerIdCheckTests : IDisposable
     public void Dispose() => _listener.Dispose();
 
     [Fact]
-    public async Task What_is_left_of_a_killed_predecessor_is_declared_dead()
+    public async Task Stale_entry_of_a_killed_predecessor_is_declared_dead()
     {
         _table.Add("broker-1", IPAddress.Loopback, _refusing);
         await CheckAsync(1);
@@ -35,7 +35,7 @@ public sealed class BrokerIdCheckTests : IDisposable
     }
 
     [Fact]
-    public async Task So_is_what_is_left_of_other_brokers_of_this_machine_but_not_of_others()
+    public async Task Stale_entries_of_other_brokers_on_this_machine_alone_are_declared_dead()
     {
         _table.Add("broker-2", IPAddress.Loopback, _refusing);
         _table.Add("broker-3", IPAddress.Loopback, Accepting);
@@ -45,7 +45,7 @@ public sealed class BrokerIdCheckTests : IDisposable
     }
 
     [Fact]
-    public async Task A_table_that_changes_meanwhile_is_read_again()
+    public async Task Membership_table_that_changes_concurrently_is_read_again()
     {
         _table.Add("broker-1", IPAddress.Loopback, _refusing);
         _table.Add("broker-2", IPAddress.Loopback, _refusing);
@@ -55,7 +55,7 @@ public sealed class BrokerIdCheckTests : IDisposable
     }
 
     [Fact]
-    public async Task A_live_silo_with_the_same_broker_id_is_named()
+    public async Task Live_silo_with_the_same_broker_id_is_named()
     {
         _table.Add("broker-1", IPAddress.Loopback, Accepting);
         _table.SignsOfLife = true;
@@ -66,7 +66,7 @@ public sealed class BrokerIdCheckTests : IDisposable
     }
 
     [Fact]
-    public async Task Who_died_long_ago_is_nobodys_business()
+    public async Task Long_dead_entry_is_ignored()
     {
         _table.Add("broker-1", IPAddress.Loopback, Accepting, SiloStatus.Dead);
         await CheckAsync(1);

@@ -8,7 +8,7 @@ public sealed class ProcessProofTests
     private TimeSpan _now = TimeSpan.FromSeconds(100);
 
     [Fact]
-    public void Who_was_reached_and_refuses_four_times_in_a_row_is_gone_after_150_milliseconds()
+    public void Process_that_refuses_four_times_in_a_row_is_gone_after_150_milliseconds()
     {
         _proof.OnConnected();
         _proof.OnClosed(_now);
@@ -25,7 +25,7 @@ public sealed class ProcessProofTests
     }
 
     [Fact]
-    public void Who_was_never_reached_is_never_gone()
+    public void Process_never_reached_is_never_gone()
     {
         for (var refusal = 0; refusal < 100; refusal++)
             Refuse();
@@ -33,7 +33,7 @@ public sealed class ProcessProofTests
     }
 
     [Fact]
-    public void Silence_is_no_proof_and_begins_the_count_anew()
+    public void Silence_proves_nothing_and_resets_the_count()
     {
         _proof.OnConnected();
         _proof.OnClosed(_now);
@@ -51,7 +51,7 @@ public sealed class ProcessProofTests
     }
 
     [Fact]
-    public void Who_only_closed_the_connection_and_takes_the_next_lives()
+    public void Process_that_accepts_after_a_closed_connection_is_alive()
     {
         _proof.OnConnected();
         _proof.OnClosed(_now);
@@ -80,7 +80,7 @@ public sealed class ProcessProofTests
     [InlineData("lG rG rC", "0 1")]
     // A single refusal is none, and silence neither.
     [InlineData("lR lU lC rU", "")]
-    public void Who_is_believed_gone(string silos, string expected)
+    public void Believed_state_follows_the_observations(string silos, string expected)
     {
         var watched = silos.Split(' ').Select((silo, index) => (index, silo[0] == 'l', silo[1] switch
         {

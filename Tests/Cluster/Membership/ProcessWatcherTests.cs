@@ -46,7 +46,7 @@ public sealed class ProcessWatcherTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task Whose_port_closes_is_declared_dead_and_nobody_else()
+    public async Task Silo_whose_port_closes_is_alone_declared_dead()
     {
         _membership.Participate(_lifecycle);
         _watcher.Participate(_lifecycle);

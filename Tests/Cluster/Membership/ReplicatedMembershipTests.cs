@@ -21,7 +21,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
     }
 
     [SkippableFact]
-    public async Task Brokers_know_each_other_by_number_until_one_stops()
+    public async Task Brokers_know_each_other_by_id_until_one_stops()
     {
         var database = await postgres.DatabaseAsync();
         await using var one = await ReplicatedTestSilo.StartAsync(database, _one.Path, 1);
@@ -42,7 +42,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
     }
 
     [SkippableFact]
-    public async Task A_broker_reaches_the_replicas_of_another()
+    public async Task Broker_reaches_the_replicas_of_another()
     {
         var database = await postgres.DatabaseAsync();
         var images = new Images();
@@ -68,7 +68,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
     }
 
     [SkippableFact]
-    public async Task A_broker_that_its_cluster_declared_dead_ends_with_code_3()
+    public async Task Broker_declared_dead_exits_with_code_3()
     {
         var database = await postgres.DatabaseAsync();
         var exited = new TaskCompletionSource<(int, string)>();
@@ -82,7 +82,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
     }
 
     [SkippableFact]
-    public async Task A_users_own_host_is_told_what_is_wrong_with_the_directory()
+    public async Task User_host_reports_the_directory_problem()
     {
         var database = await postgres.DatabaseAsync();
         await using (await ReplicatedTestSilo.StartAsync(database, _one.Path, 1))
@@ -96,7 +96,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
     [Theory]
     [InlineData("Host=db", "Maximum Pool Size=16", "Application Name=\"orleansmq mine\"")]
     [InlineData("Host=db;MaxPoolSize=100;Application Name=shop", "Maximum Pool Size=100", "Application Name=shop")]
-    public void A_silo_takes_a_few_connections_from_the_database_unless_told_otherwise(string given, params string[] parts) =>
+    public void Silo_opens_few_database_connections_by_default(string given, params string[] parts) =>
         Assert.All(parts, part => Assert.Contains(part, ReplicatedSilo.Bounded(given, "mine"), StringComparison.Ordinal));
 
     private sealed class Images : IClusterImageSink

@@ -26,7 +26,7 @@ public sealed class WatchedSiloTests : IDisposable
     }
 
     [Fact]
-    public void A_port_that_closes_is_a_process_that_is_gone()
+    public void Closed_port_proves_the_process_dead()
     {
         AdvanceTo(ProcessState.Connected);
         using (var accepted = _listener.AcceptSocket())
@@ -38,7 +38,7 @@ public sealed class WatchedSiloTests : IDisposable
     }
 
     [Fact]
-    public void A_process_that_takes_no_connection_and_answers_nothing_is_not()
+    public void Unresponsive_process_is_not_proven_dead()
     {
         // As one that is stopped: only its kernel answers.
         AdvanceTo(ProcessState.Connected);
@@ -50,7 +50,7 @@ public sealed class WatchedSiloTests : IDisposable
     }
 
     [Fact]
-    public void A_connection_that_is_cut_is_made_again()
+    public void Cut_connection_is_reestablished()
     {
         AdvanceTo(ProcessState.Connected);
         using (var accepted = _listener.AcceptSocket())
@@ -60,7 +60,7 @@ public sealed class WatchedSiloTests : IDisposable
     }
 
     [Fact]
-    public void A_port_that_refuses_from_the_beginning_proves_nothing()
+    public void Port_that_always_refused_proves_nothing()
     {
         _listener.Stop();
         var attempts = new HashSet<TimeSpan>();
@@ -69,7 +69,7 @@ public sealed class WatchedSiloTests : IDisposable
     }
 
     [Fact]
-    public void This_machines_addresses_are_local() => Assert.True(_silo.IsLocal && !EndpointProbe.IsLocal(IPAddress.Parse("192.0.2.1")));
+    public void Addresses_of_this_machine_are_local() => Assert.True(_silo.IsLocal && !EndpointProbe.IsLocal(IPAddress.Parse("192.0.2.1")));
 
     private void AdvanceTo(ProcessState state) => AdvanceUntil(() => _silo.Proof.State == state);
 

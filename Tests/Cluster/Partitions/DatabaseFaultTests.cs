@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Cluster.Partitions;
 public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task Leaders_go_on_without_the_database_and_what_needs_it_fails_clearly_until_it_is_back()
+    public async Task Leaders_continue_without_the_database_and_operations_that_need_it_fail_clearly()
     {
         var (served, leaderless) = (await LedAsync("served"), await LedAsync("leaderless"));
         await Postgres.Server.StopAsync();
@@ -32,7 +32,7 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
     }
 
     [SkippableFact]
-    public async Task A_database_that_is_killed_in_the_middle_of_writes_loses_and_doubles_nothing()
+    public async Task Database_killed_during_writes_loses_and_duplicates_no_record()
     {
         var partition = await LedAsync("orders");
         using var stop = new CancellationTokenSource();

@@ -30,7 +30,7 @@ public sealed class DeactivationTests : IAsyncLifetime
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task Nothing_acknowledged_is_lost_or_doubled_while_the_grain_is_deactivated(bool inside)
+    public async Task Grain_deactivation_loses_and_duplicates_no_acknowledged_record(bool inside)
     {
         const int senders = 4, deactivations = 5, batchesBetween = 20;
         var broker = inside ? _silo.Inside : _silo.Outside;
@@ -59,7 +59,7 @@ public sealed class DeactivationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Reads_go_on_while_a_long_poll_waits()
+    public async Task Reads_continue_during_a_long_poll()
     {
         using var giveUp = new CancellationTokenSource();
         var poll = _silo.Outside.FetchAsync(new FetchRequest(Orders, 0, MaxWait: Deadline), giveUp.Token).AsTask();
@@ -72,7 +72,7 @@ public sealed class DeactivationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_long_poll_does_not_hold_up_the_silos_stop()
+    public async Task Long_poll_does_not_delay_silo_shutdown()
     {
         var poll = _grain.ReadAsync(new PartitionRead(0) { MaxWait = TimeSpan.FromHours(1) });
         // The poll has arrived once this later call of the same client is answered.
@@ -84,7 +84,7 @@ public sealed class DeactivationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_key_that_belongs_to_no_topic_is_answered_and_leaves_nothing_behind()
+    public async Task Key_of_an_unknown_topic_is_answered_and_creates_no_state()
     {
         var made = _silo.Client.GetGrain<IPartitionGrain>(GrainKeys.Partition(Guid.NewGuid(), 0));
         Assert.Equal(ErrorCode.UnknownTopicId, (await made.AppendAsync(TestBatches.Of("a"), Acks.All)).Error);
@@ -97,7 +97,7 @@ public sealed class DeactivationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task The_callers_bytes_stay_as_they_are()
+    public async Task Bytes_of_the_caller_are_unchanged()
     {
         var batch = TestBatches.Of("a");
         var before = batch.ToArray();
@@ -107,7 +107,7 @@ public sealed class DeactivationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Batches_of_one_call_are_appended_or_refused_each_by_itself()
+    public async Task Batches_of_one_call_are_appended_or_refused_individually()
     {
         var appends = _silo.Client.GetGrain<IPartitionAppendGrain>(_grain.GetPrimaryKeyString());
         var damaged = TestBatches.Of("b");
@@ -126,7 +126,7 @@ public sealed class DeactivationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Many_batches_at_once_through_a_client_keep_their_order()
+    public async Task Concurrent_batches_of_one_client_keep_their_order()
     {
         const int count = 1_000;
         var appends = Enumerable.Range(0, count)

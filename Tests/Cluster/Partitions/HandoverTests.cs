@@ -11,7 +11,7 @@ namespace OrleansMq.Tests.Cluster.Partitions;
 public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper output) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task Leadership_goes_round_under_load_and_nothing_is_lost_or_doubled()
+    public async Task Leadership_handover_under_load_loses_and_duplicates_nothing()
     {
         const int rounds = 6, between = 30;
         var partition = await Cluster.CreateAsync("orders", 0, null, 1, 2, 3);
@@ -46,7 +46,7 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
     }
 
     [SkippableFact]
-    public async Task A_broker_that_stops_hands_all_over_first()
+    public async Task Stopping_broker_hands_over_all_its_partitions_first()
     {
         const int count = 20;
         var partitions = await Task.WhenAll(Enumerable.Range(0, count).Select(i => Cluster.CreateAsync($"orders-{i}", 0, null, 2, 1, 3)));
@@ -70,7 +70,7 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
     }
 
     [SkippableFact]
-    public async Task The_preferred_replica_takes_over_again_when_it_is_asked_for()
+    public async Task Preferred_replica_takes_over_on_request()
     {
         var partition = await Cluster.CreateAsync("orders", 0, null, 2, 1, 3);
         await partition.AppendAsync(1, "a");

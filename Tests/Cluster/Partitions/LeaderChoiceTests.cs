@@ -21,24 +21,24 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void The_preferred_replica_leads() => Assert.Equal((2, false), Chosen());
+    public void Preferred_replica_leads() => Assert.Equal((2, false), Chosen());
 
     [Fact]
-    public void Whoever_leads_goes_on_leading()
+    public void Current_leader_keeps_leading()
     {
         Answer(3, ReplicaRole.Leader);
         Assert.Equal((3, true), Chosen());
     }
 
     [Fact]
-    public void One_that_leads_an_older_epoch_was_replaced()
+    public void Leader_of_an_older_epoch_is_ignored()
     {
         Answer(3, ReplicaRole.Leader, epoch: 4);
         Assert.Equal((2, false), Chosen());
     }
 
     [Fact]
-    public void Of_two_that_say_they_lead_the_later_epoch_is_right()
+    public void Later_epoch_of_two_claimed_leaders_wins()
     {
         Answer(3, ReplicaRole.Leader, epoch: 5);
         Answer(1, ReplicaRole.Leader, epoch: 6);
@@ -46,14 +46,14 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void The_next_in_order_leads_where_the_preferred_one_is_down()
+    public void Next_replica_in_order_leads_when_the_preferred_one_is_down()
     {
         _live.Remove(2);
         Assert.Equal((1, false), Chosen());
     }
 
     [Fact]
-    public void Whom_the_last_leader_named_comes_first_if_it_can()
+    public void Successor_named_by_the_last_leader_comes_first_if_eligible()
     {
         _state = _state with { Successor = 3, Leader = PartitionState.NoLeader };
         Assert.Equal((3, false), Chosen());
@@ -62,7 +62,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void A_leader_that_lives_and_is_silent_keeps_it_until_membership_says_otherwise()
+    public void Silent_leader_keeps_leadership_until_membership_declares_it_dead()
     {
         _answers[2] = ReplicaAnswer.Silent;
         Assert.Equal((2, false), Chosen());
@@ -71,7 +71,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void A_leader_that_does_not_know_yet_that_its_claim_is_stored_keeps_it_unless_it_cannot_lead()
+    public void Leader_unaware_of_its_stored_claim_keeps_it_if_eligible()
     {
         _state = _state with { Leader = 3 };
         Answer(3, ReplicaRole.Claiming, epoch: 4);
@@ -87,7 +87,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void A_silent_follower_is_passed_over()
+    public void Silent_follower_is_skipped()
     {
         _state = _state with { Leader = PartitionState.NoLeader };
         _answers[2] = ReplicaAnswer.Silent;
@@ -95,7 +95,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void One_that_stops_begins_nothing_new_and_keeps_the_ELR_waiting()
+    public void Stopping_replica_is_not_chosen_and_the_ELR_keeps_waiting()
     {
         _stopping.Add(2);
         Assert.Equal((1, false), Chosen());
@@ -107,7 +107,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void One_out_of_sync_does_not_lead()
+    public void Replica_out_of_sync_does_not_lead()
     {
         _state = _state with { Isr = [Member(3)] };
         Assert.Equal((3, false), Chosen());
@@ -116,7 +116,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void A_member_that_lost_its_tail_does_not_lead_and_is_named_lost()
+    public void Member_that_lost_its_tail_does_not_lead_and_is_reported_lost()
     {
         _state = _state with { Isr = [Member(1), Member(2)] };
         Answer(2, incarnation: Guid.NewGuid());
@@ -129,7 +129,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void One_whose_storage_failed_does_not_lead()
+    public void Replica_with_failed_storage_does_not_lead()
     {
         _state = _state with { Isr = [Member(1)] };
         Answer(1, ReplicaRole.Offline, offline: "/data/orders-0: Input/output error");
@@ -140,7 +140,7 @@ public sealed class LeaderChoiceTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void The_ELR_leads_only_where_no_in_sync_replica_is_left(bool lost)
+    public void ELR_member_leads_only_without_in_sync_replicas(bool lost)
     {
         _state = _state with { Isr = [Member(2)], Elr = [Member(3)], Leader = PartitionState.NoLeader };
         _answers[2] = ReplicaAnswer.Silent;
@@ -153,7 +153,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void Anybody_may_begin_where_nobody_has_led()
+    public void Any_replica_may_lead_a_new_partition()
     {
         _state = PartitionState.Create(Topic, [3, 1]);
         _answers[3] = ReplicaAnswer.None;
@@ -165,7 +165,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void Unclean_the_one_that_loses_least_leads_once_all_in_sync_replicas_have_answered()
+    public void Unclean_election_waits_for_all_in_sync_replicas_and_minimizes_loss()
     {
         _state = _state with { Isr = [Member(1), Member(2)] };
         Answer(1, incarnation: Guid.NewGuid(), logEnd: 10);
@@ -180,7 +180,7 @@ public sealed class LeaderChoiceTests
     }
 
     [Fact]
-    public void Without_the_store_the_latest_leader_is_believed()
+    public void Latest_known_leader_is_believed_without_the_store()
     {
         Assert.Null(LeaderChoice.LedBy(_answers.Values.Select(answer => answer.Report!)));
         Answer(1, ReplicaRole.Leader, epoch: 4);

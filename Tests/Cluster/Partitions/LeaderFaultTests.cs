@@ -12,7 +12,7 @@ namespace OrleansMq.Tests.Cluster.Partitions;
 public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task A_second_activation_leads_in_a_later_epoch_and_the_first_one_ends()
+    public async Task Second_activation_leads_in_a_later_epoch_and_the_first_ends()
     {
         var partition = await LedAsync("orders");
         await using var load = new Load(partition);
@@ -44,7 +44,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
     [SkippableTheory]
     [InlineData(false)] // It chose by itself.
     [InlineData(true)] // An activation that was placed by it.
-    public async Task A_search_that_was_overtaken_takes_leadership_from_nobody(bool isActivated)
+    public async Task Superseded_search_takes_no_leadership(bool isActivated)
     {
         var partition = await LedAsync("orders");
         var (state, etag) = await partition.StateAsync();
@@ -66,7 +66,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
     }
 
     [SkippableFact]
-    public async Task A_leader_whose_state_somebody_else_has_written_steps_down_and_the_next_claim_works()
+    public async Task Leader_whose_state_was_overwritten_steps_down_and_the_next_claim_succeeds()
     {
         var partition = await LedAsync("orders");
         var ended = partition.ReplicaOn(1)!.LeadershipEnded;
@@ -83,7 +83,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
     }
 
     [SkippableFact]
-    public async Task Leadership_outlives_activations_that_come_and_go()
+    public async Task Leadership_survives_repeated_activations()
     {
         var partition = await LedAsync("orders");
         await using var load = new Load(partition);
@@ -99,7 +99,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
     }
 
     [SkippableFact]
-    public async Task Where_nobody_can_lead_every_call_says_so_at_once_and_an_operator_may_decide()
+    public async Task Partition_without_eligible_leader_fails_calls_at_once_until_an_operator_decides()
     {
         var partition = await Cluster.CreateAsync("orders", 0, null, 2, 3);
         await partition.AppendAsync(1, "first");

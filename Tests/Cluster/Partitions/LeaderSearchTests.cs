@@ -13,7 +13,7 @@ public sealed class LeaderSearchTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)] // Many at once.
-    public async Task Who_begins_to_lead_while_it_reads_is_found(bool many)
+    public async Task Search_finds_a_leader_that_starts_during_its_reads(bool many)
     {
         var world = new World();
         var search = new LeaderSearch(world, world, TimeSpan.FromSeconds(60), TimeProvider.System, EngineLog.Silent);

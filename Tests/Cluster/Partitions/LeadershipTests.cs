@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Cluster.Partitions;
 public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelper output) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
-    public async Task The_preferred_replica_leads_whoever_calls()
+    public async Task Preferred_replica_leads_for_every_caller()
     {
         foreach (var preferred in new[] { 3, 1, 2 })
         {
@@ -23,7 +23,7 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
     }
 
     [SkippableFact]
-    public async Task Another_in_sync_replica_leads_when_the_leader_was_killed()
+    public async Task In_sync_replica_leads_after_the_leader_is_killed()
     {
         var partition = await Cluster.CreateAsync("orders", 0, null, 2, 1, 3);
         for (var i = 0; i < 10; i++)
@@ -40,7 +40,7 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
     }
 
     [SkippableFact]
-    public async Task Many_partitions_that_nobody_calls_have_leaders_again_soon()
+    public async Task Idle_partitions_fail_over_without_calls()
     {
         const int count = 300;
         var partitions = await Task.WhenAll(Enumerable.Range(0, count)

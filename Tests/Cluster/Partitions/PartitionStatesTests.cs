@@ -22,7 +22,7 @@ public sealed class PartitionStatesTests
         new PartitionStates(new FileGrainStorage(_files, StateDocuments.Json, Serialization.GetRequiredService<IActivatorProvider>()));
 
     [Fact]
-    public async Task A_state_is_created_once_and_read_as_it_was_written()
+    public async Task State_is_created_once_and_read_back()
     {
         Assert.Null(await _states.ReadAsync(Key));
         var created = PartitionState.Create(Key.TopicId, [2, 1]) with
@@ -44,7 +44,7 @@ public sealed class PartitionStatesTests
     }
 
     [Fact]
-    public async Task Only_who_has_read_what_is_stored_may_change_it()
+    public async Task Write_without_the_current_etag_is_refused()
     {
         var state = PartitionState.Create(Key.TopicId, [1]);
         var first = await _states.CreateAsync(Key, state);
@@ -57,7 +57,7 @@ public sealed class PartitionStatesTests
     }
 
     [Fact]
-    public async Task What_is_cleared_is_gone_and_may_be_gone_before()
+    public async Task Cleared_state_is_gone_and_clear_is_idempotent()
     {
         await _states.ClearAsync(Key);
         var etag = await _states.CreateAsync(Key, PartitionState.Create(Key.TopicId, [1]));

@@ -21,7 +21,7 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
     }
 
     [SkippableFact]
-    public async Task Of_two_silos_that_write_a_new_grains_state_one_wins_and_the_other_learns_of_it()
+    public async Task Concurrent_first_writes_of_one_grain_have_one_winner()
     {
         const int rounds = 25;
         var database = await MigratedAsync();
@@ -47,7 +47,7 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
     }
 
     [SkippableFact]
-    public async Task Keys_that_read_as_one_number_are_different_grains()
+    public async Task Keys_with_equal_numeric_value_are_different_grains()
     {
         var storage = await OpenAsync(await MigratedAsync());
         string[] keys = ["cafe", "CAFE", "0cafe", "cafe+x", "CAFE+x", "0e1b4c5d6a7f48899aabbccddeeff001",
@@ -63,7 +63,7 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
     }
 
     [SkippableFact]
-    public async Task A_stale_etag_is_refused_also_after_the_grain_read_wrote_and_cleared()
+    public async Task Stale_etag_is_refused_after_read_write_and_clear()
     {
         var storage = await OpenAsync(await MigratedAsync());
         var (current, stale) = (State("1"), State("2"));
@@ -79,7 +79,7 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
     }
 
     [SkippableFact]
-    public async Task The_document_is_the_state_as_json_and_nothing_else()
+    public async Task Document_is_the_plain_JSON_state()
     {
         var database = await MigratedAsync();
         var storage = await OpenAsync(database);
@@ -89,7 +89,7 @@ public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : St
     }
 
     [SkippableFact]
-    public async Task Another_service_has_other_states()
+    public async Task Another_service_has_separate_state()
     {
         var database = await MigratedAsync();
         await (await OpenAsync(database)).WriteStateAsync("topic", Grain, State("1"));

@@ -18,7 +18,7 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     [SkippableFact]
-    public async Task Two_silos_join_and_the_one_that_is_killed_is_shown_dead()
+    public async Task Two_silos_join_and_a_killed_one_is_marked_dead()
     {
         var database = await MigratedAsync();
         var builder = new TestClusterBuilder(2) { Options = { UseTestClusterMembership = false } };
@@ -42,7 +42,7 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
     }
 
     [SkippableFact]
-    public async Task Every_change_of_the_list_is_a_compare_and_swap_on_its_version()
+    public async Task Membership_change_is_a_compare_and_swap_on_the_table_version()
     {
         var table = await TableAsync(await MigratedAsync(), "prod");
         var empty = await table.ReadAll();
@@ -68,7 +68,7 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
     }
 
     [SkippableFact]
-    public async Task Of_many_who_change_one_version_one_succeeds()
+    public async Task Concurrent_changes_of_one_version_have_one_winner()
     {
         const int rounds = 10, writers = 6;
         var table = await TableAsync(await MigratedAsync(), "prod");
@@ -83,7 +83,7 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
     }
 
     [SkippableFact]
-    public async Task A_sign_of_life_moves_no_version_and_what_fell_silent_is_cleaned_up()
+    public async Task Heartbeat_keeps_the_version_and_silent_entries_are_cleaned_up()
     {
         var database = await MigratedAsync();
         var (table, other) = (await TableAsync(database, "prod"), await TableAsync(database, "other"));

@@ -16,7 +16,7 @@ public sealed class BatchInCallTests
     [InlineData(0)]
     [InlineData(100)]
     [InlineData(70_000)]
-    public void ItArrivesInMemoryOfItsOwn(int length)
+    public void Batch_arrives_in_its_own_memory(int length)
     {
         var bytes = new byte[length];
         new Random(length).NextBytes(bytes);
@@ -27,7 +27,7 @@ public sealed class BatchInCallTests
     }
 
     [Fact]
-    public void WhatIsRevokedIsNotSentAnyMore()
+    public void Revoked_batch_is_not_sent()
     {
         var lent = BatchInCall.Lend(new byte[] { 1, 2, 3 });
         lent.Dispose();
@@ -36,7 +36,7 @@ public sealed class BatchInCallTests
     }
 
     [Fact]
-    public void WhoTakesItInTheCallersProcessWritesToACopy()
+    public void Local_receiver_writes_to_a_copy()
     {
         byte[] callers = [1, 2, 3];
         using var lent = BatchInCall.Lend(callers);
@@ -51,7 +51,7 @@ public sealed class BatchInCallTests
     }
 
     [Fact]
-    public void ItIsSentOnAsItCameWhereItsGrainIsElsewhere()
+    public void Batch_is_forwarded_unchanged_to_a_remote_grain()
     {
         using var lent = BatchInCall.Lend(new byte[] { 1, 2, 3 });
         using var received = Serializer.Deserialize(Serializer.SerializeToArray(lent));
@@ -60,7 +60,7 @@ public sealed class BatchInCallTests
     }
 
     [Fact]
-    public void SeveralArriveInTheirOrder()
+    public void Several_batches_arrive_in_order()
     {
         byte[][] batches = [[1, 2, 3], [], new byte[70_000], [4]];
         var lent = Array.ConvertAll(batches, static batch => BatchInCall.Lend(batch));

@@ -234,7 +234,7 @@ public sealed class WireContractTests
     private static Guid TopicId => Guid.Parse("00112233-4455-6677-8899-aabbccddeeff");
 
     [Fact]
-    public void EveryTypeThatCrossesSilosHasASample()
+    public void Every_type_that_crosses_silos_has_a_sample()
     {
         var crossing = EngineTypeAliases.Aliases.Values.Concat([typeof(PartitionRead), typeof(PartitionSpec), typeof(TopicSpec),
             typeof(LeadershipRecord), typeof(RegistrationRecord), typeof(TopicRecord)])
@@ -245,7 +245,7 @@ public sealed class WireContractTests
     /// <summary>A property that came later and was forgotten between silos: its sample says nothing of it, and nobody would
     /// notice.</summary>
     [Fact]
-    public void SamplesOfGroupTypesLeaveNoPropertyOut() => Assert.Empty(
+    public void Samples_of_group_types_set_every_property() => Assert.Empty(
         from sample in Samples.Values
         where sample.GetType().Namespace == typeof(GroupMember).Namespace
         from property in sample.GetType().GetProperties()
@@ -255,11 +255,12 @@ public sealed class WireContractTests
         select $"{sample.GetType().Name}.{property.Name}");
 
     [Fact]
-    public void BytesAreThoseOfTheContract() => Contract.Check("bytes.txt", Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal)
-        .Select(sample => $"{sample.Key} {Convert.ToHexString(Serializer.SerializeToArray(sample.Value))}"));
+    public void Serialized_bytes_match_the_contract() =>
+    Contract.Check("bytes.txt", Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal)
+            .Select(sample => $"{sample.Key} {Convert.ToHexString(Serializer.SerializeToArray(sample.Value))}"));
 
     [Fact]
-    public void GrainsAndMethodsAreThoseOfTheContract() => Contract.Check("methods.txt",
+    public void Grain_and_method_ids_match_the_contract() => Contract.Check("methods.txt",
         from type in Grains
         from method in type.GetMethods().OrderBy(method => method.Name, StringComparer.Ordinal)
         select $"{type.GetCustomAttribute<AliasAttribute>()!.Alias}.{method.GetCustomAttribute<AliasAttribute>()!.Alias}"
@@ -281,7 +282,7 @@ public sealed class WireContractTests
 
     [Theory]
     [MemberData(nameof(SampleNames))]
-    public void AValueSurvives(string name)
+    public void Value_round_trips(string name)
     {
         var bytes = Serializer.SerializeToArray(Samples[name]);
         Assert.Contains($"omq.{name}", Encoding.Latin1.GetString(bytes), StringComparison.Ordinal);

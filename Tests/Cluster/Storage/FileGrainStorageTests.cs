@@ -18,7 +18,7 @@ public sealed class FileGrainStorageTests : StateStoreConformance
     protected override ValueTask<IStateStore> StoreAsync() => new(_store);
 
     [Fact]
-    public async Task The_document_is_the_state_and_nothing_else()
+    public async Task Document_is_the_plain_state()
     {
         var state = new GrainState<JsonElement>(JsonSerializer.Deserialize<JsonElement>("""{"a":1}"""));
         await _store.Storage.WriteStateAsync("topic", GrainId.Create("omq.topic", "orders"), state);
@@ -28,7 +28,7 @@ public sealed class FileGrainStorageTests : StateStoreConformance
     }
 
     [Fact]
-    public async Task A_write_that_lost_says_what_is_stored()
+    public async Task Lost_write_reports_the_stored_state()
     {
         var grain = GrainId.Create("omq.topic", "orders");
         var winner = new GrainState<JsonElement>(JsonSerializer.Deserialize<JsonElement>("1"));

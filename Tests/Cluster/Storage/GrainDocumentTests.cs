@@ -11,7 +11,7 @@ public sealed class GrainDocumentTests
     private GrainDocument<string> NewDocument() => new(_storage, "topic", GrainId.Create("omq.topic", "orders"));
 
     [Fact]
-    public async Task What_is_being_written_is_not_seen_before_it_is_stored()
+    public async Task Write_in_progress_is_invisible_until_stored()
     {
         var document = NewDocument();
         await document.WriteAsync("old");
@@ -27,7 +27,7 @@ public sealed class GrainDocumentTests
     [Theory]
     [InlineData(true, "new")]
     [InlineData(false, "old")]
-    public async Task After_a_write_whose_outcome_is_unclear_what_is_stored_counts(bool wasStored, string expected)
+    public async Task Stored_state_is_reread_after_a_write_with_unknown_outcome(bool wasStored, string expected)
     {
         var document = NewDocument();
         await document.WriteAsync("old");
@@ -42,7 +42,7 @@ public sealed class GrainDocumentTests
     }
 
     [Fact]
-    public async Task Of_two_activations_the_one_that_read_before_the_others_write_is_refused_once()
+    public async Task Activation_that_read_before_anothers_write_is_refused_once()
     {
         var (one, other) = (NewDocument(), NewDocument());
         await one.WriteAsync("first");
@@ -55,7 +55,7 @@ public sealed class GrainDocumentTests
     }
 
     [Fact]
-    public async Task A_document_that_is_cleared_is_gone()
+    public async Task Cleared_document_is_gone()
     {
         var document = NewDocument();
         await document.WriteAsync("old");

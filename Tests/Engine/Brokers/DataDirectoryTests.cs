@@ -27,7 +27,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_new_directory_gets_an_identity_that_stays()
+    public void New_directory_gets_a_stable_identity()
     {
         string clusterId;
         using (var directory = Open(3))
@@ -45,7 +45,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_replicated_brokers_directory_carries_its_clusters_name_and_opens_for_no_other()
+    public void Directory_of_a_replicated_broker_opens_only_for_its_cluster()
     {
         DataDirectory Open(string? cluster) => DataDirectory.Open(_files, Root, new BrokerId(3), cluster);
         string Refused(string? cluster) => Assert.Throws<DataDirectoryException>(() => Open(cluster)).Message;
@@ -58,7 +58,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_directory_of_a_broker_without_replication_opens_in_no_cluster()
+    public void Directory_of_an_unreplicated_broker_opens_in_no_cluster()
     {
         string clusterId;
         using (var directory = Open())
@@ -68,7 +68,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void The_identity_survives_every_power_cut()
+    public void Identity_survives_every_power_cut()
     {
         for (var seed = 0; seed < 100; seed++)
         {
@@ -80,7 +80,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_second_broker_is_refused_and_told_who_has_it()
+    public void Second_broker_is_refused_with_the_owner_of_the_lock()
     {
         using (Open())
         {
@@ -93,7 +93,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void The_lock_of_a_killed_broker_is_gone()
+    public void Lock_of_a_killed_broker_is_released()
     {
         Open();
         using var next = Open(files: _files.ProcessKill());
@@ -101,7 +101,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_refused_open_leaves_no_lock_behind()
+    public void Refused_open_leaves_no_lock()
     {
         Open(1).Dispose();
         Refused(2);
@@ -109,7 +109,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_newer_format_is_refused_with_both_versions()
+    public void Newer_format_is_refused_with_both_versions()
     {
         Open().Dispose();
         Write(Root + "/meta.json", """{"formatVersion":7,"clusterId":"abcdefghijklmnopqrstuv","brokerId":0,"later":true}""");
@@ -120,7 +120,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void Another_brokers_directory_is_refused()
+    public void Directory_of_another_broker_is_refused()
     {
         Open(1).Dispose();
         var message = Refused(2);
@@ -135,7 +135,7 @@ public sealed class DataDirectoryTests
     [InlineData("{}")]
     [InlineData("""{"formatVersion":1,"brokerId":0}""")]
     [InlineData("""{"formatVersion":"1","clusterId":"x","brokerId":0}""")]
-    public void A_damaged_identity_is_named(string content)
+    public void Damaged_identity_is_named(string content)
     {
         Open().Dispose();
         Write(Root + "/meta.json", content);
@@ -145,7 +145,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void Partitions_without_an_identity_are_not_given_a_new_one()
+    public void Partitions_without_an_identity_file_are_refused()
     {
         using (var directory = Open())
             _files.CreateDirectory(Path.Combine(directory.LogsPath, "orders-0"));
@@ -154,7 +154,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_file_is_no_data_directory()
+    public void File_as_data_directory_is_refused()
     {
         _files.CreateDirectory("/data");
         Write(Root, "");
@@ -162,21 +162,21 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_file_above_it_is_named()
+    public void File_as_parent_directory_is_named()
     {
         Write("/data", "");
         Assert.Contains("--data", Refused());
     }
 
     [Fact]
-    public void A_full_disk_is_named()
+    public void Full_disk_is_named()
     {
         _files.Capacity = 0;
         Assert.Contains("No space left", Refused());
     }
 
     [SkippableFact]
-    public void A_read_only_directory_is_named()
+    public void Read_only_directory_is_named()
     {
         Skip.IfNot(OperatingSystem.IsLinux() && Directory.Exists("/proc/self"), "Needs a directory that even root cannot write.");
         var refused =

@@ -37,7 +37,7 @@ public sealed class ExtremeConfigTests
 
     [Theory]
     [MemberData(nameof(Extremes))]
-    public async Task Every_value_that_is_allowed_works(string key, string value)
+    public async Task Every_allowed_value_works(string key, string value)
     {
         var files = new MemoryFileSystem();
         var log = new RecordedLog();

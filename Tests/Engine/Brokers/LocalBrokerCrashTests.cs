@@ -110,7 +110,7 @@ public sealed class LocalBrokerCrashTests
     [InlineData(2)]
     [InlineData(3)]
     [InlineData(4)]
-    public Task Creating_a_topic_is_finished_or_undone(int powerCut) => DieEverywhereAsync(withTopic: false, powerCut,
+    public Task Interrupted_topic_creation_is_completed_or_undone(int powerCut) => DieEverywhereAsync(withTopic: false, powerCut,
         async broker => await broker.CreateTopicAsync(Orders),
         async (broker, done) =>
         {
@@ -130,7 +130,7 @@ public sealed class LocalBrokerCrashTests
     [InlineData(2)]
     [InlineData(3)]
     [InlineData(4)]
-    public Task Deleting_a_topic_is_finished_once_begun(int powerCut) => DieEverywhereAsync(withTopic: true, powerCut,
+    public Task Interrupted_topic_deletion_is_completed(int powerCut) => DieEverywhereAsync(withTopic: true, powerCut,
         async broker => await broker.DeleteTopicAsync("orders"),
         async (broker, done) =>
         {
@@ -151,7 +151,7 @@ public sealed class LocalBrokerCrashTests
     [InlineData(2)]
     [InlineData(3)]
     [InlineData(4)]
-    public Task Adding_partitions_is_finished_or_not_begun(int powerCut) => DieEverywhereAsync(withTopic: true, powerCut,
+    public Task Interrupted_partition_growth_is_completed_or_undone(int powerCut) => DieEverywhereAsync(withTopic: true, powerCut,
         async broker => await broker.AddPartitionsAsync("orders", 4),
         async (broker, done) =>
         {
@@ -170,17 +170,18 @@ public sealed class LocalBrokerCrashTests
     [InlineData(2)]
     [InlineData(3)]
     [InlineData(4)]
-    public Task An_altered_configuration_is_the_old_or_the_new(int powerCut) => DieEverywhereAsync(withTopic: true, powerCut,
-        async broker => await broker.AlterTopicAsync("orders",
-            new Dictionary<string, string?> { ["retention.ms"] = "7", ["segment.ms"] = "8" }),
-        async (broker, done) =>
-        {
-            var configs = (await FindAsync(broker))!.Configs.ToDictionary(entry => entry.Name, entry => entry.Value);
-            var values = (configs["retention.ms"], configs["segment.ms"]);
-            if (done)
-                Assert.Equal(("7", "8"), values);
-            else
-                Assert.Contains(values, new[] { ("-1", "604800000"), ("7", "8") });
-            await AssertKeptAsync(broker, "orders");
-        });
+    public Task Interrupted_configuration_change_leaves_the_old_or_the_new_value(int powerCut) =>
+    DieEverywhereAsync(withTopic: true, powerCut,
+            async broker => await broker.AlterTopicAsync("orders",
+                new Dictionary<string, string?> { ["retention.ms"] = "7", ["segment.ms"] = "8" }),
+            async (broker, done) =>
+            {
+                var configs = (await FindAsync(broker))!.Configs.ToDictionary(entry => entry.Name, entry => entry.Value);
+                var values = (configs["retention.ms"], configs["segment.ms"]);
+                if (done)
+                    Assert.Equal(("7", "8"), values);
+                else
+                    Assert.Contains(values, new[] { ("-1", "604800000"), ("7", "8") });
+                await AssertKeptAsync(broker, "orders");
+            });
 }

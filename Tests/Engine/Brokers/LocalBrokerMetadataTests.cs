@@ -14,7 +14,7 @@ public sealed class LocalBrokerMetadataTests
         LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = _files, BrokerId = new BrokerId(7) });
 
     [Fact]
-    public async Task Every_change_of_a_topic_makes_a_newer_image()
+    public async Task Every_topic_change_makes_a_newer_image()
     {
         await using var broker = await OpenAsync();
         var metadata = broker.Metadata;
@@ -42,7 +42,7 @@ public sealed class LocalBrokerMetadataTests
     }
 
     [Fact]
-    public async Task Who_waits_for_a_newer_image_hears_of_the_next_topic()
+    public async Task Waiter_for_a_newer_image_is_woken_by_the_next_topic()
     {
         await using var broker = await OpenAsync();
         var waiting = broker.Metadata.WaitForNewerAsync(broker.Metadata.Image.Version, CancellationToken.None);
@@ -63,7 +63,7 @@ public sealed class LocalBrokerMetadataTests
     }
 
     [Fact]
-    public async Task A_broker_that_says_more_of_itself_is_in_a_newer_image()
+    public async Task Changed_broker_description_makes_a_newer_image()
     {
         await using var broker = await OpenAsync();
         var before = broker.Metadata.Image;

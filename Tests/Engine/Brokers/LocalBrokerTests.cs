@@ -54,7 +54,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task Everything_is_there_after_a_restart()
+    public async Task Topics_and_records_survive_a_restart()
     {
         await PrepareAsync();
         await using var broker = await OpenAsync();
@@ -68,7 +68,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task Topic_and_cluster_ids_stay_and_producer_ids_do_not_repeat()
+    public async Task Topic_and_cluster_ids_are_stable_and_producer_ids_do_not_repeat()
     {
         async Task<(string, Guid, long)> IdentitiesAsync()
         {
@@ -85,7 +85,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_second_broker_on_the_directory_is_refused_until_the_first_is_closed()
+    public async Task Second_broker_on_the_directory_is_refused_until_the_first_closes()
     {
         var broker = await OpenAsync();
         await Assert.ThrowsAsync<DataDirectoryException>(() => OpenAsync());
@@ -95,7 +95,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task After_closing_nothing_is_changed_any_more()
+    public async Task Closed_broker_changes_nothing()
     {
         await PrepareAsync();
         var broker = await OpenAsync();
@@ -106,7 +106,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_deleted_topic_frees_its_disk()
+    public async Task Deleted_topic_frees_its_disk_space()
     {
         await PrepareAsync();
         await using var broker = await OpenAsync();
@@ -116,7 +116,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task The_longest_topic_name_works_from_create_to_delete()
+    public async Task Longest_topic_name_works_from_create_to_delete()
     {
         var root = Directory.CreateTempSubdirectory("omq-long-").FullName;
         var name = new string('X', TopicName.MaxLength);
@@ -135,7 +135,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task Fewer_in_sync_replicas_than_the_topic_wants_refuse_acks_all()
+    public async Task Acks_all_is_refused_below_min_insync_replicas()
     {
         await using var broker = await OpenAsync();
         await broker.CreateTopicAsync(new NewTopic("strict", 1, 1, new Dictionary<string, string> { ["min.insync.replicas"] = "2" }));
@@ -147,7 +147,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task The_brokers_defaults_hold_where_a_topic_sets_nothing()
+    public async Task Broker_defaults_apply_where_a_topic_sets_nothing()
     {
         await using var broker =
             await OpenAsync(options => options with { TopicDefaults = TopicConfig.DefaultFor(FlushPolicy.Sync), DefaultPartitions = 5 });
@@ -159,7 +159,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_full_disk_undoes_a_creation_and_the_name_stays_free()
+    public async Task Creation_on_a_full_disk_is_undone_and_the_name_stays_free()
     {
         await PrepareAsync();
         await using var broker = await OpenAsync(options => options with { MinFreeBytes = 0 });
@@ -174,7 +174,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_broker_starts_on_a_full_disk_and_serves_what_is_there()
+    public async Task Broker_starts_on_a_full_disk_and_serves_existing_records()
     {
         await PrepareAsync();
         await using (var broker = await OpenAsync())
@@ -247,7 +247,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_configuration_this_version_does_not_know_is_refused_and_nothing_is_deleted()
+    public async Task Unknown_configuration_key_is_refused_and_nothing_is_deleted()
     {
         await PrepareAsync();
         const string path = "/data/state/topic/a.json";
@@ -259,7 +259,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_damaged_topic_can_be_deleted()
+    public async Task Damaged_topic_can_be_deleted()
     {
         await PrepareAsync();
         _files.DeleteFile("/data/state/topic/a.json");
@@ -271,7 +271,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_lost_catalogue_is_made_again_from_the_topics()
+    public async Task Lost_catalogue_is_rebuilt_from_the_topics()
     {
         await PrepareAsync();
         _files.DeleteFile("/data/state/catalogue/cluster.json");
@@ -282,7 +282,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_damaged_catalogue_stops_the_start_with_its_path()
+    public async Task Damaged_catalogue_stops_the_start_with_its_path()
     {
         await PrepareAsync();
         Write("/data/state/catalogue/cluster.json", "{");
@@ -293,7 +293,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_partition_whose_directory_is_missing_is_offline_and_not_begun_anew()
+    public async Task Partition_without_its_directory_is_offline_and_not_recreated()
     {
         await PrepareAsync();
         _files.DeleteDirectory("/data/logs/a-1");
@@ -311,7 +311,7 @@ public sealed class LocalBrokerTests
     }
 
     [Fact]
-    public async Task A_directory_of_another_topic_id_is_not_served()
+    public async Task Directory_of_another_topic_id_is_not_served()
     {
         await PrepareAsync();
         await using (var broker = await OpenAsync())

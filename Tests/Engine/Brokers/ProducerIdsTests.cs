@@ -18,7 +18,7 @@ public sealed class ProducerIdsTests
     private static ProducerIds Open(IFileSystem files) => new(FileStateStore.Open(files, "/data/state"));
 
     [Fact]
-    public async Task Ids_begin_at_zero_with_epoch_zero_and_never_repeat()
+    public async Task Ids_start_at_zero_with_epoch_zero_and_never_repeat()
     {
         var ids = Open(Empty());
         Assert.Equal(new ProducerIdentity(0, 0), await ids.NextAsync(default));
@@ -27,7 +27,7 @@ public sealed class ProducerIdsTests
     }
 
     [Fact]
-    public async Task A_block_costs_one_write()
+    public async Task Block_of_ids_costs_one_write()
     {
         var files = Empty();
         var ids = Open(files);
@@ -39,7 +39,7 @@ public sealed class ProducerIdsTests
     }
 
     [Fact]
-    public async Task No_id_is_given_twice_whenever_the_power_goes()
+    public async Task Ids_never_repeat_after_a_power_cut_at_any_time()
     {
         for (var seed = 0; seed < 50; seed++)
         {
@@ -60,7 +60,7 @@ public sealed class ProducerIdsTests
     }
 
     [Fact]
-    public async Task After_a_failed_write_ids_go_on_without_repeating()
+    public async Task Ids_continue_without_repeating_after_a_failed_write()
     {
         var files = Empty();
         var ids = Open(files);

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Clusters;
 public class BrokerRegistryTests
 {
     [Fact]
-    public void ABrokerThatComesBackAsItWasChangesNothing()
+    public void Unchanged_broker_that_returns_changes_nothing()
     {
         var registry = Three();
         Assert.Same(registry, registry.Register(new BrokerRegistration { BrokerId = 2, Http = "h:2" }));
@@ -14,7 +14,7 @@ public class BrokerRegistryTests
     }
 
     [Fact]
-    public void ABrokerThatIsDrainedStaysSoWhenItComesBack()
+    public void Drained_broker_that_returns_stays_drained()
     {
         var registry = Three().Drain(2, 2, _ => true).Next;
         Assert.True(registry.Register(new BrokerRegistration { BrokerId = 2, Http = "h:9" }).Brokers[2].Draining);
@@ -22,7 +22,7 @@ public class BrokerRegistryTests
     }
 
     [Fact]
-    public void ABrokerIsNotDrainedWhereItsReplicasHadNowhereToGo()
+    public void Drain_without_room_for_the_replicas_is_refused()
     {
         Assert.Equal(ErrorCode.InvalidReplicationFactor, Three().Drain(2, 3, _ => true).Error);
         Assert.Equal(ErrorCode.InvalidReplicationFactor, Three().Drain(2, 2, id => id != 1).Error);
@@ -30,7 +30,7 @@ public class BrokerRegistryTests
     }
 
     [Fact]
-    public void ABrokerThatHoldsSomethingOrLivesIsNotRemoved()
+    public void Broker_that_holds_replicas_or_is_alive_is_not_removed()
     {
         Assert.Equal(ErrorCode.InvalidRequest, Three().Remove(2, replicas: 1, isAlive: false).Error);
         Assert.Equal(ErrorCode.InvalidRequest, Three().Remove(2, replicas: 0, isAlive: true).Error);
@@ -43,7 +43,7 @@ public class BrokerRegistryTests
         """;
 
     [Fact]
-    public void TheDocumentIsReadAsItWasWritten()
+    public void Document_round_trips()
     {
         var registry = Three().TakeOver().Drain(2, 1, _ => true).Next with { AutoRebalance = true };
         var json = JsonSerializer.Serialize(registry, ClusterJson.Default.BrokerRegistry);

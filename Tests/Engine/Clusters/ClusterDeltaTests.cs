@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Engine.Clusters;
 public class ClusterDeltaTests
 {
     [Fact]
-    public void WhatIsBetweenTwoImagesMakesTheOneOutOfTheOther() => Properties.ForAll(
+    public void Delta_between_two_images_turns_one_into_the_other() => Properties.ForAll(
         from image in RandomImages.Any
         from seed in Gen.Choose(0, int.MaxValue)
         select (image, RandomImages.Change(image, new Random(seed))),
@@ -18,7 +18,7 @@ public class ClusterDeltaTests
         }, count: 500);
 
     [Fact]
-    public void BytesAreReadAsTheyWereWritten() => Properties.ForAll(
+    public void Delta_round_trips_through_bytes() => Properties.ForAll(
         from image in RandomImages.Any
         from seed in Gen.Choose(0, int.MaxValue)
         select ClusterDelta.Between(image, RandomImages.Change(image, new Random(seed))),
@@ -29,7 +29,7 @@ public class ClusterDeltaTests
         });
 
     [Fact]
-    public void BytesThatAreCutOffAreRefused() => Properties.ForAll(RandomImages.Any, image =>
+    public void Truncated_bytes_are_refused() => Properties.ForAll(RandomImages.Any, image =>
     {
         var bytes = ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, image));
         for (var length = 0; length < bytes.Length; length += Math.Max(1, bytes.Length / 50))
@@ -37,7 +37,7 @@ public class ClusterDeltaTests
     }, count: 50);
 
     [Fact]
-    public void AnotherVersionIsRefusedByItsNumber()
+    public void Other_version_is_refused_by_number()
     {
         var bytes = ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, ClusterImage.Empty)).ToArray();
         bytes[3] = 9;
@@ -46,7 +46,7 @@ public class ClusterDeltaTests
     }
 
     [Fact]
-    public void BytesAreThoseThatOtherVersionsRead()
+    public void Bytes_match_the_format_of_other_versions()
     {
         var changed = new ChangedPartition(new ReplicaKey(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), 1),
             new ImagePartition(2, 5, [2, 1], [2], [], []));
@@ -58,7 +58,7 @@ public class ClusterDeltaTests
     }
 
     [Fact]
-    public void AGapIsSeen()
+    public void Gap_between_deltas_is_detected()
     {
         var first = RandomImages.Brokers(3) with { Version = 7 };
         var second = first with { Version = 8, Controller = 2 };
@@ -68,7 +68,7 @@ public class ClusterDeltaTests
     }
 
     [Fact]
-    public void OnePartitionThatChangesIsAllThatTravels()
+    public void Change_of_one_partition_sends_only_that_partition()
     {
         var topic = RandomImages.Topic("t", [.. Enumerable.Range(0, 1000).Select(_ => new[] { 1, 2, 3 })]);
         var before = RandomImages.Brokers(3).WithTopic(topic) with { Version = 1 };

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Clusters;
 public class ClusterDescriptionsTests
 {
     [Fact]
-    public void WhatIsWrongIsNamed()
+    public void Unhealthy_partitions_and_brokers_are_named()
     {
         var topic = RandomImages.Topic("t", [1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 3]);
         var image = RandomImages.Brokers(3).WithTopic(topic with

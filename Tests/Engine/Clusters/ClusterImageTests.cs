@@ -7,11 +7,11 @@ public class ClusterImageTests
     private static readonly ImageTopic Topic = RandomImages.Topic("t", [1]);
 
     [Fact]
-    public void A_topic_that_is_there_is_not_gone() =>
+    public void Existing_topic_is_not_gone() =>
         Assert.False(RandomImages.Brokers(3).WithTopic(Topic).IsGone(Topic.TopicId, [1, 2, 3], _ => true));
 
     [Fact]
-    public void A_deleted_topic_is_gone_when_every_live_broker_has_confirmed()
+    public void Deleted_topic_is_gone_when_every_live_broker_has_confirmed()
     {
         var image = RandomImages.Brokers(3) with { Deleted = [Topic.TopicId] };
         Assert.False(image.IsGone(Topic.TopicId, [1, 2, 3], broker => broker != 2));
@@ -20,6 +20,6 @@ public class ClusterImageTests
 
     // With one replica all brokers confirm before the deletion is stored: then nothing is remembered, and nobody asked.
     [Fact]
-    public void A_topic_of_which_nothing_is_remembered_is_gone() =>
+    public void Forgotten_topic_is_gone() =>
     Assert.True(RandomImages.Brokers(3).IsGone(Topic.TopicId, [1, 2, 3], _ => false));
 }

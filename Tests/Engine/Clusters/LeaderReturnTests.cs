@@ -14,7 +14,7 @@ public class LeaderReturnTests
         .WithTopic(Topic with { Partitions = [.. Topic.Partitions.Select(some => some with { Leader = 2 })] });
 
     [Fact]
-    public void ItGoesBackOnceThePreferredReplicaHasBeenInSyncForAWhile()
+    public void Leadership_returns_when_the_preferred_replica_has_been_in_sync_for_a_while()
     {
         var (waiting, none) = Next(ImmutableDictionary<ReplicaKey, DateTimeOffset>.Empty, Moved, 0);
         Assert.Empty(none);
@@ -28,7 +28,7 @@ public class LeaderReturnTests
     }
 
     [Fact]
-    public void NoMoreAreAskedForThanMay()
+    public void Leadership_returns_are_limited_in_number()
     {
         var waiting = Next(ImmutableDictionary<ReplicaKey, DateTimeOffset>.Empty, Moved, 0).Waiting;
         var (after, first) = LeaderReturn.Next(waiting, Moved, Begin + Patience, Patience, most: 1);
@@ -37,7 +37,7 @@ public class LeaderReturnTests
     }
 
     [Fact]
-    public void WhoeverCannotLeadOrLeavesAndComesBackWaitsAnew()
+    public void Replica_that_cannot_lead_or_left_waits_again()
     {
         var waiting = Next(ImmutableDictionary<ReplicaKey, DateTimeOffset>.Empty, Moved, 0).Waiting;
         ClusterImage[] cannot =

@@ -10,7 +10,7 @@ public class LeadershipLedgerTests
     private ClusterImage _image = RandomImages.Brokers(3).WithTopic(Topic);
 
     [Fact]
-    public void ALaterEpochHoldsAndAnEarlierOneDoesNot()
+    public void Later_epoch_wins_over_an_earlier_one()
     {
         Take(2, Leads(epoch: 3, counter: 1, isr: [2, 3]));
         Assert.Equal((2, 3), (Now.Leader, Now.LeaderEpoch));
@@ -19,7 +19,7 @@ public class LeadershipLedgerTests
     }
 
     [Fact]
-    public void InOneEpochTheLaterCounterHoldsInWhateverOrderTheyArrive()
+    public void Later_counter_of_one_epoch_wins_in_any_arrival_order()
     {
         Take(1, Leads(epoch: 2, counter: 6, isr: [1, 3]));
         Take(1, Leads(epoch: 2, counter: 5, isr: [1]));
@@ -29,7 +29,7 @@ public class LeadershipLedgerTests
     }
 
     [Fact]
-    public void WhoLeadsNoMoreIsNotTakenForTheLeader()
+    public void Former_leader_is_not_reported_as_leader()
     {
         Take(1, Leads(epoch: 1, counter: 1, isr: [1]) with { Leads = false });
         Assert.Equal(-1, Now.Leader);
@@ -39,7 +39,7 @@ public class LeadershipLedgerTests
     }
 
     [Fact]
-    public void ACompleteReportSaysWhatIsNotLedAnyMore()
+    public void Complete_report_ends_leaderships_it_does_not_list()
     {
         _image = _ledger.Take(_image, 2, [], isComplete: true);
         Assert.Equal(-1, _image.FindServed("t")!.Partitions[1].Leader);
@@ -47,7 +47,7 @@ public class LeadershipLedgerTests
     }
 
     [Fact]
-    public void WhatIsKnownChangesNothing()
+    public void Known_leadership_changes_nothing()
     {
         Take(1, Leads(epoch: 1, counter: 4, isr: [1, 2, 3]));
         var before = _image;
@@ -56,7 +56,7 @@ public class LeadershipLedgerTests
     }
 
     [Fact]
-    public void WhoIsDeadIsNotTakenForTheLeader()
+    public void Dead_broker_is_not_reported_as_leader()
     {
         _image = _image with { Brokers = _image.Brokers.SetItem(2, _image.Brokers[2] with { IsAlive = false }) };
         Take(2, Leads(epoch: 3, counter: 1, isr: [2]));

@@ -13,7 +13,7 @@ public class ReassignmentsTests
     [InlineData(1, "empty")]
     [InlineData(1, "twice", 2, 2)]
     [InlineData(1, "no broker 9", 9)]
-    public void WhatMayBeAskedFor(int minInsync, string? refusal, params int[] replicas)
+    public void Reassignment_requests_are_validated(int minInsync, string? refusal, params int[] replicas)
     {
         var checkedMove = Reassignments.Check(Image, new TopicPartition("orders", 0), replicas, minInsync);
         Assert.Equal(refusal is null, checkedMove.IsAccepted);

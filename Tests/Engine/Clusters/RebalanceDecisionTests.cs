@@ -9,7 +9,7 @@ public class RebalanceDecisionTests
     private static readonly DateTimeOffset Now = DateTimeOffset.UnixEpoch;
 
     [Fact]
-    public void MovesSoManyAtATimeUntilAllAreThere()
+    public void Moves_run_up_to_the_concurrency_limit_until_all_are_done()
     {
         var image = Cluster();
         var job = Begin(image, maxPartitions: 2);
@@ -32,7 +32,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void AnActionThatWasLostIsAskedForAgain()
+    public void Lost_action_is_requested_again()
     {
         var image = Cluster();
         var (job, first) = RebalanceDecision.Next(Begin(image, maxPartitions: 1), image, Now);
@@ -42,7 +42,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void WhatMovesIsLeftAlone()
+    public void Partition_being_moved_is_left_alone()
     {
         var image = Cluster();
         var (job, actions) = RebalanceDecision.Next(Begin(image, maxPartitions: 1), image, Now);
@@ -51,7 +51,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void CancellingTakesBackWhatMovesAndBeginsNothing()
+    public void Cancel_reverts_moves_in_progress_and_starts_none()
     {
         var image = Cluster();
         var (job, actions) = RebalanceDecision.Next(Begin(image, maxPartitions: 1), image, Now);
@@ -66,7 +66,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void WhatSomebodyElseMovedOrDeletedIsSkipped()
+    public void Partition_moved_or_deleted_elsewhere_is_skipped()
     {
         var image = Cluster();
         var job = Begin(image, maxPartitions: 100);
@@ -77,7 +77,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void ALeaderThatIsToGoHandsOverFirst()
+    public void Leader_to_be_removed_hands_over_first()
     {
         var image = RandomImages.Brokers(4).WithTopic(RandomImages.Topic("t", [1, 2, 3]));
         var plan = new RebalancePlan("p", [new RebalanceMove("t", 0, [1, 2, 3], [4, 2, 3], "")], [], "");
@@ -94,7 +94,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void LeadersLeaveABrokerThatIsDrainedBeforeAnythingIsCopied()
+    public void Leaders_leave_a_drained_broker_before_data_is_copied()
     {
         var image = Draining(RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1, 2], [2, 1], [1])));
         var action = Assert.Single(RebalanceDecision.LeadersToMove(image));
@@ -102,7 +102,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void ARebalanceIsDueForADrainedBrokerAndForANewcomerWhereThatIsSwitchedOn()
+    public void Rebalance_is_due_for_a_drained_broker_and_for_a_new_one_when_enabled()
     {
         var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1, 2], [2, 1], [1, 2]));
         Assert.Null(RebalanceDecision.WhyDue(image));
@@ -111,7 +111,7 @@ public class RebalanceDecisionTests
     }
 
     [Fact]
-    public void WhatAnEarlierPlanMovesGoesOnToTheNewTarget()
+    public void Move_of_an_earlier_plan_continues_to_the_new_target()
     {
         var image = RandomImages.Brokers(4).WithTopic(RandomImages.Topic("t", [1, 2]));
         var key = new ReplicaKey(image.Names["t"], 0);

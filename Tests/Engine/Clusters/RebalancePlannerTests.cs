@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Engine.Clusters;
 public class RebalancePlannerTests
 {
     [Fact]
-    public void AfterAPlanEveryBrokerHoldsItsShareAndNoneMoreIsMovedThanThatTakes() => Properties.ForAll(
+    public void Plan_gives_every_broker_its_share_with_the_fewest_moves() => Properties.ForAll(
         from seed in Gen.Choose(0, int.MaxValue)
         from brokers in Gen.Choose(1, 8)
         from topics in Gen.Choose(0, 6)
@@ -26,7 +26,7 @@ public class RebalancePlannerTests
         });
 
     [Fact]
-    public void RacksStayApart() => Properties.ForAll(
+    public void Plan_keeps_replicas_on_different_racks() => Properties.ForAll(
         from seed in Gen.Choose(0, int.MaxValue)
         from brokers in Gen.Choose(3, 9)
         select (seed, brokers),
@@ -40,7 +40,7 @@ public class RebalancePlannerTests
         });
 
     [Fact]
-    public void ADrainedBrokerHoldsNothingAfterwards() => Properties.ForAll(
+    public void Drained_broker_holds_nothing_after_the_plan() => Properties.ForAll(
         from seed in Gen.Choose(0, int.MaxValue)
         from dead in Gen.Elements(false, true)
         select (seed, dead),
@@ -56,7 +56,7 @@ public class RebalancePlannerTests
         }, count: 100);
 
     [Fact]
-    public void ANewBrokerGetsItsShareFromAll()
+    public void New_broker_gets_its_share_from_all_others()
     {
         var image = RandomImages.Brokers(3);
         for (var topic = 0; topic < 4; topic++)
@@ -69,7 +69,7 @@ public class RebalancePlannerTests
     }
 
     [Fact]
-    public void ADeadBrokerIsExpectedBack()
+    public void Dead_broker_keeps_its_replicas()
     {
         var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1, 2], [2, 1], [3, 1]));
         image = image with { Brokers = image.Brokers.SetItem(3, image.Brokers[3] with { IsAlive = false }) };
@@ -77,7 +77,7 @@ public class RebalancePlannerTests
     }
 
     [Fact]
-    public void LeadershipAloneMovesNoData()
+    public void Leadership_moves_copy_no_data()
     {
         var image = RandomImages.Brokers(3).WithTopic(RandomImages.Topic("t", [1, 2], [1, 2], [1, 3], [2, 3], [3, 2], [3, 1]));
         image = image.WithTopic(RandomImages.Topic("u", [1, 3, 2], [1, 2, 3]));

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Clusters;
 public class ReplicaAssignmentTests
 {
     [Fact]
-    public void EveryPartitionHasItsReplicasOnDifferentBrokersAndOnAsManyRacksAsThereAre() => Properties.ForAll(
+    public void Partition_has_replicas_on_different_brokers_and_as_many_racks_as_possible() => Properties.ForAll(
         from brokers in Gen.Choose(1, 9)
         from racks in Gen.Choose(0, 4)
         from partitions in Gen.Choose(1, 40)
@@ -29,7 +29,7 @@ public class ReplicaAssignmentTests
         });
 
     [Fact]
-    public void ManySmallTopicsSpreadAsOneLargeOneDoes()
+    public void Many_small_topics_spread_like_one_large_topic()
     {
         var image = RandomImages.Brokers(5);
         for (var topic = 0; topic < 50; topic++)
@@ -45,7 +45,7 @@ public class ReplicaAssignmentTests
     }
 
     [Fact]
-    public void DeadAndDrainingBrokersGetNothing()
+    public void Dead_and_draining_brokers_get_no_replicas()
     {
         var image = RandomImages.Brokers(5);
         image = image with

@@ -11,7 +11,7 @@ public class CompactionCrashTests
     [InlineData(FaultKind.ProcessKill)]
     [InlineData(FaultKind.TornWrite)]
     [InlineData(FaultKind.PowerCut)]
-    public void CrashAtEveryOperationLeavesTheOldSegmentsOrTheNewOne(FaultKind kind)
+    public void Crash_at_every_operation_leaves_the_old_segments_or_the_new_one(FaultKind kind)
     {
         var crashes = 0;
         for (var operation = 0; ; operation++)
@@ -36,7 +36,7 @@ public class CompactionCrashTests
     [Theory]
     [InlineData(FaultKind.ProcessKill)]
     [InlineData(FaultKind.PowerCut)]
-    public void CrashAtEveryOperationOfTheRecoveryIsRecoveredFrom(FaultKind kind)
+    public void Crash_at_every_operation_of_recovery_is_recovered(FaultKind kind)
     {
         var crashes = 0;
         for (var first = 0; ; first += 3)
@@ -75,7 +75,7 @@ public class CompactionCrashTests
     }
 
     [Fact]
-    public void FullDiskStopsTheCleaningAndLeavesNothingBehind()
+    public void Full_disk_stops_the_cleaning_and_leaves_nothing_behind()
     {
         var stopped = 0;
         for (var operation = 0; ; operation++)

@@ -15,15 +15,15 @@ public class CompactionDecisionTests
     ];
 
     [Fact]
-    public void TopicThatIsNotCompactedIsLeftAlone() =>
+    public void Topic_without_compaction_is_not_cleaned() =>
         Assert.Equal(CompactionReason.NotCompacted, Decide(config: TopicConfig.Default).Reason);
 
     [Fact]
-    public void LogNeverCleanedIsDirtyUpToTheActiveSegment() =>
+    public void Log_never_cleaned_is_dirty_up_to_the_active_segment() =>
         Assert.Equal(new CompactionDecision(CompactionReason.DirtyRatio, 0, 300, 1), Decide());
 
     [Fact]
-    public void HighWatermarkBoundsWhatIsCleaned()
+    public void High_watermark_bounds_the_cleaning()
     {
         Assert.Equal(150, Decide(highWatermark: 150).FirstUncleanableOffset);
         Assert.Equal(0, Decide(highWatermark: 0).FirstUncleanableOffset);
@@ -35,11 +35,11 @@ public class CompactionDecisionTests
     [InlineData(100, CompactionReason.DirtyRatio)]
     [InlineData(200, CompactionReason.BelowDirtyRatio)]
     [InlineData(300, CompactionReason.NothingDirty)]
-    public void DirtyRatioCountsWhatMayBeCleaned(long checkpoint, CompactionReason reason) =>
+    public void Dirty_ratio_counts_only_cleanable_bytes(long checkpoint, CompactionReason reason) =>
     Assert.Equal(reason, Decide(checkpoint).Reason);
 
     [Fact]
-    public void RatioIsReachedExactly()
+    public void Dirty_ratio_equal_to_the_limit_is_reached()
     {
         var config = Compacted with { MinCleanableDirtyRatio = 2.0 / 3 };
         Assert.Equal(CompactionReason.DirtyRatio, Decide(checkpoint: 100, config: config).Reason);
@@ -48,14 +48,14 @@ public class CompactionDecisionTests
     }
 
     [Fact]
-    public void YoungRecordsKeepTheirSegmentAndAllLaterOnesFromBeingCleaned()
+    public void Young_records_protect_their_segment_and_all_later_ones()
     {
         Assert.Equal(100, Decide(config: Compacted with { MinCompactionLagMs = Now - 399 }).FirstUncleanableOffset);
         Assert.Equal(200, Decide(config: Compacted with { MinCompactionLagMs = Now - 400 }).FirstUncleanableOffset);
     }
 
     [Fact]
-    public void RecordDirtyForTooLongIsCleanedBelowTheRatio()
+    public void Record_dirty_beyond_the_maximum_lag_is_cleaned_below_the_ratio()
     {
         var config = Compacted with { MinCleanableDirtyRatio = 1, MaxCompactionLagMs = Now - 500 };
         Assert.Equal(CompactionReason.BelowDirtyRatio, Decide(checkpoint: 200, config: config).Reason);
@@ -66,11 +66,11 @@ public class CompactionDecisionTests
     [InlineData(-1, 0)]
     [InlineData(301, 0)]
     [InlineData(150, 150)]
-    public void CheckpointOutsideTheLogIsNotBelieved(long checkpoint, long firstDirty) =>
+    public void Checkpoint_outside_the_log_is_ignored(long checkpoint, long firstDirty) =>
     Assert.Equal(firstDirty, Decide(checkpoint).FirstDirtyOffset);
 
     [Fact]
-    public void EmptyLogHasNothingToClean()
+    public void Empty_log_has_nothing_to_clean()
     {
         CleanableSegment[] empty = [new(0, 0, -1, -1, true)];
         Assert.Equal(CompactionReason.NothingDirty, CompactionDecision.Decide(empty, -1, 0, 0, Compacted, Now).Reason);
@@ -85,21 +85,21 @@ public class SegmentGroupsTests
     private static CleanableSegment Segment(long baseOffset, long size, bool active = false) => new(baseOffset, size, 0, 0, active);
 
     [Fact]
-    public void NeighboursAreJoinedWhileTheyFit()
+    public void Neighbouring_segments_are_merged_while_they_fit()
     {
         CleanableSegment[] log = [Segment(0, 40), Segment(10, 40), Segment(20, 40), Segment(30, 40), Segment(40, 10, active: true)];
         Assert.Equal([[0L, 10L], [20L, 30L]], Bases(SegmentGroups.Group(log, 40, 100)));
     }
 
     [Fact]
-    public void SegmentLargerThanTheLimitStaysAlone()
+    public void Segment_larger_than_the_limit_stays_alone()
     {
         CleanableSegment[] log = [Segment(0, 40), Segment(10, 400), Segment(20, 40), Segment(30, 1, active: true)];
         Assert.Equal([[0L], [10L], [20L]], Bases(SegmentGroups.Group(log, 30, 100)));
     }
 
     [Fact]
-    public void OffsetsOfAGroupStayWithinWhatAnIndexCanExpress()
+    public void Offsets_of_a_merged_group_stay_within_the_index_range()
     {
         CleanableSegment[] log = [Segment(0, 1), Segment(10, 1), Segment(int.MaxValue, 1), Segment(int.MaxValue + 1L, 1),
             Segment(int.MaxValue + 10L, 0, active: true)];
@@ -107,7 +107,7 @@ public class SegmentGroupsTests
     }
 
     [Fact]
-    public void OnlySegmentsBelowTheEndAreTouched()
+    public void Only_segments_below_the_end_are_cleaned()
     {
         CleanableSegment[] log = [Segment(0, 1), Segment(10, 1), Segment(20, 1), Segment(30, 0, active: true)];
         Assert.Equal([[0L, 10L]], Bases(SegmentGroups.Group(log, 11, 100)));
@@ -129,11 +129,11 @@ public class RecordFateTests
     [InlineData(10, true, false, 10, 499L, RecordFate.ExpiredTombstone)]
     [InlineData(10, true, true, 10, 499L, RecordFate.Keep)]
     [InlineData(10, false, true, -1, null, RecordFate.NoKey)]
-    public void LatestOfAKeySurvives(long offset, bool hasKey, bool hasValue, long latest, long? horizon, RecordFate fate) =>
+    public void Latest_record_of_a_key_survives(long offset, bool hasKey, bool hasValue, long latest, long? horizon, RecordFate fate) =>
         Assert.Equal(fate, RecordFates.Decide(offset, hasKey, hasValue, latest, horizon, now: 500));
 
     [Fact]
-    public void HorizonDoesNotOverflow()
+    public void Delete_horizon_does_not_overflow()
     {
         Assert.Equal(long.MaxValue, RecordFates.DeleteHorizon(500, long.MaxValue));
         Assert.Equal(600, RecordFates.DeleteHorizon(500, 100));
@@ -143,7 +143,7 @@ public class RecordFateTests
 public class KeyOffsetMapTests
 {
     [Fact]
-    public void KeepsTheLatestOffsetOfEachKey()
+    public void Key_map_keeps_the_latest_offset_of_each_key()
     {
         var random = new Random(17);
         var map = new KeyOffsetMap(1 << 20);
@@ -160,7 +160,7 @@ public class KeyOffsetMapTests
     }
 
     [Fact]
-    public void IsBoundedAndSaysSo()
+    public void Key_map_is_bounded_and_reports_when_full()
     {
         var map = new KeyOffsetMap(24 * 100);
         for (var i = 0; i < map.Capacity; i++)
@@ -176,7 +176,7 @@ public class KeyOffsetMapTests
     }
 
     [Fact]
-    public void GrowsOnlyForABatchThatWouldNeverFit()
+    public void Key_map_grows_only_for_a_batch_that_would_never_fit()
     {
         var map = new KeyOffsetMap(24 * 100);
         map.Put("a"u8, 1);
@@ -186,7 +186,7 @@ public class KeyOffsetMapTests
     }
 
     [Fact]
-    public void TakesNoMoreMemoryThanTheKeysToComeNeed()
+    public void Key_map_allocates_only_for_the_expected_keys()
     {
         var map = new KeyOffsetMap(expectedKeys: 1000);
         Assert.InRange(map.Capacity, 1000, 1100);

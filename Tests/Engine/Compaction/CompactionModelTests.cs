@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Engine.Compaction;
 public class CompactionModelTests
 {
     [Fact]
-    public void SurvivorsAreExactlyThoseOfTheModel()
+    public void Survivors_equal_those_of_the_model()
     {
         var given = Environment.GetEnvironmentVariable("OMQ_SEED");
         foreach (var seed in given is null ? Enumerable.Range(0, 150) : [int.Parse(given)])
@@ -19,7 +19,7 @@ public class CompactionModelTests
             catch (Exception exception)
             {
                 throw new Xunit.Sdk.XunitException($"Seed {seed}: replay with OMQ_SEED={seed} dotnet test Tests/Engine --filter "
-                    + $"{nameof(SurvivorsAreExactlyThoseOfTheModel)}\n{exception}");
+                    + $"{nameof(Survivors_equal_those_of_the_model)}\n{exception}");
             }
         }
     }

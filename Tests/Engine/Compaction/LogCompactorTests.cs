@@ -10,7 +10,7 @@ public class LogCompactorTests
     private readonly MemoryFileSystem _disk = new();
 
     [Fact]
-    public void LatestRecordOfEachKeySurvivesWithItsOffsetAndTime()
+    public void Latest_record_of_each_key_survives_with_its_offset_and_time()
     {
         var test = new TestLog(_disk);
         test.Append(("a", "1"), ("b", "2"), ("a", "3"));
@@ -27,7 +27,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void ActiveSegmentAndWhatIsAboveTheHighWatermarkAreLeftAlone()
+    public void Active_segment_and_records_above_the_high_watermark_are_not_cleaned()
     {
         var test = new TestLog(_disk);
         test.Append(("a", "1"));
@@ -43,7 +43,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void TombstoneStaysForDeleteRetentionAfterTheCleaningThatSawIt()
+    public void Tombstone_stays_for_delete_retention_after_its_first_cleaning()
     {
         var test = new TestLog(_disk);
         test.Append(("a", "1"), ("b", "2"));
@@ -66,7 +66,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void TombstoneKeepsItsTimestampWhenTheHorizonIsSet()
+    public void Tombstone_keeps_its_timestamp_when_the_horizon_is_set()
     {
         var test = new TestLog(_disk);
         test.Append(("a", null), ("b", "1"));
@@ -82,7 +82,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void RecordsWithoutKeyGo()
+    public void Records_without_key_are_removed()
     {
         var test = new TestLog(_disk);
         test.Append((null, "1"), ("a", "2"));
@@ -92,7 +92,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void LastBatchOfAProducerStaysEmptySoThatItsSequenceDoes()
+    public void Last_batch_of_a_producer_stays_empty_to_keep_its_sequence()
     {
         var test = new TestLog(_disk);
         test.Append(CompressionType.Gzip, 7, 0, ("a", "1"), ("b", "1"));
@@ -114,7 +114,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void NeighboursBecomeOneSegmentWithinItsLimit()
+    public void Neighbouring_segments_are_merged_within_the_segment_limit()
     {
         var test = new TestLog(_disk, TestLog.Compacted with { SegmentBytes = 1000 });
         for (var i = 0; i < 12; i++)
@@ -138,7 +138,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void WhatIsCleanIsRememberedOverARestart()
+    public void Cleaned_point_survives_a_restart()
     {
         var test = new TestLog(_disk, TestLog.Compacted with { MinCleanableDirtyRatio = 0.5 });
         for (var i = 0; i < 10; i++)
@@ -155,7 +155,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void LogWithMoreKeysThanFitIsCleanedInSeveralPassesToTheSameEnd()
+    public void Log_with_more_keys_than_the_map_is_cleaned_in_several_passes()
     {
         var one = new TestLog(_disk, directory: "/data/logs/one-0");
         var many = new TestLog(_disk, directory: "/data/logs/many-0");
@@ -176,7 +176,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void BatchWithMoreKeysThanFitIsCleanedAllTheSame()
+    public void Batch_with_more_keys_than_the_map_is_cleaned()
     {
         var test = new TestLog(_disk);
         var records = Enumerable.Range(0, 300).Select(i => ((string?)$"k{i}", (string?)"v")).ToArray();
@@ -188,7 +188,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void ReaderInAnOldSegmentFinishesThere()
+    public void Reader_in_an_old_segment_finishes_there()
     {
         var test = new TestLog(_disk);
         test.Append(("a", "1"));
@@ -214,7 +214,7 @@ public class LogCompactorTests
     [InlineData(72, 70)] // base offset of the second batch
     [InlineData(81, 70)] // its length
     [InlineData(86, 70)] // its magic
-    public void DamagedBatchStopsTheCleaningAndIsNamed(int damagedByte, long position)
+    public void Damaged_batch_stops_the_cleaning_and_is_named(int damagedByte, long position)
     {
         var test = new TestLog(_disk);
         test.Append(("a", "1"));
@@ -235,7 +235,7 @@ public class LogCompactorTests
     }
 
     [Fact]
-    public void RetentionAndCompactionGoTogether()
+    public void Retention_and_compaction_apply_together()
     {
         var test = new TestLog(_disk, TestLog.Compacted with { CleanupDelete = true, RetentionMs = 10_000 });
         test.Append(("a", "1"), ("b", "1"));
@@ -258,7 +258,7 @@ public class LogCompactorTests
     [InlineData(CompressionType.None)]
     [InlineData(CompressionType.Gzip)]
     [InlineData(CompressionType.Snappy)]
-    public void CleanedBatchKeepsItsCodec(CompressionType compression)
+    public void Cleaned_batch_keeps_its_codec(CompressionType compression)
     {
         var test = new TestLog(_disk);
         test.Append(compression, -1, -1, ("a", "1"), ("b", "2"));

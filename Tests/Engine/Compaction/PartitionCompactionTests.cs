@@ -12,7 +12,7 @@ public class PartitionCompactionTests
         SegmentBytes = 2000, FileDeleteDelayMs = 0 };
 
     [Fact]
-    public async Task StoreCleansCompactedPartitionsAndTheyGoOnAfterAKill()
+    public async Task Store_cleans_compacted_partitions_which_recover_after_a_kill()
     {
         await using var rig = await PartitionRig.StartAsync(Compacted);
         await rig.AppendManyAsync(200);
@@ -29,7 +29,7 @@ public class PartitionCompactionTests
     }
 
     [Fact]
-    public async Task BatchThatCannotBeLookedIntoIsKept()
+    public async Task Batch_with_unreadable_records_is_kept()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.Default with { SegmentBytes = 2000, FileDeleteDelayMs = 0 });
         // A valid header over records that are none: a topic that is not compacted does not look inside.
@@ -48,7 +48,7 @@ public class PartitionCompactionTests
     }
 
     [Fact]
-    public async Task FullDiskIsToldAndThePartitionStaysOnline()
+    public async Task Full_disk_is_reported_and_the_partition_stays_online()
     {
         var disk = new MemoryFileSystem();
         await using var rig = await PartitionRig.StartAsync(Compacted, disk);
@@ -67,7 +67,7 @@ public class PartitionCompactionTests
     }
 
     [Fact]
-    public async Task DeletedTopicStopsItsCleaning()
+    public async Task Deleted_topic_stops_its_cleaning()
     {
         await using var rig = await PartitionRig.StartAsync(Compacted,
             options: o => o with { TimeProvider = TimeProvider.System, CompactionMaxBytesPerSecond = 1 });

@@ -44,7 +44,7 @@ public abstract class LogConformance : IAsyncLifetime
     protected abstract void CleanUp();
 
     [Fact]
-    public async Task What_is_appended_is_read_byte_for_byte_at_every_offset()
+    public async Task Appended_batches_are_read_byte_for_byte_at_every_offset()
     {
         await OpenAsync(Small);
         var batches = new List<(long Offset, byte[] Bytes)>();
@@ -114,7 +114,7 @@ public abstract class LogConformance : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Sender_that_sends_again_is_told_of_the_first_time()
+    public async Task Duplicate_append_returns_the_original_offset()
     {
         await OpenAsync(Small);
         var batches = new List<(long Offset, byte[] Bytes)>();
@@ -140,7 +140,7 @@ public abstract class LogConformance : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Deleted_records_stay_deleted_and_free_the_disk()
+    public async Task Deleted_records_stay_deleted_and_free_disk_space()
     {
         await OpenAsync(Small);
         await FillAsync(60);
@@ -158,7 +158,7 @@ public abstract class LogConformance : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Retention_drops_what_is_too_old_and_too_much()
+    public async Task Retention_drops_segments_by_age_and_size()
     {
         await OpenAsync(Small with { RetentionMs = 1000, RetentionBytes = 5000 });
         await FillAsync(30);
@@ -174,7 +174,7 @@ public abstract class LogConformance : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Compaction_keeps_the_latest_of_each_key_over_restarts()
+    public async Task Compaction_keeps_the_latest_record_of_each_key_over_restarts()
     {
         await OpenAsync(Small with { CleanupCompact = true, CleanupDelete = false });
         await FillAsync(120, keys: 10);
@@ -193,7 +193,7 @@ public abstract class LogConformance : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Torn_tail_is_cut_and_the_log_goes_on()
+    public async Task Torn_tail_is_truncated_and_appends_continue()
     {
         await OpenAsync(Small);
         await FillAsync(25);
@@ -210,7 +210,7 @@ public abstract class LogConformance : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Flushed_byte_that_changed_takes_the_partition_offline_and_is_named()
+    public async Task Changed_flushed_byte_takes_the_partition_offline_and_is_named()
     {
         await OpenAsync(Small with { FlushMessages = 1 });
         await FillAsync(30);

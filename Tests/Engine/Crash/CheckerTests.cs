@@ -4,30 +4,30 @@ namespace OrleansMq.Tests.Engine.Crash;
 public class CheckerTests
 {
     [Fact]
-    public Task Acknowledging_before_the_flush_is_found() =>
+    public Task Acknowledgement_before_the_flush_is_detected() =>
     IsFoundAsync<AcknowledgesBeforeFlush>(FaultKind.PowerCut, "was durable and is lost", "offline, and nothing was damaged");
 
     [Fact]
-    public Task Cutting_below_the_flushed_point_is_found() =>
+    public Task Truncation_below_the_flushed_point_is_detected() =>
     IsFoundAsync<CutsBelowTheFlushedPoint>(FaultKind.ProcessKill, "was durable and is lost");
 
     [Fact]
-    public Task Recovery_without_crc_is_found() =>
+    public Task Recovery_without_crc_is_detected() =>
     IsFoundAsync<DoesNotCheckTheCrc>(FaultKind.ProcessKill, "the record is not as it was sent");
 
     [Fact]
-    public Task An_invented_record_is_found() => IsFoundAsync<InventsARecord>(FaultKind.ProcessKill, "holds a record that nobody sent");
+    public Task Invented_record_is_detected() => IsFoundAsync<InventsARecord>(FaultKind.ProcessKill, "holds a record that nobody sent");
 
     [Fact]
-    public Task A_doubled_retry_is_found() => IsFoundAsync<DoublesRetries>(FaultKind.ProcessKill, "the record is there twice");
+    public Task Duplicated_retry_is_detected() => IsFoundAsync<DoublesRetries>(FaultKind.ProcessKill, "the record is there twice");
 
     [Fact]
-    public Task A_lost_append_is_found() =>
+    public Task Lost_append_is_detected() =>
         IsFoundAsync<LosesAppends>(FaultKind.ProcessKill, "was durable and is lost", "lost by a kill of the process",
             "the record was acknowledged at", "was read, and is");
 
     [Fact]
-    public Task A_wrong_index_is_found() => IsFoundAsync<LeavesAWrongIndex>(FaultKind.ProcessKill, "no batch at");
+    public Task Wrong_index_is_detected() => IsFoundAsync<LeavesAWrongIndex>(FaultKind.ProcessKill, "no batch at");
 
     /// <summary>Runs rounds with the mistake until the checker has said one of the phrases; the same rounds without it pass, as the suite
     /// shows.</summary>

@@ -12,7 +12,7 @@ public class CrashRecoveryTests(ITestOutputHelper output)
     private const int RequiredRounds = 2_000;
 
     [Fact]
-    public async Task EveryRoundKeepsWhatWasPromised()
+    public async Task Every_crash_and_recovery_round_keeps_its_promises()
     {
         // More rounds for a long night: OMQ_ROUNDS.
         var rounds = int.TryParse(Environment.GetEnvironmentVariable("OMQ_ROUNDS"), out var more) ? more : Rounds;
@@ -37,7 +37,7 @@ public class CrashRecoveryTests(ITestOutputHelper output)
         output.WriteLine($"{report}{watch.Elapsed.TotalSeconds:F1} s");
         var shown = failures.OrderBy(f => f.Seed).Take(5)
             .Select(f => $"Replay: OMQ_SEED={f.Seed} dotnet test Tests/Engine -p:Orleans=false --filter "
-            + $"{nameof(EveryRoundKeepsWhatWasPromised)}\n{f.Message}\n");
+            + $"{nameof(Every_crash_and_recovery_round_keeps_its_promises)}\n{f.Message}\n");
         foreach (var failure in failures.OrderBy(f => f.Seed))
             output.WriteLine($"{failure.Seed}: {string.Join(" | ", failure.Message.Split('\n')[1..3])}");
         Assert.True(failures.IsEmpty, $"{failures.Count} rounds failed, see below.\n\n{string.Join('\n', shown)}\n{report}");

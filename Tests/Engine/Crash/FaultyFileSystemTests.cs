@@ -7,7 +7,7 @@ public class FaultyFileSystemTests
     private const string File = "/d/f.log";
 
     [Fact]
-    public void ShortWriteLeavesAPartAndTheProcessGoesOn()
+    public void Short_write_leaves_a_prefix_and_the_process_continues()
     {
         var disk = Create(out var file);
         disk.Arm(new Fault(FaultKind.ShortWrite, After: 1));
@@ -20,7 +20,7 @@ public class FaultyFileSystemTests
     }
 
     [Fact]
-    public void DiskStaysFullForAWhile()
+    public void Full_disk_stays_full_for_a_while()
     {
         var disk = Create(out var file);
         disk.Arm(new Fault(FaultKind.DiskFull, After: 0, Writes: 3));
@@ -31,7 +31,7 @@ public class FaultyFileSystemTests
     }
 
     [Fact]
-    public void TornWriteKillsTheProcessButNotThePageCache()
+    public void Torn_write_kills_the_process_but_keeps_the_page_cache()
     {
         var disk = Create(out var file);
         file.Write(new byte[10], 0);
@@ -45,7 +45,7 @@ public class FaultyFileSystemTests
     }
 
     [Fact]
-    public void PowerCutLosesWhatWasNotFlushed()
+    public void Power_cut_loses_unflushed_bytes()
     {
         var lost = 0;
         for (var seed = 0; seed < 50; seed++)
@@ -65,7 +65,7 @@ public class FaultyFileSystemTests
     }
 
     [Fact]
-    public void FailedFlushIsNotMadeUpForByALaterOne()
+    public void Failed_flush_is_not_repaired_by_a_later_one()
     {
         var lost = 0;
         for (var seed = 0; seed < 50; seed++)
@@ -83,7 +83,7 @@ public class FaultyFileSystemTests
     }
 
     [Fact]
-    public void SameSeedLeavesTheSameBytes()
+    public void Same_seed_leaves_the_same_bytes()
     {
         var first = Enumerable.Range(0, 20).Select(Leave).ToList();
         Assert.Equal(first, Enumerable.Range(0, 20).Select(Leave));

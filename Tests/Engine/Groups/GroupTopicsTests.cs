@@ -24,7 +24,7 @@ public sealed class GroupTopicsTests
     private static readonly ClusterImage First = With(ClusterImage.Empty, "t", Old);
 
     [Fact]
-    public void Topics_that_are_served_are_found_by_name_and_id()
+    public void Served_topics_are_found_by_name_and_id()
     {
         var topics = GroupTopics.Of(With(First, "later", New, status: TopicStatus.Creating));
         Assert.Equal(new GroupTopic("t", Old, 2), topics.Find("t"));
@@ -37,7 +37,7 @@ public sealed class GroupTopicsTests
     }
 
     [Fact]
-    public void A_change_of_leader_is_none_to_groups_and_every_change_of_topics_is_one()
+    public void Leader_change_is_ignored_and_every_topic_change_is_counted()
     {
         var before = GroupTopics.Of(First);
         var led = First.WithPartition(new ReplicaKey(Old, 0),
@@ -56,7 +56,7 @@ public sealed class GroupTopicsTests
     }
 
     [Fact]
-    public void A_name_is_replaced_by_a_newer_topic_and_not_by_an_older_one_of_a_stale_image()
+    public void Topic_name_is_replaced_by_a_newer_topic_and_not_by_a_stale_image()
     {
         Assert.True(GroupTopics.Of(With(First, "t", New)).IsReplaced("t", Old));
         Assert.False(GroupTopics.Of(First).IsReplaced("t", New));
@@ -70,7 +70,7 @@ public sealed class GroupTopicsTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void A_commit_for_a_topic_that_was_deleted_leaves_the_offsets_of_its_successor(bool byId)
+    public void Commit_for_a_deleted_topic_leaves_the_offsets_of_its_successor(bool byId)
     {
         var offsets = GroupOffsets.Empty.With("t", New, 0, new CommittedOffset(37));
         var commit = new OffsetCommit { GroupId = "g",

@@ -16,7 +16,7 @@ public sealed class TranscriptTests
 
     [Theory]
     [MemberData(nameof(Transcripts))]
-    public void The_coordinator_does_what_the_transcript_says(string transcript)
+    public void Coordinator_matches_the_transcript(string transcript)
     {
         var path = Path.Combine(Folder, transcript + ".txt");
         var expected = File.ReadAllText(path);

@@ -17,7 +17,7 @@ public class LeaderEpochCacheTests
     }
 
     [Fact]
-    public void FileIsKafkasText()
+    public void File_has_Kafkas_text_format()
     {
         Filled();
         Assert.Equal("0\n3\n0 0\n2 10\n5 30\n",
@@ -25,7 +25,7 @@ public class LeaderEpochCacheTests
     }
 
     [Fact]
-    public void EpochsRiseAndOneInWhichNothingWasWrittenIsDropped()
+    public void Epochs_rise_and_epochs_without_records_are_dropped()
     {
         var cache = Filled();
         Assert.False(cache.Assign(5, 40));
@@ -44,11 +44,11 @@ public class LeaderEpochCacheTests
     [InlineData(4, 2, 30)]
     [InlineData(5, 5, 50)]
     [InlineData(6, -1, -1)]
-    public void EndOfAnEpochIsTheStartOfTheNextOrTheLogEnd(int asked, int epoch, long end) =>
+    public void End_of_an_epoch_is_the_start_of_the_next_or_the_log_end(int asked, int epoch, long end) =>
         Assert.Equal(new LeaderEpochEntry(epoch, end), Filled().EndOffsetFor(asked, logEndOffset: 50));
 
     [Fact]
-    public void EpochBelowAllKnownEndsWhereTheFirstBegins()
+    public void Epoch_below_all_known_ends_at_the_first_known_start()
     {
         var cache = Filled();
         cache.TruncateFromStart(15);
@@ -63,10 +63,11 @@ public class LeaderEpochCacheTests
     [InlineData(9, 0)]
     [InlineData(10, 2)]
     [InlineData(1000, 5)]
-    public void OffsetBelongsToTheEpochThatBeganBefore(long offset, int epoch) => Assert.Equal(epoch, Filled().EpochOf(offset));
+    public void Offset_belongs_to_the_last_epoch_that_started_at_or_before_it(long offset, int epoch) =>
+    Assert.Equal(epoch, Filled().EpochOf(offset));
 
     [Fact]
-    public void CuttingTheLogDropsEpochsThatBeganBeyond()
+    public void Truncation_drops_epochs_that_start_beyond_it()
     {
         var cache = Filled();
         cache.TruncateFromEnd(31);
@@ -79,7 +80,7 @@ public class LeaderEpochCacheTests
     }
 
     [Fact]
-    public void MovingTheStartKeepsTheEpochItLiesIn()
+    public void Moving_the_log_start_keeps_its_epoch()
     {
         var cache = Filled();
         cache.TruncateFromStart(0);
@@ -93,7 +94,7 @@ public class LeaderEpochCacheTests
     }
 
     [Fact]
-    public void WhatWasAssignedSurvivesAPowerCut()
+    public void Assigned_epoch_survives_a_power_cut()
     {
         for (var seed = 0; seed < 50; seed++)
         {
@@ -114,7 +115,7 @@ public class LeaderEpochCacheTests
     [InlineData("0\n1\n-1 0\n", 3)]
     [InlineData("0\n2\n1 0\n1 5\n", 4)]
     [InlineData("0\n2\n1 5\n2 5\n", 4)]
-    public void DamagedFileIsRefusedWithItsPathAndLine(string text, int line)
+    public void Damaged_file_is_refused_with_path_and_line(string text, int line)
     {
         AtomicFile.Write(_disk, $"{Directory}/leader-epoch-checkpoint", Encoding.ASCII.GetBytes(text));
         var exception = Assert.Throws<InvalidDataException>(() => LeaderEpochCache.Open(_disk, Directory));

@@ -15,7 +15,7 @@ public class ProducerSnapshotTests
     public ProducerSnapshotTests() => _disk.CreateDirectory(Directory);
 
     [Fact]
-    public void StateWithAllFiveBatchesSurvivesARestart()
+    public void State_with_five_batches_survives_a_restart()
     {
         for (var i = 0; i < 8; i++)
             Apply(1, 0, i * 3, 3, now: 900 + i);
@@ -32,7 +32,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void SnapshotIsKafkasByteForByte()
+    public void Snapshot_equals_Kafkas_byte_for_byte()
     {
         Apply(4711, 3, 0, 5, now: 1);
         Apply(4711, 3, 5, 2, now: 1, attributes: 0x10);
@@ -49,7 +49,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void WithoutItsCompanionTheSnapshotStillKnowsTheLastBatch()
+    public void Snapshot_without_companion_knows_the_last_batch()
     {
         for (var i = 0; i < 3; i++)
             Apply(1, 0, i, 1);
@@ -65,7 +65,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void CompanionOfAnotherSnapshotIsNotUsed()
+    public void Companion_of_another_snapshot_is_not_used()
     {
         Apply(1, 0, 0, 1);
         Apply(1, 0, 1, 1);
@@ -88,7 +88,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void DamagedSnapshotIsDeletedAndAnOlderOneUsed()
+    public void Damaged_snapshot_is_deleted_and_an_older_one_used()
     {
         Apply(1, 0, 0, 1);
         Snapshots().Take(_producers, durable: true);
@@ -113,7 +113,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void DamagedCompanionCostsOnlyTheEarlierBatches()
+    public void Damaged_companion_loses_only_the_earlier_batches()
     {
         for (var i = 0; i < 5; i++)
             Apply(1, 0, i, 1);
@@ -133,7 +133,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void OnlySnapshotsWithinTheLogAreLoaded()
+    public void Only_snapshots_within_the_log_are_loaded()
     {
         foreach (var sequence in new[] { 0, 1, 2 })
         {
@@ -149,7 +149,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void UnwantedSnapshotsGoWithTheirCompanions()
+    public void Obsolete_snapshots_are_deleted_with_their_companions()
     {
         foreach (var sequence in new[] { 0, 1, 2, 3 })
         {
@@ -165,7 +165,7 @@ public class ProducerSnapshotTests
     }
 
     [Fact]
-    public void DurableSnapshotSurvivesAPowerCutAndTheOtherIsWholeOrNotThere()
+    public void Durable_snapshot_survives_a_power_cut_and_others_are_whole_or_absent()
     {
         for (var seed = 0; seed < 200; seed++)
         {

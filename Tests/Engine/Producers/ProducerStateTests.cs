@@ -10,7 +10,7 @@ public class ProducerStateTests
     private long _end;
 
     [Fact]
-    public void BatchWithoutProducerIsAcceptedAndLeavesNoTrace()
+    public void Batch_without_producer_id_is_accepted_and_leaves_no_state()
     {
         Append(Batch(-1, -1, -1, 3));
         Append(Batch(-1, -1, -1, 3));
@@ -22,11 +22,11 @@ public class ProducerStateTests
     [InlineData(0)]
     [InlineData(17)]
     [InlineData(int.MaxValue)]
-    public void FirstBatchOfAnUnknownProducerMayHaveAnySequence(int sequence) =>
+    public void First_batch_of_an_unknown_producer_may_have_any_sequence(int sequence) =>
         Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 0, sequence, 1)).Outcome);
 
     [Fact]
-    public void NextInSequenceIsAcceptedAndAGapIsNot()
+    public void Next_sequence_is_accepted_and_a_gap_is_not()
     {
         Append(Batch(Id, 0, 0, 10));
         Assert.Equal(ProducerOutcome.Accept, Check(Batch(Id, 0, 10, 1)).Outcome);
@@ -37,7 +37,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void LastFiveBatchesAreRecognisedWithTheirOffsets()
+    public void Last_five_batches_are_recognised_with_their_offsets()
     {
         var batches = Enumerable.Range(0, 7).Select(i => Append(Batch(Id, 0, i * 2, 2))).ToList();
         for (var i = 0; i < batches.Count; i++)
@@ -53,7 +53,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void BatchCutOtherwiseThanTheOriginalIsNoDuplicate()
+    public void Batch_with_other_boundaries_than_the_original_is_no_duplicate()
     {
         Append(Batch(Id, 0, 0, 4));
         Append(Batch(Id, 0, 4, 4));
@@ -63,7 +63,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void OlderSequenceIsOutOfOrderWhereTheLogDidNotHoldTheEpochFromItsStart()
+    public void Older_sequence_is_out_of_order_unless_the_log_holds_the_epoch_from_its_start()
     {
         // Accepted in the middle: an earlier batch may still be on its way, and is in no log.
         for (var sequence = 100; sequence < 110; sequence++)
@@ -72,7 +72,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void SequencesWrapBehindTheLargestNumber()
+    public void Sequences_wrap_after_the_largest_number()
     {
         Append(Batch(Id, 0, int.MaxValue - 2, 2));
         Append(Batch(Id, 0, int.MaxValue, 3)); // int.MaxValue, 0, 1
@@ -82,7 +82,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void OlderEpochIsFenced()
+    public void Older_epoch_is_fenced()
     {
         Append(Batch(Id, 3, 0, 1));
         var decision = Check(Batch(Id, 2, 1, 1));
@@ -92,7 +92,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void NewEpochStartsAtZeroAndForgetsTheOldBatches()
+    public void New_epoch_starts_at_zero_and_forgets_the_old_batches()
     {
         Append(Batch(Id, 0, 0, 5));
         Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 1, 5, 1)).Outcome);
@@ -103,7 +103,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void ControlBatchRaisesTheEpochAndEndsTheTransaction()
+    public void Control_batch_raises_the_epoch_and_ends_the_transaction()
     {
         Append(Batch(Id, 0, 0, 5) with { Attributes = 0x10 });
         Assert.True(_producers.TryGet(Id, out var open));
@@ -117,7 +117,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void BatchesOfOneGroupSeeEachOther()
+    public void Batches_of_one_write_see_each_other()
     {
         _producers.BeginGroup();
         Append(Batch(Id, 0, 0, 1));
@@ -128,7 +128,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void RolledBackGroupLeavesNoTrace()
+    public void Rolled_back_write_leaves_no_state()
     {
         for (var i = 0; i < 3; i++)
             Append(Batch(Id, 0, i, 1));
@@ -149,7 +149,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void ProducerExpiresByTheBrokersClockUnlessItsTransactionIsOpen()
+    public void Producer_expires_by_the_broker_clock_unless_its_transaction_is_open()
     {
         Append(Batch(Id, 0, 0, 1) with { MaxTimestamp = 5 }, now: 1000);
         Append(Batch(Id + 1, 0, 0, 1) with { Attributes = 0x10 }, now: 1000);
@@ -162,7 +162,7 @@ public class ProducerStateTests
     }
 
     [Fact]
-    public void KnownProducerCostsNoAllocation()
+    public void Known_producer_causes_no_allocation()
     {
         for (var i = 0; i < 100; i++)
             AppendGroup(i);

@@ -13,7 +13,7 @@ public class CodecTests
 
     [Theory]
     [MemberData(nameof(Compressing))]
-    public void Gives_back_what_was_compressed(CompressionType type)
+    public void Codec_round_trips(CompressionType type)
     {
         var random = new Random(3);
         foreach (var length in new[] { 0, 1, 2, 3, 4, 15, 16, 59, 60, 61, 255, 256, 257, 4096, 65535, 65536, 65537, 131_072, 1_000_000 })
@@ -25,7 +25,7 @@ public class CodecTests
 
     [Theory]
     [MemberData(nameof(Compressing))]
-    public void Appends_to_what_the_destination_holds(CompressionType type)
+    public void Decompression_appends_to_the_destination(CompressionType type)
     {
         var codec = StandardCodecs.All.Get(type);
         using var compressed = new PooledBuffer();
@@ -39,7 +39,7 @@ public class CodecTests
 
     [Theory]
     [MemberData(nameof(Compressing))]
-    public void A_bomb_is_refused_and_costs_no_more_than_the_bound(CompressionType type)
+    public void Decompression_bomb_is_refused_within_the_size_bound(CompressionType type)
     {
         var codec = StandardCodecs.All.Get(type);
         using var compressed = new PooledBuffer();
@@ -56,7 +56,7 @@ public class CodecTests
 
     [Theory]
     [MemberData(nameof(Compressing))]
-    public void The_bound_itself_is_allowed(CompressionType type)
+    public void Output_of_exactly_the_size_bound_is_allowed(CompressionType type)
     {
         var codec = StandardCodecs.All.Get(type);
         using var compressed = new PooledBuffer();
@@ -70,7 +70,7 @@ public class CodecTests
 
     [Theory]
     [MemberData(nameof(Compressing))]
-    public void Bytes_cut_off_are_noticed(CompressionType type)
+    public void Truncated_input_is_detected(CompressionType type)
     {
         var codec = StandardCodecs.All.Get(type);
         var source = Samples(new Random(4), 3000).First();
@@ -91,7 +91,7 @@ public class CodecTests
 
     [Theory]
     [MemberData(nameof(Compressing))]
-    public void Changed_bytes_never_do_worse_than_a_named_error(CompressionType type)
+    public void Changed_bytes_cause_at_most_a_named_error(CompressionType type)
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
@@ -110,7 +110,7 @@ public class CodecTests
 
     [Theory]
     [MemberData(nameof(Compressing))]
-    public void Garbage_never_does_worse_than_a_named_error(CompressionType type)
+    public void Garbage_causes_at_most_a_named_error(CompressionType type)
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
@@ -163,7 +163,7 @@ public class CodecTests
     }
 
     [Fact]
-    public void A_codec_that_is_not_installed_says_so()
+    public void Missing_codec_is_named()
     {
         var exception = Assert.Throws<CodecUnavailableException>(() => CompressionCodecs.Empty.Get(CompressionType.Zstd));
         Assert.Equal(CompressionType.Zstd, exception.Type);

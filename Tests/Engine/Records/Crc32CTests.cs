@@ -9,7 +9,7 @@ public class Crc32CTests
     [InlineData("", 0x00000000u)]
     [InlineData("a", 0xC1D04330u)]
     [InlineData("123456789", 0xE3069283u)]
-    public void Known_vectors(string text, uint expected)
+    public void Known_vectors_match(string text, uint expected)
     {
         Assert.Equal(expected, Crc32C.Compute(Encoding.ASCII.GetBytes(text)));
         Assert.Equal(expected, Crc32C.AppendSoftware(0, Encoding.ASCII.GetBytes(text)));
@@ -17,7 +17,7 @@ public class Crc32CTests
 
     /// <summary>The examples of RFC 3720, B.4: 32 bytes of zeros, of ones, counting up.</summary>
     [Fact]
-    public void Vectors_of_iscsi()
+    public void ISCSI_vectors_match()
     {
         var ones = new byte[32];
         Array.Fill(ones, (byte)0xFF);
@@ -27,7 +27,7 @@ public class Crc32CTests
     }
 
     [Fact]
-    public void Hardware_agrees_with_software_at_every_length_and_alignment()
+    public void Hardware_equals_software_at_every_length_and_alignment()
     {
         var bytes = new byte[1024 + 8];
         new Random(1).NextBytes(bytes);
@@ -49,7 +49,7 @@ public class Crc32CTests
     [InlineData(3 * 4096)]
     [InlineData(3 * 4096 + 3 * 336 + 13)]
     [InlineData(1_000_003)]
-    public void Hardware_agrees_with_software_where_streams_are_joined(int length)
+    public void Hardware_equals_software_where_streams_are_joined(int length)
     {
         var bytes = new byte[length];
         new Random(length).NextBytes(bytes);
@@ -58,7 +58,7 @@ public class Crc32CTests
     }
 
     [Fact]
-    public void Appending_parts_is_computing_the_whole()
+    public void Appending_parts_equals_the_whole()
     {
         var random = new Random(2);
         var bytes = new byte[40_000];

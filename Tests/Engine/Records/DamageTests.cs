@@ -19,7 +19,7 @@ public class DamageTests
 
     [Theory]
     [MemberData(nameof(Codecs))]
-    public void Every_flipped_bit_is_noticed_except_in_offset_and_leader_epoch(CompressionType codec)
+    public void Flipped_bit_is_detected_except_in_offset_and_leader_epoch(CompressionType codec)
     {
         var batch = SampleRecord.Build(Records, codec, 42);
         for (var bit = 0; bit < 8 * batch.Length; bit++)
@@ -37,7 +37,7 @@ public class DamageTests
 
     [Theory]
     [MemberData(nameof(Codecs))]
-    public void Every_cut_is_noticed(CompressionType codec)
+    public void Truncation_is_detected_at_every_length(CompressionType codec)
     {
         var batch = SampleRecord.Build(Records, codec);
         for (var length = 0; length < batch.Length; length++)
@@ -55,7 +55,7 @@ public class DamageTests
 
     [Theory]
     [MemberData(nameof(Codecs))]
-    public void Records_changed_under_a_right_crc_never_do_worse_than_a_named_error(CompressionType codec)
+    public void Changed_records_under_a_valid_crc_cause_at_most_a_named_error(CompressionType codec)
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
@@ -71,7 +71,7 @@ public class DamageTests
     }
 
     [Fact]
-    public void Garbage_never_does_worse_than_a_named_error()
+    public void Garbage_causes_at_most_a_named_error()
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
@@ -92,7 +92,7 @@ public class DamageTests
     }
 
     [Fact]
-    public void Lengths_of_two_gigabytes_take_no_memory()
+    public void Lengths_of_two_gigabytes_allocate_nothing()
     {
         // One record whose key, value and header count claim the most there is.
         foreach (var field in new[] { 0, 1, 2, 3 })
@@ -114,7 +114,7 @@ public class DamageTests
     }
 
     [Fact]
-    public void A_record_count_of_two_billion_takes_no_time()
+    public void Record_count_of_two_billion_is_refused_quickly()
     {
         var batch = SampleRecord.Build(Records, CompressionType.Zstd);
         BinaryPrimitives.WriteInt32BigEndian(batch.AsSpan(23), int.MaxValue);

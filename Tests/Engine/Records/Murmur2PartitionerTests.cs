@@ -12,7 +12,7 @@ public class Murmur2PartitionerTests
     [InlineData("a-little-bit-longer-string", -1486304829)]
     [InlineData("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971)]
     [InlineData("abc", 479470107)]
-    public void Hashes_as_Kafkas_clients_do(string key, int expected) =>
+    public void Hash_equals_that_of_Kafkas_clients(string key, int expected) =>
         Assert.Equal(expected, Murmur2Partitioner.Hash(Encoding.UTF8.GetBytes(key)));
 
     [Theory]
@@ -29,6 +29,6 @@ public class Murmur2PartitionerTests
     [Theory]
     [InlineData(0)]
     [InlineData(-1)]
-    public void A_count_below_one_is_refused(int partitions) =>
+    public void Partition_count_below_one_is_refused(int partitions) =>
         Assert.Throws<ArgumentOutOfRangeException>(() => Murmur2Partitioner.ForKey([], partitions));
 }

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Records;
 public class RecordBatchBuilderTests
 {
     [Fact]
-    public void The_bytes_are_those_of_the_format()
+    public void Built_bytes_match_the_format()
     {
         using var builder = new RecordBatchBuilder();
         builder.SetProducer(0x0102030405060708, 0x1112, 0x21222324, transactional: true);
@@ -51,7 +51,7 @@ public class RecordBatchBuilderTests
     [InlineData(CompressionType.Snappy)]
     [InlineData(CompressionType.Lz4)]
     [InlineData(CompressionType.Zstd)]
-    public void In_steady_state_nothing_is_allocated(CompressionType type)
+    public void Builder_in_steady_state_allocates_nothing(CompressionType type)
     {
         using var builder = new RecordBatchBuilder(type, StandardCodecs.All);
         RecordHeader[] headers = [new RecordHeader("h"u8.ToArray(), "v"u8.ToArray())];
@@ -72,7 +72,7 @@ public class RecordBatchBuilderTests
     }
 
     [Fact]
-    public void A_reset_builder_starts_anew()
+    public void Reset_builder_starts_anew()
     {
         using var builder = new RecordBatchBuilder();
         builder.SetProducer(9, 9, 9, transactional: true);
@@ -88,18 +88,18 @@ public class RecordBatchBuilderTests
     }
 
     [Fact]
-    public void A_batch_without_records_is_not_built()
+    public void Empty_batch_is_refused()
     {
         using var builder = new RecordBatchBuilder();
         Assert.Throws<InvalidOperationException>(() => builder.Build());
     }
 
     [Fact]
-    public void A_codec_that_is_missing_is_named_at_once() =>
+    public void Missing_codec_is_named_at_once() =>
         Assert.Throws<CodecUnavailableException>(() => new RecordBatchBuilder(CompressionType.Zstd));
 
     [Fact]
-    public void The_size_foretold_is_never_too_small() =>
+    public void Estimated_size_is_never_too_small() =>
         Properties.ForAll(SampleRecord.Many, records =>
         {
             using var builder = new RecordBatchBuilder();
@@ -115,7 +115,7 @@ public class RecordBatchBuilderTests
         });
 
     [Fact]
-    public void A_batch_of_many_megabytes_is_built_and_read()
+    public void Batch_of_many_megabytes_is_built_and_read()
     {
         using var builder = new RecordBatchBuilder(CompressionType.Zstd, StandardCodecs.All);
         var value = new byte[1 << 20];

@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Engine.Records;
 public class RecordBatchPropertyTests
 {
     [Fact]
-    public void Records_survive_every_codec() =>
+    public void Records_round_trip_through_every_codec() =>
         Properties.ForAll(SampleRecord.Many.SelectMany(records => SampleRecord.Codec.Select(codec => (records, codec))), sample =>
         {
             var batch = SampleRecord.Build(sample.records, sample.codec, baseOffset: 1_000_000_000_000);
@@ -30,7 +30,7 @@ public class RecordBatchPropertyTests
         });
 
     [Fact]
-    public void Recompressing_changes_the_codec_alone() =>
+    public void Recompression_changes_only_the_codec() =>
         Properties.ForAll(SampleRecord.Many.SelectMany(records => SampleRecord.Codec.Two().Select(codecs => (records, codecs))), sample =>
         {
             var batch = SampleRecord.Build(sample.records, sample.codecs.Item1, 77);
@@ -46,7 +46,7 @@ public class RecordBatchPropertyTests
         });
 
     [Fact]
-    public void Compaction_keeps_offsets_timestamps_and_the_producers_fields() =>
+    public void Compaction_keeps_offsets_timestamps_and_producer_fields() =>
         Properties.ForAll(
             from records in SampleRecord.Many
             from keep in Gen.Elements(true, false).ArrayOf(records.Length)
@@ -83,7 +83,7 @@ public class RecordBatchPropertyTests
         });
 
     [Fact]
-    public void Varints_read_back_in_the_size_foretold() =>
+    public void Varints_round_trip_in_the_computed_size() =>
         Properties.ForAll(
             Gen.OneOf(
                 ArbMapGenerators.AnyLong,

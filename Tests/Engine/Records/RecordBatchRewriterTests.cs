@@ -31,7 +31,7 @@ public class RecordBatchRewriterTests
     }
 
     [Fact]
-    public void A_batch_kept_whole_keeps_its_bytes()
+    public void Batch_kept_whole_keeps_its_bytes()
     {
         var batch = SampleRecord.Build(Three, CompressionType.Zstd, 10);
         using var destination = new PooledBuffer();
@@ -41,7 +41,7 @@ public class RecordBatchRewriterTests
     }
 
     [Fact]
-    public void A_batch_emptied_is_a_header_that_can_be_emptied_again()
+    public void Emptied_batch_is_a_header_that_can_be_emptied_again()
     {
         var batch = SampleRecord.Build(Three, CompressionType.Zstd, 10);
         using var once = new PooledBuffer();
@@ -55,7 +55,7 @@ public class RecordBatchRewriterTests
     }
 
     [Fact]
-    public void A_batch_damaged_inside_is_not_rewritten()
+    public void Batch_with_damaged_records_is_not_rewritten()
     {
         var batch = SampleRecord.Build(Three);
         batch[RecordBatchHeader.Size] = 0x7F;

@@ -34,7 +34,7 @@ public class RecordBatchRulesTests
 
     [Theory]
     [MemberData(nameof(BrokenFields))]
-    public void A_broken_field_is_named(string rule, RecordBatchError error, Action<byte[]> breakIt)
+    public void Invalid_field_is_named(string rule, RecordBatchError error, Action<byte[]> breakIt)
     {
         var batch = SampleRecord.Build(Three);
         breakIt(batch);
@@ -47,7 +47,7 @@ public class RecordBatchRulesTests
 
     [Theory]
     [MemberData(nameof(NotProducible))]
-    public void What_only_a_log_may_hold_is_refused_from_a_producer(string rule, RecordBatchError error, Action<byte[]> change)
+    public void Log_only_features_are_refused_from_a_producer(string rule, RecordBatchError error, Action<byte[]> change)
     {
         var batch = SampleRecord.Build(Three);
         change(batch);
@@ -61,7 +61,7 @@ public class RecordBatchRulesTests
     [InlineData(1)]
     [InlineData(3)]
     [InlineData(-1)]
-    public void Another_magic_is_refused(sbyte magic)
+    public void Other_magic_is_refused(sbyte magic)
     {
         var batch = SampleRecord.Build(Three);
         batch[16] = (byte)magic;
@@ -75,7 +75,7 @@ public class RecordBatchRulesTests
     [InlineData(48, RecordBatchError.BadLength)]
     [InlineData(1000, RecordBatchError.Truncated)]
     [InlineData(int.MaxValue, RecordBatchError.BadLength)]
-    public void A_length_that_cannot_be_is_named(int length, RecordBatchError error)
+    public void Impossible_length_is_named(int length, RecordBatchError error)
     {
         var batch = SampleRecord.Build(Three);
         Int32(batch, 8, length);
@@ -83,7 +83,7 @@ public class RecordBatchRulesTests
     }
 
     [Fact]
-    public void Bytes_after_the_batch_are_the_next_one_to_a_log_and_a_fault_from_a_producer()
+    public void Bytes_after_the_batch_are_the_next_batch_in_a_log_and_an_error_from_a_producer()
     {
         byte[] bytes = [.. SampleRecord.Build(Three), 0];
         Assert.Null(RecordBatches.Validate(bytes, out _));
@@ -93,7 +93,7 @@ public class RecordBatchRulesTests
     [Theory]
     [InlineData(3, RecordBatchError.BadRecordCount)] // a record less
     [InlineData(1, RecordBatchError.BadRecordCount)] // a record more
-    public void A_count_that_is_not_what_the_batch_holds_is_named(int count, RecordBatchError error)
+    public void Wrong_record_count_is_named(int count, RecordBatchError error)
     {
         var batch = SampleRecord.Build(Three[..2], CompressionType.Zstd);
         Int32(batch, 23, count - 1);
@@ -108,7 +108,7 @@ public class RecordBatchRulesTests
     [InlineData(0)] // twice the same
     [InlineData(-1)]
     [InlineData(5)] // beyond the last
-    public void Offset_deltas_that_do_not_run_up_are_named(int delta)
+    public void Offset_deltas_out_of_order_are_named(int delta)
     {
         var batch = SampleRecord.Build(Three);
         // Each record takes 9 bytes: length, attributes, timestamp delta, offset delta, ...
@@ -119,7 +119,7 @@ public class RecordBatchRulesTests
     }
 
     [Fact]
-    public void A_codec_that_is_not_there_is_a_fault_when_looking_inside_only()
+    public void Missing_codec_is_an_error_only_when_records_are_read()
     {
         var batch = SampleRecord.Build(Three, CompressionType.Lz4);
         Assert.Null(RecordBatches.ValidateProduced(batch, out _));
@@ -129,7 +129,7 @@ public class RecordBatchRulesTests
     }
 
     [Fact]
-    public void Every_error_has_a_code_of_the_protocol()
+    public void Every_error_has_a_protocol_code()
     {
         ErrorCode[] codes = [ErrorCode.CorruptMessage, ErrorCode.InvalidRecord, ErrorCode.UnsupportedCompressionType];
         Assert.All(Enum.GetValues<RecordBatchError>(), error => Assert.Contains(error.ToErrorCode(), codes));

@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Records;
 public class RoundTripTests
 {
     [Fact]
-    public void A_batch_gives_back_what_was_added()
+    public void Batch_returns_the_records_that_were_added()
     {
         using var builder = new RecordBatchBuilder();
         RecordHeader[] headers =

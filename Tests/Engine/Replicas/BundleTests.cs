@@ -64,7 +64,7 @@ public sealed class BundleTests
     }
 
     [Fact]
-    public void What_is_written_is_read()
+    public void Values_round_trip()
     {
         var seed = Seeds.Next();
         var random = new Random(seed);

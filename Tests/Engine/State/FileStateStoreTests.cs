@@ -43,7 +43,7 @@ public sealed class FileStateStoreTests : StateStoreConformance
     }
 
     [Fact]
-    public async Task The_file_is_an_envelope_with_version_name_and_value()
+    public async Task File_is_an_envelope_with_version_name_and_value()
     {
         var store = Open(_files);
         var etag = await store.WriteAsync(Key, Json(1), null);
@@ -52,7 +52,7 @@ public sealed class FileStateStoreTests : StateStoreConformance
     }
 
     [Fact]
-    public async Task A_store_opened_again_goes_on_where_it_was()
+    public async Task Reopened_store_continues_from_its_documents()
     {
         var etag = await Open(_files).WriteAsync(Key, Json(1), null);
         var store = Open(_files.ProcessKill());
@@ -81,7 +81,7 @@ public sealed class FileStateStoreTests : StateStoreConformance
     [InlineData("""{"version":1,"name":"orders"}""")]
     [InlineData("""{"version":1,"name":"orders","value":{}} {}""")]
     [InlineData("""{"version":1,"name":"orders","value":{""")]
-    public async Task A_damaged_file_is_named(string content)
+    public async Task Damaged_file_is_named(string content)
     {
         var store = Open(_files);
         await store.WriteAsync(Key, Json(1), null);
@@ -94,7 +94,7 @@ public sealed class FileStateStoreTests : StateStoreConformance
     }
 
     [Fact]
-    public async Task Members_of_a_later_version_are_passed_over()
+    public async Task Members_of_a_later_version_are_ignored()
     {
         var store = Open(_files);
         await store.WriteAsync(Key, Json(1), null);
@@ -107,11 +107,11 @@ public sealed class FileStateStoreTests : StateStoreConformance
     [InlineData("topic")]
     [InlineData("topic/")]
     [InlineData("/orders")]
-    public async Task A_key_without_type_or_name_is_refused(string key) =>
+    public async Task Key_without_type_or_name_is_refused(string key) =>
         await Assert.ThrowsAsync<ArgumentException>(async () => await Open(_files).ReadAsync(key));
 
     [Fact]
-    public async Task What_was_written_survives_every_power_cut()
+    public async Task Written_document_survives_every_power_cut()
     {
         for (var seed = 0; seed < 200; seed++)
         {
@@ -128,7 +128,7 @@ public sealed class FileStateStoreTests : StateStoreConformance
     }
 
     [Fact]
-    public async Task A_full_disk_leaves_the_old_document()
+    public async Task Full_disk_leaves_the_old_document()
     {
         var store = Open(_files);
         var etag = await store.WriteAsync(Key, Json(1), null);
@@ -140,7 +140,7 @@ public sealed class FileStateStoreTests : StateStoreConformance
     }
 
     [Fact]
-    public async Task Names_that_differ_in_case_alone_have_files_that_differ_in_more()
+    public async Task Names_that_differ_only_in_case_have_distinct_files()
     {
         var store = Open(_files);
         foreach (var name in new[] { "a", "A", new string('b', 249), new string('B', 249) })

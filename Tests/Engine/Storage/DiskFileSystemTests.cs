@@ -13,7 +13,7 @@ public sealed class DiskFileSystemTests : FileSystemConformance, IDisposable
     public void Dispose() => Directory.Delete(_root, recursive: true);
 
     [SkippableFact]
-    public void A_full_volume_is_named()
+    public void Full_volume_is_named()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "/dev/full is Linux's.");
         using var full = Files.Open("/dev/full", FileOpening.ReadWrite);
@@ -37,7 +37,7 @@ public sealed class DiskFileSystemTests : FileSystemConformance, IDisposable
     }
 
     [Fact]
-    public void What_was_written_is_in_memory_and_what_nobody_read_is_not()
+    public void Written_pages_are_resident_and_unread_ones_are_not()
     {
         using var file = new DiskFileSystem().Open(Path.Combine(_root, "cached"), FileOpening.CreateOrTruncate);
         file.Write(new byte[100_000], 0);
@@ -58,7 +58,7 @@ public sealed class DiskFileSystemTests : FileSystemConformance, IDisposable
     }
 
     [SkippableFact]
-    public void A_lock_of_another_process_holds_until_that_process_ends()
+    public void Lock_of_another_process_holds_until_it_ends()
     {
         Skip.IfNot(OperatingSystem.IsLinux() && File.Exists("/usr/bin/flock"), "Needs the flock command.");
         var path = Path.Combine(_root, ".lock");

@@ -27,7 +27,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void What_is_written_is_read_by_every_handle()
+    public void Written_bytes_are_read_by_every_handle()
     {
         using var writer = Files.Open(At("a"), FileOpening.OpenOrCreate);
         using var reader = Files.Open(At("a"), FileOpening.Read);
@@ -52,7 +52,7 @@ public abstract class FileSystemConformance
     [InlineData(64)]
     [InlineData(65)]
     [InlineData(200)]
-    public void A_gather_write_puts_the_buffers_one_after_the_other(int count)
+    public void Gather_write_concatenates_the_buffers(int count)
     {
         var buffers = new List<ReadOnlyMemory<byte>>();
         for (var i = 0; i < count; i++)
@@ -67,7 +67,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void A_hole_reads_as_zeros()
+    public void Hole_reads_as_zeros()
     {
         using var file = Files.Open(At("sparse"), FileOpening.OpenOrCreate);
         file.Write(new byte[] { 1 }, 10_000);
@@ -79,7 +79,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void Cut_and_extended_a_file_holds_zeros_where_it_was_cut()
+    public void File_truncated_and_extended_reads_zeros_after_the_cut()
     {
         using var file = Files.Open(At("cut"), FileOpening.OpenOrCreate);
         file.Write(Enumerable.Repeat((byte)1, 9000).ToArray(), 0);
@@ -93,7 +93,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void Each_way_to_open_creates_keeps_or_empties()
+    public void Open_mode_creates_keeps_or_truncates()
     {
         Assert.Throws<FileNotFoundException>(() => Files.Open(At("f"), FileOpening.Read));
         Assert.Throws<FileNotFoundException>(() => Files.Open(At("f"), FileOpening.ReadWrite));
@@ -116,7 +116,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void A_rename_replaces_and_open_handles_live_on()
+    public void Rename_replaces_and_open_handles_stay_valid()
     {
         WriteAll(At("old"), [1]);
         WriteAll(At("new"), [2, 2]);
@@ -132,7 +132,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void A_deleted_file_can_be_read_by_who_has_it_open()
+    public void Deleted_file_stays_readable_through_open_handles()
     {
         WriteAll(At("gone"), [1, 2]);
         using var file = Files.Open(At("gone"), FileOpening.Read);
@@ -144,7 +144,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void Directories_are_made_listed_moved_and_deleted()
+    public void Directories_are_created_listed_moved_and_deleted()
     {
         Files.CreateDirectory(At("x", "y"));
         Files.CreateDirectory(At("x", "y"));
@@ -170,7 +170,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void A_lock_excludes_until_it_is_let_go()
+    public void Lock_is_exclusive_until_released()
     {
         var held = Files.TryLock(At(".lock"));
         Assert.NotNull(held);
@@ -181,7 +181,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void There_is_free_space_and_flushing_works()
+    public void Free_space_is_reported_and_flush_works()
     {
         using var file = Files.Open(At("flushed"), FileOpening.OpenOrCreate);
         file.Write(new byte[10], 0);
@@ -190,7 +190,7 @@ public abstract class FileSystemConformance
     }
 
     [Fact]
-    public void Many_threads_write_one_file_without_losing_a_byte()
+    public void Concurrent_writers_of_one_file_lose_no_byte()
     {
         using var file = Files.Open(At("shared"), FileOpening.OpenOrCreate);
         Parallel.For(0, 64, i => file.Write(Enumerable.Repeat((byte)(i + 1), 1000).ToArray(), i * 1000));

@@ -35,7 +35,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void A_killed_process_loses_nothing_and_can_do_nothing()
+    public void Killed_process_loses_no_written_bytes_and_can_do_nothing()
     {
         using var file = _files.Open("/data/a", FileOpening.OpenOrCreate);
         file.Write(new byte[] { 1, 2, 3 }, 0);
@@ -50,7 +50,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void A_power_cut_keeps_what_was_flushed()
+    public void Power_cut_keeps_flushed_bytes()
     {
         Write(_files, "/data/a", [1, 2, 3], flush: true, flushEntry: true);
         for (var seed = 0; seed < 50; seed++)
@@ -58,7 +58,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void A_power_cut_may_keep_lose_or_tear_what_was_not_flushed()
+    public void Power_cut_may_keep_lose_or_tear_unflushed_bytes()
     {
         var outcomes = Outcomes(files =>
         {
@@ -76,7 +76,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void A_power_cut_may_forget_a_new_name_but_never_both_names_of_a_rename()
+    public void Power_cut_may_lose_a_new_name_but_never_both_names_of_a_rename()
     {
         var outcomes = Outcomes(files =>
         {
@@ -92,7 +92,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void A_move_between_directories_is_kept_or_lost_as_a_whole()
+    public void Move_between_directories_is_kept_or_lost_as_a_whole()
     {
         var outcomes = Outcomes(files =>
         {
@@ -106,7 +106,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void Flushed_entries_stay_and_flushed_deletes_stay_deleted()
+    public void Flushed_entries_and_flushed_deletes_survive()
     {
         var outcomes = Outcomes(files =>
         {
@@ -120,7 +120,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void A_deleted_directory_may_come_back_with_some_of_its_files()
+    public void Deleted_directory_may_reappear_with_some_of_its_files()
     {
         var outcomes = Outcomes(files =>
         {
@@ -134,7 +134,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void The_same_seed_leaves_the_same_bytes()
+    public void Same_seed_leaves_the_same_bytes()
     {
         static string Run(int seed)
         {
@@ -153,7 +153,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void Traffic_is_counted_by_file()
+    public void Traffic_is_counted_per_file()
     {
         Write(_files, "/data/a", new byte[100], flush: true);
         _ = Read(_files, "/data/a");
@@ -163,7 +163,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void What_is_not_flushed_is_counted()
+    public void Unflushed_bytes_are_counted()
     {
         Write(_files, "/data/a", new byte[100]);
         Assert.Equal(1, _files.UnflushedWrites("/data/a"));
@@ -174,7 +174,7 @@ public sealed class MemoryFileSystemTests : FileSystemConformance
     }
 
     [Fact]
-    public void A_full_disk_cuts_the_write_short()
+    public void Full_disk_shortens_the_write()
     {
         _files.Capacity = 1000;
         using var file = _files.Open("/data/a", FileOpening.OpenOrCreate);

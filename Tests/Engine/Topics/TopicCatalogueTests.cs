@@ -17,7 +17,7 @@ public sealed class TopicCatalogueTests
         (catalogue ?? TopicCatalogue.Empty).BeginCreate(topic, Id, Limits);
 
     [Fact]
-    public void A_topic_begins_as_creating_in_both_documents()
+    public void Topic_starts_as_creating_in_both_documents()
     {
         var created = Create(new NewTopic("orders", 6, 1, new Dictionary<string, string> { ["retention.ms"] = " 5 " })).Next;
         Assert.Equal(new TopicCatalogueEntry(Id, TopicStatus.Creating), created.Catalogue.Topics["orders"]);
@@ -29,7 +29,7 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
-    public void What_is_left_open_is_the_brokers_default() => Assert.Equal(3, Create(new NewTopic("orders")).Next.Topic.Partitions);
+    public void Unset_values_take_the_brokers_defaults() => Assert.Equal(3, Create(new NewTopic("orders")).Next.Topic.Partitions);
 
     [Theory]
     [InlineData("", 1, 1, ErrorCode.InvalidTopic, "empty")]
@@ -42,7 +42,7 @@ public sealed class TopicCatalogueTests
     [InlineData("orders", 1, 0, ErrorCode.InvalidReplicationFactor, "0")]
     [InlineData("orders", 1, 2, ErrorCode.InvalidReplicationFactor, "1 broker")]
     [InlineData("orders", 1, -2, ErrorCode.InvalidReplicationFactor, "-2")]
-    public void A_request_that_cannot_be_is_refused_by_name(string name, int partitions, short replicationFactor, ErrorCode error,
+    public void Invalid_request_is_refused_by_name(string name, int partitions, short replicationFactor, ErrorCode error,
         string said)
     {
         var refused = Create(new NewTopic(name, partitions, replicationFactor), With("taken", "dotted.name"));
@@ -51,12 +51,12 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
-    public void A_bad_configuration_is_refused() =>
+    public void Invalid_configuration_is_refused() =>
         Assert.Equal(ErrorCode.InvalidConfig,
             Create(new NewTopic("orders", Configs: new Dictionary<string, string> { ["x"] = "1" })).Error);
 
     [Fact]
-    public void A_name_stays_taken_until_the_last_write_of_its_deletion()
+    public void Name_stays_taken_until_the_last_write_of_its_deletion()
     {
         var catalogue = With("orders");
         var id = catalogue.Topics["orders"].TopicId;
@@ -68,14 +68,14 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
-    public void Forgetting_a_topic_spares_the_next_of_its_name()
+    public void Forgetting_a_topic_spares_its_successor_of_the_same_name()
     {
         var catalogue = TopicCatalogue.Empty.FinishCreate("orders", OtherId);
         Assert.Same(catalogue, catalogue.Forget("orders", Id));
     }
 
     [Fact]
-    public void Only_a_topic_that_is_there_is_deleted() =>
+    public void Delete_of_an_unknown_topic_is_refused() =>
     Assert.Equal(ErrorCode.UnknownTopicOrPartition, With("a").BeginDelete("b").Error);
 
     [Fact]
@@ -106,7 +106,7 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
-    public void The_documents_have_this_json()
+    public void Documents_have_the_expected_json()
     {
         var topic = Create(new NewTopic("orders", 2, 1, new Dictionary<string, string> { ["retention.ms"] = "5" })).Next.Topic.Activate();
         const string topicJson =
@@ -146,7 +146,7 @@ public sealed class TopicCatalogueTests
 
     [Theory]
     [MemberData(nameof(Recoveries))]
-    public void Each_state_a_crash_leaves_has_one_way_on(TopicStatus? entry, TopicStatus? topic, int? growingTo,
+    public void Each_state_left_by_a_crash_has_one_continuation(TopicStatus? entry, TopicStatus? topic, int? growingTo,
         TopicRecoveryAction expected)
     {
         var document = topic is { } status
@@ -155,7 +155,7 @@ public sealed class TopicCatalogueTests
     }
 
     [Fact]
-    public void A_document_of_another_topic_id_is_damage() =>
+    public void Document_of_another_topic_id_is_damage() =>
         Assert.Equal(TopicRecoveryAction.Damaged, TopicRecovery.Decide(new TopicCatalogueEntry(OtherId, TopicStatus.Active),
             new TopicState { Name = "orders", TopicId = Id, Partitions = 1, Status = TopicStatus.Active }));
 }

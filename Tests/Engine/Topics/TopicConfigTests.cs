@@ -47,13 +47,13 @@ public sealed class TopicConfigTests
         TopicConfigRules.Parse(configs.ToDictionary(pair => pair.Key, pair => pair.Value), TopicConfig.Default);
 
     [Fact]
-    public void The_table_has_exactly_Kafkas_keys() =>
+    public void Key_table_equals_Kafkas_keys() =>
         Assert.Equal(KafkaDefaults.Select(row => (string)row[0]).Order(StringComparer.Ordinal),
             TopicConfigKeys.All.Select(key => key.Name).Order(StringComparer.Ordinal));
 
     [Theory]
     [MemberData(nameof(KafkaDefaults))]
-    public void Each_key_has_Kafkas_default_and_accepts_it(string key, string value)
+    public void Key_has_Kafkas_default_and_accepts_it(string key, string value)
     {
         Assert.Equal(value, TopicConfigKeys.Find(key)!.Format(TopicConfig.Default));
         Assert.Equal(TopicConfig.Default, Parse((key, value)).Next);
@@ -88,7 +88,7 @@ public sealed class TopicConfigTests
     [InlineData("segment.jitter.ms", "9")]
     [InlineData("segment.ms", "1")]
     [InlineData("unclean.leader.election.enable", "true")]
-    public void Each_key_sets_what_it_reads_back(string key, string value)
+    public void Key_sets_what_it_reads_back(string key, string value)
     {
         var config = Parse((key, value)).Next;
         Assert.Equal(value, TopicConfigKeys.Find(key)!.Format(config));
@@ -116,7 +116,7 @@ public sealed class TopicConfigTests
     [InlineData("compression.type", "none")]
     [InlineData("message.timestamp.type", "createtime")]
     [InlineData("unclean.leader.election.enable", "yes")]
-    public void A_bad_value_is_refused_with_key_value_and_what_is_allowed(string key, string value)
+    public void Invalid_value_is_refused_with_key_value_and_allowed_range(string key, string value)
     {
         var refused = Parse((key, value));
         Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
@@ -131,7 +131,7 @@ public sealed class TopicConfigTests
     [InlineData("retention_ms", "retention.ms")]
     [InlineData("cleanup.polcy", "cleanup.policy")]
     [InlineData("max.messages.bytes", "max.message.bytes")]
-    public void An_unknown_key_is_refused_with_the_nearest_and_all_known(string key, string nearest)
+    public void Unknown_key_is_refused_with_the_nearest_and_all_known_keys(string key, string nearest)
     {
         var refused = Parse((key, "1"));
         Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
@@ -141,14 +141,14 @@ public sealed class TopicConfigTests
     }
 
     [Fact]
-    public void Nonsense_gets_no_suggestion() => Assert.DoesNotContain("Did you mean", Parse(("xyzzy", "1")).Message);
+    public void Unrecognisable_key_gets_no_suggestion() => Assert.DoesNotContain("Did you mean", Parse(("xyzzy", "1")).Message);
 
     [Theory]
     [InlineData("remote.storage.enable", "true")]
     [InlineData("preallocate", "true")]
     [InlineData("compression.zstd.level", "9")]
     [InlineData("follower.replication.throttled.replicas", "*")]
-    public void A_key_that_is_not_implemented_is_refused_and_says_so(string key, string value)
+    public void Unimplemented_key_is_refused_and_reported_as_such(string key, string value)
     {
         var refused = Parse((key, value));
         Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
@@ -157,7 +157,7 @@ public sealed class TopicConfigTests
     }
 
     [Fact]
-    public void All_that_is_wrong_is_said_at_once()
+    public void All_errors_are_reported_at_once()
     {
         var message = Parse(("retention.ms", "x"), ("nonsense.key", "1"), ("segment.ms", "0")).Message;
         Assert.Contains("'retention.ms'", message);
@@ -166,7 +166,7 @@ public sealed class TopicConfigTests
     }
 
     [Fact]
-    public void Keys_that_contradict_each_other_are_refused()
+    public void Contradictory_keys_are_refused()
     {
         var refused = Parse(("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "9"));
         Assert.Equal(ErrorCode.InvalidConfig, refused.Error);
@@ -174,10 +174,10 @@ public sealed class TopicConfigTests
     }
 
     [Fact]
-    public void Values_may_have_blanks_around_them() => Assert.Equal(5, Parse(("retention.ms", " 5 ")).Next.RetentionMs);
+    public void Values_may_have_surrounding_blanks() => Assert.Equal(5, Parse(("retention.ms", " 5 ")).Next.RetentionMs);
 
     [Fact]
-    public void The_codec_of_producer_is_none_of_ours()
+    public void Compression_type_producer_means_no_broker_codec()
     {
         Assert.Null(Parse(("compression.type", "producer")).Next.CompressionType);
         Assert.Equal(CompressionType.None, Parse(("compression.type", "uncompressed")).Next.CompressionType);
@@ -185,7 +185,7 @@ public sealed class TopicConfigTests
     }
 
     [Fact]
-    public void What_a_topic_does_not_set_is_the_brokers_default()
+    public void Unset_value_is_the_brokers_default()
     {
         var defaults = TopicConfig.DefaultFor(FlushPolicy.Sync);
         var configs = new Dictionary<string, string> { ["retention.ms"] = "5" };
@@ -198,7 +198,7 @@ public sealed class TopicConfigTests
     }
 
     [Fact]
-    public void The_reference_names_every_key_with_default_range_and_meaning()
+    public void Reference_lists_every_key_with_default_range_and_meaning()
     {
         var lines = TopicConfigReference.ToMarkdown().Split('\n');
         foreach (var key in TopicConfigKeys.All)

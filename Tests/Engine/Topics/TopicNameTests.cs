@@ -10,7 +10,7 @@ public sealed class TopicNameTests
     [InlineData("Orders.v1_new-2")]
     [InlineData("...")]
     [InlineData("__consumer_offsets")]
-    public void Kafkas_names_are_allowed(string name) => Assert.Null(TopicName.Validate(name));
+    public void Names_allowed_by_Kafka_are_allowed(string name) => Assert.Null(TopicName.Validate(name));
 
     [Theory]
     [InlineData(null, "empty")]
@@ -21,7 +21,7 @@ public sealed class TopicNameTests
     [InlineData("a/b", "'/'")]
     [InlineData("größe", "'ö'")]
     [InlineData("a\0", "contains")]
-    public void Other_names_are_refused_with_what_is_wrong_and_what_is_allowed(string? name, string wrong)
+    public void Invalid_names_are_refused_with_the_problem_and_the_rule(string? name, string wrong)
     {
         var message = TopicName.Validate(name);
         Assert.Contains(wrong, message);
@@ -29,7 +29,7 @@ public sealed class TopicNameTests
     }
 
     [Fact]
-    public void The_longest_name_has_249_characters()
+    public void Longest_name_has_249_characters()
     {
         Assert.Null(TopicName.Validate(new string('x', 249)));
         Assert.Contains("250", TopicName.Validate(new string('x', 250)));
@@ -41,6 +41,6 @@ public sealed class TopicNameTests
     [InlineData("a.b", "a.b", true)]
     [InlineData("a.b", "a-b", false)]
     [InlineData("a.b", "a.bc", false)]
-    public void Names_collide_where_a_dot_is_an_underscore(string one, string other, bool collide) =>
+    public void Names_collide_where_dot_and_underscore_differ(string one, string other, bool collide) =>
         Assert.Equal(collide, TopicName.Collide(one, other));
 }

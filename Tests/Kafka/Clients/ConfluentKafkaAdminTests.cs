@@ -16,7 +16,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     public async Task DisposeAsync() => await _server.DisposeAsync();
 
     [SkippableFact]
-    public async Task Topics_and_their_configuration_are_made_changed_and_deleted()
+    public async Task Topics_and_their_configuration_are_created_altered_and_deleted()
     {
         Librdkafka.Require();
         using var admin = Admin();
@@ -45,7 +45,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task Groups_are_listed_described_set_back_and_deleted()
+    public async Task Groups_are_listed_described_reset_and_deleted()
     {
         Librdkafka.Require();
         await FillAsync();
@@ -96,7 +96,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task What_came_to_the_admin_client_later_is_answered_too()
+    public async Task Newer_admin_requests_are_answered()
     {
         // ElectLeaders is the youngest of these.
         Librdkafka.Require(atLeast: "2.6");

@@ -25,7 +25,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
     [InlineData("range")]
     [InlineData("cooperative-sticky")]
     [InlineData("consumer")]
-    public async Task Partitions_are_shared_out_anew_when_members_come_and_go_and_every_record_is_read(string way)
+    public async Task Partitions_are_rebalanced_as_members_join_and_leave_and_every_record_is_read(string way)
     {
         // The consumer protocol (KIP-848) as the broker speaks it came with 2.12.
         Librdkafka.Require(way == "consumer" ? "2.12" : "2.1");

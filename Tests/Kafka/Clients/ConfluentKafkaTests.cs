@@ -25,7 +25,7 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
     [InlineData(CompressionType.Snappy)]
     [InlineData(CompressionType.Lz4)]
     [InlineData(CompressionType.Zstd)]
-    public async Task Keys_values_headers_nulls_and_times_come_back_in_every_codec(CompressionType codec)
+    public async Task Records_round_trip_in_every_codec(CompressionType codec)
     {
         Librdkafka.Require();
         await _server.Broker.CreateTopicAsync(new NewTopic("orders"));
@@ -55,7 +55,7 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task A_record_of_eight_megabytes_goes_through_where_the_topic_allows_it_and_is_refused_where_not()
+    public async Task Record_of_eight_megabytes_is_accepted_only_where_the_topic_allows_it()
     {
         Librdkafka.Require();
         await _server.Broker.CreateTopicAsync(new NewTopic("large",
@@ -77,7 +77,7 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task A_consumer_seeks_by_time_and_by_offset_and_learns_of_the_end()
+    public async Task Consumer_seeks_by_time_and_offset_and_sees_the_end()
     {
         Librdkafka.Require();
         await _server.Broker.CreateTopicAsync(new NewTopic("orders"));
@@ -105,7 +105,7 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task An_idempotent_producer_keeps_the_order_over_many_batches()
+    public async Task Idempotent_producer_keeps_order_over_many_batches()
     {
         Librdkafka.Require();
         await _server.Broker.CreateTopicAsync(new NewTopic("orders"));

@@ -23,7 +23,7 @@ public sealed class KafkaLoadToolsTests : IAsyncLifetime
     [SkippableTheory]
     [InlineData("classic")]
     [InlineData("consumer")]
-    public async Task The_verifiable_consumer_reads_all_that_the_verifiable_producer_was_acknowledged(string protocol)
+    public async Task Verifiable_consumer_reads_all_records_acknowledged_to_the_verifiable_producer(string protocol)
     {
         const int records = 2000;
         var produced = Events(await JavaAsync("VerifiableProducer", "--topic", "orders", "--max-messages", $"{records}", "--acks", "-1"));
@@ -42,7 +42,7 @@ public sealed class KafkaLoadToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task The_performance_tools_lose_nothing()
+    public async Task Performance_tools_lose_no_records()
     {
         const int records = 20_000;
         var written = await ClientProgram.JavaAsync(Tools + "ProducerPerformance",
@@ -61,7 +61,7 @@ public sealed class KafkaLoadToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task Every_record_comes_back_to_the_latency_tool()
+    public async Task Latency_tool_receives_every_record()
     {
         var measured = await ClientProgram.JavaAsync(Tools + "EndToEndLatency", [_server.Address, "orders", "200", "all", "100"]);
         Assert.Matches(@"Avg latency: \d+[.,]\d+ ms", measured);

@@ -17,7 +17,7 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     public async Task DisposeAsync() => await _server.DisposeAsync();
 
     [SkippableFact]
-    public async Task Topics_are_created_described_changed_and_deleted()
+    public async Task Topics_are_created_described_altered_and_deleted()
     {
         const string tool = "org.apache.kafka.tools.TopicCommand";
         await RunAsync(tool, ["--create", "--topic", "orders", "--partitions", "3", "--config", "retention.ms=1000"]);
@@ -37,7 +37,7 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task The_consoles_produce_and_consume_in_a_group_that_the_group_tool_shows()
+    public async Task Console_tools_use_a_group_that_the_group_tool_shows()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
         await RunAsync("org.apache.kafka.tools.ConsoleProducer", ["--topic", "orders"], "one\ntwo\nthree\n");
@@ -56,7 +56,7 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task The_console_consumer_reads_in_a_group_of_the_consumer_protocol()
+    public async Task Console_consumer_reads_in_a_group_of_the_consumer_protocol()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2));
         await RunAsync("org.apache.kafka.tools.ConsoleProducer", ["--topic", "orders"], "one\ntwo\n");
@@ -70,7 +70,7 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task Offsets_of_a_group_are_set_back_by_every_way_there_is()
+    public async Task Group_offsets_are_reset_by_every_method()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("orders", Configs: s_kept));
         await _server.Broker.ProduceAsync(new TopicPartition("orders", 0),
@@ -93,7 +93,7 @@ public sealed class KafkaToolsTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task Offsets_log_directories_deleted_records_and_elections_are_answered()
+    public async Task Offset_log_directory_delete_and_election_tools_are_answered()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("orders", 2, Configs: s_kept));
         await _server.Broker.ProduceAsync(new TopicPartition("orders", 1),

@@ -19,7 +19,7 @@ public sealed class KcatTests : IAsyncLifetime
     [InlineData("snappy")]
     [InlineData("lz4")]
     [InlineData("zstd")]
-    public async Task It_reads_what_it_wrote_in_every_codec(string codec)
+    public async Task Kcat_reads_what_it_wrote_in_every_codec(string codec)
     {
         var lines = Lines(1000);
         await KcatAsync(["-P", "-t", "made", "-z", codec, "-X", "linger.ms=500"], lines);
@@ -28,7 +28,7 @@ public sealed class KcatTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task Keys_headers_and_nulls_come_back()
+    public async Task Keys_headers_and_nulls_round_trip()
     {
         await KcatAsync(["-P", "-t", "made", "-K", "=", "-Z", "-H", "trace=7", "-H", "empty="], "one=1\ntwo=\n");
         Assert.Equal("one|1|trace=7,empty=\ntwo|-1|trace=7,empty=\n",
@@ -36,7 +36,7 @@ public sealed class KcatTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task An_idempotent_producer_writes_a_large_record()
+    public async Task Idempotent_producer_writes_a_large_record()
     {
         var record = new string('x', 900_000);
         await KcatAsync(["-P", "-t", "made", "-X", "enable.idempotence=true"], record);
@@ -55,7 +55,7 @@ public sealed class KcatTests : IAsyncLifetime
     }
 
     [SkippableFact]
-    public async Task A_group_reads_every_partition_once_and_goes_on_where_it_was()
+    public async Task Group_reads_every_partition_once_and_resumes_at_its_commit()
     {
         await _server.Broker.CreateTopicAsync(new NewTopic("shared", 4));
         await KcatAsync(["-P", "-t", "shared"], Lines(400));

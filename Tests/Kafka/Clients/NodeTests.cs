@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Kafka.Clients;
 public sealed class NodeTests
 {
     [SkippableFact]
-    public async Task Kafkajs_finds_what_it_expects()
+    public async Task Kafkajs_script_succeeds()
     {
         using var packages = await NodePackages.RequireKafkajsAsync();
         await RunAsync(packages, "kafkajs.js");
@@ -23,14 +23,14 @@ public sealed class NodeTests
     }
 
     [SkippableFact]
-    public async Task Confluents_client_finds_what_it_expects()
+    public async Task Confluent_client_script_succeeds()
     {
         using var packages = NodePackages.RequireConfluent();
         await RunAsync(packages, "confluent.js");
     }
 
     [SkippableFact]
-    public async Task Confluents_client_writes_and_reads_steadily()
+    public async Task Confluent_client_writes_and_reads_steadily()
     {
         using var packages = NodePackages.RequireConfluent();
         await RunAsync(packages, "steady.js", "confluent");

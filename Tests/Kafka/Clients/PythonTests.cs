@@ -13,7 +13,7 @@ public sealed class PythonTests
     [InlineData("steady_confluent.py", "confluent_kafka", "steady", "1000")]
     [InlineData("kafka_python.py", "kafka")]
     [InlineData("steady_kafka_python.py", "kafka", "steady", "1000")]
-    public async Task A_script_finds_what_it_expects(string script, string package, params string[] more)
+    public async Task Script_succeeds(string script, string package, params string[] more)
     {
         PythonPackages.Require(package);
         await using var server = await KafkaServer.StartAsync();

@@ -28,7 +28,7 @@ public sealed class TestBrokerFixtureTests(BrokerFixture fixture) : IClassFixtur
             "<!-- test broker: from TestBrokerFixtureTests.cs -->", "<!-- end of test broker -->");
 
     [SkippableFact]
-    public async Task A_kafka_client_writes_and_reads_and_time_passes_when_the_test_says_so()
+    public async Task Kafka_client_writes_and_reads_under_the_test_clock()
     {
         Librdkafka.Require();
         // test

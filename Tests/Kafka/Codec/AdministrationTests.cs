@@ -23,7 +23,7 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData("not/allowed", 2, 1, 17)]
     [InlineData("fresh", 0, 1, 37)]
     [InlineData("fresh", 2, 2, 38)]
-    public async Task What_is_only_to_be_validated_is_not_created(string name, int partitions, int factor, int error)
+    public async Task Validate_only_creates_nothing(string name, int partitions, int factor, int error)
     {
         var text = await AskAsync(CreateTopics, 5, ("ValidateOnly", true), ("Name", name), ("NumPartitions", partitions),
             ("ReplicationFactor", factor), ("Configs", 0));
@@ -35,7 +35,7 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData(-1, -1, 0, 0)]
     [InlineData(1, 1, 0, 42)]
     [InlineData(-1, -1, 7, 39)]
-    public async Task Replicas_may_be_assigned_where_they_make_sense(int partitions, int factor, int number, int error)
+    public async Task Manual_replica_assignment_is_accepted_where_valid(int partitions, int factor, int number, int error)
     {
         var text = await AskAsync(CreateTopics, 7, ("NumPartitions", partitions), ("ReplicationFactor", factor), ("Assignments", 1),
             ("PartitionIndex", number),
@@ -45,7 +45,7 @@ public sealed class AdministrationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_topic_is_deleted_by_its_name_or_its_id_but_not_by_both()
+    public async Task Topic_is_deleted_by_name_or_id_but_not_both()
     {
         Assert.Contains("ErrorCode: 42\n", await AskAsync(DeleteTopics, 6, ("Name", "orders"), ("TopicId", _harness.Orders)),
             StringComparison.Ordinal);
@@ -59,7 +59,7 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData(3, true, 0, 2)]
     [InlineData(2, false, 37, 2)]
     [InlineData(1, true, 37, 2)]
-    public async Task Partitions_are_added_and_never_taken_away(int count, bool validateOnly, int error, int after)
+    public async Task Partitions_are_added_and_never_removed(int count, bool validateOnly, int error, int after)
     {
         Assert.Contains($"ErrorCode: {error}\n", await AskAsync(CreatePartitions, 3, ("Count", count), ("ValidateOnly", validateOnly)),
             StringComparison.Ordinal);
@@ -67,7 +67,7 @@ public sealed class AdministrationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Configurations_are_set_as_a_whole_or_key_by_key()
+    public async Task Configurations_are_set_as_a_whole_or_by_key()
     {
         await AskAsync(AlterConfigs, 1, ("Name", "retention.ms"), ("Value", "5"));
         Assert.Equal("5", Configs["retention.ms"]);
@@ -92,23 +92,23 @@ public sealed class AdministrationTests : IAsyncLifetime
     [InlineData(4, "9", 42)]
     [InlineData(2, "unknown", 3)]
     [InlineData(99, "x", 42)]
-    public async Task Configurations_are_described_of_what_there_is(int type, string name, int error) =>
+    public async Task Configurations_of_existing_resources_are_described(int type, string name, int error) =>
         Assert.Contains($"ErrorCode: {error}\n", await AskAsync(DescribeConfigs, 4, ("ResourceType", type), ("ResourceName", name)),
             StringComparison.Ordinal);
 
     [Fact]
-    public async Task A_brokers_rack_is_among_its_settings() =>
+    public async Task Broker_settings_include_the_rack() =>
         Assert.Contains("Name: \"broker.rack\"\n      Value: \"r1\"\n",
             await AskAsync(DescribeConfigs, 4, ("ResourceType", 4), ("ResourceName", "0"), ("ConfigurationKeys", "broker.rack")),
             StringComparison.Ordinal);
 
     [Fact]
-    public async Task A_brokers_settings_are_not_changed_by_the_protocol() =>
+    public async Task Broker_settings_cannot_be_altered_by_the_protocol() =>
         Assert.Contains("flags of its program", await AskAsync(IncrementalAlterConfigs, 1, ("ResourceType", 4), ("ResourceName", "0")),
             StringComparison.Ordinal);
 
     [Fact]
-    public async Task Many_partitions_are_described_page_by_page()
+    public async Task Many_partitions_are_described_in_pages()
     {
         await _harness.Broker.CreateTopicAsync(new NewTopic("wide", 5));
         var first = await AskAsync(DescribeTopicPartitions, 0, ("Topics", 0), ("ResponsePartitionLimit", 4));
@@ -120,7 +120,7 @@ public sealed class AdministrationTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Transactions_are_refused_for_good()
+    public async Task Transactions_are_refused_permanently()
     {
         Assert.Contains("ErrorCode: 53\n", await AskAsync(InitProducerId, 4, ("TransactionalId", "tx")), StringComparison.Ordinal);
         var coordinator = await AskAsync(FindCoordinator, 4, ("KeyType", 1));

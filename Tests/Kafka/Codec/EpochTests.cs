@@ -32,7 +32,7 @@ public sealed class EpochTests : IAsyncLifetime
     [InlineData(5, 0)]
     [InlineData(4, 74)]
     [InlineData(6, 75)]
-    public async Task The_epoch_that_a_client_knows_is_checked(int known, int error)
+    public async Task Leader_epoch_of_the_client_is_checked(int known, int error)
     {
         Assert.Contains($"ErrorCode: {error}\n", (await AskAsync(Fetch, 12, ("CurrentLeaderEpoch", known))).Split("PartitionIndex")[1],
             StringComparison.Ordinal);
@@ -47,7 +47,7 @@ public sealed class EpochTests : IAsyncLifetime
     [InlineData(4, 3, 3)]
     [InlineData(5, 5, 4)]
     [InlineData(6, -1, -1)]
-    public async Task The_end_of_an_epoch_is_found(int epoch, int found, int end) =>
+    public async Task End_of_an_epoch_is_found(int epoch, int found, int end) =>
         Assert.Contains($"LeaderEpoch: {found}\n      EndOffset: {end}\n", await AskAsync(OffsetForLeaderEpoch, 4, ("LeaderEpoch", epoch)),
             StringComparison.Ordinal);
 
@@ -57,7 +57,7 @@ public sealed class EpochTests : IAsyncLifetime
     [InlineData(5, 4, null)]
     [InlineData(3, 4, "Epoch: 3\n        EndOffset: 3\n")]
     [InlineData(4, 3, "Epoch: 3\n        EndOffset: 3\n")]
-    public async Task A_reader_whose_last_record_is_not_in_the_log_is_told_where_they_part(int lastEpoch, int offset, string? diverging)
+    public async Task Reader_with_a_diverged_last_epoch_is_told_the_divergence(int lastEpoch, int offset, string? diverging)
     {
         var text = await AskAsync(Fetch, 12, ("LastFetchedEpoch", lastEpoch), ("FetchOffset", offset));
         if (diverging is null)
@@ -67,7 +67,7 @@ public sealed class EpochTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_session_that_this_broker_did_not_give_is_not_found()
+    public async Task Unknown_fetch_session_is_not_found()
     {
         Assert.Contains("ErrorCode: 70\n", await AskAsync(Fetch, 12, ("SessionId", 5), ("SessionEpoch", 1)), StringComparison.Ordinal);
         Assert.Contains("SessionId: 0\n", await AskAsync(Fetch, 12, ("SessionEpoch", 0)), StringComparison.Ordinal);

@@ -15,7 +15,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
     private const int MaxAllocatedBeside = 4096;
 
     [Fact]
-    public void A_million_changed_frames_do_no_harm()
+    public void Million_mutated_frames_do_no_harm()
     {
         var random = new Random(20260101);
         var bases = Bases();
@@ -48,7 +48,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public async Task What_can_be_read_of_changed_frames_is_answered()
+    public async Task Readable_mutated_frames_are_answered()
     {
         var random = new Random(7);
         var bases = Bases();

@@ -18,7 +18,7 @@ public sealed class GoldenTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public async Task Every_version_is_read_and_answered_to_the_byte(string name)
+    public async Task Every_version_is_read_and_answered_byte_for_byte(string name)
     {
         var api = ApiTable.All.Single(api => api.Key.ToString() == name);
         var text = new StringBuilder();
@@ -32,7 +32,7 @@ public sealed class GoldenTests
     }
 
     [Fact]
-    public void What_is_served_is_within_the_protocol()
+    public void Served_versions_are_within_the_protocol()
     {
         foreach (var api in ApiTable.All)
         {

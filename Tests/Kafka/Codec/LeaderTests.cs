@@ -63,7 +63,7 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     }
 
     [Fact]
-    public async Task Metadata_names_the_brokers_that_live_and_the_one_that_leads()
+    public async Task Metadata_names_live_brokers_and_the_leader()
     {
         var text = await AskAsync(Metadata, 9);
         Assert.Contains("Host: \"host1\"\n", text, StringComparison.Ordinal);
@@ -75,7 +75,7 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     }
 
     [Fact]
-    public async Task An_append_is_sent_to_the_leader()
+    public async Task Append_is_redirected_to_the_leader()
     {
         var text = await AskAsync(Produce, 10);
         Assert.Contains("ErrorCode: 6\n", text, StringComparison.Ordinal);
@@ -84,7 +84,7 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     }
 
     [Fact]
-    public async Task A_fetch_is_sent_to_the_leader_by_the_topics_id()
+    public async Task Fetch_by_topic_id_is_redirected_to_the_leader()
     {
         var text = await AskAsync(Fetch, 16, ("TopicId", _orders), ("MaxWaitMs", 60_000));
         Assert.Contains("ErrorCode: 6\n", text, StringComparison.Ordinal);
@@ -96,12 +96,12 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
     [InlineData("orders", 1, 3)]
     [InlineData("unknown", 0, 3)]
     [InlineData("orders", 0, 6)]
-    public async Task Offsets_are_not_found_here(string topic, int partition, int error) =>
+    public async Task Offset_lookup_is_redirected_to_the_leader(string topic, int partition, int error) =>
         Assert.Contains($"ErrorCode: {error}\n", await AskAsync(ListOffsets, 6, ("Name", topic), ("PartitionIndex", partition)),
             StringComparison.Ordinal);
 
     [Fact]
-    public async Task A_topic_id_that_nobody_has_is_an_error_of_its_own() =>
+    public async Task Unknown_topic_id_has_its_own_error() =>
         Assert.Contains("ErrorCode: 100\n", await AskAsync(Fetch, 13, ("TopicId", Guid.NewGuid())), StringComparison.Ordinal);
 
     private static ImageBroker Broker(int id) =>

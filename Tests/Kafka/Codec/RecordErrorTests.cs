@@ -23,7 +23,7 @@ public sealed class RecordErrorTests : IAsyncLifetime
     public async Task DisposeAsync() => await _harness.DisposeAsync();
 
     [Fact]
-    public async Task Every_record_without_a_key_is_named_where_the_topic_is_compacted()
+    public async Task Records_without_a_key_are_named_for_a_compacted_topic()
     {
         var answer = await AskAsync(8, Batch("a", null, "b", null));
         Assert.Contains("ErrorCode: 87\n", answer, StringComparison.Ordinal);
@@ -34,7 +34,7 @@ public sealed class RecordErrorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task No_record_is_named_where_the_batch_as_a_whole_is_at_fault()
+    public async Task No_record_is_named_when_the_whole_batch_is_invalid()
     {
         var broken = Batch("a");
         broken[^1] ^= 1;
@@ -44,7 +44,7 @@ public sealed class RecordErrorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Older_clients_are_told_the_error_alone() =>
+    public async Task Older_clients_get_only_the_error_code() =>
         Assert.Contains("ErrorCode: 87\n", await AskAsync(7, Batch(key: null)), StringComparison.Ordinal);
 
     private static byte[] Batch(params string?[] keys)

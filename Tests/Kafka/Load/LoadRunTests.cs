@@ -11,7 +11,7 @@ public sealed class LoadRunTests
     [InlineData(8, 3, 2, "none")]
     [InlineData(2, 5, 1, "zstd")]
     [InlineData(1, 20, 1, "none")]
-    public async Task What_was_produced_is_read(int partitions, int connections, int requestPartitions, string codec)
+    public async Task Produced_records_are_fetched(int partitions, int connections, int requestPartitions, string codec)
     {
         await using var server = await KafkaServer.StartAsync();
         var load = Load(server) with
@@ -32,7 +32,7 @@ public sealed class LoadRunTests
     }
 
     [Fact]
-    public async Task A_topic_is_read_around_again_until_it_is_enough()
+    public async Task Topic_is_read_repeatedly_until_enough_is_read()
     {
         await using var server = await KafkaServer.StartAsync();
         var load = Load(server);
@@ -42,7 +42,7 @@ public sealed class LoadRunTests
     }
 
     [Fact]
-    public async Task At_a_fixed_rate_all_is_sent_too()
+    public async Task Fixed_rate_sends_everything()
     {
         await using var server = await KafkaServer.StartAsync();
         var load = Load(server) with { Rate = 1e9, Connections = 2, InFlight = 2 };
@@ -50,7 +50,7 @@ public sealed class LoadRunTests
     }
 
     [Fact]
-    public async Task An_error_in_an_answer_ends_the_load_and_says_what_to_do()
+    public async Task Error_in_a_response_ends_the_load_with_a_remedy()
     {
         await using var server = await KafkaServer.StartAsync();
         var load = Load(server) with { RecordBytes = 20_000,
@@ -61,7 +61,7 @@ public sealed class LoadRunTests
     }
 
     [Fact]
-    public async Task A_topic_with_other_partitions_is_refused()
+    public async Task Topic_with_another_partition_count_is_refused()
     {
         await using var server = await KafkaServer.StartAsync();
         LoadRun.Run(Load(server) with { Partitions = 2 });
@@ -70,7 +70,7 @@ public sealed class LoadRunTests
     }
 
     [Fact]
-    public async Task An_empty_topic_cannot_be_read()
+    public async Task Empty_topic_cannot_be_read()
     {
         await using var server = await KafkaServer.StartAsync();
         TopicLayout.Create(server.Address, "t", 1, 1, new Dictionary<string, string>());

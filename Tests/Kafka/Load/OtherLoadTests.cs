@@ -20,7 +20,7 @@ public sealed class OtherLoadTests
     [InlineData(16)]
     [InlineData(20)]
     [InlineData(64)]
-    public void A_batch_holds_as_many_records_as_were_asked_for(int records)
+    public void Batch_holds_the_requested_number_of_records(int records)
     {
         var batch = ProduceTemplate.Batch(1000, ProduceTemplate.BatchBytesOf(records, 1000), CompressionType.None, 0, out var held);
         Assert.Equal(records, held);
@@ -28,7 +28,7 @@ public sealed class OtherLoadTests
     }
 
     [Fact]
-    public void Free_memory_is_what_no_cache_holds() =>
+    public void Free_memory_excludes_caches() =>
         Assert.Equal(6_898L << 20,
             1024 * ProcessFigures.Field(["MemTotal:       24684388 kB", "MemFree:         7063552 kB", "MemAvailable:   24141204 kB"],
                 "MemFree"));
@@ -38,14 +38,14 @@ public sealed class OtherLoadTests
     [InlineData("-1")]
     [InlineData("1.5")]
     [InlineData("2147483648")]
-    public void A_number_that_is_not_one_is_told_with_its_option(string text)
+    public void Invalid_number_is_reported_with_its_option(string text)
     {
         var wrong = Assert.Throws<FormatException>(() => new CommandArguments(["--mb", text]).Number("--mb", 512));
         Assert.Equal($"--mb is '{text}'; it may be a whole number up to 2147483647.", wrong.Message);
     }
 
     [Fact]
-    public void PerfTest_is_read_without_its_first_seconds()
+    public void PerfTest_output_is_read_without_its_first_seconds()
     {
         var output = """
             id: t, starting producer #0
@@ -62,12 +62,12 @@ public sealed class OtherLoadTests
     }
 
     [Fact]
-    public void PerfTest_that_ended_in_its_first_seconds_is_no_result() => Assert.Throws<PeerFailedException>(() =>
+    public void PerfTest_run_of_only_the_first_seconds_is_no_result() => Assert.Throws<PeerFailedException>(() =>
         PerfTestOutput.Read("id: t, time 1.000 s, sent: 10 msg/s, confirmed: 10 msg/s, nacked: 0\nid: t, confirm latency "
         + "min/median/75th/95th/99th 1/2/3/4/5 µs"));
 
     [Fact]
-    public void What_a_loader_prints_before_its_figures_is_passed_over()
+    public void Loader_output_before_its_figures_is_skipped()
     {
         var figures =
             LoaderOutput.Read(
@@ -80,13 +80,13 @@ public sealed class OtherLoadTests
     [Theory]
     [InlineData("no route info of this topic")]
     [InlineData("{\"records\":16,\"failedCalls\":1,\"recordsPerSecond\":1,\"mbPerSecond\":1,\"p50Ms\":1,\"p99Ms\":1,\"p999Ms\":1}")]
-    public void A_loader_that_failed_is_no_result(string output) =>
+    public void Failed_loader_is_no_result(string output) =>
     Assert.Throws<PeerFailedException>(() => LoaderOutput.Read(output, out _));
 
     [Theory]
     [InlineData(1, 7)]
     [InlineData(16, 100)]
-    public async Task Redis_gets_each_command_once_and_no_more_than_the_window_unanswered(int window, int commands)
+    public async Task Redis_gets_each_command_once_within_the_window(int window, int commands)
     {
         using var server = Listen(out var endpoint);
         var served = ServeAsync(server, window, "$15\r\n1700000000000-0\r\n"u8.ToArray());
@@ -98,7 +98,7 @@ public sealed class OtherLoadTests
     }
 
     [Fact]
-    public async Task A_refusal_of_Redis_ends_the_load()
+    public async Task Redis_error_ends_the_load()
     {
         using var server = Listen(out var endpoint);
         var served = ServeAsync(server, 4, "-OOM command not allowed\r\n"u8.ToArray());

@@ -23,7 +23,7 @@ public sealed class PaceTests
     }
 
     [Fact]
-    public void Nothing_is_taken_of_a_pace_that_was_stopped()
+    public void Stopped_pace_hands_out_nothing()
     {
         var pace = new Pace(3, 0);
         Assert.True(pace.TryTake(out _));
@@ -32,7 +32,7 @@ public sealed class PaceTests
     }
 
     [Fact]
-    public async Task What_waits_behind_a_slow_answer_counts_as_slow()
+    public async Task Request_queued_behind_a_slow_response_counts_as_slow()
     {
         const int Requests = 20;
         var hold = TimeSpan.FromMilliseconds(300);

@@ -10,7 +10,7 @@ public sealed class ProduceTemplateTests
     [InlineData(100, 16_384, 140, 157)]
     [InlineData(1000, 16_384, 16, 16)]
     [InlineData(65_536, 16_384, 1, 1)]
-    public void A_batch_holds_as_many_records_as_fit_and_one_at_least(int recordBytes, int batchBytes, int fewest, int most)
+    public void Batch_holds_as_many_records_as_fit_and_at_least_one(int recordBytes, int batchBytes, int fewest, int most)
     {
         var batch = ProduceTemplate.Batch(recordBytes, batchBytes, CompressionType.None, 1_700_000_000_000, out var records);
         Assert.InRange(records, fewest, most);
@@ -21,7 +21,7 @@ public sealed class ProduceTemplateTests
     }
 
     [Fact]
-    public void A_compressed_batch_names_its_codec()
+    public void Compressed_batch_names_its_codec()
     {
         var batch = ProduceTemplate.Batch(100, 16_384, CompressionType.Lz4, 0, out var records);
         Assert.Equal(CompressionType.Lz4, RecordBatchHeader.Read(batch).Compression);
@@ -30,7 +30,7 @@ public sealed class ProduceTemplateTests
     }
 
     [Fact]
-    public void Only_the_correlation_id_and_the_partitions_are_written_anew()
+    public void Only_the_correlation_id_and_the_partitions_are_rewritten()
     {
         var template = new ProduceTemplate("topic", 1, ProduceTemplate.Batch(10, 0, CompressionType.None, 0, out var records), records,
             partitions: 2);
@@ -45,7 +45,7 @@ public sealed class ProduceTemplateTests
     }
 
     [Fact]
-    public void Copies_have_memory_of_their_own()
+    public void Copies_have_separate_memory()
     {
         var template = new ProduceTemplate("topic", 1, ProduceTemplate.Batch(10, 0, CompressionType.None, 0, out var records), records,
             partitions: 1);
@@ -55,7 +55,7 @@ public sealed class ProduceTemplateTests
     }
 
     [Fact]
-    public void Connections_are_spread_over_the_brokers_that_lead()
+    public void Connections_are_spread_over_the_leaders()
     {
         LedPartition[] layout = [new(0, "a:1"), new(1, "b:1"), new(2, "a:1"), new(3, "a:1")];
         var three = LoadRun.Spread(layout, 3)
@@ -71,6 +71,6 @@ public sealed class ProduceTemplateTests
     }
 
     [Fact]
-    public void Processor_time_is_read_past_any_name() =>
+    public void Processor_time_is_read_for_any_process_name() =>
         Assert.Equal(3.5, ProcessorTime.Parse("42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 300 50 0 0 20 0 9 0 5000"));
 }

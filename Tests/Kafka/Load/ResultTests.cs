@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Kafka.Load;
 public sealed class ResultTests
 {
     [Fact]
-    public void A_ratio_is_the_median_of_the_pairs_own_not_that_of_the_medians()
+    public void Ratio_is_the_median_of_pair_ratios_not_the_ratio_of_medians()
     {
         var result = Result(Pair(100, 50), Pair(10, 20), Pair(300, 100));
         Assert.Equal([2, 0.5, 3], result.Ratios("produce", Figure.RecordsPerSecond));
@@ -28,14 +28,14 @@ public sealed class ResultTests
     }
 
     [Fact]
-    public void A_pair_that_failed_is_named()
+    public void Failed_pair_is_named()
     {
         var table = ResultTable.Write([new ComparisonResult(Comparison, [], ["Pair 1, theirs: it ended."])]);
         Assert.EndsWith("\n- Pair 1, theirs: it ended.\n\n", table, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void The_last_line_of_ProducerPerformance_counts()
+    public void ProducerPerformance_result_is_its_last_line()
     {
         var output = Unwrapped("""
             200 records sent, 10.0 records/sec (0.01 MB/sec), 5.0 ms avg latency, 9.0 ms max latency.
@@ -48,7 +48,7 @@ public sealed class ResultTests
     }
 
     [Fact]
-    public void What_ProducerPerformance_sent_after_its_warm_up_counts()
+    public void ProducerPerformance_result_excludes_its_warm_up()
     {
         var output = Unwrapped("""
             100016 records sent, 19995.2 records/sec (19.07 MB/sec), 0.7 ms avg latency, 7.0 ms max latency.
@@ -61,7 +61,7 @@ public sealed class ResultTests
     }
 
     [Fact]
-    public void EndToEndLatency_says_its_mean_and_its_percentiles()
+    public void EndToEndLatency_mean_and_percentiles_are_read()
     {
         const string Output = """
             3000	0.216
@@ -74,7 +74,7 @@ public sealed class ResultTests
     }
 
     [Fact]
-    public void What_ConsumerPerformance_fetched_is_read_by_its_headings()
+    public void ConsumerPerformance_result_is_read_by_its_headings()
     {
         var output = Unwrapped("""
             start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec,

@@ -74,7 +74,7 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
     }
 
     [SkippableFact]
-    public async Task Handlers_that_crash_before_and_after_their_commit_bill_each_order_once()
+    public async Task Handlers_killed_before_and_after_their_commit_bill_each_order_once()
     {
         const int Count = 400;
         await using var database = await DatabaseAsync();
@@ -126,7 +126,7 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
     }
 
     [SkippableFact]
-    public async Task Offsets_kept_with_the_data_are_where_the_next_consumer_starts()
+    public async Task Offsets_stored_with_the_data_are_the_start_of_the_next_consumer()
     {
         await using var database = await DatabaseAsync();
         await SendAsync(60);
@@ -150,7 +150,7 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
     }
 
     [SkippableFact]
-    public async Task One_whose_partition_was_taken_over_cannot_store()
+    public async Task Consumer_whose_partition_was_taken_over_cannot_store()
     {
         await using var database = await DatabaseAsync();
         await SendAsync(3);

@@ -32,7 +32,7 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     }
 
     [SkippableFact]
-    public async Task The_tables_are_made_once_by_many_at_once()
+    public async Task Tables_are_created_once_by_concurrent_callers()
     {
         await using var database = NpgsqlDataSource.Create(await postgres.DatabaseAsync());
         await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => ConsumerTables.CreateAsync(database)));
@@ -42,7 +42,7 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     }
 
     [SkippableFact]
-    public async Task A_record_is_taken_once_and_again_only_after_a_rollback()
+    public async Task Record_is_taken_once_and_again_only_after_a_rollback()
     {
         await using var database = await DatabaseAsync();
         var inbox = new PostgresInbox("billing");
@@ -57,7 +57,7 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     }
 
     [SkippableFact]
-    public async Task Of_two_at_once_the_second_waits_and_is_refused()
+    public async Task Second_of_two_concurrent_takers_waits_and_is_refused()
     {
         await using var database = await DatabaseAsync();
         var inbox = new PostgresInbox("billing");
@@ -72,7 +72,7 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     }
 
     [SkippableFact]
-    public async Task A_message_id_is_recognised_wherever_it_comes_from_until_it_is_forgotten()
+    public async Task Message_id_is_recognised_from_any_source_until_it_expires()
     {
         await using var database = await DatabaseAsync();
         var inbox = new PostgresInbox("billing");
@@ -85,7 +85,7 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     }
 
     [SkippableFact]
-    public async Task Numbers_in_any_order_leave_exactly_the_gaps_of_what_never_came()
+    public async Task Sequence_numbers_in_any_order_leave_exactly_the_missing_gaps()
     {
         await using var database = await DatabaseAsync();
         var sequences = new PostgresSequences("billing");
@@ -107,7 +107,7 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     }
 
     [SkippableFact]
-    public async Task What_is_rolled_back_was_not_there()
+    public async Task Rolled_back_change_leaves_no_trace()
     {
         await using var database = await DatabaseAsync();
         var sequences = new PostgresSequences("billing");
@@ -121,7 +121,7 @@ public sealed class InboxTests(PostgreSqlFixture postgres) : IClassFixture<Postg
     }
 
     [Fact]
-    public void Numbers_travel_in_headers()
+    public void Sequence_numbers_travel_in_headers()
     {
         Assert.True(RecordSequence.TryRead(RecordSequence.Headers("till 3", 42), out var source, out var number));
         Assert.Equal(("till 3", 42L), (source, number));

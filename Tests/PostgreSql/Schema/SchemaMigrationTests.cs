@@ -16,7 +16,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
         Assert.Equal(Enumerable.Range(1, SchemaScript.All.Count), SchemaScript.All.Select(script => script.Version));
 
     [SkippableFact]
-    public async Task A_second_migration_changes_nothing()
+    public async Task Second_migration_changes_nothing()
     {
         var database = await postgres.DatabaseAsync();
         var first = await SchemaMigration.ApplyAsync(database);
@@ -33,7 +33,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     }
 
     [SkippableFact]
-    public async Task Of_many_at_once_each_script_is_applied_by_one()
+    public async Task Concurrent_migrations_apply_each_script_once()
     {
         var database = await postgres.DatabaseAsync();
         var results = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => Task.Run(() => SchemaMigration.ApplyAsync(database))));
@@ -42,7 +42,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     }
 
     [SkippableFact]
-    public async Task A_script_may_be_run_again_over_data()
+    public async Task Script_may_be_rerun_over_data()
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
@@ -54,7 +54,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     }
 
     [SkippableFact]
-    public async Task A_database_in_the_middle_is_brought_to_the_end()
+    public async Task Partly_migrated_database_is_completed()
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database, [.. SchemaScript.All.Take(2)], default);
@@ -64,7 +64,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     }
 
     [SkippableFact]
-    public async Task A_script_that_fails_leaves_nothing_and_those_before_it_stay()
+    public async Task Failed_script_leaves_nothing_and_earlier_ones_stay()
     {
         var database = await postgres.DatabaseAsync();
         SchemaScript broken = new(2, "0002-broken", "CREATE TABLE half_done (a integer); SELECT 1 / 0;");
@@ -76,7 +76,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     }
 
     [SkippableFact]
-    public async Task A_newer_schema_is_refused_and_left_alone()
+    public async Task Newer_schema_is_refused_and_unchanged()
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
@@ -105,7 +105,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     }
 
     [SkippableFact]
-    public async Task A_wrong_password_and_a_missing_database_are_refused()
+    public async Task Wrong_password_and_missing_database_are_refused()
     {
         var server = new NpgsqlConnectionStringBuilder(postgres.Server.ConnectionString()) { Password = "guess" };
         Assert.Contains("28P01", (await RefusalAsync(server.ConnectionString)).Message, StringComparison.Ordinal);
@@ -113,7 +113,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     }
 
     [Fact]
-    public async Task A_server_that_does_not_answer_is_told_apart_from_one_that_refuses()
+    public async Task Unresponsive_server_is_distinguished_from_a_refusal()
     {
         // Nothing can listen on port 1 without being root and meaning it.
         var failure = await Assert.ThrowsAsync<DatabaseUnreachableException>(() =>

@@ -8,7 +8,7 @@ public sealed class PrivatePostgreSqlTests(PostgreSqlFixture postgres) : IClassF
     [SkippableTheory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task What_was_committed_is_there_after_its_next_start(bool inOrder)
+    public async Task Committed_rows_survive_a_restart(bool inOrder)
     {
         var server = postgres.Server;
         var (database, port) = (await postgres.DatabaseAsync(), server.Port);
@@ -22,7 +22,7 @@ public sealed class PrivatePostgreSqlTests(PostgreSqlFixture postgres) : IClassF
     }
 
     [SkippableFact]
-    public async Task It_writes_through_to_the_disk()
+    public async Task Server_flushes_commits_to_disk()
     {
         var database = postgres.Server.ConnectionString();
         Assert.Equal(["on"], await PostgreSqlFixture.ReadAsync<string>(database, "SHOW fsync"));
@@ -30,7 +30,7 @@ public sealed class PrivatePostgreSqlTests(PostgreSqlFixture postgres) : IClassF
     }
 
     [SkippableFact]
-    public async Task Without_its_password_nobody_gets_in()
+    public async Task Connection_without_the_password_is_refused()
     {
         var stranger = new NpgsqlConnectionStringBuilder(postgres.Server.ConnectionString()) { Password = "guess" }.ConnectionString;
         var refusal = await Assert.ThrowsAsync<PostgresException>(() => PostgreSqlFixture.ReadAsync<int>(stranger, "SELECT 1"));

@@ -11,7 +11,7 @@ public sealed class ClusterTourTests
     private const int Lines = 200_000;
 
     [SkippableFact]
-    public async Task A_broker_dies_while_records_come_and_none_is_lost_or_doubled()
+    public async Task Broker_killed_under_load_loses_and_duplicates_no_record()
     {
         await using var cluster = await RunningCluster.UpAsync(3, "--restart");
         (await cluster.OmqAsync(["topic", "create", "numbers", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
@@ -35,7 +35,7 @@ public sealed class ClusterTourTests
     }
 
     [SkippableFact]
-    public async Task A_broker_joins_and_gets_its_share_and_another_leaves()
+    public async Task Broker_joins_and_gets_its_share_and_another_leaves()
     {
         await using var cluster = await RunningCluster.UpAsync(3);
         (await cluster.OmqAsync(["topic", "create", "numbers", "--partitions", "6", "--replication-factor", "3"])).Expect(0);

@@ -17,7 +17,7 @@ public sealed class KafkaClientTests(SharedCluster shared)
 
     [SkippableTheory]
     [MemberData(nameof(Clients))]
-    public async Task It_goes_on_when_a_broker_that_leads_and_coordinates_is_killed_and_every_acknowledged_record_is_read(string client)
+    public async Task Kafka_client_survives_the_kill_of_a_leader_and_coordinator_and_reads_every_record(string client)
     {
         var cluster = await shared.UpAsync();
         var topic = $"numbers-{client}";

@@ -16,7 +16,7 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
     private const short Produce = 0, Fetch = 1, DescribeLogDirs = 35;
 
     [SkippableFact]
-    public async Task Every_broker_names_the_leaders_and_one_that_does_not_lead_says_who_does()
+    public async Task Every_broker_names_the_leaders_and_a_follower_redirects()
     {
         Librdkafka.Require();
         var cluster = await shared.UpAsync();
@@ -52,7 +52,7 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
     }
 
     [SkippableFact]
-    public async Task Every_broker_tells_of_all_its_replicas()
+    public async Task Every_broker_describes_all_replicas()
     {
         var cluster = await shared.UpAsync();
         (await cluster.OmqAsync(["topic", "create", "held", "--partitions", "3", "--replication-factor", "3"])).Expect(0);
@@ -70,7 +70,7 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
     }
 
     [SkippableFact]
-    public async Task Groups_of_several_coordinators_are_each_listed_once()
+    public async Task Groups_of_several_coordinators_are_listed_once_each()
     {
         Librdkafka.Require();
         var cluster = await shared.UpAsync();
@@ -98,7 +98,7 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
     }
 
     [SkippableFact]
-    public async Task A_topic_that_a_client_writes_to_is_made_with_the_clusters_defaults()
+    public async Task Auto_created_topic_has_the_clusters_defaults()
     {
         Librdkafka.Require();
         var cluster = await shared.UpAsync();

@@ -24,7 +24,7 @@ public sealed class LocalClusterTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [SkippableFact]
-    public async Task It_tells_of_every_process_and_an_interrupt_leaves_nothing()
+    public async Task Local_cluster_lists_its_processes_and_leaves_none_after_an_interrupt()
     {
         await using var cluster = await RunningCluster.UpAsync(2, "--racks", "east,west");
         var processes = cluster.Processes.ToList();
@@ -45,7 +45,7 @@ public sealed class LocalClusterTests : IDisposable
     }
 
     [SkippableFact]
-    public async Task Where_it_is_killed_all_that_it_started_ends()
+    public async Task Kill_of_the_launcher_ends_all_its_processes()
     {
         await using var cluster = await RunningCluster.UpAsync(2, "--data", _directory["c"]);
 
@@ -55,7 +55,7 @@ public sealed class LocalClusterTests : IDisposable
     }
 
     [SkippableFact]
-    public async Task A_broker_that_is_killed_is_reported_and_stays_away()
+    public async Task Killed_broker_is_reported_and_stays_down()
     {
         await using var cluster = await RunningCluster.UpAsync(2);
 
@@ -68,7 +68,7 @@ public sealed class LocalClusterTests : IDisposable
     }
 
     [SkippableFact]
-    public async Task With_restart_what_is_killed_comes_back_as_who_it_was()
+    public async Task Killed_broker_returns_with_the_same_id_under_restart()
     {
         await using var cluster = await RunningCluster.UpAsync(2, "--restart");
         var (before, database) = (cluster.Brokers[2], cluster.Postgres.GetProperty("pid").GetInt32());
@@ -86,7 +86,7 @@ public sealed class LocalClusterTests : IDisposable
     }
 
     [SkippableFact]
-    public async Task A_directory_is_taken_up_again_with_its_brokers_and_records()
+    public async Task Existing_directory_resumes_with_its_brokers_and_records()
     {
         string[] data = ["--data", _directory["c"]];
         string? clusterId;
@@ -117,7 +117,7 @@ public sealed class LocalClusterTests : IDisposable
     }
 
     [SkippableFact]
-    public async Task A_broker_that_was_removed_is_not_started_again()
+    public async Task Removed_broker_is_not_started_again()
     {
         string[] data = ["--data", _directory["c"]];
         await using (var cluster = await RunningCluster.UpAsync(3, data))
@@ -147,7 +147,7 @@ public sealed class LocalClusterTests : IDisposable
     }
 
     [SkippableFact]
-    public async Task Text_for_people_ends_with_what_to_type_next()
+    public async Task Text_output_ends_with_the_next_command()
     {
         Skip.If(PostgreSqlInstallation.Find() is null, "needs PostgreSQL's server programs");
         await using var cluster = new RunningProgram(Repository.Launcher, ["cluster", "up", "--silos", "1"]);
@@ -168,7 +168,7 @@ public sealed class LocalClusterTests : IDisposable
     [InlineData("--silos", "many")]
     [InlineData("--racks", "east,,west")]
     [InlineData("3")]
-    public async Task Wrong_usage_exits_2_and_starts_nothing(params string[] arguments)
+    public async Task Invalid_usage_exits_2_and_starts_nothing(params string[] arguments)
     {
         var outcome = (await RunningProgram.OmqAsync(["cluster", "up", "--data", _directory["c"], .. arguments])).Expect(2);
 
@@ -177,14 +177,14 @@ public sealed class LocalClusterTests : IDisposable
     }
 
     [Fact]
-    public async Task A_database_that_does_not_answer_is_exit_code_3()
+    public async Task Unresponsive_database_exits_3()
     {
         var outcome = (await RunningProgram.OmqAsync(["cluster", "up", "--postgres", "Host=127.0.0.1;Port=1;Username=omq"])).Expect(3);
         Assert.Contains("127.0.0.1:1", outcome.Error, StringComparison.Ordinal);
     }
 
     [SkippableFact]
-    public async Task A_broker_that_does_not_start_ends_all_and_says_why()
+    public async Task Broker_that_fails_to_start_ends_the_cluster_with_the_reason()
     {
         Skip.If(PostgreSqlInstallation.Find() is null, "needs PostgreSQL's server programs");
         var outcome =
@@ -201,7 +201,7 @@ public sealed class LocalClusterTests : IDisposable
             && end.GetProperty("pid").GetInt32() == cluster.PidOf(broker))).GetProperty("ended");
 
     [Fact]
-    public async Task Where_no_cluster_runs_none_gets_another_broker()
+    public async Task Adding_a_broker_without_a_running_cluster_is_refused()
     {
         var outcome = (await RunningProgram.OmqAsync(["cluster", "add", "--data", _directory["c"]])).Expect(3);
         Assert.Contains(_directory["c"], outcome.Error, StringComparison.Ordinal);

@@ -17,7 +17,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    public async Task What_was_printed_is_committed_and_nothing_else()
+    public async Task Only_printed_records_are_committed()
     {
         await PrepareAsync(partitions: 1, lines: 10);
 
@@ -28,7 +28,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     }
 
     [Fact]
-    public async Task A_group_that_begins_with_the_latest_reads_only_what_comes()
+    public async Task Group_starting_at_latest_reads_only_new_records()
     {
         await PrepareAsync(partitions: 1, lines: 3);
         await using var consumer = Consume("--from latest --max 1");
@@ -39,7 +39,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     }
 
     [Fact]
-    public async Task Several_processes_share_the_partitions_and_one_that_leaves_gives_its_own_back()
+    public async Task Processes_share_partitions_and_a_leaving_one_returns_its_own()
     {
         await PrepareAsync(partitions: 4, lines: 0);
         await using var first = Consume("");
@@ -96,7 +96,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     [InlineData("--to-datetime 2100-01-01T00:00:00+02:00", 10)]
     [InlineData("--by-duration 1h", 0)]
     [InlineData("--by-duration PT0S", 10)]
-    public async Task A_reset_shows_its_plan_and_does_it_when_told_to(string target, int expected)
+    public async Task Reset_shows_its_plan_and_executes_it_on_request(string target, int expected)
     {
         await PrepareAsync(partitions: 1, lines: 10);
         await OmqAsync($"consume {_topic} --group {_group} --max 6");
@@ -113,7 +113,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     }
 
     [Fact]
-    public async Task Offsets_come_from_a_file_too()
+    public async Task Offsets_are_read_from_a_file()
     {
         await PrepareAsync(partitions: 2, lines: 10);
         await File.WriteAllTextAsync(_directory["offsets.csv"], $"# where they were on Monday\n{_topic},0,1\n\n{_topic}, 1, 0\n");
@@ -126,7 +126,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     }
 
     [Fact]
-    public async Task A_group_with_members_is_neither_reset_nor_deleted()
+    public async Task Group_with_members_is_neither_reset_nor_deleted()
     {
         await PrepareAsync(partitions: 1, lines: 5);
         await using var consumer = Consume("");
@@ -148,7 +148,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     }
 
     [Fact]
-    public async Task A_committed_offset_that_is_gone_is_told_with_the_way_out()
+    public async Task Committed_offset_out_of_range_is_reported_with_a_remedy()
     {
         await PrepareAsync(partitions: 1, lines: 5);
         await OmqAsync($"consume {_topic} --group {_group} --max 1");
@@ -163,7 +163,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     }
 
     [Fact]
-    public async Task A_reader_that_has_enough_ends_it_and_what_it_could_read_is_committed()
+    public async Task Closed_output_ends_the_consumer_and_read_records_are_committed()
     {
         await PrepareAsync(partitions: 1, lines: 20_000);
         await using var piped = new RunningProgram("/bin/sh",

@@ -36,7 +36,7 @@ public sealed class HelpTests
     }
 
     [Fact]
-    public async Task The_brokers_help_has_an_example()
+    public async Task Broker_help_has_an_example()
     {
         var outcome = (await RunningProgram.OmqAsync(["up", "--help"])).Expect(0);
 
@@ -103,7 +103,7 @@ public sealed class HelpTests
     [InlineData("leader elect unclean orders 0")]
     [InlineData("broker drain")]
     [InlineData("broker remove -1")]
-    public async Task Wrong_usage_exits_2_with_a_line_that_says_why(string words)
+    public async Task Invalid_usage_exits_2_with_one_line(string words)
     {
         var outcome = (await RunningProgram.OmqAsync(words.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Expect(2);
 
@@ -136,7 +136,7 @@ public sealed class HelpTests
     [InlineData("broker drain 1")]
     [InlineData("broker resume 1")]
     [InlineData("broker remove 1")]
-    public async Task A_broker_that_does_not_answer_is_exit_code_3(string words)
+    public async Task Unresponsive_broker_exits_3(string words)
     {
         // Nothing can listen on port 1 without being root and meaning it.
         var outcome = (await RunningProgram.OmqAsync([.. words.Split(' '), "--server", "http://127.0.0.1:1"])).Expect(3);

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Process.CommandLine;
 public sealed class LatencyHistogramTests
 {
     [Fact]
-    public void Nothing_recorded_is_all_zero() => Assert.Equal(new Latency(0, 0, 0, 0, 0), new LatencyHistogram().Summarize());
+    public void Empty_histogram_is_all_zero() => Assert.Equal(new Latency(0, 0, 0, 0, 0), new LatencyHistogram().Summarize());
 
     [Theory]
     [InlineData(0.0001)]
@@ -13,7 +13,7 @@ public sealed class LatencyHistogramTests
     [InlineData(1)]
     [InlineData(1234.5)]
     [InlineData(86_400_000)]
-    public void One_value_is_every_percentile(double milliseconds)
+    public void Single_value_is_every_percentile(double milliseconds)
     {
         var histogram = new LatencyHistogram();
 
@@ -23,7 +23,7 @@ public sealed class LatencyHistogramTests
     }
 
     [Fact]
-    public void Percentiles_are_those_of_the_sorted_values_to_one_percent()
+    public void Percentiles_match_the_sorted_values_within_one_percent()
     {
         var histogram = new LatencyHistogram();
         for (var i = 1; i <= 10_000; i++)
@@ -40,7 +40,7 @@ public sealed class LatencyHistogramTests
     }
 
     [Fact]
-    public void A_single_slow_one_is_seen_only_where_it_belongs()
+    public void Single_slow_value_appears_only_in_the_highest_percentiles()
     {
         var histogram = new LatencyHistogram();
         for (var i = 0; i < 9_999; i++)

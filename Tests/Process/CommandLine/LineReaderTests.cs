@@ -19,7 +19,7 @@ public sealed class LineReaderTests
     }
 
     [Fact]
-    public void Bytes_that_are_no_text_pass_unchanged()
+    public void Non_text_bytes_pass_unchanged()
     {
         byte[] input = [0x00, 0xFF, 0xFE, (byte)'\n', 0x80, 0x0D];
         var reader = new LineReader(new MemoryStream(input), 100);
@@ -34,7 +34,7 @@ public sealed class LineReaderTests
     }
 
     [Fact]
-    public void A_line_across_many_reads_is_one_line()
+    public void Line_across_many_reads_is_one_line()
     {
         var line = new string('x', 1_000_000);
 
@@ -44,7 +44,7 @@ public sealed class LineReaderTests
     [Theory]
     [InlineData("12345\n123456\n", 5, 2)]
     [InlineData("123456", 5, 1)]
-    public void A_line_above_the_limit_is_refused_with_its_number(string input, int maxLineBytes, int lineNumber)
+    public void Line_above_the_limit_is_refused_with_its_number(string input, int maxLineBytes, int lineNumber)
     {
         var e = Assert.Throws<LineTooLongException>(() => Read(input, pieceBytes: 100, maxLineBytes));
 
@@ -53,7 +53,7 @@ public sealed class LineReaderTests
     }
 
     [Fact]
-    public void A_line_without_end_is_refused_without_reading_it_all()
+    public void Endless_line_is_refused_without_reading_it_all()
     {
         var endless = new PiecewiseStream(new byte[10_000_000], 1000);
 
@@ -62,7 +62,7 @@ public sealed class LineReaderTests
     }
 
     [Fact]
-    public void A_carriage_return_to_be_trimmed_does_not_count_against_the_limit()
+    public void Trimmed_carriage_return_does_not_count_against_the_limit()
     {
         Assert.Equal(["12345"], Read("12345\r\n", pieceBytes: 1, maxLineBytes: 5, trimCarriageReturn: true));
     }

@@ -80,7 +80,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     [InlineData("consume missing", "missing", "UnknownTopicOrPartition")]
     [InlineData("produce orders --partition 7", "7", "")]
     [InlineData("consume orders --partition 7", "7", "")]
-    public async Task What_the_broker_refuses_exits_1_and_names_the_thing_and_the_code(string command, string thing, string code)
+    public async Task Refusal_exits_1_and_names_the_resource_and_the_code(string command, string thing, string code)
     {
         await OmqAsync("topic create orders --partitions 2");
 
@@ -97,7 +97,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     [InlineData("0", "snappy")]
     [InlineData("all", "lz4")]
     [InlineData("all", "zstd")]
-    public async Task Lines_come_back_as_they_were_sent_byte_by_byte(string acks, string compression)
+    public async Task Lines_round_trip_byte_for_byte(string acks, string compression)
     {
         byte[] lines = [.. "first\n\nCRLF\r\n"u8, 0x00, 0xFF, 0x80, (byte)'\n', .. "ümläut\n"u8];
         await OmqAsync("topic create bytes");
@@ -112,7 +112,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task A_carriage_return_is_dropped_only_when_asked()
+    public async Task Carriage_return_is_dropped_only_on_request()
     {
         await OmqAsync("topic create windows");
 
@@ -122,7 +122,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task Keys_stand_before_the_separator_and_keep_a_key_in_one_partition()
+    public async Task Keys_precede_the_separator_and_keep_one_partition()
     {
         await OmqAsync("topic create keyed --partitions 4");
         var lines =
@@ -147,7 +147,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task A_line_without_the_separator_is_refused_with_its_number_and_what_was_acknowledged()
+    public async Task Line_without_separator_is_refused_with_its_number_and_the_acknowledged_count()
     {
         await OmqAsync("topic create keyed");
 
@@ -159,7 +159,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task A_line_above_the_topics_limit_is_refused_with_its_number_and_the_setting()
+    public async Task Line_above_the_topics_limit_is_refused_with_its_number_and_the_setting()
     {
         await OmqAsync("topic create small --config max.message.bytes=2000");
 
@@ -172,7 +172,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task The_longest_line_that_is_allowed_goes_through()
+    public async Task Longest_allowed_line_is_accepted()
     {
         await OmqAsync("topic create small --config max.message.bytes=2000");
         var refused = (await _broker.OmqAsync(["produce", "small"], new byte[3000])).Expect(1);
@@ -184,7 +184,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task Consume_begins_where_asked_and_ends_when_idle()
+    public async Task Consume_starts_where_asked_and_ends_when_idle()
     {
         await OmqAsync("topic create numbers --partitions 2");
         await OmqAsync("produce numbers --partition 1", "0\n1\n2\n3\n4\n"u8.ToArray());
@@ -199,7 +199,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task Consume_waits_for_what_is_sent_later_and_ends_by_interrupt_with_0()
+    public async Task Consume_waits_for_later_records_and_exits_0_on_interrupt()
     {
         await OmqAsync("topic create live");
         await using var consumer = new RunningProgram(Repository.Launcher, ["consume", "live", "--server", _broker.Url]);
@@ -214,7 +214,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task A_reader_that_goes_away_ends_consume_quietly()
+    public async Task Closed_reader_ends_consume_quietly()
     {
         await OmqAsync("topic create many");
         await OmqAsync("produce many", Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat("a line of some length\n", 20_000))));
@@ -228,7 +228,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task Standard_output_is_appended_to_where_others_write_too()
+    public async Task Standard_output_is_appended_to_a_shared_file()
     {
         await OmqAsync("topic create shared");
         await OmqAsync("produce shared", "one\ntwo\n"u8.ToArray());
@@ -242,7 +242,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [SkippableFact]
-    public async Task An_output_that_cannot_be_written_is_refused_with_the_reason()
+    public async Task Unwritable_output_is_refused_with_the_reason()
     {
         Skip.IfNot(File.Exists("/dev/full"), "/dev/full is Linux's.");
         await OmqAsync("topic create full");
@@ -255,7 +255,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task The_server_may_be_named_by_the_environment_and_without_a_scheme()
+    public async Task Server_may_come_from_the_environment_and_without_a_scheme()
     {
         await OmqAsync("topic create orders");
 
@@ -266,7 +266,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task Dump_shows_what_a_segment_holds_and_finds_damage()
+    public async Task Dump_shows_segment_contents_and_detects_damage()
     {
         await OmqAsync("topic create dumped");
         await OmqAsync("produce dumped --key-separator =", "k=v\nempty=\n"u8.ToArray());
@@ -326,7 +326,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
     }
 
     [Fact]
-    public async Task Bench_without_a_server_starts_a_broker_of_its_own_and_shows_a_table()
+    public async Task Bench_without_server_starts_its_own_broker_and_prints_a_table()
     {
         var outcome = (await RunningProgram.OmqAsync(["bench", "produce", "--records", "1000", "--record-size", "10"],
             environment: new Dictionary<string, string?> { ["TMPDIR"] = _directory.FullName })).Expect(0);

@@ -16,7 +16,7 @@ public sealed class GroupThroughCrashesTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    public async Task No_record_is_lost_and_none_that_was_committed_is_printed_again_when_the_broker_is_killed()
+    public async Task Broker_kills_lose_no_record_and_reprint_no_committed_one()
     {
         const int Part = 2000;
         await using var brokers = new RestartedBroker(_directory["data"]);
@@ -43,7 +43,7 @@ public sealed class GroupThroughCrashesTests : IDisposable
     }
 
     [Fact]
-    public async Task What_a_killed_consumer_had_committed_was_printed()
+    public async Task Offsets_committed_by_a_killed_consumer_were_printed()
     {
         const int Count = 5000;
         await using var brokers = new RestartedBroker(_directory["data"]);
@@ -65,7 +65,7 @@ public sealed class GroupThroughCrashesTests : IDisposable
     [Theory]
     [InlineData("consume orders --max 1")]
     [InlineData("consume orders --max 1 --group billing")]
-    public async Task A_connection_that_is_lost_under_the_first_question_is_tried_again(string command)
+    public async Task Connection_lost_during_the_first_request_is_retried(string command)
     {
         await using (var first = await RunningBroker.UpAsync(_directory["data"]))
         {

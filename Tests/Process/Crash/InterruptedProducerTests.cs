@@ -10,7 +10,7 @@ public sealed class InterruptedProducerTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    public async Task A_broker_that_does_not_come_back_ends_it_with_3_and_the_number_of_lines_acknowledged()
+    public async Task Producer_exits_3_with_the_acknowledged_count_when_the_broker_stays_down()
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
@@ -33,7 +33,7 @@ public sealed class InterruptedProducerTests : IDisposable
     }
 
     [Fact]
-    public async Task An_interrupt_lets_what_was_read_be_acknowledged_and_says_so()
+    public async Task Interrupted_producer_waits_for_acknowledgements_and_reports_them()
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
@@ -50,7 +50,7 @@ public sealed class InterruptedProducerTests : IDisposable
     }
 
     [Fact]
-    public async Task An_interrupt_while_the_broker_is_away_does_not_wait_for_it()
+    public async Task Interrupted_producer_does_not_wait_for_a_broker_that_is_down()
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);

@@ -24,7 +24,7 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
     [SkippableTheory]
     [InlineData(1)]
     [InlineData(3)]
-    public async Task No_line_is_lost_doubled_or_out_of_order_when_the_broker_is_killed_again_and_again(int partitions)
+    public async Task Repeated_broker_kills_neither_lose_duplicate_nor_reorder_lines(int partitions)
     {
         var seed = Environment.GetEnvironmentVariable("OMQ_SEED") is { Length: > 0 } given ? int.Parse(given, CultureInfo.InvariantCulture)
             : Environment.TickCount;

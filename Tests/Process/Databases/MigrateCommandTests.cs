@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Process.Databases;
 public sealed class MigrateCommandTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
 {
     [SkippableFact]
-    public async Task It_says_what_it_did_and_then_that_there_was_nothing_to_do()
+    public async Task Migrate_reports_its_changes_and_then_that_there_are_none()
     {
         var database = await postgres.DatabaseAsync();
         var first = (await MigrateAsync(database)).Expect(0);
@@ -20,7 +20,7 @@ public sealed class MigrateCommandTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task Json_is_one_object_and_the_environment_names_the_database_too()
+    public async Task Json_output_is_one_object_and_the_environment_may_name_the_database()
     {
         var environment = new Dictionary<string, string?> { ["OMQ_POSTGRES"] = await postgres.DatabaseAsync() };
         var outcome = (await RunningProgram.OmqAsync(["db", "migrate", "--json"], environment: environment)).Expect(0);
@@ -32,7 +32,7 @@ public sealed class MigrateCommandTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [SkippableFact]
-    public async Task A_newer_schema_is_exit_code_1()
+    public async Task Newer_schema_exits_1()
     {
         var database = await postgres.DatabaseAsync();
         await SchemaMigration.ApplyAsync(database);
@@ -44,7 +44,7 @@ public sealed class MigrateCommandTests(PostgreSqlFixture postgres) : IClassFixt
     }
 
     [Fact]
-    public async Task A_database_that_does_not_answer_is_exit_code_3()
+    public async Task Unresponsive_database_exits_3()
     {
         var outcome = (await MigrateAsync("Host=127.0.0.1;Port=1;Username=omq")).Expect(3);
         Assert.Contains("127.0.0.1:1", outcome.Error, StringComparison.Ordinal);

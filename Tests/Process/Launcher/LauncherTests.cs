@@ -23,7 +23,7 @@ public sealed class LauncherTests : IDisposable
     public void Dispose() => _repository.Dispose();
 
     [Fact]
-    public async Task The_first_use_builds_with_orleans_and_the_second_builds_nothing()
+    public async Task First_use_builds_with_orleans_and_the_second_builds_nothing()
     {
         var first = (await _repository.OmqAsync("topic list")).Expect(0);
         var second = (await _repository.OmqAsync("topic list")).Expect(0);
@@ -48,7 +48,7 @@ public sealed class LauncherTests : IDisposable
     [InlineData("Client/New.cs")]
     [InlineData("Silo/deep/New.cs")]
     [InlineData("Directory.Build.props")]
-    public async Task A_change_of_the_sources_builds_again(string path)
+    public async Task Changed_source_triggers_a_build(string path)
     {
         (await _repository.OmqAsync("topic list")).Expect(0);
         Directory.CreateDirectory(Path.GetDirectoryName(_repository[path])!);
@@ -60,7 +60,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task A_deleted_source_builds_again()
+    public async Task Deleted_source_triggers_a_build()
     {
         await File.WriteAllTextAsync(_repository["Client/Old.cs"], "");
         (await _repository.OmqAsync("topic list")).Expect(0);
@@ -72,7 +72,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task Without_the_orleans_packages_it_says_so_once_in_one_line_and_goes_on_standalone()
+    public async Task Missing_orleans_packages_are_reported_in_one_line_and_standalone_is_built()
     {
         _repository.Dotnet(OrleansIsMissing);
 
@@ -90,7 +90,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task Forced_to_orleans_it_does_not_go_on_without()
+    public async Task Forced_orleans_does_not_fall_back()
     {
         _repository.Dotnet(OrleansIsMissing);
 
@@ -101,7 +101,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task Forced_to_standalone_it_does_not_try_orleans_nor_remember()
+    public async Task Forced_standalone_neither_tries_orleans_nor_is_remembered()
     {
         (await _repository.OmqAsync("topic list", orleans: "false")).Expect(0);
 
@@ -112,7 +112,7 @@ public sealed class LauncherTests : IDisposable
     [Theory]
     [InlineData("error NU1301: Unable to load the service index for source https://feed/index.json.")]
     [InlineData("error NU1101: Unable to find package Spectre.Console. No packages exist with this id in source(s): feed")]
-    public async Task Another_failure_of_the_restore_is_an_error_and_not_a_reason_to_leave_orleans_out(string error)
+    public async Task Other_restore_failure_is_an_error_and_no_fallback(string error)
     {
         _repository.Dotnet($$"""
             case "$*" in
@@ -130,7 +130,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task A_failed_build_shows_the_compilers_errors_and_is_tried_again()
+    public async Task Failed_build_shows_the_compiler_errors_and_is_retried()
     {
         _repository.Dotnet("""
             case "$*" in
@@ -148,7 +148,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task Tests_that_cannot_be_built_count_as_a_failure()
+    public async Task Tests_that_fail_to_build_count_as_a_failure()
     {
         _repository.Dotnet("""
             case "$*" in
@@ -166,7 +166,7 @@ public sealed class LauncherTests : IDisposable
     [Theory]
     [InlineData("echo '8.0.404 [/sdk]'")]
     [InlineData("true")]
-    public async Task Without_a_fitting_sdk_it_says_so_in_one_line(string listSdks)
+    public async Task Missing_sdk_is_reported_in_one_line(string listSdks)
     {
         _repository.Dotnet(listSdks);
 
@@ -177,7 +177,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task A_wrong_flavour_is_wrong_usage()
+    public async Task Unknown_flavour_is_invalid_usage()
     {
         var outcome = (await _repository.OmqAsync("topic list", orleans: "perhaps")).Expect(2);
 
@@ -185,7 +185,7 @@ public sealed class LauncherTests : IDisposable
     }
 
     [Fact]
-    public async Task Launchers_at_the_same_time_build_once()
+    public async Task Concurrent_launchers_build_once()
     {
         var outcomes = await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => _repository.OmqAsync("topic list")));
 

@@ -12,7 +12,7 @@ public sealed class TestRunnerTests : IDisposable
     public void Dispose() => _repository.Dispose();
 
     [Fact]
-    public async Task Passed_tests_pass_and_are_counted_in_the_last_line()
+    public async Task Passed_tests_are_counted_in_the_last_line()
     {
         var outcome = (await RunAsync("Engine")).Expect(0);
 
@@ -22,7 +22,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_failed_test_fails_the_run_and_is_named_with_its_message()
+    public async Task Failed_test_fails_the_run_and_is_named_with_its_message()
     {
         Results(Passed("Suite.A"), Failed("Suite.Broken", "Expected 1, &amp; got 2"));
 
@@ -34,7 +34,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_skip_that_nobody_expects_fails_the_run()
+    public async Task Unexpected_skip_fails_the_run()
     {
         Results(Passed("Suite.A"), Skipped("Suite.Left", "no broker here"));
 
@@ -45,7 +45,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_skip_that_is_expected_is_named_with_its_reason_and_passes()
+    public async Task Expected_skip_is_named_with_its_reason_and_passes()
     {
         Results(Passed("Suite.A"), Skipped("Suite.Left(x: 1)", "no broker here"));
         await File.WriteAllTextAsync(_repository["Tests/expected-skips.txt"],
@@ -58,7 +58,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_suite_that_runs_no_test_fails_the_run()
+    public async Task Suite_without_tests_fails_the_run()
     {
         Results();
 
@@ -69,7 +69,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_suite_that_leaves_no_results_fails_the_run()
+    public async Task Suite_without_results_fails_the_run()
     {
         _repository.Dotnet("echo 'the host crashed'; exit 134");
 
@@ -80,7 +80,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_suite_over_its_budget_is_ended_and_fails_the_run()
+    public async Task Suite_over_its_budget_is_stopped_and_fails_the_run()
     {
         var runner = await File.ReadAllTextAsync(_repository["Tests/run"]);
         await File.WriteAllTextAsync(_repository["Tests/run"], runner.Replace("[Engine]=600", "[Engine]=15", StringComparison.Ordinal));
@@ -93,7 +93,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_test_project_without_a_budget_fails_the_run()
+    public async Task Test_project_without_a_budget_fails_the_run()
     {
         Directory.CreateDirectory(_repository["Tests/Forgotten"]);
         await File.WriteAllTextAsync(_repository["Tests/Forgotten/Forgotten.csproj"], "");
@@ -104,7 +104,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task Without_orleans_its_tests_are_named_as_not_run()
+    public async Task Orleans_suites_are_named_as_not_run_without_orleans()
     {
         await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"], "OrleansMq.Tests.Cluster.A_test\n");
 
@@ -114,7 +114,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task Without_orleans_a_part_of_a_suite_is_named_and_the_rest_is_run()
+    public async Task Orleans_part_of_a_suite_is_named_as_not_run_and_the_rest_runs()
     {
         await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"],
             "OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Cluster.Another\n");
@@ -129,7 +129,7 @@ public sealed class TestRunnerTests : IDisposable
     [Theory]
     [InlineData("OrleansMq.Tests.Process.Clusters.A_test\n", 0)]
     [InlineData("", 1)]
-    public async Task With_orleans_the_list_of_a_part_has_to_be_true(string pinned, int exitCode)
+    public async Task Not_run_list_of_a_suite_part_is_checked_with_orleans(string pinned, int exitCode)
     {
         DiscoveredAndResults("OrleansMq.Tests.Process.Clusters.A_test\nOrleansMq.Tests.Process.Launcher.Another",
             Passed("OrleansMq.Tests.Process.Clusters.A_test"));
@@ -141,7 +141,7 @@ public sealed class TestRunnerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_run_of_nothing_fails()
+    public async Task Run_of_no_suite_fails()
     {
         var outcome = (await RunAsync("Cluster")).Expect(1);
 
@@ -153,7 +153,7 @@ public sealed class TestRunnerTests : IDisposable
     [InlineData("OrleansMq.Tests.Cluster.A_test\n", 0)]
     [InlineData("OrleansMq.Tests.Cluster.Gone\n", 1)]
     [InlineData("", 1)]
-    public async Task With_orleans_the_list_of_its_tests_has_to_be_true(string pinned, int exitCode)
+    public async Task Not_run_list_is_checked_with_orleans(string pinned, int exitCode)
     {
         DiscoveredAndResults("OrleansMq.Tests.Cluster.A_test", Passed("OrleansMq.Tests.Cluster.A_test"));
         await File.WriteAllTextAsync(_repository["Tests/expected-not-run-without-orleans.txt"], pinned);
@@ -166,7 +166,7 @@ public sealed class TestRunnerTests : IDisposable
     [Theory]
     [InlineData("Enigne")]
     [InlineData("--lnog")]
-    public async Task A_suite_or_option_that_does_not_exist_is_wrong_usage(string argument)
+    public async Task Unknown_suite_or_option_is_invalid_usage(string argument)
     {
         var outcome = (await RunAsync(argument)).Expect(2);
 

@@ -14,7 +14,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    public async Task Up_says_when_it_is_ready_and_where()
+    public async Task Up_reports_when_and_where_it_is_ready()
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
 
@@ -29,7 +29,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     [Theory]
     [InlineData(Interrupt)]
     [InlineData(Terminate)]
-    public async Task A_signal_to_end_drains_and_exits_0(int signal)
+    public async Task Termination_signal_drains_and_exits_0(int signal)
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "orders"])).Expect(0);
@@ -41,7 +41,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     }
 
     [Fact]
-    public async Task A_second_broker_on_the_same_directory_is_refused_with_its_path()
+    public async Task Second_broker_on_the_same_directory_is_refused_with_its_path()
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
 
@@ -52,7 +52,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     }
 
     [Fact]
-    public async Task A_port_in_use_is_refused_with_the_port()
+    public async Task Port_in_use_is_refused_with_the_port()
     {
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
 
@@ -67,7 +67,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     [InlineData("--http", "nowhere")]
     [InlineData("--flush", "sometimes")]
     [InlineData("--no-such-flag", "1")]
-    public async Task Wrong_arguments_exit_2_and_name_the_argument(string flag, string value)
+    public async Task Invalid_arguments_exit_2_and_name_the_argument(string flag, string value)
     {
         var outcome = (await RunningProgram.OmqAsync(["up", "--data", _directory["data"], flag, value])).Expect(2);
 
@@ -76,7 +76,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     }
 
     [Fact]
-    public async Task A_directory_that_cannot_be_written_is_refused_with_its_path()
+    public async Task Unwritable_directory_is_refused_with_its_path()
     {
         var path = ReadOnlyPath();
 
@@ -86,7 +86,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     }
 
     [Fact]
-    public async Task A_directory_of_a_newer_format_is_refused_and_left_as_it_is()
+    public async Task Directory_of_a_newer_format_is_refused_and_unchanged()
     {
         await using (var broker = await RunningBroker.UpAsync(_directory["data"]))
         {
@@ -107,7 +107,7 @@ public sealed class BrokerLifecycleTests : IDisposable
     }
 
     [Fact]
-    public async Task The_data_directory_is_that_of_the_callers_working_directory()
+    public async Task Data_directory_is_relative_to_the_callers_working_directory()
     {
         await using var program = new RunningProgram(Repository.Launcher, ["up", "--http", "0"], _directory.FullName);
 

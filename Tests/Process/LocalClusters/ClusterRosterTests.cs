@@ -9,15 +9,15 @@ public sealed class ClusterRosterTests
     private static readonly ClusterRoster Empty = new("local", []);
 
     [Fact]
-    public void A_new_cluster_has_three_brokers_without_racks() =>
+    public void New_cluster_has_three_brokers_without_racks() =>
         Assert.Equal([new RosterEntry(1, null), new RosterEntry(2, null), new RosterEntry(3, null)], Empty.With(null, []).Brokers);
 
     [Fact]
-    public void Racks_go_round() =>
+    public void Racks_are_assigned_round_robin() =>
         Assert.Equal(["a", "b", "a", "b", "a"], Empty.With(5, ["a", "b"]).Brokers.Select(broker => broker.Rack));
 
     [Fact]
-    public void Those_that_are_there_stay_as_they_are()
+    public void Existing_brokers_stay_unchanged()
     {
         var two = Empty.With(2, ["a", "b"]);
         Assert.Equal(two.Brokers, two.With(null, ["c"]).Brokers);
@@ -25,15 +25,15 @@ public sealed class ClusterRosterTests
     }
 
     [Fact]
-    public void Fewer_than_there_are_is_refused() =>
+    public void Fewer_brokers_than_exist_are_refused() =>
         Assert.Equal(ExitCode.WrongUsage, Assert.Throws<CommandFailedException>(() => Empty.With(3, []).With(2, [])).ExitCode);
 
     [Fact]
-    public void An_id_is_not_used_again() =>
+    public void Broker_id_is_not_reused() =>
         Assert.Equal(8, new ClusterRoster("local", [new RosterEntry(7, null), new RosterEntry(2, null)]).Plus("x").Brokers[^1].BrokerId);
 
     [Fact]
-    public void Who_was_removed_from_the_cluster_is_not_started_and_its_id_is_not_used_again()
+    public void Removed_broker_is_not_started_and_its_id_is_not_reused()
     {
         var three = Empty.With(3, []);
         Assert.Same(three, three.WithoutRemoved(ended: [3], registered: [1, 2, 3]));
@@ -47,7 +47,7 @@ public sealed class ClusterRosterTests
     }
 
     [Fact]
-    public void What_had_served_comes_back_at_once_and_what_never_did_waits_longer_each_time()
+    public void Broker_that_had_served_restarts_at_once_and_others_back_off()
     {
         Assert.Equal(TimeSpan.FromMilliseconds(250), RestartBackoff.After(0));
         Assert.Equal(TimeSpan.FromSeconds(1), RestartBackoff.After(2));

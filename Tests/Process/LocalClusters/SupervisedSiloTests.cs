@@ -12,7 +12,7 @@ public sealed class SupervisedSiloTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [SkippableFact]
-    public async Task One_that_lost_the_race_for_a_port_is_started_again_and_one_that_always_loses_is_given_up()
+    public async Task Silo_that_lost_a_port_race_is_restarted_until_it_loses_repeatedly()
     {
         Skip.If(OperatingSystem.IsWindows(), "needs a shell");
         using var second = Silo($"test -e {_directory["tried"]} && echo '{{\"http\": \"http://127.0.0.1:1\"}}' && exec sleep 60; touch "

@@ -19,7 +19,7 @@ public sealed class KafkaSegmentTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [SkippableFact]
-    public async Task Every_record_is_found_by_dump_and_every_byte_is_where_the_format_has_it()
+    public async Task Dump_finds_every_record_and_every_byte_matches_the_format()
     {
         var (sent, logs) = await WriteAsync();
         var dumped = new List<JsonElement>();
@@ -38,7 +38,7 @@ public sealed class KafkaSegmentTests : IDisposable
     }
 
     [SkippableFact]
-    public async Task Kafkas_own_tool_reads_them_and_has_nothing_to_complain_of()
+    public async Task Kafkas_dump_tool_reads_the_segments_without_complaint()
     {
         ClientProgram.RequireKafka();
         var (sent, logs) = await WriteAsync();

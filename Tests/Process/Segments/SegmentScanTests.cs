@@ -11,24 +11,25 @@ public sealed class SegmentScanTests
     private static readonly RecordBatchError? Bad = RecordBatchError.BadOffsets;
 
     [Fact]
-    public void Gaps_are_no_damage_since_compaction_leaves_them() => Assert.Equal([null, null, null], Faults(0, 3, 10, 100_000));
+    public void Gap_left_by_compaction_is_no_damage() => Assert.Equal([null, null, null], Faults(0, 3, 10, 100_000));
 
     [Fact]
-    public void An_offset_that_was_reached_already_is_damage() => Assert.Equal([null, Bad, null], Faults(3, 3, 4, 7));
+    public void Repeated_offset_is_damage() => Assert.Equal([null, Bad, null], Faults(3, 3, 4, 7));
 
     [Fact]
-    public void One_that_is_too_high_shows_by_the_batch_that_follows() => Assert.Equal([null, null, Bad, null], Faults(0, 0, 66_000, 4, 6));
+    public void Offset_that_is_too_high_is_detected_by_the_next_batch() =>
+    Assert.Equal([null, null, Bad, null], Faults(0, 0, 66_000, 4, 6));
 
     [Fact]
-    public void One_that_is_before_the_segment_or_beyond_its_index_is_damage() =>
+    public void Offset_before_the_segment_or_beyond_its_index_range_is_damage() =>
         Assert.Equal([Bad, null, Bad, null], Faults(5, 3, 5, 5 + (1L << 31), 7));
 
     [Fact]
-    public void Without_a_name_the_first_batch_says_where_the_segment_begins() =>
+    public void Segment_without_a_name_starts_at_its_first_batch() =>
         Assert.Equal([null, Bad, null, Bad], Faults(null, 5, 6 + (1L << 56), 7, long.MinValue));
 
     [Fact]
-    public void Sums_that_overflow_are_damage_too() => Assert.Equal([null, Bad], Faults(0, 0, long.MaxValue));
+    public void Overflowing_offset_sum_is_damage() => Assert.Equal([null, Bad], Faults(0, 0, long.MaxValue));
 
     /// <summary>What is found in a segment whose batches of two records each have those base offsets.</summary>
     private static IEnumerable<RecordBatchError?> Faults(long? segmentBase, params long[] baseOffsets)

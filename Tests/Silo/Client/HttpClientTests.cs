@@ -25,7 +25,7 @@ public sealed class HttpClientTests : ClientEndToEnd, IClassFixture<RunningBroke
 public sealed class HttpRestartTests
 {
     [Fact]
-    public async Task A_producer_rides_out_a_restart_and_nothing_is_lost_or_doubled()
+    public async Task Producer_survives_a_restart_without_loss_or_duplicates()
     {
         const int Count = 20_000;
         var running = new RunningBroker();
@@ -62,7 +62,7 @@ public sealed class HttpRestartTests
     }
 
     [Fact]
-    public async Task Nobody_there_is_told_apart_from_a_refusal()
+    public async Task Unreachable_broker_is_distinguished_from_a_refusal()
     {
         var running = new RunningBroker();
         await running.InitializeAsync();

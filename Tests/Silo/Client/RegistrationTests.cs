@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Silo.Client;
 public class RegistrationTests
 {
     [Fact]
-    public async Task A_broker_in_the_container_is_used_and_producers_are_drained_with_it()
+    public async Task Registered_broker_is_used_and_producers_are_drained_with_the_container()
     {
         await using var broker = await TestBroker.StartAsync();
         await broker.Client.Admin.CreateTopicAsync("t");
@@ -29,7 +29,7 @@ public class RegistrationTests
     }
 
     [Fact]
-    public async Task Http_and_a_broker_at_hand_are_told_by_name_and_the_last_one_counts()
+    public async Task Named_http_and_local_brokers_are_resolved_and_the_last_is_the_default()
     {
         await using var test = await TestBroker.StartAsync();
         var broker = test.Broker;
@@ -43,7 +43,7 @@ public class RegistrationTests
     }
 
     [Fact]
-    public void Without_a_broker_the_error_says_what_to_add()
+    public void Missing_broker_error_says_what_to_add()
     {
         using var provider = new ServiceCollection().AddOrleansMqClient().Services.BuildServiceProvider();
 

@@ -24,7 +24,7 @@ public sealed class BrokerCommandLineTests
     [InlineData("stray")]
     [InlineData("--http", "1", "--http", "2")]
     [InlineData("--standalone", "--flavour", "cluster")]
-    public void Wrong_usage_is_refused_in_one_line(params string[] args)
+    public void Invalid_usage_is_refused_in_one_line(params string[] args)
     {
         var refused = Assert.Throws<SettingsException>(() => new BrokerCommandLine().Parse(args));
         Assert.DoesNotContain('\n', refused.Message);

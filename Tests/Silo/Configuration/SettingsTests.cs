@@ -9,10 +9,10 @@ public sealed class SettingsTests
     private const string File = "/etc/omq.json";
 
     [Fact]
-    public void Without_anything_all_defaults_hold() => Assert.Equal(BrokerSettings.Default, Resolve());
+    public void Defaults_apply_without_any_source() => Assert.Equal(BrokerSettings.Default, Resolve());
 
     [Fact]
-    public void A_flag_beats_the_environment_which_beats_the_file_which_beats_the_default()
+    public void Flag_beats_environment_beats_file_beats_default()
     {
         const string text = """{"data": "file", "flush": "interval", "brokerId": 1, "partitions": 4}""";
         var settings = Resolve(text, new() { ["OMQ_DATA"] = "environment", ["OMQ_FLUSH"] = "sync" }, new() { ["data"] = "flag" });
@@ -24,7 +24,7 @@ public sealed class SettingsTests
     }
 
     [Fact]
-    public void The_environment_may_name_the_file_and_the_flag_names_another()
+    public void Environment_may_name_the_file_and_the_flag_overrides_it()
     {
         var environment = new Dictionary<string, string> { ["OMQ_CONFIG"] = "/one" };
         string Read(string path) => path == "/one" ? """{"brokerId": 1}""" : """{"brokerId": 2}""";
@@ -33,11 +33,11 @@ public sealed class SettingsTests
     }
 
     [Fact]
-    public void An_empty_variable_counts_as_not_set() =>
+    public void Empty_variable_counts_as_unset() =>
         Assert.Equal(8080, Resolve(environment: new() { ["OMQ_HTTP"] = "", ["OMQ_CONFIG"] = "" }).Http.Port);
 
     [Fact]
-    public void Names_of_flags_and_variables_follow_from_the_key()
+    public void Names_of_flags_and_variables_derive_from_the_key()
     {
         var setting = Settings.All.Single(s => s.Key == "minFreeBytes");
         Assert.Equal("--min-free-bytes", setting.Flag);
@@ -66,7 +66,7 @@ public sealed class SettingsTests
 
     [Theory]
     [MemberData(nameof(BadValues))]
-    public void A_bad_value_is_refused_by_the_name_of_its_source_with_what_is_expected(string key, string value)
+    public void Invalid_value_is_refused_with_its_source_and_what_is_allowed(string key, string value)
     {
         var setting = Settings.All.Single(s => s.Key == key);
         AssertRefused([setting.Flag, setting.Expected], () => Resolve(flags: new() { [key] = value }));
@@ -77,7 +77,7 @@ public sealed class SettingsTests
     }
 
     [Fact]
-    public void Every_setting_is_tried_with_a_bad_value() =>
+    public void Every_setting_refuses_an_invalid_value() =>
         Assert.Equal(Settings.All.Select(s => s.Key).Order(), BadValues.Select(row => (string)((object[])row)[0]).Distinct().Order());
 
     [Theory]
@@ -90,17 +90,17 @@ public sealed class SettingsTests
     [InlineData("""{"topicDefaults": {"retention.ms": []}}""", "retention.ms", "expected")]
     [InlineData("""{"topicDefaults": {"retention.mss": 1}}""", "topicDefaults", "retention.mss")]
     [InlineData("""{"topicDefaults": {"cleanup.policy": "keep"}}""", "topicDefaults", "cleanup.policy")]
-    public void A_wrong_file_is_refused_by_path_and_key(string text, string first, string second) =>
+    public void Invalid_file_is_refused_by_path_and_key(string text, string first, string second) =>
     AssertRefused([File, first, second], () => Resolve(text));
 
     [Fact]
-    public void A_file_that_cannot_be_read_is_refused_by_the_flag_that_names_it() =>
+    public void Unreadable_file_is_refused_by_the_flag_that_names_it() =>
         AssertRefused(["--config /nowhere", "cannot be read"],
             () => SettingsResolver.Resolve(new Dictionary<string, string>(), "/nowhere", _ => null,
             path => throw new FileNotFoundException($"No {path}.")));
 
     [Fact]
-    public void The_file_takes_numbers_booleans_and_comments()
+    public void File_accepts_numbers_booleans_and_comments()
     {
         var settings = Resolve("""{"brokerId": 3, "verifyOnRead": false, /* enough */ "minFreeBytes": "7",}""");
         Assert.Equal((3, false, 7L), (settings.BrokerId, settings.VerifyOnRead, settings.MinFreeBytes));
@@ -109,12 +109,12 @@ public sealed class SettingsTests
     [Theory]
     [InlineData("1000", "1000")]
     [InlineData("4999", "5000")]
-    public void A_session_is_longer_than_the_time_between_two_heartbeats(string session, string heartbeat) =>
+    public void Session_timeout_must_exceed_the_heartbeat_interval(string session, string heartbeat) =>
         AssertRefused(["--group-consumer-session-timeout-ms", "above --group-consumer-heartbeat-interval-ms"],
             () => Resolve(flags: new() { ["groupConsumerSessionTimeoutMs"] = session, ["groupConsumerHeartbeatIntervalMs"] = heartbeat }));
 
     [Fact]
-    public void Times_of_groups_reach_their_coordinators()
+    public void Group_timeouts_reach_their_coordinators()
     {
         var groups = Resolve(flags: new() { ["groupConsumerSessionTimeoutMs"] = "7000", ["groupConsumerHeartbeatIntervalMs"] = "600",
             ["groupInitialRebalanceDelayMs"] = "3000" })
@@ -124,7 +124,7 @@ public sealed class SettingsTests
     }
 
     [Fact]
-    public void Topic_defaults_stand_on_the_flush_policy()
+    public void Topic_defaults_include_the_flush_policy()
     {
         var settings = Resolve("""{"flush": "sync", "topicDefaults": {"retention.ms": 1000, "cleanup.policy": "compact"}}""");
         var config = settings.ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System).TopicDefaults;
@@ -132,7 +132,7 @@ public sealed class SettingsTests
     }
 
     [Fact]
-    public void No_message_repeats_a_connection_string_that_is_refused()
+    public void Refused_connection_string_is_not_repeated_in_messages()
     {
         const string text = "Hots=db;Password=hunter2";
         foreach (var resolve in new Action[] { () => Resolve($$"""{"postgres": "{{text}}"}"""),
@@ -157,7 +157,7 @@ public sealed class SettingsTests
         Resolve(flags: keysAndValues.Chunk(2).ToDictionary(pair => pair[0], pair => pair[1])));
 
     [Fact]
-    public void A_member_of_a_replicated_cluster_is_told_so_by_its_database()
+    public void Database_setting_makes_the_broker_a_cluster_member()
     {
         var settings = Resolve(environment: new() { ["OMQ_POSTGRES"] = "Host=db" }, flags: new()
         {
@@ -181,7 +181,7 @@ public sealed class SettingsTests
     [InlineData("localhost:80", "127.0.0.1:80")]
     [InlineData("[::1]:80", "[::1]:80")]
     [InlineData("*:80", "[::]:80")]
-    public void A_listener_is_a_port_or_an_address_and_a_port(string text, string expected)
+    public void Listener_is_a_port_or_an_address_and_port(string text, string expected)
     {
         Assert.True(ListenAddress.TryParse(text, out var address));
         Assert.Equal(expected, address.ToString());
@@ -196,7 +196,7 @@ public sealed class SettingsTests
     [InlineData("-1")]
     [InlineData("+80")]
     [InlineData("127.0.0.1:")]
-    public void Anything_else_is_no_listener(string text) => Assert.False(ListenAddress.TryParse(text, out _));
+    public void Malformed_listener_is_refused(string text) => Assert.False(ListenAddress.TryParse(text, out _));
 
     [Fact]
     public void Only_loopback_counts_as_loopback()

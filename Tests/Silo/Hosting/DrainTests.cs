@@ -17,7 +17,7 @@ public sealed class DrainTests : IAsyncLifetime
     [Theory]
     [InlineData("records?offset=0&waitMs=600000")]
     [InlineData("batches?offset=0&waitMs=600000")]
-    public async Task A_long_poll_ends_at_once_with_what_there_is(string path)
+    public async Task Drain_ends_a_long_poll_at_once_with_available_records(string path)
     {
         var topic = await _broker.CreateTopicAsync();
         var waiting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -37,7 +37,7 @@ public sealed class DrainTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_request_in_flight_is_answered_and_its_record_is_there_after_a_restart()
+    public async Task Drain_answers_requests_in_flight_and_their_records_survive_a_restart()
     {
         var topic = await _broker.CreateTopicAsync();
         var arrived = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -62,7 +62,7 @@ public sealed class DrainTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task An_open_produce_stream_is_told_where_it_ended()
+    public async Task Drain_tells_an_open_produce_stream_where_it_ended()
     {
         var topic = await _broker.CreateTopicAsync();
         await using var exchange = await OpenExchange.StartAsync(_broker, topic);
@@ -76,7 +76,7 @@ public sealed class DrainTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_broker_without_requests_stops_although_connections_are_open()
+    public async Task Drain_without_requests_ends_despite_open_connections()
     {
         Assert.Equal("ok", await _broker.Http.GetStringAsync("/healthz"));
         await _broker.Server.DisposeAsync().AsTask().WaitAsync(RunningBroker.Patience);

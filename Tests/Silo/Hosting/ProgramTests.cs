@@ -17,7 +17,7 @@ public sealed class ProgramTests : IDisposable
     [InlineData("--flush often", "--flush often: expected none, interval or sync")]
     [InlineData("--bogus", "--bogus")]
     [InlineData("--config /not/there.json", "--config /not/there.json")]
-    public async Task Wrong_usage_is_one_line_and_exit_code_2(string args, string named)
+    public async Task Invalid_usage_is_one_line_and_exit_code_2(string args, string named)
     {
         var (code, output, error) = await RunAsync(args.Split(' '));
         Assert.Equal((2, ""), (code, output));
@@ -25,7 +25,7 @@ public sealed class ProgramTests : IDisposable
     }
 
     [Fact]
-    public async Task A_wrong_variable_is_named()
+    public async Task Invalid_variable_is_named()
     {
         var (code, _, error) = await RunAsync([], new() { ["OMQ_BROKER_ID"] = "first" });
         Assert.Equal(2, code);
@@ -43,7 +43,7 @@ public sealed class ProgramTests : IDisposable
     }
 
     [Fact]
-    public async Task A_port_in_use_is_one_line_and_exit_code_4()
+    public async Task Port_in_use_is_one_line_and_exit_code_4()
     {
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
@@ -54,7 +54,7 @@ public sealed class ProgramTests : IDisposable
     }
 
     [Fact]
-    public async Task A_data_directory_that_is_a_file_is_one_line_and_exit_code_1()
+    public async Task File_as_data_directory_is_one_line_and_exit_code_1()
     {
         var path = Path.Combine(_directory, "file");
         await File.WriteAllTextAsync(path, "");
@@ -66,7 +66,7 @@ public sealed class ProgramTests : IDisposable
     [Theory]
     [InlineData(PosixTerm)]
     [InlineData(PosixInt)]
-    public async Task It_says_when_it_is_ready_and_a_signal_stops_it_cleanly(int signal)
+    public async Task Program_reports_ready_and_stops_cleanly_on_a_signal(int signal)
     {
         using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--json"], []);
         var ready = JsonDocument.Parse((await process.StandardOutput.ReadLineAsync().WaitAsync(RunningBroker.Patience))!).RootElement;
@@ -89,7 +89,7 @@ public sealed class ProgramTests : IDisposable
     [Theory]
     [InlineData("0")]
     [InlineData("100")]
-    public async Task A_request_that_does_not_end_is_cut_at_the_drain_deadline(string milliseconds)
+    public async Task Unfinished_request_is_cut_at_the_drain_deadline(string milliseconds)
     {
         using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--drain-timeout-ms", milliseconds], []);
         using var held = await HoldRequestAsync(await ReadyAddressAsync(process));
@@ -101,7 +101,7 @@ public sealed class ProgramTests : IDisposable
     }
 
     [Fact]
-    public async Task A_second_interrupt_does_not_wait()
+    public async Task Second_interrupt_stops_at_once()
     {
         using var process = Start(["--data", _directory, "--http", "0", "--standalone", "--drain-timeout-ms", "600000"], []);
         using var held = await HoldRequestAsync(await ReadyAddressAsync(process));

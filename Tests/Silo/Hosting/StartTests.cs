@@ -19,7 +19,7 @@ public sealed class StartTests : IDisposable
     public void Dispose() => Directory.Delete(_directory, recursive: true);
 
     [Fact]
-    public async Task While_partitions_are_recovered_it_lives_but_is_not_ready()
+    public async Task Broker_recovering_partitions_is_live_but_not_ready()
     {
         var settings = Settings(FreePort.Choose());
         var opened = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -42,7 +42,7 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public async Task A_failed_start_leaves_the_directory_unlocked()
+    public async Task Failed_start_leaves_the_directory_unlocked()
     {
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
@@ -53,7 +53,7 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public async Task A_Kafka_port_in_use_is_named_with_the_flag_that_chooses_another()
+    public async Task Kafka_port_in_use_is_named_with_the_flag_that_chooses_another()
     {
         using var taken = new TcpListener(IPAddress.Loopback, 0);
         taken.Start();
@@ -65,7 +65,7 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public async Task An_advertised_address_that_cannot_be_reached_is_warned_of_loudly()
+    public async Task Unreachable_advertised_address_is_warned_of()
     {
         // Taken, and refuses connections.
         using var nobody = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -79,7 +79,7 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public async Task Kafka_clients_are_served_at_the_port_that_was_taken_and_counted()
+    public async Task Kafka_clients_are_served_and_counted_at_the_bound_port()
     {
         await using var server = await BrokerServer.StartAsync(Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0) },
             NewLog(), Standalone);
@@ -105,7 +105,7 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public async Task A_directory_in_use_is_named()
+    public async Task Directory_in_use_is_named()
     {
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
         var refused = await Assert.ThrowsAsync<StartException>(() => BrokerServer.StartAsync(Settings(0), NewLog(), Standalone));
@@ -113,7 +113,7 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public async Task A_start_that_is_given_up_leaves_the_directory_unlocked()
+    public async Task Cancelled_start_leaves_the_directory_unlocked()
     {
         using var giveUp = new CancellationTokenSource();
         var starting = BrokerServer.StartAsync(Settings(0), NewLog(),
@@ -126,7 +126,7 @@ public sealed class StartTests : IDisposable
     [Theory]
     [InlineData("*:0")]
     [InlineData("0.0.0.0:0")]
-    public async Task A_broker_that_is_bound_wider_than_this_machine_says_so_loudly(string listener)
+    public async Task Broker_bound_beyond_loopback_warns(string listener)
     {
         Assert.True(ListenAddress.TryParse(listener, out var address));
         await using var server = await BrokerServer.StartAsync(Settings(0) with { Http = address }, NewLog(), Standalone);
@@ -136,14 +136,14 @@ public sealed class StartTests : IDisposable
     }
 
     [Fact]
-    public async Task A_broker_on_loopback_has_nothing_to_warn_of()
+    public async Task Broker_on_loopback_does_not_warn()
     {
         await using var server = await BrokerServer.StartAsync(Settings(0), NewLog(), Standalone);
         Complaints.AssertNone(_log.ToString());
     }
 
     [Fact]
-    public void A_cluster_is_refused_where_the_build_has_none()
+    public void Cluster_mode_is_refused_by_a_build_without_it()
     {
         var settings = BrokerSettings.Default with { Flavour = Flavour.Cluster, DataDirectory = _directory };
         var options = settings.ToOptions(OrleansMq.Diagnostics.EngineLog.Silent, TimeProvider.System);

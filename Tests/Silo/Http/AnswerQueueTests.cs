@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Silo.Http;
 public sealed class AnswerQueueTests
 {
     [Fact]
-    public void Records_of_one_batch_in_a_row_are_one_run()
+    public void Consecutive_records_of_one_batch_are_one_run()
     {
         var queue = new AnswerQueue();
         using var builder = new RecordBatchBuilder();
@@ -20,7 +20,7 @@ public sealed class AnswerQueueTests
     }
 
     [Fact]
-    public void A_run_that_was_looked_at_is_not_added_to_any_more()
+    public void Peeked_run_is_not_extended()
     {
         var queue = new AnswerQueue();
         using var builder = new RecordBatchBuilder();
@@ -33,7 +33,7 @@ public sealed class AnswerQueueTests
     }
 
     [Fact]
-    public void There_is_room_for_a_million_runs_and_no_more()
+    public void Queue_holds_a_million_runs_and_no_more()
     {
         var queue = new AnswerQueue();
         using var builder = new RecordBatchBuilder();

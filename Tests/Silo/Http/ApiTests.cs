@@ -11,20 +11,20 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     [Theory]
     [InlineData("/healthz")]
     [InlineData("/readyz")]
-    public async Task A_running_broker_is_well(string path) => Assert.Equal("ok", await broker.Http.GetStringAsync(path));
+    public async Task Running_broker_is_healthy(string path) => Assert.Equal("ok", await broker.Http.GetStringAsync(path));
 
     [Theory]
     [InlineData("/")]
     [InlineData("/api")]
     [InlineData("/api/topics/a/b/c")]
-    public async Task A_path_that_is_not_there_is_a_problem(string path)
+    public async Task Unknown_path_is_a_problem(string path)
     {
         using var response = await broker.Http.GetAsync(path);
         await RunningBroker.AssertProblemAsync(response, 404, ErrorCode.InvalidRequest, path, "/openapi.json");
     }
 
     [Fact]
-    public async Task A_method_that_is_not_there_is_a_problem_that_names_the_others()
+    public async Task Unsupported_method_is_a_problem_that_names_the_allowed_ones()
     {
         using var response = await broker.Http.PostAsync("/api/topics", null);
         await RunningBroker.AssertProblemAsync(response, 405, ErrorCode.InvalidRequest, "POST", "GET");
@@ -32,7 +32,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     }
 
     [Fact]
-    public async Task A_page_of_another_site_is_refused_and_one_of_our_own_is_not()
+    public async Task Cross_origin_page_is_refused_and_same_origin_is_not()
     {
         using var foreign = new HttpRequestMessage(HttpMethod.Delete,
             "/api/topics/a") { Headers = { { "Origin", "https://example.org" } } };
@@ -45,7 +45,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     }
 
     [Fact]
-    public async Task A_fault_of_ours_is_a_problem_and_is_logged()
+    public async Task Internal_error_is_a_problem_and_is_logged()
     {
         var topic = await broker.CreateTopicAsync();
         broker.Script.OnFetch = (_, _) => throw new InvalidOperationException("a bug for the test");
@@ -58,7 +58,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     [InlineData("GET", "/api/cluster?x=1")]
     [InlineData("POST", "/api/producers?x=1")]
     [InlineData("GET", "/api/topics?x=1")]
-    public async Task A_parameter_where_none_is_taken_is_refused(string method, string path)
+    public async Task Unexpected_parameter_is_refused(string method, string path)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), path);
         using var response = await broker.Http.SendAsync(request);
@@ -66,7 +66,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     }
 
     [Fact]
-    public async Task The_cluster_is_described_and_producer_ids_differ()
+    public async Task Cluster_is_described_and_producer_ids_differ()
     {
         var cluster = JsonDocument.Parse(await broker.Http.GetStringAsync("/api/cluster")).RootElement;
         Assert.Equal("standalone", cluster.GetProperty("flavour").GetString());
@@ -81,7 +81,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     }
 
     [Fact]
-    public async Task Every_route_is_described_and_everything_described_is_a_route()
+    public async Task Every_route_is_described_and_every_description_is_a_route()
     {
         var routes = broker.Server.Routes.SelectMany(route => route.Metadata.OfType<Microsoft.AspNetCore.Routing.HttpMethodMetadata>()
             .Single().HttpMethods
@@ -94,7 +94,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     }
 
     [Fact]
-    public async Task Every_operation_says_what_it_does_and_every_reference_leads_somewhere()
+    public async Task Every_operation_has_a_description_and_every_reference_resolves()
     {
         var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;
         var operations = document.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject())
@@ -114,7 +114,7 @@ public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker
     }
 
     [Fact]
-    public async Task Every_query_parameter_that_is_described_is_known_to_its_endpoint()
+    public async Task Every_described_query_parameter_is_known_to_its_endpoint()
     {
         var topic = await broker.CreateTopicAsync();
         var document = JsonDocument.Parse(await broker.Http.GetStringAsync("/openapi.json")).RootElement;

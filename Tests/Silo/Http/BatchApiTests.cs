@@ -15,7 +15,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     public void Dispose() => broker.Script.OnProduce = null;
 
     [Fact]
-    public async Task A_raw_batch_goes_in_and_comes_back()
+    public async Task Raw_batch_round_trips()
     {
         var topic = await broker.CreateTopicAsync();
         using var produced = await PostAsync(topic, Batch("one", "two"), "?acks=1");
@@ -36,7 +36,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task Nothing_to_read_is_an_empty_body()
+    public async Task Empty_read_is_an_empty_body()
     {
         var topic = await broker.CreateTopicAsync();
         using var fetched =
@@ -48,7 +48,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_body_of_several_megabytes_comes_back_whole()
+    public async Task Body_of_several_megabytes_is_returned_whole()
     {
         var topic = await broker.CreateTopicAsync(configs: """{"max.message.bytes":"20000000"}""");
         var value = new string('z', 9_000_000);
@@ -65,14 +65,14 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("?offset=0&waitMs=x", "waitMs")]
     [InlineData("?offset=0&isolation=all", "isolation")]
     [InlineData("?offset=0&max=1", "max")]
-    public async Task A_wrong_read_is_refused_by_its_parameter(string query, string name)
+    public async Task Invalid_read_is_refused_by_its_parameter(string query, string name)
     {
         using var response = await broker.Http.GetAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/batches{query}");
         await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, name);
     }
 
     [Fact]
-    public async Task An_offset_outside_the_log_is_refused()
+    public async Task Offset_outside_the_log_is_refused()
     {
         using var response = await broker.Http.GetAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/batches?offset=5");
         await RunningBroker.AssertProblemAsync(response, 416, ErrorCode.OffsetOutOfRange);
@@ -93,7 +93,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     [Theory]
     [InlineData("text/plain")]
     [InlineData(null)]
-    public async Task Another_content_type_is_refused(string? type)
+    public async Task Other_content_type_is_refused(string? type)
     {
         var content = new ByteArrayContent(Batch("one"));
         content.Headers.ContentType = type is null ? null : MediaTypeHeaderValue.Parse(type);
@@ -102,7 +102,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_batch_above_the_topics_limit_is_refused()
+    public async Task Batch_above_the_topics_limit_is_refused()
     {
         var topic = await broker.CreateTopicAsync(configs: """{"max.message.bytes":"1000"}""");
         using var response = await PostAsync(topic, Batch(new string('x', 2000)));
@@ -110,7 +110,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_length_beyond_reason_is_refused_before_it_is_read()
+    public async Task Excessive_length_is_refused_before_it_is_read()
     {
         var topic = await broker.CreateTopicAsync();
         await using var exchange = await RawExchange.SendAsync(broker,
@@ -120,7 +120,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_batch_in_chunks_is_refused()
+    public async Task Chunked_batch_is_refused()
     {
         var topic = await broker.CreateTopicAsync();
         using var request = new HttpRequestMessage(HttpMethod.Post,
@@ -132,7 +132,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_batch_whose_inside_is_damaged_is_named_when_it_is_read_as_records()
+    public async Task Batch_with_damaged_records_is_named_when_read_as_records()
     {
         var topic = await broker.CreateTopicAsync();
         using (var good = await PostAsync(topic, Batch("one")))
@@ -151,7 +151,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_duplicate_is_answered_with_the_originals_offset_and_a_gap_is_refused()
+    public async Task Duplicate_is_answered_with_the_original_offset_and_a_gap_is_refused()
     {
         var topic = await broker.CreateTopicAsync();
         using var identified = await broker.Http.PostAsync("/api/producers", null);
@@ -166,7 +166,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task The_client_librarys_broker_speaks_the_same_contract()
+    public async Task Client_library_uses_the_same_contract()
     {
         using var client = new HttpBroker(broker.Http.BaseAddress!);
         var topic = await broker.CreateTopicAsync();
@@ -202,7 +202,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("0", "?at=noon", 400, ErrorCode.InvalidRequest, "at")]
     [InlineData("0", "?at=-2", 400, ErrorCode.InvalidRequest, "at")]
     [InlineData("9", "", 404, ErrorCode.UnknownTopicOrPartition, "9")]
-    public async Task A_wrong_lookup_is_refused(string partition, string query, int status, ErrorCode code, string named)
+    public async Task Invalid_lookup_is_refused(string partition, string query, int status, ErrorCode code, string named)
     {
         using var response =
             await broker.Http.GetAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/{partition}/offsets{query}");
@@ -226,7 +226,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("""{"beforeOffset":"2"}""", 400, ErrorCode.InvalidRequest)]
     [InlineData("""{"beforeOffset":-2}""", 416, ErrorCode.OffsetOutOfRange)]
     [InlineData("""{"beforeOffset":7}""", 416, ErrorCode.OffsetOutOfRange)]
-    public async Task A_wrong_deletion_is_refused(string body, int status, ErrorCode code)
+    public async Task Invalid_deletion_is_refused(string body, int status, ErrorCode code)
     {
         using var response = await broker.Http.PostAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/delete-records",
             RunningBroker.Json(body));

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Silo.Http;
 public sealed class BodyMemoryTests
 {
     [Fact]
-    public void What_fits_is_given_at_once_and_the_rest_waits_in_turn()
+    public void Request_that_fits_gets_memory_at_once_and_others_wait_in_order()
     {
         var memory = new BodyMemory(100);
         Assert.True(memory.TakeAsync(60).IsCompleted);

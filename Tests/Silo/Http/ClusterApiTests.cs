@@ -28,7 +28,7 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task Every_order_arrives_and_every_answer_comes_back()
+    public async Task Every_order_arrives_and_every_answer_returns()
     {
         var over = _client.Administration;
 
@@ -60,7 +60,7 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task Where_there_was_no_rebalance_there_is_no_content()
+    public async Task Missing_rebalance_is_no_content()
     {
         _administration.Rebalance = null;
         using var response = await _broker.Http.GetAsync("/api/cluster/rebalance");
@@ -69,7 +69,7 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task Outcomes_and_states_are_words()
+    public async Task Outcomes_and_states_are_strings()
     {
         using var elected = await _broker.Http.PostAsync("/api/leaders/elect", RunningBroker.Json("""{"type":"preferred"}"""));
         Assert.Equal("ElectionNotNeeded", JsonDocument.Parse(await elected.Content.ReadAsStringAsync()).RootElement[0].GetProperty("error")
@@ -98,7 +98,7 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
     [InlineData("PATCH", "/api/cluster", "{}", "autoRebalance")]
     [InlineData("POST", "/api/brokers/first/drain", "", "Broker 'first'")]
     [InlineData("DELETE", "/api/brokers/-1", "", "Broker '-1'")]
-    public async Task What_makes_no_sense_is_refused_by_name_and_reaches_nobody(string method, string path, string body, string named)
+    public async Task Invalid_request_is_refused_by_name_and_not_forwarded(string method, string path, string body, string named)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), path) { Content = RunningBroker.Json(body) };
         using var response = await _broker.Http.SendAsync(request);
@@ -107,7 +107,7 @@ public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task A_broker_that_is_alone_refuses_and_says_what_it_lacks()
+    public async Task Standalone_broker_refuses_and_names_what_it_lacks()
     {
         _broker.Script.OnAdministration = null;
         var alone = _client.Administration;

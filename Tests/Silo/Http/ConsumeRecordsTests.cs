@@ -17,7 +17,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("?timestamp=1030", "3 4", "3")]
     [InlineData("?timestamp=1025&max=1", "3", "3")]
     [InlineData("?timestamp=9999", "", "5")]
-    public async Task Reading_begins_and_ends_where_it_is_told(string query, string offsets, string start)
+    public async Task Read_starts_and_ends_where_requested(string query, string offsets, string start)
     {
         var topic = await broker.CreateTopicAsync();
         for (var i = 0; i < 5; i++)
@@ -43,7 +43,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("records?encoding=x", 400, ErrorCode.InvalidRequest, "encoding")]
     [InlineData("records?limit=5", 400, ErrorCode.InvalidRequest, "limit")]
     [InlineData("records?offset=1", 416, ErrorCode.OffsetOutOfRange, "1")]
-    public async Task A_wrong_parameter_is_refused_by_its_name(string path, int status, ErrorCode code, string named)
+    public async Task Invalid_parameter_is_refused_by_its_name(string path, int status, ErrorCode code, string named)
     {
         using var response = await broker.Http.GetAsync($"/api/topics/{await broker.CreateTopicAsync()}/partitions/0/{path}");
         await RunningBroker.AssertProblemAsync(response, status, code, named);
@@ -53,7 +53,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("nowhere", "0", 404, ErrorCode.UnknownTopicOrPartition)]
     [InlineData(null, "1", 404, ErrorCode.UnknownTopicOrPartition)]
     [InlineData(null, "first", 400, ErrorCode.InvalidRequest)]
-    public async Task An_unknown_topic_or_partition_is_refused(string? topic, string partition, int status, ErrorCode code)
+    public async Task Unknown_topic_or_partition_is_refused(string? topic, string partition, int status, ErrorCode code)
     {
         using var response =
             await broker.Http.GetAsync($"/api/topics/{topic ?? await broker.CreateTopicAsync()}/partitions/{partition}/records");
@@ -61,7 +61,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_long_poll_wakes_for_the_first_record()
+    public async Task Long_poll_wakes_for_the_first_record()
     {
         var topic = await broker.CreateTopicAsync();
         var waiting = ArmFetch();
@@ -73,11 +73,11 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_long_poll_answers_without_a_record_when_its_time_is_up() =>
+    public async Task Long_poll_without_a_record_is_answered_at_its_timeout() =>
         Assert.Empty(await broker.ConsumeAsync(await broker.CreateTopicAsync(), 0, "?waitMs=20"));
 
     [Fact]
-    public async Task A_long_poll_ends_when_its_client_goes_away()
+    public async Task Long_poll_ends_when_its_client_disconnects()
     {
         var topic = await broker.CreateTopicAsync();
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -97,7 +97,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task Bytes_that_are_no_text_are_named_with_the_way_out()
+    public async Task Non_text_bytes_are_refused_with_a_remedy()
     {
         var topic = await broker.CreateTopicAsync();
         await broker.ProduceAllAsync(topic, """{"value":"/w=="}""", "?encoding=base64");
@@ -113,7 +113,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task An_error_after_the_first_record_is_the_last_line()
+    public async Task Error_after_the_first_record_is_the_last_line()
     {
         var topic = await broker.CreateTopicAsync();
         await broker.ProduceAllAsync(topic, "{\"value\":\"a\"}");

@@ -27,7 +27,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task Every_request_arrives_and_every_answer_comes_back()
+    public async Task Every_request_arrives_and_every_answer_returns()
     {
         var join = new JoinGroup
         {
@@ -104,7 +104,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task What_is_left_out_has_the_contracts_defaults()
+    public async Task Omitted_fields_have_the_contracts_defaults()
     {
         await PostAsync("join", """{"groupId":"b"}""");
         await PostAsync("consumer-heartbeat", """{"groupId":"b"}""");
@@ -126,7 +126,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     [InlineData("日本 + \\ # ;")]
     [InlineData("join")]
     [InlineData("...")]
-    public async Task A_group_may_have_any_name(string group)
+    public async Task Group_may_have_any_name(string group)
     {
         await _client.Groups.DescribeGroupAsync(group);
         await _client.Groups.DeleteGroupAsync(group);
@@ -138,14 +138,14 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     [InlineData("")]
     [InlineData(".")]
     [InlineData("..")]
-    public async Task A_name_that_no_path_can_hold_is_refused(string group)
+    public async Task Name_that_no_path_can_hold_is_refused(string group)
     {
         var refused = await Assert.ThrowsAsync<BrokerException>(async () => await _client.Groups.DescribeGroupAsync(group));
         Assert.Equal(ErrorCode.InvalidGroupId, refused.Code);
     }
 
     [Fact]
-    public async Task Errors_of_the_administration_are_problems_and_come_back_as_such()
+    public async Task Administration_errors_are_problems_and_map_back_to_errors()
     {
         foreach (var (code, status) in new[] { (ErrorCode.GroupIdNotFound, 404), (ErrorCode.NonEmptyGroup, 409),
             (ErrorCode.InvalidGroupId, 400), (ErrorCode.CoordinatorNotAvailable, 503) })
@@ -174,7 +174,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     [InlineData("commit-offsets", """{"groupId":"b","offsets":[{"topic":"t","partition":0}]}""", "$.offsets[0]")]
     [InlineData("fetch-offsets", """{"groupId":"b","partitions":[{}]}""", "'partitions'")]
     [InlineData("delete-offsets", """{"groupId":"b"}""", "body")]
-    public async Task What_makes_no_sense_is_refused_by_name_and_reaches_nobody(string path, string body, string named)
+    public async Task Invalid_request_is_refused_by_name_and_not_forwarded(string path, string body, string named)
     {
         using var response = await _broker.Http.PostAsync("/api/groups/" + path, RunningBroker.Json(body));
         await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, named);
@@ -182,7 +182,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task A_commit_of_ten_thousand_partitions_fits()
+    public async Task Commit_of_ten_thousand_partitions_fits()
     {
         var offsets = Enumerable.Range(0, 10_000).Select(i => new PartitionOffset(new string('t', 100), i, new CommittedOffset(i), Topic))
             .ToArray();
@@ -191,7 +191,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task A_broker_that_is_not_there_is_passed_over()
+    public async Task Unreachable_broker_is_skipped()
     {
         using var client = new HttpBroker([Nobody(), _broker.Http.BaseAddress!]);
         Same(RecordedGroups.Beaten, await client.Groups.HeartbeatAsync(new Heartbeat("b", 1, "m")));
@@ -201,7 +201,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
     }
 
     [Fact]
-    public async Task Where_nobody_answers_a_member_is_told_to_retry()
+    public async Task Member_is_told_to_retry_when_no_broker_answers()
     {
         using var client = new HttpBroker(Nobody());
         var offset = new PartitionOffset("orders", 1, new CommittedOffset(1), Topic);

@@ -22,7 +22,7 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     public void Dispose() => _client.Dispose();
 
     [Fact]
-    public async Task Offsets_and_lag_are_told_by_partition()
+    public async Task Offsets_and_lag_are_reported_by_partition()
     {
         var topic = await PrepareAsync(committed: 1);
         var offsets = await GetAsync("offsets");
@@ -38,7 +38,7 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     [InlineData("DELETE", "")]
     [InlineData("GET", "/offsets")]
     [InlineData("GET", "/lag")]
-    public async Task A_group_that_is_not_there_is_not_found(string method, string path)
+    public async Task Unknown_group_is_not_found(string method, string path)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), "/api/groups/nobody" + path);
         using var response = await _broker.Http.SendAsync(request);
@@ -46,7 +46,7 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     }
 
     [Fact]
-    public async Task A_reset_is_planned_then_done()
+    public async Task Reset_is_planned_and_then_executed()
     {
         var topic = await PrepareAsync(committed: 3);
         var planned = await _client.ResetGroupOffsetsAsync(new OffsetReset(_group, OffsetTarget.ShiftBy(-2), Topics: [topic]),
@@ -62,7 +62,7 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     }
 
     [Fact]
-    public async Task A_group_with_members_is_neither_reset_nor_deleted()
+    public async Task Group_with_members_is_neither_reset_nor_deleted()
     {
         var topic = await PrepareAsync(committed: 3);
         var joined = await _client.Groups.JoinGroupAsync(new JoinGroup { GroupId = _group, RequireKnownMemberId = false,
@@ -87,14 +87,14 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     [InlineData("""{"target":{"kind":"Earliest"},"offsets":[]}""", "one target")]
     [InlineData("""{"offsets":[null]}""", "'offsets'")]
     [InlineData("""{"offsets":[{"topic":"t","partition":0,"offset":1},{"topic":"t","partition":0,"offset":2}]}""", "t-0 twice")]
-    public async Task A_reset_that_makes_no_sense_is_refused_by_name(string body, string named)
+    public async Task Invalid_reset_is_refused_by_name(string body, string named)
     {
         using var response = await _broker.Http.PostAsync("/api/groups/g/reset", RunningBroker.Json(body));
         await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, named);
     }
 
     [Fact]
-    public async Task A_wait_of_a_member_ends_when_the_broker_stops()
+    public async Task Member_wait_ends_when_the_broker_stops()
     {
         var broker = new RunningBroker();
         await broker.InitializeAsync();
@@ -117,7 +117,7 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     }
 
     [Fact]
-    public async Task Metrics_tell_of_groups_until_they_are_deleted()
+    public async Task Group_metrics_exist_until_the_group_is_deleted()
     {
         var topic = await PrepareAsync(committed: 1);
         var group = $"group=\"{_group.Replace("\"", "\\\"")}\"";

@@ -15,7 +15,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("snappy")]
     [InlineData("lz4")]
     [InlineData("zstd")]
-    public async Task Records_come_back_as_they_were_sent(string compression)
+    public async Task Records_round_trip(string compression)
     {
         var topic = await broker.CreateTopicAsync();
         var answers = await broker.ProduceAllAsync(topic, """
@@ -35,7 +35,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task Any_bytes_go_in_and_out_as_base64()
+    public async Task Arbitrary_bytes_round_trip_as_base64()
     {
         var topic = await broker.CreateTopicAsync();
         await broker.ProduceAllAsync(topic, """{"key":"AP8=","value":"/w==","headers":{"h":"gA=="},"timestamp":1}""", "?encoding=base64");
@@ -44,7 +44,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_partition_is_honoured_and_keys_go_where_kafka_puts_them()
+    public async Task Requested_partition_is_honoured_and_keys_use_Kafkas_partitioner()
     {
         var topic = await broker.CreateTopicAsync(partitions: 5);
         var lines = string.Join('\n', Enumerable.Range(0, 50).Select(i => $$"""{"key":"key-{{i}}","value":"v"}""")
@@ -56,7 +56,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task Records_without_a_key_stay_together_in_a_request_and_requests_take_turns()
+    public async Task Records_without_a_key_share_a_partition_per_request_and_requests_rotate()
     {
         var topic = await broker.CreateTopicAsync(partitions: 3);
         var partitions = new HashSet<int>();
@@ -69,7 +69,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_hundred_thousand_lines_stream_through_and_are_answered_in_order()
+    public async Task Hundred_thousand_lines_stream_and_are_answered_in_order()
     {
         const int count = 100_000;
         var topic = await broker.CreateTopicAsync(partitions: 4);
@@ -94,7 +94,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task Many_partitions_at_once_do_not_need_a_batch_in_memory_for_each()
+    public async Task Many_partitions_do_not_need_a_batch_in_memory_each()
     {
         // 200 partitions and 20 MB: more than is built at a time, so that batches are sent before they are full.
         const int partitions = 200;
@@ -113,7 +113,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task Lines_are_answered_while_the_request_is_still_open()
+    public async Task Lines_are_answered_while_the_request_is_open()
     {
         var topic = await broker.CreateTopicAsync();
         await using var exchange = await OpenExchange.StartAsync(broker, topic);
@@ -129,7 +129,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_wrong_line_ends_the_stream_after_what_stood_before_it()
+    public async Task Invalid_line_ends_the_stream_after_the_lines_before_it()
     {
         var topic = await broker.CreateTopicAsync();
         using var response = await broker.ProduceAsync(topic,
@@ -147,7 +147,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("""{"value":5}""", ErrorCode.InvalidRequest, 400, "line 1: value")]
     [InlineData("\n\nnonsense", ErrorCode.InvalidRequest, 400, "line 3: not valid JSON")]
     [InlineData("""{"value":"a","partition":7}""", ErrorCode.UnknownTopicOrPartition, 404, "line 1: partition: 7")]
-    public async Task Where_nothing_was_appended_the_status_says_so(string lines, ErrorCode code, int status, string named)
+    public async Task Request_that_appended_nothing_has_an_error_status(string lines, ErrorCode code, int status, string named)
     {
         var topic = await broker.CreateTopicAsync();
         using var response = await broker.ProduceAsync(topic, lines);
@@ -158,11 +158,11 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [Theory]
     [InlineData("")]
     [InlineData("\n \r\n")]
-    public async Task No_record_is_no_answer(string lines) =>
+    public async Task Request_without_records_has_no_answers(string lines) =>
     Assert.Empty(await broker.ProduceAllAsync(await broker.CreateTopicAsync(), lines));
 
     [Fact]
-    public async Task A_byte_order_mark_before_the_first_line_is_passed_over() =>
+    public async Task Byte_order_mark_before_the_first_line_is_skipped() =>
         Assert.Equal(2,
             (await broker.ProduceAllAsync(await broker.CreateTopicAsync(), "\uFEFF{\"value\":\"a\"}\n{\"value\":\"b\"}")).Length);
 
@@ -172,21 +172,21 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("?encoding=hex", "encoding", "utf8 or base64")]
     [InlineData("?ack=1", "'ack'", "acks, compression, encoding")]
     [InlineData("?acks=1&acks=1", "acks", "2 times")]
-    public async Task A_wrong_parameter_is_refused_by_its_name(string query, string name, string allowed)
+    public async Task Invalid_parameter_is_refused_by_its_name(string query, string name, string allowed)
     {
         using var response = await broker.ProduceAsync(await broker.CreateTopicAsync(), """{"value":"a"}""", query);
         await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidRequest, name, allowed);
     }
 
     [Fact]
-    public async Task An_unknown_topic_is_not_found()
+    public async Task Unknown_topic_is_not_found()
     {
         using var response = await broker.ProduceAsync("nowhere", """{"value":"a"}""");
         await RunningBroker.AssertProblemAsync(response, 404, ErrorCode.UnknownTopicOrPartition, "nowhere");
     }
 
     [Fact]
-    public async Task Batches_are_cut_to_what_the_topic_takes_and_a_record_above_it_is_refused()
+    public async Task Batches_fit_the_topic_limit_and_a_larger_record_is_refused()
     {
         var topic = await broker.CreateTopicAsync(configs: """{"max.message.bytes":"10000"}""");
         var small = string.Concat(Enumerable.Repeat($$"""{"value":"{{new string('x', 900)}}"}""" + "\n", 100));
@@ -204,7 +204,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData(ErrorCode.KafkaStorageError, 503)]
     [InlineData(ErrorCode.OutOfOrderSequenceNumber, 409)]
     [InlineData(ErrorCode.UnknownServerError, 500)]
-    public async Task A_refused_request_has_the_status_of_its_outcome(ErrorCode code, int status)
+    public async Task Refused_request_has_the_status_of_its_outcome(ErrorCode code, int status)
     {
         var topic = await broker.CreateTopicAsync();
         broker.Script.OnProduce = (_, _) => new(ProduceResult.Failed(code, "because"));
@@ -213,7 +213,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_refused_batch_is_answered_for_each_of_its_records_and_others_go_on()
+    public async Task Refused_batch_is_answered_for_each_record_and_others_continue()
     {
         var topic = await broker.CreateTopicAsync(partitions: 2);
         broker.Script.OnProduce = (partition, _) => partition.Partition == 1
@@ -228,7 +228,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_fault_of_ours_in_one_batch_is_its_answer_alone_and_is_logged()
+    public async Task Internal_error_in_one_batch_is_its_answer_alone_and_is_logged()
     {
         var topic = await broker.CreateTopicAsync(partitions: 2);
         broker.Script.OnProduce = (partition, _) => partition.Partition == 1 ? throw new InvalidOperationException("a bug in a batch")
@@ -242,7 +242,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task A_client_that_reads_nothing_until_it_has_sent_everything_is_served()
+    public async Task Client_that_reads_only_after_sending_everything_is_served()
     {
         // HttpClient over HTTP/1.1 is such a client: the answers to 300,000 records are far more than the sockets hold.
         const int count = 300_000;
@@ -252,7 +252,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     }
 
     [Fact]
-    public async Task The_memory_of_a_batch_is_kept_until_the_broker_answers_although_the_client_went_away()
+    public async Task Batch_memory_is_kept_until_the_broker_answers_a_disconnected_client()
     {
         var topic = await broker.CreateTopicAsync();
         var arrived = new TaskCompletionSource<Memory<byte>>(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -19,7 +19,7 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
     public void Dispose() => broker.Script.OnProduce = null;
 
     [Fact]
-    public async Task Every_line_is_answered_in_order_whatever_the_timing()
+    public async Task Every_line_is_answered_in_order_under_any_timing()
     {
         var fixedSeed = Environment.GetEnvironmentVariable("OMQ_SEED");
         var first = fixedSeed is null ? Random.Shared.Next() : int.Parse(fixedSeed, CultureInfo.InvariantCulture);

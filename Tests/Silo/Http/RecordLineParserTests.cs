@@ -59,14 +59,14 @@ public sealed class RecordLineParserTests
     [InlineData("{", null)]
     [InlineData("""{"value":""}}""", null)]
     [InlineData("""{"value":""} {"value":""}""", null)]
-    public void A_wrong_line_is_refused_by_its_field(string line, string? field)
+    public void Invalid_line_is_refused_by_its_field(string line, string? field)
     {
         using var parser = new RecordLineParser(isBase64: false);
         Assert.Equal(field, Assert.IsType<LineFault>(parser.Parse(Encoding.UTF8.GetBytes(line))).Field);
     }
 
     [Fact]
-    public void Bytes_that_are_no_text_are_refused_with_the_way_out()
+    public void Non_text_bytes_are_refused_with_a_remedy()
     {
         using var parser = new RecordLineParser(isBase64: false);
         var fault = parser.Parse([.. "{\"value\":\""u8, 0xff, .. "\"}"u8]);
@@ -74,7 +74,7 @@ public sealed class RecordLineParserTests
     }
 
     [Fact]
-    public void What_is_no_base64_is_refused_by_its_field()
+    public void Invalid_base64_is_refused_by_its_field()
     {
         using var parser = new RecordLineParser(isBase64: true);
         Assert.Equal("key", parser.Parse("""{"key":"*","value":""}"""u8)!.Field);

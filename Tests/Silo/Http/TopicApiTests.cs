@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Silo.Http;
 public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningBroker>
 {
     [Fact]
-    public async Task A_topic_is_created_listed_described_altered_and_deleted()
+    public async Task Topic_is_created_listed_described_altered_and_deleted()
     {
         using var created = await broker.Http.PutAsync("/api/topics/life",
             RunningBroker.Json("""{"partitions":2,"configs":{"retention.ms":"1000"}}"""));
@@ -32,7 +32,7 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task Without_a_body_all_defaults_hold()
+    public async Task Topic_without_a_body_has_all_defaults()
     {
         using var created = await broker.Http.PutAsync("/api/topics/plain", null);
         Assert.Equal(HttpStatusCode.Created, created.StatusCode);
@@ -40,7 +40,7 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_topic_that_exists_is_not_created_again()
+    public async Task Existing_topic_is_not_created_again()
     {
         var topic = await broker.CreateTopicAsync();
         using var again = await broker.Http.PutAsync($"/api/topics/{topic}", null);
@@ -48,7 +48,7 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_name_with_a_slash_is_refused_as_it_was_written()
+    public async Task Name_with_a_slash_is_refused_as_written()
     {
         using var response = await broker.Http.PutAsync("/api/topics/no%2Fslash", null);
         await RunningBroker.AssertProblemAsync(response, 400, ErrorCode.InvalidTopic, "no/slash");
@@ -68,7 +68,7 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("a", """{"partitions":"1"}""", ErrorCode.InvalidRequest)]
     [InlineData("a", "null", ErrorCode.InvalidRequest)]
     [InlineData("a", "{", ErrorCode.InvalidRequest)]
-    public async Task A_wrong_topic_is_refused(string name, string body, ErrorCode code)
+    public async Task Invalid_topic_is_refused(string name, string body, ErrorCode code)
     {
         using var response = await broker.Http.PutAsync($"/api/topics/{name}", RunningBroker.Json(body));
         await RunningBroker.AssertProblemAsync(response, 400, code);
@@ -81,7 +81,7 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("""{"partitions":2}""", ErrorCode.InvalidPartitions)]
     [InlineData("""{"partitions":1,"configs":{"retention.ms":"1"}}""", ErrorCode.InvalidPartitions)]
     [InlineData("""{"configs":{"retention.ms":"soon"}}""", ErrorCode.InvalidConfig)]
-    public async Task A_wrong_change_is_refused_and_changes_nothing(string body, ErrorCode code)
+    public async Task Invalid_change_is_refused_and_changes_nothing(string body, ErrorCode code)
     {
         var topic = await broker.CreateTopicAsync(partitions: 2);
         var before = await broker.Http.GetStringAsync($"/api/topics/{topic}");
@@ -94,7 +94,7 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     [InlineData("GET")]
     [InlineData("DELETE")]
     [InlineData("PATCH")]
-    public async Task An_unknown_topic_is_not_found(string method)
+    public async Task Unknown_topic_is_not_found(string method)
     {
         using var request = new HttpRequestMessage(new HttpMethod(method), "/api/topics/nowhere");
         if (method == "PATCH")
@@ -104,7 +104,7 @@ public sealed class TopicApiTests(RunningBroker broker) : IClassFixture<RunningB
     }
 
     [Fact]
-    public async Task A_body_beyond_reason_is_refused_before_it_is_read()
+    public async Task Excessive_body_is_refused_before_it_is_read()
     {
         await using var exchange = await RawExchange.SendAsync(broker,
             "PUT /api/topics/large HTTP/1.1\r\nHost: x\r\nContent-Length: 2097152\r\n\r\n");

@@ -9,7 +9,7 @@ public sealed class GroupSimulationTests(ITestOutputHelper output)
     private const int Seeds = 6_000;
 
     [Fact]
-    public void The_same_seed_runs_the_same_steps()
+    public void Same_seed_runs_the_same_steps()
     {
         Assert.Equal(Transcript(7), Transcript(7));
         Assert.NotEqual(Transcript(7), Transcript(8));

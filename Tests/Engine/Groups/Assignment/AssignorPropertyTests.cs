@@ -9,7 +9,7 @@ public class AssignorPropertyTests
     private static readonly IAssignor[] Balanced = [new StickyAssignor(), new UniformAssignor()];
 
     [Fact]
-    public void Every_partition_that_somebody_reads_is_given_to_exactly_one_of_them()
+    public void Subscribed_partition_is_assigned_to_exactly_one_subscriber()
     {
         Properties.ForAll(RandomGroup.Any, group =>
         {
@@ -24,7 +24,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void The_order_of_members_and_topics_does_not_matter()
+    public void Order_of_members_and_topics_does_not_matter()
     {
         Properties.ForAll(RandomGroup.Any, group =>
         {
@@ -38,7 +38,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void No_other_assignment_is_more_even()
+    public void Assignment_is_as_balanced_as_possible()
     {
         Properties.ForAll(RandomGroup.Any, group =>
         {
@@ -48,7 +48,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void Where_all_read_the_same_nobody_has_two_more_than_another()
+    public void Equal_subscriptions_differ_by_at_most_one_partition()
     {
         Properties.ForAll(RandomGroup.Homogeneous, group =>
         {
@@ -61,7 +61,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void Where_all_read_the_same_no_more_moves_than_must()
+    public void Equal_subscriptions_move_no_more_partitions_than_necessary()
     {
         Properties.ForAll(RandomGroup.Homogeneous, group =>
         {
@@ -80,7 +80,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void What_is_well_assigned_stays_as_it_is()
+    public void Balanced_assignment_stays_unchanged()
     {
         Properties.ForAll(RandomGroup.Any, group =>
         {
@@ -94,7 +94,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void A_member_that_goes_takes_from_nobody()
+    public void Leaving_member_takes_partitions_from_no_other()
     {
         Properties.ForAll(RandomGroup.Homogeneous.Where(group => group.Members.Count > 1), group =>
         {
@@ -109,7 +109,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void Cooperative_gives_nothing_that_somebody_else_still_has()
+    public void Cooperative_assignment_gives_out_no_partition_still_owned()
     {
         Properties.ForAll(RandomGroup.Any, group =>
         {
@@ -130,7 +130,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void Cooperative_reaches_the_sticky_assignment_in_two_rounds_and_nobody_stops_reading_what_they_keep()
+    public void Cooperative_assignment_reaches_the_sticky_one_in_two_rounds()
     {
         Properties.ForAll(RandomGroup.Any, group =>
         {
@@ -147,7 +147,7 @@ public class AssignorPropertyTests
     }
 
     [Fact]
-    public void Range_is_even_in_each_topic_and_cuts_topics_alike()
+    public void Range_assignment_is_even_in_each_topic_and_splits_topics_alike()
     {
         Properties.ForAll(RandomGroup.Any, group =>
         {

@@ -11,7 +11,7 @@ public class AssignorTests(ITestOutputHelper output)
     [InlineData("roundrobin", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
     [InlineData("sticky", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
     [InlineData("cooperative-sticky", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
-    public void A_first_assignment_by_clients(string name, string expected)
+    public void First_assignment_by_clients(string name, string expected)
     {
         Assert.True(ClientAssignors.TryGet(name, out var assignor));
         Assert.Equal(name, assignor.Name);
@@ -22,14 +22,14 @@ public class AssignorTests(ITestOutputHelper output)
     [InlineData("uniform", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
     // Equal numbers stay together; both topics have the same members, so the first gets one more of each.
     [InlineData("range", "a: t-0 t-1 u-0 u-1 | b: t-2 u-2")]
-    public void A_first_assignment_by_the_coordinator(string name, string expected)
+    public void First_assignment_by_the_coordinator(string name, string expected)
     {
         Assert.True(ServerAssignors.TryGet(name, out var assignor));
         Assert.Equal(expected, Text(assignor.Assign([Member("a", "t u"), Member("b", "u t")], [new("u", 3), new("t", 3)])));
     }
 
     [Fact]
-    public void Static_members_keep_their_place_under_a_new_id()
+    public void Static_members_keep_their_partitions_under_a_new_member_id()
     {
         AssignmentMember[] before = [Member("m1", "t") with { InstanceId = "one" }, Member("m2", "t") with { InstanceId = "two" },
             Member("a", "t")];
@@ -43,7 +43,7 @@ public class AssignorTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void Cooperative_hands_over_in_two_rounds()
+    public void Cooperative_assignor_hands_over_in_two_rounds()
     {
         var assignor = new CooperativeStickyAssignor();
         AssignmentTopic[] topics = [new("t", 4)];
@@ -54,7 +54,7 @@ public class AssignorTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void A_claim_of_an_old_generation_gives_way()
+    public void Claim_of_an_older_generation_loses()
     {
         AssignmentTopic[] topics = [new("t", 2)];
         Assert.Equal("a: t-1 | b: t-0",
@@ -67,7 +67,7 @@ public class AssignorTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void What_is_free_is_spread_without_taking_from_anybody_where_that_can_be()
+    public void Free_partitions_are_spread_without_taking_owned_ones_where_possible()
     {
         // b could take either; only if it takes t nothing of what others have moves.
         AssignmentMember[] members = [Member("a", "t u", "u-0"), Member("b", "t"), Member("c", "u", "u-1")];
@@ -75,7 +75,7 @@ public class AssignorTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void A_chain_of_members_evens_what_no_single_move_could()
+    public void Chain_of_moves_balances_what_no_single_move_could()
     {
         // a can give only t to b; b only u to c.
         AssignmentMember[] members = [Member("a", "t", "t-0 t-1 t-2"), Member("b", "t u", "u-0 u-1"), Member("c", "u")];
@@ -85,7 +85,7 @@ public class AssignorTests(ITestOutputHelper output)
     [Theory]
     [InlineData("uniform")]
     [InlineData("range")]
-    public void Members_read_from_their_own_rack_where_that_costs_nothing(string name)
+    public void Members_read_from_their_own_rack_where_balance_allows(string name)
     {
         Assert.True(ServerAssignors.TryGet(name, out var assignor));
         AssignmentMember[] members = [Member("a", "t") with { RackId = "r1" }, Member("b", "t") with { RackId = "r2" }];
@@ -98,7 +98,7 @@ public class AssignorTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void Range_of_the_coordinator_keeps_numbers_and_takes_a_new_topic_along()
+    public void Coordinator_range_assignor_keeps_partition_numbers_and_adds_a_new_topic()
     {
         AssignmentMember[] members = [Member("a", "t u", "t-0 t-1"), Member("b", "t u", "t-2 t-3"), Member("c", "t u")];
         Assert.Equal("a: t-0 t-1 u-0 u-1 | b: t-2 u-2 | c: t-3 u-3",
@@ -110,7 +110,7 @@ public class AssignorTests(ITestOutputHelper output)
     [InlineData(100, 1000, 1, true)]
     [InlineData(100, 10, 100, false)]
     [InlineData(100, 1000, 1, false)]
-    public void A_hundred_members_and_a_thousand_partitions_take_no_time_to_speak_of(int members, int topics, int partitions, bool alike)
+    public void Hundred_members_and_a_thousand_partitions_are_assigned_quickly(int members, int topics, int partitions, bool alike)
     {
         var names = Enumerable.Range(0, topics).Select(topic => $"topic-{topic:0000}").ToList();
         AssignmentTopic[] topicList = [.. names.Select(name => new AssignmentTopic(name, partitions,

@@ -24,7 +24,7 @@ public class ConsumerProtocolTests
         + "c3a4 00000001 00000001 00000007")]
     [InlineData(3, "0003 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 "
         + "c3a4 00000001 00000001 00000007 0002 7231")]
-    public void A_subscription_has_the_bytes_of_its_version(short version, string hex)
+    public void Subscription_has_the_bytes_of_its_version(short version, string hex)
     {
         var bytes = Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal));
         Assert.Equal(bytes, ConsumerProtocol.Encode(Sample, version));
@@ -37,7 +37,7 @@ public class ConsumerProtocolTests
     }
 
     [Fact]
-    public void An_assignment_has_its_bytes_and_none_at_all_are_an_empty_one()
+    public void Assignment_has_its_bytes_and_empty_bytes_are_an_empty_assignment()
     {
         var bytes = ConsumerProtocol.Encode(new ConsumerAssignment([new("a", 3), new("a", 1)]), version: 1);
         Assert.Equal("000100000001000161000000020000000100000003FFFFFFFF", Convert.ToHexString(bytes));
@@ -49,7 +49,7 @@ public class ConsumerProtocolTests
     }
 
     [Fact]
-    public void A_newer_version_is_read_as_far_as_it_is_known()
+    public void Newer_version_is_read_up_to_the_known_fields()
     {
         byte[] bytes = [.. ConsumerProtocol.Encode(Sample), 9, 9, 9];
         bytes[1] = 9;
@@ -70,7 +70,7 @@ public class ConsumerProtocolTests
     [InlineData("0001 00000000 FFFFFFFF 00000001 0001 61 00000001 FFFFFFFF", "ownedPartitions")]
     [InlineData("0002 00000000 FFFFFFFF 00000000 0000", "generationId")]
     [InlineData("0003 00000000 FFFFFFFF 00000000 00000001 0005 6161", "rackId")]
-    public void Bad_bytes_are_an_error_that_names_the_field(string hex, string field)
+    public void Malformed_bytes_are_an_error_that_names_the_field(string hex, string field)
     {
         Assert.False(ConsumerProtocol.TryDecodeSubscription(Convert.FromHexString(hex.Replace(" ", "", StringComparison.Ordinal)),
             out var read, out var error));
@@ -79,7 +79,7 @@ public class ConsumerProtocolTests
     }
 
     [Fact]
-    public void Bytes_that_end_too_early_are_an_error_wherever_they_end()
+    public void Truncated_bytes_are_an_error_at_any_length()
     {
         var bytes = ConsumerProtocol.Encode(Sample);
         for (var length = 0; length < bytes.Length; length++)
@@ -87,7 +87,7 @@ public class ConsumerProtocolTests
     }
 
     [Fact]
-    public void No_bytes_throw()
+    public void Arbitrary_bytes_never_throw()
     {
         var any = ArbMap.Default.GeneratorFor<byte[]>();
         var damaged = from position in Gen.Choose(0, ConsumerProtocol.Encode(Sample).Length - 1)
@@ -104,14 +104,14 @@ public class ConsumerProtocolTests
     }
 
     [Fact]
-    public void What_cannot_be_written_is_refused()
+    public void Subscription_that_cannot_be_encoded_is_refused()
     {
         Assert.Throws<ArgumentException>(() => ConsumerProtocol.Encode(new ConsumerSubscription { Topics = [new string('x', 40_000)] }));
         Assert.Throws<ArgumentOutOfRangeException>(() => ConsumerProtocol.Encode(Sample, version: 4));
     }
 
     [Fact]
-    public void Sticky_user_data_of_old_and_new_clients()
+    public void Sticky_user_data_of_old_and_new_clients_is_read()
     {
         var bytes = StickyUserData.Encode([new("a", 1)], generation: 3);
         Assert.Equal("000000010001610000000100000001" + "00000003", Convert.ToHexString(bytes));
@@ -126,7 +126,7 @@ public class ConsumerProtocolTests
     }
 
     [Fact]
-    public void A_leader_assigns_to_those_it_can_read()
+    public void Leader_assigns_to_members_it_can_read()
     {
         Assert.True(ClientAssignors.TryGet("cooperative-sticky", out var assignor));
         var joined = ClientAssignors.Read(assignor, [

@@ -14,7 +14,7 @@ public sealed class ClassicTransitionTests
     ];
 
     [Fact]
-    public void A_group_goes_only_where_the_table_allows()
+    public void Group_state_changes_only_along_the_transition_table()
     {
         foreach (var from in Enum.GetValues<GroupState>())
         {

@@ -27,7 +27,7 @@ public sealed class StaticLeaderTests
     [Theory]
     [InlineData(2, true)]
     [InlineData(3, false)]
-    public void It_goes_on_as_before_where_all_partitions_are_read(int partitions, bool goesOn)
+    public void Static_leader_rejoins_without_a_rebalance_where_all_partitions_are_read(int partitions, bool goesOn)
     {
         var group = ClassicGroupDecision.Join(ClassicGroup.Create(Now), Join, "first", Now, new GroupOptions()).Next;
         group = ClassicGroupDecision.Sync(group, new SyncGroup
@@ -48,7 +48,7 @@ public sealed class StaticLeaderTests
     }
 
     [Fact]
-    public void What_it_assigned_by_a_protocol_of_another_kind_is_left_to_it()
+    public void Assignment_by_another_protocol_type_is_left_to_the_leader()
     {
         var other = Join with { ProtocolType = "connect", Protocols = [new GroupProtocol("range", new byte[] { 1 })] };
         var group = ClassicGroupDecision.Join(ClassicGroup.Create(Now), other, "first", Now, new GroupOptions()).Next;

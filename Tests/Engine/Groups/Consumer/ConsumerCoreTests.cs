@@ -61,7 +61,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void A_long_poll_is_answered_by_news_and_not_before_they_are_stored()
+    public void Long_poll_is_answered_by_a_change_only_after_it_is_stored()
     {
         var core = Open();
         Assert.Equal("1 [0 1 2 3]", Say(core, Joining("a")));
@@ -77,7 +77,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void A_long_poll_ends_when_its_time_is_over_and_at_the_latest_when_the_next_heartbeat_is_due()
+    public void Long_poll_ends_at_its_timeout_or_when_the_next_heartbeat_is_due()
     {
         var core = Open();
         Say(core, Joining("a"));
@@ -95,7 +95,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void Who_asks_again_or_goes_does_not_wait_any_more()
+    public void Newer_request_or_leave_ends_the_wait()
     {
         var core = Open();
         Say(core, Joining("a"));
@@ -112,7 +112,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void A_silent_member_is_out_and_the_other_hears_of_it_at_once()
+    public void Silent_member_is_removed_and_the_other_learns_of_it_at_once()
     {
         var core = Open();
         Share(core);
@@ -128,7 +128,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void Members_go_on_with_the_next_coordinator_as_if_nothing_had_happened()
+    public void Members_continue_undisturbed_at_the_next_coordinator()
     {
         Share(Open());
         _now += TimeSpan.FromSeconds(44);
@@ -140,7 +140,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void Who_has_to_let_go_has_the_whole_time_again_with_the_next_coordinator()
+    public void Member_that_must_revoke_has_the_full_timeout_at_the_next_coordinator()
     {
         var core = Open();
         Say(core, Joining("a"));
@@ -157,7 +157,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void A_coordinator_that_lost_the_group_fails_its_long_polls_and_gives_nothing_away()
+    public void Fenced_coordinator_fails_its_long_polls_and_assigns_nothing()
     {
         var old = Open();
         Share(old);
@@ -171,7 +171,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void What_could_not_be_stored_has_not_happened()
+    public void Change_that_could_not_be_stored_is_rolled_back()
     {
         var core = Open();
         Say(core, Joining("a"));
@@ -187,7 +187,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void What_happened_to_topics_while_nobody_coordinated_is_followed_when_somebody_does()
+    public void Topic_changes_without_a_coordinator_are_followed_by_the_next_one()
     {
         Assert.Equal("1 [0 1 2 3]", Say(Open(), Joining("a")));
         _topics.Set("t", 5);
@@ -195,7 +195,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void News_of_topics_answer_long_polls()
+    public void Topic_changes_answer_long_polls()
     {
         var core = Open();
         Say(core, Joining("a"));
@@ -209,7 +209,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void Before_the_topics_are_known_nobody_joins_and_who_is_there_stays()
+    public void Members_cannot_join_before_topics_are_known_and_existing_ones_stay()
     {
         Share(Open());
         var core = new ScriptedCore(_store, _now, GroupTopics.Unknown, Options, ++_lastCore);
@@ -222,7 +222,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void After_a_stall_of_the_coordinator_nobody_is_out()
+    public void Stalled_coordinator_removes_no_member()
     {
         var core = Open();
         Share(core);
@@ -232,7 +232,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void Offsets_of_what_members_read_are_not_deleted_and_a_group_with_members_neither()
+    public void Group_with_members_and_offsets_of_subscribed_topics_are_not_deleted()
     {
         var core = Open();
         Share(core);
@@ -243,7 +243,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void A_group_whose_members_left_is_whoever_joins_next_and_counts_on()
+    public void Group_without_members_takes_the_protocol_of_the_next_member_and_keeps_its_epoch()
     {
         var core = Open();
         Share(core);
@@ -257,7 +257,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void Classic_members_that_wait_while_their_group_moves_up_are_told_to_join_again()
+    public void Waiting_classic_members_are_told_to_rejoin_when_their_group_is_upgraded()
     {
         var core = Open();
         var first = core.Ask<JoinGroupResult>(Classic());
@@ -270,7 +270,7 @@ public class ConsumerCoreTests
     }
 
     [Fact]
-    public void A_group_of_another_kind_than_consumers_stays_classic()
+    public void Group_of_another_protocol_type_stays_classic()
     {
         var core = Open();
         core.Ask<JoinGroupResult>(Classic() with { ProtocolType = "connect" });

@@ -14,7 +14,7 @@ public class ConsumerCrowdTests(ITestOutputHelper output)
     [Theory]
     [InlineData(100, 1000)]
     [InlineData(200, 2000)]
-    public void A_crowd_that_comes_at_once_is_settled_after_few_heartbeats_each(int members, int partitions)
+    public void Many_members_joining_at_once_settle_within_few_heartbeats(int members, int partitions)
     {
         var topics = new TestTopics();
         topics.Set("t", partitions);

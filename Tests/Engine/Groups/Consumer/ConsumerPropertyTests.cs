@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Engine.Groups.Consumer;
 public class ConsumerPropertyTests
 {
     [Fact]
-    public void Whatever_happens_no_two_members_read_the_same_and_in_the_end_everything_is_read()
+    public void Partitions_are_never_shared_and_in_the_end_all_are_read()
     {
         var steps = 0;
         Properties.ForAll(Gen.Choose(1, int.MaxValue), seed =>
@@ -28,7 +28,7 @@ public class ConsumerPropertyTests
     }
 
     [Fact]
-    public void Sets_of_partitions_are_sets()
+    public void Partition_sets_are_sets()
     {
         var sets = Gen.Choose(0, 5).Two().Select(pair => new TopicIdPartition(new Guid(pair.Item1, 0, 0, new byte[8]), pair.Item2)).ListOf()
             .Select(list => list.ToHashSet());
@@ -48,7 +48,7 @@ public class ConsumerPropertyTests
     }
 
     [Fact]
-    public void A_stored_group_is_read_as_it_was()
+    public void Stored_group_round_trips()
     {
         var topics = new TestTopics();
         topics.Set("t", 4);

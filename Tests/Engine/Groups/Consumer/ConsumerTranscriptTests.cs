@@ -4,7 +4,7 @@ namespace OrleansMq.Tests.Engine.Groups.Consumer;
 public class ConsumerTranscriptTests
 {
     [Fact]
-    public void A_second_member_gets_its_half_when_the_first_has_let_go() => Transcript.Check("""
+    public void Second_member_gets_its_half_when_the_first_has_revoked() => Transcript.Check("""
         > topic t 4
         > join a topics=t
           a: epoch 1 hold [t-0 t-1 t-2 t-3]
@@ -39,7 +39,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void What_a_member_leaves_goes_to_the_others_and_nothing_else_moves() => Transcript.Check("""
+    public void Partitions_of_a_leaving_member_go_to_the_others_and_no_others_move() => Transcript.Check("""
         > topic t 3
         > join a topics=t
           a: epoch 1 hold [t-0 t-1 t-2]
@@ -70,7 +70,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void A_member_that_does_not_let_go_in_time_is_out() => Transcript.Check("""
+    public void Member_that_does_not_revoke_in_time_is_removed() => Transcript.Check("""
         > topic t 2
         > join a topics=t
           a: epoch 1 hold [t-0 t-1]
@@ -93,7 +93,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void A_member_that_did_not_hear_an_answer_is_not_fenced_and_one_from_the_past_is() => Transcript.Check("""
+    public void Member_that_missed_an_answer_is_not_fenced_and_a_stale_one_is() => Transcript.Check("""
         > topic t 2
         > join a topics=t answer=lost
           a: epoch 1 hold [t-0 t-1]
@@ -125,7 +125,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void A_static_member_that_leaves_for_now_finds_its_partitions_where_they_were() => Transcript.Check("""
+    public void Static_member_that_leaves_temporarily_keeps_its_partitions() => Transcript.Check("""
         > topic t 4
         > join a1 topics=t instance=one
           a1: epoch 1 hold [t-0 t-1 t-2 t-3]
@@ -163,7 +163,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void New_topics_that_match_more_partitions_and_deleted_topics_rebalance() => Transcript.Check("""
+    public void New_matching_topics_more_partitions_and_deleted_topics_rebalance() => Transcript.Check("""
         > topic logs.a 1
         > join a regex=logs\..*
           a: epoch 1 hold [logs.a-0]
@@ -195,7 +195,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void A_target_that_changes_while_members_let_go_changes_their_way() => Transcript.Check("""
+    public void Target_that_changes_during_revocation_redirects_members() => Transcript.Check("""
         > topic t 6
         > join a topics=t
           a: epoch 1 hold [t-0 t-1 t-2 t-3 t-4 t-5]
@@ -227,7 +227,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void What_makes_no_sense_is_refused_and_changes_nothing() => Transcript.Check("""
+    public void Invalid_request_is_refused_and_changes_nothing() => Transcript.Check("""
         > topic t 1
         > join a
           a: InvalidRequest
@@ -246,7 +246,7 @@ public class ConsumerTranscriptTests
         """);
 
     [Fact]
-    public void The_assignor_that_most_ask_for_is_taken() => Transcript.Check("""
+    public void Assignor_requested_by_most_members_is_used() => Transcript.Check("""
         > topic t 3
         > topic u 3
         > join a topics=t,u assignor=range

@@ -35,7 +35,7 @@ public sealed class HeartbeatOrderTests
     private static IReadOnlyList<TopicPartitions> Held(ConsumerGroupHeartbeatResult? answer) => answer!.Assignment!;
 
     [Fact]
-    public void One_that_was_overtaken_is_refused_and_changes_nothing()
+    public void Overtaken_heartbeat_is_refused_and_changes_nothing()
     {
         var joined = Beat("a", 1, 0)!;
         Beat("a", 3, joined.MemberEpoch, Held(joined));
@@ -47,7 +47,7 @@ public sealed class HeartbeatOrderTests
     }
 
     [Fact]
-    public void Also_by_a_coordinator_that_has_only_what_is_stored()
+    public void Overtaken_heartbeat_is_refused_by_a_coordinator_with_only_stored_state()
     {
         Beat("a", 1, 0);
         var joined = Beat("a", 4, 0)!;
@@ -65,7 +65,7 @@ public sealed class HeartbeatOrderTests
     [Theory]
     [InlineData(5, ConsumerMemberStatus.UnrevokedPartitions)]
     [InlineData(6, ConsumerMemberStatus.Stable)]
-    public void What_comes_again_says_nothing_of_what_its_first_answer_gave(long sequence, ConsumerMemberStatus expected)
+    public void Duplicate_heartbeat_does_not_confirm_the_first_ones_answer(long sequence, ConsumerMemberStatus expected)
     {
         // Heartbeat 5 came from a member that held partition 0, and was answered with both; now the second one is to go to another.
         Beat("a", 1, 0);
@@ -81,7 +81,7 @@ public sealed class HeartbeatOrderTests
     }
 
     [Fact]
-    public void An_assignment_whose_answer_was_lost_is_told_by_the_next_heartbeat()
+    public void Assignment_whose_answer_was_lost_is_repeated_by_the_next_heartbeat()
     {
         var first = Beat("a", 1, 0)!;
         var second = Beat("b", 1, 0)!;
@@ -97,7 +97,7 @@ public sealed class HeartbeatOrderTests
     }
 
     [Fact]
-    public void One_that_its_way_sent_twice_is_told_all_whatever_kind_of_client_it_is_from()
+    public void Heartbeat_duplicated_in_transit_gets_the_full_answer_for_any_client()
     {
         var joined = Beat("a", 0, 0)!;
         Assert.Null(Beat("a", 0, joined.MemberEpoch)!.Assignment);

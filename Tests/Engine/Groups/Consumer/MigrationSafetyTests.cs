@@ -16,7 +16,7 @@ public sealed class MigrationSafetyTests
     private static readonly Guid Orders = Guid.CreateVersion7(Now);
 
     [Fact]
-    public void What_a_member_is_to_give_up_and_may_read_still_is_not_given_to_another()
+    public void Partition_still_being_revoked_is_not_given_to_another_member()
     {
         var member = Member(epoch: 9) with
         {
@@ -32,7 +32,7 @@ public sealed class MigrationSafetyTests
     }
 
     [Fact]
-    public void No_generation_has_the_number_of_an_epoch()
+    public void Generation_never_equals_an_epoch()
     {
         // Another member was at epoch 10, and is gone.
         var classic = GroupMigration.TryDowngrade(Group(epoch: 10, Member(epoch: 8)), Now)!;
@@ -44,7 +44,7 @@ public sealed class MigrationSafetyTests
     }
 
     [Fact]
-    public void A_group_that_becomes_one_of_the_consumer_protocol_again_goes_on_from_its_last_epoch()
+    public void Group_upgraded_again_continues_from_its_last_epoch()
     {
         var classic = GroupMigration.TryDowngrade(Group(epoch: 10, Member(epoch: 8)), Now)!;
 
@@ -54,7 +54,7 @@ public sealed class MigrationSafetyTests
     }
 
     [Fact]
-    public void What_a_member_of_the_classic_protocol_reads_and_the_coordinator_does_not_know_keeps_the_group_classic()
+    public void Classic_member_reading_unknown_partitions_keeps_the_group_classic()
     {
         var classic = GroupMigration.TryDowngrade(Group(epoch: 9, Member(epoch: 9) with { Assigned = Partitions(0, 1) }), Now)!;
 
@@ -64,7 +64,7 @@ public sealed class MigrationSafetyTests
     }
 
     [Fact]
-    public void What_a_member_held_when_it_joined_stays_its_own_until_it_has_heard_of_its_assignment()
+    public void Partitions_owned_at_join_stay_owned_until_the_assignment_is_known()
     {
         // A cooperative leader took partition 1 from it, and gives it to nobody in this generation.
         var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),
@@ -85,7 +85,7 @@ public sealed class MigrationSafetyTests
     }
 
     [Fact]
-    public void What_a_classic_member_says_it_reads_and_the_coordinator_does_not_know_is_not_taken_for_given_up()
+    public void Unknown_partitions_reported_by_a_classic_member_do_not_count_as_revoked()
     {
         // The broker that took the group up has an image without the topic, and worked a target out for that.
         var group = Group(epoch: 9, Member(epoch: 9) with { Assigned = Partitions(0, 1), Target = Partitions(0, 1) });

@@ -4,7 +4,7 @@ namespace OrleansMq.Tests.Engine.Groups.Consumer;
 public class MigrationTranscriptTests
 {
     [Fact]
-    public void A_cooperative_member_reads_on_while_the_group_moves_up_and_down() => Transcript.Check("""
+    public void Cooperative_member_keeps_reading_while_the_group_is_upgraded_and_downgraded() => Transcript.Check("""
         > topic t 4
         > classic-join a topics=t assignor=cooperative-sticky
           a: generation 1 cooperative-sticky leads
@@ -48,7 +48,7 @@ public class MigrationTranscriptTests
         """);
 
     [Fact]
-    public void An_eager_member_gives_everything_up_when_it_joins_and_gets_its_part_at_once() => Transcript.Check("""
+    public void Eager_member_revokes_everything_on_join_and_gets_its_share_at_once() => Transcript.Check("""
         > topic t 4
         > classic-join a topics=t assignor=range
           a: generation 1 range leads
@@ -73,7 +73,7 @@ public class MigrationTranscriptTests
         """);
 
     [Fact]
-    public void A_classic_member_that_joins_a_consumer_group_waits_for_what_others_hold() => Transcript.Check("""
+    public void Classic_member_joining_a_consumer_group_waits_for_owned_partitions() => Transcript.Check("""
         > topic t 2
         > join a topics=t
           a: epoch 1 hold [t-0 t-1]
@@ -100,7 +100,7 @@ public class MigrationTranscriptTests
         """);
 
     [Fact]
-    public void A_classic_member_that_does_not_come_when_it_is_told_to_is_out() => Transcript.Check("""
+    public void Classic_member_that_does_not_rejoin_is_removed() => Transcript.Check("""
         > topic t 2
         > classic-join a topics=t assignor=range
           a: generation 1 range leads
@@ -125,7 +125,7 @@ public class MigrationTranscriptTests
         """);
 
     [Fact]
-    public void A_group_that_is_on_its_way_counts_what_its_members_may_be_reading() => Transcript.Check("""
+    public void Group_in_migration_counts_partitions_that_its_members_may_be_reading() => Transcript.Check("""
         > topic t 2
         > classic-join a topics=t assignor=cooperative-sticky
           a: generation 1 cooperative-sticky leads
@@ -149,7 +149,7 @@ public class MigrationTranscriptTests
         """);
 
     [Fact]
-    public void A_static_member_changes_its_protocol_when_it_restarts() => Transcript.Check("""
+    public void Static_member_changes_its_protocol_on_restart() => Transcript.Check("""
         > topic t 2
         > classic-join a topics=t assignor=range instance=one
           a: generation 1 range leads

@@ -29,7 +29,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     public async Task DisposeAsync() => await _local.DisposeAsync();
 
     [Fact]
-    public async Task Records_and_seconds_count_from_the_first_record_that_was_not_consumed()
+    public async Task Lag_in_records_and_seconds_counts_from_the_first_unconsumed_record()
     {
         await ProduceAsync(0, "a", "b", "c");
         await ProduceAsync(1, "a");
@@ -41,7 +41,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_group_that_stands_still_reads_nothing_again()
+    public async Task Idle_group_causes_no_reads()
     {
         await ProduceAsync(0, "a", "b");
         await CommitAsync((0, 1));
@@ -59,7 +59,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_commit_that_moves_on_is_read_anew()
+    public async Task Advanced_commit_is_read_again()
     {
         await ProduceAsync(0, "a", "b", "c");
         await CommitAsync((0, 0));
@@ -69,7 +69,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task What_was_deleted_is_not_waited_for()
+    public async Task Deleted_records_do_not_count_as_lag()
     {
         await ProduceAsync(0, "a", "b");
         await ProduceAsync(0, "c");
@@ -82,7 +82,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_partition_without_a_leader_is_unknown_and_the_others_are_not()
+    public async Task Partition_without_leader_has_unknown_lag_and_others_do_not()
     {
         await ProduceAsync(0, "a");
         await ProduceAsync(1, "a");
@@ -95,7 +95,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_record_from_the_future_is_no_negative_lag()
+    public async Task Record_with_a_future_timestamp_has_no_negative_lag()
     {
         await ProduceAsync(0, "a");
         await CommitAsync((0, 0));
@@ -104,14 +104,14 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_group_that_is_not_there_has_no_lag()
+    public async Task Unknown_group_has_no_lag()
     {
         var error = await Assert.ThrowsAsync<BrokerException>(async () => await _lag.OfAsync("nobody"));
         Assert.Equal(ErrorCode.GroupIdNotFound, error.Code);
     }
 
     [Fact]
-    public async Task A_plan_changes_nothing_and_its_execution_commits_what_it_says()
+    public async Task Reset_plan_changes_nothing_and_its_execution_commits_the_plan()
     {
         await ProduceAsync(0, "a", "b", "c");
         await ProduceAsync(1, "a");
@@ -130,7 +130,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Partitions_are_chosen_by_topic_by_number_by_offset_or_by_what_is_committed()
+    public async Task Reset_selects_partitions_by_topic_number_offset_or_commit()
     {
         await ProduceAsync(0, "a", "b");
         await CommitAsync((0, 2), (2, 0));
@@ -146,7 +146,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task What_cannot_be_reset_is_refused_by_name()
+    public async Task Invalid_reset_is_refused_by_name()
     {
         async Task<BrokerException> Refused(OffsetReset reset) =>
             await Assert.ThrowsAsync<BrokerException>(async () => await _resets.ExecuteAsync(reset));
@@ -161,7 +161,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_partition_that_cannot_be_looked_at_stops_all_of_it()
+    public async Task Partition_that_cannot_be_looked_up_stops_the_whole_reset()
     {
         await CommitAsync((0, 0), (1, 0));
         _broker.OnFind = partition => partition.Partition == 1 ? new OffsetResult(ErrorCode.LeaderNotAvailable, -1, Message: "no leader")
@@ -175,7 +175,7 @@ public sealed class GroupLagTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_group_with_members_is_planned_for_but_left_alone()
+    public async Task Group_with_members_is_planned_but_not_reset()
     {
         await CommitAsync((0, 0));
         await ProduceAsync(0, "a");

@@ -24,7 +24,7 @@ public sealed class OffsetResetsTests
 
     [Theory]
     [MemberData(nameof(Within))]
-    public void A_target_within_the_log_is_taken_as_it_is(OffsetTarget target, long expected) =>
+    public void Target_within_the_log_is_kept(OffsetTarget target, long expected) =>
         Assert.Equal((50, expected, null), (Plan(target).Committed, Plan(target).Target, Plan(target).Note));
 
     public static TheoryData<OffsetTarget, long, long, string> Outside => new()
@@ -41,7 +41,7 @@ public sealed class OffsetResetsTests
 
     [Theory]
     [MemberData(nameof(Outside))]
-    public void A_target_outside_is_brought_to_the_nearer_end_and_the_plan_says_so(OffsetTarget target, long committed, long expected,
+    public void Target_outside_the_log_is_clamped_and_the_plan_says_so(OffsetTarget target, long committed, long expected,
         string said)
     {
         var plan = Plan(target, committed);
@@ -50,7 +50,7 @@ public sealed class OffsetResetsTests
     }
 
     [Fact]
-    public void A_time_is_the_record_found_for_it_and_beyond_the_last_record_the_end()
+    public void Timestamp_target_is_the_first_record_at_it_or_the_end()
     {
         Assert.Equal((42, null), (Plan(OffsetTarget.ToTime(Now), atTime: 42).Target, Plan(OffsetTarget.ToTime(Now), atTime: 42).Note));
         var late = Plan(OffsetTarget.ByDuration(TimeSpan.FromSeconds(1)), atTime: -1);
@@ -59,7 +59,7 @@ public sealed class OffsetResetsTests
     }
 
     [Fact]
-    public void With_nothing_committed_there_is_nothing_to_go_from()
+    public void Relative_target_without_a_commit_is_refused()
     {
         foreach (var target in new[] { OffsetTarget.Current, OffsetTarget.ShiftBy(1) })
         {
@@ -71,14 +71,14 @@ public sealed class OffsetResetsTests
     }
 
     [Fact]
-    public void An_empty_log_has_one_place_to_go()
+    public void Empty_log_has_one_target()
     {
         foreach (var target in new[] { OffsetTarget.Earliest, OffsetTarget.Latest, OffsetTarget.ToOffset(0), OffsetTarget.ShiftBy(7) })
             Assert.Equal(20, Plan(target, start: 20, end: 20).Target);
     }
 
     [Fact]
-    public void A_duration_goes_back_from_now_and_never_before_1970()
+    public void Duration_is_relative_to_now_and_never_before_1970()
     {
         Assert.Equal(Now.ToUnixTimeMilliseconds() - 60_000, OffsetTarget.ByDuration(TimeSpan.FromMinutes(1)).TimeToFind(Now));
         Assert.Equal(0, OffsetTarget.ByDuration(TimeSpan.FromDays(100_000)).TimeToFind(Now));
@@ -87,7 +87,7 @@ public sealed class OffsetResetsTests
     }
 
     [Fact]
-    public void Targets_that_make_no_sense_say_what_is_wrong()
+    public void Invalid_targets_name_the_problem()
     {
         Assert.Contains("-1", OffsetTarget.ToOffset(-1).Fault, StringComparison.Ordinal);
         Assert.Contains("-5 ms", new OffsetTarget(OffsetTargetKind.Time, -5).Fault, StringComparison.Ordinal);

@@ -13,7 +13,7 @@ public sealed class GroupOffsetsTests
     private static readonly GroupOffsets Committed = GroupOffsets.Empty.With("t", Old, 0, new CommittedOffset(5));
 
     [Fact]
-    public void An_offset_of_another_topic_of_that_name_voids_all_of_the_old_one()
+    public void Offset_of_a_recreated_topic_voids_all_offsets_of_the_old_one()
     {
         var next = Committed.With("t", New, 1, new CommittedOffset(1));
         Assert.Null(next.Find(Partition));
@@ -21,7 +21,7 @@ public sealed class GroupOffsetsTests
     }
 
     [Fact]
-    public void What_changes_nothing_is_the_same_instance()
+    public void Change_without_effect_returns_the_same_instance()
     {
         Assert.Same(Committed, Committed.Without(new TopicPartition("t", 1)));
         Assert.Same(Committed, Committed.WithoutTopics((_, id) => id == New));
@@ -30,7 +30,7 @@ public sealed class GroupOffsetsTests
     }
 
     [Fact]
-    public void Offsets_of_a_transaction_count_when_it_is_committed_and_are_unstable_until_then()
+    public void Transactional_offsets_are_unstable_until_committed()
     {
         var open = Committed.WithPending(7, "t", Old, 0, new CommittedOffset(9));
         Assert.Equal(5, open.Find(Partition)!.Offset);
@@ -50,7 +50,7 @@ public sealed class GroupOffsetsTests
     }
 
     [Fact]
-    public void Offsets_expire_so_long_after_they_were_committed_and_the_group_was_empty()
+    public void Offsets_expire_after_the_commit_and_the_group_becoming_empty()
     {
         var start = new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
         var hour = TimeSpan.FromHours(1);
@@ -63,7 +63,7 @@ public sealed class GroupOffsetsTests
     }
 
     [Fact]
-    public void Nothing_is_committed_before_the_topics_are_known()
+    public void Commit_before_topics_are_known_is_refused()
     {
         var commit = new OffsetCommit { GroupId = "g", Offsets = [new PartitionOffset("t", 0, new CommittedOffset(1))] };
         var outcome = OffsetDecision.Commit(Committed, commit, GroupTopics.Unknown, new GroupOptions(), default);
