@@ -144,7 +144,7 @@ public abstract partial class GroupConformance
     }
 
     private static Task UntilSharedAsync(IReadOnlyList<PollingMember> members, int partitions) => UntilAsync(() =>
-    {
+        {
         // Each is looked at once: what a member holds changes meanwhile.
         var shares = members.Select(static member => member.Held).ToList();
         var held = shares.SelectMany(static share => share).ToList();

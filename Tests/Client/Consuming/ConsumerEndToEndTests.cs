@@ -79,7 +79,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
     }
 
     private static Task AssignedAsync(params Reading[] readings) => Wait.UntilAsync(() =>
-    {
+        {
         // Each is looked at once: what it has changes meanwhile.
         var shares = readings.Select(static reading => reading.Consumer.Assignment).ToList();
         return shares.Sum(static share => share.Count) == Partitions && shares.All(static share => share.Count > 0)

@@ -13,7 +13,7 @@ public sealed class BrokerDeathsTests
     private Action _onQuestion = () => { };
 
     private BrokerDeaths Deaths => field ??= new BrokerDeaths(() =>
-    {
+        {
         _questions++;
         _onQuestion();
         return Task.FromResult(new ClusterDescription("c", "cluster", [.. new[] { 1, 2 }.Select(broker =>
@@ -64,7 +64,7 @@ public sealed class BrokerDeathsTests
     }
 
     private Task RunUntilAsync(Func<bool> condition, string what) => Wait.UntilAsync(() =>
-    {
+        {
         _clock.Advance(TimeSpan.FromSeconds(1));
         return condition();
     }, what);

@@ -112,7 +112,7 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
     }
 
     private static Task AgainAsync(ErrorCode done, Func<Task> change) => Wait.UntilAsync(async () =>
-    {
+        {
         try
         {
             await change().WaitAsync(Wait.Deadline);

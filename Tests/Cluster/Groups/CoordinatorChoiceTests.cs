@@ -52,7 +52,7 @@ public sealed class CoordinatorChoiceTests
 
     [Fact]
     public void Choice_without_eligible_broker_falls_to_the_requesting_broker() =>
-    Assert.Equal(3, Choose("g", Brokers, self: 3, isActive: _ => false));
+        Assert.Equal(3, Choose("g", Brokers, self: 3, isActive: _ => false));
 
     private static int Choose(string group, int[] live, int self = 1, Func<int, bool>? isActive = null,
         (int Broker, GroupHolding Holding)? holding = null) =>

@@ -256,7 +256,7 @@ public sealed class WireContractTests
 
     [Fact]
     public void Serialized_bytes_match_the_contract() =>
-    Contract.Check("bytes.txt", Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal)
+        Contract.Check("bytes.txt", Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal)
             .Select(sample => $"{sample.Key} {Convert.ToHexString(Serializer.SerializeToArray(sample.Value))}"));
 
     [Fact]

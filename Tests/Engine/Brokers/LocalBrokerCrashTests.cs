@@ -171,7 +171,7 @@ public sealed class LocalBrokerCrashTests
     [InlineData(3)]
     [InlineData(4)]
     public Task Interrupted_configuration_change_leaves_the_old_or_the_new_value(int powerCut) =>
-    DieEverywhereAsync(withTopic: true, powerCut,
+        DieEverywhereAsync(withTopic: true, powerCut,
             async broker => await broker.AlterTopicAsync("orders",
                 new Dictionary<string, string?> { ["retention.ms"] = "7", ["segment.ms"] = "8" }),
             async (broker, done) =>

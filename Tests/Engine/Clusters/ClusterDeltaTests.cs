@@ -30,7 +30,7 @@ public class ClusterDeltaTests
 
     [Fact]
     public void Truncated_bytes_are_refused() => Properties.ForAll(RandomImages.Any, image =>
-    {
+        {
         var bytes = ClusterDeltaCodec.Write(ClusterDelta.Between(ClusterImage.Empty, image));
         for (var length = 0; length < bytes.Length; length += Math.Max(1, bytes.Length / 50))
             Assert.Throws<InvalidDataException>(() => ClusterDeltaCodec.Read(bytes.Span[..length]));

@@ -21,5 +21,5 @@ public class ClusterImageTests
     // With one replica all brokers confirm before the deletion is stored: then nothing is remembered, and nobody asked.
     [Fact]
     public void Forgotten_topic_is_gone() =>
-    Assert.True(RandomImages.Brokers(3).IsGone(Topic.TopicId, [1, 2, 3], _ => false));
+        Assert.True(RandomImages.Brokers(3).IsGone(Topic.TopicId, [1, 2, 3], _ => false));
 }

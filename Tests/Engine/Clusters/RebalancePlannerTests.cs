@@ -87,7 +87,7 @@ public class RebalancePlannerTests
     }
 
     private static void Check(ClusterImage image, RebalancePlan plan) => Assert.All(plan.Moves, move =>
-    {
+        {
         Assert.Equal(image.FindServed(move.Topic)!.Partitions[move.Partition].Replicas, move.From);
         Assert.Equal(move.From.Count, move.To.Distinct().Count());
         Assert.All(move.To.Except(move.From), id => Assert.True(image.Brokers[id].TakesReplicas));

@@ -36,7 +36,7 @@ public class CompactionDecisionTests
     [InlineData(200, CompactionReason.BelowDirtyRatio)]
     [InlineData(300, CompactionReason.NothingDirty)]
     public void Dirty_ratio_counts_only_cleanable_bytes(long checkpoint, CompactionReason reason) =>
-    Assert.Equal(reason, Decide(checkpoint).Reason);
+        Assert.Equal(reason, Decide(checkpoint).Reason);
 
     [Fact]
     public void Dirty_ratio_equal_to_the_limit_is_reached()
@@ -67,7 +67,7 @@ public class CompactionDecisionTests
     [InlineData(301, 0)]
     [InlineData(150, 150)]
     public void Checkpoint_outside_the_log_is_ignored(long checkpoint, long firstDirty) =>
-    Assert.Equal(firstDirty, Decide(checkpoint).FirstDirtyOffset);
+        Assert.Equal(firstDirty, Decide(checkpoint).FirstDirtyOffset);
 
     [Fact]
     public void Empty_log_has_nothing_to_clean()

@@ -5,15 +5,15 @@ public class CheckerTests
 {
     [Fact]
     public Task Acknowledgement_before_the_flush_is_detected() =>
-    IsFoundAsync<AcknowledgesBeforeFlush>(FaultKind.PowerCut, "was durable and is lost", "offline, and nothing was damaged");
+        IsFoundAsync<AcknowledgesBeforeFlush>(FaultKind.PowerCut, "was durable and is lost", "offline, and nothing was damaged");
 
     [Fact]
     public Task Truncation_below_the_flushed_point_is_detected() =>
-    IsFoundAsync<CutsBelowTheFlushedPoint>(FaultKind.ProcessKill, "was durable and is lost");
+        IsFoundAsync<CutsBelowTheFlushedPoint>(FaultKind.ProcessKill, "was durable and is lost");
 
     [Fact]
     public Task Recovery_without_crc_is_detected() =>
-    IsFoundAsync<DoesNotCheckTheCrc>(FaultKind.ProcessKill, "the record is not as it was sent");
+        IsFoundAsync<DoesNotCheckTheCrc>(FaultKind.ProcessKill, "the record is not as it was sent");
 
     [Fact]
     public Task Invented_record_is_detected() => IsFoundAsync<InventsARecord>(FaultKind.ProcessKill, "holds a record that nobody sent");

@@ -19,7 +19,7 @@ public sealed record NaiveBatch(string File, long Position, int Size, long BaseO
 public static class NaiveLog
 {
     private static readonly uint[] CrcTable = [.. Enumerable.Range(0, 256).Select(i =>
-    {
+        {
         var value = (uint)i;
         for (var bit = 0; bit < 8; bit++)
             value = (value & 1) != 0 ? (value >> 1) ^ 0x82F63B78 : value >> 1;

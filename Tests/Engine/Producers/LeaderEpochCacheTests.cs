@@ -64,7 +64,7 @@ public class LeaderEpochCacheTests
     [InlineData(10, 2)]
     [InlineData(1000, 5)]
     public void Offset_belongs_to_the_last_epoch_that_started_at_or_before_it(long offset, int epoch) =>
-    Assert.Equal(epoch, Filled().EpochOf(offset));
+        Assert.Equal(epoch, Filled().EpochOf(offset));
 
     [Fact]
     public void Truncation_drops_epochs_that_start_beyond_it()

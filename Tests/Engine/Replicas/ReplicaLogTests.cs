@@ -42,7 +42,7 @@ public sealed class ReplicaLogTests
     }
 
     private static List<ReplicatedBatch> Batches(int count) => [.. Enumerable.Range(0, count).Select(number =>
-    {
+        {
         var bytes = PartitionRig.Batch(1, $"{number}");
         RecordBatchHeader.StampBaseOffset(bytes, number);
         RecordBatchHeader.StampLeaderEpoch(bytes, 0);

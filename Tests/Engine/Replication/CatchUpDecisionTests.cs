@@ -14,7 +14,7 @@ public sealed class CatchUpDecisionTests
     [InlineData(10, 9, true)]
     [InlineData(10, 1000, true)]
     public void Too_slow_is_who_hardly_comes_nearer(long taken, long grown, bool isTooSlow) =>
-    Assert.Equal(isTooSlow, CatchUpDecision.IsTooSlow(taken, grown));
+        Assert.Equal(isTooSlow, CatchUpDecision.IsTooSlow(taken, grown));
 
     [Fact]
     public void Who_comes_nearer_gives_way_until_it_is_near()

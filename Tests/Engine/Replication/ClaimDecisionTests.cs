@@ -17,7 +17,7 @@ public sealed class ClaimDecisionTests
 
     [Fact]
     public void A_renewed_incarnation_is_not_the_member_it_was() =>
-    Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), RenewedB).Outcome);
+        Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), RenewedB).Outcome);
 
     [Fact]
     public void Who_is_in_neither_set_waits() => Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), C, dead: [0, 1]).Outcome);

@@ -10,7 +10,7 @@ public sealed class FollowerDecisionTests
     [InlineData(5, 5, FenceOutcome.Current)]
     [InlineData(6, 5, FenceOutcome.Raise)]
     internal void An_older_epoch_is_refused(int epoch, int fence, FenceOutcome expected) =>
-    Assert.Equal(expected, FenceDecision.Decide(epoch, fence));
+        Assert.Equal(expected, FenceDecision.Decide(epoch, fence));
 
     [Fact]
     public void A_restart_forgets_no_epoch()
@@ -56,7 +56,7 @@ public sealed class FollowerDecisionTests
 
     [Fact]
     public void An_empty_log_agrees_with_every_history() =>
-    Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
+        Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
 
     [Fact]
     public void An_empty_log_above_the_leaders_log_start_goes_down_to_it_where_an_unclean_election_allows_it()
@@ -87,7 +87,7 @@ public sealed class FollowerDecisionTests
 
     [Fact]
     public void A_leader_without_such_an_epoch_is_none() =>
-    Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
+        Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
 
     [Fact]
     public void An_unclean_election_waits_for_all_and_loses_least()

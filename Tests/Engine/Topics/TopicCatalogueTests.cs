@@ -76,7 +76,7 @@ public sealed class TopicCatalogueTests
 
     [Fact]
     public void Delete_of_an_unknown_topic_is_refused() =>
-    Assert.Equal(ErrorCode.UnknownTopicOrPartition, With("a").BeginDelete("b").Error);
+        Assert.Equal(ErrorCode.UnknownTopicOrPartition, With("a").BeginDelete("b").Error);
 
     [Fact]
     public void Alter_sets_and_resets_all_or_nothing()

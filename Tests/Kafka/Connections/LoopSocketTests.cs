@@ -45,7 +45,7 @@ public sealed class LoopSocketTests : IDisposable
 
     [Fact]
     public async Task It_stays_where_small_and_large_ones_take_turns() => await OnLoopAsync(_home, () =>
-    {
+        {
         for (var round = 0; round < 5; round++)
         {
             for (var request = 1; request < LoopSocket.MovesAfter; request++)
@@ -85,7 +85,7 @@ public sealed class LoopSocketTests : IDisposable
 
     [Fact]
     public async Task One_that_was_closed_stays_where_it_is() => await OnLoopAsync(_home, () =>
-    {
+        {
         _socket.Dispose();
         for (var request = 0; request < 2 * LoopSocket.MovesAfter; request++)
             Assert.False(_socket.TryMove(Small));

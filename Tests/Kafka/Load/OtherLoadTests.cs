@@ -81,7 +81,7 @@ public sealed class OtherLoadTests
     [InlineData("no route info of this topic")]
     [InlineData("{\"records\":16,\"failedCalls\":1,\"recordsPerSecond\":1,\"mbPerSecond\":1,\"p50Ms\":1,\"p99Ms\":1,\"p999Ms\":1}")]
     public void Failed_loader_is_no_result(string output) =>
-    Assert.Throws<PeerFailedException>(() => LoaderOutput.Read(output, out _));
+        Assert.Throws<PeerFailedException>(() => LoaderOutput.Read(output, out _));
 
     [Theory]
     [InlineData(1, 7)]

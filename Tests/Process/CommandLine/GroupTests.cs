@@ -198,7 +198,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
 
     /// <summary>Waits until the group has so many members that hold so many partitions.</summary>
     private Task MembersAsync(int members, int partitions) => UntilAsync($"group describe {_group} --json", group =>
-    {
+        {
         var held = group.GetProperty("members").EnumerateArray().Select(member => member.GetProperty("assignment").GetArrayLength())
             .ToList();
         return held.Count == members && held.Sum() == partitions && (members == 0 || held.All(count => count > 0));

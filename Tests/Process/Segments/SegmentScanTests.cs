@@ -18,7 +18,7 @@ public sealed class SegmentScanTests
 
     [Fact]
     public void Offset_that_is_too_high_is_detected_by_the_next_batch() =>
-    Assert.Equal([null, null, Bad, null], Faults(0, 0, 66_000, 4, 6));
+        Assert.Equal([null, null, Bad, null], Faults(0, 0, 66_000, 4, 6));
 
     [Fact]
     public void Offset_before_the_segment_or_beyond_its_index_range_is_damage() =>

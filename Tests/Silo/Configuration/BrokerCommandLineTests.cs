@@ -16,7 +16,7 @@ public sealed class BrokerCommandLineTests
 
     [Fact]
     public void Standalone_is_short_for_the_flavour() =>
-    Assert.Equal("standalone", new BrokerCommandLine().Parse(["--standalone"]).Flags["flavour"]);
+        Assert.Equal("standalone", new BrokerCommandLine().Parse(["--standalone"]).Flags["flavour"]);
 
     [Theory]
     [InlineData("--bogus")]
@@ -34,5 +34,5 @@ public sealed class BrokerCommandLineTests
     [InlineData("--help")]
     [InlineData("--version")]
     public void Help_and_version_are_answered_instead_of_running(string flag) =>
-    Assert.NotNull(new BrokerCommandLine().Parse([flag]).Answer);
+        Assert.NotNull(new BrokerCommandLine().Parse([flag]).Answer);
 }

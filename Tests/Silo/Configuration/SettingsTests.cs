@@ -91,7 +91,7 @@ public sealed class SettingsTests
     [InlineData("""{"topicDefaults": {"retention.mss": 1}}""", "topicDefaults", "retention.mss")]
     [InlineData("""{"topicDefaults": {"cleanup.policy": "keep"}}""", "topicDefaults", "cleanup.policy")]
     public void Invalid_file_is_refused_by_path_and_key(string text, string first, string second) =>
-    AssertRefused([File, first, second], () => Resolve(text));
+        AssertRefused([File, first, second], () => Resolve(text));
 
     [Fact]
     public void Unreadable_file_is_refused_by_the_flag_that_names_it() =>

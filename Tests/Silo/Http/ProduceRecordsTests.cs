@@ -159,7 +159,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [InlineData("")]
     [InlineData("\n \r\n")]
     public async Task Request_without_records_has_no_answers(string lines) =>
-    Assert.Empty(await broker.ProduceAllAsync(await broker.CreateTopicAsync(), lines));
+        Assert.Empty(await broker.ProduceAllAsync(await broker.CreateTopicAsync(), lines));
 
     [Fact]
     public async Task Byte_order_mark_before_the_first_line_is_skipped() =>

@@ -23,7 +23,7 @@ internal sealed record ComparisonResult(Comparison Comparison, IReadOnlyList<Pai
     /// <summary>Ours divided by theirs, pair by pair: what disturbs a machine for a while disturbs both of a pair. Pairs in which one lacks
     /// the figure are left out.</summary>
     public IReadOnlyList<double> Ratios(string step, Figure figure) =>
-    [
+        [
         .. Pairs.Select(pair => (Ours: Value(pair.Ours, step, figure), Theirs: Value(pair.Theirs, step, figure)))
             .Where(pair => pair.Ours is not null && pair.Theirs is > 0).Select(pair => pair.Ours!.Value / pair.Theirs!.Value),
     ];

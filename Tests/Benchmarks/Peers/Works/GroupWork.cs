@@ -53,7 +53,7 @@ internal sealed class GroupWork(LoadOptions load, int members) : IWork
         Path.Combine(Path.GetDirectoryName(path)!, "..", "Clients", "group.py");
 
     private static string? FindPython() => new[] { "python3", "/usr/bin/python3", "python3.11" }.FirstOrDefault(python =>
-    {
+        {
         try
         {
             ChildProcess.RunAsync([python, "-c", "import confluent_kafka"], CancellationToken.None).GetAwaiter().GetResult();
