@@ -52,7 +52,7 @@ public abstract partial class BrokerConformance
         Assert.Equal(3, (await broker.FindOffsetAsync(partition, OffsetSpec.Earliest)).Offset);
         Assert.Equal(3, (await broker.DescribeTopicAsync(topic)).Partitions[0].LogStartOffset);
 
-        // Never back, and never beyond the end.
+        // The log start never goes back, and never beyond the end.
         Assert.Equal(3, await broker.DeleteRecordsAsync(partition, 1));
         await RefusedAsync(ErrorCode.OffsetOutOfRange, () => broker.DeleteRecordsAsync(partition, 6));
         Assert.Equal(5, await broker.DeleteRecordsAsync(partition, -1));

@@ -2,13 +2,11 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>
-/// What every <see cref="IBroker"/> must do, in process, over grains and over HTTP; one subclass an implementation. A broker may be
-/// shared by tests and need not be empty: each test has topics of its own.
-/// </summary>
+/// <summary>The contract of <see cref="IBroker"/>, in process, over grains and over HTTP; one subclass for each implementation. Tests may
+/// share a broker that is not empty, so each test uses its own topics.</summary>
 public abstract partial class BrokerConformance
 {
-    /// <summary>No test waits longer for what must happen.</summary>
+    /// <summary>The deadline of every wait.</summary>
     protected static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
 
     /// <summary>The broker under test.</summary>
@@ -138,7 +136,7 @@ public abstract partial class BrokerConformance
         Assert.Equal(("604800000 True", "6 False", "500 False"), (Value("retention.ms"), Value("segment.ms"), Value("max.message.bytes")));
         Assert.Equal(altered.Configs, (await broker.DescribeTopicAsync(topic)).Configs);
 
-        // In force at once.
+        // Effective at once.
         Assert.Equal(ErrorCode.MessageTooLarge,
             (await broker.ProduceAsync(new TopicPartition(topic, 0), TestBatches.OfSize(600), Acks.All)).Error);
 

@@ -1,14 +1,14 @@
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>What a silo's log complains of.</summary>
+/// <summary>Warnings and errors in a silo's log.</summary>
 internal static class Complaints
 {
-    // What Orleans and Kestrel say of a machine that is too busy is nothing of ours.
+    // Orleans and Kestrel warn of an overloaded machine; those messages are not ours.
     private static readonly string[] s_ofTheMachine = ["took elapsed time", ".NET Thread Pool is exhibiting delays",
         "the heartbeat has been running for", "timer should have fired at",
         "Self-monitoring determined that local health is degraded", "is reporting that it is unhealthy"];
 
-    /// <summary>Fails where there is a warning or an error.</summary>
+    /// <summary>Fails if the log contains a warning or an error.</summary>
     public static void AssertNone(string log)
     {
         var loud = log.Split('\n').Where(static line =>

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>A broker that passes everything on to another: what a test wants otherwise it overrides.</summary>
+/// <summary>A broker that forwards every call to another; a test overrides what it changes.</summary>
 public abstract class ForwardingBroker(IBroker inner) : IBroker
 {
     public virtual IClusterAdministration Administration => inner.Administration;

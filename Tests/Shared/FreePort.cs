@@ -4,13 +4,13 @@ using System.Net.Sockets;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>A port that nobody listens at.</summary>
+/// <summary>Chooses free ports.</summary>
 internal static class FreePort
 {
-    // Nobody holds a port between its choice and its use: it is chosen once only by this process.
+    // A port is not reserved between its choice and its use, so this process never chooses one twice.
     private static readonly ConcurrentDictionary<int, bool> s_chosen = new();
 
-    /// <summary>Another one at each call.</summary>
+    /// <summary>Returns another port at each call.</summary>
     public static int Choose()
     {
         while (true)

@@ -15,7 +15,7 @@ public abstract partial class GroupConformance
         OwnedPartitions = [],
     };
 
-    /// <summary>Brokers that are not the one on which a topic was made hear of it a moment later.</summary>
+    /// <summary>Retries the join, since other brokers learn of a new topic a moment later.</summary>
     private static async Task<ConsumerGroupHeartbeatResult> JoinConsumersAsync(IGroupCoordinator groups, ConsumerGroupHeartbeat join,
         Guid topic)
     {
@@ -40,13 +40,13 @@ public abstract partial class GroupConformance
         await UntilSharedAsync(all, 6);
         Assert.All(all, member => Assert.Equal(2, member.Held.Count));
 
-        // Described as it is; a commit by a member, and none by its former self.
+        // The description matches; a member's commit is accepted, and one with its former epoch is not.
         await UntilAsync(async () => (await broker.Groups.DescribeGroupAsync(group)).State == GroupState.Stable);
         var description = await broker.Groups.DescribeGroupAsync(group);
         Assert.Equal((GroupType.Consumer, "consumer", "uniform", description.Epoch),
             (description.Type, description.ProtocolType, description.Protocol, description.AssignmentEpoch));
         Assert.All(description.Members, member => Assert.Equal((2, description.Epoch), (member.Assignment.Count, member.MemberEpoch)));
-        await UntilAsync(() => Task.FromResult(first.Epoch == description.Epoch)); // Its answer may be on its way.
+        await UntilAsync(() => Task.FromResult(first.Epoch == description.Epoch)); // The answer may be in flight.
         var commit = new OffsetCommit
         {
             GroupId = group,
@@ -58,7 +58,7 @@ public abstract partial class GroupConformance
         Assert.Equal(ErrorCode.StaleMemberEpoch,
             (await broker.Groups.CommitOffsetsAsync(commit with { GenerationIdOrMemberEpoch = first.Epoch - 1 })).Partitions[0].Error);
 
-        // More partitions; then one leaves.
+        // Add partitions; then one member leaves.
         await broker.AddPartitionsAsync(topic, 9);
         await UntilSharedAsync(all, 9);
         var kept = (First: first.Held, Second: second.Held);
@@ -115,7 +115,7 @@ public abstract partial class GroupConformance
         Assert.Empty(joined.Assignment!);
         Assert.Equal(ErrorCode.RebalanceInProgress, (await groups.HeartbeatAsync(Beat(group, classic))).Error);
 
-        // The classic member is told to give one up, does, and joins again; the other one, which waits for it, gets it.
+        // The classic member is told to revoke one partition, does so and rejoins. The other member, which waits for it, gets it.
         var again = await groups.JoinGroupAsync(Joining(id, both));
         var left = Assigned(await groups.SyncGroupAsync(Sync(group, again)));
         Assert.Single(left);
@@ -126,7 +126,7 @@ public abstract partial class GroupConformance
             && held.TopicId == topicId && number != left[0].Partition);
         Assert.Equal(ErrorCode.None, (await groups.HeartbeatAsync(Beat(group, again))).Error);
 
-        // The other one leaves: the group is classic, and the member leads it.
+        // The other member leaves: the group is classic, and the remaining member leads it.
         await groups.ConsumerGroupHeartbeatAsync(new ConsumerGroupHeartbeat { GroupId = group, MemberId = "new",
             MemberEpoch = ConsumerGroupHeartbeat.LeaveEpoch });
         Assert.Equal(ErrorCode.RebalanceInProgress, (await groups.HeartbeatAsync(Beat(group, again))).Error);
@@ -145,15 +145,15 @@ public abstract partial class GroupConformance
 
     private static Task UntilSharedAsync(IReadOnlyList<PollingMember> members, int partitions) => UntilAsync(() =>
         {
-        // Each is looked at once: what a member holds changes meanwhile.
+        // Each is read once, since a member's partitions change concurrently.
         var shares = members.Select(static member => member.Held).ToList();
         var held = shares.SelectMany(static share => share).ToList();
         return Task.FromResult(held.Count == partitions && held.Distinct().Count() == partitions
             && shares.Max(static share => share.Count) - shares.Min(static share => share.Count) <= 1);
     });
 
-    /// <summary>A member that always has a heartbeat with the coordinator: it hears at once what there is to do, does it and says
-    /// so.</summary>
+    /// <summary>A member that always has a heartbeat pending at the coordinator. It receives changes at once, applies them and
+    /// confirms.</summary>
     private sealed class PollingMember : IAsyncDisposable
     {
         private static readonly Dictionary<(string Group, int Partition), string> Readers = [];
@@ -171,7 +171,7 @@ public abstract partial class GroupConformance
             _loop = Task.Run(() => RunAsync(topic));
         }
 
-        /// <summary>What two members read at a time, of all groups of this process.</summary>
+        /// <summary>Partitions that two members read at the same time, over all groups of this process.</summary>
         public static List<string> Doubles { get; } = [];
 
         public string MemberId { get; } = Guid.NewGuid().ToString();
@@ -212,7 +212,7 @@ public abstract partial class GroupConformance
                 }
                 if (answer.Error != ErrorCode.None)
                 {
-                    await Task.Delay(20, CancellationToken.None); // The coordinator has just been found, or lost: as clients do.
+                    await Task.Delay(20, CancellationToken.None); // The coordinator was just found or lost; retry as clients do.
                     continue;
                 }
                 _epoch = answer.MemberEpoch;

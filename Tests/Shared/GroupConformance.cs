@@ -3,13 +3,11 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>
-/// What every <see cref="IGroupCoordinator"/> must do, in process, over grains and over HTTP; one subclass an implementation. A broker may
-/// be shared by tests and need not be empty: each test has a group and topics of its own. Nothing here waits for a session to end.
-/// </summary>
+/// <summary>The contract of <see cref="IGroupCoordinator"/>, in process, over grains and over HTTP; one subclass for each implementation.
+/// Tests may share a broker that is not empty, so each test uses its own group and topics. No test waits for a session timeout.</summary>
 public abstract partial class GroupConformance
 {
-    /// <summary>No test waits longer for what must happen.</summary>
+    /// <summary>The deadline of every wait.</summary>
     protected static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
 
     /// <summary>The broker whose groups are under test.</summary>
@@ -31,7 +29,7 @@ public abstract partial class GroupConformance
         Protocols = [new GroupProtocol("range", Bytes(metadata))],
     };
 
-    /// <summary>Asks for an id, as clients do, and comes back with it; the second answer.</summary>
+    /// <summary>Requests a member id and joins with it, as clients do. Returns the second answer.</summary>
     private static async Task<JoinGroupResult> JoinAsync(IGroupCoordinator groups, string group, string metadata = "")
     {
         var first = await groups.JoinGroupAsync(Join(group, metadata: metadata));
@@ -51,7 +49,7 @@ public abstract partial class GroupConformance
 
     private static Heartbeat Beat(string group, JoinGroupResult joined) => new(group, joined.GenerationId, joined.MemberId);
 
-    /// <summary>One member, alone and stable.</summary>
+    /// <summary>Joins a single member and makes the group stable.</summary>
     private static async Task<JoinGroupResult> AloneAsync(IGroupCoordinator groups, string group)
     {
         var joined = await JoinAsync(groups, group);

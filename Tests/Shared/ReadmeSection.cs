@@ -1,11 +1,12 @@
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>A part of a Markdown document, between two marker lines, that is written from the code it describes.</summary>
+/// <summary>A part of a Markdown document, between two marker lines, generated from the code it describes.</summary>
 public static class ReadmeSection
 {
-    /// <summary>Fails unless the part between the markers is <paramref name="markdown"/>; with OMQ_UPDATE_DOCS=1 writes it there.</summary>
+    /// <summary>Fails unless the part between the markers is <paramref name="markdown"/>. With OMQ_UPDATE_DOCS=1 it is written
+    /// instead.</summary>
     /// <param name="document">The document's path from the repository's root, such as <c>Silo/README.md</c>.</param>
-    /// <param name="markdown">What the part has to be.</param>
+    /// <param name="markdown">The expected part.</param>
     /// <param name="beginMarker">The line before it.</param>
     /// <param name="endMarker">The line after it.</param>
     public static void AssertIs(string document, string markdown, string beginMarker, string endMarker)

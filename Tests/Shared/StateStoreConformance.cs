@@ -3,15 +3,15 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>What every <see cref="IStateStore"/> must do; one subclass an implementation.</summary>
+/// <summary>The contract of <see cref="IStateStore"/>; one subclass for each implementation.</summary>
 public abstract class StateStoreConformance
 {
-    /// <summary>The store to test; it may hold other documents.</summary>
+    /// <summary>The store under test; it may hold other documents.</summary>
     protected abstract ValueTask<IStateStore> StoreAsync();
 
     private static readonly string Unique = Guid.NewGuid().ToString("N")[..8];
 
-    // Stores may outlive a test: each works on types of its own.
+    // A store may survive a test, so each test uses its own types.
     private static string Type(string test) => $"test-{test}-{Unique}";
 
     private static byte[] Json(string text) => Encoding.UTF8.GetBytes(text);

@@ -4,23 +4,23 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>Record batches to produce, and what came back of them.</summary>
+/// <summary>Builds record batches to produce, and reads them back.</summary>
 public static class TestBatches
 {
-    /// <summary>2026-01-01 in milliseconds since 1970: timestamps count up from here, a second a record.</summary>
+    /// <summary>2026-01-01 in milliseconds since 1970. Timestamps count up from here, a second for each record.</summary>
     public const long FirstTimestamp = 1_767_225_600_000;
 
-    /// <summary>A batch with one record a value, the key the same as the value.</summary>
+    /// <summary>Builds a batch with one record for each value; the key equals the value.</summary>
     public static byte[] Of(params string[] values) => Build(FirstTimestamp, null, values);
 
-    /// <summary>A batch whose first record has that timestamp; each further one is a second later.</summary>
+    /// <summary>Builds a batch whose first record has this timestamp; each further one is a second later.</summary>
     public static byte[] At(long timestamp, params string[] values) => Build(timestamp, null, values);
 
-    /// <summary>A batch of an idempotent producer.</summary>
+    /// <summary>Builds a batch of an idempotent producer.</summary>
     public static byte[] From(ProducerIdentity producer, int baseSequence, params string[] values) =>
         Build(FirstTimestamp, (producer, baseSequence), values);
 
-    /// <summary>A batch of one record with a value of that many bytes.</summary>
+    /// <summary>Builds a batch of one record with a value of that many bytes.</summary>
     public static byte[] OfSize(int valueBytes) => Of(new string('x', valueBytes));
 
     private static byte[] Build(long timestamp, (ProducerIdentity Identity, int Sequence)? producer, string[] values)
@@ -37,7 +37,7 @@ public static class TestBatches
         return builder.Build().ToArray();
     }
 
-    /// <summary>Offset and value of every record.</summary>
+    /// <summary>Returns offset and value of every record.</summary>
     public static IReadOnlyList<(long Offset, string Value)> Read(ReadOnlyMemory<byte> records)
     {
         var read = new List<(long, string)>();

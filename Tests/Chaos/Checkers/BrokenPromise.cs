@@ -1,27 +1,27 @@
 namespace OrleansMq.Tests.Chaos.Checkers;
 
-/// <summary>What the broker of the checkers' own tests does wrong, once.</summary>
+/// <summary>The fault that the broker under the checkers' own tests commits, once.</summary>
 public enum BrokenPromise
 {
     None = 0,
     /// <summary>Acknowledges a batch without keeping it.</summary>
     ForgetsABatch,
-    /// <summary>Drops the newest batch after it was acknowledged, and gives its offsets to the next.</summary>
+    /// <summary>Drops the newest batch after its acknowledgement and assigns its offsets to the next.</summary>
     TruncatesWhatItAcknowledged,
-    /// <summary>Keeps a batch twice.</summary>
+    /// <summary>Stores a batch twice.</summary>
     DoublesABatch,
-    /// <summary>Exchanges two batches before anybody reads them.</summary>
+    /// <summary>Swaps two batches before any reader sees them.</summary>
     ReordersBatches,
-    /// <summary>Leaves an offset out.</summary>
+    /// <summary>Skips an offset.</summary>
     LeavesAHole,
-    /// <summary>Shows one reader something else than the next.</summary>
+    /// <summary>Shows one reader another record than the next reader.</summary>
     ChangesARecord,
-    /// <summary>Answers an older latest offset than before.</summary>
+    /// <summary>Returns an older latest offset than before.</summary>
     ForgetsTheLatestOffset,
-    /// <summary>Shows a record and says that the high watermark is below it.</summary>
+    /// <summary>Returns a record and a high watermark below it.</summary>
     ShowsWhatIsNotCommitted,
-    /// <summary>Refuses a batch for good, and keeps it.</summary>
+    /// <summary>Refuses a batch permanently and stores it.</summary>
     KeepsWhatItRefused,
-    /// <summary>Flips a bit of what it serves.</summary>
+    /// <summary>Flips a bit of what it returns.</summary>
     DamagesABatch,
 }

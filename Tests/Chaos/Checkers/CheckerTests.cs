@@ -3,7 +3,7 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Checkers;
 
-/// <summary>The checkers can fail: each promise that a broker breaks is noticed, and one that keeps all of them is not accused.</summary>
+/// <summary>Checker tests: each broken promise is detected, and a correct broker is not accused.</summary>
 public sealed class CheckerTests
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
@@ -39,8 +39,8 @@ public sealed class CheckerTests
     private static async Task<LoadRun> RunAsync(BrokenPromise broken)
     {
         var broker = new PromisingBroker(broken);
-        // One partition and one producer: two batches one after the other are of the same one, unless the probe's comes between them. The
-        // probe believes nobody who refuses, either.
+        // One partition and one producer: two consecutive batches are from the same producer unless the probe's batch comes between them.
+        // The probe does not rely on refusals either.
         var isAlone = broken is BrokenPromise.ReordersBatches or BrokenPromise.KeepsWhatItRefused;
         var options = new LoadOptions { Partitions = 1, Producers = 1, RecordsPerSecond = 2000,
             ProbeInterval = TimeSpan.FromMilliseconds(isAlone ? int.MaxValue : 5) };
@@ -55,7 +55,7 @@ public sealed class CheckerTests
             await Task.Delay(1);
         }
         await load.StopAsync();
-        // What cannot be read back at all is for the caller to say; the checkers have spoken by then.
+        // Unreadable bytes are the caller's to report; the checkers have reported before that point.
         if (broken is not (BrokenPromise.ChangesARecord or BrokenPromise.DamagesABatch))
             await load.ReadBackAsync(broker, deadline.Token);
         return load;

@@ -5,10 +5,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Chaos.Checkers;
 
-/// <summary>
-/// A broker in memory that keeps all promises but one, to prove that the checkers notice. It breaks that one when the log has
-/// <see cref="BreaksAt"/> batches.
-/// </summary>
+/// <summary>An in-memory broker that keeps all promises but one, to prove that the checkers detect it. It breaks that promise when the log
+/// has <see cref="BreaksAt"/> batches.</summary>
 internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
 {
     public const int BreaksAt = 20;
@@ -17,7 +15,7 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
     private readonly Dictionary<TopicPartition, Log> _logs = [];
     private long _producerIds;
 
-    /// <summary>Whether it has come to that.</summary>
+    /// <summary>Whether the promise has been broken.</summary>
     public bool HasBroken { get; private set; }
 
     public ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
@@ -40,7 +38,7 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
             if (records.Length > 0 && log.Batches.Count > BreaksAt && broken is BrokenPromise.ChangesARecord or BrokenPromise.DamagesABatch
                 or BrokenPromise.ShowsWhatIsNotCommitted)
             {
-                // Every second reader.
+                // For every second reader.
                 HasBroken = !HasBroken || broken != BrokenPromise.ChangesARecord;
                 if (broken == BrokenPromise.ShowsWhatIsNotCommitted)
                     highWatermark = request.Offset;
@@ -105,7 +103,7 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
                 log.Append((byte[])batch.Clone());
                 return log.Append(batch);
             case BrokenPromise.ReordersBatches:
-                // The one before is of the same producer; nobody was told its offset by way of the log.
+                // The previous batch is from the same producer; its offset was not read from the log yet.
                 log.Append(batch);
                 log.ExchangeLastTwo();
                 return new ProduceResult(ErrorCode.None, -1);
@@ -126,7 +124,7 @@ internal sealed class PromisingBroker(BrokenPromise broken) : IBroker
         records[header.SizeInBytes - 2] ^= 1;
         if (broken == BrokenPromise.ChangesARecord)
         {
-            // A batch that is right in itself, and of another offset.
+            // A valid batch, with another offset.
             records[header.SizeInBytes - 2] ^= 1;
             RecordBatchHeader.StampBaseOffset(records, header.BaseOffset + 1);
         }

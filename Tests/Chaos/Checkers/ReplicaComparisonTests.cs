@@ -4,7 +4,7 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Checkers;
 
-/// <summary>The comparison of replicas on disk can fail.</summary>
+/// <summary>The comparison of replicas on disk detects differences.</summary>
 public sealed class ReplicaComparisonTests : IDisposable
 {
     private const int Records = 30;

@@ -3,7 +3,7 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>A <see cref="ConsumerProgram"/> that was started.</summary>
+/// <summary>A running <see cref="ConsumerProgram"/>.</summary>
 internal sealed class ChaosConsumer : IAsyncDisposable
 {
     private static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(60);
@@ -20,10 +20,10 @@ internal sealed class ChaosConsumer : IAsyncDisposable
 
     public string Name { get; }
 
-    /// <summary>What ended it, where that was neither a SIGKILL nor a stop.</summary>
+    /// <summary>Why the process ended, unless a SIGKILL or a stop ended it.</summary>
     public string? Failure => !_wasKilled && _program.HasExited && _program.ExitAsync().Result != 0 ? $"{Name}: {_program.Said()}" : null;
 
-    /// <summary>SIGKILL: nothing is finished, committed or said.</summary>
+    /// <summary>SIGKILL: the consumer finishes, commits and reports nothing.</summary>
     public async Task KillAsync()
     {
         _wasKilled = true;
@@ -31,7 +31,7 @@ internal sealed class ChaosConsumer : IAsyncDisposable
         await _program.ExitAsync();
     }
 
-    /// <summary>SIGTERM: in good order, what is done is committed.</summary>
+    /// <summary>SIGTERM: the consumer stops cleanly and commits processed records.</summary>
     public async Task StopAsync()
     {
         Signals.TrySend(_program.Id, Signals.Terminate);

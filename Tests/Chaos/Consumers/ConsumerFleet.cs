@@ -2,16 +2,16 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>Always so many consumers, each a process of its own: for each that is killed another one comes.</summary>
+/// <summary>A fixed number of consumers, each in its own process. A killed consumer is replaced.</summary>
 internal sealed class ConsumerFleet(IReadOnlyList<Uri> addresses, string database, ConsumerGroupLoad load, RunLog log) : IAsyncDisposable
 {
     private readonly List<ChaosConsumer> _all = [];
     private readonly List<ChaosConsumer> _living = [];
 
-    /// <summary>How many were killed.</summary>
+    /// <summary>The number of consumers killed.</summary>
     public int Kills => _all.Count - _living.Count;
 
-    /// <summary>What a consumer failed of, that was neither killed nor stopped.</summary>
+    /// <summary>Failures of consumers that were neither killed nor stopped.</summary>
     public IEnumerable<string> Failures => _all.Select(consumer => consumer.Failure).OfType<string>();
 
     public void Start()
@@ -20,7 +20,7 @@ internal sealed class ConsumerFleet(IReadOnlyList<Uri> addresses, string databas
             Add();
     }
 
-    /// <summary>SIGKILL to one, and another starts in its place.</summary>
+    /// <summary>Kills one consumer with SIGKILL and starts a replacement.</summary>
     public async Task<string> KillOneAsync(int choice)
     {
         var victim = _living[choice % _living.Count];

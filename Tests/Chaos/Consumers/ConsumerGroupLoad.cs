@@ -3,7 +3,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>How much is produced, and by how many it is consumed.</summary>
+/// <summary>How much is produced, and how many consumers read it.</summary>
 internal sealed record ConsumerGroupLoad
 {
     public string Topic { get; init; } = "orders";
@@ -13,11 +13,11 @@ internal sealed record ConsumerGroupLoad
     public int Consumers { get; init; } = 4;
     public int RecordsPerSecond { get; init; } = 240;
 
-    /// <summary>A killed consumer's partitions are read by nobody for so long: short, so that a short run sees many rebalances; longer than
-    /// a coordinator's failover.</summary>
+    /// <summary>How long the partitions of a killed consumer stay unread. Short, so that a short run sees many rebalances; longer than a
+    /// coordinator failover.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(8);
 
-    /// <summary>What the brokers are told.</summary>
+    /// <summary>The settings of the brokers.</summary>
     [JsonIgnore]
     public IReadOnlyDictionary<string, string> Environment => new Dictionary<string, string>
     {

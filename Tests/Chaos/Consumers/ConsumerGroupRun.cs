@@ -7,10 +7,10 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>What is broken under a group of consumers.</summary>
+/// <summary>Faults injected under a consumer group.</summary>
 internal enum GroupFault
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
     /// <summary>SIGKILL to a consumer.</summary>
     KillConsumer,
@@ -20,14 +20,15 @@ internal enum GroupFault
     KillLeader,
     /// <summary>SIGTERM to the silo of the group's coordinator.</summary>
     StopCoordinator,
-    /// <summary>A consumer and the silo of its coordinator are killed at once: who takes its partitions is decided elsewhere.</summary>
+    /// <summary>SIGKILL to a consumer and the silo of its coordinator at once, so that another coordinator reassigns its
+    /// partitions.</summary>
     KillBoth,
-    /// <summary>PostgreSQL crashes while commits are written, and is started.</summary>
+    /// <summary>PostgreSQL crashes while commits are written, and restarts.</summary>
     CrashDatabase,
 }
 
-/// <summary>A group of consumers under load, its members and its brokers killed again and again; at the end every record must have been
-/// processed, and have had its effect once.</summary>
+/// <summary>A consumer group under load whose members and brokers are killed repeatedly. At the end every record must have been processed
+/// and have taken effect once.</summary>
 internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad load, InboxProcessing processing, int seed) : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
@@ -36,9 +37,9 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
     private readonly Random _random = new(seed);
     private readonly Dictionary<GroupFault, int> _done = [];
 
-    /// <summary>Breaks things for a while, lets all get well, and counts.</summary>
-    /// <param name="weights">How often each fault comes, compared with the others.</param>
-    /// <param name="length">For how long things are broken.</param>
+    /// <summary>Injects faults for a while, waits for recovery, and counts.</summary>
+    /// <param name="weights">The relative frequency of each fault.</param>
+    /// <param name="length">How long faults are injected.</param>
     /// <returns>The figures, in one line.</returns>
     public async Task<string> RunAsync(IReadOnlyDictionary<GroupFault, int> weights, TimeSpan length)
     {
@@ -74,7 +75,7 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
     private async Task BreakAsync(ConsumerFleet fleet, IReadOnlyDictionary<GroupFault, int> weights, TimeSpan length)
     {
         using var time = new CancellationTokenSource(length);
-        // Each once first, so that a short run has seen all of them.
+        // Each fault comes once first, so that a short run sees all of them.
         var plan = new Queue<GroupFault>(weights.Keys.OrderBy(_ => _random.Next()));
         while (!time.IsCancellationRequested || plan.Count > 0)
         {
@@ -153,14 +154,14 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
         while (true)
         {
             var partitions = await view.WellAsync(Patience, CancellationToken.None);
-            // One that has just begun to lead may know only an older high watermark.
+            // A new leader may know only an older high watermark.
             if (partitions.All(static partition => partition.HighWatermark == partition.LogEndOffset))
                 return [.. partitions.OrderBy(partition => partition.Partition).Select(partition => partition.HighWatermark)];
             await Task.Delay(100, patience.Token);
         }
     }
 
-    /// <summary>Waits until the group has committed all there is: what is processed is committed within half a second.</summary>
+    /// <summary>Waits until the group has committed every record. Processed records are committed within half a second.</summary>
     private async Task AllProcessedAsync(long[] ends, ConsumerFleet fleet)
     {
         var began = DateTime.UtcNow;

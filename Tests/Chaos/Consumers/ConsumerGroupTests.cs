@@ -5,11 +5,9 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>
-/// Four consumers of twelve partitions, processes of their own, over HTTP to three silos as processes, while consumers and silos are killed
-/// under load. What they do they do with the inbox, in a database of their own, where it is counted. The seed decides what is broken,
-/// <c>OMQ_SEED</c> repeats it.
-/// </summary>
+/// <summary>Four consumer processes read twelve partitions over HTTP from three silo processes, while consumers and silos are killed under
+/// load. The consumers use the inbox in a database of their own, where effects are counted. The seed decides the faults; <c>OMQ_SEED</c>
+/// repeats it.</summary>
 public sealed class ConsumerGroupTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(15);

@@ -5,17 +5,15 @@ using OrleansMq.Tests.Chaos.Load;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>What a consumer that is a process of its own is told, as JSON, as its only argument.</summary>
-/// <param name="Name">How it calls itself.</param>
-/// <param name="Addresses">Of all brokers.</param>
+/// <summary>The only argument of a consumer process, as JSON.</summary>
+/// <param name="Name">The consumer's name.</param>
+/// <param name="Addresses">The addresses of all brokers.</param>
 /// <param name="Database">The service's database.</param>
-/// <param name="Load">Whose group it is in, and how.</param>
+/// <param name="Load">The group to join, and the load.</param>
 internal sealed record ConsumerOrder(string Name, IReadOnlyList<Uri> Addresses, string Database, ConsumerGroupLoad Load);
 
-/// <summary>
-/// A service with a consumer of the client library: processes what it is given until it is killed; SIGTERM stops it in good order, and so
-/// does the end of its standard input, for whoever started it is gone then. 0 when it was stopped, 1 when it failed of anything else.
-/// </summary>
+/// <summary>A service with a consumer of the client library that processes records until it is killed. SIGTERM stops it cleanly, and so
+/// does the end of its standard input, which means that its parent is gone. Exits 0 after a stop and 1 after any other failure.</summary>
 internal static class ConsumerProgram
 {
     public static async Task<int> Main(string[] arguments)
@@ -73,7 +71,7 @@ internal static class ConsumerProgram
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // Stopped: what is done is committed, and the group hears of it.
+            // Stopped: processed records are committed, and the member leaves the group.
         }
     }
 }

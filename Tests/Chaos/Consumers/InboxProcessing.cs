@@ -5,10 +5,8 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Consumers;
 
-/// <summary>
-/// What a service does that must do a thing once: it books each record in its own database, and notes it in the inbox in the same
-/// transaction. Nothing in the table of bookings keeps it from booking twice.
-/// </summary>
+/// <summary>A service with exactly-once effects: it books each record in its own database and adds it to the inbox in the same transaction.
+/// The bookings table itself does not prevent duplicates.</summary>
 internal sealed class InboxProcessing : IAsyncDisposable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
@@ -18,13 +16,13 @@ internal sealed class InboxProcessing : IAsyncDisposable
 
     private InboxProcessing(NpgsqlDataSource database, string group) => (_database, _inbox) = (database, new PostgresInbox(group));
 
-    /// <summary>The same database, from another process.</summary>
+    /// <summary>Opens the same database from another process.</summary>
     public static InboxProcessing Open(string connectionString, string group) => new(NpgsqlDataSource.Create(connectionString), group);
 
-    /// <summary>Where the service's database is.</summary>
+    /// <summary>The connection string of the service's database.</summary>
     public static string ConnectionString(RunningCluster cluster) => cluster.Database.ConnectionString("service");
 
-    /// <summary>Makes the service's database on the cluster's server.</summary>
+    /// <summary>Creates the service's database on the cluster's server.</summary>
     public static async Task<InboxProcessing> CreateAsync(RunningCluster cluster, string group)
     {
         await using (var server = NpgsqlDataSource.Create(cluster.Database.ConnectionString()))
@@ -38,9 +36,9 @@ internal sealed class InboxProcessing : IAsyncDisposable
         return new InboxProcessing(database, group);
     }
 
-    /// <summary>Processes a record; done when it returns. A database that is away is waited for.</summary>
-    /// <param name="record">It may be handed in again, to another consumer.</param>
-    /// <param name="killed">The consumer ends: in the middle of it.</param>
+    /// <summary>Processes a record and returns when it is done. Waits while the database is down.</summary>
+    /// <param name="record">May be delivered again, to another consumer.</param>
+    /// <param name="killed">Ends the consumer, even in the middle of a record.</param>
     public async Task ProcessAsync(ConsumeResult<Ignore, byte[]> record, CancellationToken killed)
     {
         while (true)
@@ -60,8 +58,7 @@ internal sealed class InboxProcessing : IAsyncDisposable
         }
     }
 
-    /// <summary>What is booked of a partition; and how often its records were processed to the end, whether that had an effect or
-    /// not.</summary>
+    /// <summary>The bookings of a partition, and how often its records were processed to the end, with or without an effect.</summary>
     public async Task<(long Records, long Bookings, long Deliveries)> CountAsync(int partition)
     {
         await using var command =

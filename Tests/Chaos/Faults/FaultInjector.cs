@@ -4,17 +4,17 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Faults;
 
-/// <summary>Breaks a cluster of processes, and lets go of it again.</summary>
+/// <summary>Injects faults into a cluster of processes and reverts them.</summary>
 internal class FaultInjector(RunningCluster cluster)
 {
     private readonly List<Outage> _outages = [];
     private readonly Dictionary<FaultKind, int> _done = [];
     private long? _firstKill;
 
-    /// <summary>Processes that were killed.</summary>
+    /// <summary>The number of processes killed.</summary>
     public int Kills { get; private set; }
 
-    /// <summary>The leaders that were taken from a cluster that was well.</summary>
+    /// <summary>The faults that took a leader from a healthy cluster.</summary>
     public IReadOnlyList<Outage> Outages => _outages;
 
     /// <summary>How often each fault was injected.</summary>
@@ -22,11 +22,11 @@ internal class FaultInjector(RunningCluster cluster)
 
     protected RunningCluster Cluster => cluster;
 
-    /// <summary>Injects a fault and takes it back; returns when nothing is held down any more and all processes run again.</summary>
-    /// <param name="fault">What.</param>
-    /// <param name="partitions">The topic as described last.</param>
-    /// <param name="isWell">Whether all was well before: only then the time without a leader is this fault's.</param>
-    /// <param name="cancellationToken">Gives up waiting for restarts.</param>
+    /// <summary>Injects a fault and reverts it. Returns when nothing is held down and all processes run again.</summary>
+    /// <param name="fault">The fault.</param>
+    /// <param name="partitions">The topic as last described.</param>
+    /// <param name="isWell">Whether the cluster was healthy before. Only then is the time without a leader caused by this fault.</param>
+    /// <param name="cancellationToken">Stops the wait for restarts.</param>
     public async Task InjectAsync(PlannedFault fault, IReadOnlyList<PartitionDescription> partitions, bool isWell,
         CancellationToken cancellationToken)
     {
@@ -35,7 +35,7 @@ internal class FaultInjector(RunningCluster cluster)
         _firstKill = null;
         var begin = Stopwatch.GetTimestamp();
         await InjectAsync(fault, leader, cancellationToken);
-        // A kill may come after something else was broken.
+        // A kill may follow another fault.
         var moment = _firstKill ?? begin;
         if (isWell)
             _outages.AddRange(Hit(fault, leader, partitions).Select(partition => new Outage(fault.Kind, partition, moment)));
@@ -107,7 +107,7 @@ internal class FaultInjector(RunningCluster cluster)
         await cluster.Database.StartAsync();
     }
 
-    /// <summary>A partition's leader, or any silo where it has none.</summary>
+    /// <summary>The partition's leader, or any silo if it has none.</summary>
     private Silo LeaderOf(PartitionDescription partition, int choice)
     {
         var silos = cluster.Silos;

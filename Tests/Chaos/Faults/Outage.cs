@@ -2,16 +2,16 @@ using OrleansMq.Tests.Chaos.Load;
 
 namespace OrleansMq.Tests.Chaos.Faults;
 
-/// <summary>A fault that took a partition's leader away from a cluster that was well.</summary>
+/// <summary>A fault that took a partition's leader from a healthy cluster.</summary>
 /// <param name="Kind">The fault.</param>
 /// <param name="Partition">The partition.</param>
-/// <param name="Moment">When, as a timestamp of the stopwatch.</param>
+/// <param name="Moment">The time of the fault, as a stopwatch timestamp.</param>
 internal readonly record struct Outage(FaultKind Kind, int Partition, long Moment);
 
-/// <summary>How long partitions could not be written.</summary>
+/// <summary>How long partitions were unavailable for writes.</summary>
 internal static class Outages
 {
-    /// <summary>From each fault to the first acknowledged append that was sent after it, by kind of fault, in ascending order.</summary>
+    /// <summary>The times from each fault to the first acknowledged append sent after it, by kind of fault, ascending.</summary>
     public static IReadOnlyDictionary<FaultKind, IReadOnlyList<TimeSpan>> Measure(IEnumerable<Outage> outages,
         IReadOnlyList<AvailabilityProbe> probes) => outages
         .Select(outage => (outage.Kind, Time: probes[outage.Partition].TimeToNextSuccess(outage.Moment)))
@@ -19,6 +19,6 @@ internal static class Outages
         .GroupBy(outage => outage.Kind, outage => outage.Time!.Value)
         .ToDictionary(kind => kind.Key, kind => (IReadOnlyList<TimeSpan>)[.. kind.Order()]);
 
-    /// <summary>The value in the middle of an ascending list.</summary>
+    /// <summary>The median of an ascending list.</summary>
     public static TimeSpan Median(IReadOnlyList<TimeSpan> ascending) => ascending[ascending.Count / 2];
 }

@@ -1,58 +1,59 @@
 namespace OrleansMq.Tests.Chaos.Faults;
 
-/// <summary>What is broken.</summary>
+/// <summary>The kinds of fault.</summary>
 internal enum FaultKind
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
     /// <summary>SIGKILL to the silo that leads a partition.</summary>
     KillLeader,
-    /// <summary>SIGKILL to two silos at once: what is left is fewer than <c>min.insync.replicas</c>.</summary>
+    /// <summary>SIGKILL to two silos at once, which leaves fewer than <c>min.insync.replicas</c>.</summary>
     KillTwo,
     /// <summary>SIGKILL to every silo at once.</summary>
     KillAll,
-    /// <summary>SIGKILL to the silo that leads a partition, and to its process again as soon as it is back.</summary>
+    /// <summary>SIGKILL to the silo that leads a partition, and again as soon as it has restarted.</summary>
     KillTwice,
     /// <summary>SIGTERM to the silo that leads a partition.</summary>
     StopLeader,
-    /// <summary>SIGSTOP to the silo that leads a partition, and SIGCONT: a leader that believes in a past.</summary>
+    /// <summary>SIGSTOP to the silo that leads a partition, then SIGCONT: the leader resumes with stale state.</summary>
     PauseLeader,
-    /// <summary>PostgreSQL is stopped, and started.</summary>
+    /// <summary>PostgreSQL is stopped and restarted.</summary>
     StopDatabase,
-    /// <summary>PostgreSQL crashes while it writes, and is started.</summary>
+    /// <summary>PostgreSQL crashes while it writes, and restarts.</summary>
     CrashDatabase,
-    /// <summary>SIGKILL to the silo that leads a partition while PostgreSQL is stopped: nobody can be elected before it is back.</summary>
+    /// <summary>SIGKILL to the silo that leads a partition while PostgreSQL is stopped. No leader can be elected until the database is
+    /// back.</summary>
     KillWithoutDatabase,
     /// <summary>The disk of one silo is full for a while.</summary>
     FillDisk,
-    /// <summary>One silo is cut off from the others, not from its clients and the database.</summary>
+    /// <summary>One silo is cut off from the others, but not from clients and the database.</summary>
     CutOff,
-    /// <summary>Two silos do not reach each other; both reach the third.</summary>
+    /// <summary>Two silos cannot reach each other; both reach the third.</summary>
     CutPair,
     /// <summary>All connections between silos are reset.</summary>
     ResetConnections,
-    /// <summary>Everything between silos takes longer.</summary>
+    /// <summary>All traffic between silos is delayed.</summary>
     Latency,
 }
 
 /// <summary>One fault of a run.</summary>
-/// <param name="Kind">What.</param>
-/// <param name="Before">How long everything is left alone before it.</param>
-/// <param name="Lasts">For how long, where that is for us to say.</param>
-/// <param name="Choice">Which partition or silo it hits, by whatever number there are.</param>
-/// <param name="WaitsForRecovery">Whether the next one waits until all replicas are in sync again; otherwise it may hit a cluster that is
-/// still getting well.</param>
+/// <param name="Kind">The fault.</param>
+/// <param name="Before">The quiet time before it.</param>
+/// <param name="Lasts">Its duration, for faults that have one.</param>
+/// <param name="Choice">Selects the partition or silo, modulo their number.</param>
+/// <param name="WaitsForRecovery">Whether the next fault waits until all replicas are in sync. Otherwise it may hit a cluster that is still
+/// recovering.</param>
 internal readonly record struct PlannedFault(FaultKind Kind, TimeSpan Before, TimeSpan Lasts, int Choice, bool WaitsForRecovery)
 {
     public override string ToString() => $"{Kind} for {Lasts.TotalSeconds:0.0} s{(WaitsForRecovery ? "" : ", and on")}";
 }
 
-/// <summary>Faults in the order a seed gives them.</summary>
+/// <summary>The sequence of faults of a seed.</summary>
 internal static class FaultPlan
 {
-    /// <summary>As many faults as anybody asks for: the run ends when its time is over.</summary>
+    /// <summary>An endless sequence of faults; the run ends by time.</summary>
     /// <param name="seed">The same seed gives the same faults.</param>
-    /// <param name="weights">How often each kind comes, compared with the others.</param>
+    /// <param name="weights">The relative frequency of each kind.</param>
     public static IEnumerable<PlannedFault> From(int seed, IReadOnlyDictionary<FaultKind, int> weights)
     {
         var random = new Random(seed);

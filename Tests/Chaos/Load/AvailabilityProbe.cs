@@ -6,35 +6,30 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Load;
 
-/// <summary>
-/// Appends one record with acks=all every few milliseconds, whether or not the ones before were answered, to learn from when to when a
-/// partition could not be written. Its records are of no idempotent producer, so that none waits for another and none is tried again.
-/// </summary>
+/// <summary>Appends one record with acks=all every few milliseconds, without waiting for earlier answers, to measure how long a partition
+/// is unavailable for writes. Its records have no idempotent producer, so that no append waits for another and none is retried.</summary>
 internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition partition, Ledger ledger, PartitionHistory history,
     TimeSpan interval)
 {
-    // As many as are sent within the time that a request may take: those that hang at a broker which does not answer must not hold up the
-    // others. Beyond it the machine is too slow to measure anything.
+    // As many appends as are sent within one request timeout: those stuck at an unresponsive broker must not delay the others. Above this
+    // limit the machine is too slow to measure anything.
     private const int MaxUnanswered = 200;
 
     private readonly int _producer = ledger.NewProducer(isOrdered: false);
     private readonly ConcurrentQueue<Success> _successes = new();
 
-    /// <summary>An append that was acknowledged: when it was sent, and when the answer came, as timestamps of the stopwatch.</summary>
+    /// <summary>An acknowledged append: its send and answer times, as stopwatch timestamps.</summary>
     public readonly record struct Success(long Sent, long Answered);
 
     public int Partition => partition.Partition;
 
-    /// <summary>Where a probe got no answer last.</summary>
+    /// <summary>The most recent failure of a probe.</summary>
     public string? LastFailure { get; private set; }
 
-    /// <summary>The appends that were acknowledged, nearly in the order of time.</summary>
+    /// <summary>The acknowledged appends, nearly in time order.</summary>
     public IReadOnlyCollection<Success> Successes => _successes;
 
-    /// <summary>
-    /// How long after <paramref name="moment"/> the partition could be written again: until the first answer to an append that was sent
-    /// after it. Null where there is none.
-    /// </summary>
+    /// <summary>The time from <paramref name="moment"/> to the first answer to an append sent after it. Null if there is none.</summary>
     public TimeSpan? TimeToNextSuccess(long moment)
     {
         long? first = null;
@@ -46,7 +41,7 @@ internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition pa
         return first is { } answered ? Stopwatch.GetElapsedTime(moment, answered) : null;
     }
 
-    /// <summary>The longest time between two answers since <paramref name="moment"/>, or before the first of them.</summary>
+    /// <summary>The longest time between two answers since <paramref name="moment"/>, including the time before the first.</summary>
     public TimeSpan LongestSilence(long moment)
     {
         var (last, longest) = (moment, 0L);
@@ -55,7 +50,7 @@ internal sealed class AvailabilityProbe(Func<IBroker> brokers, TopicPartition pa
         return Stopwatch.GetElapsedTime(0, longest);
     }
 
-    /// <summary>Appends until it is stopped, then waits for the answers on their way.</summary>
+    /// <summary>Appends until it is stopped, then waits for outstanding answers.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
         using var ticks = new PeriodicTimer(interval);

@@ -2,7 +2,7 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Tests.Chaos.Load;
 
-/// <summary>How the load reaches a cluster: over HTTP, as a service outside of it.</summary>
+/// <summary>The load's access to a cluster: over HTTP, like an external service.</summary>
 internal sealed class ClusterClient : IDisposable
 {
     private readonly HttpClient _http = new(new SocketsHttpHandler { ConnectTimeout = TimeSpan.FromSeconds(1),
@@ -10,8 +10,8 @@ internal sealed class ClusterClient : IDisposable
     private readonly IReadOnlyList<Uri> _addresses;
     private readonly HttpBrokerOptions _options;
 
-    /// <param name="addresses">Of all brokers. One that is started again listens where it did.</param>
-    /// <param name="requestTimeout">For how long to wait for one that does not answer.</param>
+    /// <param name="addresses">The addresses of all brokers. A restarted broker keeps its address.</param>
+    /// <param name="requestTimeout">How long to wait for an unresponsive broker.</param>
     public ClusterClient(IReadOnlyList<Uri> addresses, TimeSpan requestTimeout)
     {
         _addresses = addresses;
@@ -20,13 +20,13 @@ internal sealed class ClusterClient : IDisposable
         Patient = new HttpBroker(_http, addresses, _options with { RequestTimeout = TimeSpan.FromSeconds(60) });
     }
 
-    /// <summary>The cluster for what is asked once, while nothing is broken; on a machine that has much to do.</summary>
+    /// <summary>A client with a long timeout for single requests while no fault is active, since the machine may be busy.</summary>
     public HttpBroker Patient { get; }
 
-    /// <summary>The cluster by way of whichever of its brokers answers.</summary>
+    /// <summary>A client of the whole cluster that fails over between brokers.</summary>
     public HttpBroker Broker { get; }
 
-    /// <summary>One of the brokers, without a try at another: for a single append that is not to wait for others.</summary>
+    /// <summary>A client of one random broker, without failover: for an append that must not wait for others.</summary>
     public HttpBroker Any() => new(_http, _addresses[Random.Shared.Next(_addresses.Count)], _options);
 
     public void Dispose()

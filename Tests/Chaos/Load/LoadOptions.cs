@@ -2,20 +2,20 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Chaos.Load;
 
-/// <summary>How much is sent while things break.</summary>
+/// <summary>The load that is sent during the faults.</summary>
 internal sealed record LoadOptions
 {
     public string Topic { get; init; } = "chaos";
     public int Partitions { get; init; } = 4;
     public short ReplicationFactor { get; init; } = 3;
     public int Producers { get; init; } = 3;
-    /// <summary>Of each producer, over all partitions.</summary>
+    /// <summary>The rate of each producer over all partitions.</summary>
     public int RecordsPerSecond { get; init; } = 500;
     public int ValueBytes { get; init; } = 200;
-    /// <summary>For how long a record is tried. Longer than any fault of a schedule lasts, so that only a broken cluster fails
-    /// one.</summary>
+    /// <summary>The delivery timeout of a record. Longer than any fault of a schedule, so that only a broken cluster fails a
+    /// record.</summary>
     public TimeSpan DeliveryTimeout { get; init; } = TimeSpan.FromMinutes(2);
-    /// <summary>How often each partition is written to by the one who measures how long it cannot be.</summary>
+    /// <summary>How often the availability probe appends to each partition.</summary>
     public TimeSpan ProbeInterval { get; init; } = TimeSpan.FromMilliseconds(25);
 
     /// <summary>Small segments, so that a run rolls many.</summary>

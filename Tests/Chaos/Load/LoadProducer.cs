@@ -4,25 +4,23 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Load;
 
-/// <summary>
-/// Sends numbered records at a steady rate to all partitions in turn, idempotent and with acks=all, and enters into the ledger what it was
-/// told. When the broker no longer knows where it stands it begins anew, as another producer.
-/// </summary>
+/// <summary>Sends numbered records at a steady rate to all partitions in turn, idempotent and with acks=all, and records each outcome in
+/// the ledger. After a fatal producer error it starts again as a new producer.</summary>
 internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger ledger, IReadOnlyList<PartitionHistory> histories)
 {
-    // Short enough that a rate of some hundred a second is steady, and no busy loop.
+    // Short enough for a steady rate of some hundreds a second, without a busy loop.
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(20);
 
     private volatile bool _mustBeginAnew;
     private long _failed;
 
-    /// <summary>Records that were reported as failed, certainly or perhaps not written.</summary>
+    /// <summary>Records reported as failed, whether certainly or possibly not written.</summary>
     public long Failed => Volatile.Read(ref _failed);
 
-    /// <summary>The first of those reports, and when it came.</summary>
+    /// <summary>The first of those reports, with its time.</summary>
     public string? FirstFailure { get; private set; }
 
-    /// <summary>Sends until it is stopped, then waits for what is on its way.</summary>
+    /// <summary>Sends until it is stopped, then waits for records in flight.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
@@ -50,7 +48,7 @@ internal sealed class LoadProducer(IBroker broker, LoadOptions options, Ledger l
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // Disposing waits for what was sent.
+            // Dispose waits for records in flight.
         }
     }
 

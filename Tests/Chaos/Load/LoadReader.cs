@@ -3,26 +3,24 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Load;
 
-/// <summary>
-/// Follows one partition during the run and checks what it is shown; now and then it begins again at an offset it has read before, since
-/// what was seen at an offset never changes. Between the reads it asks for the latest offset, which never goes back.
-/// </summary>
+/// <summary>Follows one partition during the run and checks what it reads. Now and then it restarts at an offset that it has read before,
+/// since a record at an offset never changes. Between reads it queries the latest offset, which never goes back.</summary>
 internal sealed class LoadReader(IBroker broker, TopicPartition partition, Ledger ledger, PartitionHistory history, Violations violations,
     Random random, string who)
 {
     private static readonly TimeSpan LongPoll = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan AfterAnError = TimeSpan.FromMilliseconds(100);
 
-    // One pass in fifty fetches begins again: often enough for every fault of a run to be read across several times.
+    // One fetch in fifty restarts the pass, so that every fault of a run is read across several times.
     private const int FetchesBetweenRereads = 50;
 
     private PartitionFollower _follower = new(partition.Partition, 0, ledger, history, violations, who);
     private long _recordsRead;
 
-    /// <summary>Records it was shown, those read again included.</summary>
+    /// <summary>Records read, including those read again.</summary>
     public long RecordsRead => Volatile.Read(ref _recordsRead);
 
-    /// <summary>An answer that no fault explains, where there was one.</summary>
+    /// <summary>A refusal that no fault explains, if any.</summary>
     public string? Refused { get; private set; }
 
     /// <summary>Reads until it is stopped.</summary>
@@ -42,7 +40,7 @@ internal sealed class LoadReader(IBroker broker, TopicPartition partition, Ledge
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // That is its end.
+            // Stopped.
         }
     }
 
@@ -66,7 +64,7 @@ internal sealed class LoadReader(IBroker broker, TopicPartition partition, Ledge
         return true;
     }
 
-    /// <summary>While brokers die a reader is told to try again; anything else is wrong.</summary>
+    /// <summary>Accepts retriable errors, since brokers die during a run. Any other error is a failure.</summary>
     private bool Tolerate(ErrorCode error, string what)
     {
         if (error.Action() != ErrorAction.Retry)

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Load;
 
-/// <summary>Producers, readers and probes over one topic, and everything they know.</summary>
+/// <summary>Producers, readers and probes over one topic, and their results.</summary>
 internal sealed class LoadRun
 {
     private static readonly TimeSpan CaughtUpPatience = TimeSpan.FromSeconds(60);
@@ -17,10 +17,10 @@ internal sealed class LoadRun
     private Task _sending = Task.CompletedTask;
     private Task _reading = Task.CompletedTask;
 
-    /// <param name="options">How much.</param>
-    /// <param name="broker">What producers and readers use: it finds a broker that lives.</param>
-    /// <param name="brokers">A broker for one append of a probe, any that may live.</param>
-    /// <param name="random">Where the readers begin again.</param>
+    /// <param name="options">The load.</param>
+    /// <param name="broker">The broker of producers and readers; it fails over to a live broker.</param>
+    /// <param name="brokers">A broker for one append of a probe; any that may be alive.</param>
+    /// <param name="random">Decides where the readers restart.</param>
     public LoadRun(LoadOptions options, IBroker broker, Func<IBroker> brokers, Random random)
     {
         _options = options;
@@ -43,7 +43,7 @@ internal sealed class LoadRun
     public long RecordsRead => _readers.Sum(reader => reader.RecordsRead);
     public long RecordsFailed => _producers.Sum(producer => producer.Failed);
 
-    /// <summary>What went wrong last for producers and probes, and what no fault explains for readers.</summary>
+    /// <summary>The latest errors of producers and probes, and reader errors that no fault explains.</summary>
     public IEnumerable<string> Troubles =>
         _producers.Select(producer => producer.FirstFailure).Concat(Probes.Select(probe => probe.LastFailure))
             .Concat(_readers.Select(reader => reader.Refused)).OfType<string>();
@@ -57,17 +57,17 @@ internal sealed class LoadRun
         _reading = Task.WhenAll(_readers.Select(reader => Task.Run(() => reader.RunAsync(_stopReading.Token))));
     }
 
-    /// <summary>Ends the sending and waits until every record is acknowledged or has failed; then ends the reading.</summary>
+    /// <summary>Stops sending, waits until every record is acknowledged or has failed, and then stops reading.</summary>
     public async Task StopAsync()
     {
         await _stopSending.CancelAsync();
-        // A record that is neither by then: the client library is broken.
+        // A record without an outcome by then is a bug of the client library.
         await _sending.WaitAsync(_options.DeliveryTimeout + TimeSpan.FromSeconds(30));
         await _stopReading.CancelAsync();
         await _reading.WaitAsync(TimeSpan.FromSeconds(60));
     }
 
-    /// <summary>Reads every partition from its beginning to its latest offset and holds it against the ledger.</summary>
+    /// <summary>Reads every partition from its start to its latest offset and checks it against the ledger.</summary>
     /// <returns>The high watermark of each partition.</returns>
     public async Task<IReadOnlyList<long>> ReadBackAsync(IBroker broker, CancellationToken cancellationToken)
     {
@@ -89,7 +89,7 @@ internal sealed class LoadRun
             using var fetched = await broker.FetchAsync(new FetchRequest(topicPartition, before), cancellationToken);
             if (fetched.Error.Action() == ErrorAction.Retry)
             {
-                // Its leader may be going back to where it belongs.
+                // Its leadership may be returning to the preferred replica.
                 await Task.Delay(50, cancellationToken);
                 continue;
             }
@@ -102,7 +102,7 @@ internal sealed class LoadRun
                 empty.Restart();
                 continue;
             }
-            // A leader that has just begun may not know yet how far its predecessor had got.
+            // A new leader may not know its predecessor's high watermark yet.
             if (empty.Elapsed > CaughtUpPatience)
                 throw new InvalidOperationException($"{topicPartition} has a latest offset of {latest} and nothing to read at {before}.");
             await Task.Delay(50, cancellationToken);

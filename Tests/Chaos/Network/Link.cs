@@ -1,16 +1,16 @@
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>What happens to bytes between two silos. Thread safe.</summary>
+/// <summary>A link between two silos, which can be cut, reset and delayed. Thread safe.</summary>
 internal sealed class Link
 {
     private readonly Lock _lock = new();
     private TaskCompletionSource _open = Opened();
     private CancellationTokenSource _reset = new();
 
-    /// <summary>How much longer a piece takes.</summary>
+    /// <summary>The additional delay of each piece.</summary>
     public TimeSpan Delay { get; set; }
 
-    /// <summary>Ends the connections that exist when it is cancelled.</summary>
+    /// <summary>Cancelled to end the existing connections.</summary>
     public CancellationToken Reset
     {
         get
@@ -20,7 +20,7 @@ internal sealed class Link
         }
     }
 
-    /// <summary>Completes when nothing holds bytes up.</summary>
+    /// <summary>Completes when the link is not cut.</summary>
     public Task Open
     {
         get
@@ -30,7 +30,7 @@ internal sealed class Link
         }
     }
 
-    /// <summary>Nothing comes through any more; connections stay, as they do when a cable is pulled.</summary>
+    /// <summary>Stops all traffic. Connections stay open, as when a cable is pulled.</summary>
     public void Cut()
     {
         lock (_lock)
@@ -40,14 +40,14 @@ internal sealed class Link
         }
     }
 
-    /// <summary>What was held up goes on.</summary>
+    /// <summary>Resumes the held traffic.</summary>
     public void Heal()
     {
         lock (_lock)
             _open.TrySetResult();
     }
 
-    /// <summary>Breaks the connections there are.</summary>
+    /// <summary>Resets the existing connections.</summary>
     public void ResetConnections()
     {
         CancellationTokenSource before;

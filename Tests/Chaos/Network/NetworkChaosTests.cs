@@ -5,7 +5,8 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>As <see cref="ChaosTests"/>, with a network between the silos that cuts, resets and delays, and a disk that fills up.</summary>
+/// <summary>Like <see cref="ChaosTests"/>, with a network between the silos that cuts, resets and delays, and a disk that fills
+/// up.</summary>
 public sealed class NetworkChaosTests(ITestOutputHelper output)
 {
     private const int OnTheSmallDisk = 3;
@@ -38,7 +39,7 @@ public sealed class NetworkChaosTests(ITestOutputHelper output)
         var disk = SmallDisk.TryMount(ProxiedCluster.DataOf(report.Data, OnTheSmallDisk));
         try
         {
-            // Only root can mount a disk that is small enough to be filled.
+            // Only root can mount a disk small enough to be filled.
             var weights = disk is not null ? Weights : Weights.Where(weight => weight.Key != FaultKind.FillDisk).ToDictionary();
             await report.RunAsync(async log => await ProxiedCluster.StartAsync(report.Data, silos: 3, log),
                 cluster => new NetworkFaultInjector((ProxiedCluster)cluster, disk), new LoadOptions(), weights, length);

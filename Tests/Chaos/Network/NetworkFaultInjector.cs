@@ -3,10 +3,10 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>Breaks what is between silos, and fills the disk of one; else as <see cref="FaultInjector"/>.</summary>
+/// <summary>Breaks links between silos and fills the disk of one; otherwise like <see cref="FaultInjector"/>.</summary>
 internal sealed class NetworkFaultInjector(ProxiedCluster cluster, SmallDisk? disk) : FaultInjector(cluster)
 {
-    // As between two continents: far more than the lease and the probes are made for on one machine, and well within them.
+    // The latency between two continents: far above that of one machine, and well within the lease and probe timeouts.
     private static readonly TimeSpan FarAway = TimeSpan.FromMilliseconds(100);
 
     protected override Task InjectAsync(PlannedFault fault, Silo leader, CancellationToken cancellationToken) => fault.Kind switch
@@ -31,7 +31,7 @@ internal sealed class NetworkFaultInjector(ProxiedCluster cluster, SmallDisk? di
         cut.ForEach(link => link.Heal());
     }
 
-    /// <summary>Again and again for a while, so that some are broken in the middle of a message.</summary>
+    /// <summary>Resets connections repeatedly for a while, so that some break in the middle of a message.</summary>
     private async Task ResetAsync(TimeSpan lasts, CancellationToken cancellationToken)
     {
         for (var left = lasts; left > TimeSpan.Zero; left -= TimeSpan.FromSeconds(1))

@@ -9,10 +9,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>
-/// Silos that reach each other through proxies only, so that what is between them can be broken: silo N listens on 127.0.2.N and says that
-/// it is on 127.0.1.N, where its proxy is. Clients and the database are reached directly. A silo that ends is started again.
-/// </summary>
+/// <summary>Silos that reach each other only through proxies, so that the links between them can be broken. Silo N listens on 127.0.2.N and
+/// advertises 127.0.1.N, where its proxy listens. Clients and the database are reached directly. A silo that ends is restarted.</summary>
 internal sealed class ProxiedCluster : RunningCluster
 {
     private readonly string _data;
@@ -25,8 +23,8 @@ internal sealed class ProxiedCluster : RunningCluster
     private ProxiedCluster(PrivatePostgreSql database, string databaseDirectory, string data, RunLog log)
         : base(database, databaseDirectory, log) => _data = data;
 
-    /// <summary>Returns when all silos serve.</summary>
-    /// <returns>Null where the machine has no PostgreSQL.</returns>
+    /// <summary>Starts the cluster. Returns when all silos serve.</summary>
+    /// <returns>Null if the machine has no PostgreSQL.</returns>
     public static async Task<ProxiedCluster?> StartAsync(string data, int silos, RunLog log)
     {
         if (await StartDatabaseAsync() is not { } database)
@@ -43,7 +41,7 @@ internal sealed class ProxiedCluster : RunningCluster
                     throw new TimeoutException($"{cluster.Silos.Count} of {silos} silos serve. {cluster.Said()}");
                 await Task.Delay(20, CancellationToken.None);
             }
-            // A proxy that was late to listen has its silo declared dead: it starts again.
+            // A proxy that listens late has its silo declared dead, which then restarts.
             using var client = new ClusterClient(cluster.Addresses, TimeSpan.FromSeconds(4));
             while ((await client.Broker.DescribeClusterAsync(patience.Token)).Brokers.Count(static broker =>
                 broker.State == BrokerState.Active) < silos)
@@ -57,14 +55,14 @@ internal sealed class ProxiedCluster : RunningCluster
         }
     }
 
-    /// <summary>What is between two silos, in both directions.</summary>
+    /// <summary>The link between two silos, for both directions.</summary>
     public Link Between(int one, int other) => _links.GetOrAdd((Math.Min(one, other), Math.Max(one, other)), static _ => new Link());
 
     /// <summary>All links of this cluster.</summary>
     public IEnumerable<Link> Links =>
         Silos.SelectMany(one => Silos.Where(other => other.BrokerId > one.BrokerId).Select(other => Between(one.BrokerId, other.BrokerId)));
 
-    /// <summary>The directory of a broker's data, before it runs as well.</summary>
+    /// <summary>The data directory of a broker, before it runs as well.</summary>
     public static string DataOf(string data, int brokerId) => Path.Combine(data, $"broker-{brokerId}");
 
     public override string Said() => string.Join('\n', _running.Select(silo => $"broker {silo.Key}:\n{silo.Value.Said()}"));
@@ -132,7 +130,8 @@ internal sealed class ProxiedCluster : RunningCluster
             Announce(new Silo(brokerId, process.GetAwaiter().GetResult(), new Uri(http.GetString()!), DataOf(_data, brokerId)));
     }
 
-    /// <summary>The link of a connection from the silo whose process has it; one of its own, where nobody of us has.</summary>
+    /// <summary>The link of a connection to this silo from the silo whose process owns it. An unowned connection gets a link of its
+    /// own.</summary>
     private Link LinkOf(IPEndPoint from, IPEndPoint to, int brokerId)
     {
         var owner = SocketOwner.Find(from, to, _running.Values.Select(silo => silo.Id));

@@ -3,14 +3,13 @@ using System.Net.Sockets;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>
-/// Stands where a silo says that it listens, and hands connections on to where it does: each by way of the link between the silo it came
-/// from and this one. While the silo refuses connections so does the proxy, for to the others that is the proof that it is dead.
-/// </summary>
+/// <summary>Listens at the advertised address of a silo and forwards connections to its actual address, each over the link between the
+/// connecting silo and this one. While the silo refuses connections the proxy refuses them, too: for other silos that is the proof that it
+/// is dead.</summary>
 internal sealed class SiloProxy : IAsyncDisposable
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
-    // The list is read in pieces while it changes, so that an entry may be missed.
+    // The kernel's list is read in pieces while it changes, so that an entry may be missed.
     private const int Misses = 2;
 
     private readonly IPEndPoint _advertised;
@@ -19,14 +18,14 @@ internal sealed class SiloProxy : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly Thread _watcher;
 
-    /// <param name="advertised">Where the others look for the silo.</param>
-    /// <param name="actual">Where it listens.</param>
-    /// <param name="linkOf">The link of a connection, by its two ends as the one who connected sees them.</param>
+    /// <param name="advertised">The address where other silos connect.</param>
+    /// <param name="actual">The address where the silo listens.</param>
+    /// <param name="linkOf">The link of a connection, by its two ends as the connecting side sees them.</param>
     public SiloProxy(IPEndPoint advertised, IPEndPoint actual, Func<IPEndPoint, IPEndPoint, Link> linkOf)
     {
         (_advertised, _actual, _linkOf) = (advertised, actual, linkOf);
-        // A thread of its own: one that is late, since silos that start keep the pool's waiting, is late to listen, and that proves a silo
-        // dead that has just come up.
+        // A dedicated thread. Starting silos starve the thread pool, and a proxy that listens late would prove a silo dead that has just
+        // started.
         _watcher = new Thread(Watch) { IsBackground = true, Name = $"proxy of {actual}" };
         _watcher.Start();
     }
@@ -49,7 +48,7 @@ internal sealed class SiloProxy : IAsyncDisposable
         }
     }
 
-    /// <summary>Hands connections on until the silo does not listen any more.</summary>
+    /// <summary>Forwards connections until the silo stops listening.</summary>
     private void Serve()
     {
         using var listener = new TcpListener(_advertised);
@@ -74,11 +73,11 @@ internal sealed class SiloProxy : IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            // Nobody listens behind it any more.
+            // The silo behind it no longer listens.
         }
     }
 
-    /// <summary>Without a trace in the silo: a process that is alive has the port bound, one that is stopped too.</summary>
+    /// <summary>Checks without connecting whether the silo listens. A live process has the port bound, and so has a stopped one.</summary>
     private bool IsListening()
     {
         var port = $"{_actual.Port:X4}";
@@ -106,14 +105,14 @@ internal sealed class SiloProxy : IAsyncDisposable
             }
             catch (Exception e) when (e is SocketException or OperationCanceledException)
             {
-                // A reset on one side is one on the other.
+                // A reset on one side becomes a reset on the other.
                 client.LingerState = new LingerOption(true, 0);
                 server.LingerState = new LingerOption(true, 0);
             }
         }
     }
 
-    /// <summary>Ends when the sender has ended.</summary>
+    /// <summary>Forwards bytes until the sender ends.</summary>
     private static async Task PumpAsync(Socket from, Socket to, Link link, CancellationToken end)
     {
         var piece = new byte[64 << 10];

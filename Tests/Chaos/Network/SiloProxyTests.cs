@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>The network between silos can be broken, and is right where it is not.</summary>
+/// <summary>The proxy forwards traffic between silos unchanged unless a fault is injected.</summary>
 public sealed class SiloProxyTests : IAsyncLifetime
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
@@ -104,7 +104,7 @@ public sealed class SiloProxyTests : IAsyncLifetime
         }
     }
 
-    /// <summary>The proxy listens as soon as it has seen that the silo does.</summary>
+    /// <summary>Connects once the proxy has seen the silo listen.</summary>
     private async Task<Socket> ConnectAsync()
     {
         while (true)

@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>A disk in memory, small enough to be filled, mounted over a directory. Only root can make one.</summary>
+/// <summary>A disk in memory, small enough to be filled, mounted over a directory. Only root can mount one.</summary>
 internal sealed class SmallDisk : IDisposable
 {
     private const int MegaBytes = 400;
@@ -11,7 +11,7 @@ internal sealed class SmallDisk : IDisposable
 
     private SmallDisk(string directory) => _directory = directory;
 
-    /// <summary>Null where it cannot be mounted.</summary>
+    /// <summary>Mounts a disk, or returns null if that is not possible.</summary>
     public static SmallDisk? TryMount(string directory)
     {
         Directory.CreateDirectory(directory);
@@ -23,7 +23,7 @@ internal sealed class SmallDisk : IDisposable
 
     private string Ballast => Path.Combine(_directory, "ballast");
 
-    /// <summary>Leaves no byte free.</summary>
+    /// <summary>Fills the disk to the last byte.</summary>
     public void Fill()
     {
         using var file = new FileStream(Ballast, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);

@@ -3,13 +3,13 @@ using System.Net;
 
 namespace OrleansMq.Tests.Chaos.Network;
 
-/// <summary>Which process has a connection of this machine, as the kernel tells in <c>/proc</c>.</summary>
+/// <summary>Finds the process that owns a connection of this machine, from <c>/proc</c>.</summary>
 internal static class SocketOwner
 {
-    /// <summary>One of the processes, or null where none of them has it.</summary>
+    /// <summary>Returns the owning process, or null if none of the candidates owns the connection.</summary>
     /// <param name="local">The process's end.</param>
     /// <param name="remote">The other end.</param>
-    /// <param name="processes">Who may have it.</param>
+    /// <param name="processes">The candidates.</param>
     public static int? Find(IPEndPoint local, IPEndPoint remote, IEnumerable<int> processes)
     {
         var line = LineOf("/proc/net/tcp", $" {Hex(local)} {Hex(remote)} ")
@@ -21,7 +21,7 @@ internal static class SocketOwner
         return processes.Cast<int?>().FirstOrDefault(process => Has(process!.Value, socket));
     }
 
-    // A socket for both versions of IP shows its IPv4 addresses as ::ffff:a.b.c.d, in words of the machine's byte order.
+    // A dual-stack socket shows its IPv4 addresses as ::ffff:a.b.c.d, in words of the machine's byte order.
     private const string MappedPrefix = "0000000000000000FFFF0000";
 
     private static string? LineOf(string table, string ends) =>
@@ -35,7 +35,7 @@ internal static class SocketOwner
         }
         catch (IOException)
         {
-            // It ended meanwhile, or closed one of its files.
+            // The process ended, or closed one of its files, meanwhile.
             return false;
         }
     }

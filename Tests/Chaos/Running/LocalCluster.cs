@@ -19,12 +19,12 @@ internal sealed class LocalCluster : RunningCluster
             new Dictionary<string, string>(environment) { ["OMQ_BROKER_DLL"] = Programs.Silo });
     }
 
-    /// <summary>Returns when all silos serve.</summary>
-    /// <param name="data">Where the brokers' data goes.</param>
-    /// <param name="silos">How many.</param>
-    /// <param name="log">What they say goes there.</param>
-    /// <param name="settings">Of the brokers, as environment variables; null for none.</param>
-    /// <returns>Null where the machine has no PostgreSQL.</returns>
+    /// <summary>Starts the cluster. Returns when all silos serve.</summary>
+    /// <param name="data">The directory of the brokers' data.</param>
+    /// <param name="silos">The number of silos.</param>
+    /// <param name="log">Receives the silos' output.</param>
+    /// <param name="settings">Settings of the brokers, as environment variables; null for none.</param>
+    /// <returns>Null if the machine has no PostgreSQL.</returns>
     public static async Task<LocalCluster?> StartAsync(string data, int silos, RunLog log,
         IReadOnlyDictionary<string, string>? settings = null)
     {
@@ -46,7 +46,7 @@ internal sealed class LocalCluster : RunningCluster
     /// <summary>The cluster's name in the database; Orleans' cluster id.</summary>
     public string ClusterId { get; private set; } = "";
 
-    /// <summary>Adds a silo as a user does, and returns when it serves.</summary>
+    /// <summary>Adds a silo by the command line and returns when it serves.</summary>
     public async Task<Silo> AddSiloAsync(CancellationToken cancellationToken)
     {
         var before = Silos;
@@ -55,7 +55,7 @@ internal sealed class LocalCluster : RunningCluster
         var exitCode = await add.ExitAsync().WaitAsync(StartPatience, cancellationToken);
         if (exitCode != 0)
             throw new InvalidOperationException($"omq cluster add ended with code {exitCode}: {add.Said()}");
-        // The line that announces it comes from another process.
+        // The announcement comes from another process.
         using var patience = new CancellationTokenSource(StartPatience);
         while (true)
         {
@@ -71,7 +71,7 @@ internal sealed class LocalCluster : RunningCluster
 
     public override async ValueTask DisposeAsync()
     {
-        // As a user ends it; what does not end is killed, and a silo that outlives its parent too.
+        // Interrupts the program as a user would. It is killed if it does not end, and so is a silo that survives its parent.
         Signals.TrySend(_program.Id, Signals.Interrupt);
         await Task.WhenAny(_program.ExitAsync(), Task.Delay(TimeSpan.FromSeconds(30)));
         if (!_program.HasExited)
@@ -93,7 +93,8 @@ internal sealed class LocalCluster : RunningCluster
         }
     }
 
-    /// <summary>One JSON object a silo, again after each of its starts. What the silos log is in files beside their data.</summary>
+    /// <summary>Handles the output: one JSON object a silo, repeated after each restart. The silos' logs are files beside their
+    /// data.</summary>
     private void Hear(string line)
     {
         Log.Note($"| {line}");

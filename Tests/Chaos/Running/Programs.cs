@@ -2,12 +2,12 @@ using System.Runtime.InteropServices;
 
 namespace OrleansMq.Tests.Chaos.Running;
 
-/// <summary>Where the programs under test lie: those that were built together with the tests.</summary>
+/// <summary>The paths of the programs under test, built together with the tests.</summary>
 internal static class Programs
 {
     private static readonly string Artifacts = FindArtifacts();
 
-    /// <summary>The program that runs this.</summary>
+    /// <summary>The <c>dotnet</c> program that runs the tests.</summary>
     public static string DotNet { get; } = Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet"
         ? path
         : Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));
@@ -18,7 +18,7 @@ internal static class Programs
     /// <summary>The broker.</summary>
     public static string Silo { get; } = Path.Combine(Artifacts, "OrleansMq.Silo", "release", "OrleansMq.Silo.dll");
 
-    /// <summary>The folder of this flavour's projects, three above the one with this assembly.</summary>
+    /// <summary>Finds the output folder of this flavour, three levels above this assembly.</summary>
     private static string FindArtifacts() =>
         new DirectoryInfo(AppContext.BaseDirectory).Parent?.Parent?.FullName
         ?? throw new InvalidOperationException($"{AppContext.BaseDirectory} is not below artifacts.");

@@ -3,8 +3,8 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Chaos.Running;
 
-/// <summary>What happened in a run, with the seconds since it began: into a file beside the data, and the headlines where the test
-/// says.</summary>
+/// <summary>The log of a run, with the seconds since its start: all lines in a file beside the data, headlines in the test's output,
+/// too.</summary>
 internal sealed class RunLog(string path, Action<string> headline) : IDisposable
 {
     private readonly Lock _lock = new();
@@ -13,7 +13,7 @@ internal sealed class RunLog(string path, Action<string> headline) : IDisposable
 
     public string Path { get; } = path;
 
-    /// <summary>A line of the run's story.</summary>
+    /// <summary>Logs a headline.</summary>
     public void Tell(string what)
     {
         var line = Line(what);
@@ -22,7 +22,7 @@ internal sealed class RunLog(string path, Action<string> headline) : IDisposable
         headline(line);
     }
 
-    /// <summary>A line that only somebody who looks for a reason reads.</summary>
+    /// <summary>Logs a detail, in the file alone.</summary>
     public void Note(string what)
     {
         lock (_lock)

@@ -3,16 +3,14 @@ using OrleansMq.PostgreSql.Servers;
 
 namespace OrleansMq.Tests.Chaos.Running;
 
-/// <summary>
-/// Silos as processes of this machine over a database that belongs to the test, so that both can be broken. Who starts the silos, and again
-/// after a kill, is for those who derive from it.
-/// </summary>
+/// <summary>Silo processes on this machine over a database that belongs to the test, so that both can be broken. Derived classes start the
+/// silos and restart them after a kill.</summary>
 internal abstract class RunningCluster(PrivatePostgreSql database, string databaseDirectory, RunLog log) : IAsyncDisposable
 {
-    /// <summary>A silo starts within seconds; on a machine with two busy cores it may take much longer.</summary>
+    /// <summary>The start timeout of a silo. It starts within seconds, but a machine with two busy cores may take much longer.</summary>
     public static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(90);
 
-    // A silo that learns that the others went on without it.
+    // The exit code of a silo that was declared dead by the others.
     private const int EvictedExitCode = 3;
 
     private readonly ConcurrentDictionary<int, Silo> _silos = new();
@@ -22,7 +20,7 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
 
     public RunLog Log { get; } = log;
 
-    /// <summary>The silos as announced last, by number; one that was killed a moment ago among them.</summary>
+    /// <summary>The silos as last announced, by number, including one that was killed a moment ago.</summary>
     public IReadOnlyList<Silo> Silos => [.. _silos.Values.OrderBy(silo => silo.BrokerId)];
 
     /// <summary>The addresses of the silos' HTTP API.</summary>
@@ -30,7 +28,7 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
 
     public Silo this[int brokerId] => _silos[brokerId];
 
-    /// <summary>A connection string of a new database server that the test owns; null where the machine has no PostgreSQL.</summary>
+    /// <summary>Starts a new database server that the test owns. Returns null if the machine has no PostgreSQL.</summary>
     public static async Task<(PrivatePostgreSql Server, string Directory)?> StartDatabaseAsync()
     {
         if (PostgreSqlInstallation.Find() is not { } installation)
@@ -39,16 +37,16 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
         return (await PrivatePostgreSql.StartAsync(installation, directory), directory);
     }
 
-    /// <summary>Ends a process at once. What supervises it starts it again.</summary>
+    /// <summary>Kills a process. Its supervisor restarts it.</summary>
     public void Kill(Silo silo) => Signals.TrySend(silo.ProcessId, Signals.Kill);
 
-    /// <summary>Stops a process in its tracks: to the others it is a broker that does not answer, whose sockets live.</summary>
+    /// <summary>Pauses a process. To the others it is an unresponsive broker whose sockets stay open.</summary>
     public void Pause(Silo silo) => Signals.TrySend(silo.ProcessId, Signals.Stop);
 
-    /// <summary>A paused process goes on as if no time had passed.</summary>
+    /// <summary>Resumes a paused process.</summary>
     public void Resume(Silo silo) => Signals.TrySend(silo.ProcessId, Signals.Continue);
 
-    /// <summary>Waits until a broker runs as another process than before.</summary>
+    /// <summary>Waits until a broker runs in a new process.</summary>
     public async Task<Silo> RestartedAsync(Silo before, CancellationToken cancellationToken)
     {
         using var patience = new CancellationTokenSource(StartPatience);
@@ -62,7 +60,7 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
         return _silos[before.BrokerId];
     }
 
-    /// <summary>What those who start silos said last, for an error message.</summary>
+    /// <summary>The latest output of the supervisor, for an error message.</summary>
     public abstract string Said();
 
     public virtual async ValueTask DisposeAsync()
@@ -71,7 +69,7 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
         Directory.Delete(databaseDirectory, recursive: true);
     }
 
-    /// <summary>Silos that ended because the others took them for dead.</summary>
+    /// <summary>The number of silos that ended because the others declared them dead.</summary>
     public int Evictions => Volatile.Read(ref _evictions);
 
     protected void CountEnd(int? exitCode)

@@ -11,10 +11,10 @@ internal static class Signals
     public const int Continue = 18;
     public const int Stop = 19;
 
-    /// <summary>False where there is no such process (any more).</summary>
+    /// <summary>Sends a signal. Returns false if the process does not exist.</summary>
     public static bool TrySend(int processId, int signal) => kill(processId, signal) == 0;
 
-#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; no generated marshalling is needed for numbers.
+#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; numbers need no generated marshalling.
     [DllImport("libc", SetLastError = true)]
     private static extern int kill(int processId, int signal);
 #pragma warning restore IDE1006, SYSLIB1054

@@ -2,11 +2,10 @@ using System.Diagnostics;
 
 namespace OrleansMq.Tests.Chaos.Running;
 
-/// <summary>A program that was started, and what it says line by line. What still runs when it is disposed is killed, with all it
-/// started.</summary>
+/// <summary>A started program and its output, line by line. Dispose kills it with all its children.</summary>
 internal sealed class StartedProgram : IAsyncDisposable
 {
-    // What an error message shows of what it said.
+    // The number of output lines that an error message shows.
     private const int LinesKept = 60;
 
     private readonly Process _process;
@@ -26,7 +25,7 @@ internal sealed class StartedProgram : IAsyncDisposable
         };
         foreach (var inherited in start.Environment.Keys.Where(name => name.StartsWith("OMQ_", StringComparison.Ordinal)).ToList())
             start.Environment.Remove(inherited);
-        start.Environment["OMQ_KAFKA"] = "off"; // Whatever else runs on this machine has the usual port.
+        start.Environment["OMQ_KAFKA"] = "off"; // Another broker on this machine may have the default port.
         foreach (var (name, value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         _process = Process.Start(start)!;
@@ -38,10 +37,10 @@ internal sealed class StartedProgram : IAsyncDisposable
     public int Id { get; }
     public bool HasExited => _exit.IsCompleted;
 
-    /// <summary>Completes with the exit code when it has ended and all it said is read.</summary>
+    /// <summary>Completes with the exit code when the program has ended and its output is read.</summary>
     public Task<int> ExitAsync() => _exit;
 
-    /// <summary>The last it said.</summary>
+    /// <summary>The latest output.</summary>
     public string Said()
     {
         lock (_lines)

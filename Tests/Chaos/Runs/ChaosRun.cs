@@ -8,13 +8,13 @@ using OrleansMq.Tests.Chaos.Verification;
 
 namespace OrleansMq.Tests.Chaos.Runs;
 
-/// <summary>A cluster under load, broken again and again, and at the end held against all it ever promised.</summary>
+/// <summary>A cluster under load and repeated faults, checked at the end against everything it acknowledged.</summary>
 internal sealed class ChaosRun : IDisposable
 {
-    // A replica that was down for some seconds catches up within one; a busy machine gets much more.
+    // A replica that was down for seconds catches up within one; a busy machine gets much more.
     private static readonly TimeSpan RecoveryPatience = TimeSpan.FromSeconds(90);
 
-    // The pause before a request to another silo: longer than a failover, shorter than a paused silo stays paused.
+    // The wait for one silo before the request goes to another: longer than a failover, shorter than a silo stays paused.
     private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(4);
 
     private readonly RunningCluster _cluster;
@@ -42,17 +42,17 @@ internal sealed class ChaosRun : IDisposable
 
     public ClusterView View => _view;
 
-    /// <summary>The cluster as an administrator has it.</summary>
+    /// <summary>The client of an administrator.</summary>
     public HttpBroker Administrator => _client.Patient;
 
-    /// <summary>What producers, probes and readers complained of last, for an error message.</summary>
+    /// <summary>The latest errors of producers, probes and readers, for an error message.</summary>
     public string Story() => string.Join('\n', Load.Troubles.Take(8));
 
-    /// <summary>Breaks things for a while, then lets all get well, and judges.</summary>
-    /// <param name="faults">What is broken, in order.</param>
-    /// <param name="length">For how long.</param>
-    /// <param name="finale">Done under load after the last fault, before the end; null for nothing.</param>
-    /// <param name="cancellationToken">Gives the run up.</param>
+    /// <summary>Injects faults for a while, waits for recovery, and checks.</summary>
+    /// <param name="faults">The faults, in order.</param>
+    /// <param name="length">How long faults are injected.</param>
+    /// <param name="finale">Runs under load after the last fault; null for nothing.</param>
+    /// <param name="cancellationToken">Cancels the run.</param>
     /// <returns>The figures, in one line.</returns>
     public async Task<string> RunAsync(IEnumerable<PlannedFault> faults, TimeSpan length, Func<CancellationToken, Task>? finale,
         CancellationToken cancellationToken)

@@ -5,10 +5,8 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Chaos.Runs;
 
-/// <summary>
-/// Three silos and a database as processes, broken at random under a load of idempotent producers with acks=all and of readers. The seed
-/// decides what is broken, <c>OMQ_SEED</c> repeats it (the processes' own timing it does not).
-/// </summary>
+/// <summary>Three silo processes and a database under random faults, with a load of readers and of idempotent producers with acks=all. The
+/// seed decides the faults; <c>OMQ_SEED</c> repeats it, but not the processes' timing.</summary>
 public sealed class ChaosTests(ITestOutputHelper output)
 {
     private static readonly TimeSpan Short = TimeSpan.FromSeconds(80);

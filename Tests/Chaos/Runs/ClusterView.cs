@@ -2,10 +2,10 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Chaos.Runs;
 
-/// <summary>What the cluster says of the topic under load.</summary>
+/// <summary>The state of the topic under load, as the cluster describes it.</summary>
 internal sealed class ClusterView(IBroker broker, string topic, short replicationFactor)
 {
-    /// <summary>The partitions as some broker describes them; null where none does at the moment.</summary>
+    /// <summary>The partitions as any broker describes them; null if none answers now.</summary>
     public async Task<IReadOnlyList<PartitionDescription>?> TryDescribeAsync(CancellationToken cancellationToken)
     {
         try
@@ -19,7 +19,7 @@ internal sealed class ClusterView(IBroker broker, string topic, short replicatio
     }
 
     /// <summary>Waits until every partition has a leader and all its replicas are in sync.</summary>
-    /// <exception cref="TimeoutException">It did not get well in time; the message says what is missing.</exception>
+    /// <exception cref="TimeoutException">The cluster did not recover in time; the message says what is missing.</exception>
     public async Task<IReadOnlyList<PartitionDescription>> WellAsync(TimeSpan patience, CancellationToken cancellationToken)
     {
         using var deadline = new CancellationTokenSource(patience);
@@ -34,7 +34,7 @@ internal sealed class ClusterView(IBroker broker, string topic, short replicatio
         }
     }
 
-    /// <summary>Whether every partition has a leader, and all its replicas are in sync.</summary>
+    /// <summary>Whether every partition has a leader and all its replicas are in sync.</summary>
     public bool IsWell(IReadOnlyList<PartitionDescription> partitions) => partitions.All(IsWell);
 
     private bool IsWell(PartitionDescription partition) =>

@@ -1,2 +1,2 @@
-// Each run takes the whole machine, and measures time.
+// Each run uses the whole machine and measures time.
 [assembly: CollectionBehavior(DisableTestParallelization = true)]

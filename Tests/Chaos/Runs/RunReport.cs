@@ -5,17 +5,18 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Chaos.Runs;
 
-/// <summary>One run as a test: its directory, its log, and a failure that says where both are kept and how to repeat it.</summary>
+/// <summary>One run as a test: its directory, its log, and a failure message with the place of both and the command that repeats
+/// it.</summary>
 internal sealed class RunReport(ITestOutputHelper output, string title) : IDisposable
 {
-    // A run that hangs is given up long before the suite's budget ends it, with its log.
+    // A hanging run is stopped, with its log, long before the suite's budget ends it.
     private static readonly TimeSpan Slack = TimeSpan.FromMinutes(6);
 
     private readonly TemporaryDirectory _directory = new();
     private readonly int _seed = Seeds.Next();
     private bool _isGood;
 
-    /// <summary>Where the cluster's data goes.</summary>
+    /// <summary>The directory of the cluster's data.</summary>
     public string Data => _directory["c"];
 
     public async Task RunAsync(Func<RunLog, Task<RunningCluster?>> start, Func<RunningCluster, FaultInjector> injector, LoadOptions load,
@@ -45,12 +46,12 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
         }
         Assert.True(run.Load.Violations.IsEmpty, $"{run.Load.Violations}\n{Explanation(run)}");
         Assert.True(!run.Load.RefusedReads.Any(), $"A reader was refused for good.\n{Explanation(run)}");
-        // All got well within the time that a record is tried: none may have failed.
+        // The cluster recovered within the delivery timeout, so no record may have failed.
         Assert.True(run.Load.RecordsFailed == 0, $"{run.Load.RecordsFailed} records failed.\n{Explanation(run)}");
         _isGood = true;
     }
 
-    /// <summary>What went well, to its last step, leaves nothing behind.</summary>
+    /// <summary>Deletes the run's files if it succeeded to its last step.</summary>
     public void Dispose()
     {
         _directory.IsKept = !_isGood;

@@ -6,7 +6,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Chaos.Runs;
 
-/// <summary>A cluster grows and shrinks under load, and loses nothing.</summary>
+/// <summary>A cluster grows and shrinks under load without loss.</summary>
 public sealed class ScaleTests(ITestOutputHelper output)
 {
     private const int Drained = 1;

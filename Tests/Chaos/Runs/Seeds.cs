@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Chaos.Runs;
 
-/// <summary>Seeds of runs: new with each, or the one of <c>OMQ_SEED</c>.</summary>
+/// <summary>The seeds of runs: random, or that of <c>OMQ_SEED</c>.</summary>
 internal static class Seeds
 {
     public static int Next() =>

@@ -1,9 +1,9 @@
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>What became of a record that was sent.</summary>
+/// <summary>The outcome of a sent record.</summary>
 internal enum Outcome : byte
 {
-    /// <summary>Sent; nothing more is known (yet).</summary>
+    /// <summary>Sent; the outcome is unknown so far.</summary>
     Unknown = 0,
     /// <summary>Acknowledged.</summary>
     Acknowledged = 1,
@@ -11,10 +11,8 @@ internal enum Outcome : byte
     Refused = 2,
 }
 
-/// <summary>
-/// What the producers of a run know: each record they sent, and what they were told of it. Thread safe. A producer numbers the records of
-/// each partition from 0 without a gap.
-/// </summary>
+/// <summary>The producers' knowledge of a run: each record sent, and its outcome. A producer numbers the records of each partition from 0
+/// without gaps. Thread safe.</summary>
 internal sealed class Ledger
 {
     private readonly Lock _lock = new();
@@ -22,13 +20,13 @@ internal sealed class Ledger
     private readonly List<bool> _isOrdered = [];
     private long _acknowledged;
 
-    /// <summary>One record: its outcome, and its offset where it is acknowledged and known; else -1.</summary>
+    /// <summary>One record: its outcome, and its offset if acknowledged and known, else -1.</summary>
     public readonly record struct Entry(Outcome Outcome, long Offset);
 
     /// <summary>Records acknowledged so far.</summary>
     public long Acknowledged => Volatile.Read(ref _acknowledged);
 
-    /// <summary>Records sent whose outcome nobody knows.</summary>
+    /// <summary>Records sent whose outcome is unknown.</summary>
     public long Unknown
     {
         get
@@ -38,8 +36,8 @@ internal sealed class Ledger
         }
     }
 
-    /// <summary>A number for a new producer.</summary>
-    /// <param name="isOrdered">Whether it is promised that its records keep their order.</param>
+    /// <summary>Assigns a number to a new producer.</summary>
+    /// <param name="isOrdered">Whether the order of its records is guaranteed.</param>
     public int NewProducer(bool isOrdered)
     {
         lock (_lock)
@@ -55,7 +53,7 @@ internal sealed class Ledger
             return producer >= 0 && producer < _isOrdered.Count && _isOrdered[producer];
     }
 
-    /// <summary>The next record of a producer for a partition, which is about to be sent.</summary>
+    /// <summary>Registers the next record of a producer for a partition, before it is sent.</summary>
     public RecordId Send(int partition, int producer)
     {
         lock (_lock)
@@ -67,17 +65,17 @@ internal sealed class Ledger
         }
     }
 
-    /// <summary>A record was acknowledged; -1 where the offset is not known.</summary>
+    /// <summary>Registers an acknowledgement; -1 if the offset is unknown.</summary>
     public void Acknowledge(int partition, RecordId id, long offset)
     {
         Set(partition, id, new Entry(Outcome.Acknowledged, offset));
         Interlocked.Increment(ref _acknowledged);
     }
 
-    /// <summary>A record is certainly not in the log, and never will be.</summary>
+    /// <summary>Registers that a record is certainly not in the log and never will be.</summary>
     public void Refuse(int partition, RecordId id) => Set(partition, id, new Entry(Outcome.Refused, -1));
 
-    /// <summary>Null for a record that was never sent.</summary>
+    /// <summary>Returns a record, or null if it was never sent.</summary>
     public Entry? Find(int partition, RecordId id)
     {
         lock (_lock)
@@ -86,7 +84,7 @@ internal sealed class Ledger
                 : null;
     }
 
-    /// <summary>Every record that was sent to a partition, as known now: by producer, in the order of sending.</summary>
+    /// <summary>Returns every record sent to a partition, by producer in send order.</summary>
     public IReadOnlyList<(int Producer, Entry[] Entries)> Of(int partition)
     {
         lock (_lock)

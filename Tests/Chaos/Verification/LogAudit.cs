@@ -3,16 +3,14 @@ using Record = OrleansMq.Records.Record;
 
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>
-/// Holds the whole log of one partition, as the leader serves it or as it lies on a replica's disk, against the ledger: every acknowledged
-/// record once, at the offset its sender was told, and nothing that was refused. Not thread safe.
-/// </summary>
+/// <summary>Checks the whole log of one partition, as served by the leader or stored by a replica, against the ledger: every acknowledged
+/// record appears once, at its acknowledged offset, and no refused record appears. Not thread safe.</summary>
 internal sealed class LogAudit(int partition, Ledger ledger, PartitionHistory history, Violations violations, string who)
 {
     private readonly RecordSequence _sequence = new(partition, 0, ledger, violations, who);
     private readonly Dictionary<RecordId, long> _offsets = [];
 
-    /// <summary>The offset behind the last record taken.</summary>
+    /// <summary>The offset after the last record taken.</summary>
     public long End => _sequence.Next;
 
     /// <summary>Takes the records of whole batches.</summary>
@@ -30,7 +28,7 @@ internal sealed class LogAudit(int partition, Ledger ledger, PartitionHistory hi
         }
     }
 
-    /// <summary>The log was read to its end: what is missing now is lost.</summary>
+    /// <summary>Ends the audit: records missing now are lost.</summary>
     public void Finish()
     {
         foreach (var (producer, entries) in ledger.Of(partition))

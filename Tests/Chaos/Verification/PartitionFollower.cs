@@ -4,7 +4,7 @@ using Record = OrleansMq.Records.Record;
 
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>A reader's checks while it follows a partition during a run. Not thread safe.</summary>
+/// <summary>The checks of a reader that follows a partition during a run. Not thread safe.</summary>
 internal sealed class PartitionFollower(int partition, long start, Ledger ledger, PartitionHistory history, Violations violations,
     string who)
 {
@@ -13,7 +13,7 @@ internal sealed class PartitionFollower(int partition, long start, Ledger ledger
     /// <summary>The offset to fetch next.</summary>
     public long Next => _sequence.Next;
 
-    /// <summary>Takes what a fetch from <see cref="Next"/> answered; returns how many records were new.</summary>
+    /// <summary>Takes the result of a fetch from <see cref="Next"/>. Returns the number of new records.</summary>
     public int Take(FetchResult fetched)
     {
         var count = 0;
@@ -22,7 +22,7 @@ internal sealed class PartitionFollower(int partition, long start, Ledger ledger
             using var reader = new RecordReader(fetched.Records, CompressionCodecs.Empty);
             while (reader.MoveNext())
             {
-                // The first batch may begin below.
+                // The first batch may start below.
                 if (reader.Current.Offset < Next)
                     continue;
                 Take(reader.Current, fetched.HighWatermark);

@@ -1,19 +1,17 @@
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>
-/// What anybody ever learned of one partition: the record at each offset, and how far it could be seen. What is learned later has to agree.
-/// Thread safe.
-/// </summary>
+/// <summary>What was ever observed of one partition: the record at each offset, and the visible end. Later observations must agree. Thread
+/// safe.</summary>
 internal sealed class PartitionHistory(int partition, Violations violations)
 {
     private readonly Lock _lock = new();
     private readonly List<RecordId?> _seen = [];
     private long _visibleEnd;
 
-    /// <summary>The offset behind the last record that somebody was shown, or told of: the latest offset is never below it again.</summary>
+    /// <summary>The offset after the last record that was read or acknowledged. The latest offset is never below it again.</summary>
     public long VisibleEnd => Volatile.Read(ref _visibleEnd);
 
-    /// <summary>A consumer was shown a record, or its sender was told that it is at this offset.</summary>
+    /// <summary>A consumer read a record, or its sender received this offset.</summary>
     public void Saw(long offset, RecordId id, string by)
     {
         lock (_lock)
@@ -28,7 +26,7 @@ internal sealed class PartitionHistory(int partition, Violations violations)
         }
     }
 
-    /// <summary>The latest offset was answered, to a question asked when <see cref="VisibleEnd"/> was <paramref name="floor"/>.</summary>
+    /// <summary>The latest offset was returned to a query sent when <see cref="VisibleEnd"/> was <paramref name="floor"/>.</summary>
     public void AnsweredLatest(long latest, long floor)
     {
         if (latest < floor)

@@ -2,15 +2,14 @@ using System.Buffers.Binary;
 
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>Which record of the whole run this is: its producer, and its number among those that producer sent to one partition.</summary>
+/// <summary>The identity of a record within a run: its producer, and its number among that producer's records of one partition.</summary>
 internal readonly record struct RecordId(int Producer, long Number)
 {
     public override string ToString() => $"{Producer}/{Number}";
 }
 
 /// <summary>
-/// The bytes of a record's value: who it is, and a filler that follows from that, so that a value which is not exactly what was sent is
-/// recognised without the ledger.
+/// The bytes of a record's value: its identity, and a filler derived from it, so that any other value is recognised without the ledger.
 /// <code>0 producer i32 | 4 number i64 | 12 filler</code>
 /// </summary>
 internal static class RecordValue
@@ -27,7 +26,7 @@ internal static class RecordValue
         return value;
     }
 
-    /// <summary>False where no record of a run has such a value.</summary>
+    /// <summary>Reads the identity of a value. Returns false if no record of a run has this value.</summary>
     public static bool TryRead(ReadOnlySpan<byte> value, out RecordId id)
     {
         id = default;

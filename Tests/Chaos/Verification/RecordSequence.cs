@@ -2,18 +2,16 @@ using System.Collections;
 
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>
-/// Judges records of one partition as they come, offset by offset: no holes, none twice, each producer's in the order of sending. One
-/// object for one pass; not thread safe.
-/// </summary>
+/// <summary>Checks the records of one partition in offset order: no holes, no duplicates, and each producer's records in send order. One
+/// object for one pass; not thread safe.</summary>
 internal sealed class RecordSequence(int partition, long start, Ledger ledger, Violations violations, string who)
 {
     private readonly Dictionary<int, Seen> _seen = [];
 
-    /// <summary>The offset that has to come next.</summary>
+    /// <summary>The next expected offset.</summary>
     public long Next { get; private set; } = start;
 
-    /// <summary>A record that cannot be told from others; whoever read it has said so.</summary>
+    /// <summary>Skips a record that cannot be identified; the reader has reported it.</summary>
     public void Skip(long offset) => Next = offset + 1;
 
     public void Take(long offset, RecordId id)
@@ -30,14 +28,14 @@ internal sealed class RecordSequence(int partition, long start, Ledger ledger, V
             _seen.Add(id.Producer, seen = new Seen());
         if (!seen.Add(id.Number))
             violations.Report(ViolationKind.Doubled, $"{who}: partition {partition} offset {offset} is {id}, which is there before.");
-        // Numbers may be missing (a record that was refused, or of unknown outcome), but never fall.
+        // Numbers may be missing (a record that was refused, or of unknown outcome), but never decrease.
         else if (id.Number < seen.Last && ledger.IsOrdered(id.Producer))
             violations.Report(ViolationKind.Reordered,
                 $"{who}: partition {partition} offset {offset} is {id} after {id.Producer}/{seen.Last}.");
         seen.Last = Math.Max(seen.Last, id.Number);
     }
 
-    /// <summary>The numbers of one producer: a bit each, for there are millions.</summary>
+    /// <summary>The numbers of one producer, one bit each, since there are millions.</summary>
     private sealed class Seen
     {
         private readonly BitArray _numbers = new(1024);

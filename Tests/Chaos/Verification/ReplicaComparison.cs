@@ -1,13 +1,11 @@
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>
-/// Compares the segment files of a partition's replicas, byte by byte, up to the high watermark, and holds each against the ledger.
-/// Replicas may roll their segments at different places; the batches have to be the same.
-/// </summary>
+/// <summary>Compares the segment files of a partition's replicas byte by byte up to the high watermark, and checks each against the ledger.
+/// Replicas may roll their segments at different offsets; the batches must be equal.</summary>
 internal static class ReplicaComparison
 {
     /// <summary>Reports each difference, and each acknowledged record that a replica lacks.</summary>
-    /// <returns>How many bytes of batches were the same on all replicas.</returns>
+    /// <returns>The number of bytes of batches that were equal on all replicas.</returns>
     public static long Compare(int partition, IReadOnlyList<(int Broker, string Directory)> replicas, long highWatermark, Ledger ledger,
         PartitionHistory history, Violations violations)
     {
@@ -31,11 +29,11 @@ internal static class ReplicaComparison
             foreach (var other in readers.Skip(1))
             {
                 if (!other.MoveNext())
-                    continue; // Its audit says what is missing.
+                    continue; // The audit reports what is missing.
                 if (!other.Current.Bytes.Span.SequenceEqual(first.Current.Bytes.Span))
                 {
                     violations.Report(ViolationKind.ReplicasDiffer, $"partition {partition}: {first} and {other} differ.");
-                    // Behind a difference everything differs; each one's own audit goes on.
+                    // After a difference everything differs; each replica's own audit continues.
                     readers.ForEach(reader => reader.ReadToEnd());
                     readers.ForEach(reader => reader.Finish());
                     return same;
@@ -48,7 +46,7 @@ internal static class ReplicaComparison
         return same;
     }
 
-    /// <summary>One replica, batch by batch up to the high watermark.</summary>
+    /// <summary>One replica, read batch by batch up to the high watermark.</summary>
     private sealed class Reader(int partition, (int Broker, string Directory) replica, long highWatermark, Ledger ledger,
         PartitionHistory history,
         Violations violations) : IDisposable

@@ -2,17 +2,15 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Chaos.Verification;
 
-/// <summary>One batch as it lies on a disk.</summary>
+/// <summary>One batch as stored on disk.</summary>
 internal readonly record struct StoredBatch(RecordBatchHeader Header, ReadOnlyMemory<byte> Bytes);
 
-/// <summary>
-/// The batches of one replica's segment files, in the order of their offsets. Reads the files as they are, by the format alone: the code
-/// that wrote them is what is judged.
-/// </summary>
+/// <summary>The batches of one replica's segment files, in offset order. Parses the files by the format alone, since the code that wrote
+/// them is under test.</summary>
 internal static class ReplicaFiles
 {
-    /// <summary>All whole batches of a partition's directory; each is valid until the next is asked for.</summary>
-    /// <exception cref="InvalidDataException">A file holds something else than batches, before its last one.</exception>
+    /// <summary>Returns all whole batches of a partition's directory. Each is valid until the next is read.</summary>
+    /// <exception cref="InvalidDataException">A file other than the last contains something other than batches.</exception>
     public static IEnumerable<StoredBatch> Read(string directory)
     {
         foreach (var path in Directory.EnumerateFiles(directory, "*.log").Order(StringComparer.Ordinal))
@@ -36,7 +34,7 @@ internal static class ReplicaFiles
                 Array.Resize(ref bytes, header.SizeInBytes);
             var rest = header.SizeInBytes - RecordBatchHeader.Size;
             if (file.ReadAtLeast(bytes.AsSpan(RecordBatchHeader.Size, rest), rest, throwOnEndOfStream: false) < rest)
-                yield break; // Still being written.
+                yield break; // The batch is still being written.
             yield return new StoredBatch(header, bytes.AsMemory(0, header.SizeInBytes));
         }
     }

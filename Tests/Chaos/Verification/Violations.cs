@@ -3,43 +3,43 @@ namespace OrleansMq.Tests.Chaos.Verification;
 /// <summary>The ways in which a broker can break its promises.</summary>
 internal enum ViolationKind
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>An acknowledged record is not there.</summary>
+    /// <summary>An acknowledged record is missing.</summary>
     Lost,
-    /// <summary>A record is there twice.</summary>
+    /// <summary>A record is stored twice.</summary>
     Doubled,
-    /// <summary>Two records of one producer are not in the order of sending.</summary>
+    /// <summary>Two records of one producer are out of order.</summary>
     Reordered,
-    /// <summary>Offsets that no record has, between two that have one.</summary>
+    /// <summary>Offsets without a record, between two that have one.</summary>
     Hole,
-    /// <summary>Another record, or another batch, than was seen at this offset before.</summary>
+    /// <summary>Another record or batch than was observed at this offset before.</summary>
     Changed,
-    /// <summary>The latest offset is lower than one that was known before it was asked for.</summary>
+    /// <summary>The latest offset is lower than one that was known before the query.</summary>
     WentBack,
     /// <summary>A record was read at or above the high watermark.</summary>
     BeyondHighWatermark,
-    /// <summary>A record that was reported as certainly not written is there.</summary>
+    /// <summary>A record that was reported as certainly not written is present.</summary>
     WrittenThoughRefused,
-    /// <summary>A record that nobody sent.</summary>
+    /// <summary>A record that was never sent.</summary>
     NeverSent,
     /// <summary>Two replicas differ below the high watermark.</summary>
     ReplicasDiffer,
-    /// <summary>Bytes that are no valid batch.</summary>
+    /// <summary>Bytes that are not a valid batch.</summary>
     Damaged,
 }
 
-/// <summary>What the checkers found. Thread safe.</summary>
+/// <summary>The violations that the checkers found. Thread safe.</summary>
 internal sealed class Violations
 {
-    // A broken run breaks thousands of promises; the first ones tell why.
+    // A broken run breaks thousands of promises; the first ones tell the reason.
     private const int Kept = 40;
 
     private readonly Lock _lock = new();
     private readonly Dictionary<ViolationKind, int> _counts = [];
     private readonly List<string> _first = [];
 
-    /// <summary>Called for each of the first ones, as it is found.</summary>
+    /// <summary>Raised for each of the first violations, as it is found.</summary>
     public event Action<string>? Found;
 
     public void Report(ViolationKind kind, string what)

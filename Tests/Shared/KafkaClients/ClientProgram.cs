@@ -3,12 +3,12 @@ using System.Text;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>Other people's programs, run to their end.</summary>
+/// <summary>Runs third-party programs to completion.</summary>
 internal static class ClientProgram
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
 
-    /// <summary>The program's path; the test is skipped where there is none.</summary>
+    /// <summary>Returns the program's path, or skips the test if it is missing.</summary>
     public static string Require(string name)
     {
         var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator);
@@ -17,7 +17,7 @@ internal static class ClientProgram
         return path!;
     }
 
-    /// <summary>The jars of Apache Kafka; the test is skipped where there are none.</summary>
+    /// <summary>Returns the jars of Apache Kafka, or skips the test if they are missing.</summary>
     public static string RequireKafka()
     {
         var peers = Environment.GetEnvironmentVariable("OMQ_PEERS");
@@ -28,24 +28,24 @@ internal static class ClientProgram
         return jars;
     }
 
-    /// <summary>One of Kafka's own tools.</summary>
+    /// <summary>Runs one of Kafka's own tools.</summary>
     /// <param name="main">Its class.</param>
     /// <param name="arguments">Its flags.</param>
-    /// <param name="input">What it reads.</param>
+    /// <param name="input">Its standard input.</param>
     public static Task<string> JavaAsync(string main, string[] arguments, string input = "") =>
         RunAsync(Require("java"), Java(main, arguments), input);
 
-    /// <summary>What java takes to run one of Kafka's own tools.</summary>
+    /// <summary>Returns the Java arguments that run one of Kafka's own tools.</summary>
     /// <param name="main">Its class.</param>
     /// <param name="arguments">Its flags.</param>
     public static string[] Java(string main, params string[] arguments) =>
         ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", Path.Combine(RequireKafka(), "*"), main, .. arguments];
 
-    /// <summary>Runs a program that must succeed; returns what it wrote to standard output.</summary>
+    /// <summary>Runs a program that must succeed. Returns its standard output.</summary>
     /// <param name="program">Its path.</param>
     /// <param name="arguments">Its arguments.</param>
-    /// <param name="input">What it reads.</param>
-    /// <param name="environment">Variables it has beside those of this process.</param>
+    /// <param name="input">Its standard input.</param>
+    /// <param name="environment">Environment variables in addition to those of this process.</param>
     public static async Task<string> RunAsync(string program, string[] arguments, string input = "",
         IReadOnlyDictionary<string, string?>? environment = null)
     {

@@ -3,17 +3,15 @@ using System.Runtime.InteropServices;
 
 namespace OrleansMq.Tests.Shared;
 
-/// <summary>
-/// The native library under Confluent.Kafka. It is not taken from the package librdkafka.redist, which not every feed has and which is
-/// large: the one inside of the published Python wheel is used where real peers are (OMQ_PEERS), else the one that
-/// @confluentinc/kafka-javascript was built with, else the system's.
-/// </summary>
+/// <summary>The native library under Confluent.Kafka. It does not come from the package librdkafka.redist, which is large and missing in
+/// some feeds. The first found is used: that in the published Python wheel under OMQ_PEERS, the one built with
+/// @confluentinc/kafka-javascript, the system's.</summary>
 internal static class Librdkafka
 {
     private static readonly Lazy<nint> Loaded = new(Load);
 
-    /// <summary>Makes Confluent.Kafka usable; the test is skipped where there is no librdkafka, or only one that is too old.</summary>
-    /// <param name="atLeast">The version that is needed, as major.minor; Confluent.Kafka's consumer needs 2.1.</param>
+    /// <summary>Makes Confluent.Kafka usable. Skips the test if librdkafka is missing or too old.</summary>
+    /// <param name="atLeast">The required version, as major.minor; Confluent.Kafka's consumer needs 2.1.</param>
     public static void Require(string atLeast = "2.1")
     {
         Skip.If(Loaded.Value == 0,
@@ -41,7 +39,7 @@ internal static class Librdkafka
             return false;
         if (Directory.EnumerateFiles(wheels, "confluent_kafka-*manylinux*x86_64.whl").FirstOrDefault() is not { } wheel)
             return false;
-        // Its other libraries lie beside it, and it looks for them there. What is loaded needs no file any more.
+        // Its other libraries lie beside it, where it looks for them. Loaded libraries need no files any more.
         var folder = Directory.CreateTempSubdirectory("omq-librdkafka-").FullName;
         try
         {

@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Shared;
 /// <summary>Kafka clients for node, and the scripts that use them.</summary>
 internal sealed class NodePackages : IDisposable
 {
-    // It takes a second or two where the registry is near.
+    // An installation takes a second or two from a nearby registry.
     private static readonly TimeSpan InstallTime = TimeSpan.FromSeconds(60);
 
     private readonly string? _temporary;
@@ -18,16 +18,16 @@ internal sealed class NodePackages : IDisposable
         _temporary = temporary;
     }
 
-    /// <summary>By what node finds the package.</summary>
+    /// <summary>The environment by which node finds the package.</summary>
     public IReadOnlyDictionary<string, string?> Environment { get; }
 
     /// <summary>The path of a script.</summary>
     public static string Script(string name) => Path.Combine(Folder(), name);
 
-    /// <summary>Where @confluentinc/kafka-javascript is, if it is installed.</summary>
+    /// <summary>The folder of @confluentinc/kafka-javascript, if it is installed.</summary>
     public static string ConfluentFolder { get; } = FindConfluent();
 
-    /// <summary>kafkajs, installed by npm into a temporary folder; the test is skipped where that cannot be.</summary>
+    /// <summary>Installs kafkajs by npm into a temporary folder. Skips the test if that fails.</summary>
     public static async Task<NodePackages> RequireKafkajsAsync()
     {
         ClientProgram.Require("node");
@@ -41,8 +41,7 @@ internal sealed class NodePackages : IDisposable
         throw new UnreachableException();
     }
 
-    /// <summary>@confluentinc/kafka-javascript, where it was installed before (it may have to be built); the test is skipped where it was
-    /// not.</summary>
+    /// <summary>Finds an installed @confluentinc/kafka-javascript, which may have to be built. Skips the test if there is none.</summary>
     public static NodePackages RequireConfluent()
     {
         ClientProgram.Require("node");
