@@ -9,41 +9,41 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Client;
 
-/// <summary>A call of <see cref="IBroker.ProduceAsync"/>, for a script to react to.</summary>
-/// <param name="Partition">Where to.</param>
-/// <param name="Header">The batch's header, as it was sent.</param>
-/// <param name="Number">The calls of this broker before it.</param>
+/// <summary>A call of <see cref="IBroker.ProduceAsync"/>, to which a script reacts.</summary>
+/// <param name="Partition">The partition.</param>
+/// <param name="Header">The batch's header, as sent.</param>
+/// <param name="Number">The number of earlier calls of this broker.</param>
 internal sealed record ProduceCall(TopicPartition Partition, RecordBatchHeader Header, int Number);
 
-/// <summary>What the broker does about a call.</summary>
+/// <summary>The broker's reaction to a call.</summary>
 internal sealed record Reaction
 {
-    /// <summary>Appends and says so.</summary>
+    /// <summary>Appends and acknowledges.</summary>
     public static Reaction Normal { get; } = new();
 
-    /// <summary>Says no, and appends nothing.</summary>
+    /// <summary>Refuses and appends nothing.</summary>
     public static Reaction Refuse(ErrorCode code) => new() { Appends = false, Answer = code };
 
-    /// <summary>Appends, but the answer is lost: the sender hears that the outcome is unknown.</summary>
+    /// <summary>Appends, but loses the response: the sender gets an unknown outcome.</summary>
     public static Reaction LoseAnswer { get; } = new() { Answer = ErrorCode.RequestTimedOut };
 
-    /// <summary>Appends nothing, and the sender hears that the outcome is unknown.</summary>
+    /// <summary>Appends nothing, and the sender gets an unknown outcome.</summary>
     public static Reaction LoseRequest { get; } = new() { Appends = false, Answer = ErrorCode.RequestTimedOut };
 
     public bool Appends { get; init; } = true;
     public ErrorCode? Answer { get; init; }
-    /// <summary>What to wait for before anything is done.</summary>
+    /// <summary>Awaited before anything is done.</summary>
     public Task Before { get; init; } = Task.CompletedTask;
-    /// <summary>What to wait for between append and answer.</summary>
+    /// <summary>Awaited between append and answer.</summary>
     public Task After { get; init; } = Task.CompletedTask;
-    /// <summary>What the call throws instead of returning.</summary>
+    /// <summary>The exception that the call throws instead of returning.</summary>
     public Exception? Throws { get; init; }
 }
 
 /// <summary>A record in the broker's log.</summary>
 internal sealed record LoggedRecord(long Offset, string? Key, string? Value);
 
-/// <summary>A broker in memory, with real producer state, that misbehaves on cue.</summary>
+/// <summary>An in-memory broker with real producer state that misbehaves on cue.</summary>
 internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] topics) : IBroker
 {
     private readonly ConcurrentDictionary<string, int> _topics = new(topics.ToDictionary(topic => topic.Topic, topic => topic.Partitions));
@@ -51,13 +51,13 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
     private int _calls;
     private long _nextProducerId;
 
-    /// <summary>What happens to a call; asked on the caller's thread.</summary>
+    /// <summary>Decides the reaction to a call, on the caller's thread.</summary>
     public Func<ProduceCall, Reaction> OnProduce { get; set; } = _ => Reaction.Normal;
-    /// <summary>What happens when a topic is asked for; null answers normally.</summary>
+    /// <summary>Runs when a topic is looked up; null answers normally.</summary>
     public Func<string, Task>? OnGetTopic { get; set; }
-    /// <summary>What happens when a producer id is asked for; null answers normally.</summary>
+    /// <summary>Runs when a producer id is requested; null answers normally.</summary>
     public Func<Task>? OnInitProducerId { get; set; }
-    /// <summary>What a fetch answers; null: what is in the log.</summary>
+    /// <summary>Answers a fetch; null returns the log.</summary>
     public Func<FetchRequest, CancellationToken, ValueTask<FetchResult>>? OnFetch { get; set; }
     public Func<TopicPartition, OffsetSpec, OffsetResult>? OnFindOffset { get; set; }
 
@@ -85,7 +85,7 @@ internal sealed class ScriptedBroker(params (string Topic, int Partitions)[] top
             await reaction.Before;
             var result = reaction.Appends ? log.Append(batch) : default;
             await reaction.After;
-            // Until the answer the memory is the broker's: nobody else may have touched it.
+            // The broker owns the memory until it answers; it must be unchanged.
             Assert.True(before.AsSpan().SequenceEqual(batch.Span), "The batch changed while the broker had it.");
             if (reaction.Throws is { } exception)
                 throw exception;
@@ -152,7 +152,7 @@ internal sealed class PartitionLog
     private TaskCompletionSource _appended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _inFlight;
 
-    /// <summary>The most calls that were under way at once.</summary>
+    /// <summary>The largest number of concurrent calls so far.</summary>
     public int MaxInFlight { get; private set; }
 
     public IReadOnlyList<LoggedRecord> Records
@@ -210,7 +210,7 @@ internal sealed class PartitionLog
         }
     }
 
-    /// <summary>Forgets all producers, as a broker does after a long time.</summary>
+    /// <summary>Forgets all producers, as a broker does when they expire.</summary>
     public void ForgetProducers()
     {
         lock (_gate)

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Client;
 
-/// <summary>Waits for what another thread does: by its result, with a deadline that only a broken test reaches.</summary>
+/// <summary>Waits for other threads with a deadline that only a broken test reaches.</summary>
 internal static class Wait
 {
     public static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
@@ -16,7 +16,7 @@ internal static class Wait
         }
     }
 
-    /// <summary>The task's result, within the deadline.</summary>
+    /// <summary>Awaits the task, within the deadline.</summary>
     public static Task<T> SoonAsync<T>(this Task<T> task) => task.WaitAsync(Deadline);
 
     /// <inheritdoc cref="SoonAsync{T}(Task{T})"/>

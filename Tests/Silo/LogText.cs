@@ -2,7 +2,7 @@ using System.Text;
 
 namespace OrleansMq.Tests.Silo;
 
-/// <summary>What a broker logs, which a test may read while it is written.</summary>
+/// <summary>A broker's log, which a test may read while it is written.</summary>
 internal sealed class LogText : TextWriter
 {
     private readonly StringBuilder _text = new();

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Silo;
 
-/// <summary>An administration that writes down what it is asked, and has one answer for each question.</summary>
+/// <summary>An administration that records its requests and has one answer for each.</summary>
 public sealed class RecordedAdministration : IClusterAdministration
 {
     public static readonly PartitionReassignment Moving = new("orders", 2, [1, 2, 4], [1, 2, 3, 4], [4], [3]);
@@ -16,10 +16,10 @@ public sealed class RecordedAdministration : IClusterAdministration
         0, [Moving],
         new DateTimeOffset(2026, 11, 20, 12, 0, 0, TimeSpan.Zero), Message: "waits for broker 4");
 
-    /// <summary>What was asked, in order.</summary>
+    /// <summary>The requests, in order.</summary>
     public List<string> Asked { get; } = [];
 
-    /// <summary>The rebalance there is.</summary>
+    /// <summary>The current rebalance.</summary>
     public RebalanceStatus? Rebalance { get; set; } = Status;
 
     public ValueTask<PartitionReassignment> ReassignPartitionAsync(TopicPartition partition, IReadOnlyList<int> replicas,

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Silo;
 
-/// <summary>A coordinator that keeps what it was asked and gives answers in which every member has a value of its own.</summary>
+/// <summary>A coordinator that records its requests and returns answers in which every field has a distinct value.</summary>
 public sealed class RecordedGroups : IGroupCoordinator
 {
     private static readonly Guid Topic = new("6f1b5d0e-7c1c-4c55-9d0a-0f3c6e1f2a77");
@@ -53,13 +53,13 @@ public sealed class RecordedGroups : IGroupCoordinator
         },
     ]);
 
-    /// <summary>The requests, in the order they came.</summary>
+    /// <summary>The requests, in order of arrival.</summary>
     public List<object> Asked { get; } = [];
 
-    /// <summary>What is committed, where it is set.</summary>
+    /// <summary>The committed offsets, if set.</summary>
     public IReadOnlyList<FetchedOffset>? Offsets { get; init; }
 
-    /// <summary>Runs before each answer; it may wait, or throw.</summary>
+    /// <summary>Runs before each answer; may wait or throw.</summary>
     public Func<CancellationToken, Task>? Before { get; set; }
 
     public ValueTask<int> FindCoordinatorAsync(string groupId, CancellationToken cancellationToken) =>

@@ -24,7 +24,7 @@ public sealed class RunningBroker : IAsyncLifetime
 
     private RunningBroker(string directory) => _directory = directory;
 
-    /// <summary>How long a test waits for what must happen.</summary>
+    /// <summary>The deadline of every wait.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     internal BrokerSettings Settings { get; init; } = new() { Kafka = null, Http = new ListenAddress(IPAddress.Loopback, 0),
@@ -32,7 +32,7 @@ public sealed class RunningBroker : IAsyncLifetime
 
     internal BrokerServer Server { get; private set; } = null!;
 
-    /// <summary>What the broker is asked through; a test may put answers in its mouth.</summary>
+    /// <summary>The broker behind the API; a test may script its answers.</summary>
     public ScriptedBroker Script { get; private set; } = null!;
 
     public HttpClient Http { get; private set; } = null!;
@@ -56,7 +56,7 @@ public sealed class RunningBroker : IAsyncLifetime
             Directory.Delete(_directory, recursive: true);
     }
 
-    /// <summary>Stops the broker and starts another at the same address over the same data; this object is done with.</summary>
+    /// <summary>Stops the broker and starts another at the same address over the same data. This object is unusable afterwards.</summary>
     public async Task<RunningBroker> RestartAsync()
     {
         var address = new Uri(Server.Address);
@@ -68,7 +68,7 @@ public sealed class RunningBroker : IAsyncLifetime
         return next;
     }
 
-    /// <summary>Creates a topic that no other test knows.</summary>
+    /// <summary>Creates a topic with a unique name.</summary>
     public async Task<string> CreateTopicAsync(int partitions = 1, string configs = "{}")
     {
         var topic = $"topic-{Interlocked.Increment(ref _topics)}";
@@ -80,7 +80,7 @@ public sealed class RunningBroker : IAsyncLifetime
     public async Task<HttpResponseMessage> ProduceAsync(string topic, string lines, string query = "") =>
         await Http.PostAsync($"/api/topics/{topic}/records{query}", new StringContent(lines, Encoding.UTF8, "application/x-ndjson"));
 
-    /// <summary>Produces lines that must all be taken; returns the answers.</summary>
+    /// <summary>Produces lines that must all be accepted. Returns the answers.</summary>
     public async Task<JsonElement[]> ProduceAllAsync(string topic, string lines, string query = "")
     {
         using var response = await ProduceAsync(topic, lines, query);
@@ -100,7 +100,7 @@ public sealed class RunningBroker : IAsyncLifetime
 
     public static StringContent Json(string text) => new(text, Encoding.UTF8, "application/json");
 
-    /// <summary>Asserts that the answer is a problem of that status and code, whose detail names <paramref name="named"/>.</summary>
+    /// <summary>Asserts that the response is a problem of that status and code, whose detail names <paramref name="named"/>.</summary>
     public static async Task AssertProblemAsync(HttpResponseMessage response, int status, ErrorCode code, params string[] named)
     {
         var text = await response.Content.ReadAsStringAsync();

@@ -3,26 +3,26 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo;
 
-/// <summary>A broker whose data path a test can answer itself, to see what becomes of outcomes that a healthy disk never has.</summary>
+/// <summary>A broker whose data path a test can script, for outcomes that a healthy disk never produces.</summary>
 public sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 {
-    /// <summary>Answers produce requests, where it returns a result.</summary>
+    /// <summary>Answers produce requests for which it returns a result.</summary>
     public Func<TopicPartition, Memory<byte>, ValueTask<ProduceResult>?>? OnProduce { get; set; }
 
-    /// <summary>Answers reads, where it returns a result.</summary>
+    /// <summary>Answers fetches for which it returns a result.</summary>
     public Func<FetchRequest, CancellationToken, ValueTask<FetchResult>?>? OnFetch { get; set; }
 
-    /// <summary>Stands in for the administration, where it is set.</summary>
+    /// <summary>Replaces the administration, if set.</summary>
     public IClusterAdministration? OnAdministration { get; set; }
 
-    /// <summary>Stands in for the coordinator of groups, where it is set.</summary>
+    /// <summary>Replaces the group coordinator, if set.</summary>
     public IGroupCoordinator? OnGroups { get; set; }
 
     public override IGroupCoordinator Groups => OnGroups ?? base.Groups;
 
     public override IClusterAdministration Administration => OnAdministration ?? base.Administration;
 
-    /// <summary>The batches sent so far.</summary>
+    /// <summary>The number of batches sent so far.</summary>
     public int Produced;
 
     public override ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,

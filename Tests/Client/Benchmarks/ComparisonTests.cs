@@ -3,7 +3,7 @@ using OrleansMq.Tests.Benchmarks.Baselines;
 
 namespace OrleansMq.Tests.Client.Benchmarks;
 
-/// <summary>When a micro-benchmark counts as worse than its baseline.</summary>
+/// <summary>Decides when a micro-benchmark is worse than its baseline.</summary>
 public class ComparisonTests
 {
     private static readonly BenchmarkResult Then = new("b", [100, 102, 98, 101, 99], AllocatedBytes: 1_000);

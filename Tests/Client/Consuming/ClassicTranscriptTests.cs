@@ -4,8 +4,8 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>What a classic member of the client library says to the coordinator, and tells the application, while another one comes and
-/// goes: as text, so that a change reads as a difference of texts.</summary>
+/// <summary>The requests of a classic member to the coordinator, and its notifications to the application, while another member joins and
+/// leaves. Kept as text, so that a change shows as a text diff.</summary>
 public sealed class ClassicTranscriptTests
 {
     private const string Topic = "orders";
@@ -77,7 +77,7 @@ public sealed class ClassicTranscriptTests
         await broker.Client.Admin.CreateTopicAsync(Topic, 2);
         var recorded = new RecordedGroups(broker.Broker.Groups);
         var heard = new Heard(recorded);
-        // The ids of members begin with the names of their clients: the first sorts before the second, wherever an assignor asks.
+        // Member ids begin with the client's name. The first sorts before the second in every assignor.
         var options = new ConsumerOptions
         {
             GroupId = "billing",
@@ -105,7 +105,7 @@ public sealed class ClassicTranscriptTests
         Assert.Equal(expected, recorded.Text);
     }
 
-    /// <summary>Waits until the member has done all that it is to do before it hears of the next generation, or leaves.</summary>
+    /// <summary>Waits until the member has completed its work of this generation and awaits the next one, or has left.</summary>
     private static Task SettledAsync(RecordedGroups recorded, string expected, int generation)
     {
         var next = expected.IndexOf($"\nbeats in {generation}: ", StringComparison.Ordinal);

@@ -40,7 +40,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
             await producer.EnqueueAsync(new(Topic, i, i));
     }
 
-    /// <summary>Reads until it is told to stop.</summary>
+    /// <summary>A consumer that reads until it is stopped.</summary>
     private sealed class Reading : IAsyncDisposable
     {
         private readonly CancellationTokenSource _stop = new();
@@ -62,7 +62,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
                 }
                 catch (OperationCanceledException)
                 {
-                    // Told to stop: the last record is done, since the next was asked for.
+                    // Stopped: the last record counts as processed, since the next was requested.
                 }
             });
         }
@@ -80,7 +80,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
 
     private static Task AssignedAsync(params Reading[] readings) => Wait.UntilAsync(() =>
         {
-        // Each is looked at once: what it has changes meanwhile.
+        // Each is read once, since assignments change concurrently.
         var shares = readings.Select(static reading => reading.Consumer.Assignment).ToList();
         return shares.Sum(static share => share.Count) == Partitions && shares.All(static share => share.Count > 0)
             && shares.SelectMany(static share => share).Distinct().Count() == Partitions;
@@ -191,7 +191,7 @@ public sealed class ConsumerEndToEndTests : IAsyncLifetime
         await AssignedAsync(other);
         await using (var before = new Reading(Client, Options(GroupType.Classic) with { GroupInstanceId = "two" }, read))
             await AssignedAsync(other, before);
-        // It has a partition a little before its listener hears of it.
+        // The assignment is visible a little before the listener is called.
         await Wait.UntilAsync(() => heard.All is [.., var last]
             && last == $"assigned {string.Join(' ', other.Consumer.Assignment.Select(static item => item.Partition).Order())}",
             "the listener to have heard of its share");

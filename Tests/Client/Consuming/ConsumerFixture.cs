@@ -5,7 +5,7 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>A real broker in memory with a topic, and a coordinator that does as it is told.</summary>
+/// <summary>A real in-memory broker with a topic, and a scripted coordinator.</summary>
 public abstract class ConsumerFixture : IAsyncLifetime
 {
     protected const string Topic = "orders";
@@ -49,7 +49,7 @@ public abstract class ConsumerFixture : IAsyncLifetime
         return consumer;
     }
 
-    /// <summary>Sends values to a partition, numbered from what is there on.</summary>
+    /// <summary>Sends values to a partition, numbered onwards from the existing records.</summary>
     protected async Task SendAsync(int partition, params string[] values)
     {
         await using var producer = Client.CreateProducer<string, string>();
@@ -72,7 +72,7 @@ public abstract class ConsumerFixture : IAsyncLifetime
     }
 }
 
-/// <summary>Remembers what it heard.</summary>
+/// <summary>Records the notifications.</summary>
 internal sealed class Heard : IRebalanceListener
 {
     private readonly ConcurrentQueue<string> _heard = new();

@@ -3,7 +3,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>A consumer as a member: what it hands out, gives up, loses, and what it tells the coordinator, which is scripted.</summary>
+/// <summary>A consumer as a group member: what it hands out, revokes and loses, and its requests to a scripted coordinator.</summary>
 public sealed class ConsumerGroupTests : ConsumerFixture
 {
     [Fact]
@@ -14,7 +14,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         await using (var consumer = Consume())
         {
             Assert.Equal(["a", "b", "c"], (await ReadAsync(consumer, 3)).Order());
-            Assert.Null(await consumer.ReadAsync(TimeSpan.Zero)); // Asks for the next: all three are done.
+            Assert.Null(await consumer.ReadAsync(TimeSpan.Zero)); // The next request marks all three as processed.
             Assert.Equal(4, consumer.Assignment.Count);
         }
         Assert.Equal(2, Groups.Committed(P(0)));
@@ -84,7 +84,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         Assert.Equal(0, await consumer.GetPositionAsync(P(1)).SoonAsync());
         await Wait.UntilAsync(() =>
         {
-            Clock.Advance(TimeSpan.FromSeconds(5)); // Again where the background was not there yet.
+            Clock.Advance(TimeSpan.FromSeconds(5)); // Again, if the background task had not armed its timer yet.
             return Groups.Committed(P(0)) == 1 && Groups.Committed(P(1)) == 0;
         }, "the offsets are committed");
     }
@@ -102,7 +102,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         await Wait.UntilAsync(() => Groups.Heartbeats[^1].MemberEpoch == 2, "the member hears of it");
         Assert.DoesNotContain("revoked 0", heard.All);
 
-        Assert.Null(await consumer.ReadAsync(TimeSpan.Zero)); // "a" is done; "b" is another's.
+        Assert.Null(await consumer.ReadAsync(TimeSpan.Zero)); // "a" is processed; "b" belongs to another member.
         await Wait.UntilAsync(() => Groups.Owned(Groups.Members[0]) is { Count: 0 }, "it is given up");
         Assert.Equal(["assigned 0", "revoked 0"], heard.All);
         Assert.Equal(1, Groups.Committed(P(0)));
@@ -196,7 +196,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
         Assert.Equal("a", (await consumer.ReadAsync().SoonAsync()).Value);
     }
 
-    // Until a second before the end of its session it hands out what it holds, a second after it nothing.
+    // Until a second before its session ends the consumer hands out buffered records, a second after it none.
     private async Task<TaskCompletionSource> CutOffAsync(IConsumer<string, string> consumer, TimeSpan session)
     {
         await SendAsync(0, "a", "b", "c");
@@ -369,7 +369,7 @@ public sealed class ConsumerGroupTests : ConsumerFixture
     {
         await SendAsync(0, "a");
         var consumer = Consume();
-        // Who asks for the next record is done with the one before.
+        // A request for the next record marks the previous one as processed.
         var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var reading = Task.Run(async () =>
         {

@@ -3,7 +3,7 @@ using OrleansMq.Brokers;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>A broker with another's coordinator.</summary>
+/// <summary>A broker with the coordinator of another.</summary>
 internal sealed class GroupedBroker(IBroker broker, IGroupCoordinator groups) : IBroker
 {
     public IGroupCoordinator Groups => groups;

@@ -22,7 +22,7 @@ public sealed class HeldPartitionTests : ConsumerFixture
         var next = new[] { 0, 1 };
         for (var read = 0; read < Count; read++)
         {
-            // One that has no more to give cannot be waited for.
+            // A partition without remaining records cannot be waited for.
             if (next.Any(value => value >= Count))
                 consumer.Resume(consumer.Paused);
             var record = await consumer.ReadAsync().SoonAsync();
@@ -32,7 +32,7 @@ public sealed class HeldPartitionTests : ConsumerFixture
             next[partition] += 2;
             if (random.Next(3) > 0)
                 continue;
-            // Holds one, and never both for good.
+            // Holds one partition, and never both permanently.
             var held = new TopicPartition(Topic, random.Next(2));
             consumer.Pause(held);
             if (random.Next(2) == 0)

@@ -4,7 +4,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>Records on their way through a handler: in which order, how often, and where they end.</summary>
+/// <summary>Records on their way through a handler: their order, their retries and their outcome.</summary>
 public sealed class MessageProcessorTests : ConsumerFixture
 {
     private static MessageHandlingOptions Handling { get; } = new()

@@ -2,7 +2,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>The lowest offset that is not done, against a plain set of what is.</summary>
+/// <summary>The lowest unprocessed offset, compared with a plain set of processed ones.</summary>
 public sealed class OffsetTrackerTests
 {
     [Fact]
@@ -23,7 +23,7 @@ public sealed class OffsetTrackerTests
                 {
                     tracker.Start(offset, (int)(offset % 7));
                     started.Add(offset);
-                    offset += random.Next(1, 4); // Gaps, as compaction leaves them.
+                    offset += random.Next(1, 4); // Gaps, as left by compaction.
                 }
                 else
                 {

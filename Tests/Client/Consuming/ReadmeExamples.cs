@@ -10,7 +10,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>The code that README.md and Client/README.md show of the client library runs here.</summary>
+/// <summary>Runs the code of the client library that README.md and Client/README.md show.</summary>
 public sealed class ReadmeExamples : IAsyncLifetime
 {
     private static readonly ConcurrentQueue<string> s_billed = new();

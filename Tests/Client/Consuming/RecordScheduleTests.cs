@@ -2,7 +2,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>Order within a key, bounds over all.</summary>
+/// <summary>The order within a key, and the bound over all keys.</summary>
 public sealed class RecordScheduleTests
 {
     [Fact]

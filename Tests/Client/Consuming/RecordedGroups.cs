@@ -3,10 +3,8 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>
-/// A coordinator that writes down what one classic member asks of it and hears, a line a call. Ids and what is said twice in a row are left
-/// out, so that the same is written each time.
-/// </summary>
+/// <summary>A coordinator that records the requests and answers of one classic member, one line a call. Ids and immediate repetitions are
+/// left out, so that the transcript is the same each time.</summary>
 internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinator
 {
     private readonly Lock _gate = new();
@@ -14,7 +12,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
     private int _beaten;
     private bool _isAsking;
 
-    /// <summary>The latest generation in which the member said that it was alive, and was told that all is well.</summary>
+    /// <summary>The latest generation with a successful heartbeat.</summary>
     public int Beaten
     {
         get
@@ -33,7 +31,7 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         }
     }
 
-    /// <summary>Writes down what the member was told, or did, besides.</summary>
+    /// <summary>Records a further event of the member.</summary>
     public void Tell(string line)
     {
         lock (_gate)
@@ -87,10 +85,10 @@ internal sealed class RecordedGroups(IGroupCoordinator groups) : IGroupCoordinat
         lock (_gate)
         {
             if (isBeside)
-                return reply; // It says that it is alive while it waits: how often is a matter of the clock.
+                return reply; // Heartbeats during the wait depend on the clock and are not recorded.
             var line = $"beats in {request.GenerationId}: {reply.Error}";
             if (reply.Error == ErrorCode.None)
-                _beaten = Math.Max(_beaten, request.GenerationId); // They come by the clock, beside whatever else goes on.
+                _beaten = Math.Max(_beaten, request.GenerationId); // Commits by the clock run concurrently with everything else.
             else if (!_lines.Contains(line))
                 _lines.Add(line);
         }

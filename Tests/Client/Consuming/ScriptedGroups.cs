@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>A coordinator of one group under the consumer protocol that assigns what a test says and misbehaves on cue.</summary>
+/// <summary>A coordinator of one consumer protocol group that assigns what a test says and misbehaves on cue.</summary>
 internal sealed class ScriptedGroups : IGroupCoordinator
 {
     private readonly Lock _gate = new();
@@ -12,23 +12,23 @@ internal sealed class ScriptedGroups : IGroupCoordinator
     private readonly List<OffsetCommit> _commits = [];
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>What a heartbeat answers instead; null: as it should.</summary>
+    /// <summary>The error that a heartbeat returns; null for none.</summary>
     public Func<ConsumerGroupHeartbeat, ErrorCode?> OnHeartbeat { get; set; } = _ => null;
 
-    /// <summary>What a commit answers instead, for all partitions; null: as it should.</summary>
+    /// <summary>The error that a commit returns for all partitions; null for none.</summary>
     public Func<OffsetCommit, ErrorCode?> OnCommit { get; set; } = _ => null;
 
     public Func<OffsetFetch, ErrorCode?> OnFetchOffsets { get; set; } = _ => null;
 
-    /// <summary>Heartbeats do not return while this is not complete.</summary>
+    /// <summary>Delays heartbeats until it completes.</summary>
     public Task Silence { get; set; } = Task.CompletedTask;
 
-    /// <summary>What a member that joins is to hold.</summary>
+    /// <summary>The first assignment of a joining member.</summary>
     public IReadOnlyList<TopicPartitions> FirstAssignment { get; set; } = [];
 
     public TimeSpan Interval { get; set; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>After how long it says that members are out; zero: it does not say.</summary>
+    /// <summary>The session timeout that the coordinator reports; zero for none.</summary>
     public TimeSpan Session { get; set; }
 
     public IReadOnlyList<ConsumerGroupHeartbeat> Heartbeats { get { lock (_gate) return [.. _heartbeats]; } }
@@ -49,7 +49,7 @@ internal sealed class ScriptedGroups : IGroupCoordinator
             _offsets[partition] = new CommittedOffset(offset);
     }
 
-    /// <summary>Says what the member is to hold from now on.</summary>
+    /// <summary>Sets the target assignment of a member.</summary>
     public void Assign(string memberId, params IReadOnlyList<TopicPartitions> partitions)
     {
         lock (_gate)
@@ -60,7 +60,7 @@ internal sealed class ScriptedGroups : IGroupCoordinator
         Change();
     }
 
-    /// <summary>Forgets the members, as a coordinator does whose sessions ran out.</summary>
+    /// <summary>Forgets the members, like a coordinator whose sessions expired.</summary>
     public void ForgetMembers()
     {
         lock (_gate)
@@ -68,7 +68,7 @@ internal sealed class ScriptedGroups : IGroupCoordinator
         Change();
     }
 
-    /// <summary>What the member said last that it holds.</summary>
+    /// <summary>The partitions that the member last reported as owned.</summary>
     public IReadOnlyList<TopicPartitions>? Owned(string memberId)
     {
         lock (_gate)

@@ -2,7 +2,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Consuming;
 
-/// <summary>Consumers that share with nobody: broadcast, and partitions assigned by hand.</summary>
+/// <summary>Consumers without a group protocol: broadcast, and manually assigned partitions.</summary>
 public sealed class UngroupedConsumerTests : ConsumerFixture
 {
     private static ConsumerOptions Ungrouped { get; } = new() { AutoOffsetReset = AutoOffsetReset.Earliest };

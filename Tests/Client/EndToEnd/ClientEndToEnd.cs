@@ -4,10 +4,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Client.EndToEnd;
 
-/// <summary>
-/// What a user does with the client library, over a real broker; one subclass a way to reach it. The broker may be shared by tests: each
-/// has topics of its own.
-/// </summary>
+/// <summary>The usage of the client library over a real broker; one subclass for each way to reach it. Tests may share the broker, so each
+/// test uses its own topics.</summary>
 public abstract partial class ClientEndToEnd
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);

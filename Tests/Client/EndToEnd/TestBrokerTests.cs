@@ -3,7 +3,7 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.EndToEnd;
 
-/// <summary>The client over a broker in the test's own process, in memory.</summary>
+/// <summary>The client over an in-memory broker in the test's own process.</summary>
 public sealed class TestBrokerInMemoryTests : ClientEndToEnd, IAsyncLifetime
 {
     private TestBroker _broker = null!;
@@ -15,7 +15,7 @@ public sealed class TestBrokerInMemoryTests : ClientEndToEnd, IAsyncLifetime
     public async Task DisposeAsync() => await _broker.DisposeAsync();
 }
 
-/// <summary>The client over a broker in the test's own process, on disk; and what the broker for tests promises.</summary>
+/// <summary>The client over a broker on disk in the test's own process, and the features of the test broker.</summary>
 public sealed class TestBrokerOnDiskTests : ClientEndToEnd, IAsyncLifetime
 {
     private TestBroker _broker = null!;

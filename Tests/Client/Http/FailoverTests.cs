@@ -6,7 +6,7 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Http;
 
-/// <summary>Several addresses: who is asked after one that does not answer, and what is never sent twice.</summary>
+/// <summary>Several addresses: which broker is tried next, and what is never sent twice.</summary>
 public sealed class FailoverTests : IDisposable
 {
     private static readonly TopicPartition Partition = new("orders", 0);
@@ -149,7 +149,7 @@ public sealed class FailoverTests : IDisposable
         new(_http, [new Uri("http://a"), new Uri("http://b"), new Uri("http://c")], options
             ?? new HttpBrokerOptions { TimeProvider = _clock });
 
-    /// <summary>Three brokers, each in a state of its own.</summary>
+    /// <summary>Three brokers with individual states.</summary>
     private sealed class Cluster : HttpMessageHandler
     {
         private string[] _down = [];
@@ -160,7 +160,7 @@ public sealed class FailoverTests : IDisposable
 
         public void Down(params string[] hosts) => _down = hosts;
 
-        /// <summary>Its connections break once the request is there.</summary>
+        /// <summary>Breaks connections after the request has arrived.</summary>
         public void Breaks(string host) => _breaks = host;
 
         public void Refuses(string host, string name, ErrorCode code) => _refuses = (host, name, code);

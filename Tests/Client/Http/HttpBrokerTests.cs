@@ -8,7 +8,7 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Http;
 
-/// <summary>The broker over HTTP, against answers that no broker of ours would give.</summary>
+/// <summary>The broker over HTTP, against responses that no real broker gives.</summary>
 public sealed class HttpBrokerTests : IDisposable
 {
     private static readonly TopicPartition Partition = new("a b/c", 3);
@@ -144,7 +144,7 @@ public sealed class HttpBrokerTests : IDisposable
 
         using var fetched = await _broker.FetchAsync(new FetchRequest(Partition, 0, 1));
         Assert.Equal((ErrorCode.LeaderNotAvailable, ErrorAction.Retry), (fetched.Error, fetched.Error.Action()));
-        // Nobody knows how far a request had come.
+        // It is unknown how far a request had got.
         Assert.Equal(ErrorCode.RequestTimedOut, (await _broker.ProduceAsync(Partition, new byte[1], Acks.All)).Error);
         Assert.Equal(ErrorAction.Retry,
             (await Assert.ThrowsAsync<BrokerUnreachableException>(async () => await _broker.ListTopicsAsync())).Code.Action());
@@ -176,7 +176,7 @@ public sealed class HttpBrokerTests : IDisposable
         Task? copying = null;
         _handler.Answer = async (request, _) =>
         {
-            // A handler that answers while the body is still being sent, as a server that refuses early makes it do.
+            // A handler that responds while the body is still being sent, as with a server that refuses early.
             copying = request.Content!.CopyToAsync(new SlowStream(reading, gate.Task), CancellationToken.None);
             await reading.Task;
             return Problem(HttpStatusCode.RequestEntityTooLarge, """{"code":"MessageTooLarge","errorCode":10}""");
@@ -291,7 +291,7 @@ public sealed class HttpBrokerTests : IDisposable
         }
     }
 
-    /// <summary>Reads in small pieces without a known length; or, to write to, stops at a gate with the buffer in hand.</summary>
+    /// <summary>As a source, returns small pieces without a known length. As a target, stops at a gate with the buffer in hand.</summary>
     private sealed class SlowStream : MemoryStream
     {
         private readonly TaskCompletionSource? _reading;

@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Client.Partitioning;
 public class PartitionerTests : ProducerFixture
 {
     [Theory]
-    // What Kafka's Java client computes for these keys: murmur2 & 0x7fffffff.
+    // The values of Kafka's Java client for these keys: murmur2 & 0x7fffffff.
     [InlineData("21", -973932308)]
     [InlineData("foobar", -790332482)]
     [InlineData("a-little-bit-long-string", -985981536)]

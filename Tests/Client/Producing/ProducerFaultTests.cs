@@ -2,7 +2,7 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Tests.Client.Producing;
 
-/// <summary>The whole producer, threads and all, over a broker that fails at random.</summary>
+/// <summary>The whole producer with its threads, over a broker that fails at random.</summary>
 public class ProducerFaultTests
 {
     private const int Rounds = 40;
@@ -38,7 +38,7 @@ public class ProducerFaultTests
             BatchSize = 1024,
             BufferMemory = 20_000,
             MaxRequestSize = 2000,
-            // Short, so that some records fail: then the producer starts over.
+            // Short, so that some records fail; the producer then starts over.
             DeliveryTimeout = TimeSpan.FromMilliseconds(random.Next(5, 200)),
             Random = new Random(random.Next()),
         });
@@ -98,7 +98,7 @@ public class ProducerFaultTests
         }
     }
 
-    /// <summary>Draws faults; the broker asks from several threads.</summary>
+    /// <summary>Draws random faults. Thread safe, since the broker asks from several threads.</summary>
     private sealed class FaultSchedule(Random random)
     {
         private int _count;

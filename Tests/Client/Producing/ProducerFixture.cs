@@ -3,7 +3,8 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Client.Producing;
 
-/// <summary>What the producer tests share: a topic, a broker, a clock that stands still, and short waits where it does not.</summary>
+/// <summary>Shared by the producer tests: a topic, a broker, a manual clock, and options with short waits for tests on the system
+/// clock.</summary>
 public abstract class ProducerFixture
 {
     protected const string Topic = "orders";
@@ -12,11 +13,11 @@ public abstract class ProducerFixture
 
     protected ManualTimeProvider Clock { get; } = new();
 
-    /// <summary>By the system's clock, with retries that come soon.</summary>
+    /// <summary>Options with the system clock and quick retries.</summary>
     protected static ProducerOptions Quick { get; } = new() { RetryBackoff = TimeSpan.FromMilliseconds(1),
         RetryBackoffMax = TimeSpan.FromMilliseconds(4) };
 
-    /// <summary>By the clock that stands still.</summary>
+    /// <summary>Options with the manual clock.</summary>
     protected ProducerOptions Still => new() { TimeProvider = Clock };
 
     private protected Producer<string?, string?> NewProducer(ProducerOptions? options = null) => new(Broker, options: options ?? Quick);
@@ -27,6 +28,6 @@ public abstract class ProducerFixture
 
     protected static IEnumerable<string?> Numbers(int from, int count) => Enumerable.Range(from, count).Select(number => number.ToString());
 
-    /// <summary>A gate that calls of the broker wait at.</summary>
+    /// <summary>Creates a gate at which calls of the broker wait.</summary>
     protected static TaskCompletionSource NewGate() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

@@ -41,7 +41,7 @@ public class ProducerFlushTests : ProducerFixture
     {
         var (topic, half) = (NewGate(), NewGate());
         Broker.OnGetTopic = _ => topic.Task;
-        // However many batches the records are in to begin with, the last ones are in one that another was split into.
+        // Whatever the first batches hold, the last records are in one that results from a split.
         var held = 0;
         Broker.OnProduce = call =>
         {

@@ -72,7 +72,7 @@ public class ProducerRetryTests : ProducerFixture
         Assert.Equal("k", Encoding.UTF8.GetString(error.Key!.Value.Span));
         Assert.Equal(1, (await second.SoonAsync()).Offset);
         Assert.Equal(["first", "second"], Broker.Values(Topic));
-        // A new epoch: calls of the old one that are still on their way are fenced.
+        // The new epoch fences calls of the old one that are still in flight.
         Assert.Equal([0, 1], Broker.LogOf(new(Topic, 0)).Batches.Select(batch => (int)batch.ProducerEpoch));
     }
 
@@ -106,7 +106,7 @@ public class ProducerRetryTests : ProducerFixture
 
         Assert.True((await Assert.ThrowsAsync<ProduceException>(() => first.SoonAsync())).MayBeWritten);
         Assert.False((await Assert.ThrowsAsync<ProduceException>(() => behind.SoonAsync())).MayBeWritten);
-        // The late answer says that the batch is there after all, so that nothing has to start over.
+        // The late response reports the batch as stored, so the producer does not start over.
         gate.SetResult();
         await producer.SendAsync(Record("next")).SoonAsync();
         Assert.Equal(["first", "next"], Broker.Values(Topic));

@@ -5,10 +5,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Client.Producing;
 
-/// <summary>
-/// A send queue, a broker's partition with real producer state, and between them a network that delays, reorders, loses answers, gives
-/// requests up and delivers them all the same later. One thread, one seed.
-/// </summary>
+/// <summary>A send queue, a broker's partition with real producer state, and a network between them. The network delays, reorders, loses
+/// responses, and delivers requests after the client gave up on them. One thread, one seed.</summary>
 internal sealed class SendQueueSimulation(int seed)
 {
     private const int DeliveryTimeout = 200;
@@ -45,7 +43,7 @@ internal sealed class SendQueueSimulation(int seed)
             Assert.True(i < 10_000, "The queue does not come to rest.");
             Step();
         }
-        // What was given up long ago may still arrive, in any order.
+        // Abandoned requests may still arrive, in any order.
         while (_zombies.Count > 0)
             Deliver(Take(_zombies));
     }
@@ -105,7 +103,7 @@ internal sealed class SendQueueSimulation(int seed)
         }
     }
 
-    /// <summary>A request makes a step: it arrives, or is refused on the way, or its answer arrives, or the client gives it up.</summary>
+    /// <summary>Advances a request: it arrives, is refused in transit, is answered, or is abandoned by the client.</summary>
     private void Advance(Request request)
     {
         var fault = _isCalm ? 10 : _random.Next(20);

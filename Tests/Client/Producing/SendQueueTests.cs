@@ -28,7 +28,7 @@ public class SendQueueTests
             failed += simulation.SurelyFailed.Count;
             doubtful += simulation.Doubtful.Count;
         }
-        // The rounds are worth something only if all of this happened, and often.
+        // The rounds are only meaningful if all of these faults happened often.
         Assert.True(faults > Rounds * 10, $"faults {faults}");
         Assert.True(splits > Rounds, $"splits {splits}");
         Assert.True(epochs > Rounds, $"epochs {epochs}");

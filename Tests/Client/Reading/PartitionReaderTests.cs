@@ -17,7 +17,7 @@ public class PartitionReaderTests
 
     private PartitionReader<string?, string?> NewReader(ReaderOptions? options = null) => new(_broker, options: options ?? Quick);
 
-    /// <summary>Puts one batch into the log.</summary>
+    /// <summary>Appends one batch to the log.</summary>
     private void Append(params string?[] values) => Append(0, CompressionType.None, values);
 
     private void Append(int partition, CompressionType compression, params string?[] values)

@@ -7,7 +7,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.PostgreSql.Consuming;
 
-/// <summary>Consumers that write to a database, over a real broker: each record takes effect exactly once, whatever happens to the
+/// <summary>Consumers that write to a database, over a real broker. Each record takes effect exactly once, whatever happens to the
 /// consumers.</summary>
 public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
 {
@@ -109,7 +109,7 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
             Parallelism = HandlingParallelism.Key,
             Retry = new RetryPolicy { MaxAttempts = 20, Backoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(5) },
         };
-        // Without a commit: the first one's records come again to the second.
+        // Without a commit the second consumer gets the first one's records again.
         await using (var first = _broker.Client.CreateProcessor<int, int>(Options with { AutoCommit = false }, handling, Handle))
         {
             first.Start();
@@ -163,7 +163,7 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
         await using (var transaction = await connection.BeginTransactionAsync())
         {
             await zombie.StoreAsync(transaction, record);
-            // The heir waits for what is under way, and starts behind it.
+            // The new owner waits for running transactions, and starts after them.
             var takeover = Task.Run(() => heir.OnAssignedAsync(consumer, [record.TopicPartition], default).AsTask());
             await InboxTests.WaitForLockAsync(database);
             Assert.False(takeover.IsCompleted);
@@ -176,7 +176,7 @@ public sealed class ExactlyOnceTests(PostgreSqlFixture postgres) : IClassFixture
             await Assert.ThrowsAsync<CommitFencedException>(() => zombie.StoreAsync(transaction, next));
         await using (var transaction = await connection.BeginTransactionAsync())
         {
-            await Assert.ThrowsAsync<CommitFencedException>(() => heir.StoreAsync(transaction, record)); // Done before.
+            await Assert.ThrowsAsync<CommitFencedException>(() => heir.StoreAsync(transaction, record)); // The takeover has completed.
             await heir.StoreAsync(transaction, next);
             await transaction.CommitAsync();
         }

@@ -4,7 +4,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.PostgreSql.Schema;
 
-/// <summary>The migration against a real server: once, again, at once, and where it must not.</summary>
+/// <summary>The migration against a real server: repeated, concurrent, and refused.</summary>
 public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
 {
     private static readonly string[] AllScripts = [.. SchemaScript.All.Select(script => script.Name)];
@@ -115,7 +115,7 @@ public sealed class SchemaMigrationTests(PostgreSqlFixture postgres) : IClassFix
     [Fact]
     public async Task Unresponsive_server_is_distinguished_from_a_refusal()
     {
-        // Nothing can listen on port 1 without being root and meaning it.
+        // Port 1 is privileged and unused, so the connection is refused.
         var failure = await Assert.ThrowsAsync<DatabaseUnreachableException>(() =>
             SchemaMigration.ApplyAsync("Host=127.0.0.1;Port=1;Username=omq"));
         Assert.Contains("127.0.0.1:1", failure.Message, StringComparison.Ordinal);

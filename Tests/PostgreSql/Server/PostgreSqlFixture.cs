@@ -3,13 +3,13 @@ using OrleansMq.PostgreSql.Servers;
 
 namespace OrleansMq.Tests.PostgreSql.Server;
 
-/// <summary>One real server for the tests of a class; each test asks it for a database of its own.</summary>
+/// <summary>One real server for the tests of a class. Each test creates a database of its own.</summary>
 public sealed class PostgreSqlFixture : IAsyncLifetime
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("omq-pg-").FullName;
     private PrivatePostgreSql? _server;
 
-    /// <summary>The server; without one on this machine the test is skipped.</summary>
+    /// <summary>The server. The test is skipped if this machine has none.</summary>
     public PrivatePostgreSql Server
     {
         get
@@ -32,8 +32,8 @@ public sealed class PostgreSqlFixture : IAsyncLifetime
         Directory.Delete(_directory, recursive: true);
     }
 
-    /// <summary>A new empty database.</summary>
-    /// <returns>How to connect to it.</returns>
+    /// <summary>Creates an empty database.</summary>
+    /// <returns>Its connection string.</returns>
     public async Task<string> DatabaseAsync()
     {
         var name = $"test_{Guid.NewGuid():N}";

@@ -2,7 +2,7 @@ using Npgsql;
 
 namespace OrleansMq.Tests.PostgreSql.Server;
 
-/// <summary>A private server keeps what it acknowledged, and lets nobody in without its password.</summary>
+/// <summary>A private server keeps what it acknowledged, and refuses connections without its password.</summary>
 public sealed class PrivatePostgreSqlTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
 {
     [SkippableTheory]

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Client;
 
-/// <summary>A broker reached over HTTP does what every broker must do.</summary>
+/// <summary>A broker over HTTP meets the contract of every broker.</summary>
 public sealed class HttpBrokerConformanceTests(RunningBroker running) : BrokerConformance, IClassFixture<RunningBroker>, IDisposable
 {
     private readonly HttpBroker _broker = new(new Uri(running.Server.Address));
@@ -14,7 +14,7 @@ public sealed class HttpBrokerConformanceTests(RunningBroker running) : BrokerCo
     public void Dispose() => _broker.Dispose();
 }
 
-/// <summary>Groups over HTTP do what groups of every broker must do.</summary>
+/// <summary>Groups over HTTP meet the contract of every broker's groups.</summary>
 public sealed class HttpGroupConformanceTests(RunningBroker running) : GroupConformance, IClassFixture<RunningBroker>, IDisposable
 {
     private readonly HttpBroker _broker = new(new Uri(running.Server.Address));

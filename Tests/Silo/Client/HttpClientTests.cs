@@ -21,7 +21,7 @@ public sealed class HttpClientTests : ClientEndToEnd, IClassFixture<RunningBroke
     public void Dispose() => _broker.Dispose();
 }
 
-/// <summary>A producer over HTTP while its broker goes away and comes back.</summary>
+/// <summary>A producer over HTTP while its broker restarts.</summary>
 public sealed class HttpRestartTests
 {
     [Fact]

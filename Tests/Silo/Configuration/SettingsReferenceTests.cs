@@ -3,10 +3,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Silo.Configuration;
 
-/// <summary>
-/// The settings in Silo/README.md are those the program reads. With OMQ_UPDATE_DOCS=1 this test writes them between the markers:
-/// <c>OMQ_UPDATE_DOCS=1 dotnet test Tests/Silo -p:Orleans=false --filter SettingsReferenceTests</c>.
-/// </summary>
+/// <summary>Checks that Silo/README.md lists the settings that the program reads. With OMQ_UPDATE_DOCS=1 this test writes them between the
+/// markers: <c>OMQ_UPDATE_DOCS=1 dotnet test Tests/Silo -p:Orleans=false --filter SettingsReferenceTests</c>.</summary>
 public sealed class SettingsReferenceTests
 {
     private const string Begin = "<!-- broker settings: begin (written by SettingsReferenceTests) -->";

@@ -5,7 +5,7 @@ using OrleansMq.Tests.Silo.Http;
 
 namespace OrleansMq.Tests.Silo.Hosting;
 
-/// <summary>What becomes of requests when the broker stops. Each test has a broker of its own.</summary>
+/// <summary>The fate of requests when the broker stops. Each test has its own broker.</summary>
 public sealed class DrainTests : IAsyncLifetime
 {
     private readonly RunningBroker _broker = new();
@@ -83,7 +83,7 @@ public sealed class DrainTests : IAsyncLifetime
         Assert.DoesNotContain("still in flight", _broker.Log, StringComparison.Ordinal);
     }
 
-    /// <summary>The listener closes some time after the stop began; nothing else tells when.</summary>
+    /// <summary>Waits until the listener has closed, some time after the stop began. Nothing else signals it.</summary>
     private async Task AssertRefusesConnectionsAsync()
     {
         var deadline = DateTime.UtcNow + RunningBroker.Patience;

@@ -6,7 +6,7 @@ using System.Text.Json;
 
 namespace OrleansMq.Tests.Silo.Hosting;
 
-/// <summary>The program itself, in a process of its own: its lines, its exit codes, its signals.</summary>
+/// <summary>The program in a process of its own: its output, exit codes and signals.</summary>
 public sealed class ProgramTests : IDisposable
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("omq-program-").FullName;
@@ -115,7 +115,7 @@ public sealed class ProgramTests : IDisposable
         Assert.Equal(130, process.ExitCode);
     }
 
-    /// <summary>A request of which only the half is sent: it is in flight until the rest comes.</summary>
+    /// <summary>Sends half a request, which stays in flight until the rest arrives.</summary>
     private static async Task<TcpClient> HoldRequestAsync(Uri address)
     {
         using (var http = new HttpClient { BaseAddress = address })
@@ -126,7 +126,7 @@ public sealed class ProgramTests : IDisposable
         await client.GetStream()
             .WriteAsync(Encoding.ASCII.GetBytes("POST /api/topics/held/partitions/0/batches HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
             + "Content-Type: application/vnd.orleansmq.record-batch\r\nContent-Length: 100\r\n\r\n"));
-        // The broker asks for the body when it begins to read it: from here on the request is in flight.
+        // The broker asks for the body (100 Continue) when it begins to read it. From here on the request is in flight.
         var answer = new byte[25];
         await client.GetStream().ReadExactlyAsync(answer).AsTask().WaitAsync(RunningBroker.Patience);
         Assert.StartsWith("HTTP/1.1 100", Encoding.ASCII.GetString(answer), StringComparison.Ordinal);
@@ -175,7 +175,7 @@ public sealed class ProgramTests : IDisposable
         };
         foreach (var name in start.Environment.Keys.Where(name => name.StartsWith("OMQ_", StringComparison.Ordinal)).ToList())
             start.Environment.Remove(name);
-        start.Environment["OMQ_KAFKA"] = "off"; // Whatever else runs on this machine has the usual port.
+        start.Environment["OMQ_KAFKA"] = "off"; // Another broker on this machine may have the default port.
         foreach (var (name, value) in environment)
             start.Environment[name] = value;
         return Process.Start(start)!;

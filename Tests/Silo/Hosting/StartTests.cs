@@ -67,7 +67,7 @@ public sealed class StartTests : IDisposable
     [Fact]
     public async Task Unreachable_advertised_address_is_warned_of()
     {
-        // Taken, and refuses connections.
+        // Bound, but refuses connections.
         using var nobody = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         nobody.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         var settings = Settings(0) with { Kafka = new ListenAddress(IPAddress.Loopback, 0),
@@ -90,7 +90,7 @@ public sealed class StartTests : IDisposable
         var head = new byte[10];
         await client.GetStream().ReadExactlyAsync(head);
         Assert.Equal([0, 0, 0, 1, 0, 0], head[4..]);
-        // ApiVersions, version 3, correlation id 2, no client id: the client is called probe, of version 1.2.
+        // ApiVersions, version 3, correlation id 2, no client id; the client software is probe 1.2.
         using var named = new TcpClient();
         await named.ConnectAsync(IPEndPoint.Parse(server.KafkaAddress!));
         await named.GetStream()

@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>What holds for the whole API: health, problems for everything, its description.</summary>
+/// <summary>Rules of the whole API: health, problem responses, and its description.</summary>
 public sealed class ApiTests(RunningBroker broker) : IClassFixture<RunningBroker>, IDisposable
 {
     public void Dispose() => broker.Script.OnFetch = null;

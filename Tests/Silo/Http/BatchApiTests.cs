@@ -137,7 +137,7 @@ public sealed class BatchApiTests(RunningBroker broker) : IClassFixture<RunningB
         var topic = await broker.CreateTopicAsync();
         using (var good = await PostAsync(topic, Batch("one")))
             Assert.Equal(HttpStatusCode.OK, good.StatusCode);
-        // Says gzip, holds plain records: the header is right, and that is all the broker looks at.
+        // The header says gzip, but the records are plain. The broker checks the header alone.
         var batch = Batch("two");
         batch[22] = 1;
         BinaryPrimitives.WriteUInt32BigEndian(batch.AsSpan(17), Crc32C.Compute(batch.AsSpan(RecordBatchHeader.CrcStart)));

@@ -10,7 +10,7 @@ public sealed class BodyMemoryTests
         var memory = new BodyMemory(100);
         Assert.True(memory.TakeAsync(60).IsCompleted);
         var large = memory.TakeAsync(50);
-        // Would fit, but must not overtake: a large batch would never have its turn.
+        // It would fit, but must not overtake, or a large batch would starve.
         var small = memory.TakeAsync(10);
         Assert.False(large.IsCompleted || small.IsCompleted);
         memory.Return(60);

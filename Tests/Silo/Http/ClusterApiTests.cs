@@ -5,7 +5,7 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>The administration of brokers and replicas over HTTP: what a client asks arrives, and what is answered comes back.</summary>
+/// <summary>The administration of brokers and replicas over HTTP: requests arrive, and answers return, unchanged.</summary>
 public sealed class ClusterApiTests : IClassFixture<RunningBroker>, IDisposable
 {
     private static readonly TopicPartition Partition = new("orders", 2);

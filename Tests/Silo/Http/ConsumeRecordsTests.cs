@@ -126,7 +126,7 @@ public sealed class ConsumeRecordsTests(RunningBroker broker) : IClassFixture<Ru
                 lines[1].GetProperty("offset").GetInt64()));
     }
 
-    /// <summary>Completes when a fetch that may wait has reached the broker.</summary>
+    /// <summary>Returns a task that completes when a waiting fetch has reached the broker.</summary>
     private Task ArmFetch()
     {
         var waiting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -5,7 +5,7 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>Groups over HTTP: what a client asks arrives, and what is answered comes back, whatever it is.</summary>
+/// <summary>Groups over HTTP: requests arrive, and answers return, unchanged.</summary>
 public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
 {
     private static readonly Guid Topic = Guid.NewGuid();
@@ -215,7 +215,7 @@ public sealed class GroupApiTests : IClassFixture<RunningBroker>, IDisposable
         Assert.False(client.HasConnected);
     }
 
-    /// <summary>Nothing can listen on port 1 without being root and meaning it.</summary>
+    /// <summary>An address that refuses connections: port 1 is privileged and unused.</summary>
     private static Uri Nobody() => new("http://127.0.0.1:1");
 
     private async Task PostAsync(string path, string body)

@@ -5,7 +5,7 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>What operators ask of groups over HTTP, of a real coordinator: offsets, lag, resets; and what its metrics say.</summary>
+/// <summary>The operations on groups over HTTP, with a real coordinator: offsets, lag, resets and metrics.</summary>
 public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDisposable
 {
     private static int _groups;
@@ -149,7 +149,7 @@ public sealed class GroupOperationsTests : IClassFixture<RunningBroker>, IDispos
     private async Task<JsonElement> GetAsync(string what) =>
         JsonDocument.Parse(await _broker.Http.GetStringAsync($"/api/groups/{Uri.EscapeDataString(_group)}/{what}")).RootElement;
 
-    /// <summary>Groups are looked at only now and then.</summary>
+    /// <summary>Polls the metrics, since groups are sampled only at intervals.</summary>
     private async Task<string> MetricsOnceAsync(Func<string, bool> wanted)
     {
         using var deadline = new CancellationTokenSource(RunningBroker.Patience);

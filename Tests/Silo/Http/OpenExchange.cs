@@ -4,7 +4,7 @@ using System.Text;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>A produce request over a plain socket, which sends its lines when told to and reads answers meanwhile.</summary>
+/// <summary>A produce request over a plain socket that sends lines on command and reads answers meanwhile.</summary>
 internal sealed class OpenExchange : IAsyncDisposable
 {
     private readonly TcpClient _client = new();
@@ -27,7 +27,7 @@ internal sealed class OpenExchange : IAsyncDisposable
 
     public Task EndAsync() => WriteAsync("0\r\n\r\n");
 
-    /// <summary>The status and the headers.</summary>
+    /// <summary>Reads the status and the headers.</summary>
     public async Task<string> ReadHeadAsync()
     {
         var head = new StringBuilder();
@@ -36,7 +36,7 @@ internal sealed class OpenExchange : IAsyncDisposable
         return head.ToString();
     }
 
-    /// <summary>The next line of the answer; null at its end.</summary>
+    /// <summary>Reads the next line of the answer; null at its end.</summary>
     public async Task<string?> ReadLineAsync()
     {
         if (_body.Length == 0 && !_ended && !_headWasRead)
@@ -56,7 +56,7 @@ internal sealed class OpenExchange : IAsyncDisposable
 
     public ValueTask DisposeAsync()
     {
-        // Zero linger: the broker sees a client that is gone, not one that has finished.
+        // Zero linger resets the connection: the broker sees a lost client, not a finished one.
         _client.LingerState = new LingerOption(true, 0);
         _client.Dispose();
         return default;

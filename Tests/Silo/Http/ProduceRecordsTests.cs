@@ -96,7 +96,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [Fact]
     public async Task Many_partitions_do_not_need_a_batch_in_memory_each()
     {
-        // 200 partitions and 20 MB: more than is built at a time, so that batches are sent before they are full.
+        // 200 partitions and 20 MB: more than the builders hold, so that batches are sent before they are full.
         const int partitions = 200;
         const int count = 20_000;
         var topic = await broker.CreateTopicAsync(partitions);
@@ -244,7 +244,7 @@ public sealed class ProduceRecordsTests(RunningBroker broker) : IClassFixture<Ru
     [Fact]
     public async Task Client_that_reads_only_after_sending_everything_is_served()
     {
-        // HttpClient over HTTP/1.1 is such a client: the answers to 300,000 records are far more than the sockets hold.
+        // HttpClient over HTTP/1.1 is such a client. The answers to 300,000 records far exceed the socket buffers.
         const int count = 300_000;
         var topic = await broker.CreateTopicAsync();
         var answers = await broker.ProduceAllAsync(topic, string.Concat(Enumerable.Repeat("{\"value\":\"x\"}\n", count)));

@@ -8,10 +8,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>
-/// Produce requests cut into chunks anywhere, over a broker that answers late, in any order of partitions, and refuses some batches: every
-/// line is answered once, in order, and what an answer says is where the record is.
-/// </summary>
+/// <summary>Produce requests cut into chunks at random, over a broker that answers late, in any order of partitions, and refuses some
+/// batches. Every line is answered once, in order, and each answer gives the record's position.</summary>
 public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixture<RunningBroker>, IDisposable
 {
     private const int Rounds = 40;
@@ -43,7 +41,7 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         var topic = await broker.CreateTopicAsync(partitions, """{"max.message.bytes":"20000"}""");
         var late = new LateBroker(random.Next(), refuses: random.Next(2) == 0);
         broker.Script.OnProduce = late.ProduceAsync;
-        // Now and then no line at all, or hardly any: what is answered before the first flush is framed in another way.
+        // Sometimes few lines or none: answers before the first flush are framed differently.
         var count = random.Next(10) == 0 ? random.Next(3) : random.Next(2000);
         var values = Enumerable.Range(0, count).Select(i => $"{i}-{new string('v', random.Next(random.Next(4) == 0 ? 3000 : 30))}")
             .ToList();
@@ -91,7 +89,7 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         var head = response[..response.IndexOf("\r\n\r\n", StringComparison.Ordinal)];
         if (!head.StartsWith("HTTP/1.1 200", StringComparison.Ordinal))
         {
-            // Only where nothing at all was appended.
+            // Only if nothing was appended.
             Assert.StartsWith("HTTP/1.1 503", head, StringComparison.Ordinal);
             Assert.True(values.Count > 0 && late.Appended == 0);
             return;
@@ -114,8 +112,8 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         Assert.Equal(values.Count, late.Appended + late.Refused);
     }
 
-    /// <summary>The whole body, and nothing after it. The server knows the length of an answer without a line; all others come in
-    /// chunks.</summary>
+    /// <summary>Returns the whole body, and fails if anything follows it. A response without lines has a known length; all others are
+    /// chunked.</summary>
     private static string Body(string head, string rest)
     {
         if (head.Contains("\r\nTransfer-Encoding: chunked", StringComparison.OrdinalIgnoreCase))
@@ -132,7 +130,7 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         {
             var end = body.IndexOf("\r\n", at, StringComparison.Ordinal);
             Assert.True(end >= 0, $"the answer was cut after {text.Length} of its bytes: its last chunk is missing");
-            // The answers are ASCII, so that characters are bytes.
+            // The answers are ASCII, so characters are bytes.
             var length = Convert.ToInt32(body[at..end], 16);
             at = end + 4 + length;
             Assert.True(at <= body.Length, $"the answer was cut in a chunk, after {text.Length} bytes of those before it");
@@ -144,8 +142,8 @@ public sealed class ProduceStreamRandomTests(RunningBroker broker) : IClassFixtu
         }
     }
 
-    /// <summary>Appends to lists, after a while, and refuses a batch now and then. Fails a partition that is sent a second batch before the
-    /// first is answered.</summary>
+    /// <summary>Appends to lists with a delay, and sometimes refuses a batch. Fails if a partition gets a second batch before the first is
+    /// answered.</summary>
     private sealed class LateBroker(int seed, bool refuses)
     {
         private readonly Lock _lock = new();

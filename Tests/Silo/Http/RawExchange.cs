@@ -4,7 +4,7 @@ using System.Text;
 
 namespace OrleansMq.Tests.Silo.Http;
 
-/// <summary>Bytes to the broker's port and what comes back, for requests that no HTTP library would send.</summary>
+/// <summary>Sends raw bytes to the broker's port and reads the response, for requests that no HTTP library would send.</summary>
 internal sealed class RawExchange : IAsyncDisposable
 {
     private readonly TcpClient _client = new();
@@ -17,7 +17,7 @@ internal sealed class RawExchange : IAsyncDisposable
         return exchange;
     }
 
-    /// <summary>Everything until the broker closes the connection.</summary>
+    /// <summary>Reads until the broker closes the connection.</summary>
     public async Task<string> ReadToEndAsync()
     {
         using var reader = new StreamReader(_client.GetStream(), Encoding.UTF8, leaveOpen: true);

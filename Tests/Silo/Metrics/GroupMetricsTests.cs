@@ -8,7 +8,7 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Silo.Metrics;
 
-/// <summary>How often groups are looked at, and what becomes of those that go.</summary>
+/// <summary>How often groups are sampled, and when their series end.</summary>
 public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposable
 {
     private static readonly TimeSpan Once = GroupMetrics.LeastInterval;

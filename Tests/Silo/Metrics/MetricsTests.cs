@@ -118,7 +118,7 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
             new BrokerMetrics(new MetricSource { Partitions = () => [], FreeBytes = () => null, Version = "1", Flavour = "standalone" });
         void Measure() => metrics.RecordRequest("/route", "GET", 200, TimeSpan.FromMilliseconds(1));
         var least = long.MaxValue;
-        for (var round = 0; round < 10; round++) // In some of them the code is still being compiled anew.
+        for (var round = 0; round < 10; round++) // Some rounds include recompilation by the JIT.
         {
             var before = GC.GetAllocatedBytesForCurrentThread();
             for (var i = 0; i < 1000; i++)
@@ -137,7 +137,7 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
 
     private async Task<PrometheusSamples> ScrapeAsync() => PrometheusSamples.Parse(await broker.Http.GetStringAsync("/metrics"));
 
-    /// <summary>A reader of the text format that takes nothing but what the format allows.</summary>
+    /// <summary>A strict parser of the Prometheus text format.</summary>
     private sealed partial class PrometheusSamples
     {
         public Dictionary<string, string> Types { get; } = [];
