@@ -18,8 +18,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Cluster;
 
-/// <summary>Brokers of a replicated cluster in this process, over real ports and a real database. Topics are created
-/// as users do, or a test makes single partitions of which the catalogue does not know.</summary>
+/// <summary>Brokers of a replicated cluster in this process, over real ports and a real database. Tests create topics as users do, or
+/// single partitions that the catalogue does not know.</summary>
 internal sealed class ReplicatedCluster : IAsyncDisposable
 {
     private readonly TempDirectory _data = new();
@@ -32,15 +32,15 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
     private ReplicatedCluster(string database, Func<int, BrokerClusterOptions, BrokerClusterOptions> configure) =>
         (Database, _configure) = (database, configure);
 
-    /// <summary>How to connect to the cluster's database.</summary>
+    /// <summary>The connection string of the cluster's database.</summary>
     public string Database { get; }
 
-    /// <summary>The brokers that run.</summary>
+    /// <summary>The running brokers.</summary>
     public IEnumerable<int> Running => _hosts.Keys.Order();
 
-    /// <summary>Three brokers that know each other, over a database of their own.</summary>
+    /// <summary>Starts three brokers that know each other, over a database of their own.</summary>
     /// <param name="postgres">The server.</param>
-    /// <param name="configure">What is special about a broker of that number; null: nothing.</param>
+    /// <param name="configure">Changes the options of a broker, by its number; null for no change.</param>
     public static async Task<ReplicatedCluster> StartAsync(PostgreSqlFixture postgres,
         Func<int, BrokerClusterOptions, BrokerClusterOptions>? configure = null)
     {
@@ -61,24 +61,24 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>A service of a broker's silo.</summary>
+    /// <summary>Returns a service of a broker's silo.</summary>
     public T Get<T>(int broker) where T : notnull => _hosts[broker].Services.GetRequiredService<T>();
 
-    /// <summary>The broker API as a service on that broker's silo has it.</summary>
+    /// <summary>Returns the broker API of a service on that broker's silo.</summary>
     public IBroker Broker(int broker) => Get<IBroker>(broker);
 
-    /// <summary>What a broker knows of the cluster.</summary>
+    /// <summary>Returns the cluster image of a broker.</summary>
     public ClusterImage ImageOf(int broker) => Get<IClusterMetadata>(broker).Image;
 
-    /// <summary>The replicas of a broker.</summary>
+    /// <summary>Returns the replicas of a broker.</summary>
     public IReadOnlyCollection<Replica> ReplicasOn(int broker) => Get<SiloReplicas>(broker).Manager.Replicas;
 
-    /// <summary>The names of a broker's partition directories.</summary>
+    /// <summary>Returns the names of a broker's partition directories.</summary>
     public string[] DirectoriesOf(int broker) =>
         [.. Directory.GetDirectories(Path.Combine(_data.Path, $"{broker}", "logs")).Select(path => Path.GetFileName(path)!)
             .Order(StringComparer.Ordinal)];
 
-    /// <summary>Starts a broker, over the directory that it had; after a kill, as soon as its end lets go of that.</summary>
+    /// <summary>Starts a broker over its former directory. After a kill it starts as soon as the directory is unlocked.</summary>
     public async Task StartAsync(int broker)
     {
         if (_ending.TryRemove(broker, out var ending))
@@ -103,7 +103,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             RebalanceSettleTime = TimeSpan.FromMilliseconds(500),
             AutoLeaderRebalance = false,
             AnswerTimeout =
-                TimeSpan.FromSeconds(8), // On a busy machine a broker that has much to do is not passed over for one that has less.
+                TimeSpan.FromSeconds(8), // A busy broker must not be skipped for an idle one.
             Exit = (_, _) => { },
         })));
         var started = builder.Build();
@@ -119,7 +119,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         _hosts[broker] = started;
     }
 
-    /// <summary>Returns when every broker sees all that run, and has an image with exactly those alive.</summary>
+    /// <summary>Waits until every broker sees all running brokers, and has an image with exactly those alive.</summary>
     public Task SettleAsync() => Wait.UntilAsync(() => Running.All(broker =>
         Get<ClusterMembership>(broker).Brokers.Silos.Keys.Order().SequenceEqual(Running)
         && ImageOf(broker).Brokers.Values.Where(other => other.IsAlive).Select(other => other.Registration.BrokerId)
@@ -138,10 +138,10 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         return new TestPartition(this, key, new TopicPartition(topic, partition));
     }
 
-    /// <summary>Takes all records from a broker that does not run, as a lost disk would.</summary>
+    /// <summary>Deletes all records of a stopped broker, like a lost disk.</summary>
     public void Wipe(int broker) => Directory.Delete(Path.Combine(_data.Path, $"{broker}"), recursive: true);
 
-    /// <summary>Stops a broker in good order.</summary>
+    /// <summary>Stops a broker cleanly.</summary>
     public async Task StopAsync(int broker)
     {
         _hosts.TryRemove(broker, out var host);
@@ -149,8 +149,8 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         await DisposeAsync(host);
     }
 
-    /// <summary>The others declare a broker dead while it still runs; then it is ended without grace. For the others that is a kill, and
-    /// for a moment it is a leader that does not know that it is not one any more.</summary>
+    /// <summary>Kills a broker: the others declare it dead while it still runs, and then it ends without a clean stop. For a moment it is a
+    /// leader that does not know of its successor.</summary>
     public async Task KillAsync(int broker)
     {
         var address = Get<ILocalSiloDetails>(broker).SiloAddress;
@@ -165,7 +165,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
             }
             catch (Exception)
             {
-                // It is meant to end badly.
+                // The stop is expected to fail.
             }
             await DisposeAsync(host!);
         });

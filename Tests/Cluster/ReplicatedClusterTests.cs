@@ -3,7 +3,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster;
 
-/// <summary>Tests that have a replicated cluster of three brokers each.</summary>
+/// <summary>The base of tests with a replicated cluster of three brokers each.</summary>
 public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IAsyncLifetime
 {
     private ReplicatedCluster? _cluster;
@@ -22,9 +22,9 @@ public abstract class ReplicatedClusterTests(PostgreSqlFixture postgres) : IClas
         await _cluster.DisposeAsync();
     }
 
-    /// <summary>What is special about a broker of that number.</summary>
+    /// <summary>Changes the options of a broker, by its number.</summary>
     private protected virtual BrokerClusterOptions Configure(int broker, BrokerClusterOptions options) => options;
 
-    /// <summary>Puts right what a test that failed half way left, so that the brokers can stop in good order.</summary>
+    /// <summary>Repairs what a test that failed halfway left behind, so that the brokers can stop cleanly.</summary>
     private protected virtual Task BeforeStopAsync() => Task.CompletedTask;
 }

@@ -13,28 +13,28 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
 
     public TopicPartition Name => name;
 
-    /// <summary>Its grain, called from a broker.</summary>
+    /// <summary>Returns its grain, called from a broker.</summary>
     public IPartitionGrain Grain(int from) =>
         cluster.Get<IGrainFactory>(from).GetGrain<IPartitionGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
 
-    /// <summary>The grain's side for other brokers.</summary>
+    /// <summary>Returns its grain interface for other brokers.</summary>
     public IPartitionLeaderGrain Leader(int from) =>
         cluster.Get<IGrainFactory>(from).GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(key.TopicId, key.Partition));
 
-    /// <summary>A broker's replica; null where it holds none.</summary>
+    /// <summary>Returns a broker's replica; null if it holds none.</summary>
     public Replica? ReplicaOn(int broker) => cluster.Get<SiloReplicas>(broker).Manager.TryGet(key, out var replica) ? replica : null;
 
     /// <summary>The brokers whose replica leads.</summary>
     public int[] Leaders => [.. cluster.Running.Where(broker => ReplicaOn(broker) is { Role: ReplicaRole.Leader }).Order()];
 
-    /// <summary>The stored state.</summary>
+    /// <summary>Reads the stored state.</summary>
     public async Task<StoredPartitionState> StateAsync() => (await cluster.Get<IPartitionStates>(cluster.Running.First()).ReadAsync(key))!;
 
-    /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail.</summary>
+    /// <summary>Appends and retries until it is acknowledged. An error that is not retriable fails the test.</summary>
     public Task<long> AppendAsync(int from, string value, Acks acks = Acks.All) => AppendAsync(from, Shared.TestBatches.Of(value), acks);
 
-    /// <summary>Appends until it is acknowledged, as a client that retries; errors that are not to be retried fail. From a broker that is
-    /// gone: from another.</summary>
+    /// <summary>Appends and retries until it is acknowledged. An error that is not retriable fails the test. If the broker is gone, another
+    /// one is used.</summary>
     public async Task<long> AppendAsync(int from, byte[] batch, Acks acks = Acks.All)
     {
         var began = DateTime.UtcNow;
@@ -49,7 +49,7 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
         }
     }
 
-    /// <summary>Appends once; a call without an answer is an unknown outcome, as the broker over grains makes of it.</summary>
+    /// <summary>Appends once. A call without an answer is an unknown outcome, as for the broker over grains.</summary>
     public async Task<ProduceResult> TryAppendAsync(int from, byte[] batch, Acks acks = Acks.All)
     {
         try
@@ -62,12 +62,12 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
         }
     }
 
-    /// <summary>Returns when somebody leads and all replicas are in sync.</summary>
+    /// <summary>Waits until a broker leads and all replicas are in sync.</summary>
     public Task AllInSyncAsync() => Wait.UntilAsync(() => Leaders is [var leader] && ReplicaOn(leader)?.State is { } state
         && state.Isr.Length == state.Replicas.Length, $"all replicas of {Name} in sync");
 
-    /// <summary>Makes a broker lead. Under load a successor may not have caught up in time: another one leads then, and the answer says to
-    /// ask again.</summary>
+    /// <summary>Hands leadership to a broker. Under load the successor may not have caught up in time; then another broker leads and the
+    /// answer asks for a retry.</summary>
     public async Task HandOverAsync(int successor)
     {
         using var deadline = new CancellationTokenSource(Wait.Deadline);
@@ -80,7 +80,7 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
             }
             catch (BrokerException leads) when (leads.Code == ErrorCode.ElectionNotNeeded)
             {
-                // It took over after the answer; the one before it may not have heard of that yet.
+                // The successor took over after the answer; the former leader may not have learned of it yet.
                 await AllInSyncAsync();
                 return;
             }
@@ -91,7 +91,7 @@ internal sealed class TestPartition(ReplicatedCluster cluster, ReplicaKey key, T
         }
     }
 
-    /// <summary>All records, through the grain.</summary>
+    /// <summary>Reads all records through the grain.</summary>
     public async Task<List<(long Offset, string Value)>> ReadAllAsync(int from)
     {
         var read = new List<(long Offset, string Value)>();

@@ -19,10 +19,10 @@ internal sealed class TestSilo : IAsyncDisposable
         Outside = new GrainBroker(cluster.Client);
     }
 
-    /// <summary>The broker as a service on the silo has it: partitions that are active here are called directly.</summary>
+    /// <summary>The broker of a service on the silo: calls to partitions active here are direct.</summary>
     public IBroker Inside { get; }
 
-    /// <summary>The broker as an Orleans client has it: everything is a grain call.</summary>
+    /// <summary>The broker of an Orleans client: every operation is a grain call.</summary>
     public IBroker Outside { get; }
 
     /// <summary>The silo's services.</summary>
@@ -55,10 +55,10 @@ internal sealed class TestSilo : IAsyncDisposable
         }
     }
 
-    /// <summary>Deactivates a grain and returns when it is gone.</summary>
+    /// <summary>Deactivates a grain and waits until it is gone.</summary>
     public Task DeactivateAsync(IAddressable grain) => _cluster.DeactivateAsync(grain);
 
-    /// <summary>Stops the silo as a shutdown of its process does.</summary>
+    /// <summary>Stops the silo like a shutdown of its process.</summary>
     public async ValueTask DisposeAsync()
     {
         await _cluster.StopAllSilosAsync();
@@ -66,7 +66,7 @@ internal sealed class TestSilo : IAsyncDisposable
     }
 }
 
-/// <summary>A directory that is deleted in the end.</summary>
+/// <summary>A directory that is deleted at the end.</summary>
 internal sealed class TempDirectory : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("omq-cluster-").FullName;

@@ -3,16 +3,16 @@ namespace OrleansMq.Tests.Cluster;
 /// <summary>Waits for conditions.</summary>
 internal static class Wait
 {
-    /// <summary>For what happens in milliseconds, on a machine that is busy.</summary>
+    /// <summary>The deadline for events that take milliseconds, on a busy machine.</summary>
     public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
 
     public static Task UntilAsync(Func<bool> condition, string what) => UntilAsync(() => Task.FromResult(condition()), what);
 
-    /// <summary>Waits until it has happened; a call whose answer says that it is to be made again is made again.</summary>
-    /// <param name="condition">Whether it has happened.</param>
-    /// <param name="what">What is waited for.</param>
-    /// <param name="state">What is said beside it where it does not happen in time.</param>
-    /// <param name="deadline">How long it may take; <see cref="Deadline"/> unless told.</param>
+    /// <summary>Waits until a condition holds. A call whose answer asks for a retry is retried.</summary>
+    /// <param name="condition">The condition.</param>
+    /// <param name="what">What is awaited, for the error message.</param>
+    /// <param name="state">Further state for the error message.</param>
+    /// <param name="deadline">The deadline; <see cref="Deadline"/> by default.</param>
     public static async Task UntilAsync(Func<Task<bool>> condition, string what, Func<Task<string>>? state = null,
         TimeSpan? deadline = null)
     {
@@ -35,7 +35,7 @@ internal static class Wait
         }
     }
 
-    /// <summary>What a call answers that does not ask to be made again.</summary>
+    /// <summary>Retries a call until its answer is not a retriable error, and returns that answer.</summary>
     public static async Task<T> AnsweredAsync<T>(Func<ValueTask<T>> call)
     {
         T answer = default!;

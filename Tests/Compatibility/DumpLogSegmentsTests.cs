@@ -116,7 +116,7 @@ public class DumpLogSegmentsTests
         DumpTool.AssertNoComplaint(await DumpTool.RunAsync(Files(partition, ".index").Concat(Files(partition, ".timeindex"))));
     }
 
-    /// <summary>2,000 records of 100 keys, in batches of ten with every codec.</summary>
+    /// <summary>Writes 2,000 records of 100 keys, in batches of ten, with every codec.</summary>
     private static async Task WriteKeysAsync(Partition partition, Dictionary<string, string> latest)
     {
         for (var i = 0; i < 200; i++)
@@ -136,7 +136,7 @@ public class DumpLogSegmentsTests
     private static BrokerOptions Options(string directory) =>
         new() { DataDirectory = directory, Codecs = StandardCodecs.All, CompactionCheckInterval = TimeSpan.FromHours(1) };
 
-    /// <summary>That the tool would have complained.</summary>
+    /// <summary>Checks that the tool would have complained about damage.</summary>
     [SkippableFact]
     public async Task Damage_is_detected()
     {
@@ -160,12 +160,12 @@ public class DumpLogSegmentsTests
         await File.WriteAllBytesAsync(path, bytes);
     }
 
-    /// <summary>Writes batches of all codecs, with and without producers, and says how the tool will print each record.</summary>
+    /// <summary>Writes batches of all codecs, with and without producers. Returns how the tool will print each record.</summary>
     private static async Task<(string Directory, List<string> Records)> WriteAsync(string directory, TopicConfig config)
     {
         await using var store = await PartitionStore.OpenAsync(Options(directory), _ => null);
         var partition = store.GetOrCreate(new TopicPartition("dump", 0), Guid.NewGuid(), config);
-        var random = new Random(5); // as good as any: what counts is the variety, and that it is the same each time
+        var random = new Random(5); // any seed; a fixed one gives the same variety each time
         var records = new List<string>();
         var sequences = new int[Producers];
         for (var i = 0; i < Batches; i++)

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace OrleansMq.Tests.Compatibility;
 
-/// <summary>Kafka's <c>kafka-dump-log</c>, and what its lines mean.</summary>
+/// <summary>Runs Kafka's <c>kafka-dump-log</c> and parses its output.</summary>
 internal static partial class DumpTool
 {
     private static readonly string[] Complaints =
@@ -11,13 +11,13 @@ internal static partial class DumpTool
     public static Task<PeerOutput> RunAsync(IEnumerable<string> files, params string[] options) =>
         KafkaPeer.RunAsync("org.apache.kafka.tools.DumpLogSegments", [.. options, "--files", string.Join(',', files)]);
 
-    /// <summary>Fails if the tool found anything to complain of. It exits with 0 all the same.</summary>
-    /// <param name="output">What it wrote.</param>
-    /// <param name="allowGaps">Whether offsets may be missing, as they are after compaction.</param>
+    /// <summary>Fails if the tool reported a problem. It exits with 0 even then.</summary>
+    /// <param name="output">The tool's output.</param>
+    /// <param name="allowGaps">Whether offsets may be missing, as after compaction.</param>
     public static void AssertNoComplaint(PeerOutput output, bool allowGaps = false)
     {
         Assert.Contains("Dumping ", output.Text);
-        // The tool's own slip: a segment that does not begin at 0 is said to follow -1.
+        // A flaw of the tool: it says that a segment not starting at 0 follows -1.
         var errors = (allowGaps ? Gaps() : FirstOffsetOfSegment()).Replace(output.Errors, "");
         var all = output.Text + errors;
         Assert.True(!Complaints.Any(complaint => all.Contains(complaint, StringComparison.OrdinalIgnoreCase)), errors);

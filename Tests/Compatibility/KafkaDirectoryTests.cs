@@ -9,7 +9,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Compatibility;
 
-/// <summary>A partition's directory that Kafka wrote is opened, served and appended to.</summary>
+/// <summary>Opens, serves and appends to a partition directory that Kafka wrote.</summary>
 public class KafkaDirectoryTests
 {
     private static readonly string Program = Path.Combine(AppContext.BaseDirectory, "Peers", "SegmentWriter.java");
@@ -52,7 +52,7 @@ public class KafkaDirectoryTests
             using var reader = new RecordReader(fetched.Records, StandardCodecs.All);
             while (reader.MoveNext())
             {
-                // A fetch begins with the whole batch that holds its offset.
+                // A fetch starts with the whole batch that contains its offset.
                 var record = reader.Current;
                 if (record.Offset >= lines.Count)
                     lines.Add(string.Create(CultureInfo.InvariantCulture,
@@ -62,7 +62,7 @@ public class KafkaDirectoryTests
         return lines;
     }
 
-    /// <summary>Through the time index that Kafka wrote: the first record that is at least so late.</summary>
+    /// <summary>Looks up times through the time index that Kafka wrote: the first record at or after each.</summary>
     private static void AssertFoundByTime(string[] written, Partition partition)
     {
         var fields = written.Select(line => line.Split(' '));

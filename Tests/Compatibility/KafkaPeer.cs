@@ -3,15 +3,13 @@ using System.Text;
 
 namespace OrleansMq.Tests.Compatibility;
 
-/// <summary>
-/// Kafka as published: its jars in the folder <c>kafka</c> of <c>OMQ_PEERS</c>, and a Java 17 development kit on the path. Where either is
-/// missing, the test is skipped and says which.
-/// </summary>
+/// <summary>Apache Kafka as published: its jars in the folder <c>kafka</c> of <c>OMQ_PEERS</c>, and a Java 17 development kit on the path.
+/// If either is missing, the test is skipped with that reason.</summary>
 internal static class KafkaPeer
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
 
-    /// <summary>Runs a main class (or a source file) with Kafka's jars, and returns what it wrote.</summary>
+    /// <summary>Runs a main class (or a source file) with Kafka's jars and returns its output.</summary>
     public static async Task<PeerOutput> RunAsync(string main, params string[] arguments)
     {
         var jars = Require();
@@ -21,7 +19,7 @@ internal static class KafkaPeer
             RedirectStandardError = true,
             StandardOutputEncoding = Encoding.UTF8,
         };
-        // A short life on a machine that has other things to do.
+        // Options for short runs on a busy machine.
         string[] machine = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp",
             Path.Combine(jars, "*")];
         foreach (var argument in machine.Append(main).Concat(arguments))
@@ -56,7 +54,7 @@ internal static class KafkaPeer
     }
 }
 
-/// <summary>What a program wrote.</summary>
-/// <param name="Text">To standard output.</param>
-/// <param name="Errors">To standard error, where Java's tools also put complaints, and exit with 0.</param>
+/// <summary>The output of a program.</summary>
+/// <param name="Text">Its standard output.</param>
+/// <param name="Errors">Its standard error, where Java's tools also report problems while they exit with 0.</param>
 internal sealed record PeerOutput(string Text, string Errors);

@@ -3,19 +3,17 @@ using System.Runtime.CompilerServices;
 
 namespace OrleansMq.Tests.Compatibility;
 
-/// <summary>
-/// librdkafka's own tests against a broker, by the command <c>Librdkafka/run</c>, which also says what it needs. Which tests have to pass,
-/// and which are not run and why, is in the lists beside it.
-/// </summary>
+/// <summary>librdkafka's own tests against a broker, by the command <c>Librdkafka/run</c>, which lists its requirements. The lists beside
+/// it say which tests must pass, and which are excluded and why.</summary>
 public sealed class LibrdkafkaTests
 {
     private const int Missing = 77;
 
-    // The tests wait more than they work: some minutes a round, and one broker or cluster each.
+    // The tests mostly wait: some minutes a round, with one broker or cluster each.
     private static readonly TimeSpan WholeSuite = TimeSpan.FromMinutes(50);
     private static readonly TimeSpan ShortOne = TimeSpan.FromMinutes(4);
 
-    /// <summary>The short way through, where somebody has built the suite before: to build it takes longer than all else here.</summary>
+    /// <summary>Runs the short list where the suite is already built, since the build takes longer than everything else here.</summary>
     [SkippableFact]
     public Task Sample_tests_of_each_kind_pass() => RunAsync(ShortOne, "--short", "--built");
 

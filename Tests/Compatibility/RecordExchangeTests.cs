@@ -5,7 +5,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Compatibility;
 
-/// <summary>Record batches of every codec, exchanged with Kafka's own code in both directions.</summary>
+/// <summary>Exchanges record batches of every codec with Kafka's own code in both directions.</summary>
 public class RecordExchangeTests
 {
     private static readonly string Program = Path.Combine(AppContext.BaseDirectory, "Peers", "RecordExchange.java");

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Compatibility;
 
-/// <summary>A directory of a test's own, gone afterwards.</summary>
+/// <summary>A temporary directory that is deleted afterwards.</summary>
 internal sealed class TemporaryDirectory : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("omq-compatibility-").FullName;

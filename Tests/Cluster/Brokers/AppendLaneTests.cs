@@ -6,7 +6,7 @@ using OrleansMq.Grains.Brokers;
 
 namespace OrleansMq.Tests.Cluster.Brokers;
 
-/// <summary>Which batches travel together, with a grain that answers when it is told to. A batch is known by its first four bytes, and is
+/// <summary>Which batches share a call, with a grain that answers on command. A batch is identified by its first four bytes, and is
 /// answered with that number as its offset.</summary>
 public sealed class AppendLaneTests
 {
@@ -180,7 +180,7 @@ public sealed class AppendLaneTests
 
         public Func<int, ProduceResult> ResultOf { get; set; } = static number => new ProduceResult(ErrorCode.None, number);
 
-        /// <summary>Whether calls are answered as soon as a thread of the pool comes to it.</summary>
+        /// <summary>Whether calls are answered at once, on a pool thread.</summary>
         public bool AnswersByItself { get; set; }
 
         public bool HasNext => _begun.Reader.TryPeek(out _);
@@ -203,7 +203,7 @@ public sealed class AppendLaneTests
             return answer.Task;
         }
 
-        /// <summary>The batches of the next call.</summary>
+        /// <summary>Returns the batches of the next call.</summary>
         public async Task<IEnumerable<int>> NextAsync() => await _begun.Reader.ReadAsync().AsTask().WaitAsync(Deadline);
 
         public BatchInCall[] Lent(int first) => _calls[first].Lent;

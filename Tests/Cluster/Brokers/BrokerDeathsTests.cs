@@ -35,7 +35,7 @@ public sealed class BrokerDeathsTests
     {
         var answer = Deaths.AnswerAsync(_call.Task);
         _dead = [1];
-        _onQuestion = () => _call.TrySetResult(7); // As the death is heard of.
+        _onQuestion = () => _call.TrySetResult(7); // At the moment the death is reported.
         await RunUntilAsync(() => answer.IsCompleted, "the call is answered");
         Assert.Equal(7, await answer);
         Assert.Equal(2, _questions);
@@ -58,7 +58,7 @@ public sealed class BrokerDeathsTests
         _call.SetException(new BrokerException(ErrorCode.InvalidTopic, "no"));
         Assert.Equal(ErrorCode.InvalidTopic, (await Assert.ThrowsAsync<BrokerException>(() => answer)).Code);
 
-        // One that is itself a timeout is no reason to wait on.
+        // A call that itself ends by timeout is not awaited further.
         var late = Deaths.AnswerAsync(Task.FromException<int>(new TimeoutException("late")));
         Assert.Equal("late", (await Assert.ThrowsAsync<TimeoutException>(() => late)).Message);
     }

@@ -19,13 +19,13 @@ public sealed class SiloFixture : IAsyncLifetime
     }
 }
 
-/// <summary>The broker API on the silo that leads the partitions: the engine is called directly.</summary>
+/// <summary>The broker API on the silo that leads the partitions: it calls the engine directly.</summary>
 public sealed class BrokerInsideTheSiloTests(SiloFixture fixture) : BrokerConformance, IClassFixture<SiloFixture>
 {
     protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Inside);
 }
 
-/// <summary>The broker API of an Orleans client: everything is a grain call.</summary>
+/// <summary>The broker API of an Orleans client: every operation is a grain call.</summary>
 public sealed class BrokerOutsideTheSiloTests(SiloFixture fixture) : BrokerConformance, IClassFixture<SiloFixture>
 {
     protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);

@@ -4,7 +4,7 @@ using OrleansMq.Grains.Brokers;
 
 namespace OrleansMq.Tests.Cluster.Brokers;
 
-/// <summary>What the broker over grains makes of their answers, with grains that answer by script and a clock that stands still.</summary>
+/// <summary>How the broker over grains handles their answers, with scripted grains and a manual clock.</summary>
 public sealed class GrainBrokerTests
 {
     private static readonly Guid OldId = Guid.Parse("00000000-0000-0000-0000-00000000000a");

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Cluster.Brokers;
 
-/// <summary>A clock that moves when it is told to.</summary>
+/// <summary>A clock that advances on command.</summary>
 internal sealed class ManualTime : TimeProvider
 {
     private long _ticks;

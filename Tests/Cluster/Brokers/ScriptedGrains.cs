@@ -4,22 +4,22 @@ using OrleansMq.Grains;
 
 namespace OrleansMq.Tests.Cluster.Brokers;
 
-/// <summary>A grain factory whose topics and partitions answer as a test says.</summary>
+/// <summary>A grain factory whose topic and partition grains answer by script.</summary>
 public class ScriptedGrains : DispatchProxy
 {
     private ScriptedGrains Self => this;
 
-    /// <summary>Topics by name, as their grains know them now.</summary>
+    /// <summary>The topics by name, as their grains currently return them.</summary>
     public Dictionary<string, TopicListing> Topics { get; } = [];
 
-    /// <summary>What a read of the partition with that key answers.</summary>
+    /// <summary>Answers a read of the partition with that key.</summary>
     public Func<string, PartitionRead, Task<FetchResult>> Read { get; set; } =
         (_, _) => throw new InvalidOperationException("No read was expected.");
 
-    /// <summary>What an append to the partition with that key answers.</summary>
+    /// <summary>Answers an append to the partition with that key.</summary>
     public Func<string, Task<ProduceResult>> Append { get; set; } = _ => throw new InvalidOperationException("No append was expected.");
 
-    /// <summary>How often a topic's grain was asked.</summary>
+    /// <summary>The number of topic grain lookups.</summary>
     public int Lookups { get; private set; }
 
     public static (IGrainFactory Factory, ScriptedGrains Script) Create()

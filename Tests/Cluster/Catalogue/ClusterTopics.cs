@@ -4,20 +4,20 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>Topics of a cluster in a test.</summary>
+/// <summary>Topic operations on a test cluster.</summary>
 internal static class ClusterTopics
 {
-    /// <summary>Returns when every replica of the topic is in sync, by every broker's metadata.</summary>
+    /// <summary>Waits until every replica of the topic is in sync, by every broker's metadata.</summary>
     public static Task UntilInSyncAsync(this ReplicatedCluster cluster, string topic) => cluster.UntilKnownAsync(
         image => image.FindServed(topic) is { } found
             && found.Partitions.All(partition => partition.Leader >= 0 && partition.Isr.Order().SequenceEqual(partition.Replicas.Order())),
         $"{topic} is in sync");
 
-    /// <summary>Returns when it is so by every broker's metadata: each hears of a change for itself.</summary>
+    /// <summary>Waits until the condition holds in every broker's metadata, since each broker learns of a change by itself.</summary>
     public static Task UntilKnownAsync(this ReplicatedCluster cluster, Func<ClusterImage, bool> condition, string what) =>
         Wait.UntilAsync(() => cluster.Running.All(broker => condition(cluster.ImageOf(broker))), $"{what}, by every broker's metadata");
 
-    /// <summary>Appends until it is acknowledged by all, as a client that retries.</summary>
+    /// <summary>Appends with acks=all and retries until it is acknowledged.</summary>
     public static async Task<ProduceResult> AppendAsync(this ReplicatedCluster cluster, int broker, TopicPartition partition, string value)
     {
         ProduceResult result = default;

@@ -5,7 +5,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>The activation that makes the cluster's metadata, and another one that does.</summary>
+/// <summary>The controller activation, and a later one that supersedes it.</summary>
 public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -19,7 +19,7 @@ public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClus
             await Wait.UntilAsync(() => creating.IsCompleted || Cluster.ImageOf(1).Version > before.Version, "it has begun");
             await OvertakeAsync();
             var failure = await creating;
-            // It may be refused, but not for want of an answer by the very activation that waits for its end.
+            // The change may be refused, but must not time out against the activation that waits for its own end.
             Assert.True(failure is null or { Action: ErrorAction.Retry, InnerException: null }, $"{failure}");
             await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > before.Epoch),
                 "another one makes the metadata");
@@ -40,8 +40,7 @@ public sealed class ControllerTests(PostgreSqlFixture postgres) : ReplicatedClus
         }
     }
 
-    /// <summary>What a broker would have of a later activation: newer than all that this one will make, older than the first of the
-    /// next.</summary>
+    /// <summary>Pushes an image from a later activation: newer than all images of this one, older than the first of the next.</summary>
     private async Task OvertakeAsync()
     {
         var image = Cluster.ImageOf(1);

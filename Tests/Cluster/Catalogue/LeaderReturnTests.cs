@@ -5,7 +5,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>A broker that was away gets its leaderships back without being asked.</summary>
+/// <summary>A broker that was down regains its leaderships automatically.</summary>
 public sealed class LeaderReturnTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]

@@ -5,7 +5,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>The metadata as a client of the grains hears of them: by a long poll.</summary>
+/// <summary>Metadata as seen by a client of the grains, through a long poll.</summary>
 public sealed class MetadataPollTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -37,7 +37,7 @@ public sealed class MetadataPollTests(PostgreSqlFixture postgres) : ReplicatedCl
     {
         await Cluster.SettleAsync();
         var known = await UntilAsync(ClusterImage.Empty, _ => true);
-        // Whoever has just joined may still be heard of: ask on until nothing comes.
+        // News of a broker that has just joined may still arrive: poll until there is none.
         await Wait.UntilAsync(async () =>
         {
             var newer = await PollAsync(known.Version);

@@ -5,8 +5,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>Replicas that move slowly, so that something can happen on the way: the brokers send to replicas that catch up at a rate at
-/// which no move ends by itself within a test.</summary>
+/// <summary>Slow replica moves, so that a test can act during one. The brokers throttle catch-up to a rate at which no move completes
+/// within a test.</summary>
 public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     private const int RecordBytes = 10_000;
@@ -27,7 +27,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
             "the new replica has something");
         var moving = Assert.Single(await Administration.ListReassignmentsAsync());
         Assert.Equal([spare], moving.Adding);
-        // In sync is who was before: nobody waits for the one that catches up.
+        // The in-sync replicas are those of before; acknowledgements do not wait for the one that catches up.
         Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(spare, partition, "meanwhile")).Error);
         Assert.Equal(before[0].Order(), Cluster.ImageOf(1).FindServed("orders")!.Partitions[0].Isr.Order());
 
@@ -71,7 +71,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         await Cluster.StartAsync(4);
         await Cluster.SettleAsync();
         var plan = await Administration.PlanRebalanceAsync();
-        // All that moves, and as much again for what the killed broker has missed, one after the other: and three times that.
+        // All moving bytes, plus as many for what the killed broker has missed, one after the other; three times that.
         var afterwards = TimeSpan.FromSeconds(3 * 2 * 4 * Records * RecordBytes / rate);
         await Administration.ExecuteRebalanceAsync(plan.PlanId, new RebalanceThrottle(1, rate));
         await Wait.UntilAsync(() => Cluster.ReplicasOn(4).Any(replica => replica.Partition.LogEndOffset > 0), "something moves");
@@ -120,7 +120,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
             .Select(replica => $"on {broker}: up to {replica.Partition.LogEndOffset}")),
     ]);
 
-    // As --replica-catch-up-max-bytes-per-second, once all are in sync.
+    // Like --replica-catch-up-max-bytes-per-second, once all replicas are in sync.
     private void LimitCatchUp()
     {
         foreach (var broker in Cluster.Running)

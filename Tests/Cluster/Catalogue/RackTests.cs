@@ -4,7 +4,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>Brokers on racks: what fails together must not hold a partition together.</summary>
+/// <summary>Brokers on racks: the replicas of a partition must not share a failure domain.</summary>
 public sealed class RackTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -17,7 +17,7 @@ public sealed class RackTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         Assert.All(Cluster.Running, broker => Assert.Equal(4, created.Partitions.Count(partition => partition.Replicas.Contains(broker))));
         Assert.All(Cluster.Running, broker => Assert.Equal(2, created.Partitions.Count(partition => partition.Replicas[0] == broker)));
         Assert.All((await Cluster.Broker(3).DescribeClusterAsync()).Brokers, broker => Assert.Equal(RackOf(broker.BrokerId), broker.Rack));
-        // More replicas than racks: each rack has one at least.
+        // More replicas than racks: each rack has at least one.
         var wide = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("wide", 4, 3));
         Assert.All(wide.Partitions, partition => Assert.Equal(2, partition.Replicas.Select(RackOf).Distinct().Count()));
     }

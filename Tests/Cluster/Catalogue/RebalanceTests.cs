@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>Replicas that move between brokers, and brokers that come and go for good.</summary>
+/// <summary>Replicas that move between brokers, and brokers that join and leave permanently.</summary>
 public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     private IClusterAdministration Administration => Cluster.Broker(1).Administration;
@@ -25,8 +25,7 @@ public sealed class RebalanceTests(PostgreSqlFixture postgres) : ReplicatedClust
             && moved.Replicas.SequenceEqual(target) && moved.Isr.Order().SequenceEqual(target.Order()), "the partition is moved");
         await Wait.UntilAsync(() => Cluster.DirectoriesOf(before[0]).Length == 0, "the old replica is gone");
         Assert.Empty(await Administration.ListReassignmentsAsync());
-        // A hand-over that took too long may be asked for again; where the old leader resigned in its favour, there is none left to ask
-        // for.
+        // A handover that timed out may be requested again. If the old leader resigned in the successor's favour, no election is needed.
         await Wait.UntilAsync(async () => (await Administration.ElectPreferredLeadersAsync("orders")).All(election =>
             election.Error is ErrorCode.None or ErrorCode.ElectionNotNeeded), "it is elected");
         await Wait.UntilAsync(() => Cluster.ImageOf(1).FindServed("orders")!.Partitions[0].Leader == spare, "the new replica leads");

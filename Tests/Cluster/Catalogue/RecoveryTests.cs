@@ -3,7 +3,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>What a crash between two writes left of topics, when the cluster starts again.</summary>
+/// <summary>Recovery of topics after a crash between two writes, when the cluster restarts.</summary>
 public sealed class RecoveryTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
 {
     [SkippableFact]

@@ -3,7 +3,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>Topics that are created, changed and deleted while the database is away, or goes away in the middle.</summary>
+/// <summary>Topics that are created, altered and deleted while the database is down or goes down meanwhile.</summary>
 public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     private const int Partitions = 12;
@@ -21,12 +21,12 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
         await RefusedAsync(() => Cluster.Broker(3).AlterTopicAsync("orders",
             new Dictionary<string, string?> { ["retention.ms"] = "123456" }).AsTask());
         await RefusedAsync(() => Cluster.Broker(2).AddPartitionsAsync("orders", 4).AsTask());
-        // What is there is served on.
+        // Existing topics are served.
         foreach (var broker in Cluster.Running)
             Assert.Equal(ErrorCode.None, (await Cluster.AppendAsync(broker, new TopicPartition("orders", 1), $"{broker}")).Error);
 
         await Postgres.Server.StartAsync();
-        // What failed on a connection of before may be done all the same.
+        // A change that failed on an old connection may have been applied.
         await AgainAsync(ErrorCode.TopicAlreadyExists, () => Cluster.Broker(1).CreateTopicAsync(new NewTopic("new", 2)).AsTask());
         Assert.Equal(2, (await Cluster.Broker(1).DescribeTopicAsync("new")).Partitions.Count);
         await AgainAsync(ErrorCode.UnknownTopicOrPartition, () => Cluster.Broker(2).DeleteTopicAsync("leaving").AsTask());
@@ -44,7 +44,7 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
     [SkippableFact]
     public async Task Database_killed_during_topic_changes_leaves_none_half_done()
     {
-        // Later and later into the creation of one topic and the deletion of another.
+        // Each round kills later in the creation of one topic and the deletion of another.
         for (var round = 0; round < 2; round++)
         {
             var (made, gone) = ($"made-{round}", $"gone-{round}");
@@ -57,7 +57,7 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
             await Postgres.Server.KillAsync();
             await changes;
             await Postgres.Server.StartAsync();
-            // What failed may have been done all the same: then to do it again says so.
+            // A change that failed may have been applied; the retry then reports it as done.
             await AgainAsync(ErrorCode.TopicAlreadyExists, () => Cluster.Broker(3).CreateTopicAsync(new NewTopic(made, Partitions))
                 .AsTask());
             await AgainAsync(ErrorCode.UnknownTopicOrPartition, () => Cluster.Broker(3).DeleteTopicAsync(gone).AsTask());
@@ -107,7 +107,7 @@ public sealed class TopicDatabaseFaultTests(PostgreSqlFixture postgres) : Replic
         }
         catch (BrokerException unknown) when (unknown.Action == ErrorAction.Retry)
         {
-            // The database went away.
+            // The database is down.
         }
     }
 

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>Topics of a cluster of three brokers, from their creation to the last of their files.</summary>
+/// <summary>Topics of a cluster of three brokers, from creation to the deletion of their last file.</summary>
 public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -12,7 +12,7 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
     {
         var created = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 6));
         Assert.All(created.Partitions, partition => Assert.Equal([1, 2, 3], partition.Replicas.Order()));
-        // It is waited for, but not for ever: on a busy machine some leaders come later, and brokers hear later.
+        // The create call waits for the leaders, but not indefinitely: on a busy machine some leaders and some metadata come later.
         await Cluster.UntilKnownAsync(image => image.FindServed("orders") is { Serving: 6 } topic
             && new[] { 1, 2, 3 }.All(broker => topic.Partitions.Count(partition => partition.Leader == broker) == 2), "all are led");
         Assert.Equal("2", created.Configs.Single(config => config.Name == "min.insync.replicas").Value);

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Catalogue;
 
-/// <summary>A topic that would rather lose records than wait for somebody to decide: <c>unclean.leader.election.enable</c>.</summary>
+/// <summary>A topic that prefers losing records to waiting for an operator: <c>unclean.leader.election.enable</c>.</summary>
 public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableTheory]
@@ -28,7 +28,7 @@ public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : Replicate
         await Cluster.StopAsync(leader);
         await Cluster.StartAsync(follower);
         await Cluster.SettleAsync();
-        // While the last one in sync is away it may come back with everything: nobody leads, whatever the topic allows.
+        // While the last in-sync replica is down it may return with all records: the partition has no leader, whatever the topic allows.
         await Wait.UntilAsync(async () =>
         {
             var refused = await Cluster.Broker(other).ProduceAsync(partition, TestBatches.Of("too early"), Acks.All);

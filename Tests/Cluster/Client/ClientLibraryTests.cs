@@ -6,7 +6,7 @@ using OrleansMq.Grains.Brokers;
 
 namespace OrleansMq.Tests.Cluster.Client;
 
-/// <summary>The client library as a .NET service has it: registered on an Orleans client, or on the silo itself.</summary>
+/// <summary>The client library in a .NET service: registered on an Orleans client, or on the silo itself.</summary>
 public sealed class ClientLibraryTests : IDisposable
 {
     private const int Records = 5_000;

@@ -9,7 +9,8 @@ using OrleansMq.Grains.Hosting;
 
 namespace OrleansMq.Tests.Cluster.Connections;
 
-/// <summary>Our sockets stand where Orleans looks for its own; a release of Orleans that looks elsewhere fails here.</summary>
+/// <summary>The socket transport is registered where Orleans looks for its own. An Orleans release that looks elsewhere fails
+/// here.</summary>
 public sealed class ConnectionServicesTests
 {
     [Fact]

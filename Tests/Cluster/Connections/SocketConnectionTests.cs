@@ -8,7 +8,7 @@ using OrleansMq.Grains.Connections;
 
 namespace OrleansMq.Tests.Cluster.Connections;
 
-/// <summary>A connection as Orleans uses it: bytes in pieces of any size, and every way in which it ends.</summary>
+/// <summary>A connection as Orleans uses it: bytes in pieces of any size, and every way to end.</summary>
 public sealed class SocketConnectionTests : IAsyncLifetime
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
@@ -40,7 +40,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     [Fact]
     public async Task Bytes_arrive_as_written()
     {
-        // Around the sizes of blocks, small after large, and one that is larger than any block.
+        // Around the block sizes, small after large, and one larger than any block.
         int[] sizes = [1, 4095, 4096, 4097, 65_600, 3, 65_600, 65_600, 65_600, 65_600, 262_144, 17, 5_000_000, 65_600, 1];
         var sent = new byte[sizes.Sum()];
         new Random(7).NextBytes(sent);
@@ -81,7 +81,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
         var receiving = ReadAsync(_server, 6 * Message);
         for (var number = 0; number < 6; number++)
         {
-            // As Orleans does: a few KiB, and what did not fit at the end.
+            // Like Orleans: a few KiB, and the remainder at the end.
             var offered = _client.Transport.Output.GetMemory(4104).Length;
             if (number > 0)
                 Assert.True(offered >= Message, $"Message {number} was offered {offered} bytes");
@@ -123,7 +123,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
     [Fact]
     public async Task Abort_ends_a_send_that_the_peer_does_not_receive()
     {
-        // More than the buffers of both sockets hold; nobody reads.
+        // More than both socket buffers hold, without a reader.
         Write(_client, new byte[64 << 20]);
         await _client.Transport.Output.FlushAsync();
         _client.Abort();
@@ -178,7 +178,7 @@ public sealed class SocketConnectionTests : IAsyncLifetime
         return result;
     }
 
-    // Ends with the connection, however that ended.
+    // Waits for the connection's end, normal or not.
     private static async Task EndAsync(ConnectionContext connection)
     {
         try

@@ -2,7 +2,7 @@ using OrleansMq.Grains.Groups;
 
 namespace OrleansMq.Tests.Cluster.Groups;
 
-/// <summary>Which broker coordinates a group, as a decision.</summary>
+/// <summary>The decision which broker coordinates a group.</summary>
 public sealed class CoordinatorChoiceTests
 {
     private static readonly int[] Brokers = [1, 2, 3];

@@ -6,13 +6,13 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Groups;
 
-/// <summary>Groups as a service on the silo alone has them.</summary>
+/// <summary>Groups through a service on the only silo.</summary>
 public sealed class GroupsInsideTheSiloTests(SiloFixture fixture) : GroupConformance, IClassFixture<SiloFixture>
 {
     protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Inside);
 }
 
-/// <summary>Groups as an Orleans client has them.</summary>
+/// <summary>Groups through an Orleans client.</summary>
 public sealed class GroupsOutsideTheSiloTests(SiloFixture fixture) : GroupConformance, IClassFixture<SiloFixture>
 {
     protected override ValueTask<IBroker> BrokerAsync() => new(fixture.Silo.Outside);
@@ -40,7 +40,7 @@ public sealed class ReplicatedFixture : IAsyncLifetime
     }
 }
 
-/// <summary>Groups of a replicated cluster, each test from another of its brokers.</summary>
+/// <summary>Groups of a replicated cluster, each test through another of its brokers.</summary>
 public sealed class GroupsOfAReplicatedClusterTests(ReplicatedFixture fixture) : GroupConformance, IClassFixture<ReplicatedFixture>
 {
     private static int s_calls;

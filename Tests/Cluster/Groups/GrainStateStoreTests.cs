@@ -12,7 +12,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Groups;
 
-/// <summary>What groups see of grain storage in PostgreSQL keeps the contract of the file store.</summary>
+/// <summary>The groups' store over PostgreSQL grain storage meets the contract of the file store.</summary>
 public sealed class GrainStateStoreTests(PostgreSqlFixture postgres) : StateStoreConformance, IClassFixture<PostgreSqlFixture>
 {
     private static readonly GrainType Group = GrainType.Create(GroupGrain.TypeName);

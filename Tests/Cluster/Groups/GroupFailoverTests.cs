@@ -9,7 +9,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Groups;
 
-/// <summary>Consumer groups while silos and the database die and stop.</summary>
+/// <summary>Consumer groups while silos and the database are killed and stopped.</summary>
 public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     private const string Topic = "orders";
@@ -26,7 +26,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         foreach (var member in members)
             await AnswersAsync(() => member.HeartbeatAsync(Groups()), ErrorCode.None);
 
-        // The one that was declared dead goes on for a moment, for whoever has not heard of it.
+        // The silo that was declared dead goes on for a moment, for callers that have not learned of it.
         var after = before;
         await Wait.UntilAsync(async () => (after = await Groups().DescribeGroupAsync(group)).Coordinator != before.Coordinator,
             "another one coordinates");
@@ -83,7 +83,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         var (group, members) = await StableGroupAsync("billing", 1);
         Assert.Equal(ErrorCode.None, ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 1)));
 
-        // What a silo does that does not know of the first activation: it claims.
+        // Claims, as a silo does that does not know of the first activation.
         await using var second = await GroupCoordinator.OpenAsync(group, 9, Cluster.Get<IGroupStores>(1).For(group),
             Cluster.Get<IClusterMetadata>(1), new GroupOptions(),
             TimeProvider.System, EngineLog.Silent);
@@ -94,7 +94,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
             .Action());
         Assert.Equal(2, (await second.SendAsync(new OffsetFetch { GroupId = group })).Partitions.Single().Offset!.Offset);
 
-        // The first notices, and goes; who calls again makes a third, which claims.
+        // The first activation notices and ends; the next call creates a third, which claims.
         await Wait.UntilAsync(async () => ErrorOf(await members[0].CommitAsync(Groups(1), Topic, 0, 4)) == ErrorCode.None,
             "another activation");
         Assert.Equal(ErrorAction.Retry, ErrorOf(await second.SendAsync(members[0].Commit(Topic, 0, 5))).Action());
@@ -193,7 +193,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
 
     private IGroupCoordinator Groups(int broker) => Cluster.Broker(broker).Groups;
 
-    /// <summary>Over any broker that runs.</summary>
+    /// <summary>The groups through any running broker.</summary>
     private IGroupCoordinator Groups() => Groups(Cluster.Running.First());
 
     private async Task<(string Group, TestMember[] Members)> StableGroupAsync(string group, int size)
@@ -201,7 +201,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
         if ((await Cluster.Broker(1).ListTopicsAsync()).Count == 0)
             await Cluster.Broker(1).CreateTopicAsync(new NewTopic(Topic, 3));
         TestMember[] members = [.. Enumerable.Range(0, size).Select(i => new TestMember(group, $"member-{i}"))];
-        // Each that comes makes the others join again.
+        // Each member that joins makes the others rejoin.
         for (var count = 1; count <= size; count++)
         {
             var joining = members[count - 1].JoinAsync(() => Groups());
@@ -225,7 +225,7 @@ public sealed class GroupFailoverTests(PostgreSqlFixture postgres) : ReplicatedC
 
     private async Task<long> CommittedAsync(string group)
     {
-        // The store is asked whose the group is: right after it was away that may fail once.
+        // The fetch confirms ownership at the store, which may fail once right after an outage.
         OffsetFetchResult fetched = null!;
         await Wait.UntilAsync(async () =>
             (fetched = await Groups().FetchOffsetsAsync(new OffsetFetch { GroupId = group, Partitions = [new TopicPartition(Topic, 0)] }))

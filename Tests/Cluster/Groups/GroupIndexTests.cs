@@ -70,13 +70,13 @@ public sealed class GroupIndexTests
     [Fact]
     public async Task Group_created_during_removal_of_its_id_stays_listed()
     {
-        // The one who removes has seen no document; then the other one enters the id and is about to write.
+        // The remover has seen no document; then another silo adds the id and is about to write.
         var entered = Stores.For("billing");
         _store.BeforeWrite("group/", () => new GroupIndex(_store).RemoveAsync("billing"));
         await entered.WriteAsync("group/billing", "{}"u8.ToArray(), null);
         Assert.Equal(["billing"], await Stores.ListAsync());
 
-        // And the other way round: the document comes between the removal of the id and the second look.
+        // The reverse order: the document appears between the removal of the id and the second check.
         _store.BeforeWrite("group-index/", () => _store.WriteAsync("group/orders", "{}"u8.ToArray(), null).AsTask());
         await new GroupIndex(_store).AddAsync("orders");
         await Stores.ForgetAsync("orders");

@@ -2,7 +2,7 @@ using OrleansMq.Grains.Groups;
 
 namespace OrleansMq.Tests.Cluster.Groups;
 
-/// <summary>Requests that take longer than a call may.</summary>
+/// <summary>Requests that take longer than one call may.</summary>
 public sealed class GroupWaitsTests
 {
     private readonly GroupWaits _waits = new(TimeProvider.System, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1));
@@ -20,7 +20,7 @@ public sealed class GroupWaitsTests
         string? answer;
         while ((answer = await waits.WaitAsync(_id, Begin)) is null)
         {
-            // The next call goes on waiting.
+            // The next call continues the wait.
         }
         Assert.Equal(("joined", 1, 0), (answer, _begun, waits.Count));
     }

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Cluster.Groups;
 
-/// <summary>A member of a classic group, which does what it is told to over whichever broker it is given.</summary>
+/// <summary>A scripted member of a classic group, over any broker.</summary>
 internal sealed class TestMember(string groupId, string name)
 {
     private const string Protocol = "by-hand";
@@ -11,12 +11,12 @@ internal sealed class TestMember(string groupId, string name)
 
     public int Generation { get; private set; } = -1;
 
-    /// <summary>Of the last synchronization.</summary>
+    /// <summary>The assignment of the last synchronization.</summary>
     public byte[] Assignment { get; private set; } = [];
 
     public bool IsLeader { get; private set; }
 
-    /// <summary>Joins the next generation, and gets its assignment: as leader it gives every member the member's own name.</summary>
+    /// <summary>Joins the next generation and gets its assignment. As leader it assigns every member that member's own name.</summary>
     public async Task JoinAsync(Func<IGroupCoordinator> groups)
     {
         var began = DateTime.UtcNow;

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Hosting;
 
-/// <summary>What a cluster of one silo wrote the standalone host opens, and the other way round.</summary>
+/// <summary>The standalone host opens the directory of a one-silo cluster, and the reverse.</summary>
 public sealed class BothFlavoursTests : IDisposable
 {
     private readonly TempDirectory _data = new();
@@ -64,7 +64,8 @@ public sealed class BothFlavoursTests : IDisposable
 
     private Task<LocalBroker> OpenStandaloneAsync() => LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = _data.Path });
 
-    /// <summary>A topic with configuration, three partitions and records, another that grew, and one that is deleted again.</summary>
+    /// <summary>Writes a topic with configuration, three partitions and records, another that grows, and one that is deleted
+    /// again.</summary>
     private static async Task WriteAsync(IBroker broker, string name)
     {
         await broker.CreateTopicAsync(new NewTopic($"{name}.orders", 3, -1, new Dictionary<string, string> { ["retention.ms"] = "-1" }));

@@ -91,7 +91,7 @@ public sealed class ClusterHostTests : IDisposable
         }
         catch (SocketException)
         {
-            // Somebody else holds it: as good.
+            // Another process holds it, which serves the test as well.
         }
         var ports = ClusterPorts.Choose(0, null);
         Assert.NotEqual(ClusterPorts.UsualGateway, ports.Gateway);

@@ -8,7 +8,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Cluster.Hosting;
 
-/// <summary>What a silo makes of a directory that a crash or a damage left behind.</summary>
+/// <summary>How a silo recovers a directory after a crash or damage.</summary>
 public sealed class RecoveryTests : IDisposable
 {
     private readonly TempDirectory _data = new();

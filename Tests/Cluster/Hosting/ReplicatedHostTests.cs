@@ -9,7 +9,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Hosting;
 
-/// <summary>The broker program as a member of a replicated cluster: how it starts, and what keeps it from that.</summary>
+/// <summary>The broker program as a member of a replicated cluster: its start, and what prevents it.</summary>
 public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IDisposable
 {
     private readonly TempDirectory _one = new();
@@ -145,7 +145,7 @@ public sealed class ReplicatedHostTests(PostgreSqlFixture postgres) : IClassFixt
     private Task<BrokerServer> StartAsync(BrokerSettings settings) =>
         BrokerServer.StartAsync(settings, new ConsoleLog(_log, LogLevel.Information, TimeProvider.System));
 
-    /// <summary>Lines that may be read while others are written.</summary>
+    /// <summary>A log that may be read while it is written.</summary>
     private sealed class LogText : StringWriter
     {
         private readonly Lock _lock = new();

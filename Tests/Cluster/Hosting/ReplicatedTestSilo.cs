@@ -9,7 +9,8 @@ using OrleansMq.Silo.Cluster;
 
 namespace OrleansMq.Tests.Cluster.Hosting;
 
-/// <summary>A silo of a replicated cluster in this process, over real sockets and a real database, as a user's own host has it.</summary>
+/// <summary>A silo of a replicated cluster in this process, over real sockets and a real database, configured like a user's own
+/// host.</summary>
 internal sealed class ReplicatedTestSilo : IAsyncDisposable
 {
     private readonly IHost _host;

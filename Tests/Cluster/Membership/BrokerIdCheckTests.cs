@@ -7,7 +7,7 @@ using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Tests.Cluster.Membership;
 
-/// <summary>What a broker does about those that the membership table knows, before it joins.</summary>
+/// <summary>What a broker does about entries of the membership table before it joins.</summary>
 public sealed class BrokerIdCheckTests : IDisposable
 {
     private readonly MembershipTable _table = new();
@@ -81,7 +81,7 @@ public sealed class BrokerIdCheckTests : IDisposable
         return new BrokerIdCheck(services, new SiloBroker(options, cluster), cluster).CheckAsync(CancellationToken.None);
     }
 
-    /// <summary>A membership table in memory.</summary>
+    /// <summary>An in-memory membership table.</summary>
     private sealed class MembershipTable : IMembershipTable
     {
         private readonly List<MembershipEntry> _entries = [];

@@ -65,20 +65,20 @@ public sealed class ProcessProofTests
     }
 
     [Theory]
-    // One other silo over a network: its refusal is all there is.
+    // One other silo over a network: its refusal is the only evidence.
     [InlineData("rG", "0")]
-    // Of two, one.
+    // One of two.
     [InlineData("rG rC", "0")]
-    // Both at once, or two of three: rather this machine's own network.
+    // Both at once, or two of three: more likely this machine's own network failed.
     [InlineData("rG rG", "")]
     [InlineData("rG rR", "")]
     [InlineData("rG rG rC", "")]
     [InlineData("rG rG rC rC", "0 1")]
-    // What this kernel refuses is always believed, and says nothing of the network.
+    // A refusal by this machine's kernel is always believed, and proves nothing about the network.
     [InlineData("lG lG", "0 1")]
     [InlineData("lG rG rG", "0")]
     [InlineData("lG rG rC", "0 1")]
-    // A single refusal is none, and silence neither.
+    // Neither a single refusal nor silence is proof.
     [InlineData("lR lU lC rU", "")]
     public void Believed_state_follows_the_observations(string silos, string expected)
     {

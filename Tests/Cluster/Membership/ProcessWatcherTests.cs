@@ -8,7 +8,7 @@ using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Tests.Cluster.Membership;
 
-/// <summary>The watcher on its thread, with ports for silos.</summary>
+/// <summary>The watcher on its thread, with plain ports as silos.</summary>
 public sealed class ProcessWatcherTests : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -55,7 +55,7 @@ public sealed class ProcessWatcherTests : IAsyncDisposable
         using (await _bystander.AcceptSocketAsync().WaitAsync(Patience))
             _victim.Stop();
         Assert.Equal(AddressOf(_victim), await _members.Killed.Task.WaitAsync(Patience));
-        // The other's connection was cut as well, and its port takes the next one.
+        // The other silo's connection was cut as well, and its port accepts the next one.
         using var again = await _bystander.AcceptSocketAsync().WaitAsync(Patience);
     }
 
@@ -63,10 +63,10 @@ public sealed class ProcessWatcherTests : IAsyncDisposable
         ? known
         : _endpoints[listener] = (IPEndPoint)listener.LocalEndpoint, 1);
 
-    // A stopped listener forgets where it was.
+    // A stopped listener loses its endpoint.
     private readonly Dictionary<TcpListener, IPEndPoint> _endpoints = [];
 
-    /// <summary>A membership that stays as it is, and this silo in it.</summary>
+    /// <summary>A static membership that includes this silo.</summary>
     private sealed class Members : IClusterMembershipService, ILocalSiloDetails
     {
         public TaskCompletionSource<SiloAddress> Killed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -8,7 +8,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.Membership;
 
-/// <summary>Silos of a replicated cluster, as they know and reach each other.</summary>
+/// <summary>How silos of a replicated cluster know and reach each other.</summary>
 public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>, IDisposable
 {
     private readonly TempDirectory _one = new();
@@ -101,7 +101,7 @@ public sealed class ReplicatedMembershipTests(PostgreSqlFixture postgres) : ICla
 
     private sealed class Images : IClusterImageSink
     {
-        // Besides what the test pushes, the cluster's own.
+        // Includes the cluster's own pushes, besides those of the test.
         public ConcurrentBag<byte[]> All { get; } = [];
 
         public Task<long> AcceptAsync(ReadOnlyMemory<byte> image)

@@ -5,7 +5,7 @@ using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Tests.Cluster.Membership;
 
-/// <summary>The watch over real sockets.</summary>
+/// <summary>The watch of one silo over real sockets.</summary>
 public sealed class WatchedSiloTests : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
@@ -40,7 +40,7 @@ public sealed class WatchedSiloTests : IDisposable
     [Fact]
     public void Unresponsive_process_is_not_proven_dead()
     {
-        // As one that is stopped: only its kernel answers.
+        // Like a stopped process: only its kernel answers.
         AdvanceTo(ProcessState.Connected);
         for (var round = 0; round < 100; round++)
         {

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>Leaders while the database that keeps their states is away.</summary>
+/// <summary>Leaders while the database with their states is down.</summary>
 public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -13,7 +13,7 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
         var (served, leaderless) = (await LedAsync("served"), await LedAsync("leaderless"));
         await Postgres.Server.StopAsync();
 
-        // By whoever has called it before, and by who has not: the leader is found by asking the brokers.
+        // Callers that have called before, and callers that have not and find the leader by asking the brokers.
         for (var i = 1; i <= 30; i++)
             Assert.Equal(i, await served.AppendAsync(1 + (i % 3), $"{i}"));
         Assert.Equal(31, (await served.ReadAllAsync(3)).Count);
@@ -47,7 +47,7 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
             for (var successor = 2; !stop.IsCancellationRequested; successor = 1 + (successor % 3))
             {
                 handed += await TryHandOverAsync(partition, successor) ? 1 : 0;
-                await Task.Delay(TimeSpan.FromMilliseconds(50)); // While one is under way nothing is written.
+                await Task.Delay(TimeSpan.FromMilliseconds(50)); // No state is written during a handover in progress.
             }
         });
         for (var round = 1; round <= 3; round++)
@@ -82,7 +82,7 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
         }
         catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
         {
-            return false; // The database is away, or the successor is not in sync.
+            return false; // The database is down, or the successor is not in sync.
         }
     }
 

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>A partition's grain comes and goes; what it acknowledged stays.</summary>
+/// <summary>A partition's grain is deactivated repeatedly; what it acknowledged stays.</summary>
 public sealed class DeactivationTests : IAsyncLifetime
 {
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
@@ -112,7 +112,7 @@ public sealed class DeactivationTests : IAsyncLifetime
         var appends = _silo.Client.GetGrain<IPartitionAppendGrain>(_grain.GetPrimaryKeyString());
         var damaged = TestBatches.Of("b");
         damaged[^1] ^= 1;
-        // More than what is written together.
+        // More than one write takes.
         byte[][] batches = [TestBatches.Of("a"), damaged, .. Enumerable.Range(0, 100).Select(number => TestBatches.Of($"{number}")), [],
             TestBatches.Of("c", "d"), TestBatches.Of("e")];
         var lent = Array.ConvertAll(batches, static batch => BatchInCall.Lend(batch));

@@ -7,7 +7,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>Leadership that is given away: nothing acknowledged is lost or doubled, and a retry mends what was caught in between.</summary>
+/// <summary>Leadership handover loses and duplicates nothing acknowledged; a retry covers requests in between.</summary>
 public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper output) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -56,10 +56,10 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
             await partition.AllInSyncAsync();
         }
         await Cluster.Get<LeadershipHandover>(2).HandOverAllAsync(TimeSpan.FromSeconds(20));
-        // Where broker 1 took too long it is the other one; mostly it does not.
+        // The other broker leads if broker 1 took too long, which is rare.
         await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders is [not 2]), "others lead");
         Assert.Contains(partitions, partition => partition.Leaders is [1]);
-        // It takes none back; another one leads.
+        // A stopping broker takes no leadership back; another one leads.
         var refused = await Assert.ThrowsAsync<BrokerException>(() => partitions[0].Leader(2).HandOverAsync(2));
         Assert.Equal(ErrorAction.Retry, refused.Action);
         await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders is [not 2]), "another one leads still");
@@ -82,7 +82,7 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
         Assert.Equal(ErrorCode.PreferredLeaderNotAvailable,
             (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(3).ElectPreferredAsync())).Code);
         await Cluster.StartAsync(2);
-        // It is not asked before it has caught up.
+        // The broker is not asked before it has caught up.
         await Wait.UntilAsync(async () =>
         {
             try
@@ -91,7 +91,7 @@ public sealed class HandoverTests(PostgreSqlFixture postgres, ITestOutputHelper 
             }
             catch (BrokerException leads) when (leads.Code == ErrorCode.ElectionNotNeeded)
             {
-                return partition.Leaders is [2]; // It took over after the answer had gone.
+                return partition.Leaders is [2]; // The broker took over after the answer was sent.
             }
         }, "broker 2 leads again");
         Assert.Equal([2], partition.Leaders);

@@ -3,7 +3,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>Who is to lead: by the stored state, by who lives, and by what they say of their replicas.</summary>
+/// <summary>The choice of a leader: by the stored state, by membership, and by the replicas' reports.</summary>
 public sealed class LeaderChoiceTests
 {
     private static readonly Guid Topic = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff");
@@ -76,7 +76,7 @@ public sealed class LeaderChoiceTests
         _state = _state with { Leader = 3 };
         Answer(3, ReplicaRole.Claiming, epoch: 4);
         Assert.Equal((3, false), Chosen());
-        // It has given up.
+        // It has resigned.
         Answer(3, epoch: 4);
         Assert.Equal((2, false), Chosen());
         Answer(3, ReplicaRole.Claiming, epoch: 4, incarnation: Guid.NewGuid());

@@ -8,7 +8,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>What ends a leadership that it did not expect: it is fenced, and nothing acknowledged is lost or doubled.</summary>
+/// <summary>Unexpected ends of a leadership: the leader is fenced, and nothing acknowledged is lost or duplicated.</summary>
 public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -22,7 +22,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
             var epoch = 0;
             var (first, second) = (partition.Leaders.Single(), 1 + (partition.Leaders.Single() % 3));
             var ended = partition.ReplicaOn(first)!.LeadershipEnded;
-            // As Orleans would activate the grain twice: this broker does not know of the other.
+            // As if Orleans activated the grain twice: this broker does not know of the other activation.
             await Wait.UntilAsync(async () =>
             {
                 var stored = (await partition.StateAsync()).State;
@@ -42,13 +42,13 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
     }
 
     [SkippableTheory]
-    [InlineData(false)] // It chose by itself.
-    [InlineData(true)] // An activation that was placed by it.
+    [InlineData(false)] // The silo made the choice itself.
+    [InlineData(true)] // The choice placed an activation.
     public async Task Superseded_search_takes_no_leadership(bool isActivated)
     {
         var partition = await LedAsync("orders");
         var (state, etag) = await partition.StateAsync();
-        // The state was read before broker 1 resigned in favour of broker 2, and broker 1 asked after it.
+        // The choice read the state before broker 1 resigned in favour of broker 2, and asked broker 1 afterwards.
         var overtaken = new LeaderFinding(new LeaderChoice(3, Leads: false, []), state, ErrorCode.None, etag);
         await partition.HandOverAsync(2);
         var leadership = Cluster.Get<PartitionLeadership>(3);
@@ -57,7 +57,8 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         var outcome = isActivated ? await leadership.LeadAsync(partition.Key, CancellationToken.None)
             : await leadership.LeadAsync(partition.Key, overtaken, CancellationToken.None);
         Assert.Equal(ErrorAction.Retry, outcome.Error.Action());
-        // What an activation was placed by holds for a second; after a longer pause it asks anew, and hears who leads.
+        // The choice that placed an activation is valid for a second. After a longer pause the activation searches again and finds the
+        // leader.
         Assert.True(outcome.Message!.Contains("another leadership is stored", StringComparison.Ordinal)
             || (isActivated && outcome.Message.Contains("Broker 2 leads", StringComparison.Ordinal)), outcome.Message);
         Assert.Equal([2], partition.Leaders);
@@ -73,7 +74,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         var (state, etag) = await partition.StateAsync();
         await Cluster.Get<IPartitionStates>(2).WriteAsync(partition.Key,
             state with { LeaderToken = Guid.NewGuid(), LeaderEpoch = state.LeaderEpoch + 1 }, etag);
-        // It learns of it when it writes: its follower leaves.
+        // The leader learns of it at its next write: its follower leaves the ISR.
         await Cluster.StopAsync(3);
         await ended.WaitAsync(Wait.Deadline);
         await Wait.UntilAsync(() => partition.Leaders.Length == 1, "a leader again");
@@ -138,7 +139,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
         return partition;
     }
 
-    /// <summary>An idempotent producer that appends from all brokers in turn, one batch after the other.</summary>
+    /// <summary>An idempotent producer that appends through all brokers in turn, one batch after the other.</summary>
     private sealed class Load : IAsyncDisposable
     {
         private readonly TestPartition _partition;
@@ -156,14 +157,14 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
             });
         }
 
-        /// <summary>Returns when so many more were acknowledged.</summary>
+        /// <summary>Waits for that many more acknowledgements.</summary>
         public Task WriteAsync(int count)
         {
             var until = _written + count;
             return Wait.UntilAsync(() => _written >= until || _writing.IsFaulted, "appends are acknowledged");
         }
 
-        /// <summary>Stops it; what was acknowledged is there, once, in order.</summary>
+        /// <summary>Stops the load and checks that acknowledged records are present once and in order.</summary>
         public async Task CheckAsync()
         {
             await _stop.CancelAsync();

@@ -5,14 +5,14 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>What a search makes of what happens while it searches.</summary>
+/// <summary>How a leader search handles concurrent changes.</summary>
 public sealed class LeaderSearchTests
 {
     private static readonly ReplicaKey Key = new(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), 0);
 
     [Theory]
     [InlineData(false)]
-    [InlineData(true)] // Many at once.
+    [InlineData(true)] // Searches for many partitions at once.
     public async Task Search_finds_a_leader_that_starts_during_its_reads(bool many)
     {
         var world = new World();
@@ -21,7 +21,7 @@ public sealed class LeaderSearchTests
         Assert.Equal((3, true), (found.Choice.Broker, found.Choice.Leads));
     }
 
-    /// <summary>Three brokers; the third one's claim is stored, and heard of, in the moment the state is read.</summary>
+    /// <summary>Three brokers. The third one's claim is stored, and becomes known, at the moment the state is read.</summary>
     private sealed class World : IPartitionStates, IBrokerPeers
     {
         private bool _isStored;

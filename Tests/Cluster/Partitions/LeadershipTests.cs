@@ -4,7 +4,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>Who leads a replicated partition, from its creation through the death of its leaders.</summary>
+/// <summary>The leadership of a replicated partition, from its creation through the death of its leaders.</summary>
 public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelper output) : ReplicatedClusterTests(postgres)
 {
     [SkippableFact]
@@ -54,8 +54,8 @@ public sealed class LeadershipTests(PostgreSqlFixture postgres, ITestOutputHelpe
         output.WriteLine($"{count / 2} led again after {watch.ElapsedMilliseconds} ms");
         await Wait.UntilAsync(() => partitions.All(partition => partition.Leaders.Length == 1), "all are led");
         output.WriteLine($"{count} led again after {watch.ElapsedMilliseconds} ms");
-        // The load of the dead one is shared, as replicas are listed. Who leads a single one depends on which brokers answered in time: a
-        // busy one is passed over.
+        // The dead broker's load is shared by replica order. Which broker leads a single partition depends on which answered in time; a
+        // busy one is skipped.
         Assert.All(partitions, partition => Assert.Single(partition.Leaders));
         Assert.All(new[] { 1, 2 },
             broker => Assert.InRange(partitions.Count(partition => partition.Leaders[0] == broker), count / 4, count * 3 / 4));

@@ -9,7 +9,7 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Cluster.Partitions;
 
-/// <summary>The stored state of a partition is changed by compare-and-swap alone.</summary>
+/// <summary>The stored state of a partition changes only by compare-and-swap.</summary>
 public sealed class PartitionStatesTests
 {
     private static readonly ReplicaKey Key = new(Guid.Parse("00112233-4455-6677-8899-aabbccddeeff"), 3);

@@ -8,7 +8,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.PostgreSql;
 
-/// <summary>Orleans' ADO.NET provider on our schema keeps the contract of the file store: the engine cannot tell them apart.</summary>
+/// <summary>Orleans' ADO.NET provider over the project's schema meets the contract of the file store, so that the engine cannot tell them
+/// apart.</summary>
 public sealed class PostgreSqlGrainStorageTests(PostgreSqlFixture postgres) : StateStoreConformance, IClassFixture<PostgreSqlFixture>
 {
     private static readonly GrainId Grain = GrainId.Create("omq.topic", "orders");

@@ -8,7 +8,7 @@ using OrleansMq.Tests.PostgreSql.Server;
 
 namespace OrleansMq.Tests.Cluster.PostgreSql;
 
-/// <summary>Silos that know each other from PostgreSQL alone.</summary>
+/// <summary>Silos that find each other through PostgreSQL alone.</summary>
 public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : IClassFixture<PostgreSqlFixture>
 {
     private const int Active = (int)SiloStatus.Active, Dead = (int)SiloStatus.Dead;
@@ -31,7 +31,7 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
         var killed = $"port = {victim.SiloAddress.Endpoint.Port} AND generation = {victim.SiloAddress.Generation}";
         var versionBefore = (await PostgreSqlFixture.ReadAsync<int>(database, "SELECT version FROM omq_cluster")).Single();
 
-        // A silo in this process is not killed as a process is: it may still say in the table that it goes.
+        // A silo in this process is not killed like a process: it may still mark itself as leaving in the table.
         await cluster.KillSiloAsync(victim);
 
         await WaitAsync(database, [Active, Dead]);
@@ -124,7 +124,7 @@ public sealed class PostgreSqlMembershipTests(PostgreSqlFixture postgres) : ICla
         return database;
     }
 
-    /// <summary>The table as a silo of that cluster has it, without the silo.</summary>
+    /// <summary>Opens the membership table of a cluster without a silo.</summary>
     private static async Task<IMembershipTable> TableAsync(string database, string cluster)
     {
         var services = new ServiceCollection().AddLogging().Configure<ClusterOptions>(options => options.ClusterId = cluster);

@@ -8,10 +8,10 @@ using OrleansMq.PostgreSql.Schema;
 
 namespace OrleansMq.Tests.Cluster.PostgreSql;
 
-/// <summary>Grain storage in PostgreSQL as one silo has it, without the silo.</summary>
+/// <summary>The PostgreSQL grain storage of one silo, without the silo.</summary>
 internal static class PostgreSqlStorage
 {
-    /// <summary>Opens it, over a database that gets its schema where it has none.</summary>
+    /// <summary>Opens the storage and creates the schema if it is missing.</summary>
     public static async Task<IGrainStorage> OpenAsync(string database, JsonSerializerOptions json, string service = "omq")
     {
         await SchemaMigration.ApplyAsync(database);

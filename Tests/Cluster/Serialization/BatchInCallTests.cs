@@ -4,7 +4,7 @@ using OrleansMq.Grains;
 
 namespace OrleansMq.Tests.Cluster.Serialization;
 
-/// <summary>Whose the bytes of a batch are on its way.</summary>
+/// <summary>The ownership of a batch's bytes during a grain call.</summary>
 public sealed class BatchInCallTests
 {
     private static readonly IServiceProvider Services =

@@ -2,8 +2,8 @@ using System.Runtime.CompilerServices;
 
 namespace OrleansMq.Tests.Cluster.Serialization;
 
-/// <summary>Compares with a file beside the tests. With <c>OMQ_WRITE_CONTRACT=1</c> the file is written instead, for a change that is
-/// meant.</summary>
+/// <summary>Compares values with a file beside the tests. With <c>OMQ_WRITE_CONTRACT=1</c> the file is written instead, for an intended
+/// change.</summary>
 internal static class Contract
 {
     public static void Check(string file, IEnumerable<string> lines, [CallerFilePath] string test = "")

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace OrleansMq.Tests.Cluster.Serialization;
 
-/// <summary>All public properties of a value as text, collections by element: what two values that must be equal are compared by.</summary>
+/// <summary>Prints all public properties of a value as text, collections by element, to compare two values for equality.</summary>
 internal static class Printed
 {
     public static string Of(object? value)

@@ -11,10 +11,9 @@ using OrleansMq.Grains.Topics;
 
 namespace OrleansMq.Tests.Cluster.Serialization;
 
-/// <summary>
-/// What silos of different versions must agree on: the names and field numbers of everything that crosses them. A difference here breaks a
-/// rolling upgrade: add a field under a new number, or a method under a new alias, and extend the file; never change a line that is there.
-/// </summary>
+/// <summary>What silos of different versions must agree on: the names and field numbers of everything that crosses them. A difference
+/// breaks a rolling upgrade. Add a field under a new number, or a method under a new alias, and extend the file; never change an existing
+/// line.</summary>
 public sealed class WireContractTests
 {
     private static readonly Serializer Serializer =
@@ -22,7 +21,7 @@ public sealed class WireContractTests
             .AddAssembly(typeof(IClusterGrain).Assembly).AddAssembly(typeof(IPartitionOwnerGrain).Assembly))
             .BuildServiceProvider().GetRequiredService<Serializer>();
 
-    /// <summary>One value of every type that crosses silos, each field with a value of its own.</summary>
+    /// <summary>One value of every type that crosses silos; each field has a distinct value.</summary>
     public static IReadOnlyDictionary<string, object> Samples { get; } = new Dictionary<string, object>
     {
         ["BrokerDescription"] = new BrokerDescription(3, "0.1.0", 4, 5, "/data", BrokerState.Draining, "r1", "h", "http://h:1", "h:2",
@@ -242,14 +241,14 @@ public sealed class WireContractTests
         Assert.Equal(crossing, Samples.OrderBy(sample => sample.Key, StringComparer.Ordinal).Select(sample => sample.Value.GetType()));
     }
 
-    /// <summary>A property that came later and was forgotten between silos: its sample says nothing of it, and nobody would
-    /// notice.</summary>
+    /// <summary>Finds a property added later without a serialization id: its sample would not cover it, and the loss between silos would go
+    /// unnoticed.</summary>
     [Fact]
     public void Samples_of_group_types_set_every_property() => Assert.Empty(
         from sample in Samples.Values
         where sample.GetType().Namespace == typeof(GroupMember).Namespace
         from property in sample.GetType().GetProperties()
-        where !property.GetMethod!.IsStatic && property.PropertyType != typeof(bool) // False may be the value that is not the default.
+        where !property.GetMethod!.IsStatic && property.PropertyType != typeof(bool) // False may be the non-default value.
         let value = property.GetValue(sample)
         where value is null || value.Equals(property.PropertyType.IsValueType ? Activator.CreateInstance(property.PropertyType) : null)
         select $"{sample.GetType().Name}.{property.Name}");

@@ -7,7 +7,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Cluster.Storage;
 
-/// <summary>Grain storage keeps the contract of the store under it: same documents, same etags, same conflicts.</summary>
+/// <summary>Grain storage meets the contract of the store under it: same documents, same etags, same conflicts.</summary>
 public sealed class FileGrainStorageTests : StateStoreConformance
 {
     private readonly FileStateStore _files = FileStateStore.Open(new MemoryFileSystem(), "/state");

@@ -3,7 +3,7 @@ using OrleansMq.Grains.Storage;
 
 namespace OrleansMq.Tests.Cluster.Storage;
 
-/// <summary>What a grain may believe of its document, with a storage that fails on cue.</summary>
+/// <summary>What a grain may assume about its document, with a storage that fails on cue.</summary>
 public sealed class GrainDocumentTests
 {
     private readonly FailingStorage _storage = new();

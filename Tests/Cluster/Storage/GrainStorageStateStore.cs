@@ -10,19 +10,19 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Cluster.Storage;
 
-/// <summary>A state store on top of grain storage: whoever passes the suite through it keeps the store's contract.</summary>
+/// <summary>A state store on top of grain storage, to run the store's conformance suite against the storage.</summary>
 /// <param name="storage">The grain storage.</param>
-/// <param name="list">Grain storage cannot list, and nobody asks it to: lists the keys of a type below it.</param>
+/// <param name="list">Lists the keys of a type below the storage, since grain storage cannot.</param>
 internal sealed class GrainStorageStateStore(IGrainStorage storage, Func<string, ValueTask<IReadOnlyList<string>>> list) : IStateStore
 {
     private static readonly IServiceProvider Serialization = new ServiceCollection().AddSerializer().BuildServiceProvider();
 
-    /// <summary>Documents are kept as they are given.</summary>
+    /// <summary>Writes documents without escaping.</summary>
     public static JsonSerializerOptions Json { get; } = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public IGrainStorage Storage => storage;
 
-    /// <summary>On top of the grain storage that is on top of a state store.</summary>
+    /// <summary>Creates a store on top of grain storage on top of a state store.</summary>
     public static GrainStorageStateStore Over(IStateStore inner) =>
         new(new FileGrainStorage(inner, Json, Serialization.GetRequiredService<IActivatorProvider>()), type => inner.ListAsync(type));
 

@@ -4,8 +4,8 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>The commands that Client/README.md shows for a cluster: a broker dies, comes back, another joins, one leaves, and no record is
-/// missed.</summary>
+/// <summary>The commands of Client/README.md for a cluster: a broker dies and comes back, another joins, one leaves, and no record is
+/// missing.</summary>
 public sealed class ClusterTourTests
 {
     private const int Lines = 200_000;
@@ -21,7 +21,7 @@ public sealed class ClusterTourTests
         input.Give(Numbers(0, Lines / 2));
         (await cluster.OmqAsync(["consume", "numbers", "--max", "1000"])).Expect(0);
 
-        // The one that the client talks to.
+        // The broker that the client is connected to.
         cluster.Kill(1);
         input.Give(Numbers(Lines / 2, Lines));
         input.End();
@@ -53,7 +53,7 @@ public sealed class ClusterTourTests
 
         Assert.Equal("completed", Json(await cluster.OmqAsync(["broker", "drain", "1", "--wait", "--json"])).GetProperty("state")
             .GetString());
-        (await cluster.OmqAsync(["broker", "remove", "1"])).Expect(1); // It is alive.
+        (await cluster.OmqAsync(["broker", "remove", "1"])).Expect(1); // Broker 1 is alive.
         cluster.Kill(1);
         await AwaitAsync(async () => (await cluster.OmqAsync(["broker", "remove", "1"])).ExitCode == 0, "broker 1 to be removed");
         await cluster.HealthyAsync();
@@ -67,7 +67,7 @@ public sealed class ClusterTourTests
         Assert.Equal(Enumerable.Range(0, Lines), read.Lines.Select(int.Parse).Order());
     }
 
-    // As the broker that is asked knows them: it hears of a change a little later than who has made it.
+    // Polls, since the broker that answers learns of a change a little later than the one that made it.
     private static Task BrokersAsync(RunningCluster cluster, Func<JsonElement[], bool> areWanted, string what) =>
         RunningCluster.UntilAsync(() => cluster.AskAsync("cluster", "status"),
             status => areWanted([.. status.GetProperty("brokers").EnumerateArray()]), what);

@@ -4,13 +4,13 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>Kafka clients that know nothing of this broker, and a cluster of three silos that loses one under each of them.</summary>
+/// <summary>Third-party Kafka clients, and a cluster of three silos that loses one under each of them.</summary>
 [Collection(SharedCluster.Name)]
 public sealed class KafkaClientTests(SharedCluster shared)
 {
     private const int Records = 6000;
 
-    // It has no idempotent producer: what it sends again may be there twice.
+    // This client has no idempotent producer, so its retries may duplicate records.
     private const string AtLeastOnce = "kafka-python";
 
     public static TheoryData<string> Clients => [.. SteadyClient.All.Keys];
@@ -35,7 +35,7 @@ public sealed class KafkaClientTests(SharedCluster shared)
         }
         finally
         {
-            // The next client is to find three again.
+            // The next client must find three brokers again.
             await cluster.RestartedAsync(coordinator);
         }
 
@@ -45,7 +45,7 @@ public sealed class KafkaClientTests(SharedCluster shared)
         await cluster.HealthyAsync();
     }
 
-    /// <summary>All of it, counted by the end offsets.</summary>
+    /// <summary>Counts the stored records by the end offsets.</summary>
     private static async Task<string[]> StoredAsync(RunningCluster cluster, string topic)
     {
         var ends = Json(await cluster.OmqAsync(["topic", "describe", topic, "--json"])).GetProperty("partitions").EnumerateArray()

@@ -9,7 +9,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>What each of three silos tells Kafka clients of the others.</summary>
+/// <summary>What each of three silos tells Kafka clients about the others.</summary>
 [Collection(SharedCluster.Name)]
 public sealed class KafkaGatewayTests(SharedCluster shared)
 {
@@ -88,7 +88,7 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         }
         Assert.True(coordinators.Count > 1, "All groups are coordinated by one broker.");
 
-        // librdkafka asks every broker and hands on all that they say.
+        // librdkafka asks every broker and returns the union of their answers.
         var listed = await admin.ListConsumerGroupsAsync();
         Assert.Equal(groups, listed.Valid.Select(static group => group.GroupId)
             .Where(static id => id.StartsWith("listed-", StringComparison.Ordinal)).Order());
@@ -112,7 +112,7 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         Assert.Equal("first\n", (await cluster.OmqAsync(["consume", "made-by-writing", "--max", "1"])).Expect(0).Text);
     }
 
-    // Each broker hears for itself of who leads and who is in sync.
+    // Polls, since each broker learns of leaders and in-sync replicas by itself.
     private static Task<Metadata> ToldAsync(IAdminClient admin, string topic, List<int> leaders) => RunningCluster.UntilAsync(
         () => Task.FromResult(admin.GetMetadata(topic, RunningProgram.Patience)),
         metadata => metadata.Topics[0].Partitions.OrderBy(static one => one.PartitionId).Select(static one => one.Leader)

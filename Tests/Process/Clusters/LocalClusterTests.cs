@@ -4,7 +4,7 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary><c>omq cluster up</c>: what it starts, what it tells, and what it leaves behind.</summary>
+/// <summary><c>omq cluster up</c>: its processes, its output, and its cleanup.</summary>
 public sealed class LocalClusterTests : IDisposable
 {
     private const int Interrupt = 2;
@@ -15,7 +15,7 @@ public sealed class LocalClusterTests : IDisposable
 
     public LocalClusterTests()
     {
-        // Run by root, the database is another user, who has to get through.
+        // Under root the database runs as another user, which needs access to the directory.
         if (!OperatingSystem.IsWindows())
             File.SetUnixFileMode(_directory.FullName,
                 File.GetUnixFileMode(_directory.FullName) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
@@ -125,7 +125,7 @@ public sealed class LocalClusterTests : IDisposable
             (await cluster.OmqAsync(["broker", "drain", "3", "--wait"])).Expect(0);
             ProcessTable.Signal(cluster.PidOf(3), Terminate);
             await EndOfAsync(cluster, 3);
-            // The others may not have noticed yet that it has gone.
+            // The others may not have noticed its death yet.
             var (removal, began) = (await cluster.OmqAsync(["broker", "remove", "3"]), DateTime.UtcNow);
             while (removal.ExitCode != 0 && DateTime.UtcNow - began < TimeSpan.FromSeconds(60))
                 removal = await cluster.OmqAsync(["broker", "remove", "3"]);
@@ -195,7 +195,7 @@ public sealed class LocalClusterTests : IDisposable
         Assert.Contains(_directory["c/broker-1.log"], outcome.Error, StringComparison.Ordinal);
     }
 
-    // A start that lost its port to somebody else is told of as well.
+    // A failed start because of a lost port is reported as well.
     private static async Task<JsonElement> EndOfAsync(RunningCluster cluster, int broker) =>
         (await cluster.LineAsync(line => line.TryGetProperty("ended", out var end)
             && end.GetProperty("pid").GetInt32() == cluster.PidOf(broker))).GetProperty("ended");

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>The processes of this machine, by number.</summary>
+/// <summary>The processes of this machine, by process id.</summary>
 internal static class ProcessTable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
@@ -10,7 +10,7 @@ internal static class ProcessTable
     /// <summary>Sends a signal.</summary>
     public static void Signal(int process, int signal) => Assert.Equal(0, kill(process, signal));
 
-    /// <summary>Whether it runs; what has ended and only waits to be looked after does not.</summary>
+    /// <summary>Whether the process runs. A zombie does not count.</summary>
     public static bool Runs(int process)
     {
         try
@@ -24,7 +24,7 @@ internal static class ProcessTable
         }
     }
 
-    /// <summary>Waits until none of them runs.</summary>
+    /// <summary>Waits until none of the processes runs.</summary>
     public static async Task AwaitEndAsync(IEnumerable<int> processes)
     {
         var left = processes.ToList();
@@ -36,7 +36,7 @@ internal static class ProcessTable
         }
     }
 
-#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; no generated marshalling is needed for numbers.
+#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; numbers need no generated marshalling.
     [DllImport("libc")]
     private static extern int kill(int processId, int signal);
 #pragma warning restore IDE1006, SYSLIB1054

@@ -13,7 +13,7 @@ internal sealed class RunningCluster : IAsyncDisposable
 
     public RunningProgram Program { get; }
 
-    /// <summary>What was said of the cluster, of its database, and of each broker at first, by broker id.</summary>
+    /// <summary>The first announcements of the cluster, of its database, and of each broker by id.</summary>
     public JsonElement Cluster { get; private set; }
     public JsonElement Postgres { get; private set; }
     public SortedDictionary<int, JsonElement> Brokers { get; } = [];
@@ -27,11 +27,11 @@ internal sealed class RunningCluster : IAsyncDisposable
     /// <summary>The directory it lives in.</summary>
     public string Data => Cluster.GetProperty("data").GetString()!;
 
-    /// <summary>Every process there is but the one that holds them together.</summary>
+    /// <summary>All processes of the cluster except the launcher.</summary>
     public IEnumerable<int> Processes => Brokers.Values.Append(Postgres).Select(line => line.GetProperty("pid"))
         .Where(pid => pid.ValueKind == JsonValueKind.Number).Select(pid => pid.GetInt32());
 
-    /// <summary>Starts one, and waits until all its brokers serve. Skips the test where there is no PostgreSQL.</summary>
+    /// <summary>Starts a cluster and waits until all its brokers serve. Skips the test if the machine has no PostgreSQL.</summary>
     public static async Task<RunningCluster> UpAsync(int silos, params string[] more)
     {
         Skip.If(PostgreSqlInstallation.Find() is null, "needs PostgreSQL's server programs");
@@ -49,13 +49,13 @@ internal sealed class RunningCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>The process of a broker, as it was at first or after its last restart that was waited for.</summary>
+    /// <summary>The process id of a broker, as of its start or its last awaited restart.</summary>
     public int PidOf(int broker) => Brokers[broker].GetProperty("pid").GetInt32();
 
-    /// <summary>Ends a broker as a power-off button of its process would.</summary>
+    /// <summary>Kills a broker with SIGKILL.</summary>
     public void Kill(int broker) => ProcessTable.Signal(PidOf(broker), 9);
 
-    /// <summary>Waits until a broker that was killed serves again; with <c>--restart</c> only.</summary>
+    /// <summary>Waits until a killed broker serves again, under <c>--restart</c> only.</summary>
     public async Task RestartedAsync(int broker)
     {
         _gone.Add(PidOf(broker));
@@ -63,13 +63,13 @@ internal sealed class RunningCluster : IAsyncDisposable
             && !_gone.Contains(line.GetProperty("pid").GetInt32()));
     }
 
-    /// <summary>Waits until every partition has a leader, and every replica is in sync.</summary>
+    /// <summary>Waits until every partition has a leader and every replica is in sync.</summary>
     public Task HealthyAsync() => UntilAsync(() => AskAsync("cluster", "status"),
         static status => status.GetProperty("underReplicatedPartitions").GetArrayLength() == 0
         && status.GetProperty("offlinePartitions").GetArrayLength() == 0,
         "every replica to be in sync");
 
-    /// <summary>Waits until every partition is led by its first replica and all replicas are in sync; returns the leaders.</summary>
+    /// <summary>Waits until every partition is led by its first replica and all replicas are in sync. Returns the leaders.</summary>
     public async Task<List<int>> LedAsync(string topic)
     {
         var led = await UntilAsync(() => AskAsync("topic", "describe", topic),
@@ -80,7 +80,7 @@ internal sealed class RunningCluster : IAsyncDisposable
         return [.. led.GetProperty("partitions").EnumerateArray().Select(static one => one.GetProperty("leader").GetInt32())];
     }
 
-    /// <summary>Asks until the answer is as wanted, and returns it.</summary>
+    /// <summary>Polls until the answer satisfies the condition, and returns it.</summary>
     public static async Task<T> UntilAsync<T>(Func<Task<T>> ask, Func<T, bool> isWanted, string what)
     {
         using var deadline = new CancellationTokenSource(RunningProgram.Patience);
@@ -94,20 +94,20 @@ internal sealed class RunningCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits for a line that is a JSON object with these properties.</summary>
+    /// <summary>Waits for an output line with a JSON object that satisfies the condition.</summary>
     public async Task<JsonElement> LineAsync(Func<JsonElement, bool> wanted) =>
         JsonSerializer.Deserialize<JsonElement>(await Program.LineAsync(line => line.StartsWith('{')
             && wanted(JsonSerializer.Deserialize<JsonElement>(line))));
 
-    /// <summary>Runs a client command against all brokers to its end.</summary>
+    /// <summary>Runs a client command against all brokers to completion.</summary>
     public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) =>
         RunningProgram.OmqAsync([.. arguments, "--server", Servers], input: input);
 
-    /// <summary>What a client command says, as JSON.</summary>
+    /// <summary>Runs a client command and returns its output as JSON.</summary>
     public async Task<JsonElement> AskAsync(params string[] arguments) =>
         JsonSerializer.Deserialize<JsonElement>((await OmqAsync([.. arguments, "--json"])).Expect(0).Text);
 
-    /// <summary>Asks it to end, and waits until it has.</summary>
+    /// <summary>Signals the launcher to end, and waits until it has.</summary>
     public async Task<Outcome> EndAsync(int signal = 15)
     {
         Program.Signal(signal);

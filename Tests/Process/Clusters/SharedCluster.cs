@@ -1,18 +1,18 @@
 namespace OrleansMq.Tests.Process.Clusters;
 
-/// <summary>A cluster of three silos for all tests of a collection: what is killed comes back. It is started by the first test that asks
-/// for it.</summary>
+/// <summary>A cluster of three silos for all tests of a collection. Killed brokers restart. The first test that needs it starts
+/// it.</summary>
 [CollectionDefinition(Name)]
 public sealed class SharedCluster : IAsyncLifetime, ICollectionFixture<SharedCluster>
 {
-    /// <summary>Of the collection.</summary>
+    /// <summary>The collection's name.</summary>
     public const string Name = "a cluster for Kafka clients";
 
     private Task<RunningCluster>? _cluster;
 
     public Task InitializeAsync() => Task.CompletedTask;
 
-    /// <summary>The cluster; skips the test where there is no PostgreSQL.</summary>
+    /// <summary>Returns the cluster, or skips the test if the machine has no PostgreSQL.</summary>
     internal Task<RunningCluster> UpAsync() => _cluster ??= RunningCluster.UpAsync(3, "--restart");
 
     public async Task DisposeAsync()

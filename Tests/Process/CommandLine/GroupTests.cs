@@ -179,7 +179,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
             await ProduceAsync(0, lines);
     }
 
-    /// <summary>Lines with keys, so that every partition gets some.</summary>
+    /// <summary>Produces lines with keys, so that every partition gets some.</summary>
     private Task ProduceAsync(int first, int count, string more = "")
     {
         var lines = string.Concat(Numbers(first, count).Select(i => string.Create(CultureInfo.InvariantCulture, $"{i}:{i}\n")));
@@ -188,7 +188,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
 
     private async Task ProduceUntilPrintedAsync(RunningProgram consumer)
     {
-        // Where "latest" is, is known only once a first record was read behind it.
+        // The position of "latest" is known only once a first record was read after it.
         for (var i = 0; !consumer.HasExited && i < 100; i++)
             await OmqAsync($"produce {_topic}", "new\n"u8.ToArray());
     }
@@ -196,7 +196,7 @@ public sealed class GroupTests(SharedBroker shared) : IClassFixture<SharedBroker
     private RunningProgram Consume(string more) => new(Repository.Launcher,
         ["consume", _topic, "--group", _group, .. more.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--server", _broker.Url]);
 
-    /// <summary>Waits until the group has so many members that hold so many partitions.</summary>
+    /// <summary>Waits until the group has that many members, which own that many partitions.</summary>
     private Task MembersAsync(int members, int partitions) => UntilAsync($"group describe {_group} --json", group =>
         {
         var held = group.GetProperty("members").EnumerateArray().Select(member => member.GetProperty("assignment").GetArrayLength())

@@ -4,10 +4,10 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.CommandLine;
 
-/// <summary>Help on everything, with an example each; wrong usage is told apart from everything else.</summary>
+/// <summary>Help for every command with an example each; invalid usage is distinguished from every other error.</summary>
 public sealed class HelpTests
 {
-    /// <summary>The words of every command there is.</summary>
+    /// <summary>The words of every command.</summary>
     public static TheoryData<string> Commands()
     {
         var data = new TheoryData<string>("");
@@ -138,7 +138,7 @@ public sealed class HelpTests
     [InlineData("broker remove 1")]
     public async Task Unresponsive_broker_exits_3(string words)
     {
-        // Nothing can listen on port 1 without being root and meaning it.
+        // Port 1 is privileged and unused, so the connection is refused.
         var outcome = (await RunningProgram.OmqAsync([.. words.Split(' '), "--server", "http://127.0.0.1:1"])).Expect(3);
 
         Assert.Contains("127.0.0.1:1", outcome.Error, StringComparison.Ordinal);

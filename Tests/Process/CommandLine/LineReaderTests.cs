@@ -76,7 +76,7 @@ public sealed class LineReaderTests
         return lines;
     }
 
-    /// <summary>A stream that gives a few bytes at a time, as a pipe does.</summary>
+    /// <summary>A stream that returns a few bytes at a time, like a pipe.</summary>
     private sealed class PiecewiseStream(byte[] bytes, int pieceBytes) : MemoryStream(bytes)
     {
         public override int Read(byte[] buffer, int offset, int count) => base.Read(buffer, offset, Math.Min(count, pieceBytes));

@@ -20,7 +20,7 @@ public sealed class SharedBroker : IAsyncLifetime
         _directory.Dispose();
     }
 
-    /// <summary>Deletes all topics, so that the next test begins with none.</summary>
+    /// <summary>Deletes all topics, so that the next test starts without any.</summary>
     internal async Task ClearAsync()
     {
         using var http = new HttpClient { BaseAddress = new Uri(Broker.Url) };
@@ -194,7 +194,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         Assert.Equal("1\n2\n", (await OmqAsync("consume numbers --partition 1 --offset 1 --max 2")).Text);
         Assert.Equal("", (await OmqAsync("consume numbers --partition 0 --idle-timeout 300")).Text);
         Assert.Equal("", (await OmqAsync("consume numbers --offset latest --idle-timeout 300")).Text);
-        (await _broker.OmqAsync(["consume", "numbers", "--offset", "3"])).Expect(2); // which partition's 3?
+        (await _broker.OmqAsync(["consume", "numbers", "--offset", "3"])).Expect(2); // the partition of offset 3 is ambiguous
         (await _broker.OmqAsync(["consume", "numbers", "--partition", "1", "--offset", "99"])).Expect(1);
     }
 
@@ -293,7 +293,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
         var found = (await RunningProgram.OmqAsync(["dump", _directory["damaged.log"]])).Expect(1);
         Assert.Contains("DAMAGED (BadCrc)", found.Text, StringComparison.Ordinal);
         Assert.Contains("DAMAGED (Truncated)", found.Text, StringComparison.Ordinal);
-        Assert.Contains("codec zstd", found.Text, StringComparison.Ordinal); // the sound one behind it
+        Assert.Contains("codec zstd", found.Text, StringComparison.Ordinal); // the intact batch after it
 
         await File.WriteAllBytesAsync(_directory[Path.GetFileName(segment)], [1, .. (await File.ReadAllBytesAsync(segment)).Skip(1)]);
         var misplaced = (await RunningProgram.OmqAsync(["dump", _directory[Path.GetFileName(segment)]])).Expect(1);
@@ -318,7 +318,7 @@ public sealed class TourTests(SharedBroker shared) : IClassFixture<SharedBroker>
             Assert.True(phase.GetProperty("recordsPerSecond").GetDouble() > 0);
             Assert.Equal(150_000, phase.GetProperty("bytes").GetInt64());
             Assert.Equal(percentiles.Order(), percentiles);
-            // Where all records wait already when it begins to read, none is waited for.
+            // If all records are available when reading starts, no wait is measured.
             Assert.True(percentiles[^1] > 0 || mode == "consume");
         }
         Assert.Equal(150_000, report.GetProperty("rawWrite").GetProperty("bytes").GetInt64());

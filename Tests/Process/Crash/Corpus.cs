@@ -3,11 +3,11 @@ using System.Security.Cryptography;
 
 namespace OrleansMq.Tests.Process.Crash;
 
-/// <summary>Real text, and much of it: the XML documentation of the .NET packs that are installed with the SDK.</summary>
+/// <summary>A large amount of real text: the XML documentation of the .NET packs installed with the SDK.</summary>
 internal static class Corpus
 {
-    /// <summary>Writes all of it into one file, in the order of the files' names, each line ended by a line feed.</summary>
-    /// <returns>How many lines there are.</returns>
+    /// <summary>Writes all files into one, in the order of their names, each line ended by a line feed.</summary>
+    /// <returns>The number of lines.</returns>
     public static long WriteTo(string path)
     {
         using var target = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20);
@@ -26,7 +26,8 @@ internal static class Corpus
         return lines;
     }
 
-    /// <summary>A fingerprint of each line of a file: lines are compared by these, so that a million of them fit in memory.</summary>
+    /// <summary>Returns a fingerprint of each line of a file. Lines are compared by these, so that a million of them fit in
+    /// memory.</summary>
     public static UInt128[] Fingerprints(string path)
     {
         var fingerprints = new List<UInt128>(1 << 20);
@@ -50,7 +51,7 @@ internal static class Corpus
         return [.. fingerprints];
     }
 
-    /// <summary>The packs lie beside the runtime's <c>shared</c> folder, three levels above its assemblies.</summary>
+    /// <summary>Finds the files: the packs lie beside the runtime's <c>shared</c> folder, three levels above its assemblies.</summary>
     private static IEnumerable<string> Files()
     {
         var packs = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "packs"));

@@ -58,7 +58,7 @@ public sealed class GroupThroughCrashesTests : IDisposable
 
         var committed = await CommittedAsync(brokers, 1);
         Assert.True(printed.Length >= committed, $"{committed} committed, {printed.Length} printed");
-        // The dead member holds its partition until its session ends: another group reads the same records, from there on.
+        // The dead member owns its partition until its session expires, so another group continues from its offset.
         Assert.Equal(Enumerable.Range(0, printed.Length), printed.Select(Number));
     }
 
@@ -74,7 +74,7 @@ public sealed class GroupThroughCrashesTests : IDisposable
             first.Program.Signal(15);
             await first.Program.ExitAsync();
         }
-        // Somebody who takes the connection, hears the question and hangs up, as a broker that is killed at that moment does.
+        // A server that accepts the connection, receives the request and closes, like a broker killed at that moment.
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var port = ((IPEndPoint)listener.LocalEndpoint).Port;
@@ -100,7 +100,7 @@ public sealed class GroupThroughCrashesTests : IDisposable
             input: Encoding.UTF8.GetBytes(lines))).Expect(0);
     }
 
-    /// <summary>Waits until so many records are committed, or more.</summary>
+    /// <summary>Waits until at least that many records are committed.</summary>
     private static async Task<long> CommittedAsync(RestartedBroker brokers, long least)
     {
         using var deadline = new CancellationTokenSource(RunningProgram.Patience);

@@ -2,7 +2,7 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Crash;
 
-/// <summary>A producer that cannot, or may not, go on says how much was done.</summary>
+/// <summary>A producer that cannot continue, or is interrupted, reports how much was acknowledged.</summary>
 public sealed class InterruptedProducerTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
@@ -26,7 +26,7 @@ public sealed class InterruptedProducerTests : IDisposable
         await broker.KillAsync();
         input.Give("three\n"u8);
 
-        // Though there may be more lines to come.
+        // The producer exits although more lines may come.
         var outcome = (await producer.ExitAsync()).Expect(3);
         Assert.Contains("2 lines were acknowledged", outcome.Error, StringComparison.Ordinal);
         input.End();
@@ -55,7 +55,7 @@ public sealed class InterruptedProducerTests : IDisposable
         await using var broker = await RunningBroker.UpAsync(_directory["data"]);
         (await broker.OmqAsync(["topic", "create", "lines"])).Expect(0);
         var input = new SteppedStream();
-        // Were it waited for, the test would be out of patience before this is over.
+        // If the producer waited for the broker, the test would time out first.
         await using var producer = new RunningProgram(Repository.Launcher,
             ["produce", "lines", "--timeout", "3600000", "--server", broker.Url], input: input);
         input.Give("one\n"u8);

@@ -5,14 +5,12 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Process.Crash;
 
-/// <summary>
-/// The promise of the whole program: whatever was acknowledged survives the death of the process, once and in order. Nearly a million lines
-/// of real text go through <c>omq produce</c> while the broker is killed with SIGKILL and started again, and come back by
-/// <c>omq consume</c>: once while all that happens, and once more when it is over.
-/// </summary>
+/// <summary>The promise of the whole program: acknowledged records survive the death of the process, once and in order. Nearly a million
+/// lines of real text go through <c>omq produce</c> while the broker is killed with SIGKILL and restarted. <c>omq consume</c> reads them
+/// once meanwhile, and once more at the end.</summary>
 public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
 {
-    // Enough to hit appends, rolls of segments and idle moments alike; each costs a start of the broker.
+    // Enough to hit appends, segment rolls and idle moments; each kill costs a start of the broker.
     private const int Kills = 8;
     private const string SmallSegments = "segment.bytes=8388608";
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
@@ -51,7 +49,7 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         await using var followed = new FileStream(_directory["followed"], FileMode.Create, FileAccess.Write, FileShare.Read, 1 << 20);
         await using var follower = new RunningProgram(Repository.Launcher,
             ["consume", "lines", "--max", lines.ToString(CultureInfo.InvariantCulture), "--server", brokers.Url], outputTo: followed);
-        // From here on it outlives any broker; a broker that dies under its first question is one that cannot be reached (exit code 3).
+        // From here on the consumer survives any broker. A broker that dies during the first request is unreachable (exit code 3).
         await brokers.WaitUntilTopicWasAskedForAsync(Patience);
 
         await ProduceAsync(brokers, corpus, lines, random);
@@ -75,7 +73,7 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         AssertSameLines(sent, seen);
     }
 
-    /// <summary>Sends the file, and kills the broker as often as planned while records are on their way.</summary>
+    /// <summary>Sends the file, and kills the broker as often as planned while records are in flight.</summary>
     private async Task ProduceAsync(RestartedBroker brokers, string corpus, long lines, Random random)
     {
         var length = new FileInfo(corpus).Length;
@@ -99,7 +97,7 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(Kills, brokers.Kills);
     }
 
-    /// <summary>The records the partitions hold by their offsets: what was written twice would count twice.</summary>
+    /// <summary>Counts the records of the partitions by their offsets. A duplicate would count twice.</summary>
     private static async Task<long> CountAsync(RestartedBroker brokers)
     {
         var description = (await brokers.OmqAsync("topic", "describe", "lines", "--json")).Expect(0);
@@ -127,7 +125,8 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         return received;
     }
 
-    /// <summary>One producer's records keep their order within a partition; with one partition that is the order of the file.</summary>
+    /// <summary>The records of one producer keep their order within a partition, which with one partition is the order of the
+    /// file.</summary>
     private static void AssertSubsequence(UInt128[] received, UInt128[] sent, int partition)
     {
         var next = 0;

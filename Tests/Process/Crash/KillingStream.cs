@@ -1,15 +1,13 @@
 namespace OrleansMq.Tests.Process.Crash;
 
-/// <summary>
-/// A file that is read by a producer, with moments at which something is done to the broker. The producer goes on reading meanwhile, so
-/// that records are on their way when it happens; only the next moment waits until the last is over.
-/// </summary>
+/// <summary>A file that a producer reads, with positions at which an action hits the broker. The producer goes on reading meanwhile, so
+/// that records are in flight. Only the next position waits until the action is over.</summary>
 internal sealed class KillingStream(Stream source, IEnumerable<long> moments, Func<Task> kill) : Stream
 {
     private readonly Queue<long> _moments = new(moments.Order());
     private Task _last = Task.CompletedTask;
 
-    /// <summary>Completes when the last moment that was reached is over.</summary>
+    /// <summary>Completes when the action at the last reached position is over.</summary>
     public Task LastAsync() => _last;
 
     public override bool CanRead => true;
@@ -26,7 +24,7 @@ internal sealed class KillingStream(Stream source, IEnumerable<long> moments, Fu
             await _last;
             _last = Task.Run(kill, cancellationToken);
         }
-        // Up to the next moment and no further, in pieces that are small against the distance of two moments.
+        // Up to the next position and no further, in pieces that are small compared with the distance between positions.
         var length = Math.Min(buffer.Length, 64 << 10);
         if (_moments.TryPeek(out moment))
             length = (int)Math.Min(length, Math.Max(1, moment - source.Position));

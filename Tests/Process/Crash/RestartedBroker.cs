@@ -2,7 +2,7 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Crash;
 
-/// <summary>A broker that comes back on the same directory and port each time it is killed.</summary>
+/// <summary>A broker that restarts on the same directory and port each time it is killed.</summary>
 internal sealed class RestartedBroker(string dataDirectory) : IAsyncDisposable
 {
     private RunningBroker? _broker;
@@ -22,7 +22,7 @@ internal sealed class RestartedBroker(string dataDirectory) : IAsyncDisposable
         _broker = await RunningBroker.UpAsync(dataDirectory, port);
     }
 
-    /// <summary>Waits until a client has been told of a topic, by the broker's own count.</summary>
+    /// <summary>Waits until a client has received a topic's metadata, by the broker's metrics.</summary>
     public Task WaitUntilTopicWasAskedForAsync(TimeSpan patience) =>
         _broker!.WaitForMetricAsync(
             "orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}\",method=\"GET\",status=\"200\"}", patience);

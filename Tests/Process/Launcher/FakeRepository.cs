@@ -2,10 +2,8 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Launcher;
 
-/// <summary>
-/// The launcher and the test runner in a repository without sources, over a <c>dotnet</c> that is a script: what they decide can be seen
-/// without building anything.
-/// </summary>
+/// <summary>The launcher and the test runner in a repository without sources, over a scripted <c>dotnet</c>: their decisions are visible
+/// without a build.</summary>
 internal sealed class FakeRepository : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();
@@ -31,13 +29,13 @@ internal sealed class FakeRepository : IDisposable
 
     public string this[string path] => _directory[path];
 
-    /// <summary>What the fake was called with, a line a call.</summary>
+    /// <summary>The calls of the fake, one line each.</summary>
     public string[] Calls => File.Exists(_directory["calls"]) ? File.ReadAllLines(_directory["calls"]) : [];
 
     public int Count(string command) => Calls.Count(call => call.StartsWith(command, StringComparison.Ordinal));
 
-    /// <summary>Writes the fake: a script that notes its arguments, builds both programs' files on <c>build</c>, and then does what is
-    /// given.</summary>
+    /// <summary>Writes the fake: a script that logs its arguments, creates both programs' files on <c>build</c>, and then runs
+    /// <paramref name="script"/>.</summary>
     public void Dotnet(string script)
     {
         File.WriteAllText(_directory["bin/dotnet"], $$"""
@@ -56,7 +54,7 @@ internal sealed class FakeRepository : IDisposable
             File.SetUnixFileMode(_directory["bin/dotnet"], UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
-    /// <summary>Runs the launcher with the fake first in the path, and no flavour forced unless asked.</summary>
+    /// <summary>Runs the launcher with the fake first in the path, and without a forced flavour unless given.</summary>
     public async Task<Outcome> OmqAsync(string arguments, string? orleans = null)
     {
         var environment = new Dictionary<string, string?>

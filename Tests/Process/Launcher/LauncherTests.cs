@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Process.Launcher;
 
-/// <summary>What <c>./omq</c> decides: which flavour, when to build, when to give up.</summary>
+/// <summary>The decisions of <c>./omq</c>: which flavour, when to build, when to give up.</summary>
 public sealed class LauncherTests : IDisposable
 {
     private const string OrleansIsMissing = """

@@ -2,7 +2,7 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Launcher;
 
-/// <summary>What <c>./omq test</c> makes of the results of test projects: only a run in which everything is accounted for passes.</summary>
+/// <summary>How <c>./omq test</c> judges the results of test projects: a run passes only if everything is accounted for.</summary>
 public sealed class TestRunnerTests : IDisposable
 {
     private readonly FakeRepository _repository = new();
@@ -189,7 +189,7 @@ public sealed class TestRunnerTests : IDisposable
 
     private void Results(params string[] results) => DiscoveredAndResults("", results);
 
-    /// <summary>A <c>dotnet</c> whose test runs leave these results, and whose discovery finds that test.</summary>
+    /// <summary>Writes a <c>dotnet</c> whose test runs leave these results, and whose discovery finds that test.</summary>
     private void DiscoveredAndResults(string discovered, params string[] results)
     {
         File.WriteAllText(_repository["results"],

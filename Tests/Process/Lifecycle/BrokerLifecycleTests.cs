@@ -3,7 +3,7 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.Lifecycle;
 
-/// <summary>Starting and ending the real broker, and being refused.</summary>
+/// <summary>Start, stop and refusal of the real broker.</summary>
 public sealed class BrokerLifecycleTests : IDisposable
 {
     private const int Interrupt = 2;
@@ -116,7 +116,7 @@ public sealed class BrokerLifecycleTests : IDisposable
         Assert.True(File.Exists(_directory["data/meta.json"]));
     }
 
-    /// <summary>Root may write anywhere but where the kernel itself keeps the files.</summary>
+    /// <summary>A path that even root cannot write to, since the kernel provides its files.</summary>
     private string ReadOnlyPath()
     {
         if (Environment.UserName == "root")

@@ -3,7 +3,7 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Tests.Process.LocalClusters;
 
-/// <summary>Who belongs to a local cluster, and when what ended is started again.</summary>
+/// <summary>The members of a local cluster, and when an ended one is restarted.</summary>
 public sealed class ClusterRosterTests
 {
     private static readonly ClusterRoster Empty = new("local", []);
@@ -37,7 +37,7 @@ public sealed class ClusterRosterTests
     {
         var three = Empty.With(3, []);
         Assert.Same(three, three.WithoutRemoved(ended: [3], registered: [1, 2, 3]));
-        // Who has not joined yet is no broker of the cluster either.
+        // A broker that has not joined yet is not registered either.
         Assert.Same(three, three.WithoutRemoved(ended: [], registered: [1, 2]));
         var two = three.WithoutRemoved(ended: [3], registered: [1, 2]);
         Assert.Equal([1, 2], two.Present.Select(broker => broker.BrokerId));

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Process.Running;
 
 namespace OrleansMq.Tests.Process.LocalClusters;
 
-/// <summary>A silo of a local cluster over the processes it has, with a program that does as the test says.</summary>
+/// <summary>A silo of a local cluster over its successive processes, with a scripted program.</summary>
 public sealed class SupervisedSiloTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

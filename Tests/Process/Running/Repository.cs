@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Process.Running;
 
-/// <summary>Where the program under test lies.</summary>
+/// <summary>The paths of the program under test.</summary>
 internal static class Repository
 {
     /// <summary>The folder that holds the launcher.</summary>
@@ -9,7 +9,7 @@ internal static class Repository
     /// <summary>The launcher.</summary>
     public static string Launcher { get; } = Path.Combine(Root, "omq");
 
-    /// <summary>The flavour these tests were built in: the launcher runs the same.</summary>
+    /// <summary>Makes the launcher run the flavour of these tests.</summary>
     public static string OrleansSwitch { get; } =
 #if ORLEANS
         "true";

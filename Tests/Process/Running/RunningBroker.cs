@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Process.Running;
 
-/// <summary>A broker started by the launcher, ready to serve.</summary>
+/// <summary>A broker that the launcher started and that is ready to serve.</summary>
 internal sealed class RunningBroker : IAsyncDisposable
 {
     private RunningBroker(RunningProgram program, string readyLine, string dataDirectory)
@@ -16,7 +16,7 @@ internal sealed class RunningBroker : IAsyncDisposable
     public string DataDirectory { get; }
     public string Url { get; }
 
-    /// <summary>The port, to start the next broker on the same.</summary>
+    /// <summary>The port, so that the next broker can use the same.</summary>
     public int Port => new Uri(Url).Port;
 
     /// <summary>Starts <c>./omq up</c> and waits until it is ready.</summary>
@@ -36,20 +36,20 @@ internal sealed class RunningBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>A field of the ready line, such as <c>http</c>.</summary>
+    /// <summary>Returns a field of the ready line, such as <c>http</c>.</summary>
     public string Field(string name) =>
         ReadyLine.Split(' ').Single(word => word.StartsWith(name + "=", StringComparison.Ordinal))[(name.Length + 1)..];
 
-    /// <summary>Runs a client command against this broker to its end.</summary>
+    /// <summary>Runs a client command against this broker to completion.</summary>
     public Task<Outcome> OmqAsync(string[] arguments, byte[]? input = null) =>
         RunningProgram.OmqAsync([.. arguments, "--server", Url], input: input);
 
-    /// <summary>Waits until so many batches were answered, by the broker's own count.</summary>
+    /// <summary>Waits until that many batches were answered, by the broker's metrics.</summary>
     public Task WaitUntilAnsweredAsync(int batches) => WaitForMetricAsync(
         "orleansmq_http_request_duration_seconds_count{route=\"/api/topics/{topic}/partitions/{partition}/batches\","
         + $"method=\"POST\",status=\"200\"}} {batches}\n", RunningProgram.Patience);
 
-    /// <summary>Waits until the metrics have such a text.</summary>
+    /// <summary>Waits until the metrics contain a text.</summary>
     public async Task WaitForMetricAsync(string text, TimeSpan patience)
     {
         using var http = new HttpClient { BaseAddress = new Uri(Url) };
@@ -58,7 +58,7 @@ internal sealed class RunningBroker : IAsyncDisposable
             await Task.Delay(20, deadline.Token);
     }
 
-    /// <summary>Ends the broker at once, as a power-off button of the process would.</summary>
+    /// <summary>Kills the broker with SIGKILL.</summary>
     public async Task KillAsync()
     {
         Program.Signal(9);

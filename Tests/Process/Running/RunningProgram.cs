@@ -4,7 +4,7 @@ using System.Text;
 
 namespace OrleansMq.Tests.Process.Running;
 
-/// <summary>What a program left behind.</summary>
+/// <summary>The result of a program.</summary>
 /// <param name="ExitCode">Its exit code.</param>
 /// <param name="Output">Its standard output, byte by byte.</param>
 /// <param name="Error">Its standard error.</param>
@@ -13,7 +13,7 @@ internal sealed record Outcome(int ExitCode, byte[] Output, string Error)
     public string Text => Encoding.UTF8.GetString(Output);
     public string[] Lines => Text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
-    /// <summary>Fails the test, with all the program said, unless it exited with that code.</summary>
+    /// <summary>Fails the test with all output, unless the program exited with that code.</summary>
     public Outcome Expect(int exitCode)
     {
         Assert.True(ExitCode == exitCode,
@@ -22,10 +22,10 @@ internal sealed record Outcome(int ExitCode, byte[] Output, string Error)
     }
 }
 
-/// <summary>A program that a test started. What still runs when it is disposed is killed, with all it started.</summary>
+/// <summary>A program that a test started. Dispose kills it with all its children.</summary>
 internal sealed class RunningProgram : IAsyncDisposable
 {
-    /// <summary>No single command takes longer, even on a busy machine.</summary>
+    /// <summary>The timeout of a single command, even on a busy machine.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly System.Diagnostics.Process _process;
@@ -46,7 +46,7 @@ internal sealed class RunningProgram : IAsyncDisposable
             RedirectStandardError = true,
         };
         start.Environment["OMQ_ORLEANS"] = Repository.OrleansSwitch;
-        start.Environment["OMQ_KAFKA"] = "off"; // Whatever else runs on this machine has the usual port.
+        start.Environment["OMQ_KAFKA"] = "off"; // Another broker on this machine may have the default port.
         foreach (var inherited in (string[])["OMQ_SERVER", "OMQ_DATA", "OMQ_HTTP", "OMQ_POSTGRES"])
             start.Environment.Remove(inherited);
         foreach (var (name, value) in environment ?? new Dictionary<string, string?>())
@@ -61,7 +61,7 @@ internal sealed class RunningProgram : IAsyncDisposable
     public int Id => _process.Id;
     public bool HasExited => _process.HasExited;
 
-    /// <summary>What it has said so far, line by line: standard output and error.</summary>
+    /// <summary>The output so far, line by line: standard output and error.</summary>
     public string[] Lines
     {
         get
@@ -71,8 +71,8 @@ internal sealed class RunningProgram : IAsyncDisposable
         }
     }
 
-    /// <summary>What it has said beginning with that line, counted from 0.</summary>
-    /// <param name="next">The line to begin with; then the one that is said next.</param>
+    /// <summary>Returns the output from that line on, counted from 0.</summary>
+    /// <param name="next">The first line to return; set to the next line to come.</param>
     public string[] LinesFrom(ref int next)
     {
         lock (_lines)
@@ -83,7 +83,7 @@ internal sealed class RunningProgram : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs the launcher to its end.</summary>
+    /// <summary>Runs the launcher to completion.</summary>
     public static async Task<Outcome> OmqAsync(IEnumerable<string> arguments, string? directory = null, byte[]? input = null,
         IReadOnlyDictionary<string, string?>? environment = null)
     {
@@ -92,7 +92,7 @@ internal sealed class RunningProgram : IAsyncDisposable
         return await program.ExitAsync();
     }
 
-    /// <summary>Waits for a line of standard output or error; fails when the program ends, or does not say it in time.</summary>
+    /// <summary>Waits for a line of standard output or error. Fails when the program ends, or at the deadline.</summary>
     public async Task<string> LineAsync(Func<string, bool> wanted)
     {
         var found = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -107,7 +107,7 @@ internal sealed class RunningProgram : IAsyncDisposable
             ? await found.Task : throw new InvalidOperationException($"The program ended instead: {Said()}");
     }
 
-    /// <summary>Waits until the program has ended and all it wrote is read.</summary>
+    /// <summary>Waits until the program has ended and its output is read.</summary>
     public async Task<Outcome> ExitAsync(TimeSpan? patience = null)
     {
         try
@@ -124,7 +124,7 @@ internal sealed class RunningProgram : IAsyncDisposable
             return new Outcome(_process.ExitCode, _output.ToArray(), _error.ToString());
     }
 
-    /// <summary>Sends a signal: 2 is Ctrl-C, 9 kills, 15 asks to end.</summary>
+    /// <summary>Sends a signal: 2 is Ctrl-C, 9 kills, 15 terminates.</summary>
     public void Signal(int signal) => Assert.Equal(0, kill(_process.Id, signal));
 
     public async ValueTask DisposeAsync()
@@ -200,11 +200,11 @@ internal sealed class RunningProgram : IAsyncDisposable
         }
         catch (IOException)
         {
-            // The program ended before it had read all; its exit code says whether that is right.
+            // The program ended before it read all its input; its exit code says whether that is right.
         }
     }
 
-#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; no generated marshalling is needed for numbers.
+#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; numbers need no generated marshalling.
     [DllImport("libc")]
     private static extern int kill(int processId, int signal);
 #pragma warning restore IDE1006, SYSLIB1054

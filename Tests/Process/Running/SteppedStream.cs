@@ -2,7 +2,7 @@ using System.Threading.Channels;
 
 namespace OrleansMq.Tests.Process.Running;
 
-/// <summary>An input whose bytes come when the test gives them, as from somebody who types.</summary>
+/// <summary>An input whose bytes arrive when the test releases them, like typed text.</summary>
 internal sealed class SteppedStream : Stream
 {
     private readonly Channel<byte[]> _pieces = Channel.CreateUnbounded<byte[]>();

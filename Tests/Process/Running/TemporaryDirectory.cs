@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Process.Running;
 
-/// <summary>A directory that is gone afterwards.</summary>
+/// <summary>A directory that is deleted afterwards.</summary>
 public sealed class TemporaryDirectory : IDisposable
 {
     public string FullName { get; } = Directory.CreateTempSubdirectory("omq-test-").FullName;

@@ -6,7 +6,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Process.Segments;
 
-/// <summary>What a Kafka client wrote, as it lies on disk.</summary>
+/// <summary>The files of records that a Kafka client wrote.</summary>
 public sealed class KafkaSegmentTests : IDisposable
 {
     private const int RecordsPerCodec = 200;
@@ -51,7 +51,7 @@ public sealed class KafkaSegmentTests : IDisposable
             Assert.DoesNotContain(complaint, told, StringComparison.OrdinalIgnoreCase);
     }
 
-    /// <summary>What a client wrote, and the segments it lies in; the broker has stopped.</summary>
+    /// <summary>Writes records with a client, stops the broker, and returns the records and their segments.</summary>
     private async Task<(IReadOnlyList<Message<string?, string?>> Sent, string[] Logs)> WriteAsync()
     {
         Librdkafka.Require();

@@ -19,8 +19,8 @@ internal static class SegmentLayout
     private const int IndexInterval = 4096;
     private static readonly string[] Codecs = ["none", "gzip", "snappy", "lz4", "zstd"];
 
-    /// <summary>Fails unless the segment begins at that offset, is whole to its last byte, holds the batches that were dumped, and its
-    /// indexes fit it.</summary>
+    /// <summary>Fails unless the segment starts at that offset, is complete to its last byte, holds the dumped batches, and matches its
+    /// indexes.</summary>
     /// <returns>The offset after it.</returns>
     public static async Task<long> AssertAsync(string log, long baseOffset, IReadOnlyList<JsonElement> dumped)
     {
@@ -48,7 +48,7 @@ internal static class SegmentLayout
         Assert.Equal(bytes.Length, at);
         Assert.Equal(offsets, Entries(Path.ChangeExtension(log, ".index"), 8, static entry =>
             (BinaryPrimitives.ReadInt32BigEndian(entry), BinaryPrimitives.ReadInt32BigEndian(entry.AsSpan(4)))));
-        // The last entry stands for all that came after it, once the segment is full or closed.
+        // The last entry covers all later records, once the segment is full or closed.
         if (times.Count == 0 || times[^1].Item1 < largest)
             times.Add((largest, (int)(largestAt - baseOffset)));
         Assert.Equal(times, Entries(Path.ChangeExtension(log, ".timeindex"), 12, static entry =>
@@ -114,7 +114,7 @@ internal static class SegmentLayout
         return Encoding.UTF8.GetString(bytes[(at - length)..at]);
     }
 
-    // Seven bits a byte, the lowest first; the sign is the lowest bit.
+    // Seven bits a byte, lowest first; the sign is the lowest bit.
     private static long Varint(ReadOnlySpan<byte> bytes, ref int at)
     {
         var (value, shift) = (0UL, 0);

@@ -31,7 +31,7 @@ public sealed class SegmentScanTests
     [Fact]
     public void Overflowing_offset_sum_is_damage() => Assert.Equal([null, Bad], Faults(0, 0, long.MaxValue));
 
-    /// <summary>What is found in a segment whose batches of two records each have those base offsets.</summary>
+    /// <summary>Returns the faults of a segment whose batches of two records each have those base offsets.</summary>
     private static IEnumerable<RecordBatchError?> Faults(long? segmentBase, params long[] baseOffsets)
     {
         using var file = new MemoryStream();

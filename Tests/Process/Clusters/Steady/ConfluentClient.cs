@@ -45,7 +45,7 @@ internal sealed class ConfluentClient : SteadyClient
         _stop.Dispose();
     }
 
-    // A task fails where its record was not acknowledged.
+    // The task fails if its record was not acknowledged.
     private async Task WriteAsync()
     {
         var config = new ProducerConfig { BootstrapServers = _brokers, EnableIdempotence = true, LingerMs = 5 };
@@ -82,7 +82,7 @@ internal sealed class ConfluentClient : SteadyClient
             }
             catch (ConsumeException passing) when (!passing.Error.IsFatal)
             {
-                // The library goes on by itself; a record that never comes fails the test.
+                // The library recovers by itself; a record that never arrives fails the test.
             }
         }
         consumer.Close();

@@ -17,7 +17,7 @@ internal sealed class JavaClient : SteadyClient
     private JavaClient(string brokers, string topic, int count)
     {
         _count = count;
-        // By itself the tool sends nothing again.
+        // By default the tool does not retry.
         File.WriteAllText(_config, "retries=2147483647\nenable.idempotence=true\n");
         _producer = Start("VerifiableProducer", "--bootstrap-server", brokers, "--topic", topic, "--max-messages", $"{count}",
             "--throughput", $"{RecordsPerSecond}", "--acks", "-1", "--command-config", _config);

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Process.Clusters.Steady;
 
-/// <summary>kcat: one that writes what it is given line by line, and two that read in a group.</summary>
+/// <summary>kcat: one that produces its input line by line, and two that consume in a group.</summary>
 internal sealed class KcatClient : SteadyClient
 {
     private readonly int _count;
@@ -29,9 +29,9 @@ internal sealed class KcatClient : SteadyClient
     public override async Task UnderWayAsync()
     {
         Give(0, _count / 2);
-        // kcat takes its input by the kilobyte: the last of these wait for what follows.
+        // kcat reads its input by the kilobyte, so the last lines wait for more.
         await AwaitReadAsync(_count / 3);
-        // These are on their way when it happens.
+        // These lines are in flight during the kill.
         Give(_count / 2, _count * 3 / 4);
     }
 

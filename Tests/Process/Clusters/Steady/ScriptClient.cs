@@ -3,10 +3,10 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Process.Clusters.Steady;
 
-/// <summary>A script that does all by itself and says how far it is.</summary>
+/// <summary>A script that writes and reads by itself and reports its progress.</summary>
 internal sealed class ScriptClient : SteadyClient
 {
-    // More than a script gives itself, which says then what is missing.
+    // Longer than the script's own timeout, after which it reports what is missing.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
 
     private readonly RunningProgram _program;

@@ -1,13 +1,13 @@
 namespace OrleansMq.Tests.Process.Clusters.Steady;
 
-/// <summary>A Kafka client that writes the numbers from 0 on to a topic while a group of the topic's name reads them, whatever becomes of a
+/// <summary>A Kafka client that writes the numbers from 0 to a topic while a group of the topic's name reads them, through the loss of a
 /// broker.</summary>
 internal abstract class SteadyClient : IAsyncDisposable
 {
-    /// <summary>A member that dies is out of its group after so long. Brokers die here, not members.</summary>
+    /// <summary>The session timeout of the members. Brokers die here, not members.</summary>
     protected const int SessionMilliseconds = 10_000;
 
-    /// <summary>All there are, by name.</summary>
+    /// <summary>All clients, by name.</summary>
     public static IReadOnlyDictionary<string, Func<string, string, int, Task<SteadyClient>>> All { get; } =
         new Dictionary<string, Func<string, string, int, Task<SteadyClient>>>
     {
@@ -21,15 +21,15 @@ internal abstract class SteadyClient : IAsyncDisposable
         ["java"] = JavaClient.StartAsync,
     };
 
-    /// <summary>Returns when some of what was written was read by the group, and much is still to come.</summary>
+    /// <summary>Waits until the group has read some records and many are still to come.</summary>
     public abstract Task UnderWayAsync();
 
-    /// <summary>Returns when all of it was acknowledged, and read by the group; fails where one of both cannot be.</summary>
+    /// <summary>Waits until every record is acknowledged and read by the group. Fails if either is impossible.</summary>
     public abstract Task EndAsync();
 
     public abstract ValueTask DisposeAsync();
 
-    /// <summary>Waits for what must happen.</summary>
+    /// <summary>Waits for a condition.</summary>
     protected static async Task AwaitAsync(Func<bool> condition, Func<string> otherwise)
     {
         using var deadline = new CancellationTokenSource(Running.RunningProgram.Patience);
