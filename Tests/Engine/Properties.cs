@@ -4,7 +4,7 @@ using Microsoft.FSharp.Core;
 
 namespace OrleansMq.Tests.Engine;
 
-/// <summary>Runs properties from a seed that a failure names.</summary>
+/// <summary>Runs properties from a seed that a failure reports.</summary>
 internal static class Properties
 {
     /// <summary>Checks that <paramref name="holds"/> throws for none of <paramref name="count"/> generated values.</summary>

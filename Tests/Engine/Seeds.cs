@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Engine;
 
-/// <summary>Seeds of random tests: new with each run, or the one of <c>OMQ_SEED</c> to replay a failure.</summary>
+/// <summary>The seeds of random tests: new in each run, or that of <c>OMQ_SEED</c> to replay a failure.</summary>
 internal static class Seeds
 {
     public static int Next() =>

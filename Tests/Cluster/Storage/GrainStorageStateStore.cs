@@ -17,7 +17,7 @@ internal sealed class GrainStorageStateStore(IGrainStorage storage, Func<string,
 {
     private static readonly IServiceProvider Serialization = new ServiceCollection().AddSerializer().BuildServiceProvider();
 
-    /// <summary>Writes documents without escaping.</summary>
+    /// <summary>Options that keep documents unescaped.</summary>
     public static JsonSerializerOptions Json { get; } = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public IGrainStorage Storage => storage;

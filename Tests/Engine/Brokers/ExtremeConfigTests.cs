@@ -8,13 +8,13 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
-/// <summary>What the table of topic configuration allows must also work: every smallest and largest value, through appends, maintenance and
+/// <summary>Every value that the topic configuration table allows must work: each minimum and maximum, through appends, maintenance and
 /// restart.</summary>
 public sealed class ExtremeConfigTests
 {
     private const int Batches = 20;
 
-    // These delete what was produced (or refuse it), as they should.
+    // These settings correctly delete or refuse the produced records.
     private static readonly HashSet<string> Losing =
         ["retention.ms=0", "retention.bytes=0", "max.message.bytes=0", "max.message.bytes=1", "message.timestamp.before.max.ms=0",
             "message.timestamp.after.max.ms=0"];
@@ -47,7 +47,7 @@ public sealed class ExtremeConfigTests
         var partition = new TopicPartition("extreme", 0);
         var configs = new Dictionary<string, string> { [key] = value };
         if (key.Contains("compaction") || key is "min.cleanable.dirty.ratio" or "delete.retention.ms")
-            configs["cleanup.policy"] = "compact"; // Each key is another, so compaction keeps every record.
+            configs["cleanup.policy"] = "compact"; // Keys are unique, so compaction keeps every record.
         await using (var broker = await LocalBroker.OpenAsync(options))
         {
             await broker.CreateTopicAsync(new NewTopic("extreme", 1, 1, configs));

@@ -3,16 +3,17 @@ using OrleansMq.Tests.Engine.Storage;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
-/// <summary>A disk in memory whose process dies just before its n-th change of the disk: whatever it tries after that fails.</summary>
+/// <summary>An in-memory disk whose process dies just before its n-th change of the disk. Every later operation of the process
+/// fails.</summary>
 internal sealed class KillSwitch(MemoryFileSystem files) : WrappedFileSystem(files)
 {
     private readonly Lock _lock = new();
     private int _changesLeft = int.MaxValue;
 
-    /// <summary>Changes made since <see cref="Arm"/>.</summary>
+    /// <summary>The number of changes since <see cref="Arm"/>.</summary>
     public int Changes { get; private set; }
 
-    /// <summary>The disk after the process died; null while it lives.</summary>
+    /// <summary>The disk after the process died; null while it is alive.</summary>
     public MemoryFileSystem? Left { get; private set; }
 
     public void Arm(int changes)

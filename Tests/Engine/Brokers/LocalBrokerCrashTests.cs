@@ -6,13 +6,11 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
-/// <summary>
-/// The process dies, or the machine loses power, before each single change of the disk that creating, deleting, altering and growing a
-/// topic make. Whatever was left, the next start must know what to do with it.
-/// </summary>
+/// <summary>The process dies, or the machine loses power, before each disk change of creating, deleting, altering and growing a topic. The
+/// next start must recover from every state left behind.</summary>
 public sealed class LocalBrokerCrashTests
 {
-    // Instead of the seed of a power cut.
+    // In place of the seed of a power cut.
     private const int JustKill = 0;
 
     private static readonly NewTopic Orders = new("orders", 2, 1,
@@ -21,7 +19,7 @@ public sealed class LocalBrokerCrashTests
     private static Task<LocalBroker> OpenAsync(IFileSystem files, EngineLog? log = null) =>
         LocalBroker.OpenAsync(new BrokerOptions { DataDirectory = "/data", FileSystem = files, Log = log ?? EngineLog.Silent });
 
-    /// <summary>A directory with a bystander (and the topic itself, where it is to be there already), each with a record in every
+    /// <summary>Prepares a directory with another topic (and the topic itself, if it must exist already), each with a record in every
     /// partition.</summary>
     private static async Task<MemoryFileSystem> PreparedAsync(bool withTopic)
     {
@@ -39,8 +37,7 @@ public sealed class LocalBrokerCrashTests
         return files;
     }
 
-    /// <summary>Runs <paramref name="change"/> again and again, dying one change of the disk later each time, until it gets to its
-    /// end.</summary>
+    /// <summary>Repeats <paramref name="change"/>, dying one disk change later each time, until it completes.</summary>
     private static async Task DieEverywhereAsync(bool withTopic, int powerCut, Func<LocalBroker, Task> change,
         Func<LocalBroker, bool, Task> check)
     {
@@ -50,7 +47,7 @@ public sealed class LocalBrokerCrashTests
             var broker = await OpenAsync(files);
             files.Arm(changes);
             var done = await TryAsync(() => change(broker)) && files.Left is null;
-            // All was done: then the machine dies now, and must not take it back.
+            // The change completed: a crash now must not revert it.
             files.Arm(0);
             await TryAsync(async () => await broker.DisposeAsync());
             Assert.NotNull(files.Left);

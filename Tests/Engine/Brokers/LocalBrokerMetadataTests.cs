@@ -5,7 +5,7 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
-/// <summary>The image of a broker in one process: what clients are told of topics and of the one broker.</summary>
+/// <summary>The cluster image of a broker in one process: its topics and the one broker.</summary>
 public sealed class LocalBrokerMetadataTests
 {
     private readonly MemoryFileSystem _files = new();

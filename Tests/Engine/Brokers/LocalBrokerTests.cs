@@ -9,7 +9,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
-/// <summary>What a broker in one process does beyond the broker API: starts, stops, and what it makes of a damaged directory.</summary>
+/// <summary>A broker in one process beyond the broker API: start, stop, and handling of a damaged directory.</summary>
 public sealed class LocalBrokerTests
 {
     private readonly MemoryFileSystem _files = new();
@@ -35,7 +35,7 @@ public sealed class LocalBrokerTests
         return TestBatches.Read(fetched.Records).Count;
     }
 
-    /// <summary>Two topics, "a" and "b", with two partitions and a record in each; the broker is closed.</summary>
+    /// <summary>Prepares two topics, "a" and "b", with two partitions and a record in each, and closes the broker.</summary>
     private async Task PrepareAsync()
     {
         await using var broker = await OpenAsync();
@@ -179,7 +179,7 @@ public sealed class LocalBrokerTests
         await PrepareAsync();
         await using (var broker = await OpenAsync())
             await broker.CreateTopicAsync(new NewTopic("c", 1));
-        // As a crash leaves them: one topic that is to be finished, one that is to grow, one that is to go.
+        // States that a crash leaves: one topic to be completed, one to grow, one to be deleted.
         Replace("/data/state/catalogue/cluster.json", "\"c\":{", "active", "creating");
         Replace("/data/state/catalogue/cluster.json", "\"b\":{", "active", "deleting");
         Replace("/data/state/topic/a.json", "\"partitions\":2", "\"partitions\":2", "\"partitions\":2,\"growingTo\":3");

@@ -3,7 +3,7 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Tests.Engine.Brokers;
 
-/// <summary>A log that remembers what was written.</summary>
+/// <summary>A log that records its messages.</summary>
 internal sealed class RecordedLog : EngineLog
 {
     private readonly ConcurrentQueue<(EngineLogLevel Level, string Message)> _lines = new();

@@ -83,7 +83,7 @@ public class ClusterDeltaTests
     private static string Bytes(ClusterImage image)
     {
         var whole = ClusterDelta.Between(ClusterImage.Empty, image);
-        // A dictionary by id has no order of its own.
+        // A dictionary by id has no defined order.
         return Convert.ToHexString(
             ClusterDeltaCodec.Write(whole with { Topics = [.. whole.Topics.OrderBy(topic => topic.Name, StringComparer.Ordinal)] }).Span);
     }

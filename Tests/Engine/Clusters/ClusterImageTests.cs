@@ -18,7 +18,7 @@ public class ClusterImageTests
         Assert.True(image.IsGone(Topic.TopicId, [1, 3], broker => broker != 2));
     }
 
-    // With one replica all brokers confirm before the deletion is stored: then nothing is remembered, and nobody asked.
+    // With one replica all brokers confirm before the deletion is stored, so that nothing is remembered.
     [Fact]
     public void Forgotten_topic_is_gone() =>
         Assert.True(RandomImages.Brokers(3).IsGone(Topic.TopicId, [1, 2, 3], _ => false));

@@ -9,7 +9,7 @@ public class LeaderReturnTests
     private static readonly DateTimeOffset Begin = DateTimeOffset.UnixEpoch;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
     private static readonly ImageTopic Topic = RandomImages.Topic("orders", [1, 2], [1, 2], [2, 1]);
-    // Broker 2 leads all three; partition 2 is its own.
+    // Broker 2 leads all three partitions; it is the preferred replica of partition 2.
     private static readonly ClusterImage Moved = RandomImages.Brokers(2)
         .WithTopic(Topic with { Partitions = [.. Topic.Partitions.Select(some => some with { Leader = 2 })] });
 
@@ -22,7 +22,7 @@ public class LeaderReturnTests
         var (again, actions) = Next(waiting, Moved, 30);
         Assert.Equal([0, 1], actions.Select(action => action.Key.Partition));
         Assert.All(actions, action => Assert.Equal((RebalanceActionKind.HandOver, 1), (action.Kind, action.Replicas[0])));
-        // What did not succeed is not asked for at once again.
+        // A failed return is not retried at once.
         Assert.Empty(Next(again, Moved, 31).Actions);
         Assert.Equal(2, Next(again, Moved, 60).Actions.Count);
     }

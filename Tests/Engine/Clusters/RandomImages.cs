@@ -6,16 +6,16 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Clusters;
 
-/// <summary>Images to try things on.</summary>
+/// <summary>Random cluster images.</summary>
 internal static class RandomImages
 {
     private static readonly ImmutableSortedDictionary<string, string> NoConfigs =
         ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);
 
-    /// <summary>Anything: dead brokers, moves under way, topics that come and go.</summary>
+    /// <summary>Any image: dead brokers, moves in progress, topics being created and deleted.</summary>
     public static Gen<ClusterImage> Any { get; } = Gen.Choose(0, int.MaxValue).Select(seed => Make(new Random(seed)));
 
-    /// <summary>A cluster of live brokers on so many racks (0: without racks), with topics on random brokers.</summary>
+    /// <summary>Creates a cluster of live brokers on that many racks (0: without racks), with topics on random brokers.</summary>
     public static ClusterImage Cluster(Random random, int brokers, int racks, int topics)
     {
         var image = Brokers(brokers, id => racks == 0 ? null : $"r{id % racks}");
@@ -35,7 +35,7 @@ internal static class RandomImages
             [.. replicas.Select(some => ImagePartition.Create([.. some]) with { Leader = some[0], LeaderEpoch = 1, Isr = [.. some] })],
             replicas.Length);
 
-    /// <summary>Changes some of an image.</summary>
+    /// <summary>Changes parts of an image at random.</summary>
     public static ClusterImage Change(ClusterImage image, Random random)
     {
         for (var change = random.Next(1, 6); change > 0; change--)

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Engine.Crash;
 
 namespace OrleansMq.Tests.Engine.Compaction;
 
-/// <summary>The claim "safe to kill at any instruction", instruction by instruction: before each operation on the disk.</summary>
+/// <summary>Compaction is safe to kill at any point: tested before each operation on the disk.</summary>
 public class CompactionCrashTests
 {
     [Theory]
@@ -104,7 +104,7 @@ public class CompactionCrashTests
     {
         var test = new TestLog(disk, time: time);
         var found = test.ReadAll();
-        // Two groups of segments are exchanged one after the other, so the first may be new and the second old.
+        // Two groups of segments are swapped one after the other, so the first may be new and the second old.
         Assert.Subset(before.ToHashSet(), found.ToHashSet());
         Assert.Superset(cleaned.ToHashSet(), found.ToHashSet());
         Assert.Equal(found.OrderBy(e => e.Offset), found);

@@ -3,7 +3,7 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Engine.Compaction;
 
-/// <summary>Random logs, cleaned again and again, against a model of a few lines.</summary>
+/// <summary>Random logs, cleaned repeatedly, compared with a small model.</summary>
 public class CompactionModelTests
 {
     [Fact]

@@ -103,7 +103,7 @@ public class LogCompactorTests
         test.Compact();
         Assert.Equal([4L, 5, 6], test.ReadAll().Select(e => e.Offset));
 
-        // Nothing but the log knows of producer 7 now.
+        // From here on only the log knows of producer 7.
         foreach (var name in _disk.ListFiles(TestLog.Directory)
             .Where(n => n.Contains("0.snapshot") || n.EndsWith(".producers") || n.EndsWith(".snapshot")))
             _disk.DeleteFile(Path.Combine(TestLog.Directory, name));
@@ -128,7 +128,7 @@ public class LogCompactorTests
         test.Compact();
         Assert.Equal(before, test.ReadAll());
         Assert.All(test.Log.Segments, s => Assert.InRange(s.Size, 0, 1000));
-        Assert.Equal([0L, 2, 4, 6, 8, 10, 12], test.Log.Segments.Select(s => s.BaseOffset)); // 543 bytes each: no two fit
+        Assert.Equal([0L, 2, 4, 6, 8, 10, 12], test.Log.Segments.Select(s => s.BaseOffset)); // 543 bytes each: no two fit in one segment
 
         test.Log.Config = test.Log.Config with { SegmentBytes = 1500 };
         Dirty(test, "k0");
@@ -210,7 +210,7 @@ public class LogCompactorTests
 
     [Theory]
     [InlineData(5, 0)] // base offset
-    [InlineData(30, 0)] // what the CRC covers
+    [InlineData(30, 0)] // covered by the CRC
     [InlineData(72, 70)] // base offset of the second batch
     [InlineData(81, 70)] // its length
     [InlineData(86, 70)] // its magic
@@ -271,7 +271,7 @@ public class LogCompactorTests
         Assert.Equal([1L, 2], test.ReadAll().Select(e => e.Offset));
     }
 
-    /// <summary>Writes a rolled segment, so that there is something to clean.</summary>
+    /// <summary>Writes a rolled segment, so that the log is dirty.</summary>
     private static void Dirty(TestLog test, string key)
     {
         test.Append((key, "dirty"));

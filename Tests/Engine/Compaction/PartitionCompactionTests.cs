@@ -32,7 +32,7 @@ public class PartitionCompactionTests
     public async Task Batch_with_unreadable_records_is_kept()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.Default with { SegmentBytes = 2000, FileDeleteDelayMs = 0 });
-        // A valid header over records that are none: a topic that is not compacted does not look inside.
+        // A valid header over invalid records: a topic without compaction does not check the records.
         var batch = PartitionRig.Batch(rig.Clock.Now, "z");
         batch[^1] = 0x7F;
         RecordBatches.Seal(batch);

@@ -9,10 +9,10 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Compaction;
 
-/// <summary>A record as a test writes it and reads it back.</summary>
+/// <summary>A record that a test writes and reads back.</summary>
 public sealed record Entry(long Offset, long Timestamp, string? Key, string? Value);
 
-/// <summary>A log on any file system, without the partition around it.</summary>
+/// <summary>A log on any file system, without its partition.</summary>
 internal sealed class TestLog
 {
     public const string Directory = "/data/logs/t-0";

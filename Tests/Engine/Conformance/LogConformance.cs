@@ -11,7 +11,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Conformance;
 
-/// <summary>What a partition's log promises, whatever the disk: run against each implementation of <see cref="IFileSystem"/>.</summary>
+/// <summary>The guarantees of a partition's log on any disk: run against each implementation of <see cref="IFileSystem"/>.</summary>
 public abstract class LogConformance : IAsyncLifetime
 {
     private static readonly TopicPartition Name = new("t", 0);
@@ -260,7 +260,7 @@ public abstract class LogConformance : IAsyncLifetime
         await OpenAsync(_config);
     }
 
-    /// <summary>The store is left as it is, with all it has not written down; another opens what is on the disk.</summary>
+    /// <summary>Abandons the store with all that it has not written, and opens the disk's content with another.</summary>
     private async Task KillAsync(Action? meanwhile = null)
     {
         _stores.Remove(_store);
@@ -312,7 +312,7 @@ public abstract class LogConformance : IAsyncLifetime
     }
 }
 
-/// <summary>On a disk in memory.</summary>
+/// <summary>The conformance suite on an in-memory disk.</summary>
 public sealed class MemoryLogConformance : LogConformance
 {
     protected override IFileSystem Disk { get; } = new MemoryFileSystem();
@@ -323,7 +323,7 @@ public sealed class MemoryLogConformance : LogConformance
     }
 }
 
-/// <summary>On the machine's disk.</summary>
+/// <summary>The conformance suite on the machine's disk.</summary>
 public sealed class DiskLogConformance : LogConformance
 {
     protected override IFileSystem Disk { get; } = new DiskFileSystem();

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>A checker that cannot fail proves nothing: each of these mistakes is found, and called by its name.</summary>
+/// <summary>Proves that the checker can fail: it detects each of these bugs and names it.</summary>
 public class CheckerTests
 {
     [Fact]
@@ -29,8 +29,8 @@ public class CheckerTests
     [Fact]
     public Task Wrong_index_is_detected() => IsFoundAsync<LeavesAWrongIndex>(FaultKind.ProcessKill, "no batch at");
 
-    /// <summary>Runs rounds with the mistake until the checker has said one of the phrases; the same rounds without it pass, as the suite
-    /// shows.</summary>
+    /// <summary>Runs rounds with the bug until the checker reports one of the phrases. The suite shows that the same rounds pass without
+    /// it.</summary>
     private static async Task IsFoundAsync<TMutant>(FaultKind kind, params string[] phrases)
         where TMutant : Mutant, new()
     {

@@ -1,19 +1,17 @@
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>
-/// Judges a log after a restart by the ledger: separate from the code under test, and with nothing of it. Throws
-/// <see cref="CheckFailedException"/> with what is wrong.
-/// </summary>
+/// <summary>Checks a log after a restart against the ledger, without any of the code under test. Throws <see cref="CheckFailedException"/>
+/// with the problem.</summary>
 internal static class CrashChecker
 {
-    /// <summary>What was found after a restart.</summary>
+    /// <summary>The content of a log after a restart.</summary>
     /// <param name="Batches">All batches, by offset.</param>
     /// <param name="LogStart">The log start offset.</param>
     /// <param name="LogEnd">The log end offset.</param>
-    /// <param name="PowerCut">Whether what was not durable may be gone.</param>
+    /// <param name="PowerCut">Whether records that were not durable may be lost.</param>
     internal sealed record Found(IReadOnlyList<NaiveBatch> Batches, long LogStart, long LogEnd, bool PowerCut);
 
-    /// <summary>Checks, and takes what was found into the ledger as what is known from now on.</summary>
+    /// <summary>Checks the content and stores it in the ledger as the known state.</summary>
     public static void Check(Ledger ledger, Found found)
     {
         CheckFailedException.Unless(found.LogStart >= ledger.LogStart && found.LogStart <= ledger.LogStartAtMost,
@@ -25,7 +23,7 @@ internal static class CrashChecker
         Learn(ledger, found, records);
     }
 
-    /// <summary>Offsets follow each other without gap, but for what compaction took.</summary>
+    /// <summary>Checks that offsets have no gaps except those of compaction.</summary>
     private static void CheckOffsets(Ledger ledger, Found found)
     {
         var expected = found.LogStart;
@@ -41,7 +39,7 @@ internal static class CrashChecker
             $"the log ends at offset {found.LogEnd}, its last batch at {expected}");
     }
 
-    /// <summary>Every record was sent, is what was sent, is there once, and is not one that was refused or lost.</summary>
+    /// <summary>Checks that every record was sent, is unchanged, appears once, and was neither refused nor lost before.</summary>
     private static Dictionary<string, NaiveRecord> CheckRecords(Ledger ledger, Found found)
     {
         var records = new Dictionary<string, NaiveRecord>(StringComparer.Ordinal);
@@ -54,7 +52,7 @@ internal static class CrashChecker
                 $"offset {record.Offset}: the record is not as it was sent");
             CheckFailedException.Unless(records.TryAdd(record.Id, record), $"offset {record.Offset}: the record is there twice");
             CheckFailedException.Unless(batch.State != BatchState.Lost, $"offset {record.Offset}: the record was lost before");
-            // What was cut off after a failed write can come back by a power cut, as long as nothing durable was written in its place.
+            // A power cut can restore bytes that were truncated after a failed write, unless something durable was written in their place.
             CheckFailedException.Unless(batch.State != BatchState.Refused || found.PowerCut,
                 $"offset {record.Offset}: the record was refused");
             CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset + index == record.Offset
@@ -64,7 +62,8 @@ internal static class CrashChecker
         return records;
     }
 
-    /// <summary>What was acknowledged is there, unless the crash was allowed to lose it; and then all after it is lost, too.</summary>
+    /// <summary>Checks that acknowledged batches are present unless the crash may lose them. If one is lost, all after it are lost,
+    /// too.</summary>
     private static void CheckAcknowledged(Ledger ledger, Found found, Dictionary<string, NaiveRecord> records)
     {
         foreach (var batch in ledger.Batches.Where(b => b.State == BatchState.Acknowledged))
@@ -86,8 +85,8 @@ internal static class CrashChecker
         records.Values.FirstOrDefault(r => r.Offset == offset) is { } record && ledger.TryFind(record.Id, out var batch, out _)
         && batch.WasRefused;
 
-    /// <summary>Below where compaction was: the latest of each key is there, and where that is a deletion that went, none of its elders
-    /// came back.</summary>
+    /// <summary>Checks below the compacted offset that the latest record of each key is present. If that is a removed tombstone, no older
+    /// record may reappear.</summary>
     private static void CheckCompaction(Ledger ledger, Found found, Dictionary<string, NaiveRecord> records)
     {
         if (ledger.CompactedBelow == 0)
@@ -99,7 +98,7 @@ internal static class CrashChecker
             {
                 CheckFailedException.Unless(!batch.Durable || batch.Offset + i < found.LogEnd,
                     $"offset {batch.Offset + i} was durable and is lost");
-                // A compaction that was killed early may have got nowhere: then what is lost at the end is lost as ever.
+                // A compaction that was killed early may have done nothing. Then a loss at the end is an ordinary loss.
                 if (batch.Offset + i < Math.Min(ledger.CompactedBelow, found.LogEnd) && batch.Offset + i >= found.LogStart)
                     latest[batch.Records[i].Key] = (batch.Offset + i, batch.Records[i], batch);
             }
@@ -108,7 +107,7 @@ internal static class CrashChecker
         {
             if (records.ContainsKey(record.Id))
                 continue;
-            // Only what is durable is compacted, so nothing below may be lost by a power cut either.
+            // Only durable records are compacted, so a power cut loses nothing below.
             CheckFailedException.Unless(record.Value is null,
                 $"offset {offset}, the latest of key '{key}' below {ledger.CompactedBelow}, is gone (durable: {batch.Durable})");
             var elder = found.Batches.SelectMany(b => b.Records).FirstOrDefault(r => r.Key == key && r.Offset < offset);
@@ -135,7 +134,7 @@ internal static class CrashChecker
                     batch.Offset = records[batch.Records[index].Id].Offset - index;
                 else if (batch.Offset >= found.LogEnd || (batch.Offset >= ledger.CompactedBelow && batch.Offset >= found.LogStart))
                     batch.State = BatchState.Lost;
-                batch.Durable = true; // Recovery makes durable what it found.
+                batch.Durable = true; // Recovery makes the recovered batches durable.
             }
         }
         ledger.LogStart = found.LogStart;

@@ -5,7 +5,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>Crash and recover, thousands of times.</summary>
+/// <summary>Thousands of crash and recovery rounds.</summary>
 public class CrashRecoveryTests(ITestOutputHelper output)
 {
     private const int Rounds = 2_100;
@@ -14,7 +14,7 @@ public class CrashRecoveryTests(ITestOutputHelper output)
     [Fact]
     public async Task Every_crash_and_recovery_round_keeps_its_promises()
     {
-        // More rounds for a long night: OMQ_ROUNDS.
+        // OMQ_ROUNDS sets more rounds for a long run.
         var rounds = int.TryParse(Environment.GetEnvironmentVariable("OMQ_ROUNDS"), out var more) ? more : Rounds;
         int[] seeds = int.TryParse(Environment.GetEnvironmentVariable("OMQ_SEED"), out var one) ? [one] : [.. Enumerable.Range(0, rounds)];
         var watch = Stopwatch.StartNew();

@@ -4,10 +4,10 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-// The broker comes back, and is judged.
+// The restart of the broker, and the checks after it.
 internal sealed partial class CrashRound
 {
-    /// <summary>A bit that was turned over; for a log, with the last offset of the batch it is in, where that is known.</summary>
+    /// <summary>A flipped bit. For a log, with the last offset of its batch if known.</summary>
     private sealed record Flip(string File, long Position, long LastOffset)
     {
         public bool IsInLog => File.EndsWith(".log", StringComparison.Ordinal);
@@ -57,7 +57,7 @@ internal sealed partial class CrashRound
         }
         catch (Exception exception) when (_disk.Crashed && exception is CrashedException or BrokerException or AggregateException)
         {
-            // Killed before there was anything to close; the store that was being opened has written its last.
+            // Killed before the store was open; the store being opened writes nothing any more.
         }
         _disk.Disarm();
         if (!_disk.Crashed)
@@ -69,8 +69,8 @@ internal sealed partial class CrashRound
         await OpenAsync();
     }
 
-    /// <summary>Compares what readers get, what the files hold, what the indexes say, and what the ledger knows.</summary>
-    /// <returns>False when the partition is, and may be, offline.</returns>
+    /// <summary>Compares the results of reads, the files, the indexes and the ledger.</summary>
+    /// <returns>False when the partition is offline and may be.</returns>
     private async Task<bool> CheckAsync(bool powerCut)
     {
         var flip = _flip;
@@ -92,12 +92,12 @@ internal sealed partial class CrashRound
         CheckFailedException.Unless(Partition.HighWatermark == Partition.LogEndOffset,
             $"high watermark {Partition.HighWatermark}, log end {Partition.LogEndOffset}");
         if (flip is { IsInLog: true } && flip.LastOffset < start)
-            return false; // It hit what is deleted, and nobody reads.
+            return false; // It hit a deleted part of the log, which is never read.
         var found = NaiveLog.Read(_disk.Disk, Directory);
         CompareWithFiles(batches, [.. found.Where(b => b.LastOffset >= start)]);
         Statistics.LostUnflushed |= _ledger.Batches.Any(b => b.State == BatchState.Acknowledged && b.Offset >= Partition.LogEndOffset);
         CrashChecker.Check(_ledger, new CrashChecker.Found(found, start, Partition.LogEndOffset, powerCut));
-        // Nobody reads whole indexes at a start; one that was changed is found out when it is used, and leads no reader astray.
+        // A start does not read whole indexes. A changed one is detected when it is used, and misleads no reader.
         if (flip is not { IsInIndex: true })
             NaiveLog.CheckIndexes(_disk.Disk, Directory, found, Scenario.Config.IndexIntervalBytes);
         CheckFailedException.Unless(log.SizeInBytes == found.Sum(b => (long)b.Size),
@@ -146,8 +146,7 @@ internal sealed partial class CrashRound
         }
     }
 
-    /// <summary>Idempotent senders do not know what became of their last batches, and send them again: none is doubled, none is left
-    /// out.</summary>
+    /// <summary>Idempotent senders retry their last batches with unknown outcome. No batch may be duplicated or missing.</summary>
     private async Task SendAgainAsync()
     {
         for (var producer = 0; producer < 3; producer++)
@@ -176,13 +175,13 @@ internal sealed partial class CrashRound
         }
     }
 
-    // Refused, but not doubled: where nothing knows of the earlier batches any more.
+    // Refused, but not duplicated, when the state of the earlier batches is gone.
     private bool IsForgotten(SentBatch batch, ErrorCode error) =>
         Statistics.Recoveries > 0
         && (batch.Offset < _ledger.CompactedBelow || _flip?.File.EndsWith(".producers", StringComparison.Ordinal) == true)
             && error is ErrorCode.DuplicateSequenceNumber or ErrorCode.OutOfOrderSequenceNumber;
 
-    /// <summary>Turns a bit of one of the partition's files over.</summary>
+    /// <summary>Flips a bit of one of the partition's files.</summary>
     private Flip FlipBit()
     {
         var files = _disk.ListFiles(Directory).Where(n => !n.EndsWith(".deleted", StringComparison.Ordinal) && n != "partition.metadata"
@@ -195,8 +194,8 @@ internal sealed partial class CrashRound
         var lastOffset = long.MaxValue;
         if (name.EndsWith(".log", StringComparison.Ordinal))
         {
-            // Bytes 0 to 15 of a batch are outside its CRC. What they say is checked by its neighbours, but for the leader epoch (from byte
-            // 12 on), which is no part of a record, and for offsets where compaction leaves gaps.
+            // Bytes 0 to 15 of a batch are outside its CRC. The neighbouring batches check them, with two exceptions: the leader epoch
+            // (from byte 12), which is no part of a record, and offsets next to gaps of compaction.
             while (NaiveLog.FindBatch(AtomicFile.TryRead(_disk.Disk, file.Path)!, position, out var start, out lastOffset)
                 && position - start < 16 && (position - start >= 12 || _ledger.CompactedBelow > 0))
                 position = _random.NextInt64(file.Length);
@@ -206,7 +205,7 @@ internal sealed partial class CrashRound
         bytes[0] ^= (byte)(1 << _random.Next(8));
         file.Write(bytes, position);
         file.Flush();
-        // Under sync no bit costs what lies before it.
+        // Under sync a flipped bit loses nothing before it.
         if (Scenario.Config.FlushPolicy == FlushPolicy.Sync)
             _ledger.MarkDurable(before: lastOffset);
         Statistics.Faults.Add((FaultKind.FlippedBit, $"{name} at {position}"));

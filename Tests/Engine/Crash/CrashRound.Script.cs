@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-// What a broker is asked to do, one step at a time.
+// The operations of the broker, one step at a time.
 internal sealed partial class CrashRound
 {
     private int _segments = 1;
@@ -82,8 +82,8 @@ internal sealed partial class CrashRound
         Answered(batch, await _mutant.SendAsync(Partition, batch.Encode(), batch));
     }
 
-    /// <summary>Several batches that are written with one call: the only append thread is kept busy with another partition until all of
-    /// them wait.</summary>
+    /// <summary>Appends several batches with one write: another partition keeps the only append thread busy until all of them
+    /// wait.</summary>
     private async Task AppendGroupAsync()
     {
         var batches = new List<SentBatch>();
@@ -117,8 +117,8 @@ internal sealed partial class CrashRound
         {
             CheckFailedException.Unless(batch.State != BatchState.Acknowledged || batch.Offset == answer.BaseOffset,
                 $"a batch acknowledged at offset {batch.Offset} was acknowledged again at {answer.BaseOffset}");
-            // What the disk damages itself is told from a torn write only when the checkpoint says how far was flushed, which follows
-            // later: see FlipBit.
+            // Damage by the disk differs from a torn write only below the flushed point of the checkpoint, which follows later; see
+            // FlipBit.
             batch.Acknowledge(answer.BaseOffset, durable: Scenario.Config.FlushPolicy == FlushPolicy.Sync
                 && Scenario.Kind != FaultKind.FlippedBit);
             return;
@@ -128,7 +128,7 @@ internal sealed partial class CrashRound
         CheckFailedException.Unless(answer.Error is ErrorCode.KafkaStorageError or ErrorCode.OutOfOrderSequenceNumber,
             $"unexpected {answer.Error}: {answer.Message}");
         if (!IsUp || batch.State == BatchState.Acknowledged)
-            return; // Nobody knows.
+            return; // Outcome unknown.
         CheckFailedException.Unless(answer.Error != ErrorCode.OutOfOrderSequenceNumber
             || (batch.ProducerId >= 0 && _blocked[batch.ProducerId - 100].Count > 0),
             $"in sequence, and refused: {answer.Message}");
@@ -138,7 +138,7 @@ internal sealed partial class CrashRound
             _blocked[batch.ProducerId - 100][batch.Sequence] = batch;
     }
 
-    /// <summary>A sender that heard nothing sends again: it must hear of the first.</summary>
+    /// <summary>A sender without an answer retries: it must get the original's answer.</summary>
     private async Task RetryAsync()
     {
         var producer = 100 + _random.Next(3);
@@ -172,7 +172,7 @@ internal sealed partial class CrashRound
         var faults = _disk.TookEffect.Count;
         Partition.Maintain(_time.NowMs);
         if (!IsUp || _disk.TookEffect.Count > faults)
-            return; // Nobody knows.
+            return; // Outcome unknown.
         _ledger.LogStart = Partition.LogStartOffset;
         _ledger.LogStartAtMost = Math.Max(before, _ledger.LogStart);
     }
@@ -201,7 +201,7 @@ internal sealed partial class CrashRound
         }
         catch (BrokerException exception) when (exception.Code == ErrorCode.KafkaStorageError)
         {
-            // Nobody knows.
+            // Outcome unknown.
         }
     }
 

@@ -6,10 +6,9 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>
-/// One round: a broker's partition store over a disk that fails on cue, a script of appends, retries, rolls, compaction, retention,
-/// delete-records and restarts drawn from the seed, the fault, the restart, the checker, and life after it. The same seed does the same.
-/// </summary>
+/// <summary>One round: a broker's partition store over a disk that fails on cue; a script of appends, retries, rolls, compaction,
+/// retention, delete-records and restarts drawn from the seed; the fault; the restart; the checker; and further operation. The same seed
+/// repeats the round.</summary>
 internal sealed partial class CrashRound
 {
     private const string Data = "/data";
@@ -81,12 +80,12 @@ internal sealed partial class CrashRound
         _store.GetOrCreate(Plug, PlugId, TopicConfig.Default);
     }
 
-    /// <summary>Lets the fault happen. Returns whether the broker was closed in good order.</summary>
+    /// <summary>Runs until the fault occurs. Returns whether the broker was closed cleanly.</summary>
     private async Task<bool> FaultAsync()
     {
         if (Scenario.Kind == FaultKind.FlippedBit)
         {
-            // Nor anything that the checkpoint says was flushed.
+            // Nor may it lose anything below the checkpoint's flushed point.
             _ledger.MarkDurable(before: Partition.Log!.SecuredOffset);
             return await StopAsync();
         }
@@ -107,8 +106,8 @@ internal sealed partial class CrashRound
                 break;
             case FaultMoment.Closing:
                 await _store.DisposeAsync();
-                // After a flush that failed the page cache may show what the disk does not have: no new process can tell, before the
-                // machine restarts.
+                // After a failed flush the page cache may show what the disk lacks. No new process can detect it before the machine
+                // restarts.
                 if (_disk.Crashed || _disk.TookEffect.Any(f => f.Kind == FaultKind.FlushFailure))
                     return await StopAsync();
                 await OpenAfterCloseAsync();
@@ -116,13 +115,13 @@ internal sealed partial class CrashRound
         }
         for (var step = 0; step < 300 && IsUp && _disk.TookEffect.Count == 0; step++)
             await StepAsync();
-        // A fault that the process survives: it goes on for a while.
+        // The process survives this fault and continues for a while.
         for (var step = _random.Next(15); step > 0 && IsUp; step--)
             await StepAsync();
         return await StopAsync();
     }
 
-    // Closing went to its end before the fault came; it comes in the next life. What was closed well is durable.
+    // The close completed before the fault; it occurs after the next start. Everything is durable after a clean close.
     private async Task OpenAfterCloseAsync()
     {
         if (_disk.TookEffect.Count == 0)
@@ -133,7 +132,7 @@ internal sealed partial class CrashRound
         _disk.Arm(new Fault(Scenario.Kind, _random.Next(10)));
     }
 
-    /// <summary>Ends the process, if the fault has not. Returns whether it was closed in good order.</summary>
+    /// <summary>Ends the process, unless the fault has. Returns whether it was closed cleanly.</summary>
     private async Task<bool> StopAsync()
     {
         _disk.Disarm();

@@ -2,28 +2,28 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>What happens when the fault is armed.</summary>
+/// <summary>The operation during which the fault is armed.</summary>
 internal enum FaultMoment
 {
-    /// <summary>In the middle of appends and all else.</summary>
+    /// <summary>Appends and all other steps.</summary>
     Appending = 0,
-    /// <summary>Right before a compaction.</summary>
+    /// <summary>Just before a compaction.</summary>
     Compacting = 1,
-    /// <summary>Right before delete-records.</summary>
+    /// <summary>Just before delete-records.</summary>
     DeletingRecords = 2,
-    /// <summary>Right before retention and rolling by age.</summary>
+    /// <summary>Just before retention and roll by age.</summary>
     Maintaining = 3,
-    /// <summary>Right before the recovery point moves.</summary>
+    /// <summary>Just before the recovery point moves.</summary>
     Checkpointing = 4,
-    /// <summary>While the broker closes in good order.</summary>
+    /// <summary>During a clean close of the broker.</summary>
     Closing = 5,
 }
 
-/// <summary>What one round does, drawn from its seed.</summary>
+/// <summary>The parameters of one round, drawn from its seed.</summary>
 internal sealed record CrashScenario(FaultKind Kind, FaultMoment Moment, int After, TopicConfig Config, bool CrashInRecovery,
     bool CleanStopBeforeFlip)
 {
-    /// <summary>Draws a scenario; the kinds of faults take turns, so that each has its share.</summary>
+    /// <summary>Draws a scenario. The kinds of faults rotate, so that each has its share.</summary>
     public static CrashScenario Draw(int seed, Random random)
     {
         var kind = (FaultKind)(1 + (int)((uint)seed % 7));

@@ -2,11 +2,9 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>
-/// A file system in memory that fails on cue: one fault at a time, armed by the test, hits the n-th operation it can hit. Everything random
-/// comes from the seed. After a crash every operation throws <see cref="CrashedException"/>; <see cref="Restart"/> gives the disk to the
-/// next process.
-/// </summary>
+/// <summary>An in-memory file system that fails on cue: one armed fault at a time hits the n-th eligible operation. All randomness comes
+/// from the seed. After a crash every operation throws <see cref="CrashedException"/>; <see cref="Restart"/> returns the disk for the next
+/// process.</summary>
 public sealed class FaultyFileSystem : IFileSystem
 {
     private readonly Lock _lock = new();
@@ -28,25 +26,25 @@ public sealed class FaultyFileSystem : IFileSystem
         _random = random;
     }
 
-    /// <summary>The disk behind, without faults: what a test looks at and damages.</summary>
+    /// <summary>The disk without faults, which a test inspects and damages.</summary>
     public MemoryFileSystem Disk => _disk;
 
-    /// <summary>The effect of a crash that interrupted nothing.</summary>
+    /// <summary>The effect of a crash between operations.</summary>
     public const string BetweenOperations = "between operations";
 
-    /// <summary>Whether the crash took the machine, too.</summary>
+    /// <summary>Whether the crash was a power cut.</summary>
     public bool WasPowerCut => _powerCut;
 
-    /// <summary>Whether the process is gone.</summary>
+    /// <summary>Whether the process has crashed.</summary>
     public bool Crashed { get; private set; }
 
-    /// <summary>The faults that hit an operation, with what they did to it.</summary>
+    /// <summary>The faults that hit an operation, and their effects.</summary>
     public List<(FaultKind Kind, string Effect)> TookEffect { get; } = [];
 
-    /// <summary>Operations that change something, so far.</summary>
+    /// <summary>The number of changing operations so far.</summary>
     public int Operations { get; private set; }
 
-    /// <summary>Whether a fault is still waiting.</summary>
+    /// <summary>Whether a fault is armed.</summary>
     public bool IsArmed
     {
         get
@@ -56,7 +54,7 @@ public sealed class FaultyFileSystem : IFileSystem
         }
     }
 
-    /// <summary>Lets a fault wait for its operation; replaces one that still waits.</summary>
+    /// <summary>Arms a fault in place of any other.</summary>
     public void Arm(Fault fault)
     {
         lock (_lock)
@@ -67,7 +65,7 @@ public sealed class FaultyFileSystem : IFileSystem
         }
     }
 
-    /// <summary>Takes back a fault that still waits.</summary>
+    /// <summary>Disarms the fault.</summary>
     public void Disarm()
     {
         lock (_lock)
@@ -75,14 +73,14 @@ public sealed class FaultyFileSystem : IFileSystem
     }
 
     /// <summary>Kills the process now, between two operations.</summary>
-    /// <param name="powerCut">Whether the machine goes, too.</param>
+    /// <param name="powerCut">Whether the machine loses power, too.</param>
     public void Crash(bool powerCut)
     {
         lock (_lock)
             CrashLocked(powerCut ? FaultKind.PowerCut : FaultKind.ProcessKill, BetweenOperations);
     }
 
-    /// <summary>The disk as the next process finds it. A power cut that found nothing unflushed and interrupted nothing is not counted as a
+    /// <summary>Returns the disk for the next process. A power cut that neither lost nor interrupted anything does not count as a
     /// fault.</summary>
     public FaultyFileSystem Restart()
     {
@@ -158,7 +156,7 @@ public sealed class FaultyFileSystem : IFileSystem
         return _disk;
     }
 
-    /// <summary>Called before an operation that is neither a write nor a flush of a file.</summary>
+    /// <summary>Called before an operation other than a write or flush of a file.</summary>
     internal void BeforeChange(string path, string what)
     {
         lock (_lock)
@@ -174,7 +172,7 @@ public sealed class FaultyFileSystem : IFileSystem
     }
 
     /// <summary>Called before a write.</summary>
-    /// <returns>How many of the bytes to write; after fewer than all, call <see cref="ThrowForWrite"/>.</returns>
+    /// <returns>The number of bytes to write. After a partial write, call <see cref="ThrowForWrite"/>.</returns>
     internal int BeforeWrite(string path, int length)
     {
         lock (_lock)
@@ -192,7 +190,7 @@ public sealed class FaultyFileSystem : IFileSystem
                         _armed = null;
                     return part;
                 case FaultKind.TornWrite:
-                    return part; // The crash follows when the part is written.
+                    return part; // The crash follows after the partial write.
                 default:
                     CrashLocked(fault.Kind, $"write of {length} bytes to {Path.GetFileName(path)}");
                     throw new CrashedException();
@@ -216,8 +214,7 @@ public sealed class FaultyFileSystem : IFileSystem
     }
 
     /// <summary>Called before a flush of a file.</summary>
-    /// <returns>Whether to flush: false where an earlier flush of the file failed, after which the system has forgotten what was to be
-    /// written.</returns>
+    /// <returns>Whether to flush: false after an earlier failed flush of the file, since the system has dropped the dirty pages.</returns>
     internal bool BeforeFlush(string path)
     {
         lock (_lock)
@@ -254,7 +251,7 @@ public sealed class FaultyFileSystem : IFileSystem
     }
 }
 
-/// <summary>A file that asks its file system before each write and flush.</summary>
+/// <summary>A file that consults its file system before each write and flush.</summary>
 internal sealed class FaultyFile(FaultyFileSystem owner, IFile file) : IFile
 {
     public string Path => file.Path;
@@ -284,7 +281,7 @@ internal sealed class FaultyFile(FaultyFileSystem owner, IFile file) : IFile
 
     public void Write(IReadOnlyList<ReadOnlyMemory<byte>> buffers, long position)
     {
-        // One call to the system: a fault may cut it anywhere, also between two buffers.
+        // One system call: a fault may cut it anywhere, even between two buffers.
         var all = new byte[buffers.Sum(b => b.Length)];
         var length = 0;
         foreach (var buffer in buffers)

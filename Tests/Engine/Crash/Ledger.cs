@@ -4,23 +4,23 @@ using OrleansMq.Tests.Engine.Compaction;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>What a sender knows of a batch.</summary>
+/// <summary>A sender's knowledge of a batch.</summary>
 internal enum BatchState
 {
-    /// <summary>Sent, and never answered: it may be in the log.</summary>
+    /// <summary>Sent without an answer: it may be in the log.</summary>
     Unanswered = 0,
-    /// <summary>Acknowledged, with its offset; or found in the log after a restart.</summary>
+    /// <summary>Acknowledged with its offset, or found in the log after a restart.</summary>
     Acknowledged = 1,
-    /// <summary>Refused by a broker that went on: it is not in the log.</summary>
+    /// <summary>Refused by a broker that continued: it is not in the log.</summary>
     Refused = 2,
-    /// <summary>Not found after a restart that was allowed to lose it: it stays lost.</summary>
+    /// <summary>Not found after a restart that may lose it: it stays lost.</summary>
     Lost = 3,
 }
 
-/// <summary>A record that was sent. The id, in a header, is unlike that of any other record.</summary>
+/// <summary>A sent record. The id, in a header, is unique.</summary>
 internal sealed record SentRecord(string Id, string Key, string? Value, long Timestamp);
 
-/// <summary>A batch that was sent.</summary>
+/// <summary>A sent batch.</summary>
 internal sealed class SentBatch(long producerId, int sequence, CompressionType compression, IReadOnlyList<SentRecord> records)
 {
     private static readonly byte[] IdName = "id"u8.ToArray();
@@ -30,13 +30,13 @@ internal sealed class SentBatch(long producerId, int sequence, CompressionType c
     public IReadOnlyList<SentRecord> Records { get; } = records;
     public BatchState State { get; set; }
     public long Offset { get; set; } = -1;
-    /// <summary>Whether it was refused once: what was written of it then, and cut off, may come back by a power cut.</summary>
+    /// <summary>Whether the batch was refused once. A power cut may restore the bytes that were written of it and truncated.</summary>
     public bool WasRefused { get; set; }
     /// <summary>Whether no crash may lose it.</summary>
     public bool Durable { get; set; }
     public long LastOffset => Offset + Records.Count - 1;
 
-    /// <summary>Its bytes; a new copy each time, since a broker stamps what it is given.</summary>
+    /// <summary>Encodes the batch, in a new copy each time, since a broker stamps its input.</summary>
     public byte[] Encode()
     {
         using var builder = new RecordBatchBuilder(compression, TestLog.Codecs);
@@ -60,17 +60,17 @@ internal sealed class SentBatch(long producerId, int sequence, CompressionType c
     }
 }
 
-/// <summary>All that was sent to one partition, and what is known of it: what the checker judges by. Knows nothing of files.</summary>
+/// <summary>All batches sent to one partition, and what is known of them: the checker's reference. Independent of files.</summary>
 internal sealed class Ledger
 {
     private readonly Dictionary<string, (SentBatch Batch, int Index)> _byId = new(StringComparer.Ordinal);
 
     public List<SentBatch> Batches { get; } = [];
-    /// <summary>The log start offset that delete-records or retention made sure of.</summary>
+    /// <summary>The log start offset that delete-records or retention confirmed.</summary>
     public long LogStart { get; set; }
-    /// <summary>The highest log start offset that was asked for, or that retention may have gone to.</summary>
+    /// <summary>The highest log start offset requested, or possibly reached by retention.</summary>
     public long LogStartAtMost { get; set; }
-    /// <summary>Below this a compaction may have been at work.</summary>
+    /// <summary>The offset below which compaction may have run.</summary>
     public long CompactedBelow { get; set; }
 
     public void Add(SentBatch batch)
@@ -87,7 +87,7 @@ internal sealed class Ledger
         return found;
     }
 
-    /// <summary>All that is acknowledged, or that part of it that ends before an offset, has been made durable.</summary>
+    /// <summary>Marks all acknowledged batches, or those that end before an offset, as durable.</summary>
     public void MarkDurable(long before = long.MaxValue)
     {
         foreach (var batch in Batches)

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>A clock that stands still until it is told to go on.</summary>
+/// <summary>A clock that advances on command.</summary>
 public sealed class ManualTime(long nowMs = 1_700_000_000_000) : TimeProvider
 {
     private long _nowMs = nowMs;
@@ -16,7 +16,7 @@ public sealed class ManualTime(long nowMs = 1_700_000_000_000) : TimeProvider
 
     public void Advance(long ms) => Interlocked.Add(ref _nowMs, ms);
 
-    /// <summary>Timers never fire: whoever tests calls what they would call.</summary>
+    /// <summary>Timers never fire; tests call the callbacks directly.</summary>
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => new NoTimer();
 
     private sealed class NoTimer : ITimer

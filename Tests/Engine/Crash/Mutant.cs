@@ -4,25 +4,23 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>
-/// A place to put mistakes into, between the engine and the rounds: as it is, none. The checker is believed because it finds each of those
-/// that are derived from this.
-/// </summary>
+/// <summary>Injects bugs between the engine and the rounds; this base injects none. The checker is trusted because it detects each derived
+/// bug.</summary>
 internal class Mutant
 {
-    /// <summary>The disk as the engine sees it.</summary>
+    /// <summary>Returns the disk as the engine sees it.</summary>
     public virtual IFileSystem Wrap(IFileSystem disk) => disk;
 
-    /// <summary>An append.</summary>
+    /// <summary>Appends a batch.</summary>
     public virtual ValueTask<ProduceResult> SendAsync(Partition partition, byte[] bytes, SentBatch batch) =>
         partition.AppendAsync(bytes, Acks.All);
 
-    /// <summary>The disk after a stop, before the broker starts again.</summary>
+    /// <summary>Changes the disk after a stop, before the broker restarts.</summary>
     public virtual void BeforeRestart(MemoryFileSystem disk, string directory, Ledger ledger)
     {
     }
 
-    /// <summary>The disk after the broker has started again, before it is checked.</summary>
+    /// <summary>Changes the disk after the broker restarted, before the check.</summary>
     public virtual void AfterRestart(MemoryFileSystem disk, string directory)
     {
     }

@@ -7,7 +7,7 @@ using OrleansMq.Tests.Engine.Storage;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>Acknowledges before the flush: no flush of a file does anything.</summary>
+/// <summary>Acknowledges before the flush: file flushes do nothing.</summary>
 internal sealed class AcknowledgesBeforeFlush : Mutant
 {
     public override IFileSystem Wrap(IFileSystem disk) => new LyingDisk(disk);
@@ -36,7 +36,7 @@ internal abstract class ChangesLastSegment : Mutant
         var path = Path.Combine(directory, name);
         var bytes = AtomicFile.TryRead(disk, path)!;
         if (!NaiveLog.FindBatch(bytes, bytes.Length - 1, out var start, out var lastOffset))
-            return; // Torn: nothing to mislead anybody with.
+            return; // Torn: it misleads no recovery.
         bytes = Change(bytes, (int)start, lastOffset, long.Parse(name[..20]));
         using var file = disk.Open(path, FileOpening.ReadWrite);
         file.SetLength(bytes.Length);
@@ -44,15 +44,15 @@ internal abstract class ChangesLastSegment : Mutant
         file.Flush();
     }
 
-    /// <summary>The new content.</summary>
-    /// <param name="bytes">What is in the file.</param>
-    /// <param name="start">Where its last batch begins.</param>
+    /// <summary>Returns the new content.</summary>
+    /// <param name="bytes">The file's content.</param>
+    /// <param name="start">The position of its last batch.</param>
     /// <param name="lastOffset">That batch's last offset.</param>
     /// <param name="segmentBase">The segment's base offset.</param>
     protected abstract byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase);
 }
 
-/// <summary>Cuts a batch off that was flushed, and forgets that it was.</summary>
+/// <summary>Truncates a flushed batch and forgets the flushed point.</summary>
 internal sealed class CutsBelowTheFlushedPoint : ChangesLastSegment
 {
     public override void BeforeRestart(MemoryFileSystem disk, string directory, Ledger ledger)
@@ -64,19 +64,19 @@ internal sealed class CutsBelowTheFlushedPoint : ChangesLastSegment
     protected override byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase) => bytes[..start];
 }
 
-/// <summary>Takes a changed record for right, as a recovery without CRC would.</summary>
+/// <summary>Accepts a changed record, as a recovery without CRC would.</summary>
 internal sealed class DoesNotCheckTheCrc : ChangesLastSegment
 {
     protected override byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase)
     {
-        // The first record's timestamp moves by a millisecond, and with it the CRC.
+        // The first record's timestamp moves by a millisecond, with a matching CRC.
         bytes[start + 34] ^= 1;
         RecordBatches.Seal(bytes.AsSpan(start));
         return bytes;
     }
 }
 
-/// <summary>Finds a record that nobody sent.</summary>
+/// <summary>Invents a record that was never sent.</summary>
 internal sealed class InventsARecord : ChangesLastSegment
 {
     protected override byte[] Change(byte[] bytes, int start, long lastOffset, long segmentBase)
@@ -88,7 +88,7 @@ internal sealed class InventsARecord : ChangesLastSegment
     }
 }
 
-/// <summary>Appends again what was sent again, and says that it did not.</summary>
+/// <summary>Appends retries again and reports them as duplicates.</summary>
 internal sealed class DoublesRetries : Mutant
 {
     public override async ValueTask<ProduceResult> SendAsync(Partition partition, byte[] bytes, SentBatch batch)
@@ -101,7 +101,7 @@ internal sealed class DoublesRetries : Mutant
     }
 }
 
-/// <summary>Acknowledges what it does not append, now and then.</summary>
+/// <summary>Sometimes acknowledges batches without appending them.</summary>
 internal sealed class LosesAppends : Mutant
 {
     private int _sent;
@@ -111,7 +111,7 @@ internal sealed class LosesAppends : Mutant
         : base.SendAsync(partition, bytes, batch);
 }
 
-/// <summary>Leaves an index with an entry that leads nowhere.</summary>
+/// <summary>Leaves an index with an invalid entry.</summary>
 internal sealed class LeavesAWrongIndex : Mutant
 {
     public override void AfterRestart(MemoryFileSystem disk, string directory)

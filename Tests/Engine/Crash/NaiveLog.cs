@@ -4,18 +4,16 @@ using OrleansMq.Tests.Engine.Compaction;
 
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>A record as it stands in a file.</summary>
+/// <summary>A record as stored in a file.</summary>
 public sealed record NaiveRecord(long Offset, long Timestamp, string? Key, string? Value, string Id);
 
-/// <summary>A batch as it stands in a file.</summary>
+/// <summary>A batch as stored in a file.</summary>
 public sealed record NaiveBatch(string File, long Position, int Size, long BaseOffset, long LastOffset, long MaxTimestamp, long ProducerId,
     int BaseSequence,
     IReadOnlyList<NaiveRecord> Records);
 
-/// <summary>
-/// Reads a partition's directory byte by byte, with nothing of the engine but its codecs: what the checker believes. Slow, simple, and
-/// written from the format's description.
-/// </summary>
+/// <summary>Reads a partition's directory byte by byte, with none of the engine's code but its codecs. The checker relies on it: slow,
+/// simple, and written from the description of the format.</summary>
 public static class NaiveLog
 {
     private static readonly uint[] CrcTable = [.. Enumerable.Range(0, 256).Select(i =>
@@ -26,8 +24,8 @@ public static class NaiveLog
         return value;
     })];
 
-    /// <summary>All batches of all segments, by segment. Throws <see cref="CheckFailedException"/> for whatever is not a whole, right
-    /// batch.</summary>
+    /// <summary>Reads all batches of all segments. Throws <see cref="CheckFailedException"/> for anything but whole, valid
+    /// batches.</summary>
     public static List<NaiveBatch> Read(IFileSystem disk, string directory)
     {
         var batches = new List<NaiveBatch>();
@@ -49,7 +47,7 @@ public static class NaiveLog
         return batches;
     }
 
-    /// <summary>The batches of one file.</summary>
+    /// <summary>Reads the batches of one file.</summary>
     public static List<NaiveBatch> ReadFile(string name, byte[] bytes)
     {
         var batches = new List<NaiveBatch>();
@@ -65,7 +63,7 @@ public static class NaiveLog
         return batches;
     }
 
-    /// <summary>The batch that holds a byte; false where that cannot be told.</summary>
+    /// <summary>Finds the batch that contains a byte. Returns false if it cannot be determined.</summary>
     public static bool FindBatch(byte[] bytes, long position, out long start, out long lastOffset)
     {
         (start, lastOffset) = (0, long.MaxValue);
@@ -111,7 +109,7 @@ public static class NaiveLog
                 $"{name} at {at}: no batch at {position} with last offset {offset}");
             previous = position;
         }
-        // An index without entries would agree with every log.
+        // An empty index would match every log.
         var largest = batches.Select(b => b.Size).DefaultIfEmpty(0).Max();
         var end = batches.Count == 0 ? 0 : batches[^1].Position;
         var positions = Enumerable.Range(0, bytes.Length / 8)
@@ -225,7 +223,7 @@ public static class NaiveLog
     }
 }
 
-/// <summary>The checker found what must not be.</summary>
+/// <summary>A failed check.</summary>
 public sealed class CheckFailedException(string message) : Exception(message)
 {
     public static void Unless(bool condition, string message)

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Engine.Crash;
 
-/// <summary>What a round did: counted, so that a suite that tests nothing fails.</summary>
+/// <summary>Counts what a round did, so that a suite that tests nothing fails.</summary>
 internal sealed class RoundStatistics
 {
     public int Appends { get; set; }
@@ -12,6 +12,6 @@ internal sealed class RoundStatistics
     public bool LostUnflushed { get; set; }
     public List<(FaultKind Kind, string Effect)> Faults { get; } = [];
 
-    /// <summary>At least 50 appends, a roll, a fault that took effect, and a recovery that was checked.</summary>
+    /// <summary>Whether the round had at least 50 appends, a roll, an effective fault, and a checked recovery.</summary>
     public bool Counts => Appends >= 50 && Rolls >= 1 && Faults.Count >= 1 && Recoveries >= 1;
 }

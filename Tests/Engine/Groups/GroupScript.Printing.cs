@@ -88,7 +88,7 @@ internal sealed partial class GroupScript
             member.Generation = join.GenerationId;
     }
 
-    // A state is stored before the member hears its id.
+    // The state is stored before the member learns its id.
     private string Name(string memberId)
     {
         if (_names.TryGetValue(memberId, out var name) || !memberId.EndsWith("-000000000000", StringComparison.Ordinal))

@@ -35,7 +35,7 @@ internal sealed partial class GroupScript
         core.Send(body);
     }
 
-    // Requests are counted by the core that they go to.
+    // Request numbers are counted for each core.
     private long NextRequest(ScriptedCore core) => _requests.Keys.Count(key => _cores[key.Core] == core) + 1;
 
     private ScriptedMember Member(string name)

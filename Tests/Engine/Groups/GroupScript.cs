@@ -7,10 +7,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups;
 
-/// <summary>
-/// Carries out the commands of a transcript and says what the coordinator did. A member goes by the name of its client, and its ids by that
-/// name with a number: <c>a#1</c>. See <c>Transcripts/README.md</c> for the commands.
-/// </summary>
+/// <summary>Runs the commands of a transcript and prints what the coordinator did. A member is named after its client, and its ids after
+/// that name with a number: <c>a#1</c>. See <c>Transcripts/README.md</c> for the commands.</summary>
 internal sealed partial class GroupScript
 {
     private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -28,7 +26,7 @@ internal sealed partial class GroupScript
     private string _current = "";
     private int _lastTopic;
 
-    /// <summary>Carries one line out; what the coordinators did on it.</summary>
+    /// <summary>Runs one line. Returns what the coordinators did.</summary>
     public IReadOnlyList<string> Run(string line)
     {
         _output.Clear();
@@ -111,7 +109,7 @@ internal sealed partial class GroupScript
 
     private void AddTopic(string name, int partitions)
     {
-        // Ids that sort by the time they were made, as brokers make them.
+        // Ids that sort by creation time, like those of brokers.
         var id = new Guid(++_lastTopic, 0, 0x7000, 0x80, 0, 0, 0, 0, 0, 0, 0);
         Publish(_image.WithTopic(new ImageTopic(name, id, TopicStatus.Active, 1,
             System.Collections.Immutable.ImmutableSortedDictionary<string, string>.Empty,

@@ -49,7 +49,7 @@ public sealed class GroupTopicsTests
         Assert.False(GroupTopics.Of(With(First, "t", New)).IsSameAs(before));
         Assert.False(GroupTopics.Of(First.WithoutTopic(Old) with { Version = 2 }).IsSameAs(before));
         Assert.False(before.IsSameAs(GroupTopics.Unknown));
-        // The same view, compared with two others in turns.
+        // The same view, compared with two others in turn.
         var next = GroupTopics.Of(led);
         Assert.False(next.IsSameAs(GroupTopics.Unknown));
         Assert.True(next.IsSameAs(before));
@@ -62,11 +62,11 @@ public sealed class GroupTopicsTests
         Assert.False(GroupTopics.Of(First).IsReplaced("t", New));
         Assert.False(GroupTopics.Of(First).IsReplaced("t", Old));
         Assert.False(GroupTopics.Of(First).IsReplaced("u", Old));
-        // Ids that say nothing of their time.
+        // Ids without a creation time.
         Assert.True(GroupTopics.Of(First).IsReplaced("t", Guid.NewGuid()));
     }
 
-    // A coordinator with an old image knows the topic that was deleted only; its offsets already know the one made since.
+    // A coordinator with an old image knows only the deleted topic; its offsets already belong to the successor.
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -79,7 +79,7 @@ public sealed class GroupTopicsTests
         Assert.Equal(ErrorCode.UnknownTopicId, Assert.Single(outcome.Reply.Partitions).Error);
         Assert.Same(offsets, outcome.Next);
 
-        // The other way round the offsets of the old one are void.
+        // In the reverse case the offsets of the old topic are void.
         var late = OffsetDecision.Commit(GroupOffsets.Empty.With("t", Old, 1, new CommittedOffset(9)),
             commit with { Offsets = [new PartitionOffset("t", 0, new CommittedOffset(1))] },
             GroupTopics.Of(With(First, "t", New)), new GroupOptions(), Start);

@@ -4,8 +4,8 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Engine.Groups;
 
-/// <summary>A core over a <see cref="ScriptedStore"/>, on a clock that the test moves. Writes are carried out at once, or held until the
-/// test says what becomes of them.</summary>
+/// <summary>A core over a <see cref="ScriptedStore"/> with a manual clock. Writes run at once, or are held until the test decides their
+/// outcome.</summary>
 internal sealed class ScriptedCore
 {
     private readonly ScriptedStore _store;
@@ -66,7 +66,7 @@ internal sealed class ScriptedCore
         CarryOut();
     }
 
-    /// <summary>Moves the clock; the core is woken at the times that it asked for.</summary>
+    /// <summary>Advances the clock and wakes the core at the times that it asked for.</summary>
     public void Advance(TimeSpan by)
     {
         var until = Now + by;
@@ -79,7 +79,7 @@ internal sealed class ScriptedCore
         Now = until;
     }
 
-    /// <summary>Moves the clock while the core stands still; it is woken when that is over.</summary>
+    /// <summary>Advances the clock while the core stalls, and wakes it afterwards.</summary>
     public void Stall(TimeSpan by)
     {
         Now += by;
@@ -90,7 +90,7 @@ internal sealed class ScriptedCore
         }
     }
 
-    /// <summary>Carries out the oldest held write.</summary>
+    /// <summary>Completes the oldest held write.</summary>
     public void Finish(WriteOutcome outcome = WriteOutcome.Stored)
     {
         var write = _heldWrites[0];
@@ -99,7 +99,7 @@ internal sealed class ScriptedCore
         CarryOut();
     }
 
-    /// <summary>Carries out the oldest held confirmation.</summary>
+    /// <summary>Completes the oldest held confirmation.</summary>
     public void FinishConfirmation()
     {
         Confirm(_heldConfirmations.Dequeue());

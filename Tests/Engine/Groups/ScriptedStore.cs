@@ -2,19 +2,19 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Engine.Groups;
 
-/// <summary>What a write to the <see cref="ScriptedStore"/> comes to.</summary>
+/// <summary>The outcome of a write to the <see cref="ScriptedStore"/>.</summary>
 internal enum WriteOutcome
 {
-    /// <summary>Done, and said so.</summary>
+    /// <summary>Stored and acknowledged.</summary>
     Stored,
-    /// <summary>Not done, and said so.</summary>
+    /// <summary>Refused.</summary>
     Refused,
-    /// <summary>Done, but the writer hears of a failure.</summary>
+    /// <summary>Stored, but reported as failed.</summary>
     StoredUnheard,
 }
 
-/// <summary>The two documents of one group with compare-and-swap, for several cores; bytes are written and parsed as a real store would
-/// have them.</summary>
+/// <summary>The two documents of one group with compare-and-swap, for several cores. Bytes are written and parsed, as in a real
+/// store.</summary>
 internal sealed class ScriptedStore
 {
     private readonly Dictionary<GroupDocumentKind, (byte[] Bytes, long ETag)> _documents = [];
@@ -22,7 +22,7 @@ internal sealed class ScriptedStore
 
     public int Writes { get; private set; }
 
-    /// <summary>The bytes of a document; null where there is none.</summary>
+    /// <summary>Returns the bytes of a document; null if there is none.</summary>
     public byte[]? this[GroupDocumentKind kind] => _documents.TryGetValue(kind, out var found) ? found.Bytes : null;
 
     public long? ETagOf(GroupDocumentKind kind) => _documents.TryGetValue(kind, out var found) ? found.ETag : null;
@@ -31,7 +31,7 @@ internal sealed class ScriptedStore
         this[GroupDocumentKind.Group] is { } group ? GroupDocument.Parse(group) : null,
         this[GroupDocumentKind.Offsets] is { } offsets ? GroupOffsetsDocument.Parse(offsets) : null);
 
-    /// <summary>Writes or deletes if what is stored has that etag; the new etag, or false for a conflict.</summary>
+    /// <summary>Writes or deletes if the stored etag matches. Returns the new etag, or false for a conflict.</summary>
     public bool TryWrite(Store write, long? etag, out long? next)
     {
         next = ETagOf(write.Document);

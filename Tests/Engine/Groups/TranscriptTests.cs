@@ -2,11 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace OrleansMq.Tests.Engine.Groups;
 
-/// <summary>
-/// What the coordinator does, as text: <c>Transcripts/*.txt</c>. A change of the protocol is a change of these files. With
+/// <summary>The coordinator's behaviour as text: <c>Transcripts/*.txt</c>. A change of the protocol is a change of these files. With
 /// OMQ_UPDATE_TRANSCRIPTS=1 this test writes them: <c>OMQ_UPDATE_TRANSCRIPTS=1 dotnet test Tests/Engine -p:Orleans=false --filter
-/// TranscriptTests</c>; read the difference before you commit it.
-/// </summary>
+/// TranscriptTests</c>. Review the diff before you commit it.</summary>
 public sealed class TranscriptTests
 {
     private static readonly string Folder = Path.Combine(SourceFolder(), "Transcripts");

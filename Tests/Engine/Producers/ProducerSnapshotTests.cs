@@ -75,13 +75,13 @@ public class ProducerSnapshotTests
         Snapshots().Take(_producers, durable: true);
         AtomicFile.Write(_disk, $"{Directory}/00000000000000000003.producers", foreign);
 
-        // The snapshot before it is whole, and knows more of what can be sent again; the batches after it are applied by the caller.
+        // The previous snapshot is whole and holds more batches for deduplication; the caller applies the batches after it.
         var loaded = new ProducerStateManager();
         Assert.Equal(2, Snapshots().Load(loaded, 0, long.MaxValue, 0));
         Assert.True(loaded.TryGet(1, out var state));
         Assert.Equal(2, state.Count);
 
-        // Where there is no other, it is better than nothing.
+        // Without another snapshot this one is used.
         Assert.Equal(3, Snapshots().Load(loaded, 3, long.MaxValue, 0));
         Assert.True(loaded.TryGet(1, out state));
         Assert.Equal(1, state.Count);

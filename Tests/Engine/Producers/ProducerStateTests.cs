@@ -65,7 +65,7 @@ public class ProducerStateTests
     [Fact]
     public void Older_sequence_is_out_of_order_unless_the_log_holds_the_epoch_from_its_start()
     {
-        // Accepted in the middle: an earlier batch may still be on its way, and is in no log.
+        // Accepted in the middle of a sequence: an earlier batch may be in flight and is in no log.
         for (var sequence = 100; sequence < 110; sequence++)
             Append(Batch(Id, 0, sequence, 1));
         Assert.Equal(ProducerOutcome.OutOfOrderSequence, Check(Batch(Id, 0, 99, 1)).Outcome);

@@ -78,7 +78,7 @@ public class CodecTests
         codec.Compress(source, compressed);
         for (var length = 0; length < compressed.Length; length++)
         {
-            // The framing of snappy has no end: a cut between two blocks, or after its header, is a shorter stream.
+            // Snappy framing has no end marker: a cut between two blocks, or after its header, is a shorter stream.
             if (type == CompressionType.Snappy && length == 16)
                 continue;
             using var plain = new PooledBuffer();
@@ -145,7 +145,7 @@ public class CodecTests
     [Fact]
     public void Snappy_refuses_a_length_that_its_bytes_cannot_hold()
     {
-        // A block of a few bytes that claims 2 GiB - 1: refused before memory is taken.
+        // A block of a few bytes that claims 2 GiB - 1 is refused before memory is allocated.
         byte[] block = [0xFF, 0xFF, 0xFF, 0xFF, 0x07, 0, 1];
         var destination = new ArrayBufferWriter<byte>();
         Assert.Throws<RecordBatchException>(() =>

@@ -4,7 +4,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Engine.Records;
 
-/// <summary>Batches that a disk or a stranger changed: noticed with a named error, or harmless, and never worse.</summary>
+/// <summary>Batches changed by a disk or by foreign code: reported with a named error, or harmless, and never worse.</summary>
 public class DamageTests
 {
     public static TheoryData<CompressionType> Codecs => [.. Enum.GetValues<CompressionType>()];
@@ -26,7 +26,7 @@ public class DamageTests
         {
             batch[bit / 8] ^= (byte)(1 << (bit % 8));
             var fault = RecordBatches.Validate(batch, out _);
-            // Outside the CRC: the log knows which offset comes next, and which epochs there were.
+            // Outside the CRC: the log checks the next offset and the epochs.
             var uncovered = bit / 8 is < 8 or (>= 12 and < 16);
             Assert.True(uncovered == fault is null, $"bit {bit}: {fault}");
             if (uncovered)
@@ -81,7 +81,7 @@ public class DamageTests
             random.NextBytes(batch);
             if (round % 2 == 0)
             {
-                // Past the header's checks, so that garbage reaches codecs and records.
+                // Passes the header's checks, so that garbage reaches codecs and records.
                 var codec = (short)random.Next(5);
                 var header = new RecordBatchHeader(0, 0, 0, RecordBatches.Magic, 0, codec, random.Next(10), 0, 0, -1, -1, -1, 0);
                 (header with { RecordCount = random.Next(header.LastOffsetDelta + 2) }).WriteTo(batch);
@@ -94,7 +94,7 @@ public class DamageTests
     [Fact]
     public void Lengths_of_two_gigabytes_allocate_nothing()
     {
-        // One record whose key, value and header count claim the most there is.
+        // One record whose key, value and header count claim the maximum.
         foreach (var field in new[] { 0, 1, 2, 3 })
         {
             var batch = SampleRecord.Build([new SampleRecord(0, new byte[8], new byte[8], [(new byte[8], null)])]);
@@ -146,7 +146,7 @@ public class DamageTests
             {
                 failed = true;
             }
-            // The two ways to look at a batch agree on what is a batch.
+            // Both readers agree on what a valid batch is.
             Assert.True(failed == fault is not null, $"reader failed: {failed}; {fault}");
         }
         catch (Exception exception)

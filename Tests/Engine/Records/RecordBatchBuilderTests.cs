@@ -20,7 +20,7 @@ public class RecordBatchBuilderTests
             "00000045" + // length: 81 - 12
             "FFFFFFFF" + // leader epoch
             "02" +
-            "E7E33308" + // CRC-32C of what follows
+            "E7E33308" + // CRC-32C of the rest
             "0010" + // attributes: transactional
             "00000001" + // last offset delta
             "00000000000003E8" + "00000000000003E8" + // base and max timestamp
@@ -57,7 +57,7 @@ public class RecordBatchBuilderTests
         RecordHeader[] headers = [new RecordHeader("h"u8.ToArray(), "v"u8.ToArray())];
         var value = new byte[500];
         var least = long.MaxValue;
-        // Some rounds may: until the buffers have grown, and where the garbage collector took from the pool what lay idle.
+        // Some rounds may allocate: while buffers grow, and after the garbage collector trimmed the pool.
         for (var round = 0; round < 40; round++)
         {
             var before = GC.GetAllocatedBytesForCurrentThread();

@@ -4,7 +4,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Engine.Records;
 
-/// <summary>Each rule that a batch can break, one by one, under a right CRC.</summary>
+/// <summary>Each rule that a batch can break, one by one, under a valid CRC.</summary>
 public class RecordBatchRulesTests
 {
     private static readonly SampleRecord[] Three = [.. Enumerable.Range(0, 3).Select(i => new SampleRecord(i, [1], [2], []))];
@@ -91,8 +91,8 @@ public class RecordBatchRulesTests
     }
 
     [Theory]
-    [InlineData(3, RecordBatchError.BadRecordCount)] // a record less
-    [InlineData(1, RecordBatchError.BadRecordCount)] // a record more
+    [InlineData(3, RecordBatchError.BadRecordCount)] // one record fewer
+    [InlineData(1, RecordBatchError.BadRecordCount)] // one record more
     public void Wrong_record_count_is_named(int count, RecordBatchError error)
     {
         var batch = SampleRecord.Build(Three[..2], CompressionType.Zstd);
@@ -100,12 +100,12 @@ public class RecordBatchRulesTests
         Int32(batch, 57, count);
         RecordBatches.Seal(batch);
         Assert.Null(RecordBatches.Validate(batch, out _));
-        // With a record too many in the bytes, the last offset delta may be what is noticed first; here it is the bytes left over.
+        // With an extra record in the bytes, the last offset delta may be detected first; here the leftover bytes are.
         Assert.Equal(error, RecordBatches.ValidateRecords(batch, StandardCodecs.All)?.Error);
     }
 
     [Theory]
-    [InlineData(0)] // twice the same
+    [InlineData(0)] // a repeated delta
     [InlineData(-1)]
     [InlineData(5)] // beyond the last
     public void Offset_deltas_out_of_order_are_named(int delta)

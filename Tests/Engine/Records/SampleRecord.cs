@@ -5,7 +5,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Engine.Records;
 
-/// <summary>A record as a test wants it, to compare with what a batch gives back.</summary>
+/// <summary>A record of a test, to compare with the content of a batch.</summary>
 internal sealed record SampleRecord(long Timestamp, byte[]? Key, byte[]? Value, (byte[] Key, byte[]? Value)[] Headers)
 {
     private static readonly Gen<byte[]> Bytes = Gen.OneOf(
@@ -28,13 +28,13 @@ internal sealed record SampleRecord(long Timestamp, byte[]? Key, byte[]? Value, 
             (1, Bytes.SelectMany(k => NullableBytes.Select(v => (k, v))).ArrayOf()))
         select new SampleRecord(timestamp, key, value, headers);
 
-    /// <summary>1 to some dozens of records.</summary>
+    /// <summary>Arrays of 1 to some dozens of records.</summary>
     public static Gen<SampleRecord[]> Many { get; } = One.NonEmptyListOf().Select(records => records.ToArray());
 
-    /// <summary>Every codec, none included.</summary>
+    /// <summary>Every codec, including none.</summary>
     public static Gen<CompressionType> Codec { get; } = Gen.Elements(Enum.GetValues<CompressionType>());
 
-    /// <summary>One batch of such records, as an array of its own.</summary>
+    /// <summary>Builds one batch of records, in a new array.</summary>
     public static byte[] Build(IEnumerable<SampleRecord> records, CompressionType compression = CompressionType.None, long baseOffset = 0)
     {
         using var builder = new RecordBatchBuilder(compression, StandardCodecs.All, initialCapacity: 100);
@@ -46,7 +46,7 @@ internal sealed record SampleRecord(long Timestamp, byte[]? Key, byte[]? Value, 
         return batch;
     }
 
-    /// <summary>All records of some batches.</summary>
+    /// <summary>Reads all records of some batches.</summary>
     public static List<(long Offset, SampleRecord Record)> Read(ReadOnlyMemory<byte> batches)
     {
         var records = new List<(long, SampleRecord)>();

@@ -2,12 +2,12 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Engine.Storage;
 
-/// <summary>What every <see cref="IFileSystem"/> must do; one subclass an implementation.</summary>
+/// <summary>The contract of <see cref="IFileSystem"/>; one subclass for each implementation.</summary>
 public abstract class FileSystemConformance
 {
     protected abstract IFileSystem Files { get; }
 
-    /// <summary>An empty directory that exists.</summary>
+    /// <summary>An existing empty directory.</summary>
     protected abstract string Root { get; }
 
     private string At(params string[] names) => Path.Combine([Root, .. names]);

@@ -2,13 +2,13 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Tests.Engine.Storage;
 
-/// <summary>A file system that passes everything on to another. Tests step in where they mean to, and say only that.</summary>
+/// <summary>A file system that forwards every call to another; tests override what they change.</summary>
 internal abstract class WrappedFileSystem(IFileSystem inner) : IFileSystem
 {
-    /// <summary>The one behind it.</summary>
+    /// <summary>The wrapped file system.</summary>
     protected IFileSystem Inner { get; } = inner;
 
-    /// <summary>Called before every change of directories, and by those files that are told to.</summary>
+    /// <summary>Called before every change of directories, and by files that were created with it.</summary>
     protected virtual void Changing()
     {
     }
@@ -59,12 +59,12 @@ internal abstract class WrappedFileSystem(IFileSystem inner) : IFileSystem
     }
 }
 
-/// <summary>A file that passes everything on to another, and says beforehand when that changes it.</summary>
-/// <param name="inner">The one behind it.</param>
-/// <param name="changing">Called before every write, flush and cut; null for nothing.</param>
+/// <summary>A file that forwards every call to another and announces changes beforehand.</summary>
+/// <param name="inner">The wrapped file.</param>
+/// <param name="changing">Called before every write, flush and truncation; null for nothing.</param>
 internal class WrappedFile(IFile inner, Action? changing = null) : IFile
 {
-    /// <summary>The one behind it.</summary>
+    /// <summary>The wrapped file.</summary>
     protected IFile Inner { get; } = inner;
 
     public string Path => Inner.Path;

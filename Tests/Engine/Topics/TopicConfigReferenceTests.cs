@@ -3,10 +3,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Topics;
 
-/// <summary>
-/// The reference in Silo/README.md is what the broker checks by. With OMQ_UPDATE_DOCS=1 this test writes it between the markers:
-/// <c>OMQ_UPDATE_DOCS=1 dotnet test Tests/Engine -p:Orleans=false --filter TopicConfigReferenceTests</c>.
-/// </summary>
+/// <summary>Checks that the reference in Silo/README.md matches the broker's table. With OMQ_UPDATE_DOCS=1 this test writes it between the
+/// markers: <c>OMQ_UPDATE_DOCS=1 dotnet test Tests/Engine -p:Orleans=false --filter TopicConfigReferenceTests</c>.</summary>
 public sealed class TopicConfigReferenceTests
 {
     private const string Begin = "<!-- topic configuration: begin (written by TopicConfigReferenceTests) -->";

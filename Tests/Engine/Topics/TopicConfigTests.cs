@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Engine.Topics;
 
 public sealed class TopicConfigTests
 {
-    /// <summary>Kafka 4's topic configuration keys and defaults, as its documentation lists them.</summary>
+    /// <summary>The topic configuration keys and defaults of Kafka 4, from its documentation.</summary>
     public static readonly TheoryData<string, string> KafkaDefaults = new()
     {
         { "cleanup.policy", "delete" },

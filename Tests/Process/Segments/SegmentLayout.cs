@@ -6,11 +6,12 @@ using System.Text.Json;
 namespace OrleansMq.Tests.Process.Segments;
 
 /// <summary>
-/// Reads a segment and its indexes by the description of the format and by nothing of the engine's:
+/// Reads a segment and its indexes by the description of the format alone, without the engine's code:
 /// <code>
-///  0 baseOffset i64 | 8 length i32 | 12 partitionLeaderEpoch i32 | 16 magic i8 = 2 | 17 crc u32 | 21 attributes i16 | 23 lastOffsetDelta
-/// i32 27 baseTimestamp i64 | 35 maxTimestamp i64 | 43 producerId i64 | 51 producerEpoch i16 | 53 baseSequence i32 | 57 recordCount i32 |
-/// 61 records
+///   0 baseOffset i64     |  8 length i32        | 12 partitionLeaderEpoch i32 | 16 magic i8 = 2
+///  17 crc u32            | 21 attributes i16    | 23 lastOffsetDelta i32      | 27 baseTimestamp i64
+///  35 maxTimestamp i64   | 43 producerId i64    | 51 producerEpoch i16        | 53 baseSequence i32
+///  57 recordCount i32    | 61 records
 /// </code>
 /// </summary>
 internal static class SegmentLayout

@@ -29,7 +29,7 @@ public class RegistrationTests
     }
 
     [Fact]
-    public async Task Named_http_and_local_brokers_are_resolved_and_the_last_is_the_default()
+    public async Task Last_registration_of_a_broker_or_http_address_wins()
     {
         await using var test = await TestBroker.StartAsync();
         var broker = test.Broker;

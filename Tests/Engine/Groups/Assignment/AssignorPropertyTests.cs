@@ -136,7 +136,7 @@ public class AssignorPropertyTests
         {
             var assignor = new CooperativeStickyAssignor();
             var first = assignor.Assign(group.Members, group.Topics);
-            // Everybody has now what was given, and nothing else: who had more gave it up and joined again.
+            // Every member now owns exactly its assignment: members with more have revoked the rest and rejoined.
             var second = group.Holding(first, generation: 7);
             var end = assignor.Assign(second.Members, second.Topics);
             Assert.All(end, member => Assert.Subset(member.Value.ToHashSet(), first[member.Key].ToHashSet()));
@@ -171,7 +171,7 @@ public class AssignorPropertyTests
         });
     }
 
-    /// <summary>Follows every chain of members that could pass partitions on, by a search of its own over members instead of
+    /// <summary>Follows every chain of members that could pass partitions on, by an independent search over members instead of
     /// classes.</summary>
     private static void AssertNoChainEvens(RandomGroup group, IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> assignment)
     {

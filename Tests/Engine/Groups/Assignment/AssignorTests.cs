@@ -20,7 +20,7 @@ public class AssignorTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("uniform", "a: t-0 t-2 u-1 | b: t-1 u-0 u-2")]
-    // Equal numbers stay together; both topics have the same members, so the first gets one more of each.
+    // Equal partition numbers stay together. Both topics have the same subscribers, so the first member gets one more of each.
     [InlineData("range", "a: t-0 t-1 u-0 u-1 | b: t-2 u-2")]
     public void First_assignment_by_the_coordinator(string name, string expected)
     {
@@ -61,7 +61,7 @@ public class AssignorTests(ITestOutputHelper output)
             Text(new StickyAssignor().Assign([Member("a", "t", "t-0", 3), Member("b", "t", "t-0", 4)], topics)));
         Assert.Equal("a: | b: t-0 t-1",
             Text(new CooperativeStickyAssignor().Assign([Member("a", "", "t-1", 3), Member("b", "t", "t-0 t-1", 4)], topics)));
-        // Two owners in one generation cannot be: neither goes on.
+        // Two owners in one generation are contradictory: neither keeps the partition.
         Assert.Equal("a: | b:",
             Text(new CooperativeStickyAssignor().Assign([Member("a", "t", "t-0", 4), Member("b", "t", "t-0", 4)], [new("t", 1)])));
     }
@@ -69,7 +69,7 @@ public class AssignorTests(ITestOutputHelper output)
     [Fact]
     public void Free_partitions_are_spread_without_taking_owned_ones_where_possible()
     {
-        // b could take either; only if it takes t nothing of what others have moves.
+        // b could take either; only if it takes t do the others' partitions stay.
         AssignmentMember[] members = [Member("a", "t u", "u-0"), Member("b", "t"), Member("c", "u", "u-1")];
         Assert.Equal("a: u-0 | b: t-0 | c: u-1", Text(new UniformAssignor().Assign(members, [new("t", 1), new("u", 2)])));
     }
@@ -91,7 +91,7 @@ public class AssignorTests(ITestOutputHelper output)
         AssignmentMember[] members = [Member("a", "t") with { RackId = "r1" }, Member("b", "t") with { RackId = "r2" }];
         AssignmentTopic[] topics = [new("t", 4, [["r2"], ["r1"], ["r2"], ["r1"]])];
         Assert.Equal("a: t-1 t-3 | b: t-0 t-2", Text(assignor.Assign(members, topics)));
-        // But nobody gives up what they read for that.
+        // But no member gives up partitions it reads for rack affinity.
         Assert.Equal("a: t-0 t-2 | b: t-1 t-3",
             Text(assignor.Assign([members[0] with { Owned = Partitions("t-0 t-2") }, members[1] with { Owned = Partitions("t-1 t-3") }],
                 topics)));
@@ -135,7 +135,7 @@ public class AssignorTests(ITestOutputHelper output)
             }
             output.WriteLine($"{assignor.GetType().Name}: {fastest.TotalMilliseconds:0.0} ms for {members} members, {topics} x "
                 + $"{partitions} partitions, {(alike ? "one subscription" : "a hundred subscriptions")}, ten members new");
-            // Milliseconds on a quiet machine, and the goal is one second; more is given to a crowded one. An algorithm of the wrong order
+            // Milliseconds on an idle machine, against a goal of one second; a busy one gets more. An algorithm of the wrong complexity
             // takes minutes.
             Assert.True(fastest < TimeSpan.FromSeconds(10), $"{assignor.GetType().Name} took {fastest}");
         }

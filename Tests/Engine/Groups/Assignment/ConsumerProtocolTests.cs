@@ -16,7 +16,7 @@ public class ConsumerProtocolTests
     };
 
     [Theory]
-    // Written by hand from the schemas.
+    // Hand-written from the schemas.
     [InlineData(0, "0000 00000002 0006 6f7264657273 0002 c3a4 00000002 0102")]
     [InlineData(1, "0001 00000002 0006 6f7264657273 0002 c3a4 00000002 0102 00000002 0006 6f7264657273 00000002 00000000 00000002 0002 "
         + "c3a4 00000001 00000001")]

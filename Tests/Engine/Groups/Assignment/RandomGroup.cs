@@ -4,16 +4,15 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Tests.Engine.Groups.Assignment;
 
-/// <summary>Members and topics as they come: unlike subscriptions, claims that contradict each other, partitions that are gone,
-/// racks.</summary>
+/// <summary>A random group: different subscriptions, contradictory claims, vanished partitions, racks.</summary>
 internal sealed record RandomGroup(IReadOnlyList<AssignmentMember> Members, IReadOnlyList<AssignmentTopic> Topics)
 {
     private static readonly string[] Racks = ["r1", "r2", "r3"];
 
-    /// <summary>Everybody reads every topic.</summary>
+    /// <summary>Groups in which every member subscribes to every topic.</summary>
     public static Gen<RandomGroup> Homogeneous { get; } = Gen.Choose(1, int.MaxValue).Select(seed => Make(new Random(seed), alike: true));
 
-    /// <summary>Everybody reads what they like.</summary>
+    /// <summary>Groups with arbitrary subscriptions.</summary>
     public static Gen<RandomGroup> Any { get; } = Gen.Choose(1, int.MaxValue).Select(seed => Make(new Random(seed), alike: false));
 
     public IEnumerable<TopicPartition> Partitions =>
@@ -21,7 +20,7 @@ internal sealed record RandomGroup(IReadOnlyList<AssignmentMember> Members, IRea
 
     public IEnumerable<AssignmentMember> Eligible(string topic) => Members.Where(member => member.Topics.Contains(topic));
 
-    /// <summary>The group with every member holding what it was given.</summary>
+    /// <summary>Returns the group after every member has taken its assignment.</summary>
     public RandomGroup Holding(IReadOnlyDictionary<string, IReadOnlyList<TopicPartition>> assignment, int generation) => this with
     {
         Members = [.. Members.Select(member => member with { Owned = assignment[member.MemberId], Generation = generation })],

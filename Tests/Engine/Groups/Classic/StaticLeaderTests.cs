@@ -8,8 +8,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Classic;
 
-/// <summary>A static leader that comes back leaves the assignment as it is (KIP-814), unless partitions have come that nobody reads: it
-/// would never know of them.</summary>
+/// <summary>A static leader that rejoins keeps the assignment (KIP-814), unless there are new unassigned partitions, of which it would
+/// never learn.</summary>
 public sealed class StaticLeaderTests
 {
     private static readonly DateTimeOffset Now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);

@@ -5,7 +5,7 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>The consumer protocol in a group's core: long polls, sessions, what is stored, and who takes it over.</summary>
+/// <summary>The consumer protocol in a group's core: long polls, sessions, storage, and takeover.</summary>
 public class ConsumerCoreTests
 {
     private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -86,7 +86,7 @@ public class ConsumerCoreTests
         Assert.DoesNotContain(longer, core.Replies);
         core.Advance(TimeSpan.FromSeconds(0.1));
         Assert.Equal("1", Text(core.Replies[longer]));
-        var shorter = core.Send(Poll("a", 1, seconds: 2) with { OwnedPartitions = [] }); // It has not heard what it is to hold.
+        var shorter = core.Send(Poll("a", 1, seconds: 2) with { OwnedPartitions = [] }); // The member has not received its assignment.
         core.Advance(TimeSpan.FromSeconds(2));
         Assert.Equal("1 [0 1 2 3]", Text(core.Replies[shorter]));
         var writes = _store.Writes;
@@ -164,7 +164,7 @@ public class ConsumerCoreTests
         var poll = old.Send(Poll("a", 2));
         var next = Open();
         var late = old.Send(Joining("c"));
-        Assert.Equal("CoordinatorNotAvailable", Text(old.Replies[late])); // The write that lost: nobody knows yet why.
+        Assert.Equal("CoordinatorNotAvailable", Text(old.Replies[late])); // The write that lost, before the reason is known.
         Assert.Equal("CoordinatorNotAvailable", Text(old.Replies[poll]));
         Assert.Equal("NotCoordinator", Say(old, Beat("a", 2)));
         Assert.Equal("3 []", Say(next, Joining("c")));
@@ -263,7 +263,7 @@ public class ConsumerCoreTests
         var first = core.Ask<JoinGroupResult>(Classic());
         var waiting = core.Send(Classic());
         Assert.DoesNotContain(waiting, core.Replies);
-        Assert.Equal("2 [0 3]", Say(core, Joining("b"))); // The other two hold nothing: they wait to hear what.
+        Assert.Equal("2 [0 3]", Say(core, Joining("b"))); // The other two own nothing and wait for their assignment.
         Assert.Equal(ErrorCode.RebalanceInProgress, ((JoinGroupResult)core.Replies[waiting]).Error);
         Assert.Equal(ErrorCode.RebalanceInProgress, core.Ask<GroupReply>(new Heartbeat("g", 1, first.MemberId)).Error);
         Assert.Equal(GroupType.Consumer, Open().Ask<GroupDescription>(new DescribeGroup("g")).Type);

@@ -6,7 +6,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>What a whole crowd costs its coordinator: decisions only, no store.</summary>
+/// <summary>The cost of many members for the coordinator: decisions only, no store.</summary>
 public class ConsumerCrowdTests(ITestOutputHelper output)
 {
     private static readonly DateTimeOffset Now = DateTimeOffset.UnixEpoch;
@@ -52,7 +52,7 @@ public class ConsumerCrowdTests(ITestOutputHelper output)
         output.WriteLine($"{members} members, {partitions} partitions: joined after {joined.TotalMilliseconds:0} ms, settled after "
             + $"{clock.ElapsedMilliseconds} ms and {rounds} heartbeats each");
         Assert.All(told.Values, member => Assert.Equal(partitions / members, member.Held.Sum(topic => topic.Partitions.Count)));
-        // A quiet machine takes a small part of it; what is of the wrong order takes minutes.
+        // An idle machine takes a small part of it; an algorithm of the wrong complexity takes minutes.
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(60), $"it took {clock.Elapsed}");
     }
 }

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>Rebalances of the consumer protocol, word by word.</summary>
+/// <summary>Rebalances of the consumer protocol as transcripts.</summary>
 public class ConsumerTranscriptTests
 {
     [Fact]

@@ -4,7 +4,7 @@ using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>Heartbeats that are numbered may overtake each other, come twice, and lose their answers.</summary>
+/// <summary>Numbered heartbeats may overtake each other, be duplicated, and lose their answers.</summary>
 public sealed class HeartbeatOrderTests
 {
     private static readonly DateTimeOffset Now = DateTimeOffset.UnixEpoch;
@@ -51,7 +51,7 @@ public sealed class HeartbeatOrderTests
     {
         Beat("a", 1, 0);
         var joined = Beat("a", 4, 0)!;
-        // What changed nothing is not stored; what did, is.
+        // A heartbeat without a change is not stored; one with a change is.
         Assert.Equal((1, 4), (_group.State.Members["a"].Sequence, _group.LatestOf("a")));
         _group = ConsumerGroup.TakeOver(_group.State, Now);
         _topics.Set("t", 3);
@@ -67,7 +67,8 @@ public sealed class HeartbeatOrderTests
     [InlineData(6, ConsumerMemberStatus.Stable)]
     public void Duplicate_heartbeat_does_not_confirm_the_first_ones_answer(long sequence, ConsumerMemberStatus expected)
     {
-        // Heartbeat 5 came from a member that held partition 0, and was answered with both; now the second one is to go to another.
+        // Heartbeat 5 came from a member that owned partition 0, and was answered with both. Now the second partition moves to another
+        // member.
         Beat("a", 1, 0);
         var topic = _group.State.Topics["t"].TopicId;
         PartitionSet Partitions(params int[] numbers) => PartitionSet.Of(numbers.Select(number => new TopicIdPartition(topic, number)));
@@ -90,7 +91,7 @@ public sealed class HeartbeatOrderTests
         Beat("a", 3, halved.MemberEpoch, Held(halved));
         var lost = Beat("b", 2, second.MemberEpoch, [])!;
         Assert.Single(Held(lost)[0].Partitions);
-        // Its epoch is the same: only what it says it holds tells that it has not heard. A long poll does not wait then.
+        // Its epoch is the same: only its reported partitions show that the answer was lost. A long poll does not wait then.
         Assert.Equal(second.MemberEpoch, lost.MemberEpoch);
         Assert.Equal(Held(lost)[0].Partitions, Held(Beat("b", 3, second.MemberEpoch, [], wait: TimeSpan.FromSeconds(5)))[0].Partitions);
         Assert.Null(Beat("b", 4, second.MemberEpoch, Held(lost), wait: TimeSpan.FromSeconds(5)));

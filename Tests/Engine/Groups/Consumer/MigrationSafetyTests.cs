@@ -9,7 +9,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>What simulated groups ran into on their way from one protocol to the other.</summary>
+/// <summary>Cases that simulated groups found during migration between the protocols.</summary>
 public sealed class MigrationSafetyTests
 {
     private static readonly DateTimeOffset Now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -34,7 +34,7 @@ public sealed class MigrationSafetyTests
     [Fact]
     public void Generation_never_equals_an_epoch()
     {
-        // Another member was at epoch 10, and is gone.
+        // Another member was at epoch 10 and has left.
         var classic = GroupMigration.TryDowngrade(Group(epoch: 10, Member(epoch: 8)), Now)!;
 
         Assert.Equal(8, classic.State.Generation);
@@ -66,7 +66,7 @@ public sealed class MigrationSafetyTests
     [Fact]
     public void Partitions_owned_at_join_stay_owned_until_the_assignment_is_known()
     {
-        // A cooperative leader took partition 1 from it, and gives it to nobody in this generation.
+        // A cooperative leader took partition 1 from it and gives it to no member in this generation.
         var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),
             new ConsumerSubscription { Topics = ["orders"], OwnedPartitions = [new("orders", 0), new("orders", 1)], Generation = 1 });
         var joined = ClassicGroupDecision.Join(ClassicGroup.Create(Now),
@@ -87,7 +87,7 @@ public sealed class MigrationSafetyTests
     [Fact]
     public void Unknown_partitions_reported_by_a_classic_member_do_not_count_as_revoked()
     {
-        // The broker that took the group up has an image without the topic, and worked a target out for that.
+        // The broker that took over the group has an image without the topic, and computed a target from it.
         var group = Group(epoch: 9, Member(epoch: 9) with { Assigned = Partitions(0, 1), Target = Partitions(0, 1) });
         var older = GroupTopics.Of(ClusterImage.Empty with { Version = 1 });
         var owning = ClientAssignors.Offer(new CooperativeStickyAssignor(),

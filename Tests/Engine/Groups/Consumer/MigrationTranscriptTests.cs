@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>Groups that go from the classic protocol to the consumer protocol and back, word by word.</summary>
+/// <summary>Groups that migrate from the classic protocol to the consumer protocol and back, as transcripts.</summary>
 public class MigrationTranscriptTests
 {
     [Fact]

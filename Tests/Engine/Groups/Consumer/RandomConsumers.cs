@@ -6,11 +6,9 @@ using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>
-/// A group whose members come, go, die, stand still, leave for now, change what they read and do not hear answers, while topics come, grow
-/// and go; of the consumer protocol and of the classic one. After every step: nobody can commit what another one who can commit reads. In
-/// the end: once all are heard of again, everything is read by one.
-/// </summary>
+/// <summary>A group of both protocols at random: members join, leave, die, stall, leave temporarily, change subscriptions and lose answers,
+/// while topics are created, grown and deleted. After every step no two members that can commit read the same partition. At the end, once
+/// all members are heard of again, every partition is read by one.</summary>
 internal sealed class RandomConsumers(int seed)
 {
     private static readonly GroupOptions Options = new();
@@ -68,7 +66,7 @@ internal sealed class RandomConsumers(int seed)
                 Apply(ConsumerGroupDecision.OnTime(_group, _topics.Topics, _now));
                 break;
             case 5 when client is not null && _random.Next(3) == 0:
-                Say($"{client.Id} dies"); // It reads on, and does not know.
+                Say($"{client.Id} dies"); // It continues reading without knowing.
                 _clients.Remove(client);
                 Apply(ConsumerGroupDecision.Remove(_group, client.Id, _topics.Topics, _now));
                 break;
@@ -125,7 +123,7 @@ internal sealed class RandomConsumers(int seed)
     {
         var isJoin = client.Epoch == 0;
         var sendsAll = isJoin || client.IsUnsure || _random.Next(4) == 0;
-        // What it was told to give up it may have given up by now; what it was told to take it has taken.
+        // It may have revoked by now what it was told to revoke; it has taken what it was assigned.
         client.Reads = _random.Next(3) > 0 || client.Epoch == 0 ? client.Told : client.Reads.Union(client.Told);
         var request = new ConsumerGroupHeartbeat
         {
@@ -175,7 +173,7 @@ internal sealed class RandomConsumers(int seed)
         }
         if (!client.MustSync)
         {
-            client.MustJoin = true; // Until it is answered: what it was given with an answer that is lost it would not hear of otherwise.
+            client.MustJoin = true; // Until it is answered: the coordinator would not repeat an assignment whose answer was lost.
             client.Reads = client.IsEager ? PartitionSet.Empty : client.Told;
             Assert.True(ClientAssignors.TryGet("cooperative-sticky", out var assignor));
             var names = client.Reads.Where(partition => _topics.Topics.Find(partition.TopicId) is not null)
@@ -225,7 +223,7 @@ internal sealed class RandomConsumers(int seed)
             if (!next.State.Members.TryGetValue(memberId, out var after))
                 continue;
             var isLess = !before.Assigned.Union(before.Revoking).IsSubsetOf(after.Assigned.Union(after.Revoking));
-            // A commit that was sent before it let go may come late.
+            // A commit sent before the revocation may arrive late.
             Assert.True(!isLess || after.Epoch != before.Epoch, $"{memberId} let go, and its commits are taken as before");
         }
         _group = next;
@@ -247,8 +245,8 @@ internal sealed class RandomConsumers(int seed)
         }
         foreach (var client in _clients.Where(CanCommit))
         {
-            // What it reads without holding it another one may be given, so its commits would have to be refused. Of a topic that was
-            // deleted there is nothing to read.
+            // Partitions that it reads without owning them may be given to another member, so its commits must be refused. A deleted topic
+            // has nothing to read.
             Assert.All(client.Reads.Where(partition => _topics.Topics.Find(partition.TopicId) is not null),
                 partition => Assert.True(!holders.TryGetValue(partition, out var holder) || holder == client.Id,
                 $"{client.Id} reads what {(holders.TryGetValue(partition, out var other) ? other : "")} holds"));
@@ -259,7 +257,7 @@ internal sealed class RandomConsumers(int seed)
         new OffsetCommit { GroupId = "g", MemberId = client.Id, GenerationIdOrMemberEpoch = Math.Max(client.Epoch, 0), Offsets = [] })
         .Error == ErrorCode.None;
 
-    /// <summary>Members whose clients are gone are out; all others are heard of, and hear.</summary>
+    /// <summary>Removes members whose clients are gone, and lets all others heartbeat and be answered.</summary>
     private void Settle()
     {
         Say("all are heard of from now on");
@@ -297,7 +295,7 @@ internal sealed class RandomConsumers(int seed)
         public int Epoch { get; set; }
         public bool MustSync { get; set; }
         public bool MustJoin { get; set; }
-        // The last answer may be lost: the next heartbeat says everything.
+        // The last answer may be lost, so the next heartbeat carries the full state.
         public bool IsUnsure { get; set; }
         public PartitionSet Told { get; set; } = PartitionSet.Empty;
         public PartitionSet Reads { get; set; } = PartitionSet.Empty;

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>An image of some topics, which can be added, deleted and given more partitions.</summary>
+/// <summary>An image of some topics, which can be added, deleted and grown.</summary>
 internal sealed class TestTopics
 {
     private ClusterImage _image = ClusterImage.Empty with { Version = 1 };

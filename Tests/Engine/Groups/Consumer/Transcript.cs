@@ -8,10 +8,8 @@ using OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Engine.Groups.Consumer;
 
-/// <summary>
-/// Plays a rebalance from a text in which each line that begins with <c>&gt;</c> is a command, and compares the whole text with what comes
-/// out: a change of the protocol reads as a difference of texts. A member that is told something does it only when a command says so.
-/// </summary>
+/// <summary>Plays a rebalance from a text in which each line with <c>&gt;</c> is a command, and compares the whole text with the outcome,
+/// so that a protocol change shows as a text diff. A member acts on an answer only when a command says so.</summary>
 internal sealed class Transcript
 {
     private static readonly GroupOptions Options = new();
@@ -23,7 +21,7 @@ internal sealed class Transcript
     private ClassicGroup? _classic;
     private DateTimeOffset _now = DateTimeOffset.UnixEpoch;
 
-    /// <summary>Plays the commands in the text; all that is not a command is replaced by what happens.</summary>
+    /// <summary>Plays the commands in the text; every other line is replaced by what happens.</summary>
     public static void Check(string text)
     {
         var transcript = new Transcript();
@@ -122,7 +120,7 @@ internal sealed class Transcript
             : $"{who}: epoch {reply.MemberEpoch}{Held(reply)}");
     }
 
-    // --- Classic members: eager ones own nothing when they join, cooperative ones what they were told last ---
+    // --- Classic members: eager ones own nothing when they join, cooperative ones their last assignment ---
 
     private void Classic(string command, string who, Dictionary<string, string> arguments)
     {
@@ -180,7 +178,7 @@ internal sealed class Transcript
     private JoinGroupResult? JoinClassic(JoinGroup request, string who)
     {
         _classic ??= ClassicGroup.Create(_now);
-        // An id of its own choice: as if it had been given it before.
+        // An id chosen by the test, as if it had been assigned before.
         _classic = _classic.State.Members.ContainsKey(who) ? _classic
             : _classic with { Round = _classic.Round with { Pending = _classic.Round.Pending.SetItem(who, _now) } };
         var decision = ClassicGroupDecision.Join(_classic, request, who, _now, Options);

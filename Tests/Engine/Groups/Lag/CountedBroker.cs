@@ -3,13 +3,13 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Groups.Lag;
 
-/// <summary>A broker whose look-ups are counted, and may be answered by the test.</summary>
+/// <summary>A broker that counts offset lookups, which a test may answer.</summary>
 internal sealed class CountedBroker(IBroker inner) : ForwardingBroker(inner)
 {
     public int Found;
     public int Fetched;
 
-    /// <summary>Answers look-ups, where it returns a result.</summary>
+    /// <summary>Answers lookups for which it returns a result.</summary>
     public Func<TopicPartition, OffsetResult?>? OnFind { get; set; }
 
     public override ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec,

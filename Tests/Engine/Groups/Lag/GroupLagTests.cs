@@ -7,7 +7,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Groups.Lag;
 
-/// <summary>Lag and resets over a broker in memory; the clock stands 100 s after the first record's time.</summary>
+/// <summary>Lag and resets over an in-memory broker. The clock stands 100 s after the first record's time.</summary>
 public sealed class GroupLagTests : IAsyncLifetime
 {
     private const string Group = "billing";

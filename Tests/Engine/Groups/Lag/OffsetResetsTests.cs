@@ -2,7 +2,7 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Engine.Groups.Lag;
 
-/// <summary>Where a reset takes an offset: always into the log, and what is out of the ordinary is said.</summary>
+/// <summary>The target offset of a reset: always within the log; exceptions are reported.</summary>
 public sealed class OffsetResetsTests
 {
     private static readonly DateTimeOffset Now = new(2026, 1, 1, 0, 1, 0, TimeSpan.Zero);
