@@ -8,11 +8,9 @@ using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>
-/// How fast an empty replica catches up, and what live traffic feels of it. A partition with one replica gets a second one on another
-/// broker, and loses it again; another topic, with a replica on every broker, takes records at a moderate rate with acks=all before,
-/// meanwhile and afterwards.
-/// </summary>
+/// <summary>How fast an empty replica catches up, and how that affects live traffic. A partition with one replica repeatedly gets a second
+/// one on another broker and loses it again. Another topic, with a replica on every broker, takes records at a moderate rate with acks=all
+/// before, during and after.</summary>
 internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settings)
 {
     private const int RecordBytes = 1100;
@@ -24,9 +22,9 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
 
     private readonly OrleansMqClient _client = new(broker);
 
-    /// <param name="Megabytes">Of the replica that catches up.</param>
+    /// <param name="Megabytes">The size of the replica that catches up.</param>
     /// <param name="Rate">Live records a second.</param>
-    /// <param name="Seconds">Of live traffic before and afterwards.</param>
+    /// <param name="Seconds">The duration of live traffic before and after.</param>
     /// <param name="Sync">Whether the live topic is flushed before records are acknowledged.</param>
     internal readonly record struct Settings(int Megabytes, int Rate, int Seconds, bool Sync);
 
@@ -91,7 +89,7 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
                 $"{producer.Statistics.RecordsFailed} records of the partition that is to catch up failed.");
     }
 
-    /// <summary>Gives the partition a second replica; returns how long it took to be in sync.</summary>
+    /// <summary>Adds a second replica to the partition. Returns the time until it is in sync.</summary>
     private async Task<TimeSpan> CatchUpAsync(int holder, int other)
     {
         var began = Stopwatch.GetTimestamp();
@@ -100,14 +98,14 @@ internal sealed class CatchUpTime(HttpBroker broker, CatchUpTime.Settings settin
         return Stopwatch.GetElapsedTime(began);
     }
 
-    /// <summary>Takes the second replica away.</summary>
+    /// <summary>Removes the second replica.</summary>
     private async Task EmptyAsync(int holder)
     {
         await UntilAsync(async () => (await broker.Administration.ListReassignmentsAsync()).Count == 0);
         await broker.Administration.ReassignPartitionAsync(Bulk, [holder]);
         await UntilAsync(async () => (await BulkAsync()).Replicas.Count == 1
             && (await broker.Administration.ListReassignmentsAsync()).Count == 0);
-        await Task.Delay(TimeSpan.FromSeconds(2)); // Its directory goes.
+        await Task.Delay(TimeSpan.FromSeconds(2)); // The broker deletes its directory.
     }
 
     private async Task<PartitionDescription> BulkAsync() => (await broker.DescribeTopicAsync(Bulk.Topic)).Partitions[0];

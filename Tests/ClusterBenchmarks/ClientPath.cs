@@ -9,10 +9,8 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>
-/// What a .NET service pays for sending batches through its Orleans client instead of over the Kafka protocol: the same batches, encoded
-/// before the clock starts, to the same brokers, as many in flight to each partition, in turns.
-/// </summary>
+/// <summary>The cost for a .NET service of sending batches through its Orleans client instead of over the Kafka protocol. Both send the
+/// same batches, encoded beforehand, to the same brokers, with equally many in flight to each partition, in turn.</summary>
 internal static class ClientPath
 {
     private const int RecordBytes = 1000;
@@ -54,7 +52,7 @@ internal static class ClientPath
     private static async Task MeasureAsync(LocalCluster cluster, IBroker broker, int pairs, Settings settings)
     {
         var ratios = new List<double>();
-        // The first pair warms up and is not counted.
+        // The first pair is a warm-up and not counted.
         for (var pair = 0; pair <= pairs; pair++)
         {
             var (orleansTopic, kafkaTopic) = ($"orleans-{pair}", $"kafka-{pair}");
@@ -80,7 +78,7 @@ internal static class ClientPath
     {
         var batch = ProduceTemplate.Batch(RecordBytes, settings.BatchBytes, default, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), out _);
         var batches = Batches(settings, batch.Length);
-        // Connections, activations and files are there before the clock starts, as they are for the other side.
+        // Creates connections, activations and files before the clock starts, as for the other side.
         await SendAsync(broker, topic, batch, batches / 8, new LatencyHistogram(), settings);
         var latencies = new LatencyHistogram();
         var (brokers, client) = (BrokerSeconds(cluster), Environment.CpuUsage.TotalTime);
@@ -99,7 +97,7 @@ internal static class ClientPath
         return Task.WhenAll(Enumerable.Range(0, settings.Partitions * settings.InFlight).Select(slot => Task.Run(async () =>
         {
             var partition = new TopicPartition(topic, slot % settings.Partitions);
-            // The broker stamps what it is given.
+            // The broker stamps its input.
             var own = batch.ToArray();
             while (Interlocked.Decrement(ref left) >= 0)
             {

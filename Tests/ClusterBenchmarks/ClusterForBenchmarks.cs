@@ -4,16 +4,16 @@ using OrleansMq.Tests.Chaos.Running;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>A cluster of processes that a benchmark runs on, three if it does not ask for others.</summary>
+/// <summary>A cluster of processes for a benchmark, of three brokers by default.</summary>
 internal static class ClusterForBenchmarks
 {
     public const int Silos = 3;
 
-    /// <summary>Starts it, runs the benchmark, and leaves nothing behind.</summary>
-    /// <param name="directory">Where everything goes.</param>
-    /// <param name="benchmark">What to run.</param>
-    /// <param name="silos">How many brokers.</param>
-    /// <param name="settings">Of the brokers, as environment variables; null for none.</param>
+    /// <summary>Starts a cluster, runs the benchmark, and cleans up.</summary>
+    /// <param name="directory">The directory of all files.</param>
+    /// <param name="benchmark">The benchmark.</param>
+    /// <param name="silos">The number of brokers.</param>
+    /// <param name="settings">Settings of the brokers, as environment variables; null for none.</param>
     public static async Task<int> RunAsync(string directory, Func<LocalCluster, Task> benchmark, int silos = Silos,
         IReadOnlyDictionary<string, string>? settings = null)
     {
@@ -36,8 +36,8 @@ internal static class ClusterForBenchmarks
         }
     }
 
-    /// <summary>An Orleans client, as a .NET service has it. Without settings from files: the default host watches everything below the
-    /// working directory for changes of them, also the brokers' logs, and every append would tell it.</summary>
+    /// <summary>Creates an Orleans client like that of a .NET service, but without configuration files. The default host watches everything
+    /// below the working directory for changes, including the brokers' logs, and every append would notify it.</summary>
     public static IHost Connect(LocalCluster cluster) => new HostBuilder()
         .ConfigureLogging(logging => logging.ClearProviders())
         .UseOrleansClient(client =>

@@ -7,11 +7,9 @@ using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>
-/// Offset commits a second, each of all partitions of a topic and each stored in PostgreSQL when it is answered: of one group with one
-/// committer, of one group with many (whose commits share writes), and of many groups. Three brokers, the database and the client on one
-/// machine; over an Orleans client.
-/// </summary>
+/// <summary>Offset commits a second over an Orleans client, each of all partitions of a topic and each stored in PostgreSQL when it is
+/// answered: one group with one committer, one group with many (whose commits share writes), and many groups. Three brokers, the database
+/// and the client share one machine.</summary>
 internal static class CommitThroughput
 {
     private const string Topic = "commits";
@@ -51,7 +49,7 @@ internal static class CommitThroughput
     private static async Task MeasureAsync(IGroupCoordinator coordinator, int groups, int workers, Settings settings)
     {
         var ids = Enumerable.Range(0, groups).Select(i => $"{groups}-{workers}-{i}").ToArray();
-        // The first commit of a group also pays for its activation and for its place in the list of groups.
+        // The first commit of a group also pays for its activation and its entry in the group index.
         await Parallel.ForEachAsync(ids, new ParallelOptions { MaxDegreeOfParallelism = 16 },
             async (id, _) => await CommitAsync(coordinator, id, 0, settings));
         var latencies = new LatencyHistogram();
@@ -59,7 +57,7 @@ internal static class CommitThroughput
         var began = Stopwatch.GetTimestamp();
         await Task.WhenAll(Enumerable.Range(0, workers).Select(worker => Task.Run(async () =>
         {
-            // Each has groups of its own where there are enough, so that none waits for another one's.
+            // Each worker has its own groups if there are enough, so that none waits for another.
             for (var i = worker; Stopwatch.GetElapsedTime(began) < settings.Time; i += workers)
             {
                 var sent = Stopwatch.GetTimestamp();

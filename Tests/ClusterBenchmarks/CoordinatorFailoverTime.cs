@@ -8,11 +8,9 @@ using Silo = OrleansMq.Tests.Chaos.Running.Silo;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>
-/// How long a group's members get no answer after the silo of its coordinator was killed (SIGKILL): from the signal to the first heartbeat
-/// that is answered, over HTTP to any of the brokers. The member must still be one, in the generation it was in, and its committed offset
-/// must be there.
-/// </summary>
+/// <summary>How long a group's members get no answer after a SIGKILL to their coordinator's silo: from the signal to the first answered
+/// heartbeat, over HTTP to any of the brokers. The member must have kept its membership and generation, and its committed offset must be
+/// there.</summary>
 internal static class CoordinatorFailoverTime
 {
     private const string Group = "failover";

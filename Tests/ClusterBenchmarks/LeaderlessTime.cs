@@ -9,10 +9,9 @@ using OrleansMq.Tests.Chaos.Runs;
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
 /// <summary>
-/// How long a partition cannot be written when the silo that leads it ends, as a client over HTTP to any of the brokers sees it. Killed
-/// (SIGKILL): from the signal to the first answer to an append with acks=all that was sent after it; and until all partitions are led
-/// again. Stopped in good order (SIGTERM): the longest time between two answers until the silo is back. The silo is started again, and has
-/// caught up before the next one.
+/// How long a partition is unavailable for writes when the silo that leads it ends, for a client over HTTP to any of the brokers. After
+/// SIGKILL: from the signal to the first answer to an append with acks=all sent after it, and until all partitions have leaders again.
+/// After SIGTERM: the longest time between two answers until the silo is back. The silo restarts and catches up before the next one ends.
 /// </summary>
 internal sealed class LeaderlessTime(LocalCluster cluster, string what, int signal, int ends, int partitions)
 {
@@ -20,11 +19,11 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
-    /// <summary>Silos that are killed.</summary>
+    /// <summary>Measures silos that are killed.</summary>
     public static Task<int> KillAsync(CommandArguments arguments) =>
         RunAsync(arguments, "kill", Signals.Kill, arguments.Number("--kills", 20));
 
-    /// <summary>Silos that are stopped in good order.</summary>
+    /// <summary>Measures silos that are stopped cleanly.</summary>
     public static Task<int> StopAsync(CommandArguments arguments) =>
         RunAsync(arguments, "stop", Signals.Terminate, arguments.Number("--stops", 20));
 
@@ -90,7 +89,7 @@ internal sealed class LeaderlessTime(LocalCluster cluster, string what, int sign
             + $"{probe.LastFailure}"), all);
     }
 
-    // By the metadata of a broker that lives: nobody is offline, and the one that ended leads nothing.
+    // By the metadata of a surviving broker: no partition is offline, and the ended broker leads none.
     private static async Task<TimeSpan> AllLedAsync(HttpBroker survivor, int ended, long moment)
     {
         while (Stopwatch.GetElapsedTime(moment) < Patience)

@@ -9,15 +9,13 @@ using OrleansMq.Tests.Benchmarks;
 
 namespace OrleansMq.Tests.ClusterBenchmarks;
 
-/// <summary>
-/// What replication costs: records a second as fast as they go, and the latency of records sent at a moderate rate, at replication factor 1
-/// and 3 with acks=1 and acks=all, over HTTP and over an Orleans client; three brokers, the database and the client on one machine.
-/// </summary>
+/// <summary>The cost of replication: the maximum of records a second, and the latency at a moderate rate, at replication factor 1 and 3
+/// with acks=1 and acks=all, over HTTP and over an Orleans client. Three brokers, the database and the client share one machine.</summary>
 internal static class ReplicationThroughput
 {
     private const string Heading = "client  | RF | acks | records/s | MB/s | p50 ms | p99 ms | p99.9 ms | max ms";
 
-    // What is measured is a cluster that is well: a record that takes longer than this has met something else.
+    // The measurement is of a healthy cluster: a record slower than this timeout has another cause.
     private static readonly TimeSpan RequestTimeout = TimeSpan.FromSeconds(30);
 
     private readonly record struct Settings(int Records, int Size, int Partitions, int Rate, int Seconds);
@@ -49,7 +47,7 @@ internal static class ReplicationThroughput
     private static async Task MeasureAsync(int rounds, HttpBroker administration, (string Name, IBroker Broker)[] clients,
         Settings settings)
     {
-        // The first round warms up and is not counted.
+        // The first round is a warm-up and not counted.
         for (var round = 0; round <= rounds; round++)
         {
             Console.WriteLine(round == 0 ? $"warm up\n{Heading}" : $"round {round}\n{Heading}");

@@ -2,10 +2,10 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>How clients compressed what they sent.</summary>
+/// <summary>Reads which codecs clients used.</summary>
 internal static class BatchCodecs
 {
-    /// <summary>The codec of each batch.</summary>
+    /// <summary>Returns the codec of each batch.</summary>
     public static List<string> Of(ReadOnlySpan<byte> batches)
     {
         var codecs = new List<string>();

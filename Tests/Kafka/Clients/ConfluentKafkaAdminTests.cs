@@ -6,7 +6,7 @@ using KafkaPartition = Confluent.Kafka.TopicPartition;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>What an administrator's program in .NET asks through Confluent.Kafka.</summary>
+/// <summary>The requests of a .NET administration program through Confluent.Kafka.</summary>
 public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
 {
     private KafkaServer _server = null!;
@@ -30,7 +30,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
         var resource = new ConfigResource { Type = ResourceType.Topic, Name = "orders" };
         await admin.AlterConfigsAsync(new() { [resource] = [new ConfigEntry { Name = "cleanup.policy", Value = "compact" }] });
         Assert.Equal(("compact", false), await ConfigAsync(admin, "cleanup.policy"));
-        // The old request sets all of them.
+        // The old request replaces the whole configuration.
         Assert.Equal(("604800000", true), await ConfigAsync(admin, "retention.ms"));
 
         await admin.CreatePartitionsAsync([new PartitionsSpecification { Topic = "orders", IncreaseTo = 5 }]);
@@ -98,7 +98,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
     [SkippableFact]
     public async Task Newer_admin_requests_are_answered()
     {
-        // ElectLeaders is the youngest of these.
+        // ElectLeaders is the newest of these requests.
         Librdkafka.Require(atLeast: "2.6");
         await FillAsync();
         using var admin = Admin();
@@ -120,7 +120,7 @@ public sealed class ConfluentKafkaAdminTests : IAsyncLifetime
         Assert.Equal(("5000", false), await ConfigAsync(admin, "retention.ms"));
         Assert.Equal(("compact", false), await ConfigAsync(admin, "cleanup.policy"));
 
-        // The preferred replica leads already, which every client is told as a kind of error.
+        // The preferred replica leads already, which every client reports as a kind of error.
         var elected = await Assert.ThrowsAsync<ElectLeadersException>(() => admin.ElectLeadersAsync(ElectionType.Preferred, [partition]));
         Assert.Equal(Confluent.Kafka.ErrorCode.ElectionNotNeeded, Assert.Single(elected.Results.TopicPartitions).Error.Code);
     }

@@ -6,7 +6,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>Groups of Confluent.Kafka consumers: members come and go, and every record is read.</summary>
+/// <summary>Groups of Confluent.Kafka consumers: members join and leave, and every record is read.</summary>
 public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
 {
     private const int Partitions = 6;
@@ -27,7 +27,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
     [InlineData("consumer")]
     public async Task Partitions_are_rebalanced_as_members_join_and_leave_and_every_record_is_read(string way)
     {
-        // The consumer protocol (KIP-848) as the broker speaks it came with 2.12.
+        // Version 2.12 introduced the final consumer protocol (KIP-848).
         Librdkafka.Require(way == "consumer" ? "2.12" : "2.1");
         var read = new ConcurrentDictionary<string, int>();
         var members = new List<Member> { new(_server.Address, way, read) };
@@ -46,10 +46,10 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
             sent = await ProduceAsync(600, 1200);
             await EventuallyAsync(() => sent.All(read.ContainsKey),
                 () => $"{sent.Count(value => !read.ContainsKey(value))} records were not read");
-            // All of them left and committed in order: nothing was read twice.
+            // All of them left and committed cleanly: no record was read twice.
             Assert.All(read, static value => Assert.True(value.Value == 1, $"{value.Key} was read {value.Value} times"));
-            // One after the other has taken over: librdkafka, when it is closed just as it hears that the group rebalances, leaves first
-            // and commits then, as nobody.
+            // The members close one after another, each after the takeover. If librdkafka is closed just as it learns of a rebalance, it
+            // leaves first and then commits without a member id.
             while (members.Count > 1)
             {
                 await members[0].DisposeAsync();
@@ -93,7 +93,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
         }
     }
 
-    /// <summary>A consumer with the thread that polls it.</summary>
+    /// <summary>A consumer with its polling thread.</summary>
     private sealed class Member : IAsyncDisposable
     {
         private readonly CancellationTokenSource _stop = new();
@@ -113,7 +113,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
                 TaskScheduler.Default);
         }
 
-        /// <summary>The partitions it holds, as of its last poll.</summary>
+        /// <summary>The partitions owned as of the last poll.</summary>
         public IReadOnlyList<int> Assigned { get; private set; } = [];
 
         public async ValueTask DisposeAsync()

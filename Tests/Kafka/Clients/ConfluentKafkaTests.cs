@@ -7,7 +7,7 @@ using KafkaPartition = Confluent.Kafka.TopicPartition;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>Confluent.Kafka, the client that services in .NET use: what it writes it reads back, from where it wants.</summary>
+/// <summary>Confluent.Kafka, the usual client of .NET services: it reads back what it wrote, from any position.</summary>
 public sealed class ConfluentKafkaTests : IAsyncLifetime
 {
     private const int FirstOffset = 0;
@@ -50,7 +50,7 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
                 read.Headers.Select(static header => (header.Key, Text(header))));
         }
         using var stored = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0));
-        // A batch of a record or two may be larger when it is compressed: librdkafka sends it as it is then.
+        // A batch of a record or two may be larger when compressed; librdkafka then sends it uncompressed.
         Assert.Contains($"{codec}", BatchCodecs.Of(stored.Records.Span), StringComparer.OrdinalIgnoreCase);
     }
 
@@ -71,7 +71,7 @@ public sealed class ConfluentKafkaTests : IAsyncLifetime
             Assert.Equal(Confluent.Kafka.ErrorCode.MsgSizeTooLarge, refused.Error.Code);
             await producer.ProduceAsync("orders", new Message<byte[]?, byte[]?> { Value = value[..100_000] });
         }
-        // One fetch asks for far less than the record has.
+        // One fetch requests far fewer bytes than the record has.
         using var consumer = Reader(FirstOffset, "large");
         Assert.Equal(value, Next(consumer).Message.Value);
     }

@@ -5,7 +5,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>Apache Kafka's own tools that write and read in bulk, where they are.</summary>
+/// <summary>Apache Kafka's own bulk tools, if installed.</summary>
 public sealed class KafkaLoadToolsTests : IAsyncLifetime
 {
     private const string Tools = "org.apache.kafka.tools.";
@@ -53,8 +53,8 @@ public sealed class KafkaLoadToolsTests : IAsyncLifetime
             .Select(number => _server.Broker.FindOffsetAsync(new TopicPartition("orders", number), OffsetSpec.Latest).AsTask()));
         Assert.Equal(records, ends.Sum(static end => end.Offset));
 
-        // The last line has, as its fifth field, how many were read.
-        // Unless told, it gives up after 10 s without a record, of which its own start and the group's take some.
+        // The fifth field of the last line is the number of records read. By default the tool gives up after 10 s without a record, of
+        // which its own start and the group's join take some.
         var read = await JavaAsync("ConsumerPerformance", "--topic", "orders", "--num-records", $"{records}", "--hide-header", "--timeout",
             "60000");
         Assert.Equal($"{records}", read.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1].Split(',')[4].Trim());

@@ -4,10 +4,10 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>Apache Kafka's own command-line tools, where they are.</summary>
+/// <summary>Apache Kafka's own command-line tools, if installed.</summary>
 public sealed class KafkaToolsTests : IAsyncLifetime
 {
-    // Their timestamps are of another time.
+    // The records' timestamps are old.
     private static readonly Dictionary<string, string> s_kept = new() { ["retention.ms"] = "-1" };
 
     private KafkaServer _server = null!;

@@ -68,7 +68,7 @@ public sealed class KcatTests : IAsyncLifetime
     private async Task AssertCodecAsync(string topic, string codec)
     {
         using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition(topic, 0), 0));
-        // A batch of a record or two may be larger when it is compressed: librdkafka sends it as it is then.
+        // A batch of a record or two may be larger when compressed; librdkafka then sends it uncompressed.
         Assert.Contains(codec, BatchCodecs.Of(read.Records.Span), StringComparer.OrdinalIgnoreCase);
     }
 

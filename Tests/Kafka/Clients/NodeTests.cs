@@ -4,8 +4,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>Clients for node, from npm: kafkajs, which is JavaScript that shares no code with others, and @confluentinc/kafka-javascript, a
-/// native module.</summary>
+/// <summary>Clients for node, from npm: kafkajs, an independent JavaScript implementation, and @confluentinc/kafka-javascript, a native
+/// module.</summary>
 public sealed class NodeTests
 {
     [SkippableFact]

@@ -3,8 +3,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Clients;
 
-/// <summary>Clients for Python, from Debian: confluent-kafka, which is librdkafka with its administration and groups, and
-/// kafka-python.</summary>
+/// <summary>Clients for Python, from Debian: kafka-python, and confluent-kafka, which is librdkafka with its administration and
+/// groups.</summary>
 public sealed class PythonTests
 {
     [SkippableTheory]

@@ -19,7 +19,7 @@ public sealed class BrokerFixture : IAsyncLifetime
 }
 // end of fixture
 
-/// <summary>A user's own tests over the broker in their process, as Client/README.md shows them.</summary>
+/// <summary>A user's own tests over a broker in their process, as shown by Client/README.md.</summary>
 public sealed class TestBrokerFixtureTests(BrokerFixture fixture) : IClassFixture<BrokerFixture>
 {
     [Fact]

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Kafka.Schemas;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>What administrators' requests do and refuse, beyond what other people's clients try.</summary>
+/// <summary>The effects and refusals of administration requests, beyond what third-party clients exercise.</summary>
 public sealed class AdministrationTests : IAsyncLifetime
 {
     private const short InitProducerId = 22, FindCoordinator = 10, CreateTopics = 19, DeleteTopics = 20, DescribeConfigs = 32,

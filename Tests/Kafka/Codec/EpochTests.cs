@@ -5,8 +5,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A client whose view of a partition is older or newer than the leader's is told so (KIP-320, KIP-595). The log: offsets 0 and 1
-/// in an epoch that nobody noted, 2 in epoch 3, 3 in epoch 5.</summary>
+/// <summary>The leader refuses or corrects a client with an older or newer view of the partition (KIP-320, KIP-595). The log: offsets 0 and
+/// 1 in an unrecorded epoch, 2 in epoch 3, 3 in epoch 5.</summary>
 public sealed class EpochTests : IAsyncLifetime
 {
     private const short Fetch = 1, ListOffsets = 2, OffsetForLeaderEpoch = 23;

@@ -5,12 +5,11 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>Frames that were changed at random: nothing crashes, nothing hangs, nothing takes more memory than the frame is
-/// worth.</summary>
+/// <summary>Randomly mutated frames: nothing crashes, hangs, or takes more memory than the frame's size allows.</summary>
 public sealed class FuzzTests(ITestOutputHelper output)
 {
     private const int Frames = 1_000_000;
-    // Bytes allocated for one byte of a frame at most: an array element of one byte becomes an object with a few strings and arrays.
+    // The maximum of allocated bytes for one byte of a frame: an array element of one byte becomes an object with a few strings and arrays.
     private const int MaxAllocatedPerByte = 128;
     private const int MaxAllocatedBeside = 4096;
 
@@ -53,14 +52,14 @@ public sealed class FuzzTests(ITestOutputHelper output)
         var random = new Random(7);
         var bases = Bases();
         await using var harness = await GatewayHarness.StartAsync();
-        harness.Abort(); // Nothing waits.
+        harness.Abort(); // Cancels waits.
         var answered = 0;
         for (var round = 0; round < 30_000; round++)
         {
             var frame = new byte[64 * 1024];
             var length = Mutate(bases[random.Next(bases.Count)], frame, random);
             var request = ApiTable.Decode(frame.AsMemory(0, length));
-            // Topics with thousands of partitions are allowed; making them is not what is tried here.
+            // Topics with thousands of partitions are allowed, but creating them is not under test here.
             if (request.Outcome != DecodeOutcome.Decoded || request.Api!.Key is ApiKey.CreateTopics or ApiKey.CreatePartitions)
                 continue;
             try
@@ -70,7 +69,7 @@ public sealed class FuzzTests(ITestOutputHelper output)
             }
             catch (OperationCanceledException)
             {
-                // It waited for what does not come.
+                // Its wait was cancelled.
             }
         }
         Assert.True(answered > 5_000, $"{answered} were answered.");
@@ -94,12 +93,12 @@ public sealed class FuzzTests(ITestOutputHelper output)
         return bases;
     }
 
-    /// <summary>Writes a changed copy; returns its length.</summary>
+    /// <summary>Writes a mutated copy. Returns its length.</summary>
     private static int Mutate(byte[] original, Span<byte> frame, Random random)
     {
         original.CopyTo(frame);
         var length = original.Length;
-        // The first bytes name key and version: changed seldom, or most frames would end there.
+        // The first bytes hold key and version. They are rarely changed, or most frames would end there.
         var from = random.Next(10) == 0 ? 0 : 8;
         for (var changes = 1 + random.Next(4); changes > 0 && length > from; changes--)
         {

@@ -11,7 +11,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A broker in memory with a topic, and requests answered over it without a connection.</summary>
+/// <summary>An in-memory broker with a topic, whose requests are answered without a connection.</summary>
 internal sealed class GatewayHarness : IAsyncDisposable, IConnection
 {
     private readonly CancellationTokenSource _aborted = new();
@@ -54,7 +54,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
 
     public void Introduce(string name, string version) { }
 
-    /// <summary>Answers a request; null where it wants no answer. Without the length in front.</summary>
+    /// <summary>Answers a request, without the length prefix. Returns null if the request wants no answer.</summary>
     public async Task<byte[]?> AnswerAsync(byte[] frame)
     {
         var request = ApiTable.Decode(frame);
@@ -81,7 +81,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
         return bytes[4..];
     }
 
-    /// <summary>Ends what waits.</summary>
+    /// <summary>Cancels waiting requests.</summary>
     public void Abort() => _aborted.Cancel();
 
     public async ValueTask DisposeAsync()
@@ -92,7 +92,7 @@ internal sealed class GatewayHarness : IAsyncDisposable, IConnection
     }
 }
 
-/// <summary>Lines of the log, to look for what must not be there.</summary>
+/// <summary>A log that keeps its lines, to check that unexpected ones are absent.</summary>
 internal sealed class RecordedLog : EngineLog
 {
     private readonly List<string> _lines = [];

@@ -6,10 +6,8 @@ using OrleansMq.Tests.Kafka.Schemas;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>
-/// Every request that is served, in every version: its bytes, made from the schema, and the answer's bytes and fields, read by the schema.
-/// The files in <c>Golden</c> hold what is expected; with OMQ_UPDATE_GOLDEN=1 they are written anew.
-/// </summary>
+/// <summary>Every served request in every version: its bytes, made from the schema, and the answer's bytes and fields, read by the schema.
+/// The files in <c>Golden</c> hold the expectation; OMQ_UPDATE_GOLDEN=1 rewrites them.</summary>
 public sealed class GoldenTests
 {
     private const int CorrelationId = 0x01020304;

@@ -14,7 +14,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A broker of a cluster that does not lead a partition says who does, and where that is.</summary>
+/// <summary>A broker that does not lead a partition names the leader and its address.</summary>
 public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnection
 {
     private const short Produce = 0, Fetch = 1, ListOffsets = 2, Metadata = 3;
@@ -23,7 +23,7 @@ public sealed class LeaderTests : IClusterMetadata, ILocalPartitions, IConnectio
 
     public LeaderTests()
     {
-        // Broker 1 is the one that is asked; 2 leads; 3 is dead.
+        // Broker 1 receives the requests; 2 leads; 3 is dead.
         ImmutableArray<int> replicas = [2, 1, 3], inSync = [2, 1];
         Image = (ClusterImage.Empty with
         {

@@ -4,7 +4,7 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A broker that must not be asked: whoever asks it fails.</summary>
+/// <summary>A broker that must not be called: every call throws.</summary>
 internal sealed class NoBroker : IBroker
 {
     public ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default) =>

@@ -2,7 +2,7 @@ using OrleansMq.Tests.Kafka.Schemas;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>Values from a seed: short texts, few elements, numbers at the edges now and then.</summary>
+/// <summary>Values from a seed: short texts, few elements, and sometimes numbers at the limits.</summary>
 public sealed class RandomValues(Random random) : IFieldValues
 {
     public int Length(Field field, bool mayBeNull) => mayBeNull && random.Next(8) == 0 ? -1 : random.Next(4);

@@ -6,8 +6,8 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A batch that is refused for the sake of some of its records: which ones is said from version 8 on (KIP-467), so that the others
-/// can be sent again.</summary>
+/// <summary>A batch refused because of some of its records: from version 8 on the answer names them (KIP-467), so that the client can
+/// resend the others.</summary>
 public sealed class RecordErrorTests : IAsyncLifetime
 {
     private const short Produce = 0;

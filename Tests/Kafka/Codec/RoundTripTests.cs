@@ -3,7 +3,7 @@ using OrleansMq.Tests.Kafka.Schemas;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>Whatever the schema allows is read to its last byte, and answered in a form that the schema allows.</summary>
+/// <summary>Everything the schema allows is read to its last byte, and answered in a form that the schema allows.</summary>
 public sealed class RoundTripTests
 {
     private const int Rounds = 40;
@@ -12,7 +12,7 @@ public sealed class RoundTripTests
     public async Task Any_request_version_is_read_to_its_end_and_answered_by_the_schema()
     {
         await using var harness = await GatewayHarness.StartAsync();
-        harness.Abort(); // Nothing waits.
+        harness.Abort(); // Cancels waits.
         foreach (var api in ApiTable.All)
         {
             for (var version = api.MinDecodedVersion; version <= api.MaxVersion; version++)
@@ -41,7 +41,7 @@ public sealed class RoundTripTests
         }
         catch (OperationCanceledException)
         {
-            return; // It waited for what does not come.
+            return; // Its wait was cancelled.
         }
         try
         {

@@ -3,7 +3,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>Values that make sense to a broker with the topic <c>orders</c>, the same in every run: arrays have one element.</summary>
+/// <summary>Fixed values that are valid for a broker with the topic <c>orders</c>. Arrays have one element.</summary>
 public sealed class SampleValues(short key, short version, Guid orders) : IFieldValues
 {
     private static readonly byte[] SomeBytes = [1, 2, 3];

@@ -3,7 +3,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Codec;
 
-/// <summary>A broker whose groups say the same whatever they are asked.</summary>
+/// <summary>A broker whose groups return fixed answers.</summary>
 internal sealed class ScriptedBroker(IBroker inner) : ForwardingBroker(inner)
 {
     public override IGroupCoordinator Groups { get; } = new ScriptedGroups();

@@ -25,7 +25,7 @@ public sealed class LoadRunTests
         var produced = LoadRun.Run(load);
         Assert.True(produced.Records >= load.Records);
 
-        // The warm-up's records are there too, and are not counted.
+        // The warm-up's records are stored, too, but not counted.
         var inRequest = produced.Records / produced.Requests;
         var read = LoadRun.Run(load with { IsProduce = false, Records = 0, WarmRecords = 0 });
         Assert.Equal(produced.Records + ((load.WarmRecords + inRequest - 1) / inRequest * inRequest), read.Records);

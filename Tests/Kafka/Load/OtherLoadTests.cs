@@ -11,7 +11,7 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Kafka.Load;
 
-/// <summary>The loads of brokers that do not speak Kafka's protocol, and what their generators print.</summary>
+/// <summary>The load generators for brokers without Kafka's protocol, and their output.</summary>
 public sealed class OtherLoadTests
 {
     [Theory]
@@ -119,7 +119,7 @@ public sealed class OtherLoadTests
         return server;
     }
 
-    /// <summary>Answers each command, in pieces; counts them until the client goes.</summary>
+    /// <summary>Answers each command in pieces. Returns the number of commands when the client disconnects.</summary>
     private static async Task<int> ServeAsync(TcpListener server, int window, byte[] answer)
     {
         const string Command = "*5\r\n$4\r\nXADD\r\n$1\r\ns\r\n$1\r\n*\r\n$1\r\nv\r\n$5\r\nvalue\r\n";
@@ -144,7 +144,7 @@ public sealed class OtherLoadTests
         }
         catch (IOException)
         {
-            // It went with an answer unread.
+            // The client disconnected with an answer unread.
         }
         return answered;
     }

@@ -50,7 +50,7 @@ public sealed class PaceTests
         Assert.True(latencies.Summarize().P50 >= hold.TotalMilliseconds - Requests);
     }
 
-    /// <summary>A broker that takes its time for the first answer.</summary>
+    /// <summary>Plays a broker that delays its first answer.</summary>
     private static async Task AnswerAsync(TcpListener listener, int requests, TimeSpan hold)
     {
         using var client = await listener.AcceptTcpClientAsync();

@@ -61,12 +61,12 @@ public sealed class ProduceTemplateTests
         var three = LoadRun.Spread(layout, 3)
             .Select(share => $"{share.Endpoint} {string.Join(',', share.Partitions.Select(partition => partition.Index))}");
         Assert.Equal(["a:1 0,3", "a:1 2", "b:1 1"], three);
-        // More than there are partitions: they share.
+        // More connections than partitions share partitions.
         Assert.Equal(["a:1 0", "a:1 0"], LoadRun.Spread(layout[..1], 2).Select(share => $"{share.Endpoint} {share.Partitions[0].Index}"));
-        // Unless each partition is to be read once.
+        // Unless each partition must be read once.
         Assert.Equal(["a:1 0"], LoadRun.Spread(layout[..1], 2, mayShare: false)
             .Select(share => $"{share.Endpoint} {share.Partitions[0].Index}"));
-        // Fewer than there are brokers: one each.
+        // Fewer connections than brokers: one for each broker.
         Assert.Equal(["a:1", "b:1"], LoadRun.Spread(layout, 1).Select(share => share.Endpoint));
     }
 

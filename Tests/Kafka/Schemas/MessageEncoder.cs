@@ -3,27 +3,27 @@ using System.Text;
 
 namespace OrleansMq.Tests.Kafka.Schemas;
 
-/// <summary>What the fields of a message are to be.</summary>
+/// <summary>The values of a message's fields.</summary>
 public interface IFieldValues
 {
-    /// <summary>How many elements an array has; -1 for null.</summary>
+    /// <summary>Returns the number of elements of an array; -1 for null.</summary>
     int Length(Field field, bool mayBeNull);
 
-    /// <summary>Whether a structure that is no array is null.</summary>
+    /// <summary>Whether a structure that is not an array is null.</summary>
     bool IsNull(Field field);
 
-    /// <summary>A number, a bool, a string, a Guid or bytes; null where that may be.</summary>
+    /// <summary>Returns a number, a bool, a string, a Guid or bytes; null where allowed.</summary>
     object? Value(Field field, bool mayBeNull);
 }
 
-/// <summary>Writes messages by their schema.</summary>
+/// <summary>Encodes messages by their schema.</summary>
 public sealed class MessageEncoder(IFieldValues values)
 {
     private readonly MemoryStream _bytes = new();
     private short _version;
     private bool _flexible;
 
-    /// <summary>A whole request without the length in front: header and body.</summary>
+    /// <summary>Encodes a whole request, header and body, without the length prefix.</summary>
     public byte[] Request(Message message, short version, int correlationId, string? clientId)
     {
         _bytes.SetLength(0);

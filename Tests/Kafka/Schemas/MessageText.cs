@@ -4,7 +4,8 @@ using System.Text;
 
 namespace OrleansMq.Tests.Kafka.Schemas;
 
-/// <summary>Reads a response by its schema and shows it line by line. Bytes that do not fit it, or are left over, are an error.</summary>
+/// <summary>Reads a response by its schema and prints it line by line. Bytes that do not match it, or are left over, are an
+/// error.</summary>
 public sealed class MessageText
 {
     private readonly byte[] _bytes;
@@ -19,11 +20,11 @@ public sealed class MessageText
         _version = version;
     }
 
-    /// <summary>A response without the length in front.</summary>
-    /// <param name="message">What it is.</param>
-    /// <param name="version">Of which version.</param>
+    /// <summary>Prints a response without the length prefix.</summary>
+    /// <param name="message">Its type.</param>
+    /// <param name="version">Its version.</param>
     /// <param name="bytes">Header and body.</param>
-    /// <param name="correlationId">Which request it must answer.</param>
+    /// <param name="correlationId">The correlation id that it must have.</param>
     public static string OfResponse(Message message, short version, byte[] bytes, int correlationId)
     {
         var reader = new MessageText(bytes, version) { _flexible = message.Flexible.Contains(version) };

@@ -2,14 +2,14 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Kafka.Schemas;
 
-/// <summary>Versions from one to another, both included.</summary>
+/// <summary>A range of versions, both ends inclusive.</summary>
 public readonly record struct VersionRange(short From, short To)
 {
     public static VersionRange None { get; } = new(1, 0);
 
     public bool Contains(short version) => version >= From && version <= To;
 
-    /// <summary>Reads <c>3</c>, <c>3+</c>, <c>3-7</c> or <c>none</c>.</summary>
+    /// <summary>Parses <c>3</c>, <c>3+</c>, <c>3-7</c> or <c>none</c>.</summary>
     public static VersionRange Parse(string text)
     {
         if (text == "none")
@@ -33,7 +33,7 @@ public sealed record Message(short Key, string Name, bool IsRequest, VersionRang
     public List<Field> Fields { get; } = [];
 }
 
-/// <summary>The messages of <c>requests.schema</c>: what the protocol says, beside the code that is tested.</summary>
+/// <summary>The messages of <c>requests.schema</c>: the protocol's definition, independent of the code under test.</summary>
 public static class Schema
 {
     private static readonly Dictionary<(short, bool), Message> Messages = Parse();

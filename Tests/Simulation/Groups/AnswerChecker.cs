@@ -3,15 +3,14 @@ using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>
-/// What an answer reveals, its coordinator knew to be stored: generations, leaders, members, assignments, epochs, offsets. And a commit is
-/// taken only from a member of the generation or epoch that is stored, never after anybody was told of a later one.
-/// </summary>
+/// <summary>Checks that an answer reveals only state that its coordinator knew to be stored: generations, leaders, members, assignments,
+/// epochs, offsets. Also checks that a commit is accepted only from a member of the stored generation or epoch, and never after a later one
+/// was revealed.</summary>
 internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker ownership, OffsetChecker offsets)
 {
     private readonly Dictionary<int, string> _leaders = [];
 
-    /// <summary>The highest generation that anybody was told of.</summary>
+    /// <summary>The highest generation revealed to any member.</summary>
     public int Revealed { get; private set; } = -1;
 
     public void OnDeleted()
@@ -54,8 +53,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         }
     }
 
-    // What went on before it was stored, because what followed went into the same write, is seen now and then; what is at rest is stored as
-    // it is seen.
+    // State may be visible before it is stored if its successor went into the same write. A group at rest is stored as it is seen.
     private static void OnDescribed(SimulatedCoordinator coordinator, GroupDescription description)
     {
         var members = description.Members.Select(m => m.MemberId).ToHashSet();
@@ -66,8 +64,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             $"stored before revealed: {coordinator} describes {description}");
     }
 
-    // A generation that ended before it was stored, because what followed went into the same write, binds nobody: who hears of it learns
-    // the next by its first request, and no other will ever be told of that one.
+    // A generation may end before it is stored, if its successor went into the same write. It is then not binding: a member that learned of
+    // it gets the next one at its first request, and no other member ever learns of it.
     private static bool IsOver(SimulatedCoordinator coordinator, int generation) => coordinator.Known?.Consumer is not null ||
         GroupView.GenerationOf(coordinator.Known) > generation
         || (GroupView.GenerationOf(coordinator.Known) == generation
@@ -87,7 +85,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             && classic.Members.ContainsKey(joined.MemberId));
         if (IsOver(coordinator, generation))
             return;
-        // Another one has joined under its instance id since.
+        // Another member has joined under its instance id since.
         if (known is null && request.GroupInstanceId is { } instance && GroupView.StaticOf(coordinator.Known, instance) is not null)
             return;
         Verdict.Require(known is not null,
@@ -106,7 +104,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         var leader = GroupView.LineageOf(known, joined.MemberId);
         if (!_leaders.TryAdd(generation, leader) && _leaders[generation] != leader)
             throw new Verdict($"one leader: {_leaders[generation]} and {leader} lead generation {generation}");
-        // Who is to leave the assignment as it is does nothing with them.
+        // A leader that must skip the assignment ignores them.
         Verdict.Require(joined.SkipAssignment || joined.Members.Select(m => m.MemberId).ToHashSet().SetEquals(state.Members.Keys),
             $"stored before revealed: the leader of {generation} is told of other members than those stored");
     }
@@ -114,7 +112,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
     private void OnHeard(SimulatedCoordinator coordinator, OpenRequest request, ConsumerGroupHeartbeat heartbeat,
         ConsumerGroupHeartbeatResult heard)
     {
-        // Who did not hear the last answer comes with the epoch before; who is further behind may hold what is another's by now.
+        // A member that missed the last answer comes with the previous epoch. One that is further behind may own partitions of another
+        // member.
         var was = request.Known?.Consumer?.Members.GetValueOrDefault(heartbeat.MemberId);
         Verdict.Require(heartbeat.MemberEpoch <= 0 || heartbeat.MemberEpoch == was?.Epoch || heartbeat.MemberEpoch == was?.PreviousEpoch,
             $"epochs: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.MemberEpoch}, and knows it in "
@@ -125,7 +124,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             RequireHeld(member, assignment.SelectMany(t => t.Partitions.Select(p => new Engine.TopicIdPartition(t.TopicId, p))));
     }
 
-    // Nobody is told of an epoch that is not stored, or was not, or has not been passed since.
+    // A member must not learn of an epoch that is not stored, nor was, nor has been superseded.
     private static void RequireEpoch(SimulatedCoordinator coordinator, string memberId, int epoch) =>
         Verdict.Require(GroupView.EpochOf(coordinator.Known, memberId) is not { } stored || stored >= epoch || stored < 0
             || coordinator.AllKnown.Exists(known => GroupView.EpochOf(known, memberId) == epoch),

@@ -2,15 +2,15 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>A member that joins, syncs, and sends heartbeats; where it leads, it assigns. Cooperative where it knows nothing else: then it
-/// reads on while the group rebalances, and gives up only what it has to.</summary>
+/// <summary>A member that joins, syncs and heartbeats; as leader it assigns. A cooperative member keeps reading during a rebalance and
+/// gives up only what it must.</summary>
 internal sealed class ClassicMember(GroupSimulation simulation, int number, string? instanceId, string[] protocols)
     : SimulatedMember(simulation, number, instanceId)
 {
     private enum Phase { Joining, Syncing, Stable }
 
     private readonly HashSet<TopicPartition> _assigned = [];
-    // What it was given last, and when: a sticky assignor is told so even where it is given up before joining.
+    // The last assignment and its generation: a sticky assignor needs them even if the member revokes before joining.
     private TopicPartition[] _had = [];
     private int _hadIn = -1;
     private Phase _phase;
@@ -18,10 +18,10 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
     private bool _isBeating;
     private bool _wantsToJoin;
     private bool _isServed;
-    // Assignments name topics: which one that was when it was given.
+    // Assignments name topics; these are the ids that the names had at the assignment.
     private readonly Dictionary<string, Guid> _meant = [];
     private string[] _subscribed = [];
-    /// <summary>What the leader assigned by: the topics of all members as they were.</summary>
+    /// <summary>The leader's input to its assignment: the topics of all members at that time.</summary>
     private SimulatedTopic[] _assignedBy = [];
     private IReadOnlySet<string>? _watched;
 
@@ -36,7 +36,7 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
         if (_isWaiting)
             return;
         _isWaiting = true;
-        // Who is to lose its partitions commits first, as far as it is heard.
+        // A member that is about to lose its partitions commits first, as far as it is heard.
         if (!IsCooperative && Held.Count > 0 && Simulation.Chance(50))
             Commit(SendJoin);
         else
@@ -136,7 +136,7 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
                 _meant.Clear();
                 Assumed.Clear();
                 Hold();
-                // Cooperative: what it gave up goes to its next owner in one more round.
+                // Cooperative: revoked partitions go to their next owner in one more round.
                 if (gives || _wantsToJoin || HasNews())
                     Join();
                 return;
@@ -208,7 +208,7 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
             OnHeard(error);
     }
 
-    // Another coordinator is looked for, if this one is not it.
+    // Looks for another coordinator if this one is not the coordinator.
     private void Retry(ErrorCode? error, Action again)
     {
         if (error is not null)
@@ -218,8 +218,8 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
 
     protected override void OnViewChanged()
     {
-        // Another topic under the same name: where a leader assigns it follows, as all do; a coordinator may have given that to somebody
-        // else.
+        // Another topic has the same name now. If a leader assigns, this member follows, as all do; a coordinator may have given its
+        // partitions to another member.
         var isReplaced = _meant.Any(m => View.TryGetValue(m.Key, out var topic) && topic.Id != m.Value);
         var follows = isReplaced && !_isServed;
         if (follows)
@@ -245,7 +245,7 @@ internal sealed class ClassicMember(GroupSimulation simulation, int number, stri
         Crash();
     }
 
-    // The topics that match may be others now; who leads looks after the partitions of all.
+    // The matching topics may have changed; the leader watches the partitions of all members.
     private bool HasNews() =>
         (UsesRegex && !View.Keys.Where(GroupSimulation.Matches).Order(StringComparer.Ordinal).SequenceEqual(_subscribed))
         || (_watched is not null && !Watched().SequenceEqual(_assignedBy));

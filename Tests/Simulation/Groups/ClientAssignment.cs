@@ -3,19 +3,19 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>What a classic member and its leader do with the shipped assignors and their bytes.</summary>
+/// <summary>How a classic member and its leader use the shipped assignors and their bytes.</summary>
 internal static class ClientAssignment
 {
     public static IClientAssignor Find(string name) =>
         ClientAssignors.TryGet(name, out var assignor) ? assignor : throw new Verdict($"assignors: there is no '{name}'");
 
-    /// <summary>What a member says when it joins.</summary>
+    /// <summary>Builds the protocol metadata of a joining member.</summary>
     /// <param name="name">The assignor.</param>
-    /// <param name="topics">What it wants.</param>
-    /// <param name="isCooperative">Whether it reads on meanwhile. Who has given up all holds nothing that a cooperative assignor had to
-    /// wait for.</param>
-    /// <param name="had">What it was given last.</param>
-    /// <param name="generation">When.</param>
+    /// <param name="topics">The subscribed topics.</param>
+    /// <param name="isCooperative">Whether the member keeps reading. A member that revoked everything owns nothing that a cooperative
+    /// assignor must wait for.</param>
+    /// <param name="had">The last assignment.</param>
+    /// <param name="generation">Its generation.</param>
     public static GroupProtocol Offer(string name, IReadOnlyList<string> topics, bool isCooperative, IReadOnlyList<TopicPartition> had,
         int generation)
     {
@@ -24,7 +24,7 @@ internal static class ClientAssignment
             : assignor.Subscribe(topics, had, generation));
     }
 
-    /// <summary>The topics that anybody in the group wants to read.</summary>
+    /// <summary>Returns the topics that any member of the group subscribes to.</summary>
     public static IReadOnlySet<string> Topics(string protocol, IReadOnlyList<JoinedMember> members) => Read(Find(protocol), members).Topics;
 
     public static IReadOnlyList<MemberAssignment> Assign(string protocol, IReadOnlyList<JoinedMember> members,

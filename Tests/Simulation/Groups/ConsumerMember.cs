@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>A member of the consumer protocol: heartbeats say what it holds and hear what it is to hold; it gives up first, then
+/// <summary>A member of the consumer protocol: heartbeats report its partitions and return its target. It revokes first, then
 /// takes.</summary>
 internal sealed class ConsumerMember : SimulatedMember
 {
@@ -10,10 +10,10 @@ internal sealed class ConsumerMember : SimulatedMember
     private bool _isRevoking;
     private bool _mustSayAll = true;
     private bool _ownedChanged;
-    // Counts heartbeats: only the answer to the latest is listened to.
+    // Counts heartbeats: only the answer to the latest counts.
     private int _beat;
     private bool _isBeating;
-    // Counts subscriptions: the answer to an older one is not the last word.
+    // Counts subscriptions: the answer to an older one is not final.
     private int _subscription;
     private bool _isOut = true;
 
@@ -36,12 +36,12 @@ internal sealed class ConsumerMember : SimulatedMember
 
     private void Send(int epoch)
     {
-        // Who no longer listens to the last answer may miss an assignment: it asks for all again.
+        // A member that abandons the last answer may miss an assignment, so it requests the full state again.
         _mustSayAll |= _isBeating || _isOut;
         _isBeating = true;
         var (beat, subscription) = (++_beat, _subscription);
         var isLongPoll = epoch > 0 && !_ownedChanged && !_mustSayAll && Simulation.Chance(Scenario.LongPollPercent);
-        // As Kafka's clients, over one connection; or as ours.
+        // Either like Kafka's clients, over one connection, or like this project's client.
         var isNumbered = !Scenario.IsOrdered;
         var request = new ConsumerGroupHeartbeat
         {
@@ -114,7 +114,7 @@ internal sealed class ConsumerMember : SimulatedMember
             return;
         if (!Held.IsSubsetOf(target))
         {
-            // User code has its time to finish with what goes.
+            // User code gets time to finish with revoked partitions.
             _isRevoking = true;
             Simulation.AfterOn(this, Simulation.Chance(5) ? Simulation.Next(Scenario.RebalanceMs) : Simulation.Next(300),
                 () => Commit(Revoke));
@@ -149,14 +149,14 @@ internal sealed class ConsumerMember : SimulatedMember
 
     protected override void OnCommitAnswered(ErrorCode error, int epoch)
     {
-        // The next heartbeat says the same.
+        // The next heartbeat repeats it.
         if (error is ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch or ErrorCode.StaleMemberEpoch)
             Beat();
     }
 
     protected override void OnViewChanged()
     {
-        // The coordinator looks after topics.
+        // The coordinator watches topics.
     }
 
     public override void OnSubscriptionChanged()
@@ -180,7 +180,7 @@ internal sealed class ConsumerMember : SimulatedMember
         Crash();
     }
 
-    // Also what it has heard of, and takes without asking again.
+    // Includes partitions that it has been assigned and takes without another request.
     private List<TopicPartitions> Owned() =>
         [.. (_isOut || _target is null ? Held : Held.Union(_target)).GroupBy(p => p.TopicId).OrderBy(g => g.Key)
             .Select(g => new TopicPartitions(g.Key, [.. g.Select(p => p.Partition).Order()]))];

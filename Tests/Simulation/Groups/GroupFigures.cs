@@ -1,23 +1,23 @@
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>What runs of groups did: counted, so that a simulation of nothing fails.</summary>
+/// <summary>Counts what the runs did, so that a simulation of nothing fails.</summary>
 internal sealed class GroupFigures : IFigures<GroupFigures>
 {
     public long Seeds { get; set; }
     public long Steps { get; set; }
-    /// <summary>Coordinators that took over from another.</summary>
+    /// <summary>Takeovers by a coordinator from another.</summary>
     public long Failovers { get; set; }
-    /// <summary>Of them, from one that lived on.</summary>
+    /// <summary>Takeovers from a coordinator that lived on.</summary>
     public long Zombies { get; set; }
     public long Rebalances { get; set; }
     public long Commits { get; set; }
-    /// <summary>Commits that were refused for their generation, epoch, or because their member was out.</summary>
+    /// <summary>Commits refused for their generation or epoch, or for lack of membership.</summary>
     public long Fenced { get; set; }
     public long Expired { get; set; }
     public long Migrations { get; set; }
     public long Unclear { get; set; }
     public long Resets { get; set; }
-    /// <summary>Reads of the store before answers that somebody acts on.</summary>
+    /// <summary>Store reads before answers that a caller acts on.</summary>
     public long Confirmations { get; set; }
 
     public void Add(GroupFigures other)

@@ -3,7 +3,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>The checkers are believed because they find each of these mistakes.</summary>
+/// <summary>The checkers are trusted because they detect each of these bugs.</summary>
 public sealed class GroupMutantTests(ITestOutputHelper output)
 {
     private readonly MutantSearch _search = new(mostSeeds: 3_000, seedsAtOnce: 20, output);

@@ -8,9 +8,9 @@ using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// Each is the shipped coordinator with one decision made wrong.
+// Each mutant is the shipped coordinator with one wrong decision.
 
-// --- Whose the group is, and what is stored ---
+// --- Ownership of the group, and storage ---
 
 internal sealed class AnswerBeforeStore : GroupRules
 {
@@ -59,7 +59,7 @@ internal sealed class ConfirmedByWhatWasUnderWay : GroupRules
 
 internal sealed class SessionsGoOnOverFailover : GroupRules
 {
-    // Nobody knows how long ago a member was heard of: it may have been a session.
+    // The time since a member was last heard of is unknown: it may have been a session.
     public override DateTimeOffset SessionEnd(DateTimeOffset now, TimeSpan timeout, bool isTakenOver) =>
         isTakenOver ? now : base.SessionEnd(now, timeout, isTakenOver);
 }
@@ -115,7 +115,7 @@ internal sealed class StaticMemberNotFenced : GroupRules
         GroupOptions options)
     {
         var decision = base.Join(group, request, newMemberId, now, options);
-        // Its former self stays beside it.
+        // Its predecessor stays beside it.
         return request is { MemberId: "", GroupInstanceId: { } instance } && group.State.FindStatic(instance) is { } before
             ? decision with { Next = decision.Next with { State = decision.Next.State.With(before) } }
             : decision;
@@ -145,7 +145,7 @@ internal sealed class LeavingIsForgotten : GroupRules
 {
     public override ClassicDecision<LeaveGroupResult> Leave(ClassicGroup group, LeaveGroup request, DateTimeOffset now)
     {
-        // Removed without a rebalance: nobody takes what it had.
+        // Removes without a rebalance: no member takes its partitions.
         var decision = base.Leave(group, request, now);
         return group.State.State == GroupState.Stable && decision.Next.State.Members.Count > 0
             ? decision with { Next = group with { State = group.State with { Members = decision.Next.State.Members } } }
@@ -157,7 +157,7 @@ internal sealed class LeavingIsForgotten : GroupRules
 
 internal sealed class GivenBeforeReleased : GroupRules
 {
-    // Who is to give something up is taken at its word before it said so.
+    // Treats partitions to be revoked as revoked before the member confirms.
     public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
         string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options) =>
@@ -189,7 +189,7 @@ internal sealed class AnyMemberEpoch : GroupRules
 
 internal sealed class LostAnswersStayLost : GroupRules
 {
-    // Told once: what a member says it holds is no reason to tell it again.
+    // Assigns once: a member's reported partitions are no reason to repeat the assignment.
     public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
         string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options)
@@ -219,7 +219,7 @@ internal sealed class TheFencedCommit : GroupRules
 
 internal sealed class TopicsNotLookedAtAgain : GroupRules
 {
-    // Also a regular expression: a new topic that matches it is not seen before somebody joins or leaves.
+    // Applies to regular expressions as well: a new matching topic is not seen until a member joins or leaves.
     public override ConsumerGroup OnTopics(ConsumerGroup group, GroupTopics topics) => group;
 }
 
@@ -248,7 +248,7 @@ internal sealed class FailoverForgetsWhoIsToGiveUp : GroupRules
 
 internal sealed class NewsNotTold : GroupRules
 {
-    // A long poll of who waits for partitions goes on though they are free.
+    // A long poll that waits for partitions continues although they are free.
     public override ConsumerDecision<ConsumerGroupHeartbeatResult> Heartbeat(ConsumerGroup group, ConsumerGroupHeartbeat request,
         string newMemberId, GroupTopics topics,
         DateTimeOffset now, GroupOptions options)

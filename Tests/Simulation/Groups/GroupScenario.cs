@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>Which protocols the members of a run speak.</summary>
+/// <summary>The protocols of a run's members.</summary>
 internal enum GroupMix
 {
     /// <summary>Join, sync, heartbeat, leave; the members assign.</summary>
@@ -11,10 +11,10 @@ internal enum GroupMix
     Mixed,
 }
 
-/// <summary>What a seed makes of a run.</summary>
+/// <summary>The parameters of a run, drawn from its seed.</summary>
 internal sealed class GroupScenario
 {
-    // What each new member draws its protocols from: all of a row have one in common.
+    // The choices of protocols for a new member: all choices of a row have one in common.
     private static readonly string[][][] ProtocolSets =
     [
         [["range"]],
@@ -23,7 +23,7 @@ internal sealed class GroupScenario
         [["cooperative-sticky"]],
         [["cooperative-sticky"]],
         [["range", "roundrobin"], ["roundrobin", "range"], ["sticky", "range"]],
-        // The way to incremental rebalances, member by member.
+        // The upgrade to incremental rebalances, member by member.
         [["range", "cooperative-sticky"], ["cooperative-sticky", "range"], ["cooperative-sticky"]],
     ];
 
@@ -57,7 +57,7 @@ internal sealed class GroupScenario
     }
 
     public GroupMix Mix { get; }
-    /// <summary>Each member draws one of these lists of assignors.</summary>
+    /// <summary>The lists of assignors from which each member draws one.</summary>
     public string[][] Protocols { get; }
     public int Members { get; }
     public int Topics { get; }
@@ -65,24 +65,24 @@ internal sealed class GroupScenario
     public int HeartbeatMs { get; }
     public int RebalanceMs { get; }
     public int InitialDelayMs { get; }
-    /// <summary>How many of the members have an instance id.</summary>
+    /// <summary>The percentage of members with an instance id.</summary>
     public int StaticPercent { get; }
     public int RegexPercent { get; }
     public int LongPollPercent { get; }
     public int DropPercent { get; }
     public int DoublePercent { get; }
     public int MaxDelayMs { get; }
-    /// <summary>A member's requests overtake each other only where the protocol bears it: never (as over one connection), or all but those
-    /// that join a classic group; heartbeats of the consumer protocol are numbered then.</summary>
+    /// <summary>Whether a member's requests keep their order. If so, as over one connection, none overtakes another. If not, all but the
+    /// joins of a classic group may, and heartbeats of the consumer protocol are numbered.</summary>
     public bool IsOrdered { get; }
     public int StoreFailsPercent { get; }
     public int StoreDelayMs { get; }
     public int FaultEveryMs { get; }
     public int ChangeEveryMs { get; }
     public int CommitEveryMs { get; }
-    /// <summary>By how much brokers and members learn of a topic at different times.</summary>
+    /// <summary>The spread of the times at which brokers and members learn of a topic.</summary>
     public int ViewsSpreadMs { get; }
-    /// <summary>So many requests go to a coordinator that is not the one of the moment, where there is another.</summary>
+    /// <summary>The percentage of requests sent to another than the current coordinator, if there is one.</summary>
     public int MisroutedPercent { get; }
     public bool RecreatesTopics { get; }
     public bool DeletesGroup { get; }

@@ -7,7 +7,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// Coordinators of the group: one at a time as far as the directory knows, more than one in truth.
+// Coordinators of the group: at most one in the directory, but several may be alive.
 internal sealed partial class GroupSimulation
 {
     private static readonly DateTimeOffset Epoch = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -15,14 +15,14 @@ internal sealed partial class GroupSimulation
     private readonly GroupOptions _options;
     private readonly GroupRules _rules;
     private readonly List<SimulatedCoordinator> _coordinators = [];
-    /// <summary>The one of the directory; null: the next request begins one.</summary>
+    /// <summary>The coordinator in the directory; null: the next request starts one.</summary>
     private SimulatedCoordinator? _coordinator;
     private int _opened;
     private long _requests;
 
     private DateTimeOffset Time => Epoch.AddMilliseconds(Now);
 
-    /// <summary>Whom a member is sent to: the coordinator of the moment, or one that was.</summary>
+    /// <summary>Chooses the coordinator for a member: the current one or a former one.</summary>
     public SimulatedCoordinator? FindCoordinator()
     {
         if (!Quiet && _coordinators.Count > 1 && Chance(Scenario.MisroutedPercent))
@@ -42,7 +42,7 @@ internal sealed partial class GroupSimulation
             Tell($"{coordinator} OPENS");
         BeginToSee((version, topics) => SeeTopics(coordinator, version, topics));
         Read(coordinator);
-        // The directory's mistake is found out some time: there is no second one for ever.
+        // The directory repairs itself eventually, so a second coordinator does not live for ever.
         var older = _coordinators[..^1];
         After(_random.Next(1_000, 15_000), () => older.ForEach(Stop));
         return coordinator;
@@ -87,7 +87,7 @@ internal sealed partial class GroupSimulation
         Give(coordinator, new GroupRequest(id, body, NewGuid()));
     }
 
-    /// <summary>Requests wait for a coordinator that still reads what is stored.</summary>
+    /// <summary>Delays requests while a coordinator still reads the stored state.</summary>
     private static void WhenServing(SimulatedCoordinator coordinator, Action step)
     {
         if (coordinator.Core is null)
@@ -96,11 +96,11 @@ internal sealed partial class GroupSimulation
             step();
     }
 
-    // All topics that ever had that name.
+    // All topics that ever had this name.
     private IEnumerable<TopicIdPartition> EverCalled(TopicPartition partition) =>
         _names.Where(n => n.Value == partition.Topic).Select(n => new TopicIdPartition(n.Key, partition.Partition));
 
-    /// <summary>What is stored was read: for the first time, or again.</summary>
+    /// <summary>The stored state was read, for the first time or again.</summary>
     private void OnRead(SimulatedCoordinator coordinator, StoredGroup stored)
     {
         Learn(coordinator, stored.Group);
@@ -171,7 +171,7 @@ internal sealed partial class GroupSimulation
         var number = ++coordinator.Wakes;
         if (wake.Time is not { } time)
             return;
-        // A timer is late, never early.
+        // A timer may be late, never early.
         var delay = Math.Max(0, (long)Math.Ceiling((time - Time).TotalMilliseconds)) + _random.Next(3);
         After(delay, () => RunOn(coordinator, () =>
         {
@@ -218,7 +218,7 @@ internal sealed partial class GroupSimulation
             coordinator.AllKnown.Add(document);
     }
 
-    /// <summary>A write has taken place.</summary>
+    /// <summary>A write was stored.</summary>
     private void OnStored(SimulatedCoordinator coordinator, Store write, GroupDocument? group, GroupOffsetsDocument? offsets)
     {
         if (write.Document == GroupDocumentKind.Group)
@@ -227,7 +227,7 @@ internal sealed partial class GroupSimulation
                 Figures.Rebalances++;
             if (group is not null && write.Group is not null && group.Type != write.Group.Type)
                 Figures.Migrations++;
-            // Deleted, or deleted and begun again before that was stored.
+            // Deleted, or deleted and started again before that was stored.
             var isDeleted = write.Group is null || (coordinator.WasToDelete && !GroupView.MembersOf(group).Any()
                 && GroupView.GenerationOf(write.Group) < GroupView.GenerationOf(group));
             TransitionChecker.OnStored(isDeleted ? null : group, write.Group);

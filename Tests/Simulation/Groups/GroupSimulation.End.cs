@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// The end of a quiet phase: everybody who lives is in the group, and every partition that somebody wants is read by one of them.
+// The end of a quiet phase: every live member is in the group, and one of them reads each subscribed partition.
 internal sealed partial class GroupSimulation
 {
     private long _nextLook;
@@ -21,7 +21,7 @@ internal sealed partial class GroupSimulation
             throw new Verdict($"liveness: {EndAt - FaultsEndAt} ms after the last fault {unsettled}");
     }
 
-    /// <summary>What is not as it is to be in the end; null for nothing.</summary>
+    /// <summary>Describes what is not settled; null if everything is.</summary>
     private string? FindUnsettled()
     {
         var stored = _documents.Group.Value;

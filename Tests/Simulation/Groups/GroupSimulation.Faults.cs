@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// What goes wrong.
+// Faults.
 internal sealed partial class GroupSimulation
 {
     private const int MostMembers = 7;
@@ -22,7 +22,7 @@ internal sealed partial class GroupSimulation
                 PauseCoordinator();
                 break;
             case 4:
-                // Another one begins though this one is well: the directory was wrong.
+                // Starts another coordinator although this one is healthy: the directory was wrong.
                 Depose();
                 break;
             case 5:
@@ -40,7 +40,7 @@ internal sealed partial class GroupSimulation
                 CutMemberOff();
                 break;
             case 11:
-                // The coordinator goes in the middle of what its members do at once.
+                // Replaces the coordinator in the middle of concurrent actions of its members.
                 if (Live() is [_, ..])
                     CrashMember();
                 After(_random.Next(Scenario.HeartbeatMs), CrashCoordinator);
@@ -48,18 +48,18 @@ internal sealed partial class GroupSimulation
         }
     }
 
-    /// <summary>Nobody is paused or cut off any more; and somebody is there.</summary>
+    /// <summary>Ends all pauses and cut connections, and makes sure that a member is alive.</summary>
     private void EndFaults()
     {
         foreach (var member in _members)
             member.IsCutOff = false;
-        // Somebody looks after what runs twice under one instance id: the second is not let in while the first lives.
+        // Ends duplicate processes of one instance id, since the second is refused while the first lives.
         foreach (var twice in Live().Where(m => m.InstanceId is not null).GroupBy(m => m.InstanceId).Where(g => g.Count() > 1).ToArray())
         {
             foreach (var member in twice.OrderByDescending(m => StoredEpochOf(m.MemberId) is not null).Skip(1))
                 member.Crash();
         }
-        // Of two under one instance id one is fenced, and that may be the last.
+        // One of two members with the same instance id is fenced, and that may be the last.
         if (Live().Count == 0)
             StartMember();
         After(1_000, EndFaults);
@@ -82,7 +82,7 @@ internal sealed partial class GroupSimulation
         coordinator.PausedUntil = Now + (Chance(50) ? _random.Next(100, 2_000) : _random.Next(2_000, 12_000));
         if (IsTraced)
             Tell($"{coordinator} is PAUSED until {coordinator.PausedUntil}");
-        // It wakes up beside its successor, or before anybody missed it.
+        // It resumes beside its successor, or before it was missed.
         if (Chance(75))
             After(_random.Next(100, 2_000), () => Depose(coordinator));
     }
@@ -119,7 +119,7 @@ internal sealed partial class GroupSimulation
             + (Chance(50) ? _random.Next(Scenario.SessionMs) : _random.Next(Scenario.SessionMs, 3 * Scenario.SessionMs)), FaultsEndAt);
         if (IsTraced)
             Tell($"{member} is PAUSED until {member.PausedUntil}");
-        // A zombie: somebody else was started under its name meanwhile.
+        // A zombie: another process was started under its instance id meanwhile.
         if (member.InstanceId is { } instance && Chance(40))
             After(_random.Next(Scenario.SessionMs), () => StartMember(instance));
     }

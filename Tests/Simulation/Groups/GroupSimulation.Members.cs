@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// Members that come and go and want other topics, and an operator.
+// Members that join, leave and change subscriptions, and an operator.
 internal sealed partial class GroupSimulation
 {
     public const int RequestTimeoutMs = 1_500;
@@ -25,7 +25,7 @@ internal sealed partial class GroupSimulation
         SimulatedMember member = isConsumer ? new ConsumerMember(this, number, instanceId)
             : new ClassicMember(this, number, instanceId, Choose(Scenario.Protocols));
         Subscribe(member);
-        // The dead are of no interest to anybody.
+        // Dead members are irrelevant.
         _members.RemoveAll(m => !m.IsAlive);
         _members.Add(member);
         if (IsTraced)
@@ -45,7 +45,7 @@ internal sealed partial class GroupSimulation
         member.Names.Clear();
         if (member.UsesRegex)
             return;
-        // Mostly all want the same; a topic may not be there yet.
+        // Usually all subscribe to the same topics; a topic may not exist yet.
         foreach (var name in TopicNames)
         {
             if (Chance(80))
@@ -85,7 +85,7 @@ internal sealed partial class GroupSimulation
                 ChangeTopics();
                 break;
             case 6 when Chance(30):
-                // Everybody goes, and some come back; meanwhile an operator may do what members do not let it.
+                // All members leave, and some return; meanwhile an operator may do what a group with members refuses.
                 foreach (var one in live)
                     one.Leave();
                 After(_random.Next(500, 2_500), ResetOffsets);
@@ -101,7 +101,7 @@ internal sealed partial class GroupSimulation
         }
     }
 
-    /// <summary>An operator sets offsets back: allowed while nobody is in the group. Or has them forgotten.</summary>
+    /// <summary>An operator resets or deletes offsets, which is allowed while the group has no members.</summary>
     private void ResetOffsets()
     {
         var topic = Choose([.. _topics.Values]);

@@ -2,7 +2,7 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// The store: slow, failing clearly, failing without saying whether it wrote, down for a while.
+// The store: slow, failing clearly, failing with unknown outcome, or down for a while.
 internal sealed partial class GroupSimulation
 {
     private readonly SimulatedDocuments _documents = new();
@@ -51,7 +51,7 @@ internal sealed partial class GroupSimulation
     {
         var version = coordinator.Versions[write.Document];
         coordinator.WritesInFlight++;
-        // Failed for sure: nothing reaches the store.
+        // A definite failure: nothing reaches the store.
         if (Fails(Scenario.StoreFailsPercent / 2))
         {
             After(StoreDelay(), () => RunOn(coordinator, () => GiveFailed("refused")));
@@ -65,7 +65,7 @@ internal sealed partial class GroupSimulation
             if (Chance(40))
                 return;
         }
-        // What nobody waits for any more may be stored long after.
+        // An abandoned write may be stored much later.
         After(unclear && Chance(50) ? _random.Next(3_000) : StoreDelay(), () =>
         {
             var isStored = TryWrite(coordinator, write, version);

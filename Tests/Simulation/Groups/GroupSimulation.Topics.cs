@@ -1,23 +1,23 @@
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// Topics: they come, go, come again under their name, and get partitions. Everybody learns of it at another time.
+// Topics are created, deleted, recreated under their name, and grown. Each broker and member learns of it at another time.
 internal sealed partial class GroupSimulation
 {
-    /// <summary>What regular subscriptions match, and what none does.</summary>
+    /// <summary>The topic names: those that regular expressions match, and one that they do not.</summary>
     private static readonly string[] TopicNames = ["orders", "orders-eu", "orders-us", "audit"];
     private const int MostPartitions = 8;
 
     private readonly SortedDictionary<string, SimulatedTopic> _topics = new(StringComparer.Ordinal);
 
-    /// <summary>The regular expression of those who subscribe by one.</summary>
+    /// <summary>The regular expression of members that subscribe by one.</summary>
     public const string Regex = "orders.*";
 
     public IReadOnlyDictionary<string, SimulatedTopic> Topics => _topics;
 
-    /// <summary>What the members' own regular expression matches.</summary>
+    /// <summary>Whether the members' own regular expression matches.</summary>
     public static bool Matches(string topic) => topic.StartsWith("orders", StringComparison.Ordinal);
 
-    /// <summary>What a topic's id was, also of one that is gone.</summary>
+    /// <summary>Returns the name of a topic id, even of a deleted topic.</summary>
     public string NameOf(Guid topicId) => _names.GetValueOrDefault(topicId, "unknown");
 
     private readonly Dictionary<Guid, string> _names = [];
@@ -36,7 +36,7 @@ internal sealed partial class GroupSimulation
         SpreadTopics();
     }
 
-    // Ids of topics carry the time at which they were made (UUID version 7).
+    // Topic ids carry their creation time (UUID version 7).
     private Guid NewTopicId()
     {
         Span<byte> bytes = stackalloc byte[16];
@@ -56,7 +56,7 @@ internal sealed partial class GroupSimulation
             CreateTopic(name);
         else if (Scenario.RecreatesTopics && Chance(50))
         {
-            // The last one stays: a group without any topic proves nothing.
+            // The last topic stays, since a group without topics proves nothing.
             if (_topics.Count == 1)
                 return;
             _topics.Remove(name);
@@ -76,7 +76,7 @@ internal sealed partial class GroupSimulation
             Tell($"TOPICS {string.Join(' ', _topics.Values.Select(t => $"{t.Name}={t.Id.ToString()[^4..]}x{t.Partitions}"))}");
     }
 
-    // What the topics were, with the time at which they became so; the version is the place in it.
+    // The history of the topics with the time of each change; the version is the index.
     private readonly List<(long Since, SimulatedTopic[] Topics)> _views = [];
 
     private void SpreadTopics()
@@ -88,11 +88,11 @@ internal sealed partial class GroupSimulation
             Spread(_views.Count - 1, (version, topics) => SeeTopics(coordinator, version, topics));
     }
 
-    // Everybody has a view of its own, of its own age; who sees an older one after a newer one does not take it.
+    // Delivers a view to a broker or member after its own delay. An older view after a newer one is ignored.
     private void Spread(int version, Action<long, IReadOnlyList<SimulatedTopic>> see) =>
         After(_random.Next(Scenario.ViewsSpreadMs), () => see(version, _views[version].Topics));
 
-    /// <summary>Who begins sees what was a while ago, and then the rest.</summary>
+    /// <summary>Delivers a past view to a new process, and then the later ones.</summary>
     private void BeginToSee(Action<long, IReadOnlyList<SimulatedTopic>> see)
     {
         var then = Now - _random.Next(Scenario.ViewsSpreadMs);

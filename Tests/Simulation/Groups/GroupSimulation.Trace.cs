@@ -3,7 +3,7 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-// How steps are told.
+// The text of traced steps.
 internal sealed partial class GroupSimulation
 {
     public string Describe(IEnumerable<TopicIdPartition> partitions) =>

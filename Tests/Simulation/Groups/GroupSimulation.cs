@@ -3,10 +3,8 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>
-/// One consumer group in one thread, from one seed: its coordinators with the shipped core, their documents in a store, a network, members
-/// of both protocols, an operator, and what goes wrong with them. The same seed runs the same steps.
-/// </summary>
+/// <summary>One consumer group in one thread, from one seed: coordinators with the shipped core, their documents in a store, a network,
+/// members of both protocols, an operator, and faults. The same seed runs the same steps.</summary>
 internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
 {
     public const string GroupId = "g";
@@ -41,11 +39,10 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
     public OwnershipChecker Ownership { get; }
     public OffsetChecker Offsets { get; }
 
-    /// <summary>The generation or epoch in which a member is stored; null where it is not.</summary>
+    /// <summary>Returns the stored generation or epoch of a member; null if it is not stored.</summary>
     public int? StoredEpochOf(string memberId) => GroupView.EpochOf(_documents.Group.Value, memberId);
 
-    /// <summary>Whether a member of a group that its coordinator assigns is stored with that partition of another topic of the same
-    /// name.</summary>
+    /// <summary>Whether a member of a coordinator-assigned group is stored with that partition of another topic of the same name.</summary>
     public bool IsNamesake(string memberId, TopicIdPartition partition) =>
         _documents.Group.Value?.Consumer?.Members.GetValueOrDefault(memberId) is { } member
             && member.Assigned.Concat(member.Revoking).Any(p => p.Partition == partition.Partition && p.TopicId != partition.TopicId
@@ -53,7 +50,7 @@ internal sealed partial class GroupSimulation : ISimulation<GroupFigures>
 
     public GroupScenario Scenario { get; }
     public string Description => Scenario.ToString();
-    /// <summary>Told of each step that matters, to understand a failing seed by; null for speed.</summary>
+    /// <summary>Receives each relevant step, to analyse a failing seed; null for speed.</summary>
     public Action<string>? Trace { get; init; }
     public GroupFigures Figures { get; } = new() { Seeds = 1 };
     /// <summary>Milliseconds since the run began.</summary>

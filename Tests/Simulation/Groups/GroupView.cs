@@ -3,10 +3,10 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>What checkers want to know of a stored group, whatever protocol forms it.</summary>
+/// <summary>A stored group as the checkers see it, independent of its protocol.</summary>
 internal static class GroupView
 {
-    /// <summary>The generation, or the group epoch; -1 where there is no group.</summary>
+    /// <summary>Returns the generation or the group epoch; -1 if there is no group.</summary>
     public static int GenerationOf(GroupDocument? group) =>
         group?.Classic is { } classic ? Math.Max(classic.Generation, classic.LastEpoch) : group?.Consumer?.GroupEpoch ?? -1;
 
@@ -15,7 +15,7 @@ internal static class GroupView
     public static IEnumerable<string> MembersOf(GroupDocument? group) =>
         group?.Classic?.Members.Keys ?? group?.Consumer?.Members.Keys ?? [];
 
-    /// <summary>The generation or epoch that a member is in; null where it is no member.</summary>
+    /// <summary>Returns the generation or epoch of a member; null if it is no member.</summary>
     public static int? EpochOf(GroupDocument? group, string memberId) => group switch
     {
         { Classic: { } classic } => classic.Members.ContainsKey(memberId) ? classic.Generation : null,
@@ -23,11 +23,11 @@ internal static class GroupView
         _ => null,
     };
 
-    /// <summary>The member with that instance id; null where there is none.</summary>
+    /// <summary>Returns the member with that instance id; null if there is none.</summary>
     public static string? StaticOf(GroupDocument? group, string? instance) =>
         instance is null ? null : group?.Classic?.FindStatic(instance)?.MemberId ?? group?.Consumer?.FindStatic(instance)?.MemberId;
 
-    /// <summary>Who a member is beyond a restart: its instance id, or else its member id.</summary>
+    /// <summary>Returns the identity of a member across restarts: its instance id, or else its member id.</summary>
     public static string LineageOf(GroupDocument? group, string memberId) => group switch
     {
         { Classic: { } classic } => classic.Members.GetValueOrDefault(memberId)?.GroupInstanceId,

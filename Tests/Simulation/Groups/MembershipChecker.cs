@@ -3,27 +3,24 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>
-/// Why a member goes, and why a group rebalances. Nobody is out who was heard of within its session, as long as its coordinator serves: so
-/// stable members survive a change of coordinators. And a rebalance begins by a request or because somebody is out, never because a
-/// coordinator opens, reads or stores.
-/// </summary>
+/// <summary>Checks why members are removed, and why a group rebalances. While its coordinator serves, no member is removed that was heard
+/// of within its session, so stable members survive a change of coordinators. A rebalance starts by a request or a removal, never because a
+/// coordinator opens, reads or stores.</summary>
 internal sealed class MembershipChecker(GroupSimulation simulation)
 {
     private sealed class Memory
     {
         public long OpenedAt { get; init; }
-        /// <summary>When a member was last heard of and not refused.</summary>
+        /// <summary>When each member was last heard of and not refused.</summary>
         public Dictionary<string, long> Heard { get; } = [];
-        /// <summary>Members that asked to leave, and static ones by their instance ids.</summary>
+        /// <summary>Members that asked to leave; static ones by their instance ids.</summary>
         public HashSet<string> Leaving { get; } = [];
         public CoreView Before { get; set; } = CoreView.None;
-        /// <summary>What has come was said before something that came earlier: it tells nothing of now.</summary>
+        /// <summary>Whether the current request was overtaken by a later one, so that it says nothing about the present.</summary>
         public bool IsOvertaken { get; set; }
-        /// <summary>Since when a round of joining or syncing goes on.</summary>
+        /// <summary>The start of the current round of joins or syncs.</summary>
         public long RoundSince { get; set; }
-        /// <summary>Since when a member of a group that the coordinator assigns is to do something, and the time that it was
-        /// given.</summary>
+        /// <summary>The deadline of each member that the coordinator has asked to act, and when it was set.</summary>
         public Dictionary<string, (long Since, DateTimeOffset Until)> Hurried { get; set; } = [];
     }
 
@@ -39,7 +36,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             Hurried = view.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value)) });
     }
 
-    // Only that lets a coordinator begin with another epoch than was stored.
+    // Only that lets a coordinator start with another epoch than the stored one.
     private static bool SeesOtherTopics(SimulatedCoordinator coordinator, GroupDocument? stored) => stored?.Consumer is { } consumer
         && (consumer.Topics.Any(t => coordinator.Topics.Find(t.Key) is not { } seen || seen.TopicId != t.Value.TopicId
             || seen.Partitions != t.Value.Partitions)
@@ -75,7 +72,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
         var memory = _memories[coordinator];
         var (before, after) = (memory.Before, CoreView.Of(coordinator.Core!));
         memory.Before = after;
-        // What could not be stored did not happen: then all are as they were.
+        // A failed write did not happen: the state is the former one again.
         if (command is ReadCompleted)
         {
             memory.Hurried = after.Deadlines.ToDictionary(d => d.Key, d => (now, d.Value));
@@ -96,7 +93,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             Verdict.Require(command is not Wake || before.Generation != after.Generation || before.Members.Count > after.Members.Count,
                 $"rebalances: {coordinator} goes from {before} to {after} by the time alone");
         }
-        // Who has not asked for its assignment has time for it beyond the leader's bringing it.
+        // A member that has not fetched its assignment has further time for it after the leader has sent it.
         if (before.Generation != after.Generation || (before.State != after.State && after.State != GroupState.Stable))
             memory.RoundSince = now;
         if (command is GroupRequest { Body: var body } && MemberOf(body) is { Length: > 0 } speaker && after.Members.Contains(speaker)
@@ -107,7 +104,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     private void CheckOut(SimulatedCoordinator coordinator, Memory memory, CoreView before, CoreView after, string member,
         GroupCommand command, long now)
     {
-        // Its name goes on under another id.
+        // Its instance id continues under another member id.
         var instance = before.Instances.GetValueOrDefault(member);
         if (instance is not null && after.Instances.ContainsValue(instance))
             return;
@@ -120,7 +117,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             simulation.Figures.Expired++;
             return;
         }
-        // Who neither joins nor syncs, or does not give up what it is to give up, within the time that a rebalance has.
+        // The member did not join, sync or revoke within the rebalance timeout.
         var isLate = command is Wake && (before.IsConsumer
             ? memory.Hurried.TryGetValue(member, out var hurried) && now - hurried.Since >= simulation.Scenario.RebalanceMs
             : now - memory.RoundSince >= simulation.Scenario.RebalanceMs);
@@ -149,7 +146,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
     };
 }
 
-/// <summary>A coordinator's working state, ahead of what is stored.</summary>
+/// <summary>A coordinator's working state, ahead of the stored state.</summary>
 internal sealed record CoreView(GroupState State, int Generation, bool IsConsumer, HashSet<string> Members,
     Dictionary<string, string> Instances, Dictionary<string, int> Epochs,
     IReadOnlyDictionary<string, DateTimeOffset> Deadlines, bool IsFirstRound)
@@ -158,7 +155,7 @@ internal sealed record CoreView(GroupState State, int Generation, bool IsConsume
 
     public static CoreView None { get; } = new(GroupState.Empty, -1, false, [], [], [], NoDeadlines, false);
 
-    /// <summary>Nothing goes on: everybody has what they are to have, or nobody is there.</summary>
+    /// <summary>Whether the group is at rest: all members have their partitions, or there are no members.</summary>
     public bool IsAtRest => State is GroupState.Stable or GroupState.Empty;
 
     public static CoreView Of(GroupCore core)
@@ -167,7 +164,7 @@ internal sealed record CoreView(GroupState State, int Generation, bool IsConsume
             return new CoreView(consumer.State, consumer.GroupEpoch, true, [.. consumer.Members.Keys],
                 consumer.Members.Values.Where(m => m.InstanceId is not null).ToDictionary(m => m.MemberId, m => m.InstanceId!),
                 consumer.Members.Values.ToDictionary(m => m.MemberId, m => m.Epoch), group.Deadlines, false);
-        // Ids that were given out make no group.
+        // Assigned ids alone make no group.
         if (core.Classic is not { State: var classic } || classic is { Generation: 0, State: GroupState.Empty })
             return None;
         return new CoreView(classic.State, Math.Max(classic.Generation, classic.LastEpoch), false, [.. classic.Members.Keys],

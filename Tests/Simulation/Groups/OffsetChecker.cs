@@ -4,25 +4,23 @@ using OrleansMq.Groups.Coordination;
 namespace OrleansMq.Tests.Simulation.Groups;
 
 /// <summary>
-/// Committed offsets, by what came to coordinators, what was stored and what was answered. Each commit has words of its own, so that what
-/// is stored tells which commit it is.
+/// Checks committed offsets against the commits that arrived, the stored documents and the answers. The metadata of each commit is unique,
+/// so that a stored offset identifies its commit.
 /// <list type="bullet">
-/// <item>What is stored for a partition is a commit that came to the coordinator that stored it, and none that came before the one it
-/// replaces.</item>
-/// <item>An acknowledged commit is stored, or a later one is; so is what a fetch revealed. Only a delete takes it away.</item>
+/// <item>The stored commit of a partition arrived at the coordinator that stored it, and not before the commit that it replaces.</item>
+/// <item>An acknowledged commit, or a later one, is stored; so is a commit revealed by a fetch. Only a delete removes it.</item>
 /// <item>A commit is acknowledged only to a member of the generation or epoch that its coordinator had stored, and never after a later one
 /// was revealed.</item>
-/// <item>Where a member's requests keep their order, no offset goes back below one that was acknowledged or revealed, but by a
-/// reset.</item>
+/// <item>Where a member's requests keep their order, only a reset moves an offset below an acknowledged or revealed one.</item>
 /// </list>
 /// </summary>
 internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
 {
     private sealed class History
     {
-        /// <summary>The words of all commits that were stored, oldest first; null: deleted.</summary>
+        /// <summary>The metadata of all stored commits, oldest first; null: deleted.</summary>
         public List<(string? Words, long Offset, bool IsReset)> Stored { get; } = [(null, 0, false)];
-        /// <summary>The last of them that somebody was told of.</summary>
+        /// <summary>The last of them that was revealed.</summary>
         public int Known { get; set; }
 
         public int LastIndexOf(string? words) => Stored.FindLastIndex(s => s.Words == words);
@@ -31,9 +29,9 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     private readonly record struct Arrival(int Number, long Offset, bool IsReset);
 
     private readonly Dictionary<TopicIdPartition, History> _histories = [];
-    // By coordinator and commit: when it came, first and last.
+    // The first and last arrival, by coordinator and commit.
     private readonly Dictionary<(int Coordinator, TopicIdPartition Partition, string Words), (Arrival First, Arrival Last)> _came = [];
-    // Which coordinator stored a partition's latest commit, and when that had come to it.
+    // Which coordinator stored a partition's latest commit, and when it had arrived there.
     private readonly Dictionary<TopicIdPartition, int> _storedBy = [];
     private readonly Dictionary<int, HashSet<TopicIdPartition>> _deletes = [];
     private int _arrivals;
@@ -49,7 +47,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         }
     }
 
-    /// <summary>An operator asks a coordinator to forget what is committed.</summary>
+    /// <summary>An operator's request to delete offsets arrives at a coordinator.</summary>
     public void OnDeleteArrived(int coordinator, IEnumerable<TopicIdPartition> partitions)
     {
         if (!_deletes.TryGetValue(coordinator, out var deletes))
@@ -57,11 +55,11 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         deletes.UnionWith(partitions);
     }
 
-    /// <summary>A write took place.</summary>
-    /// <param name="coordinator">Whose.</param>
-    /// <param name="before">What was stored.</param>
-    /// <param name="after">What is stored now.</param>
-    /// <param name="isDeleted">The group is deleted.</param>
+    /// <summary>A write was stored.</summary>
+    /// <param name="coordinator">The coordinator that wrote.</param>
+    /// <param name="before">The former document.</param>
+    /// <param name="after">The stored document.</param>
+    /// <param name="isDeleted">Whether the group is deleted.</param>
     public void OnStored(int coordinator, GroupOffsetsDocument? before, GroupOffsetsDocument? after, bool isDeleted)
     {
         var (old, now) = (Read(before), Read(after));
@@ -102,7 +100,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
                 + $"to {offset.Offset} ({words}), and nobody reset it");
     }
 
-    /// <summary>A commit is acknowledged: it is stored, or was and has been replaced.</summary>
+    /// <summary>A commit is acknowledged: it is stored, or was stored and has been replaced.</summary>
     public void OnAcknowledged(int coordinator, PartitionOffset commit)
     {
         var partition = new TopicIdPartition(commit.TopicId, commit.Partition);
@@ -110,10 +108,10 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         var index = history.LastIndexOf(commit.Offset.Metadata);
         if (index < 0)
         {
-            // Its topic went before it could be stored, or an operator had the offset forgotten.
+            // Its topic was deleted before it could be stored, or an operator deleted the offset.
             if (isGone(commit.TopicId) || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)))
                 return;
-            // One that came later replaced it in the same write.
+            // A later one replaced it in the same write.
             var mine = _came[(coordinator, partition, commit.Offset.Metadata)].First;
             index = history.Stored.FindLastIndex(stored => stored.Words is { } words
                 && _came.TryGetValue((coordinator, partition, words), out var other)
@@ -124,18 +122,18 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         history.Known = Math.Max(history.Known, index);
     }
 
-    /// <summary>How much of a partition's history somebody knows by now.</summary>
+    /// <summary>How much of a partition's history has been revealed.</summary>
     public int KnownOf(TopicIdPartition partition) => HistoryOf(partition).Known;
 
-    /// <summary>A fetch is answered: by what is or was stored.</summary>
+    /// <summary>A fetch is answered with a present or former stored offset.</summary>
     public void OnAnswered(TopicIdPartition partition, CommittedOffset? offset) =>
         Verdict.Require(IndexOf(partition, offset?.Metadata) >= 0,
             $"stored before revealed: a fetch of {partition} is answered {offset}, which was never stored");
 
-    /// <summary>A member learns where to go on: nothing older than what was known to somebody when it asked.</summary>
-    /// <param name="partition">Which.</param>
-    /// <param name="offset">What it was told.</param>
-    /// <param name="known">As <see cref="KnownOf"/> when it asked.</param>
+    /// <summary>A member learns where to continue: at no older commit than one known when it asked.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="offset">The answer.</param>
+    /// <param name="known">The value of <see cref="KnownOf"/> when it asked.</param>
     public void OnFetched(TopicIdPartition partition, CommittedOffset? offset, int known)
     {
         var history = HistoryOf(partition);
@@ -146,8 +144,8 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         history.Known = Math.Max(history.Known, index);
     }
 
-    /// <summary>Where a commit stands in what was stored; one that was replaced before it was stored stands where that stands which
-    /// replaced it.</summary>
+    /// <summary>Returns the position of a commit in the history. A commit that was replaced before it was stored has the position of its
+    /// replacement.</summary>
     private int IndexOf(TopicIdPartition partition, string? words)
     {
         var history = HistoryOf(partition);

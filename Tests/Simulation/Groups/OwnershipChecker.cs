@@ -1,9 +1,7 @@
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>
-/// Invariant 5, as the members live it: of those that are in the group as it is stored, in the generation or epoch that they believe in, no
-/// two hold the same partition. And as the coordinators tell it: in one generation a partition is given to one member.
-/// </summary>
+/// <summary>Checks invariant 5. Among members of the stored group, in the generation or epoch that they believe in, no two own the same
+/// partition. In the coordinators' answers, a partition of one generation is given to one member.</summary>
 internal sealed class OwnershipChecker(GroupSimulation simulation)
 {
     private readonly Dictionary<(int Generation, TopicPartition Partition), string> _given = [];
@@ -25,11 +23,11 @@ internal sealed class OwnershipChecker(GroupSimulation simulation)
         }
     }
 
-    // Classic members are told names: one that knows of another topic of that name than its coordinator reads that.
+    // Classic members are told names: a member that knows another topic of that name than its coordinator reads that one.
     private bool IsAssumed(SimulatedMember member, TopicIdPartition partition) => member.Assumed.Contains(partition)
         || (member is ClassicMember && simulation.IsNamesake(member.MemberId, partition));
 
-    /// <summary>A coordinator gives a classic member its assignment. Who restarts under its instance id goes on with it.</summary>
+    /// <summary>A coordinator gives a classic member its assignment. A restart under the same instance id continues it.</summary>
     public void OnGiven(string member, int generation, IEnumerable<TopicPartition> partitions)
     {
         foreach (var partition in partitions)
@@ -40,9 +38,9 @@ internal sealed class OwnershipChecker(GroupSimulation simulation)
         }
     }
 
-    /// <summary>The group was deleted: generations begin again.</summary>
+    /// <summary>The group was deleted: generations start again.</summary>
     public void OnDeleted() => _given.Clear();
 
-    /// <summary>It is in the group as it is stored, as it believes.</summary>
+    /// <summary>Whether the member is in the stored group, in the generation or epoch that it believes in.</summary>
     public bool IsValid(SimulatedMember member) => member.Epoch >= 0 && simulation.StoredEpochOf(member.MemberId) == member.Epoch;
 }

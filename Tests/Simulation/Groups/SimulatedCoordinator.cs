@@ -4,34 +4,33 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>One activation of the group's coordinator, from its opening to its end: the shipped core, and what its shell would
-/// keep.</summary>
+/// <summary>One activation of the group's coordinator, from start to end: the shipped core, and the state of its shell.</summary>
 internal sealed class SimulatedCoordinator(int number)
 {
     public int Number { get; } = number;
-    /// <summary>Null while it reads what is stored for the first time.</summary>
+    /// <summary>The core; null during the first read of the stored state.</summary>
     public GroupCore? Core { get; set; }
     public bool IsUp { get; set; } = true;
-    /// <summary>It does nothing until then, and does not know that it did nothing.</summary>
+    /// <summary>The end of a pause, during which it does nothing, without knowing so afterwards.</summary>
     public long PausedUntil { get; set; }
-    /// <summary>What has come before it could serve.</summary>
+    /// <summary>Requests that arrived before it could serve.</summary>
     public Queue<Action> Early { get; } = [];
-    /// <summary>Writes whose outcome it waits for.</summary>
+    /// <summary>The number of writes in flight.</summary>
     public int WritesInFlight { get; set; }
     public bool WantsToRead { get; set; }
-    /// <summary>An operator wanted the group to be deleted.</summary>
+    /// <summary>Whether an operator asked to delete the group.</summary>
     public bool WasToDelete { get; set; }
     public GroupTopics Topics { get; set; } = GroupTopics.Unknown;
-    /// <summary>The requests that it has not answered.</summary>
+    /// <summary>The unanswered requests.</summary>
     public Dictionary<long, OpenRequest> Waiting { get; } = [];
-    /// <summary>What it knows of the documents' versions.</summary>
+    /// <summary>The last known versions of the documents.</summary>
     public Dictionary<GroupDocumentKind, long> Versions { get; } = new() { [GroupDocumentKind.Group] = 0, [GroupDocumentKind.Offsets] = 0 };
     public long TopicsVersion { get; set; } = -1;
-    /// <summary>Counts what was asked for as the time to wake up: only the last counts.</summary>
+    /// <summary>Counts the requested wake-up times: only the last one counts.</summary>
     public long Wakes { get; set; }
-    /// <summary>The latest group document that it was told is stored.</summary>
+    /// <summary>The latest group document known to be stored.</summary>
     public GroupDocument? Known { get; set; }
-    /// <summary>All generations of it that it was told are stored.</summary>
+    /// <summary>All group documents known to be stored, one for each generation.</summary>
     public List<GroupDocument> AllKnown { get; } = [];
 
     public override string ToString() => $"c{Number}";

@@ -2,10 +2,10 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>The group's two documents in the store: compare-and-swap, and what they were.</summary>
+/// <summary>The group's two documents in the store, with compare-and-swap and history.</summary>
 internal sealed class SimulatedDocuments
 {
-    /// <summary>A document as it is stored; no version is ever used twice.</summary>
+    /// <summary>A stored document; versions are never reused.</summary>
     public readonly record struct Stored<T>(T? Value, long Version) where T : class;
 
     private long _version;
@@ -15,12 +15,12 @@ internal sealed class SimulatedDocuments
 
     public long VersionOf(GroupDocumentKind kind) => kind == GroupDocumentKind.Group ? Group.Version : Offsets.Version;
 
-    /// <summary>Writes, or deletes where there is nothing to write, if what is stored is still of that version.</summary>
+    /// <summary>Writes or deletes a document if the stored one still has that version.</summary>
     public bool TryWrite(Store write, long version)
     {
         if (version != VersionOf(write.Document))
             return false;
-        // What is not there has version 0: who has read nothing may create.
+        // A missing document has version 0, so a writer that has read nothing may create it.
         if (write.Document == GroupDocumentKind.Group)
             Group = new(write.Group, write.Group is null ? 0 : ++_version);
         else
@@ -28,7 +28,7 @@ internal sealed class SimulatedDocuments
         return true;
     }
 
-    /// <summary>What a reader gets: the bytes that were stored, parsed.</summary>
+    /// <summary>Reads the stored bytes and parses them.</summary>
     public StoredGroup Read() => new(
         Group.Value is { } group ? GroupDocument.Parse(group.ToBytes()) : null,
         Offsets.Value is { } offsets ? GroupOffsetsDocument.Parse(offsets.ToBytes()) : null);

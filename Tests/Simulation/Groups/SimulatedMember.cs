@@ -2,8 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>A process that is a member of the group: it joins, reads what it is given, and commits. Whoever restarts is another
-/// one.</summary>
+/// <summary>A process that is a member of the group: it joins, reads its partitions, and commits. A restart is a new object.</summary>
 internal abstract class SimulatedMember(GroupSimulation simulation, int number, string? instanceId)
 {
     private readonly Dictionary<TopicIdPartition, long> _positions = [];
@@ -18,32 +17,32 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
     public int Number { get; } = number;
     public string? InstanceId { get; } = instanceId;
     public bool IsAlive { get; private set; } = true;
-    /// <summary>It does nothing until then, and does not know that it did nothing.</summary>
+    /// <summary>The end of a pause, during which it does nothing, without knowing so afterwards.</summary>
     public long PausedUntil { get; set; }
     public bool IsCutOff { get; set; }
     /// <summary>Counts the connections to coordinators.</summary>
     public int Connection { get; private set; }
     public SimulatedCoordinator? Coordinator { get; private set; }
-    /// <summary>When the last of the requests that keep their order arrives.</summary>
+    /// <summary>The arrival time of the last request that keeps its order.</summary>
     public long LastArrival { get; set; }
 
-    /// <summary>Given by the coordinator, or made by itself; empty before.</summary>
+    /// <summary>The member id, assigned by the coordinator or chosen by the member; empty before.</summary>
     public string MemberId { get; protected set; } = "";
-    /// <summary>The generation, or the member epoch, that it believes to be in; -1 for none.</summary>
+    /// <summary>The generation or member epoch that it believes in; -1 for none.</summary>
     public int Epoch { get; protected set; } = -1;
-    /// <summary>What it reads.</summary>
+    /// <summary>The partitions that it reads.</summary>
     public HashSet<TopicIdPartition> Held { get; } = [];
-    /// <summary>What it reads for its name alone: a classic member takes another topic of that name for the one it was given.</summary>
+    /// <summary>The partitions that it reads by name alone: a classic member mistakes another topic of the same name for its own.</summary>
     public HashSet<TopicIdPartition> Assumed { get; } = [];
     /// <summary>The topics that it sees, by name.</summary>
     protected IReadOnlyDictionary<string, SimulatedTopic> View { get; private set; } = new Dictionary<string, SimulatedTopic>();
-    /// <summary>The topics that it named; not used by who subscribes by a regular expression.</summary>
+    /// <summary>The subscribed topic names; unused with a regular expression.</summary>
     public SortedSet<string> Names { get; } = new(StringComparer.Ordinal);
     public bool UsesRegex { get; set; }
 
     public bool Subscribes(string topic) => UsesRegex ? GroupSimulation.Matches(topic) : Names.Contains(topic);
 
-    /// <summary>It has joined, and is not on its way anywhere.</summary>
+    /// <summary>Whether it has joined and nothing is in progress.</summary>
     public abstract bool IsSettled { get; }
 
     public override string ToString() => InstanceId is null ? $"m{Number}" : $"m{Number}({InstanceId})";
@@ -62,13 +61,13 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
 
     protected abstract void OnViewChanged();
 
-    /// <summary>Something else is subscribed to.</summary>
+    /// <summary>The subscription changed.</summary>
     public abstract void OnSubscriptionChanged();
 
-    /// <summary>Ends in order: says so, and is gone.</summary>
+    /// <summary>Leaves the group and ends.</summary>
     public abstract void Leave();
 
-    /// <summary>Ends without a word.</summary>
+    /// <summary>Ends without leaving.</summary>
     public void Crash()
     {
         IsAlive = false;
@@ -118,7 +117,7 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
             Simulation.Tell($"{this} gives up {Simulation.Describe(given)}");
     }
 
-    /// <summary>It is out, and what it held may be another's by now.</summary>
+    /// <summary>Its membership was lost, and its partitions may belong to another member.</summary>
     protected virtual void LoseAll()
     {
         Epoch = -1;
@@ -131,13 +130,13 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
         Beat();
     }
 
-    // Reads on, and commits how far it came.
+    // Reads on, and commits its position.
     private void Work()
     {
         Simulation.AfterOn(this, 1 + Simulation.Next(2 * Scenario.CommitEveryMs), Work);
         if (Epoch < 0 || Held.Count == 0)
             return;
-        // It goes back to what is committed, as after an error of its own.
+        // It returns to the committed offset, as after an application error.
         if (!_isCommitting && Simulation.Chance(10))
             _positions.Remove(Simulation.Choose([.. Held]));
         if (Held.Any(p => !_positions.ContainsKey(p)))
@@ -156,7 +155,7 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
             GroupId = GroupSimulation.GroupId,
             Partitions = [.. wanted.Select(p => new TopicPartition(Simulation.NameOf(p.TopicId), p.Partition))],
         };
-        // Clients of the classic protocol do not say who asks.
+        // Clients of the classic protocol do not identify themselves.
         if (Simulation.Chance(50))
             request = request with { MemberId = MemberId, MemberEpoch = Epoch };
         int[] known = [.. wanted.Select(Simulation.Offsets.KnownOf)];
@@ -170,7 +169,7 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
                 var fetched = result.Partitions[i];
                 if (fetched.Error == ErrorCode.None && fetched.TopicId == wanted[i].TopicId)
                     Simulation.Offsets.OnFetched(wanted[i], fetched.Offset, known[i]);
-                // What was committed for a topic of that name that is gone is no place in this one.
+                // An offset committed for a deleted topic of that name does not apply to this one.
                 if (Held.Contains(wanted[i]) && fetched.Error == ErrorCode.None
                     && (fetched.Offset is null || fetched.TopicId == wanted[i].TopicId))
                     _positions.TryAdd(wanted[i], fetched.Offset?.Offset ?? 0);
@@ -178,7 +177,7 @@ internal abstract class SimulatedMember(GroupSimulation simulation, int number, 
         });
     }
 
-    /// <summary>Commits how far it came; one commit in flight.</summary>
+    /// <summary>Commits the position, with one commit in flight.</summary>
     protected void Commit(Action? then)
     {
         var offsets = new List<PartitionOffset>();

@@ -6,8 +6,8 @@ using Engine = OrleansMq.Groups.Consumer;
 
 namespace OrleansMq.Tests.Simulation.Groups;
 
-/// <summary>What one stored group may follow on another: states and generations by the rules of the protocol, whatever else happened
-/// between two writes.</summary>
+/// <summary>Checks that a stored group may follow its predecessor: states and generations by the rules of the protocol, for any events
+/// between the two writes.</summary>
 internal static class TransitionChecker
 {
     public static void OnStored(GroupDocument? before, GroupDocument? after)
