@@ -3,7 +3,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>One batch appended to a partition and acknowledged, one at a time: the latency of the append path.</summary>
+/// <summary>Appends one batch at a time to a partition and waits for its acknowledgement: the latency of the append path.</summary>
 public class AppendBenchmarks
 {
     private const int Appends = 256;
@@ -13,7 +13,7 @@ public class AppendBenchmarks
     [Params(1024, 65536)]
     public int BatchSize { get; set; }
 
-    // In this process setups and benchmarks are not awaited by the runner.
+    // The in-process runner does not await setups and benchmarks.
     [GlobalSetup]
     public void Setup()
     {

@@ -4,14 +4,12 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>
-/// How near the append path comes to what the disk's file system takes: batches of 64 KiB appended to a partition (validated, stamped,
-/// indexed, acknowledged), beside raw sequential writes of the same bytes. They take turns on the same disk, since the machine's pace
-/// drifts.
-/// </summary>
+/// <summary>How close the append path comes to the throughput of the disk's file system. Batches of 64 KiB are appended to a partition
+/// (validated, stamped, indexed, acknowledged), beside raw sequential writes of the same bytes. Both alternate on the same disk, since the
+/// machine's speed drifts.</summary>
 internal static class AppendCeiling
 {
-    // Until pools, code and the segment's buffers are what they stay.
+    // Until pools, compiled code and the segment's buffers are in a steady state.
     private const int WarmUpBatches = 512;
 
     public static async Task<int> RunAsync(CommandArguments arguments)
@@ -40,7 +38,7 @@ internal static class AppendCeiling
         var runs = new List<Run>();
         try
         {
-            // The first pair warms up and is not counted.
+            // The first pair is a warm-up and not counted.
             for (var pair = 0; pair <= pairs; pair++)
             {
                 var megabytes = (double)batch.Length * batches / 1e6;
@@ -121,13 +119,13 @@ internal static class AppendCeiling
             + $"{Statistics.Median(runs.Select(run => run.Allocated)):F2} bytes allocated per batch; CPU time per batch: append "
             + $"{Statistics.Median(runs.Select(run => run.AppendProcessor)):F1} µs, raw "
             + $"{Statistics.Median(runs.Select(run => run.RawProcessor)):F1} µs"));
-        // On a machine that does other things too, the best of each is what the others disturbed least.
+        // On a shared machine the best of each is the least disturbed one.
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"best: append {runs.Max(run => run.Append):F0}, raw {runs.Max(run => run.Raw):F0}, large {runs.Max(run => run.RawLarge):F0} "
             + $"MB/s"));
     }
 
-    /// <summary>Time on the clock, and time of processors, which does not count when other programs had the machine.</summary>
+    /// <summary>Wall-clock time, and processor time, which excludes other programs' use of the machine.</summary>
     private readonly record struct Span(double Seconds, double ProcessorSeconds)
     {
         public static Span Now => new(Stopwatch.GetTimestamp() / (double)Stopwatch.Frequency, Environment.CpuUsage.TotalTime.TotalSeconds);

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>A partition on the machine's disk, in a directory of its own that goes with it.</summary>
+/// <summary>A partition on the machine's disk, in a directory that is deleted with it.</summary>
 internal sealed class BenchmarkPartition : IAsyncDisposable
 {
     private readonly PartitionStore _store;
@@ -20,8 +20,8 @@ internal sealed class BenchmarkPartition : IAsyncDisposable
 
     public Partition Partition { get; }
 
-    /// <param name="directory">Where.</param>
-    /// <param name="config">Null: everything is kept. Else retention is looked after each second.</param>
+    /// <param name="directory">The directory.</param>
+    /// <param name="config">Null keeps everything. Otherwise retention runs every second.</param>
     public static async Task<BenchmarkPartition> OpenAsync(string directory, TopicConfig? config = null)
     {
         Directory.CreateDirectory(directory);

@@ -7,10 +7,9 @@ using OrleansMq.Compression;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>
-/// Records of 100 bytes a second through the client library: an idempotent producer with acks=all, and a partition reader, over a broker in
-/// this process on the machine's disk. What is counted starts with the first send and ends when the last record is acknowledged (or read).
-/// </summary>
+/// <summary>Records of 100 bytes a second through the client library: an idempotent producer with acks=all, and a partition reader, over a
+/// broker in this process on the machine's disk. The time runs from the first send until the last record is acknowledged (or
+/// read).</summary>
 internal static class ClientThroughput
 {
     private const string Topic = "throughput";
@@ -30,7 +29,7 @@ internal static class ClientThroughput
         var consumed = new List<double>();
         try
         {
-            // The first round warms up and is not counted.
+            // The first round is a warm-up and not counted.
             for (var round = 0; round <= rounds; round++)
             {
                 var options = new BrokerOptions { DataDirectory = Path.Combine(directory, "data"), Codecs = StandardCodecs.All };
@@ -67,7 +66,7 @@ internal static class ClientThroughput
         await using var producer = client.CreateProducer<Ignore, byte[]>();
         for (var i = 0; i < records; i++)
         {
-            // Awaits only where the producer's memory is used up.
+            // Awaits only when the producer's buffer is full.
             var accepted = producer.EnqueueAsync(new ProducerRecord<Ignore, byte[]>(topic, default, value));
             if (!accepted.IsCompletedSuccessfully)
                 await accepted;

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Benchmarks;
 /// <summary>The options of a subcommand: <c>--name value</c>.</summary>
 internal sealed class CommandArguments(string[] arguments)
 {
-    /// <exception cref="FormatException">Its value is not a whole number from 0 on.</exception>
+    /// <exception cref="FormatException">The value is not a whole number of at least 0.</exception>
     public int Number(string name, int fallback) => Value(name) switch
     {
         null => fallback,
@@ -15,25 +15,23 @@ internal sealed class CommandArguments(string[] arguments)
 
     public string? Text(string name) => Value(name);
 
-    /// <summary>Whether an option without a value is there.</summary>
+    /// <summary>Whether an option without a value is present.</summary>
     public bool Has(string name) => arguments.Contains(name);
 
-    /// <summary>
-    /// A fresh directory in that of <c>--dir</c>, by default the working directory's <c>artifacts</c>: on the disk that is meant, since a
-    /// temporary directory may be in memory.
-    /// </summary>
+    /// <summary>Creates a new directory below that of <c>--dir</c>, by default <c>artifacts</c> in the working directory. That is on disk,
+    /// while a temporary directory may be in memory.</summary>
     public string Directory(string name)
     {
         var parent = Value("--dir") ?? "artifacts";
         return System.IO.Directory.CreateDirectory(Path.GetFullPath(Path.Combine(parent, $"{name}-{Environment.ProcessId}"))).FullName;
     }
 
-    /// <summary>An option that has no default.</summary>
-    /// <exception cref="FormatException">It is missing.</exception>
+    /// <summary>Returns an option that has no default.</summary>
+    /// <exception cref="FormatException">The option is missing.</exception>
     public string Required(string name) => Value(name) ?? throw new FormatException($"{name} is missing: see --help.");
 
-    /// <summary>Refuses an option that is not in the text of the usage: a mistyped one would be measured with its default.</summary>
-    /// <exception cref="FormatException">There is one.</exception>
+    /// <summary>Refuses options that are not in the usage text. A mistyped option would be measured with its default.</summary>
+    /// <exception cref="FormatException">There is an unknown option.</exception>
     public void RefuseOthersThan(string usage)
     {
         var known = usage.Split([' ', '\n', '|', '[', ']', ',', ';', ':', '='], StringSplitOptions.RemoveEmptyEntries);

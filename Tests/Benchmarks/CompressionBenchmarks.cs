@@ -4,7 +4,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>64 KiB of records, there and back.</summary>
+/// <summary>Compresses and decompresses 64 KiB of records.</summary>
 public class CompressionBenchmarks
 {
     private readonly PooledBuffer _compressed = new();

@@ -8,11 +8,9 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>
-/// What the layers of a consumer cost: the same records read as batches from the broker, stepped through, through a partition reader,
+/// <summary>The cost of each layer of a consumer: the same records read as batches from the broker, iterated, through a partition reader,
 /// through a consumer in a group and through a handler; and the time from a subscription to the first record. Broker and client share the
-/// process, so its processor time is both's.
-/// </summary>
+/// process, so its processor time is that of both.</summary>
 internal static class ConsumerThroughput
 {
     private const string Topic = "throughput";
@@ -136,7 +134,7 @@ internal static class ConsumerThroughput
         var perProcessor = new List<double>();
         var allocated = new List<double>();
         var process = Process.GetCurrentProcess();
-        // The first round warms up and is not counted.
+        // The first round is a warm-up and not counted.
         for (var round = 0; round <= rounds; round++)
         {
             process.Refresh();
@@ -156,8 +154,8 @@ internal static class ConsumerThroughput
             + $"{Statistics.Median(allocated),8:F0}"));
     }
 
-    /// <summary>From the subscription to the first record: as the first member of a new group, and as the second of one that reads
-    /// already.</summary>
+    /// <summary>Measures the time from the subscription to the first record: for the first member of a new group, and for the second member
+    /// of a group that already reads.</summary>
     private static async Task MeasureJoinsAsync(OrleansMqClient client, int joins)
     {
         var alone = new List<double>();
@@ -180,7 +178,7 @@ internal static class ConsumerThroughput
                 }
                 catch (OperationCanceledException)
                 {
-                    // The second has its first record.
+                    // The second member has its first record.
                 }
             });
             await using var other = client.CreateConsumer<Ignore, Ignore>(options with { AutoCommit = false });

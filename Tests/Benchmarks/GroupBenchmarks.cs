@@ -12,10 +12,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>
-/// Coordinators of consumer groups over the standalone broker's store of files, on the machine's disk: commits a second in one group and
-/// over many, and how long a rebalance takes from the join of the last member until all have what they are to have.
-/// </summary>
+/// <summary>Group coordinators over the standalone broker's file store on the machine's disk: commits a second in one group and over many,
+/// and the duration of a rebalance from the join of the last member until all members have their partitions.</summary>
 internal static class GroupBenchmarks
 {
     public const string Topic = "t";
@@ -53,7 +51,7 @@ internal static class GroupBenchmarks
                 ("consumer protocol, uniform", new ConsumerRebalance())])
             {
                 var times = new List<double>();
-                for (var round = 0; round <= rounds; round++) // The first warms up.
+                for (var round = 0; round <= rounds; round++) // The first round is a warm-up.
                     times.Add(await RebalanceAsync(Path.Combine(directory,
                         $"rebalance-{label.GetHashCode(StringComparison.Ordinal)}-{round}"), protocol, members, partitions));
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"rebalance of {members} members and {partitions} "
@@ -76,7 +74,7 @@ internal static class GroupBenchmarks
         int offsets, int seconds)
     {
         await using var coordinators = Open(directory, 1000);
-        // Groups are made and opened before the clock starts.
+        // Groups are created and opened before the clock starts.
         await Parallel.ForAsync(0, groups, async (number, _) => await CommitOneAsync(coordinators, number, 0, 1, 0));
         var end = Stopwatch.GetTimestamp() + seconds * Stopwatch.Frequency;
         var started = Stopwatch.GetTimestamp();
@@ -111,11 +109,11 @@ internal static class GroupBenchmarks
     private static async Task<double> RebalanceAsync(string directory, IRebalance protocol, int members, int partitions)
     {
         await using var coordinators = Open(directory, partitions,
-            initialDelay: TimeSpan.FromSeconds(1)); // So that the first generation has them all.
+            initialDelay: TimeSpan.FromSeconds(1)); // Lets the first generation include all members.
         return await protocol.MeasureAsync(coordinators, members, partitions);
     }
 
-    /// <summary>One topic.</summary>
+    /// <summary>Metadata of a single topic.</summary>
     private sealed class FixedTopics(int partitions) : IClusterMetadata
     {
         public ClusterImage Image { get; } =

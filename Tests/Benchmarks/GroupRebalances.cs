@@ -5,17 +5,15 @@ using OrleansMq.Groups.Coordination;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>A rebalance of a protocol: the members but one are stable, then the last one joins.</summary>
+/// <summary>A rebalance of a protocol: all members but one are stable, then the last one joins.</summary>
 internal interface IRebalance
 {
-    /// <summary>Seconds from the last member's join until all have what they are to have.</summary>
+    /// <summary>Returns the seconds from the last member's join until all members have their partitions.</summary>
     Task<double> MeasureAsync(GroupCoordinators groups, int members, int partitions);
 }
 
-/// <summary>
-/// The classic protocol with members that join again as soon as a rebalance begins, as a client does that hears of it at once; cooperative
-/// assignors take a second round.
-/// </summary>
+/// <summary>The classic protocol with members that rejoin as soon as a rebalance starts, like a client that learns of it at once.
+/// Cooperative assignors take a second round.</summary>
 internal sealed class ClassicRebalance(string assignorName) : IRebalance
 {
     public async Task<double> MeasureAsync(GroupCoordinators groups, int members, int partitions)
@@ -32,7 +30,7 @@ internal sealed class ClassicRebalance(string assignorName) : IRebalance
         return Stopwatch.GetElapsedTime(started).TotalSeconds;
     }
 
-    // Rounds until nobody gives anything up any more and everything is read.
+    // Rounds until no member revokes anything and every partition is read.
     private static async Task RoundsAsync(List<Member> members, List<Task> under, int partitions, Member? last = null)
     {
         for (var round = 1; ; round++)
@@ -55,7 +53,7 @@ internal sealed class ClassicRebalance(string assignorName) : IRebalance
 
         public IReadOnlyList<TopicPartition> Held { get; private set; } = [];
 
-        /// <summary>Joins and asks for the assignment, as often as others make it begin again.</summary>
+        /// <summary>Joins and syncs, again whenever another member restarts the rebalance.</summary>
         public async Task RoundAsync()
         {
             do
@@ -109,7 +107,7 @@ internal sealed class ClassicRebalance(string assignorName) : IRebalance
     }
 }
 
-/// <summary>The consumer protocol with members that wait for news in long polls.</summary>
+/// <summary>The consumer protocol with members that wait for changes in long polls.</summary>
 internal sealed class ConsumerRebalance : IRebalance
 {
     public async Task<double> MeasureAsync(GroupCoordinators groups, int members, int partitions)

@@ -32,10 +32,10 @@ internal static class Program
                              [--processes 7] [--starts 10]
         """;
 
-    // What only these commands themselves start with.
+    // The arguments with which these commands start themselves.
     private const string ForItself = " --measure --once";
 
-    // Whose options stand in the usage.
+    // The commands whose options the usage lists.
     private static readonly string[] Described = ["baseline", "append-ceiling", "client-throughput", "consumer", "groups", "sendfile",
         "test-broker"];
 

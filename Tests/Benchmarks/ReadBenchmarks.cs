@@ -3,7 +3,8 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>Fetches of up to 1 MiB out of 256 MiB, in order and at random offsets: the read path, index look-up and CRC included.</summary>
+/// <summary>Fetches of up to 1 MiB out of 256 MiB, sequentially and at random offsets: the read path, including index lookup and
+/// CRC.</summary>
 public class ReadBenchmarks
 {
     private const int Batches = 4096;

@@ -4,7 +4,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>Encoding and decoding of a batch of 600 records of 100 bytes. One operation is one batch.</summary>
+/// <summary>Encodes and decodes a batch of 600 records of 100 bytes. One operation is one batch.</summary>
 public class RecordBatchBenchmarks
 {
     private const int Records = 600;
@@ -45,11 +45,11 @@ public class RecordBatchBenchmarks
         return bytes;
     }
 
-    /// <summary>What a broker does with every batch it is sent.</summary>
+    /// <summary>The broker's validation of every batch.</summary>
     [Benchmark]
     public bool Validate() => RecordBatches.ValidateProduced(_batch, out _) is null;
 
-    /// <summary>What it does where the topic is compacted.</summary>
+    /// <summary>The broker's validation for a compacted topic.</summary>
     [Benchmark]
     public bool ValidateRecords() => RecordBatches.ValidateRecords(_batch, StandardCodecs.All) is null;
 }

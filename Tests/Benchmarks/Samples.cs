@@ -4,15 +4,15 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>Batches to measure with: records of 100 bytes that look like what people send, of words, numbers and ids.</summary>
+/// <summary>Sample batches: records of 100 bytes like typical text, of words, numbers and ids.</summary>
 internal static class Samples
 {
     private const int ValueSize = 100;
 
-    /// <summary>A topic that keeps everything: the samples' timestamps are old.</summary>
+    /// <summary>A topic without retention, since the samples' timestamps are old.</summary>
     public static TopicConfig Topic { get; } = TopicConfig.Default with { RetentionMs = -1 };
 
-    /// <summary>A topic that keeps its last 512 MiB or so, for benchmarks that append without end.</summary>
+    /// <summary>A topic that keeps its last 512 MiB or so, for benchmarks that append endlessly.</summary>
     public static TopicConfig SmallTopic { get; } = Topic with { SegmentBytes = 256 << 20, RetentionBytes = 512 << 20,
         FileDeleteDelayMs = 0 };
 

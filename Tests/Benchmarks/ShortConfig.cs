@@ -8,9 +8,7 @@ using BenchmarkDotNet.Toolchains.InProcess.Emit;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>
-/// Short runs in this process: everything in a few minutes, without building a project for each benchmark, and with allocations.
-/// </summary>
+/// <summary>Short runs in this process: everything in a few minutes, without a project for each benchmark, and with allocations.</summary>
 internal sealed class ShortConfig : ManualConfig
 {
     public ShortConfig()

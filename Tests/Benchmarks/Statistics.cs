@@ -4,8 +4,8 @@ internal static class Statistics
 {
     public static double Median(IEnumerable<double> values) => Quantile(values, 0.5);
 
-    /// <param name="values">At least one, in any order.</param>
-    /// <param name="share">0: the least, 1: the largest; between two values what lies between them in proportion.</param>
+    /// <param name="values">At least one value, in any order.</param>
+    /// <param name="share">0: the minimum, 1: the maximum; interpolated between values.</param>
     public static double Quantile(IEnumerable<double> values, double share)
     {
         var sorted = values.Order().ToArray();

@@ -7,11 +7,9 @@ using OrleansMq.Testing;
 
 namespace OrleansMq.Tests.Benchmarks;
 
-/// <summary>
-/// How long a test waits for the broker inside its process: from the call until the broker with its Kafka endpoint is there, until a Kafka
-/// client has its first answer, and what it costs to stop it. The first one of a process pays for loading and compiling the code, so each
-/// process starts several.
-/// </summary>
+/// <summary>How long a test waits for the broker inside its process: from the call until the Kafka endpoint is up, until a Kafka client has
+/// its first answer, and the cost of stopping it. The first start of a process includes loading and compiling the code, so each process
+/// starts several.</summary>
 internal static class TestBrokerStarts
 {
     // ApiVersions in its oldest version, from a client without a name.
@@ -49,7 +47,7 @@ internal static class TestBrokerStarts
     private static async Task<double[][]> OfOneProcessAsync(int starts)
     {
         string[] arguments = ["test-broker", "--once", "--starts", $"{starts}"];
-        // Either the program itself runs, or the dotnet command with it as an argument.
+        // Either the program's own executable runs, or the dotnet command with the assembly as an argument.
         var isOwnHost = !Path.GetFileNameWithoutExtension(Environment.ProcessPath!).Equals("dotnet", StringComparison.OrdinalIgnoreCase);
         var start = new ProcessStartInfo(Environment.ProcessPath!, isOwnHost
             ? arguments : [typeof(TestBrokerStarts).Assembly.Location, .. arguments]) { RedirectStandardOutput = true };

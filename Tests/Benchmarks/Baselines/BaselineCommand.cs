@@ -2,16 +2,14 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
-/// <summary>
-/// <c>baseline</c>: runs the micro-benchmarks and says which got worse by more than the noise, beside the baseline in the repository or
-/// beside another build of this program that runs in turns with this one.
-/// </summary>
+/// <summary>The <c>baseline</c> command: runs the micro-benchmarks and reports which got worse by more than the noise, compared with the
+/// baseline in the repository, or with another build of this program that alternates with this one.</summary>
 internal static class BaselineCommand
 {
-    /// <summary>Beside another machine and another day, even scaled by the calibration.</summary>
+    /// <summary>The tolerance against another machine on another day, even scaled by the calibration.</summary>
     private const double FileTolerance = 0.25;
 
-    /// <summary>Beside another build on this machine, in turns.</summary>
+    /// <summary>The tolerance against another build on this machine, alternating with it.</summary>
     private const double BuildTolerance = 0.05;
 
     public static int Run(CommandArguments arguments)
@@ -22,7 +20,7 @@ internal static class BaselineCommand
             MicroBenchmarks.Run(filter).Write(target);
             return 0;
         }
-        // One round shows how much its iterations differ, several how much the machine does from minute to minute.
+        // One round shows how much its iterations vary, several show how much the machine varies from minute to minute.
         var rounds = arguments.Number("--rounds", 3);
         return arguments.Text("--against") is { } other ? BesideBuild(other, rounds, filter) : BesideFile(arguments, rounds, filter);
     }
@@ -65,10 +63,10 @@ internal static class BaselineCommand
         return Report(theirs, ours, scale: 1, BuildTolerance);
     }
 
-    /// <param name="theirs">A round each; one for all of ours where it is the repository's baseline.</param>
-    /// <param name="ours">A round each.</param>
-    /// <param name="scale">As <see cref="Comparison.Of"/> has it.</param>
-    /// <param name="tolerance">As <see cref="Comparison.Of"/> has it.</param>
+    /// <param name="theirs">One run for each round; a single run if it is the repository's baseline.</param>
+    /// <param name="ours">One run for each round.</param>
+    /// <param name="scale">See <see cref="Comparison.Of"/>.</param>
+    /// <param name="tolerance">See <see cref="Comparison.Of"/>.</param>
     private static int Report(List<BenchmarkRun> theirs, List<BenchmarkRun> ours, double scale, double tolerance)
     {
         var (then, now) = (theirs.Aggregate((a, b) => a.Join(b)), ours.Aggregate((a, b) => a.Join(b)));
@@ -90,7 +88,7 @@ internal static class BaselineCommand
             Console.WriteLine($"{name,-64} is new: it has no baseline");
         var worse = compared.Count(c => c.IsWorse);
         Console.WriteLine($"{compared.Count} compared, {worse} worse, {compared.Count(c => c.Time == Verdict.Better)} faster");
-        // That nothing was compared is no proof that nothing got worse.
+        // An empty comparison does not prove that nothing got worse.
         return worse > 0 || compared.Count == 0 ? 1 : 0;
     }
 

@@ -1,17 +1,17 @@
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
-/// <summary>What one micro-benchmark took.</summary>
-/// <param name="Name">Class, method and parameters, as <c>Crc32CBenchmarks.Hardware(Size: 100)</c>.</param>
-/// <param name="Nanoseconds">One operation in each iteration, nanoseconds; in no order.</param>
-/// <param name="AllocatedBytes">Allocated on the managed heap by one operation.</param>
+/// <summary>The result of one micro-benchmark.</summary>
+/// <param name="Name">Class, method and parameters, such as <c>Crc32CBenchmarks.Hardware(Size: 100)</c>.</param>
+/// <param name="Nanoseconds">The time of one operation in each iteration, in nanoseconds, unordered.</param>
+/// <param name="AllocatedBytes">The bytes that one operation allocates on the managed heap.</param>
 internal sealed record BenchmarkResult(string Name, double[] Nanoseconds, long AllocatedBytes)
 {
     public double Median => Statistics.Median(Nanoseconds);
 
-    /// <summary>The bounds of the middle half of the iterations: what lies between two runs' is noise.</summary>
+    /// <summary>The bounds of the middle half of the iterations. Runs whose middle halves overlap differ by noise.</summary>
     public (double Lower, double Upper) MiddleHalf => (Statistics.Quantile(Nanoseconds, 0.25), Statistics.Quantile(Nanoseconds, 0.75));
 
-    /// <summary>The same benchmark run again: its iterations join those of before.</summary>
+    /// <summary>Merges a repeated run of the same benchmark, with the iterations of both.</summary>
     public BenchmarkResult Join(BenchmarkResult again) =>
         this with { Nanoseconds = [.. Nanoseconds, .. again.Nanoseconds], AllocatedBytes = Math.Max(AllocatedBytes, again.AllocatedBytes) };
 }

@@ -2,10 +2,11 @@ using System.Text.Json;
 
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
-/// <summary>All micro-benchmarks of one run, with what the machine did in it: what a baseline file holds.</summary>
+/// <summary>All micro-benchmarks of one run, with the machine's speed: the content of a baseline file.</summary>
 /// <param name="Machine">Processor and runtime, for the reader.</param>
-/// <param name="CalibrationNanoseconds">What <see cref="Calibration"/> took, by which runs on machines of other speed are compared.</param>
-/// <param name="Results">By name.</param>
+/// <param name="CalibrationNanoseconds">The time of <see cref="Calibration"/>, by which runs of machines of different speed are
+/// compared.</param>
+/// <param name="Results">The results, by name.</param>
 internal sealed record BenchmarkRun(string Machine, double CalibrationNanoseconds, IReadOnlyList<BenchmarkResult> Results)
 {
     private static readonly JsonSerializerOptions Options = new() { WriteIndented = true,
@@ -26,8 +27,8 @@ internal sealed record BenchmarkRun(string Machine, double CalibrationNanosecond
 
     public void Write(string path) => File.WriteAllText(path, JsonSerializer.Serialize(this, Options) + "\n");
 
-    /// <summary>Both runs' iterations of each benchmark; the slower calibration of a moment counts as little as the slower
-    /// iterations.</summary>
+    /// <summary>Merges the iterations of both runs for each benchmark. Of two calibrations the faster counts, since the slower one was
+    /// disturbed.</summary>
     public BenchmarkRun Join(BenchmarkRun again)
     {
         var byName = again.Results.ToDictionary(r => r.Name);

@@ -3,17 +3,15 @@ using System.Security.Cryptography;
 
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
-/// <summary>
-/// Work that is none of ours, arithmetic and memory in equal parts: how fast the machine is at this moment. A baseline taken elsewhere is
-/// scaled by it.
-/// </summary>
+/// <summary>Fixed work, half arithmetic and half memory access, that measures the current speed of the machine. A baseline of another
+/// machine is scaled by it.</summary>
 internal static class Calibration
 {
     private const int Rounds = 200;
     private static readonly byte[] Source = new byte[1 << 20];
     private static readonly byte[] Target = new byte[1 << 20];
 
-    /// <returns>Nanoseconds a round, the median.</returns>
+    /// <returns>The median of nanoseconds a round.</returns>
     public static double Measure()
     {
         var hash = new byte[SHA256.HashSizeInBytes];

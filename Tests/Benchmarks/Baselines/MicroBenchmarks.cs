@@ -11,10 +11,10 @@ using Perfolizer.Horology;
 
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
-/// <summary>Runs this assembly's BenchmarkDotNet benchmarks once, in this process, and takes what they say.</summary>
+/// <summary>Runs this assembly's BenchmarkDotNet benchmarks once, in this process, and collects their results.</summary>
 internal static class MicroBenchmarks
 {
-    /// <param name="filter">Part of the names to run; empty: all.</param>
+    /// <param name="filter">A part of the names to run; empty for all.</param>
     public static BenchmarkRun Run(string filter)
     {
         var calibration = Calibration.Measure();
@@ -29,7 +29,7 @@ internal static class MicroBenchmarks
             var summary = BenchmarkRunner.Run(new BenchmarkRunInfo(chosen, type, all.Config));
             results.AddRange(summary.Reports.Select(Take));
         }
-        // The faster of both ends: what a neighbour took from one of them is not the machine's speed.
+        // The faster calibration of start and end, since other programs may have slowed one of them.
         return new BenchmarkRun($"{Environment.ProcessorCount} processors, {RuntimeInformation.ProcessArchitecture}, "
             + $"{RuntimeInformation.FrameworkDescription}",
             Math.Min(calibration, Calibration.Measure()), results);
@@ -52,10 +52,8 @@ internal static class MicroBenchmarks
             + (parameters.Length == 0 ? "" : $"({parameters})");
     }
 
-    /// <summary>
-    /// Many short iterations: what a neighbour takes from some of them lies outside of the middle half, and all benchmarks take about a
-    /// minute. Warm-ups last until the runtime has compiled for good what they run, which it begins 0.1 s after it was first called.
-    /// </summary>
+    /// <summary>Many short iterations: disturbances of some of them lie outside the middle half, and all benchmarks take about a minute.
+    /// Warm-ups last until the runtime has fully optimized the code, which it starts 0.1 s after the first call.</summary>
     private sealed class QuietConfig : ManualConfig
     {
         public QuietConfig()

@@ -2,7 +2,8 @@ using System.Diagnostics;
 
 namespace OrleansMq.Tests.Benchmarks.Baselines;
 
-/// <summary>A build of this program in a process of its own, so that two builds can take turns under the same conditions.</summary>
+/// <summary>Runs another build of this program in a process of its own, so that two builds can alternate under the same
+/// conditions.</summary>
 internal static class OtherBuild
 {
     public static BenchmarkRun Measure(string assembly, string filter)
@@ -10,7 +11,7 @@ internal static class OtherBuild
         var target = Path.Combine(Path.GetTempPath(), $"omq-baseline-{Guid.NewGuid():N}.json");
         try
         {
-            // The baseline run shares the terminal's Ctrl-C with its child, so nothing is left running.
+            // The child shares the terminal's Ctrl-C, so nothing is left running.
             using var process = Process.Start(new ProcessStartInfo(Environment.ProcessPath!,
                 [.. Host(), assembly, "baseline", "--measure", target, "--filter", filter]) { RedirectStandardOutput = true })
                 ?? throw new InvalidOperationException($"{assembly} could not be started");
@@ -24,7 +25,8 @@ internal static class OtherBuild
             File.Delete(target);
         }
 
-        // Started through its own executable, this process is no 'dotnet' that takes an assembly; then the one on the PATH is.
+        // If this process was started through its own executable, it is no 'dotnet' that takes an assembly; then the one on the PATH is
+        // used.
         static string[] Host() => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet"
             ? ["exec"] : throw new InvalidOperationException(
             "Start it through 'dotnet OrleansMq.Tests.Benchmarks.dll' or Tests/Benchmarks/worse, so that the other build can be run the "

@@ -5,17 +5,17 @@ using OrleansMq.Tests.Benchmarks.Peers.Works;
 
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
-/// <summary>Runs comparisons: both contenders in turns, each time started in a fresh directory on the same disk, and stopped.</summary>
-/// <param name="directory">Where fresh directories are made; what is in it afterwards was there before.</param>
-/// <param name="scale">Of the works: 1, or less.</param>
-/// <param name="tell">Hears of each run as it ends.</param>
+/// <summary>Runs comparisons: both contenders alternate, each started in a new directory on the same disk, and stopped.</summary>
+/// <param name="directory">The parent of the new directories; existing files are kept.</param>
+/// <param name="scale">The scale of the works: at most 1.</param>
+/// <param name="tell">Called with the result of each run.</param>
 internal sealed class ComparisonRunner(string directory, double scale, Action<string> tell)
 {
-    // So that what a broker does right after it said that it is ready is over.
+    // Lets the broker's work right after its ready message finish.
     private static readonly TimeSpan SettleTime = TimeSpan.FromSeconds(2);
     private int _runs;
 
-    /// <summary>Runs as many pairs; a pair of which one failed is named, and the next is run.</summary>
+    /// <summary>Runs that many pairs. A pair with a failed run is reported, and the next pair runs.</summary>
     public async Task<ComparisonResult> RunAsync(Comparison comparison, int pairs, CancellationToken cancellationToken)
     {
         var results = new List<PairResult>();
@@ -41,7 +41,7 @@ internal sealed class ComparisonRunner(string directory, double scale, Action<st
             catch (Exception failure)
                 when (failure is PeerFailedException or LoadFailedException or System.Net.Sockets.SocketException or IOException)
             {
-                // What an interrupted run says of its broken connections is of no interest.
+                // Broken connections of an interrupted run are irrelevant.
                 cancellation.ThrowIfCancellationRequested();
                 tell($"{comparison.Name} {pair}/{pairs} {contender.Broker.Name} FAILED: {failure.Message}");
                 failed.Add($"Pair {pair}, {contender.Broker.Name}: {failure.Message.ReplaceLineEndings(" ")}");
@@ -77,7 +77,7 @@ internal sealed class ComparisonRunner(string directory, double scale, Action<st
         }
     }
 
-    // A process that was killed may have written a file between the look and the deletion.
+    // A killed process may have written a file between the listing and the deletion.
     private static async Task DeleteAsync(string path)
     {
         for (var attempt = 1; ; attempt++)

@@ -4,38 +4,34 @@ using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
-/// <summary>
-/// Keeps the machine's free memory where it is. A virtual machine may give free pages back to its host (free page reporting) within a
-/// second; the host then has to find one again when it is touched, which takes up to nine times as long as writing the page does, and which
-/// contender meets such pages is chance. Only blocks of pages that lie beside each other are given back: so all that is free is touched
-/// once, and of each block one page is kept, in a pipe, where the kernel cannot move it to make room for a block. The rest is free for all.
-/// </summary>
+/// <summary>Keeps the machine's free memory resident. A virtual machine may return free pages to its host within a second (free page
+/// reporting). Touching such a page again takes up to nine times as long as writing it, and which contender is hit is chance. Only blocks
+/// of adjacent pages are returned. So this class touches all free pages once and keeps one page of each block in a pipe, where the kernel
+/// cannot move it. All other pages stay free.</summary>
 internal sealed unsafe class HeldMemory : IDisposable
 {
     private const int PageBytes = 4096;
     private const int PagesInPiece = 16_384;
 
-    // Free blocks of so many pages beside each other, and more, are given back where that is set finest (page_reporting_order 5); by
-    // default they are larger.
+    // With the finest setting (page_reporting_order 5) free blocks of this many adjacent pages are returned; by default larger ones.
     private const int PagesInBlock = 32;
 
-    // With less than this share of all memory free the kernel takes from the programs' own pages.
+    // With less than this share of memory free, the kernel reclaims pages of programs.
     private const int SpareShare = 128;
 
     private readonly HashSet<ulong> _blocks = [];
     private readonly List<int> _pipes = [];
     private int _room;
 
-    /// <summary>What it needs and does not find on this machine.</summary>
+    /// <summary>What this machine lacks; null if nothing.</summary>
     public static string? Lacks => OperatingSystem.IsLinux() && Environment.SystemPageSize == PageBytes && Environment.IsPrivilegedProcess
         ? null : "only for root on Linux with pages of 4 KiB";
 
-    /// <summary>Pages that are kept.</summary>
+    /// <summary>The number of pages kept.</summary>
     public int Pages => _blocks.Count;
 
-    /// <summary>Touches what is free now, half a minute to a minute and a half for 20 GB, and lets go of all but a page in each
-    /// block.</summary>
-    /// <exception cref="IOException">The system does not let it.</exception>
+    /// <summary>Touches all free memory, which takes 30 to 90 s for 20 GB, and releases all but a page in each block.</summary>
+    /// <exception cref="IOException">The system refuses it.</exception>
     public void Take(CancellationToken cancellationToken)
     {
         var pieces = new List<nint>();
@@ -104,7 +100,7 @@ internal sealed unsafe class HeldMemory : IDisposable
         _room--;
     }
 
-    // Returns how many pages it takes.
+    // Returns the number of pages that the pipe takes.
     private int AddPipe()
     {
         var ends = stackalloc int[2];

@@ -4,7 +4,7 @@ using OrleansMq.Tests.Benchmarks.Peers.Works;
 
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
-/// <summary>What is compared with a broker that speaks Kafka's protocol: Kafka itself, or another build of OrleansMq.</summary>
+/// <summary>Comparisons with a broker that speaks Kafka's protocol: Kafka itself, or another build of OrleansMq.</summary>
 internal static class KafkaComparisons
 {
     private static readonly BrokerSettings OneNode = new();
@@ -16,10 +16,10 @@ internal static class KafkaComparisons
     private static readonly LoadOptions Medium = Produce(1000, 64 << 10, 1_000_000);
     private static readonly LoadOptions Large = Produce(64 << 10, 64 << 10, 20_000);
 
-    /// <summary>The comparisons.</summary>
+    /// <summary>Returns the comparisons.</summary>
     /// <param name="ours">OrleansMq.</param>
     /// <param name="theirs">The peer.</param>
-    /// <param name="peer">Its name for <c>--against</c>.</param>
+    /// <param name="peer">The peer's name for <c>--against</c>.</param>
     public static IEnumerable<Comparison> All(IBrokerUnderTest ours, IBrokerUnderTest theirs, string peer) =>
         Replays().Concat(Reads()).Concat(Latencies()).Concat(Clients()).Concat(Resources())
             .Select(work => new Comparison(work.Name, work.About, peer, new Contender(ours, work.Work), new Contender(theirs, work.Work)));
@@ -36,7 +36,7 @@ internal static class KafkaComparisons
         }
         foreach (var (name, load) in new[] { ("100", Produce(100, 16 << 10, 3_000_000)), ("1k", Produce(1000, 64 << 10, 400_000)) })
             yield return Replay($"produce-{name}-rf3", ThreeNodes, Replicated(load));
-        // Sixteen producers that wait for each answer: they get as far as the broker commits them together.
+        // Sixteen producers that await each answer: their rate depends on the broker's group commit.
         foreach (var partitions in new[] { 16, 1 })
         {
             var producers = Produce(1000, 16 << 10, 200_000) with { Connections = 16, InFlight = 1, Partitions = partitions };
@@ -58,7 +58,7 @@ internal static class KafkaComparisons
 
     private static IEnumerable<(string Name, string About, IWork Work)> Latencies()
     {
-        // 16 records in a batch, as a producer that waits some milliseconds for more gathers them at that rate.
+        // 16 records in a batch, like a producer with some milliseconds of linger at that rate.
         var steady = Medium with { BatchBytes = 17_000, Records = 300_000, WarmRecords = 200_000, Rate = 20_000, InFlight = 64 };
         foreach (var (suffix, settings, load) in new[] { ("", OneNode, steady), ("-rf3", ThreeNodes, Replicated(steady)) })
         {
@@ -131,10 +131,10 @@ internal static class KafkaComparisons
         Bootstrap = "",
         Topic = "load",
         RecordBytes = recordBytes,
-        // A batch holds one record at least, whatever this is.
+        // A batch holds at least one record, whatever its size limit.
         BatchBytes = batchBytes,
         Records = records,
-        // As much again: compilers that work while the program runs have much to do on either side.
+        // The same again as a warm-up, since both sides compile code at run time.
         WarmRecords = records,
         Partitions = 16,
         Connections = 4,

@@ -4,22 +4,20 @@ using OrleansMq.Tests.Benchmarks.Peers.Works;
 
 namespace OrleansMq.Tests.Benchmarks.Peers;
 
-/// <summary>
-/// What is compared with brokers that speak protocols of their own, and with the disk. Both sides have the same bytes, connections and
-/// unacknowledged records, and acknowledge what is equally durable; OrleansMq gets Kafka produce requests, acks=1, encoded beforehand, the
-/// peers what their clients send.
-/// </summary>
+/// <summary>Comparisons with brokers that have their own protocols, and with the disk. Both sides have the same bytes, connections and
+/// unacknowledged records, and equal durability. OrleansMq gets pre-encoded Kafka produce requests with acks=1, the peers what their
+/// clients send.</summary>
 internal static class OtherComparisons
 {
     private const int RecordBytes = 1000;
 
-    // RocketMQ's client: threads that wait for an answer each, over one connection.
+    // RocketMQ's client: each thread awaits one answer, over one shared connection.
     private const int RocketMqSenders = 32;
     private const int RocketMqBatch = 16;
     private const int FewPartitions = 16;
     private const int ManyPartitions = 1000;
 
-    /// <summary>The comparisons.</summary>
+    /// <summary>Returns the comparisons.</summary>
     /// <param name="ours">OrleansMq.</param>
     public static IEnumerable<Comparison> All(IBrokerUnderTest ours) =>
         [.. WithRocketMq(ours), .. WithItself(ours), .. WithRabbitMq(ours), .. WithNats(ours), .. WithRedis(ours), .. WithDisk(ours)];
@@ -145,7 +143,7 @@ internal static class OtherComparisons
         BatchBytes = ProduceTemplate.BatchBytesOf(recordsInRequest, RecordBytes),
         Partitions = partitions,
         Records = records,
-        // Until the compiler has made of the broker what it stays; and each partition has its files.
+        // Until the broker's code is fully compiled and each partition has its files.
         WarmRecords = Math.Max(records, 2L * partitions * recordsInRequest),
     };
 }

@@ -25,7 +25,7 @@ internal static class PeersCommand
         The peers are found through the environment variable OMQ_PEERS, which names the folder with the script 'peer'.
         """;
 
-    // Enough to warm up compilers that work while the program runs; less would measure them.
+    // Enough to warm up run-time compilers; a shorter run would measure them.
     private const double ShortScale = 0.25;
 
     public static async Task<int> RunAsync(string[] words)
@@ -123,7 +123,7 @@ internal static class PeersCommand
                 else
                 {
                     results.Add(await runner.RunAsync(comparison, arguments.Number("--pairs", isShort ? 1 : 5), cancellationToken));
-                    // After each: all of them take hours.
+                    // After each comparison, since all of them take hours.
                     Write(results, otherLoad, folder);
                 }
             }
@@ -149,7 +149,7 @@ internal static class PeersCommand
         return results.Count == 0 || results.Any(result => result.Failures.Count > 0) ? 1 : 0;
     }
 
-    // What else the machine did: figures from a machine that is not idle are upper bounds of times.
+    // The other load of the machine: times from a busy machine are upper bounds.
     private static string OtherLoad() => File.Exists("/proc/loadavg")
         ? $"load {File.ReadAllText("/proc/loadavg").Split(' ')[0]} before the first run" : "what else ran is not known";
 

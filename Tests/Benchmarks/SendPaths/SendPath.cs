@@ -12,21 +12,21 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks.SendPaths;
 
-/// <summary>A server that answers each request (four bytes: how many bytes are wanted) with the next piece of a file.</summary>
+/// <summary>A server that answers each request (four bytes: the number of bytes wanted) with the next piece of a file.</summary>
 internal abstract class SendPath(SafeFileHandle file)
 {
     private readonly long _length = RandomAccess.GetLength(file);
     private long _position;
 
-    /// <summary>How it is called in the table.</summary>
+    /// <summary>The name in the table.</summary>
     public abstract string Name { get; }
 
     protected SafeFileHandle File { get; } = file;
 
-    /// <summary>Begins to serve one connection.</summary>
+    /// <summary>Starts to serve one connection.</summary>
     public abstract Task<ServedPort> ListenAsync();
 
-    /// <summary>Where the next piece begins.</summary>
+    /// <summary>Returns the position of the next piece.</summary>
     protected long Next(int size)
     {
         if (_position + size > _length)
@@ -36,7 +36,7 @@ internal abstract class SendPath(SafeFileHandle file)
         return position;
     }
 
-    /// <summary>Reads a piece into memory, and works its CRC out, in batches of 64 KiB, as a log does that lets no damage pass.</summary>
+    /// <summary>Reads a piece into memory and computes its CRC, in batches of 64 KiB, like a log that verifies what it sends.</summary>
     protected void Read(Span<byte> target, long position, bool verify)
     {
         for (var done = 0; done < target.Length;)
@@ -51,7 +51,7 @@ internal abstract class SendPath(SafeFileHandle file)
     }
 }
 
-/// <summary>A port that is listened on; disposing ends it when its connection is done.</summary>
+/// <summary>A listening port. Dispose ends it when its connection is done.</summary>
 internal sealed class ServedPort(int port, Func<ValueTask> end) : IAsyncDisposable
 {
     public int Port => port;
@@ -59,7 +59,7 @@ internal sealed class ServedPort(int port, Func<ValueTask> end) : IAsyncDisposab
     public ValueTask DisposeAsync() => end();
 }
 
-/// <summary>Kestrel's transport: the piece is read into pooled memory, copied into the pipe and from there sent by Kestrel.</summary>
+/// <summary>Kestrel's transport: the piece is read into pooled memory, copied into the pipe and sent by Kestrel.</summary>
 internal sealed class KestrelPath(SafeFileHandle file) : SendPath(file)
 {
     private const int FlushBytes = 256 << 10;
@@ -101,7 +101,7 @@ internal sealed class KestrelPath(SafeFileHandle file) : SendPath(file)
     }
 }
 
-/// <summary>A bare socket: one connection, served by asynchronous calls.</summary>
+/// <summary>A plain socket: one connection, served by asynchronous calls.</summary>
 internal abstract class SocketPath(SafeFileHandle file) : SendPath(file)
 {
     public sealed override Task<ServedPort> ListenAsync()
@@ -129,7 +129,7 @@ internal abstract class SocketPath(SafeFileHandle file) : SendPath(file)
     }
 }
 
-/// <summary>Sent from the pooled memory it was read into.</summary>
+/// <summary>Sends from the pooled memory into which the piece was read.</summary>
 internal sealed class PooledSocketPath(SafeFileHandle file, bool verify) : SocketPath(file)
 {
     public override string Name => $"pooled, {(verify ? "CRC" : "unverified")}, bare socket";
@@ -144,8 +144,7 @@ internal sealed class PooledSocketPath(SafeFileHandle file, bool verify) : Socke
     }
 }
 
-/// <summary><c>sendfile(2)</c>; when the socket takes no more, a small piece goes by a copy, whose end tells that there is room
-/// again.</summary>
+/// <summary><c>sendfile(2)</c>. When the socket buffer is full, a small piece is copied and sent, whose completion signals room.</summary>
 internal sealed partial class SendFilePath(SafeFileHandle file, bool verify) : SocketPath(file)
 {
     private const int CopiedBytes = 16 << 10;

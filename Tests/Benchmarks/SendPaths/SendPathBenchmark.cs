@@ -5,11 +5,9 @@ using System.Net.Sockets;
 
 namespace OrleansMq.Tests.Benchmarks.SendPaths;
 
-/// <summary>
-/// What it costs a server to send a piece of a file that is in the page cache: through Kestrel from pooled memory, through a bare socket
-/// from pooled memory, and with <c>sendfile(2)</c>, which brings no byte into the process. The client is another process, so that the
-/// processor time is the server's alone. The ways take turns.
-/// </summary>
+/// <summary>The cost for a server of sending a piece of a file from the page cache: through Kestrel from pooled memory, through a plain
+/// socket from pooled memory, and with <c>sendfile(2)</c>, which brings no byte into the process. The client is another process, so that
+/// the processor time is the server's alone. The paths alternate.</summary>
 internal static class SendPathBenchmark
 {
     private const long FileBytes = 256L << 20;
@@ -43,7 +41,7 @@ internal static class SendPathBenchmark
         return 0;
     }
 
-    /// <summary>The other process: asks for pieces one after the other, and drops them.</summary>
+    /// <summary>The client process: requests pieces one after the other and discards them.</summary>
     public static int RunClient(CommandArguments arguments)
     {
         var (port, size, count) = (arguments.Number("--port", 0), arguments.Number("--size", 0), arguments.Number("--count", 0));

@@ -3,10 +3,10 @@ using System.Runtime.InteropServices;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>What a program wrote.</summary>
+/// <summary>The output of a program.</summary>
 internal readonly record struct ProgramOutput(string Text, string Errors);
 
-/// <summary>A program that runs; disposing it ends it, with SIGTERM first.</summary>
+/// <summary>A running program. Dispose ends it, with SIGTERM first.</summary>
 internal sealed class ChildProcess : IAsyncDisposable
 {
     private const int SigTerm = 15;
@@ -45,8 +45,8 @@ internal sealed class ChildProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs a program to its end.</summary>
-    /// <exception cref="PeerFailedException">It exited with something else than 0.</exception>
+    /// <summary>Runs a program to completion.</summary>
+    /// <exception cref="PeerFailedException">The exit code is not 0.</exception>
     public static async Task<ProgramOutput> RunAsync(IReadOnlyList<string> words, CancellationToken cancellationToken,
         IReadOnlyDictionary<string, string>? environment = null, string? directory = null)
     {
@@ -60,7 +60,7 @@ internal sealed class ChildProcess : IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            // With what it started itself: a script ends at once, its programs would go on.
+            // Including its children: a script ends at once, but its programs would continue.
             program._process.Kill(entireProcessTree: true);
             throw;
         }
@@ -71,7 +71,7 @@ internal sealed class ChildProcess : IAsyncDisposable
     }
 
     /// <summary>Waits for a line of its output.</summary>
-    /// <exception cref="PeerFailedException">It ended first.</exception>
+    /// <exception cref="PeerFailedException">The program ended first.</exception>
     public async Task<string> LineAsync(Func<string, bool> wanted, CancellationToken cancellationToken)
     {
         while (await _process.StandardOutput.ReadLineAsync(cancellationToken) is { } line)
@@ -82,7 +82,7 @@ internal sealed class ChildProcess : IAsyncDisposable
         throw new PeerFailedException($"{_process.StartInfo.FileName} ended before it was ready: {Tail(await _errors)}");
     }
 
-    /// <summary>Gives it a line of input.</summary>
+    /// <summary>Writes a line to its input.</summary>
     public async Task WriteLineAsync(string line, CancellationToken cancellationToken)
     {
         await _process.StandardInput.WriteLineAsync(line.AsMemory(), cancellationToken);
@@ -97,7 +97,7 @@ internal sealed class ChildProcess : IAsyncDisposable
             using var deadline = new CancellationTokenSource(TimeToEnd);
             try
             {
-                // Whoever writes to a pipe that nobody reads would not end.
+                // A program that writes to an unread pipe would block.
                 await Task.WhenAll(_process.StandardOutput.BaseStream.CopyToAsync(Stream.Null, deadline.Token),
                     _process.WaitForExitAsync(deadline.Token));
             }

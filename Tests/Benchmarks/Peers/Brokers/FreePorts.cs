@@ -6,17 +6,17 @@ namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 /// <summary>Finds ports for programs that cannot take a free one themselves.</summary>
 internal static class FreePorts
 {
-    // Below what Linux gives to outgoing connections (32768 on), above what is commonly taken.
+    // Below Linux's range of outgoing ports (from 32768), above commonly used ports.
     private const int Lowest = 20_000;
     private const int Highest = 31_000;
     private const int FirstOutgoing = 32_768;
     private const int Choice = 2000;
 
-    /// <summary>A port that is free on 127.0.0.1, with others at a distance from it.</summary>
+    /// <summary>Finds a free port on 127.0.0.1 whose ports at the given distances are free as well.</summary>
     public static int Find(params int[] distances)
     {
-        // Also those at a distance stay below what outgoing connections get: on a busy machine such a port may be gone before the program
-        // binds it.
+        // Ports at a distance also stay below the outgoing range, since on a busy machine such a port may be taken before the program binds
+        // it.
         var highest = Math.Min(Highest, FirstOutgoing - distances.DefaultIfEmpty().Max());
         var lowest = Math.Min(Lowest, highest - Choice);
         while (true)

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>Apache Kafka with the default settings, as <c>peer start kafka</c> runs it.</summary>
+/// <summary>Apache Kafka with the default settings, started by <c>peer start kafka</c>.</summary>
 internal sealed class KafkaBroker : IBrokerUnderTest
 {
     public string Name { get; } = "Kafka" + Version();
@@ -9,7 +9,7 @@ internal sealed class KafkaBroker : IBrokerUnderTest
 
     public Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
     {
-        // Clients from the port on, controllers from 1,001 above it on.
+        // Client listeners start at the port, controllers 1,001 above it.
         var port = FreePorts.Find([.. Enumerable.Range(0, settings.Nodes).SelectMany(node => new[] { node, 1001 + node })]);
         string[] flush = settings.Flush switch
         {

@@ -4,11 +4,9 @@ using System.Text.Json;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>
-/// OrleansMq's real program: one node as a standalone broker, three as a cluster that <c>omq cluster up</c> runs. Another build of it can
-/// be what the first is held against.
-/// </summary>
-/// <param name="name">What tables call it.</param>
+/// <summary>The OrleansMq program: one node as a standalone broker, three as a cluster of <c>omq cluster up</c>. The peer may be another
+/// build of it.</summary>
+/// <param name="name">The name in tables.</param>
 /// <param name="program">The broker: a published executable, or <c>OrleansMq.Silo.dll</c>.</param>
 /// <param name="clusterFolder">The folder <c>artifacts/cluster/bin</c> of a build with Orleans, for three nodes.</param>
 internal sealed class OrleansMqBroker(string name, string program, string clusterFolder) : IBrokerUnderTest
@@ -77,7 +75,7 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
             {
                 Endpoint = brokers[0].GetProperty("kafka").GetString()!,
                 Processes = [.. brokers.Select(broker => broker.GetProperty("pid").GetInt32())],
-                Companions = [process.Id], // and its children: the database
+                Companions = [process.Id], // and its child, the database
                 StartTime = Stopwatch.GetElapsedTime(start),
                 Directory = directory,
             };

@@ -2,12 +2,12 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>Apache RocketMQ as <c>peer start rocketmq</c> runs it: a name server and a broker with a heap of 1 GiB. <c>ASYNC_FLUSH</c>
-/// acknowledges what is in the page cache, <c>SYNC_FLUSH</c> what is on the disk, a group of messages a flush.</summary>
-/// <param name="queues">Of a topic that a client's first message creates.</param>
+/// <summary>Apache RocketMQ, started by <c>peer start rocketmq</c>: a name server and a broker with a heap of 1 GiB. <c>ASYNC_FLUSH</c>
+/// acknowledges messages in the page cache, <c>SYNC_FLUSH</c> messages on disk, flushed in groups.</summary>
+/// <param name="queues">The queues of a topic that a client's first message creates.</param>
 internal sealed class RocketMqBroker(int queues) : IBrokerUnderTest
 {
-    // Where the script has the broker listen beside the name server; two below it is its listener for others' masters, one above that for
+    // The distance from the name server's port to the broker's. Two below it is the broker's port for other masters, one above it that for
     // replicas.
     private const int BrokerPort = 1035;
 
@@ -22,11 +22,11 @@ internal sealed class RocketMqBroker(int queues) : IBrokerUnderTest
                 cancellationToken);
 }
 
-/// <summary>RabbitMQ of Debian's package. It acknowledges (confirms) a persistent message when it is on the disk: a quorum queue syncs its
-/// write-ahead log, a classic durable queue its message store and index, for many messages at once.</summary>
+/// <summary>RabbitMQ from Debian's package. It confirms a persistent message when it is on disk: a quorum queue syncs its write-ahead log,
+/// a classic durable queue its message store and index, for many messages at once.</summary>
 internal sealed class RabbitMqBroker : IBrokerUnderTest
 {
-    // Where the script has the node listen for tools and other nodes.
+    // The distance to the node's port for tools and other nodes.
     private const int DistributionPort = 20_000;
 
     public string Name => "RabbitMQ 3.10";
@@ -36,7 +36,7 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
 
     public async Task<RunningBroker> StartAsync(BrokerSettings settings, string directory, CancellationToken cancellationToken)
     {
-        // Erlang leaves the daemon that knows its nodes behind: this one has one of its own, which ends with it.
+        // Erlang leaves its node daemon behind; this broker has a daemon of its own, which ends with it.
         var daemon = FreePorts.Find();
         var node = await PeerScript.StartAsync("rabbitmq", directory, [Words.Of(FreePorts.Find(DistributionPort))], cancellationToken,
             new Dictionary<string, string> { ["ERL_EPMD_PORT"] = Words.Of(daemon) });
@@ -54,7 +54,7 @@ internal sealed class RabbitMqBroker : IBrokerUnderTest
     }
 }
 
-/// <summary>NATS with JetStream in files: it acknowledges what is in the page cache, and syncs every two minutes.</summary>
+/// <summary>NATS with JetStream in files: it acknowledges messages in the page cache and syncs every two minutes.</summary>
 internal sealed class NatsBroker : IBrokerUnderTest
 {
     public string Name => "NATS JetStream";
@@ -65,7 +65,7 @@ internal sealed class NatsBroker : IBrokerUnderTest
         PeerScript.StartAsync("nats", directory, [Words.Of(FreePorts.Find())], cancellationToken);
 }
 
-/// <summary>Redis of Debian's package, with an append-only file that is synced every second or before each answer.</summary>
+/// <summary>Redis from Debian's package, with an append-only file that is synced every second or before each answer.</summary>
 internal sealed class RedisBroker : IBrokerUnderTest
 {
     public string Name => "Redis 7 Streams";
@@ -78,7 +78,7 @@ internal sealed class RedisBroker : IBrokerUnderTest
             [Words.Of(FreePorts.Find()), settings.Flush == FlushSetting.EveryAcknowledgement ? "always" : "everysec"], cancellationToken);
 }
 
-/// <summary>No broker: what is measured beside the disk itself.</summary>
+/// <summary>No broker: the disk itself, as a reference.</summary>
 internal sealed class BareDisk : IBrokerUnderTest
 {
     public string Name => "the disk";
@@ -94,7 +94,7 @@ internal sealed class BareDisk : IBrokerUnderTest
     }
 }
 
-/// <summary>Words of a command line.</summary>
+/// <summary>Splits a command line into words.</summary>
 internal static class Words
 {
     public static string Of(long number) => number.ToString(CultureInfo.InvariantCulture);

@@ -3,14 +3,14 @@ using System.Text.RegularExpressions;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>The script <c>peer</c> in the folder that the environment variable <c>OMQ_PEERS</c> names: it starts, stops and loads the real
+/// <summary>The script <c>peer</c> in the folder named by the environment variable <c>OMQ_PEERS</c>: it starts, stops and loads the real
 /// peers.</summary>
 internal static partial class PeerScript
 {
-    /// <summary>The folder; null where none is named.</summary>
+    /// <summary>The folder; null if it is not set.</summary>
     public static string? Folder { get; } = Environment.GetEnvironmentVariable("OMQ_PEERS") is { Length: > 0 } folder ? folder : null;
 
-    /// <summary>Why no peer can be started; null where they can.</summary>
+    /// <summary>Why no peer can be started; null if peers are available.</summary>
     public static string? Lacks => Folder is null ? "OMQ_PEERS does not name the folder with the real peers"
         : File.Exists(Script) ? null : $"there is no script 'peer' in OMQ_PEERS ({Folder})";
 
@@ -43,10 +43,10 @@ internal static partial class PeerScript
         }
     }
 
-    /// <summary>The words that run a tool: <c>peer kafka-tool CLASS ...</c>.</summary>
+    /// <summary>Returns the words that run a tool: <c>peer kafka-tool CLASS ...</c>.</summary>
     public static IReadOnlyList<string> Words(params IEnumerable<string> arguments) => [Script, .. arguments];
 
-    // What runs in the directory and is not the broker itself, such as a name server.
+    // Processes in the directory besides the broker, such as a name server.
     private static int[] Companions(string directory, string pids) =>
         [.. File.ReadAllLines(Path.Combine(directory, "pids")).Where(line => line.Length > 0).Except(pids.Split(','))
             .Select(pid => int.Parse(pid, CultureInfo.InvariantCulture))];

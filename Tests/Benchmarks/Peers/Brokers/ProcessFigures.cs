@@ -3,23 +3,23 @@ using OrleansMq.Tests.Benchmarks.Peers.Load;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
-/// <summary>What Linux tells of processes that are not ours, and of the machine's memory.</summary>
+/// <summary>Linux figures of other processes, and of the machine's memory.</summary>
 internal static class ProcessFigures
 {
-    /// <summary>The most that each had in memory at once, summed up, in bytes.</summary>
+    /// <summary>Returns the sum of the peak memory of each process, in bytes.</summary>
     public static long PeakMemory(IEnumerable<int> processes) => processes.Sum(process => Status(process, "VmHWM"));
 
-    /// <summary>What they have in memory now, in bytes.</summary>
+    /// <summary>Returns the current memory of the processes, in bytes.</summary>
     public static long Memory(IEnumerable<int> processes) => processes.Sum(process => Status(process, "VmRSS"));
 
-    /// <summary>The same, but what several processes have in common, such as the code of a shared library, counts once.</summary>
+    /// <summary>Returns the same, but counts memory shared by several processes, such as library code, once.</summary>
     public static long MemoryOfItsOwn(IEnumerable<int> processes) =>
         processes.Sum(process => 1024 * Field($"/proc/{process}/smaps_rollup", "Pss"));
 
-    /// <summary>Bytes that were fetched from a disk for them: what came out of the page cache is not among them.</summary>
+    /// <summary>Returns the bytes read from disk for the processes, without those from the page cache.</summary>
     public static long DiskReads(IEnumerable<int> processes) => processes.Sum(process => Field($"/proc/{process}/io", "read_bytes"));
 
-    /// <summary>Those processes and all that they started.</summary>
+    /// <summary>Returns the processes and all their descendants.</summary>
     public static IReadOnlyList<int> WithDescendants(IReadOnlyList<int> processes)
     {
         var children = Directory.GetDirectories("/proc").Select(path => int.TryParse(Path.GetFileName(path), out var process) ? process : 0)
@@ -31,18 +31,18 @@ internal static class ProcessFigures
         return found;
     }
 
-    /// <summary>Bytes that a directory takes on its disk: what a file reserves and does not use (as Kafka's indexes do) takes
-    /// none.</summary>
+    /// <summary>Returns the bytes that a directory occupies on disk. Space that is reserved but unused (as in Kafka's indexes) does not
+    /// count.</summary>
     public static async Task<long> DiskBytesAsync(string directory, CancellationToken cancellationToken)
     {
         var output = await ChildProcess.RunAsync(["du", "-s", "--block-size=1", directory], cancellationToken);
         return long.Parse(output.Text.Split('\t')[0], CultureInfo.InvariantCulture);
     }
 
-    /// <summary>A line of <c>/proc/meminfo</c>, in bytes: <c>MemFree</c> is what no cache holds.</summary>
+    /// <summary>Returns a line of <c>/proc/meminfo</c>, in bytes; <c>MemFree</c> excludes caches.</summary>
     public static long MachineMemory(string name) => 1024 * Field(File.ReadLines("/proc/meminfo"), name);
 
-    /// <summary>The number of the line that begins with a name and a colon.</summary>
+    /// <summary>Returns the number in the line that starts with a name and a colon.</summary>
     internal static long Field(IEnumerable<string> lines, string name)
     {
         var line = lines.First(line => line.StartsWith(name + ":", StringComparison.Ordinal));
@@ -72,7 +72,7 @@ internal static class ProcessFigures
         }
         catch (IOException)
         {
-            return 0; // it ended meanwhile
+            return 0; // the process ended
         }
     }
 }

@@ -1,9 +1,9 @@
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A kind of request in the one version that the load generator speaks: without compact fields, and known to Kafka 2.3 up to
+/// <summary>A request type in the one version that the load generator uses: without compact fields, and supported by Kafka 2.3 to
 /// 4.3.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="Key">Its number.</param>
+/// <param name="Key">Its API key.</param>
 /// <param name="Version">The version.</param>
 internal sealed record ApiVersion(string Name, short Key, short Version)
 {
@@ -14,6 +14,6 @@ internal sealed record ApiVersion(string Name, short Key, short Version)
     public static readonly ApiVersion ApiVersions = new("ApiVersions", 18, 0);
     public static readonly ApiVersion CreateTopics = new("CreateTopics", 19, 4);
 
-    /// <summary>All that are sent, but the one that asks for the versions.</summary>
+    /// <summary>All requests sent, except the one that asks for the versions.</summary>
     public static IReadOnlyList<ApiVersion> Needed { get; } = [Produce, Fetch, ListOffsets, Metadata, CreateTopics];
 }

@@ -4,25 +4,23 @@ using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A partition as it is read.</summary>
+/// <summary>The read state of a partition.</summary>
 /// <param name="Index">Its number.</param>
-/// <param name="First">Where reading starts.</param>
-/// <param name="Next">Where it ended when the run began.</param>
+/// <param name="First">The first offset to read.</param>
+/// <param name="Next">The log end when the run started.</param>
 internal sealed record ReadPartition(int Index, long First, long Next)
 {
-    /// <summary>The next offset that is asked for.</summary>
+    /// <summary>The next offset to fetch.</summary>
     public long Position { get; set; } = First;
 }
 
-/// <summary>
-/// One connection that fetches from partitions of one leader: of each batch it reads the header and steps over the rest. Each request names
-/// all partitions that are still read, without a fetch session.
-/// </summary>
+/// <summary>One connection that fetches from partitions of one leader. It reads the header of each batch and skips the rest. Each request
+/// names all partitions still being read, without a fetch session.</summary>
 internal sealed class FetchConnection : IDisposable
 {
     private const int BatchHeaderBytes = 61;
     private const int MaxWaitMs = 500;
-    // Large enough that a system call moves much, small enough for the second-level cache.
+    // Large enough to move much with one system call, small enough for the second-level cache.
     private const int BufferBytes = 256 << 10;
 
     private readonly WireConnection _connection;
@@ -39,9 +37,9 @@ internal sealed class FetchConnection : IDisposable
 
     public void Dispose() => _connection.Dispose();
 
-    /// <summary>Reads until the run has enough, or once through all partitions.</summary>
-    /// <param name="progress">Of all connections.</param>
-    /// <param name="latencies">Each answer's, from the request to its last byte.</param>
+    /// <summary>Reads until the run has enough records, or once through all partitions.</summary>
+    /// <param name="progress">The progress of all connections.</param>
+    /// <param name="latencies">Receives the latency of each answer, from the request to the last byte.</param>
     public void Run(FetchProgress progress, LatencyHistogram latencies)
     {
         var active = _partitions.Values.ToList();
@@ -111,7 +109,7 @@ internal sealed class FetchConnection : IDisposable
             if (rest < 0)
                 throw new LoadFailedException($"Partition {partition.Index}: a batch at offset {baseOffset} is shorter than its header.");
             if (rest > left)
-                break; // cut off by the answer's size; it comes again
+                break; // truncated by the response size; the rest is fetched again
             _connection.Skip(rest);
             left -= rest;
             partition.Position = baseOffset + lastOffsetDelta + 1;
@@ -121,8 +119,8 @@ internal sealed class FetchConnection : IDisposable
     }
 }
 
-/// <summary>What the connections of a run have read so far. Thread safe.</summary>
-/// <param name="wanted">Records that are enough; 0: each partition once.</param>
+/// <summary>The progress of all connections of a run. Thread safe.</summary>
+/// <param name="wanted">The number of records to read; 0: each partition once.</param>
 internal sealed class FetchProgress(long wanted)
 {
     private long _records;
@@ -143,6 +141,6 @@ internal sealed class FetchProgress(long wanted)
         Interlocked.Add(ref _bytes, bytes);
     }
 
-    /// <summary>Reads no more.</summary>
+    /// <summary>Stops all reading.</summary>
     public void Stop() => Volatile.Write(ref _stopped, true);
 }

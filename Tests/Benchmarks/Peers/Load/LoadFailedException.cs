@@ -1,9 +1,9 @@
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>The load ended early; the message says what was asked, what was answered and what to do.</summary>
+/// <summary>The load failed; the message says the request, the answer and the remedy.</summary>
 internal sealed class LoadFailedException(string message) : Exception(message)
 {
-    /// <summary>A partition or topic answered with an error.</summary>
+    /// <summary>Reports an error in the answer for a partition or topic.</summary>
     public static LoadFailedException Answered(ApiVersion api, string of, short error) =>
         new($"{api.Name} of {of} was answered with error {error} ({NameOf(error)}).");
 

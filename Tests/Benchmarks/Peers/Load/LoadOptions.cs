@@ -3,7 +3,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>What load is made.</summary>
+/// <summary>The parameters of a load.</summary>
 internal sealed record LoadOptions
 {
     public const string Usage = """
@@ -43,12 +43,12 @@ internal sealed record LoadOptions
     public int BatchBytes { get; init; } = 16 << 10;
     public int RequestPartitions { get; init; } = 1;
 
-    /// <summary>1, or -1 for all.</summary>
+    /// <summary>The acks: 1, or -1 for all.</summary>
     public short Acks { get; init; } = 1;
 
     public int InFlight { get; init; } = 5;
 
-    /// <summary>Records a second; 0: no limit.</summary>
+    /// <summary>The rate in records a second; 0: no limit.</summary>
     public double Rate { get; init; }
 
     public CompressionType Codec { get; init; }
@@ -89,7 +89,7 @@ internal sealed record LoadOptions
         };
     }
 
-    /// <summary>A share of its records, counted and not.</summary>
+    /// <summary>Returns the load with a share of its records, counted and warm-up.</summary>
     public LoadOptions Scaled(double share) => this with { Records = (long)(Records * share), WarmRecords = (long)(WarmRecords * share) };
 
     private static Dictionary<string, string> Pairs(string? text) =>

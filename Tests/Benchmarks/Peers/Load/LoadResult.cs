@@ -4,14 +4,14 @@ using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>What a run of load came to, without its warm-up.</summary>
-/// <param name="Records">Records answered for, or read.</param>
-/// <param name="Bytes">Of batches, headers and all.</param>
-/// <param name="Seconds">From the first request to the last answer.</param>
-/// <param name="Requests">How many.</param>
-/// <param name="Latency">Of requests, in milliseconds; at a fixed rate from when each was due.</param>
-/// <param name="GeneratorCpuSeconds">Processor time of the load generator.</param>
-/// <param name="BrokerCpuSeconds">Processor time of the broker's processes; null where they are not known.</param>
+/// <summary>The result of a load, without its warm-up.</summary>
+/// <param name="Records">The records acknowledged or read.</param>
+/// <param name="Bytes">The bytes of batches, including headers.</param>
+/// <param name="Seconds">The time from the first request to the last answer.</param>
+/// <param name="Requests">The number of requests.</param>
+/// <param name="Latency">The latency of requests, in milliseconds; at a fixed rate from when each was due.</param>
+/// <param name="GeneratorCpuSeconds">The processor time of the load generator.</param>
+/// <param name="BrokerCpuSeconds">The processor time of the broker's processes; null if unknown.</param>
 internal sealed record LoadResult(long Records, long Bytes, double Seconds, long Requests, Latency Latency, double GeneratorCpuSeconds,
     double? BrokerCpuSeconds)
 {
@@ -21,7 +21,7 @@ internal sealed record LoadResult(long Records, long Bytes, double Seconds, long
 
     public double? BrokerCpuSecondsPerMillion => BrokerCpuSeconds / (Records / 1e6);
 
-    /// <summary>One line.</summary>
+    /// <summary>Formats the result as one line.</summary>
     public string ToLine() => string.Create(CultureInfo.InvariantCulture,
         $"{RecordsPerSecond:N0} records/s, {MegabytesPerSecond:N1} MB/s, p50 {Latency.P50:N2} ms, p99 {Latency.P99:N2} ms, p99.9 "
         + $"{Latency.P999:N2} ms, max {Latency.Max:N2} ms; "

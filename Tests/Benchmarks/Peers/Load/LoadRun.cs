@@ -3,12 +3,12 @@ using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>Runs a load against whatever speaks Kafka's protocol.</summary>
+/// <summary>Runs a load against any broker that speaks Kafka's protocol.</summary>
 internal static class LoadRun
 {
     /// <summary>Warms up, then measures.</summary>
-    /// <exception cref="LoadFailedException">The broker answered with an error, or not at all.</exception>
-    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    /// <exception cref="LoadFailedException">The broker returned an error or did not answer.</exception>
+    /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     public static LoadResult Run(LoadOptions options, CancellationToken cancellationToken = default)
     {
         TopicLayout.CheckVersions(options.Bootstrap);
@@ -96,10 +96,9 @@ internal static class LoadRun
         }
     }
 
-    /// <summary>
-    /// Spreads connections over the brokers that lead, in turn, one to each at least, and a broker's partitions over its connections. Where
-    /// there are more connections than partitions, connections share one if they may; else there are fewer.
-    /// </summary>
+    /// <summary>Spreads connections over the leading brokers in turn, at least one for each, and a broker's partitions over its
+    /// connections. With more connections than partitions, connections share partitions if allowed; otherwise there are fewer
+    /// connections.</summary>
     internal static IReadOnlyList<(string Endpoint, LedPartition[] Partitions)> Spread(IReadOnlyList<LedPartition> layout, int connections,
         bool mayShare = true)
     {
@@ -118,7 +117,7 @@ internal static class LoadRun
         return shares;
     }
 
-    /// <summary>Wall clock and processor time from its creation on.</summary>
+    /// <summary>Measures wall-clock and processor time since its creation.</summary>
     private sealed class Meter(IReadOnlyList<int> brokerProcesses)
     {
         private readonly double _broker = ProcessorTime.Of(brokerProcesses);

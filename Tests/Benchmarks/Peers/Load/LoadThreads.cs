@@ -2,7 +2,7 @@ using System.Runtime.ExceptionServices;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A thread of its own whose failure is somebody's to see.</summary>
+/// <summary>A dedicated thread whose failure is rethrown on join.</summary>
 internal sealed class LoadThread
 {
     private readonly Thread _thread;
@@ -16,7 +16,7 @@ internal sealed class LoadThread
             {
                 work();
             }
-            catch (Exception failure) // rethrown by who joins
+            catch (Exception failure) // rethrown by Join
             {
                 Volatile.Write(ref _failure, ExceptionDispatchInfo.Capture(failure));
             }
@@ -27,7 +27,7 @@ internal sealed class LoadThread
 
     public void ThrowIfFailed() => Volatile.Read(ref _failure)?.Throw();
 
-    /// <summary>Waits for its end; throws what it threw.</summary>
+    /// <summary>Waits for the thread's end and rethrows its failure.</summary>
     public void Join()
     {
         _thread.Join();
@@ -39,8 +39,8 @@ internal static class LoadThreads
 {
     public static LoadThread Start(Action work) => new(work);
 
-    /// <summary>Runs each in a thread of its own, and throws the first failure.</summary>
-    /// <param name="works">What is done at once.</param>
+    /// <summary>Runs each action in a thread of its own and throws the first failure.</summary>
+    /// <param name="works">The concurrent actions.</param>
     /// <param name="giveUp">Ends the others when one failed.</param>
     public static void RunAll(IEnumerable<Action> works, Action giveUp)
     {

@@ -3,10 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>
-/// Hands out the requests of a run, to any number of threads, each with the time at which it is due. At a fixed rate that time follows from
-/// the request's number alone, however late the ones before it were sent: what waits behind a slow answer counts as slow too.
-/// </summary>
+/// <summary>Hands out the requests of a run to any number of threads, each with its due time. At a fixed rate the due time depends only on
+/// the request's number, however late earlier requests were sent, so that a request queued behind a slow answer counts as slow as
+/// well.</summary>
 internal sealed class Pace
 {
     private readonly long _requests;
@@ -14,20 +13,20 @@ internal sealed class Pace
     private readonly long _start = Stopwatch.GetTimestamp();
     private long _taken;
 
-    /// <param name="requests">How many there are.</param>
-    /// <param name="requestsPerSecond">0: each is due when it is taken.</param>
+    /// <param name="requests">The number of requests.</param>
+    /// <param name="requestsPerSecond">The rate; 0: each is due when it is taken.</param>
     public Pace(long requests, double requestsPerSecond)
     {
         _requests = requests;
         _ticksBetween = requestsPerSecond > 0 ? Stopwatch.Frequency / requestsPerSecond : 0;
     }
 
-    /// <summary>Whether requests are due at times of their own.</summary>
+    /// <summary>Whether requests have fixed due times.</summary>
     public bool IsFixed => _ticksBetween > 0;
 
     /// <summary>Takes the next request.</summary>
-    /// <param name="due">When it is due, as a <see cref="Stopwatch"/> timestamp.</param>
-    /// <returns>False where all are taken.</returns>
+    /// <param name="due">Its due time, as a <see cref="Stopwatch"/> timestamp.</param>
+    /// <returns>False if all are taken.</returns>
     public bool TryTake(out long due)
     {
         var number = Interlocked.Increment(ref _taken) - 1;
@@ -35,10 +34,10 @@ internal sealed class Pace
         return number < _requests;
     }
 
-    /// <summary>Hands out no more.</summary>
+    /// <summary>Stops handing out requests.</summary>
     public void Stop() => Interlocked.Exchange(ref _taken, _requests);
 
-    /// <summary>Sleeps until a time has come, to some ten microseconds where the system can.</summary>
+    /// <summary>Sleeps until a time, with a precision of some ten microseconds where the system supports it.</summary>
     public static void WaitUntil(long due)
     {
         for (var left = due - Stopwatch.GetTimestamp(); left > 0; left = due - Stopwatch.GetTimestamp())
@@ -56,7 +55,7 @@ internal sealed class Pace
         }
     }
 
-    // .NET's own sleeps count in milliseconds: as much as a fast broker takes in all.
+    // .NET's sleeps count in milliseconds, which is the whole response time of a fast broker.
     [DllImport("libc", EntryPoint = "nanosleep")]
     private static extern int NanoSleep(in Timespec time, IntPtr left);
 

@@ -2,14 +2,14 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>Processor time as Linux counts it, for processes that are not ours.</summary>
+/// <summary>The processor time of other processes, on Linux.</summary>
 internal static class ProcessorTime
 {
-    // What the kernel shows is in hundredths of a second on every Linux that .NET runs on (USER_HZ).
+    // The kernel reports hundredths of a second (USER_HZ) on every Linux that .NET supports.
     private const double TicksPerSecond = 100;
 
-    /// <summary>Seconds in user and kernel mode of all threads of those processes, living and ended ones.</summary>
-    /// <exception cref="LoadFailedException">One of them does not run.</exception>
+    /// <summary>Returns the seconds in user and kernel mode of all threads of the processes, live and ended.</summary>
+    /// <exception cref="LoadFailedException">One of the processes does not run.</exception>
     public static double Of(IEnumerable<int> processes) => processes.Sum(Of);
 
     private static double Of(int process)
@@ -24,8 +24,8 @@ internal static class ProcessorTime
         }
     }
 
-    /// <summary>Reads user and kernel time from a line of <c>/proc/PID/stat</c>: the 14th and 15th field, where the second is a name in
-    /// brackets that may hold anything.</summary>
+    /// <summary>Parses user and kernel time from a line of <c>/proc/PID/stat</c>: the 14th and 15th field. The second field is a name in
+    /// brackets that may contain any character.</summary>
     internal static double Parse(string stat)
     {
         var fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');

@@ -2,10 +2,8 @@ using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>
-/// One connection that produces to partitions of one leader. As fast as it goes, one thread keeps the window full and reads answers
-/// (<see cref="WindowedLoad"/>); at a fixed rate one thread sends when it is time and another reads.
-/// </summary>
+/// <summary>One connection that produces to partitions of one leader. At full speed one thread keeps the window full and reads answers
+/// (<see cref="WindowedLoad"/>). At a fixed rate one thread sends requests when they are due and another reads.</summary>
 internal sealed class ProduceConnection : IWindowedConnection, IDisposable
 {
     private const int GatheredBytes = 32 << 10;
@@ -16,7 +14,7 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
     private readonly ProduceTemplate _template;
     private readonly int[] _partitions;
     private readonly int _window;
-    // When the unanswered requests were due; answers come in order.
+    // The due times of the unanswered requests; answers arrive in order.
     private readonly long[] _due;
     private int _nextPartition;
     private int _sent;
@@ -43,10 +41,10 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
         return _sent != _answered;
     }
 
-    /// <summary>Sends what it gets of the run's requests, each when it is due, and returns when all of them are answered.</summary>
+    /// <summary>Sends this connection's requests of the run when they are due, and returns when all are answered.</summary>
     public void RunAtRate(Pace pace, LatencyHistogram latencies)
     {
-        // Counts the places in the window, and at the end the answers that are left.
+        // Counts the free places in the window, and at the end the outstanding answers.
         using var window = new SemaphoreSlim(_window);
         using var unanswered = new SemaphoreSlim(0);
         var sentAll = false;
@@ -84,7 +82,7 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
 
     private void Send(long due) => _connection.Send(Next(due));
 
-    // Small requests that may be sent at once go out with one system call, as clients that buffer do it.
+    // Small requests that are due are sent with one system call, as buffering clients do.
     private void Gather(long due)
     {
         var request = Next(due);

@@ -4,8 +4,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A produce request that was encoded once: only its correlation id and its partitions' numbers are written anew before it is sent
-/// again.</summary>
+/// <summary>A pre-encoded produce request. Only its correlation id and its partition numbers are rewritten before each send.</summary>
 internal sealed class ProduceTemplate
 {
     private readonly byte[] _request;
@@ -33,17 +32,17 @@ internal sealed class ProduceTemplate
 
     private const int TimeoutMs = 30_000;
 
-    /// <summary>Records that a request carries.</summary>
+    /// <summary>The number of records in a request.</summary>
     public int RecordsInRequest { get; }
 
-    /// <summary>Partitions that a request carries a batch for.</summary>
+    /// <summary>The number of partitions with a batch in a request.</summary>
     public int Partitions => _partitionsAt.Length;
 
-    /// <summary>One with memory of its own, for another thread.</summary>
+    /// <summary>Creates a copy with its own memory, for another thread.</summary>
     public ProduceTemplate Copy() => new(this);
 
-    /// <summary>The request with that correlation id, for partitions that follow each other in a list, starting at <paramref name="first"/>
-    /// and around its end.</summary>
+    /// <summary>Returns the request with that correlation id, for consecutive partitions of a list from <paramref name="first"/> on,
+    /// wrapping around its end.</summary>
     public ReadOnlySpan<byte> Patch(int correlationId, ReadOnlySpan<int> partitions, int first)
     {
         BinaryPrimitives.WriteInt32BigEndian(_request.AsSpan(WireWriter.CorrelationIdAt), correlationId);
@@ -55,7 +54,7 @@ internal sealed class ProduceTemplate
         return _request;
     }
 
-    /// <summary>A batch of as many records as fit, one at least; their text compresses as people's data does.</summary>
+    /// <summary>Builds a batch of as many records as fit, at least one. The text compresses like typical data.</summary>
     public static byte[] Batch(int recordBytes, int batchBytes, CompressionType codec, long timestamp, out int records)
     {
         using var builder = new RecordBatchBuilder(codec, StandardCodecs.All, batchBytes);
@@ -71,9 +70,9 @@ internal sealed class ProduceTemplate
         return builder.Build().ToArray();
     }
 
-    /// <summary>A size for <see cref="Batch"/> into which so many records fit, and not one more.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">More than 64: what a record may take beside its value, and does not, would make room
-    /// for another one.</exception>
+    /// <summary>Returns a size for <see cref="Batch"/> into which exactly that many records fit.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">More than 64 records: the unused reserve of each record would make room for another
+    /// one.</exception>
     public static int BatchBytesOf(int records, int recordBytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(records);
@@ -82,6 +81,6 @@ internal sealed class ProduceTemplate
     }
 
     private const int MaxCounted = 64;
-    // Nine or ten bytes are taken beside a value of 1,000 bytes, some thirty more must be free before the record is written.
+    // A value of 1,000 bytes takes nine or ten further bytes; the builder requires some thirty more to be free before it writes.
     private const int BesideValue = 24;
 }

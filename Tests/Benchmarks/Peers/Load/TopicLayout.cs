@@ -2,12 +2,12 @@ using System.Diagnostics;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A partition and the broker that leads it.</summary>
+/// <summary>A partition and its leader.</summary>
 /// <param name="Index">Its number in the topic.</param>
 /// <param name="Endpoint">HOST:PORT of its leader.</param>
 internal readonly record struct LedPartition(int Index, string Endpoint);
 
-/// <summary>Creates a topic and finds out who leads its partitions and what they hold.</summary>
+/// <summary>Creates a topic and finds the leaders and the offsets of its partitions.</summary>
 internal static class TopicLayout
 {
     private const short TopicAlreadyExists = 36;
@@ -15,7 +15,7 @@ internal static class TopicLayout
     private const long Latest = -1;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    /// <summary>Checks that the broker speaks what is spoken here.</summary>
+    /// <summary>Checks that the broker supports the versions used here.</summary>
     /// <exception cref="LoadFailedException">It does not.</exception>
     public static void CheckVersions(string bootstrap)
     {
@@ -34,7 +34,7 @@ internal static class TopicLayout
         }
     }
 
-    /// <summary>Creates the topic, where it does not exist.</summary>
+    /// <summary>Creates the topic if it does not exist.</summary>
     public static void Create(string bootstrap, string topic, int partitions, short replicationFactor,
         IReadOnlyDictionary<string, string> config)
     {
@@ -53,8 +53,8 @@ internal static class TopicLayout
             throw new LoadFailedException($"{LoadFailedException.Answered(ApiVersion.CreateTopics, topic, error).Message} {message}");
     }
 
-    /// <summary>Waits until each partition has a leader that knows that it is one, and all its replicas are in sync.</summary>
-    /// <exception cref="LoadFailedException">It takes longer than a minute, or the topic has other partitions.</exception>
+    /// <summary>Waits until each partition has a leader that has accepted leadership, and all its replicas are in sync.</summary>
+    /// <exception cref="LoadFailedException">It takes longer than a minute, or the topic has another partition count.</exception>
     public static IReadOnlyList<LedPartition> WaitForLeaders(string bootstrap, string topic, int partitions)
     {
         var start = Stopwatch.GetTimestamp();
@@ -73,7 +73,7 @@ internal static class TopicLayout
         }
     }
 
-    /// <summary>The first and the next offset of each partition.</summary>
+    /// <summary>Returns the first and the next offset of each partition.</summary>
     /// <exception cref="LoadFailedException">A leader does not answer.</exception>
     public static IReadOnlyDictionary<int, (long First, long Next)> Offsets(string topic, IReadOnlyList<LedPartition> layout)
     {
@@ -97,9 +97,9 @@ internal static class TopicLayout
         connection.SkipString(); // cluster id
         connection.ReadInt32(); // controller
         connection.ReadInt32(); // one topic
-        connection.ReadInt16(); // error: then it has no partitions yet
+        connection.ReadInt16(); // error: the topic has no partitions yet
         connection.SkipString();
-        connection.Skip(1); // is it internal
+        connection.Skip(1); // is internal
         var layout = new List<LedPartition>();
         found = connection.ReadInt32();
         for (var left = found; left > 0; left--)
@@ -111,7 +111,7 @@ internal static class TopicLayout
             connection.Skip(4 * replicas);
             var inSync = connection.ReadInt32();
             connection.Skip(4 * inSync);
-            // Before all are, acks=all may be refused, or mean fewer copies.
+            // Before all replicas are in sync, acks=all may be refused or mean fewer copies.
             if (error == 0 && inSync == replicas && endpoints.TryGetValue(leader, out var endpoint))
                 layout.Add(new LedPartition(index, endpoint));
         }

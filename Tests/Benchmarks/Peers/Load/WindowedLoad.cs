@@ -3,31 +3,29 @@ using OrleansMq.Cli.Benchmark;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>A connection on which so many requests are unanswered as its window takes.</summary>
+/// <summary>A connection with a bounded window of unanswered requests.</summary>
 internal interface IWindowedConnection
 {
-    /// <summary>Where the answers come.</summary>
+    /// <summary>The connection on which answers arrive.</summary>
     WireConnection Connection { get; }
 
-    /// <summary>Sends what the window has room for.</summary>
-    /// <returns>Whether an answer is to come.</returns>
+    /// <summary>Sends as many requests as fit in the window.</summary>
+    /// <returns>Whether an answer is outstanding.</returns>
     bool Fill(Pace pace);
 
-    /// <summary>Reads an answer; waits for it.</summary>
-    /// <exception cref="LoadFailedException">It is an error.</exception>
+    /// <summary>Reads an answer, waiting for it.</summary>
+    /// <exception cref="LoadFailedException">The answer is an error.</exception>
     void ReadAnswer(LatencyHistogram latencies);
 }
 
-/// <summary>
-/// Sends as fast as it goes. A few connections have a thread each; many share one, since it would be changed for another with almost every
-/// answer, which takes more time than sending and receiving do.
-/// </summary>
+/// <summary>Sends at full speed. A few connections have a thread each. Many share one thread, since switching threads with almost every
+/// answer costs more than sending and receiving.</summary>
 internal static class WindowedLoad
 {
-    /// <summary>Connections that have a thread each at most.</summary>
+    /// <summary>The maximum number of connections with a thread each.</summary>
     public const int MostThreads = 16;
 
-    /// <summary>Sends all of the run's requests, and returns when they are answered.</summary>
+    /// <summary>Sends all requests of the run and returns when they are answered.</summary>
     /// <exception cref="LoadFailedException">An answer was an error.</exception>
     public static void Run(IReadOnlyList<IWindowedConnection> connections, Pace pace, LatencyHistogram latencies)
     {
@@ -38,14 +36,14 @@ internal static class WindowedLoad
                 pace.Stop);
     }
 
-    /// <summary>Sends what this connection gets of the run's requests, and returns when they are answered.</summary>
+    /// <summary>Sends this connection's requests of the run and returns when they are answered.</summary>
     public static void Serve(IWindowedConnection connection, Pace pace, LatencyHistogram latencies)
     {
         while (connection.Fill(pace))
             ReadAnswers(connection, latencies);
     }
 
-    /// <summary>Reads the answers that are there; waits for the first.</summary>
+    /// <summary>Reads the available answers and waits for the first.</summary>
     private static void ReadAnswers(IWindowedConnection connection, LatencyHistogram latencies)
     {
         do

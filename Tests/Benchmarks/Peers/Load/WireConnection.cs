@@ -5,10 +5,8 @@ using System.Text;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
-/// <summary>
-/// A connection to a broker, with blocking calls: the cheapest there is where a thread serves one connection. Reads go through one buffer
-/// that stays in the processor's cache, however long an answer is. One thread may send while another receives.
-/// </summary>
+/// <summary>A connection to a broker with blocking calls, the cheapest form where a thread serves one connection. Reads go through one
+/// buffer that stays in the processor's cache, however long an answer is. One thread may send while another receives.</summary>
 internal sealed class WireConnection : IDisposable
 {
     private readonly Socket _socket;
@@ -24,9 +22,9 @@ internal sealed class WireConnection : IDisposable
 
     /// <summary>Connects.</summary>
     /// <param name="endpoint">HOST:PORT.</param>
-    /// <param name="bufferBytes">What is read with one call.</param>
-    /// <param name="from">The address to connect from; by default the system's choice.</param>
-    /// <exception cref="LoadFailedException">Nothing listens there.</exception>
+    /// <param name="bufferBytes">The size of the read buffer.</param>
+    /// <param name="from">The local address; by default the system's choice.</param>
+    /// <exception cref="LoadFailedException">The connection is refused.</exception>
     public static WireConnection Open(string endpoint, int bufferBytes = 16 << 10, IPAddress? from = null)
     {
         var colon = endpoint.LastIndexOf(':');
@@ -49,10 +47,10 @@ internal sealed class WireConnection : IDisposable
         }
     }
 
-    /// <summary>For who waits for several of them.</summary>
+    /// <summary>The socket, to wait for several connections.</summary>
     public Socket Socket => _socket;
 
-    /// <summary>Whether bytes have been received that were not read yet.</summary>
+    /// <summary>Whether received bytes are still unread.</summary>
     public bool HasBuffered => _end > _start;
 
     public void Dispose() => _socket.Dispose();
@@ -63,21 +61,21 @@ internal sealed class WireConnection : IDisposable
             request = request[_socket.Send(request)..];
     }
 
-    /// <summary>Sends a request and steps to its answer's body.</summary>
+    /// <summary>Sends a request and advances to the body of its answer.</summary>
     public void Ask(byte[] request)
     {
         Send(request);
         ReadHeader();
     }
 
-    /// <summary>Sends a request and steps over its answer.</summary>
+    /// <summary>Sends a request and skips its answer.</summary>
     public void AskAndForget(byte[] request)
     {
         Send(request);
         Skip(ReadInt32());
     }
 
-    /// <summary>Whether the broker closed it, which nothing that it sent stands behind.</summary>
+    /// <summary>Whether the broker closed the connection without further bytes.</summary>
     public bool IsClosed => _socket.Poll(0, SelectMode.SelectRead) && _socket.Available == 0;
 
     /// <summary>Reads an answer's length and correlation id.</summary>
@@ -100,7 +98,7 @@ internal sealed class WireConnection : IDisposable
         return length < 0 ? null : Encoding.UTF8.GetString(Read(length));
     }
 
-    /// <summary>The next bytes, where they fit into the buffer; they are valid until the next call.</summary>
+    /// <summary>Returns the next bytes if they fit into the buffer; valid until the next call.</summary>
     public ReadOnlySpan<byte> Read(int count)
     {
         while (_end - _start < count)
@@ -109,7 +107,7 @@ internal sealed class WireConnection : IDisposable
         return _buffer.AsSpan(_start - count, count);
     }
 
-    /// <summary>Steps over bytes, which may be more than the buffer holds.</summary>
+    /// <summary>Skips bytes, possibly more than the buffer holds.</summary>
     public void Skip(int count)
     {
         while (true)
@@ -123,7 +121,7 @@ internal sealed class WireConnection : IDisposable
         }
     }
 
-    /// <summary>Steps over a string.</summary>
+    /// <summary>Skips a string.</summary>
     public void SkipString() => Skip(Math.Max((int)ReadInt16(), 0));
 
     private void Fill()

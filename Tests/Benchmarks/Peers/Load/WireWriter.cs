@@ -4,15 +4,14 @@ using System.Text;
 namespace OrleansMq.Tests.Benchmarks.Peers.Load;
 
 /// <summary>
-/// Writes a request of Kafka's protocol in one of the versions without compact fields: its length first, which is known at the end, and the
-/// header.
+/// Encodes a request of Kafka's protocol in a version without compact fields: the length, filled in at the end, and the header.
 /// <code>
 /// int32 length | int16 key | int16 version | int32 correlation id | string client id | body
 /// </code>
 /// </summary>
 internal sealed class WireWriter
 {
-    /// <summary>Where the correlation id stands in a request.</summary>
+    /// <summary>The position of the correlation id in a request.</summary>
     public const int CorrelationIdAt = 8;
 
     private byte[] _bytes = new byte[256];
@@ -26,7 +25,7 @@ internal sealed class WireWriter
         String("orleansmq-load");
     }
 
-    /// <summary>Bytes so far: where the next field will stand.</summary>
+    /// <summary>The bytes so far: the position of the next field.</summary>
     public int Length { get; private set; }
 
     public WireWriter Int8(sbyte value)
@@ -53,7 +52,7 @@ internal sealed class WireWriter
         return this;
     }
 
-    /// <summary>A string, or null.</summary>
+    /// <summary>Writes a string, or null.</summary>
     public WireWriter String(string? value)
     {
         if (value is null)
@@ -70,7 +69,7 @@ internal sealed class WireWriter
         return this;
     }
 
-    /// <summary>The whole request.</summary>
+    /// <summary>Returns the whole request.</summary>
     public byte[] Build()
     {
         BinaryPrimitives.WriteInt32BigEndian(_bytes, Length - 4);

@@ -3,10 +3,10 @@ using System.Text;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Redis;
 
-/// <summary>What is sent to a stream in Redis' protocol (RESP2).</summary>
+/// <summary>Encodes commands for a stream in Redis' protocol (RESP2).</summary>
 internal static class RedisCommands
 {
-    /// <summary><c>XADD stream * v VALUE</c>, so many times one behind the other: any number of them is the head of this.</summary>
+    /// <summary>Encodes <c>XADD stream * v VALUE</c> repeatedly; any number of commands is a prefix of the result.</summary>
     /// <remarks><code>*5 CRLF $4 CRLF XADD CRLF $n CRLF stream CRLF $1 CRLF * CRLF $1 CRLF v CRLF $n CRLF value CRLF</code></remarks>
     public static byte[] Append(string stream, ReadOnlySpan<byte> value, int times)
     {

@@ -4,15 +4,13 @@ using OrleansMq.Tests.Benchmarks.Peers.Load;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Redis;
 
-/// <summary>
-/// One connection that appends to a stream, as <see cref="ProduceConnection"/> does to partitions.
-/// </summary>
+/// <summary>One connection that appends to a stream, as <see cref="ProduceConnection"/> does to partitions.</summary>
 internal sealed class RedisConnection : IWindowedConnection, IDisposable
 {
     private readonly WireConnection _connection;
     private readonly byte[] _commands;
     private readonly int _window;
-    // When the unanswered commands were sent; answers come in order.
+    // The send times of the unanswered commands; answers arrive in order.
     private readonly long[] _due;
     private long _sent;
     private long _answered;
@@ -38,7 +36,7 @@ internal sealed class RedisConnection : IWindowedConnection, IDisposable
         return _sent != _answered;
     }
 
-    // The entry's id as a bulk string: $n CRLF 1700000000000-0 CRLF; a refusal is one line: -ERR text CRLF.
+    // The entry's id as a bulk string: $n CRLF 1700000000000-0 CRLF; an error is one line: -ERR text CRLF.
     public void ReadAnswer(LatencyHistogram latencies)
     {
         var kind = _connection.Read(1)[0];

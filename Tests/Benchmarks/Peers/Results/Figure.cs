@@ -1,9 +1,9 @@
 namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 
-/// <summary>Something that is measured: a column of the tables and a member of the JSON.</summary>
-/// <param name="Name">In the JSON.</param>
-/// <param name="Heading">In the tables, with its unit.</param>
-/// <param name="Format">Of its numbers.</param>
+/// <summary>A measured quantity: a column of the tables and a member of the JSON.</summary>
+/// <param name="Name">The name in the JSON.</param>
+/// <param name="Heading">The heading in the tables, with the unit.</param>
+/// <param name="Format">The number format.</param>
 internal sealed record Figure(string Name, string Heading, string Format = "N0")
 {
     public static readonly Figure RecordsPerSecond = new("recordsPerSecond", "records/s");
@@ -23,7 +23,7 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
     public static readonly Figure KilobytesPerConnection = new("kilobytesPerConnection", "memory KB/connection", "N1");
     public static readonly Figure IdleCpuPercent = new("idleCpuPercent", "CPU % of a core, idle", "N2");
 
-    /// <summary>All, in the order of the tables' columns; a peer's own come behind.</summary>
+    /// <summary>All figures in column order, followed by peer-specific ones.</summary>
     public static IReadOnlyList<Figure> Known { get; } =
     [
         RecordsPerSecond, MegabytesPerSecond, Mean, P50, P99, P999, CpuPerMillion, DiskReads, JoinMs, KilobytesPerConnection,
@@ -33,6 +33,6 @@ internal sealed record Figure(string Name, string Heading, string Format = "N0")
 }
 
 /// <summary>The figures of one step of a work, of one broker in one run.</summary>
-/// <param name="Step">What was done, such as "produce".</param>
-/// <param name="Figures">What it came to.</param>
+/// <param name="Step">The step, such as "produce".</param>
+/// <param name="Figures">The figures.</param>
 internal sealed record Measurement(string Step, IReadOnlyDictionary<Figure, double> Figures);

@@ -3,10 +3,11 @@ using System.Text.RegularExpressions;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 
-/// <summary>Reads what Kafka's performance tools write.</summary>
+/// <summary>Parses the output of Kafka's performance tools.</summary>
 internal static partial class KafkaToolOutput
 {
-    /// <summary>Reads the producer's last line, the sum of the run, or of what came after its warm-up; null where it is not one.</summary>
+    /// <summary>Parses the producer's last line, the total of the run or of its part after the warm-up. Returns null if it is something
+    /// else.</summary>
     public static Dictionary<Figure, double>? Producer(string output, int recordBytes)
     {
         var sums = ProducerSum().Matches(output);
@@ -24,7 +25,7 @@ internal static partial class KafkaToolOutput
         };
     }
 
-    /// <summary>Reads the consumer's line below its headings: what it fetched, after it had joined its group; null where there is
+    /// <summary>Parses the consumer's line below its headings: its figures since it joined the group. Returns null if there is
     /// none.</summary>
     public static Dictionary<Figure, double>? Consumer(string output)
     {
@@ -41,8 +42,8 @@ internal static partial class KafkaToolOutput
         };
     }
 
-    /// <summary>Reads what EndToEndLatency writes last, which has whole milliseconds but for the mean; null where there is
-    /// nothing.</summary>
+    /// <summary>Parses the last lines of EndToEndLatency: whole milliseconds, except for the mean. Returns null if there are
+    /// none.</summary>
     public static Dictionary<Figure, double>? EndToEnd(string output)
     {
         if (Mean().Match(output) is not { Success: true } mean || Percentiles().Match(output) is not { Success: true } percentiles)

@@ -3,12 +3,12 @@ using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 
-/// <summary>What the peers' own load generators print at their end: one line of JSON with records, rate and latencies.</summary>
+/// <summary>The final output of the peers' own load generators: one line of JSON with records, rate and latencies.</summary>
 internal static class LoaderOutput
 {
-    /// <summary>Reads it.</summary>
-    /// <param name="output">All that was printed.</param>
-    /// <param name="records">How many were acknowledged.</param>
+    /// <summary>Parses the output.</summary>
+    /// <param name="output">The whole output.</param>
+    /// <param name="records">The number of records acknowledged.</param>
     /// <exception cref="PeerFailedException">There is no such line, or calls failed.</exception>
     public static Dictionary<Figure, double> Read(string output, out long records)
     {

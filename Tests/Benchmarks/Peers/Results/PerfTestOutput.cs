@@ -4,15 +4,16 @@ using OrleansMq.Tests.Benchmarks.Peers.Brokers;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Results;
 
-/// <summary>Reads what RabbitMQ's load generator prints: a line a second, and a summary.</summary>
+/// <summary>Parses the output of RabbitMQ's load generator: a line a second, and a summary.</summary>
 internal static partial class PerfTestOutput
 {
-    // Until the generator's own code is compiled, and connections and queue are there: its figures of these seconds are not the broker's.
+    // The time until the generator's code is compiled and its connections and queue exist. The figures of these seconds are not the
+    // broker's.
     private const double WarmUpSeconds = 3;
 
-    /// <summary>Confirmed messages a second after the warm-up, all confirmed messages, and the latency from publish to confirm in
-    /// milliseconds.</summary>
-    /// <exception cref="PeerFailedException">There are no such lines: the generator failed, or ran for too short a time.</exception>
+    /// <summary>Returns the confirmed messages a second after the warm-up, all confirmed messages, and the latency from publish to confirm
+    /// in milliseconds.</summary>
+    /// <exception cref="PeerFailedException">There are no such lines: the generator failed, or ran too short.</exception>
     public static (double PerSecond, double Confirmed, double P50, double P99) Read(string output)
     {
         var (confirmed, counted, countedSeconds, before) = (0.0, 0.0, 0.0, 0.0);

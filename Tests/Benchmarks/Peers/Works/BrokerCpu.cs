@@ -4,10 +4,10 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>The broker's processor time around the run of somebody else's client.</summary>
+/// <summary>The broker's processor time during the run of a third-party client.</summary>
 internal static class BrokerCpu
 {
-    /// <summary>Runs it, and adds the processor time of a million records to its figures.</summary>
+    /// <summary>Runs the client, and adds the processor time of a million records to its figures.</summary>
     public static async Task<Dictionary<Figure, double>> OfAsync(RunningBroker broker, long records,
         Func<Task<Dictionary<Figure, double>>> run)
     {

@@ -4,10 +4,9 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Fills a topic and reads it: again and again from the page cache, then once from a disk that is cold. Records are not
-/// decoded.</summary>
-/// <param name="load">What is produced first; the reads take as many connections.</param>
-/// <param name="passes">How often it is read from the cache, after once that is not counted.</param>
+/// <summary>Fills a topic and reads it: repeatedly from the page cache, then once from a cold disk. Records are not decoded.</summary>
+/// <param name="load">The load that fills the topic; reads use equally many connections.</param>
+/// <param name="passes">The number of passes from the cache, after one that is not counted.</param>
 internal sealed class ConsumeWork(LoadOptions load, int passes) : IWork
 {
     public BrokerSettings Settings { get; } = new();

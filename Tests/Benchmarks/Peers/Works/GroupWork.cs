@@ -6,10 +6,10 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>One consumer group with many members, each a librdkafka client: until all have joined, and then reading a topic that was filled
-/// before.</summary>
-/// <param name="load">What the topic holds.</param>
-/// <param name="members">How many.</param>
+/// <summary>One consumer group with many members, each a librdkafka client: the time until all have joined, and the read of a filled
+/// topic.</summary>
+/// <param name="load">The load that fills the topic.</param>
+/// <param name="members">The number of members.</param>
 internal sealed class GroupWork(LoadOptions load, int members) : IWork
 {
     private static readonly Lazy<string?> Python = new(FindPython);

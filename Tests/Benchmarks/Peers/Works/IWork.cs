@@ -3,37 +3,37 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>What is done to a broker and measured. It warms the broker up first, and does not count that.</summary>
+/// <summary>A measured load on a broker, including an uncounted warm-up.</summary>
 internal interface IWork
 {
-    /// <summary>How the broker has to be started for it.</summary>
+    /// <summary>The settings with which the broker must be started.</summary>
     BrokerSettings Settings { get; }
 
-    /// <summary>What it needs beside the broker and does not find on this machine; null where it has all.</summary>
+    /// <summary>What this machine lacks besides the broker; null if nothing.</summary>
     string? Lacks { get; }
 
-    /// <summary>Does it, on a broker that was started afresh.</summary>
+    /// <summary>Runs the work on a newly started broker.</summary>
     /// <param name="broker">The broker.</param>
-    /// <param name="scale">The share of the records that it should take: 1, or less where the run is to be short.</param>
-    /// <param name="cancellationToken">Ends it early.</param>
-    /// <returns>One for each step, in the same order each time.</returns>
+    /// <param name="scale">The share of the records: 1, or less for a short run.</param>
+    /// <param name="cancellationToken">Cancels the run.</param>
+    /// <returns>One measurement for each step, always in the same order.</returns>
     /// <exception cref="PeerFailedException">The client failed.</exception>
     /// <exception cref="Load.LoadFailedException">The broker failed.</exception>
     Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken);
 }
 
-/// <summary>A broker and what is done to it.</summary>
+/// <summary>A broker and its work.</summary>
 internal sealed record Contender(IBrokerUnderTest Broker, IWork Work)
 {
-    /// <summary>Why it cannot take part; null where it can.</summary>
+    /// <summary>Why the contender cannot take part; null if it can.</summary>
     public string? Lacks => Broker.Lacks(Work.Settings) ?? Work.Lacks;
 }
 
-/// <summary>Two contenders that are run in turns. Mostly the work is the same; where the clients differ, it is the same for the broker's
+/// <summary>Two contenders that run alternately. Usually the work is the same; where the clients differ, it is the same for the broker's
 /// user.</summary>
-/// <param name="Name">By which <c>--only</c> picks it, such as <c>produce-100</c>.</param>
-/// <param name="About">What is done, with all settings that matter, in one sentence.</param>
-/// <param name="Peer">By which <c>--against</c> picks it, such as <c>kafka</c>.</param>
-/// <param name="Ours">The one that ratios are of.</param>
-/// <param name="Theirs">The one that they are against.</param>
+/// <param name="Name">The name for <c>--only</c>, such as <c>produce-100</c>.</param>
+/// <param name="About">The work with all relevant settings, in one sentence.</param>
+/// <param name="Peer">The name for <c>--against</c>, such as <c>kafka</c>.</param>
+/// <param name="Ours">The numerator of the ratios.</param>
+/// <param name="Theirs">The denominator of the ratios.</param>
 internal sealed record Comparison(string Name, string About, string Peer, Contender Ours, Contender Theirs);

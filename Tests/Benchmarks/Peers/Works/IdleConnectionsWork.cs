@@ -5,20 +5,20 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Many connections on which a client has said hello and then nothing; what they cost, and what a producer beside them
-/// waits.</summary>
-/// <param name="connections">How many; 0 shows what the broker costs with nobody there.</param>
-/// <param name="beside">What is produced beside them; null for nothing.</param>
+/// <summary>Many connections whose clients are idle after their first request: their cost, and the latency of a producer beside
+/// them.</summary>
+/// <param name="connections">The number of connections; 0 shows the cost of the broker alone.</param>
+/// <param name="beside">The load beside them; null for none.</param>
 internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) : IWork
 {
     private static readonly TimeSpan Settle = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan Watched = TimeSpan.FromSeconds(10);
 
-    // A broker may bound what one address opens, so they come from as many as many clients would have: on Linux all of 127.0.0.0/8 is this
-    // machine.
+    // A broker may limit the connections of one address, so they come from many addresses, as from many clients. On Linux all of
+    // 127.0.0.0/8 is local.
     private const int ConnectionsPerAddress = 500;
 
-    // Those of the connections, and what a .NET program has open anyway.
+    // The files of a .NET program besides the connections.
     private const int OtherFiles = 500;
 
     public BrokerSettings Settings { get; } = new();

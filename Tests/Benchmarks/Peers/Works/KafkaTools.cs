@@ -3,18 +3,18 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Kafka's own performance tools, which is Kafka's Java client: runs one and reads what it wrote.</summary>
+/// <summary>Kafka's own performance tools, and thus Kafka's Java client: runs one and parses its output.</summary>
 internal static class KafkaTools
 {
-    /// <summary>The producer.</summary>
-    /// <param name="broker">Where to.</param>
-    /// <param name="topic">Which exists.</param>
-    /// <param name="recordBytes">Of a record's value.</param>
-    /// <param name="count">How many records are counted.</param>
+    /// <summary>Runs the producer.</summary>
+    /// <param name="broker">The broker.</param>
+    /// <param name="topic">An existing topic.</param>
+    /// <param name="recordBytes">The size of a record's value.</param>
+    /// <param name="count">The number of counted records.</param>
     /// <param name="acks"><c>1</c> or <c>all</c>.</param>
-    /// <param name="rate">Records a second; -1 for as many as it can.</param>
-    /// <param name="warmCount">How many it sends before it counts.</param>
-    /// <param name="cancellationToken">Ends it.</param>
+    /// <param name="rate">Records a second; -1 for no limit.</param>
+    /// <param name="warmCount">The number of uncounted records sent first.</param>
+    /// <param name="cancellationToken">Cancels the run.</param>
     public static async Task<Dictionary<Figure, double>> ProduceAsync(RunningBroker broker, string topic, int recordBytes, int count,
         string acks, int rate, int warmCount,
         CancellationToken cancellationToken)
@@ -29,7 +29,7 @@ internal static class KafkaTools
             ?? throw new PeerFailedException($"ProducerPerformance wrote no result: {output.Text} {output.Errors}");
     }
 
-    /// <summary>The consumer.</summary>
+    /// <summary>Runs the consumer.</summary>
     public static async Task<Dictionary<Figure, double>> ConsumeAsync(RunningBroker broker, string topic, int count,
         CancellationToken cancellationToken)
     {
@@ -40,7 +40,7 @@ internal static class KafkaTools
             ?? throw new PeerFailedException($"ConsumerPerformance wrote no result: {output.Text} {output.Errors}");
     }
 
-    /// <summary>From one producer to one consumer and back to the next record.</summary>
+    /// <summary>Measures round trips from a producer to a consumer, one record at a time.</summary>
     public static async Task<Dictionary<Figure, double>> RoundTripAsync(RunningBroker broker, string topic, int recordBytes, int count,
         string acks, CancellationToken cancellationToken)
     {

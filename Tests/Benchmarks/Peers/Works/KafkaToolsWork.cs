@@ -3,11 +3,11 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Kafka's own performance tools: ProducerPerformance and ConsumerPerformance, which is Kafka's Java client.</summary>
-/// <param name="settings">How the broker is started.</param>
-/// <param name="recordBytes">Of a record's value.</param>
-/// <param name="records">How many.</param>
-/// <param name="partitions">Of the topic.</param>
+/// <summary>Kafka's own performance tools, and thus Kafka's Java client: ProducerPerformance and ConsumerPerformance.</summary>
+/// <param name="settings">The broker's settings.</param>
+/// <param name="recordBytes">The size of a record's value.</param>
+/// <param name="records">The number of records.</param>
+/// <param name="partitions">The partitions of the topic.</param>
 internal sealed class KafkaToolsWork(BrokerSettings settings, int recordBytes, int records, int partitions) : IWork
 {
     private const string Topic = "tools";

@@ -4,17 +4,16 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>librdkafka, through kcat: it sends the lines of a file, and reads the topic to its end.</summary>
-/// <param name="settings">How the broker is started.</param>
-/// <param name="recordBytes">Of a line.</param>
-/// <param name="records">How many.</param>
-/// <param name="partitions">Of the topic.</param>
+/// <summary>librdkafka through kcat: it produces the lines of a file, and reads the topic to its end.</summary>
+/// <param name="settings">The broker's settings.</param>
+/// <param name="recordBytes">The size of a line.</param>
+/// <param name="records">The number of records.</param>
+/// <param name="partitions">The partitions of the topic.</param>
 internal sealed class KcatWork(BrokerSettings settings, int recordBytes, int records, int partitions) : IWork
 {
     private const string Topic = "kcat";
 
-    // With its defaults librdkafka asks for nothing for a second once 100,000 records wait to be taken from it: then the rate is that of
-    // its pauses.
+    // By default librdkafka pauses fetching for a second once 100,000 records are queued; the rate would be that of its pauses.
     private const string LargeQueues = " -X queued.min.messages=10000000 -X queued.max.messages.kbytes=2000000";
 
     public BrokerSettings Settings { get; } = settings;
@@ -61,7 +60,7 @@ internal sealed class KcatWork(BrokerSettings settings, int recordBytes, int rec
         await using var stream = new FileStream(file, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 20);
         for (var i = 0; i < count; i++)
         {
-            // Anew every so often: encoding each would take longer than sending it.
+            // A new line only every so often, since encoding each would take longer than sending it.
             if (i % 16 == 0)
                 Samples.Fill(random, line);
             line[^1] = (byte)'\n';

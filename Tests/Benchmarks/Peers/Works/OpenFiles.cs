@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>How many files a process may have open.</summary>
+/// <summary>The limit of open files of a process.</summary>
 internal static class OpenFiles
 {
-    /// <summary>The hard limit, to which .NET raises its own; without a limit where the system does not say.</summary>
+    /// <summary>Returns the hard limit, to which .NET raises its own. There is no limit if the system does not report one.</summary>
     public static long Limit()
     {
         if (!File.Exists("/proc/self/limits"))

@@ -7,14 +7,14 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Loads RocketMQ with its Java client: senders that each wait for an answer and share one connection. A first run warms the
-/// broker up; the client starts afresh.</summary>
-/// <param name="settings">How the broker is started.</param>
-/// <param name="queues">Of the topic.</param>
-/// <param name="senders">How many.</param>
+/// <summary>Loads RocketMQ with its Java client: senders that each await an answer share one connection. A first run warms up the broker;
+/// the client is restarted.</summary>
+/// <param name="settings">The broker's settings.</param>
+/// <param name="queues">The queues of the topic.</param>
+/// <param name="senders">The number of senders.</param>
 /// <param name="batch">Messages a call, all for one queue.</param>
-/// <param name="recordBytes">Of a message.</param>
-/// <param name="records">How many are counted.</param>
+/// <param name="recordBytes">The size of a message.</param>
+/// <param name="records">The number of counted messages.</param>
 internal sealed class RocketMqWork(BrokerSettings settings, int queues, int senders, int batch, int recordBytes, long records) : IWork
 {
     private const int Attempts = 5;
@@ -34,8 +34,8 @@ internal sealed class RocketMqWork(BrokerSettings settings, int queues, int send
         return [new Measurement("produce", await SendAsync(broker, count, cancellationToken))];
     }
 
-    // Its program stays where its main thread fails, as when the broker is busy or has not registered at the name server: it is ended and
-    // asked again.
+    // Its program keeps running after its main thread failed, as when the broker is busy or not yet registered at the name server. It is
+    // then killed and retried.
     private async Task<Dictionary<Figure, double>> SendAsync(RunningBroker broker, long count, CancellationToken cancellationToken)
     {
         var patience = StartPatience + TimeSpan.FromSeconds(count / SlowestPerSecond);
@@ -55,7 +55,7 @@ internal sealed class RocketMqWork(BrokerSettings settings, int queues, int send
             }
             catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
             {
-                // The next attempt.
+                // Retry.
             }
         }
         throw new PeerFailedException($"RocketMQ's client did not send {count} messages within {patience.TotalSeconds:0} s, {Attempts} "
@@ -63,12 +63,12 @@ internal sealed class RocketMqWork(BrokerSettings settings, int queues, int send
     }
 }
 
-/// <summary>Loads NATS with a program on its Go client: one message a PUB, so many unanswered on each connection, into one stream in
-/// files.</summary>
-/// <param name="connections">How many.</param>
-/// <param name="unanswered">Messages on each.</param>
-/// <param name="recordBytes">Of a message.</param>
-/// <param name="records">How many are counted.</param>
+/// <summary>Loads NATS with a program on its Go client: one message a PUB, with a window of unanswered messages on each connection, into
+/// one stream in files.</summary>
+/// <param name="connections">The number of connections.</param>
+/// <param name="unanswered">The window of each.</param>
+/// <param name="recordBytes">The size of a message.</param>
+/// <param name="records">The number of counted messages.</param>
 internal sealed class NatsWork(int connections, int unanswered, int recordBytes, long records) : IWork
 {
     private const int Attempts = 10;
@@ -102,21 +102,21 @@ internal sealed class NatsWork(int connections, int unanswered, int recordBytes,
             }
             catch (PeerFailedException stalled) when (attempt < Attempts && stalled.Message.Contains("stalled", StringComparison.Ordinal))
             {
-                // Its client gives up when no answer comes for 200 ms, as on a busy disk: the run is made again, to a fresh stream.
+                // Its client gives up after 200 ms without an answer, as on a busy disk. The run is repeated with a new stream.
             }
         }
     }
 }
 
-/// <summary>Loads RabbitMQ with its own generator: persistent messages, publisher confirms, one queue, nobody consumes. Its first seconds
-/// are not counted.</summary>
-/// <param name="quorum">A quorum queue (of one replica), or a classic durable one.</param>
-/// <param name="connections">How many.</param>
-/// <param name="unconfirmed">Messages on each.</param>
-/// <param name="recordBytes">Of a message.</param>
+/// <summary>Loads RabbitMQ with its own generator: persistent messages, publisher confirms, one queue, no consumer. Its first seconds are
+/// not counted.</summary>
+/// <param name="quorum">Whether the queue is a quorum queue (of one replica) or a classic durable one.</param>
+/// <param name="connections">The number of connections.</param>
+/// <param name="unconfirmed">The window of each.</param>
+/// <param name="recordBytes">The size of a message.</param>
 internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed, int recordBytes) : IWork
 {
-    // Enough for some whole seconds after those that are not counted, in a short run too.
+    // Enough for some whole seconds after the uncounted ones, even in a short run.
     private const int Seconds = 12;
     private const int LeastSeconds = 6;
 
@@ -149,15 +149,14 @@ internal sealed class PerfTestWork(bool quorum, int connections, int unconfirmed
     }
 }
 
-/// <summary>
-/// Appends to a Redis stream as <see cref="ReplayWork"/> does to partitions: the same threads, buffers and clock, what is answered is
-/// replaced at once. (<c>redis-benchmark -P</c> sends a block and waits for all of its answers, so that client and server rest in turn.)
-/// </summary>
+/// <summary>Appends to a Redis stream like <see cref="ReplayWork"/> to partitions: the same threads, buffers and clock, and answered
+/// commands are replaced at once. (<c>redis-benchmark -P</c> sends a block and awaits all its answers, so that client and server idle in
+/// turn.)</summary>
 /// <param name="settings">When the append-only file is synced.</param>
-/// <param name="connections">How many.</param>
-/// <param name="unanswered">Commands on each, one entry a command.</param>
-/// <param name="recordBytes">Of an entry's only value.</param>
-/// <param name="records">How many are counted.</param>
+/// <param name="connections">The number of connections.</param>
+/// <param name="unanswered">The window of each, one entry a command.</param>
+/// <param name="recordBytes">The size of an entry's only value.</param>
+/// <param name="records">The number of counted entries.</param>
 internal sealed class RedisWork(BrokerSettings settings, int connections, int unanswered, int recordBytes, long records) : IWork
 {
     public BrokerSettings Settings => settings;
@@ -203,9 +202,9 @@ internal sealed class RedisWork(BrokerSettings settings, int connections, int un
     }
 }
 
-/// <summary>Writes the bytes that <see cref="ReplayWork"/> sends to a file, a batch a call, one after the other.</summary>
+/// <summary>Writes the bytes that <see cref="ReplayWork"/> sends to a file, a batch a call, sequentially.</summary>
 /// <param name="load">Its sizes and counts.</param>
-/// <param name="batchesToSync">After so many batches the file is made durable, and at the end; 0: never.</param>
+/// <param name="batchesToSync">The batches between flushes, with one more at the end; 0: never.</param>
 internal sealed class DiskWork(LoadOptions load, int batchesToSync) : IWork
 {
     public BrokerSettings Settings => new();

@@ -3,16 +3,15 @@ using Microsoft.Win32.SafeHandles;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Makes files cold: what is read next comes from the disk. Only on Linux; what a process has mapped stays.</summary>
+/// <summary>Drops files from the page cache, so that the next read comes from disk. Linux only; mapped pages stay.</summary>
 internal static class PageCache
 {
     private const int DontNeed = 4; // POSIX_FADV_DONTNEED
 
-    /// <summary>Drops all files of a directory from the page cache, after what was written to them is on the disk: the kernel keeps other
-    /// pages.</summary>
+    /// <summary>Drops all files of a directory from the page cache, after flushing them, since the kernel keeps dirty pages.</summary>
     public static void Drop(string directory)
     {
-        // An empty one may be the broker's lock, and has no pages.
+        // An empty file may be the broker's lock, and has no pages.
         foreach (var file in new DirectoryInfo(directory).EnumerateFiles("*", SearchOption.AllDirectories).Where(file => file.Length > 0))
         {
             using var handle = File.OpenHandle(file.FullName, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);

@@ -5,8 +5,8 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
 /// <summary>Produces over Kafka's protocol by replaying encoded requests.</summary>
-/// <param name="settings">How the broker is started.</param>
-/// <param name="load">What is sent; the endpoint and the processes are filled in.</param>
+/// <param name="settings">The broker's settings.</param>
+/// <param name="load">The load, without endpoint and processes.</param>
 internal sealed class ReplayWork(BrokerSettings settings, LoadOptions load) : IWork
 {
     public BrokerSettings Settings { get; } = settings;
@@ -22,7 +22,7 @@ internal sealed class ReplayWork(BrokerSettings settings, LoadOptions load) : IW
         ], CancellationToken.None);
 }
 
-/// <summary>The figures of a load.</summary>
+/// <summary>Converts the result of a load to figures.</summary>
 internal static class LoadMeasurement
 {
     public static Measurement Of(string step, LoadResult result, params (Figure Figure, double Value)[] more)

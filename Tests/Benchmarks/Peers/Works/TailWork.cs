@@ -4,11 +4,11 @@ using OrleansMq.Tests.Benchmarks.Peers.Results;
 
 namespace OrleansMq.Tests.Benchmarks.Peers.Works;
 
-/// <summary>Latency at a fixed rate, counted from when each request was due: the same rate for both, and half of what each reaches at
-/// most.</summary>
-/// <param name="settings">How the broker is started.</param>
-/// <param name="load">What is sent; its records are those of the measured rate.</param>
-/// <param name="isHalfOfMaximum">Whether the rate is half of what was reached before, in the same run, instead of that in
+/// <summary>Latency at a fixed rate, counted from when each request was due: at the same rate for both, or at half of each one's
+/// maximum.</summary>
+/// <param name="settings">The broker's settings.</param>
+/// <param name="load">The load; its records are those of the measured rate.</param>
+/// <param name="isHalfOfMaximum">Whether the rate is half of the maximum reached before in the same run, instead of that in
 /// <paramref name="load"/>.</param>
 internal sealed class TailWork(BrokerSettings settings, LoadOptions load, bool isHalfOfMaximum) : IWork
 {
