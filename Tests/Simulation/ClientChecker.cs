@@ -2,10 +2,9 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>
-/// Invariants 1 to 3, by what clients were told: knows nothing of replicas but what a leader holds. What compaction or a delete took away
-/// may be missing; what an unclean election lost must be exactly what it reported, and is forgotten here.
-/// </summary>
+/// <summary>Checks invariants 1 to 3 by the clients' observations, without knowledge of replicas except the leader's log. Records removed
+/// by compaction or a delete may be missing. An unclean election must lose exactly what it reported, which is then forgotten
+/// here.</summary>
 internal sealed class ClientChecker(int topic, bool mayCompact)
 {
     private readonly SortedDictionary<long, Told> _acknowledged = [];
@@ -19,7 +18,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     private readonly record struct Told(SimulatedRecord Record, int Epoch);
 
     public int Acknowledged => _acknowledged.Count;
-    /// <summary>How far the reader has come.</summary>
+    /// <summary>The reader's position.</summary>
     public long Position => _latest;
     public int UncleanElections => _unclean.Count;
     public int LatestUncleanEpoch => _unclean is [.., var last] ? last.Epoch : -1;
@@ -33,14 +32,14 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
             Verdict.Require(_acknowledged[offset].Record == record, $"invariant 1: offset {offset} was acknowledged to two records");
     }
 
-    /// <summary>A replica's compaction removes a record for a later one of its key.</summary>
+    /// <summary>A replica's compaction removed a record in favour of a later one of its key.</summary>
     public void OnCompacted(long offset, int epoch) => _compacted.Add((offset, epoch));
 
     public bool IsCompacted(long offset, int epoch) => _compacted.Contains((offset, epoch));
 
     public void OnDeleted(long below) => _deletedBelow = Math.Max(_deletedBelow, below);
 
-    /// <summary>A leader begins, or serves: it must hold all that was acknowledged, and all that was seen as it was seen.</summary>
+    /// <summary>A leader starts or serves: it must hold every acknowledged record, and every read record unchanged.</summary>
     public void OnServing(SimulatedLog log)
     {
         foreach (var (offset, told) in _acknowledged)
@@ -49,10 +48,10 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
             Verdict.Require(Holds(log, offset, told), $"invariant 2: what was seen at offset {offset} changed");
     }
 
-    /// <summary>An unclean election: what was acknowledged and is lost by it is what it says, no more and no less.</summary>
+    /// <summary>An unclean election: it must report exactly the acknowledged records that it loses.</summary>
     public void OnUncleanElection(ReportUncleanElection report, SimulatedLog log)
     {
-        // Its own log begins where it begins: an older leader may have deleted more.
+        // Its own log start counts: an older leader may have deleted more.
         _deletedBelow = Math.Min(_deletedBelow, report.LogEnd);
         _unclean.Add(report);
         foreach (var (offset, told) in _acknowledged.Concat(_seen))
@@ -69,7 +68,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
             _lastSequence[record.Producer] = record.Sequence;
     }
 
-    /// <summary>A follower says that it gave up what it knew to be acknowledged: that has been reported before.</summary>
+    /// <summary>A follower reports that it discarded acknowledged records: that loss must have been reported before.</summary>
     public void OnReportedLoss(int epoch) =>
         Verdict.Require(_unclean.Count > 0 && epoch >= _unclean[0].Epoch,
             "a follower truncates below its high watermark, and no election was unclean");
@@ -115,7 +114,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
 
     private bool IsGone(long offset, int epoch) => offset < _deletedBelow || IsCompacted(offset, epoch);
 
-    // The latest report says all: an unclean election may also bring back what an earlier one had lost.
+    // The latest report is complete: an unclean election may also restore what an earlier one lost.
     private bool IsReportedLost(long offset, int epoch) => _unclean is [.., var report] && epoch < report.Epoch
         && (offset < report.LogStart || offset >= report.LogEnd
             || (EpochHistory.EpochOf(report.History, offset) is >= 0 and var kept && kept != epoch));

@@ -19,7 +19,7 @@ internal sealed partial class Cluster
         public int Id { get; set; } = SimulatedRecord.NoProducer;
         public int NextSequence { get; set; }
         public int UncleanElections { get; set; }
-        /// <summary>What is sent again until it is answered; null: the next one.</summary>
+        /// <summary>The batch that is resent until it is answered; null: the next one.</summary>
         public byte[]? Batch { get; set; }
     }
 
@@ -46,7 +46,7 @@ internal sealed partial class Cluster
             if (target.Leader is { } leader && target.Topic == request.Topic)
                 leader.Append(request.Batch, producer.IsIdempotent, waiter, _now);
         });
-        // Without an answer in time: again, the same batch.
+        // No answer in time: resend the same batch.
         After(250, () =>
         {
             if (_waiting.Remove(waiter))
@@ -74,7 +74,7 @@ internal sealed partial class Cluster
 
     private void Answer(SimulatedBroker broker, CompleteAppend complete)
     {
-        // Who waits no longer was promised the record all the same, had the answer not been late: only what a client hears counts.
+        // After a timeout the acknowledgement is not counted, since only what a client receives counts.
         if (!_waiting.TryGetValue(complete.Waiter, out var request))
             return;
         var producer = request.Producer;
@@ -82,11 +82,11 @@ internal sealed partial class Cluster
         if (isAcknowledged)
             Acknowledge(broker, complete, request);
         if (Chance(3))
-            return; // The answer is lost on its way.
+            return; // The answer is lost in transit.
         _waiting.Remove(complete.Waiter);
         if (isAcknowledged && producer.Batch == request.Batch)
             producer.Batch = null;
-        // What the broker knew of the producer may be lost by an unclean election: then it begins again.
+        // An unclean election may lose the broker's state of the producer: then the producer starts over.
         else if (complete.Error == ErrorCode.OutOfOrderSequenceNumber && producer.UncleanElections != _topic.Clients.UncleanElections)
             BeginAgain(producer);
         After(complete.Error == ErrorCode.None ? 1 + _random.Next(Scenario.ProduceEveryMs) : RetryDelay(), () => Produce(producer));
@@ -117,17 +117,17 @@ internal sealed partial class Cluster
         After(10 + _random.Next(15), Consume);
         if (ChooseLeader() is not { Leader: { } leader } broker || broker.PausedUntil > _now)
             return;
-        // One reader believes whoever says that it leads; what it is told is at most a lease old.
+        // One reader believes any broker that claims to lead; its answer is at most a lease old.
         if (leader.TryReadLatest(leader.Epoch, _now, out _) == ErrorCode.None)
             _topic.Replicas.OnRead(leader, _now, _options.LeaseMs);
-        // The other's view of the epoch is the highest it has met.
+        // The other reader uses the highest epoch it has met.
         _readerEpoch = Math.Max(_readerEpoch, leader.Epoch);
         if (leader.TryReadLatest(_readerEpoch, _now, out var latest) == ErrorCode.None)
             _topic.Clients.OnLatest(latest, broker.Log, leader.Epoch);
         Perform(broker);
     }
 
-    /// <summary>Mostly who leads the highest epoch, sometimes anyone who believes to lead.</summary>
+    /// <summary>Usually returns the leader of the highest epoch, sometimes any broker that believes it leads.</summary>
     private SimulatedBroker? ChooseLeader()
     {
         SimulatedBroker? best = null;

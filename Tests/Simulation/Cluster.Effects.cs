@@ -2,14 +2,14 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// What the roles want done: the network, the log's files, answers to clients, reports.
+// Performs the effects of the roles: the network, the log's files, answers to clients, reports.
 internal sealed partial class Cluster
 {
     private void Perform(SimulatedBroker broker)
     {
         if (broker is { Leads: true, Announced: false })
             Announce(broker);
-        // Performing one may add no other: roles are called by events alone.
+        // Performing an effect may add no other: only events call roles.
         foreach (var effect in broker.Effects)
             Perform(broker, effect);
         broker.Effects.Clear();
@@ -25,7 +25,8 @@ internal sealed partial class Cluster
         Figures.Elections++;
         Verdict.Require(!_restored, $"a store from the past: {broker.Id} leads epoch {leader.Epoch}");
         topic.Replicas.OnLeading(broker.Id, leader, _now);
-        // A claim whose answer comes late may begin an epoch that is over: it serves nobody, for its followers and readers know better.
+        // A claim with a late answer may start an epoch that is over. It serves no client, since its followers and readers know a later
+        // one.
         if (topic.LatestEpoch >= leader.Epoch)
             return;
         (topic.LatestLeader, topic.LatestEpoch) = (broker, leader.Epoch);
@@ -77,15 +78,15 @@ internal sealed partial class Cluster
     {
         if (Chance(Scenario.DropPercent) || _cuts.Contains((from.Id, to.Id)))
             return;
-        // A message finds whatever process runs when it arrives. What is for a replica that catches up waits there for its turn, and is
-        // overtaken by the rest.
+        // A message reaches whichever process runs on arrival. A message for a replica that catches up waits there for its turn, and others
+        // overtake it.
         After(Delay() + (isCatchUp ? CatchUpRest(to) : 0), () => RunOn(to, to.Process, () => Receive(to, message)));
         if (Chance(Scenario.DuplicatePercent))
             After(Delay() * 3, () => RunOn(to, to.Process, () => Receive(to, message)));
     }
 
-    /// <summary>How long a piece of catch-up work waits on a broker; it takes a while itself, and is rested from afterwards. Times are a
-    /// tenth of the shipped ones here.</summary>
+    /// <summary>Returns how long catch-up work waits on a broker. The work itself takes a while, and a rest follows. Times are a tenth of
+    /// the shipped ones.</summary>
     private long CatchUpRest(SimulatedBroker broker)
     {
         var now = TimeSpan.FromMilliseconds(_now * 10);
@@ -124,7 +125,7 @@ internal sealed partial class Cluster
         }
     }
 
-    // Read while the log goes on; mostly from the page cache.
+    // Reads while the log continues; usually from the page cache.
     private void Fill(SimulatedBroker broker, FillPush fill)
     {
         if (broker.Leader is not { } leader)

@@ -2,7 +2,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// What goes wrong.
+// Faults.
 internal sealed partial class Cluster
 {
     private void Fault()
@@ -50,7 +50,7 @@ internal sealed partial class Cluster
                 Isolate(broker);
                 break;
             case 8:
-                // A leader is stopped and another takes over; then all but the first are restarted while it wakes up.
+                // A leader is paused and another takes over; then all but the first restart while it resumes.
                 broker.PausedUntil = broker.IsUp ? _now + 300 : 0;
                 DeclareDead(broker, 400);
                 After(200 + _random.Next(100), () => Array.ForEach(_brokers, other =>
@@ -91,8 +91,7 @@ internal sealed partial class Cluster
             CutMoreThanLastWrite: false));
     }
 
-    /// <summary>An fsync fails: the kernel may have dropped what it should have written, so the partition is closed and
-    /// recovered.</summary>
+    /// <summary>An fsync fails: the kernel may have dropped the dirty pages, so the partition is closed and recovered.</summary>
     private void FailFlush(SimulatedBroker broker)
     {
         if (!broker.IsUp || !MayLose(broker))
@@ -110,7 +109,7 @@ internal sealed partial class Cluster
             broker.Disk.Incarnation = NewGuid();
     }
 
-    /// <summary>What invariant 1 supposes: another counted member keeps what it acknowledged. With unclean elections more may be
+    /// <summary>The premise of invariant 1: another counted member keeps what it acknowledged. With unclean elections more may be
     /// lost.</summary>
     private bool MayLose(SimulatedBroker broker) => Scenario.MayElectUnclean || _topic.Store.State is var state
         && state.Isr.Concat(state.Elr).Any(m => m.Broker != broker.Id && _brokers[m.Broker].Disk.Incarnation == m.Incarnation);
@@ -124,7 +123,7 @@ internal sealed partial class Cluster
         }
     }
 
-    /// <summary>All learn of it, each at its own time.</summary>
+    /// <summary>All brokers learn of it, each at its own time.</summary>
     private void Believe(SimulatedBroker broker, bool isDead, long delay)
     {
         foreach (var other in _brokers)

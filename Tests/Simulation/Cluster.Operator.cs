@@ -2,23 +2,23 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// The placement that finds a leader, and what is done to a cluster on purpose.
+// The placement that finds a leader, and operations on the cluster.
 internal sealed partial class Cluster
 {
-    // In some runs claimants are told what is stored, instead of reading it; by the time that they act on it, it may be stored no more.
+    // In some runs claimants receive the stored state instead of reading it; it may be stale when they act on it.
     private readonly bool _tellsClaimants;
     private long _servedAt;
 
     private void Place()
     {
         After(20 + _random.Next(30), Place);
-        // Whoever looks after it at the moment goes by his own view of who lives.
+        // The deciding broker uses its own view of membership.
         var view = _brokers[_random.Next(_brokers.Length)].Membership;
         if (_topic.Leader is { } leader && view.IsAlive(leader.Id))
             _servedAt = _now;
         if (Array.Exists(_brokers, b => b.IsActivated && b.Topic == _topic && view.IsAlive(b.Id)))
         {
-            // Two activations for a moment are nothing unusual.
+            // Two activations for a moment are normal.
             if (_now > FaultsEndAt || !Chance(1))
                 return;
         }
@@ -97,7 +97,7 @@ internal sealed partial class Cluster
         });
     }
 
-    /// <summary>A broker hands over, writes all out and ends; it comes back as the member it was.</summary>
+    /// <summary>A broker hands over, flushes everything and stops; it returns as the same member.</summary>
     private void StopInOrder()
     {
         HandOver();
@@ -122,14 +122,14 @@ internal sealed partial class Cluster
             Tell($"reassign to {string.Join(' ', target)}");
         AfterOn(broker, 0, () =>
         {
-            // It resigns by itself if it is not wanted any more.
+            // It resigns by itself if it is no longer a replica.
             broker.ResignDeadline = 0;
             broker.Leader?.Reassign(target, 0, _now);
         });
         Array.ForEach(_brokers, other => After(_random.Next(300, 1_500), () => Drop(other)));
     }
 
-    /// <summary>Who does not hold the partition any more frees its disk.</summary>
+    /// <summary>A broker that is no longer a replica frees its disk.</summary>
     private void Drop(SimulatedBroker broker)
     {
         if (!broker.IsUp || broker.Disk.Topic != _topic || _topic.Store.State.Replicas.Contains(broker.Id) || broker.IsActivated)

@@ -2,7 +2,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// The state store: slow, failing, unclear about what it stored; down for a while; restored from the past.
+// The state store: slow, failing, with unknown outcomes, down for a while, or restored from a backup.
 internal sealed partial class Cluster
 {
     private long _storeDownUntil;
@@ -46,10 +46,10 @@ internal sealed partial class Cluster
         }
         if (!write.State.Reassignment.IsEmpty)
             Figures.Reassignments++;
-        // What waited for the database may reach it when it is back.
+        // A write that waited for the database may reach it when it is back.
         var unclear = StoreIsDown || Chance(Scenario.StoreFailsPercent);
         var lost = unclear && Chance(30);
-        // An unclear write may be stored before or long after its writer is told that it failed.
+        // A write of unknown outcome may be stored before or long after its writer sees the failure.
         if (unclear)
             After(StoreDelay(), () => RunOn(broker, process, () => leader.OnStateFailed(write.Operation)));
         if (lost)
@@ -74,7 +74,7 @@ internal sealed partial class Cluster
         });
     }
 
-    /// <summary>A backup is played back while every disk remembers a later epoch: nobody may lead any more.</summary>
+    /// <summary>Restores a backup while every disk remembers a later epoch: no broker may lead any more.</summary>
     private void RestoreStore()
     {
         var state = _topic.Store.State;

@@ -2,10 +2,8 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>
-/// A whole cluster in one thread, from one seed: brokers with the shipped roles, a network, disks, a store, memberships, clients, an
-/// operator, and what goes wrong with them. The same seed runs the same steps.
-/// </summary>
+/// <summary>A whole cluster in one thread, from one seed: brokers with the shipped roles, a network, disks, a store, memberships, clients,
+/// an operator, and faults. The same seed runs the same steps.</summary>
 internal sealed partial class Cluster : ISimulation<Figures>
 {
     private const long FaultsEndAt = 2_400;
@@ -47,7 +45,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
 
     public Scenario Scenario { get; }
     public string Description => Scenario.ToString();
-    /// <summary>Told of each step that matters, to understand a failing seed by; null for speed.</summary>
+    /// <summary>Receives each relevant step, to analyse a failing seed; null for speed.</summary>
     public Action<string>? Trace { get; init; }
     public Figures Figures { get; } = new() { Seeds = 1 };
 
@@ -74,7 +72,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
         CheckEnd();
     }
 
-    /// <summary>Faults are over, and all that was acknowledged was seen by the reader.</summary>
+    /// <summary>Whether faults are over, and the reader has seen every acknowledged record.</summary>
     private bool IsDone => _now > FaultsEndAt + 200 && (_restored
         || (_brokers.All(b => b.IsUp) && _topic.Store.State is { Reassignment.IsEmpty: true } state
             && state.Isr.Length == state.Replicas.Length
@@ -87,7 +85,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
             _topic.Clients.OnServing(leader.Log);
         if (IsDone)
             return;
-        // A write in flight may take the last member that kept its log out of the ISR: then nobody may lead, and the operator has to
+        // A write in flight may remove the last member that kept its log from the ISR. Then no broker may lead, and the operator has to
         // choose.
         Figures.Stuck = 1;
         Verdict.Require(!_topic.Store.State.Isr.Concat(_topic.Store.State.Elr).Any(IsTrulyAlive),
@@ -122,7 +120,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
 
     private void After(long delay, Action step) => _events.Enqueue(step, (_now + delay, _order++));
 
-    /// <summary>A step of a broker's process: dropped when it has ended, put off while it is paused.</summary>
+    /// <summary>Schedules a step of a broker's process: dropped after its end, delayed during a pause.</summary>
     private void AfterOn(SimulatedBroker broker, long delay, Action step)
     {
         var process = broker.Process;
@@ -146,7 +144,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
     {
         if (broker.IsUp)
             return;
-        // Some learn of what became of the topic only when they have been running for a while.
+        // Some brokers learn of a change of the topic only a while after their start.
         if (broker.Disk.Topic != _topic && Chance(70))
             broker.Disk.Renew(_topic, NewGuid());
         if (Trace is not null)
@@ -166,7 +164,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
         BeginAgain(broker);
     }
 
-    /// <summary>The process goes on with a new, empty directory.</summary>
+    /// <summary>The process continues with a new, empty directory.</summary>
     private void BeginAgain(SimulatedBroker broker)
     {
         broker.Stop();

@@ -1,6 +1,6 @@
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>What runs did: counted, so that a simulation of nothing fails.</summary>
+/// <summary>Counts what runs did, so that a simulation of nothing fails.</summary>
 internal sealed class Figures : IFigures<Figures>
 {
     public long Seeds { get; set; }
@@ -13,7 +13,7 @@ internal sealed class Figures : IFigures<Figures>
     public long Resets { get; set; }
     public long Compactions { get; set; }
     public long Acknowledged { get; set; }
-    /// <summary>Runs in which nobody who may lead was left.</summary>
+    /// <summary>Runs in which no eligible leader was left.</summary>
     public long Stuck { get; set; }
 
     public void Add(Figures other)

@@ -1,19 +1,19 @@
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>One run from one seed. It throws where an invariant is broken, or where the code under test throws.</summary>
+/// <summary>One run from one seed. It throws when an invariant is broken, or when the code under test throws.</summary>
 internal interface ISimulation<TFigures>
 {
-    /// <summary>What the seed makes of the run, in a line.</summary>
+    /// <summary>The seed's scenario, in one line.</summary>
     string Description { get; }
     TFigures Figures { get; }
     void Run();
 }
 
-/// <summary>What runs did, counted.</summary>
+/// <summary>The counts of runs.</summary>
 internal interface IFigures<TFigures>
 {
     long Seeds { get; }
-    /// <summary>The end of a long run in one line, without what failed.</summary>
+    /// <summary>The end of a summary line for a long run, without failures.</summary>
     string Last { get; }
     void Add(TFigures other);
 }

@@ -2,14 +2,14 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>Looks for a seed whose run finds a mistake that was built in.</summary>
-/// <param name="mostSeeds">After how many seeds without a find the checkers count as blind.</param>
-/// <param name="seedsAtOnce">How many seeds run before it looks whether one of them found it.</param>
-/// <param name="output">Told which seed found it, and what.</param>
+/// <summary>Looks for a seed whose run detects a built-in bug.</summary>
+/// <param name="mostSeeds">The number of seeds without a detection after which the checkers count as blind.</param>
+/// <param name="seedsAtOnce">The number of seeds that run between checks for a detection.</param>
+/// <param name="output">Receives the seed and the message of the detection.</param>
 internal sealed class MutantSearch(int mostSeeds, int seedsAtOnce, ITestOutputHelper output)
 {
-    /// <summary>Runs seeds from 0 on until one throws; fails where none does.</summary>
-    /// <param name="mutant">The mistake.</param>
+    /// <summary>Runs seeds from 0 on until one throws; fails if none does.</summary>
+    /// <param name="mutant">The bug.</param>
     /// <param name="run">Runs a seed with it.</param>
     public void Find(string mutant, Action<int> run)
     {
@@ -35,7 +35,7 @@ internal sealed class MutantSearch(int mostSeeds, int seedsAtOnce, ITestOutputHe
         }
         catch (Exception exception)
         {
-            // Also what the code under test asserts, and what it runs into.
+            // Includes assertions and exceptions of the code under test.
             return exception.Message;
         }
     }

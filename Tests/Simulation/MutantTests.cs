@@ -3,7 +3,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>The checkers are believed because they find each of these mistakes.</summary>
+/// <summary>The checkers are trusted because they detect each of these bugs.</summary>
 public sealed class MutantTests(ITestOutputHelper output)
 {
     private readonly MutantSearch _search = new(mostSeeds: 20_000, seedsAtOnce: 50, output);

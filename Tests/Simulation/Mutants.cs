@@ -4,16 +4,14 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-// Each is the shipped protocol with one decision made wrong, by the paragraph of the protocol that it breaks. Three that no checker can
-// find are missing, because other rules hold what they let go; they stay in the protocol as a second line behind those:
-// - A push whose previous epoch is not compared. An alignment is bound to (epoch, session), after it only this leader's pushes are taken,
-//   and no log of
-//   a leader is ever cut: so the epochs agree. It would matter if an alignment were wrong.
-// - min.insync.replicas counted by the committed ISR alone. Who is about to leave an ISR that becomes too small is proposed for the ELR,
-//   and the high watermark
-//   stands still as soon as an ELR is proposed; who leaves because it lost its tail has no counted end. The rule only makes the refusal
-// come earlier.
-// - Truncation below the own high watermark, where no election was unclean. No leader that was elected by the rules asks for it.
+// Each mutant is the shipped protocol with one wrong decision, named after the paragraph of the protocol that it breaks. Three are missing
+// that no checker can detect, because other rules cover for them. They stay in the protocol as a second line of defence:
+// - A push whose previous epoch is not compared. An alignment is bound to (epoch, session). After it only this leader's pushes are
+//   accepted, and no log of a leader is ever truncated, so the epochs agree. It would matter if an alignment were wrong.
+// - min.insync.replicas counted by the committed ISR alone. A member about to leave an ISR that becomes too small is proposed for the ELR,
+//   and the high watermark stands still as soon as an ELR is proposed. A member that leaves because it lost its tail has no counted end. The
+//   rule only makes the refusal come earlier.
+// - Truncation below the own high watermark, where no election was unclean. No leader elected by the rules asks for it.
 
 // --- Roles ---
 

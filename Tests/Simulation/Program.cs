@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>The simulation for a long night: <c>./omq sim</c>.</summary>
+/// <summary>The simulation as a long run: <c>./omq sim</c>.</summary>
 internal static class Program
 {
     private const string Usage = """

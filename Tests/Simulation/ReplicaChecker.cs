@@ -3,9 +3,9 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>Invariant 4: two replicas that hold the same offset and leader epoch hold the same record. And what makes the others hold: one
-/// leader an epoch, no older epoch accepted after a newer one, no reads without a lease, enough replicas behind every acknowledgement, no
-/// resignation undrained.</summary>
+/// <summary>Checks invariant 4: two replicas that hold the same offset and leader epoch hold the same record. Also checks what the other
+/// invariants rest on: one leader an epoch, no older epoch accepted after a newer one, no reads without a lease, enough replicas behind
+/// every acknowledgement, no resignation before the drain.</summary>
 internal sealed class ReplicaChecker(int minInsync)
 {
     private readonly Dictionary<(long Offset, int Epoch), (SimulatedRecord Record, uint Holders)> _written = [];
@@ -25,8 +25,8 @@ internal sealed class ReplicaChecker(int minInsync)
         }
     }
 
-    /// <summary>An <c>acks=all</c> is answered: as many as <c>min.insync.replicas</c> had the record, and while its leader's state is the
-    /// one that is stored, so many of those that count.</summary>
+    /// <summary>An <c>acks=all</c> is answered: at least <c>min.insync.replicas</c> replicas had the record. While its leader's state is
+    /// the stored one, as many counted members had it.</summary>
     public void OnAcknowledged(long offset, int epoch, LeaderReplica? leader, PartitionState stored)
     {
         var holders = _written[(offset, epoch)].Holders;
@@ -52,7 +52,7 @@ internal sealed class ReplicaChecker(int minInsync)
             throw new Verdict($"one leader an epoch: {broker} and {_leaders[leader.Epoch].Broker} lead epoch {leader.Epoch}");
     }
 
-    /// <summary>Who has been replaced by a member of its own ISR serves no reads for longer than its lease.</summary>
+    /// <summary>A leader replaced by a member of its own ISR serves no reads for longer than its lease.</summary>
     public void OnRead(LeaderReplica leader, long now, long leaseMs)
     {
         if (_leaders.TryGetValue(leader.Epoch + 1, out var next) && leader.Committed!.Isr.Any(m => m.Broker == next.Broker))
@@ -60,7 +60,7 @@ internal sealed class ReplicaChecker(int minInsync)
                 $"lease: epoch {leader.Epoch} serves reads {now - next.Since} ms after the next one began");
     }
 
-    /// <summary>A leader writes that it resigns.</summary>
+    /// <summary>A leader stores its resignation.</summary>
     public static void OnResigning(LeaderReplica leader, SimulatedLog log, int successor, SimulatedLog? successors, bool inTime)
     {
         if (!inTime)

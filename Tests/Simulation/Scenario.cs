@@ -2,7 +2,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>What a seed makes of a run.</summary>
+/// <summary>The parameters of a run, drawn from its seed.</summary>
 internal sealed class Scenario
 {
     public Scenario(Random random)
@@ -41,9 +41,9 @@ internal sealed class Scenario
     public int FaultEveryMs { get; }
     public int OperateEveryMs { get; }
     public int StoreFailsPercent { get; }
-    /// <summary>Few records leave epochs without any: what only the fence remembers.</summary>
+    /// <summary>The interval of records. A long one leaves epochs without records, which only the fence remembers.</summary>
     public int ProduceEveryMs { get; }
-    /// <summary>By how much brokers learn of a death or a return at different times.</summary>
+    /// <summary>The spread of the times at which brokers learn of a death or a return.</summary>
     public int ViewsSpreadMs { get; }
     public int BatchesPerPush { get; }
     public int UnansweredPushes { get; }
@@ -51,13 +51,13 @@ internal sealed class Scenario
     public bool MayCompact { get; }
     public bool MayDelete { get; }
     public bool MayReassign { get; }
-    /// <summary>Disks may lose more than the protocol promises to survive; the operator chooses who leads then.</summary>
+    /// <summary>Whether disks may lose more than the protocol promises to survive; the operator then chooses the leader.</summary>
     public bool MayElectUnclean { get; }
     public bool RecreatesTopic { get; }
-    /// <summary>The database comes back from a backup: nobody may lead any more.</summary>
+    /// <summary>Whether the database is restored from a backup, after which no broker may lead.</summary>
     public bool RestoresStore { get; }
 
-    /// <summary>Percent of its time that a broker spends on replicas that catch up: there are always clients that append.</summary>
+    /// <summary>The percentage of a broker's time for replicas that catch up, as there are always clients that append.</summary>
     public int CatchUpShare { get; }
 
     public override string ToString() =>

@@ -5,21 +5,21 @@ using OrleansMq.Tests.Simulation.Groups;
 namespace OrleansMq.Tests.Simulation;
 
 /// <summary>A seed that broke an invariant.</summary>
-/// <param name="Seed">Which.</param>
-/// <param name="Message">The invariant, or what the code under test threw.</param>
-/// <param name="Description">What the seed made of the run.</param>
-/// <param name="Command">What simulates.</param>
+/// <param name="Seed">The seed.</param>
+/// <param name="Message">The invariant, or the exception of the code under test.</param>
+/// <param name="Description">The seed's scenario.</param>
+/// <param name="Command">The command that simulates it.</param>
 internal sealed record FailedSeed(int Seed, string Message, string Description, string Command)
 {
-    /// <summary>What runs it again, with all its steps.</summary>
+    /// <summary>The command that repeats the seed with a trace.</summary>
     public string Replay => $"{Command} --seeds 1 --first-seed {Seed} --trace";
 
     public override string ToString() => $"seed {Seed}: {Message}\n  {Description}\n  Replay: {Replay}";
 }
 
-/// <summary>Many seeds, on all cores.</summary>
-/// <param name="command">What simulates this on the command line.</param>
-/// <param name="create">Makes the run of a seed; its steps are told where that is wanted.</param>
+/// <summary>Runs many seeds on all cores.</summary>
+/// <param name="command">The command line of this simulation.</param>
+/// <param name="create">Creates the run of a seed, with an optional trace.</param>
 internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string>?, ISimulation<TFigures>> create)
     where TFigures : IFigures<TFigures>, new()
 {
@@ -27,9 +27,9 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
     private readonly List<FailedSeed> _failures = [];
     private readonly Stopwatch _watch = Stopwatch.StartNew();
 
-    /// <summary>Told of each seed that fails, as soon as it does.</summary>
+    /// <summary>Called for each failed seed at once.</summary>
     public Action<FailedSeed>? Failed { get; init; }
-    /// <summary>What all that ended well did.</summary>
+    /// <summary>The counts of all successful runs.</summary>
     public TFigures Figures { get; } = new();
     public TimeSpan Elapsed => _watch.Elapsed;
 
@@ -42,7 +42,7 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         }
     }
 
-    /// <summary>One line, as long as it runs and at its end.</summary>
+    /// <summary>The progress line, during and after the run.</summary>
     public string Progress
     {
         get
@@ -52,7 +52,7 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         }
     }
 
-    /// <summary>Runs seeds until all are done, or so many have failed that more would tell nothing.</summary>
+    /// <summary>Runs seeds until all are done, or until so many have failed that more would tell nothing new.</summary>
     public void Run(int first, int count, CancellationToken cancellationToken, int mostFailures = 20)
     {
         try
@@ -67,12 +67,12 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         }
         catch (OperationCanceledException)
         {
-            // Ctrl-C: what has run is reported.
+            // Ctrl-C: report the completed seeds.
         }
     }
 
-    /// <summary>Runs one seed and tells each step.</summary>
-    /// <returns>How many seeds have failed.</returns>
+    /// <summary>Runs one seed with a trace.</summary>
+    /// <returns>The number of failed seeds.</returns>
     public int RunOne(int seed, Action<string>? trace)
     {
         var simulation = create(seed, trace);
@@ -83,7 +83,7 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
         }
         catch (Exception exception)
         {
-            // Whatever the code under test throws is a bug of the protocol as well.
+            // Any exception of the code under test is a bug of the protocol as well.
             failure = new FailedSeed(seed, exception is Verdict ? exception.Message : exception.ToString(), simulation.Description,
                 command);
         }
@@ -101,7 +101,7 @@ internal sealed class SeedRuns<TFigures>(string command, Func<int, Action<string
     }
 }
 
-/// <summary>What can be simulated.</summary>
+/// <summary>The available simulations.</summary>
 internal static class SeedRuns
 {
     public static SeedRuns<Figures> OfReplication(Action<FailedSeed>? failed = null) =>

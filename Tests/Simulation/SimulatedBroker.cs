@@ -2,13 +2,13 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>A broker: its disk, what it believes of the others, and while its process runs its log and roles.</summary>
+/// <summary>A broker: its disk, its view of the others, and while its process runs its log and roles.</summary>
 internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembership membership)
 {
     public int Id { get; } = id;
     public SimulatedDisk Disk { get; } = disk;
     public SimulatedMembership Membership { get; } = membership;
-    /// <summary>Raised with every start, so that what belonged to an earlier process is dropped.</summary>
+    /// <summary>Incremented at every start, so that steps of an earlier process are dropped.</summary>
     public int Process { get; private set; }
     public bool IsUp { get; private set; }
     public long PausedUntil { get; set; }
@@ -16,11 +16,11 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
     public SimulatedLog Log { get; private set; } = null!;
     public FollowerReplica Follower { get; private set; } = null!;
     public LeaderReplica? Leader { get; private set; }
-    /// <summary>The topic it was asked to lead; its directory may be of another.</summary>
+    /// <summary>The topic it was asked to lead; its directory may belong to another.</summary>
     public Topic Topic { get; private set; } = disk.Topic;
     public bool Announced { get; set; }
     public long ResignDeadline { get; set; }
-    /// <summary>No work for replicas that catch up begins before: of its process, as the rest is.</summary>
+    /// <summary>The earliest start of the next catch-up work. Like the rest itself it belongs to the process.</summary>
     public TimeSpan CatchUpRestUntil { get; set; }
     public ReplicaIdentity Identity => new(Id, Disk.Incarnation);
     public bool Leads => IsUp && Leader is { Status: LeaderStatus.Leading };
@@ -34,7 +34,7 @@ internal sealed class SimulatedBroker(int id, SimulatedDisk disk, SimulatedMembe
         CatchUpRestUntil = default;
         Leader = null;
         Log = new SimulatedLog(Id, Disk, rules, sync);
-        // What the disk says of the past is a decision too: a mutant forgets the fence here.
+        // Recovering the fence is a decision, too: a mutant forgets the fence here.
         Disk.Fence = rules.FenceAfterRestart(Disk.Fence, Log.LatestEpoch);
         Follower = new FollowerReplica(rules, Log, Identity, Disk.Topic.Id, Effects);
     }

@@ -3,23 +3,23 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>What a broker's disk holds of the partition. Written is not flushed: a killed process keeps what is written, a power cut what
-/// is flushed.</summary>
+/// <summary>The partition on a broker's disk. Written is not flushed: a killed process keeps written bytes, a power cut keeps flushed
+/// ones.</summary>
 internal sealed class SimulatedDisk
 {
-    /// <summary>The topic its directory belongs to.</summary>
+    /// <summary>The topic of its directory.</summary>
     public required Topic Topic { get; set; }
     public Guid Incarnation { get; set; }
     public int Fence { get; set; }
     public long LogStart { get; set; }
     public long LogEnd { get; set; }
     public long FlushedEnd { get; set; }
-    /// <summary>Compaction has cleaned what lies below.</summary>
+    /// <summary>The offset below which the log is compacted.</summary>
     public long CompactedEnd { get; set; }
     public List<ReplicatedBatch> Batches { get; } = [];
     public List<LeaderEpochEntry> Epochs { get; } = [];
 
-    /// <summary>Some of what was not flushed is gone; the rest had been written back by chance.</summary>
+    /// <summary>Loses some of the unflushed records; the others happened to be written back.</summary>
     public void LoseUnflushed(Random random)
     {
         var flushed = Batches.FindIndex(b => b.NextOffset > FlushedEnd);
@@ -37,7 +37,7 @@ internal sealed class SimulatedDisk
         CompactedEnd = Math.Min(CompactedEnd, LogEnd);
     }
 
-    /// <summary>A new, empty directory.</summary>
+    /// <summary>Replaces the directory by a new, empty one.</summary>
     public void Renew(Topic topic, Guid incarnation)
     {
         Batches.Clear();

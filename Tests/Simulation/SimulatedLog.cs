@@ -32,7 +32,7 @@ internal sealed class SimulatedLog : IReplicaLog
     public IReadOnlyList<LeaderEpochEntry> Epochs => _disk.Epochs;
     public int LatestEpoch => EpochHistory.Latest(_disk.Epochs).Epoch;
 
-    /// <summary>What lies at an offset; nothing in a hole.</summary>
+    /// <summary>Returns the record at an offset; none in a hole.</summary>
     public bool TryGet(long offset, out SimulatedRecord record, out int epoch)
     {
         (record, epoch) = (default, -1);
@@ -113,7 +113,7 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.LogEnd = endOffset;
     }
 
-    /// <summary>Whole batches that end above an offset, as a driver reads them from the files.</summary>
+    /// <summary>Returns whole batches that end above an offset, like a read from files.</summary>
     public List<ReplicatedBatch> Read(long from, long limit, int maxBatches)
     {
         var batches = new List<ReplicatedBatch>();
@@ -159,7 +159,7 @@ internal sealed class SimulatedLog : IReplicaLog
         RebuildProducers();
     }
 
-    /// <summary>Removes records that a later one of the same key below the horizon replaces. The last batch of a producer stays, if
+    /// <summary>Removes records replaced by a later one of the same key below the horizon. The last batch of a producer stays, if necessary
     /// empty.</summary>
     public void Compact(long horizon)
     {
@@ -193,7 +193,7 @@ internal sealed class SimulatedLog : IReplicaLog
         _disk.CompactedEnd = Math.Max(_disk.CompactedEnd, horizon);
     }
 
-    /// <summary>Where the oldest last batch of a producer begins: what retention leaves, so that all producers are still known.</summary>
+    /// <summary>Returns the start of the oldest last batch of a producer, which retention keeps so that all producers stay known.</summary>
     public long OldestProducer() => _producers.Count == 0 ? LogEndOffset : _producers.Values.Min(p => p.BaseOffset);
 
     private bool IsLastOfProducer(in ReplicatedBatch batch) =>

@@ -2,9 +2,9 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>What one broker believes of the others: late, and wrong for a while.</summary>
-/// <param name="brokers">How many there are.</param>
-/// <param name="incarnationOf">What a broker answers when it is asked.</param>
+/// <summary>One broker's view of the others: late, and wrong for a while.</summary>
+/// <param name="brokers">The number of brokers.</param>
+/// <param name="incarnationOf">A broker's answer to a query.</param>
 internal sealed class SimulatedMembership(int brokers, Func<int, Guid> incarnationOf) : IMembership
 {
     private readonly bool[] _dead = new bool[brokers];

@@ -3,17 +3,15 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Simulation;
 
-/// <summary>
-/// A record as it lies in a batch: where, of which topic, whose, and by which key compaction knows it. A batch begins with one that is its
-/// header and outlives compaction: Delta is the number of records, Sequence the first one's, Key the last one's sequence.
-/// </summary>
+/// <summary>A record as stored in a batch: its topic, producer, sequence and compaction key. The first entry of a batch is its header and
+/// survives compaction: Delta is the number of records, Sequence the first one's, Key the last one's sequence.</summary>
 [StructLayout(LayoutKind.Sequential, Pack = 4)]
 internal readonly record struct SimulatedRecord(int Delta, int Topic, int Producer, int Sequence, int Key)
 {
-    /// <summary>Who writes without idempotence.</summary>
+    /// <summary>The producer id without idempotence.</summary>
     public const int NoProducer = -1;
 
-    /// <summary>A batch as a producer sends it.</summary>
+    /// <summary>Builds a batch as a producer sends it.</summary>
     public static byte[] Batch(int topic, int producer, int firstSequence, ReadOnlySpan<int> keys)
     {
         Span<SimulatedRecord> records = stackalloc SimulatedRecord[keys.Length + 1];
@@ -23,7 +21,7 @@ internal readonly record struct SimulatedRecord(int Delta, int Topic, int Produc
         return MemoryMarshal.AsBytes(records).ToArray();
     }
 
-    /// <summary>The same batch with fewer records.</summary>
+    /// <summary>Returns the batch with fewer records.</summary>
     public static byte[] Retain(in ReplicatedBatch batch, List<SimulatedRecord> kept) =>
         MemoryMarshal.AsBytes<SimulatedRecord>([Header(batch.Bytes), .. kept]).ToArray();
 

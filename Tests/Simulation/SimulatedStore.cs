@@ -19,7 +19,7 @@ internal sealed class SimulatedStore(PartitionState state)
         return true;
     }
 
-    /// <summary>A backup is played back.</summary>
+    /// <summary>Restores a backup.</summary>
     public void Put(PartitionState state)
     {
         State = state;

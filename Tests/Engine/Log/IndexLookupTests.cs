@@ -6,7 +6,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Log;
 
-/// <summary>Look-ups by offset and by time against a plain list of what was appended, whatever the shape of the log.</summary>
+/// <summary>Lookups by offset and by time, compared with a plain list of the appended batches, for logs of any shape.</summary>
 public sealed class IndexLookupTests
 {
     [Fact]

@@ -6,8 +6,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Log;
 
-/// <summary>Where batches are is told instead of the batches only where they need no look at their CRCs, and it is the same
-/// batches.</summary>
+/// <summary>A slice replaces the batches only where their CRCs need no check, and describes the same batches.</summary>
 public sealed class LogSliceTests
 {
     private const int Batches = 600;
@@ -60,7 +59,7 @@ public sealed class LogSliceTests
         Assert.Null(batches);
         Assert.Equal(next, slice!.NextOffset);
         slice.Dispose();
-        // Behind it nobody looked yet.
+        // The batches after it are not verified yet.
         (batches, slice) = log.Log.ReadOrSlice(next, log.Log.LogEndOffset, 100_000);
         Assert.Null(slice);
         batches!.Dispose();

@@ -85,7 +85,7 @@ public sealed class PartitionCheckpointTests
             checkpoint.Create(State);
             using (var file = files.Open(checkpoint.Path, FileOpening.ReadWrite))
             {
-                // The flush fails: what was written may or may not be there.
+                // The flush fails: the written bytes may or may not be there.
                 Assert.Throws<IOException>(() => checkpoint.Write(new FileThatCannotFlush(file), State with { LogStartOffset = 9 }));
             }
             var state = Read(files.PowerCut(new Random(unchecked(seed + round))));

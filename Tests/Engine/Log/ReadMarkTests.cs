@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Log;
 
-/// <summary>A reader that goes on where it ended is spared the search, and is never led astray by where others ended.</summary>
+/// <summary>A reader that continues where it ended skips the index search, and other readers' ends never mislead it.</summary>
 public sealed class ReadMarkTests
 {
     private const int Batches = 400;
@@ -21,7 +21,7 @@ public sealed class ReadMarkTests
         _files.DeleteFile(index);
         for (var offset = 11L; offset < 60; offset++)
             Assert.Equal(offset, ReadOne(log, offset));
-        // Elsewhere it has to search, and finds the index missing.
+        // At another offset it must search, and finds the index missing.
         Assert.Throws<FileNotFoundException>(() => ReadOne(log, 300));
     }
 
@@ -54,7 +54,7 @@ public sealed class ReadMarkTests
             Assert.Equal(offset, ReadOne(log, offset));
     }
 
-    /// <summary>The offset of the one batch that is found.</summary>
+    /// <summary>Returns the offset of the one batch found.</summary>
     private static long ReadOne(TestLog log, long offset)
     {
         using var read = log.Log.Read(offset, log.Log.LogEndOffset, maxBytes: 1);

@@ -8,7 +8,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Log;
 
-/// <summary>A follower's log is cut where its history parts from the leader's.</summary>
+/// <summary>Truncation of a follower's log where its history diverges from the leader's.</summary>
 public sealed class TruncationTests
 {
     private const string Directory = "/p";
@@ -35,7 +35,7 @@ public sealed class TruncationTests
                 Assert.True(log.FlushedPoint.Offset <= log.LogEndOffset);
                 if (random.Next(2) == 0)
                     continue;
-                // Dead, or closed in good order.
+                // Killed, or closed cleanly.
                 log.CloseFiles();
                 log = Open(files, clean: random.Next(2) == 0);
                 Check(log, model, Seeds.Replay(seed));
@@ -73,7 +73,7 @@ public sealed class TruncationTests
         Assert.Equal((20, 20), (log.LogStartOffset, log.LogEndOffset));
     }
 
-    /// <summary>A flush that was prepared before the cut must not say that what is gone is on stable storage.</summary>
+    /// <summary>A flush prepared before the truncation must not report truncated bytes as durable.</summary>
     [Fact]
     public async Task An_earlier_flush_in_the_background_does_not_speak_of_what_was_cut()
     {
@@ -129,7 +129,7 @@ public sealed class TruncationTests
             }
             catch (IOException)
             {
-                // Died there.
+                // Killed at this step.
             }
             IFileSystem next = powerCut ? memory.PowerCut(new Random(unchecked(seed + step))) : memory.ProcessKill();
             log = Open(next, clean: false);

@@ -2,7 +2,7 @@ using OrleansMq.Log;
 
 namespace OrleansMq.Tests.Engine.Log;
 
-/// <summary>What was seen to be whole is known as one range where it hangs together, and never more than that is.</summary>
+/// <summary>Adjacent verified ranges merge into one that never includes unverified bytes.</summary>
 public sealed class VerifiedRangesTests
 {
     [Fact]

@@ -6,11 +6,11 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>The claim that an append in steady state allocates nothing, on the sender's side and on the append thread's.</summary>
+/// <summary>An append in steady state allocates nothing, neither on the sender's side nor on the append thread's.</summary>
 public sealed class AppendAllocationTests
 {
     private const int InFlight = 5;
-    // A queue that this test fills and nobody empties doubles at 512 and 1,024 rounds, and other tests fill the pool's: the least of some
+    // A queue that is filled and never emptied doubles at 512 and 1,024 rounds, and other tests fill that of the pool. So the least of some
     // measurements counts.
     private const int WarmUpRounds = 600;
     private const int Rounds = 400;
@@ -37,7 +37,7 @@ public sealed class AppendAllocationTests
             using var blocker = new Blocker();
             store.Ports.Threads.Schedule(blocker);
             blocker.WaitUntilRunning();
-            // The append thread is busy, so this thread can do its work, and its allocations can be told from those of other tests.
+            // The append thread is busy, so this thread does its work, and its allocations are distinct from those of other tests.
             var batches = Enumerable.Range(0, InFlight).Select(_ => PartitionRig.Batch(1, new string('v', valueBytes))).ToArray();
             var pending = new ValueTask<ProduceResult>[InFlight];
             var round = new AppendRound();

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>Appends that are begun together and written when their sender says so.</summary>
+/// <summary>Appends that start together and are written when their sender asks for it.</summary>
 public sealed class AppendBurstTests
 {
     private readonly AppendBurst _burst = new();
@@ -82,7 +82,7 @@ public sealed class AppendBurstTests
         var away = new AppendBurst(work => Assert.True(posted.Writer.TryWrite(work)));
         var mine = new List<Task<ProduceResult>>();
         var others = new List<Task<ProduceResult>>();
-        // In turns, and more of each than are answered by one work item of the pool.
+        // Alternating, and more of each than one work item of the pool answers.
         for (var i = 0; i < 100; i++)
         {
             var isMine = i / 3 % 2 == 0;
@@ -128,7 +128,7 @@ public sealed class AppendBurstTests
                 burst.Run();
                 offsets.AddRange((await Task.WhenAll(begun)).Select(static result => result.BaseOffset));
             }
-            // A sender's own keep their order.
+            // The batches of one sender keep their order.
             Assert.Equal(offsets.Order(), offsets);
             return offsets;
         })).ToList();

@@ -6,7 +6,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>Which batches are taken, which refused, and what the broker writes into those it takes.</summary>
+/// <summary>Which batches are accepted, which are refused, and what the broker changes in accepted ones.</summary>
 public sealed class AppendRulesTests
 {
     [Fact]

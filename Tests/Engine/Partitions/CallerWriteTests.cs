@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>Appends that are written on the thread of who asks for them.</summary>
+/// <summary>Appends written on the caller's thread.</summary>
 public sealed class CallerWriteTests
 {
     [Theory]

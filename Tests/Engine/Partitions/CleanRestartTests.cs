@@ -10,9 +10,8 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>
-/// What a start after a clean stop reads, counted. Here over some hundred MB on the machine's disk; with <c>OMQ_LONG=1</c> over 5 GB.
-/// </summary>
+/// <summary>Counts the bytes that a start after a clean stop reads, over some hundred MB on the machine's disk; with <c>OMQ_LONG=1</c> over
+/// 5 GB.</summary>
 public sealed class CleanRestartTests(ITestOutputHelper output)
 {
     private const long MostBytesRead = 1 << 20;
@@ -44,7 +43,7 @@ public sealed class CleanRestartTests(ITestOutputHelper output)
             Assert.InRange(partition.SizeInBytes, LogBytes, long.MaxValue);
             Assert.InRange(counting.BytesRead, 1, MostBytesRead);
 
-            // And a look-up in the middle of it reads a page or so of the index, and the batch.
+            // A lookup in the middle of it reads a page or so of the index, and the batch.
             counting.Reset();
             using var read = await partition.ReadAsync(new FetchRequest(name, end / 2, MaxBytes: 1));
             Assert.Equal(ErrorCode.None, read.Error);

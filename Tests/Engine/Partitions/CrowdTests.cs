@@ -9,15 +9,12 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>
-/// Everything at once on the machine's disk: senders, readers that start anywhere, retention that takes segments away under them, recovery
-/// points, and
-/// far fewer file handles than files. What a reader sees at an offset is what was acknowledged there.
-/// </summary>
+/// <summary>A mixed load on the machine's disk: senders, readers at arbitrary offsets, retention that deletes segments under them, recovery
+/// points, and far fewer file handles than files. A reader sees at an offset exactly what was acknowledged there.</summary>
 public sealed class CrowdTests
 {
     private const int PartitionCount = 3;
-    // At least: sending goes on until retention has taken something away.
+    // A minimum: sending continues until retention has deleted something.
     private const int RecordsEach = 900;
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(120);
 
@@ -65,7 +62,7 @@ public sealed class CrowdTests
         }
     }
 
-    // A record's value is made of its place in its own batch and of its key: the same at every reading.
+    // A record's value is derived from its place in its batch and its key, so that every read can check it.
     private static async Task SendAsync(Partition partition)
     {
         for (var i = 0; partition.LogEndOffset < RecordsEach || partition.LogStartOffset == 0; i++)

@@ -3,11 +3,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>
-/// Each thing that changes more than one file, interrupted before each of its steps in turn: by the death of the process, and by that of
-/// the machine.
-/// Whatever is left opens, and holds all that was durable.
-/// </summary>
+/// <summary>Every operation that changes several files, interrupted before each of its steps by the death of the process or of the machine.
+/// The remaining files must open and hold everything durable.</summary>
 public sealed class EveryStepTests
 {
     private const int Records = 40;
@@ -71,7 +68,7 @@ public sealed class EveryStepTests
         }
     }
 
-    /// <summary>Does it; the faults on the way are its own business. Returns how many records were acknowledged.</summary>
+    /// <summary>Runs the operation; it handles faults on the way. Returns the number of acknowledged records.</summary>
     private static async Task<int> DoAsync(PartitionRig rig, string what)
     {
         var appended = 0;

@@ -3,7 +3,7 @@ using OrleansMq.Tests.Engine.Storage;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A disk that does what a test says before the real one does its part: throw, wait, or count.</summary>
+/// <summary>A disk with a test's hooks before each operation: to throw, wait, or count.</summary>
 internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
 {
     /// <summary>Called before a write: path, position, bytes.</summary>
@@ -12,9 +12,9 @@ internal sealed class FaultyFiles(IFileSystem inner) : WrappedFileSystem(inner)
     public Action<string>? OnFlush { get; set; }
     /// <summary>Called before a file is opened.</summary>
     public Action<string>? OnOpen { get; set; }
-    /// <summary>Called before a file is cut.</summary>
+    /// <summary>Called before a file is truncated.</summary>
     public Action<string>? OnSetLength { get; set; }
-    /// <summary>What the volume says it has left.</summary>
+    /// <summary>The free space that the volume reports.</summary>
     public long FreeSpace { get; set; } = long.MaxValue;
 
     public override IFile Open(string path, FileOpening mode)

@@ -6,7 +6,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>One reader that waits for several partitions.</summary>
+/// <summary>A reader that waits for several partitions.</summary>
 public sealed class FetchWaitTests : IAsyncLifetime
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
@@ -76,7 +76,7 @@ public sealed class FetchWaitTests : IAsyncLifetime
         Assert.All(await Task.WhenAll(seen).WaitAsync(Patience), number => Assert.Equal(count, number));
     }
 
-    // A reader as a gateway is one: arms, looks, waits.
+    // A reader like a gateway: arms the wait, checks, waits.
     private async Task<long> FollowAsync(int count)
     {
         while (true)

@@ -9,7 +9,7 @@ using Xunit.Abstractions;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>What partitions cost that nobody uses. With <c>OMQ_LONG=1</c> there are 10,000 of them.</summary>
+/// <summary>The cost of idle partitions. With <c>OMQ_LONG=1</c> there are 10,000 of them.</summary>
 [Collection(nameof(WholeProcess))]
 public sealed class IdlePartitionTests(ITestOutputHelper output)
 {
@@ -88,11 +88,11 @@ public sealed class IdlePartitionTests(ITestOutputHelper output)
         }
         catch (IOException)
         {
-            return false; // Closed meanwhile, by another test.
+            return false; // Another test closed it meanwhile.
         }
     }
 }
 
-/// <summary>Tests that measure the whole process, and so run when no other test does.</summary>
+/// <summary>Tests that measure the whole process, and so run exclusively.</summary>
 [CollectionDefinition(nameof(WholeProcess), DisableParallelization = true)]
 public sealed class WholeProcess;

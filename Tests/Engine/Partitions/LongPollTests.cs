@@ -95,7 +95,7 @@ public sealed class LongPollTests
         {
             for (var offset = 0L; offset < Count;)
             {
-                // The clock stands: a reader that was not woken would wait for ever.
+                // The clock stands still: a reader that is not woken would wait for ever.
                 using var result = await Poll(rig, offset).WaitAsync(Deadline);
                 Assert.Equal(ErrorCode.None, result.Error);
                 using var records = new RecordReader(result.Records, CompressionCodecs.Empty);
@@ -138,7 +138,7 @@ public sealed class LongPollTests
     private static Task<FetchResult> Poll(PartitionRig rig, long offset, int minBytes = 1, CancellationToken cancellationToken = default) =>
         rig.Partition.ReadAsync(new FetchRequest(PartitionRig.Name, offset, 1 << 20, Wait, minBytes), cancellationToken).AsTask();
 
-    // Those of the store are there before; the reader's is one more.
+    // The store's own timers exist before; the reader's is one more.
     private static async Task UntilWaiting(PartitionRig rig)
     {
         var since = Stopwatch.GetTimestamp();

@@ -1,7 +1,6 @@
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A clock that stands until it is told to go; timers fire in the order of their times, on the thread that moves the
-/// clock.</summary>
+/// <summary>A clock that advances on command. Timers fire in the order of their due times, on the thread that advances the clock.</summary>
 internal sealed class ManualClock : TimeProvider
 {
     private readonly Lock _lock = new();
@@ -12,7 +11,7 @@ internal sealed class ManualClock : TimeProvider
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    /// <summary>Timers that are waiting; a test waits for one to appear before it moves the clock.</summary>
+    /// <summary>The number of armed timers. A test waits for one before it advances the clock.</summary>
     public int TimerCount
     {
         get

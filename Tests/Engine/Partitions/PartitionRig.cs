@@ -10,7 +10,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A broker's partitions on a disk in memory, under a clock of the test's, with one topic <c>t</c> of one partition.</summary>
+/// <summary>A broker's partitions on an in-memory disk under a manual clock, with one topic <c>t</c> of one partition.</summary>
 internal sealed class PartitionRig : IAsyncDisposable
 {
     public const string Data = "/data";
@@ -27,7 +27,7 @@ internal sealed class PartitionRig : IAsyncDisposable
     public IFileSystem Files { get; private set; }
     public TopicConfig Config { get; set; }
     public ManualClock Clock { get; } = new();
-    /// <summary>Timers that run while nobody waits.</summary>
+    /// <summary>The number of timers armed while no reader waits.</summary>
     public int TimersOfStore { get; private set; }
     public LogLines Lines { get; } = new();
     public PartitionStore Store { get; private set; } = null!;
@@ -63,24 +63,24 @@ internal sealed class PartitionRig : IAsyncDisposable
         Store.GetOrCreate(Name, TopicId, Config);
     }
 
-    /// <summary>The next start uses this disk.</summary>
+    /// <summary>Uses this disk for the next start.</summary>
     public void Use(IFileSystem files) => Files = files;
 
-    /// <summary>Stops in good order and starts again.</summary>
+    /// <summary>Stops cleanly and restarts.</summary>
     public async Task RestartAsync()
     {
         await Store.DisposeAsync();
         await OpenAsync();
     }
 
-    /// <summary>The process dies; another one starts with what the system has.</summary>
+    /// <summary>Kills the process and starts another with the system's state of the files.</summary>
     public async Task KillAsync()
     {
         Files = ((MemoryFileSystem)Files).ProcessKill();
         await OpenAsync();
     }
 
-    /// <summary>The machine dies; another start finds what was on stable storage, and part of what was not.</summary>
+    /// <summary>Cuts the machine's power and starts again with the flushed bytes and part of the others.</summary>
     public async Task CutPowerAsync(int seed)
     {
         Files = ((MemoryFileSystem)Files).PowerCut(new Random(seed));
@@ -108,7 +108,7 @@ internal sealed class PartitionRig : IAsyncDisposable
         return builder.Build().ToArray();
     }
 
-    /// <summary>All values from an offset to the high watermark.</summary>
+    /// <summary>Reads all values from an offset to the high watermark.</summary>
     public async Task<List<(long Offset, string Value)>> ReadAllAsync(long from = 0, int maxBytes = 1 << 20)
     {
         var values = new List<(long, string)>();
@@ -155,7 +155,7 @@ internal sealed class PartitionRig : IAsyncDisposable
     public ValueTask DisposeAsync() => Store.DisposeAsync();
 }
 
-/// <summary>What the engine said.</summary>
+/// <summary>The engine's log messages.</summary>
 internal sealed class LogLines : EngineLog
 {
     private readonly List<(EngineLogLevel Level, string Message)> _lines = [];

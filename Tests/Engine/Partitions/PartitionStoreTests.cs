@@ -34,7 +34,7 @@ public sealed class PartitionStoreTests
         await using var rig = await PartitionRig.StartAsync();
         await rig.AppendAsync("somebody's");
         await rig.Store.DisposeAsync();
-        // The topic is not known any more, and then it is created again under another id.
+        // The topic is unknown, and is then created again under another id.
         await using (await Partitions(rig, _ => null))
         {
             Assert.False(rig.Files.DirectoryExists(PartitionRig.PartitionPath));

@@ -9,7 +9,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>What a start makes of what a crash, or a bad disk, left.</summary>
+/// <summary>Recovery at start after a crash or disk damage.</summary>
 public sealed class RecoveryTests
 {
     private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with
@@ -20,7 +20,7 @@ public sealed class RecoveryTests
     private static readonly TopicConfig NoFlush = Sync with { FlushMessages = long.MaxValue };
     private static readonly TopicConfig OneSegment = Sync with { SegmentBytes = 1 << 20 };
 
-    // Under sync the checkpoint says a second later how far was flushed; the clockwork looks every 200 ms.
+    // Under sync the checkpoint stores the flushed point within a second; maintenance runs every 200 ms.
     private static readonly TimeSpan UntilNoted = TimeSpan.FromMilliseconds(1200);
 
     [Fact]
@@ -78,7 +78,7 @@ public sealed class RecoveryTests
         Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync("x")).Error);
         using var read = await rig.Partition.ReadAsync(new(PartitionRig.Name, 0));
         Assert.Equal((ErrorCode.KafkaStorageError, reason), (read.Error, read.Message));
-        // Still so, and still untouched, after a stop in good order.
+        // Unchanged after a clean stop.
         await rig.RestartAsync();
         Assert.Equal(reason, rig.Partition.OfflineReason);
         Assert.Equal(files, Contents(rig));
@@ -99,7 +99,7 @@ public sealed class RecoveryTests
         Assert.Equal(6, flushes.Count);
         Assert.Equal("partition-checkpoint", flushes.Last());
         Assert.Equal(5, rig.Partition.Log!.SecuredOffset);
-        // Nothing was appended since, so nothing is to be written down.
+        // Nothing was appended since, so there is nothing to checkpoint.
         rig.Clock.Advance(UntilNoted);
         Assert.Equal(6, flushes.Count);
     }
@@ -110,7 +110,7 @@ public sealed class RecoveryTests
         await using var rig = await PartitionRig.StartAsync(OneSegment);
         rig.Clock.Advance(TimeSpan.FromMilliseconds(50));
         await rig.AppendAsync("a");
-        // The clockwork has looked after 950 ms, and looks again after 1,150.
+        // Maintenance ran at 950 ms and runs again at 1,150.
         rig.Clock.Advance(TimeSpan.FromMilliseconds(1010));
         Assert.Equal(0, rig.Partition.Log!.SecuredOffset);
         await rig.AppendAsync("b");
@@ -373,7 +373,7 @@ public sealed class RecoveryTests
     [Fact]
     public async Task Every_segment_is_a_sequence_of_batches_and_every_entry_of_an_index_points_at_one()
     {
-        // The layout that Kafka's own tools read: see the comparison of the dump in the compatibility tests.
+        // The layout that Kafka's own tools read: see the dump comparison in the compatibility tests.
         var rig = await PartitionRig.StartAsync(NoFlush);
         await rig.AppendManyAsync(60);
         await rig.DisposeAsync();
@@ -429,7 +429,7 @@ public sealed class RecoveryTests
     private static byte[] Read(PartitionRig rig, string name) =>
         AtomicFile.TryRead(rig.Files, Path.Combine(PartitionRig.PartitionPath, name))!;
 
-    // Without the indexes: they are only shortcuts, made anew at each start.
+    // Without the indexes, which are rebuilt at each start.
     private static Dictionary<string, string> Contents(PartitionRig rig) => rig.Files.ListFiles(PartitionRig.PartitionPath)
         .Where(name => !name.EndsWith("index", StringComparison.Ordinal)).ToDictionary(name => name, name =>
             Convert.ToHexString(Read(rig, name)));

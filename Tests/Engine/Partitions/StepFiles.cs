@@ -3,7 +3,7 @@ using OrleansMq.Tests.Engine.Storage;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A disk that fails for good at a given step: every change from there on is refused, as if the process had died there.</summary>
+/// <summary>A disk that fails permanently at a given step: every change from there on is refused, as if the process had died.</summary>
 internal sealed class StepFiles(IFileSystem inner, int steps) : WrappedFileSystem(inner)
 {
     private int _left = int.MaxValue;
@@ -11,7 +11,7 @@ internal sealed class StepFiles(IFileSystem inner, int steps) : WrappedFileSyste
     /// <summary>Whether a step was refused.</summary>
     public bool HasDied => Volatile.Read(ref _left) < 0;
 
-    /// <summary>Begins to count.</summary>
+    /// <summary>Starts to count.</summary>
     public void Arm() => _left = steps;
 
     public override IFile Open(string path, FileOpening mode)

@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Partitions;
 
-/// <summary>A disk that fails while the broker runs: what was promised stays, what was not is refused with the path and the fix.</summary>
+/// <summary>A disk that fails while the broker runs: acknowledged records stay, others are refused with the path and the remedy.</summary>
 public sealed class StorageFaultTests
 {
     private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with { SegmentBytes = 2000 };
@@ -70,7 +70,7 @@ public sealed class StorageFaultTests
         Assert.Contains("Input/output error", rig.Partition.OfflineReason, StringComparison.Ordinal);
         Assert.Contains(PartitionRig.PartitionPath, rig.Partition.OfflineReason, StringComparison.Ordinal);
         Assert.Equal(ErrorCode.KafkaStorageError, (await rig.AppendAsync("again")).Error);
-        // An fsync is never tried twice: the second one would say yes to bytes that are gone.
+        // A failed fsync is never retried: the second one would report success for bytes that are gone.
         Assert.Equal(1, flushes);
     }
 

@@ -6,7 +6,7 @@ using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>What brokers send each other, byte for byte.</summary>
+/// <summary>The bytes that brokers send each other.</summary>
 public sealed class BundleTests
 {
     private static readonly ReplicaKey Key = new(new Guid("00112233-4455-6677-8899-aabbccddeeff"), 7);
@@ -82,7 +82,7 @@ public sealed class BundleTests
         }
     }
 
-    /// <summary>Whatever comes: a message as it might have been meant, or a clear refusal.</summary>
+    /// <summary>Arbitrary bytes are either read as a valid message or clearly refused.</summary>
     [Fact]
     public void Bytes_that_are_no_bundle_are_refused()
     {
@@ -101,7 +101,7 @@ public sealed class BundleTests
                     bundle[random.Next(bundle.Length)] ^= (byte)(1 << random.Next(8));
                     break;
                 default:
-                    // A length or a count that means anything.
+                    // Random bytes over a length or a count.
                     var at = random.Next(bundle.Length - 4);
                     random.NextBytes(bundle.AsSpan(at, 4));
                     break;

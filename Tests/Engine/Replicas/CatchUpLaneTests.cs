@@ -7,7 +7,7 @@ using OrleansMq.Tests.Engine.Partitions;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>What is sent to replicas that catch up gives way to live traffic, and arrives all the same.</summary>
+/// <summary>Pushes to replicas that catch up yield to live traffic, and still arrive.</summary>
 public sealed class CatchUpLaneTests
 {
     private static readonly ReplicaKey Key = ReplicatedPartition.Key;
@@ -25,14 +25,14 @@ public sealed class CatchUpLaneTests
         using var threads = ports.Threads;
         var catchUp = new ReplicaInbox(ports, (reply, _) =>
         {
-            time.Advance(TimeSpan.FromMilliseconds(10)); // So long does it take.
+            time.Advance(TimeSpan.FromMilliseconds(10)); // The duration of the work.
             reply.Add(Key, Answer);
         }, time, pace);
         var live = new ReplicaInbox(ports, (reply, _) => reply.Add(Key, Answer), time, pace: null);
 
         var first = await catchUp.ReceiveAsync(1, default).WaitAsync(ReplicatedPartition.Deadline);
         Assert.Equal(BundleMarks.SenderIsLive, BundleFormat.MarksOf(first.Span));
-        // Of another broker, and behind the same work.
+        // From another broker, behind the same work.
         var second = catchUp.ReceiveAsync(3, default);
         await ReplicatedPartition.Until(() => time.TimerCount == 1, () => "it rests");
         Assert.Equal(BundleMarks.None,

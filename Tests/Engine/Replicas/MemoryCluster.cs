@@ -5,8 +5,8 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>The cluster around some brokers, in memory: a store of partition states, a network that may lose, double, delay and reorder,
-/// and who lives.</summary>
+/// <summary>The in-memory surroundings of some brokers: a store of partition states, a network that may lose, duplicate, delay and reorder,
+/// and membership.</summary>
 internal sealed class MemoryCluster(int seed)
 {
     private readonly Lock _lock = new();
@@ -18,7 +18,7 @@ internal sealed class MemoryCluster(int seed)
     public ConcurrentDictionary<int, TestBroker> Brokers { get; } = new();
     public ConcurrentDictionary<ReplicaKey, ReplicaSpec> Specs { get; } = new();
 
-    /// <summary>Of a hundred bundles and answers so many get lost, or come twice, or late.</summary>
+    /// <summary>The percentage of bundles and answers that are lost, duplicated or delayed.</summary>
     public int LossPercent { get; set; }
     public int DoublePercent { get; set; }
     public int MaxDelayMs { get; set; }

@@ -2,7 +2,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>Replicas that are made for their leader while their topic is deleted: what was said to be gone stays gone.</summary>
+/// <summary>Replicas created for their leader during the deletion of their topic: deleted files must not reappear.</summary>
 public sealed class ReplicaCreationTests
 {
     private static readonly ReplicaKey Key = ReplicatedPartition.Key;
@@ -17,15 +17,15 @@ public sealed class ReplicaCreationTests
         IReadOnlyCollection<Replica>? cleaned = null;
         late.Spec = _ =>
         {
-            // The push has just been told how to make its replica: then the topic is deleted, and this broker says that it has nothing of
-            // it.
+            // The push has just received the spec to create its replica. Then the topic is deleted, and this broker reports that it has no
+            // files of it.
             if (Interlocked.Increment(ref asked) > 1)
                 return null;
             cleaned = late.Manager.SettledReplicas();
             return spec;
         };
         await partition.LeadAsync(1);
-        // Bundles are taken one after the other: when it is asked for the next push, it is done with the first.
+        // Bundles are processed one by one: when the next push asks for its spec, the first is done.
         await ReplicatedPartition.Until(() => Volatile.Read(ref asked) > 2, () => "another push");
         Assert.Empty(cleaned!);
         Assert.Empty(late.Manager.Replicas);
@@ -44,7 +44,7 @@ public sealed class ReplicaCreationTests
         {
             making.SetResult();
             deleted.Wait(ReplicatedPartition.Deadline);
-            return spec; // Said by what was so before.
+            return spec; // The state before the deletion.
         };
         var made = Task.Run(() => broker.Manager.GetOrCreate(Key));
         await making.Task.WaitAsync(ReplicatedPartition.Deadline);

@@ -6,7 +6,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>Three managers over real logs, while brokers die, networks lose and stores fail.</summary>
+/// <summary>Three managers over real logs, while brokers die, networks lose messages and stores fail.</summary>
 public sealed class ReplicaFaultTests
 {
     private static readonly TopicConfig Small = TopicConfig.Default with
@@ -34,8 +34,8 @@ public sealed class ReplicaFaultTests
         Check(acknowledged, await partition.ReadAsync(1), Seeds.Replay(seed));
     }
 
-    /// <summary>A leader that is cut off goes on taking what it cannot replicate; when it comes back it has been replaced, and cuts that
-    /// off.</summary>
+    /// <summary>An isolated leader accepts records that it cannot replicate. After its return it has been superseded and truncates
+    /// them.</summary>
     [Fact]
     public async Task A_leader_that_was_cut_off_gives_up_what_it_could_not_replicate()
     {
@@ -49,7 +49,7 @@ public sealed class ReplicaFaultTests
         await ReplicatedPartition.Until(() => old.Partition.LogEndOffset == 31, () => "written");
         await partition.LeadAsync(2);
         var ended = old.LeadershipEnded;
-        // Its lease is over: whoever asks it is not told what may be out of date.
+        // Its lease has expired: it must not return stale results.
         await ReplicatedPartition.Until(() => old.Partition.FindOffset(OffsetSpec.Latest).Error == ErrorCode.NotLeaderOrFollower,
             () => "no lease");
         partition.Cluster.Mend();
@@ -129,7 +129,7 @@ public sealed class ReplicaFaultTests
         partition.Cluster.StoreIsDown = true;
         await partition.AppendAsync("without a store");
         await partition[3].KillAsync();
-        // Broker 3 cannot be taken out of the ISR, so the high watermark waits for it.
+        // Broker 3 cannot be removed from the ISR, so the high watermark waits for it.
         var waiting = partition.ReplicaOf(1).Partition.AppendAsync(PartitionRig.Batch(1, "waits"), Acks.All).AsTask();
         await ReplicatedPartition.Until(() => partition.LogOf(2).LogEndOffset == 2, () => "on broker 2");
         Assert.False(waiting.IsCompleted);
@@ -173,7 +173,7 @@ public sealed class ReplicaFaultTests
         Check(acknowledged, await partition.ReadAsync(1), "");
     }
 
-    /// <summary>Everything at once, by a seed: kills, power cuts, cuts of the network, handovers, under load.</summary>
+    /// <summary>All faults at random from a seed: kills, power cuts, network cuts and handovers, under load.</summary>
     [Fact]
     public async Task Nothing_acknowledged_is_lost_whatever_happens_to_one_at_a_time()
     {
@@ -235,7 +235,7 @@ public sealed class ReplicaFaultTests
         return into;
     }
 
-    // All that was acknowledged is there where it was said to be; nothing is there twice; each producer's records are in order.
+    // Every acknowledged record is at its offset, nothing is duplicated, and each producer's records are in order.
     private static void Check(ConcurrentBag<(long Offset, string Value)> acknowledged, IReadOnlyList<(long Offset, string Value)> read,
         string told)
     {

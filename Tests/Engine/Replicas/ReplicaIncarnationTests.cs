@@ -7,7 +7,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>What a copy of a log knows of itself, through deaths of its process and its machine.</summary>
+/// <summary>The incarnation of a replica, through deaths of its process and its machine.</summary>
 public sealed class ReplicaIncarnationTests
 {
     private static readonly Guid Boot = new("12345678-0000-0000-0000-000000000001");
@@ -42,7 +42,7 @@ public sealed class ReplicaIncarnationTests
         Assert.NotEqual(Guid.Empty, second.Incarnation);
     }
 
-    /// <summary>A clean stop loses nothing, whatever the machine does then.</summary>
+    /// <summary>A clean stop loses nothing, whatever happens to the machine afterwards.</summary>
     [Fact]
     public async Task It_is_kept_where_the_machine_was_started_again_after_a_clean_stop()
     {
@@ -69,7 +69,7 @@ public sealed class ReplicaIncarnationTests
         Assert.Equal(20, rig.Partition.LogEndOffset);
     }
 
-    /// <summary>From the moment on in which less is promised it must not be taken for more.</summary>
+    /// <summary>After a switch to a weaker flush policy the incarnation must reflect it at once.</summary>
     [Fact]
     public async Task Under_sync_no_longer_it_is_renewed_where_the_machine_died()
     {
@@ -89,7 +89,7 @@ public sealed class ReplicaIncarnationTests
         var first = Settle(rig);
         await rig.AppendManyAsync(20);
         rig.Use(((MemoryFileSystem)rig.Files).ProcessKill());
-        // The last batch is there in full, and is not what was written.
+        // The last batch is complete, but not as written.
         rig.Flip("00000000000000000000.log", rig.LengthOf("00000000000000000000.log") - 3);
         await rig.OpenAsync();
         Assert.Equal(19, rig.Partition.LogEndOffset);

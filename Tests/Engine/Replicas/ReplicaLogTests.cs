@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>A follower's log: what one push brings is written together.</summary>
+/// <summary>A follower's log writes the batches of one push together.</summary>
 public sealed class ReplicaLogTests
 {
     [Theory]
@@ -13,7 +13,7 @@ public sealed class ReplicaLogTests
     [InlineData(1_000)]
     public async Task Batches_of_one_push_are_in_the_log_as_if_each_had_come_by_itself(int segmentBytes)
     {
-        // More than go out with one write; and where segments are small, more than one of them.
+        // More than one write takes, and with small segments more than one segment.
         const int count = 200;
         var batches = Batches(count);
         await using var together = await PartitionRig.StartAsync(TopicConfig.Default with { SegmentBytes = segmentBytes });

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>Copies that cannot be trusted are set aside, and begin again from the others.</summary>
+/// <summary>Untrusted replicas are set aside and copied again from the others.</summary>
 public sealed class ReplicaRepairTests
 {
     private static readonly TopicConfig Config = TopicConfig.Default with
@@ -25,7 +25,7 @@ public sealed class ReplicaRepairTests
         await FillAsync(partition);
         var before = partition.ReplicaOf(3).Identity;
         await partition[3].KillAsync();
-        // What is missing below the flushed point was there.
+        // Bytes missing below the flushed point are a loss.
         var last = partition[3].Files.ListFiles(PathOf(partition, 3)).Where(name => name.EndsWith(".log", StringComparison.Ordinal))
             .Order(StringComparer.Ordinal).Last();
         using (var file = partition[3].Files.Open(Path.Combine(PathOf(partition, 3), last), FileOpening.ReadWrite))
@@ -48,7 +48,7 @@ public sealed class ReplicaRepairTests
         await RepairedAsync(partition, 1, leader.Identity);
     }
 
-    /// <summary>The only copy that is known to hold everything is not touched, however it looks.</summary>
+    /// <summary>The only replica known to hold everything is never set aside, even if damaged.</summary>
     [Fact]
     public async Task The_last_copy_is_not_set_aside()
     {
@@ -90,7 +90,7 @@ public sealed class ReplicaRepairTests
             name => name.EndsWith("-stray", StringComparison.Ordinal));
     }
 
-    /// <summary>Partitions are opened before their topics are known: what was promised under sync is kept until then.</summary>
+    /// <summary>Partitions open before their topics are known. Until then the guarantees of sync are kept.</summary>
     [Fact]
     public async Task What_counts_only_when_flushed_counts_so_before_its_configuration_is_known()
     {

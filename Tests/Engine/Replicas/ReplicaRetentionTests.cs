@@ -6,7 +6,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>What goes from a leader's log goes from its followers', and who comes late gets what is left.</summary>
+/// <summary>Followers delete what the leader's log deletes, and a late follower gets the rest.</summary>
 public sealed class ReplicaRetentionTests
 {
     private static readonly TopicConfig Small = TopicConfig.Default with
@@ -35,7 +35,7 @@ public sealed class ReplicaRetentionTests
             partition.ReplicaOf(2).Partition.DeleteRecordsAsync(41).AsTask())).Code);
     }
 
-    /// <summary>The leader's log begins in the middle of a batch, at an offset that the follower's empty log is far below of.</summary>
+    /// <summary>The leader's log starts in the middle of a batch, far above the follower's empty log.</summary>
     [Fact]
     public async Task An_empty_replica_begins_where_the_leaders_log_begins()
     {
@@ -74,7 +74,7 @@ public sealed class ReplicaRetentionTests
         Assert.Equal(90, partition.LogOf(3).LogStartOffset);
     }
 
-    /// <summary>Compaction leaves holes, also of whole segments; replicas compact on their own, and hold the same records in the
+    /// <summary>Compaction leaves holes, even of whole segments. Replicas compact independently and hold the same records in the
     /// end.</summary>
     [Fact]
     public async Task A_compacted_log_is_caught_up_with_through_its_holes()
@@ -95,7 +95,7 @@ public sealed class ReplicaRetentionTests
         await partition.AppendAsync("key 8", 1, 120);
         await partition.AllTheSameAsync(sameBytes: false);
         Assert.Equal(partition.BytesOf(1), partition.BytesOf(3));
-        // It opens again, dead or closed in good order, and may lead.
+        // After a kill or a clean stop it opens again and may lead.
         var (end, before) = (partition.LogOf(3).LogEndOffset, partition.BytesOf(3));
         await partition[3].KillAsync();
         await partition[3].StartAsync();

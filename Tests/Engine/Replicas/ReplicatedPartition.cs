@@ -13,7 +13,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
     public static readonly ReplicaKey Key = new(new Guid("11112222-3333-4444-5555-666677778888"), 0);
     public static readonly ReplicationOptions Patient = new()
     {
-        // A machine that is busy with something else for a while takes nobody out of the ISR.
+        // A busy machine must not cost a replica its place in the ISR.
         ReplicaLagTimeMax = TimeSpan.FromSeconds(20),
         LeaderLease = TimeSpan.FromSeconds(2),
         AppendTimeout = TimeSpan.FromSeconds(60),
@@ -50,10 +50,10 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         return ReplicaOf(broker);
     }
 
-    /// <summary>Waits until so many replicas are in sync.</summary>
+    /// <summary>Waits until that many replicas are in sync.</summary>
     public Task InSyncAsync(int replicas) => Until(() => State.Isr.Length == replicas, () => $"in sync: {State}");
 
-    /// <summary>Appends with acks=all, again where that fails, as an idempotent producer does.</summary>
+    /// <summary>Appends with acks=all and retries, like an idempotent producer.</summary>
     public async Task<long> AppendAsync(string value, int producer = -1, int sequence = -1)
     {
         var started = DateTime.UtcNow;
@@ -85,7 +85,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         }
     }
 
-    /// <summary>All that lies below the high watermark, byte for byte.</summary>
+    /// <summary>Returns all bytes below the high watermark.</summary>
     public byte[] BytesOf(int broker)
     {
         var partition = ReplicaOf(broker).Partition;
@@ -109,7 +109,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         for (var offset = partition.LogStartOffset; offset < partition.HighWatermark;)
         {
             using var result = await partition.ReadAsync(new FetchRequest(partition.TopicPartition, offset));
-            // After a pause that was longer than its lease a leader says so, until it has heard from a follower again.
+            // After a pause longer than its lease a leader refuses, until a follower has answered again.
             if (result.Error == ErrorCode.NotLeaderOrFollower && DateTime.UtcNow < deadline)
             {
                 await Task.Delay(10);
@@ -122,7 +122,8 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         return values;
     }
 
-    /// <summary>Every replica has reached the leader's end, and holds the same bytes in the same files.</summary>
+    /// <summary>Waits until every replica has reached the leader's end, and checks that all hold the same bytes in the same
+    /// files.</summary>
     public async Task AllTheSameAsync(bool sameBytes = true)
     {
         var brokers = Cluster.Brokers.Values.Where(b => b.IsUp).Select(b => b.Id).Order().ToArray();

@@ -8,7 +8,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Replicas;
 
-/// <summary>A broker with its replicas, on a disk of its own in memory, or in a directory.</summary>
+/// <summary>A broker with its replicas, on an in-memory disk or in a directory.</summary>
 internal sealed class TestBroker : IReplicationHost
 {
     public static readonly Guid Boot = new("22223333-4444-5555-6666-777788889999");
@@ -27,7 +27,7 @@ internal sealed class TestBroker : IReplicationHost
     }
 
     public int Id { get; }
-    /// <summary>Its data directory.</summary>
+    /// <summary>The data directory.</summary>
     public string Data { get; }
     public IFileSystem Files { get; set; }
     public Guid BootId { get; set; } = Boot;
@@ -48,7 +48,7 @@ internal sealed class TestBroker : IReplicationHost
             MinFreeBytes = 0,
             AppendThreads = 3,
             BootId = BootId,
-            CompactionCheckInterval = TimeSpan.FromHours(1), // Where a test wants a compaction it says so.
+            CompactionCheckInterval = TimeSpan.FromHours(1), // A test compacts explicitly.
         };
         _store = await PartitionStore.OpenAsync(options, _ => TopicConfig.Default);
         _manager = new ReplicaManager(_store, options, _options, this);
@@ -62,7 +62,7 @@ internal sealed class TestBroker : IReplicationHost
         _manager.Start();
     }
 
-    /// <summary>Stops in good order.</summary>
+    /// <summary>Stops cleanly.</summary>
     public async Task StopAsync()
     {
         IsUp = false;
@@ -70,7 +70,7 @@ internal sealed class TestBroker : IReplicationHost
         await Store.DisposeAsync();
     }
 
-    /// <summary>The process dies: nothing it does from here on reaches the disk or the network.</summary>
+    /// <summary>Kills the process: nothing it does from here on reaches the disk or the network.</summary>
     public async Task KillAsync()
     {
         IsUp = false;
@@ -79,7 +79,7 @@ internal sealed class TestBroker : IReplicationHost
         await Store.DisposeAsync();
     }
 
-    /// <summary>The machine dies.</summary>
+    /// <summary>Cuts the machine's power.</summary>
     public async Task CutPowerAsync(int seed)
     {
         IsUp = false;
@@ -103,10 +103,10 @@ internal sealed class TestBroker : IReplicationHost
 
     public bool IsAlive(int broker) => _cluster.Brokers.TryGetValue(broker, out var found) && found.IsUp;
 
-    /// <summary>What it says of a replica that is not here; by itself: what the cluster says.</summary>
+    /// <summary>Returns the spec of a replica that is missing here; by default the cluster's.</summary>
     public Func<ReplicaKey, ReplicaSpec?>? Spec { get; set; }
 
-    /// <summary>Topics that it knows to be deleted.</summary>
+    /// <summary>The topics that it knows to be deleted.</summary>
     public HashSet<Guid> Deleted { get; } = [];
 
     public ReplicaSpec? FindSpec(ReplicaKey key) => Spec is { } spec ? spec(key) : _cluster.Specs.GetValueOrDefault(key);

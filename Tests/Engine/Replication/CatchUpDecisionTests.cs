@@ -8,7 +8,7 @@ public sealed class CatchUpDecisionTests
 
     [Theory]
     [InlineData(0, 0, false)]
-    [InlineData(0, 1000, false)] // Not there: nothing is known of its speed.
+    [InlineData(0, 1000, false)] // Not reachable: its speed is unknown.
     [InlineData(10, 0, false)]
     [InlineData(10, 8, false)]
     [InlineData(10, 9, true)]

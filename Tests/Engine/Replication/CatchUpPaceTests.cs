@@ -33,7 +33,7 @@ public sealed class CatchUpPaceTests
         Assert.Equal((true, TimeSpan.FromMilliseconds(30)), (pace.IsLive, pace.Wait()));
         _time.Advance(TimeSpan.FromMilliseconds(10));
         Assert.Equal(TimeSpan.FromMilliseconds(20), pace.Wait());
-        // Another piece of work that ran at the same time rests after it.
+        // Concurrent work rests after it.
         pace.Worked(TimeSpan.FromMilliseconds(5));
         Assert.Equal(TimeSpan.FromMilliseconds(35), pace.Wait());
     }
@@ -72,7 +72,7 @@ public sealed class CatchUpPaceTests
         for (var i = 0; i < 1000; i++)
         {
             now = restUntil > now ? restUntil : now;
-            // So short that no rest is cut off.
+            // Short enough that no rest is cut off.
             var work = CatchUpPace.LongestRest / 20 * random.NextDouble();
             (now, worked) = (now + work, worked + work);
             restUntil = CatchUpPace.RestUntil(restUntil, now, work, share);

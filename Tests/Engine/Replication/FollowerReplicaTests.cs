@@ -109,7 +109,7 @@ public sealed class FollowerReplicaTests
         return (log, new FollowerReplica(ReplicationRules.Shipped, log, B, TopicId, _effects));
     }
 
-    /// <summary>A follower of broker 0 in epoch 5.</summary>
+    /// <summary>Creates an aligned follower of broker 0 in epoch 5.</summary>
     private (MemoryReplicaLog Log, FollowerReplica Follower) Aligned(params (int Epoch, int Records)[] history)
     {
         var (log, follower) = Follow(history);

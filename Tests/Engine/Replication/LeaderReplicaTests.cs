@@ -23,8 +23,8 @@ public sealed class LeaderReplicaTests
     }
 
     [Theory]
-    [InlineData("1", ClaimOutcome.StoreInThePast)] // The store was restored from the past.
-    [InlineData("2", ClaimOutcome.NotEligible)] // It was chosen by what has passed.
+    [InlineData("1", ClaimOutcome.StoreInThePast)] // The store was restored from a backup.
+    [InlineData("2", ClaimOutcome.NotEligible)] // The choice was made from a stale state.
     public void Who_was_chosen_by_an_epoch_before_its_disks_asks_the_store_and_never_leads(string stored, ClaimOutcome expected)
     {
         _log.RaiseFence(6);
@@ -45,7 +45,7 @@ public sealed class LeaderReplicaTests
         Assert.Empty(Taken<ReadState>());
         var write = Assert.Single(Taken<WriteState>());
         Assert.Equal((5, "1"), (write.State.LeaderEpoch, write.ETag));
-        // Somebody else was faster.
+        // Another claimant was faster.
         leader.OnStateFailed(write.Operation);
         leader.Tick(1);
         leader.OnStateRead(Assert.Single(Taken<ReadState>()).Operation,
@@ -90,7 +90,7 @@ public sealed class LeaderReplicaTests
         Assert.Equal((11L, 12L), (second.From, second.Limit));
         Append(leader, waiter: 3, now: 12);
         Filled(leader, second, now: 12);
-        // Two pushes owe their answers: the third record stays in the log until one comes.
+        // Two pushes are unanswered: the third record stays in the log until one is.
         Assert.DoesNotContain(Taken<FillPush>(), f => f.To == 1);
         Answer(leader, B, end: 11, now: 13, sequence: 2);
         Assert.Equal(12, Assert.Single(Taken<FillPush>(), f => f.To == 1).From);
@@ -118,7 +118,7 @@ public sealed class LeaderReplicaTests
         Claim(leader, now: 20);
         Answer(leader, C, end: 4, now: 21);
         Assert.True(Assert.Single(Taken<FillPush>(), f => f.To == 2).IsCatchUp);
-        // Too few are in sync: appends wait for it.
+        // Too few replicas are in sync: appends wait.
         leader = Start(Stored([A]) with { LeaderEpoch = leader.Epoch });
         Claim(leader, now: 30);
         Answer(leader, C, end: 4, now: 31);
@@ -152,7 +152,7 @@ public sealed class LeaderReplicaTests
         leader.Tick(1);
         var fill = Assert.Single(Taken<FillPush>(), f => f.To == 2);
         Assert.Equal(PushLane.CatchUp, fill.Lane);
-        // As much is appended as it takes.
+        // Appends as much as the limit.
         for (var waiter = 1; waiter <= 5; waiter++)
             Append(leader, waiter, now: 2);
         Answer(leader, C, end: 5, now: 3);
@@ -273,7 +273,7 @@ public sealed class LeaderReplicaTests
 
     private void Claim(LeaderReplica leader, long now) => leader.OnStateWritten(Assert.Single(Taken<WriteState>()).Operation, "2", now);
 
-    /// <summary>It leads from time 0, and all of them are aligned.</summary>
+    /// <summary>Leads from time 0 with all followers aligned.</summary>
     private LeaderReplica Lead(params ReplicaIdentity[] followers)
     {
         var leader = Start(Stored([A, .. followers]));
@@ -304,7 +304,7 @@ public sealed class LeaderReplicaTests
             leader.Epoch, end, end,
             sentAt ?? now), now);
 
-    /// <summary>The effects of a kind since they were last looked at; the others stay.</summary>
+    /// <summary>Takes the effects of a kind since the last call; the others stay.</summary>
     private List<T> Taken<T>()
         where T : ReplicationEffect
     {

@@ -2,7 +2,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Engine.Replication;
 
-/// <summary>Replicas 0 to 2 of one partition, as tests name them.</summary>
+/// <summary>Replicas 0 to 2 of one partition.</summary>
 internal static class Members
 {
     public static readonly Guid TopicId = new("00000000-0000-0000-0000-0000000000aa");
@@ -18,7 +18,7 @@ internal static class Members
 
     private static ReplicaIdentity Of(int broker) => new(broker, new Guid(broker + 1, 0, 0, new byte[8]));
 
-    /// <summary>Everybody lives but those named.</summary>
+    /// <summary>A membership in which all but the given brokers are alive.</summary>
     internal sealed class AllBut(params int[] dead) : IMembership
     {
         public bool IsAlive(int broker) => !dead.Contains(broker);

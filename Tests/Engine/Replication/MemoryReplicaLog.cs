@@ -4,7 +4,7 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Tests.Engine.Replication;
 
-/// <summary>A replica's log in memory, flushed as soon as it is written; a batch is its bytes, one record a byte.</summary>
+/// <summary>An in-memory replica log that is flushed as soon as it is written. A batch is its bytes, one record a byte.</summary>
 internal sealed class MemoryReplicaLog : IReplicaLog
 {
     private readonly List<LeaderEpochEntry> _epochs = [];
@@ -72,7 +72,7 @@ internal sealed class MemoryReplicaLog : IReplicaLog
         (LogStartOffset, LogEndOffset, HighWatermark) = (logStart, logStart, logStart);
     }
 
-    /// <summary>A log that another leader's epoch wrote.</summary>
+    /// <summary>Creates a log with batches of other leaders' epochs.</summary>
     public static MemoryReplicaLog Of(params (int Epoch, int Records)[] history)
     {
         var log = new MemoryReplicaLog();

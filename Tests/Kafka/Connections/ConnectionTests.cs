@@ -6,14 +6,13 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
-/// <summary>Served by the thread pool, as everywhere but on Linux.</summary>
+/// <summary>Connections served by the thread pool, as everywhere but on Linux.</summary>
 public sealed class PooledConnectionTests() : ConnectionTests(loops: 0);
 
-/// <summary>Served by threads that have many connections each.</summary>
+/// <summary>Connections served by threads that have many connections each.</summary>
 public sealed class LoopConnectionTests() : ConnectionTests(loops: 2);
 
-/// <summary>What a connection does beside its requests: order, limits, and what becomes of a peer that does not speak the
-/// protocol.</summary>
+/// <summary>The behaviour of a connection besides its requests: order, limits, and peers that do not speak the protocol.</summary>
 public abstract class ConnectionTests(int loops) : IAsyncLifetime
 {
     private const short Produce = 0, Fetch = 1, Metadata = 3, ApiVersions = 18;
@@ -154,7 +153,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
             var offsets = new List<long>();
             for (var round = 0; round < rounds; round++)
             {
-                // Some are written as they come, some by an append thread, some are too large for a loop.
+                // Some are written by the caller, some by an append thread, some are too large for a loop.
                 var value = new string('x', (client + round) % 7 == 0 ? 40_000 : 100);
                 await connection.SendAsync(Frames.Of(Produce, 9, round, ("Name", client % 3 == 0 ? "flushed" : "orders"),
                     ("Records", TestBatches.Of(value))));
@@ -401,7 +400,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         var minutes = 0;
         while (!end.IsCompleted)
         {
-            if (minutes < 59) // Then only what it has to do is waited for.
+            if (minutes < 59) // Then only the outstanding answer is awaited.
             {
                 time.Advance(TimeSpan.FromMinutes(1));
                 minutes++;
@@ -427,7 +426,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         for (var minute = 0; minute < 20; minute++)
         {
             time.Advance(TimeSpan.FromMinutes(1));
-            // It counts as begun a little after it waits.
+            // It counts as started a little after it waits.
             await Task.Delay(5);
         }
         await server.Broker.ProduceAsync(new TopicPartition("orders", 0), TestBatches.Of("x"), Acks.All);

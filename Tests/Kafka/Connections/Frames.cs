@@ -4,15 +4,15 @@ using OrleansMq.Tests.Kafka.Schemas;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
-/// <summary>Requests by their fields.</summary>
+/// <summary>Builds requests from their fields.</summary>
 internal static class Frames
 {
-    /// <summary>A request with the sample's values but for those that are given, by field name.</summary>
+    /// <summary>Builds a request with the sample's values, except for those given by field name.</summary>
     public static byte[] Of(short key, short version, int correlationId, params (string Field, object? Value)[] values) =>
         new MessageEncoder(new Values(key, version, values.ToDictionary(static value => value.Field, static value => value.Value)))
             .Request(Schema.Request(key), version, correlationId, "test");
 
-    /// <summary>By what an answer is known.</summary>
+    /// <summary>Returns the correlation id of an answer.</summary>
     public static int CorrelationId(byte[] response) => BinaryPrimitives.ReadInt32BigEndian(response);
 
     private sealed class Values(short key, short version, Dictionary<string, object?> given) : IFieldValues

@@ -19,10 +19,10 @@ internal sealed class KafkaServer : IAsyncDisposable
         Log = log;
     }
 
-    /// <summary>How long a test waits for what must happen.</summary>
+    /// <summary>The deadline of every wait.</summary>
     public static TimeSpan Patience { get; } = TimeSpan.FromSeconds(60);
 
-    /// <summary>Returns when it is so.</summary>
+    /// <summary>Waits until the condition holds.</summary>
     public static async Task WaitUntilAsync(Func<bool> isSo)
     {
         using var patience = new CancellationTokenSource(Patience);
@@ -57,7 +57,7 @@ internal sealed class KafkaServer : IAsyncDisposable
         return new KafkaServer(broker, gateway, KafkaPort.Listen(gateway, new IPEndPoint(IPAddress.Loopback, 0)), log);
     }
 
-    /// <summary>A bare connection.</summary>
+    /// <summary>Opens a plain connection.</summary>
     public async Task<WireClient> ConnectAsync()
     {
         var client = new TcpClient { NoDelay = true };

@@ -5,7 +5,7 @@ using OrleansMq.Tests.Shared;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
-/// <summary>Answers that are sent from where their records are: in memory, or in files, which the system sends where it can.</summary>
+/// <summary>Answers sent from where their records are: from memory, or from files, which the system sends if it can.</summary>
 public sealed class LargeAnswerTests : IDisposable
 {
     private const short Fetch = 1, ApiVersions = 18;
@@ -27,8 +27,7 @@ public sealed class LargeAnswerTests : IDisposable
     {
         await using var server = await StartAsync(onDisk);
         using var client = await server.ConnectAsync();
-        // Some at once, more than the system takes before the client takes something, and a small answer between: they share what they are
-        // sent from.
+        // Several at once, more than the system buffers until the client reads, with a small answer in between: they share their source.
         for (var number = 0; number < 12; number += 2)
         {
             await client.SendAsync(FetchFrom(10 * number, number, maxBytes));
@@ -44,7 +43,7 @@ public sealed class LargeAnswerTests : IDisposable
             Assert.True(response.AsSpan().IndexOf(read.Records.Span) > 0, "Other bytes were sent than are in the log.");
             Assert.Equal(number + 1, Frames.CorrelationId((await client.ReceiveAsync())!));
         }
-        // A system that did not would be told to be one that does not, and all be copied, unnoticed.
+        // If the system call failed, sending files would be switched off and everything copied, unnoticed.
         Assert.Equal(LinuxSockets.IsSupported, AnswerSender.SendsFiles);
     }
 

@@ -5,7 +5,7 @@ using OrleansMq.Networking;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
-/// <summary>The calls of Linux: what they send, and what they say when they cannot.</summary>
+/// <summary>The Linux system calls: what they send, and how they report failures.</summary>
 public sealed class LinuxSocketsTests : IDisposable
 {
     private const int TcpLevel = 6, Congestion = 13;
@@ -53,7 +53,7 @@ public sealed class LinuxSocketsTests : IDisposable
         File.WriteAllBytes(_path, new byte[1 << 20]);
         using var file = File.OpenHandle(_path);
         var (outcome, calls, sent) = (LinuxSockets.Outcome.Sent, 0, 1);
-        // An acknowledgement that comes late makes room once more.
+        // A late acknowledgement makes room once more.
         for (; (outcome == LinuxSockets.Outcome.Sent || sent > 0) && calls < 1000; calls++)
         {
             outcome = LinuxSockets.SendFile(_sends, file, _path, 0, 1 << 20, out _);

@@ -5,7 +5,7 @@ using OrleansMq.Gateways.Kafka.Connections.Loops;
 
 namespace OrleansMq.Tests.Kafka.Connections;
 
-/// <summary>Which loop serves a connection, and that nothing is missed when it moves from one to the other.</summary>
+/// <summary>Which loop serves a connection, and that nothing is lost when it moves to another.</summary>
 public sealed class LoopSocketTests : IDisposable
 {
     private const int Small = LoopSocket.SmallBytes, Large = LoopSocket.SmallBytes + 1;
@@ -60,7 +60,7 @@ public sealed class LoopSocketTests : IDisposable
     {
         await OnLoopAsync(_home, () =>
         {
-            // The loop that is left does not hear of it: this is its thread.
+            // The former loop does not notice, since this is its thread.
             _client.Send("hello"u8);
             _client.Shutdown(SocketShutdown.Send);
             Move(Small);
@@ -114,7 +114,7 @@ public sealed class LoopSocketTests : IDisposable
         });
     }
 
-    // Runs on the thread of the loop that serves the socket, which is to be this one.
+    // Runs on the thread of the loop that serves the socket, which must be the expected one.
     private async Task OnLoopAsync(ConnectionLoop expected, Action action)
     {
         async Task WhenReceivedAsync(ValueTask<int> receiving)
@@ -126,7 +126,7 @@ public sealed class LoopSocketTests : IDisposable
         }
         var receiving = _socket.ReceiveAsync(_received);
         Assert.False(receiving.IsCompleted);
-        // It waits before there is something to receive.
+        // It waits before there is anything to receive.
         var done = WhenReceivedAsync(receiving);
         _client.Send("x"u8);
         await done.WaitAsync(KafkaServer.Patience);

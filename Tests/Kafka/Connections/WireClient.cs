@@ -10,7 +10,7 @@ internal sealed class WireClient(TcpClient client) : IDisposable
 
     private readonly NetworkStream _stream = client.GetStream();
 
-    /// <summary>Sends a frame behind its length.</summary>
+    /// <summary>Sends a frame with its length prefix.</summary>
     public async Task SendAsync(byte[] frame)
     {
         var bytes = new byte[frame.Length + 4];
@@ -19,10 +19,10 @@ internal sealed class WireClient(TcpClient client) : IDisposable
         await _stream.WriteAsync(bytes);
     }
 
-    /// <summary>Sends bytes as they are.</summary>
+    /// <summary>Sends bytes unchanged.</summary>
     public async Task SendRawAsync(byte[] bytes) => await _stream.WriteAsync(bytes);
 
-    /// <summary>The next answer without its length; null where the connection was closed.</summary>
+    /// <summary>Receives the next answer without its length; null if the connection was closed.</summary>
     public async Task<byte[]?> ReceiveAsync()
     {
         using var patience = new CancellationTokenSource(Patience);
@@ -40,7 +40,7 @@ internal sealed class WireClient(TcpClient client) : IDisposable
         }
     }
 
-    /// <summary>Says that nothing more is sent.</summary>
+    /// <summary>Ends sending; receiving continues.</summary>
     public void EndSending() => client.Client.Shutdown(SocketShutdown.Send);
 
     /// <summary>Resets the connection.</summary>

@@ -2,7 +2,7 @@ using OrleansMq.State;
 
 namespace OrleansMq.Tests.Engine.Groups.Coordination;
 
-/// <summary>A store whose writes a test holds up or lets fail, and counts.</summary>
+/// <summary>A store whose writes a test delays, fails and counts.</summary>
 internal sealed class FaultyStore(IStateStore store) : IStateStore
 {
     private int _writes;
@@ -10,13 +10,13 @@ internal sealed class FaultyStore(IStateStore store) : IStateStore
 
     public int Writes => Volatile.Read(ref _writes);
 
-    /// <summary>Writes that wait.</summary>
+    /// <summary>The number of waiting writes.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
 
     /// <summary>Thrown by every write while it is set.</summary>
     public Exception? Failure { get; set; }
 
-    /// <summary>Every write waits for this first.</summary>
+    /// <summary>Awaited before every write.</summary>
     public Task Gate { get; set; } = Task.CompletedTask;
 
     public ValueTask<StateDocument?> ReadAsync(string key, CancellationToken cancellationToken = default) =>

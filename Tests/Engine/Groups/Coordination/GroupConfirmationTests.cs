@@ -7,7 +7,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Tests.Engine.Groups.Coordination;
 
-/// <summary>What somebody reads on from is answered by the coordinator that owns the group, and by no other.</summary>
+/// <summary>Reads that a caller acts on are answered only by the coordinator that owns the group.</summary>
 public sealed class GroupConfirmationTests
 {
     private static readonly DateTimeOffset Start = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);

@@ -110,7 +110,7 @@ public sealed class GroupCoreTests
         var one = Open();
         var other = Open();
         var member = Stable(other);
-        // The other has written offsets nowhere so far but in its claim: that is enough.
+        // The other coordinator has written the offsets only in its claim, which is enough.
         Assert.NotEqual(ErrorCode.None, ErrorOf(one.Ask<OffsetCommitResult>(Commit(9))));
         Assert.True(one.Core.IsDeposed);
         Assert.Null(Fetch(other));
@@ -264,7 +264,8 @@ public sealed class GroupCoreTests
         new() { GroupId = "g", MemberId = member, SubscribedTopicNames = ["t"], RebalanceTimeout = TimeSpan.FromMinutes(1),
             OwnedPartitions = [] };
 
-    /// <summary>A core with one member whose commit has failed, and which cannot read what is stored; and the member's heartbeat.</summary>
+    /// <summary>Creates a core with one member whose commit has failed, and which cannot read the store; returns the member's heartbeat,
+    /// too.</summary>
     private (ScriptedCore Core, Func<ErrorCode> Beat) Away(GroupType type, WriteOutcome outcome, bool isContested = false)
     {
         var core = Open();

@@ -7,7 +7,7 @@ using OrleansMq.Groups.Offsets;
 
 namespace OrleansMq.Tests.Engine.Groups.Coordination;
 
-/// <summary>The documents byte for byte: what one version wrote, later ones read.</summary>
+/// <summary>The documents byte for byte: later versions must read what one version wrote.</summary>
 public sealed class GroupDocumentTests
 {
     private static readonly CoordinatorClaim Claim = new(3, new Guid(1, 2, 3, new byte[8]));
