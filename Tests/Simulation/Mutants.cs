@@ -9,8 +9,8 @@ namespace OrleansMq.Tests.Simulation;
 // - A push whose previous epoch is not compared. An alignment is bound to (epoch, session). After it only this leader's pushes are
 //   accepted, and no log of a leader is ever truncated, so the epochs agree. It would matter if an alignment were wrong.
 // - min.insync.replicas counted by the committed ISR alone. A member about to leave an ISR that becomes too small is proposed for the ELR,
-//   and the high watermark stands still as soon as an ELR is proposed. A member that leaves because it lost its tail has no counted end. The
-//   rule only makes the refusal come earlier.
+//   and the high watermark stands still as soon as an ELR is proposed. A member that leaves because it lost its tail has no counted end.
+//   The rule only makes the refusal come earlier.
 // - Truncation below the own high watermark, where no election was unclean. No leader elected by the rules asks for it.
 
 // --- Roles ---

@@ -9,7 +9,7 @@ public sealed class PartitionCheckpointTests
     private static readonly CheckpointState State = new(5, new LogPosition(17, 10, 700), new LogPosition(21, 10, 900), HasProducers: true);
 
     [Fact]
-    public void Values_round_trip()
+    public void Checkpoint_round_trips()
     {
         var files = NewFiles();
         var checkpoint = new PartitionCheckpoint(files, Directory);

@@ -64,7 +64,7 @@ public sealed class BundleTests
     }
 
     [Fact]
-    public void Values_round_trip()
+    public void Bundle_round_trips()
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
