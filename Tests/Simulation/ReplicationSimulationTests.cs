@@ -22,7 +22,7 @@ public sealed class ReplicationSimulationTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public void Nothing_acknowledged_is_lost()
+    public void Acknowledged_records_are_never_lost()
     {
         var runs = SeedRuns.OfReplication();
         runs.Run(0, Seeds, CancellationToken.None);

@@ -10,7 +10,7 @@ namespace OrleansMq.Tests.Engine.Log;
 public sealed class IndexLookupTests
 {
     [Fact]
-    public async Task Look_ups_agree_with_a_scan_of_everything()
+    public async Task Lookups_equal_a_full_scan()
     {
         var seed = Seeds.Next();
         for (var round = 0; round < 25; round++)

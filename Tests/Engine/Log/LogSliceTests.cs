@@ -17,7 +17,7 @@ public sealed class LogSliceTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void A_slice_holds_whole_batches_from_the_one_asked_for_on(bool roll)
+    public void Slice_holds_whole_batches_from_the_requested_offset_on(bool roll)
     {
         var log = Filled(_disk, roll);
         var end = log.Log.LogEndOffset;
@@ -47,7 +47,7 @@ public sealed class LogSliceTests
     }
 
     [Fact]
-    public void What_an_earlier_process_wrote_is_looked_at_once()
+    public void Batches_of_an_earlier_process_are_verified_once()
     {
         var log = Reopened();
         var (batches, slice) = log.Log.ReadOrSlice(0, log.Log.LogEndOffset, 100_000);
@@ -66,7 +66,7 @@ public sealed class LogSliceTests
     }
 
     [Fact]
-    public void What_the_disk_has_to_be_asked_for_is_looked_at_again()
+    public void Evicted_batches_are_verified_again()
     {
         var log = Filled(_disk, roll: false);
         _disk.HoldsPages = false;
@@ -75,7 +75,7 @@ public sealed class LogSliceTests
     }
 
     [Fact]
-    public void What_was_cut_is_not_taken_for_what_was_seen()
+    public void Truncated_range_is_no_longer_verified()
     {
         var log = Reopened();
         using (log.Log.Read(0, log.Log.LogEndOffset, int.MaxValue))
@@ -89,7 +89,7 @@ public sealed class LogSliceTests
     }
 
     [Fact]
-    public void A_compacted_log_is_read()
+    public void Compacted_log_is_read()
     {
         var log = Filled(_disk, roll: false);
         log.Log.Config = TestLog.Compacted;
@@ -99,7 +99,7 @@ public sealed class LogSliceTests
     }
 
     [Fact]
-    public void A_slice_outlives_its_segment()
+    public void Slice_survives_its_segment()
     {
         var log = Filled(_disk, roll: true);
         var slice = log.Log.ReadOrSlice(0, log.Log.LogEndOffset, 100_000).Slice!;
@@ -112,7 +112,7 @@ public sealed class LogSliceTests
     }
 
     [Fact]
-    public void A_file_that_was_cut_meanwhile_is_said_to_be()
+    public void Truncated_file_is_reported()
     {
         var log = Filled(_disk, roll: false);
         var slice = log.Log.ReadOrSlice(0, log.Log.LogEndOffset, 100_000).Slice!;

@@ -27,7 +27,7 @@ public sealed class PartitionCheckpointTests
     }
 
     [Fact]
-    public void The_bytes_are_as_drawn()
+    public void Bytes_match_the_diagram()
     {
         var files = NewFiles();
         new PartitionCheckpoint(files, Directory).Create(State);
@@ -41,7 +41,7 @@ public sealed class PartitionCheckpointTests
     }
 
     [Fact]
-    public void What_replication_keeps_is_as_drawn()
+    public void Replication_fields_match_the_diagram()
     {
         var files = NewFiles();
         var state = State with
@@ -60,7 +60,7 @@ public sealed class PartitionCheckpointTests
     }
 
     [Fact]
-    public void A_changed_byte_in_the_newer_slot_leaves_the_older_one()
+    public void Damaged_newer_slot_falls_back_to_the_older_one()
     {
         for (var position = 0; position < 512; position++)
         {
@@ -74,7 +74,7 @@ public sealed class PartitionCheckpointTests
     }
 
     [Fact]
-    public void A_write_that_a_power_cut_tears_leaves_the_old_content_or_the_new()
+    public void Torn_write_leaves_the_old_or_the_new_content()
     {
         var seed = Seeds.Next();
         var seen = new HashSet<long>();
@@ -96,7 +96,7 @@ public sealed class PartitionCheckpointTests
     }
 
     [Fact]
-    public void A_write_that_fails_is_tried_again_in_the_same_slot()
+    public void Failed_write_is_retried_in_the_same_slot()
     {
         var files = NewFiles();
         var checkpoint = new PartitionCheckpoint(files, Directory);

@@ -12,7 +12,7 @@ public sealed class ReadMarkTests
     private readonly MemoryFileSystem _files = new();
 
     [Fact]
-    public void Who_goes_on_where_a_read_ended_needs_no_index()
+    public void Reader_that_continues_at_its_end_needs_no_index()
     {
         var log = Filled(roll: true);
         Assert.Equal(10, ReadOne(log, 10));
@@ -26,7 +26,7 @@ public sealed class ReadMarkTests
     }
 
     [Fact]
-    public void Many_readers_of_one_segment_find_what_is_theirs()
+    public void Many_readers_of_one_segment_find_their_batches()
     {
         var log = Filled(roll: false);
         var random = new Random(1);
@@ -40,7 +40,7 @@ public sealed class ReadMarkTests
     }
 
     [Fact]
-    public void What_was_cut_and_written_anew_is_found_where_it_is_now()
+    public void Batches_rewritten_after_a_truncation_are_found_at_their_new_position()
     {
         var log = Filled(roll: false);
         for (var offset = 0L; offset < Batches; offset += 7)

@@ -15,18 +15,18 @@ public sealed class RecoveryDecisionTests
         Assert.Equal(expected, RecoveryDecision.ForBadBatch(segmentBase, position, Flushed));
 
     [Fact]
-    public void Where_nothing_is_known_to_be_flushed_the_log_is_cut() =>
+    public void Log_without_a_known_flushed_point_is_truncated() =>
         Assert.Equal(DamageOutcome.Cut, RecoveryDecision.ForBadBatch(0, 0, LogPosition.None));
 
     [Theory]
     [InlineData(400, false)]
     [InlineData(500, false)]
     [InlineData(399, true)]
-    public void A_file_shorter_than_what_was_flushed_is_a_loss(long length, bool lost) =>
+    public void File_shorter_than_the_flushed_point_is_a_loss(long length, bool lost) =>
         Assert.Equal(lost, RecoveryDecision.FindLoss([(0, 1000), (30, length), (60, 5)], Flushed) is not null);
 
     [Fact]
-    public void A_missing_segment_is_a_loss_where_it_was_flushed()
+    public void Missing_flushed_segment_is_a_loss()
     {
         Assert.Equal((30L, 0L), RecoveryDecision.FindLoss([(0, 1000), (60, 5)], Flushed) is { } loss ? (loss.SegmentBase, loss.Position)
             : default);

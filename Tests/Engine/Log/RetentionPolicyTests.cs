@@ -20,7 +20,7 @@ public sealed class RetentionPolicyTests
     [InlineData(3500, 40, 3)]
     [InlineData(3500, 25, 2)]
     [InlineData(99_000, 40, 3)]
-    public void Old_segments_go_from_the_front_up_to_the_first_that_is_not(long now, long highWatermark, int expected) =>
+    public void Old_segments_are_deleted_from_the_front_up_to_the_first_newer_one(long now, long highWatermark, int expected) =>
         Assert.Equal(expected, RetentionPolicy.CountExpired(Segments, new TopicConfig { RetentionMs = 0 }, highWatermark, now));
 
     [Theory]
@@ -31,11 +31,11 @@ public sealed class RetentionPolicyTests
     [InlineData(0, 40, 3)]
     [InlineData(0, 12, 1)]
     [InlineData(-1, 40, 0)]
-    public void Segments_go_while_the_rest_is_large_enough(long retentionBytes, long highWatermark, int expected) =>
+    public void Segments_are_deleted_while_the_rest_exceeds_the_size_limit(long retentionBytes, long highWatermark, int expected) =>
         Assert.Equal(expected, RetentionPolicy.CountOversize(Segments, new TopicConfig { RetentionBytes = retentionBytes }, highWatermark));
 
     [Fact]
-    public void A_topic_that_is_only_compacted_keeps_everything()
+    public void Topic_with_compaction_only_keeps_all_segments()
     {
         var config = new TopicConfig { CleanupDelete = false, CleanupCompact = true, RetentionMs = 0, RetentionBytes = 0 };
         Assert.Equal(0, RetentionPolicy.CountExpired(Segments, config, 40, 99_000));
@@ -47,11 +47,11 @@ public sealed class RetentionPolicyTests
     [InlineData(99_000, 40, true)]
     [InlineData(4000, 40, false)]
     [InlineData(99_000, 39, false)]
-    public void The_active_segment_is_rolled_only_when_it_is_too_old_itself_and_visible(long now, long highWatermark, bool expected) =>
+    public void Active_segment_is_rolled_only_when_it_is_expired_and_visible(long now, long highWatermark, bool expected) =>
         Assert.Equal(expected, RetentionPolicy.MustRollActive(Segments, new TopicConfig { RetentionMs = 0 }, highWatermark, now));
 
     [Fact]
-    public void Records_without_a_time_never_grow_old()
+    public void Records_without_a_timestamp_never_expire()
     {
         SegmentFacts[] segments = [new(0, 10, 100, -1), new(10, 20, 100, -1)];
         Assert.Equal(0, RetentionPolicy.CountExpired(segments, new TopicConfig { RetentionMs = 0 }, 20, long.MaxValue));
@@ -63,6 +63,6 @@ public sealed class RetentionPolicyTests
     [InlineData(10, 1)]
     [InlineData(35, 3)]
     [InlineData(40, 3)]
-    public void Segments_below_the_log_start_go_but_never_the_active_one(long logStart, int expected) =>
+    public void Segments_below_the_log_start_are_deleted_except_the_active_one(long logStart, int expected) =>
         Assert.Equal(expected, RetentionPolicy.CountBelow(Segments, logStart));
 }

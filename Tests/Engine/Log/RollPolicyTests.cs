@@ -31,14 +31,14 @@ public sealed class RollPolicyTests
         Assert.Equal(expected, Decide(Active with { IndexEntries = entries, TimeIndexEntries = timeEntries }, 10));
 
     [Fact]
-    public void By_offsets_that_no_entry_can_hold()
+    public void Segment_rolls_before_an_offset_that_no_index_entry_can_hold()
     {
         Assert.Equal(RollReason.None, RollPolicy.BeforeAppend(Active, 10, 100L + int.MaxValue, 10_000, Config, 0));
         Assert.Equal(RollReason.RelativeOffset, RollPolicy.BeforeAppend(Active, 10, 101L + int.MaxValue, 10_000, Config, 0));
     }
 
     [Fact]
-    public void An_empty_segment_takes_whatever_comes() => Assert.Equal(RollReason.None, Decide(Active with { Size = 0 }, 5_000_000));
+    public void Empty_segment_accepts_any_batch() => Assert.Equal(RollReason.None, Decide(Active with { Size = 0 }, 5_000_000));
 
     [Theory]
     [InlineData(25_000, 500, RollReason.None)]

@@ -15,7 +15,7 @@ public sealed class TruncationTests
     private static readonly TopicConfig Config = new() { SegmentBytes = 700, IndexIntervalBytes = 150, FileDeleteDelayMs = 0 };
 
     [Fact]
-    public void What_is_left_is_the_beginning_and_appends_go_on_there()
+    public void Truncated_log_keeps_its_prefix_and_accepts_appends()
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
@@ -45,7 +45,7 @@ public sealed class TruncationTests
     }
 
     [Fact]
-    public void A_log_that_was_emptied_begins_where_it_was_told()
+    public void Emptied_log_starts_at_the_given_offset()
     {
         var files = NewFiles();
         var log = Open(files, clean: false);
@@ -63,7 +63,7 @@ public sealed class TruncationTests
     }
 
     [Fact]
-    public void Below_the_logs_start_nothing_stays()
+    public void Truncation_below_the_log_start_empties_the_log()
     {
         var log = Open(NewFiles(), clean: false);
         for (var i = 0; i < 40; i++)
@@ -75,7 +75,7 @@ public sealed class TruncationTests
 
     /// <summary>A flush prepared before the truncation must not report truncated bytes as durable.</summary>
     [Fact]
-    public async Task An_earlier_flush_in_the_background_does_not_speak_of_what_was_cut()
+    public async Task Earlier_background_flush_does_not_cover_truncated_bytes()
     {
         var files = NewFiles();
         var log = Open(files, clean: false);
@@ -105,7 +105,7 @@ public sealed class TruncationTests
     [InlineData("cut", true)]
     [InlineData("empty", false)]
     [InlineData("empty", true)]
-    public void Interrupted_anywhere_it_leaves_a_log_that_opens(string what, bool powerCut)
+    public void Interrupted_truncation_leaves_a_log_that_opens(string what, bool powerCut)
     {
         var seed = Seeds.Next();
         for (var step = 0; ; step++)

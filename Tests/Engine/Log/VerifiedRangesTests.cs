@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Log;
 public sealed class VerifiedRangesTests
 {
     [Fact]
-    public void Ranges_that_meet_or_overlap_become_one()
+    public void Adjacent_and_overlapping_ranges_are_merged()
     {
         var ranges = new VerifiedRanges();
         ranges.Add(100, 200);
@@ -22,7 +22,7 @@ public sealed class VerifiedRangesTests
     }
 
     [Fact]
-    public void It_says_of_no_byte_that_it_was_seen_that_was_not()
+    public void Unverified_bytes_are_never_reported_as_verified()
     {
         for (var seed = 0; seed < 200; seed++)
         {
@@ -45,7 +45,7 @@ public sealed class VerifiedRangesTests
     }
 
     [Fact]
-    public void Of_many_ranges_the_largest_are_kept()
+    public void Largest_ranges_are_kept_when_there_are_many()
     {
         var ranges = new VerifiedRanges();
         ranges.Add(0, 1000);

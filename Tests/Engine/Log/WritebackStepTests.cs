@@ -7,7 +7,7 @@ public sealed class WritebackStepTests
     private const long Least = WritebackStep.MinBytes;
 
     [Fact]
-    public void A_step_begins_where_the_last_one_ended_and_waits_for_that_one()
+    public void Step_starts_at_the_end_of_the_last_one_and_waits_for_it()
     {
         Assert.Null(WritebackStep.Next(default, Least - 1));
         var first = WritebackStep.Next(default, Least)!.Value;
@@ -19,7 +19,7 @@ public sealed class WritebackStepTests
     }
 
     [Fact]
-    public void A_file_that_was_cut_begins_again()
+    public void Truncated_file_starts_again()
     {
         var step = new WritebackStep(Least, 3 * Least, 0);
         Assert.Null(WritebackStep.Next(step, Least - 1));

@@ -20,7 +20,7 @@ public sealed class AppendAllocationTests
     [InlineData(FlushPolicy.None, 100)]
     [InlineData(FlushPolicy.None, 60_000)]
     [InlineData(FlushPolicy.Sync, 100)]
-    public async Task An_append_in_steady_state_allocates_nothing(FlushPolicy policy, int valueBytes)
+    public async Task Append_in_steady_state_allocates_nothing(FlushPolicy policy, int valueBytes)
     {
         var directory = Directory.CreateTempSubdirectory("omq-alloc-").FullName;
         try

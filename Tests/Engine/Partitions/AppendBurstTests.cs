@@ -11,7 +11,7 @@ public sealed class AppendBurstTests
     private readonly AppendBurst _burst = new();
 
     [Fact]
-    public async Task Nothing_is_written_before_the_burst_is_run_and_all_is_when_it_has()
+    public async Task Burst_writes_all_its_appends_when_it_runs_and_none_before()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
         Assert.True(_burst.IsEmpty);
@@ -30,7 +30,7 @@ public sealed class AppendBurstTests
     }
 
     [Fact]
-    public async Task Who_comes_between_is_written_with_it_and_answered_elsewhere()
+    public async Task Append_arriving_meanwhile_is_written_with_the_burst_and_answered_elsewhere()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
         var first = Begin(rig, "first");
@@ -44,7 +44,7 @@ public sealed class AppendBurstTests
     }
 
     [Fact]
-    public async Task A_sender_who_appends_again_when_he_is_answered_is_not_written_into_the_round_that_answers_him()
+    public async Task Append_made_in_an_answer_is_not_written_in_the_same_round()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
         var again = new List<Task<ProduceResult>>();
@@ -64,7 +64,7 @@ public sealed class AppendBurstTests
     }
 
     [Fact]
-    public async Task What_is_to_be_flushed_is_left_to_the_append_threads()
+    public async Task Appends_to_be_flushed_are_left_to_the_append_threads()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
         var appends = Enumerable.Range(0, 5).Select(i => Begin(rig, $"{i}")).ToArray();
@@ -75,7 +75,7 @@ public sealed class AppendBurstTests
     }
 
     [Fact]
-    public async Task What_another_thread_has_written_is_answered_at_home_and_the_others_elsewhere()
+    public async Task Appends_written_by_another_thread_are_answered_by_their_own_burst()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
         var posted = Channel.CreateUnbounded<IThreadPoolWorkItem>();
@@ -100,7 +100,7 @@ public sealed class AppendBurstTests
     }
 
     [Fact]
-    public async Task More_than_a_round_takes_is_written_all_the_same()
+    public async Task Burst_larger_than_a_round_is_written()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.None));
         var appends = Enumerable.Range(0, 2 * AppendRound.MaxBatches + 1).Select(i => Begin(rig, $"{i}")).ToArray();
@@ -112,7 +112,7 @@ public sealed class AppendBurstTests
     }
 
     [Fact]
-    public async Task Bursts_of_many_senders_at_once_lose_nothing()
+    public async Task Concurrent_bursts_of_many_senders_lose_nothing()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 20_000 });
         const int senders = 6, bursts = 60, appends = 9;

@@ -10,7 +10,7 @@ namespace OrleansMq.Tests.Engine.Partitions;
 public sealed class AppendRulesTests
 {
     [Fact]
-    public async Task A_batch_that_is_too_large_is_refused_by_name_of_the_limit()
+    public async Task Oversized_batch_is_refused_with_the_name_of_the_limit()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { MaxMessageBytes = 200 });
         Assert.Equal(ErrorCode.None, (await rig.AppendAsync("small")).Error);
@@ -20,7 +20,7 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task Anything_but_exactly_one_whole_batch_is_refused_and_nothing_is_written()
+    public async Task Input_other_than_one_whole_batch_is_refused_and_not_written()
     {
         await using var rig = await PartitionRig.StartAsync();
         var batch = PartitionRig.Batch(rig.Clock.Now, "a");
@@ -36,7 +36,7 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task Every_byte_but_base_offset_and_leader_epoch_is_stored_as_it_was_sent()
+    public async Task Stored_bytes_equal_the_sent_ones_except_base_offset_and_leader_epoch()
     {
         await using var rig = await PartitionRig.StartAsync();
         await rig.AppendAsync("first");
@@ -67,7 +67,7 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task A_compacted_topic_takes_no_record_without_a_key()
+    public async Task Compacted_topic_refuses_records_without_a_key()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { CleanupCompact = true });
         Assert.Equal(ErrorCode.None, (await rig.AppendAsync("with")).Error);
@@ -83,7 +83,7 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task Markers_and_transactions_are_not_a_clients_to_write()
+    public async Task Markers_and_transactional_batches_from_clients_are_refused()
     {
         await using var rig = await PartitionRig.StartAsync();
         var control = PartitionRig.Batch(rig.Clock.Now, builder => builder.SetControl(), "a");
@@ -93,7 +93,7 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task Under_log_append_time_records_carry_the_brokers_time_and_the_senders_bytes_stay_his()
+    public async Task Log_append_time_sets_the_brokers_time_and_leaves_the_senders_bytes_unchanged()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { TimestampType = TimestampType.LogAppendTime });
         var sent = PartitionRig.Batch(5, "a", "b");
@@ -114,7 +114,7 @@ public sealed class AppendRulesTests
     [InlineData(CompressionType.Gzip, CompressionType.None)]
     [InlineData(CompressionType.Snappy, CompressionType.Gzip)]
     [InlineData(CompressionType.Gzip, CompressionType.Gzip)]
-    public async Task A_topics_codec_is_what_batches_are_stored_in(CompressionType sent, CompressionType stored)
+    public async Task Topic_codec_is_applied_to_stored_batches(CompressionType sent, CompressionType stored)
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { CompressionType = stored });
         using var builder = new RecordBatchBuilder(sent, StandardCodecs.All);
@@ -127,7 +127,7 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task A_producer_in_flight_with_many_batches_is_deduplicated_within_one_round_too()
+    public async Task Batches_of_one_producer_are_deduplicated_within_one_round()
     {
         await using var rig = await PartitionRig.StartAsync();
         ValueTask<ProduceResult>[] sent = [Send(0), Send(1), Send(1), Send(2), Send(4), Send(3), Send(3)];
@@ -148,7 +148,7 @@ public sealed class AppendRulesTests
     }
 
     [Fact]
-    public async Task A_cancelled_append_is_not_queued_and_a_closed_partition_takes_nothing()
+    public async Task Cancelled_append_is_not_queued_and_a_closed_partition_refuses()
     {
         await using var rig = await PartitionRig.StartAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(

@@ -10,7 +10,7 @@ public sealed class CallerWriteTests
     [Theory]
     [InlineData(FlushPolicy.None)]
     [InlineData(FlushPolicy.Interval)]
-    public async Task An_append_whose_caller_may_write_is_complete_when_it_is_begun(FlushPolicy policy)
+    public async Task Append_written_by_its_caller_completes_synchronously(FlushPolicy policy)
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(policy));
         for (var i = 0; i < 10; i++)
@@ -25,7 +25,7 @@ public sealed class CallerWriteTests
     }
 
     [Fact]
-    public async Task What_is_to_be_flushed_is_left_to_the_append_threads()
+    public async Task Appends_to_be_flushed_are_left_to_the_append_threads()
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
         using var busy = new ManualResetEventSlim();
@@ -39,7 +39,7 @@ public sealed class CallerWriteTests
     }
 
     [Fact]
-    public async Task Callers_who_write_and_others_at_once_get_offsets_of_their_own()
+    public async Task Concurrent_caller_writes_and_queued_appends_get_distinct_offsets()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 20_000 });
         var senders = Enumerable.Range(0, 8).Select(sender => Task.Run(async () =>
@@ -60,7 +60,7 @@ public sealed class CallerWriteTests
     }
 
     [Fact]
-    public void After_a_write_that_had_to_wait_nobody_writes_on_his_own_thread_for_a_while()
+    public void Caller_writes_pause_after_a_write_that_had_to_wait()
     {
         var clock = new ManualClock();
         var writes = new CallerWrites(clock);
@@ -76,7 +76,7 @@ public sealed class CallerWriteTests
     }
 
     [Fact]
-    public void As_many_write_on_their_own_threads_as_there_are_processors()
+    public void Concurrent_caller_writes_are_limited_to_the_processor_count()
     {
         var writes = new CallerWrites(new ManualClock());
         var began = 0L;

@@ -20,7 +20,7 @@ public sealed class CleanRestartTests(ITestOutputHelper output)
     [Theory]
     [InlineData(1_000_000)]
     [InlineData(20_000)]
-    public async Task A_clean_restart_reads_little_whatever_the_size_of_the_log(int batchBytes)
+    public async Task Clean_restart_reads_little_of_a_log_of_any_size(int batchBytes)
     {
         var directory = Directory.CreateTempSubdirectory("omq-clean-").FullName;
         try

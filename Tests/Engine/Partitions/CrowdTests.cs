@@ -28,7 +28,7 @@ public sealed class CrowdTests
     };
 
     [Fact]
-    public async Task Nobody_sees_a_record_that_is_not_where_it_was_acknowledged()
+    public async Task Readers_see_every_record_only_at_its_acknowledged_offset()
     {
         var directory = Directory.CreateTempSubdirectory("omq-crowd-").FullName;
         try

@@ -32,7 +32,7 @@ public sealed class EveryStepTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public async Task Interrupted_anywhere_it_leaves_a_partition_that_opens(string what, bool powerCut, bool deleteAtOnce)
+    public async Task Interrupted_operation_leaves_a_partition_that_opens(string what, bool powerCut, bool deleteAtOnce)
     {
         var seed = Seeds.Next();
         var config = Config with { FileDeleteDelayMs = deleteAtOnce ? 0 : 60_000 };

@@ -21,7 +21,7 @@ public sealed class FetchWaitTests : IAsyncLifetime
     public async Task DisposeAsync() => await _broker.DisposeAsync();
 
     [Fact]
-    public async Task Records_of_any_of_its_partitions_wake_it()
+    public async Task Wait_wakes_for_records_of_any_of_its_partitions()
     {
         using var wait = Arm(0, 1);
         var waiting = wait.WaitAsync(1);
@@ -34,7 +34,7 @@ public sealed class FetchWaitTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Bytes_of_all_its_partitions_count_together()
+    public async Task Wait_counts_bytes_of_all_its_partitions_together()
     {
         using var wait = Arm(0, 1);
         var waiting = wait.WaitAsync(3 * Size);
@@ -46,7 +46,7 @@ public sealed class FetchWaitTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task What_comes_before_it_begins_to_wait_is_not_missed()
+    public async Task Records_appended_before_the_wait_are_not_missed()
     {
         using var wait = Arm(0, 1);
         await ProduceAsync(0);
@@ -55,7 +55,7 @@ public sealed class FetchWaitTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Who_keeps_its_deadline_wakes_it_and_so_does_a_topic_that_is_deleted()
+    public async Task Wait_wakes_at_its_deadline_and_when_a_topic_is_deleted()
     {
         using var one = Arm(0);
         one.Wake();
@@ -67,7 +67,7 @@ public sealed class FetchWaitTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Many_that_come_and_go_while_records_come_miss_none()
+    public async Task Concurrent_waits_miss_no_records()
     {
         const int count = 300;
         var seen = Enumerable.Range(0, 4).Select(_ => Task.Run(() => FollowAsync(count))).ToArray();

@@ -16,7 +16,7 @@ public sealed class IdlePartitionTests(ITestOutputHelper output)
     private static readonly TopicConfig Config = new() { SegmentBytes = 1000, CleanupDelete = true };
 
     [Fact]
-    public async Task An_idle_partition_of_three_segments_takes_less_than_ten_kilobytes_of_memory()
+    public async Task Idle_partition_of_three_segments_takes_less_than_ten_kilobytes_of_memory()
     {
         var count = Environment.GetEnvironmentVariable("OMQ_LONG") == "1" ? 10_000 : 500;
         var options = OptionsFor(new MemoryFileSystem(tracksPowerCuts: false), "/idle");
@@ -33,7 +33,7 @@ public sealed class IdlePartitionTests(ITestOutputHelper output)
     }
 
     [Fact]
-    public async Task So_many_files_are_open_at_most_though_all_are_used()
+    public async Task Open_files_stay_within_the_limit_when_all_are_used()
     {
         var directory = Directory.CreateTempSubdirectory("omq-idle-").FullName;
         try

@@ -12,7 +12,7 @@ public sealed class LongPollTests
     private static readonly TimeSpan Wait = TimeSpan.FromSeconds(10);
 
     [Fact]
-    public async Task A_waiting_reader_gets_what_is_appended()
+    public async Task Waiting_reader_gets_appended_records()
     {
         await using var rig = await PartitionRig.StartAsync();
         var read = Poll(rig, 0);
@@ -25,7 +25,7 @@ public sealed class LongPollTests
     }
 
     [Fact]
-    public async Task Without_records_the_reader_gets_none_when_its_time_is_over()
+    public async Task Waiting_reader_without_records_returns_none_at_its_timeout()
     {
         await using var rig = await PartitionRig.StartAsync();
         var read = Poll(rig, 0);
@@ -36,7 +36,7 @@ public sealed class LongPollTests
     }
 
     [Fact]
-    public async Task The_reader_waits_until_the_least_bytes_are_there()
+    public async Task Waiting_reader_waits_for_its_minimum_bytes()
     {
         await using var rig = await PartitionRig.StartAsync();
         await rig.AppendAsync("a");
@@ -51,7 +51,7 @@ public sealed class LongPollTests
     }
 
     [Fact]
-    public async Task A_reader_that_gives_up_is_cancelled_and_forgotten()
+    public async Task Cancelled_reader_is_removed()
     {
         await using var rig = await PartitionRig.StartAsync();
         using var cancel = new CancellationTokenSource();
@@ -63,7 +63,7 @@ public sealed class LongPollTests
     }
 
     [Fact]
-    public async Task Readers_of_a_partition_that_is_deleted_hear_of_it()
+    public async Task Waiting_readers_learn_of_the_deletion_of_their_partition()
     {
         await using var rig = await PartitionRig.StartAsync();
         var read = Poll(rig, 0);
@@ -76,7 +76,7 @@ public sealed class LongPollTests
     }
 
     [Fact]
-    public async Task Readers_of_a_partition_that_goes_offline_hear_why()
+    public async Task Waiting_readers_learn_why_their_partition_goes_offline()
     {
         await using var rig = await PartitionRig.StartAsync();
         var read = Poll(rig, 0);
@@ -87,7 +87,7 @@ public sealed class LongPollTests
     }
 
     [Fact]
-    public async Task No_append_is_missed_by_readers_that_chase_the_end()
+    public async Task Readers_at_the_end_miss_no_append()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 5000 });
         const int Count = 2000;
@@ -109,7 +109,7 @@ public sealed class LongPollTests
     }
 
     [Fact]
-    public async Task Under_sync_nobody_sees_a_record_before_it_is_flushed()
+    public async Task Record_under_sync_is_invisible_before_its_flush()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync), files);

@@ -5,7 +5,7 @@ namespace OrleansMq.Tests.Engine.Partitions;
 public sealed class PartitionAppendTests
 {
     [Fact]
-    public async Task What_is_appended_is_read_in_order_with_offsets_without_gap()
+    public async Task Appended_records_are_read_in_order_without_offset_gaps()
     {
         await using var rig = await PartitionRig.StartAsync();
         Assert.Equal(0, (await rig.AppendAsync("a", "b")).BaseOffset);
@@ -18,7 +18,7 @@ public sealed class PartitionAppendTests
     [InlineData(FlushPolicy.None)]
     [InlineData(FlushPolicy.Interval)]
     [InlineData(FlushPolicy.Sync)]
-    public async Task A_clean_restart_finds_everything(FlushPolicy policy)
+    public async Task Clean_restart_finds_all_records(FlushPolicy policy)
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(policy) with { SegmentBytes = 1000 });
         await rig.AppendManyAsync(50);
@@ -33,7 +33,7 @@ public sealed class PartitionAppendTests
     [Theory]
     [InlineData(FlushPolicy.None)]
     [InlineData(FlushPolicy.Sync)]
-    public async Task A_killed_process_loses_nothing(FlushPolicy policy)
+    public async Task Killed_process_loses_nothing(FlushPolicy policy)
     {
         await using var rig = await PartitionRig.StartAsync(TopicConfig.DefaultFor(policy) with { SegmentBytes = 1000 });
         await rig.AppendManyAsync(50);
@@ -45,7 +45,7 @@ public sealed class PartitionAppendTests
     }
 
     [Fact]
-    public async Task Many_senders_at_once_get_offsets_of_their_own()
+    public async Task Concurrent_senders_get_distinct_offsets()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 20_000 });
         var senders = Enumerable.Range(0, 8).Select(sender => Task.Run(async () =>

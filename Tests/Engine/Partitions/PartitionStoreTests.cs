@@ -12,7 +12,7 @@ public sealed class PartitionStoreTests
     private static readonly string Logs = Path.Combine(PartitionRig.Data, "logs");
 
     [Fact]
-    public async Task The_metadata_is_in_kafkas_form()
+    public async Task Metadata_file_has_Kafkas_format()
     {
         await using var rig = await PartitionRig.StartAsync();
         var text = Encoding.ASCII.GetString(AtomicFile.TryRead(rig.Files, Path.Combine(PartitionRig.PartitionPath, "partition.metadata"))!);
@@ -20,7 +20,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task A_partition_is_created_once_and_belongs_to_its_topics_id()
+    public async Task Partition_is_created_once_and_belongs_to_its_topic_id()
     {
         await using var rig = await PartitionRig.StartAsync();
         Assert.Same(rig.Partition, rig.Store.GetOrCreate(PartitionRig.Name, PartitionRig.TopicId, TopicConfig.Default));
@@ -49,7 +49,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task An_interrupted_deletion_is_finished_and_an_interrupted_creation_begun_again()
+    public async Task Interrupted_deletion_is_completed_and_interrupted_creation_restarted()
     {
         await using var rig = await PartitionRig.StartAsync();
         await rig.Store.DisposeAsync();
@@ -63,7 +63,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task A_partition_created_again_under_another_id_begins_empty()
+    public async Task Partition_recreated_under_another_id_starts_empty()
     {
         await using var rig = await PartitionRig.StartAsync();
         await rig.AppendManyAsync(5);
@@ -77,7 +77,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task Who_creates_a_partition_while_its_namesake_is_deleted_waits_and_gets_one_of_his_own()
+    public async Task Creation_during_the_deletion_of_a_namesake_waits_and_gets_a_new_partition()
     {
         for (var round = 0; round < 20; round++)
         {
@@ -108,7 +108,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task A_topic_deleted_under_load_leaves_nothing()
+    public async Task Topic_deleted_under_load_leaves_no_files()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 500, FlushMs = 0 });
         using var stop = new CancellationTokenSource();
@@ -142,7 +142,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task The_marker_of_a_clean_stop_is_gone_before_anything_is_appended_and_not_written_when_a_partition_is_offline()
+    public async Task Clean_stop_marker_is_removed_before_appends_and_not_written_with_an_offline_partition()
     {
         var marker = Path.Combine(PartitionRig.Data, "clean-shutdown");
         await using var rig = await PartitionRig.StartAsync();
@@ -160,7 +160,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task What_waits_when_the_broker_closes_is_written_and_answered()
+    public async Task Queued_appends_are_written_and_answered_when_the_broker_closes()
     {
         await using var rig = await PartitionRig.StartAsync();
         var waiting = Enumerable.Range(0, 300).Select(i => rig.AppendAsync($"{i}")).ToArray();
@@ -172,7 +172,7 @@ public sealed class PartitionStoreTests
     }
 
     [Fact]
-    public async Task A_rolled_segment_moves_the_recovery_point_soon()
+    public async Task Rolled_segment_advances_the_recovery_point_soon()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentBytes = 1000 });
         await rig.AppendManyAsync(20);

@@ -24,7 +24,7 @@ public sealed class RecoveryTests
     private static readonly TimeSpan UntilNoted = TimeSpan.FromMilliseconds(1200);
 
     [Fact]
-    public async Task Bytes_after_the_last_whole_batch_are_cut_and_told()
+    public async Task Bytes_after_the_last_whole_batch_are_truncated_and_reported()
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush);
         await rig.AppendManyAsync(10);
@@ -42,7 +42,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task A_changed_byte_that_was_never_flushed_is_cut_with_all_that_follows()
+    public async Task Changed_unflushed_byte_is_truncated_with_everything_after_it()
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush);
         await rig.AppendManyAsync(20);
@@ -61,7 +61,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task A_changed_byte_that_was_flushed_takes_the_partition_offline_and_nothing_is_touched()
+    public async Task Changed_flushed_byte_takes_the_partition_offline_and_leaves_the_files_unchanged()
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(20);
@@ -85,7 +85,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task Under_sync_an_append_is_one_flush_and_a_second_later_the_checkpoint_says_how_far()
+    public async Task Append_under_sync_is_one_flush_and_is_checkpointed_a_second_later()
     {
         var flushes = new ConcurrentQueue<string>();
         var files = new FaultyFiles(new MemoryFileSystem()) { OnFlush = path => flushes.Enqueue(Path.GetFileName(path)) };
@@ -105,7 +105,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task Who_still_appends_when_a_second_has_passed_writes_down_how_far_was_flushed()
+    public async Task Append_after_one_second_persists_flushed_point()
     {
         await using var rig = await PartitionRig.StartAsync(OneSegment);
         rig.Clock.Advance(TimeSpan.FromMilliseconds(50));
@@ -122,7 +122,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task Damage_that_comes_before_the_checkpoint_says_what_was_flushed_is_cut_and_told()
+    public async Task Damage_before_the_flushed_point_is_checkpointed_is_truncated_and_reported()
     {
         await using var rig = await PartitionRig.StartAsync(OneSegment);
         await rig.AppendManyAsync(10);
@@ -139,7 +139,7 @@ public sealed class RecoveryTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task A_log_that_lost_flushed_bytes_is_offline(bool wholeFile)
+    public async Task Log_that_lost_flushed_bytes_is_offline(bool wholeFile)
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(20);
@@ -154,7 +154,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task A_segment_missing_in_the_middle_of_what_was_flushed_is_noticed()
+    public async Task Missing_flushed_segment_in_the_middle_is_detected()
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(40);
@@ -176,7 +176,7 @@ public sealed class RecoveryTests
     [InlineData("flipped position", false)]
     [InlineData("flipped offset", true)]
     [InlineData("flipped offset", false)]
-    public async Task Indexes_that_are_missing_or_wrong_lead_nobody_astray(string fault, bool clean)
+    public async Task Missing_or_wrong_indexes_mislead_no_reader(string fault, bool clean)
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush with { SegmentBytes = 3000 });
         await rig.AppendManyAsync(60);
@@ -198,7 +198,7 @@ public sealed class RecoveryTests
     [Theory]
     [InlineData("missing")]
     [InlineData("longer")]
-    public async Task Indexes_that_are_missing_are_made_anew_just_as_they_were(string fault)
+    public async Task Missing_indexes_are_rebuilt_identically(string fault)
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush with { SegmentBytes = 3000 });
         await rig.AppendManyAsync(60);
@@ -217,7 +217,7 @@ public sealed class RecoveryTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task Without_a_checkpoint_the_whole_log_is_read_and_taken(bool damaged)
+    public async Task Log_without_a_checkpoint_is_read_and_kept_as_a_whole(bool damaged)
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(40);
@@ -243,7 +243,7 @@ public sealed class RecoveryTests
     [Theory]
     [InlineData(0)]
     [InlineData(512)]
-    public async Task One_damaged_slot_of_the_checkpoint_costs_nothing(int slot)
+    public async Task Damaged_slot_of_the_checkpoint_loses_nothing(int slot)
     {
         await using var rig = await PartitionRig.StartAsync(Sync);
         await rig.AppendManyAsync(40);
@@ -257,7 +257,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task Damage_before_the_recovery_point_is_found_by_the_reader_and_takes_the_partition_offline()
+    public async Task Damage_below_the_recovery_point_is_found_by_a_reader_and_takes_the_partition_offline()
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush);
         await rig.AppendManyAsync(40);
@@ -278,7 +278,7 @@ public sealed class RecoveryTests
     [InlineData(0, "missing")]
     [InlineData(1, "missing")]
     [InlineData(1, "cut")]
-    public async Task Records_that_somebody_took_away_are_never_skipped_in_silence(int segment, string fault)
+    public async Task Records_removed_from_the_files_are_never_skipped_silently(int segment, string fault)
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush);
         await rig.AppendManyAsync(40);
@@ -297,7 +297,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task Recovery_reads_only_what_lies_past_the_recovery_point()
+    public async Task Recovery_reads_only_past_the_recovery_point()
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush with { SegmentBytes = 1 << 20 });
         await rig.AppendManyAsync(2000, 1000);
@@ -311,7 +311,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task After_a_power_cut_the_log_is_a_prefix_of_what_was_and_holds_what_was_acknowledged_under_sync()
+    public async Task Log_after_a_power_cut_is_a_prefix_with_everything_acknowledged_under_sync()
     {
         var seed = Seeds.Next();
         for (var round = 0; round < 40; round++)
@@ -352,7 +352,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task Duplicates_are_known_after_a_kill_and_after_a_clean_restart()
+    public async Task Duplicates_are_recognised_after_a_kill_and_a_clean_restart()
     {
         await using var rig = await PartitionRig.StartAsync(NoFlush);
         for (var sequence = 0; sequence < 20; sequence++)
@@ -371,7 +371,7 @@ public sealed class RecoveryTests
     }
 
     [Fact]
-    public async Task Every_segment_is_a_sequence_of_batches_and_every_entry_of_an_index_points_at_one()
+    public async Task Every_segment_is_a_sequence_of_batches_and_every_index_entry_points_at_one()
     {
         // The layout that Kafka's own tools read: see the dump comparison in the compatibility tests.
         var rig = await PartitionRig.StartAsync(NoFlush);

@@ -7,7 +7,7 @@ public sealed class RetentionTests
     private static readonly TopicConfig Small = new() { SegmentBytes = 1000, FileDeleteDelayMs = 0, IndexIntervalBytes = 100 };
 
     [Fact]
-    public async Task Segments_whose_records_are_all_too_old_go()
+    public async Task Segments_with_only_expired_records_are_deleted()
     {
         await using var rig = await PartitionRig.StartAsync(Small with { RetentionMs = 60_000 });
         await rig.AppendManyAsync(10);
@@ -26,7 +26,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task When_everything_is_too_old_the_active_segment_is_rolled_and_offsets_go_on()
+    public async Task Active_segment_is_rolled_when_everything_expired_and_offsets_continue()
     {
         await using var rig = await PartitionRig.StartAsync(Small with { RetentionMs = 60_000 });
         await rig.AppendManyAsync(10);
@@ -42,7 +42,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task The_oldest_segments_go_while_the_log_is_too_large()
+    public async Task Oldest_segments_are_deleted_while_the_log_exceeds_its_size_limit()
     {
         await using var rig = await PartitionRig.StartAsync(Small with { RetentionBytes = 3000 });
         await rig.AppendManyAsync(40);
@@ -52,7 +52,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task Deleted_files_stay_for_their_time_so_that_a_reader_can_finish()
+    public async Task Deleted_files_stay_for_their_delay_so_that_a_reader_can_finish()
     {
         await using var rig = await PartitionRig.StartAsync(Small with { RetentionBytes = 1000, FileDeleteDelayMs = 5000 });
         await rig.AppendManyAsync(40);
@@ -69,7 +69,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task Records_are_deleted_up_to_an_offset_for_good()
+    public async Task Records_are_deleted_permanently_up_to_an_offset()
     {
         await using var rig = await PartitionRig.StartAsync(Small);
         await rig.AppendManyAsync(40);
@@ -97,7 +97,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task A_segment_is_rolled_by_age_though_nothing_more_is_appended()
+    public async Task Segment_is_rolled_by_age_without_further_appends()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { SegmentMs = 60_000, RetentionMs = -1 });
         await rig.AppendAsync("a");
@@ -110,7 +110,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task The_clockwork_does_all_that_when_it_is_due()
+    public async Task Maintenance_runs_retention_when_it_is_due()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig
         {
@@ -133,7 +133,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task So_many_unflushed_records_are_flushed_before_their_time()
+    public async Task Number_of_unflushed_records_triggers_an_early_flush()
     {
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { FlushMessages = 5, FlushMs = 1_000_000 });
         await rig.AppendManyAsync(4);

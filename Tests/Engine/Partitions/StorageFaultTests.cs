@@ -10,7 +10,7 @@ public sealed class StorageFaultTests
     private static readonly TopicConfig Sync = TopicConfig.DefaultFor(FlushPolicy.Sync) with { SegmentBytes = 2000 };
 
     [Fact]
-    public async Task A_full_disk_refuses_the_batch_leaves_no_trace_and_goes_on_by_itself()
+    public async Task Full_disk_refuses_the_batch_without_a_trace_and_recovers_by_itself()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(Sync, files);
@@ -30,7 +30,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task A_disk_too_full_for_a_new_segment_refuses_and_goes_on_by_itself()
+    public async Task Disk_too_full_for_a_new_segment_refuses_and_recovers_by_itself()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(Sync, files);
@@ -52,7 +52,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task A_failed_flush_takes_the_partition_offline_and_nothing_of_it_was_acknowledged()
+    public async Task Failed_flush_takes_the_partition_offline_without_acknowledging_its_batches()
     {
         var memory = new MemoryFileSystem();
         var files = new FaultyFiles(memory);
@@ -77,7 +77,7 @@ public sealed class StorageFaultTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task A_flush_in_the_background_that_failed_is_not_tried_again_either(bool diskFull)
+    public async Task Failed_background_flush_is_not_retried(bool diskFull)
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(new TopicConfig { FlushMs = 100 }, files);
@@ -96,7 +96,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task A_failed_write_that_cannot_be_cut_off_takes_the_partition_offline()
+    public async Task Failed_write_that_cannot_be_truncated_takes_the_partition_offline()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(Sync, files);
@@ -113,7 +113,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task A_directory_that_became_read_only_is_named_with_the_fix()
+    public async Task Directory_that_became_read_only_is_named_with_the_remedy()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(Sync, files);
@@ -126,7 +126,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task A_producers_sequence_goes_on_after_a_failed_write()
+    public async Task Producer_sequence_continues_after_a_failed_write()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(Sync, files);
@@ -143,7 +143,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task Below_the_free_space_limit_appends_are_refused_until_there_is_room()
+    public async Task Appends_are_refused_below_the_free_space_limit()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(TopicConfig.Default, files, options =>
@@ -162,7 +162,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task One_partition_offline_leaves_the_others_alone()
+    public async Task Offline_partition_leaves_others_undisturbed()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(Sync, files);
@@ -179,7 +179,7 @@ public sealed class StorageFaultTests
     }
 
     [Fact]
-    public async Task A_full_disk_in_the_background_is_tried_again_later()
+    public async Task Full_disk_during_background_work_is_retried_later()
     {
         var files = new FaultyFiles(new MemoryFileSystem());
         await using var rig = await PartitionRig.StartAsync(new TopicConfig(), files);

@@ -50,10 +50,10 @@ public sealed class BundleTests
 
     [Theory]
     [MemberData(nameof(Golden))]
-    public void The_bytes_are_as_drawn(string what, string bytes) => Assert.Equal(bytes, Convert.ToHexString(Write((Key, Sample(what)))));
+    public void Bytes_match_the_diagram(string what, string bytes) => Assert.Equal(bytes, Convert.ToHexString(Write((Key, Sample(what)))));
 
     [Fact]
-    public void Marks_are_read_before_the_bundle_and_change_nothing_of_it()
+    public void Marks_are_read_before_the_bundle_and_leave_it_unchanged()
     {
         var bundle = Write((Key, Sample("push")));
         BundleFormat.Mark(bundle, BundleMarks.CatchUp);
@@ -84,7 +84,7 @@ public sealed class BundleTests
 
     /// <summary>Arbitrary bytes are either read as a valid message or clearly refused.</summary>
     [Fact]
-    public void Bytes_that_are_no_bundle_are_refused()
+    public void Bytes_that_are_not_a_bundle_are_refused()
     {
         var seed = Seeds.Next();
         var random = new Random(seed);
@@ -120,7 +120,7 @@ public sealed class BundleTests
     }
 
     [Fact]
-    public void A_batch_that_was_damaged_on_the_way_is_noticed()
+    public void Batch_damaged_in_transit_is_detected()
     {
         var batch = PartitionRig.Batch(1, "value");
         Assert.Null(ReplicatedBatches.FindDamage([new ReplicatedBatch(0, 1, 0, batch)]));

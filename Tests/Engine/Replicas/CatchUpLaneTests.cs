@@ -15,7 +15,7 @@ public sealed class CatchUpLaneTests
         1, 1, 1);
 
     [Fact]
-    public async Task A_follower_rests_between_bundles_of_those_who_catch_up_and_takes_live_ones_meanwhile()
+    public async Task Follower_rests_between_catch_up_bundles_and_accepts_live_ones_meanwhile()
     {
         var time = new ManualClock();
         var pace = new CatchUpPace(time) { LiveShare = 25 };
@@ -44,7 +44,7 @@ public sealed class CatchUpLaneTests
     }
 
     [Fact]
-    public async Task A_replica_catches_up_beside_live_traffic_however_small_its_share()
+    public async Task Replica_catches_up_beside_live_traffic_with_any_share()
     {
         await using var partition = await ReplicatedPartition.StartAsync(options: ReplicatedPartition.Patient with { CatchUpLiveShare = 1,
             ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });
@@ -61,7 +61,7 @@ public sealed class CatchUpLaneTests
     }
 
     [Fact]
-    public async Task Replicas_catch_up_although_bundles_get_lost_and_overtake_each_other()
+    public async Task Replicas_catch_up_despite_lost_and_reordered_bundles()
     {
         await using var partition = await ReplicatedPartition.StartAsync(seed: 7,
             options: ReplicatedPartition.Patient with { ReplicaLagTimeMax = TimeSpan.FromSeconds(2) });

@@ -8,7 +8,7 @@ public sealed class ReplicaCreationTests
     private static readonly ReplicaKey Key = ReplicatedPartition.Key;
 
     [Fact]
-    public async Task A_push_that_came_before_the_deletion_makes_no_replica_after_the_cleanup()
+    public async Task Push_received_before_the_deletion_creates_no_replica_after_the_cleanup()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         var spec = partition.Cluster.Specs[Key];
@@ -33,7 +33,7 @@ public sealed class ReplicaCreationTests
     }
 
     [Fact]
-    public async Task The_cleanup_sees_a_replica_that_is_being_made_when_it_begins()
+    public async Task Cleanup_sees_a_replica_in_creation_when_it_starts()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         var spec = partition.Cluster.Specs[Key];
@@ -54,7 +54,7 @@ public sealed class ReplicaCreationTests
     }
 
     [Fact]
-    public async Task Who_is_not_to_hold_a_partition_makes_no_replica_to_lead_it()
+    public async Task Broker_that_is_no_replica_creates_none_to_lead_it()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         partition.Cluster.Specs.Clear();
@@ -63,7 +63,7 @@ public sealed class ReplicaCreationTests
     }
 
     [Fact]
-    public async Task A_topic_created_again_waits_until_the_deleted_one_is_gone_and_sets_nothing_aside()
+    public async Task Recreated_topic_waits_until_the_deleted_one_is_gone_and_sets_nothing_aside()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         var broker = partition[1];

@@ -21,7 +21,7 @@ public sealed class ReplicaFaultTests
     };
 
     [Fact]
-    public async Task A_network_that_loses_doubles_and_delays_costs_time_alone()
+    public async Task Lossy_network_costs_only_time()
     {
         var seed = Seeds.Next();
         await using var partition = await ReplicatedPartition.StartAsync(Small, seed);
@@ -37,7 +37,7 @@ public sealed class ReplicaFaultTests
     /// <summary>An isolated leader accepts records that it cannot replicate. After its return it has been superseded and truncates
     /// them.</summary>
     [Fact]
-    public async Task A_leader_that_was_cut_off_gives_up_what_it_could_not_replicate()
+    public async Task Isolated_leader_truncates_what_it_could_not_replicate()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         var old = await partition.LeadAsync(1);
@@ -64,7 +64,7 @@ public sealed class ReplicaFaultTests
     }
 
     [Fact]
-    public async Task A_wiped_follower_is_another_member_and_catches_up_while_appends_go_on()
+    public async Task Wiped_follower_is_a_new_member_and_catches_up_during_appends()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         await partition.LeadAsync(1);
@@ -84,7 +84,7 @@ public sealed class ReplicaFaultTests
     }
 
     [Fact]
-    public async Task A_power_cut_makes_another_member_of_a_replica_that_had_not_flushed()
+    public async Task Power_cut_with_unflushed_records_makes_the_replica_a_new_member()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         await partition.LeadAsync(1);
@@ -101,7 +101,7 @@ public sealed class ReplicaFaultTests
     }
 
     [Fact]
-    public async Task Under_sync_all_may_lose_power_at_once()
+    public async Task Simultaneous_power_cuts_under_sync_lose_nothing()
     {
         var seed = Seeds.Next();
         await using var partition = await ReplicatedPartition.StartAsync(Small with { FlushMessages = 1 }, seed);
@@ -121,7 +121,7 @@ public sealed class ReplicaFaultTests
     }
 
     [Fact]
-    public async Task With_the_store_down_appends_go_on_and_what_needs_it_waits()
+    public async Task Appends_continue_without_the_store_and_state_changes_wait()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         await partition.LeadAsync(1);
@@ -139,7 +139,7 @@ public sealed class ReplicaFaultTests
     }
 
     [Fact]
-    public async Task Leadership_is_handed_over_with_all_that_was_appended()
+    public async Task Leadership_handover_includes_all_appended_records()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         var leader = await partition.LeadAsync(1);
@@ -155,7 +155,7 @@ public sealed class ReplicaFaultTests
     }
 
     [Fact]
-    public async Task A_replica_set_is_changed_step_by_step()
+    public async Task Replica_set_is_changed_step_by_step()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         await new TestBroker(partition.Cluster, 4, ReplicatedPartition.Patient).StartAsync();
@@ -175,7 +175,7 @@ public sealed class ReplicaFaultTests
 
     /// <summary>All faults at random from a seed: kills, power cuts, network cuts and handovers, under load.</summary>
     [Fact]
-    public async Task Nothing_acknowledged_is_lost_whatever_happens_to_one_at_a_time()
+    public async Task Acknowledged_records_survive_any_single_fault_at_a_time()
     {
         var seed = Seeds.Next();
         var random = new Random(seed);

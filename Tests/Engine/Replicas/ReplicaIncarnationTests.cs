@@ -16,7 +16,7 @@ public sealed class ReplicaIncarnationTests
     private BrokerOptions _options = null!;
 
     [Fact]
-    public async Task It_is_kept_through_a_clean_stop_and_through_the_death_of_the_process()
+    public async Task Incarnation_survives_a_clean_stop_and_a_process_kill()
     {
         await using var rig = await StartAsync(TopicConfig.Default);
         var first = Settle(rig);
@@ -30,7 +30,7 @@ public sealed class ReplicaIncarnationTests
     }
 
     [Fact]
-    public async Task It_is_renewed_where_the_machine_died_and_not_all_had_been_flushed()
+    public async Task Incarnation_is_renewed_after_a_power_cut_with_unflushed_bytes()
     {
         await using var rig = await StartAsync(TopicConfig.Default);
         var first = Settle(rig);
@@ -44,7 +44,7 @@ public sealed class ReplicaIncarnationTests
 
     /// <summary>A clean stop loses nothing, whatever happens to the machine afterwards.</summary>
     [Fact]
-    public async Task It_is_kept_where_the_machine_was_started_again_after_a_clean_stop()
+    public async Task Incarnation_survives_a_reboot_after_a_clean_stop()
     {
         await using var rig = await StartAsync(TopicConfig.Default);
         var first = Settle(rig);
@@ -57,7 +57,7 @@ public sealed class ReplicaIncarnationTests
     }
 
     [Fact]
-    public async Task Under_sync_it_is_kept_also_where_the_machine_died()
+    public async Task Incarnation_under_sync_survives_a_power_cut()
     {
         await using var rig = await StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
         var first = Settle(rig);
@@ -71,7 +71,7 @@ public sealed class ReplicaIncarnationTests
 
     /// <summary>After a switch to a weaker flush policy the incarnation must reflect it at once.</summary>
     [Fact]
-    public async Task Under_sync_no_longer_it_is_renewed_where_the_machine_died()
+    public async Task Incarnation_no_longer_under_sync_is_renewed_after_a_power_cut()
     {
         await using var rig = await StartAsync(TopicConfig.DefaultFor(FlushPolicy.Sync));
         var first = Settle(rig);
@@ -83,7 +83,7 @@ public sealed class ReplicaIncarnationTests
     }
 
     [Fact]
-    public async Task It_is_renewed_where_more_was_cut_than_an_unfinished_write()
+    public async Task Incarnation_is_renewed_when_recovery_truncated_more_than_an_unfinished_write()
     {
         await using var rig = await StartAsync(TopicConfig.Default);
         var first = Settle(rig);
@@ -97,7 +97,7 @@ public sealed class ReplicaIncarnationTests
     }
 
     [Fact]
-    public async Task It_is_kept_where_an_unfinished_write_was_cut()
+    public async Task Incarnation_survives_the_truncation_of_an_unfinished_write()
     {
         await using var rig = await StartAsync(TopicConfig.Default);
         var first = Settle(rig);
@@ -110,7 +110,7 @@ public sealed class ReplicaIncarnationTests
     }
 
     [Fact]
-    public async Task Once_forgotten_it_is_not_found_again()
+    public async Task Forgotten_incarnation_is_not_found_again()
     {
         await using var rig = await StartAsync(TopicConfig.Default);
         var first = Settle(rig);
@@ -120,7 +120,7 @@ public sealed class ReplicaIncarnationTests
     }
 
     [Fact]
-    public async Task The_fence_is_durable_when_it_is_raised_and_the_high_watermark_is_a_lower_bound()
+    public async Task Fence_is_durable_when_raised_and_the_high_watermark_is_a_lower_bound()
     {
         await using var rig = await StartAsync(TopicConfig.Default);
         Settle(rig);

@@ -11,7 +11,7 @@ public sealed class ReplicaLogTests
     [Theory]
     [InlineData(1_000_000)]
     [InlineData(1_000)]
-    public async Task Batches_of_one_push_are_in_the_log_as_if_each_had_come_by_itself(int segmentBytes)
+    public async Task Batches_of_one_push_are_stored_as_if_pushed_individually(int segmentBytes)
     {
         // More than one write takes, and with small segments more than one segment.
         const int count = 200;

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Engine.Replicas;
 public sealed class ReplicaManagerTests
 {
     [Fact]
-    public async Task What_is_acknowledged_by_all_is_on_every_replica()
+    public async Task Record_acknowledged_with_acks_all_is_on_every_replica()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         var leader = await partition.LeadAsync(1);
@@ -22,7 +22,7 @@ public sealed class ReplicaManagerTests
     }
 
     [Fact]
-    public async Task When_the_leader_is_killed_another_leads_and_nothing_acknowledged_is_lost()
+    public async Task Another_replica_leads_after_the_leaders_kill_without_loss()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         await partition.LeadAsync(1);
@@ -40,7 +40,7 @@ public sealed class ReplicaManagerTests
     }
 
     [Fact]
-    public async Task Who_does_not_lead_refuses_and_says_who_may()
+    public async Task Follower_refuses_and_names_the_possible_leader()
     {
         await using var partition = await ReplicatedPartition.StartAsync();
         await partition.LeadAsync(1);

@@ -19,7 +19,7 @@ public sealed class ReplicaRepairTests
     };
 
     [Fact]
-    public async Task A_segment_found_damaged_at_the_start_is_made_anew_from_the_others()
+    public async Task Segment_found_damaged_at_start_is_restored_from_the_others()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Config);
         await FillAsync(partition);
@@ -35,7 +35,7 @@ public sealed class ReplicaRepairTests
     }
 
     [Fact]
-    public async Task A_leader_that_reads_damage_stops_leading_and_begins_again()
+    public async Task Leader_that_reads_damage_stops_leading_and_starts_again()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Config);
         await FillAsync(partition);
@@ -50,7 +50,7 @@ public sealed class ReplicaRepairTests
 
     /// <summary>The only replica known to hold everything is never set aside, even if damaged.</summary>
     [Fact]
-    public async Task The_last_copy_is_not_set_aside()
+    public async Task Last_replica_is_not_set_aside()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Config with { MinInsyncReplicas = 1 });
         await FillAsync(partition);
@@ -70,7 +70,7 @@ public sealed class ReplicaRepairTests
     }
 
     [Fact]
-    public async Task A_topic_created_again_while_its_broker_slept_is_another_one()
+    public async Task Topic_recreated_while_its_broker_was_down_is_another_one()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Config);
         await FillAsync(partition);
@@ -92,7 +92,7 @@ public sealed class ReplicaRepairTests
 
     /// <summary>Partitions open before their topics are known. Until then the guarantees of sync are kept.</summary>
     [Fact]
-    public async Task What_counts_only_when_flushed_counts_so_before_its_configuration_is_known()
+    public async Task Flush_requirement_applies_before_the_configuration_is_known()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Config);
         await FillAsync(partition);

@@ -37,7 +37,7 @@ public sealed class ReplicaRetentionTests
 
     /// <summary>The leader's log starts in the middle of a batch, far above the follower's empty log.</summary>
     [Fact]
-    public async Task An_empty_replica_begins_where_the_leaders_log_begins()
+    public async Task Empty_replica_starts_at_the_leaders_log_start()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         var leader = await partition.LeadAsync(1);
@@ -55,7 +55,7 @@ public sealed class ReplicaRetentionTests
     }
 
     [Fact]
-    public async Task A_follower_that_slept_through_retention_goes_on_behind_it()
+    public async Task Follower_that_was_down_during_retention_continues_after_it()
     {
         await using var partition = await ReplicatedPartition.StartAsync(Small);
         var leader = await partition.LeadAsync(1);
@@ -77,7 +77,7 @@ public sealed class ReplicaRetentionTests
     /// <summary>Compaction leaves holes, even of whole segments. Replicas compact independently and hold the same records in the
     /// end.</summary>
     [Fact]
-    public async Task A_compacted_log_is_caught_up_with_through_its_holes()
+    public async Task Compacted_log_is_caught_up_across_its_holes()
     {
         var config = Small with { CleanupCompact = true, CleanupDelete = false, MinCleanableDirtyRatio = 0, DeleteRetentionMs = 0 };
         await using var partition = await ReplicatedPartition.StartAsync(config);

@@ -13,11 +13,11 @@ public sealed class CatchUpDecisionTests
     [InlineData(10, 8, false)]
     [InlineData(10, 9, true)]
     [InlineData(10, 1000, true)]
-    public void Too_slow_is_who_hardly_comes_nearer(long taken, long grown, bool isTooSlow) =>
+    public void Replica_that_hardly_approaches_is_too_slow(long taken, long grown, bool isTooSlow) =>
         Assert.Equal(isTooSlow, CatchUpDecision.IsTooSlow(taken, grown));
 
     [Fact]
-    public void Who_comes_nearer_gives_way_until_it_is_near()
+    public void Approaching_replica_yields_until_it_is_near()
     {
         var follower = Aligned(0);
         follower.Watch(10_000, isInSync: false, interval: 1000, now: 0);
@@ -34,7 +34,7 @@ public sealed class CatchUpDecisionTests
     }
 
     [Fact]
-    public void Who_is_too_slow_hurries_until_it_is_in_sync_or_away()
+    public void Slow_replica_hurries_until_it_is_in_sync_or_gone()
     {
         var follower = Aligned(0);
         follower.Watch(10_000, isInSync: false, interval: 1000, now: 0);

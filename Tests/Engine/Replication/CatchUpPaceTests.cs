@@ -8,7 +8,7 @@ public sealed class CatchUpPaceTests
     private readonly ManualClock _time = new();
 
     [Fact]
-    public void Where_nobody_appends_nothing_rests()
+    public void Work_without_live_appends_does_not_rest()
     {
         var pace = new CatchUpPace(_time) { LiveShare = 25 };
         pace.Worked(TimeSpan.FromSeconds(1));
@@ -16,7 +16,7 @@ public sealed class CatchUpPaceTests
     }
 
     [Fact]
-    public void A_share_of_the_whole_time_never_rests()
+    public void Full_share_never_rests()
     {
         var pace = new CatchUpPace(_time) { LiveShare = CatchUpPace.WholeTime };
         pace.NoteLive();
@@ -25,7 +25,7 @@ public sealed class CatchUpPaceTests
     }
 
     [Fact]
-    public void Beside_live_traffic_the_rest_is_in_proportion_to_the_work()
+    public void Rest_beside_live_traffic_is_proportional_to_the_work()
     {
         var pace = new CatchUpPace(_time) { LiveShare = 25 };
         pace.NoteLive();
@@ -39,7 +39,7 @@ public sealed class CatchUpPaceTests
     }
 
     [Fact]
-    public void A_rest_ends_when_live_traffic_has_ended()
+    public void Rest_ends_with_live_traffic()
     {
         var pace = new CatchUpPace(_time) { LiveShare = 1 };
         pace.NoteLive();
@@ -51,7 +51,7 @@ public sealed class CatchUpPaceTests
     }
 
     [Fact]
-    public void However_long_work_takes_and_however_many_do_it_the_next_begins_soon()
+    public void Work_resumes_soon_after_work_of_any_length_and_concurrency()
     {
         var pace = new CatchUpPace(_time) { LiveShare = 1 };
         pace.NoteLive();

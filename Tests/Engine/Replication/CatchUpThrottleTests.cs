@@ -8,7 +8,7 @@ public sealed class CatchUpThrottleTests
     private readonly ManualClock _time = new();
 
     [Fact]
-    public void Without_a_limit_nothing_waits()
+    public void Throttle_without_a_limit_does_not_wait()
     {
         var throttle = new CatchUpThrottle(_time);
         throttle.Count(long.MaxValue);
@@ -16,7 +16,7 @@ public sealed class CatchUpThrottleTests
     }
 
     [Fact]
-    public void What_was_sent_is_paid_off_in_its_time_and_nothing_is_saved_up()
+    public void Throttle_pays_off_sent_bytes_over_time_and_saves_no_credit()
     {
         var throttle = new CatchUpThrottle(_time);
         throttle.Limit(1_000);
@@ -32,7 +32,7 @@ public sealed class CatchUpThrottleTests
     }
 
     [Fact]
-    public void Another_limit_forgets_what_is_owed()
+    public void Changed_limit_clears_the_debt()
     {
         var throttle = new CatchUpThrottle(_time);
         throttle.Limit(1);
@@ -50,7 +50,7 @@ public sealed class CatchUpThrottleTests
     [InlineData(1, 4_096)]
     [InlineData(100_000, 25_000)]
     [InlineData(1_000_000_000, 1 << 20)]
-    public void A_low_limit_comes_in_small_portions(long limit, int portion)
+    public void Low_limit_is_granted_in_small_portions(long limit, int portion)
     {
         var throttle = new CatchUpThrottle(_time);
         throttle.Limit(limit);

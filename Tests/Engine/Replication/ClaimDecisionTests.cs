@@ -7,7 +7,7 @@ namespace OrleansMq.Tests.Engine.Replication;
 public sealed class ClaimDecisionTests
 {
     [Fact]
-    public void A_member_of_the_isr_claims_the_next_epoch_and_keeps_the_isr()
+    public void ISR_member_claims_the_next_epoch_and_keeps_the_ISR()
     {
         var claim = Claim(Stored([A, B]), B);
         Assert.Equal(ClaimOutcome.Claim, claim.Outcome);
@@ -16,14 +16,15 @@ public sealed class ClaimDecisionTests
     }
 
     [Fact]
-    public void A_renewed_incarnation_is_not_the_member_it_was() =>
+    public void Renewed_incarnation_is_a_different_member() =>
         Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), RenewedB).Outcome);
 
     [Fact]
-    public void Who_is_in_neither_set_waits() => Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), C, dead: [0, 1]).Outcome);
+    public void Replica_in_neither_ISR_nor_ELR_waits() =>
+        Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A, B]), C, dead: [0, 1]).Outcome);
 
     [Fact]
-    public void An_eligible_replica_leads_only_when_no_isr_member_lives()
+    public void ELR_member_leads_only_when_no_ISR_member_is_alive()
     {
         Assert.Equal(ClaimOutcome.NotEligible, Claim(Stored([A], B, C), B).Outcome);
         var claim = Claim(Stored([A], B, C), B, dead: [0]);
@@ -33,7 +34,7 @@ public sealed class ClaimDecisionTests
     }
 
     [Fact]
-    public void An_unclean_claim_is_any_replicas_and_says_so()
+    public void Unclean_claim_is_open_to_any_replica_and_is_reported()
     {
         var claim = Claim(Stored([A], B), C, unclean: true);
         Assert.Equal(ClaimOutcome.Claim, claim.Outcome);
@@ -45,7 +46,7 @@ public sealed class ClaimDecisionTests
     }
 
     [Fact]
-    public void The_first_claim_may_be_anyones_of_the_replicas()
+    public void First_claim_is_open_to_any_replica()
     {
         var created = PartitionState.Create(TopicId, [0, 1, 2]);
         Assert.Equal([B], Claim(created, B, fence: 0).Next!.Isr.ToArray());
@@ -53,21 +54,21 @@ public sealed class ClaimDecisionTests
     }
 
     [Fact]
-    public void A_store_from_the_past_and_another_topic_are_refused()
+    public void Store_from_the_past_and_another_topic_are_refused()
     {
         Assert.Equal(ClaimOutcome.StoreInThePast, Claim(Stored([A, B]), A, fence: 5).Outcome);
         Assert.Equal(ClaimOutcome.OtherTopic, Claim(Stored([A, B]) with { TopicId = Guid.Empty }, A).Outcome);
     }
 
     [Fact]
-    public void After_an_unclear_write_only_the_own_token_is_adopted()
+    public void Write_with_unknown_outcome_adopts_only_its_own_token()
     {
         Assert.Equal(StoreOutcome.Adopt, StoreDecision.AfterFailedWrite(Stored([A]) with { LeaderToken = Token }, Token));
         Assert.Equal(StoreOutcome.StepDown, StoreDecision.AfterFailedWrite(Stored([A]), Token));
     }
 
     [Fact]
-    public void The_document_reads_back_as_it_was_written()
+    public void Document_reads_back_as_written()
     {
         var json = JsonSerializer.Serialize(Stored([A, B], C), ReplicationJson.Default.PartitionState);
         var read = JsonSerializer.Deserialize(json, ReplicationJson.Default.PartitionState)!;

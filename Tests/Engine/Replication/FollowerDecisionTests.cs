@@ -13,7 +13,7 @@ public sealed class FollowerDecisionTests
         Assert.Equal(expected, FenceDecision.Decide(epoch, fence));
 
     [Fact]
-    public void A_restart_forgets_no_epoch()
+    public void Restart_keeps_every_epoch()
     {
         Assert.Equal(6, FenceDecision.AfterRestart(6, 4));
         Assert.Equal(6, FenceDecision.AfterRestart(4, 6));
@@ -36,18 +36,18 @@ public sealed class FollowerDecisionTests
         Assert.Equal(expected, PushDecision.Decide(baseOffset, nextOffset, previousEnd, previousEpoch, 0, logEnd, ownPreviousEpoch));
 
     [Fact]
-    public void An_empty_log_begins_where_the_batch_does_that_holds_the_leaders_log_start() =>
+    public void Empty_log_starts_with_the_batch_that_holds_the_leaders_log_start() =>
         Assert.Equal(PushOutcome.BeginAndAppend, PushDecision.Decide(10, 12, 11, 3, logStart: 11, logEnd: 11, ownPreviousEpoch: -1));
 
     [Fact]
-    public void Who_ends_below_the_leaders_log_start_begins_again()
+    public void Follower_below_the_leaders_log_start_starts_again()
     {
         Assert.True(PushDecision.MustReset(leaderLogStart: 11, logEnd: 10));
         Assert.False(PushDecision.MustReset(leaderLogStart: 10, logEnd: 10));
     }
 
     [Fact]
-    public void A_high_watermark_from_before_an_unclean_election_binds_nobody()
+    public void High_watermark_from_before_an_unclean_election_is_not_binding()
     {
         Assert.Equal(0, AlignmentDecision.Floor(50, highWatermarkEpoch: 3, uncleanEpoch: 4));
         Assert.Equal(50, AlignmentDecision.Floor(50, highWatermarkEpoch: 4, uncleanEpoch: 4));
@@ -55,11 +55,11 @@ public sealed class FollowerDecisionTests
     }
 
     [Fact]
-    public void An_empty_log_agrees_with_every_history() =>
+    public void Empty_log_agrees_with_every_history() =>
         Assert.Equal(AlignmentOutcome.Aligned, Align(-1, LeaderEpochCache.None, LeaderEpochCache.None, 0, 0).Outcome);
 
     [Fact]
-    public void An_empty_log_above_the_leaders_log_start_goes_down_to_it_where_an_unclean_election_allows_it()
+    public void Empty_log_above_the_leaders_log_start_goes_down_to_it_after_an_unclean_election()
     {
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 4), Align(-1, new(-1, 4), LeaderEpochCache.None, 10, 0));
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(-1, new(-1, 4), LeaderEpochCache.None, 10, 10));
@@ -67,30 +67,30 @@ public sealed class FollowerDecisionTests
     }
 
     [Fact]
-    public void The_same_epoch_is_cut_where_it_ends_at_the_leader()
+    public void Shared_epoch_is_truncated_to_its_end_at_the_leader()
     {
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 8), Align(3, new(3, 8), new(3, 10), 10, 5));
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(3, new(3, 12), new(3, 10), 10, 5));
     }
 
     [Fact]
-    public void An_epoch_the_leader_never_had_is_cut_and_asked_on() =>
+    public void Epoch_unknown_to_the_leader_is_truncated_and_the_alignment_repeated() =>
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.AskAgain, 6), Align(3, new(2, 8), new(2, 6), 10, 5));
 
     [Fact]
-    public void Below_its_own_high_watermark_a_follower_goes_offline() =>
+    public void Follower_to_be_truncated_below_its_high_watermark_goes_offline() =>
         Assert.Equal(AlignmentOutcome.Offline, Align(3, new(3, 4), new(3, 10), 10, 5).Outcome);
 
     [Fact]
-    public void What_the_leader_itself_wrote_is_never_cut() =>
+    public void Batches_of_the_leader_itself_are_never_truncated() =>
         Assert.Equal(new AlignmentDecision(AlignmentOutcome.Aligned, 10), Align(4, new(4, 8), new(4, 10), 10, 5, leaderEpoch: 4));
 
     [Fact]
-    public void A_leader_without_such_an_epoch_is_none() =>
+    public void Leader_without_the_claimed_epoch_is_refused() =>
         Assert.Equal(AlignmentOutcome.Refuse, Align(3, LeaderEpochCache.None, LeaderEpochCache.None, 10, 5).Outcome);
 
     [Fact]
-    public void An_unclean_election_waits_for_all_and_loses_least()
+    public void Unclean_election_waits_for_all_and_minimizes_loss()
     {
         Assert.Null(UncleanElection.Choose([0, 1], [new(0, 3, 10)]));
         Assert.Equal(1, UncleanElection.Choose([0, 1], [new(0, 3, 10), new(1, 4, 2)]));

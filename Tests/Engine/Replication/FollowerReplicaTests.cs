@@ -9,7 +9,7 @@ public sealed class FollowerReplicaTests
     private readonly List<ReplicationEffect> _effects = [];
 
     [Fact]
-    public void It_takes_nothing_before_it_is_aligned_and_answers_as_soon_as_it_is()
+    public void Follower_accepts_pushes_only_when_aligned_and_answers_at_once()
     {
         var (log, follower) = Follow((3, 10));
         follower.OnPush(Heartbeat(epoch: 4));
@@ -23,7 +23,7 @@ public sealed class FollowerReplicaTests
     }
 
     [Fact]
-    public void An_older_leader_is_told_the_fence()
+    public void Older_leader_receives_the_fence()
     {
         var (_, follower) = Follow((3, 10));
         follower.OnPush(Heartbeat(epoch: 2));
@@ -32,7 +32,7 @@ public sealed class FollowerReplicaTests
     }
 
     [Fact]
-    public void A_hole_is_passed_and_the_epochs_in_it_begin_where_the_leader_says()
+    public void Hole_is_passed_and_its_epochs_start_where_the_leader_says()
     {
         var (log, follower) = Aligned((3, 10));
         var batch = new ReplicatedBatch(20, 22, 5, new byte[2]);
@@ -44,7 +44,7 @@ public sealed class FollowerReplicaTests
     }
 
     [Fact]
-    public void What_comes_twice_is_skipped_and_a_gap_is_refused()
+    public void Duplicate_push_is_skipped_and_a_gap_is_refused()
     {
         var (log, follower) = Aligned((3, 10));
         var push = Heartbeat(epoch: 5) with { PreviousEnd = 10, PreviousEpoch = 3, Batches = [new(10, 12, 5, new byte[2])], EndOffset = 12,
@@ -57,7 +57,7 @@ public sealed class FollowerReplicaTests
     }
 
     [Fact]
-    public void Who_lies_below_the_leaders_log_start_begins_again_there()
+    public void Follower_below_the_leaders_log_start_restarts_there()
     {
         var (log, follower) = Follow((3, 10));
         follower.OnPush(Heartbeat(epoch: 4) with { LogStart = 31 });
@@ -70,7 +70,7 @@ public sealed class FollowerReplicaTests
     }
 
     [Fact]
-    public void A_raised_log_start_is_taken_over()
+    public void Raised_log_start_is_adopted()
     {
         var (log, follower) = Aligned((3, 10));
         follower.OnPush(Heartbeat(epoch: 5) with { LogStart = 6 });
@@ -78,7 +78,7 @@ public sealed class FollowerReplicaTests
     }
 
     [Fact]
-    public void Below_its_high_watermark_it_truncates_only_after_an_unclean_election()
+    public void Follower_truncates_below_its_high_watermark_only_after_an_unclean_election()
     {
         var (log, follower) = Follow((3, 10));
         log.SetHighWatermark(9, 3);
@@ -94,7 +94,7 @@ public sealed class FollowerReplicaTests
     }
 
     [Fact]
-    public void Cut_below_what_was_compacted_it_begins_again()
+    public void Follower_truncated_below_its_compacted_prefix_starts_again()
     {
         var (log, follower) = Follow((3, 10));
         log.CompactedEndOffset = 8;

@@ -6,14 +6,14 @@ namespace OrleansMq.Tests.Engine.Replication;
 public sealed class HighWatermarkDecisionTests
 {
     [Fact]
-    public void Committed_and_proposed_members_all_hold_it_back()
+    public void High_watermark_is_bounded_by_committed_and_proposed_members()
     {
         Assert.Equal([A, B, C], HighWatermarkDecision.Union(Stored([A, B]), [Stored([A, B, C])]).Order(ByBroker).ToArray());
         Assert.Equal([A, B, C], HighWatermarkDecision.Union(Stored([A, B, C]), [Stored([A, B])]).Order(ByBroker).ToArray());
     }
 
     [Fact]
-    public void Only_members_of_both_count_as_in_sync()
+    public void Only_members_of_both_sets_count_as_in_sync()
     {
         Assert.Equal(2, HighWatermarkDecision.CountInsync(Stored([A, B]), [Stored([A, B, C])]));
         Assert.Equal(1, HighWatermarkDecision.CountInsync(Stored([A, B]), [Stored([A, C])]));
@@ -21,14 +21,14 @@ public sealed class HighWatermarkDecisionTests
     }
 
     [Fact]
-    public void It_is_the_lowest_end()
+    public void High_watermark_is_the_lowest_end()
     {
         Assert.Equal(7, HighWatermarkDecision.Next(5, [9, 7, 8], enoughReplicas: true, hasElr: false));
         Assert.Equal(9, HighWatermarkDecision.Next(5, [9], enoughReplicas: true, hasElr: false));
     }
 
     [Fact]
-    public void It_stands_still_where_an_end_is_unknown_or_replicas_are_missing_or_eligible_ones_lag()
+    public void High_watermark_stands_still_with_unknown_ends_missing_replicas_or_lagging_ELR()
     {
         Assert.Equal(5, HighWatermarkDecision.Next(5, [9, null], enoughReplicas: true, hasElr: false));
         Assert.Equal(5, HighWatermarkDecision.Next(5, [9, 9], enoughReplicas: false, hasElr: false));
@@ -37,13 +37,14 @@ public sealed class HighWatermarkDecisionTests
     }
 
     [Fact]
-    public void It_never_goes_back() => Assert.Equal(5, HighWatermarkDecision.Next(5, [9, 3], enoughReplicas: true, hasElr: false));
+    public void High_watermark_never_goes_back() =>
+        Assert.Equal(5, HighWatermarkDecision.Next(5, [9, 3], enoughReplicas: true, hasElr: false));
 
     [Theory]
     [InlineData(4, 5, true)]
     [InlineData(5, 5, true)]
     [InlineData(6, 5, false)]
-    public void An_append_is_acknowledged_below_it(long end, long highWatermark, bool acknowledged)
+    public void Append_below_the_high_watermark_is_acknowledged(long end, long highWatermark, bool acknowledged)
     {
         Assert.Equal(acknowledged, HighWatermarkDecision.IsReplicated(end, highWatermark));
         Assert.Equal(acknowledged, HighWatermarkDecision.IsDuplicateReplicated(end, highWatermark));
@@ -51,7 +52,7 @@ public sealed class HighWatermarkDecisionTests
     }
 
     [Fact]
-    public void A_lease_needs_every_member()
+    public void Lease_needs_every_member()
     {
         Assert.Equal(1000, LeaseDecision.Until([900, 1000], leaseMs: 100));
         Assert.True(LeaseDecision.Until([FollowerProgress.Never, 1000], leaseMs: 100) < 0);

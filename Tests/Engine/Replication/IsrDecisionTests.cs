@@ -10,10 +10,10 @@ public sealed class IsrDecisionTests
     private const long EpochStart = 60;
 
     [Fact]
-    public void Nothing_changes_while_all_keep_up() => Assert.Null(Propose(Stored([A, B, C]), CaughtUp(B), CaughtUp(C)));
+    public void ISR_is_unchanged_while_all_keep_up() => Assert.Null(Propose(Stored([A, B, C]), CaughtUp(B), CaughtUp(C)));
 
     [Fact]
-    public void Who_is_dead_or_behind_leaves()
+    public void Dead_or_lagging_member_leaves()
     {
         Assert.Equal([A, C], Propose(Stored([A, B, C]), CaughtUp(B) with { IsAlive = false }, CaughtUp(C))!.Isr.ToArray());
         Assert.Equal([A, C], Propose(Stored([A, B, C]), CaughtUp(B) with { LagMs = MaxLagMs + 1 }, CaughtUp(C))!.Isr.ToArray());
@@ -21,7 +21,7 @@ public sealed class IsrDecisionTests
     }
 
     [Fact]
-    public void Who_leaves_an_isr_that_becomes_too_small_stays_eligible()
+    public void Member_leaving_a_too_small_ISR_stays_eligible()
     {
         var next = Propose(Stored([A, B]), CaughtUp(B) with { IsAlive = false }, CaughtUp(C) with { IsAlive = false })!;
         Assert.Equal([A], next.Isr.ToArray());
@@ -30,7 +30,7 @@ public sealed class IsrDecisionTests
     }
 
     [Fact]
-    public void Who_lost_its_tail_leaves_and_is_not_eligible()
+    public void Member_that_lost_its_tail_leaves_and_is_not_eligible()
     {
         var next = Propose(Stored([A, B]), CaughtUp(RenewedB) with { IsAligned = false }, CaughtUp(C) with { IsAlive = false })!;
         Assert.Equal([A], next.Isr.ToArray());
@@ -41,15 +41,15 @@ public sealed class IsrDecisionTests
     [Theory]
     [InlineData(EpochStart, true)]
     [InlineData(EpochStart - 1, false)]
-    public void Who_reaches_the_epochs_start_joins(long end, bool joins) =>
+    public void Replica_that_reaches_the_epochs_start_joins(long end, bool joins) =>
         Assert.Equal(joins, Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { CountedEnd = end }) is not null);
 
     [Fact]
-    public void Who_is_not_aligned_does_not_join_whatever_its_end() =>
+    public void Unaligned_replica_does_not_join_at_any_end() =>
         Assert.Null(Propose(Stored([A, B]), CaughtUp(B), CaughtUp(C) with { IsAligned = false, CountedEnd = 1000 }));
 
     [Fact]
-    public void An_isr_that_is_large_enough_again_clears_the_elr()
+    public void Large_enough_ISR_clears_the_ELR()
     {
         var next = Propose(Stored([A], C), CaughtUp(B), CaughtUp(C) with { IsAlive = false })!;
         Assert.Equal([A, B], next.Isr.ToArray());
@@ -64,7 +64,7 @@ public sealed class IsrDecisionTests
     [InlineData(false, true, true, true, false, false, true)]
     [InlineData(true, true, true, true, true, false, true)]
     [InlineData(true, true, true, true, false, true, true)]
-    public void An_incarnation_ends_where_the_tail_may_be_lost(bool known, bool clean, bool sameBoot, bool sync, bool flushFailed, bool cut,
+    public void Incarnation_ends_when_the_tail_may_be_lost(bool known, bool clean, bool sameBoot, bool sync, bool flushFailed, bool cut,
         bool renew) =>
         Assert.Equal(renew, IncarnationDecision.MustRenew(new OpenedLog(known, clean, sameBoot, sync, flushFailed, cut)));
 

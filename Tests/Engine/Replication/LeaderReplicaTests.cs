@@ -11,7 +11,7 @@ public sealed class LeaderReplicaTests
     private readonly MemoryReplicaLog _log = MemoryReplicaLog.Of((4, 10));
 
     [Fact]
-    public void It_serves_nothing_before_its_claim_is_stored()
+    public void Leader_serves_only_after_its_claim_is_stored()
     {
         var leader = Start(Stored([A, B, C]));
         Assert.Equal(ErrorCode.NotLeaderOrFollower, leader.RefuseAppend(waitForAll: true, 0));
@@ -25,7 +25,7 @@ public sealed class LeaderReplicaTests
     [Theory]
     [InlineData("1", ClaimOutcome.StoreInThePast)] // The store was restored from a backup.
     [InlineData("2", ClaimOutcome.NotEligible)] // The choice was made from a stale state.
-    public void Who_was_chosen_by_an_epoch_before_its_disks_asks_the_store_and_never_leads(string stored, ClaimOutcome expected)
+    public void Replica_chosen_by_an_epoch_before_its_disks_reads_the_store_and_never_leads(string stored, ClaimOutcome expected)
     {
         _log.RaiseFence(6);
         var leader = New();
@@ -38,7 +38,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void Who_was_chosen_claims_by_one_write_in_place_of_what_it_was_chosen_by()
+    public void Chosen_replica_claims_with_one_write_over_the_state_of_the_choice()
     {
         var leader = New();
         leader.Start(new StoredPartitionState(Stored([A, B, C]), "1"), 0);
@@ -55,7 +55,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void An_append_completes_when_all_in_sync_have_it()
+    public void Append_completes_when_all_in_sync_replicas_have_it()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 7, now: 10);
@@ -67,7 +67,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void An_append_that_waits_too_long_fails_and_its_outcome_is_unknown()
+    public void Append_timeout_has_an_unknown_outcome()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 7, now: 10);
@@ -77,7 +77,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void One_push_is_filled_at_a_time_and_few_wait_for_their_answer()
+    public void One_push_is_filled_at_a_time_and_few_are_unanswered()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 1, now: 10);
@@ -97,7 +97,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void What_is_not_answered_is_sent_again_from_the_stated_end()
+    public void Unanswered_push_is_resent_from_the_stated_end()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 1, now: 10);
@@ -109,7 +109,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void A_fill_is_a_catch_up_only_where_nobody_waits_for_the_follower()
+    public void Fill_is_catch_up_only_when_no_append_waits_for_the_follower()
     {
         var leader = Lead(B);
         Append(leader, waiter: 1, now: 10);
@@ -126,7 +126,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void Batches_that_nobody_waits_for_give_way_and_all_else_does_not()
+    public void Only_batches_without_waiting_appends_yield()
     {
         var leader = Start(Stored([A, B]));
         Claim(leader, now: 20);
@@ -143,7 +143,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void Who_would_never_get_in_sync_gives_way_no_more()
+    public void Replica_that_would_never_get_in_sync_stops_yielding()
     {
         var leader = Start(Stored([A, B]));
         Claim(leader, now: 0);
@@ -162,7 +162,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void A_fill_that_retention_or_another_session_overtook_is_not_sent()
+    public void Fill_overtaken_by_retention_or_another_session_is_not_sent()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 1, now: 10);
@@ -173,7 +173,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void A_heartbeat_goes_out_only_where_nothing_else_did()
+    public void Heartbeat_is_sent_only_without_other_pushes()
     {
         var leader = Lead(B, C);
         leader.Tick(99);
@@ -186,7 +186,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void The_lease_is_counted_from_when_the_request_was_sent()
+    public void Lease_starts_when_the_request_was_sent()
     {
         var leader = Lead(B, C);
         Assert.Equal(400, leader.LeaseUntil);
@@ -199,7 +199,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void A_lone_leader_needs_nobodys_word()
+    public void Lone_leader_needs_no_acknowledgement()
     {
         var leader = Start(Stored([A]));
         Claim(leader, now: 0);
@@ -209,7 +209,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void Who_resigns_drains_first_and_names_who_leads_next()
+    public void Resigning_leader_drains_first_and_names_its_successor()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 1, now: 10);
@@ -225,7 +225,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void Who_resigns_and_hears_nothing_from_the_store_stops_all_the_same()
+    public void Resigning_leader_without_an_answer_from_the_store_stops()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 1, now: 10);
@@ -238,7 +238,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void A_reassignment_greets_who_is_added_and_answers_when_it_is_stored()
+    public void Reassignment_contacts_added_replicas_and_answers_when_stored()
     {
         var leader = Lead(B, C);
         leader.Reassign([0, 1, 3], waiter: 9, now: 10);
@@ -251,7 +251,7 @@ public sealed class LeaderReplicaTests
     }
 
     [Fact]
-    public void What_was_said_in_another_session_counts_for_nothing()
+    public void Answers_of_another_session_do_not_count()
     {
         var leader = Lead(B, C);
         Append(leader, waiter: 1, now: 10);

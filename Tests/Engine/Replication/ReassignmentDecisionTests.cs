@@ -6,7 +6,7 @@ namespace OrleansMq.Tests.Engine.Replication;
 public sealed class ReassignmentDecisionTests
 {
     [Fact]
-    public void Who_is_added_comes_first_and_nobody_leaves_yet()
+    public void Added_replicas_come_first_and_none_is_removed_yet()
     {
         var begun = ReassignmentDecision.Begin(Stored([A, B]), [2, 3])!;
         Assert.Equal([2, 3, 0, 1], begun.Replicas.ToArray());
@@ -16,7 +16,7 @@ public sealed class ReassignmentDecisionTests
     }
 
     [Fact]
-    public void Another_order_of_the_same_brokers_is_done_at_once()
+    public void Reordering_the_same_brokers_completes_at_once()
     {
         var begun = ReassignmentDecision.Begin(Stored([A, B]), [2, 0, 1])!;
         Assert.Equal([2, 0, 1], begun.Replicas.ToArray());
@@ -25,7 +25,7 @@ public sealed class ReassignmentDecisionTests
     }
 
     [Fact]
-    public void Going_back_cancels_it()
+    public void Reassignment_back_to_the_original_cancels_it()
     {
         var begun = ReassignmentDecision.Begin(Stored([A, B, C]), [0, 1, 3])!;
         var back = ReassignmentDecision.Begin(begun, [0, 1, 2])!;
@@ -36,7 +36,7 @@ public sealed class ReassignmentDecisionTests
     }
 
     [Fact]
-    public void It_completes_only_when_all_that_are_wanted_are_in_sync()
+    public void Reassignment_completes_only_when_all_targets_are_in_sync()
     {
         var begun = ReassignmentDecision.Begin(Stored([A, B], C), [0, 1])!;
         Assert.Equal(ReassignmentOutcome.Wait, ReassignmentDecision.Decide(begun with { Isr = [A] }, 0).Outcome);
@@ -49,14 +49,14 @@ public sealed class ReassignmentDecisionTests
     }
 
     [Fact]
-    public void A_leader_that_is_not_wanted_hands_over_first()
+    public void Leader_to_be_removed_hands_over_first()
     {
         var begun = ReassignmentDecision.Begin(Stored([A, B, C]), [1, 2])!;
         Assert.Equal(new ReassignmentDecision(ReassignmentOutcome.HandOver, null, 1), ReassignmentDecision.Decide(begun, 0));
     }
 
     [Fact]
-    public void A_successor_is_in_sync_and_alive_the_wanted_one_first()
+    public void Successor_is_in_sync_and_alive_with_targets_first()
     {
         var state = Stored([A, B, C]);
         Assert.Equal(2, HandoverDecision.ChooseSuccessor(state, 0, 2, new AllBut()));
@@ -70,12 +70,12 @@ public sealed class ReassignmentDecisionTests
     [InlineData(10, 9, 10L, false)]
     [InlineData(10, 10, 9L, false)]
     [InlineData(10, 10, null, false)]
-    public void It_is_drained_when_successor_and_high_watermark_have_reached_the_end(long logEnd, long highWatermark, long? successorEnd,
+    public void Reassignment_is_drained_when_successor_and_high_watermark_reach_the_end(long logEnd, long highWatermark, long? successorEnd,
         bool drained) =>
         Assert.Equal(drained, HandoverDecision.IsDrained(logEnd, highWatermark, successorEnd));
 
     [Fact]
-    public void Who_resigned_leaves_no_token()
+    public void Resigned_leader_leaves_no_token()
     {
         var resigned = HandoverDecision.Resigned(Stored([A, B]) with { LeaderToken = Token }, 1);
         Assert.Equal((PartitionState.NoLeader, 1, 4), (resigned.Leader, resigned.Successor, resigned.LeaderEpoch));

@@ -30,7 +30,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     public async Task DisposeAsync() => await _server.DisposeAsync();
 
     [Fact]
-    public async Task An_unknown_version_of_ApiVersions_is_answered_in_the_oldest_form()
+    public async Task Unknown_ApiVersions_version_is_answered_in_the_oldest_version()
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync([0, 18, 0, 99, 0, 0, 0, 7, 0xFF, 0xFF, 1, 2, 3]);
@@ -41,7 +41,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_client_with_a_name_that_none_may_have_is_refused()
+    public async Task Invalid_client_software_name_is_refused()
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(ApiVersions, 3, 1, ("ClientSoftwareName", "-bad-")));
@@ -56,7 +56,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     [InlineData("0000000c" + "0003" + "0063" + "00000001" + "0001" + "78" + "00")] // Metadata version 99
     [InlineData("0000000a" + "7fff" + "0000" + "00000001" + "ffff")] // A key that is not served
     [InlineData("0000000e" + "0003" + "0001" + "00000001" + "ffff" + "7fffffff")] // A long array
-    public async Task What_is_not_the_protocol_closes_the_connection_with_one_line(string hex)
+    public async Task Foreign_protocol_closes_the_connection_with_one_log_line(string hex)
     {
         using (var other = await _server.ConnectAsync())
         {
@@ -70,7 +70,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Appends_of_one_connection_keep_their_order_and_are_answered_in_it()
+    public async Task Appends_of_one_connection_are_executed_and_answered_in_order()
     {
         using var client = await _server.ConnectAsync();
         const int count = 200;
@@ -91,7 +91,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     [InlineData(1, 60)] // Small ones that come many at a time.
     [InlineData(2, 1_400)]
     [InlineData(3, 30_000)] // Small and large in turns.
-    public async Task Requests_of_any_size_are_read_however_they_are_cut(int seed, int largest)
+    public async Task Requests_of_any_size_and_fragmentation_are_read(int seed, int largest)
     {
         using var client = await _server.ConnectAsync();
         var random = new Random(seed);
@@ -117,7 +117,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task What_is_sent_before_a_client_closes_is_done_although_nobody_waits_for_it()
+    public async Task Requests_sent_before_the_client_closes_are_executed()
     {
         using (var client = await _server.ConnectAsync())
         {
@@ -130,7 +130,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_client_that_has_said_all_gets_all_its_answers()
+    public async Task Client_that_ended_sending_gets_all_answers()
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Produce, 9, 0, ("Records", TestBatches.Of("first"))));
@@ -144,7 +144,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Many_clients_with_a_request_each_are_all_answered_and_none_waits_for_another()
+    public async Task Many_clients_with_one_request_each_are_answered_independently()
     {
         const int clients = 60, rounds = 40;
         async Task<List<long>> AppendAsync(int client)
@@ -179,7 +179,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     [Theory]
     [InlineData(1)] // Each is answered before the next.
     [InlineData(12)]
-    public async Task Clients_whose_requests_become_large_and_small_again_lose_nothing_and_keep_their_order(int inFlight)
+    public async Task Clients_with_alternating_request_sizes_lose_nothing_and_keep_their_order(int inFlight)
     {
         const int clients = 12, requests = 240, sameSize = 20;
         await _server.Broker.CreateTopicAsync(new NewTopic("each", clients));
@@ -211,7 +211,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_client_that_does_not_take_its_answers_holds_up_nobody_and_gets_them_when_it_does()
+    public async Task Client_that_does_not_read_blocks_no_other_and_gets_its_answers_later()
     {
         const int count = 60;
         await FillAsync(count);
@@ -232,7 +232,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Clients_that_break_off_are_forgotten_and_others_are_served_in_their_place()
+    public async Task Disconnected_clients_free_their_connections()
     {
         for (var round = 0; round < 30; round++)
         {
@@ -251,7 +251,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_port_whose_time_to_stop_is_over_cuts_those_that_do_not_take_their_answers()
+    public async Task Expired_stop_deadline_cuts_clients_that_do_not_read()
     {
         await FillAsync(60);
         using var slow = await _server.ConnectAsync();
@@ -263,7 +263,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_port_stops_while_a_client_is_connected_whose_last_append_is_answered()
+    public async Task Stopping_port_answers_the_last_append_of_a_connected_client()
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Produce, 9, 1, ("Records", TestBatches.Of("x"))));
@@ -273,7 +273,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task An_append_that_wants_no_answer_and_fails_closes_the_connection()
+    public async Task Failed_append_with_acks_0_closes_the_connection()
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Produce, 9, 1, ("Acks", 0), ("Name", "unknown"), ("Records", TestBatches.Of("x"))));
@@ -281,7 +281,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_fetch_waits_for_records_and_for_as_many_bytes_as_it_wants()
+    public async Task Fetch_waits_for_records_and_its_minimum_bytes()
     {
         using var client = await _server.ConnectAsync();
         var batch = TestBatches.Of("x");
@@ -294,7 +294,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_fetch_that_finds_nothing_is_answered_when_its_time_is_over()
+    public async Task Fetch_without_records_is_answered_at_its_timeout()
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 50)));
@@ -305,7 +305,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_client_that_goes_ends_its_long_poll()
+    public async Task Disconnected_client_ends_its_long_poll()
     {
         using (var client = await _server.ConnectAsync())
             await client.SendAsync(Frames.Of(Fetch, 12, 1, ("MaxWaitMs", 1_000_000)));
@@ -313,7 +313,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_topic_is_created_when_it_is_asked_for_unless_that_is_not_wanted()
+    public async Task Metadata_request_creates_a_topic_unless_disabled_in_the_request()
     {
         using var client = await _server.ConnectAsync();
         await client.SendAsync(Frames.Of(Metadata, 9, 1, ("Name", "made"), ("AllowAutoTopicCreation", false)));
@@ -329,7 +329,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Clients_are_sent_to_the_address_they_dialled_or_to_the_advertised_one()
+    public async Task Clients_are_sent_to_the_dialled_or_the_advertised_address()
     {
         await using var advertised = await StartAsync(static options => options with { Advertised = "broker.example:19092" });
         foreach (var (server, host, port) in new[] { (_server, "127.0.0.1", _server.Port.EndPoint.Port),
@@ -343,7 +343,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Where_topics_are_not_to_be_created_by_asking_for_them_none_is()
+    public async Task Metadata_request_creates_no_topic_when_auto_creation_is_off()
     {
         await using var server = await StartAsync(static options => options with { AutoCreateTopics = false });
         using var client = await server.ConnectAsync();
@@ -354,7 +354,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_request_above_the_limit_and_a_connection_too_many_are_closed()
+    public async Task Oversized_request_and_excess_connection_are_closed()
     {
         await using var small = await StartAsync(static options => options with { MaxRequestBytes = 1000, MaxConnectionsPerAddress = 2 });
         using var one = await small.ConnectAsync();
@@ -372,7 +372,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Requests_larger_than_what_may_be_in_flight_are_served_one_after_the_other()
+    public async Task Requests_larger_than_the_in_flight_limit_are_served_one_by_one()
     {
         await using var small = await StartAsync(static options =>
             options with { MaxInFlightBytesPerConnection = 10, MaxInFlightBytes = 10, MaxInFlightRequests = 1 });
@@ -385,7 +385,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_connection_that_says_nothing_is_closed()
+    public async Task Idle_connection_is_closed()
     {
         var time = new OrleansMq.Testing.ManualTimeProvider();
         await using var server = await StartAsync(options => options with { TimeProvider = time, MaxIdle = TimeSpan.FromMinutes(10) });
@@ -412,7 +412,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_connection_that_was_just_answered_is_not_idle_however_long_its_request_waited()
+    public async Task Connection_just_answered_is_not_idle_after_a_long_wait()
     {
         var time = new OrleansMq.Testing.ManualTimeProvider();
         await using var server = await StartAsync(options =>
@@ -442,7 +442,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_broker_that_stops_ends_long_polls_and_answers_what_is_begun()
+    public async Task Stopping_broker_ends_long_polls_and_answers_started_requests()
     {
         var server = await StartAsync();
         await server.Broker.CreateTopicAsync(new NewTopic("orders"));

@@ -23,7 +23,7 @@ public sealed class LargeAnswerTests : IDisposable
     [InlineData(3 << 20, false)] // More than is read of a file at once.
     [InlineData(1 << 20, true)]
     [InlineData(3 << 20, true)]
-    public async Task They_hold_the_very_bytes_of_the_log(int maxBytes, bool onDisk)
+    public async Task Large_answers_hold_the_exact_bytes_of_the_log(int maxBytes, bool onDisk)
     {
         await using var server = await StartAsync(onDisk);
         using var client = await server.ConnectAsync();
@@ -48,7 +48,7 @@ public sealed class LargeAnswerTests : IDisposable
     }
 
     [Fact]
-    public async Task Records_that_end_where_a_piece_does_may_have_fields_and_more_records_behind_them()
+    public async Task Fields_and_records_after_a_file_piece_are_sent()
     {
         await using var server = await KafkaServer.StartAsync(); // In memory: what is no file is sent piece by piece.
         await server.Broker.CreateTopicAsync(new NewTopic("orders", 1));
@@ -80,7 +80,7 @@ public sealed class LargeAnswerTests : IDisposable
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task A_client_that_goes_in_the_middle_is_no_fault(bool onDisk)
+    public async Task Client_disconnecting_in_the_middle_is_no_fault(bool onDisk)
     {
         await using var server = await StartAsync(onDisk);
         using (var client = await server.ConnectAsync())

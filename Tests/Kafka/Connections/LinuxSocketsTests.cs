@@ -33,7 +33,7 @@ public sealed class LinuxSocketsTests : IDisposable
     }
 
     [Fact]
-    public void A_file_follows_what_it_was_announced_behind()
+    public void File_follows_its_header()
     {
         File.WriteAllBytes(_path, [.. Enumerable.Range(0, 100).Select(number => (byte)number)]);
         using var file = File.OpenHandle(_path);
@@ -48,7 +48,7 @@ public sealed class LinuxSocketsTests : IDisposable
     }
 
     [Fact]
-    public void Where_nobody_takes_it_there_is_no_room_any_more()
+    public void Unread_connection_runs_out_of_room()
     {
         File.WriteAllBytes(_path, new byte[1 << 20]);
         using var file = File.OpenHandle(_path);
@@ -64,7 +64,7 @@ public sealed class LinuxSocketsTests : IDisposable
     }
 
     [Fact]
-    public void A_file_that_was_cut_is_named()
+    public void Truncated_file_is_reported()
     {
         using var file = File.OpenHandle(_path);
         var fault = Assert.Throws<IOException>(() => LinuxSockets.SendFile(_sends, file, _path, 4096, 10, out _));
@@ -72,7 +72,7 @@ public sealed class LinuxSocketsTests : IDisposable
     }
 
     [Fact]
-    public void A_connection_that_was_reset_is_told()
+    public void Connection_reset_is_reported()
     {
         File.WriteAllBytes(_path, new byte[1 << 20]);
         using var file = File.OpenHandle(_path);
@@ -84,7 +84,7 @@ public sealed class LinuxSocketsTests : IDisposable
     }
 
     [Fact]
-    public void A_connection_within_the_machine_is_not_paced()
+    public void Local_connection_is_not_paced()
     {
         var before = CongestionOf(_sends);
         LocalConnections.LeaveUnpaced(_sends);

@@ -35,7 +35,7 @@ public sealed class LoopSocketTests : IDisposable
     }
 
     [Fact]
-    public async Task It_moves_after_some_small_requests_and_back_after_some_large_ones()
+    public async Task Connection_moves_to_a_loop_after_small_requests_and_back_after_large_ones()
     {
         await OnLoopAsync(_home, () => Move(Small));
         await OnLoopAsync(_homeWhileSmall, () => Move(Large));
@@ -44,7 +44,7 @@ public sealed class LoopSocketTests : IDisposable
     }
 
     [Fact]
-    public async Task It_stays_where_small_and_large_ones_take_turns() => await OnLoopAsync(_home, () =>
+    public async Task Connection_with_alternating_request_sizes_stays() => await OnLoopAsync(_home, () =>
         {
         for (var round = 0; round < 5; round++)
         {
@@ -56,7 +56,7 @@ public sealed class LoopSocketTests : IDisposable
     });
 
     [Fact]
-    public async Task What_came_before_it_moved_is_received_behind_it_and_so_is_the_end()
+    public async Task Bytes_received_before_a_move_precede_later_ones_and_the_end()
     {
         await OnLoopAsync(_home, () =>
         {
@@ -75,7 +75,7 @@ public sealed class LoopSocketTests : IDisposable
     }
 
     [Fact]
-    public async Task One_that_waits_behind_a_move_is_told_when_it_is_closed()
+    public async Task Receive_waiting_behind_a_move_ends_when_closed()
     {
         await OnLoopAsync(_home, () => Move(Small));
         var receiving = ReceiveAsync();
@@ -84,7 +84,7 @@ public sealed class LoopSocketTests : IDisposable
     }
 
     [Fact]
-    public async Task One_that_was_closed_stays_where_it_is() => await OnLoopAsync(_home, () =>
+    public async Task Closed_connection_does_not_move() => await OnLoopAsync(_home, () =>
         {
         _socket.Dispose();
         for (var request = 0; request < 2 * LoopSocket.MovesAfter; request++)
@@ -92,7 +92,7 @@ public sealed class LoopSocketTests : IDisposable
     });
 
     [Fact]
-    public async Task What_is_left_to_one_loop_is_done_by_another_whose_turn_ends_before()
+    public async Task Work_left_to_a_loop_is_done_by_another_whose_turn_ends_first()
     {
         var work = new CountedWork();
         using var done = new ManualResetEventSlim();

@@ -8,7 +8,7 @@ namespace OrleansMq.Tests.Kafka.Connections;
 public sealed class TestBrokerTests
 {
     [Fact]
-    public async Task Kafka_clients_reach_it_at_the_same_address_after_a_restart_and_not_any_more_when_it_is_disposed()
+    public async Task Kafka_listener_keeps_its_address_over_a_restart_and_closes_on_dispose()
     {
         var broker = await TestBroker.StartAsync(new TestBrokerOptions { Kafka = true, TimeProvider = new ManualTimeProvider() });
         var address = broker.KafkaAddress;
@@ -21,7 +21,7 @@ public sealed class TestBrokerTests
     }
 
     [Fact]
-    public async Task One_that_is_not_asked_for_it_listens_nowhere_and_says_how_to_ask()
+    public async Task Kafka_listener_not_requested_is_absent_and_its_access_says_how_to_enable_it()
     {
         await using var broker = await TestBroker.StartAsync();
         Assert.Contains("Kafka = true", Assert.Throws<InvalidOperationException>(() => broker.KafkaAddress).Message,
@@ -29,7 +29,7 @@ public sealed class TestBrokerTests
     }
 
     [Fact]
-    public async Task It_stops_without_a_trace_although_clients_are_connected_and_wait()
+    public async Task Broker_stops_cleanly_with_connected_and_waiting_clients()
     {
         var broker = await TestBroker.StartAsync(new TestBrokerOptions { Kafka = true, InMemory = false });
         var address = broker.KafkaAddress;

@@ -35,7 +35,7 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
     }
 
     [Fact]
-    public async Task Somebody_who_reads_often_causes_no_more_looks_than_the_interval_allows()
+    public async Task Frequent_scrapes_cause_no_more_lookups_than_the_interval_allows()
     {
         for (var i = 0; i < 5; i++)
             await RefreshAsync();
@@ -50,7 +50,7 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
     }
 
     [Fact]
-    public async Task A_group_that_goes_to_another_broker_or_for_good_has_no_series_here()
+    public async Task Group_moved_or_deleted_has_no_series_here()
     {
         await RefreshAsync();
         Assert.Contains("group=\"billing\"", Text(), StringComparison.Ordinal);
@@ -61,7 +61,7 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
     }
 
     [Fact]
-    public async Task A_coordinator_that_does_not_answer_holds_nobody_up_for_long()
+    public async Task Unresponsive_coordinator_delays_a_scrape_only_briefly()
     {
         await RefreshAsync();
         var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -88,7 +88,7 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
     }
 
     [Fact]
-    public async Task A_group_that_is_deleted_while_it_is_looked_at_has_no_series_and_one_that_comes_again_has()
+    public async Task Group_deleted_during_a_lookup_has_no_series_and_a_recreated_one_has()
     {
         var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var answer = new TaskCompletionSource();
@@ -110,7 +110,7 @@ public sealed class GroupMetricsTests : IClassFixture<RunningBroker>, IDisposabl
     }
 
     [Fact]
-    public async Task Where_it_is_not_known_which_groups_are_here_the_last_word_stands()
+    public async Task Last_known_figures_stay_while_the_local_groups_are_unknown()
     {
         await RefreshAsync();
         _time.Advance(Once);

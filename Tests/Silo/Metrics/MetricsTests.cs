@@ -9,7 +9,7 @@ namespace OrleansMq.Tests.Silo.Metrics;
 public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<RunningBroker>
 {
     [Fact]
-    public async Task Everything_is_well_formed_and_typed_once()
+    public async Task Metrics_are_well_formed_and_typed_once()
     {
         await broker.ProduceAllAsync(await broker.CreateTopicAsync(), """{"value":"a"}""");
         using var response = await broker.Http.GetAsync("/metrics");
@@ -46,7 +46,7 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     }
 
     [Fact]
-    public async Task Refused_batches_are_counted_and_topics_that_are_not_there_are_not()
+    public async Task Refused_batches_are_counted_and_unknown_topics_are_not()
     {
         var topic = await broker.CreateTopicAsync(configs: """{"max.message.bytes":"100"}""");
         using var refused = await broker.ProduceAsync(topic, $$"""{"value":"{{new string('x', 300)}}"}""");
@@ -112,7 +112,7 @@ public sealed partial class MetricsTests(RunningBroker broker) : IClassFixture<R
     }
 
     [Fact]
-    public void A_measured_request_allocates_nothing()
+    public void Measured_request_allocates_nothing()
     {
         using var metrics =
             new BrokerMetrics(new MetricSource { Partitions = () => [], FreeBytes = () => null, Version = "1", Flavour = "standalone" });

@@ -30,7 +30,7 @@ public sealed class GroupConfirmationTests
     private static int Confirmations(ScriptedCore core) => core.Seen.Count(effect => effect is ConfirmClaim);
 
     [Fact]
-    public void A_coordinator_that_was_replaced_answers_no_fetch_from_memory()
+    public void Superseded_coordinator_answers_no_fetch_from_memory()
     {
         var older = Open();
         older.Ask<OffsetCommitResult>(Commit(5));
@@ -41,7 +41,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void Nor_one_that_knew_of_no_group()
+    public void Superseded_coordinator_without_a_group_answers_no_fetch_from_memory()
     {
         var older = Open();
         Assert.Null(OffsetOf(older.Ask<OffsetFetchResult>(Fetch)));
@@ -51,7 +51,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void Nor_one_whose_group_was_deleted_elsewhere()
+    public void Coordinator_of_a_group_deleted_elsewhere_answers_no_fetch_from_memory()
     {
         var older = Open();
         older.Ask<OffsetCommitResult>(Commit(5));
@@ -62,7 +62,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void What_an_operator_acts_on_is_confirmed_too()
+    public void Reads_before_operator_actions_are_confirmed()
     {
         var older = Open();
         older.Ask<GroupReply>(new DeleteGroup("g"));
@@ -72,7 +72,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void Figures_are_answered_from_memory_where_that_was_asked_for()
+    public void Figures_are_answered_from_memory_on_request()
     {
         var older = Open();
         older.Ask<OffsetCommitResult>(Commit(5));
@@ -82,7 +82,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void One_read_confirms_all_fetches_that_came_before_it_was_begun()
+    public void One_store_read_confirms_all_earlier_fetches()
     {
         var core = Open();
         core.Ask<OffsetCommitResult>(Commit(5));
@@ -100,7 +100,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void A_write_that_was_begun_afterwards_confirms_without_a_read()
+    public void Write_started_later_confirms_without_a_read()
     {
         Open().Ask<OffsetCommitResult>(Commit(5));
         var next = Open(holdWrites: true);
@@ -112,7 +112,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void A_write_that_was_under_way_confirms_nothing()
+    public void Write_in_progress_confirms_nothing()
     {
         var core = Open();
         core.Ask<OffsetCommitResult>(Commit(5));
@@ -126,7 +126,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void A_read_that_fails_is_the_answer_of_those_who_waited_for_it()
+    public void Failed_read_fails_the_fetches_that_wait_for_it()
     {
         var core = Open();
         core.Ask<OffsetCommitResult>(Commit(5));
@@ -138,7 +138,7 @@ public sealed class GroupConfirmationTests
     }
 
     [Fact]
-    public void A_group_that_is_deleted_while_the_store_is_asked_is_no_others()
+    public void Group_deleted_during_confirmation_belongs_to_no_other_coordinator()
     {
         var core = Open();
         core.Ask<OffsetCommitResult>(Commit(5));

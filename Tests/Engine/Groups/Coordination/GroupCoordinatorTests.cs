@@ -72,7 +72,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_silent_member_is_out_when_its_session_ends_and_an_idle_group_has_no_timer()
+    public async Task Silent_member_is_removed_at_session_end_and_an_idle_group_has_no_timer()
     {
         await using var group = await OpenAsync();
         Assert.Equal(0, _clock.TimerCount);
@@ -88,7 +88,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_store_that_fails_is_read_again_and_nothing_acknowledged_is_lost()
+    public async Task Failed_store_is_read_again_and_no_acknowledged_commit_is_lost()
     {
         await using var group = await OpenAsync();
         var member = await StableAsync(group);
@@ -106,7 +106,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Commits_of_many_share_writes()
+    public async Task Concurrent_commits_share_writes()
     {
         await using var group = await OpenAsync();
         Assert.Equal(ErrorCode.None, await ErrorOfAsync(group.SendAsync(Commit(0))));
@@ -123,7 +123,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Who_waits_when_the_coordinator_closes_is_told_so()
+    public async Task Waiting_requests_are_answered_when_the_coordinator_closes()
     {
         var group = await OpenAsync();
         await StableAsync(group);
@@ -138,7 +138,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Closing_waits_for_what_is_on_its_way_to_the_store()
+    public async Task Close_waits_for_writes_in_flight()
     {
         var group = await OpenAsync();
         var member = await StableAsync(group);
@@ -159,7 +159,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
         Assert.Single((await group.SendAsync(new DescribeGroup("g"))).Members);
 
     [Fact]
-    public async Task A_caller_that_goes_leaves_its_member_behind()
+    public async Task Cancelled_caller_leaves_its_member_in_the_group()
     {
         await using var group = await OpenAsync();
         var first = await StableAsync(group);
@@ -175,7 +175,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task An_opening_takes_the_group_from_the_coordinator_before()
+    public async Task Opened_coordinator_takes_over_from_its_predecessor()
     {
         await using var older = await OpenAsync();
         var member = await StableAsync(older);
@@ -187,7 +187,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Groups_that_turn_out_not_to_exist_are_not_kept_open()
+    public async Task Nonexistent_groups_are_not_kept_open()
     {
         await using var groups = OpenAll();
         for (var number = 0; number < 10; number++)
@@ -201,7 +201,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_damaged_group_is_listed_as_unknown_and_refused_and_the_others_are_served()
+    public async Task Damaged_group_is_listed_as_unknown_and_refused_and_others_are_served()
     {
         await using (var groups = OpenAll())
         {
@@ -222,7 +222,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Offsets_of_a_topic_that_was_deleted_while_the_group_was_not_open_are_gone()
+    public async Task Offsets_of_a_topic_deleted_while_the_group_was_closed_are_removed()
     {
         await using (var groups = OpenAll())
             Assert.Equal(ErrorCode.None, await ErrorOfAsync(groups.CommitOffsetsAsync(Commit(1))));
@@ -232,7 +232,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_coordinator_with_a_bug_stops_and_its_group_is_opened_again()
+    public async Task Coordinator_with_a_bug_stops_and_its_group_is_reopened()
     {
         var clock = new StumblingClock();
         await using var groups = new GroupCoordinators(1, _store, _broker.Metadata, new GroupOptions(), clock, EngineLog.Silent);
@@ -253,7 +253,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_broker_that_stops_refuses_and_its_groups_are_closed()
+    public async Task Stopping_broker_refuses_requests_and_closes_its_groups()
     {
         var groups = OpenAll();
         await groups.CommitOffsetsAsync(Commit(1));
@@ -263,7 +263,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task After_a_restart_members_generation_and_offsets_are_there_and_nobody_joins_again()
+    public async Task Members_generation_and_offsets_survive_a_restart_without_a_rejoin()
     {
         var joined = await _broker.Groups.JoinGroupAsync(Join);
         await _broker.Groups.SyncGroupAsync(new SyncGroup
@@ -287,7 +287,7 @@ public sealed class GroupCoordinatorTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_commit_that_was_acknowledged_survives_a_power_cut()
+    public async Task Acknowledged_commit_survives_a_power_cut()
     {
         var files = new MemoryFileSystem();
         var options = new BrokerOptions { DataDirectory = "/data", FileSystem = files };

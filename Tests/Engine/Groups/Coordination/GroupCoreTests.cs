@@ -50,7 +50,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void Reads_of_a_group_that_is_not_there_write_nothing()
+    public void Reads_of_an_unknown_group_write_nothing()
     {
         var core = Open();
         Assert.Null(Fetch(core));
@@ -63,7 +63,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void Nothing_is_answered_before_both_documents_are_claimed()
+    public void Answers_wait_until_both_documents_are_claimed()
     {
         var core = Open(holdWrites: true);
         var joining = core.Send(Join);
@@ -76,7 +76,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void A_coordinator_that_takes_over_serves_nothing_before_it_has_claimed()
+    public void New_coordinator_serves_only_after_its_claim()
     {
         Open().Ask<OffsetCommitResult>(Commit(5));
         var next = Open(holdWrites: true);
@@ -91,7 +91,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void The_commit_of_an_older_coordinator_is_refused()
+    public void Commit_of_an_older_coordinator_is_refused()
     {
         var older = Open();
         var member = Stable(older);
@@ -105,7 +105,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void Of_two_that_opened_a_group_that_was_not_there_one_serves_it()
+    public void One_of_two_concurrent_openers_of_a_new_group_serves_it()
     {
         var one = Open();
         var other = Open();
@@ -120,7 +120,7 @@ public sealed class GroupCoreTests
     [Theory]
     [InlineData(WriteOutcome.Refused)]
     [InlineData(WriteOutcome.StoredUnheard)]
-    public void A_claim_that_failed_or_is_unclear_is_made_again(object outcome)
+    public void Claim_that_failed_or_has_unknown_outcome_is_retried(object outcome)
     {
         Open().Ask<OffsetCommitResult>(Commit(5));
         var next = Open(holdWrites: true);
@@ -133,7 +133,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void Commits_that_come_while_one_is_written_go_into_one_more_write()
+    public void Commits_during_a_write_share_the_next_write()
     {
         var core = Open();
         var member = Stable(core);
@@ -150,7 +150,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void A_member_whose_answer_waits_for_the_store_is_not_silent()
+    public void Member_whose_answer_waits_for_the_store_is_not_silent()
     {
         var core = Open();
         var member = Stable(core);
@@ -164,7 +164,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void A_member_that_waits_for_its_generation_is_not_silent_until_its_caller_goes()
+    public void Member_waiting_for_its_generation_is_not_silent_until_its_caller_leaves()
     {
         var core = Open();
         var first = Stable(core);
@@ -188,7 +188,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void A_group_joined_while_its_delete_is_written_is_there_in_the_end()
+    public void Group_joined_during_its_delete_exists_afterwards()
     {
         var core = Open();
         core.Ask<OffsetCommitResult>(Commit(5));
@@ -206,7 +206,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void Given_ids_are_bounded()
+    public void Assigned_member_ids_are_bounded()
     {
         var core = new ScriptedCore(_store, Start, Topics, new GroupOptions { MaxSize = 2 });
         var first = core.Ask<JoinGroupResult>(Join with { RequireKnownMemberId = true });
@@ -219,7 +219,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void A_group_without_members_asks_for_no_wake()
+    public void Group_without_members_requests_no_wake()
     {
         var core = Open();
         var member = Stable(core);
@@ -232,7 +232,7 @@ public sealed class GroupCoreTests
     [Theory]
     [InlineData(GroupType.Classic)]
     [InlineData(GroupType.Consumer)]
-    public void While_the_store_is_away_members_go_on_although_their_commits_fail(GroupType type)
+    public void Members_continue_without_the_store_although_their_commits_fail(GroupType type)
     {
         var (core, beat) = Away(type, WriteOutcome.Refused);
         for (var i = 0; i < 5; i++)
@@ -251,7 +251,7 @@ public sealed class GroupCoreTests
     }
 
     [Fact]
-    public void Who_lost_a_write_against_another_answers_nobody_before_it_knows_who_coordinates()
+    public void Coordinator_that_lost_a_write_answers_only_after_it_knows_the_owner()
     {
         var (core, beat) = Away(GroupType.Classic, WriteOutcome.Stored, isContested: true);
         Assert.Equal(ErrorCode.CoordinatorLoadInProgress, beat());

@@ -33,7 +33,7 @@ public sealed class GroupDocumentTests
     private static readonly Guid TopicId = new(9, 0, 0, new byte[8]);
 
     [Fact]
-    public void A_classic_group_is_written_and_read()
+    public void Classic_group_round_trips()
     {
         var member = new ClassicMember
         {
@@ -57,7 +57,7 @@ public sealed class GroupDocumentTests
     }
 
     [Fact]
-    public void Offsets_are_written_and_read_with_those_of_open_transactions()
+    public void Offsets_round_trip_with_those_of_open_transactions()
     {
         var offsets = GroupOffsets.Empty.With("t", TopicId, 11, new CommittedOffset(6, CommitTimestamp: 1001))
             .With("t", TopicId, 0, new CommittedOffset(5, 2, "m", 1000))
@@ -76,7 +76,7 @@ public sealed class GroupDocumentTests
     [InlineData("\"stable\"", "4")]
     [InlineData("\"type\":\"classic\"", "\"type\":\"unknown\"")]
     [InlineData("\"coordinator\":", "\"other\":")]
-    public void What_is_not_understood_is_refused(string what, string instead)
+    public void Unreadable_document_is_refused(string what, string instead)
     {
         Assert.Contains(what, Group);
         Assert.Throws<JsonException>(() =>
