@@ -124,7 +124,7 @@ internal sealed class ReplicatedCluster : IAsyncDisposable
         Get<ClusterMembership>(broker).Brokers.Silos.Keys.Order().SequenceEqual(Running)
         && ImageOf(broker).Brokers.Values.Where(other => other.IsAlive).Select(other => other.Registration.BrokerId)
         .SequenceEqual(Running)),
-        "everybody knows everybody");
+        "every broker knows all others");
 
     /// <summary>Creates a partition's state and its replicas, as the catalogue does.</summary>
     public async Task<TestPartition> CreateAsync(string topic, int partition, IReadOnlyDictionary<string, string>? configs,

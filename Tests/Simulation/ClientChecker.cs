@@ -45,7 +45,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
         foreach (var (offset, told) in _acknowledged)
             Verdict.Require(Holds(log, offset, told), $"invariant 1: the acknowledged record {told.Record} at offset {offset} is lost");
         foreach (var (offset, told) in _seen)
-            Verdict.Require(Holds(log, offset, told), $"invariant 2: what was seen at offset {offset} changed");
+            Verdict.Require(Holds(log, offset, told), $"invariant 2: the record read at offset {offset} changed");
     }
 
     /// <summary>An unclean election: it must report exactly the acknowledged records that it loses.</summary>
@@ -71,7 +71,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
     /// <summary>A follower reports that it discarded acknowledged records: that loss must have been reported before.</summary>
     public void OnReportedLoss(int epoch) =>
         Verdict.Require(_unclean.Count > 0 && epoch >= _unclean[0].Epoch,
-            "a follower truncates below its high watermark, and no election was unclean");
+            "a follower truncates below its high watermark without an unclean election");
 
     public void OnLatest(long latest, SimulatedLog log, int epoch)
     {
@@ -89,7 +89,7 @@ internal sealed class ClientChecker(int topic, bool mayCompact)
         }
         _latest = latest;
         if (_seen.TryGetValue(latest - 1, out var last))
-            Verdict.Require(Holds(log, latest - 1, last), $"invariant 2: what was seen at offset {latest - 1} changed");
+            Verdict.Require(Holds(log, latest - 1, last), $"invariant 2: the record read at offset {latest - 1} changed");
     }
 
     private void See(long offset, Told told)

@@ -61,7 +61,7 @@ internal sealed partial class Cluster
                 break;
             case ReportLoss loss:
                 if (Trace is not null)
-                    Tell($"{broker.Id} gives up {loss.From} to {loss.To} in epoch {loss.Epoch}");
+                    Tell($"{broker.Id} discards {loss.From} to {loss.To} in epoch {loss.Epoch}");
                 broker.Log.Topic.Clients.OnReportedLoss(loss.Epoch);
                 break;
             case ReportUncleanElection report:

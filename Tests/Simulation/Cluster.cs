@@ -89,7 +89,7 @@ internal sealed partial class Cluster : ISimulation<Figures>
         // choose.
         Figures.Stuck = 1;
         Verdict.Require(!_topic.Store.State.Isr.Concat(_topic.Store.State.Elr).Any(IsTrulyAlive),
-            $"liveness: an eligible member lives, and yet the partition is not well {EndAt - FaultsEndAt} ms after the last fault: "
+            $"liveness: an eligible member is alive, but the partition is not healthy {EndAt - FaultsEndAt} ms after the last fault: "
             + $"{_topic.Store.State}");
     }
 

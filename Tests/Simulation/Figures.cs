@@ -36,6 +36,6 @@ internal sealed class Figures : IFigures<Figures>
     public override string ToString() =>
         $"{Seeds} seeds, {Steps} steps, {Crashes} crashes, {Elections} elections ({Unclean} unclean), {Handovers} handovers, "
         + $"{Reassignments} reassignments, "
-        + $"{Resets} logs begun again, {Compactions} compactions, {Acknowledged} records acknowledged, {Stuck} left without an eligible "
+        + $"{Resets} logs restarted, {Compactions} compactions, {Acknowledged} records acknowledged, {Stuck} left without an eligible "
         + "member";
 }

@@ -23,7 +23,7 @@ internal sealed class MutantSearch(int mostSeeds, int seedsAtOnce, ITestOutputHe
             output.WriteLine($"{mutant}: seed {first + index}: {found[index]}");
             return;
         }
-        Assert.Fail($"{mostSeeds} seeds ran with {mutant} and no checker found it.");
+        Assert.Fail($"{mostSeeds} seeds ran with {mutant} and no checker detected it.");
     }
 
     private static string? Break(int seed, Action<int> run)

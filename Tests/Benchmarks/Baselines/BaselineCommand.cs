@@ -38,7 +38,7 @@ internal static class BaselineCommand
         }
         if (!File.Exists(path))
         {
-            Console.Error.WriteLine($"baseline: there is no {path}. Run this from the repository's top, name another file with --file, or "
+            Console.Error.WriteLine($"baseline: {path} does not exist. Run this from the repository root, name another file with --file, or "
                 + "write it with --write.");
             return 2;
         }
@@ -50,7 +50,7 @@ internal static class BaselineCommand
     {
         if (!File.Exists(other))
         {
-            Console.Error.WriteLine($"baseline: --against names no file: {other}. It is another build's OrleansMq.Tests.Benchmarks.dll.");
+            Console.Error.WriteLine($"baseline: --against: the file {other} does not exist. It is another build's OrleansMq.Tests.Benchmarks.dll.");
             return 2;
         }
         var (theirs, ours) = (new List<BenchmarkRun>(), new List<BenchmarkRun>());

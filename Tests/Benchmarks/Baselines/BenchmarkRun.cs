@@ -17,7 +17,7 @@ internal sealed record BenchmarkRun(string Machine, double CalibrationNanosecond
         try
         {
             return JsonSerializer.Deserialize<BenchmarkRun>(File.ReadAllText(path), Options)
-                ?? throw new InvalidDataException($"{path}: it says 'null'");
+                ?? throw new InvalidDataException($"{path}: the content is 'null'");
         }
         catch (JsonException e)
         {

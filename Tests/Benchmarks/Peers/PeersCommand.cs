@@ -53,7 +53,7 @@ internal static class PeersCommand
         var chosen = Choose(arguments).ToList();
         if (chosen.Count == 0)
         {
-            Console.Error.WriteLine("peers: no comparison is named like that, or no peer: see --list.");
+            Console.Error.WriteLine("peers: unknown comparison or peer: see --list.");
             return 2;
         }
         if (arguments.Has("--list"))
@@ -133,7 +133,7 @@ internal static class PeersCommand
         }
         catch (OperationCanceledException)
         {
-            Console.WriteLine("Interrupted: all that was started is stopped, and its directories are gone.");
+            Console.WriteLine("Interrupted: all started programs are stopped and their directories deleted.");
             return 130;
         }
         catch (IOException failure)
@@ -151,7 +151,7 @@ internal static class PeersCommand
 
     // The other load of the machine: times from a busy machine are upper bounds.
     private static string OtherLoad() => File.Exists("/proc/loadavg")
-        ? $"load {File.ReadAllText("/proc/loadavg").Split(' ')[0]} before the first run" : "what else ran is not known";
+        ? $"load {File.ReadAllText("/proc/loadavg").Split(' ')[0]} before the first run" : "the other load is unknown";
 
     private static void Write(List<ComparisonResult> results, string otherLoad, string folder)
     {

@@ -16,7 +16,7 @@ internal static class SendPathBenchmark
     {
         if (!OperatingSystem.IsLinux())
         {
-            Console.WriteLine("sendfile(2) is Linux'; there is nothing to compare here.");
+            Console.WriteLine("sendfile(2) exists on Linux only; there is nothing to compare here.");
             return 0;
         }
         var rounds = arguments.Number("--pairs", 5);

@@ -33,7 +33,7 @@ public sealed class CheckerTests
     {
         var load = await RunAsync(broken);
         Assert.True(load.Violations.Count((ViolationKind)kind) > 0,
-            $"{broken} was not noticed as {(ViolationKind)kind}, but as:\n{load.Violations}");
+            $"{broken} was not detected as {(ViolationKind)kind}, but as:\n{load.Violations}");
     }
 
     private static async Task<LoadRun> RunAsync(BrokenPromise broken)

@@ -176,7 +176,7 @@ internal sealed class ConsumerGroupRun(RunningCluster cluster, ConsumerGroupLoad
             {
                 var behind = Enumerable.Range(0, ends.Length)
                     .Select(partition => $"{partition}: {committed.GetValueOrDefault(partition)} of {ends[partition]}");
-                Assert.Fail($"The group does not get to the end: {string.Join(", ", behind)}. {fetched.Error} "
+                Assert.Fail($"The group did not commit everything: {string.Join(", ", behind)}. {fetched.Error} "
                     + $"{fetched.Message}\n{string.Join('\n', fleet.Failures)}");
             }
             await Task.Delay(100);

@@ -53,7 +53,7 @@ internal abstract class RunningCluster(PrivatePostgreSql database, string databa
         while (_silos[before.BrokerId].ProcessId == before.ProcessId)
         {
             if (patience.IsCancellationRequested)
-                throw new TimeoutException($"Broker {before.BrokerId} (process {before.ProcessId}) was not started again within "
+                throw new TimeoutException($"Broker {before.BrokerId} (process {before.ProcessId}) did not restart within "
                     + $"{StartPatience.TotalSeconds} s. {Said()}");
             await Task.Delay(20, cancellationToken);
         }

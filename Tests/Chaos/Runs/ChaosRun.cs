@@ -70,7 +70,7 @@ internal sealed class ChaosRun : IDisposable
         _cluster.Log.Tell($"load ended: {Load.Ledger.Acknowledged} records acknowledged, {Load.Ledger.Unknown} of unknown outcome, "
             + $"{Load.RecordsFailed} failed, {Load.RecordsRead} read");
         foreach (var trouble in Load.Troubles)
-            _cluster.Log.Note($"the last trouble of somebody: {trouble}");
+            _cluster.Log.Note($"a late error: {trouble}");
         var same = await JudgeAsync(cancellationToken);
         var figures = Figures(same);
         _cluster.Log.Tell(figures);

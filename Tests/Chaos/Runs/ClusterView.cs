@@ -29,7 +29,7 @@ internal sealed class ClusterView(IBroker broker, string topic, short replicatio
             if (partitions is not null && IsWell(partitions))
                 return partitions;
             if (deadline.IsCancellationRequested)
-                throw new TimeoutException($"After {patience.TotalSeconds} s the cluster is not well: {Ills(partitions)}");
+                throw new TimeoutException($"After {patience.TotalSeconds} s the cluster is not healthy: {Ills(partitions)}");
             await Task.Delay(100, cancellationToken);
         }
     }

@@ -45,7 +45,7 @@ internal sealed class RunReport(ITestOutputHelper output, string title) : IDispo
             throw new InvalidOperationException($"{e.Message}\n{Explanation(run)}", e);
         }
         Assert.True(run.Load.Violations.IsEmpty, $"{run.Load.Violations}\n{Explanation(run)}");
-        Assert.True(!run.Load.RefusedReads.Any(), $"A reader was refused for good.\n{Explanation(run)}");
+        Assert.True(!run.Load.RefusedReads.Any(), $"A reader was refused permanently.\n{Explanation(run)}");
         // The cluster recovered within the delivery timeout, so no record may have failed.
         Assert.True(run.Load.RecordsFailed == 0, $"{run.Load.RecordsFailed} records failed.\n{Explanation(run)}");
         _isGood = true;

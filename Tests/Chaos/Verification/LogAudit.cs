@@ -42,7 +42,7 @@ internal sealed class LogAudit(int partition, Ledger ledger, PartitionHistory hi
     {
         if (record.Value is not { } value || !RecordValue.TryRead(value.Span, out var id))
         {
-            violations.Report(ViolationKind.Damaged, $"{who}: partition {partition} offset {record.Offset} has a value that nobody sent.");
+            violations.Report(ViolationKind.Damaged, $"{who}: partition {partition} offset {record.Offset} has a value that was never sent.");
             _sequence.Skip(record.Offset);
             return;
         }
@@ -62,6 +62,6 @@ internal sealed class LogAudit(int partition, Ledger ledger, PartitionHistory hi
                 $"{who}: partition {partition} has {id} at offset {offset}; it was acknowledged at {entry.Offset}.");
         else if (entry.Outcome == Outcome.Refused && isThere)
             violations.Report(ViolationKind.WrittenThoughRefused,
-                $"{who}: partition {partition} has {id} at offset {offset}; its sender was told that it is not written.");
+                $"{who}: partition {partition} has {id} at offset {offset}; it was reported as not written.");
     }
 }

@@ -31,7 +31,7 @@ internal sealed class PartitionHistory(int partition, Violations violations)
     {
         if (latest < floor)
             violations.Report(ViolationKind.WentBack,
-                $"partition {partition}: the latest offset is {latest}; {floor} was known before it was asked for.");
+                $"partition {partition}: the latest offset is {latest}; {floor} was known before the query.");
         lock (_lock)
             Raise(latest);
     }

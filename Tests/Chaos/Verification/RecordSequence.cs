@@ -17,17 +17,17 @@ internal sealed class RecordSequence(int partition, long start, Ledger ledger, V
     public void Take(long offset, RecordId id)
     {
         if (offset != Next)
-            violations.Report(ViolationKind.Hole, $"{who}: partition {partition} goes on at offset {offset} where {Next} should follow.");
+            violations.Report(ViolationKind.Hole, $"{who}: partition {partition} continues at offset {offset} instead of {Next}.");
         Next = offset + 1;
         if (ledger.Find(partition, id) is null)
         {
-            violations.Report(ViolationKind.NeverSent, $"{who}: partition {partition} offset {offset} is {id}, which nobody sent there.");
+            violations.Report(ViolationKind.NeverSent, $"{who}: partition {partition} offset {offset} is {id}, which was never sent there.");
             return;
         }
         if (!_seen.TryGetValue(id.Producer, out var seen))
             _seen.Add(id.Producer, seen = new Seen());
         if (!seen.Add(id.Number))
-            violations.Report(ViolationKind.Doubled, $"{who}: partition {partition} offset {offset} is {id}, which is there before.");
+            violations.Report(ViolationKind.Doubled, $"{who}: partition {partition} offset {offset} is {id}, which appeared before.");
         // Numbers may be missing (a record that was refused, or of unknown outcome), but never decrease.
         else if (id.Number < seen.Last && ledger.IsOrdered(id.Producer))
             violations.Report(ViolationKind.Reordered,

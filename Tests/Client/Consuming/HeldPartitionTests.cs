@@ -28,7 +28,7 @@ public sealed class HeldPartitionTests : ConsumerFixture
             var record = await consumer.ReadAsync().SoonAsync();
             var partition = record.TopicPartition.Partition;
             Assert.True(record.Value == $"{next[partition]}",
-                $"{record.Value} came instead of {next[partition]}; {Seeds.Replay(seed, nameof(HeldPartitionTests))}");
+                $"got {record.Value} instead of {next[partition]}; {Seeds.Replay(seed, nameof(HeldPartitionTests))}");
             next[partition] += 2;
             if (random.Next(3) > 0)
                 continue;

@@ -73,7 +73,7 @@ public class ProducerFaultTests
             var acknowledged = numbers.Where(number => outcomes[number].Report.Error is null).ToArray();
             Assert.Equal(acknowledged.Order(), acknowledged);
             Assert.All(numbers,
-                number => Assert.False(outcomes[number].Report.Error is { MayBeWritten: false }, $"{number} was said not to be written"));
+                number => Assert.False(outcomes[number].Report.Error is { MayBeWritten: false }, $"{number} was reported as not written"));
         }
         for (var number = 0; number < outcomes.Length; number++)
         {

@@ -40,7 +40,7 @@ internal sealed class SendQueueSimulation(int seed)
         _isCalm = true;
         for (var i = 0; _queue.Count > 0; i++)
         {
-            Assert.True(i < 10_000, "The queue does not come to rest.");
+            Assert.True(i < 10_000, "The queue does not become idle.");
             Step();
         }
         // Abandoned requests may still arrive, in any order.

@@ -45,7 +45,7 @@ public sealed class BrokerDeathsTests
     public async Task Call_waits_while_all_brokers_are_alive()
     {
         var answer = Deaths.AnswerAsync(_call.Task);
-        await RunUntilAsync(() => _questions >= 10, "who lives was asked again and again");
+        await RunUntilAsync(() => _questions >= 10, "membership was queried repeatedly");
         Assert.False(answer.IsCompleted);
         _call.SetResult(7);
         Assert.Equal(7, await answer);

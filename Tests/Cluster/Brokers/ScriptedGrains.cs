@@ -35,7 +35,7 @@ public class ScriptedGrains : DispatchProxy
             : targetMethod.ReturnType == typeof(IPartitionGrain) || targetMethod.ReturnType == typeof(IPartitionAppendGrain)
             ? new Partition(this, key)
             : targetMethod.ReturnType == typeof(IClusterGrain)
-            ? throw new BrokerException(ErrorCode.LeaderNotAvailable, "nobody tells who lives")
+            ? throw new BrokerException(ErrorCode.LeaderNotAvailable, "the membership is unknown")
             : throw new NotSupportedException($"No script for {targetMethod.ReturnType}.");
     }
 

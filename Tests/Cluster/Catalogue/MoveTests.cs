@@ -78,7 +78,7 @@ public sealed class MoveTests(PostgreSqlFixture postgres) : ReplicatedClusterTes
         var (director, epoch) = (Cluster.ImageOf(1).Controller, Cluster.ImageOf(1).Epoch);
         await Cluster.KillAsync(director);
         await Wait.UntilAsync(() => Cluster.Running.All(broker => Cluster.ImageOf(broker).Epoch > epoch),
-            "somebody else directs the cluster");
+            "another broker is the controller");
         var status = await Wait.AnsweredAsync(() => Administration.GetRebalanceAsync());
         Assert.Equal((plan.PlanId, RebalanceState.Running, (long)rate), (status!.PlanId, status.State, status.Throttle.MaxBytesPerSecond));
         await Cluster.StartAsync(director);

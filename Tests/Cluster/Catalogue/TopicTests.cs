@@ -90,7 +90,7 @@ public sealed class TopicTests(PostgreSqlFixture postgres) : ReplicatedClusterTe
         var again = await Cluster.Broker(1).CreateTopicAsync(new NewTopic("orders", 1, 2));
         await Cluster.StartAsync(3);
         await Wait.UntilAsync(() => Cluster.DirectoriesOf(3) is ["kept-0"], "what slept is cleaned");
-        await Wait.UntilAsync(() => Cluster.ImageOf(1).Deleted.IsEmpty, "nobody has to be told any more");
+        await Wait.UntilAsync(() => Cluster.ImageOf(1).Deleted.IsEmpty, "every broker has confirmed the deletion");
         Assert.Equal(again.TopicId, (await Cluster.Broker(3).GetTopicAsync("orders")).TopicId);
     }
 

@@ -24,7 +24,7 @@ public sealed class DatabaseFaultTests(PostgreSqlFixture postgres) : ReplicatedC
         Assert.Contains("database", refused.Message, StringComparison.Ordinal);
 
         await Postgres.Server.StartAsync();
-        await Wait.UntilAsync(() => leaderless.Leaders.Length == 1, "a leader again, without anybody's call");
+        await Wait.UntilAsync(() => leaderless.Leaders.Length == 1, "a leader again without a call");
         Assert.Equal(1, await leaderless.AppendAsync(2, "1"));
         Assert.Equal(31, await served.AppendAsync(2, "31"));
         await served.AllInSyncAsync();

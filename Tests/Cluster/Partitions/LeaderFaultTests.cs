@@ -116,7 +116,7 @@ public sealed class LeaderFaultTests(PostgreSqlFixture postgres) : ReplicatedClu
             var refused = await partition.TryAppendAsync(1, TestBatches.Of("x"));
             Assert.NotEqual(ErrorCode.None, refused.Error);
             return refused.Error == ErrorCode.LeaderNotAvailable && refused.Message!.Contains("broker 2 is down", StringComparison.Ordinal);
-        }, "it is said why nobody leads");
+        }, "the reason for the missing leader is reported");
         using var read = await partition.Grain(3).ReadAsync(new PartitionRead(0));
         Assert.Equal(ErrorCode.LeaderNotAvailable, read.Error);
         Assert.Equal(ErrorCode.LeaderNotAvailable, (await Assert.ThrowsAsync<BrokerException>(() => partition.Leader(1).LeadAsync())).Code);

@@ -16,7 +16,7 @@ public class CheckerTests
         IsFoundAsync<DoesNotCheckTheCrc>(FaultKind.ProcessKill, "the record is not as it was sent");
 
     [Fact]
-    public Task Invented_record_is_detected() => IsFoundAsync<InventsARecord>(FaultKind.ProcessKill, "holds a record that nobody sent");
+    public Task Invented_record_is_detected() => IsFoundAsync<InventsARecord>(FaultKind.ProcessKill, "holds a record that was never sent");
 
     [Fact]
     public Task Duplicated_retry_is_detected() => IsFoundAsync<DoublesRetries>(FaultKind.ProcessKill, "the record is there twice");
@@ -50,7 +50,7 @@ public class CheckerTests
             if (found.Exists(message => phrases.Any(phrase => message.Contains(phrase, StringComparison.Ordinal))))
                 return;
         }
-        Assert.Fail($"{MostRounds} rounds with the mistake {typeof(TMutant).Name}, and the checker said none of "
+        Assert.Fail($"{MostRounds} rounds with the bug {typeof(TMutant).Name}, and the checker reported none of "
             + $"'{string.Join("', '", phrases)}', but:\n{string.Join('\n', found.Distinct())}");
     }
 }

@@ -46,7 +46,7 @@ internal static class CrashChecker
         foreach (var record in found.Batches.SelectMany(b => b.Records))
         {
             CheckFailedException.Unless(ledger.TryFind(record.Id, out var batch, out var index),
-                $"offset {record.Offset} holds a record that nobody sent");
+                $"offset {record.Offset} holds a record that was never sent");
             var sent = batch.Records[index];
             CheckFailedException.Unless(sent == new SentRecord(record.Id, record.Key ?? "", record.Value, record.Timestamp),
                 $"offset {record.Offset}: the record is not as it was sent");

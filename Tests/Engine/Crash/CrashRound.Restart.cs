@@ -81,9 +81,9 @@ internal sealed partial class CrashRound
         {
             CheckFailedException.Unless(flip is not null, $"offline, and nothing was damaged: {reason}");
             CheckFailedException.Unless(reason.Contains(flip!.File, StringComparison.Ordinal),
-                $"{flip} took the partition offline, and is not named: {reason}");
+                $"{flip} took the partition offline, but the message does not name it: {reason}");
             CheckFailedException.Unless(!flip.IsInLog || (reason.Contains("at byte", StringComparison.Ordinal)
-                && reason.Contains("offset", StringComparison.Ordinal)), $"neither byte nor offset is named: {reason}");
+                && reason.Contains("offset", StringComparison.Ordinal)), $"the message names neither byte nor offset: {reason}");
             Statistics.EndedOffline = true;
             return false;
         }

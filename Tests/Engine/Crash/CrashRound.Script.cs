@@ -218,7 +218,7 @@ internal sealed partial class CrashRound
         foreach (var record in NaiveLog.ReadFile("read", result.Records.ToArray()).SelectMany(b => b.Records))
         {
             CheckFailedException.Unless(_ledger.TryFind(record.Id, out var batch, out var index),
-                $"offset {record.Offset} holds a record that nobody sent");
+                $"offset {record.Offset} holds a record that was never sent");
             CheckFailedException.Unless(batch.State == BatchState.Acknowledged && batch.Offset + index == record.Offset,
                 $"offset {record.Offset} was read, and is {batch.State} at {batch.Offset + index}");
         }

@@ -110,7 +110,7 @@ public sealed class TruncationTests
         var seed = Seeds.Next();
         for (var step = 0; ; step++)
         {
-            Assert.True(step < 500, "It never came to its end.");
+            Assert.True(step < 500, "The operation never completed.");
             var memory = NewFiles();
             var dying = new StepFiles(memory, step);
             var log = Open(dying, clean: false);

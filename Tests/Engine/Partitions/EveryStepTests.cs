@@ -38,7 +38,7 @@ public sealed class EveryStepTests
         var config = Config with { FileDeleteDelayMs = deleteAtOnce ? 0 : 60_000 };
         for (var step = 0; ; step++)
         {
-            Assert.True(step < 500, "It never came to its end.");
+            Assert.True(step < 500, "The operation never completed.");
             var memory = new MemoryFileSystem();
             await using var rig = await PartitionRig.StartAsync(config, memory);
             await rig.AppendManyAsync(Records);

@@ -144,7 +144,7 @@ public sealed class LongPollTests
         var since = Stopwatch.GetTimestamp();
         while (rig.Clock.TimerCount <= rig.TimersOfStore)
         {
-            Assert.True(Stopwatch.GetElapsedTime(since) < Deadline, "Nobody began to wait.");
+            Assert.True(Stopwatch.GetElapsedTime(since) < Deadline, "No reader started to wait.");
             await Task.Yield();
         }
     }

@@ -242,7 +242,7 @@ public sealed class ReplicaFaultTests
         var found = read.ToDictionary(r => r.Offset, r => r.Value);
         Assert.All(acknowledged,
             a => Assert.True(found.GetValueOrDefault(a.Offset) == a.Value, $"{a} is {found.GetValueOrDefault(a.Offset)}; {told}"));
-        Assert.True(read.Select(r => r.Value).Distinct().Count() == read.Count, $"something is there twice; {told}");
+        Assert.True(read.Select(r => r.Value).Distinct().Count() == read.Count, $"a record is duplicated; {told}");
         foreach (var producer in read.Select(r => r.Value.Split('/')).GroupBy(v => v[0]))
             Assert.Equal(producer.Select(v => int.Parse(v[1], null)).Order(), producer.Select(v => int.Parse(v[1], null)));
     }

@@ -80,7 +80,7 @@ internal sealed class ReplicatedPartition : IAsyncDisposable
         var deadline = DateTime.UtcNow + Deadline;
         while (!condition())
         {
-            Assert.True(DateTime.UtcNow < deadline, $"Did not come about in time: {describe()}");
+            Assert.True(DateTime.UtcNow < deadline, $"Timed out: {describe()}");
             await Task.Delay(5);
         }
     }

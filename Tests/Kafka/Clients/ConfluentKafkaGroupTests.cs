@@ -81,7 +81,7 @@ public sealed class ConfluentKafkaGroupTests : IAsyncLifetime
         () => members.All(member => member.Assigned.Count == share)
         && members.SelectMany(static member => member.Assigned).Distinct().Count() == Partitions,
         () =>
-        $"the partitions were not shared out: {string.Join(" | ", members.Select(static member => string.Join(',', member.Assigned)))}");
+        $"the partitions were not assigned: {string.Join(" | ", members.Select(static member => string.Join(',', member.Assigned)))}");
 
     private static async Task EventuallyAsync(Func<bool> isSo, Func<string> otherwise)
     {

@@ -228,7 +228,7 @@ public abstract class ConnectionTests(int loops) : IAsyncLifetime
         using var read = await _server.Broker.FetchAsync(new FetchRequest(new TopicPartition("orders", 0), 0, 8 << 20));
         Assert.True(read.Records.Length > 4 << 20);
         for (var number = 0; number < answers; number++)
-            Assert.True((await slow.ReceiveAsync()).AsSpan().IndexOf(read.Records.Span) > 0, "Other bytes were sent than are in the log.");
+            Assert.True((await slow.ReceiveAsync()).AsSpan().IndexOf(read.Records.Span) > 0, "The sent bytes differ from the log.");
     }
 
     [Fact]

@@ -40,7 +40,7 @@ public sealed class LargeAnswerTests : IDisposable
             Assert.InRange(read.Records.Length, maxBytes - 2 * BatchBytes, maxBytes);
             Assert.Contains($"Records: {read.Records.Length} bytes", MessageText.OfResponse(Schema.Response(Fetch), 12, response, number),
                 StringComparison.Ordinal);
-            Assert.True(response.AsSpan().IndexOf(read.Records.Span) > 0, "Other bytes were sent than are in the log.");
+            Assert.True(response.AsSpan().IndexOf(read.Records.Span) > 0, "The sent bytes differ from the log.");
             Assert.Equal(number + 1, Frames.CorrelationId((await client.ReceiveAsync())!));
         }
         // If the system call failed, sending files would be switched off and everything copied, unnoticed.
@@ -72,7 +72,7 @@ public sealed class LargeAnswerTests : IDisposable
         for (var time = 0; time < 2; time++)
         {
             var at = response.IndexOf(read.Records.Span);
-            Assert.True(at > 0, "The records are not there, or not for a second time.");
+            Assert.True(at > 0, "The records are missing, or missing in the second copy.");
             response = response[(at + read.Records.Length)..];
         }
     }

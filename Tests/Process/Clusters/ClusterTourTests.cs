@@ -77,7 +77,7 @@ public sealed class ClusterTourTests
         using var deadline = new CancellationTokenSource(RunningProgram.Patience);
         while (!await condition())
         {
-            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for {what}.");
+            Assert.False(deadline.IsCancellationRequested, $"Timed out waiting for {what}.");
             await Task.Delay(200, CancellationToken.None);
         }
     }

@@ -118,7 +118,7 @@ public sealed class KafkaGatewayTests(SharedCluster shared)
         metadata => metadata.Topics[0].Partitions.OrderBy(static one => one.PartitionId).Select(static one => one.Leader)
         .SequenceEqual(leaders)
             && metadata.Topics[0].Partitions.All(one => one.InSyncReplicas.Length == leaders.Count),
-            "a broker to know who leads and who is in sync");
+            "a broker to know the leaders and in-sync replicas");
 
     private static async Task<string> AskAsync(string address, short key, short version, params (string Field, object? Value)[] values)
     {

@@ -89,7 +89,7 @@ internal sealed class RunningCluster : IAsyncDisposable
             var answer = await ask();
             if (isWanted(answer))
                 return answer;
-            Assert.False(deadline.IsCancellationRequested, $"Waited in vain for {what}: {answer}");
+            Assert.False(deadline.IsCancellationRequested, $"Timed out waiting for {what}: {answer}");
             await Task.Delay(200, CancellationToken.None);
         }
     }

@@ -92,7 +92,7 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
             using var summary = JsonDocument.Parse(outcome.Output);
             output.WriteLine(outcome.Text);
             Assert.Equal(lines, summary.RootElement.GetProperty("acknowledged").GetInt64());
-            Assert.True(summary.RootElement.GetProperty("retries").GetInt64() > 0, "no batch was on its way at any of the kills");
+            Assert.True(summary.RootElement.GetProperty("retries").GetInt64() > 0, "no batch was in flight at any of the kills");
         }
         Assert.Equal(Kills, brokers.Kills);
     }
@@ -144,6 +144,6 @@ public sealed class KilledBrokerTests(ITestOutputHelper output) : IDisposable
         Array.Sort(sent);
         Array.Sort(read);
         Assert.Equal(sent.Length, read.Length);
-        Assert.True(sent.AsSpan().SequenceEqual(read), "the lines that came back are not those that were sent");
+        Assert.True(sent.AsSpan().SequenceEqual(read), "the received lines differ from the sent ones");
     }
 }

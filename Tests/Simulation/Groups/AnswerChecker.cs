@@ -44,7 +44,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
                 break;
             case GroupReply { Error: ErrorCode.None } when request.Body is Heartbeat heartbeat:
                 Verdict.Require(GroupView.EpochOf(request.Known, heartbeat.MemberId) == heartbeat.GenerationId,
-                    $"generations: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.GenerationId}, and knows it in "
+                    $"generations: {coordinator} accepts a heartbeat of {heartbeat.MemberId} in {heartbeat.GenerationId}, but knows it in "
                     + $"{GroupView.EpochOf(request.Known, heartbeat.MemberId)?.ToString() ?? "none"}");
                 break;
             case GroupDescription description:
@@ -98,7 +98,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         if (joined.Leader != joined.MemberId)
         {
             Verdict.Require(joined.Members.Count == 0,
-                $"one leader: {joined.MemberId} does not lead generation {generation}, and is told its members");
+                $"one leader: {joined.MemberId} does not lead generation {generation}, but receives its members");
             return;
         }
         var leader = GroupView.LineageOf(known, joined.MemberId);
@@ -106,7 +106,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
             throw new Verdict($"one leader: {_leaders[generation]} and {leader} lead generation {generation}");
         // A leader that must skip the assignment ignores them.
         Verdict.Require(joined.SkipAssignment || joined.Members.Select(m => m.MemberId).ToHashSet().SetEquals(state.Members.Keys),
-            $"stored before revealed: the leader of {generation} is told of other members than those stored");
+            $"stored before revealed: the leader of {generation} receives other members than those stored");
     }
 
     private void OnHeard(SimulatedCoordinator coordinator, OpenRequest request, ConsumerGroupHeartbeat heartbeat,
@@ -116,7 +116,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         // member.
         var was = request.Known?.Consumer?.Members.GetValueOrDefault(heartbeat.MemberId);
         Verdict.Require(heartbeat.MemberEpoch <= 0 || heartbeat.MemberEpoch == was?.Epoch || heartbeat.MemberEpoch == was?.PreviousEpoch,
-            $"epochs: {coordinator} takes {heartbeat.MemberId} for well in {heartbeat.MemberEpoch}, and knows it in "
+            $"epochs: {coordinator} accepts a heartbeat of {heartbeat.MemberId} in {heartbeat.MemberEpoch}, but knows it in "
             + $"{was?.Epoch.ToString() ?? "none"}");
         RequireEpoch(coordinator, heard.MemberId!, heard.MemberEpoch);
         if (heard.Assignment is { } assignment && coordinator.Known?.Consumer?.Members.GetValueOrDefault(heard.MemberId!) is { } member
@@ -128,7 +128,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
     private static void RequireEpoch(SimulatedCoordinator coordinator, string memberId, int epoch) =>
         Verdict.Require(GroupView.EpochOf(coordinator.Known, memberId) is not { } stored || stored >= epoch || stored < 0
             || coordinator.AllKnown.Exists(known => GroupView.EpochOf(known, memberId) == epoch),
-            $"stored before revealed: {coordinator} tells {memberId} that it is in {epoch}, and it is stored in "
+            $"stored before revealed: {coordinator} answers {memberId} with epoch {epoch}, but it is stored in "
             + $"{GroupView.EpochOf(coordinator.Known, memberId)}");
 
     private void RequireHeld(Engine.ConsumerMember member, IEnumerable<Engine.TopicIdPartition> told)
@@ -136,7 +136,7 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         foreach (var partition in told)
         {
             Verdict.Require(member.Assigned.Contains(partition) || member.Revoking.Contains(partition),
-                $"stored before revealed: {member.MemberId} is told to hold {partition}, and is not stored with it");
+                $"stored before revealed: {member.MemberId} is assigned {partition}, but not stored with it");
             ownership.OnGiven(member.InstanceId ?? member.MemberId, member.Epoch,
                 [new TopicPartition(simulation.NameOf(partition.TopicId), partition.Partition)]);
         }
@@ -176,17 +176,17 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         if (commit.MemberId.Length == 0)
         {
             simulation.Figures.Resets++;
-            Verdict.Require(!request.HadMembers, $"invariant 5: {coordinator} takes a commit from outside while the group has members");
+            Verdict.Require(!request.HadMembers, $"invariant 5: {coordinator} accepts a commit without membership while the group has members");
         }
         else
         {
             var epoch = GroupView.EpochOf(request.Known, commit.MemberId);
             Verdict.Require(epoch == commit.GenerationIdOrMemberEpoch,
-                $"invariant 5: {coordinator} takes a commit of {commit.MemberId} in {commit.GenerationIdOrMemberEpoch}, and knows it in "
+                $"invariant 5: {coordinator} accepts a commit of {commit.MemberId} in {commit.GenerationIdOrMemberEpoch}, and knows it in "
                 + $"{epoch?.ToString() ?? "none"}");
             if (request.Known?.Type == GroupType.Classic)
                 Verdict.Require(commit.GenerationIdOrMemberEpoch >= request.Revealed,
-                    $"invariant 5: {coordinator} takes a commit in generation {commit.GenerationIdOrMemberEpoch} after {request.Revealed} "
+                    $"invariant 5: {coordinator} accepts a commit in generation {commit.GenerationIdOrMemberEpoch} after {request.Revealed} "
                     + "was revealed");
         }
         for (var i = 0; i < committed.Partitions.Count; i++)

@@ -34,7 +34,7 @@ internal sealed partial class GroupSimulation
                 return $"{member} is in {member.Epoch}, on its way, and stored in {StoredEpochOf(member.MemberId)}";
         }
         if (GroupView.MembersOf(stored).Except(live.Select(m => m.MemberId)).FirstOrDefault() is { } gone)
-            return $"{gone} is in the group, and is gone";
+            return $"{gone} has ended but is still in the group";
         foreach (var topic in _topics.Values)
         {
             if (live.Any(m => m.Subscribes(topic.Name)) && topic.All.FirstOrDefault(p => live.Count(m => m.Held.Contains(p)) != 1,
@@ -46,7 +46,7 @@ internal sealed partial class GroupSimulation
             if (member.Held.FirstOrDefault(p => !_topics.TryGetValue(NameOf(p.TopicId), out var topic) || topic.Id != p.TopicId
                 || !member.Subscribes(topic.Name),
                 new TopicIdPartition(default, -1)) is { Partition: >= 0 } wrong)
-                return $"{member} reads {Describe([wrong])}, which is gone or not wanted";
+                return $"{member} reads {Describe([wrong])}, which is deleted or not subscribed";
         }
         return null;
     }

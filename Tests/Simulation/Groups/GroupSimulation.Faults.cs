@@ -95,7 +95,7 @@ internal sealed partial class GroupSimulation
             return;
         _coordinator = null;
         if (IsTraced)
-            Tell($"{coordinator} is taken for dead");
+            Tell($"{coordinator} is declared dead");
     }
 
     private void CrashMember()

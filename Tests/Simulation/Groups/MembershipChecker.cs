@@ -122,7 +122,7 @@ internal sealed class MembershipChecker(GroupSimulation simulation)
             ? memory.Hurried.TryGetValue(member, out var hurried) && now - hurried.Since >= simulation.Scenario.RebalanceMs
             : now - memory.RoundSince >= simulation.Scenario.RebalanceMs);
         Verdict.Require(isLate || (before.IsFirstRound && command is Wake),
-            $"sessions: {coordinator} puts {member} out by {command}, which was heard of {now - silentSince} ms ago and may be silent for "
+            $"sessions: {coordinator} removes {member} by {command}, which was heard of {now - silentSince} ms ago and may be silent for "
             + $"{session}");
     }
 

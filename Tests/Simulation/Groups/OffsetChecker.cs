@@ -72,7 +72,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         {
             Verdict.Require(isDeleted || isGone(partition.TopicId)
                 || (_deletes.TryGetValue(coordinator, out var deletes) && deletes.Contains(partition)),
-                $"offsets: {partition} had {old[partition]} and has none, and nobody asked for that");
+                $"offsets: {partition} had {old[partition]} and has none, without a request");
             var history = HistoryOf(partition);
             history.Stored.Add((null, 0, true));
             history.Known = history.Stored.Count - 1;
@@ -84,7 +84,7 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
     {
         var words = offset.Metadata ?? "";
         Verdict.Require(_came.TryGetValue((coordinator, partition, words), out var came),
-            $"offsets: coordinator {coordinator} stores {words} for {partition}, which nobody committed there");
+            $"offsets: coordinator {coordinator} stores {words} for {partition}, which was never committed there");
         Verdict.Require(came.Last.Offset == offset.Offset,
             $"offsets: coordinator {coordinator} stores {offset.Offset} for {partition}, and {words} was {came.Last.Offset}");
         var history = HistoryOf(partition);
@@ -96,8 +96,8 @@ internal sealed class OffsetChecker(bool isOrdered, Func<Guid, bool> isGone)
         history.Stored.Add((words, offset.Offset, came.Last.IsReset));
         _storedBy[partition] = coordinator;
         if (isOrdered && !came.Last.IsReset && history.Known == history.Stored.Count - 2)
-            Verdict.Require(offset.Offset >= value, $"offsets: {partition} went back from {value} ({latest}), of which somebody was told, "
-                + $"to {offset.Offset} ({words}), and nobody reset it");
+            Verdict.Require(offset.Offset >= value, $"offsets: {partition} went back from {value} ({latest}), which was revealed, "
+                + $"to {offset.Offset} ({words}) without a reset");
     }
 
     /// <summary>A commit is acknowledged: it is stored, or was stored and has been replaced.</summary>

@@ -79,7 +79,7 @@ internal sealed class ChildProcess : IAsyncDisposable
             if (wanted(line))
                 return line;
         }
-        throw new PeerFailedException($"{_process.StartInfo.FileName} ended before it was ready: {Tail(await _errors)}");
+        throw new PeerFailedException($"{_process.StartInfo.FileName} exited before it was ready: {Tail(await _errors)}");
     }
 
     /// <summary>Writes a line to its input.</summary>

@@ -19,9 +19,9 @@ internal sealed class OrleansMqBroker(string name, string program, string cluste
 
     public string? Lacks(BrokerSettings settings) => settings.Nodes switch
     {
-        1 => File.Exists(program) ? null : $"{program} is not there: build Silo/OrleansMq.Silo in Release, or name another with --broker",
+        1 => File.Exists(program) ? null : $"{program} does not exist: build Silo/OrleansMq.Silo in Release, or name another with --broker",
         _ => new[] { CommandLine, ClusterProgram }.FirstOrDefault(file => !File.Exists(file)) is { } missing
-            ? $"{missing} is not there, and three nodes need the build with Orleans: OMQ_ORLEANS=true ./omq --help builds it, or name "
+            ? $"{missing} does not exist, and three nodes need the build with Orleans: OMQ_ORLEANS=true ./omq --help builds it, or name "
             + "another with --cluster"
             : null,
     };

@@ -12,7 +12,7 @@ internal static partial class PeerScript
 
     /// <summary>Why no peer can be started; null if peers are available.</summary>
     public static string? Lacks => Folder is null ? "OMQ_PEERS does not name the folder with the real peers"
-        : File.Exists(Script) ? null : $"there is no script 'peer' in OMQ_PEERS ({Folder})";
+        : File.Exists(Script) ? null : $"the script 'peer' is missing in OMQ_PEERS ({Folder})";
 
     private static string Script => Path.GetFullPath(Path.Combine(Folder!, "peer"));
 
@@ -26,7 +26,7 @@ internal static partial class PeerScript
             var output = await ChildProcess.RunAsync([Script, "start", name, directory, .. more], cancellationToken, environment);
             var ready = ReadyLine().Match(output.Text);
             if (!ready.Success)
-                throw new PeerFailedException($"peer start {name} said: {output.Text} {output.Errors}");
+                throw new PeerFailedException($"peer start {name} printed: {output.Text} {output.Errors}");
             return new Peer
             {
                 Endpoint = ready.Groups["endpoint"].Value,

@@ -59,7 +59,7 @@ internal static class ProcessFigures
         }
         catch (IOException)
         {
-            throw new LoadFailedException($"{path} is gone: the process ended though nobody asked it to.");
+            throw new LoadFailedException($"{path} is gone: the process ended unexpectedly.");
         }
     }
 

@@ -76,7 +76,7 @@ internal sealed class FetchConnection : IDisposable
     {
         var correlationId = _connection.ReadHeader();
         if (correlationId != _correlationId)
-            throw new LoadFailedException($"Request {_correlationId} was answered as {correlationId}: the broker mixes answers up.");
+            throw new LoadFailedException($"Request {_correlationId} got the answer to {correlationId}: the broker confuses answers.");
         _connection.ReadInt32(); // throttle time
         if (_connection.ReadInt16() is not 0 and var failed)
             throw LoadFailedException.Answered(ApiVersion.Fetch, _options.Topic, failed);

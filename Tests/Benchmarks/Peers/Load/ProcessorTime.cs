@@ -20,7 +20,7 @@ internal static class ProcessorTime
         }
         catch (Exception missing) when (missing is FileNotFoundException or DirectoryNotFoundException or IOException)
         {
-            throw new LoadFailedException($"Process {process} does not run (any more): its processor time is not known.");
+            throw new LoadFailedException($"Process {process} does not run: its processor time is unknown.");
         }
     }
 

@@ -117,7 +117,7 @@ internal sealed class ProduceConnection : IWindowedConnection, IDisposable
     {
         var correlationId = _connection.ReadHeader();
         if (correlationId != _answered)
-            throw new LoadFailedException($"Request {_answered} was answered as {correlationId}: the broker mixes answers up.");
+            throw new LoadFailedException($"Request {_answered} got the answer to {correlationId}: the broker confuses answers.");
         for (var topics = _connection.ReadInt32(); topics > 0; topics--)
         {
             _connection.SkipString();

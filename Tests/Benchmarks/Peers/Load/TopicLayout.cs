@@ -78,7 +78,7 @@ internal static class TopicLayout
     public static IReadOnlyDictionary<int, (long First, long Next)> Offsets(string topic, IReadOnlyList<LedPartition> layout)
     {
         if (!TryOffsets(topic, layout, Earliest, out var first) || !TryOffsets(topic, layout, Latest, out var next))
-            throw new LoadFailedException($"The leaders of {topic} changed while its offsets were asked for: run it again.");
+            throw new LoadFailedException($"The leaders of {topic} changed during the offset lookup: run it again.");
         return first.ToDictionary(pair => pair.Key, pair => (pair.Value, next[pair.Key]));
     }
 

@@ -43,7 +43,7 @@ internal sealed class WireConnection : IDisposable
         catch (SocketException refused)
         {
             socket.Dispose();
-            throw new LoadFailedException($"{endpoint}: {refused.Message}. Does the broker run there?");
+            throw new LoadFailedException($"{endpoint}: {refused.Message}. Is the broker running there?");
         }
     }
 

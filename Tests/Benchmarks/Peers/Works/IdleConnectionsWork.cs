@@ -24,7 +24,7 @@ internal sealed class IdleConnectionsWork(int connections, LoadOptions? beside) 
     public BrokerSettings Settings { get; } = new();
 
     public string? Lacks => OpenFiles.Limit() is var limit && limit < connections + OtherFiles
-        ? $"{connections} connections need as many open files, and {limit} are allowed: raise 'ulimit -Hn'" : null;
+        ? $"{connections} connections need as many open files, but the limit is {limit}: raise 'ulimit -Hn'" : null;
 
     public async Task<IReadOnlyList<Measurement>> RunAsync(RunningBroker broker, double scale, CancellationToken cancellationToken)
     {

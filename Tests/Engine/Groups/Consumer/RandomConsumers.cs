@@ -224,7 +224,7 @@ internal sealed class RandomConsumers(int seed)
                 continue;
             var isLess = !before.Assigned.Union(before.Revoking).IsSubsetOf(after.Assigned.Union(after.Revoking));
             // A commit sent before the revocation may arrive late.
-            Assert.True(!isLess || after.Epoch != before.Epoch, $"{memberId} let go, and its commits are taken as before");
+            Assert.True(!isLess || after.Epoch != before.Epoch, $"{memberId} revoked, but its commits are accepted as before");
         }
         _group = next;
         _classic = GroupMigration.TryDowngrade(next, _now);
