@@ -23,9 +23,9 @@ internal static class Program
                              [--rounds 3] [--records 2000000] [--size 100] [--partitions 4] [--joins 30] [--dir artifacts]
           groups             commits a second in one group and over many, and the time of a rebalance, over the standalone broker's store
                              [--rounds 3] [--seconds 5, 0: no commits] [--groups 1000] [--members 100] [--partitions 1000] [--dir artifacts]
-          peers              OrleansMq beside Apache Kafka and others, in turns: tables and JSON; peers --help
-          load               sends or reads records over Kafka's protocol at next to no cost of its own, to and from any broker: load --help
-          sendfile           what it costs to send from a file in the page cache: through Kestrel, through a bare socket, with sendfile(2)
+          peers              OrleansMq compared with Apache Kafka and others, alternating: tables and JSON; see peers --help
+          load               a load generator of very low cost for any broker that speaks Kafka's protocol; see load --help
+          sendfile           the cost of sending a file from the page cache: through Kestrel, through a plain socket, with sendfile(2)
                              [--pairs 5] [--mb 1024] [--dir artifacts]
           test-broker        how long a test waits for the broker inside its process, with a Kafka endpoint:
                              the first of a process, and later ones

@@ -40,11 +40,11 @@ internal static class Program
                                    [--replication-factor 1] [--dir artifacts]
                       commits      offset commits a second of one group and of many, over an Orleans client
                                    [--groups 1000] [--workers 64] [--partitions 12] [--seconds 10] [--dir artifacts]
-                      coordinators how long a group's members get no answer after the silo of its coordinator was killed
+                      coordinators how long a group's members get no answer after a kill of their coordinator's silo
                                    [--kills 10] [--dir artifacts]
-                      failover     how long a partition has no leader after its silo was killed, idle and loaded
+                      failover     how long a partition has no leader after a kill of its silo, idle and loaded
                                    [--kills 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
-                      handover     the same where it was stopped in good order
+                      handover     the same after a clean stop
                                    [--stops 20] [--rate 2000, 0: idle only] [--partitions 12] [--dir artifacts]
                     """);
                 return args is ["--help" or "-h" or "help"] ? 0 : 2;

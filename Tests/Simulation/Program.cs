@@ -9,11 +9,11 @@ internal static class Program
         Usage: ./omq sim [--groups] [--seeds N] [--first-seed N] [--trace]
 
         Simulates clusters from their seeds, each with its own faults, and checks the invariants of replication after every step.
-          --groups         consumer groups instead: their coordinators and members
-          --seeds N        how many seeds, 1000 by default
-          --first-seed N   the first of them, 0 by default
-          --trace          tells each step of one seed
-        Ends with one line of figures: 0 when no invariant was broken, 1 when a seed failed, 2 for a wrong option.
+          --groups         simulates consumer groups instead: their coordinators and members
+          --seeds N        the number of seeds, 1000 by default
+          --first-seed N   the first seed, 0 by default
+          --trace          prints each step of one seed
+        Ends with one line of figures. Exit code 0: no invariant was broken; 1: a seed failed; 2: invalid option.
         """;
 
     private static readonly TimeSpan TimeBetweenReports = TimeSpan.FromSeconds(5);

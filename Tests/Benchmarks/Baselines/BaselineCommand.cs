@@ -50,7 +50,7 @@ internal static class BaselineCommand
     {
         if (!File.Exists(other))
         {
-            Console.Error.WriteLine($"baseline: --against: the file {other} does not exist. It is another build's OrleansMq.Tests.Benchmarks.dll.");
+            Console.Error.WriteLine($"baseline: --against: {other} does not exist. It is another build's OrleansMq.Tests.Benchmarks.dll.");
             return 2;
         }
         var (theirs, ours) = (new List<BenchmarkRun>(), new List<BenchmarkRun>());

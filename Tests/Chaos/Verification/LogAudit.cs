@@ -42,7 +42,8 @@ internal sealed class LogAudit(int partition, Ledger ledger, PartitionHistory hi
     {
         if (record.Value is not { } value || !RecordValue.TryRead(value.Span, out var id))
         {
-            violations.Report(ViolationKind.Damaged, $"{who}: partition {partition} offset {record.Offset} has a value that was never sent.");
+            violations.Report(ViolationKind.Damaged,
+                $"{who}: partition {partition} offset {record.Offset} has a value that was never sent.");
             _sequence.Skip(record.Offset);
             return;
         }

@@ -43,7 +43,8 @@ internal sealed class PartitionFollower(int partition, long start, Ledger ledger
                 $"{who}: partition {partition} offset {record.Offset} was read below a high watermark of {highWatermark}.");
         if (record.Value is not { } value || !RecordValue.TryRead(value.Span, out var id))
         {
-            violations.Report(ViolationKind.Damaged, $"{who}: partition {partition} offset {record.Offset} has a value that was never sent.");
+            violations.Report(ViolationKind.Damaged,
+                $"{who}: partition {partition} offset {record.Offset} has a value that was never sent.");
             _sequence.Skip(record.Offset);
             return;
         }

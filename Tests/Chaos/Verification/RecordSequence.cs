@@ -21,7 +21,8 @@ internal sealed class RecordSequence(int partition, long start, Ledger ledger, V
         Next = offset + 1;
         if (ledger.Find(partition, id) is null)
         {
-            violations.Report(ViolationKind.NeverSent, $"{who}: partition {partition} offset {offset} is {id}, which was never sent there.");
+            violations.Report(ViolationKind.NeverSent,
+                $"{who}: partition {partition} offset {offset} is {id}, which was never sent there.");
             return;
         }
         if (!_seen.TryGetValue(id.Producer, out var seen))

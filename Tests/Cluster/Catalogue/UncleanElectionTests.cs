@@ -52,7 +52,8 @@ public sealed class UncleanElectionTests(PostgreSqlFixture postgres) : Replicate
         {
             await Cluster.SettleAsync();
             await Wait.UntilAsync(async () => (await Cluster.Broker(other).ProduceAsync(partition, TestBatches.Of("x"), Acks.All)).Message
-                ?.Contains($"broker {leader} lost its data directory", StringComparison.Ordinal) == true, "the reason for the missing leader is reported");
+                ?.Contains($"broker {leader} lost its data directory", StringComparison.Ordinal) == true,
+                "the reason for the missing leader is reported");
             var elected = await Cluster.Broker(other).Administration.ElectUncleanAsync(partition, follower);
             Assert.Equal(follower, elected.Leader);
             Assert.Equal(1, (await Cluster.AppendAsync(other, partition, "new")).BaseOffset);

@@ -176,7 +176,8 @@ internal sealed class AnswerChecker(GroupSimulation simulation, OwnershipChecker
         if (commit.MemberId.Length == 0)
         {
             simulation.Figures.Resets++;
-            Verdict.Require(!request.HadMembers, $"invariant 5: {coordinator} accepts a commit without membership while the group has members");
+            Verdict.Require(!request.HadMembers,
+                $"invariant 5: {coordinator} accepts a commit without membership while the group has members");
         }
         else
         {

@@ -18,15 +18,15 @@ internal sealed record LoadOptions
           --json FILE|-             the figures as JSON; - is standard output, instead of the line
           --pid PID,...             the broker's processes: their processor time, per million records
         produce only:
-          --record-bytes 100        the value of a record
-          --batch-bytes 16384       the most that a batch takes; one record at least
-          --request-partitions 1    partitions, with a batch each, in a request
-          --acks 1|all              when it is answered
+          --record-bytes 100        the size of a record's value
+          --batch-bytes 16384       the maximum size of a batch of more than one record
+          --request-partitions 1    partitions in a request, with a batch each
+          --acks 1|all              when a request is answered
           --in-flight 5             unanswered requests on a connection
-          --rate 0                  records a second, evenly; latency counts from when each was due; 0: as fast as it goes
+          --rate 0                  records a second, evenly spaced; latency counts from when each was due; 0: full speed
           --codec none              none, gzip, snappy, lz4, zstd
         fetch only:
-          --fetch-bytes 52428800    the most in an answer; --partition-bytes 1048576 of each partition
+          --fetch-bytes 52428800    the maximum size of an answer; --partition-bytes 1048576 of each partition
         """;
 
     public required bool IsProduce { get; init; }
