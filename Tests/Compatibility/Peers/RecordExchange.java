@@ -12,7 +12,7 @@ import org.apache.kafka.common.record.internal.CompressionType;
 import org.apache.kafka.common.record.internal.MemoryRecords;
 import org.apache.kafka.common.record.internal.SimpleRecord;
 
-/** Writes batches by Kafka's own code, or prints batches that others wrote, one record a line: offset timestamp key value headers. */
+/** Writes batches with Kafka's own code, or prints foreign batches, one record a line: offset timestamp key value headers. */
 public class RecordExchange {
     public static void main(String[] args) throws Exception {
         if (args[0].equals("write")) {

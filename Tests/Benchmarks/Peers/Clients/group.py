@@ -1,9 +1,10 @@
-"""A consumer group of many members, each a librdkafka client of its own, in one process.
+"""A consumer group of many members in one process, each with a librdkafka client of its own.
 
     group.py BOOTSTRAP TOPIC GROUP MEMBERS RECORDS
 
-Joins all members at once and writes {"joinMs": ...} when each has partitions and all partitions are given out; they are paused meanwhile. At a line of input
-it lets them read, and writes {"seconds": ..., "records": ...} when they have read so many records from the topic's beginning.
+Joins all members at once and writes {"joinMs": ...} when each has partitions and all partitions are assigned; they are paused
+meanwhile. After a line of input they read, and it writes {"seconds": ..., "records": ...} when they have read that many records from
+the topic's beginning.
 """
 import json
 import sys

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What librdkafka's tests ask of Kafka's script of this name (topics with settings, more partitions, a deletion), done by the omq command line.
+# Replaces Kafka's script of this name by the omq command line, as far as librdkafka's tests use it: create with settings, add partitions,
+# delete.
 set -euo pipefail
 
 command='' topic='' partitions=() factor=() configs=()
 while (($#)); do
     case $1 in
-        --bootstrap-server) shift ;;   # OMQ_SERVER says where
+        --bootstrap-server) shift ;;   # OMQ_SERVER has it
         --create|--alter|--delete) command=$1 ;;
         --topic) topic=$2; shift ;;
         --partitions) partitions=(--partitions "$2"); shift ;;

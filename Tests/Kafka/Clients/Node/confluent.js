@@ -1,5 +1,5 @@
-// @confluentinc/kafka-javascript: topics, every codec, headers and nulls, a large record, a group whose members come and go, seeks by time, and what an
-// administrator asks. The one argument is the broker's address.
+// @confluentinc/kafka-javascript: topics, every codec, headers and nulls, a large record, a group whose members join and leave, seeks by
+// time, and administration. The only argument is the broker's address.
 const assert = require('assert');
 const { Kafka, CompressionTypes, logLevel } = require('@confluentinc/kafka-javascript').KafkaJS;
 
@@ -78,7 +78,7 @@ async function seekByTime(kafka, admin) {
     await until(() => consumer.assignment().length === 1, 'the member has its partition');
     isSought = true;
     consumer.seek({ topic: 'timed', partition: 0, offset: found.offset });
-    // Records that were on their way may still come first.
+    // Records in flight may still arrive first.
     const from = () => read.slice(read.findLastIndex(message => message.offset === '42'));
     await until(() => from()[0]?.offset === '42' && from().some(message => message.offset === '61'), 'the last record is read');
     assert.deepStrictEqual(from().slice(0, 2).map(message => message.value.toString()), ['t42', 't43']);
@@ -97,7 +97,7 @@ async function administer(admin) {
     assert.deepStrictEqual((await admin.listGroups()).groups.map(group => group.groupId).filter(id => id === 'readers'), ['readers']);
     await admin.deleteGroups(['readers']);
     assert.deepStrictEqual((await admin.listTopics()).sort(), ['orders', 'timed']);
-    // What is left is not listed: librdkafka's admin client may ask for the metadata of a topic that it knew, and with that have it created anew.
+    // The remaining topics are not listed: librdkafka's admin client may request the metadata of a known topic and thereby recreate it.
     await admin.deleteTopics({ topics: ['orders', 'timed'] });
 }
 

@@ -1,4 +1,4 @@
-// kafkajs: topics, an idempotent producer, a group, and what an administrator asks. The one argument is the broker's address.
+// kafkajs: topics, an idempotent producer, a group, and administration. The only argument is the broker's address.
 const assert = require('assert');
 const { Kafka, logLevel } = require('kafkajs');
 

@@ -1,12 +1,12 @@
-// Writes numbers at a steady pace, reads them in a group of two, and goes on whatever becomes of a broker. Arguments: which library, the brokers, the topic,
-// how many. Says how far it is, and "as expected" at the end.
+// Writes numbers at a steady rate and reads them in a group of two, through the loss of a broker. Arguments: the library, the brokers,
+// the topic, the count. Reports its progress, and "as expected" at the end.
 const [library, brokers, topic, count] = [process.argv[2], process.argv[3].split(','), process.argv[4], Number(process.argv[5])];
-// To one partition at a time: where kafkajs sends to several brokers at once and one of them dies, it takes what another has answered already for the answer of
-// the partition that moves there, whose records it then never sends.
+// Writes to one partition at a time. If kafkajs sends to several brokers at once and one of them dies, it mistakes another broker's
+// earlier answer for that of the partition that moves there, and never sends its records.
 const atATime = 20;
 const partitions = 3;
 
-// A broker that dies is away for a second or two; a client may be told of it later.
+// A killed broker is down for a second or two; a client may notice later.
 const retry = { retries: 30, initialRetryTime: 50, maxRetryTime: 1000 };
 
 const clients = {

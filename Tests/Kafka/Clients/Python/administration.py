@@ -1,4 +1,4 @@
-# Topics, configurations, partitions, offsets by time and groups, as an administrator's script uses them. The one argument is the broker's address.
+# Topics, configurations, partitions, offsets by time and groups, as used by an administration script. The only argument is the broker's address.
 import sys
 import time
 

@@ -1,4 +1,4 @@
-# kafka-python: a client that shares no code with librdkafka or Kafka. The one argument is the broker's address.
+# kafka-python: a client that shares no code with librdkafka or Kafka. The only argument is the broker's address.
 import sys
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition

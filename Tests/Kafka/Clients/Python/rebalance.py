@@ -1,4 +1,4 @@
-# Members come and go: every partition has one owner whenever all is quiet, and every record is read. The one argument is the broker's address.
+# Members join and leave: every partition has one owner whenever the group is stable, and every record is read. The only argument is the broker's address.
 import sys
 import time
 
@@ -29,7 +29,7 @@ def settle(members, share):
         owned = [sorted(partition.partition for partition in consumer.assignment()) for consumer in members]
         if sorted(number for some in owned for number in some) == list(range(6)) and all(len(some) == share for some in owned):
             return
-    raise AssertionError(f"the partitions were not shared out: {owned}")
+    raise AssertionError(f"the partitions were not assigned: {owned}")
 
 
 for strategy in ("range", "cooperative-sticky"):

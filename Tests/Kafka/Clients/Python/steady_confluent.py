@@ -1,6 +1,7 @@
-# confluent-kafka: writes numbers at a steady pace, reads them in a group of two, and goes on whatever becomes of a broker. Arguments: the brokers, the topic,
-# how many. Says how far it is, and "as expected" at the end. Records are taken with poll: consume, in librdkafka before 2.1, stores the offsets of records that it
-# throws away where a rebalance comes in the middle of the call, so that nobody reads them, whoever the broker is (its release notes, 2.0.0, known issues).
+# confluent-kafka: writes numbers at a steady rate and reads them in a group of two, through the loss of a broker. Arguments: the brokers,
+# the topic, the count. Reports its progress, and "as expected" at the end. Records are taken with poll. In librdkafka before 2.1, consume
+# stores the offsets of records that it discards when a rebalance interrupts the call, so that they are never read, with any broker (release
+# notes of 2.0.0, known issues).
 import sys
 import threading
 import time

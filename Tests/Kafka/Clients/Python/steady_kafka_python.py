@@ -1,5 +1,5 @@
-# kafka-python: writes numbers at a steady pace, reads them in a group of two, and goes on whatever becomes of a broker. Arguments: the brokers, the topic,
-# how many. Says how far it is, and "as expected" at the end.
+# kafka-python: writes numbers at a steady rate and reads them in a group of two, through the loss of a broker. Arguments: the brokers,
+# the topic, the count. Reports its progress, and "as expected" at the end.
 import sys
 import threading
 import time
