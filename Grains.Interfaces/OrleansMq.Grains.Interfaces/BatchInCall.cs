@@ -5,13 +5,13 @@ namespace OrleansMq.Grains;
 /// <summary>
 /// One record batch on its way to the silo that leads its partition. It is in one of three states:
 /// <list type="bullet">
-/// <item>lent: the bytes are the caller's, who leaves them alone while the call is under way. Orleans may write them to a connection, once
-/// or again.</item>
-/// <item>owned: it came over a connection, or was copied from one that is lent; the bytes are pooled memory of its own.</item>
-/// <item>empty: revoked or given back. What is written of it from now on is no batch, and is refused where it arrives.</item>
+/// <item>lent: the bytes belong to the caller, which leaves them unchanged while the call is in flight. Orleans may write them to a
+/// connection once or more often.</item>
+/// <item>owned: it arrived over a connection, or was copied from a lent batch. The bytes are pooled memory of its own.</item>
+/// <item>empty: revoked or returned. Serialized in this state it is not a valid batch, and the receiver refuses it.</item>
 /// </list>
-/// A call that timed out may still wait to be sent: so the caller revokes what he lent before his memory is used again, and revoking waits
-/// for who is writing it. Thread safe.
+/// A call that timed out may still wait to be sent. So the caller revokes a lent batch before it reuses the memory; revoking waits for a
+/// write that is in progress. Thread safe.
 /// </summary>
 [Immutable]
 [Alias("omq.BatchInCall")]
@@ -19,17 +19,17 @@ internal sealed class BatchInCall : IDisposable
 {
     private readonly Lock _lock = new();
     private Memory<byte> _bytes;
-    // Null while the bytes are lent, or there are none.
+    // Null while the bytes are lent, or when there are none.
     private byte[]? _pooled;
 
     private BatchInCall()
     {
     }
 
-    /// <summary>A batch whose bytes stay the caller's. <see cref="Dispose"/> revokes it.</summary>
+    /// <summary>Creates a batch whose bytes still belong to the caller. <see cref="Dispose"/> revokes it.</summary>
     public static BatchInCall Lend(Memory<byte> bytes) => new() { _bytes = bytes };
 
-    /// <summary>A batch of its own, to be filled by who made it.</summary>
+    /// <summary>Creates a batch with memory of its own, for the caller to fill.</summary>
     public static BatchInCall Receive(int length, out Span<byte> bytes)
     {
         var batch = new BatchInCall();
@@ -38,9 +38,9 @@ internal sealed class BatchInCall : IDisposable
         return batch;
     }
 
-    /// <summary>Memory that may be written to until <see cref="Dispose"/>: where the batch is lent (the caller is in this process), a copy
-    /// of it in another batch.</summary>
-    /// <param name="owner">To be disposed of.</param>
+    /// <summary>Returns memory that may be written to until <see cref="Dispose"/>. A lent batch (the caller is in this process) is copied
+    /// into another batch.</summary>
+    /// <param name="owner">Owns the memory; the caller disposes of it.</param>
     public Memory<byte> Own(out BatchInCall owner)
     {
         lock (_lock)
@@ -55,14 +55,14 @@ internal sealed class BatchInCall : IDisposable
         }
     }
 
-    /// <summary>Reads the bytes as they are now; they do not change and are not given back meanwhile.</summary>
+    /// <summary>Reads the current bytes. They neither change nor return to the pool during the call.</summary>
     public void Read<TState>(ref TState state, Reading<TState> read) where TState : allows ref struct
     {
         lock (_lock)
             read(ref state, _bytes.Span);
     }
 
-    /// <summary>Revokes what was lent, or gives back the memory.</summary>
+    /// <summary>Revokes lent bytes, or returns owned memory to the pool.</summary>
     public void Dispose()
     {
         byte[]? pooled;
@@ -78,6 +78,6 @@ internal sealed class BatchInCall : IDisposable
         _bytes = _pooled.AsMemory(0, length);
     }
 
-    /// <summary>Uses bytes that are valid during the call.</summary>
+    /// <summary>Uses bytes that are valid only during the call.</summary>
     public delegate void Reading<TState>(ref TState state, ReadOnlySpan<byte> bytes) where TState : allows ref struct;
 }

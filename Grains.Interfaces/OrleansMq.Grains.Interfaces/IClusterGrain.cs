@@ -4,19 +4,19 @@ using OrleansMq.Api;
 namespace OrleansMq.Grains;
 
 /// <summary>
-/// The catalogue of the cluster: which topics there are, and who is in it. One grain, under the key <see cref="GrainKeys.Cluster"/>:
+/// The catalogue of the cluster: its topics and its brokers. One grain, under the key <see cref="GrainKeys.Cluster"/>:
 /// <c>grains.GetGrain&lt;IClusterGrain&gt;(GrainKeys.Cluster)</c>.
-/// <para>Methods throw <see cref="BrokerException"/>; its <see cref="BrokerException.Action"/> says whether to retry, abort or give up.
-/// Beyond that a call may fail with <see cref="TimeoutException"/> or an Orleans exception when a silo dies: the outcome is unknown then.
-/// To create and to delete may be sent again: what was done already is reported as <see cref="ErrorCode.TopicAlreadyExists"/> or
+/// <para>Methods throw <see cref="BrokerException"/>; its <see cref="BrokerException.Action"/> says whether to retry, abort or give up. A
+/// <see cref="TimeoutException"/> or an Orleans exception (when a silo dies) means that the outcome is unknown. Create and delete may be
+/// sent again: if the first attempt succeeded, they report <see cref="ErrorCode.TopicAlreadyExists"/> or
 /// <see cref="ErrorCode.UnknownTopicOrPartition"/>.</para>
 /// </summary>
 [Alias("omq.IClusterGrain")]
 public interface IClusterGrain : IGrainWithStringKey
 {
-    /// <summary>Creates a topic and its partitions; returns when all of them can be written.</summary>
+    /// <summary>Creates a topic and its partitions; returns when all of them accept writes.</summary>
     /// <param name="topic">Name, number of partitions, configuration.</param>
-    /// <returns>The topic as it was created.</returns>
+    /// <returns>The created topic.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidTopic"/>,
     /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>, <see cref="ErrorCode.InvalidConfig"/>:
     /// abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
@@ -24,35 +24,36 @@ public interface IClusterGrain : IGrainWithStringKey
     [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> CreateTopicAsync(NewTopic topic);
 
-    /// <summary>Deletes a topic with all its records and frees the disk. Once begun it is finished, even after a crash.</summary>
+    /// <summary>Deletes a topic with all its records and frees the disk space. Once begun, the deletion completes, even after a
+    /// crash.</summary>
     /// <param name="topic">The topic's name.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
     [Alias("DeleteTopic")]
     [ResponseTimeout(GrainTimes.Administration)]
     Task DeleteTopicAsync(string topic);
 
-    /// <summary>All topics, by name in ordinal order. Those that are being created or deleted are left out.</summary>
+    /// <summary>Lists all topics by name in ordinal order, without those being created or deleted.</summary>
     [Alias("ListTopics")]
     [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
     Task<TopicListing[]> ListTopicsAsync();
 
-    /// <summary>A producer id that was never given out before, with epoch 0, for an idempotent producer.</summary>
+    /// <summary>Allocates a new producer id, with epoch 0, for an idempotent producer.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: retry.</exception>
     [Alias("InitProducerId")]
     [AlwaysInterleave]
     Task<ProducerIdentity> InitProducerIdAsync();
 
-    /// <summary>The cluster and its brokers.</summary>
+    /// <summary>Describes the cluster and its brokers.</summary>
     [Alias("Describe")]
     [AlwaysInterleave]
     Task<ClusterDescription> DescribeAsync();
 
-    /// <summary>All that the cluster knows of itself (brokers, topics, leaders, in-sync replicas), as soon as it is newer than what the
-    /// caller knows; waits up to 10 seconds for that. Ask again with the version that came: so a change is heard of at once, and an
-    /// unchanged cluster costs a call in ten seconds.</summary>
+    /// <summary>Returns the cluster's metadata (brokers, topics, leaders, in-sync replicas) once it is newer than the caller's version;
+    /// waits up to 10 seconds for that. Call again with the version received. So a change arrives at once, and an unchanged cluster costs
+    /// one call in ten seconds.</summary>
     /// <param name="knownVersion">The version the caller has; 0 for none.</param>
-    /// <returns>A whole image as <see cref="OrleansMq.Clusters.ClusterDeltaCodec"/> writes it; nothing where none is newer, or nothing is
+    /// <returns>A whole image as <see cref="OrleansMq.Clusters.ClusterDeltaCodec"/> writes it. Empty if none is newer, or if nothing is
     /// replicated.</returns>
     [Alias("GetMetadata")]
     [AlwaysInterleave]
@@ -61,7 +62,7 @@ public interface IClusterGrain : IGrainWithStringKey
     /// <summary>See <see cref="IClusterAdministration.ReassignPartitionAsync"/>.</summary>
     /// <param name="topic">The topic's name.</param>
     /// <param name="partition">The partition's number.</param>
-    /// <param name="replicas">The brokers that are to hold it, the preferred leader first.</param>
+    /// <param name="replicas">The brokers of the new replica set, the preferred leader first.</param>
     [Alias("ReassignPartition")]
     [AlwaysInterleave]
     Task<PartitionReassignment> ReassignPartitionAsync(string topic, int partition, int[] replicas);

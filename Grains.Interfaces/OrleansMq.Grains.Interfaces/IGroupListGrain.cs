@@ -2,12 +2,12 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains;
 
-/// <summary>Which consumer groups there are in the cluster. One grain to its callers, under the key <see cref="GrainKeys.Cluster"/>; every
-/// silo answers by itself.</summary>
+/// <summary>Lists the cluster's consumer groups. Callers see one grain, under the key <see cref="GrainKeys.Cluster"/>; every silo answers
+/// for itself.</summary>
 [Alias("omq.IGroupListGrain")]
 public interface IGroupListGrain : IGrainWithStringKey
 {
-    /// <summary>All groups, by id in ordinal order. Each is asked what it is doing, so that ten thousand of them take seconds.</summary>
+    /// <summary>Lists all groups by id in ordinal order. Each group is asked for its state, so ten thousand groups take seconds.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.CoordinatorNotAvailable"/>: the index of groups, or one of them, cannot be
     /// read; retry.</exception>
     [Alias("List")]

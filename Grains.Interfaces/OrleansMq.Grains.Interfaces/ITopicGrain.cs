@@ -12,32 +12,32 @@ namespace OrleansMq.Grains;
 [Alias("omq.ITopicGrain")]
 public interface ITopicGrain : IGrainWithStringKey
 {
-    /// <summary>What a producer or reader needs to know of the topic: its id and how many partitions it has.</summary>
-    /// <returns>Null where there is no topic of that name (or none yet, or it is being deleted).</returns>
+    /// <summary>Finds what a producer or reader needs: the topic's id and its number of partitions.</summary>
+    /// <returns>Null if no topic has that name, or if it is still being created or deleted.</returns>
     [Alias("Find")]
     [AlwaysInterleave]
     Task<TopicListing?> FindAsync();
 
-    /// <summary>The topic with its configuration and the offsets of each partition.</summary>
+    /// <summary>Describes the topic, with its configuration and the offsets of each partition.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>: abort.</exception>
     [Alias("Describe")]
     [ResponseTimeout(GrainTimes.Administration)]
     [AlwaysInterleave]
     Task<TopicDescription> DescribeAsync();
 
-    /// <summary>Changes configuration keys; all or nothing. In force for every partition when it returns.</summary>
-    /// <param name="configs">Kafka's names and values; a value of null returns the key to its default.</param>
+    /// <summary>Changes configuration keys, all or none. The change is in force for every partition when this returns.</summary>
+    /// <param name="configs">Kafka's names and values; a null value resets the key to its default.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidConfig"/>: abort.
     /// <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("Alter")]
     [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs);
 
-    /// <summary>Raises the number of partitions; existing records stay where they are, so keys map to other partitions from then
+    /// <summary>Raises the number of partitions. Existing records stay where they are, so keys map to other partitions from then
     /// on.</summary>
-    /// <param name="totalCount">How many there are to be, 10,000 at most.</param>
+    /// <param name="totalCount">The new total, 10,000 at most.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.InvalidPartitions"/> (not
-    /// more than there are, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
+    /// more than before, or too many): abort. <see cref="ErrorCode.KafkaStorageError"/>: retry once there is room.</exception>
     [Alias("AddPartitions")]
     [ResponseTimeout(GrainTimes.Administration)]
     Task<TopicDescription> AddPartitionsAsync(int totalCount);

@@ -3,39 +3,37 @@ using OrleansMq.Api;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
-/// The way of one partition's batches to its grain, in the order in which they come. A call costs about as much whether it carries one
-/// batch or several: so no more than <see cref="MaxCalls"/> are under way at once, and what comes meanwhile goes together into the next.
-/// Thread safe.
-/// <para>A batch is in one of three states. <i>Waiting</i>: its memory is its sender's, nobody else knows it. <i>Under way</i>: it is lent
-/// to a call. <i>Done</i>: the call has ended, however it ended, what was lent is revoked, and the sender gets his batch's own result;
-/// where the call was not answered, its exception.</para>
+/// Sends one partition's batches to its grain in the order of their arrival. A call costs about the same with one batch or several. So at
+/// most <see cref="MaxCalls"/> are in flight, and batches that arrive meanwhile share the next call. Thread safe.
+/// <para>A batch is in one of three states. <i>Waiting</i>: its memory belongs to the sender and is not shared. <i>In flight</i>: it is
+/// lent to a call. <i>Done</i>: the call has ended, successfully or not, and the lent memory is revoked. The sender gets the result of its
+/// own batch, or the call's exception.</para>
 /// </summary>
-/// <param name="grain">The partition's.</param>
-/// <param name="acks">When a batch counts as appended: those that wait for all replicas have a lane of their own, so that the others do not
-/// wait for these.</param>
-/// <param name="deaths">Ends the waiting for a broker that died; null where Orleans does.</param>
+/// <param name="grain">The partition's grain.</param>
+/// <param name="acks">When a batch counts as appended. Each level has a lane of its own, so that acks=1 does not wait behind
+/// acks=all.</param>
+/// <param name="deaths">Ends waits for a dead broker; null where Orleans does so.</param>
 internal sealed class AppendLane(IPartitionAppendGrain grain, Acks acks, BrokerDeaths? deaths) : IThreadPoolWorkItem
 {
-    /// <summary>Calls under way at once: one that is being worked on, and one on its way, so that the grain need not wait for the
-    /// next.</summary>
+    /// <summary>The most calls in flight: one in progress and one on its way, so that the grain does not wait for the next.</summary>
     public const int MaxCalls = 2;
 
-    /// <summary>The most that one call carries, unless a batch alone is larger: beside so many bytes a call is nothing. What fills a call
-    /// does not wait for another one's end.</summary>
+    /// <summary>The most bytes that one call carries, unless a single batch is larger. At this size the cost of a call is negligible. A
+    /// full call is sent even while <see cref="MaxCalls"/> are in flight.</summary>
     public const int MaxBytes = 256 << 10;
 
-    /// <summary>As many small batches as the broker writes together.</summary>
+    /// <summary>The most batches that one call carries: as many small ones as the broker writes together.</summary>
     public const int MaxBatches = 64;
 
     private readonly Lock _lock = new();
     private readonly Queue<Append> _waiting = new();
     private long _waitingBytes;
     private int _calls;
-    // A call has ended; what waits goes on its way after those who waited for it have had their turn, since most have the next batch.
+    // A call has ended. The next one starts after its senders were resumed, since most of them have another batch ready.
     private bool _isScheduled;
 
     /// <summary>Appends a batch.</summary>
-    /// <param name="batch">Left alone by its sender until the task has completed.</param>
+    /// <param name="batch">The sender leaves it unchanged until the task has completed.</param>
     public Task<ProduceResult> AppendAsync(Memory<byte> batch)
     {
         var append = new Append(batch);
@@ -57,7 +55,7 @@ internal sealed class AppendLane(IPartitionAppendGrain grain, Acks acks, BrokerD
         }
     }
 
-    // Under the lock, so that the calls go out in the order of their batches: a call's first part only hands it over.
+    // Called under the lock, so that calls start in the order of their batches. The synchronous part of a call only hands it over.
     private void BeginCalls()
     {
         while (_waiting.Count > 0 && (_waitingBytes >= MaxBytes || (!_isScheduled && _calls < MaxCalls)))
@@ -108,8 +106,7 @@ internal sealed class AppendLane(IPartitionAppendGrain grain, Acks acks, BrokerD
             _calls--;
             if (!_isScheduled)
             {
-                // First onto this thread's stack of work, and so behind those who are told now; a thread that has nothing to do may take it
-                // before.
+                // Queued first on this thread's local stack, so it runs after the continuations below. An idle thread may take it earlier.
                 _isScheduled = true;
                 ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: true);
             }

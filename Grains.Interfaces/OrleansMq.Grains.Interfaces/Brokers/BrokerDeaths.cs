@@ -4,23 +4,23 @@ using OrleansMq.Api;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
-/// Ends the waiting of a client outside of the silos when a broker dies: Orleans tells only silos, so that a call to one that is gone would
-/// else end with its time limit, which may be minutes. Whoever waits for longer than an answer takes asks the cluster who lives; where
-/// somebody has died since, and no answer comes, the call is given up as not answered. That it was another broker's costs a retry. Thread
-/// safe.
+/// Ends the waits of a client outside the silos when a broker dies. Orleans tells only silos about deaths, so a call to a dead one would
+/// last until its timeout, which may be minutes. A call without a prompt answer asks the cluster which brokers are alive. If one has died
+/// since the call began, and no answer follows, the call fails as unanswered. If another broker died, this costs only a retry. Thread safe.
 /// </summary>
-/// <param name="describe">Asks the cluster, by whichever gateway answers.</param>
+/// <param name="describe">Asks the cluster, through any gateway that answers.</param>
 /// <param name="time">The client's clock.</param>
 internal sealed class BrokerDeaths(Func<Task<ClusterDescription>> describe, TimeProvider time)
 {
-    /// <summary>How long a call waits before it asks, and between two questions: an answer takes milliseconds, a death is known in one
+    /// <summary>How long a call waits before it asks, and between two requests. An answer takes milliseconds; a death is detected within a
     /// second.</summary>
     internal static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
-    /// <summary>What is known of who lives is asked for again while calls are made, so that a death is seen as one.</summary>
+    /// <summary>How old the set of live brokers may get while calls are made. It must be recent, so that a death shows as a
+    /// difference.</summary>
     private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(10);
 
-    /// <summary>Whoever lives has this long to answer after a death was heard of.</summary>
+    /// <summary>How long a live broker has to answer after a death was detected.</summary>
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(1);
 
     private readonly Lock _lock = new();
@@ -28,8 +28,8 @@ internal sealed class BrokerDeaths(Func<Task<ClusterDescription>> describe, Time
     private long _askedAt;
     private volatile ImmutableHashSet<int>? _alive;
 
-    /// <summary>The call's answer.</summary>
-    /// <exception cref="TimeoutException">A broker died, and none came.</exception>
+    /// <summary>Returns the call's answer.</summary>
+    /// <exception cref="TimeoutException">A broker died, and no answer came.</exception>
     public Task<T> AnswerAsync<T>(Task<T> call)
     {
         if (call.IsCompleted)
@@ -64,11 +64,11 @@ internal sealed class BrokerDeaths(Func<Task<ClusterDescription>> describe, Time
         }
         catch (TimeoutException) when (!call.IsCompleted)
         {
-            throw new TimeoutException($"Broker {string.Join(", ", dead.Order())} died while it was waited for.");
+            throw new TimeoutException($"Broker {string.Join(", ", dead.Order())} died before it answered.");
         }
     }
 
-    // One question for all who wait; null where nobody answers.
+    // All waiting calls share one request. Null when the cluster does not answer.
     private Task<ImmutableHashSet<int>?> AskAsync(TimeSpan maxAge)
     {
         lock (_lock)
@@ -83,7 +83,7 @@ internal sealed class BrokerDeaths(Func<Task<ClusterDescription>> describe, Time
     {
         try
         {
-            // The broker that is asked may be the one that died: the next question finds another.
+            // The gateway that is asked may be the broker that died; the next request uses another.
             var cluster = await describe().WaitAsync(Interval, time).ConfigureAwait(false);
             return _alive = [.. cluster.Brokers.Where(broker => broker.State != BrokerState.Dead).Select(broker => broker.BrokerId)];
         }

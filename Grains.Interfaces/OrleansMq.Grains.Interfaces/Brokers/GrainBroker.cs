@@ -6,13 +6,13 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
-/// The broker API over grains, for a silo or an Orleans client. Where the partition's grain is active on this silo the engine is called
-/// directly; otherwise the batch travels to the silo that leads it, together with others to the same partition where two calls to it are
-/// under way already. Thread safe.
-/// <para>A call that the cluster does not answer (a timeout, a silo that died: also a client outside of the silos hears of that within
-/// seconds) ends as <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, retry.</para>
-/// <para>While a partition's leadership moves, what changes nothing when it is repeated (reads, look-ups, deletion of records) is asked
-/// again for a while; an append is answered at once, since only its sender knows what else he has sent: an error to retry.</para>
+/// The broker API over grains, for a silo or an Orleans client. If the partition's grain is active on this silo, calls go to the engine
+/// directly. Otherwise a batch travels to the silo that leads the partition; it shares a call with others when two calls are already in
+/// flight. Thread safe.
+/// <para>A call that the cluster does not answer (a timeout or a dead silo, which an external client detects within seconds) ends as
+/// <see cref="ErrorCode.RequestTimedOut"/>: the outcome is unknown, retry.</para>
+/// <para>While a partition's leadership moves, idempotent requests (reads, lookups, deletion of records) are retried for a while. An append
+/// fails at once with a retriable error, since only its sender knows the order of its batches.</para>
 /// </summary>
 public sealed class GrainBroker : IBroker
 {
@@ -23,11 +23,11 @@ public sealed class GrainBroker : IBroker
     private readonly TopicDirectory _topics;
     private readonly BrokerDeaths? _deaths;
 
-    /// <summary>A broker over a cluster.</summary>
+    /// <summary>Creates a broker over a cluster.</summary>
     /// <param name="grains">An Orleans client, or a silo's grain factory.</param>
-    /// <param name="local">On a silo: the partitions that are active there. Null on a client.</param>
+    /// <param name="local">On a silo, the partitions that are active there. Null on a client.</param>
     /// <param name="options">Times; null for the defaults.</param>
-    /// <param name="metadata">On a silo of a replicated cluster: what is pushed to it, so that topics and brokers are answered from memory.
+    /// <param name="metadata">On a silo of a replicated cluster, the pushed metadata, so that topics and brokers are answered from memory.
     /// Null: grains are asked.</param>
     public GrainBroker(IGrainFactory grains, ILocalPartitions? local = null, GrainBrokerOptions? options = null,
         IClusterMetadata? metadata = null)
@@ -36,7 +36,7 @@ public sealed class GrainBroker : IBroker
         _local = local;
         _options = options ?? new GrainBrokerOptions();
         _metadata = metadata;
-        // Silos are told of deaths.
+        // Orleans tells silos about deaths.
         _deaths = local is null && metadata is null ? new BrokerDeaths(() => Cluster.DescribeAsync(), _options.TimeProvider) : null;
         _topics = new TopicDirectory(grains, _options, metadata, _deaths);
         Administration = new GrainAdministration(grains, _deaths);
@@ -137,7 +137,7 @@ public sealed class GrainBroker : IBroker
         var read = local.ReadAsync(request, cancellationToken);
         return read.IsCompletedSuccessfully ? OrElsewhere(read.Result) : OrElsewhereAsync(read);
 
-        // Leadership may have gone on to another broker meanwhile.
+        // Leadership may have moved to another broker meanwhile.
         ValueTask<FetchResult> OrElsewhere(FetchResult result) =>
             LeaderPatience.HasMoved(result.Error) ? PollAsync(request, cancellationToken) : new(result);
 
@@ -194,7 +194,7 @@ public sealed class GrainBroker : IBroker
         ? new(metadata.Describe())
         : AnswerAsync("Describing the cluster", Cluster.DescribeAsync(), cancellationToken);
 
-    /// <summary>A long poll as a series of calls, none longer than <see cref="GrainBrokerOptions.MaxWaitPerCall"/>.</summary>
+    /// <summary>Runs a long poll as a series of calls, none longer than <see cref="GrainBrokerOptions.MaxWaitPerCall"/>.</summary>
     private async ValueTask<FetchResult> PollAsync(FetchRequest request, CancellationToken cancellationToken)
     {
         var began = _options.TimeProvider.GetTimestamp();
@@ -222,8 +222,8 @@ public sealed class GrainBroker : IBroker
     }
 
     /// <summary>
-    /// Calls a partition's grain. Where the topic turns out to be another one by now (deleted and created again, or with more partitions),
-    /// its grain is asked and the call made once more: nothing was done by a grain that does not know the topic's id.
+    /// Calls a partition's grain. If the cached topic proves outdated (deleted and created again, or with more partitions), this asks the
+    /// topic's grain and repeats the call once. That is safe: a grain does nothing for an unknown topic id.
     /// </summary>
     private async ValueTask<T> CallAsync<T>(TopicPartition partition, Func<PartitionGrains, Task<T>> call, Func<T, ErrorCode> errorOf,
         Func<ErrorCode, string, T> failed)
@@ -266,7 +266,7 @@ public sealed class GrainBroker : IBroker
 
     private ITopicGrain Topic(string topic) => _grains.GetGrain<ITopicGrain>(topic);
 
-    /// <summary>A name that no topic can have is answered here: it makes no grain.</summary>
+    /// <summary>Rejects a name that no topic can have, so that it never activates a grain.</summary>
     private static void CheckNameOfExisting(string topic)
     {
         if (!CouldExist(topic))

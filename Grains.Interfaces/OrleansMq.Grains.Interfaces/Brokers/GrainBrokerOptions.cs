@@ -4,21 +4,21 @@ namespace OrleansMq.Grains.Brokers;
 public sealed record GrainBrokerOptions
 {
     /// <summary>
-    /// The longest a single grain call waits for records; a longer poll is made of several calls. 5 seconds: well below the 10 seconds
-    /// that a call to a partition may take, so that a poll without records never looks like a dead silo.
+    /// The longest that a single grain call waits for records; a longer poll uses several calls. Default 5 seconds: well below the
+    /// 10-second timeout of a call to a partition, so that an empty poll never looks like a dead silo.
     /// </summary>
     public TimeSpan MaxWaitPerCall { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// For how long <see cref="GrainBroker.GetTopicAsync"/> answers from memory: 1 second, so that partitions added elsewhere are soon
-    /// seen while a producer's question for every batch stays cheap. Records never go astray by it: partitions are called by topic id.
+    /// How long <see cref="GrainBroker.GetTopicAsync"/> answers from memory. Default 1 second: partitions added elsewhere appear soon, and
+    /// a lookup for every batch stays cheap. Stale metadata cannot misdirect records, since partitions are addressed by topic id.
     /// </summary>
     public TimeSpan MetadataMaxAge { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>For how long a call that may be repeated (a read, a look-up) is repeated while its partition has no leader: 2 seconds,
-    /// above what a failover takes.</summary>
+    /// <summary>How long an idempotent call (a read or a lookup) is retried while its partition has no leader. Default 2 seconds, which is
+    /// longer than a failover takes.</summary>
     public TimeSpan LeaderPatience { get; init; } = TimeSpan.FromSeconds(2);
 
-    /// <summary>Where the time comes from.</summary>
+    /// <summary>The clock.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 }

@@ -1,17 +1,16 @@
 namespace OrleansMq.Grains.Brokers;
 
-/// <summary>What a grain call that got no answer means to the caller of the broker API.</summary>
+/// <summary>Translates grain calls without an answer for callers of the broker API.</summary>
 internal static class GrainFaults
 {
-    /// <summary>Whether the exception is Orleans' way to say that no answer came: a timeout, a silo that died, a message that was
-    /// refused.</summary>
+    /// <summary>Whether the exception means that Orleans got no answer: a timeout, a dead silo, or a rejected message.</summary>
     public static bool IsUnanswered(Exception exception) => exception is TimeoutException or OrleansException;
 
-    /// <summary>The message of <see cref="ErrorCode.RequestTimedOut"/>.</summary>
+    /// <summary>Formats the message of <see cref="ErrorCode.RequestTimedOut"/>.</summary>
     public static string Message(string what, Exception exception) =>
         $"{what} was not answered by the cluster; whether it was done is unknown. Retry. ({exception.GetType().Name}: {exception.Message})";
 
-    /// <summary>Awaits an administrative call; one that is not answered becomes a <see cref="BrokerException"/> to retry.</summary>
+    /// <summary>Awaits an administrative call. An unanswered one becomes a retriable <see cref="BrokerException"/>.</summary>
     public static async ValueTask<T> AnswerAsync<T>(string what, Task<T> call, CancellationToken cancellationToken)
     {
         try

@@ -4,8 +4,8 @@ namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
 /// Consumer groups over grains, for a silo or an Orleans client. Thread safe. A call that the cluster does not answer ends as
-/// <see cref="ErrorCode.CoordinatorNotAvailable"/>. While a group moves to another broker a call is sent again for a while
-/// (<see cref="GrainBrokerOptions.LeaderPatience"/>).
+/// <see cref="ErrorCode.CoordinatorNotAvailable"/>. While a group moves to another broker, calls are retried for
+/// <see cref="GrainBrokerOptions.LeaderPatience"/>.
 /// </summary>
 internal sealed class GrainGroups(IGrainFactory grains, GrainBrokerOptions options) : IGroupCoordinator
 {

@@ -5,20 +5,21 @@ using OrleansMq.Clusters;
 namespace OrleansMq.Grains.Brokers;
 
 /// <summary>
-/// What this process knows of topics: id, number of partitions, the references of their grains. Only topics that exist are remembered, so
-/// it is bounded by the catalogue; an entry that proves wrong is forgotten.
+/// This process's cache of topics: ids, partition counts and grain references. It holds only topics that exist, so the catalogue bounds its
+/// size. An entry that proves wrong is removed.
 /// </summary>
 internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions options, IClusterMetadata? metadata = null,
     BrokerDeaths? deaths = null)
 {
     private readonly ConcurrentDictionary<string, KnownTopic> _topics = new(StringComparer.Ordinal);
 
-    /// <summary>The topic, however old the knowledge; asked for where there is none. Null where it does not exist.</summary>
+    /// <summary>Finds the topic, in the cache at any age, otherwise by asking its grain. Null if it does not exist.</summary>
     public ValueTask<KnownTopic?> FindAsync(string topic) =>
         FindPushed(topic) is { } pushed ? new(pushed)
         : metadata is null && _topics.TryGetValue(topic, out var known) ? new(known) : RefreshAsync(topic);
 
-    /// <summary>The topic, asked for where the knowledge is older than <see cref="GrainBrokerOptions.MetadataMaxAge"/>.</summary>
+    /// <summary>Finds the topic; asks its grain if the cached entry is older than
+    /// <see cref="GrainBrokerOptions.MetadataMaxAge"/>.</summary>
     public ValueTask<KnownTopic?> FindRecentAsync(string topic) =>
         FindPushed(topic) is { } pushed ? new(pushed)
         : metadata is null && _topics.TryGetValue(topic, out var known)
@@ -39,16 +40,15 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
         return Remember(listing, askedAt);
     }
 
-    /// <summary>Takes over what an answer said about a topic.</summary>
+    /// <summary>Stores what an answer said about a topic.</summary>
     public void Remember(TopicDescription description) =>
         Remember(new TopicListing(description.Name, description.TopicId, description.Partitions.Count),
             options.TimeProvider.GetTimestamp());
 
-    /// <summary>Forgets a topic: the next to need it asks.</summary>
+    /// <summary>Forgets a topic; the next lookup asks its grain.</summary>
     public void Forget(string topic) => _topics.TryRemove(topic, out _);
 
-    // What was pushed here is as new as an answer would be. A topic that was not may have been created, or deleted, this very moment: its
-    // grain is asked.
+    // Pushed metadata is as recent as an answer would be. A topic that it lacks may have just been created or deleted: ask its grain.
     private KnownTopic? FindPushed(string topic)
     {
         if (metadata?.Image.FindServed(topic) is not { } pushed)
@@ -68,12 +68,12 @@ internal sealed class TopicDirectory(IGrainFactory grains, GrainBrokerOptions op
     }
 }
 
-/// <summary>A topic that was asked for at some time, with the references of its partitions' grains, made when first needed.</summary>
+/// <summary>A cached topic, with references to its partitions' grains that are created on first use.</summary>
 internal sealed class KnownTopic
 {
     private readonly IGrainFactory _grains;
     private readonly BrokerDeaths? _deaths;
-    // The same array as before while the topic is the same: a partition has one lane, in which its batches keep their order.
+    // The same array as long as the topic is the same: a partition has one lane, in which its batches keep their order.
     private readonly PartitionGrains?[] _partitions;
 
     public KnownTopic(TopicListing listing, long askedAt, IGrainFactory grains, BrokerDeaths? deaths, KnownTopic? before)
@@ -89,7 +89,7 @@ internal sealed class KnownTopic
 
     public long AskedAt { get; }
 
-    /// <summary>The partition's grain; null where the topic has no such partition.</summary>
+    /// <summary>The partition's grain; null if the topic has no such partition.</summary>
     public PartitionGrains? Partition(int partition)
     {
         if ((uint)partition >= (uint)_partitions.Length)
@@ -102,15 +102,15 @@ internal sealed class KnownTopic
     }
 }
 
-/// <summary>A partition's grain, and the ways of batches to it, made when first needed.</summary>
+/// <summary>A partition's grain and its append lanes, created on first use.</summary>
 internal sealed class PartitionGrains(IPartitionGrain grain, IPartitionAppendGrain appends, BrokerDeaths? deaths)
 {
-    // From all (-1) to leader (1).
+    // From acks=all (-1) to acks=1.
     private readonly AppendLane?[] _lanes = new AppendLane?[3];
 
     public IPartitionGrain Grain => grain;
 
-    /// <summary>The way of batches that count as appended then; for what acks there are not, one that is refused over there.</summary>
+    /// <summary>Returns the lane for an acks level. An unknown level gets a lane too; the grain refuses its batches.</summary>
     public AppendLane Lane(Acks acks)
     {
         var index = (int)acks - (int)Acks.All;

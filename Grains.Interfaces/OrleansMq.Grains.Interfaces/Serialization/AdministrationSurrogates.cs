@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="PartitionReassignment"/> between silos.</summary>
+/// <summary>The wire form of <see cref="PartitionReassignment"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.PartitionReassignment.1")]
 internal struct PartitionReassignmentSurrogate
@@ -33,7 +33,7 @@ internal sealed class PartitionReassignmentConverter : IConverter<PartitionReass
     };
 }
 
-/// <summary>A <see cref="LeaderElection"/> between silos.</summary>
+/// <summary>The wire form of <see cref="LeaderElection"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.LeaderElection.1")]
 internal struct LeaderElectionSurrogate

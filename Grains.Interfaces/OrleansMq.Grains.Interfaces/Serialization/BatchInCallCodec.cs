@@ -5,8 +5,8 @@ using Orleans.Serialization.WireProtocol;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="BatchInCall"/> between silos: its bytes with their length before them, written from the caller's memory and read
-/// into pooled memory.</summary>
+/// <summary>The wire form of <see cref="BatchInCall"/> between silos: its length, then its bytes. They are written from the caller's memory
+/// and read into pooled memory.</summary>
 [RegisterSerializer]
 internal sealed class BatchInCallCodec : IFieldCodec<BatchInCall>
 {

@@ -1,7 +1,7 @@
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="BrokerException"/> between silos: code and message; the inner exception stays in the log of the silo it happened
-/// on.</summary>
+/// <summary>The wire form of <see cref="BrokerException"/> between silos: code and message. The inner exception is not sent; it stays in
+/// the log of its silo.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.BrokerException.1")]
 internal struct BrokerExceptionSurrogate

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="GroupProtocol"/> between silos.</summary>
+/// <summary>The wire form of <see cref="GroupProtocol"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.GroupProtocol.1")]
 internal struct GroupProtocolSurrogate
@@ -24,7 +24,7 @@ internal sealed class GroupProtocolConverter : IConverter<GroupProtocol, GroupPr
     };
 }
 
-/// <summary>A <see cref="JoinGroup"/> between silos.</summary>
+/// <summary>The wire form of <see cref="JoinGroup"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.JoinGroup.1")]
 internal struct JoinGroupSurrogate
@@ -79,7 +79,7 @@ internal sealed class JoinGroupConverter : IConverter<JoinGroup, JoinGroupSurrog
     };
 }
 
-/// <summary>A <see cref="JoinGroupResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="JoinGroupResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.JoinGroupResult.1")]
 internal struct JoinGroupResultSurrogate
@@ -125,7 +125,7 @@ internal sealed class JoinGroupResultConverter : IConverter<JoinGroupResult, Joi
     };
 }
 
-/// <summary>A <see cref="JoinedMember"/> between silos.</summary>
+/// <summary>The wire form of <see cref="JoinedMember"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.JoinedMember.1")]
 internal struct JoinedMemberSurrogate
@@ -149,7 +149,7 @@ internal sealed class JoinedMemberConverter : IConverter<JoinedMember, JoinedMem
     };
 }
 
-/// <summary>A <see cref="SyncGroup"/> between silos.</summary>
+/// <summary>The wire form of <see cref="SyncGroup"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.SyncGroup.1")]
 internal struct SyncGroupSurrogate
@@ -189,7 +189,7 @@ internal sealed class SyncGroupConverter : IConverter<SyncGroup, SyncGroupSurrog
     };
 }
 
-/// <summary>A <see cref="MemberAssignment"/> between silos.</summary>
+/// <summary>The wire form of <see cref="MemberAssignment"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.MemberAssignment.1")]
 internal struct MemberAssignmentSurrogate
@@ -211,7 +211,7 @@ internal sealed class MemberAssignmentConverter : IConverter<MemberAssignment, M
     };
 }
 
-/// <summary>A <see cref="SyncGroupResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="SyncGroupResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.SyncGroupResult.1")]
 internal struct SyncGroupResultSurrogate

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="ClusterDescription"/> between silos.</summary>
+/// <summary>The wire form of <see cref="ClusterDescription"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.ClusterDescription.1")]
 internal struct ClusterDescriptionSurrogate
@@ -10,7 +10,7 @@ internal struct ClusterDescriptionSurrogate
     [Id(0)] public string ClusterId;
     [Id(1)] public string Flavour;
     [Id(2)] public BrokerDescription[] Brokers;
-    // From here on not written by the first version. What it did not write reads as 0.
+    // Fields added after the first version; missing ones read as 0.
     [Id(3)] public int ControllerAndOne;
     [Id(4)] public long MetadataVersion;
     [Id(5)] public int Topics;
@@ -46,7 +46,7 @@ internal sealed class ClusterDescriptionConverter : IConverter<ClusterDescriptio
     };
 }
 
-/// <summary>A <see cref="BrokerDescription"/> between silos.</summary>
+/// <summary>The wire form of <see cref="BrokerDescription"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.BrokerDescription.1")]
 internal struct BrokerDescriptionSurrogate
@@ -56,7 +56,7 @@ internal struct BrokerDescriptionSurrogate
     [Id(2)] public int OnlinePartitions;
     [Id(3)] public int OfflinePartitions;
     [Id(4)] public string DataDirectory;
-    // From here on not written by the first version. What it did not write reads as 0.
+    // Fields added after the first version; missing ones read as 0.
     [Id(5)] public int State;
     [Id(6)] public string? Rack;
     [Id(7)] public string? Host;
@@ -95,7 +95,7 @@ internal sealed class BrokerDescriptionConverter : IConverter<BrokerDescription,
     };
 }
 
-/// <summary>A <see cref="TopicPartition"/> between silos.</summary>
+/// <summary>The wire form of <see cref="TopicPartition"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.TopicPartition.1")]
 internal struct TopicPartitionSurrogate
@@ -113,7 +113,7 @@ internal sealed class TopicPartitionConverter : IConverter<TopicPartition, Topic
         new() { Topic = value.Topic, Partition = value.Partition };
 }
 
-/// <summary>A <see cref="ProducerIdentity"/> between silos.</summary>
+/// <summary>The wire form of <see cref="ProducerIdentity"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.ProducerIdentity.1")]
 internal struct ProducerIdentitySurrogate

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="TopicPartitions"/> between silos.</summary>
+/// <summary>The wire form of <see cref="TopicPartitions"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.TopicPartitions.1")]
 internal struct TopicPartitionsSurrogate
@@ -24,7 +24,7 @@ internal sealed class TopicPartitionsConverter : IConverter<TopicPartitions, Top
     };
 }
 
-/// <summary>A <see cref="ConsumerGroupHeartbeat"/> between silos.</summary>
+/// <summary>The wire form of <see cref="ConsumerGroupHeartbeat"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.ConsumerGroupHeartbeat.1")]
 internal struct ConsumerGroupHeartbeatSurrogate
@@ -88,7 +88,7 @@ internal sealed class ConsumerGroupHeartbeatConverter : IConverter<ConsumerGroup
     };
 }
 
-/// <summary>A <see cref="ConsumerGroupHeartbeatResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="ConsumerGroupHeartbeatResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.ConsumerGroupHeartbeatResult.1")]
 internal struct ConsumerGroupHeartbeatResultSurrogate

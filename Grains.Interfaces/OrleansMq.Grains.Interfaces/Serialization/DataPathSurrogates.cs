@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="ProduceResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="ProduceResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.ProduceResult.1")]
 internal struct ProduceResultSurrogate
@@ -34,8 +34,8 @@ internal sealed class ProduceResultConverter : IConverter<ProduceResult, Produce
 }
 
 /// <summary>
-/// A <see cref="FetchResult"/> between silos. Marked immutable, so that a call within a silo hands the batches on without copying them: the
-/// grain gives away memory that it does not touch again.
+/// The wire form of <see cref="FetchResult"/> between silos. Marked immutable, so that a call within a silo passes the batches without
+/// copying: the grain never touches the memory again.
 /// </summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.FetchResult.1")]
@@ -66,7 +66,7 @@ internal sealed class FetchResultConverter : IConverter<FetchResult, FetchResult
     };
 }
 
-/// <summary>An <see cref="OffsetSpec"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetSpec"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetSpec.1")]
 internal struct OffsetSpecSurrogate
@@ -82,7 +82,7 @@ internal sealed class OffsetSpecConverter : IConverter<OffsetSpec, OffsetSpecSur
     public OffsetSpecSurrogate ConvertToSurrogate(in OffsetSpec value) => new() { Value = value.Value };
 }
 
-/// <summary>An <see cref="OffsetResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetResult.1")]
 internal struct OffsetResultSurrogate

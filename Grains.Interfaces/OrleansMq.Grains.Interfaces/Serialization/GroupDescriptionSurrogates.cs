@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="GroupListing"/> between silos.</summary>
+/// <summary>The wire form of <see cref="GroupListing"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.GroupListing.1")]
 internal struct GroupListingSurrogate
@@ -28,7 +28,7 @@ internal sealed class GroupListingConverter : IConverter<GroupListing, GroupList
     };
 }
 
-/// <summary>A <see cref="GroupDescription"/> between silos.</summary>
+/// <summary>The wire form of <see cref="GroupDescription"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.GroupDescription.1")]
 internal struct GroupDescriptionSurrogate
@@ -66,7 +66,7 @@ internal sealed class GroupDescriptionConverter : IConverter<GroupDescription, G
     };
 }
 
-/// <summary>A <see cref="GroupMember"/> between silos.</summary>
+/// <summary>The wire form of <see cref="GroupMember"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.GroupMember.1")]
 internal struct GroupMemberSurrogate

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="Heartbeat"/> between silos.</summary>
+/// <summary>The wire form of <see cref="Heartbeat"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.Heartbeat.1")]
 internal struct HeartbeatSurrogate
@@ -28,7 +28,7 @@ internal sealed class HeartbeatConverter : IConverter<Heartbeat, HeartbeatSurrog
     };
 }
 
-/// <summary>A <see cref="GroupReply"/> between silos.</summary>
+/// <summary>The wire form of <see cref="GroupReply"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.GroupReply.1")]
 internal struct GroupReplySurrogate
@@ -50,7 +50,7 @@ internal sealed class GroupReplyConverter : IConverter<GroupReply, GroupReplySur
     };
 }
 
-/// <summary>A <see cref="LeaveGroup"/> between silos.</summary>
+/// <summary>The wire form of <see cref="LeaveGroup"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.LeaveGroup.1")]
 internal struct LeaveGroupSurrogate
@@ -72,7 +72,7 @@ internal sealed class LeaveGroupConverter : IConverter<LeaveGroup, LeaveGroupSur
     };
 }
 
-/// <summary>A <see cref="LeavingMember"/> between silos.</summary>
+/// <summary>The wire form of <see cref="LeavingMember"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.LeavingMember.1")]
 internal struct LeavingMemberSurrogate
@@ -96,7 +96,7 @@ internal sealed class LeavingMemberConverter : IConverter<LeavingMember, Leaving
     };
 }
 
-/// <summary>A <see cref="LeaveGroupResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="LeaveGroupResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.LeaveGroupResult.1")]
 internal struct LeaveGroupResultSurrogate
@@ -120,7 +120,7 @@ internal sealed class LeaveGroupResultConverter : IConverter<LeaveGroupResult, L
     };
 }
 
-/// <summary>A <see cref="LeftMember"/> between silos.</summary>
+/// <summary>The wire form of <see cref="LeftMember"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.LeftMember.1")]
 internal struct LeftMemberSurrogate

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="CommittedOffset"/> between silos.</summary>
+/// <summary>The wire form of <see cref="CommittedOffset"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.CommittedOffset.1")]
 internal struct CommittedOffsetSurrogate
@@ -28,7 +28,7 @@ internal sealed class CommittedOffsetConverter : IConverter<CommittedOffset, Com
     };
 }
 
-/// <summary>A <see cref="PartitionOffset"/> between silos.</summary>
+/// <summary>The wire form of <see cref="PartitionOffset"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.PartitionOffset.1")]
 internal struct PartitionOffsetSurrogate
@@ -54,7 +54,7 @@ internal sealed class PartitionOffsetConverter : IConverter<PartitionOffset, Par
     };
 }
 
-/// <summary>An <see cref="OffsetCommit"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetCommit"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetCommit.1")]
 internal struct OffsetCommitSurrogate
@@ -88,7 +88,7 @@ internal sealed class OffsetCommitConverter : IConverter<OffsetCommit, OffsetCom
     };
 }
 
-/// <summary>A <see cref="PartitionError"/> between silos.</summary>
+/// <summary>The wire form of <see cref="PartitionError"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.PartitionError.1")]
 internal struct PartitionErrorSurrogate
@@ -114,7 +114,7 @@ internal sealed class PartitionErrorConverter : IConverter<PartitionError, Parti
     };
 }
 
-/// <summary>An <see cref="OffsetCommitResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetCommitResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetCommitResult.1")]
 internal struct OffsetCommitResultSurrogate
@@ -136,7 +136,7 @@ internal sealed class OffsetCommitResultConverter : IConverter<OffsetCommitResul
     };
 }
 
-/// <summary>An <see cref="OffsetFetch"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetFetch"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetFetch.1")]
 internal struct OffsetFetchSurrogate
@@ -173,7 +173,7 @@ internal sealed class OffsetFetchConverter : IConverter<OffsetFetch, OffsetFetch
     };
 }
 
-/// <summary>An <see cref="OffsetFetchResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetFetchResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetFetchResult.1")]
 internal struct OffsetFetchResultSurrogate
@@ -197,7 +197,7 @@ internal sealed class OffsetFetchResultConverter : IConverter<OffsetFetchResult,
     };
 }
 
-/// <summary>A <see cref="FetchedOffset"/> between silos.</summary>
+/// <summary>The wire form of <see cref="FetchedOffset"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.FetchedOffset.1")]
 internal struct FetchedOffsetSurrogate
@@ -223,7 +223,7 @@ internal sealed class FetchedOffsetConverter : IConverter<FetchedOffset, Fetched
     };
 }
 
-/// <summary>An <see cref="OffsetDelete"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetDelete"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetDelete.1")]
 internal struct OffsetDeleteSurrogate
@@ -245,7 +245,7 @@ internal sealed class OffsetDeleteConverter : IConverter<OffsetDelete, OffsetDel
     };
 }
 
-/// <summary>An <see cref="OffsetDeleteResult"/> between silos.</summary>
+/// <summary>The wire form of <see cref="OffsetDeleteResult"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.OffsetDeleteResult.1")]
 internal struct OffsetDeleteResultSurrogate

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="RebalancePlan"/> between silos.</summary>
+/// <summary>The wire form of <see cref="RebalancePlan"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.RebalancePlan.1")]
 internal struct RebalancePlanSurrogate
@@ -28,7 +28,7 @@ internal sealed class RebalancePlanConverter : IConverter<RebalancePlan, Rebalan
     };
 }
 
-/// <summary>A <see cref="RebalanceMove"/> between silos.</summary>
+/// <summary>The wire form of <see cref="RebalanceMove"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.RebalanceMove.1")]
 internal struct RebalanceMoveSurrogate
@@ -56,7 +56,7 @@ internal sealed class RebalanceMoveConverter : IConverter<RebalanceMove, Rebalan
     };
 }
 
-/// <summary>A <see cref="BrokerShare"/> between silos.</summary>
+/// <summary>The wire form of <see cref="BrokerShare"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.BrokerShare.1")]
 internal struct BrokerShareSurrogate
@@ -85,7 +85,7 @@ internal sealed class BrokerShareConverter : IConverter<BrokerShare, BrokerShare
     };
 }
 
-/// <summary>A <see cref="RebalanceThrottle"/> between silos.</summary>
+/// <summary>The wire form of <see cref="RebalanceThrottle"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.RebalanceThrottle.1")]
 internal struct RebalanceThrottleSurrogate
@@ -107,7 +107,7 @@ internal sealed class RebalanceThrottleConverter : IConverter<RebalanceThrottle,
     };
 }
 
-/// <summary>A <see cref="RebalanceStatus"/> between silos.</summary>
+/// <summary>The wire form of <see cref="RebalanceStatus"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.RebalanceStatus.1")]
 internal struct RebalanceStatusSurrogate

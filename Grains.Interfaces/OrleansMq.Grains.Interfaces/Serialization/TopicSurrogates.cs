@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Serialization;
 
-/// <summary>A <see cref="NewTopic"/> between silos.</summary>
+/// <summary>The wire form of <see cref="NewTopic"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.NewTopic.1")]
 internal struct NewTopicSurrogate
@@ -28,7 +28,7 @@ internal sealed class NewTopicConverter : IConverter<NewTopic, NewTopicSurrogate
     };
 }
 
-/// <summary>A <see cref="TopicListing"/> between silos.</summary>
+/// <summary>The wire form of <see cref="TopicListing"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.TopicListing.1")]
 internal struct TopicListingSurrogate
@@ -48,7 +48,7 @@ internal sealed class TopicListingConverter : IConverter<TopicListing, TopicList
         new() { Name = value.Name, TopicId = value.TopicId, Partitions = value.Partitions };
 }
 
-/// <summary>A <see cref="TopicDescription"/> between silos.</summary>
+/// <summary>The wire form of <see cref="TopicDescription"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.TopicDescription.1")]
 internal struct TopicDescriptionSurrogate
@@ -69,7 +69,7 @@ internal sealed class TopicDescriptionConverter : IConverter<TopicDescription, T
         new() { Name = value.Name, TopicId = value.TopicId, Partitions = [.. value.Partitions], Configs = [.. value.Configs] };
 }
 
-/// <summary>A <see cref="ConfigEntry"/> between silos.</summary>
+/// <summary>The wire form of <see cref="ConfigEntry"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.ConfigEntry.1")]
 internal struct ConfigEntrySurrogate
@@ -88,7 +88,7 @@ internal sealed class ConfigEntryConverter : IConverter<ConfigEntry, ConfigEntry
         new() { Name = value.Name, Value = value.Value, IsDefault = value.IsDefault };
 }
 
-/// <summary>A <see cref="PartitionDescription"/> between silos.</summary>
+/// <summary>The wire form of <see cref="PartitionDescription"/> between silos.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.PartitionDescription.1")]
 internal struct PartitionDescriptionSurrogate
