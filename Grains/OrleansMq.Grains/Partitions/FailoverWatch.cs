@@ -7,26 +7,26 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// Sees to it that partitions without a leader get one, whether anybody calls them or not: when a broker died, those of this broker's
-/// replicas that it led; every few seconds, those that no leader speaks to. Every broker works out who is to lead, and only that one
-/// claims.
+/// Elects leaders for partitions that have none, without waiting for requests. When a broker dies, this covers the partitions that it led
+/// and this broker replicates. Every few seconds it also covers those whose leader has gone silent. All brokers compute the same choice,
+/// and only the chosen one claims.
 /// </summary>
 internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
 {
-    // Enough to overlap the store's and the disk's latency, few enough to leave the claims' threads to others.
+    // Enough to overlap the latency of store and disk, few enough to leave threads for the claims.
     private const int AtATime = 32;
 
-    // After a broker's death, once more so soon for what somebody who did not answer held up.
+    // After a broker's death the search is repeated at this pace, in case an unresponsive broker delayed a choice.
     private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(250);
     private const int Retries = 4;
 
-    // The broker that was chosen, and another one where that one has gone or is not ready.
+    // One for the chosen broker, one more in case it is gone or not ready.
     private const int Attempts = 2;
 
-    // A leader that stepped down was replaced, most of the time, and the other one is about to say so.
+    // A leader that stepped down has usually been replaced, and the new leader is about to report.
     private static readonly TimeSpan AfterSteppingDown = TimeSpan.FromMilliseconds(150);
 
-    // What no membership change tells of (a claim that failed, a leader that stepped down) waits so long at most.
+    // Bounds the delay after events without a membership change (a failed claim, a leader that stepped down).
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(2);
 
     private readonly ILocalReplicas _replicas;
@@ -54,7 +54,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         return Task.CompletedTask;
     }, _ => StopAsync());
 
-    /// <summary>Begins to stop: this broker leads nothing more.</summary>
+    /// <summary>Begins to stop: this broker takes no further leadership.</summary>
     public async Task StopAsync()
     {
         _peers.Changed -= OnMembershipChanged;
@@ -63,10 +63,10 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         await _running;
     }
 
-    /// <summary>Leads those of the partitions that this broker is the one to lead.</summary>
-    /// <returns>Those that it leads now, or led before.</returns>
-    /// <remarks>The replica claims, not the partition's grain: a call to that may be held up by an activation where the partition was led
-    /// before. The next call finds the leader.</remarks>
+    /// <summary>Leads those of the partitions for which this broker is the choice.</summary>
+    /// <returns>The partitions that it leads, including those it led before.</returns>
+    /// <remarks>The replica claims, not the partition's grain: an activation on the former leader could block a grain call. The next grain
+    /// call finds the new leader.</remarks>
     public async Task<IReadOnlyCollection<ReplicaKey>> LeadWhereChosenAsync(IReadOnlyList<ReplicaKey> keys)
     {
         var found = await _search.FindAsync(keys, AtATime).ConfigureAwait(false);
@@ -78,13 +78,13 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
             if (outcome.Replica is not null)
                 led.Add(pair.First);
             else
-                _log.Write(EngineLogLevel.Warning, $"Partition {pair.First} could not be led: {outcome.Message}");
+                _log.Write(EngineLogLevel.Warning, $"Could not take leadership of partition {pair.First}: {outcome.Message}");
         }).ConfigureAwait(false);
         return led;
     }
 
-    /// <summary>Sees to it that somebody leads a partition: who is to, on whichever broker that is.</summary>
-    /// <returns>Who leads; <see cref="LeaderChoice.Nobody"/> where nobody does.</returns>
+    /// <summary>Ensures that a partition has a leader, on whichever broker the search chooses.</summary>
+    /// <returns>The leader's broker; <see cref="LeaderChoice.Nobody"/> if there is none.</returns>
     public async Task<int> EnsureLedAsync(ReplicaKey key)
     {
         for (var attempt = 0; attempt < Attempts; attempt++)
@@ -98,8 +98,8 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         return LeaderChoice.Nobody;
     }
 
-    /// <summary>Gives a partition that this broker has just resigned to whom it named.</summary>
-    /// <returns>Whether that one leads now; where not, <see cref="EnsureLedAsync"/> finds somebody.</returns>
+    /// <summary>Passes a partition that this broker has just resigned to the successor it named.</summary>
+    /// <returns>Whether the successor leads now. If not, <see cref="EnsureLedAsync"/> finds another broker.</returns>
     public async Task<bool> PassOnAsync(ReplicaKey key, StoredPartitionState resigned)
     {
         if (_peers.Find(resigned.State.Successor) is not { } silo)
@@ -112,20 +112,20 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         catch (Exception failure) when (failure is BrokerException or OrleansException or TimeoutException)
         {
             _log.Write(EngineLogLevel.Warning,
-                $"Broker {resigned.State.Successor} did not answer when partition {key} was given to it: {failure.Message}");
+                $"Broker {resigned.State.Successor} did not answer the handover of partition {key}: {failure.Message}");
             return false;
         }
     }
 
-    /// <summary>Leads a partition whose leader has just resigned in favour of this broker.</summary>
-    /// <param name="key">Which.</param>
-    /// <param name="resigned">What that leader has stored.</param>
+    /// <summary>Takes over a partition whose leader has just resigned in favour of this broker.</summary>
+    /// <param name="key">The partition.</param>
+    /// <param name="resigned">The state that the former leader stored.</param>
     public async Task<bool> TakeOverAsync(ReplicaKey key, StoredPartitionState resigned)
     {
         var found = new LeaderFinding(new LeaderChoice(_peers.Self, Leads: false, []), resigned.State, ErrorCode.None, resigned.ETag);
         var outcome = await _leadership.LeadAsync(key, found, _stopping.Token).ConfigureAwait(false);
         if (outcome.Replica is null)
-            _log.Write(EngineLogLevel.Warning, $"Partition {key} could not be taken over: {outcome.Message}");
+            _log.Write(EngineLogLevel.Warning, $"Could not take over partition {key}: {outcome.Message}");
         return outcome.Replica is not null;
     }
 
@@ -138,13 +138,13 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
         catch (Exception failure) when (failure is BrokerException or OrleansException or TimeoutException)
         {
-            _log.Write(EngineLogLevel.Warning, $"Broker {broker} could not be asked to lead partition {key}: {failure.Message}");
+            _log.Write(EngineLogLevel.Warning, $"Could not ask broker {broker} to lead partition {key}: {failure.Message}");
             return false;
         }
     }
 
-    /// <summary>Leads a partition that nobody can lead, although acknowledged records may be lost by it.</summary>
-    /// <exception cref="BrokerException">It does not lead.</exception>
+    /// <summary>Leads a partition without an eligible leader, although acknowledged records may be lost.</summary>
+    /// <exception cref="BrokerException">This broker does not lead it.</exception>
     public async Task LeadUncleanAsync(ReplicaKey key)
     {
         var found = await _search.FindAsync(key).ConfigureAwait(false);
@@ -152,7 +152,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
             throw new BrokerException(found.Error, found.Choice.Why ?? $"The state of partition {key} is not known. Retry.");
         if (found.Choice.Broker != LeaderChoice.Nobody)
             throw new BrokerException(ErrorCode.ElectionNotNeeded,
-                $"Broker {found.Choice.Broker} leads partition {key}, or can: nothing need be lost.");
+                $"Broker {found.Choice.Broker} leads partition {key} or can lead it without data loss.");
         var unclean = found with { Choice = found.Choice with { Broker = _peers.Self, Unclean = true, Why = null },
             Error = ErrorCode.None };
         var outcome = await _leadership.LeadAsync(key, unclean, CancellationToken.None).ConfigureAwait(false);
@@ -168,11 +168,11 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
         catch (SemaphoreFullException)
         {
-            // It is to look already.
+            // A check is already due.
         }
     }
 
-    // Who leaves sees to its successors itself.
+    // A broker that is stopping hands over to successors by itself.
     private void OnSteppedDown(ReplicaKey key)
     {
         if (!_leadership.IsLeaving)
@@ -188,7 +188,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
         catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
         {
-            // It stops.
+            // The watch stops.
         }
     }
 
@@ -206,7 +206,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
         catch (OperationCanceledException) when (_stopping.IsCancellationRequested)
         {
-            // It stops.
+            // The watch stops.
         }
     }
 
@@ -223,7 +223,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
         }
     }
 
-    // The store is asked only for those that have no leader by the leaders' own word.
+    // The store is read only for partitions whose presumed leader denies or does not answer.
     private async Task SweepAsync()
     {
         var forlorn = new List<ReplicaKey>();

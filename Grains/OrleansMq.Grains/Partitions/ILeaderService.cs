@@ -8,29 +8,30 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>What a broker asks of another broker about leadership, whatever the partition's grain is doing.</summary>
+/// <summary>Requests about leadership between brokers, independent of the partition's grain.</summary>
 [Alias("omq.ILeaderService")]
 internal interface ILeaderService : IGrainService
 {
-    /// <summary>Asks to lead those of the partitions that it is the one to lead; complete when it does, or does not.</summary>
-    /// <param name="partitions">Their grains' keys.</param>
-    /// <returns>Those that it leads.</returns>
+    /// <summary>Requests leadership of those of the partitions for which the receiver is the choice; completes when that is
+    /// decided.</summary>
+    /// <param name="partitions">The keys of their grains.</param>
+    /// <returns>The partitions that it leads.</returns>
     [Alias("Lead")]
     [ResponseTimeout(LeaderTimes.Lead)]
     Task<string[]> LeadAsync(string[] partitions);
 
     /// <summary>Takes over a partition whose leader has just resigned in favour of this broker.</summary>
-    /// <param name="partition">Its grain's key.</param>
-    /// <param name="state">What that leader has stored, as the store has it: JSON in UTF-8.</param>
-    /// <param name="etag">Of what is stored.</param>
+    /// <param name="partition">The key of its grain.</param>
+    /// <param name="state">The state that the former leader stored, as the store has it: JSON in UTF-8.</param>
+    /// <param name="etag">The ETag of the stored state.</param>
     /// <returns>Whether it leads.</returns>
     [Alias("TakeOver")]
     [ResponseTimeout(LeaderTimes.Lead)]
     Task<bool> TakeOverAsync(string partition, byte[] state, string etag);
 
-    /// <summary>Leads the partition although acknowledged records may be lost by it, if nobody leads it.</summary>
-    /// <param name="partition">Its grain's key.</param>
-    /// <exception cref="BrokerException">It does not lead.</exception>
+    /// <summary>Leads the partition, if it has no leader, although acknowledged records may be lost.</summary>
+    /// <param name="partition">The key of its grain.</param>
+    /// <exception cref="BrokerException">The receiver does not lead it.</exception>
     [Alias("LeadUnclean")]
     [ResponseTimeout(LeaderTimes.Lead)]
     Task LeadUncleanAsync(string partition);
@@ -39,7 +40,7 @@ internal interface ILeaderService : IGrainService
 /// <summary>Calls the <see cref="ILeaderService"/> of a silo.</summary>
 internal sealed class LeaderServiceClient(IServiceProvider services) : GrainServiceClient<ILeaderService>(services)
 {
-    /// <summary>The service of that silo.</summary>
+    /// <summary>Returns the service of that silo.</summary>
     public ILeaderService Of(SiloAddress silo) => GetGrainService(silo);
 }
 
@@ -62,5 +63,5 @@ internal sealed class LeaderService(FailoverWatch failover, GrainId id, Silo sil
 
     private static ReplicaKey Parse(string key) => GrainKeys.TryParsePartition(key, out var topicId, out var number)
         ? new(topicId, number)
-        : throw new ArgumentException($"'{key}' is no partition's key.", nameof(key));
+        : throw new ArgumentException($"'{key}' is not the key of a partition.", nameof(key));
 }

@@ -1,18 +1,18 @@
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>What the brokers and the catalogue ask of the grain that leads a replicated partition. Each may be sent again.</summary>
+/// <summary>Requests of brokers and catalogue to the grain that leads a replicated partition. All are idempotent.</summary>
 [Alias("omq.IPartitionLeaderGrain")]
 internal interface IPartitionLeaderGrain : IGrainWithStringKey
 {
-    /// <summary>Makes sure that somebody leads the partition: cheap where somebody does.</summary>
+    /// <summary>Ensures that the partition has a leader; cheap if it has.</summary>
     /// <returns>The broker that leads it.</returns>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: nobody can now, retry;
+    /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>: no broker can lead now, retry;
     /// <see cref="ErrorCode.UnknownTopicId"/>: the topic was deleted; <see cref="ErrorCode.KafkaStorageError"/>.</exception>
     [Alias("Lead")]
     [ResponseTimeout(LeaderTimes.Lead)]
     Task<int> LeadAsync();
 
-    /// <summary>Hands leadership over, to the preferred replica: appends are refused until it leads, and a retry mends them.</summary>
+    /// <summary>Hands leadership over to the preferred replica. Appends fail with a retriable error until it leads.</summary>
     /// <returns>The broker that leads now.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ElectionNotNeeded"/>: it leads already;
     /// <see cref="ErrorCode.PreferredLeaderNotAvailable"/>: it is down or not in sync;
@@ -20,8 +20,8 @@ internal interface IPartitionLeaderGrain : IGrainWithStringKey
     [Alias("ElectPreferred")]
     Task<int> ElectPreferredAsync();
 
-    /// <summary>Hands leadership over, to a replica that is in sync.</summary>
-    /// <param name="successor">Its broker.</param>
+    /// <summary>Hands leadership over to an in-sync replica.</summary>
+    /// <param name="successor">The replica's broker.</param>
     /// <returns>The broker that leads now.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ElectionNotNeeded"/>: it leads already;
     /// <see cref="ErrorCode.EligibleLeadersNotAvailable"/>: it is down or not in sync;
@@ -29,17 +29,17 @@ internal interface IPartitionLeaderGrain : IGrainWithStringKey
     [Alias("HandOver")]
     Task<int> HandOverAsync(int successor);
 
-    /// <summary>Changes the replica set; complete when it has begun.</summary>
-    /// <param name="replicas">The brokers that are to hold the partition, the preferred leader first.</param>
+    /// <summary>Begins a change of the replica set; completes when it has begun.</summary>
+    /// <param name="replicas">The brokers of the new replica set, the preferred leader first.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.LeaderNotAvailable"/>, <see cref="ErrorCode.NotLeaderOrFollower"/>,
     /// <see cref="ErrorCode.RequestTimedOut"/>: retry.</exception>
     [Alias("Reassign")]
     Task ReassignAsync(int[] replicas);
 }
 
-/// <summary>How long the calls about leadership may take.</summary>
+/// <summary>Response timeouts of calls about leadership, as hours:minutes:seconds.</summary>
 internal static class LeaderTimes
 {
-    /// <summary>A search and a claim, each of which has its own, shorter limit.</summary>
+    /// <summary>For a search and a claim, each of which has a shorter timeout of its own.</summary>
     public const string Lead = "00:00:10";
 }

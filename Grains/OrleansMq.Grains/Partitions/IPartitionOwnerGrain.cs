@@ -1,22 +1,22 @@
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>What only the topic's grain asks of a partition's grain: to exist, to be configured, to go. Each may be sent again.</summary>
+/// <summary>Requests of the topic's grain to a partition's grain: open, configure, drop. All are idempotent.</summary>
 [Alias("omq.IPartitionOwnerGrain")]
 internal interface IPartitionOwnerGrain : IGrainWithStringKey
 {
-    /// <summary>Makes the partition's directory where there is none; when it returns the partition can be written.</summary>
+    /// <summary>Opens the partition, creating its directory if needed; when this returns, the partition accepts writes.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     [Alias("Open")]
     Task OpenAsync(PartitionSpec spec);
 
-    /// <summary>Takes over a changed topic configuration.</summary>
+    /// <summary>Applies a changed topic configuration.</summary>
     /// <param name="configs">All keys that the topic sets, after the change.</param>
     [Alias("Configure")]
     Task ConfigureAsync(Dictionary<string, string> configs);
 
-    /// <summary>Stops the partition and frees its disk; one that is gone is fine.</summary>
+    /// <summary>Stops the partition and frees its disk space. A missing partition is not an error.</summary>
     /// <param name="topic">The topic's name.</param>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: not all of it could be deleted.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: some of it could not be deleted.</exception>
     [Alias("Drop")]
     Task DropAsync(string topic);
 }

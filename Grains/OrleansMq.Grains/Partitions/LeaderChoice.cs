@@ -2,53 +2,53 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>What a live broker said when it was asked for its replica of a partition.</summary>
+/// <summary>A live broker's answer to the question for its replica of a partition.</summary>
 /// <param name="Answered">Whether it answered in time.</param>
-/// <param name="Report">Its replica; null where it holds none, or did not answer.</param>
+/// <param name="Report">Its replica; null if it has none or did not answer.</param>
 internal readonly record struct ReplicaAnswer(bool Answered, ReplicaReport? Report)
 {
-    /// <summary>No answer came in time: nothing is known.</summary>
+    /// <summary>No answer in time: nothing is known.</summary>
     public static readonly ReplicaAnswer Silent = default;
 
-    /// <summary>It holds no such replica.</summary>
+    /// <summary>The broker has no such replica.</summary>
     public static readonly ReplicaAnswer None = new(true, null);
 
-    /// <summary>It described its replica.</summary>
+    /// <summary>The broker described its replica.</summary>
     public static ReplicaAnswer Of(ReplicaReport report) => new(true, report);
 }
 
 /// <summary>
-/// Who is to lead a partition, by its stored state, by who is alive, and by what the live brokers say of their replicas. A wrong choice
-/// costs time, never records: the claim checks again. Pure.
+/// The choice of a partition's leader, from its stored state, the live brokers, and their reports of their replicas. A wrong choice costs
+/// time, never records: the claim checks again. Pure.
 /// </summary>
-/// <param name="Broker">Who; -1 for nobody.</param>
+/// <param name="Broker">The chosen broker; -1 for none.</param>
 /// <param name="Leads">Whether it leads already.</param>
-/// <param name="Lost">Members that answered, and that lead no more: their broker holds another incarnation, none, or one that is
-/// offline.</param>
-/// <param name="Unclean">Whether it may lack acknowledged records, which are then lost: the topic allows it, or an operator asked for
+/// <param name="Lost">Members that answered but cannot lead any more: their broker has another incarnation, no replica, or an offline
+/// one.</param>
+/// <param name="Unclean">Whether it may lack acknowledged records, which are then lost. The topic allows that, or an operator asked for
 /// it.</param>
-/// <param name="Why">Where nobody may lead: who could, and why each of them cannot now.</param>
+/// <param name="Why">If no broker may lead: the candidates, and why each of them cannot lead now.</param>
 internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<ReplicaIdentity> Lost, bool Unclean = false,
     string? Why = null)
 {
-    /// <summary>Nobody.</summary>
+    /// <summary>No broker.</summary>
     public const int Nobody = -1;
 
-    /// <summary>Nobody can, for that reason.</summary>
+    /// <summary>No broker can lead, for that reason.</summary>
     public static LeaderChoice None(string why) => new(Nobody, Leads: false, [], Why: why);
 
-    /// <summary>Chooses.</summary>
-    /// <param name="state">As stored.</param>
-    /// <param name="isAlive">Who is not declared dead.</param>
-    /// <param name="isActive">Who is alive and does not stop.</param>
-    /// <param name="answerOf">What a live broker answered.</param>
+    /// <summary>Chooses a leader.</summary>
+    /// <param name="state">The stored state.</param>
+    /// <param name="isAlive">Whether a broker is not declared dead.</param>
+    /// <param name="isActive">Whether a broker is alive and not stopping.</param>
+    /// <param name="answerOf">A live broker's answer.</param>
     public static LeaderChoice Decide(PartitionState state, Func<int, bool> isAlive, Func<int, bool> isActive,
         Func<int, ReplicaAnswer> answerOf)
     {
         var (lost, able) = Sort(state, isAlive, isActive, answerOf);
         if (LedAlready(state, isAlive, answerOf) is { } leader)
             return new LeaderChoice(leader, Leads: true, lost);
-        // While membership keeps it, leadership is not taken from one that may have it.
+        // The stored leader stays the choice while membership lists it as alive and it may still lead.
         if (state.Isr.Any(m => m.Broker == state.Leader) && isAlive(state.Leader) && MayLead(answerOf(state.Leader), able))
             return new LeaderChoice(state.Leader, Leads: false, lost);
         var candidates = state.LeaderEpoch == 0 && state.Isr.IsEmpty
@@ -59,12 +59,12 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         return new LeaderChoice(Nobody, Leads: false, lost, Why: Explain(state, isAlive, isActive, answerOf));
     }
 
-    /// <summary>Chooses although acknowledged records may be lost by it: where nobody else can lead, and all in-sync replicas have
-    /// answered, the replica that loses least.</summary>
-    /// <param name="clean">What <see cref="Decide"/> chose.</param>
-    /// <param name="state">As stored.</param>
-    /// <param name="isActive">Who is alive and does not stop.</param>
-    /// <param name="answerOf">What a live broker answered.</param>
+    /// <summary>Chooses a leader although acknowledged records may be lost. If no other broker can lead, and all in-sync replicas have
+    /// answered, it is the replica that loses least.</summary>
+    /// <param name="clean">The choice of <see cref="Decide"/>.</param>
+    /// <param name="state">The stored state.</param>
+    /// <param name="isActive">Whether a broker is alive and not stopping.</param>
+    /// <param name="answerOf">A live broker's answer.</param>
     public static LeaderChoice DecideUnclean(LeaderChoice clean, PartitionState state, Func<int, bool> isActive,
         Func<int, ReplicaAnswer> answerOf)
     {
@@ -79,7 +79,8 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         return UncleanElection.Choose([], holdings) is { } broker ? clean with { Broker = broker, Unclean = true, Why = null } : clean;
     }
 
-    /// <summary>Who leads it by its own word, without the stored state: the highest epoch; null where nobody says so.</summary>
+    /// <summary>Finds the leader by the replicas' reports alone, without the stored state: the one with the highest epoch. Null if none
+    /// leads.</summary>
     public static int? LedBy(IEnumerable<ReplicaReport> reports) =>
         reports.Where(r => r.Role == ReplicaRole.Leader).OrderByDescending(r => r.LeaderEpoch).FirstOrDefault()?.Identity.Broker;
 
@@ -90,8 +91,8 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         .Where(report => report.Role == ReplicaRole.Leader && report.LeaderEpoch >= state.LeaderEpoch)
         .MaxBy(report => report.LeaderEpoch)?.Identity.Broker;
 
-    // In the order in which they are to lead: whom the last leader named, then as the replicas are listed. The ELR only where no member of
-    // the ISR is left to wait for.
+    // Preference order: the successor that the last leader named, then the order of the replica set. ELR members only if no ISR member is
+    // left to wait for.
     private static List<int> EligibleOf(PartitionState state, Func<int, bool> isAlive, List<ReplicaIdentity> lost,
         HashSet<ReplicaIdentity> able)
     {
@@ -124,7 +125,7 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
         return (lost, able);
     }
 
-    // One that is silent may be the leader still, and busy; one that claims is about to hear that its claim is stored.
+    // A silent leader may still lead but be busy; a claiming one is about to learn that its claim is stored.
     private static bool MayLead(ReplicaAnswer answer, HashSet<ReplicaIdentity> able) =>
         !answer.Answered || (answer.Report is { Role: ReplicaRole.Claiming } report && able.Contains(report.Identity));
 

@@ -5,7 +5,7 @@ using Orleans.Runtime.Placement;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>A partition's grain is placed where its leader is, or is to be.</summary>
+/// <summary>Places a partition's grain on the silo of its current or chosen leader.</summary>
 [AttributeUsage(AttributeTargets.Class)]
 internal sealed class LeaderPlacementAttribute() : PlacementAttribute(new LeaderPlacement());
 
@@ -13,8 +13,8 @@ internal sealed class LeaderPlacementAttribute() : PlacementAttribute(new Leader
 internal sealed class LeaderPlacement : PlacementStrategy;
 
 /// <summary>
-/// Decides where a partition's grain is to be active. Where nobody leads and nobody can, that is this silo: its activation says why, as an
-/// answer that is to be sent again, and goes.
+/// Decides where a partition's grain is activated. If no broker leads or can lead, that is this silo: the activation answers with the
+/// reason and a retriable error, then deactivates.
 /// </summary>
 internal sealed class LeaderPlacementDirector(IServiceProvider services, LeaderSearch search, LeaderFindings findings, IBrokerPeers peers)
     : IPlacementDirector
@@ -32,20 +32,20 @@ internal sealed class LeaderPlacementDirector(IServiceProvider services, LeaderS
 }
 
 /// <summary>
-/// The grain directory of partitions: it remembers nothing, since leaders are found by asking, not by what was registered. Orleans' own
-/// directory would deactivate the healthy leaders whose entry the silo that died had kept, and lets callers with old knowledge make a
-/// second activation on the silo that they remember; here that activation learns who leads before it begins, and sends its calls on.
+/// The grain directory of partitions. It stores nothing: leaders are found by asking brokers, not by registration. Orleans' own directory
+/// would deactivate healthy leaders whose entries a dead silo kept. A caller with an outdated address may cause a second activation; it
+/// looks up the leader first and forwards its calls.
 /// </summary>
-/// <remarks>What it needs is looked up late: Orleans makes its directories before what they are made of.</remarks>
+/// <remarks>It resolves its dependencies on first use: Orleans creates directories before those exist.</remarks>
 internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDirectory
 {
-    /// <summary>The name under which the grain asks for it.</summary>
+    /// <summary>The directory's name, as the grain refers to it.</summary>
     public const string Name = "omq-partitions";
 
     private IBrokerPeers Peers => services.GetRequiredService<IBrokerPeers>();
 
     /// <inheritdoc/>
-    /// <remarks>An address on another silo means: not here, forward the calls to there.</remarks>
+    /// <remarks>An address on another silo makes Orleans forward the calls to it.</remarks>
     public async Task<GrainAddress?> Register(GrainAddress address)
     {
         if (!Peers.IsReplicated || !LeaderFindings.TryParse(address.GrainId, out var key)
@@ -64,7 +64,7 @@ internal sealed class PartitionDirectory(IServiceProvider services) : IGrainDire
                 MembershipVersion = address.MembershipVersion,
             };
         }
-        // One that is there already grows no younger.
+        // Keep the timestamp of a finding that is already stored.
         if (known is null)
             findings.Put(key, found);
         return address;

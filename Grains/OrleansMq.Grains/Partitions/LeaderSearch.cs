@@ -7,56 +7,55 @@ namespace OrleansMq.Grains.Partitions;
 /// <summary>What placement and leadership need to know of the cluster's brokers. Thread safe.</summary>
 internal interface IBrokerPeers
 {
-    /// <summary>Whether partitions are replicated; otherwise this broker is the only one, and leads all.</summary>
+    /// <summary>Whether partitions are replicated. If not, this broker is the only one and leads all of them.</summary>
     bool IsReplicated { get; }
 
     /// <summary>This broker.</summary>
     int Self { get; }
 
-    /// <summary>The brokers that are not declared dead, this one among them.</summary>
+    /// <summary>The brokers that are not declared dead, including this one.</summary>
     IReadOnlyCollection<int> Live { get; }
 
-    /// <summary>Somebody was declared dead, or came.</summary>
+    /// <summary>Raised when a broker joined or was declared dead.</summary>
     event Action Changed;
 
-    /// <summary>Where a live broker is reached; null for one that is not alive.</summary>
+    /// <summary>Finds a live broker's silo; null for a broker that is not alive.</summary>
     SiloAddress? Find(int broker);
 
-    /// <summary>Whether a broker may be given new work: it is alive and does not stop.</summary>
+    /// <summary>Whether a broker may get new work: it is alive and not stopping.</summary>
     bool IsActive(int broker);
 
-    /// <summary>The topic's configuration, as far as this broker knows of it; null where it does not.</summary>
+    /// <summary>Finds the topic's configuration; null if this broker does not know it.</summary>
     TopicConfig? FindConfig(ReplicaKey key);
 
-    /// <summary>What a live broker says of its replicas of these partitions, in their order; null for one that it does not hold.</summary>
+    /// <summary>Asks a live broker for its replicas of these partitions, in their order; null for each that it does not have.</summary>
     /// <exception cref="Exception">No answer.</exception>
     Task<IReadOnlyList<ReplicaReport?>> ReportAsync(int broker, IReadOnlyList<ReplicaKey> keys, CancellationToken cancellationToken);
 }
 
-/// <summary>What a search for a partition's leader found.</summary>
-/// <param name="Choice">Who is to lead, or leads.</param>
-/// <param name="State">As stored; null where it could not be read, or where there is none.</param>
-/// <param name="Error"><see cref="ErrorCode.None"/>: somebody leads or can lead. Otherwise why nobody does; the choice says it in
+/// <summary>The result of a search for a partition's leader.</summary>
+/// <param name="Choice">The current or chosen leader.</param>
+/// <param name="State">The stored state; null if it could not be read or does not exist.</param>
+/// <param name="Error"><see cref="ErrorCode.None"/> if a broker leads or can lead. Otherwise why none does; the choice has the reason in
 /// words.</param>
-/// <param name="ETag">Of what is stored; null where it is not known.</param>
+/// <param name="ETag">The ETag of the stored state; null if not known.</param>
 internal sealed record LeaderFinding(LeaderChoice Choice, PartitionState? State, ErrorCode Error, string? ETag = null)
 {
-    /// <summary>What is stored, for a claim that follows at once; null where it is not known.</summary>
+    /// <summary>The stored state, for a claim that follows at once; null if not known.</summary>
     public StoredPartitionState? Stored => State is { } state && ETag is { } etag ? new StoredPartitionState(state, etag) : null;
 }
 
 /// <summary>
-/// Finds out who leads a partition or is to lead it: reads the stored state, then asks the live brokers for their replicas. In that order:
-/// who claims in place of that very state takes leadership from nobody who has begun to lead since, and who had begun before says so. Knows
-/// nothing between two searches.
+/// Finds a partition's current or future leader. It reads the stored state, then asks the live brokers for their replicas. The order makes
+/// a claim safe: a claim that replaces exactly this state cannot displace a leader that claimed later, and an earlier leader reports
+/// itself. Stateless between searches.
 /// </summary>
 internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, TimeSpan answerTimeout, TimeProvider time, EngineLog log)
 {
-    /// <summary>How long the store may take: it answers in milliseconds, or not at all.</summary>
+    /// <summary>The timeout for reading the store, which answers within milliseconds or not at all.</summary>
     public static readonly TimeSpan StoreTimeout = TimeSpan.FromSeconds(2);
 
-    /// <summary>Searches. Where the stored leader says that it leads, nobody waits for the others, one of which may not answer at
-    /// all.</summary>
+    /// <summary>Searches. If the stored leader confirms that it leads, the search does not wait for the other brokers.</summary>
     public async Task<LeaderFinding> FindAsync(ReplicaKey key)
     {
         var (read, failure) = await ReadAsync(key).ConfigureAwait(false);
@@ -70,9 +69,9 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         return Conclude(key, read, failure, broker => AnswerOf(answers, broker, 0));
     }
 
-    /// <summary>Searches for many at once: each broker is asked once for all of them.</summary>
-    /// <param name="keys">Which.</param>
-    /// <param name="readsAtATime">States read at a time.</param>
+    /// <summary>Searches for many partitions at once, with one request to each broker.</summary>
+    /// <param name="keys">The partitions.</param>
+    /// <param name="readsAtATime">The number of concurrent reads of the store.</param>
     public async Task<IReadOnlyList<LeaderFinding>> FindAsync(IReadOnlyList<ReplicaKey> keys, int readsAtATime)
     {
         var read = new (StoredPartitionState? Stored, Exception? Failure)[keys.Count];
@@ -82,7 +81,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         return [.. keys.Select((key, i) => Conclude(key, read[i].Stored, read[i].Failure, broker => AnswerOf(answers, broker, i)))];
     }
 
-    /// <summary>Those of the partitions that a live broker answers that it does not lead; none where it does not answer.</summary>
+    /// <summary>Finds those of the partitions that a live broker says it does not lead; none if it does not answer.</summary>
     public async Task<IReadOnlyList<ReplicaKey>> NotLedByAsync(int broker, IReadOnlyList<ReplicaKey> keys)
     {
         using var timeout = new CancellationTokenSource(answerTimeout, time);
@@ -95,17 +94,17 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
     {
         if (failure is not null)
         {
-            // Leaders go on without the store, so they are found without it.
+            // Leaders go on without the store, so they are found without it too.
             var led = LeaderChoice.LedBy(peers.Live.Select(broker => answerOf(broker).Report).OfType<ReplicaReport>());
             return led is { } leader
                 ? new LeaderFinding(new LeaderChoice(leader, Leads: true, []), null, ErrorCode.None)
-                : Failed($"Nobody leads it, and its state cannot be read, so that nobody can begin to: {failure.Message} "
+                : Failed($"It has no leader, and none can be elected, since its state cannot be read: {failure.Message} "
                     + "Bring the database back; then retry.");
         }
         if (stored?.State is not { } state)
         {
             return new LeaderFinding(
-                LeaderChoice.None($"No topic has the id {key.TopicId} and a partition {key.Partition}: it was deleted. "
+                LeaderChoice.None($"No topic with id {key.TopicId} has a partition {key.Partition}: it was deleted. "
                 + "Look the topic up again."), null, ErrorCode.UnknownTopicId);
         }
         var choice = LeaderChoice.Decide(state, IsAlive, peers.IsActive, answerOf);
@@ -125,9 +124,9 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         {
             return (await states.ReadAsync(key).WaitAsync(StoreTimeout, time).ConfigureAwait(false), null);
         }
-        catch (Exception failure) // Whatever a storage provider throws: the state is not known, and the finding says so.
+        catch (Exception failure) // // The storage provider may throw anything: the state is unknown, and the finding says so.
         {
-            log.Write(EngineLogLevel.Debug, $"The state of partition {key} could not be read.", failure);
+            log.Write(EngineLogLevel.Debug, $"Could not read the state of partition {key}.", failure);
             return (null, failure);
         }
     }
@@ -159,9 +158,9 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         {
             return await peers.ReportAsync(broker, keys, timeout).WaitAsync(timeout).ConfigureAwait(false);
         }
-        catch (Exception failure) // Whatever the way to it throws: it did not answer, and is treated as one that did not.
+        catch (Exception failure) // // Any exception on the way counts as no answer.
         {
-            log.Write(EngineLogLevel.Debug, $"Broker {broker} did not answer for its replicas.", failure);
+            log.Write(EngineLogLevel.Debug, $"Broker {broker} did not report its replicas.", failure);
             return null;
         }
     }

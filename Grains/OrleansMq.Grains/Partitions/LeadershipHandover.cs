@@ -4,16 +4,16 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>Hands leadership to other brokers, gracefully: what was appended is replicated first. What could not be handed over in time
-/// fails over when this broker is gone.</summary>
+/// <summary>Hands leadership over to other brokers gracefully, after replicating what was appended. Partitions that miss the deadline fail
+/// over once this broker is gone.</summary>
 internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeadership leadership, FailoverWatch failover,
     IBrokerPeers peers,
     TimeProvider time, EngineLog log) : ILeadershipHandover
 {
-    // Enough to overlap the writes of many, few enough that each is without a leader for a moment only.
+    // Enough to overlap the writes of many, few enough to keep each partition's time without a leader short.
     private const int AtATime = 32;
 
-    // Appends are refused while one drains: what is not replicated by then fails as "outcome unknown".
+    // Appends are refused while a partition drains. Records that are not replicated by this deadline fail as "outcome unknown".
     private static readonly TimeSpan DrainTimeout = TimeSpan.FromSeconds(1);
 
     /// <inheritdoc/>
@@ -35,18 +35,18 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         catch (OperationCanceledException) when (timeout.IsCancellationRequested)
         {
             log.Write(EngineLogLevel.Warning,
-                $"Not all partitions could be handed over within {deadline.TotalSeconds} s; the others fail over.");
+                $"Could not hand over all partitions within {deadline.TotalSeconds} s; the rest will fail over.");
         }
-        log.Write(EngineLogLevel.Information, $"{handed} of {led.Length} partitions that this broker led were handed over.");
+        log.Write(EngineLogLevel.Information, $"Handed over {handed} of the {led.Length} partitions that this broker led.");
     }
 
-    /// <summary>Hands one partition to a broker.</summary>
-    /// <param name="replica">Leads.</param>
-    /// <param name="successor">Who is to lead next.</param>
-    /// <param name="otherwise">The error where it cannot.</param>
-    /// <returns>Who leads now.</returns>
+    /// <summary>Hands one partition over to a broker.</summary>
+    /// <param name="replica">The leading replica.</param>
+    /// <param name="successor">The next leader.</param>
+    /// <param name="otherwise">The error if that broker cannot lead.</param>
+    /// <returns>The broker that leads now.</returns>
     /// <exception cref="BrokerException"><paramref name="otherwise"/>, <see cref="ErrorCode.ElectionNotNeeded"/>, or
-    /// <see cref="ErrorCode.LeaderNotAvailable"/>: it was resigned, and the successor does not lead yet.</exception>
+    /// <see cref="ErrorCode.LeaderNotAvailable"/>: leadership was resigned, and the successor does not lead yet.</exception>
     public async Task<int> HandOverAsync(Replica replica, int successor, ErrorCode otherwise)
     {
         if (successor == peers.Self)
@@ -60,7 +60,7 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         var leader = await PassOnAsync(replica, successor).ConfigureAwait(false);
         return leader == successor ? successor : throw new BrokerException(leader < 0 ? ErrorCode.LeaderNotAvailable : otherwise,
             $"Broker {successor} was not ready to lead partition {replica.TopicPartition}; "
-            + $"{(leader < 0 ? "nobody leads it at the moment" : $"broker {leader} leads it")}. Retry.");
+            + $"{(leader < 0 ? "it has no leader at the moment" : $"broker {leader} leads it")}. Retry.");
     }
 
     private async Task<bool> TryHandOverAsync(Replica replica, int successor)
@@ -71,12 +71,13 @@ internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeade
         }
         catch (BrokerException failure)
         {
-            log.Write(EngineLogLevel.Warning, $"Partition {replica.TopicPartition} could not be handed over: {failure.Message}");
+            log.Write(EngineLogLevel.Warning, $"Could not hand over partition {replica.TopicPartition}: {failure.Message}");
             return false;
         }
     }
 
-    // Who is named need not search, nor read what is stored: it is told. Where that fails, somebody is found as after any loss of a leader.
+    // The named successor need neither search nor read the store, since it is told the stored state. If that fails, the partition fails
+    // over as after any loss of its leader.
     private async Task<int> PassOnAsync(Replica replica, int successor)
     {
         var resigned = await replica.ResignAsync(successor, DrainTimeout).ConfigureAwait(false);

@@ -5,18 +5,19 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
-// Replicated: the activation and its replica's leadership.
+// Replicated clusters: the activation and its replica's leadership.
 internal sealed partial class PartitionGrain
 {
-    // For so long an activation that may not lead answers why: it bounds how often the store is asked for a partition that nobody can lead.
+    // How long a refused activation stays to report the reason. It limits how often the store is read for a partition without an eligible
+    // leader.
     private static readonly TimeSpan RefusalTime = TimeSpan.FromMilliseconds(100);
 
-    // Calls that arrive while leadership ends are answered that they are to be sent again; those after it find the next leader.
+    // Calls that arrive while leadership ends get a retriable error; later ones find the next leader.
     private static readonly TimeSpan GraceTime = TimeSpan.FromMilliseconds(5);
 
-    // Null where partitions are not replicated.
+    // Null if partitions are not replicated.
     private readonly PartitionLeadership? _leadership = services.GetService<PartitionLeadership>();
-    // The replica that leads or has led here; null before the first claim that was not refused.
+    // The replica that leads or has led here; null before the first successful claim.
     private Replica? _replica;
     // Why this activation does not lead.
     private LeadOutcome? _refusal;
@@ -51,9 +52,9 @@ internal sealed partial class PartitionGrain
     private (Replica Replica, PartitionState State) Leading() => _replica is { State: { } state } replica
         ? (replica, state)
         : throw new BrokerException(_refusal?.Error ?? ErrorCode.NotLeaderOrFollower,
-            _refusal?.Message ?? $"Broker {broker.Options.BrokerId} leads partition {_key} no more. Retry.");
+            _refusal?.Message ?? $"Broker {broker.Options.BrokerId} no longer leads partition {_key}. Retry.");
 
-    // One claim at a time: calls interleave here.
+    // One claim at a time, since calls interleave.
     private Task LeadAsync(CancellationToken cancellationToken) =>
         _leading is { IsCompleted: false } ? _leading : _leading = LeadOnceAsync(cancellationToken);
 
@@ -72,7 +73,7 @@ internal sealed partial class PartitionGrain
         }
     }
 
-    // A leadership that has just begun may still show the end of the one before it.
+    // A leadership that has just begun may still show the end of the previous one, hence the loop.
     private async Task GoWhenLedNoMoreAsync(Replica replica)
     {
         do
@@ -81,7 +82,7 @@ internal sealed partial class PartitionGrain
             await Task.Delay(GraceTime, broker.Options.TimeProvider, CancellationToken.None);
         }
         while (replica.Role == ReplicaRole.Leader);
-        Go("Its replica leads no more.");
+        Go("Its replica lost leadership.");
     }
 
     private async Task GoUnlessLeadingAsync()
@@ -91,7 +92,7 @@ internal sealed partial class PartitionGrain
             Go("It may not lead.");
     }
 
-    // Not DeactivateOnIdle, which fails where Orleans has ended the activation meanwhile.
+    // Not DeactivateOnIdle, which fails if Orleans has already ended the activation.
     private void Go(string reason) => GrainContext.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationRequested, reason));
 
     private PartitionDescription DescribeReplica(Partition partition)

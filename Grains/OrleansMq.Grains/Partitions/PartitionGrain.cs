@@ -11,10 +11,10 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. It never idles out and never moves by itself.
-/// Reentrant, since the engine's partition is thread safe: reads go on while appends wait for the disk.
-/// <para>Replicated, an activation leads: it claims leadership when it begins, and goes when leadership ends. One that may not lead, or
-/// finds no such partition (the topic was deleted, or the key made up), answers why, and goes.</para>
+/// One partition where it is led: a thin shell around the engine's <see cref="Partition"/>. It never idles out and never migrates.
+/// Reentrant, since the engine's partition is thread safe: reads proceed while appends wait for the disk.
+/// <para>In a replicated cluster an activation leads: it claims leadership when it starts, and ends with its leadership. An activation that
+/// may not lead, or has no such partition (a deleted topic, an invented key), answers with the reason and deactivates.</para>
 /// </summary>
 [GrainType(TypeName)]
 [KeepAlive, Immovable, Reentrant]
@@ -26,7 +26,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     public const string TypeName = "omq.partition";
 
     private ReplicaKey _key = new(Guid.Empty, -1);
-    // Null until the partition was found or opened, and after it was dropped.
+    // Null until the partition is found or opened, and after it is dropped.
     private Partition? _partition;
 
     /// <inheritdoc/>
@@ -42,8 +42,8 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     }
 
     /// <inheritdoc/>
-    /// <remarks>Orleans calls this when no request runs any more, so nothing that came through the grain is left to drain; what came
-    /// directly is in the engine's append loop, which the silo closes after all grains. A replica that leads goes on leading.</remarks>
+    /// <remarks>Orleans calls this after the last request, so no grain call is left to drain. Direct calls are in the engine's append loop,
+    /// which the silo closes after all grains. A leading replica keeps its leadership.</remarks>
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         StopServing();
@@ -51,7 +51,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     }
 
     /// <inheritdoc/>
-    /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it where it is.</remarks>
+    /// <remarks>The runtime has copied the argument (or read it from the wire), so the engine may stamp it in place.</remarks>
     public Task<ProduceResult> AppendAsync(ReadOnlyMemory<byte> batch, Acks acks) =>
         AppendAsync(MemoryMarshal.AsMemory(batch), acks).AsTask();
 
@@ -69,7 +69,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
                 burst.Run();
             appends[i] = AppendAsync(batches[i], acks, burst);
         }
-        // Nothing is waited for before.
+        // There is no await before this line.
         burst.Run();
         return Task.WhenAll(appends);
     }
@@ -93,14 +93,14 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
     {
         if (_partition is not { } partition)
             return FetchResult.Failed(WhyNot(out var message), message);
-        // A silo that stops waits for its grains' requests: a poll must not hold it up.
+        // A stopping silo waits for its grains' requests, so a long poll must end early.
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, broker.Stopping);
         try
         {
             var request = new FetchRequest(partition.TopicPartition, read.Offset, read.MaxBytes, read.MaxWait, read.MinBytes,
                 read.Isolation);
             using var result = await partition.ReadAsync(request, ending.Token);
-            // The answer is serialized after this method has returned, so it cannot be pooled memory.
+            // The answer is serialized after this method has returned, so it must not use pooled memory.
             return new FetchResult(result.Error, result.HighWatermark, result.LastStableOffset, result.LogStartOffset,
                 result.Records.ToArray(), owner: null, result.Message);
         }
@@ -155,7 +155,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     private void StopServing()
     {
-        // A replica is served for as long as it leads, whichever activation there is.
+        // A replica is served as long as it leads, independent of the activation.
         if (_leadership is null && _partition is { } partition)
             served.Remove(partition);
         _partition = null;
@@ -163,7 +163,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
 
     private Partition Existing() => _partition ?? throw new BrokerException(WhyNot(out var message), message);
 
-    /// <summary>Why there is no partition here. The activation goes, so that made-up keys leave nothing behind.</summary>
+    /// <summary>Returns why the partition is not here. The activation ends, so that invented keys leave nothing behind.</summary>
     private ErrorCode WhyNot(out string message)
     {
         if (_refusal is { Error: not ErrorCode.None } refusal)
@@ -177,7 +177,7 @@ internal sealed partial class PartitionGrain(SiloBroker broker, ServedPartitions
             message = missing;
             return ErrorCode.KafkaStorageError;
         }
-        message = $"No topic has the id {_key.TopicId} and a partition {_key.Partition}: it was deleted. Look the topic up again.";
+        message = $"No topic with id {_key.TopicId} has a partition {_key.Partition}: it was deleted. Look the topic up again.";
         return ErrorCode.UnknownTopicId;
     }
 }

@@ -4,13 +4,13 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>What became of a wish to lead a partition here.</summary>
-/// <param name="Replica">Leads; null where it was refused.</param>
-/// <param name="Error">Otherwise: why not. Nothing was done, so the request may go to whoever leads.</param>
-/// <param name="Message">In words.</param>
+/// <summary>The outcome of a request to lead a partition here.</summary>
+/// <param name="Replica">The leading replica; null if the request was refused.</param>
+/// <param name="Error">Why it was refused. Nothing was done, so the request may go to another broker.</param>
+/// <param name="Message">The reason in words.</param>
 internal readonly record struct LeadOutcome(Replica? Replica, ErrorCode Error = ErrorCode.None, string? Message = null)
 {
-    /// <summary>It does not lead.</summary>
+    /// <summary>The replica does not lead.</summary>
     public static LeadOutcome Refused(ErrorCode error, string message) => new(null, error, message);
 }
 
@@ -20,37 +20,37 @@ internal interface ILocalReplicas
     /// <summary>All of them.</summary>
     ReplicaManager Manager { get; }
 
-    /// <summary>Whether this broker leads the partition beyond doubt: nobody need be asked.</summary>
+    /// <summary>Whether this broker certainly leads the partition, without asking others.</summary>
     bool LeadsHere(ReplicaKey key);
 }
 
 /// <summary>
-/// Leads partitions on this broker: claims, and lets calls from this silo to the engine directly for as long as it leads. Leadership is the
-/// replica's: it outlives an activation of the partition's grain that Orleans takes away, and the next activation finds it.
+/// Leads partitions on this broker: claims, and opens the direct path to the engine for calls from this silo while it leads. Leadership
+/// belongs to the replica: it survives the deactivation of the partition's grain, and the next activation finds it.
 /// </summary>
 internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch search, LeaderFindings findings, ServedPartitions served,
     IBrokerPeers peers,
     TimeProvider time, EngineLog log)
 {
-    // A claim reads and writes the store once each and flushes once; with the store down it would wait for as long as it is allowed to.
+    // A claim reads and writes the store once each and flushes once. This bounds the wait when the store is down.
     private static readonly TimeSpan ClaimTimeout = TimeSpan.FromSeconds(5);
 
-    // The leaderships that calls from this silo know of, by their end.
+    // The leaderships that calls from this silo use directly, each with the task of its end.
     private readonly ConcurrentDictionary<ReplicaKey, Task> _served = new();
 
     private volatile bool _leaving;
 
-    /// <summary>A leadership has ended, whyever.</summary>
+    /// <summary>Raised when a leadership has ended, for any reason.</summary>
     public event Action<ReplicaKey>? SteppedDown;
 
-    /// <summary>The broker is about to stop: from now on it takes no leadership.</summary>
+    /// <summary>Prepares for the broker's stop: no leadership is taken from now on.</summary>
     public void Leave() => _leaving = true;
 
-    /// <summary>The broker is about to stop.</summary>
+    /// <summary>Whether the broker is about to stop.</summary>
     public bool IsLeaving => _leaving;
 
-    /// <summary>How a replica of this broker describes itself to others: one that could lead does not offer it while the broker is about to
-    /// stop.</summary>
+    /// <summary>Describes a replica of this broker to other brokers. While the broker is stopping, a replica that could lead is reported as
+    /// unavailable.</summary>
     public ReplicaReport Report(Replica replica)
     {
         var report = replica.Report();
@@ -58,22 +58,22 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
             : report;
     }
 
-    /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
+    /// <summary>Leads the partition if it leads already or is the choice.</summary>
     public Task<LeadOutcome> LeadAsync(ReplicaKey key, CancellationToken cancellationToken) =>
         LeadAsync(key, findings.Take(key), cancellationToken);
 
-    /// <summary>Leads the partition where it leads already, or is the one to lead.</summary>
-    /// <param name="key">Which.</param>
-    /// <param name="found">What a search has just found out; null to search. The claim is for the state that was found: where something
-    /// else is stored by now, somebody else may lead, and it is refused.</param>
-    /// <param name="cancellationToken">Gives the claim up.</param>
+    /// <summary>Leads the partition if it leads already or is the choice.</summary>
+    /// <param name="key">The partition.</param>
+    /// <param name="found">The result of a recent search; null to search. The claim replaces exactly the state that was found. If another
+    /// state is stored by now, another broker may lead, and the claim is refused.</param>
+    /// <param name="cancellationToken">Cancels the claim.</param>
     public async Task<LeadOutcome> LeadAsync(ReplicaKey key, LeaderFinding? found, CancellationToken cancellationToken)
     {
         if (replicas.Manager.TryGet(key, out var replica) && replica.Role == ReplicaRole.Leader)
             return new LeadOutcome(Serve(replica));
         if (_leaving)
             return LeadOutcome.Refused(ErrorCode.NotLeaderOrFollower,
-                $"Broker {peers.Self} is stopping and leads partition {key} no more. Retry.");
+                $"Broker {peers.Self} is stopping and no longer leads partition {key}. Retry.");
         found ??= await search.FindAsync(key).ConfigureAwait(false);
         if (found.Error != ErrorCode.None)
             return LeadOutcome.Refused(found.Error, $"Partition {key} has no leader. {found.Choice.Why}");
@@ -85,7 +85,7 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
             replica ??= await OpenAsync(key, found).ConfigureAwait(false);
             return replica is null
                 ? LeadOutcome.Refused(ErrorCode.LeaderNotAvailable,
-                    $"Broker {peers.Self} is to lead partition {key}, and does not know its topic yet. Retry.")
+                    $"Broker {peers.Self} is to lead partition {key} but does not know its topic yet. Retry.")
                 : await ClaimAsync(replica, found, cancellationToken).ConfigureAwait(false);
         }
         catch (BrokerException refused)
@@ -106,8 +106,9 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
         {
             if (found.Choice.Unclean)
             {
-                log.Write(EngineLogLevel.Warning, $"Partition {replica.TopicPartition} is led by broker {peers.Self} from offset "
-                    + $"{replica.Report().LogEndOffset} on, although it may lack acknowledged records: an unclean election.");
+                log.Write(EngineLogLevel.Warning,
+                    $"Unclean election: partition {replica.TopicPartition} is led by broker {peers.Self} from offset "
+                    + $"{replica.Report().LogEndOffset} on and may lack acknowledged records.");
             }
             var result = await replica.LeadAsync(new ClaimRequest(found.Choice.Lost, found.Choice.Unclean, found.Stored),
                 timeout.Token).ConfigureAwait(false);
@@ -125,12 +126,12 @@ internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch 
         catch (OperationCanceledException)
         {
             return LeadOutcome.Refused(ErrorCode.LeaderNotAvailable,
-                $"Broker {peers.Self} could not claim partition {replica.TopicPartition} within "
+                $"Broker {peers.Self} could not claim leadership of partition {replica.TopicPartition} within "
                 + $"{ClaimTimeout.TotalSeconds} s: the store does not answer. Retry.");
         }
     }
 
-    // The end of a former leadership does not take out what a new one entered.
+    // The end of an earlier leadership must not remove the entry of a newer one.
     private Replica Serve(Replica replica)
     {
         var ended = replica.LeadershipEnded;

@@ -9,10 +9,10 @@ using OrleansMq.Grains.Storage;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>The services of partitions on a silo.</summary>
+/// <summary>Registers the services of partitions on a silo.</summary>
 internal static class PartitionServices
 {
-    /// <summary>What every silo has: placement, and the partitions that are served here.</summary>
+    /// <summary>Adds what every silo has: placement, and the partitions served here.</summary>
     public static ISiloBuilder AddPartitions(this ISiloBuilder silo)
     {
         var services = silo.Services;
@@ -31,7 +31,7 @@ internal static class PartitionServices
         return silo;
     }
 
-    /// <summary>What leads, fails over and hands over replicated partitions.</summary>
+    /// <summary>Adds leadership, failover and handover of replicated partitions.</summary>
     public static ISiloBuilder AddPartitionLeadership(this ISiloBuilder silo)
     {
         var services = silo.Services;

@@ -5,25 +5,24 @@ using OrleansMq.State;
 namespace OrleansMq.Grains.Partitions;
 
 /// <summary>
-/// The stored states of all partitions, for whoever on a silo needs one: the grain that leads, the placement of that grain, the topic that
-/// is created. Every call stands alone, so that nobody's knowledge gets old here. Usable from any thread.
+/// The stored states of all partitions, for leaders, placement and topic creation. Nothing is cached, so no caller sees an outdated state.
+/// Thread safe.
 /// </summary>
 internal interface IPartitionStates
 {
-    /// <summary>What is stored; null where nothing is. Any exception: not known.</summary>
+    /// <summary>Reads the stored state; null if there is none. Any exception: not known.</summary>
     Task<StoredPartitionState?> ReadAsync(ReplicaKey key);
 
-    /// <summary>Stores the first state of a partition; returns its etag.</summary>
-    /// <exception cref="StateConflictException">A state is stored. Any other exception: whether it was stored is not known.</exception>
+    /// <summary>Stores the first state of a partition; returns its ETag.</summary>
+    /// <exception cref="StateConflictException">A state is already stored. After any other exception the outcome is unknown.</exception>
     Task<string> CreateAsync(ReplicaKey key, PartitionState state);
 
-    /// <summary>Stores a state if what is stored still has <paramref name="etag"/>; returns the new etag.</summary>
-    /// <exception cref="StateConflictException">Something else is stored. Any other exception: whether it was stored is not
-    /// known.</exception>
+    /// <summary>Stores a state if the stored one still has <paramref name="etag"/>; returns the new ETag.</summary>
+    /// <exception cref="StateConflictException">Another state is stored. After any other exception the outcome is unknown.</exception>
     Task<string> WriteAsync(ReplicaKey key, PartitionState state, string etag);
 
-    /// <summary>Removes what is stored, whatever it is; where nothing is, that is fine.</summary>
-    /// <exception cref="StateConflictException">It changed meanwhile. Any other exception: whether it was removed is not known.</exception>
+    /// <summary>Removes the stored state, if there is one.</summary>
+    /// <exception cref="StateConflictException">The state changed meanwhile. After any other exception the outcome is unknown.</exception>
     Task ClearAsync(ReplicaKey key);
 }
 

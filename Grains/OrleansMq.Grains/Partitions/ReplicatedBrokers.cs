@@ -6,11 +6,11 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>The brokers of a replicated cluster, by its membership; this one's replicas are asked directly.</summary>
+/// <summary>The brokers of a replicated cluster, from its membership. This broker's own replicas are asked directly.</summary>
 internal sealed class ReplicatedBrokers(IServiceProvider services, SiloBroker broker, ClusterMembership membership) : IBrokerPeers,
     ILocalReplicas
 {
-    // Found at their first use: they are made after what is made of this.
+    // Resolved on first use, since they are created after their dependants.
     private readonly Lazy<SiloReplicas> _replicas = new(services.GetRequiredService<SiloReplicas>);
     private readonly Lazy<ReplicaServices> _others = new(services.GetRequiredService<ReplicaServices>);
     private readonly Lazy<PartitionLeadership> _leadership = new(services.GetRequiredService<PartitionLeadership>);

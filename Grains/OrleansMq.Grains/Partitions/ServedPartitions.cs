@@ -6,7 +6,7 @@ using OrleansMq.Partitions;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>The partitions whose grain is active on this silo; their grains enter and remove them.</summary>
+/// <summary>The partitions whose grain is active on this silo. The grains add and remove them.</summary>
 internal sealed class ServedPartitions(SiloBroker broker) : ILocalPartitions
 {
     private readonly ConcurrentDictionary<TopicPartition, Partition> _served = new();
@@ -17,9 +17,9 @@ internal sealed class ServedPartitions(SiloBroker broker) : ILocalPartitions
     /// <inheritdoc/>
     public bool TryGet(TopicPartition partition, [NotNullWhen(true)] out Partition? found) => _served.TryGetValue(partition, out found);
 
-    /// <summary>From now on calls from this silo go to the engine directly.</summary>
+    /// <summary>Routes calls from this silo directly to the engine from now on.</summary>
     public void Add(Partition partition) => _served[partition.TopicPartition] = partition;
 
-    /// <summary>From now on calls go through the grain again. Another partition of that name, of a topic created since, stays.</summary>
+    /// <summary>Routes calls through the grain again. A partition of a newer topic with the same name stays.</summary>
     public void Remove(Partition partition) => _served.TryRemove(new(partition.TopicPartition, partition));
 }

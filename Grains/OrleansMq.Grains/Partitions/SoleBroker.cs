@@ -4,7 +4,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Partitions;
 
-/// <summary>The brokers of a cluster that has one, and replicates nothing.</summary>
+/// <summary>The only broker of a cluster without replication.</summary>
 internal sealed class SoleBroker(SiloBroker broker) : IBrokerPeers
 {
     /// <inheritdoc/>

@@ -3,14 +3,13 @@ using Orleans.Storage;
 namespace OrleansMq.Grains.PostgreSql;
 
 /// <summary>
-/// Grain storage in which every grain key is its own. Orleans' ADO.NET provider stores a key that reads as a hexadecimal number or a GUID
-/// as that number: the topics <c>cafe</c>, <c>CAFE</c> and <c>0cafe</c> would share one state. Behind a prefix that neither begins with,
-/// each is stored as the text it is.
+/// Grain storage that keeps every grain key distinct. Orleans' ADO.NET provider stores a key that parses as a hexadecimal number or a GUID
+/// as that number: the topics <c>cafe</c>, <c>CAFE</c> and <c>0cafe</c> would share one state. With a prefix that is neither, every key is
+/// stored as text.
 /// </summary>
-/// <param name="storage">Orleans' provider.</param>
 internal sealed class ExactKeyGrainStorage(AdoNetGrainStorage storage) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
 {
-    /// <summary>What stands before the key in the database.</summary>
+    /// <summary>The prefix of each key in the database.</summary>
     public const string Prefix = ":";
 
     /// <inheritdoc/>

@@ -3,8 +3,8 @@ using Orleans.Storage;
 
 namespace OrleansMq.Grains.PostgreSql;
 
-/// <summary>State as the JSON document that the file store would hold.</summary>
-/// <param name="json">How the state's types are written.</param>
+/// <summary>Serializes state as the same JSON documents that the file store holds.</summary>
+/// <param name="json">The JSON options of the state's types.</param>
 internal sealed class JsonStateSerializer(JsonSerializerOptions json) : IGrainStorageSerializer
 {
     /// <inheritdoc/>

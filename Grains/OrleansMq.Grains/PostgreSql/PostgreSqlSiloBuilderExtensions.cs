@@ -10,33 +10,33 @@ using OrleansMq.Grains.PostgreSql;
 
 namespace Orleans.Hosting;
 
-/// <summary>Members and grain state in PostgreSQL, over Orleans' ADO.NET providers and the schema of <c>deploy/postgres/</c>.</summary>
+/// <summary>Membership and grain state in PostgreSQL, over Orleans' ADO.NET providers and the schema of <c>deploy/postgres/</c>.</summary>
 public static class PostgreSqlSiloBuilderExtensions
 {
-    /// <summary>How the providers name Npgsql.</summary>
+    /// <summary>The providers' name for Npgsql.</summary>
     private const string Invariant = "Npgsql";
 
-    /// <summary>The silo finds the others of its cluster, and is found, through PostgreSQL. The schema must be there:
-    /// <c>omq db migrate</c>.</summary>
+    /// <summary>Clusters the silo through PostgreSQL. The schema must exist: <c>omq db migrate</c>.</summary>
     /// <param name="silo">The silo.</param>
-    /// <param name="connectionString">Npgsql's; every silo and client of the cluster names the same database.</param>
+    /// <param name="connectionString">An Npgsql connection string; every silo and client of the cluster names the same database.</param>
     public static ISiloBuilder UsePostgreSqlClustering(this ISiloBuilder silo, string connectionString) =>
         silo.UseAdoNetClustering(options => (options.Invariant, options.ConnectionString) = (Invariant, connectionString));
 
-    /// <summary>The client finds the silos of its cluster through PostgreSQL.</summary>
+    /// <summary>Connects the client to the silos that are registered in PostgreSQL.</summary>
     /// <param name="client">The client.</param>
-    /// <param name="connectionString">Npgsql's, as the silos have it.</param>
+    /// <param name="connectionString">The silos' Npgsql connection string.</param>
     public static IClientBuilder UsePostgreSqlClustering(this IClientBuilder client, string connectionString) =>
         client.UseAdoNetClustering(options => (options.Invariant, options.ConnectionString) = (Invariant, connectionString));
 
     /// <summary>
-    /// Grain state in PostgreSQL, as JSON. Every write is a compare-and-swap, the first one too: of two that write a new grain's state one
-    /// gets an <see cref="InconsistentStateException"/>. What is cleared is deleted, and no etag from before fits what is written after.
+    /// Stores grain state in PostgreSQL as JSON. Every write is a compare-and-swap, the first one too. Of two first writes of a grain's
+    /// state, one fails with an <see cref="InconsistentStateException"/>. Clearing deletes the row, and no earlier ETag matches what is
+    /// written afterwards.
     /// </summary>
     /// <param name="services">The silo's services.</param>
-    /// <param name="name">The name under which grains ask for it.</param>
-    /// <param name="connectionString">Npgsql's.</param>
-    /// <param name="json">How the state's types are written.</param>
+    /// <param name="name">The provider's name, as grains refer to it.</param>
+    /// <param name="connectionString">An Npgsql connection string.</param>
+    /// <param name="json">The JSON options of the state's types.</param>
     /// <remarks>The cluster's service id is part of every state's key.</remarks>
     public static IServiceCollection AddPostgreSqlGrainStorage(this IServiceCollection services, string name, string connectionString,
         JsonSerializerOptions json) =>

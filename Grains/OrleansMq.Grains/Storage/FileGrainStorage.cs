@@ -8,15 +8,15 @@ namespace OrleansMq.Grains.Storage;
 /// <summary>
 /// Grain state in the engine's state store: the document <c>&lt;state name&gt;/&lt;grain key&gt;</c> holds the state as JSON and nothing
 /// else, so that the standalone host reads and writes the same documents. The provider's name is <see cref="ProviderName"/>.
-/// <para>A write or clear that lost against another is an <see cref="InconsistentStateException"/>; a disk that fails is an
-/// <see cref="IOException"/> that names the path.</para>
+/// <para>A write or clear that loses a conflict throws <see cref="InconsistentStateException"/>. A failing disk throws
+/// <see cref="IOException"/> with the path in its message.</para>
 /// </summary>
-/// <param name="store">Where the documents are.</param>
-/// <param name="json">How the state's types are written.</param>
-/// <param name="activators">Makes the state of a grain that has none stored.</param>
+/// <param name="store">Holds the documents.</param>
+/// <param name="json">The JSON options of the state's types.</param>
+/// <param name="activators">Create the state of a grain that has none stored.</param>
 public sealed class FileGrainStorage(IStateStore store, JsonSerializerOptions json, IActivatorProvider activators) : IGrainStorage
 {
-    /// <summary>The name under which grains ask for it: <c>omq</c>.</summary>
+    /// <summary>The provider's name, as grains refer to it: <c>omq</c>.</summary>
     public const string ProviderName = "omq";
 
     /// <inheritdoc/>

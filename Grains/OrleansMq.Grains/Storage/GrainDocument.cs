@@ -4,26 +4,26 @@ using Orleans.Storage;
 namespace OrleansMq.Grains.Storage;
 
 /// <summary>
-/// A grain's stored document, over any grain storage. <see cref="Known"/> is only ever what is stored: what is being written is not seen
-/// before it is durable. After a change that failed, or whose outcome is unclear, the next use reads what is stored. For the turns of one
-/// grain, which may interleave.
+/// A grain's stored document, over any grain storage. <see cref="Known"/> is always a stored version: a write in progress is not visible
+/// before it is durable. After a write that failed, or whose outcome is unknown, the next use reads the document again. For the
+/// interleaving turns of one grain.
 /// </summary>
 /// <typeparam name="T">An immutable document of the engine.</typeparam>
-/// <param name="storage">Where it is stored.</param>
+/// <param name="storage">Holds the document.</param>
 /// <param name="type">The state's name: the first half of the document's key.</param>
-/// <param name="grain">Whose it is: the second half.</param>
-/// <remarks>Not Orleans' persistent state, because that shows what is being written as if it were stored, fails the activation of a grain
-/// whose document cannot be read, and loses which file it was.</remarks>
+/// <param name="grain">The owner: the second half.</param>
+/// <remarks>Orleans' persistent state does not fit: it shows a write in progress as if it were stored, fails the activation of a grain with
+/// an unreadable document, and its errors omit the file's name.</remarks>
 internal sealed class GrainDocument<T>(IGrainStorage storage, string type, GrainId grain) where T : class
 {
     private readonly SemaphoreSlim _gate = new(1, 1);
     private readonly GrainState<T> _state = new();
     private bool _isKnown;
 
-    /// <summary>What was last known to be stored; null where nothing was.</summary>
+    /// <summary>The last version known to be stored; null if there was none.</summary>
     public T? Known { get; private set; }
 
-    /// <summary>What is stored; null where nothing is.</summary>
+    /// <summary>Reads the document; null if there is none.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public async ValueTask<T?> ReadAsync()
     {
@@ -32,8 +32,8 @@ internal sealed class GrainDocument<T>(IGrainStorage storage, string type, Grain
         return Known;
     }
 
-    /// <summary>Stores the next document; durable when it returns.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: it is perhaps stored, perhaps not.</exception>
+    /// <summary>Stores the next version durably.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: it may or may not be stored.</exception>
     public Task WriteAsync(T next) => OneAtATimeAsync("could not be written", async () =>
     {
         await ReadUnknownAsync();
@@ -43,8 +43,8 @@ internal sealed class GrainDocument<T>(IGrainStorage storage, string type, Grain
         (Known, _isKnown) = (next, true);
     });
 
-    /// <summary>Removes the document; durable when it returns.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: it is perhaps there, perhaps not.</exception>
+    /// <summary>Removes the document durably.</summary>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: it may or may not be removed.</exception>
     public Task ClearAsync() => OneAtATimeAsync("could not be removed", async () =>
     {
         await ReadUnknownAsync();

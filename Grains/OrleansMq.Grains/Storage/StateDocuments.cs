@@ -7,10 +7,10 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Storage;
 
-/// <summary>How the documents of all grains are written, into files as into a database.</summary>
+/// <summary>The document format of all grains, the same in files and in a database.</summary>
 internal static class StateDocuments
 {
-    /// <summary>The engine's own JSON of every document.</summary>
+    /// <summary>The engine's JSON options for every document.</summary>
     public static JsonSerializerOptions Json { get; } = new(TopicJson.Default.Options)
     {
         TypeInfoResolver = JsonTypeInfoResolver.Combine(TopicJson.Default, ReplicationJson.Default, ClusterJson.Default,
