@@ -3,14 +3,14 @@ using OrleansMq.PostgreSql.Schema;
 
 namespace OrleansMq.Grains.Hosting;
 
-/// <summary>A replicated cluster's database cannot be used; the message is one line that says why, and the fix. It names no
+/// <summary>A replicated cluster's database cannot be used. The message is one line with the reason and the fix, without the
 /// password.</summary>
 public sealed class ClusterDatabaseException(string message, Exception inner) : Exception(message, inner);
 
-/// <summary>Makes the cluster's database ready before the silo uses it: waits until it answers, and brings its schema up to date.</summary>
-/// <param name="connectionString">Npgsql's.</param>
+/// <summary>Prepares the cluster's database before the silo uses it: waits until it answers, and brings its schema up to date.</summary>
+/// <param name="connectionString">An Npgsql connection string.</param>
 /// <param name="timeout">How long to wait.</param>
-/// <param name="log">Where it says that it waits.</param>
+/// <param name="log">Gets a line while it waits.</param>
 internal sealed class ClusterDatabase(string connectionString, TimeSpan timeout, EngineLog log) : ILifecycleParticipant<ISiloLifecycle>
 {
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
@@ -21,8 +21,8 @@ internal sealed class ClusterDatabase(string connectionString, TimeSpan timeout,
     public void Participate(ISiloLifecycle lifecycle) =>
         lifecycle.Subscribe(nameof(ClusterDatabase), ServiceLifecycleStage.First, PrepareAsync);
 
-    /// <summary>Returns when the database can be used; once it could, at once.</summary>
-    /// <exception cref="ClusterDatabaseException">It did not answer in time, or refuses.</exception>
+    /// <summary>Returns when the database is usable; after the first success at once.</summary>
+    /// <exception cref="ClusterDatabaseException">The database did not answer in time, or refused.</exception>
     public async Task PrepareAsync(CancellationToken cancellationToken)
     {
         if (_isReady)
@@ -51,18 +51,18 @@ internal sealed class ClusterDatabase(string connectionString, TimeSpan timeout,
             }
             catch (DatabaseUnreachableException unreachable)
             {
-                throw new ClusterDatabaseException($"--postgres: given up after {timeout.TotalSeconds:0} s. {unreachable.Message}",
+                throw new ClusterDatabaseException($"--postgres: gave up after {timeout.TotalSeconds:0} s. {unreachable.Message}",
                     unreachable);
             }
             catch (SchemaRefusedException refused)
             {
                 throw new ClusterDatabaseException($"--postgres: {refused.Message} If this broker's user may not create tables, run "
-                    + "'./omq db migrate --postgres ...' once as one who may.", refused);
+                    + "'./omq db migrate --postgres ...' once as a user with that right.", refused);
             }
         }
     }
 
-    /// <summary>Npgsql names the key that is wrong, not the values.</summary>
+    /// <summary>Wraps Npgsql's error, which names the wrong key but no values.</summary>
     public static ClusterDatabaseException Malformed(ArgumentException malformed) =>
-        new($"--postgres: this is no connection string: {malformed.Message}", malformed);
+        new($"--postgres: not a valid connection string: {malformed.Message}", malformed);
 }

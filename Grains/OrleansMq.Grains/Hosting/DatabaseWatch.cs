@@ -6,9 +6,8 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// Says once when the cluster's database is lost, and once when it is back, whatever tries to use it in between. When it is back it writes
-/// this silo's sign of life and reads who is a member at once: Orleans would do both only after pauses that grew while the database was
-/// away.
+/// Logs once when the cluster's database is lost and once when it is back. When it is back, this writes the silo's heartbeat and reads the
+/// membership table at once. Orleans would do both only after pauses that grew during the outage.
 /// </summary>
 internal sealed class DatabaseWatch(IServiceProvider services, string connectionString, ILocalSiloDetails self, EngineLog log,
     TimeProvider time)
@@ -37,7 +36,7 @@ internal sealed class DatabaseWatch(IServiceProvider services, string connection
 
     private async Task WatchAsync()
     {
-        // A connection of its own: that the pool of those who work is used up is another matter.
+        // Not pooled: an exhausted pool does not mean that the database is down.
         var settings = new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false, Timeout = PatienceSeconds,
             CommandTimeout = PatienceSeconds };
         var target = $"PostgreSQL at {settings.Host}:{settings.Port}, database '{settings.Database ?? settings.Username}',";
@@ -77,7 +76,7 @@ internal sealed class DatabaseWatch(IServiceProvider services, string connection
         _lostSince = time.GetUtcNow();
         log.Write(EngineLogLevel.Warning,
             $"{target} does not answer: {failure.GetBaseException().Message.ReplaceLineEndings(" ").TrimEnd('.')}. Partitions are "
-            + "served on; what changes topics, leaders or replicas waits for it.");
+            + "still served; changes of topics, leaders or replicas wait for it.");
     }
 
     private async Task RegainAsync(string target)

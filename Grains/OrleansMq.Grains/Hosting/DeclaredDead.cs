@@ -3,18 +3,18 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// Ends the process of a silo that its cluster has declared dead (or that cannot go on at all), instead of Orleans' abort with a stack
-/// trace: one line, and an exit code by which a supervisor knows that a restart helps. Nothing is closed: what is acknowledged is on disk
-/// and at the other replicas, as after a kill.
+/// Ends the process of a silo that its cluster has declared dead, or that cannot go on. It replaces Orleans' abort and stack trace by one
+/// line and an exit code that tells a supervisor to restart. Nothing is closed: acknowledged records are on disk and on the other replicas,
+/// as after a kill.
 /// </summary>
-/// <param name="log">Where the line goes.</param>
-/// <param name="exit">Ends the process; null for the real way.</param>
+/// <param name="log">Gets the line.</param>
+/// <param name="exit">Ends the process; null for the real exit.</param>
 public sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null) : IFatalErrorHandler
 {
-    /// <summary>The process' exit code.</summary>
+    /// <summary>The exit code of the process.</summary>
     public const int ExitCode = 3;
 
-    // Whoever holds up an exit (a handler that waits for a request that waits for this silo) gets so long.
+    // How long an exit may be delayed, for example by a handler whose request waits for this silo. Then the process is killed.
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(3);
 
     private int _ended;
@@ -31,9 +31,9 @@ public sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null
             End($"the silo cannot go on: {context} {exception?.Message}".TrimEnd(), exception);
     }
 
-    /// <summary>Ends the process; the first reason is the one that is told.</summary>
-    /// <param name="reason">Why, without what follows from it.</param>
-    /// <param name="fault">What only a bug of ours or Orleans' explains; null for what an operator does.</param>
+    /// <summary>Ends the process; only the first reason is logged.</summary>
+    /// <param name="reason">The reason, without its consequences.</param>
+    /// <param name="fault">Set if only a bug of ours or Orleans' explains it; null for an operator's action.</param>
     public void End(string reason, Exception? fault = null)
     {
         if (Interlocked.Exchange(ref _ended, 1) != 0)
@@ -51,7 +51,7 @@ public sealed class DeclaredDead(EngineLog log, Action<int, string>? exit = null
             System.Diagnostics.Process.GetCurrentProcess().Kill();
         })
         { IsBackground = true, Name = "omq-exit-guard" }.Start();
-        // Not on the caller's thread, which may hold what the exit waits for.
+        // Not on the caller's thread, which may hold a resource that the exit waits for.
         new Thread(static () => Environment.Exit(ExitCode)) { IsBackground = true, Name = "omq-exit" }.Start();
     }
 }

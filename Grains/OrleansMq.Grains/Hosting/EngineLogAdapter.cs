@@ -3,7 +3,7 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Grains.Hosting;
 
-/// <summary>The engine's log lines in the silo's log, under the category <c>OrleansMq</c>.</summary>
+/// <summary>Writes the engine's log lines to the silo's log, under the category <c>OrleansMq</c>.</summary>
 internal sealed class EngineLogAdapter(ILoggerFactory loggers) : EngineLog
 {
     private readonly ILogger _log = loggers.CreateLogger("OrleansMq");

@@ -10,8 +10,8 @@ using OrleansMq.Grains.Connections;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// Listens for Orleans' clients with sockets of ours (<see cref="SocketListeners"/>), which bring batches in large blocks, and for other
-/// silos with Orleans' own. Orleans asks under keys that are not public, so that which is which is seen from the endpoint.
+/// Listens for Orleans clients with this project's sockets (<see cref="SocketListeners"/>), which receive batches in large blocks, and for
+/// other silos with Orleans' own. Orleans asks under keys that are not public, so the endpoint decides which is which.
 /// </summary>
 internal sealed class GatewayListeners(IConnectionListenerFactory orleans, EndpointOptions endpoints,
     IOptions<SocketConnectionOptions> sockets) : IConnectionListenerFactory
@@ -21,8 +21,8 @@ internal sealed class GatewayListeners(IConnectionListenerFactory orleans, Endpo
         IsGateway(endpoint) ? new SocketListeners(sockets).BindAsync(endpoint, cancellationToken)
         : orleans.BindAsync(endpoint, cancellationToken);
 
-    /// <summary>Puts itself before the listeners that Orleans registered itself; what somebody else registered stays.</summary>
-    /// <param name="services">The silo's.</param>
+    /// <summary>Wraps the listeners that Orleans registered itself; other registrations stay.</summary>
+    /// <param name="services">The silo's services.</param>
     /// <param name="own">The assembly whose registrations are Orleans' own.</param>
     public static void Replace(IServiceCollection services, Assembly own) =>
         services.ReplaceOwn<IConnectionListenerFactory>(own, static (provider, orleans) =>

@@ -8,14 +8,14 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// One broker of a cluster joins at a time. Two that join at once would both find their number free; and Orleans lets the one that comes
-/// second in the membership table wait for seconds before it tries again, where its turn is a fraction of one. A lock in the database,
-/// which ends with its holder's connection.
+/// Lets only one broker of a cluster join at a time. Two that join at once would both find their id free. Also, Orleans makes the second
+/// one wait for seconds after a conflict in the membership table, where a turn takes a fraction of one. The turn is an advisory lock in the
+/// database, which ends with its holder's connection.
 /// </summary>
 internal sealed class JoinTurn(string connectionString, string clusterId, EngineLog log) : ILifecycleParticipant<ISiloLifecycle>,
     IAsyncDisposable
 {
-    // Many times what a join takes. Then whoever has the turn hangs, and joining beside it is safe, only slower.
+    // Many times what a join takes. After that the holder hangs, and joining concurrently is safe, only slower.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
@@ -30,7 +30,7 @@ internal sealed class JoinTurn(string connectionString, string clusterId, Engine
         lifecycle.Subscribe(nameof(JoinTurn), ServiceLifecycleStage.Active, _ => DisposeAsync().AsTask());
     }
 
-    /// <summary>Waits for the turn; once it has it, does nothing.</summary>
+    /// <summary>Waits for the turn; does nothing if it is already held.</summary>
     public async Task TakeAsync(CancellationToken cancellationToken)
     {
         if (_held is not null)
@@ -46,7 +46,7 @@ internal sealed class JoinTurn(string connectionString, string clusterId, Engine
                 if (DateTime.UtcNow - since > Patience)
                 {
                     log.Write(EngineLogLevel.Warning,
-                        $"Another broker has been joining for {Patience.TotalSeconds:0} s; not waiting for it any longer.");
+                        $"Another broker has been joining for {Patience.TotalSeconds:0} s; joining without waiting for it.");
                     break;
                 }
                 await Task.Delay(Pause, cancellationToken);
@@ -60,7 +60,7 @@ internal sealed class JoinTurn(string connectionString, string clusterId, Engine
         }
     }
 
-    /// <summary>Lets the next one join.</summary>
+    /// <summary>Lets the next broker join.</summary>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref _held, null) is not { } held)
@@ -71,7 +71,7 @@ internal sealed class JoinTurn(string connectionString, string clusterId, Engine
         }
         catch (DbException)
         {
-            // The connection broke: so did the lock.
+            // The connection broke, which released the lock.
         }
     }
 

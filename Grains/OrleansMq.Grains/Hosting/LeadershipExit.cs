@@ -3,7 +3,7 @@ using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Grains.Hosting;
 
-/// <summary>The first step of a graceful stop: leaderships are handed over while requests are still served.</summary>
+/// <summary>The first step of a graceful stop: hands leaderships over while requests are still served.</summary>
 internal sealed class LeadershipExit(SiloBroker broker, BrokerClusterOptions options, IEnumerable<ILeadershipHandover> handovers)
     : ILifecycleParticipant<ISiloLifecycle>
 {
@@ -12,10 +12,10 @@ internal sealed class LeadershipExit(SiloBroker broker, BrokerClusterOptions opt
 
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle) =>
-        // Stops run downwards: before anything else of the silo stops, where the host has not done it yet.
+        // Stages stop in reverse order, so this runs before any other part of the silo stops, unless the host has done it already.
         lifecycle.Subscribe(nameof(LeadershipExit), ServiceLifecycleStage.Last, _ => Task.CompletedTask, _ => LeaveAsync());
 
-    /// <summary>Hands over once; returns when it is done, or the time is up.</summary>
+    /// <summary>Hands over once; returns when it is done, or when the time limit passes.</summary>
     public Task LeaveAsync()
     {
         lock (_lock)
@@ -32,9 +32,9 @@ internal sealed class LeadershipExit(SiloBroker broker, BrokerClusterOptions opt
             }
             catch (Exception failure)
             {
-                // Whatever it is, the broker stops all the same: those that lead no more are elected by the others.
+                // The broker stops regardless of the failure; the other brokers elect leaders for the rest.
                 broker.Log(EngineLogLevel.Warning,
-                    "Leaderships could not all be handed over; the other brokers take them when this one is gone.", failure);
+                    "Could not hand over all leaderships; the other brokers will elect new leaders once this one is gone.", failure);
             }
         }
     }

@@ -21,14 +21,14 @@ public static class OrleansMqSiloBuilderExtensions
 {
     /// <summary>
     /// Makes this silo a broker of its cluster: <c>silo.AddOrleansMq(options => options with { DataDirectory = "/var/lib/omq" })</c>. The
-    /// data directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. Registers
-    /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly. Clients of Orleans are listened for with
-    /// sockets that send and receive in large blocks, where no other transport is registered.
+    /// data directory is opened and recovered before the silo becomes active, and closed after its grains are deactivated. This registers
+    /// <see cref="IBroker"/>, which calls partitions that are active on this silo directly. Unless another transport is registered, Orleans
+    /// clients are served by sockets that send and receive in large blocks.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults: <c>./data</c>, broker 0, the engine's lines in the silo's log under <c>OrleansMq</c>.
-    /// For compacted topics, and topics that set <c>compression.type</c>, add codecs.</param>
-    /// <remarks>Where the directory is locked, unwritable or of a newer format the silo's start fails with a
+    /// Compacted topics, and topics that set <c>compression.type</c>, need codecs.</param>
+    /// <remarks>If the directory is locked, unwritable or of a newer format, the silo's start fails with a
     /// <see cref="DataDirectoryException"/>.</remarks>
     public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure = null)
     {
@@ -48,15 +48,15 @@ public static class OrleansMqSiloBuilderExtensions
     ///     Endpoints = new SiloEndpoints(IPAddress.Parse("10.0.0.1"), 11111, 30000),
     /// });
     /// </code>
-    /// It sets the silo's name (<c>broker-1</c>), cluster and service id, membership and grain storage in PostgreSQL, whose schema it
-    /// brings up to date at the start, and when a silo counts as dead. A silo that its cluster has declared dead ends its process with exit
-    /// code <see cref="DeclaredDead.ExitCode"/>: let a supervisor start it again.
+    /// It sets the silo's name (<c>broker-1</c>), its cluster and service id, membership and grain storage in PostgreSQL, and failure
+    /// detection. The start brings the database schema up to date. A silo that its cluster has declared dead ends its process with exit
+    /// code <see cref="DeclaredDead.ExitCode"/>: let a supervisor restart it.
     /// </summary>
     /// <param name="silo">The silo.</param>
     /// <param name="configure">Changes the defaults, as without a cluster.</param>
     /// <param name="cluster">The cluster, and this broker in it.</param>
-    /// <remarks>The silo's start fails with a <see cref="DataDirectoryException"/>, also where the directory belongs to another broker or
-    /// cluster, with a <see cref="ClusterDatabaseException"/>, or a <see cref="BrokerIdTakenException"/>.</remarks>
+    /// <remarks>The silo's start fails with a <see cref="DataDirectoryException"/> (also if the directory belongs to another broker or
+    /// cluster), a <see cref="ClusterDatabaseException"/>, or a <see cref="BrokerIdTakenException"/>.</remarks>
     public static ISiloBuilder AddOrleansMq(this ISiloBuilder silo, Func<BrokerOptions, BrokerOptions>? configure,
         BrokerClusterOptions cluster)
     {

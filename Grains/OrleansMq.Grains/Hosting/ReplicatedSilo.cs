@@ -10,18 +10,18 @@ using OrleansMq.Grains.Topics;
 
 namespace OrleansMq.Grains.Hosting;
 
-/// <summary>What a silo of a replicated cluster has beyond a broker's.</summary>
+/// <summary>The additional services of a silo in a replicated cluster.</summary>
 internal static class ReplicatedSilo
 {
     private const int MaxConnections = 16;
 
-    /// <summary>Adds it.</summary>
+    /// <summary>Adds the services.</summary>
     public static void AddReplication(this ISiloBuilder silo, BrokerClusterOptions cluster)
     {
         var services = silo.Services;
         services.AddSingleton(cluster);
         services.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (cluster.ClusterId, cluster.ClusterId));
-        // Last of all: whatever else names silos, the others know brokers by this name.
+        // After all other configuration: the other brokers know this one by this name.
         services.AddSingleton<IPostConfigureOptions<SiloOptions>, BrokerName>();
         services.Configure<ClusterMembershipOptions>(Liveness);
         if (cluster.Endpoints is { } endpoints)
@@ -68,7 +68,7 @@ internal static class ReplicatedSilo
         silo.AddPartitionLeadership();
     }
 
-    // A host that has its own way out, as test clusters do, keeps it.
+    // A host with its own fatal error handler, such as a test cluster, keeps it.
     private static void EndByDeclaredDead(this IServiceCollection services)
     {
         var present = services.LastOrDefault(service => service.ServiceType == typeof(IFatalErrorHandler));
@@ -76,27 +76,26 @@ internal static class ReplicatedSilo
             services.Replace(ServiceDescriptor.Singleton<IFatalErrorHandler>(provider => provider.GetRequiredService<DeclaredDead>()));
     }
 
-    /// <summary>Lets a service take part in the silo's start and stop.</summary>
+    /// <summary>Adds a service to the silo's lifecycle.</summary>
     public static void AddParticipant<T>(this IServiceCollection services) where T : class, ILifecycleParticipant<ISiloLifecycle> =>
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => new Participant(provider.GetRequiredService<T>()));
 
     /// <summary>
-    /// Orleans' probes find the silo that hangs or is cut off; a killed process is found by <see cref="ProcessWatcher"/>. So probes need
-    /// not be fast, and must not take a busy machine for a dead one: six seconds without any answer, and the word of another silo where
-    /// there is one.
+    /// Orleans' probes detect a silo that hangs or is cut off; <see cref="ProcessWatcher"/> detects a killed process. So probes may be
+    /// slow, and must not take a busy machine for a dead one: six seconds without any answer, and the vote of another silo if there is one.
     /// </summary>
     private static void Liveness(ClusterMembershipOptions options)
     {
         options.ProbeTimeout = TimeSpan.FromSeconds(2);
-        // Releases of Orleans that adapt the timeout to what they measure know these bounds. Without them a silo that hangs would have four
-        // times as long, and one that is busy all of a sudden half.
+        // Some releases of Orleans adapt the probe timeout to measurements and have these bounds. Without them, detecting a silo that hangs
+        // could take four times as long, and a suddenly busy silo could have half the time.
         typeof(ClusterMembershipOptions).GetProperty("MaxProbeTimeout")?.SetValue(options, options.ProbeTimeout);
         typeof(ClusterMembershipOptions).GetProperty("MinProbeTimeout")?.SetValue(options, options.ProbeTimeout);
         options.NumMissedProbesLimit = 3;
         options.EnableIndirectProbes = true;
         options.ExtendProbeTimeoutDuringDegradation = true;
         options.NumVotesForDeathDeclaration = 2;
-        // Gossip tells of changes at once; this is for the gossip that was lost.
+        // Gossip spreads changes at once; this covers lost gossip.
         options.TableRefreshTimeout = TimeSpan.FromSeconds(5);
         options.IAmAliveTablePublishTimeout = BrokerIdCheck.SignOfLife;
         options.NumMissedTableIAmAliveLimit = 6;
@@ -104,10 +103,10 @@ internal static class ReplicatedSilo
     }
 
     /// <summary>
-    /// What Npgsql pools by itself, a hundred connections a silo, three silos would take from a server that has a hundred for all. At a
-    /// failover hundreds of partitions want one at once; the few they share do their short statements in a moment.
+    /// Bounds the connection pool. Npgsql's default of a hundred connections is too much for three silos on a server that allows a hundred
+    /// in total. In a failover hundreds of partitions want a connection at once, and share these few for their short statements.
     /// </summary>
-    /// <exception cref="ClusterDatabaseException">It is no connection string.</exception>
+    /// <exception cref="ClusterDatabaseException">The connection string is malformed.</exception>
     internal static string Bounded(string connectionString, string clusterId)
     {
         try
@@ -134,7 +133,7 @@ internal static class ReplicatedSilo
         options.GatewayListeningEndpoint = endpoints.GatewayListener;
     }
 
-    // What is registered under two types is disposed of twice; this stands in for the second.
+    // A service that is registered under two types would be disposed of twice; this wrapper takes the second registration.
     private sealed class Participant(ILifecycleParticipant<ISiloLifecycle> participant) : ILifecycleParticipant<ISiloLifecycle>
     {
         public void Participate(ISiloLifecycle lifecycle) => participant.Participate(lifecycle);

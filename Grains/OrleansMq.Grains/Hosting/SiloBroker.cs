@@ -11,32 +11,32 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Hosting;
 
 /// <summary>
-/// What this silo holds of the cluster's data: the data directory, the state documents in it, and the partitions. Opened before the silo
-/// becomes active, by the code that the standalone host opens a directory with; closed when its grains are deactivated.
+/// This silo's share of the cluster's data: the data directory, its state documents, and the partitions. It is opened before the silo
+/// becomes active, by the same code as in the standalone host, and closed when its grains are deactivated.
 /// </summary>
 internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
 {
-    /// <summary>How <see cref="ClusterDescription.Flavour"/> and the program's ready line call this host.</summary>
+    /// <summary>The host's name in <see cref="ClusterDescription.Flavour"/> and in the program's ready line.</summary>
     public const string Flavour = "cluster";
 
     private readonly IFileSystem _files;
     private readonly CancellationTokenSource _stopping = new();
-    // Partitions are made one at a time: the store makes no more at once, and the grains' threads would all wait for it.
+    // Partitions are created one at a time: the store does not create more at once, and the grains' threads would all wait for it.
     private readonly SemaphoreSlim _making = new(1, 1);
-    // Deleting waits for append loops, too, so that some at a time are faster than one; all would leave no thread to anybody else.
+    // Deleting also waits for append loops, so a few at a time are faster than one; more would take all threads.
     private readonly SemaphoreSlim _deleting = new(4, 4);
     private readonly SemaphoreSlim _gate = new(1, 1);
     private DataDirectory? _directory;
     private FileStateStore? _state;
     private PartitionStore? _partitions;
-    // The partitions that are here, and why those are not that should be: by topic id and number, as grains know them.
+    // By topic id and number, as grains know them: the partitions that are here, and why others that should be here are not.
     private readonly ConcurrentDictionary<(Guid, int), Partition> _here = new();
     private readonly ConcurrentDictionary<(Guid, int), string> _missing = new();
     private readonly ConcurrentDictionary<string, string> _damaged = new(StringComparer.Ordinal);
     private volatile bool _isOpen;
 
-    /// <param name="options">The broker's engine.</param>
-    /// <param name="cluster">What makes it a member of a replicated cluster; null where it is none.</param>
+    /// <param name="options">The engine's options.</param>
+    /// <param name="cluster">Membership in a replicated cluster; null for none.</param>
     public SiloBroker(BrokerOptions options, BrokerClusterOptions? cluster = null)
     {
         Cluster = cluster;
@@ -51,19 +51,19 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             SoleMetadata = new SoleBrokerMetadata(Registration(), DescribeCluster);
     }
 
-    /// <summary>What the broker was given.</summary>
+    /// <summary>The broker's options.</summary>
     public BrokerOptions Options { get; }
 
-    /// <summary>What makes it a member of a replicated cluster; null where it is none.</summary>
+    /// <summary>Membership in a replicated cluster; null for none.</summary>
     public BrokerClusterOptions? Cluster { get; }
 
-    /// <summary>The topics and the one broker of a cluster that replicates nothing; null in a replicated cluster.</summary>
+    /// <summary>The topics and the only broker of a cluster without replication; null in a replicated cluster.</summary>
     public SoleBrokerMetadata? SoleMetadata { get; }
 
-    /// <summary>What a topic is created with where the request leaves it open.</summary>
+    /// <summary>Defaults and limits for topic creation.</summary>
     public TopicLimits Limits => new(Options.TopicDefaults, Options.DefaultPartitions);
 
-    /// <summary>Cancelled when the silo begins to stop: long polls end then.</summary>
+    /// <summary>Cancelled when the silo begins to stop, which ends long polls.</summary>
     public CancellationToken Stopping => _stopping.Token;
 
     /// <summary>Whether the directory is open.</summary>
@@ -82,7 +82,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         lifecycle.Subscribe(nameof(SiloBroker), ServiceLifecycleStage.Active, _ => Task.CompletedTask, _ => _stopping.CancelAsync());
     }
 
-    /// <summary>Opens the directory and recovers what is in it; once it is open, does nothing.</summary>
+    /// <summary>Opens the directory and recovers its contents; does nothing if it is open already.</summary>
     /// <exception cref="DataDirectoryException">The directory is locked, unwritable, or of a newer format.</exception>
     /// <exception cref="CorruptStateException">The catalogue of topics is damaged.</exception>
     public async Task OpenAsync(CancellationToken cancellationToken)
@@ -99,19 +99,19 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         }
     }
 
-    /// <summary>The partition of that topic id and number, if this broker holds it.</summary>
+    /// <summary>Returns the partition with that topic id and number, if it is here.</summary>
     public Partition? Find(Guid topicId, int number) => _here.GetValueOrDefault((topicId, number));
 
-    /// <summary>Why a partition that the topic has is not here; null where the topic has no such partition.</summary>
+    /// <summary>Returns why one of the topic's partitions is not here; null if the topic has no such partition.</summary>
     public string? WhyMissing(Guid topicId, int number) => _missing.GetValueOrDefault((topicId, number));
 
-    /// <summary>Why a topic cannot be served, and what to do; null for one that can, or does not exist.</summary>
+    /// <summary>Returns why a topic cannot be served, and the fix; null if it can, or does not exist.</summary>
     public string? WhyDamaged(string topic) => _damaged.GetValueOrDefault(topic);
 
-    /// <summary>One more than the highest number of a partition of that topic id on this broker; 0 where there is none.</summary>
+    /// <summary>Returns the highest partition number of that topic id on this broker plus one; 0 if there is none.</summary>
     public int CountOf(Guid topicId) => _here.Keys.Where(key => key.Item1 == topicId).Select(key => key.Item2 + 1).DefaultIfEmpty(0).Max();
 
-    /// <summary>Makes a partition, or finds it where it was made already.</summary>
+    /// <summary>Returns a partition, creating it if needed.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public async Task<Partition> OpenAsync(TopicPartition partition, Guid topicId, IReadOnlyDictionary<string, string> configs)
     {
@@ -127,7 +127,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         }
     }
 
-    /// <summary>Deletes a partition and frees its disk; one that is gone is fine.</summary>
+    /// <summary>Deletes a partition and frees its disk space. A missing partition is not an error.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public async Task DropAsync(TopicPartition partition, Guid topicId)
     {
@@ -146,17 +146,17 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
         }
     }
 
-    /// <summary>The configuration of a topic that sets these keys.</summary>
+    /// <summary>Parses the configuration of a topic that sets these keys.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.InvalidConfig"/>.</exception>
     public TopicConfig Parse(IReadOnlyDictionary<string, string> configs) => TopicConfigRules.Parse(configs, Options.TopicDefaults).Next;
 
-    /// <summary>A topic was deleted: nothing is wrong with it any more.</summary>
+    /// <summary>Forgets the damage of a deleted topic.</summary>
     public void Forget(string topic) => _damaged.TryRemove(topic, out _);
 
-    /// <summary>Says that a topic is served from now on, where this broker is the only one.</summary>
+    /// <summary>Adds a topic to <see cref="SoleMetadata"/>, if this broker is the only one.</summary>
     public void Announce(TopicState topic) => SoleMetadata?.Set(topic, number => _here.ContainsKey((topic.TopicId, number)));
 
-    /// <summary>The cluster, as long as it has one broker.</summary>
+    /// <summary>Describes the cluster while it has one broker.</summary>
     public ClusterDescription DescribeCluster()
     {
         var offline = Partitions.Partitions.Count(partition => partition.OfflineReason is not null);
@@ -165,10 +165,10 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             [new BrokerDescription(Options.BrokerId.Value, LocalBroker.Version, online, offline + _missing.Count, _directory.Path)]);
     }
 
-    /// <summary>Writes a line into the engine's log.</summary>
+    /// <summary>Writes a line to the engine's log.</summary>
     public void Log(EngineLogLevel level, string message, Exception? exception = null) => Options.Log.Write(level, message, exception);
 
-    /// <summary>Closes the directory, where the silo's stop has not.</summary>
+    /// <summary>Closes the directory, unless the silo's stop has done so.</summary>
     public async ValueTask DisposeAsync()
     {
         await CloseAsync();
@@ -190,7 +190,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
                 cancellationToken);
             if (Cluster is not null)
             {
-                // The topics are in the cluster's database, which is not there yet, perhaps. Until they are known nothing is deleted.
+                // The topics are in the cluster's database, which may not be reachable yet. Delete nothing until they are known.
                 _partitions = await PartitionStore.OpenAsync(Options, _ => KeepEverything, cancellationToken);
                 _isOpen = true;
                 return;
@@ -198,7 +198,7 @@ internal sealed class SiloBroker : ILifecycleParticipant<ISiloLifecycle>, IAsync
             _state = await Task.Run(() => FileStateStore.Open(_files, _directory.StatePath), cancellationToken);
             var stored = await StoredTopics.ReadAsync(_state, Options);
             _partitions = await PartitionStore.OpenAsync(Options, stored.FindConfig, cancellationToken);
-            // Finishes or undoes what a crash interrupted. From then on topics are their grains'.
+            // Completes or undoes what a crash interrupted. From then on the grains own the topics.
             TakeOver(await LocalTopics.OpenAsync(_state, Options, _partitions, stored, SoleMetadata), stored);
             _isOpen = true;
         }

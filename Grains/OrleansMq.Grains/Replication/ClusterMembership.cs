@@ -4,10 +4,10 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>Which silo is which broker, as the cluster's membership has it. It may be wrong for a while: that costs time, never records.
-/// Thread safe.</summary>
+/// <summary>Maps brokers to silos by the cluster's membership. It may be outdated for a while, which costs time, never records. Thread
+/// safe.</summary>
 /// <param name="members">Orleans' membership.</param>
-/// <param name="log">Where it says who came and went.</param>
+/// <param name="log">Gets a line for each broker that joins or leaves.</param>
 internal sealed class ClusterMembership(IClusterMembershipService members, EngineLog log) : ILifecycleParticipant<ISiloLifecycle>,
     IDisposable
 {
@@ -17,31 +17,32 @@ internal sealed class ClusterMembership(IClusterMembershipService members, Engin
     private Task _following = Task.CompletedTask;
     private volatile BrokerMap _map = BrokerMap.Empty;
 
-    /// <summary>Somebody joined, left, or was declared dead. Raised one at a time, on no lock; must not block.</summary>
+    /// <summary>Raised when a broker joined, left, or was declared dead: one call at a time, outside any lock. Handlers must not
+    /// block.</summary>
     public event Action? Changed;
 
     /// <summary>The silos of all brokers that are not declared dead, by broker id, and which of them are active.</summary>
     public BrokerMap Brokers => _map;
 
-    /// <summary>The name of a broker's silo.</summary>
+    /// <summary>Returns the name of a broker's silo.</summary>
     public static string NameOf(int broker) => string.Create(CultureInfo.InvariantCulture, $"{NamePrefix}{broker}");
 
-    /// <summary>The broker whose silo has that name; null where it is no broker's.</summary>
+    /// <summary>Returns the broker whose silo has that name; null if the name is not a broker's.</summary>
     public static int? BrokerOf(string? siloName) =>
         siloName is not null && siloName.StartsWith(NamePrefix, StringComparison.Ordinal)
         && int.TryParse(siloName.AsSpan(NamePrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var broker)
         ? broker : null;
 
-    /// <summary>Where a broker's silo is reached; null where it is no live member.</summary>
+    /// <summary>Returns the address of a broker's silo; null unless the broker is a live member.</summary>
     public SiloAddress? AddressOf(int broker) => _map.Silos.GetValueOrDefault(broker)?.SiloAddress;
 
-    /// <summary>Which broker a silo is; null where it is none, or no live member.</summary>
+    /// <summary>Returns the broker of a silo; null unless it is a live member.</summary>
     public int? BrokerOf(SiloAddress silo) => _map.ByAddress.TryGetValue(silo, out var broker) ? broker : null;
 
     /// <summary>Whether a broker is a member that has joined and is not declared dead.</summary>
     public bool IsAlive(int broker) => _map.Silos.ContainsKey(broker);
 
-    /// <summary>Whether a broker may be given new work: it is alive and does not stop.</summary>
+    /// <summary>Whether a broker may get new work: it is alive and not stopping.</summary>
     public bool IsActive(int broker) => _map.Silos.GetValueOrDefault(broker)?.Status == SiloStatus.Active;
 
     /// <inheritdoc/>
@@ -85,27 +86,27 @@ internal sealed class ClusterMembership(IClusterMembershipService members, Engin
         foreach (var (broker, silo) in next.Silos)
         {
             if (before.Silos.GetValueOrDefault(broker)?.SiloAddress != silo.SiloAddress)
-                log.Write(EngineLogLevel.Information, $"Broker {broker} is a member at {silo.SiloAddress}.");
+                log.Write(EngineLogLevel.Information, $"Broker {broker} joined the cluster at {silo.SiloAddress}.");
         }
         foreach (var (broker, silo) in before.Silos)
         {
             if (!next.Silos.ContainsKey(broker))
-                log.Write(EngineLogLevel.Warning, $"Broker {broker} at {silo.SiloAddress} is a member no more.");
+                log.Write(EngineLogLevel.Warning, $"Broker {broker} at {silo.SiloAddress} is no longer a member of the cluster.");
         }
         Changed?.Invoke();
     }
 }
 
 /// <summary>The brokers of one membership snapshot.</summary>
-/// <param name="Silos">The silo of each broker that has joined and is not declared dead; the youngest, where it has two.</param>
-/// <param name="ByAddress">The same the other way round.</param>
+/// <param name="Silos">The silo of each broker that has joined and is not declared dead; the youngest if it has two.</param>
+/// <param name="ByAddress">The brokers by their silo's address.</param>
 internal sealed record BrokerMap(ImmutableDictionary<int, ClusterMember> Silos, ImmutableDictionary<SiloAddress, int> ByAddress)
 {
-    /// <summary>Nobody.</summary>
+    /// <summary>A map without brokers.</summary>
     public static BrokerMap Empty { get; } = new(ImmutableDictionary<int, ClusterMember>.Empty,
         ImmutableDictionary<SiloAddress, int>.Empty);
 
-    /// <summary>Those of a snapshot.</summary>
+    /// <summary>Creates the map of a snapshot.</summary>
     public static BrokerMap Of(ClusterMembershipSnapshot snapshot)
     {
         var silos = snapshot.Members.Values
@@ -118,7 +119,7 @@ internal sealed record BrokerMap(ImmutableDictionary<int, ClusterMember> Silos, 
         return new BrokerMap(silos, silos.ToImmutableDictionary(silo => silo.Value.SiloAddress, silo => silo.Key));
     }
 
-    /// <summary>Whether nobody came, went or changed its state.</summary>
+    /// <summary>Whether both have the same silos in the same states.</summary>
     public bool SameAs(BrokerMap other) => Silos.Count == other.Silos.Count
         && Silos.All(silo => other.Silos.TryGetValue(silo.Key, out var member) && member.Equals(silo.Value));
 }

@@ -4,29 +4,29 @@ using System.Net.Sockets;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>What a port says to who connects.</summary>
+/// <summary>A port's answer to a connection attempt.</summary>
 internal enum PortAnswer
 {
-    /// <summary>Nothing in time, or nothing that says who is there: a cut network, a machine that is off.</summary>
+    /// <summary>No answer in time, or one that proves nothing: a cut network, a machine that is off.</summary>
     Unknown = 0,
-    /// <summary>Somebody listens.</summary>
+    /// <summary>A process listens.</summary>
     Accepts = 1,
-    /// <summary>The machine says that nobody listens.</summary>
+    /// <summary>The machine reports that no process listens.</summary>
     Refuses = 2,
 }
 
-/// <summary>Asks a port whether somebody listens.</summary>
+/// <summary>Probes whether a process listens on a port.</summary>
 internal static class EndpointProbe
 {
-    /// <summary>Refusals in a row that count: one alone may be a proxy that restarts.</summary>
+    /// <summary>The number of consecutive refusals that count: a single one may come from a restarting proxy.</summary>
     public const int Refusals = 4;
 
-    /// <summary>Between two attempts: so four take 150 ms.</summary>
+    /// <summary>The pause between two attempts: four attempts take 150 ms.</summary>
     public static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
-    /// <summary>Asks; a refusal is asked again until it counts.</summary>
+    /// <summary>Probes the port; a refusal is repeated until it counts.</summary>
     public static async Task<PortAnswer> AskAsync(IPEndPoint endpoint, CancellationToken cancellationToken)
     {
         for (var refusals = 1; ; refusals++)
@@ -38,8 +38,7 @@ internal static class EndpointProbe
         }
     }
 
-    /// <summary>Whether an address is one of this machine's, so that no network lies between: what is refused there is refused by this
-    /// kernel.</summary>
+    /// <summary>Whether an address belongs to this machine. No network lies between then: a refusal comes from this kernel.</summary>
     public static bool IsLocal(IPAddress address) => IPAddress.IsLoopback(address)
         || NetworkInterface.GetAllNetworkInterfaces().SelectMany(card => card.GetIPProperties().UnicastAddresses)
         .Any(own => own.Address.Equals(address));

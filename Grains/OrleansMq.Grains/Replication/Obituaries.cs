@@ -3,11 +3,11 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>Declares silos dead in the membership table, as Orleans does: also before this silo is a member. Thread safe.</summary>
+/// <summary>Declares silos dead in the membership table, as Orleans does, but also before this silo is a member. Thread safe.</summary>
 internal sealed class Obituaries(IServiceProvider services)
 {
-    /// <summary>Declares a silo dead, and makes sure that this silo knows.</summary>
-    /// <returns>False where the table could not be changed: try again.</returns>
+    /// <summary>Declares a silo dead, and refreshes this silo's view of the table.</summary>
+    /// <returns>False if the table could not be changed: retry.</returns>
     public async Task<bool> TryDeclareDeadAsync(SiloAddress silo)
     {
         try
@@ -26,8 +26,8 @@ internal sealed class Obituaries(IServiceProvider services)
         }
     }
 
-    /// <summary>Declares a silo of a table that was just read dead.</summary>
-    /// <returns>False where another changed the table meanwhile: read it again.</returns>
+    /// <summary>Declares a silo dead in a table that was just read.</summary>
+    /// <returns>False if the table changed meanwhile: read it again.</returns>
     public static async Task<bool> TryDeclareDeadAsync(IMembershipTable table, MembershipTableData members, SiloAddress silo)
     {
         var (entry, etag) = members.Members.First(row => row.Item1.SiloAddress.Equals(silo));

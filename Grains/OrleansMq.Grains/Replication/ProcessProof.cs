@@ -3,46 +3,47 @@ namespace OrleansMq.Grains.Replication;
 /// <summary>What is known of another silo's process.</summary>
 internal enum ProcessState
 {
-    /// <summary>Nothing that proves anything: never reached, or cut off. Orleans' probes decide.</summary>
+    /// <summary>Nothing is proved: never reached, or cut off. Orleans' probes decide.</summary>
     Unknown = 0,
-    /// <summary>A connection stands.</summary>
+    /// <summary>A connection is open.</summary>
     Connected = 1,
-    /// <summary>It was reached before, and its port refuses by now.</summary>
+    /// <summary>It was reached before, and its port refuses connections now.</summary>
     Refused = 2,
-    /// <summary>It was reached before, and its port refused often enough: its process is gone.</summary>
+    /// <summary>It was reached before, and its port has refused often enough: the process is gone.</summary>
     Gone = 3,
 }
 
 /// <summary>
-/// Whether another silo's process is gone: a proof, not a suspicion. Only a kernel answers a connection with a refusal, at once and
-/// whatever the load; a process that hangs, is stopped or gets no processor keeps its connection, and a cut network answers nothing. The
-/// refusals are some, in a row, over a short time, for a proxy in between may restart; and before them it was reached, for an address that
-/// never worked proves nothing.
+/// Decides whether another silo's process is gone: a proof, not a suspicion. Only a kernel refuses a connection, at once and under any
+/// load. A process that hangs, is stopped or gets no CPU keeps its connections, and a cut network does not answer. It takes several
+/// refusals in a row, since a proxy in between may restart. It also takes an earlier connection, since an address that never worked proves
+/// nothing.
 /// </summary>
 internal sealed class ProcessProof
 {
-    /// <summary>Between attempts to reach who was never reached, or is cut off.</summary>
+    /// <summary>The pause between attempts to reach a silo that was never reached or is cut off.</summary>
     public static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(250);
 
-    /// <summary>Between attempts to reach who is gone: the database may have been down when that was to be told.</summary>
+    /// <summary>The pause between attempts to reach a silo that is gone. They repeat in case the database was down when it was to be
+    /// declared dead.</summary>
     public static readonly TimeSpan Repeat = TimeSpan.FromMilliseconds(500);
 
     private bool _reached;
     private int _refusals;
 
-    /// <summary>What is known.</summary>
+    /// <summary>The current knowledge.</summary>
     public ProcessState State { get; private set; }
 
-    /// <summary>When to connect next, in the caller's time; never while a connection stands.</summary>
+    /// <summary>When to connect next, in the caller's time; never while a connection is open.</summary>
     public TimeSpan NextAttempt { get; private set; } = TimeSpan.Zero;
 
-    /// <summary>A connection was made.</summary>
+    /// <summary>Records that a connection was made.</summary>
     public void OnConnected() => (_reached, _refusals, State, NextAttempt) = (true, 0, ProcessState.Connected, TimeSpan.MaxValue);
 
-    /// <summary>The connection ended, whoever ended it.</summary>
+    /// <summary>Records that the connection ended, from either side.</summary>
     public void OnClosed(TimeSpan now) => (State, NextAttempt) = (ProcessState.Unknown, now);
 
-    /// <summary>A connection was refused.</summary>
+    /// <summary>Records that a connection was refused.</summary>
     public void OnRefused(TimeSpan now)
     {
         if (!_reached)
@@ -55,15 +56,15 @@ internal sealed class ProcessProof
         NextAttempt = now + (State == ProcessState.Gone ? Repeat : EndpointProbe.Pause);
     }
 
-    /// <summary>A connection failed in any other way, or nothing answered in time.</summary>
+    /// <summary>Records that a connection failed in any other way, or timed out.</summary>
     public void OnUnclear(TimeSpan now) => (_refusals, State, NextAttempt) = (0, ProcessState.Unknown, now + Retry);
 
     /// <summary>
-    /// Which of those that are gone are to be believed gone. What this machine's own kernel refuses is. Over a network, not where most of
-    /// the others would be gone at once: rather something between is wrong, here, and one silo must not bury its cluster. Probes decide
-    /// then, with the word of others.
+    /// Selects those of the gone silos whose death to believe. A refusal by this machine's own kernel is always believed. Refusals over a
+    /// network are not believed if most of the other silos seem gone at once. Then the fault is probably local, and one silo must not bury
+    /// its cluster; Orleans' probes and votes decide instead.
     /// </summary>
-    /// <param name="silos">All that are watched: whether each is local, and its state.</param>
+    /// <param name="silos">All watched silos: whether each is local, and its state.</param>
     public static IEnumerable<T> Believed<T>(IReadOnlyCollection<(T Silo, bool IsLocal, ProcessState State)> silos)
     {
         var remote = silos.Count(silo => !silo.IsLocal);

@@ -5,19 +5,19 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>
-/// Notices within some 150 milliseconds that another silo's process was killed, and has it declared dead. On a thread of its own, since the
-/// others may be busy when it matters; that costs time, but never a silo that lives: see <see cref="ProcessProof"/>.
+/// Detects within about 150 milliseconds that another silo's process was killed, and declares it dead. It has its own thread, since the
+/// thread pool may be busy at that moment. Load may delay it but never makes it declare a live silo dead: see <see cref="ProcessProof"/>.
 /// </summary>
-/// <param name="membership">Whom to watch.</param>
-/// <param name="members">Who declares dead.</param>
-/// <param name="obituaries">Who does where that does not.</param>
+/// <param name="membership">The brokers to watch.</param>
+/// <param name="members">Orleans' membership, which declares silos dead.</param>
+/// <param name="obituaries">The fallback when Orleans' membership fails to.</param>
 /// <param name="self">This silo.</param>
-/// <param name="log">Where it says so.</param>
+/// <param name="log">Gets a line for each dead broker.</param>
 internal sealed class ProcessWatcher(ClusterMembership membership, IClusterMembershipService members, Obituaries obituaries,
     ILocalSiloDetails self, EngineLog log)
     : ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
-    // How late a change of membership is seen. A connection that breaks is seen at once.
+    // The delay before a membership change is noticed. A broken connection is noticed at once.
     private static readonly TimeSpan LongestWait = TimeSpan.FromMilliseconds(100);
 
     private static readonly TimeSpan ObituaryDelay = TimeSpan.FromSeconds(1);
@@ -85,12 +85,12 @@ internal sealed class ProcessWatcher(ClusterMembership membership, IClusterMembe
             silo.IsTold = true;
             log.Write(EngineLogLevel.Warning,
                 $"The process of broker {membership.BrokerOf(silo.Address)} at {silo.Address.Endpoint} is gone: its port refuses "
-                + "connections. It is declared dead.");
+                + "connections. Declaring it dead.");
             _ = Task.Run(() => BuryAsync(silo.Address));
         }
     }
 
-    // Orleans tries with longer and longer pauses while the database is down, and would be late when it is back.
+    // Orleans would retry with growing pauses while the database is down, and be late when it is back.
     private async Task BuryAsync(SiloAddress silo)
     {
         try
@@ -102,7 +102,8 @@ internal sealed class ProcessWatcher(ClusterMembership membership, IClusterMembe
         }
         catch (Exception failure)
         {
-            log.Write(EngineLogLevel.Error, $"The silo at {silo.Endpoint} could not be declared dead; probes will find it.", failure);
+            log.Write(EngineLogLevel.Error,
+                $"Could not declare the silo at {silo.Endpoint} dead; Orleans' probes will detect it.", failure);
         }
     }
 

@@ -2,34 +2,35 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>Takes the cluster's metadata that is pushed to this silo. Thread safe.</summary>
+/// <summary>Receives the cluster's metadata that is pushed to this silo. Thread safe.</summary>
 internal interface IClusterImageSink
 {
-    /// <summary>Takes it, unless it has a newer one, or what came before it is missing.</summary>
+    /// <summary>Applies the metadata, unless this silo has a newer version or misses the one before it.</summary>
     /// <returns>The version it has afterwards.</returns>
     Task<long> AcceptAsync(ReadOnlyMemory<byte> image);
 }
 
-/// <summary>What the cluster's metadata says of a partition to the broker that is to hold it. Thread safe.</summary>
+/// <summary>What the cluster's metadata says of a partition to the broker that holds it. Thread safe.</summary>
 internal interface IReplicaSpecs
 {
-    /// <summary>With what to make a replica; null where this broker is not to hold it, or does not know of it (yet).</summary>
+    /// <summary>Finds what a replica is created with; null if this broker does not hold it or does not know of it yet.</summary>
     ReplicaSpec? Find(ReplicaKey key);
 
-    /// <summary>Whether a topic is known to be deleted, so that what is here of it is about to go.</summary>
+    /// <summary>Whether a topic is known to be deleted, so that its replicas here are about to be deleted.</summary>
     bool IsDeleted(Guid topicId);
 }
 
-/// <summary>Is told what changed of a partition that this broker leads, or led. Thread safe; must not block.</summary>
+/// <summary>Receives changes of partitions that this broker leads or has led. Thread safe; must not block.</summary>
 internal interface ILeadershipReports
 {
-    /// <summary>The replica leads, leads no more, or its ISR, ELR or replicas changed. In order for one replica.</summary>
+    /// <summary>Reports that the replica leads, has lost leadership, or changed its ISR, ELR or replica set. Ordered for each
+    /// replica.</summary>
     void Report(Replica replica);
 }
 
-/// <summary>Gives leaderships away before a silo stops.</summary>
+/// <summary>Hands leaderships over before a silo stops.</summary>
 internal interface ILeadershipHandover
 {
-    /// <summary>Takes no leadership from now on, and hands over all there are. Returns when none is left, or at the deadline.</summary>
+    /// <summary>Refuses new leaderships and hands all existing ones over. Returns when none is left, or at the deadline.</summary>
     Task HandOverAllAsync(TimeSpan deadline);
 }

@@ -4,8 +4,8 @@ using OrleansMq.Grains.Partitions;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>This silo's end of <see cref="IReplicaService"/>: hands on to the broker's replicas. Its calls interleave, so a slow disk holds
-/// up only who waits for it.</summary>
+/// <summary>This silo's end of <see cref="IReplicaService"/>: forwards to the broker's replicas. Calls interleave, so a slow disk delays
+/// only the calls that use it.</summary>
 internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory loggers, SiloBroker broker, SiloReplicas replicas,
     PartitionLeadership leadership, IClusterImageSink images) : GrainService(grainId, silo, loggers), IReplicaService
 {
@@ -21,7 +21,7 @@ internal sealed class ReplicaService(GrainId grainId, Silo silo, ILoggerFactory 
 
     /// <inheritdoc/>
     public Task OpenReplicaAsync(ReplicaKeyRecord key, string topic, Dictionary<string, string> configs) =>
-        // Makes and flushes a directory: not on the thread that answers the others.
+        // Creates and flushes a directory, so it must not run on the thread that serves the other calls.
         Task.Run(() => replicas.Manager.GetOrCreate(key, new(topic, broker.Parse(configs))));
 
     /// <inheritdoc/>

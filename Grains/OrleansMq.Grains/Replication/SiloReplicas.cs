@@ -4,8 +4,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>
-/// The replicas of this silo, from the opened data directory to its close. They answer from before the silo is active until its grains are
-/// gone.
+/// The replicas of this silo, between the opening and the closing of the data directory. They answer before the silo is active and until
+/// its grains are gone.
 /// </summary>
 internal sealed class SiloReplicas(IServiceProvider services, SiloBroker broker, BrokerClusterOptions options, ClusterMembership membership)
     : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
@@ -13,19 +13,19 @@ internal sealed class SiloReplicas(IServiceProvider services, SiloBroker broker,
     private ReplicaManager? _manager;
 
     /// <summary>The replicas.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: the silo starts, or has stopped.</exception>
+    /// <exception cref="BrokerException"><see cref="ErrorCode.BrokerNotAvailable"/>: the silo is starting or has stopped.</exception>
     public ReplicaManager Manager => _manager
         ?? throw new BrokerException(ErrorCode.BrokerNotAvailable, $"Broker {broker.Options.BrokerId} is starting, or stopping. Retry.");
 
-    /// <summary>The replica of a partition that is here and open; null where there is none, or the silo starts or has stopped.</summary>
+    /// <summary>Returns the partition's open replica; null if there is none, or if the silo is starting or has stopped.</summary>
     public Replica? Find(ReplicaKey key) => _manager is { } manager && manager.TryGet(key, out var replica) ? replica : null;
 
     /// <inheritdoc/>
     public void Participate(ISiloLifecycle lifecycle)
     {
-        // After the data directory is opened, and closed before it is.
+        // Opens after the data directory, and closes before it.
         lifecycle.Subscribe(nameof(SiloReplicas), ServiceLifecycleStage.RuntimeStorageServices + 1, Open, _ => DisposeAsync().AsTask());
-        // Grain storage begins at this stage.
+        // Grain storage starts at this stage.
         lifecycle.Subscribe(nameof(SiloReplicas), ServiceLifecycleStage.ApplicationServices + 1, Start);
     }
 

@@ -4,10 +4,10 @@ using OrleansMq.Replication;
 
 namespace OrleansMq.Grains.Replication;
 
-/// <summary>The cluster around a silo's replicas: states through grain storage, messages through <see cref="IReplicaService"/>, the living
-/// from Orleans' membership.</summary>
-/// <param name="services">The silo's; what is in them is found at its first use, since the replicas are opened before all of it can be
-/// made.</param>
+/// <summary>The cluster around a silo's replicas: states through grain storage, messages through <see cref="IReplicaService"/>, live
+/// brokers from Orleans' membership.</summary>
+/// <param name="services">The silo's services, resolved on first use, since the replicas are opened before all of them can be
+/// created.</param>
 /// <param name="ownBroker">This broker.</param>
 internal sealed class SiloReplicationHost(IServiceProvider services, int ownBroker) : IReplicationHost
 {
@@ -26,7 +26,7 @@ internal sealed class SiloReplicationHost(IServiceProvider services, int ownBrok
         _states.Value.WriteAsync(key, state, etag).WaitAsync(cancellationToken);
 
     /// <inheritdoc/>
-    /// <remarks>The runtime writes the bundle to a connection without a copy, and may do so after the call was given up.</remarks>
+    /// <remarks>The runtime writes the bundle to a connection without a copy, possibly after the call was cancelled.</remarks>
     public Task<ReadOnlyMemory<byte>> DeliverAsync(int broker, ReadOnlyMemory<byte> bundle, CancellationToken cancellationToken) =>
         _others.Value.Of(broker).DeliverAsync(ownBroker, bundle).WaitAsync(cancellationToken);
 

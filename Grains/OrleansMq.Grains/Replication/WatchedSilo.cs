@@ -3,8 +3,8 @@ using System.Net.Sockets;
 namespace OrleansMq.Grains.Replication;
 
 /// <summary>
-/// A connection to another silo's port, kept for nothing but its end. Orleans greets on it and then waits for as long as it takes; what it
-/// sends is thrown away. Used by one thread.
+/// A connection to another silo's port, kept only to detect its end. Orleans sends its preamble and then waits without a time limit;
+/// received bytes are discarded. Used by one thread.
 /// </summary>
 internal sealed class WatchedSilo(SiloAddress address) : IDisposable
 {
@@ -14,25 +14,25 @@ internal sealed class WatchedSilo(SiloAddress address) : IDisposable
     private Socket? _socket;
     private TimeSpan _connectingSince;
 
-    /// <summary>Whose port it is.</summary>
+    /// <summary>The silo.</summary>
     public SiloAddress Address { get; } = address;
 
-    /// <summary>Whether no network lies between.</summary>
+    /// <summary>Whether the silo is on this machine, so that no network lies between.</summary>
     public bool IsLocal { get; } = EndpointProbe.IsLocal(address.Endpoint.Address);
 
-    /// <summary>What follows from it.</summary>
+    /// <summary>What the connection attempts have proved.</summary>
     public ProcessProof Proof { get; } = new();
 
-    /// <summary>Whether it was said in the log that it is gone.</summary>
+    /// <summary>Whether the log already says that it is gone.</summary>
     public bool IsTold { get; set; }
 
-    /// <summary>What to wait for; null between attempts.</summary>
+    /// <summary>The socket to wait for; null between attempts.</summary>
     public Socket? Socket => _socket;
 
-    /// <summary>Whether <see cref="Socket"/> is not connected yet.</summary>
+    /// <summary>Whether <see cref="Socket"/> is still connecting.</summary>
     public bool IsConnecting => _socket is not null && Proof.State != ProcessState.Connected;
 
-    /// <summary>Begins an attempt where one is due, looks at what came, ends an attempt that takes too long.</summary>
+    /// <summary>Starts an attempt that is due, processes socket events, and ends an attempt that takes too long.</summary>
     public void Advance(TimeSpan now)
     {
         try
@@ -71,7 +71,7 @@ internal sealed class WatchedSilo(SiloAddress address) : IDisposable
         }
         catch (SocketException underway) when (underway.SocketErrorCode is SocketError.WouldBlock or SocketError.InProgress)
         {
-            // Known when the socket can be written.
+            // The outcome is known when the socket becomes writable.
         }
     }
 

@@ -6,11 +6,11 @@ using OrleansMq.Grains.Replication;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>What a silo of a replicated cluster has of the catalogue: the metadata that is pushed to it, and what it tells the cluster's
+/// <summary>The catalogue's services on a silo of a replicated cluster: the pushed metadata, and this broker's reports to the cluster's
 /// grain.</summary>
 internal static class CatalogueServices
 {
-    /// <summary>Adds it.</summary>
+    /// <summary>Adds the services.</summary>
     public static void AddCatalogue(this IServiceCollection services)
     {
         services.AddSingleton<ClusterImageCache>();

@@ -11,7 +11,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>The administration of brokers and replicas where the cluster's grain is active: checks against the image, then asks the
+/// <summary>Administration of brokers and replicas, beside the cluster's grain. It checks requests against the image, then asks the
 /// partitions' leaders. Thread safe.</summary>
 internal sealed class ClusterAdministration(SiloBroker broker, ClusterController cluster, RebalanceRunner runner,
     ClusterMembership membership,
@@ -35,7 +35,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         if (targets.SequenceEqual(state.Target.IsEmpty ? state.Replicas : state.Target))
             return Reassignments.Describe(partition.Topic, partition.Partition, state with { Target = [.. targets] });
         var leader = LeaderOf(partition, image);
-        // Who is to go hands over first, where somebody who stays can lead.
+        // A leader that is to be removed first hands over to a target that is in sync, if there is one.
         var heir = targets.FirstOrDefault(id => state.Isr.Contains(id) && image.IsAlive(id), -1);
         if (state.Leader >= 0 && !targets.Contains(state.Leader) && heir >= 0)
             await TryHandOverAsync(leader, partition, heir);
@@ -54,7 +54,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         var state = Reassignments.Find(image, partition).Next;
         if (state.Target.IsEmpty)
             throw new BrokerException(ErrorCode.NoReassignmentInProgress,
-                $"Partition {partition} does not move: there is nothing to take back.");
+                $"Partition {partition} is not being moved: there is nothing to cancel.");
         await ReassignAsync(LeaderOf(partition, image),
             [.. Reassignments.Origin(state, image.FindServed(partition.Topic)!.ReplicationFactor)], cancellationToken);
     }
@@ -72,7 +72,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
             var named = Reassignments.Find(image, new TopicPartition(topic, partition ?? 0)).Next;
             if (partition is { } number && named.Leader == named.Replicas[0])
                 return [new LeaderElection(topic, number, named.Leader, ErrorCode.ElectionNotNeeded,
-                    "It is led by its preferred replica already.")];
+                    "Its preferred replica leads it already.")];
         }
         var elections = new ConcurrentBag<LeaderElection>();
         await Parallel.ForEachAsync(Reassignments.NotPreferred(image, topic, partition),
@@ -89,7 +89,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         var key = KeyOf(partition, image);
         if (await LedByAsync(key) is { } leading)
             throw new BrokerException(ErrorCode.ElectionNotNeeded,
-                $"Partition {partition} is led by broker {leading}: nothing is to be risked.");
+                $"Partition {partition} is led by broker {leading}: an unclean election is not needed.");
         if (candidate is { } named && !state.Holders.Contains(named))
             throw new BrokerException(ErrorCode.InvalidReplicaAssignment,
                 $"Broker {named} does not hold partition {partition}: name one of {string.Join(", ", state.Holders)}.");
@@ -98,7 +98,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
             ?? throw new BrokerException(ErrorCode.BrokerNotAvailable,
                 $"Broker {chosen} is not alive: start it, or name another that holds partition {partition}.");
         await leaders.Of(address).LeadUncleanAsync(GrainKeys.Partition(key.TopicId, key.Partition));
-        broker.Log(EngineLogLevel.Warning, $"An unclean election of broker {chosen} for partition {partition} was asked for and done.");
+        broker.Log(EngineLogLevel.Warning, $"Unclean election of broker {chosen} for partition {partition} was requested and completed.");
         return new LeaderElection(partition.Topic, partition.Partition, chosen,
             Message: "Records that only other replicas had are lost; the broker's log says from "
             + "which offset on.");
@@ -124,7 +124,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         Check(throttle ??= new RebalanceThrottle());
         if (!_plans.TryGetValue(planId, out var known) || Time.GetElapsedTime(known.MadeAt) > PlanTime)
             throw new BrokerException(ErrorCode.InvalidRequest,
-                $"There is no plan '{planId}', or not any more. Make another, and look at it.");
+                $"There is no plan '{planId}', or it has expired. Make a new plan and review it.");
         var status = await runner.BeginAsync(known.Plan, "asked for", throttle, supersede: false);
         _plans.TryRemove(planId, out _);
         return status;
@@ -180,10 +180,10 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
     {
         if (throttle.MaxPartitions is < 1 or > 1000)
             throw new BrokerException(ErrorCode.InvalidRequest,
-                $"The throttle's partitions at a time are 1 to 1000, not {throttle.MaxPartitions}.");
+                $"The throttle's number of partitions at a time must be from 1 to 1000, not {throttle.MaxPartitions}.");
         if (throttle.MaxBytesPerSecond < 0)
             throw new BrokerException(ErrorCode.InvalidRequest,
-                $"The throttle's bytes in a second are 1 or more, or 0 for no limit, not {throttle.MaxBytesPerSecond}.");
+                $"The throttle's bytes per second must be at least 1, or 0 for no limit, not {throttle.MaxBytesPerSecond}.");
     }
 
     private async Task<LeaderElection> ElectPreferredAsync(TopicPartition partition, ClusterImage image, int before)
@@ -203,7 +203,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         }
     }
 
-    // Who leads by his own word; null where nobody does, nor anybody may without a risk.
+    // The broker that reports itself as leader; null if there is none and none can lead without risk.
     private async Task<int?> LedByAsync(ReplicaKey key)
     {
         try
@@ -247,7 +247,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         }
     }
 
-    // Where it does not succeed the present leader begins the move, and hands over at its end.
+    // If this fails, the present leader begins the move and hands over at its end.
     private async Task TryHandOverAsync(IPartitionLeaderGrain leader, TopicPartition partition, int heir)
     {
         try
@@ -260,7 +260,7 @@ internal sealed class ClusterAdministration(SiloBroker broker, ClusterController
         }
     }
 
-    // Just after leadership changed a call may still meet the activation that led: it has done nothing then.
+    // Just after a leadership change, a call may still reach the former leader's activation, which does nothing then.
     private async Task ReassignAsync(IPartitionLeaderGrain leader, int[] targets, CancellationToken cancellationToken)
     {
         var patience = new GrainBrokerOptions { TimeProvider = Time };

@@ -12,26 +12,26 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Makes the image of a replicated cluster, in the one activation of the cluster's grain: from the stored documents when it begins, then
-/// from what brokers report, who is alive, and what topics announce. Every change is a new version and goes to all brokers. Two may exist
-/// for a moment: the later one's versions are higher, and brokers keep to those. Thread safe.
+/// Maintains the image of a replicated cluster, in the single activation of the cluster's grain. It starts from the stored documents and
+/// follows brokers' reports, membership and the topics' announcements. Every change is a new version and is pushed to all brokers. Two
+/// controllers may exist for a moment: the later one has higher versions, and brokers follow those. Thread safe.
 /// </summary>
 internal sealed class ClusterController(SiloBroker broker, ClusterMembership membership, IPartitionStates states,
     GrainDocument<BrokerRegistry> registry,
     ImagePublisher publisher, Func<string, Task<TopicState?>> readTopic) : IAsyncDisposable
 {
-    // Documents read at a time when it begins: enough to hide the way to the database, few enough for its connections.
+    // Concurrent reads at the start: enough to hide the database's latency, few enough for its connections.
     private const int ReadsAtATime = 32;
 
     private readonly Lock _lock = new();
     private readonly SemaphoreSlim _registering = new(1, 1);
     private readonly LeadershipLedger _ledger = new();
-    // Deleted topics that a broker has said to have nothing of; until the catalogue's document says so, too.
+    // Deleted topics of which a broker has confirmed that nothing is left, until the catalogue's document records it.
     private readonly ConcurrentDictionary<(Guid TopicId, int Broker), bool> _clean = new();
     private ClusterImage _image = ClusterImage.Empty;
     private TaskCompletionSource _changed = NewSignal();
 
-    /// <summary>The newest image.</summary>
+    /// <summary>The latest image.</summary>
     public ClusterImage Image
     {
         get
@@ -44,12 +44,11 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     /// <summary>The brokers that belong to the cluster.</summary>
     public BrokerRegistry Registry => registry.Known ?? BrokerRegistry.Empty;
 
-    /// <summary>Reads everything and begins.</summary>
-    /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
+    /// <summary>Reads all documents and begins.</summary>
     public async Task StartAsync(TopicCatalogue catalogue)
     {
         var stored = await registry.ReadAsync();
-        // Each takes a number of its own by a compare-and-swap: of two that begin at once one fails, and is asked for again.
+        // Each controller takes an epoch of its own by compare-and-swap. Of two that start at once one fails, and its call is retried.
         var taken = (stored ?? BrokerRegistry.Empty with { AutoRebalance = broker.Cluster?.AutoRebalance ?? false }).TakeOver();
         await registry.WriteAsync(taken);
         var image = ClusterImage.Empty with
@@ -70,8 +69,8 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         OnMembershipChanged();
     }
 
-    /// <summary>Changes the image; where it changes, every broker gets it.</summary>
-    /// <returns>The version afterwards.</returns>
+    /// <summary>Changes the image and pushes it to all brokers if it differs.</summary>
+    /// <returns>The resulting version.</returns>
     public long Update(Func<ClusterImage, ClusterImage> change)
     {
         lock (_lock)
@@ -88,25 +87,25 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         }
     }
 
-    /// <summary>Completes when the image has changed since that version.</summary>
+    /// <summary>Completes when the image is newer than that version.</summary>
     public Task ChangedSince(long version)
     {
         lock (_lock)
             return _image.Version > version ? Task.CompletedTask : _changed.Task;
     }
 
-    /// <summary>Changes the image, and returns when every live broker that answers has it.</summary>
+    /// <summary>Changes the image; returns when every live broker that answers has it.</summary>
     public Task UpdateEverywhereAsync(Func<ClusterImage, ClusterImage> change, TimeSpan deadline) =>
         publisher.WaitAsync(Update(change), deadline);
 
-    /// <summary>Stores the next registry; returns when every live broker that answers knows.</summary>
+    /// <summary>Stores the next registry; returns when every live broker that answers has the new image.</summary>
     public async Task ChangeRegistryAsync(Func<BrokerRegistry, BrokerRegistry> change, TimeSpan deadline)
     {
         await WriteRegistryAsync(change);
         await publisher.WaitAsync(Image.Version, deadline);
     }
 
-    /// <summary>Stores the next registry, and shows it.</summary>
+    /// <summary>Stores the next registry and updates the image from it.</summary>
     public async Task WriteRegistryAsync(Func<BrokerRegistry, BrokerRegistry> change)
     {
         await _registering.WaitAsync();
@@ -124,42 +123,42 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         }
     }
 
-    /// <summary>A broker is there.</summary>
+    /// <summary>Registers a broker that has announced itself.</summary>
     public async Task HelloAsync(BrokerRegistration registration, long version)
     {
         await WriteRegistryAsync(before => before.Register(registration));
         publisher.Correct(registration.BrokerId, version);
     }
 
-    /// <summary>A broker says what it leads.</summary>
+    /// <summary>Applies a broker's reports of what it leads.</summary>
     public void Take(int reporter, IReadOnlyCollection<LeadershipReport> reports, bool isComplete) =>
         Update(image => _ledger.Take(image, reporter, reports, isComplete));
 
-    /// <summary>A topic is gone: brokers delete what they have of it.</summary>
+    /// <summary>Marks a topic as deleted: brokers delete their replicas of it.</summary>
     public void Forget(Guid topicId) => Update(image =>
     {
         _ledger.Forget(topicId);
         return image.WithoutTopic(topicId) with { Deleted = image.Deleted.Add(topicId) };
     });
 
-    /// <summary>A broker has nothing of these topics any more.</summary>
+    /// <summary>Records that a broker has nothing left of these topics.</summary>
     public void Confirm(int reporter, IEnumerable<Guid> topicIds)
     {
         foreach (var id in topicIds)
             _clean[(id, reporter)] = true;
         lock (_lock)
         {
-            _changed.TrySetResult(); // For those who wait until a topic is gone.
+            _changed.TrySetResult(); // // For callers that wait until a topic is gone.
             _changed = NewSignal();
         }
     }
 
-    /// <summary>What the catalogue need not remember any more, and the brokers need not be told.</summary>
+    /// <summary>Removes from the catalogue the leftovers that brokers have confirmed as deleted.</summary>
     public TopicCatalogue ClearLeftovers(TopicCatalogue catalogue) =>
         _clean.Keys.GroupBy(clean => clean.Broker, clean => clean.TopicId)
         .Aggregate(catalogue, (next, some) => next.ClearLeftovers(some.Key, some));
 
-    /// <summary>The catalogue is stored: who is told to delete what follows from it.</summary>
+    /// <summary>Updates the image's deleted topics from a catalogue that was just stored.</summary>
     public void OnStored(TopicCatalogue catalogue)
     {
         var deleted = DeletedOf(catalogue);
@@ -168,7 +167,7 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         Update(image => image.Deleted.SetEquals(deleted) ? image : image with { Deleted = deleted });
     }
 
-    /// <summary>Returns when no live broker has anything of a deleted topic, or the time is up.</summary>
+    /// <summary>Returns when no live broker has anything of a deleted topic, or when the deadline passes.</summary>
     public async Task WaitUntilGoneAsync(Guid topicId, CancellationToken deadline)
     {
         while (true)
@@ -193,7 +192,7 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
     private void OnMembershipChanged()
     {
         Update(ShowMembership);
-        // Somebody may be here whom nothing was sent to yet.
+        // A broker may have joined that has not been sent any image yet.
         publisher.Publish(Image);
     }
 
@@ -240,7 +239,7 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
         foreach (var some in Enumerable.Range(0, Math.Max(topic.Partitions, topic.GrowingTo ?? 0)).Chunk(ReadsAtATime))
         {
             var stored = await Task.WhenAll(some.Select(number => states.ReadAsync(new ReplicaKey(topic.TopicId, number))));
-            // Those from the first that is missing on are made again, with the state they have, when the topic is finished.
+            // Those from the first missing state on are recreated, with any state they have, when the topic is completed.
             partitions.AddRange(stored.TakeWhile(found => found is not null)
                 .Select(found => ImagePartition.Of(found!.State, membership.IsAlive)));
             if (stored.Any(found => found is null))

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Topics;
 
-// The administration of brokers and replicas, for callers of the grain.
+// Administration of brokers and replicas, for callers of the grain.
 internal sealed partial class ClusterGrain
 {
     /// <inheritdoc/>

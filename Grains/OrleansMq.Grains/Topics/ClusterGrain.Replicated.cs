@@ -10,23 +10,23 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Topics;
 
-// Replicated: the metadata, and what a crash left of topics.
+// Replicated clusters: the metadata, and the repair of topics after a crash.
 internal sealed partial class ClusterGrain
 {
-    // How long a change waits for brokers that do not answer: longer than an answer takes, shorter than their death needs to be noticed.
+    // How long a change waits for brokers that do not answer: longer than an answer takes, shorter than the detection of a death.
     private static readonly TimeSpan PushTime = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan GoneTime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PollTime = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromSeconds(3);
 
-    // Catalogue writes, one after the other: each begins with what the one before has stored.
+    // Serializes catalogue writes: each begins with the result of the previous one.
     private readonly SemaphoreSlim _changing = new(1, 1);
-    // Taken by who creates or deletes topics, and by who ends the activation.
+    // Held while topics are created or deleted, and by the end of the activation.
     private readonly SemaphoreSlim _working = new(1, 1);
     private readonly CancellationTokenSource _retired = new();
-    // Topics whose creation was refused to whoever asked, and that could not be taken away yet.
+    // Topics whose creation failed and whose remains could not be removed yet.
     private readonly HashSet<string> _toUndo = new(StringComparer.Ordinal);
-    // Null where nothing is replicated.
+    // Null if nothing is replicated.
     private ClusterController? _controller;
     private RebalanceRunner? _runner;
     private IClusterAdministration _administration = SoleBrokerAdministration.Instance;
@@ -61,7 +61,7 @@ internal sealed partial class ClusterGrain
             _services.GetRequiredService<LeaderServiceClient>(), GrainFactory);
         _runner.Start();
         _broker.Log(EngineLogLevel.Information,
-            $"Broker {_broker.Options.BrokerId} makes the cluster's metadata from version {controller.Image.Version} on.");
+            $"Broker {_broker.Options.BrokerId} controls the cluster's metadata from version {controller.Image.Version} on.");
         this.RegisterGrainTimer(HousekeepAsync, new GrainTimerCreationOptions(TimeSpan.Zero, HousekeepingInterval));
     }
 
@@ -106,7 +106,7 @@ internal sealed partial class ClusterGrain
             image => image.Deleted.Contains(topic.TopicId) ? image
             : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
             PushTime);
-        RefuseIfRetired(); // Nobody hears of it from here.
+        RefuseIfRetired(); // // This activation has told no caller about it.
     }
 
     /// <inheritdoc/>
@@ -153,7 +153,7 @@ internal sealed partial class ClusterGrain
         }
     }
 
-    // All that are registered: also who sleeps now is to delete what he has.
+    // For all registered brokers: one that is down now deletes its replicas later.
     private TopicCatalogue Leave(TopicCatalogue catalogue, Guid topicId) => _controller is null
         ? catalogue
         : _controller.ClearLeftovers(catalogue.AddLeftovers(topicId, _controller.Registry.Brokers.Keys));
@@ -167,8 +167,8 @@ internal sealed partial class ClusterGrain
         await _controller.WaitUntilGoneAsync(topicId, deadline.Token);
     }
 
-    /// <summary>Begins the creation or deletion of topics, in the course of which topics and brokers call back; the activation does not go
-    /// before it has ended.</summary>
+    /// <summary>Begins the creation or deletion of topics, during which topics and brokers call back. The activation does not end before
+    /// that completes.</summary>
     private async Task<IDisposable> BeginAsync()
     {
         await _working.WaitAsync();
@@ -188,11 +188,11 @@ internal sealed partial class ClusterGrain
     private void RefuseIfRetired()
     {
         if (_retired.IsCancellationRequested)
-            throw new BrokerException(ErrorCode.RequestTimedOut, "Another broker makes the cluster's metadata now. Retry.");
+            throw new BrokerException(ErrorCode.RequestTimedOut, "Another broker controls the cluster's metadata now. Retry.");
     }
 
-    /// <summary>Begins nothing more, and goes when what was begun has ended: an activation that deactivates waits for that, and takes no
-    /// calls meanwhile, not even those that it waits for.</summary>
+    /// <summary>Refuses new work, and deactivates when the current work has ended. A deactivating activation waits for its work but takes
+    /// no calls, not even those that the work waits for.</summary>
     private async Task RetireAsync()
     {
         await _retired.CancelAsync();
@@ -219,7 +219,7 @@ internal sealed partial class ClusterGrain
         }
         catch (Exception failure) when (failure is BrokerException or TimeoutException or OrleansException)
         {
-            _broker.Log(EngineLogLevel.Warning, "What was interrupted of the creation or deletion of topics could not be finished yet.",
+            _broker.Log(EngineLogLevel.Warning, "Could not complete an interrupted creation or deletion of a topic; it will be retried.",
                 failure);
         }
     }

@@ -9,15 +9,15 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// The catalogue. What the next catalogue is, <see cref="TopicCatalogue"/> decides, where the order of writes is drawn, too. Topics are
-/// created and deleted one at a time; everything else interleaves. In a replicated cluster it also makes the metadata of all brokers
-/// (<see cref="ClusterController"/>), and so never idles out.
+/// The catalogue. <see cref="TopicCatalogue"/> decides its changes and draws the order of writes. Topics are created and deleted one at a
+/// time; everything else interleaves. In a replicated cluster this grain also maintains the metadata of all brokers
+/// (<see cref="ClusterController"/>), so it never idles out.
 /// </summary>
 [GrainType("omq.cluster")]
 [KeepAlive]
 internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwnerGrain
 {
-    // Topics asked at a time when they are listed.
+    // Topics asked concurrently for a listing.
     private const int TopicsAtATime = 64;
 
     private readonly SiloBroker _broker;
@@ -26,7 +26,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     private readonly GrainDocument<TopicCatalogue> _catalogue;
     private readonly GrainDocument<ProducerIdState> _producerIds;
     private readonly SemaphoreSlim _takingBlock = new(1, 1);
-    // The rest of the block of producer ids that was taken last: from _nextProducerId to before _endOfBlock.
+    // The rest of the last allocated block of producer ids: from _nextProducerId to before _endOfBlock.
     private long _nextProducerId;
     private long _endOfBlock;
 
@@ -44,7 +44,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     public async Task<TopicDescription> CreateTopicAsync(NewTopic topic)
     {
         using var _ = await BeginAsync();
-        // Whoever was told that it was not created must not be told now that it exists, and then see it go.
+        // A failed create must not resurface: complete its removal first.
         if (_toUndo.Contains(topic.Name))
         {
             await DeleteAsync(topic.Name);
@@ -121,10 +121,10 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
     public Task<ClusterDescription> DescribeAsync() =>
         Task.FromResult(_controller is null ? _broker.DescribeCluster() : DescribeReplicated());
 
-    // The disk did not let a topic be: take away what there is of it. What cannot be taken away now, the next start finishes.
+    // The topic could not be created on disk: remove what exists of it. The next start removes what cannot be removed now.
     private async Task UndoAsync(string topic, BrokerException cause)
     {
-        _broker.Log(EngineLogLevel.Warning, $"Topic '{topic}' could not be created; undoing it.", cause);
+        _broker.Log(EngineLogLevel.Warning, $"Could not create topic '{topic}'; removing what exists of it.", cause);
         _toUndo.Add(topic);
         try
         {
@@ -134,7 +134,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         catch (BrokerException exception)
         {
             _broker.Log(EngineLogLevel.Warning,
-                $"What was made of topic '{topic}' could not be removed. Delete the topic, or restart the broker.", exception);
+                $"Could not remove the remains of topic '{topic}'. Delete the topic, or restart the broker.", exception);
         }
     }
 
@@ -154,7 +154,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         try
         {
             if (_nextProducerId < _endOfBlock)
-                return; // Another call has taken one meanwhile.
+                return; // // Another call has allocated a block meanwhile.
             var (next, first) = (await _producerIds.ReadAsync() ?? ProducerIdState.Initial).TakeBlock();
             await _producerIds.WriteAsync(next);
             (_nextProducerId, _endOfBlock) = (first, next.NextProducerId);

@@ -10,8 +10,8 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>The newest image that was pushed to this silo, and what follows from it for this broker: which replicas it is to hold, and with
-/// what configuration. Thread safe.</summary>
+/// <summary>The latest image that was pushed to this silo, and this broker's part in it: which replicas to hold, with what configuration.
+/// Thread safe.</summary>
 internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas) : IClusterMetadata, IClusterImageSink, IReplicaSpecs
 {
     private readonly Lock _lock = new();
@@ -52,7 +52,7 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
         var delta = ClusterDeltaCodec.Read(image.Span);
         lock (_lock)
         {
-            // Several pushes may be under way when the one who makes the image changes: the later one's is newer.
+            // Pushes of two controllers may overlap; the later controller's image has the higher version.
             if (delta.To > _image.Version && delta.Apply(_image) is { } next)
                 Take(next);
             return Task.FromResult(_image.Version);
@@ -68,7 +68,7 @@ internal sealed class ClusterImageCache(SiloBroker broker, SiloReplicas replicas
     /// <inheritdoc/>
     public bool IsDeleted(Guid topicId) => _image.Deleted.Contains(topicId);
 
-    /// <summary>The configuration of a partition's topic; null where the topic is not known.</summary>
+    /// <summary>The configuration of a partition's topic; null if the topic is not known.</summary>
     public TopicConfig? FindConfig(ReplicaKey key) =>
         _image.Topics.TryGetValue(key.TopicId, out var topic) ? SpecificationOf(topic).Config : null;
 

@@ -7,8 +7,8 @@ using OrleansMq.Grains.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// This broker's word to the cluster's grain that it is there: at the start, whenever somebody joins or dies (the grain's own silo perhaps:
-/// then this makes its next activation), and now and then, in case that a push was lost. Repeated until it is answered.
+/// Announces this broker to the cluster's grain: at the start, whenever a broker joins or dies, and periodically, in case a push was lost.
+/// If the grain's own silo died, the call activates it again. Repeated until it is answered.
 /// </summary>
 internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, ClusterMembership membership, IGrainFactory grains)
     : ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
@@ -30,9 +30,8 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
             return Task.CompletedTask;
         }, _ => DisposeAsync().AsTask());
 
-    /// <summary>Completes when the cluster's metadata have this broker among those that live: from then on topics are placed on
-    /// it.</summary>
-    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    /// <summary>Completes when the cluster's metadata list this broker as alive; from then on topics are placed on it.</summary>
+    /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
     public async Task JoinedAsync(CancellationToken cancellationToken)
     {
         var image = images.Image;
@@ -45,7 +44,7 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
     {
         membership.Changed -= Wake;
         await _stopped.CancelAsync().ConfigureAwait(false);
-        // What was asked is answered first, while the silo can still do so.
+        // Let a call in progress complete while the silo can still process its answer.
         await Task.WhenAny(_calling, Task.Delay(LastWord, CancellationToken.None)).ConfigureAwait(false);
     }
 
@@ -57,7 +56,7 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
         }
         catch (SemaphoreFullException)
         {
-            // It is about to call anyhow.
+            // A call is already due.
         }
     }
 
@@ -80,7 +79,7 @@ internal sealed class ClusterLink(SiloBroker broker, ClusterImageCache images, C
 
     private async Task<bool> TryCallAsync()
     {
-        // Before and after that nobody else may be there to answer, and this silo is none that would.
+        // Before joining and while stopping, this silo cannot host the grain, and there may be no other silo to answer.
         if (!membership.IsActive(broker.Options.BrokerId.Value))
             return true;
         try

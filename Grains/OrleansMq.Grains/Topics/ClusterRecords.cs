@@ -75,7 +75,7 @@ internal sealed record LeadershipRecord
         new(new(TopicId, Partition), Leads, LeaderEpoch, Counter, [.. Replicas], [.. Isr], [.. Elr], [.. Target]);
 }
 
-/// <summary>An <see cref="ImageTopic"/> without its partitions, between silos.</summary>
+/// <summary>The wire form of an <see cref="ImageTopic"/> between silos, without its partitions.</summary>
 [GenerateSerializer, Immutable]
 [Alias("omq.TopicRecord")]
 internal sealed record TopicRecord
@@ -97,7 +97,7 @@ internal sealed record TopicRecord
         Serving = topic.Status == TopicStatus.Active ? topic.Partitions : 0,
     };
 
-    /// <summary>The topic with those partitions, or those it had, if it had more.</summary>
+    /// <summary>Returns the topic with those partitions, or with those it had, if it had more.</summary>
     public ImageTopic ToTopic(ImageTopic? before, int first, int[][] replicas)
     {
         var partitions = (before?.Partitions ?? []).ToBuilder();

@@ -2,30 +2,29 @@ using Orleans.Concurrency;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>What the brokers and the topics' grains of a replicated cluster tell the cluster's grain, and ask of it. Each may be sent
-/// again.</summary>
+/// <summary>Reports and requests of brokers and topic grains to the grain of a replicated cluster. All are idempotent.</summary>
 [Alias("omq.IClusterOwnerGrain")]
 internal interface IClusterOwnerGrain : IGrainWithStringKey
 {
-    /// <summary>A broker is there: registers it where that is new, and sends it the metadata where it has not the newest. Whoever calls
-    /// first after the silo of the grain's activation has died, makes the next one.</summary>
-    /// <param name="registration">What the broker says of itself.</param>
-    /// <param name="version">The version of the metadata that it has.</param>
+    /// <summary>Announces a broker: registers a new one, and sends it the metadata unless it has the latest. If the grain's silo has died,
+    /// the first call activates the grain again.</summary>
+    /// <param name="registration">The broker's description of itself.</param>
+    /// <param name="version">The version of its metadata.</param>
     [Alias("Hello")]
     [ResponseTimeout(OwnerTimes.Call)]
     [AlwaysInterleave]
     Task HelloAsync(RegistrationRecord registration, long version);
 
-    /// <summary>What partitions a broker leads, or led.</summary>
-    /// <param name="broker">Who reports.</param>
-    /// <param name="reports">What it says.</param>
+    /// <summary>Reports partitions that a broker leads, or has led.</summary>
+    /// <param name="broker">The reporting broker.</param>
+    /// <param name="reports">Its reports.</param>
     /// <param name="isComplete">Whether it leads nothing else.</param>
     [Alias("ReportLeadership")]
     [ResponseTimeout(OwnerTimes.Call)]
     [AlwaysInterleave]
     Task ReportLeadershipAsync(int broker, LeadershipRecord[] reports, bool isComplete);
 
-    /// <summary>A broker has nothing of these deleted topics on its disk.</summary>
+    /// <summary>Confirms that a broker has nothing of these deleted topics on its disk.</summary>
     [Alias("ConfirmDeleted")]
     [ResponseTimeout(OwnerTimes.Call)]
     [AlwaysInterleave]
@@ -38,10 +37,10 @@ internal interface IClusterOwnerGrain : IGrainWithStringKey
     [AlwaysInterleave]
     Task<int[][]> PlaceAsync(int count, int replicationFactor);
 
-    /// <summary>Takes a topic into the metadata, or what changed of it; when it returns, every live broker that answers knows.</summary>
-    /// <param name="topic">All but its partitions.</param>
-    /// <param name="first">The number of the first partition of <paramref name="replicas"/>.</param>
-    /// <param name="replicas">The brokers of partitions that may be new, the preferred leader first.</param>
+    /// <summary>Adds a topic, or changes of it, to the metadata. When this returns, every live broker that answers has them.</summary>
+    /// <param name="topic">The topic without its partitions.</param>
+    /// <param name="first">The number of the first partition in <paramref name="replicas"/>.</param>
+    /// <param name="replicas">The brokers of each partition, which may be new, the preferred leader first.</param>
     [Alias("Announce")]
     [ResponseTimeout(OwnerTimes.Call)]
     [AlwaysInterleave]

@@ -2,24 +2,24 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Grains.Topics;
 
-/// <summary>What only the cluster's grain asks of a topic's grain: to exist, and to go. Each may be sent again.</summary>
+/// <summary>Requests of the cluster's grain to a topic's grain: create, complete, delete. All are idempotent.</summary>
 [Alias("omq.ITopicOwnerGrain")]
 internal interface ITopicOwnerGrain : IGrainWithStringKey
 {
-    /// <summary>Writes the topic's document and makes its partitions; when it returns all of them can be written.</summary>
+    /// <summary>Writes the topic's document and creates its partitions; when this returns, all of them accept writes.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     [Alias("Create")]
     [ResponseTimeout(OwnerTimes.Administration)]
     Task<TopicDescription> CreateAsync(TopicSpec spec);
 
-    /// <summary>Finishes what a crash interrupted: the creation of the topic with that id, or the addition of partitions to it.</summary>
-    /// <returns>False where the topic's document was never written: there is nothing to finish.</returns>
+    /// <summary>Completes what a crash interrupted: the creation of the topic with that id, or the addition of partitions.</summary>
+    /// <returns>False if the topic's document was never written, so that there is nothing to complete.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     [Alias("Finish")]
     [ResponseTimeout(OwnerTimes.Administration)]
     Task<bool> FinishAsync(Guid topicId);
 
-    /// <summary>Deletes the partitions and the document of the topic with that id; one that is gone is fine.</summary>
+    /// <summary>Deletes the partitions and the document of the topic with that id. A missing topic is not an error.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>: something of it is left. Retry.</exception>
     [Alias("Delete")]
     [ResponseTimeout(OwnerTimes.Administration)]
@@ -35,7 +35,7 @@ internal sealed record TopicSpec
     [Id(0)]
     public required Guid TopicId { get; init; }
 
-    /// <summary>How many partitions there are to be.</summary>
+    /// <summary>The number of partitions.</summary>
     [Id(1)]
     public required int Partitions { get; init; }
 
@@ -43,18 +43,17 @@ internal sealed record TopicSpec
     [Id(2)]
     public required Dictionary<string, string> Configs { get; init; }
 
-    /// <summary>How many replicas each partition is to have.</summary>
+    /// <summary>The number of replicas of each partition.</summary>
     [Id(3)]
     public short ReplicationFactor { get; init; } = 1;
 }
 
-/// <summary>How long the calls between the grains of a topic may take.</summary>
+/// <summary>Response timeouts of calls between the grains of a topic, as hours:minutes:seconds.</summary>
 internal static class OwnerTimes
 {
-    /// <summary>Below what the caller of the whole operation waits for, so that the caller hears which step it was that took too
-    /// long.</summary>
+    /// <summary>Shorter than the timeout of the whole operation, so that its caller learns which step took too long.</summary>
     public const string Administration = "00:04:30";
 
-    /// <summary>Calls that wait for the database at most.</summary>
+    /// <summary>For calls that at most wait for the database.</summary>
     public const string Call = "00:00:10";
 }

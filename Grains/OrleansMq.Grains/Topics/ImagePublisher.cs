@@ -5,8 +5,8 @@ using OrleansMq.Grains.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Brings the newest image to every live broker: to each one call at a time, with what changed since the image it has; what changes
-/// meanwhile goes with the next. A broker that has another image than expected gets the whole. Thread safe.
+/// Pushes the latest image to every live broker. Each broker has at most one call in flight, with the changes since its image; later
+/// changes go with the next call. A broker with an unexpected image gets the whole image. Thread safe.
 /// </summary>
 internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership membership, EngineLog log) : IAsyncDisposable
 {
@@ -19,10 +19,10 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
     private TaskCompletionSource _progress = NewSignal();
     private ClusterImage _newest = ClusterImage.Empty;
 
-    /// <summary>A broker has an image of a later activation: this one directs nothing any more.</summary>
+    /// <summary>Raised when a broker has an image of a later controller, so this one no longer controls anything.</summary>
     public event Action? Superseded;
 
-    /// <summary>This image is the newest: it goes to everybody who is alive.</summary>
+    /// <summary>Publishes the latest image to all live brokers.</summary>
     public void Publish(ClusterImage image)
     {
         lock (_lock)
@@ -39,7 +39,7 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
         }
     }
 
-    /// <summary>A broker says which image it has: where that is not what was sent, it gets the newest as a whole.</summary>
+    /// <summary>Handles a broker's report of its version: if that is not what was sent, the broker gets the whole latest image.</summary>
     public void Correct(int broker, long version)
     {
         lock (_lock)
@@ -51,7 +51,7 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
         }
     }
 
-    /// <summary>Returns when every live broker has that version or a newer one, or the time is up.</summary>
+    /// <summary>Returns when every live broker has that version or a newer one, or when the deadline passes.</summary>
     public async Task WaitAsync(long version, TimeSpan deadline)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(_stopped.Token);
@@ -73,7 +73,7 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
         }
         catch (OperationCanceledException)
         {
-            // Whoever has not answered gets it when he does.
+            // A broker that has not answered gets the image when it does.
         }
     }
 
@@ -110,27 +110,27 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
                 when (unanswered is TimeoutException or OrleansException or BrokerException or InvalidDataException)
             {
                 log.Write(EngineLogLevel.Debug,
-                    $"Broker {recipient.Broker} did not take metadata version {next.Newest.Version}; trying again.", unanswered);
-                // Whether it took it is not known: the answer to the next will tell.
+                    $"Broker {recipient.Broker} did not confirm metadata version {next.Newest.Version}; retrying.", unanswered);
+                // The outcome is unknown; the answer to the next push tells.
                 pause = await PauseAsync(pause).ConfigureAwait(false);
             }
         }
     }
 
-    // What to send; null where the broker has the newest, or is not alive.
+    // What to send; null if the broker has the latest image or is not alive.
     private (ClusterImage? Has, ClusterImage Newest)? Next(Recipient recipient)
     {
         lock (_lock)
         {
             if (!_stopped.IsCancellationRequested && recipient.Has?.Version != _newest.Version && membership.IsAlive(recipient.Broker))
                 return (recipient.Has, _newest);
-            // Under the lock, so that whoever publishes next sees that nobody sends.
+            // Under the lock, so that the next publisher sees that no send is in progress.
             recipient.Sending = Task.CompletedTask;
             return null;
         }
     }
 
-    // Whether it took what was sent.
+    // Whether the broker applied what was sent.
     private bool Answered(Recipient recipient, ClusterImage sent, long version)
     {
         lock (_lock)
@@ -163,7 +163,7 @@ internal sealed class ImagePublisher(ReplicaServices brokers, ClusterMembership 
     private sealed class Recipient(int broker)
     {
         public int Broker => broker;
-        // The image that it is known to have; null where that is not known.
+        // The broker's image; null if not known.
         public ClusterImage? Has { get; set; }
         public Task Sending { get; set; } = Task.CompletedTask;
     }

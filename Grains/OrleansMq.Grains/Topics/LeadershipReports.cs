@@ -8,8 +8,8 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Tells the cluster's grain what this broker leads: the newest word of each partition, all that there is in one call, one call at a time,
-/// repeated until it is answered. When another activation makes the image, it is told everything. Thread safe.
+/// Reports to the cluster's grain what this broker leads. One call at a time carries the latest state of every changed partition and is
+/// repeated until it is answered. A new controller gets a complete report. Thread safe.
 /// </summary>
 internal sealed class LeadershipReports(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IGrainFactory grains)
     : ILeadershipReports, ILifecycleParticipant<ISiloLifecycle>, IAsyncDisposable
@@ -50,7 +50,7 @@ internal sealed class LeadershipReports(SiloBroker broker, SiloReplicas replicas
     {
         images.Changed -= OnImageChanged;
         await _stopped.CancelAsync().ConfigureAwait(false);
-        // What was asked is answered first, while the silo can still do so.
+        // Let a call in progress complete while the silo can still process its answer.
         await Task.WhenAny(_telling, Task.Delay(LastWord, CancellationToken.None)).ConfigureAwait(false);
     }
 
@@ -98,7 +98,7 @@ internal sealed class LeadershipReports(SiloBroker broker, SiloReplicas replicas
         }
         catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)
         {
-            broker.Log(EngineLogLevel.Debug, "What this broker leads was not taken by the cluster's grain; telling it again.", unanswered);
+            broker.Log(EngineLogLevel.Debug, "The cluster's grain did not accept this broker's leadership reports; retrying.", unanswered);
             return false;
         }
     }

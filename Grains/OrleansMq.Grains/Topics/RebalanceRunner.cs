@@ -10,20 +10,20 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Carries out the rebalance whose document is stored, in the activation of the cluster's grain; the next activation goes on. Begins one by
-/// itself where one is due. What to do next, <see cref="RebalanceDecision"/> says. Thread safe.
+/// Runs the stored rebalance in the activation of the cluster's grain; the next activation continues it. Starts an automatic rebalance when
+/// one is due. <see cref="RebalanceDecision"/> decides each step. Thread safe.
 /// </summary>
 internal sealed class RebalanceRunner(SiloBroker broker, ClusterController cluster, GrainDocument<RebalanceJob> document,
     IGrainFactory grains, TimeSpan settleTime,
     bool returnsLeaders)
     : IAsyncDisposable
 {
-    // How often it looks although nothing has changed: an action may have been lost.
+    // How often to check without a change of the image: an action may have been lost.
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
-    // Between two that nobody asked for, so that one that cannot be finished is not begun over and over.
+    // The pause between two automatic rebalances, so that one that cannot complete is not started over and over.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
     private const int ActionsAtATime = 16;
-    // Leaderships that go back to their preferred replica in one interval: each is a moment without a leader.
+    // Leaderships returned to their preferred replica in one interval; each is briefly without a leader.
     private const int ReturnsAtATime = 4;
 
     private readonly CancellationTokenSource _stopped = new();
@@ -31,36 +31,36 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
     private Task _running = Task.CompletedTask;
     private string? _trouble;
     private ImmutableDictionary<ReplicaKey, DateTimeOffset> _returning = ImmutableDictionary<ReplicaKey, DateTimeOffset>.Empty;
-    // Since when brokers and their number are as they are.
+    // When the set of live brokers last changed.
     private long _settledSince;
     private string _members = "";
 
     private TimeProvider Time => broker.Options.TimeProvider;
 
-    /// <summary>Begins to carry on what is stored.</summary>
+    /// <summary>Begins to run the stored rebalance.</summary>
     public void Start() => _running = Task.Run(RunAsync);
 
-    /// <summary>The rebalance that runs, or the last one.</summary>
+    /// <summary>Describes the running rebalance, or the last one.</summary>
     public async Task<RebalanceStatus?> DescribeAsync() => (await document.ReadAsync())?.Describe(cluster.Image, _trouble);
 
-    /// <summary>Begins another.</summary>
-    /// <param name="plan">What to move.</param>
-    /// <param name="reason">What for.</param>
-    /// <param name="throttle">How fast.</param>
-    /// <param name="supersede">Whether it takes the place of one that runs.</param>
+    /// <summary>Starts a rebalance.</summary>
+    /// <param name="plan">The moves.</param>
+    /// <param name="reason">The reason, for the log and the status.</param>
+    /// <param name="throttle">The limits.</param>
+    /// <param name="supersede">Whether it replaces a running one.</param>
     /// <exception cref="BrokerException"><see cref="ErrorCode.ReassignmentInProgress"/>.</exception>
     public Task<RebalanceStatus> BeginAsync(RebalancePlan plan, string reason, RebalanceThrottle throttle, bool supersede) =>
         ChangeAsync(running =>
             running is { IsRunning: true } && !supersede
                 ? throw new BrokerException(ErrorCode.ReassignmentInProgress,
-                    $"The rebalance '{running.PlanId}' runs. Wait until it is done, or cancel it, then plan again.")
+                    $"Rebalance '{running.PlanId}' is running. Wait until it is done, or cancel it, then plan again.")
                 : RebalanceJob.Begin(plan, cluster.Image, reason, throttle, Time.GetUtcNow()));
 
-    /// <summary>Stops the one that runs.</summary>
+    /// <summary>Cancels the running rebalance.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.NoReassignmentInProgress"/>.</exception>
     public Task<RebalanceStatus> CancelAsync() => ChangeAsync(running => running is { IsRunning: true }
         ? running.Cancel()
-        : throw new BrokerException(ErrorCode.NoReassignmentInProgress, "No rebalance runs: there is nothing to cancel."));
+        : throw new BrokerException(ErrorCode.NoReassignmentInProgress, "No rebalance is running: there is nothing to cancel."));
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -121,7 +121,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
                 if (plan.Moves.Count == 0)
                     return [];
                 job = RebalanceJob.Begin(plan, cluster.Image, reason, new RebalanceThrottle(), Time.GetUtcNow());
-                broker.Log(EngineLogLevel.Information, $"Rebalance '{job.PlanId}' begins: {reason}. {plan.Summary}");
+                broker.Log(EngineLogLevel.Information, $"Started rebalance '{job.PlanId}': {reason}. {plan.Summary}");
                 await document.WriteAsync(job);
             }
             var (next, actions) = RebalanceDecision.Next(job, cluster.Image, Time.GetUtcNow());
@@ -129,7 +129,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
                 await document.WriteAsync(next);
             Throttle(next);
             if (!next.IsRunning)
-                broker.Log(EngineLogLevel.Information, $"Rebalance '{next.PlanId}' is over: {next.State.ToString().ToLowerInvariant()}.");
+                broker.Log(EngineLogLevel.Information, $"Rebalance '{next.PlanId}' ended: {next.State.ToString().ToLowerInvariant()}.");
             return actions;
         }
         finally
@@ -138,7 +138,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         }
     }
 
-    // While replicas move leaders move with them.
+    // While a rebalance runs, leaders move with their replicas, so none is returned separately.
     private IReadOnlyList<RebalanceAction> Returns()
     {
         if (document.Known is { IsRunning: true })
@@ -147,7 +147,7 @@ internal sealed class RebalanceRunner(SiloBroker broker, ClusterController clust
         return actions;
     }
 
-    // All brokers go by it, since each of them may lead something that moves.
+    // The limit applies to all brokers, since each of them may lead a moving partition.
     private void Throttle(RebalanceJob? job)
     {
         var limit = job is { IsRunning: true } ? job.MaxBytesPerSecond : 0;

@@ -8,11 +8,11 @@ using OrleansMq.Replication;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// Sees to what this broker's replicas are by the newest image. Frees the disk of those that it is not to hold any more: of topics that the
-/// image names as deleted, and of partitions that moved away, once the stored state says so, too. A replica of a topic that nobody knows is
-/// left where it is: a database restored from a backup knows less than the disks.
-/// <para>What is gone stays gone, so that it can be confirmed: replicas are made by what the newest image says at that moment, and those
-/// that were just being made when it came are waited for (<see cref="ReplicaManager.SettledReplicas"/>).</para>
+/// Brings this broker's replicas in line with the latest image. It updates their configuration and deletes replicas that this broker no
+/// longer holds: of topics that the image lists as deleted, and of partitions that moved away, once the stored state confirms it. A replica
+/// of an unknown topic stays: a database restored from a backup knows less than the disks.
+/// <para>Deletion is final, so that it can be confirmed. Replicas are created by the image that is the latest at that moment, and the
+/// cleanup waits for those being created when it arrived (<see cref="ReplicaManager.SettledReplicas"/>).</para>
 /// </summary>
 internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, ClusterImageCache images, IPartitionStates states,
     IGrainFactory grains)
@@ -22,7 +22,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     private readonly CancellationTokenSource _stopped = new();
-    // Deleted topics of which the grain of this epoch has heard that nothing is left here.
+    // Deleted topics that this broker has confirmed to the controller of this epoch.
     private readonly HashSet<Guid> _confirmed = [];
     private readonly HashSet<Guid> _unknown = [];
     private int _epoch;
@@ -40,7 +40,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
     public async ValueTask DisposeAsync()
     {
         await _stopped.CancelAsync().ConfigureAwait(false);
-        // What was asked is answered first, while the silo can still do so.
+        // Let a call in progress complete while the silo can still process its answer.
         await Task.WhenAny(_cleaning, Task.Delay(LastWord, CancellationToken.None)).ConfigureAwait(false);
     }
 
@@ -68,7 +68,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         var left = new HashSet<Guid>();
         foreach (var replica in replicas.Manager.SettledReplicas())
         {
-            // One that was made while its topic's configuration changed may have been made with the former.
+            // A replica that was created during a configuration change may have the old configuration.
             if (images.FindConfig(replica.Key) is { } config && config != replica.Partition.Config)
                 replica.Partition.UpdateConfig(config);
             switch (await IsToGoAsync(image, replica.Key).ConfigureAwait(false))
@@ -85,7 +85,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         return await TryConfirmAsync(image, left).ConfigureAwait(false) && done;
     }
 
-    // Null where that cannot be found out at the moment.
+    // Null if that is not known at the moment.
     private async Task<bool?> IsToGoAsync(ClusterImage image, ReplicaKey key)
     {
         if (image.Deleted.Contains(key.TopicId))
@@ -102,8 +102,8 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         return await IsMovedAwayAsync(key).ConfigureAwait(false);
     }
 
-    // The image is made of what leaders say, and may be older than the state for a moment: then the next one comes. Null where the state is
-    // not known: no image need come after that.
+    // The image follows the leaders' reports and may briefly be older than the state; then a newer image follows. Null if the state cannot
+    // be read, since then no newer image need follow.
     private async Task<bool?> IsMovedAwayAsync(ReplicaKey key)
     {
         try
@@ -123,12 +123,12 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         {
             await replicas.Manager.DropAsync(replica.Key).ConfigureAwait(false);
             broker.Log(EngineLogLevel.Information,
-                $"Partition {replica.TopicPartition} is not held here any more; its directory is deleted.");
+                $"Partition {replica.TopicPartition} is no longer held by this broker; deleted its directory.");
             return true;
         }
         catch (BrokerException failure)
         {
-            broker.Log(EngineLogLevel.Warning, $"The directory of partition {replica.TopicPartition} could not be deleted; trying again.",
+            broker.Log(EngineLogLevel.Warning, $"Could not delete the directory of partition {replica.TopicPartition}; retrying.",
                 failure);
             return false;
         }
@@ -153,7 +153,7 @@ internal sealed class ReplicaCleanup(SiloBroker broker, SiloReplicas replicas, C
         catch (Exception unanswered) when (unanswered is TimeoutException or OrleansException or BrokerException)
         {
             broker.Log(EngineLogLevel.Debug,
-                "That deleted topics are gone from this broker was not heard by the cluster's grain; telling it again.", unanswered);
+                "The cluster's grain did not confirm this broker's report of deleted topics; retrying.", unanswered);
             return false;
         }
     }

@@ -8,7 +8,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Grains.Topics;
 
-// Replicated: where the partitions' replicas are, and who leads them.
+// Replicated clusters: the replicas and leaders of the topic's partitions.
 internal sealed partial class TopicGrain
 {
     // How long a creation waits for the first leader of a partition: several searches and claims.
@@ -17,7 +17,7 @@ internal sealed partial class TopicGrain
     // How long a description waits for a partition's leader: an answer takes a millisecond, a failover a second.
     private static readonly TimeSpan DescribeTime = TimeSpan.FromSeconds(2);
 
-    // Null where nothing is replicated.
+    // Null if nothing is replicated.
     private readonly ClusterImageCache? _images;
     private readonly IPartitionStates _states;
 
@@ -28,8 +28,8 @@ internal sealed partial class TopicGrain
     private TopicConfig ConfigOf(TopicState topic) =>
         TopicConfigRules.Parse(topic.Configs, _broker.Options.TopicDefaults.ForReplicas(topic.ReplicationFactor)).Next;
 
-    // States first, since who is to lead is read there; then the metadata, since brokers make replicas by it; then the leaders, which make
-    // the replicas. Each step finds what it did before, if it is taken again after a crash.
+    // First the states, from which leaders are chosen. Then the metadata, from which brokers create replicas. Then the leaders, which open
+    // the replicas. Every step is idempotent, so that it can be repeated after a crash.
     private async Task MakeReplicasAsync(TopicState topic, int from, int to)
     {
         var replicas = await Cluster.PlaceAsync(to - from, topic.ReplicationFactor);
@@ -40,7 +40,7 @@ internal sealed partial class TopicGrain
         await ForEachAsync(from, to, number => LeadAsync(topic, number, deadline.Token));
     }
 
-    /// <summary>Stores a partition's first state, unless there is one; returns the brokers of the one that is stored.</summary>
+    /// <summary>Stores a partition's first state unless one exists; returns the brokers of the stored state.</summary>
     private async Task<int[]> StoreAsync(ReplicaKey key, int[] replicas)
     {
         try
@@ -54,7 +54,7 @@ internal sealed partial class TopicGrain
         }
         catch (Exception unclear) when (unclear is not InvariantViolationException)
         {
-            // Whatever a storage provider throws: perhaps it is stored. Who tries again finds it.
+            // The storage provider may throw anything: the outcome is unknown. A retry finds the state if it was stored.
             throw Unstored(key, unclear);
         }
     }
@@ -63,7 +63,7 @@ internal sealed partial class TopicGrain
         new(ErrorCode.KafkaStorageError,
             $"The state 'partition/{key}' could not be written. {cause?.Message ?? "It was removed meanwhile."}", cause);
 
-    // A partition that nobody could lead yet is no reason to undo a topic: it is led as soon as somebody can.
+    // A partition without a leader does not fail the creation: it gets one as soon as a broker can lead.
     private async Task LeadAsync(TopicState topic, int number, CancellationToken deadline)
     {
         var partition = GrainFactory.GetGrain<IPartitionLeaderGrain>(GrainKeys.Partition(topic.TopicId, number));
@@ -78,7 +78,7 @@ internal sealed partial class TopicGrain
             {
                 if (deadline.IsCancellationRequested)
                 {
-                    _broker.Log(EngineLogLevel.Warning, $"Partition {topic.Name}-{number} is there, but nobody leads it yet.", notYet);
+                    _broker.Log(EngineLogLevel.Warning, $"Partition {topic.Name}-{number} was created but has no leader yet.", notYet);
                     return;
                 }
                 await Task.Delay(Pause, _broker.Options.TimeProvider, CancellationToken.None);
@@ -89,7 +89,7 @@ internal sealed partial class TopicGrain
     private Task AnnounceAsync(TopicState topic, int first, int[][] replicas) =>
         Cluster.AnnounceAsync(TopicRecord.Of(topic), first, replicas);
 
-    // The image names the topic as deleted by now, so no broker makes or leads a replica of it any more.
+    // The image lists the topic as deleted by now, so no broker creates or leads a replica of it.
     private async Task ClearStatesAsync(Guid topicId, TopicState? topic)
     {
         var count = topic is null ? 0 : Math.Max(topic.Partitions, topic.GrowingTo ?? 0);
@@ -116,7 +116,7 @@ internal sealed partial class TopicGrain
         }
         catch (StateConflictException)
         {
-            await _states.ClearAsync(key); // A last word of its leader came in between.
+            await _states.ClearAsync(key); // // Its leader wrote once more in between.
         }
     }
 
@@ -134,7 +134,7 @@ internal sealed partial class TopicGrain
         }
         catch (TimeoutException)
         {
-            reason = $"Nobody answered as its leader within {DescribeTime.TotalSeconds} seconds.";
+            reason = $"No leader answered within {DescribeTime.TotalSeconds} seconds.";
         }
         var known = _images!.Image.TryGetPartition(new ReplicaKey(topic.TopicId, number), out _, out var partition)
             ? partition : ImagePartition.Create([]);

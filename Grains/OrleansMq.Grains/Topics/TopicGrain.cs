@@ -11,8 +11,8 @@ using OrleansMq.Topics;
 namespace OrleansMq.Grains.Topics;
 
 /// <summary>
-/// One topic: its document, and the order in which document and partitions change. What the next document is, <see cref="TopicState"/>
-/// decides. One change at a time; look-ups and descriptions interleave and see only what is stored.
+/// One topic: its document, and the order in which document and partitions change. <see cref="TopicState"/> decides each change. Changes
+/// run one at a time; lookups and descriptions interleave and see only stored versions.
 /// </summary>
 [GrainType(TypeName)]
 internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
@@ -20,12 +20,13 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     /// <summary>The grain's type: the first half of its id.</summary>
     public const string TypeName = "omq.topic";
 
-    // Partitions opened, configured, described or dropped at a time: enough to overlap their disk, few enough to leave room for others.
+    // Partitions opened, configured, described or dropped concurrently: enough to overlap their disk access, few enough to leave room for
+    // others.
     private const int PartitionsAtATime = 64;
 
     private readonly SiloBroker _broker;
     private readonly GrainDocument<TopicState> _topic;
-    // Set when deletion begins: the topic is not served any more, although its document is still there.
+    // Set when deletion begins: the topic is no longer served, although its document still exists.
     private bool _deleting;
 
     public TopicGrain(IGrainContext context, SiloBroker broker, IServiceProvider services,
@@ -45,7 +46,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
         if (await ServedAsync() is { } served)
             return served.ToListing();
         if (_topic.Known is null)
-            DeactivateOnIdle(); // So that made-up names leave nothing behind.
+            DeactivateOnIdle(); // // So that invented names leave nothing behind.
         return null;
     }
 
@@ -53,8 +54,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
     public async Task<TopicDescription> DescribeAsync() => await DescribeAsync(await ExistingAsync());
 
     /// <inheritdoc/>
-    /// <remarks>The partitions are told even where nothing changed, so that a change that failed half way is finished by sending it
-    /// again.</remarks>
+    /// <remarks>The partitions are configured even if nothing changed, so that a retry completes a change that failed half way.</remarks>
     public async Task<TopicDescription> AlterAsync(Dictionary<string, string?> configs)
     {
         var existing = await ExistingAsync();
@@ -116,7 +116,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
             return;
         _deleting = true;
         _broker.SoleMetadata?.Remove(topicId);
-        // What is here beyond the document: partitions of a topic whose document was lost.
+        // Includes partitions beyond the document: those of a topic whose document was lost.
         var count = Math.Max(_broker.CountOf(topicId), topic is null ? 0 : Math.Max(topic.Partitions, topic.GrowingTo ?? 0));
         await (IsReplicated
             ? ClearStatesAsync(topicId, topic)
@@ -125,7 +125,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
         DeactivateOnIdle();
     }
 
-    // Makes the partitions that the document says there are to be, and stores that they are there.
+    // Creates the partitions that the document announces, then stores that they exist.
     private async Task<TopicState> FinishAsync(TopicState begun)
     {
         var (from, next) = begun.Status == TopicStatus.Creating ? (0, begun.Activate()) : (begun.Partitions, begun.FinishAddPartitions());
