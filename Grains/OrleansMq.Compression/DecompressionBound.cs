@@ -4,19 +4,19 @@ using OrleansMq.Records;
 namespace OrleansMq.Compression;
 
 /// <summary>
-/// Counts what a decompressor writes. It is given room for one byte more than the bound, never for what a header claims: a stream that
-/// uses that byte is too long, and one that ends before it has cost no more than what it holds.
+/// Bounds a decompressor's output. It offers room for one byte more than the bound, independent of what a header claims. A stream that uses
+/// that byte is too long; a shorter one never costs more memory than its content.
 /// </summary>
 internal ref struct DecompressionBound(IBufferWriter<byte> destination, int maxLength)
 {
-    // Codecs work in blocks of 64 KiB; larger steps would only take memory that small batches do not need.
+    // Codecs work in blocks of 64 KiB; larger steps would only waste memory on small batches.
     private const int Step = 64 << 10;
     private long _written;
 
-    /// <summary>Bytes so far.</summary>
+    /// <summary>The number of bytes written so far.</summary>
     public readonly long Written => _written;
 
-    /// <summary>Where the next bytes go: at least one byte.</summary>
+    /// <summary>Returns the span for the next bytes, of at least one byte.</summary>
     public readonly Span<byte> NextSpan()
     {
         var room = maxLength - _written + 1;
@@ -24,8 +24,8 @@ internal ref struct DecompressionBound(IBufferWriter<byte> destination, int maxL
         return span.Length > room ? span[..(int)room] : span;
     }
 
-    /// <summary>Counts <paramref name="count"/> bytes more.</summary>
-    /// <exception cref="RecordBatchException">There are more than allowed.</exception>
+    /// <summary>Counts <paramref name="count"/> more bytes.</summary>
+    /// <exception cref="RecordBatchException">The output exceeds the bound.</exception>
     public void Advance(int count)
     {
         destination.Advance(count);

@@ -5,10 +5,11 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Compression;
 
-/// <summary>gzip by .NET's own zlib. The one codec that allocates with each call: .NET offers it as a stream only.</summary>
+/// <summary>gzip with .NET's built-in zlib. The only codec that allocates in each call, since .NET offers it only as a stream.</summary>
 internal sealed class GzipCodec : ICompressionCodec
 {
-    // Header, an empty block and trailer: the shortest stream there is. .NET writes nothing at all instead, and reads nothing as nothing.
+    // Header, an empty block and trailer: the shortest valid stream. .NET instead writes no bytes for empty input, and accepts no bytes as
+    // an empty stream.
     private static ReadOnlySpan<byte> EmptyStream => [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
     public CompressionType Type => CompressionType.Gzip;
@@ -39,21 +40,21 @@ internal sealed class GzipCodec : ICompressionCodec
                 while ((read = gzip.Read(bound.NextSpan())) > 0)
                     bound.Advance(read);
             }
-            // zlib's own failures are IOException, of a type that is not public.
+            // zlib's own failures are IOExceptions of a type that is not public.
             catch (Exception exception) when (exception is InvalidDataException or IOException)
             {
                 throw new RecordBatchException(RecordBatchError.BadCompression, $"The records are not a gzip stream: {exception.Message}");
             }
         }
-        // .NET takes the end of the bytes for the end of the stream. The trailer tells: its last field is the length. Clients write one
-        // member.
+        // .NET treats the end of the bytes as the end of the stream. So check the trailer, whose last field is the length. Clients write a
+        // single member.
         var length = BinaryPrimitives.ReadUInt32LittleEndian(source[^4..]);
         if (length != (uint)bound.Written)
             throw new RecordBatchException(RecordBatchError.BadCompression,
                 $"The gzip stream ends after {bound.Written} of {length} bytes.");
     }
 
-    /// <summary>A stream that writes onto a buffer writer.</summary>
+    /// <summary>A stream that writes into a buffer writer.</summary>
     private sealed class BufferWriterStream(IBufferWriter<byte> destination) : Stream
     {
         public override bool CanRead => false;

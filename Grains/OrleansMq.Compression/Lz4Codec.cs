@@ -4,7 +4,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Compression;
 
-/// <summary>LZ4 frames by the system's liblz4.</summary>
+/// <summary>LZ4 frames with the system's liblz4.</summary>
 internal sealed unsafe class Lz4Codec : ICompressionCodec
 {
     private readonly NativeContextPool<DecompressionContext> _contexts = new(DecompressionContext.Create);
@@ -13,7 +13,8 @@ internal sealed unsafe class Lz4Codec : ICompressionCodec
 
     public void Compress(ReadOnlySpan<byte> source, IBufferWriter<byte> destination)
     {
-        // Independent blocks of 64 KiB without checksums: what Kafka's Java client writes, and all it reads. The batch has its own CRC.
+        // Independent blocks of 64 KiB without checksums: what Kafka's Java client writes, and all that it reads. The batch has its own
+        // CRC.
         var preferences = new Lz4Preferences { BlockSizeId = 4, BlockMode = 1 };
         var bound = Lz4Native.Functions.CompressFrameBound((nuint)source.Length, &preferences);
         var span = destination.GetSpan(checked((int)bound));
@@ -65,7 +66,7 @@ internal sealed unsafe class Lz4Codec : ICompressionCodec
 
         public override bool IsInvalid => handle == 0;
 
-        // Between rent and return the pool's user holds the object, so the pointer lives.
+        // Between rent and return the pool's user references the object, so the pointer stays valid.
         public nint Pointer => handle;
 
         public static DecompressionContext Create()

@@ -9,9 +9,9 @@ namespace OrleansMq.Compression;
 [StructLayout(LayoutKind.Sequential)]
 internal struct Lz4Preferences
 {
-    /// <summary>4: 64 KiB, 5: 256 KiB, 6: 1 MiB, 7: 4 MiB.</summary>
+    /// <summary>The block size: 4 for 64 KiB, 5 for 256 KiB, 6 for 1 MiB, 7 for 4 MiB.</summary>
     public int BlockSizeId;
-    /// <summary>0: blocks refer to those before; 1: independent.</summary>
+    /// <summary>0 if blocks refer to earlier ones; 1 if they are independent.</summary>
     public int BlockMode;
     public int ContentChecksum;
     public int FrameType;

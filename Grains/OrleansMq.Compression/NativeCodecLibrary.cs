@@ -3,13 +3,13 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Compression;
 
-/// <summary>A codec's library as the system has it: looked for once, when first used.</summary>
+/// <summary>A codec's system library, located once on first use.</summary>
 internal sealed class NativeCodecLibrary(CompressionType type, string[] candidates, string installHint)
 {
     private readonly Lazy<nint> _handle = new(() => Load(candidates));
 
-    /// <summary>The address of a function.</summary>
-    /// <exception cref="CodecUnavailableException">The library is not there, or too old to have the function.</exception>
+    /// <summary>Returns the address of a function.</summary>
+    /// <exception cref="CodecUnavailableException">The library is missing, or too old to have the function.</exception>
     public nint Function(string name)
     {
         if (_handle.Value == 0)
@@ -31,8 +31,8 @@ internal sealed class NativeCodecLibrary(CompressionType type, string[] candidat
 }
 
 /// <summary>
-/// A few native contexts kept for reuse, since making one costs more than compressing a small batch. Holds two for each processor, as many
-/// as can be busy at once and some that wait; more are freed on return.
+/// A pool of native contexts, since creating one costs more than compressing a small batch. It keeps two for each processor: those in use
+/// and some in reserve. Others are freed on return.
 /// </summary>
 internal sealed class NativeContextPool<T>(Func<T> create)
     where T : SafeHandle

@@ -15,20 +15,20 @@ namespace OrleansMq.Compression;
 /// </summary>
 internal static class SnappyBlock
 {
-    /// <summary>Bytes that <see cref="Encode"/> takes at most, so that a position fits 16 bits.</summary>
+    /// <summary>The most bytes that <see cref="Encode"/> accepts, so that a position fits 16 bits.</summary>
     public const int MaxEncodeSize = 64 << 10;
 
-    // A copy of 64 bytes in 3 is the densest element: no block can claim to hold more.
+    // The densest element is a copy of 64 bytes in 3, so no block can decode to more.
     private const int MaxExpansion = 22;
     private const int MaxCopy = 64;
     private const int MinMatch = 4;
     private const int TableBits = 14;
 
-    /// <summary>The most bytes that so many are encoded to: the length, and what tags of literals and copies can add.</summary>
+    /// <summary>Returns the most bytes that this many are encoded to: the length, plus the tags of literals and copies.</summary>
     public static int MaxCompressedSize(int length) => 5 + length + (length / 60) + 4;
 
     /// <summary>Reads the uncompressed length.</summary>
-    /// <returns>False where there is none, or one that the block's bytes cannot hold.</returns>
+    /// <returns>False if it is missing, or more than the block's bytes can decode to.</returns>
     public static bool TryReadLength(ReadOnlySpan<byte> block, out int length, out int headerSize)
     {
         ulong value = 0;
@@ -46,7 +46,7 @@ internal static class SnappyBlock
     }
 
     /// <summary>Decodes a block's elements into exactly <paramref name="destination"/>.</summary>
-    /// <returns>False where they do not fit it, or are no elements.</returns>
+    /// <returns>False if they are malformed or do not fit exactly.</returns>
     public static bool TryDecode(ReadOnlySpan<byte> source, Span<byte> destination)
     {
         int from = 0, to = 0;
@@ -95,7 +95,7 @@ internal static class SnappyBlock
     private static int EncodeElements(ReadOnlySpan<byte> source, Span<byte> destination, int to, ushort[] table)
     {
         var literalStart = 0;
-        var at = 1; // an empty slot of the table means position 0, so that is where matches may begin
+        var at = 1; // An empty slot of the table means position 0, so matches begin after it.
         var misses = 32;
         while (at <= source.Length - MinMatch)
         {
@@ -105,7 +105,7 @@ internal static class SnappyBlock
             slot = (ushort)at;
             if (BinaryPrimitives.ReadUInt32LittleEndian(source[candidate..]) != word)
             {
-                // Steps grow where nothing matches: incompressible data costs little.
+                // Steps grow while nothing matches, so that incompressible data costs little.
                 at += misses++ >> 5;
                 continue;
             }
@@ -144,7 +144,7 @@ internal static class SnappyBlock
     {
         while (length > 0)
         {
-            // The short form takes 4 to 11 bytes at offsets below 2,048; the rest goes in copies of 64, leaving no less than 4.
+            // The short form takes 4 to 11 bytes at offsets below 2,048. The rest uses copies of 64 that leave at least 4.
             if (length is >= MinMatch and <= 11 && offset < 2048)
             {
                 destination[to++] = (byte)(((offset >> 8) << 5) | ((length - MinMatch) << 2) | 1);
@@ -192,7 +192,7 @@ internal static class SnappyBlock
         return true;
     }
 
-    // Source and target may overlap: the bytes written repeat those before them with the period of the offset.
+    // Source and target may overlap: then the written bytes repeat earlier ones with the period of the offset.
     private static void Copy(Span<byte> destination, int to, int offset, int length)
     {
         if (offset >= length)

@@ -5,9 +5,9 @@ using OrleansMq.Records;
 namespace OrleansMq.Compression;
 
 /// <summary>
-/// Snappy, written in the framing of the Java library (which Java clients and librdkafka read), read in that framing or as one raw block.
+/// Snappy. Writes the Java library's framing (which Java clients and librdkafka read); reads that framing or one raw block.
 /// <code>
-/// 82 'S' 'N' 'A' 'P' 'P' 'Y' 00 | version i32 = 1 | compatible version i32 = 1 | per block: length i32, raw block   (big-endian)
+/// 82 'S' 'N' 'A' 'P' 'P' 'Y' 00 | version i32 = 1 | compatible version i32 = 1 | per block: length i32, raw block (big-endian)
 /// </code>
 /// </summary>
 internal sealed class SnappyCodec : ICompressionCodec

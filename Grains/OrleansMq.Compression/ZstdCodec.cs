@@ -4,13 +4,13 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Compression;
 
-/// <summary>Zstandard frames by the system's libzstd.</summary>
+/// <summary>Zstandard frames with the system's libzstd.</summary>
 internal sealed unsafe class ZstdCodec : ICompressionCodec
 {
-    // Kafka's default, and the library's.
+    // The default of Kafka and of the library.
     private const int Level = 3;
 
-    // A frame may ask for a window of up to 128 MiB (the library's own bound); contexts that grew so are not kept.
+    // A frame may demand a window of up to 128 MiB (the library's own bound); contexts that grew to that are not pooled.
     private const int MaxPooledContextSize = 16 << 20;
 
     private readonly NativeContextPool<CompressionContext> _compressors = new(() => new CompressionContext());
@@ -84,7 +84,7 @@ internal sealed unsafe class ZstdCodec : ICompressionCodec
 
         public override bool IsInvalid => handle == 0;
 
-        // Between rent and return the pool's user holds the object, so the pointer lives.
+        // Between rent and return the pool's user references the object, so the pointer stays valid.
         public nint Pointer => handle;
 
         protected override bool ReleaseHandle() => ZstdNative.Functions.IsError(ZstdNative.Functions.FreeCCtx(handle)) == 0;

@@ -9,14 +9,14 @@ internal unsafe struct ZstdBuffer
 {
     public byte* Bytes;
     public nuint Size;
-    /// <summary>Bytes read or written so far.</summary>
+    /// <summary>The number of bytes read or written so far.</summary>
     public nuint Position;
 }
 
 /// <summary>The functions of libzstd (<c>zstd.h</c>, stable since 1.4).</summary>
 internal sealed unsafe class ZstdNative
 {
-    /// <summary><c>ZSTD_reset_session_only</c>: forget the frame that was begun, keep memory and parameters.</summary>
+    /// <summary><c>ZSTD_reset_session_only</c>: drops the current frame, keeps memory and parameters.</summary>
     public const int ResetSession = 1;
 
     private static readonly NativeCodecLibrary Library = new(CompressionType.Zstd,

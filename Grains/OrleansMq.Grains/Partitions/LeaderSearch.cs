@@ -124,7 +124,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         {
             return (await states.ReadAsync(key).WaitAsync(StoreTimeout, time).ConfigureAwait(false), null);
         }
-        catch (Exception failure) // // The storage provider may throw anything: the state is unknown, and the finding says so.
+        catch (Exception failure) // The storage provider may throw anything: the state is unknown, and the finding says so.
         {
             log.Write(EngineLogLevel.Debug, $"Could not read the state of partition {key}.", failure);
             return (null, failure);
@@ -158,7 +158,7 @@ internal sealed class LeaderSearch(IPartitionStates states, IBrokerPeers peers, 
         {
             return await peers.ReportAsync(broker, keys, timeout).WaitAsync(timeout).ConfigureAwait(false);
         }
-        catch (Exception failure) // // Any exception on the way counts as no answer.
+        catch (Exception failure) // Any exception on the way counts as no answer.
         {
             log.Write(EngineLogLevel.Debug, $"Broker {broker} did not report its replicas.", failure);
             return null;

@@ -148,7 +148,7 @@ internal sealed class ClusterController(SiloBroker broker, ClusterMembership mem
             _clean[(id, reporter)] = true;
         lock (_lock)
         {
-            _changed.TrySetResult(); // // For callers that wait until a topic is gone.
+            _changed.TrySetResult(); // For callers that wait until a topic is gone.
             _changed = NewSignal();
         }
     }

@@ -154,7 +154,7 @@ internal sealed partial class ClusterGrain : Grain, IClusterGrain, IClusterOwner
         try
         {
             if (_nextProducerId < _endOfBlock)
-                return; // // Another call has allocated a block meanwhile.
+                return; // Another call has allocated a block meanwhile.
             var (next, first) = (await _producerIds.ReadAsync() ?? ProducerIdState.Initial).TakeBlock();
             await _producerIds.WriteAsync(next);
             (_nextProducerId, _endOfBlock) = (first, next.NextProducerId);

@@ -116,7 +116,7 @@ internal sealed partial class TopicGrain
         }
         catch (StateConflictException)
         {
-            await _states.ClearAsync(key); // // Its leader wrote once more in between.
+            await _states.ClearAsync(key); // Its leader wrote once more in between.
         }
     }
 

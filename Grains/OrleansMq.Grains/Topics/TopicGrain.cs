@@ -46,7 +46,7 @@ internal sealed partial class TopicGrain : Grain, ITopicGrain, ITopicOwnerGrain
         if (await ServedAsync() is { } served)
             return served.ToListing();
         if (_topic.Known is null)
-            DeactivateOnIdle(); // // So that invented names leave nothing behind.
+            DeactivateOnIdle(); // So that invented names leave nothing behind.
         return null;
     }
 

@@ -2,22 +2,22 @@ using Npgsql;
 
 namespace OrleansMq.PostgreSql.Schema;
 
-/// <summary>Brings a database to the version of the schema that this program knows.</summary>
+/// <summary>Brings a database to the schema version that this program knows.</summary>
 public static class SchemaMigration
 {
-    // One number of our own: whoever migrates a database holds it for the length of a script's transaction.
+    // The key of OrleansMq's advisory lock. Each migration holds it for the length of a script's transaction.
     private const long AdvisoryLock = 0x6F6D715F736368; // "omq_sch"
 
-    // Another's migration may be in the way; none takes nearly as long.
+    // Waits for a concurrent migration; none takes nearly as long.
     private const int LockWaitSeconds = 60;
 
-    /// <summary>Applies the scripts that the database lacks, each in a transaction of its own. Does nothing where it lacks none. Any number
-    /// may do it at once: each script is applied once.</summary>
-    /// <param name="connectionString">Npgsql's, such as <c>Host=db;Database=omq;Username=omq;Password=...</c>. Tables are made in the first
-    /// schema of its <c>Search Path</c>.</param>
-    /// <param name="cancellationToken">Ends it between two scripts, or undoes the current one.</param>
+    /// <summary>Applies the missing scripts, each in a transaction of its own; does nothing if none is missing. Concurrent calls are safe:
+    /// each script is applied once.</summary>
+    /// <param name="connectionString">An Npgsql connection string, such as <c>Host=db;Database=omq;Username=omq;Password=...</c>. Tables
+    /// are created in the first schema of its <c>Search Path</c>.</param>
+    /// <param name="cancellationToken">Stops the migration; the current script is rolled back.</param>
     /// <returns>What was done.</returns>
-    /// <exception cref="ArgumentException">The connection string is none.</exception>
+    /// <exception cref="ArgumentException">The connection string is malformed.</exception>
     /// <exception cref="DatabaseUnreachableException">The server does not answer.</exception>
     /// <exception cref="SchemaRefusedException">The server refuses, the schema is newer than this program, or the tables of another
     /// application are in the way.</exception>
@@ -80,7 +80,7 @@ public static class SchemaMigration
         }
     }
 
-    /// <summary>0 where there is no schema of ours yet.</summary>
+    /// <summary>Reads the schema's version; 0 if there is none yet.</summary>
     private static async Task<int> VersionAsync(NpgsqlConnection connection, string target, CancellationToken cancellationToken)
     {
         if (await HasTableAsync(connection, "omq_schema_version", cancellationToken).ConfigureAwait(false))
@@ -88,7 +88,7 @@ public static class SchemaMigration
             using var read = new NpgsqlCommand("SELECT coalesce(max(version), 0) FROM omq_schema_version", connection);
             return (int)(await read.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false))!;
         }
-        // The registry has one name for every Orleans application: writing ours into it would change the queries under another.
+        // The registry's name is the same for every Orleans application: registering our queries would change those of another one.
         if (await HasTableAsync(connection, "orleansquery", cancellationToken).ConfigureAwait(false))
         {
             throw new SchemaRefusedException($"{target} has a table OrleansQuery that OrleansMq did not make: another Orleans application "
@@ -105,7 +105,7 @@ public static class SchemaMigration
 
     private static async Task ExecuteAsync(NpgsqlConnection connection, string text, CancellationToken cancellationToken)
     {
-        // No parameters: the text goes as it is, and the @names in the queries it registers stay as they are.
+        // Without parameters the text is sent unchanged, so the @names in the queries that it registers stay intact.
         using var command = new NpgsqlCommand(text, connection);
         await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
     }
@@ -114,7 +114,7 @@ public static class SchemaMigration
         $"{target} has schema version {current}, and this program knows only up to {known}: a newer OrleansMq migrated it. "
         + $"Run a release that knows version {current}; nothing was changed.");
 
-    /// <summary>Whether it is the server's absence, its start or its end, rather than its answer.</summary>
+    /// <summary>Whether the failure means that the server is down, starting or stopping, rather than that it refused.</summary>
     private static bool IsUnreachable(NpgsqlException failure) =>
         failure is PostgresException answer
             ? answer.SqlState is PostgresErrorCodes.CannotConnectNow or PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown
@@ -122,10 +122,9 @@ public static class SchemaMigration
             : failure.GetBaseException() is System.Net.Sockets.SocketException or IOException or TimeoutException;
 }
 
-/// <summary>What a migration did.</summary>
-/// <param name="Database">Host, port and database's name, for people.</param>
-/// <param name="FromVersion">The schema's version before; 0 where there was none.</param>
+/// <summary>The result of a migration.</summary>
+/// <param name="Database">Host, port and database name, for messages.</param>
+/// <param name="FromVersion">The schema's version before; 0 if there was none.</param>
 /// <param name="ToVersion">The schema's version now.</param>
-/// <param name="Applied">The scripts that were applied, in order; those of another who migrated at the same time are not among
-/// them.</param>
+/// <param name="Applied">The scripts that this call applied, in order, without those of a concurrent migration.</param>
 public sealed record MigrationResult(string Database, int FromVersion, int ToVersion, IReadOnlyList<string> Applied);

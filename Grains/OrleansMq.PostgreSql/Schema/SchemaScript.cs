@@ -3,13 +3,13 @@ using System.Reflection;
 
 namespace OrleansMq.PostgreSql.Schema;
 
-/// <summary>One step of the schema: a file of <c>deploy/postgres/</c>, which is part of this library.</summary>
-/// <param name="Version">The schema's version once it is applied: the number the file's name begins with, 1 or more.</param>
-/// <param name="Name">The file's name without its ending.</param>
-/// <param name="Text">Statements that may be run again, and that note the version in the database.</param>
+/// <summary>One step of the schema: a file of <c>deploy/postgres/</c>, embedded in this library.</summary>
+/// <param name="Version">The schema's version after the script: the number at the start of the file's name, 1 or more.</param>
+/// <param name="Name">The file's name without its extension.</param>
+/// <param name="Text">Idempotent statements that also record the version in the database.</param>
 public sealed record SchemaScript(int Version, string Name, string Text)
 {
-    /// <summary>All of them, oldest first: versions 1, 2, 3 and so on.</summary>
+    /// <summary>All scripts in ascending order: versions 1, 2, 3 and so on.</summary>
     public static IReadOnlyList<SchemaScript> All { get; } = ReadAll();
 
     private static SchemaScript[] ReadAll()

@@ -4,16 +4,16 @@ using System.Diagnostics;
 namespace OrleansMq.PostgreSql.Servers;
 
 /// <summary>
-/// Starts servers that do not outlive this process, however it ends: on Linux the kernel sends them a signal when their parent is gone,
-/// also after SIGKILL. They get a session of their own, so that a Ctrl-C at the terminal reaches this process alone, which ends them in its
-/// order.
-/// <para>Elsewhere, and where util-linux' setsid and setpriv are missing, they are started plainly.</para>
+/// Starts servers that end with this process. On Linux the kernel signals them when their parent ends, even by SIGKILL. They have a session
+/// of their own, so that Ctrl-C in the terminal reaches only this process, which then stops them in order.
+/// <para>Elsewhere, and without util-linux' setsid and setpriv, they are started as ordinary processes.</para>
 /// </summary>
 internal static class ChildProcess
 {
     private static readonly bool HasTools = OperatingSystem.IsLinux() && IsInPath("setsid") && IsInPath("setpriv");
 
-    // What the kernel takes for the parent is the thread that forked: this one lives as long as the process. Pool threads come and go.
+    // The kernel regards the forking thread as the parent. So this thread forks, since it lives as long as the process; pool threads come
+    // and go.
     private static readonly BlockingCollection<Action> Orders = [];
 
     static ChildProcess()
@@ -26,15 +26,15 @@ internal static class ChildProcess
         { IsBackground = true, Name = "child processes" }.Start();
     }
 
-    /// <summary>The words of a command line that asks the kernel for a signal when the parent ends. To stand after whatever changes the
-    /// user, since that takes the request back.</summary>
-    /// <param name="signal">Its name without SIG, such as <c>KILL</c>.</param>
+    /// <summary>Returns a command line that asks the kernel for a signal when the parent ends. It must follow any change of the user, which
+    /// would cancel the request.</summary>
+    /// <param name="signal">The signal's name without SIG, such as <c>KILL</c>.</param>
     /// <param name="words">The program and its arguments.</param>
     public static IEnumerable<string> Tied(string signal, IEnumerable<string> words) =>
         HasTools ? ["setpriv", $"--pdeathsig={signal}", .. words] : words;
 
-    /// <summary>Starts a program, whose command line holds <see cref="Tied"/>, in a session of its own. The process id is the program's:
-    /// all that stands before it replaces itself by what follows.</summary>
+    /// <summary>Starts a program, with <see cref="Tied"/> in its command line, in a session of its own. The process id is the program's,
+    /// since each preceding command replaces itself by the next.</summary>
     public static Process Start(ProcessStartInfo start)
     {
         if (HasTools)
@@ -51,7 +51,7 @@ internal static class ChildProcess
             }
             catch (Exception e)
             {
-                // Whoever asked gets it: this thread serves the next.
+                // The exception goes to the caller; this thread serves the next request.
                 started.SetException(e);
             }
         });

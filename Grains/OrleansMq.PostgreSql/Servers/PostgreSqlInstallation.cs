@@ -1,13 +1,13 @@
 namespace OrleansMq.PostgreSql.Servers;
 
 /// <summary>PostgreSQL's server programs on this machine.</summary>
-/// <param name="Binaries">The directory that holds <c>initdb</c>, <c>pg_ctl</c> and <c>postgres</c>.</param>
+/// <param name="Binaries">The directory of <c>initdb</c>, <c>pg_ctl</c> and <c>postgres</c>.</param>
 public sealed record PostgreSqlInstallation(string Binaries)
 {
-    // Where distributions put what they do not put in the path: a directory a major version.
+    // Where distributions install programs that are not in the path, in one directory for each major version.
     private static readonly string[] Versioned = ["/usr/lib/postgresql", "/usr/local/pgsql", "/usr/pgsql", "/opt/homebrew/opt"];
 
-    /// <summary>The newest of this machine; null where there is none.</summary>
+    /// <summary>Finds the newest installation on this machine; null if there is none.</summary>
     public static PostgreSqlInstallation? Find()
     {
         var versioned = Versioned.Where(Directory.Exists)
@@ -20,7 +20,7 @@ public sealed record PostgreSqlInstallation(string Binaries)
         return found is null ? null : new PostgreSqlInstallation(found);
     }
 
-    /// <summary>The whole path of one of its programs.</summary>
+    /// <summary>Returns the full path of a program.</summary>
     public string this[string program] => Path.Combine(Binaries, program);
 
     private static int MajorVersion(string directory)

@@ -6,19 +6,19 @@ using Npgsql;
 namespace OrleansMq.PostgreSql.Servers;
 
 /// <summary>
-/// A PostgreSQL server of one's own, as a child of this process: for tests, and for a whole cluster on one machine. It listens on
-/// 127.0.0.1 only, asks for a password that only its directory holds, and writes through to the disk as any other. On Linux it ends with
-/// this process, however that ends.
-/// <para>The directory: <c>data/</c> is PostgreSQL's, <c>password</c> the superuser's password, <c>run/</c> its socket.</para>
+/// A private PostgreSQL server as a child of this process, for tests and for a whole cluster on one machine. It listens only on 127.0.0.1,
+/// requires a password that only its directory holds, and is as durable as any other. On Linux it ends with this process, however that
+/// ends.
+/// <para>The directory contains PostgreSQL's <c>data/</c>, the superuser's <c>password</c>, and the socket in <c>run/</c>.</para>
 /// </summary>
 public sealed class PrivatePostgreSql : IAsyncDisposable
 {
     private const string Superuser = "omq";
 
-    // The signal by which a server ends in order, and cuts its connections.
+    // The signal for an orderly shutdown that cuts connections.
     private const string FastShutdown = "INT";
 
-    // A port that was free may be taken before the server has it.
+    // A port that was free may be taken before the server binds it.
     private const int Attempts = 5;
 
     private readonly PostgreSqlInstallation _installation;
@@ -32,22 +32,22 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
     /// <summary>The port on 127.0.0.1. A stopped server keeps it for its next start.</summary>
     public int Port { get; private set; }
 
-    /// <summary>Whether it runs. False also after it ended by itself.</summary>
+    /// <summary>Whether the server runs. False also after it ended by itself.</summary>
     public bool IsRunning => _server is { HasExited: false };
 
-    /// <summary>Its process; 0 while it is stopped.</summary>
+    /// <summary>The server's process id; 0 while it is stopped.</summary>
     public int ProcessId => _server?.Id ?? 0;
 
-    /// <summary>Completes when the server that runs now ends, whoever ended it; complete while it is stopped.</summary>
+    /// <summary>Completes when the running server ends for any reason; completed while it is stopped.</summary>
     public Task Ended => _server?.Ended ?? Task.CompletedTask;
 
-    /// <summary>Starts a server in a directory: a new one, or where it was before.</summary>
-    /// <param name="installation">The programs.</param>
-    /// <param name="directory">Made if it is missing. Where root calls, it is given to the user the server runs as, and the directories
-    /// above it must be open to that user. At most 80 characters, since a socket's path is short.</param>
-    /// <param name="cancellationToken">Gives the start up; nothing runs then.</param>
-    /// <returns>A server that takes connections. Disposing it stops it and leaves the directory.</returns>
-    /// <exception cref="InvalidOperationException">It does not start; the message holds what it said.</exception>
+    /// <summary>Starts a server in a new or existing directory.</summary>
+    /// <param name="installation">The server's programs.</param>
+    /// <param name="directory">Created if missing. If the caller is root, the directory is given to the server's user, which must have
+    /// access to its parents. At most 80 characters, since a socket's path is short.</param>
+    /// <param name="cancellationToken">Cancels the start; nothing runs then.</param>
+    /// <returns>A server that accepts connections. Disposing it stops it and keeps the directory.</returns>
+    /// <exception cref="InvalidOperationException">The server does not start; the message has its output.</exception>
     public static async Task<PrivatePostgreSql> StartAsync(PostgreSqlInstallation installation, string directory,
         CancellationToken cancellationToken = default)
     {
@@ -58,12 +58,12 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
         return server;
     }
 
-    /// <summary>Starts it again after <see cref="StopAsync"/> or <see cref="KillAsync"/>, at the same port.</summary>
-    /// <exception cref="InvalidOperationException">It runs, or does not start.</exception>
+    /// <summary>Starts the server again after <see cref="StopAsync"/> or <see cref="KillAsync"/>, on the same port.</summary>
+    /// <exception cref="InvalidOperationException">The server is running already, or does not start.</exception>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         if (IsRunning)
-            throw new InvalidOperationException("The server runs already.");
+            throw new InvalidOperationException("The server is already running.");
         for (var attempt = 1; ; attempt++)
         {
             var port = Port == 0 ? FreePort() : Port;
@@ -78,18 +78,18 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
             }
             catch (InvalidOperationException) when (Port == 0 && attempt < Attempts && IsTaken(port))
             {
-                // Another was faster; the next free one, then.
+                // Another process took the port: try the next free one.
             }
         }
     }
 
-    /// <summary>Ends it in order: connections are cut, all is written.</summary>
+    /// <summary>Stops the server in order: connections are cut, everything is written.</summary>
     public Task StopAsync() => EndAsync("fast");
 
-    /// <summary>Ends it as a crash does: nothing more is written, its next start recovers.</summary>
+    /// <summary>Stops the server as a crash would: nothing more is written, and its next start recovers.</summary>
     public Task KillAsync() => EndAsync("immediate");
 
-    /// <summary>A connection string for one of its databases, as the superuser.</summary>
+    /// <summary>Returns a connection string for one of its databases, as the superuser.</summary>
     public string ConnectionString(string database = "postgres") => new NpgsqlConnectionStringBuilder
     {
         Host = "127.0.0.1",
@@ -99,7 +99,7 @@ public sealed class PrivatePostgreSql : IAsyncDisposable
         Database = database,
     }.ConnectionString;
 
-    /// <summary>Stops it; its directory stays.</summary>
+    /// <summary>Stops the server; its directory stays.</summary>
     public async ValueTask DisposeAsync() => await StopAsync().ConfigureAwait(false);
 
     private string Data => Path.Combine(_directory, "data");

@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace OrleansMq.PostgreSql.Servers;
 
-/// <summary>Whom the server runs as. PostgreSQL refuses root; started by root it becomes another user.</summary>
+/// <summary>The user that the server runs as. PostgreSQL refuses root, so a server started by root uses another account.</summary>
 internal sealed class ServerAccount
 {
     private static readonly string[] Candidates = ["postgres", "nobody"];
@@ -11,8 +11,8 @@ internal sealed class ServerAccount
 
     private ServerAccount(string? other) => _other = other;
 
-    /// <summary>The caller himself, or where he is root an account without rights.</summary>
-    /// <exception cref="InvalidOperationException">He is root, and there is no such account.</exception>
+    /// <summary>Chooses the caller's account, or an unprivileged one if the caller is root.</summary>
+    /// <exception cref="InvalidOperationException">The caller is root, and there is no such account.</exception>
     public static ServerAccount Choose()
     {
         if (!Environment.IsPrivilegedProcess)
@@ -22,7 +22,7 @@ internal sealed class ServerAccount
             "PostgreSQL does not run as root, and this machine has neither a user 'postgres' nor 'nobody'. Run it as another user."));
     }
 
-    /// <summary>How to start a program of the server; it does not inherit the caller's working directory, which it may not be able to
+    /// <summary>Builds the start of a server program. It does not inherit the caller's working directory, which it may not be able to
     /// read.</summary>
     public ProcessStartInfo Start(string program, params IEnumerable<string> arguments)
     {
@@ -35,12 +35,12 @@ internal sealed class ServerAccount
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            // Messages are looked for in the server's log.
+            // The server's log is searched for English messages.
             Environment = { ["LC_ALL"] = "C", ["TZ"] = "UTC" },
         };
     }
 
-    /// <summary>Gives it a directory with all that is in it.</summary>
+    /// <summary>Gives the account ownership of a directory with all its contents.</summary>
     public async Task OwnAsync(string directory, CancellationToken cancellationToken)
     {
         if (_other is not null)
@@ -52,7 +52,7 @@ internal sealed class ServerAccount
             }, cancellationToken).ConfigureAwait(false);
     }
 
-    // The number of the primary group: its name need not be the user's.
+    // The number of the primary group, whose name may differ from the user's.
     private static string GroupOf(string user) =>
         File.ReadLines("/etc/passwd").Select(line => line.Split(':')).First(fields => fields[0] == user)[3];
 }

@@ -2,10 +2,10 @@ using System.Diagnostics;
 
 namespace OrleansMq.PostgreSql.Servers;
 
-/// <summary>Runs one of the server's programs to its end.</summary>
+/// <summary>Runs one of the server's programs to completion.</summary>
 internal static class ServerCommand
 {
-    /// <exception cref="InvalidOperationException">It failed; with all it said.</exception>
+    /// <exception cref="InvalidOperationException">The program failed; the message has its output.</exception>
     public static async Task RunAsync(ProcessStartInfo start, CancellationToken cancellationToken)
     {
         using var process = Process.Start(start)!;

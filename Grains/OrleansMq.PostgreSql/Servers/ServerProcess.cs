@@ -2,13 +2,13 @@ using System.Diagnostics;
 
 namespace OrleansMq.PostgreSql.Servers;
 
-/// <summary>The running server: its process, and the log it writes to standard error.</summary>
+/// <summary>The running server: its process, and the log that it writes to standard error.</summary>
 internal sealed class ServerProcess : IAsyncDisposable
 {
-    // The server's own words when it takes connections; in English because of LC_ALL.
+    // The server's message once it accepts connections; in English because of LC_ALL.
     private const string Ready = "database system is ready to accept connections";
 
-    // What an error message shows of the log.
+    // The log lines that an error message shows.
     private const int LinesKept = 20;
 
     private readonly Process _process;
@@ -27,11 +27,11 @@ internal sealed class ServerProcess : IAsyncDisposable
 
     public bool HasExited => _process.HasExited;
 
-    /// <summary>Completes when it has ended.</summary>
+    /// <summary>Completes when the server has ended.</summary>
     public Task Ended => _reading;
 
-    /// <summary>Returns when the server takes connections.</summary>
-    /// <exception cref="InvalidOperationException">It ended instead.</exception>
+    /// <summary>Returns when the server accepts connections.</summary>
+    /// <exception cref="InvalidOperationException">The server ended instead.</exception>
     public static async Task<ServerProcess> StartAsync(ProcessStartInfo start, CancellationToken cancellationToken)
     {
         var server = new ServerProcess(ChildProcess.Start(start));
@@ -49,7 +49,7 @@ internal sealed class ServerProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits for its end; kills it where nobody asked it to end.</summary>
+    /// <summary>Waits for the server's end; kills it if it was not asked to stop.</summary>
     public async ValueTask DisposeAsync()
     {
         if (!_process.HasExited && !_ready.Task.IsCompleted)
