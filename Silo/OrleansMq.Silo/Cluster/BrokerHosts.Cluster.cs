@@ -4,7 +4,7 @@ using OrleansMq.Silo.Configuration;
 
 namespace OrleansMq.Silo.Hosting;
 
-// What a build with Orleans has beyond one without.
+// The part of this class that only builds with Orleans have.
 internal static partial class BrokerHosts
 {
     static partial void CreateCluster(BrokerSettings settings, BrokerOptions options, ref IBrokerHost? host) =>

@@ -17,18 +17,18 @@ using OrleansMq.Silo.Hosting;
 namespace OrleansMq.Silo.Cluster;
 
 /// <summary>
-/// A silo of an Orleans cluster in this process: with a database a member of a replicated cluster, without one a cluster by itself, on the
-/// loopback address. The silo has a host of its own inside the program's: so HTTP answers (that it is not ready) while the data directory
-/// recovers, and has ended its requests before the silo stops.
+/// A silo of an Orleans cluster in this process. With a database it is a member of a replicated cluster; without one it is a cluster of its
+/// own on the loopback address. The silo runs in a host of its own inside the program's. So HTTP can answer "not ready" while the data
+/// directory recovers, and drains before the silo stops.
 /// </summary>
-/// <param name="options">The broker's engine.</param>
-/// <param name="settings">What the operator configured.</param>
+/// <param name="options">The engine's options.</param>
+/// <param name="settings">The operator's settings.</param>
 internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings) : IBrokerHost
 {
-    // What a silo needs beyond the time its requests have.
+    // What a silo needs to stop, beyond the time for its requests.
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(5);
 
-    // It takes milliseconds, unless the silo that holds the metadata has just died.
+    // Joining takes milliseconds, unless the silo that controls the metadata has just died.
     private static readonly TimeSpan JoinTime = TimeSpan.FromSeconds(15);
 
     private IHost? _silo;
@@ -64,7 +64,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         {
             _silo = SiloHosts.Build(log, silo => Add(silo, endpoints, cluster));
             _broker = _silo.Services.GetRequiredService<SiloBroker>();
-            // The silo would do all this too, but would bury what is wrong under its own error.
+            // The silo would do all of this too, but would hide the cause of a failure in its own exception.
             await _broker.OpenAsync(cancellationToken);
             if (cluster is not null)
             {
@@ -83,7 +83,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
         return _silo.Services.GetRequiredService<IBroker>();
     }
 
-    /// <summary>Ready means that topics are placed here, too: whoever waited for three brokers can have three replicas.</summary>
+    /// <summary>Waits until topics are placed on this broker, so that three ready brokers can hold three replicas.</summary>
     private async Task JoinedAsync(ILogger log, CancellationToken cancellationToken)
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -105,18 +105,18 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             await exit.LeaveAsync();
     }
 
-    /// <summary>Stops the silo (its grains end their requests and deactivate), then closes the data directory.</summary>
+    /// <summary>Stops the silo (its grains complete their requests and deactivate), then closes the data directory.</summary>
     public async ValueTask DisposeAsync()
     {
         if (Interlocked.Exchange(ref _silo, null) is not { } silo)
             return;
-        // Orleans refuses to stop what did not start.
+        // Orleans cannot stop a silo that has not started.
         if (!_isStarted || await TryStopAsync(silo))
             await ((IAsyncDisposable)silo).DisposeAsync();
     }
 
-    /// <summary>A silo tells its cluster that it goes, again and again where the database does not answer. The others see it also by its
-    /// closed port.</summary>
+    /// <summary>Stops the silo within a time limit. A silo reports its end to the cluster, and retries while the database does not answer.
+    /// The other brokers also notice the closed port.</summary>
     private async Task<bool> TryStopAsync(IHost silo)
     {
         using var patience = new CancellationTokenSource(settings.DrainTimeout);
@@ -204,7 +204,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
             ? bound
             : IPAddress.Loopback;
 
-    /// <summary>Silos know each other by address alone.</summary>
+    /// <summary>Resolves a host name, since silos know each other only by address.</summary>
     private static async Task<IPAddress> ResolveAsync(string host, CancellationToken cancellationToken)
     {
         try
@@ -223,7 +223,7 @@ internal sealed class ClusterHost(BrokerOptions options, BrokerSettings settings
     {
         var port = new Uri(services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()
             .Replace("[::]", "localhost", StringComparison.Ordinal)).Port;
-        // A listener on the loopback address is not reached by another name.
+        // A listener on the loopback address cannot be reached by another name.
         return new UriBuilder(Uri.UriSchemeHttp, settings.Http.IsLoopback ? IPAddress.Loopback.ToString() : advertised,
             port).Uri.GetLeftPart(UriPartial.Authority);
     }

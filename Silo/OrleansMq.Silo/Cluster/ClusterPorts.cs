@@ -3,27 +3,27 @@ using System.Net.Sockets;
 
 namespace OrleansMq.Silo.Cluster;
 
-/// <summary>The two ports a silo listens on.</summary>
-/// <param name="Silo">For other silos.</param>
-/// <param name="Gateway">For Orleans clients.</param>
+/// <summary>The two ports that a silo listens on.</summary>
+/// <param name="Silo">The port for other silos.</param>
+/// <param name="Gateway">The port for Orleans clients.</param>
 internal sealed record ClusterPorts(int Silo, int Gateway)
 {
-    /// <summary>Orleans' own default for silos.</summary>
+    /// <summary>Orleans' default port for silos.</summary>
     public const int UsualSilo = 11111;
 
-    /// <summary>Orleans' own default for gateways: a client that is told nothing calls here.</summary>
+    /// <summary>Orleans' default port for gateways, which a client without configuration uses.</summary>
     public const int UsualGateway = 30000;
 
     /// <summary>
-    /// The ports that were asked for; of those that were not, the usual ones, or free ones where another process has them (a second broker
-    /// on this machine).
+    /// Chooses the ports: those requested, else the defaults, or free ports if another process has the defaults (a second broker on this
+    /// machine).
     /// </summary>
-    /// <param name="silo">Null: the usual one or a free one. 0: a free one.</param>
-    /// <param name="gateway">Null: the usual one or a free one. 0: a free one.</param>
-    /// <param name="siloAddress">The interface for the one; null: the loopback address.</param>
-    /// <param name="gatewayAddress">The interface for the other; null: the loopback address.</param>
-    /// <remarks>Both are held while they are chosen, so that they differ. Between this and the silo's start another process may take one:
-    /// the start then fails and names the port.</remarks>
+    /// <param name="silo">Null: the default or a free port. 0: a free port.</param>
+    /// <param name="gateway">Null: the default or a free port. 0: a free port.</param>
+    /// <param name="siloAddress">The interface of the silo port; null for the loopback address.</param>
+    /// <param name="gatewayAddress">The interface of the gateway port; null for the loopback address.</param>
+    /// <remarks>Both are bound while they are chosen, so that they differ. Another process may take one before the silo starts: the start
+    /// then fails and names the port.</remarks>
     public static ClusterPorts Choose(int? silo, int? gateway, IPAddress? siloAddress = null, IPAddress? gatewayAddress = null)
     {
         using var siloListener = Hold(siloAddress ?? IPAddress.Loopback, silo ?? UsualSilo, orFree: silo is null);

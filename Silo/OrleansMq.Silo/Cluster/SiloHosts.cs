@@ -2,28 +2,28 @@ using System.Data.Common;
 
 namespace OrleansMq.Silo.Cluster;
 
-/// <summary>Makes the host of a silo inside the program's own.</summary>
+/// <summary>Builds the host of a silo inside the program's own.</summary>
 internal static class SiloHosts
 {
-    /// <summary>A host whose lines go where the program's go, and which leaves signals to the program.</summary>
+    /// <summary>Builds a host that logs through the program's log and leaves signals to the program.</summary>
     public static IHost Build(ILoggerFactory log, Action<ISiloBuilder> configure)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Logging.AddProvider(new ForwardingLoggerProvider(log))
             .AddFilter("Microsoft", LogLevel.Warning)
             .AddFilter("Orleans", LogLevel.Warning)
-            // It warns at every start that its own thread, which has only just begun, has been stuck since the machine booted.
+            // It warns at every start that its thread, which has just begun, has been stuck since the machine booted.
             .AddFilter("Orleans.Runtime.Watchdog", LogLevel.Error)
-            // It recommends a heap a core at every start: one heap is this program's choice.
+            // It recommends one heap per core at every start; this program chooses one heap.
             .AddFilter("Orleans.Runtime.Silo", LogLevel.Error)
-            // Who comes and goes, and that this silo was declared dead, is told once, by broker.
+            // Members that come and go, and this silo's own death, are logged once elsewhere, by broker.
             .AddFilter("Orleans.Runtime.MembershipService.MembershipTableManager", LogLevel.Critical);
         builder.Services.AddSingleton<IHostLifetime, NoSignals>();
         builder.UseOrleans(configure);
         return builder.Build();
     }
 
-    /// <summary>Signals are the program's: it stops this host when HTTP has drained.</summary>
+    /// <summary>Leaves signals to the program, which stops this host after HTTP has drained.</summary>
     private sealed class NoSignals : IHostLifetime
     {
         public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -31,7 +31,7 @@ internal static class SiloHosts
         public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 
-    /// <summary>Lets the silo's lines go where the program's go.</summary>
+    /// <summary>Forwards the silo's lines to the program's log.</summary>
     private sealed class ForwardingLoggerProvider(ILoggerFactory log) : ILoggerProvider
     {
         public ILogger CreateLogger(string categoryName) => categoryName.StartsWith("Orleans.", StringComparison.Ordinal)
@@ -42,8 +42,9 @@ internal static class SiloHosts
     }
 
     /// <summary>
-    /// Orleans' lines, each without the stack of what went wrong outside this process: it warns with one for every probe and every
-    /// connection that fails. And none about a database that does not answer: that is said once, not by each who asks it.
+    /// Forwards Orleans' lines, without the stack traces of failures outside this process: Orleans logs one for every failed probe and
+    /// connection. It drops lines about a database that does not answer, since <see cref="OrleansMq.Grains.Hosting.DatabaseWatch"/> logs
+    /// that once.
     /// </summary>
     private sealed class OrleansLogger(ILogger log) : ILogger
     {
@@ -64,7 +65,7 @@ internal static class SiloHosts
         {
             for (; exception is not null; exception = exception.InnerException)
             {
-                // 57P: the server is told to stop, or starts.
+                // 57P: the server is shutting down or starting.
                 if (exception is DbException { IsTransient: true } or DbException { SqlState: ['5', '7', 'P', ..] })
                     return true;
             }

@@ -3,18 +3,19 @@ using System.CommandLine.Help;
 
 namespace OrleansMq.Silo.Configuration;
 
-/// <summary>The program's flags: one for each of <see cref="Settings.All"/>, and those that are no settings.</summary>
+/// <summary>The program's flags: one for each of <see cref="Settings.All"/>, and three that are not settings.</summary>
 internal sealed class BrokerCommandLine
 {
     private const string Description = """
-        The OrleansMq broker: topics and records over HTTP, on local disk.
+        The OrleansMq broker. It serves topics over HTTP (port 8080) and Kafka's protocol (port 9092), from local disk.
 
         Example: omq up --data /var/lib/orleansmq --http 127.0.0.1:8080 --flush sync
 
         Every flag but --config, --json and --standalone is also an environment variable (--broker-id is OMQ_BROKER_ID) and a key of the
         configuration file (brokerId). A flag beats the environment, which beats the file.
 
-        Exit codes: 0 it was stopped, 1 it could not start, 2 wrong usage, 3 its cluster declared it dead: start it again, it rejoins.
+        Exit codes: 0 stopped as asked, 1 could not start, 2 wrong usage, 3 its cluster declared it dead (start it again and it rejoins),
+        4 another process holds a port that it needs.
         """;
 
     private readonly Option<string> _config = new("--config")
@@ -24,7 +25,7 @@ internal sealed class BrokerCommandLine
         HelpName = "FILE",
     };
     private readonly Option<bool> _standalone = new("--standalone") { Description = "The same as --flavour standalone." };
-    private readonly Option<bool> _json = new("--json") { Description = "Print the line that says the broker is ready as JSON." };
+    private readonly Option<bool> _json = new("--json") { Description = "Print the ready line as JSON." };
     private readonly Dictionary<string, Option<string>> _settings = [];
     private readonly RootCommand _root = new(Description);
 
@@ -42,8 +43,8 @@ internal sealed class BrokerCommandLine
         _root.Options.Add(_json);
     }
 
-    /// <summary>What was asked for, by flags alone.</summary>
-    /// <exception cref="SettingsException">A flag is not known, or its value is missing.</exception>
+    /// <summary>Parses the flags.</summary>
+    /// <exception cref="SettingsException">A flag is unknown, or its value is missing.</exception>
     public Invocation Parse(string[] args)
     {
         var result = _root.Parse(args);
@@ -71,9 +72,9 @@ internal sealed class BrokerCommandLine
     }
 }
 
-/// <summary>What a command line asks for.</summary>
+/// <summary>A parsed command line.</summary>
 /// <param name="Answer">Prints help or version instead of running the broker, and returns the exit code; null to run it.</param>
-/// <param name="Flags">The values of the flags that were given, by <see cref="Setting.Key"/>.</param>
+/// <param name="Flags">The values of the given flags, by <see cref="Setting.Key"/>.</param>
 /// <param name="ConfigFile">The configuration file, or null.</param>
 /// <param name="Json">Whether the ready line is JSON.</param>
 internal sealed record Invocation(Func<int>? Answer, IReadOnlyDictionary<string, string> Flags, string? ConfigFile, bool Json);

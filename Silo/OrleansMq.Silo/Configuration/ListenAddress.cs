@@ -4,19 +4,19 @@ using System.Net;
 
 namespace OrleansMq.Silo.Configuration;
 
-/// <summary>Where a listener binds: <c>[HOST:]PORT</c>.</summary>
-/// <param name="Address">The interface's address; 127.0.0.1 unless told otherwise.</param>
+/// <summary>The address of a listener: <c>[HOST:]PORT</c>.</summary>
+/// <param name="Address">The interface's address; 127.0.0.1 by default.</param>
 /// <param name="Port">0 to 65,535; 0 takes any free port.</param>
 internal sealed record ListenAddress(IPAddress Address, int Port)
 {
-    /// <summary>What <see cref="TryParse"/> understands, for error messages.</summary>
+    /// <summary>The form that <see cref="TryParse"/> accepts, for error messages.</summary>
     public const string Expected =
         "[HOST:]PORT, where HOST is an IP address, localhost or * and PORT is 0 to 65535, such as 8080 or 0.0.0.0:8080";
 
     /// <summary>Whether only this machine can connect.</summary>
     public bool IsLoopback => IPAddress.IsLoopback(Address);
 
-    /// <summary>Reads <c>8080</c>, <c>127.0.0.1:8080</c>, <c>[::1]:8080</c>, <c>localhost:8080</c> or <c>*:8080</c>.</summary>
+    /// <summary>Parses <c>8080</c>, <c>127.0.0.1:8080</c>, <c>[::1]:8080</c>, <c>localhost:8080</c> or <c>*:8080</c>.</summary>
     public static bool TryParse(string text, [NotNullWhen(true)] out ListenAddress? address)
     {
         address = null;
@@ -40,20 +40,20 @@ internal sealed record ListenAddress(IPAddress Address, int Port)
         if (host == "*")
             return IPAddress.IPv6Any;
         var bracketed = host.StartsWith('[') && host.EndsWith(']');
-        // Without brackets "::1:8080" could be an address and a port, or an address alone.
+        // Without brackets, "::1:8080" could be an address with a port or an address alone.
         return (bracketed || !host.Contains(':')) && IPAddress.TryParse(bracketed ? host[1..^1] : host, out var ip) ? ip : null;
     }
 }
 
-/// <summary>A port of a listener whose address follows from other settings unless it is given: <c>[HOST:]PORT</c>.</summary>
-/// <param name="Address">The interface's address; null where it was left open.</param>
+/// <summary>The port of a listener whose address has a default from other settings: <c>[HOST:]PORT</c>.</summary>
+/// <param name="Address">The interface's address; null for the default.</param>
 /// <param name="Port">0 to 65,535; 0 takes any free port.</param>
 internal sealed record ListenPort(IPAddress? Address, int Port)
 {
-    /// <summary>A port alone.</summary>
+    /// <summary>Converts a port alone.</summary>
     public static implicit operator ListenPort(int port) => new(null, port);
 
-    /// <summary>Reads what <see cref="ListenAddress"/> does.</summary>
+    /// <summary>Parses the forms of <see cref="ListenAddress"/>.</summary>
     public static bool TryParse(string text, [NotNullWhen(true)] out ListenPort? port)
     {
         port = ListenAddress.TryParse(text, out var address)

@@ -2,13 +2,13 @@ using System.Text;
 
 namespace OrleansMq.Silo.Configuration;
 
-/// <summary>One thing an operator can set, by a flag, an environment variable or a key of the configuration file.</summary>
+/// <summary>One setting of the operator: a flag, an environment variable, and a key of the configuration file.</summary>
 /// <param name="Key">Its key in the file, in camelCase; flag and variable are derived from it.</param>
-/// <param name="ValueName">What stands for the value in the help.</param>
-/// <param name="Expected">What a good value looks like, for error messages.</param>
-/// <param name="Help">What it does, its unit and its default.</param>
-/// <param name="Apply">The settings with this value, or null where the value is wrong.</param>
-/// <param name="IsSecret">Whether the value may hold a password: no error message repeats it.</param>
+/// <param name="ValueName">The placeholder of the value in the help.</param>
+/// <param name="Expected">The valid values, for error messages.</param>
+/// <param name="Help">Its effect, unit and default.</param>
+/// <param name="Apply">Returns the settings with this value, or null if the value is invalid.</param>
+/// <param name="IsSecret">Whether the value may hold a password, so that no error message repeats it.</param>
 internal sealed record Setting(string Key, string ValueName, string Expected, string Help,
     Func<BrokerSettings, string, BrokerSettings?> Apply,
     bool IsSecret = false)

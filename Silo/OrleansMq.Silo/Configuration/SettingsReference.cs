@@ -2,10 +2,10 @@ using System.Text;
 
 namespace OrleansMq.Silo.Configuration;
 
-/// <summary>The reference of settings in the documentation, written from the table that the program reads them by.</summary>
+/// <summary>Writes the documentation's reference of settings from the table that the program uses.</summary>
 internal static class SettingsReference
 {
-    /// <summary>A Markdown table: each setting with its three names.</summary>
+    /// <summary>Returns a Markdown table: each setting with its three names.</summary>
     public static string ToMarkdown()
     {
         var text = new StringBuilder();

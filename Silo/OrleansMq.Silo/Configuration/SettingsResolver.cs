@@ -3,21 +3,20 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Silo.Configuration;
 
-/// <summary>A value that cannot be used; the message names the flag, the variable, or the file and key, and the fix.</summary>
+/// <summary>An invalid value. The message names the flag, the variable, or the file and key, and the fix.</summary>
 internal sealed class SettingsException(string message) : Exception(message);
 
-/// <summary>Puts the settings together: a flag beats the environment, which beats the configuration file, which beats the
-/// default.</summary>
+/// <summary>Resolves the settings: a flag beats the environment, which beats the configuration file, which beats the default.</summary>
 internal static class SettingsResolver
 {
     /// <summary>The environment variable that names the configuration file.</summary>
     public const string FileVariable = "OMQ_CONFIG";
 
-    /// <param name="flags">The values of the flags that were given, by <see cref="Setting.Key"/>.</param>
+    /// <param name="flags">The values of the given flags, by <see cref="Setting.Key"/>.</param>
     /// <param name="configFlag">The value of <c>--config</c>, or null.</param>
-    /// <param name="environment">The value of an environment variable, or null. An empty one counts as not set.</param>
-    /// <param name="readFile">The text of a file.</param>
-    /// <exception cref="SettingsException">A value is wrong, a key is not known, or the file cannot be read.</exception>
+    /// <param name="environment">Returns the value of an environment variable, or null. An empty one counts as not set.</param>
+    /// <param name="readFile">Returns the text of a file.</param>
+    /// <exception cref="SettingsException">A value is invalid, a key is unknown, or the file cannot be read.</exception>
     public static BrokerSettings Resolve(IReadOnlyDictionary<string, string> flags, string? configFlag, Func<string, string?> environment,
         Func<string, string> readFile)
     {
@@ -59,7 +58,7 @@ internal static class SettingsResolver
                 + "would be out of their group between two heartbeats.");
     }
 
-    // Those that are quietly without effect would be found too late: a rack that no replica was ever spread over.
+    // Settings without effect must not pass silently, such as a rack that no replica is ever spread over.
     private static string? FirstOfCluster(BrokerSettings settings) =>
         settings.ClusterId != BrokerSettings.Default.ClusterId ? "--cluster-id"
         : settings.Rack is not null ? "--rack"

@@ -3,11 +3,11 @@ using OrleansMq.Silo.Configuration;
 
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>Chooses the host. What a build without Orleans lacks is the other half of this class, in the folder <c>Cluster</c>.</summary>
+/// <summary>Chooses the host. The half of this class that needs Orleans is in the folder <c>Cluster</c>.</summary>
 internal static partial class BrokerHosts
 {
-    /// <summary>The host that the settings ask for.</summary>
-    /// <exception cref="SettingsException">A cluster is asked for, and this build has none.</exception>
+    /// <summary>Creates the host that the settings ask for.</summary>
+    /// <exception cref="SettingsException">A cluster is requested, but this build has no Orleans.</exception>
     public static IBrokerHost Create(BrokerSettings settings, BrokerOptions options)
     {
         IBrokerHost? cluster = null;

@@ -6,23 +6,23 @@ using OrleansMq.Silo.Logging;
 
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>The program: from the command line to the exit code.</summary>
+/// <summary>The program, from the command line to the exit code.</summary>
 internal static class BrokerProgram
 {
-    /// <summary>It ran and was stopped.</summary>
+    /// <summary>The broker ran and was stopped.</summary>
     public const int Done = 0;
-    /// <summary>It could not start: the message says what is in the way.</summary>
+    /// <summary>The broker could not start; the message has the cause.</summary>
     public const int Refused = 1;
     /// <summary>A flag, a variable or the configuration file is wrong.</summary>
     public const int WrongUsage = 2;
-    /// <summary>Its cluster declared it dead, or its silo cannot go on: start it again.</summary>
+    /// <summary>The cluster declared the broker dead, or its silo cannot go on: start it again.</summary>
     public const int Evicted = 3;
-    /// <summary>Another process has a port that it was to listen on.</summary>
+    /// <summary>Another process holds a port that the broker needs.</summary>
     public const int PortTaken = 4;
-    /// <summary>A second Ctrl-C: what a shell reports of a program that the signal ended.</summary>
+    /// <summary>A second Ctrl-C: the code that shells report for a program ended by that signal.</summary>
     private const int Interrupted = 130;
 
-    /// <summary>Runs the broker until it is told to stop; returns the exit code.</summary>
+    /// <summary>Runs the broker until it is stopped; returns the exit code.</summary>
     public static async Task<int> RunAsync(string[] args)
     {
         try
@@ -45,7 +45,7 @@ internal static class BrokerProgram
         }
         catch (OperationCanceledException)
         {
-            // Told to stop before it was ready.
+            // Stopped before it was ready.
             return Done;
         }
     }

@@ -9,10 +9,10 @@ using OrleansMq.Silo.Metrics;
 
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>The broker cannot start; the message is one line that names what is in the way, and the fix.</summary>
+/// <summary>The broker cannot start. The message is one line with the cause and the fix.</summary>
 internal sealed class StartException(string message, Exception inner) : Exception(message, inner);
 
-/// <summary>A host cannot start; the message is one line that says why, and the fix.</summary>
+/// <summary>A host cannot start. The message is one line with the cause and the fix.</summary>
 internal sealed class HostRefusedException(string message, Exception inner) : Exception(message, inner);
 
 /// <summary>A running broker: the HTTP API in front of a host.</summary>
@@ -43,29 +43,29 @@ internal sealed class BrokerServer : IAsyncDisposable
         _kafka = settings.Kafka is null ? null : new KafkaListener(settings, _metrics, kafkaLog);
     }
 
-    /// <summary>Where the HTTP API listens, with the port that was taken.</summary>
+    /// <summary>The URL of the HTTP API, with the port that was bound.</summary>
     public string Address => _app!.Urls.First();
 
-    /// <summary>Where the Kafka protocol is served, with the port that was taken; null where it is not.</summary>
+    /// <summary>The address of the Kafka protocol, with the port that was bound; null if it is off.</summary>
     public string? KafkaAddress => _kafka?.Address;
 
     /// <summary><c>standalone</c> or <c>cluster</c>.</summary>
     public string Flavour => _host.Flavour;
 
-    /// <summary>This broker as its cluster reaches it; null where it is in none.</summary>
+    /// <summary>This broker's endpoints in its cluster; null if it has none.</summary>
     public ClusterMemberEndpoints? Member => _host.Member;
 
-    /// <summary>The routes that are mapped, for the test that compares them with the API's description.</summary>
+    /// <summary>The mapped routes, for the test that compares them with the API's description.</summary>
     internal IEnumerable<RouteEndpoint> Routes =>
         ((IEndpointRouteBuilder)_app!).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>();
 
-    /// <summary>Starts everything and returns when the broker serves.</summary>
-    /// <param name="settings">What the operator configured.</param>
-    /// <param name="log">Where log lines go.</param>
-    /// <param name="createHost">Chooses the host; <see cref="BrokerHosts.Create"/> unless a test brings its own.</param>
-    /// <param name="cancellationToken">Gives the start up.</param>
+    /// <summary>Starts everything; returns when the broker serves requests.</summary>
+    /// <param name="settings">The operator's settings.</param>
+    /// <param name="log">The program's log.</param>
+    /// <param name="createHost">Chooses the host; <see cref="BrokerHosts.Create"/> unless a test passes its own.</param>
+    /// <param name="cancellationToken">Cancels the start.</param>
     /// <exception cref="SettingsException">The settings contradict this build.</exception>
-    /// <exception cref="StartException">The directory or the port cannot be used.</exception>
+    /// <exception cref="StartException">The directory or a port cannot be used.</exception>
     public static async Task<BrokerServer> StartAsync(BrokerSettings settings, ConsoleLog log,
         Func<BrokerSettings, BrokerOptions, IBrokerHost>? createHost = null, CancellationToken cancellationToken = default)
     {
@@ -85,8 +85,8 @@ internal sealed class BrokerServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops: leaderships are handed over, long polls end at once, requests in flight get <see cref="BrokerSettings.DrainTimeout"/> to end,
-    /// then the data directory is closed cleanly.
+    /// Stops the broker: hands leaderships over, ends long polls at once, gives requests in flight
+    /// <see cref="BrokerSettings.DrainTimeout"/> to complete, then closes the data directory cleanly.
     /// </summary>
     public ValueTask DisposeAsync()
     {
@@ -96,7 +96,7 @@ internal sealed class BrokerServer : IAsyncDisposable
 
     private async Task StopAllAsync()
     {
-        // Draining runs the callbacks of whoever waits; not under the caller's lock.
+        // Draining runs the callbacks of waiting requests, which must not run under the caller's lock.
         await Task.Yield();
         await _host.HandOverAsync();
         _gate.Drain();
@@ -129,7 +129,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
         catch (SocketException e)
         {
-            throw new StartException($"--kafka {_settings.Kafka}: {ReasonOf(e.SocketErrorCode, e)} --kafka off serves no Kafka clients.",
+            throw new StartException($"--kafka {_settings.Kafka}: {ReasonOf(e.SocketErrorCode, e)} --kafka off disables Kafka's protocol.",
                 e);
         }
         WarnOfOpenDoor();
@@ -187,7 +187,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         options.Limits.MaxRequestBodySize = RequestBody.MaxJsonBytes;
         var (address, port) = _settings.Http;
         if (address.Equals(System.Net.IPAddress.IPv6Any))
-            // Both families, and IPv4 alone on a machine without the other.
+            // Both families, or IPv4 alone on a machine without IPv6.
             options.ListenAnyIP(port, static listen => listen.Protocols = HttpProtocols.Http1);
         else
             options.Listen(address, port, static listen => listen.Protocols = HttpProtocols.Http1);
@@ -211,10 +211,10 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
         catch (OperationCanceledException) when (deadline.IsCancellationRequested)
         {
-            // A deadline that has passed before anything could stop; what follows cuts it all.
+            // The deadline passed during the stop; the remaining steps cut all connections.
         }
         await kafka;
-        // A server that cuts what is left at its deadline says nothing of it.
+        // Kestrel does not report the requests that it cuts at the deadline.
         if (deadline.IsCancellationRequested)
             _logger.DrainDeadlinePassed(_settings.DrainTimeout.TotalSeconds);
     }
@@ -227,7 +227,7 @@ internal sealed class BrokerServer : IAsyncDisposable
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // A volume that cannot be asked (not mounted any more) is neither full nor free.
+            // The free space of an unmounted volume is unknown.
             return null;
         }
     }

@@ -1,6 +1,6 @@
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>What the host logs.</summary>
+/// <summary>The host's log messages.</summary>
 internal static partial class HostLog
 {
     [LoggerMessage(EventId = 20, Level = LogLevel.Warning,

@@ -8,11 +8,11 @@ using OrleansMq.Silo.Metrics;
 
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>The Kafka protocol on a port of the program's.</summary>
+/// <summary>The Kafka protocol on one of the program's ports.</summary>
 internal sealed class KafkaListener : IAsyncDisposable
 {
     private readonly ListenAddress _address;
-    // A connection that is not refused at once and not made in this time is none.
+    // After this time a connection attempt counts as failed, even without a refusal.
     private static readonly TimeSpan ProbeTime = TimeSpan.FromSeconds(5);
 
     private readonly KafkaGateway _gateway;
@@ -22,9 +22,9 @@ internal sealed class KafkaListener : IAsyncDisposable
     private Task _probing = Task.CompletedTask;
     private KafkaPort? _port;
 
-    /// <param name="settings">What the operator configured; the listener is on.</param>
-    /// <param name="metrics">Where its instruments go.</param>
-    /// <param name="log">Where its lines go.</param>
+    /// <param name="settings">The operator's settings, with the listener on.</param>
+    /// <param name="metrics">Gets the listener's instruments.</param>
+    /// <param name="log">Gets its lines.</param>
     public KafkaListener(BrokerSettings settings, BrokerMetrics metrics, EngineLog log)
     {
         _address = settings.Kafka!;
@@ -42,17 +42,17 @@ internal sealed class KafkaListener : IAsyncDisposable
         metrics.Add(_gateway.Metrics.AddTo);
     }
 
-    /// <summary>Where it listens, with the port that was taken.</summary>
+    /// <summary>The address, with the port that was bound.</summary>
     public string Address => EndPoint.ToString();
 
-    /// <summary>The same as an endpoint.</summary>
+    /// <summary>The endpoint, with the port that was bound.</summary>
     public IPEndPoint EndPoint => _port?.EndPoint ?? new IPEndPoint(_address.Address, _address.Port);
 
-    /// <summary>Takes the port; who connects waits until the broker serves.</summary>
-    /// <exception cref="SocketException">It cannot be had.</exception>
+    /// <summary>Binds the port; connections wait until <see cref="Open"/>.</summary>
+    /// <exception cref="SocketException">The port cannot be bound.</exception>
     public void Listen() => _port = KafkaPort.Listen(_gateway, new IPEndPoint(_address.Address, _address.Port));
 
-    /// <summary>The broker serves from now on.</summary>
+    /// <summary>Begins to serve connections.</summary>
     public void Open(IBroker broker, HostedCluster cluster)
     {
         _gateway.Open(broker, cluster.Metadata, cluster.Local, cluster.ClusterId);
@@ -60,11 +60,11 @@ internal sealed class KafkaListener : IAsyncDisposable
             _probing = ProbeAsync(_advertised);
     }
 
-    /// <summary>Begins to stop: what is begun is answered, nothing new is.</summary>
+    /// <summary>Begins to stop: started requests are completed, no new ones are read.</summary>
     public void Drain() => _gateway.Drain();
 
     /// <summary>Stops listening; returns when all connections have ended.</summary>
-    /// <param name="deadline">Cuts those that are left.</param>
+    /// <param name="deadline">Cuts the remaining connections.</param>
     public Task StopAsync(CancellationToken deadline) => _port?.StopAsync(deadline) ?? Task.CompletedTask;
 
     /// <inheritdoc/>
@@ -76,7 +76,7 @@ internal sealed class KafkaListener : IAsyncDisposable
         _stop.Dispose();
     }
 
-    // Clients are sent there whether it works or not: a mistake is heard of here sooner than from them.
+    // Clients are sent to the advertised address whether it works or not, so report a mistake early.
     private async Task ProbeAsync(string advertised)
     {
         _ = KafkaAddress.TryParse(advertised, out var host, out var port);
@@ -94,7 +94,7 @@ internal sealed class KafkaListener : IAsyncDisposable
         }
         catch (OperationCanceledException)
         {
-            // The broker stops before the answer is there.
+            // The broker stopped before the probe completed.
         }
     }
 }

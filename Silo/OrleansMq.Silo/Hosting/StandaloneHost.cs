@@ -4,7 +4,7 @@ using OrleansMq.Partitions;
 
 namespace OrleansMq.Silo.Hosting;
 
-/// <summary>One process, local disk, no cluster: the engine in process.</summary>
+/// <summary>The engine in one process, on local disk, without a cluster.</summary>
 internal sealed class StandaloneHost(BrokerOptions options) : IBrokerHost
 {
     private readonly CancellationTokenSource _stopped = new();
@@ -20,12 +20,12 @@ internal sealed class StandaloneHost(BrokerOptions options) : IBrokerHost
     /// <inheritdoc/>
     public HostedCluster? Cluster => _broker is { } broker ? new HostedCluster(broker.ClusterId, broker.Metadata, broker) : null;
 
-    /// <summary>All there are: nobody else coordinates any.</summary>
+    /// <summary>Returns all groups, since no other broker coordinates any.</summary>
     public async ValueTask<IReadOnlyCollection<string>> LocalGroupsAsync(CancellationToken cancellationToken) => _broker is { } broker
         ? [.. (await broker.Groups.ListGroupsAsync(cancellationToken)).Select(group => group.GroupId)]
         : [];
 
-    /// <summary>Begins to open the data directory already, while the web host is built: both take their time, on two cores.</summary>
+    /// <summary>Begins to open the data directory while the web host is built, since both take time.</summary>
     public void Configure(WebApplicationBuilder builder) => _opening = Task.Run(() => LocalBroker.OpenAsync(options, _stopped.Token));
 
     /// <inheritdoc/>

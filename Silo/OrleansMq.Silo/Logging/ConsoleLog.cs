@@ -4,8 +4,8 @@ using System.Text;
 namespace OrleansMq.Silo.Logging;
 
 /// <summary>
-/// Logs to standard error, one line an entry: time in UTC, level, category, message. Written at once, so that the last words of a
-/// process are not lost in a queue; logging is rare enough (never for each request) for that.
+/// Logs to standard error, one line an entry: time in UTC, level, category, message. Each line is written at once, so that the last ones of
+/// a process are not lost in a queue. Logging is rare enough for that, and never happens for each request.
 /// </summary>
 internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvider timeProvider) : ILoggerProvider
 {
@@ -61,13 +61,13 @@ internal sealed class ConsoleLog(TextWriter writer, LogLevel minimum, TimeProvid
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
             Func<TState, Exception?, string> formatter)
         {
-            // A failed start ends the program, which says why in a line of its own.
+            // A failed start ends the program, which reports the cause in a line of its own.
             if (IsEnabled(logLevel) && eventId.Name != "HostedServiceStartupFaulted")
                 log.Write(logLevel, name, formatter(state, exception), exception);
         }
     }
 
-    /// <summary>What the web framework says of itself at level information is for its own developers.</summary>
+    /// <summary>Returns the lowest level for a category. The web framework's own information lines are dropped.</summary>
     private LogLevel MinimumFor(string category) =>
         minimum > LogLevel.Debug && minimum < LogLevel.Warning && category.StartsWith("Microsoft.", StringComparison.Ordinal)
         ? LogLevel.Warning : minimum;

@@ -2,7 +2,7 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Silo.Logging;
 
-/// <summary>What the engine says, through the host's logging.</summary>
+/// <summary>Writes the engine's log lines to the host's log.</summary>
 internal sealed partial class EngineLogAdapter(ILogger logger) : EngineLog
 {
     /// <inheritdoc/>
