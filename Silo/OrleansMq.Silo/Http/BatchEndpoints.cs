@@ -5,21 +5,23 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary><c>.../batches</c>: record batches as they are on disk, for clients that speak the format. The fast way in and out.</summary>
+/// <summary><c>.../batches</c>: record batches as they are on disk, for clients that speak the format. The fastest way in and
+/// out.</summary>
 internal static class BatchEndpoints
 {
-    /// <summary>How long a read may wait: 10 minutes. A client that wants to wait longer asks again.</summary>
+    /// <summary>The longest wait of a read: 10 minutes. To wait longer, a client asks again.</summary>
     public const int MaxWaitMs = 600_000;
 
-    /// <summary>What one read returns at most, whatever it asks for: bounds the memory of an answer. 64 MiB.</summary>
+    /// <summary>The most bytes that one read returns, which bounds the memory of an answer: 64 MiB.</summary>
     public const int MaxFetchBytes = 64 << 20;
 
-    /// <summary>Bytes handed to the connection at a time, so that a slow reader holds little more than the batches themselves.</summary>
+    /// <summary>The bytes passed to the connection at a time, so that a slow reader holds little more than the batches
+    /// themselves.</summary>
     private const int WriteBytes = 128 << 10;
 
     private const string Path = "/api/topics/{topic}/partitions/{partition}/batches";
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapPost(Path, http => ProduceAsync(http, api));
@@ -48,7 +50,7 @@ internal static class BatchEndpoints
     private static async Task ProduceAsync(HttpContext http, ApiServices api, IBroker broker, TopicPartition partition, Acks acks)
     {
         using var body = await RequestBody.ReadAsync(http, http.RequestAborted);
-        // From here on the broker owns the memory until it answers, so a client that goes away must not end this.
+        // From here on the broker owns the memory until it answers, so a client's disconnect must not cancel this.
         var result = await broker.ProduceAsync(partition, body.Memory, acks, CancellationToken.None);
         if (result.Error == ErrorCode.None)
             await JsonBodies.WriteAsync(http, new ProduceResponse(result.BaseOffset, result.LogAppendTime, result.LogStartOffset),
@@ -57,7 +59,7 @@ internal static class BatchEndpoints
             await Problems.WriteAsync(http, api, result.Error, result.Message);
     }
 
-    /// <summary>The batch's length, which tells how much memory it needs before it is read.</summary>
+    /// <summary>Returns the batch's length, which tells how much memory to reserve before the body is read.</summary>
     private static long LengthOf(HttpRequest request)
     {
         if (request.ContentLength is not { } length)
@@ -86,7 +88,7 @@ internal static class BatchEndpoints
             await WriteAsync(http, result);
             return;
         }
-        // An offset that is not there is answered with those that are. Writing a problem clears the headers, so they come last.
+        // A missing offset is answered with the valid ones. Writing a problem clears the headers, so they are added last.
         http.Response.OnStarting(() =>
         {
             WriteOffsets(http.Response, result);
@@ -104,7 +106,7 @@ internal static class BatchEndpoints
             await http.Response.BodyWriter.WriteAsync(rest[..Math.Min(WriteBytes, rest.Length)], http.RequestAborted);
     }
 
-    /// <summary>Puts the partition's offsets into the headers.</summary>
+    /// <summary>Writes the partition's offsets to the headers.</summary>
     public static void WriteOffsets(HttpResponse response, FetchResult result)
     {
         response.Headers[HttpContract.HighWatermarkHeader] = result.HighWatermark.ToString(CultureInfo.InvariantCulture);

@@ -1,20 +1,20 @@
 namespace OrleansMq.Silo.Http;
 
 /// <summary>
-/// The memory that raw batches may take together while they are received and appended. Requests beyond it wait in turn, which their clients
-/// see as a connection that takes no more bytes.
+/// Bounds the memory of all raw batches that are being received and appended. Requests beyond it wait in order; their clients see a
+/// connection that accepts no more bytes.
 /// </summary>
-/// <param name="bytes">How much there is.</param>
+/// <param name="bytes">The bound.</param>
 internal sealed class BodyMemory(long bytes)
 {
-    /// <summary>256 MiB: hundreds of ordinary batches at once, and two of the largest.</summary>
+    /// <summary>256 MiB: hundreds of ordinary batches at once, or two of the largest.</summary>
     public const long DefaultBytes = 256L << 20;
 
     private readonly Lock _lock = new();
     private readonly Queue<(long Bytes, TaskCompletionSource Turn)> _waiting = new();
     private long _free = bytes;
 
-    /// <summary>Takes memory, when it is there and everybody who came before has theirs; give it back with <see cref="Return"/>.</summary>
+    /// <summary>Reserves memory once it is available and all earlier callers have theirs; release it with <see cref="Return"/>.</summary>
     public Task TakeAsync(long wanted)
     {
         lock (_lock)
@@ -30,7 +30,7 @@ internal sealed class BodyMemory(long bytes)
         }
     }
 
-    /// <summary>Gives memory back.</summary>
+    /// <summary>Releases memory.</summary>
     public void Return(long taken)
     {
         lock (_lock)

@@ -2,12 +2,12 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary><c>/api/brokers</c>: draining a broker, and forgetting one.</summary>
+/// <summary><c>/api/brokers</c>: draining, resuming and removing a broker.</summary>
 internal static class BrokerEndpoints
 {
     private const string Path = "/api/brokers/{broker}";
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapPost(Path + "/drain", http => DrainAsync(http, api.Gate.Broker.Administration));

@@ -2,8 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>What stands between the HTTP API and the broker: requests get in once it is open, and long polls get out when it
-/// drains.</summary>
+/// <summary>Controls the HTTP API's access to the broker: requests enter once it is open, and long polls end when it drains.</summary>
 internal sealed class BrokerGate : IDisposable
 {
     private readonly CancellationTokenSource _draining = new();
@@ -15,19 +14,19 @@ internal sealed class BrokerGate : IDisposable
         ?? throw new BrokerException(ErrorCode.LeaderNotAvailable,
             "The broker is starting: it recovers its partitions. Retry in a moment; /readyz tells when.");
 
-    /// <summary>Null while the broker serves, else why it does not.</summary>
+    /// <summary>Null while the broker serves requests, else why it does not.</summary>
     public string? NotReadyReason =>
         _draining.IsCancellationRequested ? "The broker is shutting down."
         : _broker is null ? "The broker is starting: it recovers its partitions."
         : null;
 
-    /// <summary>Fires when the broker begins to stop: whoever waits for records or input answers at once.</summary>
+    /// <summary>Cancelled when the broker begins to stop, so that requests waiting for records or input answer at once.</summary>
     public CancellationToken Draining => _draining.Token;
 
-    /// <summary>Lets requests in.</summary>
+    /// <summary>Admits requests.</summary>
     public void Open(IBroker broker) => _broker = broker;
 
-    /// <summary>Ends what waits; requests in flight go on.</summary>
+    /// <summary>Ends waits; requests in flight continue.</summary>
     public void Drain() => _draining.Cancel();
 
     /// <inheritdoc/>

@@ -5,7 +5,7 @@ internal static class ClusterEndpoints
 {
     private const string AlterExample = """{"autoRebalance": true}""";
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapGet("/api/cluster", async http =>

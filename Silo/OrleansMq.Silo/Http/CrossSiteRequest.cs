@@ -1,12 +1,12 @@
 namespace OrleansMq.Silo.Http;
 
 /// <summary>
-/// A broker without authentication trusts whoever can connect, which on 127.0.0.1 is who sits at the machine. A page from elsewhere in
-/// that person's browser can connect too, so a request that says it comes from another site is refused.
+/// Refuses requests that a browser sends from another site. A broker without authentication trusts every client that can connect; on
+/// 127.0.0.1 that is every user of the machine. A page from elsewhere in such a user's browser can connect as well.
 /// </summary>
 internal static class CrossSiteRequest
 {
-    /// <summary>Why the request is refused, or null.</summary>
+    /// <summary>Returns why the request is refused, or null.</summary>
     public static string? Refusal(HttpRequest request)
     {
         var origin = request.Headers.Origin.ToString();

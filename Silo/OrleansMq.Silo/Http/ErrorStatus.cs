@@ -3,7 +3,7 @@ namespace OrleansMq.Silo.Http;
 /// <summary>The HTTP status of each outcome of the broker API.</summary>
 internal static class ErrorStatus
 {
-    /// <param name="code">What happened.</param>
+    /// <param name="code">The outcome.</param>
     /// <param name="diskFull">Whether the data volume is full, which makes a storage error 507 rather than 503.</param>
     public static int Of(ErrorCode code, bool diskFull) => code switch
     {

@@ -10,7 +10,7 @@ internal static class GroupEndpoints
     private const string Path = "/api/groups/{group}";
     private const string ResetExample = """{"target": {"kind": "Earliest"}, "topics": ["orders"], "execute": false}""";
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapGet("/api/groups", http => ListAsync(http, api.Gate.Broker.Groups));
@@ -55,7 +55,7 @@ internal static class GroupEndpoints
         _ = new QueryValues(http);
         var groups = api.Gate.Broker.Groups;
         var group = RouteValues.Group(http);
-        // A group that is not there has no offsets either, but that is no answer to somebody who mistyped its name.
+        // A missing group has no offsets either, but an empty answer would hide a mistyped name.
         _ = await groups.DescribeGroupAsync(group, http.RequestAborted);
         var offsets = await groups.FetchOffsetsAsync(new OffsetFetch { GroupId = group }, http.RequestAborted);
         if (offsets.Error == ErrorCode.None)

@@ -5,9 +5,9 @@ using OrleansMq.Client.Http;
 namespace OrleansMq.Silo.Http;
 
 /// <summary>
-/// <c>/api/groups/join</c> and its neighbours: what members of groups say, in the words of <see cref="IGroupCoordinator"/>. What the
-/// coordinator answers is answered with 200 and an error by name in it, since most of its errors are steps of the protocol; problems are
-/// for what did not reach it.
+/// <c>/api/groups/join</c> and its neighbours: requests of group members to <see cref="IGroupCoordinator"/>. An answer of the coordinator
+/// has status 200 with its error by name in the body, since most of its errors are steps of the protocol. Problem details are for requests
+/// that did not reach it.
 /// </summary>
 internal static class GroupMemberEndpoints
 {
@@ -15,11 +15,11 @@ internal static class GroupMemberEndpoints
     private const string Stopping = "The broker is shutting down. Ask again: another one, or this one in a moment.";
     private const string GroupExample = """{"groupId": "billing", ...}""";
 
-    /// <summary>What a body may have: a leader brings the assignment of every member, and a commit may name ten thousand partitions. 16
-    /// MiB.</summary>
+    /// <summary>The most bytes of a body: 16 MiB. A leader sends the assignment of every member, and a commit may contain ten thousand
+    /// partitions.</summary>
     public const int MaxBodyBytes = 16 << 20;
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         Map(routes, api, "join", JsonBodies.Groups.JoinGroupBody, JsonBodies.GroupAnswers.JoinGroupResult, JoinAsync);
@@ -64,7 +64,7 @@ internal static class GroupMemberEndpoints
         var result = request.MaxWait > TimeSpan.Zero && !api.Gate.Draining.IsCancellationRequested
             ? await LongPoll.AskAsync(http, api, ended => groups.ConsumerGroupHeartbeatAsync(request, ended))
             : null;
-        // A broker that drains has heard the heartbeat; without a wait it says at once how things stand.
+        // The draining broker has processed the heartbeat; this call returns the current state without a wait.
         result ??= await groups.ConsumerGroupHeartbeatAsync(request with { MaxWait = TimeSpan.Zero }, http.RequestAborted);
         return ConsumerHeartbeatAnswer.Of(result);
     }
@@ -95,7 +95,7 @@ internal static class GroupMemberEndpoints
             throw new RequestException("""An entry of 'partitions' lacks its topic; expected {"topic": "orders", "partition": 0}.""");
     }
 
-    /// <summary>The caller's address, unless somebody in between says whom he calls for.</summary>
+    /// <summary>Returns the client's address, or the one that an intermediary gives for its own client.</summary>
     private static string HostOf(HttpContext http, string given) => given.Length > 0 ? given : "/" + http.Connection.RemoteIpAddress;
 
     private static IReadOnlyList<T> Present<T>(IReadOnlyList<T> entries, string field) where T : class =>

@@ -1,9 +1,9 @@
 namespace OrleansMq.Silo.Http;
 
-/// <summary><c>/healthz</c>: the process lives. <c>/readyz</c>: it can be sent requests.</summary>
+/// <summary><c>/healthz</c>: the process is alive. <c>/readyz</c>: it accepts requests.</summary>
 internal static class HealthEndpoints
 {
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapGet("/healthz", OkAsync);

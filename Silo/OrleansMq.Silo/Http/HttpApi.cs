@@ -1,9 +1,9 @@
 namespace OrleansMq.Silo.Http;
 
-/// <summary>The HTTP API, over any broker. One file an endpoint group; <c>openapi.json</c> beside them describes each.</summary>
+/// <summary>The HTTP API, over any broker. Each file has one group of endpoints; <c>openapi.json</c> beside them describes them.</summary>
 internal static class HttpApi
 {
-    /// <summary>Maps every endpoint and what all of them share.</summary>
+    /// <summary>Maps every endpoint and the shared pipeline.</summary>
     public static void Map(WebApplication app, ApiServices api)
     {
         app.Use(next => RequestPipeline.Around(next, api));

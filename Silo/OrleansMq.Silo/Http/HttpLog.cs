@@ -1,6 +1,6 @@
 namespace OrleansMq.Silo.Http;
 
-/// <summary>What the HTTP API logs.</summary>
+/// <summary>The HTTP API's log messages.</summary>
 internal static partial class HttpLog
 {
     [LoggerMessage(EventId = 10, Level = LogLevel.Error, Message = "{Method} {Path} failed")]

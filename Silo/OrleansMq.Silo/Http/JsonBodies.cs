@@ -9,39 +9,39 @@ namespace OrleansMq.Silo.Http;
 /// <summary>JSON in and out of the administrative endpoints.</summary>
 internal static class JsonBodies
 {
-    /// <summary>The shared contract, read strictly: a member that is not known is somebody's typing error.</summary>
+    /// <summary>The shared contract for requests, parsed strictly: an unknown member is a typing error.</summary>
     private static readonly HttpJson Strict = new(StrictOptions());
 
-    /// <summary>The shared contract as answers are written: text of any language, and quotes, stay readable, since no answer is part of a
+    /// <summary>The shared contract for answers. It leaves quotes and non-ASCII text unescaped, since no answer is part of a
     /// page.</summary>
     public static HttpJson Answers { get; } = new(ReadableOptions());
 
     /// <summary>The same for groups.</summary>
     public static GroupJson GroupAnswers { get; } = new(ReadableOptions());
 
-    /// <summary>How a body of <c>PUT /api/topics/{topic}</c> is read.</summary>
+    /// <summary>The contract of <c>PUT /api/topics/{topic}</c>.</summary>
     public static JsonTypeInfo<CreateTopicBody> CreateTopic => Strict.CreateTopicBody;
-    /// <summary>How a body of <c>PATCH /api/topics/{topic}</c> is read.</summary>
+    /// <summary>The contract of <c>PATCH /api/topics/{topic}</c>.</summary>
     public static JsonTypeInfo<AlterTopicBody> AlterTopic => Strict.AlterTopicBody;
-    /// <summary>How a body of <c>PATCH /api/cluster</c> is read.</summary>
+    /// <summary>The contract of <c>PATCH /api/cluster</c>.</summary>
     public static JsonTypeInfo<AlterClusterBody> AlterCluster => Strict.AlterClusterBody;
-    /// <summary>How a body of <c>POST .../reassign</c> is read.</summary>
+    /// <summary>The contract of <c>POST .../reassign</c>.</summary>
     public static JsonTypeInfo<ReassignBody> Reassign => Strict.ReassignBody;
-    /// <summary>How a body of <c>POST /api/leaders/elect</c> is read.</summary>
+    /// <summary>The contract of <c>POST /api/leaders/elect</c>.</summary>
     public static JsonTypeInfo<ElectLeadersBody> ElectLeaders => Strict.ElectLeadersBody;
-    /// <summary>How a body of <c>POST /api/cluster/rebalance</c> is read.</summary>
+    /// <summary>The contract of <c>POST /api/cluster/rebalance</c>.</summary>
     public static JsonTypeInfo<ExecuteRebalanceBody> ExecuteRebalance => Strict.ExecuteRebalanceBody;
-    /// <summary>How a body of <c>POST .../delete-records</c> is read.</summary>
+    /// <summary>The contract of <c>POST .../delete-records</c>.</summary>
     public static JsonTypeInfo<DeleteRecordsBody> DeleteRecords => Strict.DeleteRecordsBody;
 
-    /// <summary>How the bodies of <c>POST /api/groups/...</c> are read.</summary>
+    /// <summary>The contracts of <c>POST /api/groups/...</c>.</summary>
     public static GroupJson Groups { get; } = new(new JsonSerializerOptions(StrictOptions()) { RespectNullableAnnotations = true });
 
-    /// <summary>Reads the body; null where there is none.</summary>
+    /// <summary>Reads the body; null if it is empty.</summary>
     /// <param name="http">The request.</param>
-    /// <param name="type">What it is.</param>
-    /// <param name="example">What a right one looks like, for the error message.</param>
-    /// <exception cref="RequestException">It is not that.</exception>
+    /// <param name="type">The contract.</param>
+    /// <param name="example">A valid body, for the error message.</param>
+    /// <exception cref="RequestException">The body does not match the contract.</exception>
     public static async Task<T?> ReadAsync<T>(HttpContext http, JsonTypeInfo<T> type, string example) where T : class
     {
         using var body = await RequestBody.ReadAsync(http, http.RequestAborted);

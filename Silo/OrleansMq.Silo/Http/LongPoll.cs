@@ -2,10 +2,11 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>A read that may wait: it ends when the client goes away, and answers with what there is when the broker drains.</summary>
+/// <summary>A request that may wait. It ends when the client disconnects, and answers with what is available when the broker
+/// drains.</summary>
 internal static class LongPoll
 {
-    /// <summary>Reads; see <see cref="IBroker.FetchAsync"/>.</summary>
+    /// <summary>Reads records; see <see cref="IBroker.FetchAsync"/>.</summary>
     public static async ValueTask<FetchResult> FetchAsync(HttpContext http, ApiServices api, FetchRequest request)
     {
         var broker = api.Gate.Broker;
@@ -23,7 +24,7 @@ internal static class LongPoll
         }
     }
 
-    /// <summary>Asks for something that may take long; null when the broker drains before it is there.</summary>
+    /// <summary>Runs a request that may take long; null if the broker drains first.</summary>
     public static async ValueTask<T?> AskAsync<T>(HttpContext http, ApiServices api, Func<CancellationToken, ValueTask<T>> ask)
         where T : class
     {

@@ -3,7 +3,7 @@ namespace OrleansMq.Silo.Http;
 /// <summary><c>/metrics</c>: the Prometheus text format.</summary>
 internal static class MetricsEndpoint
 {
-    /// <summary>Maps it.</summary>
+    /// <summary>Maps the endpoint.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api) => routes.MapGet("/metrics", async http =>
     {
         if (api.Gate.NotReadyReason is null)

@@ -3,12 +3,12 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary><c>.../offsets</c> and <c>.../delete-records</c>: looking offsets up, and moving the first one.</summary>
+/// <summary><c>.../offsets</c> and <c>.../delete-records</c>: looks up offsets, and moves the log start offset.</summary>
 internal static class OffsetEndpoints
 {
     private const string DeleteExample = """{"beforeOffset": 1000}""";
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapGet("/api/topics/{topic}/partitions/{partition}/offsets", http => FindAsync(http, api));

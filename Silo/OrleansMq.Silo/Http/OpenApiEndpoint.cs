@@ -1,12 +1,12 @@
 namespace OrleansMq.Silo.Http;
 
 /// <summary>
-/// <c>/openapi.json</c>: the description of this API. It is a file kept by hand beside the endpoints, so that it says more than signatures
-/// do; a test holds that its paths and the mapped routes are the same.
+/// <c>/openapi.json</c>: the description of this API. It is written by hand beside the endpoints, so that it says more than signatures do.
+/// A test checks that its paths match the mapped routes.
 /// </summary>
 internal static class OpenApiEndpoint
 {
-    /// <summary>Maps it.</summary>
+    /// <summary>Maps the endpoint.</summary>
     public static void Map(IEndpointRouteBuilder routes) => routes.MapGet("/openapi.json", async http =>
     {
         await using var document = Open();
@@ -15,7 +15,7 @@ internal static class OpenApiEndpoint
         await document.CopyToAsync(http.Response.Body, http.RequestAborted);
     });
 
-    /// <summary>The document.</summary>
+    /// <summary>Opens the document.</summary>
     public static Stream Open() => typeof(OpenApiEndpoint).Assembly.GetManifestResourceStream("openapi.json")
         ?? throw new InvalidOperationException("openapi.json is not in the assembly: see OrleansMq.Silo.csproj.");
 }

@@ -3,10 +3,10 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>Errors as problem details (RFC 9457), whatever went wrong.</summary>
+/// <summary>Errors of any kind as problem details (RFC 9457).</summary>
 internal static class Problems
 {
-    /// <summary>Answers with a problem. Where an answer has begun, the connection is cut instead: half an answer must not look
+    /// <summary>Answers with a problem. If an answer has begun, the connection is cut instead: half an answer must not look
     /// whole.</summary>
     public static Task WriteAsync(HttpContext http, int status, ErrorCode code, string detail)
     {
@@ -26,8 +26,7 @@ internal static class Problems
     public static Task WriteAsync(HttpContext http, ApiServices api, ErrorCode code, string? detail) =>
         WriteAsync(http, ErrorStatus.Of(code, code == ErrorCode.KafkaStorageError && api.IsDiskFull()), code, detail ?? code.ToString());
 
-    /// <summary>Gives a body to the errors that the web framework answers by itself: no such route, and no such method of a
-    /// route.</summary>
+    /// <summary>Adds a body to the web framework's own errors: no such route, or a method that the route does not accept.</summary>
     public static Task CompleteAsync(HttpContext http)
     {
         if (http.Response.HasStarted || http.Response.ContentLength is not null || http.Response.ContentType is not null)

@@ -5,14 +5,13 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>The query of a request, checked: a parameter that is not known, stands twice or has a bad value is refused by its
-/// name.</summary>
+/// <summary>The validated query of a request: an unknown, repeated or invalid parameter is refused by name.</summary>
 internal readonly struct QueryValues
 {
     private readonly IQueryCollection _query;
 
-    /// <summary>The query of <paramref name="http"/>, of which only <paramref name="allowed"/> may be given.</summary>
-    /// <exception cref="RequestException">Another parameter, or one twice.</exception>
+    /// <summary>Reads the query of <paramref name="http"/>, in which only <paramref name="allowed"/> parameters may occur.</summary>
+    /// <exception cref="RequestException">A parameter is unknown or repeated.</exception>
     public QueryValues(HttpContext http, params ReadOnlySpan<string> allowed)
     {
         _query = http.Request.Query;
@@ -22,14 +21,14 @@ internal readonly struct QueryValues
                 throw new RequestException($"Query parameter '{name}' is not known; "
                     + (allowed.Length == 0 ? "this takes none." : $"allowed: {string.Join(", ", allowed!)}."));
             if (values.Count > 1)
-                throw new RequestException($"Query parameter '{name}' stands {values.Count} times; give it once.");
+                throw new RequestException($"Query parameter '{name}' occurs {values.Count} times; give it once.");
         }
     }
 
-    /// <summary>The text of a parameter; null where it is absent or empty.</summary>
+    /// <summary>Returns the text of a parameter; null if it is absent or empty.</summary>
     public string? Text(string name) => _query.TryGetValue(name, out var values) && values.ToString() is { Length: > 0 } text ? text : null;
 
-    /// <summary>A whole number.</summary>
+    /// <summary>Parses a whole number.</summary>
     public long Number(string name, long fallback, long least, long most)
     {
         if (Text(name) is not { } text)
@@ -40,15 +39,15 @@ internal readonly struct QueryValues
             : throw Bad(name, text, $"a whole number from {least} to {most}");
     }
 
-    /// <summary><c>acks</c>: 0, 1 or all, the default.</summary>
+    /// <summary>Parses <c>acks</c>: 0, 1 or all, the default.</summary>
     public Acks Acks() => HttpContract.TryParseAcks(Text("acks"), out var acks) ? acks : throw Bad("acks", Text("acks"), "0, 1 or all");
 
-    /// <summary><c>isolation</c>: read_uncommitted, the default, or read_committed.</summary>
+    /// <summary>Parses <c>isolation</c>: read_uncommitted, the default, or read_committed.</summary>
     public IsolationLevel Isolation() => HttpContract.TryParseIsolation(Text("isolation"), out var isolation)
         ? isolation
         : throw Bad("isolation", Text("isolation"), "read_uncommitted or read_committed");
 
-    /// <summary><c>compression</c>: none, the default, gzip, snappy, lz4 or zstd.</summary>
+    /// <summary>Parses <c>compression</c>: none, the default, gzip, snappy, lz4 or zstd.</summary>
     public CompressionType Compression() => Text("compression") switch
     {
         null or "none" => CompressionType.None,
@@ -59,7 +58,7 @@ internal readonly struct QueryValues
         var text => throw Bad("compression", text, "none, gzip, snappy, lz4 or zstd"),
     };
 
-    /// <summary><c>encoding</c> of keys, values and header values: utf8, the default, or base64.</summary>
+    /// <summary>Parses <c>encoding</c>, that of keys, values and header values: utf8, the default, or base64.</summary>
     public bool IsBase64() => Text("encoding") switch
     {
         null or "utf8" => false,
@@ -67,7 +66,7 @@ internal readonly struct QueryValues
         var text => throw Bad("encoding", text, "utf8 or base64"),
     };
 
-    /// <summary>A parameter's value is wrong.</summary>
+    /// <summary>Creates the error of an invalid value.</summary>
     public static RequestException Bad(string name, string? value, string expected) =>
         new($"Query parameter '{name}' is '{value}'; expected {expected}.");
 

@@ -2,14 +2,14 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary><c>/api/cluster/rebalance</c>: a plan, then its execution, one at a time in a cluster.</summary>
+/// <summary><c>/api/cluster/rebalance</c>: a plan, then its execution; one at a time in a cluster.</summary>
 internal static class RebalanceEndpoints
 {
     private const string Path = "/api/cluster/rebalance";
     private const string ExecuteExample = """{"planId": "...", "throttle": {"maxPartitions": 4, "maxBytesPerSecond": 0}}""";
     private const int MostPartitions = 1000;
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapPost(Path + "/plan", http => PlanAsync(http, api.Gate.Broker.Administration));

@@ -7,10 +7,10 @@ namespace OrleansMq.Silo.Http;
 /// <summary><c>.../records</c>: records as lines of JSON, for people and for languages without a client library.</summary>
 internal static class RecordEndpoints
 {
-    /// <summary>Records one read returns where the request does not say.</summary>
+    /// <summary>The number of records that a read returns by default.</summary>
     private const int DefaultMax = 1000;
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapPost("/api/topics/{topic}/records", http => ProduceAsync(http, api));
@@ -61,7 +61,7 @@ internal static class RecordEndpoints
         var spec = timestamp >= 0 ? OffsetSpec.AtOrAfter(timestamp) : text == "latest" ? OffsetSpec.Latest : OffsetSpec.Earliest;
         var found = await broker.FindOffsetAsync(partition, spec, cancellationToken);
         if (found is { Error: ErrorCode.None, Offset: < 0 })
-            // No record is that late yet: the next one will be the first.
+            // No record is that late yet: begin with the next one.
             found = await broker.FindOffsetAsync(partition, OffsetSpec.Latest, cancellationToken);
         return (found.Offset, found);
     }

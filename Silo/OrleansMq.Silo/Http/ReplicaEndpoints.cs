@@ -11,7 +11,7 @@ internal static class ReplicaEndpoints
     private const string ElectExample = """{"type": "preferred", "topic": "orders"}""";
     private const string UncleanExample = """{"type": "unclean", "topic": "orders", "partition": 0, "acceptDataLoss": true}""";
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapPost(ReassignPath, http => ReassignAsync(http, api.Gate.Broker.Administration));
@@ -74,8 +74,8 @@ internal static class ReplicaEndpoints
         if (body is not { Topic: { } topic, Partition: { } partition })
             throw new RequestException($"An unclean election is for one partition; expected JSON such as {UncleanExample}.");
         if (!body.AcceptDataLoss)
-            throw new RequestException($"An unclean election may lose acknowledged records of {topic}-{partition} for good. Say "
-                + "\"acceptDataLoss\": true where that is meant.");
+            throw new RequestException($"An unclean election may lose acknowledged records of {topic}-{partition} for good. Set "
+                + "\"acceptDataLoss\": true to accept that.");
         return administration.ElectUncleanAsync(new TopicPartition(topic, partition), body.Broker, cancellationToken);
     }
 }

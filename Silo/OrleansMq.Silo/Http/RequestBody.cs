@@ -3,33 +3,33 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>A whole request body in pooled memory; dispose gives it back.</summary>
+/// <summary>A whole request body in pooled memory; dispose returns it.</summary>
 internal readonly struct RequestBody(byte[] array, int length) : IDisposable
 {
-    /// <summary>The most a body of JSON may have: far more than any administrative request needs.</summary>
+    /// <summary>The most bytes of a JSON body: far more than any administrative request needs.</summary>
     public const int MaxJsonBytes = 1 << 20;
 
     /// <summary>
-    /// The most a raw record batch may have, whatever its topic allows: as much as Kafka takes in one request, so that a length somebody
-    /// made up cannot take the memory of everyone else.
+    /// The most bytes of a raw record batch, whatever its topic allows: Kafka's limit for a request. So a false length cannot take all
+    /// memory.
     /// </summary>
     public const int MaxBatchBytes = 100 << 20;
 
-    /// <summary>The bytes.</summary>
+    /// <summary>The body's bytes.</summary>
     public Memory<byte> Memory => array.AsMemory(0, length);
 
-    /// <summary>Raises or lowers the limit of this request's body; null is none.</summary>
+    /// <summary>Sets the limit of this request's body; null for none.</summary>
     public static void Limit(HttpContext http, long? bytes)
     {
         if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } feature)
             feature.MaxRequestBodySize = bytes;
     }
 
-    /// <summary>Reads the body to its end; the server stops a body above its limit.</summary>
+    /// <summary>Reads the whole body; the server rejects a body above its limit.</summary>
     public static async ValueTask<RequestBody> ReadAsync(HttpContext http, CancellationToken cancellationToken)
     {
         const int UnknownLengthStart = 16 << 10;
-        // One byte more than announced, so that the read that finds the end needs no larger buffer.
+        // One byte more than announced, so that the read that detects the end needs no larger buffer.
         var buffer = ArrayPool<byte>.Shared.Rent(http.Request.ContentLength is { } known ? (int)Math.Min(known, MaxBatchBytes) + 1
             : UnknownLengthStart);
         var length = 0;

@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace OrleansMq.Silo.Http;
 
-/// <summary>What every request goes through: it is timed, checked for where it comes from, and its errors become problem details.</summary>
+/// <summary>The pipeline of every request: measures it, checks its origin, and converts errors to problem details.</summary>
 internal static class RequestPipeline
 {
     /// <summary>Wraps <paramref name="next"/>.</summary>
@@ -40,12 +40,12 @@ internal static class RequestPipeline
                 var code = bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ErrorCode.MessageTooLarge : ErrorCode.InvalidRequest;
                 return Problems.WriteAsync(http, bad.StatusCode, code, bad.Message);
             case OperationCanceledException or IOException when http.RequestAborted.IsCancellationRequested:
-                // Nobody is there to be answered.
+                // The client is gone.
                 return Task.CompletedTask;
             default:
                 api.Logger.RequestFailed(e, http.Request.Method, http.Request.Path);
                 return Problems.WriteAsync(http, StatusCodes.Status500InternalServerError, ErrorCode.UnknownServerError,
-                    $"The broker failed in a way it has no name for ({e.GetType().Name}); its log has the details.");
+                    $"The broker failed unexpectedly ({e.GetType().Name}); its log has the details.");
         }
     }
 }

@@ -6,12 +6,12 @@ namespace OrleansMq.Silo.Http;
 /// <summary>The parts of a path that name a topic, a partition or a broker.</summary>
 internal static class RouteValues
 {
-    /// <summary>The topic's name; whether there is such a topic is for the broker to say.</summary>
+    /// <summary>Returns the topic's name; the broker decides whether the topic exists.</summary>
     public static string Topic(HttpContext http) =>
-        // Routing decodes every escape but that of a slash, which no topic's name has: an error should show what was asked for.
+        // Routing decodes every escape except that of a slash. No topic's name has one, but errors should show the requested name.
         ((string)http.Request.RouteValues["topic"]!).Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>Topic and partition.</summary>
+    /// <summary>Returns topic and partition.</summary>
     /// <exception cref="RequestException">The partition is not a number.</exception>
     public static TopicPartition Partition(HttpContext http)
     {
@@ -21,8 +21,8 @@ internal static class RouteValues
             : throw new RequestException($"Partition '{text}' in the path: expected a whole number from 0.");
     }
 
-    /// <summary>The group's id, which may have any characters: read from the path as it was sent, since routing leaves an escaped slash as
-    /// it is.</summary>
+    /// <summary>Returns the group's id, which may contain any characters. It is parsed from the raw path, since routing does not decode an
+    /// escaped slash.</summary>
     public static string Group(HttpContext http)
     {
         const string Before = "/api/groups/";
@@ -35,7 +35,7 @@ internal static class RouteValues
         return Uri.UnescapeDataString(end < 0 ? rest : rest[..end]);
     }
 
-    /// <summary>A broker; whether there is such a broker is for the cluster to say.</summary>
+    /// <summary>Returns a broker's id; the cluster decides whether the broker exists.</summary>
     /// <exception cref="RequestException">It is not a number.</exception>
     public static int Broker(HttpContext http)
     {

@@ -9,7 +9,7 @@ internal static class TopicEndpoints
     private const string CreateExample = """{"partitions": 3, "replicationFactor": 1, "configs": {"retention.ms": "86400000"}}""";
     private const string AlterExample = """{"partitions": 6, "configs": {"retention.ms": "86400000", "cleanup.policy": null}}""";
 
-    /// <summary>Maps them.</summary>
+    /// <summary>Maps the endpoints.</summary>
     public static void Map(IEndpointRouteBuilder routes, ApiServices api)
     {
         routes.MapGet("/api/topics", http => ListAsync(http, api.Gate.Broker));
@@ -53,7 +53,7 @@ internal static class TopicEndpoints
             throw new RequestException($"The body asks for no change; expected JSON such as {AlterExample}.");
         if (body.Partitions is { } wanted)
             await RefuseFewerPartitionsAsync(broker, topic, wanted, http.RequestAborted);
-        // Configuration first: it is the part that is refused more often, and then nothing has changed.
+        // Configuration first: it is refused more often, and then nothing has changed.
         TopicDescription? altered = null;
         if (body.Configs is { Count: > 0 } configs)
             altered = await broker.AlterTopicAsync(topic, configs, http.RequestAborted);

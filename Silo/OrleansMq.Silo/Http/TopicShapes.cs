@@ -5,22 +5,22 @@ using OrleansMq.Api;
 namespace OrleansMq.Silo.Http;
 
 /// <summary>What producing lines of JSON must know of a topic.</summary>
-/// <param name="Partitions">How many partitions it has.</param>
+/// <param name="Partitions">Its number of partitions.</param>
 /// <param name="MaxMessageBytes">Its <c>max.message.bytes</c>.</param>
 internal sealed record TopicShape(int Partitions, int MaxMessageBytes);
 
 /// <summary>
-/// Remembers <see cref="TopicShape.MaxMessageBytes"/> of topics for a moment, since asking for a topic's configuration also gathers the
-/// state of all its partitions. Batches are cut by it; the broker itself checks every batch, so that an old value costs at most a refusal.
+/// Caches <see cref="TopicShape.MaxMessageBytes"/> of topics for a moment, since reading a topic's configuration also gathers the state of
+/// all its partitions. The limit only sizes batches; the broker checks every batch, so that an old value costs at most a refusal.
 /// </summary>
 internal sealed class TopicShapes
 {
-    /// <summary>Topics remembered at most; beyond, all are forgotten and asked for again.</summary>
+    /// <summary>The most topics in the cache; beyond it the cache is cleared.</summary>
     private const int Capacity = 10_000;
     private static readonly TimeSpan ValidFor = TimeSpan.FromSeconds(1);
     private readonly ConcurrentDictionary<Guid, (int MaxMessageBytes, long Since)> _known = new();
 
-    /// <summary>The topic as it is now, with its limit as of at most a second ago.</summary>
+    /// <summary>Returns the topic's current partitions, and its limit as of at most a second ago.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>.</exception>
     public async ValueTask<TopicShape> GetAsync(IBroker broker, string topic, TimeProvider time, CancellationToken cancellationToken)
     {

@@ -6,15 +6,15 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Silo.Http.Lines;
 
-/// <summary>The lines a produce request is answered with.</summary>
+/// <summary>The lines of the answer to a produce request.</summary>
 internal static class AnswerLines
 {
     private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>Bytes of the longest line of <see cref="WriteOffset"/>.</summary>
+    /// <summary>The length of the longest line of <see cref="WriteOffset"/>, in bytes.</summary>
     public const int MaxOffsetLine = 64;
 
-    /// <summary><c>{"partition":0,"offset":17}</c></summary>
+    /// <summary>Writes <c>{"partition":0,"offset":17}</c>.</summary>
     public static void WriteOffset(IBufferWriter<byte> output, int partition, long offset)
     {
         var line = output.GetSpan(MaxOffsetLine);
@@ -27,11 +27,11 @@ internal static class AnswerLines
         output.Advance(at);
     }
 
-    /// <summary><c>{"error":"..","code":"MessageTooLarge","retriable":false,"partition":0}</c></summary>
+    /// <summary>Writes <c>{"error":"..","code":"MessageTooLarge","retriable":false,"partition":0}</c>.</summary>
     public static void WriteRefusal(IBufferWriter<byte> output, int partition, ProduceResult result) =>
         WriteError(output, result.Error, result.Message ?? result.Error.ToString(), "partition", partition);
 
-    /// <summary><c>{"error":"line 3: value: ..","code":"InvalidRequest","retriable":false,"line":3}</c></summary>
+    /// <summary>Writes <c>{"error":"line 3: value: ..","code":"InvalidRequest","retriable":false,"line":3}</c>.</summary>
     public static void WriteFault(IBufferWriter<byte> output, StreamFault fault) =>
         WriteError(output, fault.Code, fault.Message, "line", fault.Line);
 
@@ -62,8 +62,8 @@ internal static class AnswerLines
     }
 }
 
-/// <summary>Why a produce stream ended before its input did: nothing of that line, nor of those after it, was appended.</summary>
+/// <summary>Why a produce stream ended before its input. That line and the following ones were not appended.</summary>
 /// <param name="Line">The line's number, from 1.</param>
-/// <param name="Code">The broker API's name for it.</param>
+/// <param name="Code">The broker API's error code.</param>
 /// <param name="Message">The line, the field and the fix.</param>
 internal sealed record StreamFault(long Line, ErrorCode Code, string Message);

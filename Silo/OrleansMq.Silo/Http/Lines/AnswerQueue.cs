@@ -1,27 +1,27 @@
 namespace OrleansMq.Silo.Http.Lines;
 
 /// <summary>
-/// Which batch each record went into, in input order, as runs: what is needed to answer in that order, in 16 bytes a run. Without keys a
-/// run is a batch; with keys spread over partitions it may be a single record.
+/// Maps records to their batches in input order, as runs of 16 bytes, so that they can be answered in that order. Without keys a run is a
+/// batch; with keys over many partitions it may be a single record.
 /// </summary>
 internal sealed class AnswerQueue
 {
     /// <summary>
-    /// Runs at most, 16 MiB of them. A client that sends everything before it reads an answer needs one run a record in the worst case;
-    /// one that reads as it sends never comes near.
+    /// The most runs: 16 MiB of them. In the worst case a client that sends everything before it reads needs one run for each record. A
+    /// client that reads while it sends never comes near the limit.
     /// </summary>
     public const int Capacity = 1 << 20;
 
     private readonly Queue<(ProduceBatch Batch, int Count)> _runs = new();
     private (ProduceBatch? Batch, int Count) _tail;
 
-    /// <summary>Runs that wait, all told.</summary>
+    /// <summary>The total number of waiting runs.</summary>
     public int Count => _runs.Count + (_tail.Batch is null ? 0 : 1);
 
     /// <summary>Whether a record may be added.</summary>
     public bool HasRoom => _runs.Count < Capacity;
 
-    /// <summary>The next record went into <paramref name="batch"/>.</summary>
+    /// <summary>Adds the next record, which is in <paramref name="batch"/>.</summary>
     public void Add(ProduceBatch batch)
     {
         if (_tail.Batch == batch)
@@ -33,7 +33,7 @@ internal sealed class AnswerQueue
         _tail = (batch, 1);
     }
 
-    /// <summary>The oldest run that was not taken, whether its batch is done or not.</summary>
+    /// <summary>Returns the oldest waiting run, whether its batch is done or not.</summary>
     public bool TryPeek(out ProduceBatch batch, out int count)
     {
         if (_runs.Count == 0)
@@ -43,10 +43,10 @@ internal sealed class AnswerQueue
         return any;
     }
 
-    /// <summary>Takes the oldest run off.</summary>
+    /// <summary>Removes the oldest run.</summary>
     public void Dequeue() => _runs.Dequeue();
 
-    /// <summary>The batches of all runs that wait.</summary>
+    /// <summary>Returns the batches of all waiting runs.</summary>
     public IEnumerable<ProduceBatch> Batches() =>
         _tail.Batch is null ? _runs.Select(r => r.Batch) : _runs.Select(r => r.Batch).Append(_tail.Batch);
 

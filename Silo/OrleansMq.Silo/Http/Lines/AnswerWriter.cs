@@ -4,34 +4,34 @@ using OrleansMq.Client.Http;
 namespace OrleansMq.Silo.Http.Lines;
 
 /// <summary>
-/// Answers the records of a produce stream in input order, while the input is still coming. It never waits: what the client does not read
-/// yet stays in the queue, and a flush that is not done is looked at again when it is.
+/// Answers the records of a produce stream in input order, while input is still arriving. It never waits: answers that the client does not
+/// read yet stay in the queue, and a pending flush wakes the loop when it completes.
 /// </summary>
 internal sealed class AnswerWriter(HttpContext http, AnswerQueue queue, WakeUp wakeUp)
 {
-    /// <summary>Bytes written between two flushes.</summary>
+    /// <summary>The number of bytes between two flushes.</summary>
     private const int FlushBytes = 32 << 10;
 
     /// <summary>
-    /// Runs that may be held back while all that was answered so far is a refusal, so that a request of which nothing was appended gets the
-    /// status of the refusal instead of 200.
+    /// The most refused runs to hold back. As long as every answer is a refusal, holding them back lets a request that appended nothing get
+    /// the refusal's status instead of 200.
     /// </summary>
     private const int HoldRuns = 256;
 
     private Task _flush = Task.CompletedTask;
 
-    /// <summary>Whether the input has ended: then nothing is held back for it any more.</summary>
+    /// <summary>Whether the input has ended; then no answer is held back any more.</summary>
     public bool InputEnded { get; set; }
 
-    /// <summary>Whether everything that was asked for was written and flushed.</summary>
+    /// <summary>Whether all answers are written and flushed.</summary>
     public bool IsIdle => queue.Count == 0 && _flush.IsCompleted;
 
-    /// <summary>Whether the status and the headers are on their way: then errors can only be lines.</summary>
+    /// <summary>Whether status and headers were sent; from then on errors can only be lines.</summary>
     public bool HasStarted { get; private set; }
 
     private PipeWriter Output => http.Response.BodyWriter;
 
-    /// <summary>Writes the answers of the batches that are done, as far as the connection takes them.</summary>
+    /// <summary>Writes the answers of completed batches, as long as the connection accepts them.</summary>
     public void Pump()
     {
         var unflushed = 0;
@@ -52,7 +52,7 @@ internal sealed class AnswerWriter(HttpContext http, AnswerQueue queue, WakeUp w
             Flush();
     }
 
-    /// <summary>The last line, where the stream ended before its input.</summary>
+    /// <summary>Writes the last line of a stream that ended before its input.</summary>
     public void WriteFault(StreamFault fault)
     {
         Start();
@@ -60,7 +60,7 @@ internal sealed class AnswerWriter(HttpContext http, AnswerQueue queue, WakeUp w
         Flush();
     }
 
-    /// <summary>Sends status and headers, for an input without a single record too.</summary>
+    /// <summary>Sends status and headers, also for an input without records.</summary>
     public void Start()
     {
         if (HasStarted)

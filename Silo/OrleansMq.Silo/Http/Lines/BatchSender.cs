@@ -5,18 +5,19 @@ using OrleansMq.Records;
 namespace OrleansMq.Silo.Http.Lines;
 
 /// <summary>
-/// Builds the batches of a produce stream and sends them, one at a time to each partition. Used by the stream's loop alone; only
-/// completions come from other threads, and they do nothing but note the result and wake the loop.
+/// Builds the batches of a produce stream and sends them, one at a time for each partition. Only the stream's loop uses it; completions on
+/// other threads merely store the result and wake the loop.
 /// </summary>
 internal sealed class BatchSender : IDisposable
 {
-    /// <summary>A batch is closed at this size: larger ones gain nothing, neither on disk nor in compression.</summary>
+    /// <summary>The size at which a batch is closed. Larger ones gain nothing on disk or in compression.</summary>
     private const int TargetBatchBytes = 1 << 20;
 
-    /// <summary>Bytes being built, over all partitions; beyond, all are sent, so that many partitions do not mean much memory.</summary>
+    /// <summary>The most bytes being built, over all partitions. Beyond it all batches are sent, so that many partitions do not take much
+    /// memory.</summary>
     private const long MaxOpenBytes = 8 << 20;
 
-    /// <summary>Bytes sent and not answered; beyond, the input waits.</summary>
+    /// <summary>The most bytes sent but not answered; beyond it the input waits.</summary>
     private const long MaxSentBytes = 8 << 20;
 
     private static int _nextSticky;
@@ -44,21 +45,22 @@ internal sealed class BatchSender : IDisposable
         _logger = api.Logger;
         _wakeUp = wakeUp;
         PartitionCount = shape.Partitions;
-        // Room for what a codec adds to bytes that cannot be made smaller.
+        // Leave room for what a codec adds to incompressible bytes.
         _batchBytes = Math.Min(TargetBatchBytes, shape.MaxMessageBytes - Math.Min(shape.MaxMessageBytes / 16, 4096));
         _sticky = NextSticky();
     }
 
-    /// <summary>How many partitions the topic has.</summary>
+    /// <summary>The topic's number of partitions.</summary>
     public int PartitionCount { get; }
 
-    /// <summary>Whether a batch that was sent is not answered yet.</summary>
+    /// <summary>Whether a sent batch is not answered yet.</summary>
     public bool IsBusy => _lanes.Values.Any(lane => lane.IsBusy);
 
-    /// <summary>How much the record adds to a batch at most.</summary>
+    /// <summary>Returns the most bytes that the record adds to a batch.</summary>
     public int SizeOf(RecordLineParser record) => RecordBatchBuilder.MaxRecordSize(record.Key.Length, record.Value.Length, record.Headers);
 
-    /// <summary>The partition asked for; by key as Kafka's producers do; without either, one for as long as its batch is open.</summary>
+    /// <summary>Returns the lane of the requested partition; else by key, as Kafka's producers do; else one that stays the same until its
+    /// batch is sent.</summary>
     public PartitionLane LaneFor(RecordLineParser record)
     {
         var partition = record.Partition ?? (record.HasKey ? Murmur2Partitioner.ForKey(record.Key, PartitionCount) : _sticky);
@@ -67,7 +69,7 @@ internal sealed class BatchSender : IDisposable
         return lane;
     }
 
-    /// <summary>Makes room for <paramref name="size"/> bytes in the lane's open batch; false where something must complete first.</summary>
+    /// <summary>Makes room for <paramref name="size"/> bytes in the lane's open batch. False if a batch must complete first.</summary>
     public bool TryMakeRoom(PartitionLane lane, int size)
     {
         if (_openBytes > MaxOpenBytes && !TrySendAll())
@@ -75,7 +77,7 @@ internal sealed class BatchSender : IDisposable
         return lane.Open is not { } open || open.Builder.EstimatedSize + size <= _batchBytes || TrySend(lane);
     }
 
-    /// <summary>Adds the record to the lane's open batch, and returns that.</summary>
+    /// <summary>Adds the record to the lane's open batch and returns the batch.</summary>
     public ProduceBatch Add(PartitionLane lane, RecordLineParser record, long timestamp)
     {
         var batch = lane.Open ??= new ProduceBatch(lane.Partition, NewBuilder());
@@ -94,17 +96,17 @@ internal sealed class BatchSender : IDisposable
             TrySend(lane);
     }
 
-    /// <summary>Sends every open batch; false where some partition is still busy with the one before.</summary>
+    /// <summary>Sends every open batch. False if a partition is still busy with the previous one.</summary>
     public bool TrySendAll()
     {
         SendIdle();
         return _openBytes == 0;
     }
 
-    /// <summary>Waits until the broker has answered all that was sent; what became of it is each batch's result.</summary>
+    /// <summary>Waits until the broker has answered all sent batches; each batch has its own result.</summary>
     public Task SettleAsync() => Task.WhenAll(_sending);
 
-    /// <summary>Gives the memory back; only when all is settled.</summary>
+    /// <summary>Releases the memory. Call it only after <see cref="SettleAsync"/>.</summary>
     public void Dispose()
     {
         foreach (var lane in _lanes.Values)
@@ -138,7 +140,7 @@ internal sealed class BatchSender : IDisposable
     {
         try
         {
-            // No cancellation: the memory is the broker's until it answers, and what was read is appended.
+            // Not cancellable: the broker owns the memory until it answers, and lines that were read are appended.
             batch.Complete(await _broker.ProduceAsync(new TopicPartition(_topic, batch.Partition), batch.Builder.Build(), _options.Acks,
                 CancellationToken.None));
         }
@@ -152,10 +154,10 @@ internal sealed class BatchSender : IDisposable
         }
         catch (Exception e)
         {
-            // A fault of ours is this batch's alone: thrown on, it would cut the answers of those that were appended.
+            // Our own fault fails only this batch: rethrown, it would cut the answers of appended batches.
             _logger.BatchFailed(e, _topic, batch.Partition);
             batch.Complete(ProduceResult.Failed(ErrorCode.UnknownServerError,
-                $"The broker failed in a way it has no name for ({e.GetType().Name}); its log has the details."));
+                $"The broker failed unexpectedly ({e.GetType().Name}); its log has the details."));
         }
         finally
         {
@@ -181,6 +183,6 @@ internal sealed class BatchSender : IDisposable
         return builder;
     }
 
-    /// <summary>Requests in turn begin with another partition, and so do batches of one request.</summary>
+    /// <summary>Returns the next partition for records without key, so that requests, and batches of a request, take turns.</summary>
     private int NextSticky() => (int)((uint)Interlocked.Increment(ref _nextSticky) % (uint)PartitionCount);
 }

@@ -6,18 +6,18 @@ using OrleansMq.Records;
 namespace OrleansMq.Silo.Http.Lines;
 
 /// <summary>
-/// One consume request: records as lines of JSON, streamed up to the high watermark or the number asked for. It waits only for the first
-/// record; once there is one, it answers with what there is.
+/// One consume request: records as lines of JSON, streamed up to the high watermark or the requested number. It waits only for the first
+/// record, then answers with all available ones.
 /// </summary>
 internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPartition partition, bool isBase64)
 {
-    /// <summary>The header with the offset reading began at: where to go on from when no record came.</summary>
+    /// <summary>The header with the offset at which reading began: where to continue if there was no record.</summary>
     public const string StartOffsetHeader = "Omq-Start-Offset";
 
-    /// <summary>Bytes read from the log at a time; bounds the memory of a request.</summary>
+    /// <summary>The number of bytes read from the log at a time, which bounds the memory of a request.</summary>
     private const int FetchBytes = 1 << 20;
 
-    /// <summary>Bytes written between two flushes, so that a slow reader does not make the broker hold its whole answer.</summary>
+    /// <summary>The number of bytes between two flushes, so that a slow reader does not make the broker hold its whole answer.</summary>
     private const int FlushBytes = 64 << 10;
 
     private readonly RecordLineWriter _lines = new(http.Response.BodyWriter, partition.Partition, isBase64);
@@ -25,14 +25,14 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
     private long _left;
     private bool _hasStarted;
 
-    /// <summary>Handles the request to its end.</summary>
-    /// <param name="start">The first offset wanted.</param>
-    /// <param name="max">Records at most.</param>
-    /// <param name="wait">How long to wait for the first.</param>
+    /// <summary>Handles the whole request.</summary>
+    /// <param name="start">The first offset to read.</param>
+    /// <param name="max">The most records to return.</param>
+    /// <param name="wait">How long to wait for the first record.</param>
     public async Task RunAsync(long start, long max, TimeSpan wait)
     {
         using var lines = _lines;
-        // Who pages through an answer reads nothing for minutes.
+        // A client that pages through the answer may read nothing for minutes.
         if (http.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
             rate.MinDataRate = null;
         (_position, _left) = (start, max);
@@ -58,7 +58,7 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         }
     }
 
-    /// <summary>Writes the wanted records of whole batches; returns why not where one cannot be read or shown.</summary>
+    /// <summary>Writes the requested records of whole batches. Returns the error if one is unreadable or cannot be shown.</summary>
     private async ValueTask<(ErrorCode Code, string Message)?> TryWriteRecordsAsync(ReadOnlyMemory<byte> batches)
     {
         try
@@ -71,13 +71,13 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         }
         catch (RecordBatchException e)
         {
-            // The broker does not look into a compressed batch that it is given; whoever sent it did not either.
+            // The broker does not decompress the batches it receives, so a producer may have stored a broken one.
             return (ErrorCode.CorruptMessage,
-                $"The batch after offset {_position - 1} cannot be read: {e.Message} Go on behind it, or read it raw.");
+                $"The batch after offset {_position - 1} cannot be read: {e.Message} Continue after it, or read it raw.");
         }
     }
 
-    /// <summary>Writes the wanted records of whole batches; returns why not at the first that cannot be shown as text.</summary>
+    /// <summary>Writes the requested records of whole batches. Returns the error at the first record that is not text.</summary>
     private async ValueTask<string?> WriteRecordsAsync(ReadOnlyMemory<byte> batches)
     {
         using var reader = new RecordReader(batches, api.Codecs);
@@ -86,7 +86,7 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
             var record = reader.Current;
             if (record.Offset < _position)
                 continue;
-            // Markers are not records of anybody's.
+            // Markers are not user records.
             if (!reader.Batch.IsControl)
             {
                 if (!_lines.TryWrite(record, out var field))
@@ -109,7 +109,7 @@ internal sealed class ConsumeStream(HttpContext http, ApiServices api, TopicPart
         return http.Response.BodyWriter.FlushAsync(http.RequestAborted);
     }
 
-    /// <summary>The offset after the last batch, which a compacted batch's last record does not tell.</summary>
+    /// <summary>Returns the offset after the last batch, which the last record of a compacted batch does not tell.</summary>
     private static long NextOffset(ReadOnlySpan<byte> batches)
     {
         var next = 0L;

@@ -3,30 +3,30 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Silo.Http.Lines;
 
-/// <summary>A batch on its way: built, sent, and answered record by record.</summary>
+/// <summary>A batch of a produce stream: built, sent, then answered record by record.</summary>
 internal sealed class ProduceBatch(int partition, RecordBatchBuilder builder)
 {
     private volatile bool _isDone;
 
-    /// <summary>Where it goes.</summary>
+    /// <summary>The batch's partition.</summary>
     public int Partition { get; } = partition;
 
-    /// <summary>What it is built in; free for another batch once this one is done.</summary>
+    /// <summary>The builder; reusable for another batch once this one is done.</summary>
     public RecordBatchBuilder Builder { get; } = builder;
 
-    /// <summary>Bytes counted against the stream's bound while it is sent.</summary>
+    /// <summary>The bytes that count towards the stream's bound while the batch is in flight.</summary>
     public int SizeInBytes { get; set; }
 
-    /// <summary>How many of its records were answered: the next one's place.</summary>
+    /// <summary>How many of its records were answered, which is the index of the next one.</summary>
     public int Answered { get; set; }
 
-    /// <summary>Whether <see cref="Result"/> is there.</summary>
+    /// <summary>Whether <see cref="Result"/> is set.</summary>
     public bool IsDone => _isDone;
 
-    /// <summary>What became of it.</summary>
+    /// <summary>The broker's answer.</summary>
     public ProduceResult Result { get; private set; }
 
-    /// <summary>Called once, from whichever thread the broker answers on.</summary>
+    /// <summary>Sets the result. Called once, on the thread on which the broker answers.</summary>
     public void Complete(ProduceResult result)
     {
         Result = result;
@@ -34,19 +34,19 @@ internal sealed class ProduceBatch(int partition, RecordBatchBuilder builder)
     }
 }
 
-/// <summary>One partition of a produce stream: at most one batch being built and one being sent, which keeps the order over any
+/// <summary>One partition of a produce stream, with at most one batch being built and one in flight, which keeps the order over any
 /// broker.</summary>
 internal sealed class PartitionLane(int partition)
 {
     /// <summary>The partition's number.</summary>
     public int Partition { get; } = partition;
 
-    /// <summary>Being built, or null.</summary>
+    /// <summary>The batch being built, or null.</summary>
     public ProduceBatch? Open { get; set; }
 
-    /// <summary>Sent last, or null; done or not.</summary>
+    /// <summary>The last sent batch, in flight or done, or null.</summary>
     public ProduceBatch? Sent { get; set; }
 
-    /// <summary>Whether the broker still has a batch of this lane.</summary>
+    /// <summary>Whether a batch of this lane is in flight.</summary>
     public bool IsBusy => Sent is { IsDone: false };
 }

@@ -8,13 +8,14 @@ namespace OrleansMq.Silo.Http.Lines;
 
 /// <summary>
 /// One produce request: lines of JSON in, answers in the same order out, both streamed, in bounded memory.
-/// <para>One loop reads, appends and answers; what completes elsewhere (input, a batch, a flush) only wakes it. Lines are appended as they
-/// come: a line that is wrong ends the stream, what stood before it is appended and answered, and nothing of it or after it is. A batch
-/// that the broker refuses is answered as an error for each of its records, and the stream goes on.</para>
+/// <para>One loop reads, appends and answers; completions elsewhere (of input, a batch, a flush) only wake it. Lines are appended as they
+/// arrive. An invalid line ends the stream: the lines before it are appended and answered, that line and later ones are not. If the broker
+/// refuses a batch, each of its records gets an error, and the stream continues.</para>
 /// </summary>
 internal sealed class ProduceStream
 {
-    /// <summary>How long a client may leave a full queue of answers unread before its connection is cut: it would never send on.</summary>
+    /// <summary>How long a client may leave a full queue of answers unread before its connection is cut. Such a client would never send
+    /// on.</summary>
     private static readonly TimeSpan UnreadTimeout = TimeSpan.FromSeconds(60);
 
     private readonly HttpContext _http;
@@ -38,12 +39,12 @@ internal sealed class ProduceStream
         _writer = new AnswerWriter(http, _answers, _wakeUp);
         _parser = new RecordLineParser(options.IsBase64);
         _sender = new BatchSender(broker, topic, shape, options, api, _wakeUp);
-        // JSON makes at most six bytes of one (\u0000), so that no record the topic takes is refused for its line.
+        // JSON expands a byte to at most six (\u0000), so no record within the topic's limit is refused for its line.
         _maxLineBytes = (int)Math.Min(6L * shape.MaxMessageBytes + 4096, Array.MaxLength);
     }
 
-    /// <summary>Handles the request to its end.</summary>
-    /// <exception cref="RequestException">Nothing was appended, and why.</exception>
+    /// <summary>Handles the whole request.</summary>
+    /// <exception cref="RequestException">Nothing was appended.</exception>
     public async Task RunAsync()
     {
         RequestBody.Limit(_http, null);
@@ -61,7 +62,7 @@ internal sealed class ProduceStream
         }
         finally
         {
-            // The broker owns the memory of what was sent until it answers, whatever became of the client.
+            // The broker owns the memory of sent batches until it answers, even if the client is gone.
             await _sender.SettleAsync();
             _sender.Dispose();
             _parser.Dispose();
@@ -88,7 +89,7 @@ internal sealed class ProduceStream
         }
     }
 
-    /// <summary>The client reads no answers, and no more of them can be kept.</summary>
+    /// <summary>Waits until the client reads answers, since the queue is full.</summary>
     private async ValueTask WaitForRoomAsync()
     {
         using var patience = new CancellationTokenSource(UnreadTimeout, _api.TimeProvider);
@@ -101,12 +102,12 @@ internal sealed class ProduceStream
         throw new OperationCanceledException("The client reads no answers.");
     }
 
-    /// <summary>The broker drains, and the rest of the input may be hours away.</summary>
+    /// <summary>Ends the stream because the broker drains, since the rest of the input may take hours.</summary>
     private void Leave()
     {
         _fault = new StreamFault(_line + 1, ErrorCode.LeaderNotAvailable,
-            $"the broker is shutting down: line {_line + 1} and those after it were not read; send them again to a broker that runs.");
-        // Otherwise the server would wait for that input to end, so that the connection can take another request.
+            $"the broker is shutting down: line {_line + 1} and those after it were not read; send them again to a running broker.");
+        // Otherwise the server would read that input to its end before reusing the connection.
         _http.Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
     }
 
@@ -120,7 +121,7 @@ internal sealed class ProduceStream
         while (true)
         {
             var next = _wakeUp.Next;
-            // Nothing comes just now, so nothing is gained by holding back what is there.
+            // No input is available, so holding batches back gains nothing.
             _sender.SendIdle();
             _writer.Pump();
             if (reading.IsCompleted)
@@ -129,7 +130,7 @@ internal sealed class ProduceStream
         }
     }
 
-    /// <summary>Appends the whole lines of <paramref name="buffer"/>; returns how far it came.</summary>
+    /// <summary>Appends the complete lines of <paramref name="buffer"/>; returns the position after them.</summary>
     private async ValueTask<SequencePosition> AppendLinesAsync(ReadOnlySequence<byte> buffer, bool isLast)
     {
         while (_fault is null && !buffer.IsEmpty)
@@ -147,7 +148,7 @@ internal sealed class ProduceStream
         return buffer.Start;
     }
 
-    /// <summary>Whether the line holds a record; blank lines are passed over.</summary>
+    /// <summary>Parses a line. False for a blank line, which is skipped, or an invalid one.</summary>
     private bool ParseLine(in ReadOnlySequence<byte> line)
     {
         if (line.Length > _maxLineBytes)
@@ -208,8 +209,7 @@ internal sealed class ProduceStream
         await UntilAsync(static stream => stream._writer.IsIdle);
     }
 
-    /// <summary>A request of which nothing was appended, for one reason, is answered by that reason's status rather than by
-    /// lines.</summary>
+    /// <summary>Answers a request that appended nothing, for one reason, with that reason's status rather than with lines.</summary>
     private void RefuseWhole()
     {
         if (_writer.HasStarted)
@@ -231,7 +231,7 @@ internal sealed class ProduceStream
             throw new BrokerException(refusal.Error, refusal.Message ?? refusal.Error.ToString());
     }
 
-    /// <summary>Answers what is done, and waits for what is not, until <paramref name="condition"/> holds.</summary>
+    /// <summary>Answers completed batches, and waits until <paramref name="condition"/> holds.</summary>
     private async ValueTask UntilAsync(Func<ProduceStream, bool> condition)
     {
         while (true)

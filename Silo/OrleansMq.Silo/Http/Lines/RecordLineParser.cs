@@ -7,12 +7,13 @@ using OrleansMq.Records;
 namespace OrleansMq.Silo.Http.Lines;
 
 /// <summary>A line that is not a record.</summary>
-/// <param name="Field">The field that is wrong; null where it is the whole line.</param>
+/// <param name="Field">The invalid field; null for the whole line.</param>
 /// <param name="Message">What is wrong, and the fix.</param>
 internal sealed record LineFault(string? Field, string Message);
 
 /// <summary>
-/// Reads one line of JSON into a record, without allocating in steady state. What it holds is valid until the next line. Not thread safe.
+/// Parses one line of JSON into a record, without allocating in steady state. The parsed record is valid until the next line. Not thread
+/// safe.
 /// </summary>
 internal sealed class RecordLineParser(bool isBase64) : IDisposable
 {
@@ -23,22 +24,22 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
     private (int Start, int Length)? _key;
     private (int Start, int Length)? _value;
 
-    /// <summary>The key; empty where <see cref="HasKey"/> is false.</summary>
+    /// <summary>The key; empty if <see cref="HasKey"/> is false.</summary>
     public ReadOnlySpan<byte> Key => _key is { } key ? _decoded.AsSpan(key.Start, key.Length) : default;
     /// <summary>Whether there is a key.</summary>
     public bool HasKey => _key is not null;
-    /// <summary>The value; empty where <see cref="HasValue"/> is false.</summary>
+    /// <summary>The value; empty if <see cref="HasValue"/> is false.</summary>
     public ReadOnlySpan<byte> Value => _value is { } value ? _decoded.AsSpan(value.Start, value.Length) : default;
     /// <summary>Whether the value is not null.</summary>
     public bool HasValue => _value is not null;
     /// <summary>The headers, in the line's order.</summary>
     public ReadOnlySpan<RecordHeader> Headers => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_headers);
-    /// <summary>The partition asked for, or null.</summary>
+    /// <summary>The requested partition, or null.</summary>
     public int? Partition { get; private set; }
     /// <summary>Milliseconds since 1970, or null for now.</summary>
     public long? Timestamp { get; private set; }
 
-    /// <summary>Reads a line, without its line feed. Null when it is a record.</summary>
+    /// <summary>Parses a line without its line feed. Null if it is a record.</summary>
     public LineFault? Parse(ReadOnlySpan<byte> line)
     {
         Reset(line.Length);
@@ -65,7 +66,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
 
     private void Reset(int lineLength)
     {
-        // Unescaping and base64 only ever shrink, so a line's own length is room for all that is in it, and nothing moves meanwhile.
+        // Unescaping and base64 decoding never grow, so the line's length is enough, and the buffer is not reallocated meanwhile.
         if (_decoded.Length < lineLength)
         {
             Dispose();
@@ -92,7 +93,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
             if (fault is not null)
                 return fault;
         }
-        // Reads on to the end of the line, so that anything after the object is found.
+        // Reads to the end of the line, to detect anything after the object.
         reader.Read();
         return hasValue ? null : new LineFault("value", "missing; send null for a record without a value (a tombstone)");
     }
@@ -145,7 +146,7 @@ internal sealed class RecordLineParser(bool isBase64) : IDisposable
 
     private ReadOnlyMemory<byte> Slice((int Start, int Length) part) => _decoded.AsMemory(part.Start, part.Length);
 
-    /// <summary>Reads a string, in the request's encoding, or null.</summary>
+    /// <summary>Parses a string in the request's encoding, or null.</summary>
     private LineFault? ParseBytes(ref Utf8JsonReader reader, string field, out (int Start, int Length)? bytes)
     {
         reader.Read();

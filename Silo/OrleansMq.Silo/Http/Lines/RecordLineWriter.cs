@@ -12,18 +12,18 @@ internal sealed class RecordLineWriter(IBufferWriter<byte> output, int partition
 {
     private readonly Utf8JsonWriter _json = new(output, new JsonWriterOptions
     {
-        // The answer is JSON and never part of a page, so that text of any language stays readable.
+        // The answer is JSON and never part of a page, so non-ASCII text stays readable.
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
         SkipValidation = true,
     });
 
-    /// <summary>Records written.</summary>
+    /// <summary>The number of records written.</summary>
     public long Count { get; private set; }
 
-    /// <summary>Bytes written since this was last set to zero.</summary>
+    /// <summary>The number of bytes written since this was last reset to zero.</summary>
     public long Unflushed { get; set; }
 
-    /// <summary>Writes a line, or nothing where the record's bytes are no text: then <paramref name="field"/> says which.</summary>
+    /// <summary>Writes a line. If the record's bytes are not text, writes nothing, and <paramref name="field"/> says which.</summary>
     public bool TryWrite(in Record record, [NotNullWhen(false)] out string? field)
     {
         var headers = record.HeaderCount == 0 ? [] : record.ReadHeaders();
@@ -43,7 +43,7 @@ internal sealed class RecordLineWriter(IBufferWriter<byte> output, int partition
         return true;
     }
 
-    /// <summary>The last line, where reading ended early: the code, the message, and the offset to go on from.</summary>
+    /// <summary>Writes the last line of a read that ended early: the code, the message, and the offset at which to continue.</summary>
     public void WriteError(ErrorCode code, string message, long offset)
     {
         _json.WriteStartObject();
@@ -100,7 +100,7 @@ internal sealed class RecordLineWriter(IBufferWriter<byte> output, int partition
         return NotTextName(headers);
     }
 
-    /// <summary>Header names are text in the format, in either encoding.</summary>
+    /// <summary>Returns the field if a header's name is not text, which the format requires in either encoding.</summary>
     private static string? NotTextName(RecordHeader[] headers) =>
         Array.Exists(headers, static header => !Utf8.IsValid(header.Key.Span)) ? "a header's name" : null;
 }

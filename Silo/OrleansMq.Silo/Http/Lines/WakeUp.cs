@@ -1,8 +1,8 @@
 namespace OrleansMq.Silo.Http.Lines;
 
 /// <summary>
-/// Wakes one waiting loop from any thread. The loop takes <see cref="Next"/> first, then looks at its conditions, then awaits: what
-/// happens in between is not missed.
+/// Wakes one waiting loop from any thread. The loop takes <see cref="Next"/> first, then checks its conditions, then awaits; so it misses
+/// no signal in between.
 /// </summary>
 internal sealed class WakeUp
 {
@@ -11,12 +11,11 @@ internal sealed class WakeUp
     /// <summary>Completes with the next <see cref="Signal"/>.</summary>
     public Task Next => Volatile.Read(ref _next).Task;
 
-    /// <summary>Something happened.</summary>
+    /// <summary>Wakes the loop.</summary>
     public void Signal() =>
         Interlocked.Exchange(ref _next, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
 
-    /// <summary>Signals once <paramref name="task"/> has completed, so that the loop finds it so; its failure is the loop's to
-    /// see.</summary>
+    /// <summary>Signals once <paramref name="task"/> has completed; the loop observes its failure.</summary>
     public void SignalAfter(Task task) => task.ContinueWith(static (done, wakeUp) =>
     {
         _ = done.Exception;
