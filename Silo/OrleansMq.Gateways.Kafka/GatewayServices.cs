@@ -6,7 +6,7 @@ using OrleansMq.Gateways.Kafka.Partitions;
 
 namespace OrleansMq.Gateways.Kafka;
 
-/// <summary>What requests are answered from.</summary>
+/// <summary>The services behind requests.</summary>
 internal sealed class GatewayServices : IDisposable
 {
     public GatewayServices(KafkaGatewayOptions options, IBroker broker, IClusterMetadata metadata, ILocalPartitions local, string clusterId)

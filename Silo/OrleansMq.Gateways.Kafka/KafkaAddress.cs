@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace OrleansMq.Gateways.Kafka;
 
-/// <summary>Where a Kafka client dials: <c>host:port</c>, an IPv6 address in brackets.</summary>
+/// <summary>The address of a Kafka listener: <c>host:port</c>, with an IPv6 address in brackets.</summary>
 public static class KafkaAddress
 {
-    /// <summary>Reads it.</summary>
+    /// <summary>Parses an address.</summary>
     /// <param name="text">Such as <c>kafka.example.com:9092</c>.</param>
     /// <param name="host">A name or an address, without brackets.</param>
     /// <param name="port">1 to 65,535.</param>

@@ -10,7 +10,7 @@ using OrleansMq.Gateways.Kafka.Connections.Loops;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>
-/// The Kafka protocol in front of a broker. A <see cref="KafkaPort"/> has it serve connections; those that come before <see cref="Open"/>
+/// The Kafka protocol in front of a broker. A <see cref="KafkaPort"/> passes it connections; those that arrive before <see cref="Open"/>
 /// wait. Thread safe.
 /// </summary>
 public sealed class KafkaGateway : IAsyncDisposable
@@ -22,7 +22,7 @@ public sealed class KafkaGateway : IAsyncDisposable
     private readonly ITimer _sweep;
     private volatile bool _isStopping;
 
-    /// <param name="options">Limits and habits.</param>
+    /// <param name="options">Limits and behaviour.</param>
     public KafkaGateway(KafkaGatewayOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -32,7 +32,7 @@ public sealed class KafkaGateway : IAsyncDisposable
         _sweep = options.TimeProvider.CreateTimer(static gateway => ((KafkaGateway)gateway!).CloseIdle(), this, interval, interval);
     }
 
-    /// <summary>What it measures.</summary>
+    /// <summary>The gateway's instruments.</summary>
     public KafkaMetrics Metrics { get; } = new();
 
     internal ByteBudget InFlight { get; }
@@ -41,14 +41,14 @@ public sealed class KafkaGateway : IAsyncDisposable
 
     internal EngineLog Log => _options.Log;
 
-    /// <summary>How many threads serve small requests.</summary>
+    /// <summary>The number of loop threads, which serve small requests.</summary>
     internal int Loops => Epoll.IsHere ? _options.Loops : 0;
 
-    /// <summary>The broker serves from now on.</summary>
+    /// <summary>Begins to serve connections.</summary>
     /// <param name="broker">The broker.</param>
-    /// <param name="metadata">What is known of its cluster.</param>
-    /// <param name="local">The partitions that are led in this process.</param>
-    /// <param name="clusterId">The cluster's id, as clients are told.</param>
+    /// <param name="metadata">The metadata of its cluster.</param>
+    /// <param name="local">The partitions led in this process.</param>
+    /// <param name="clusterId">The cluster's id, as reported to clients.</param>
     public void Open(IBroker broker, IClusterMetadata metadata, ILocalPartitions local, string clusterId) =>
         _opened.TrySetResult(new GatewayServices(_options, broker, metadata, local, clusterId));
 
@@ -88,7 +88,7 @@ public sealed class KafkaGateway : IAsyncDisposable
         }
     }
 
-    /// <summary>Begins to stop: no more requests are read, long polls end, what is begun is answered.</summary>
+    /// <summary>Begins to stop: no more requests are read, long polls end, started requests are completed.</summary>
     public void Drain()
     {
         _isStopping = true;
@@ -116,7 +116,7 @@ public sealed class KafkaGateway : IAsyncDisposable
         Metrics.Refused();
         if (count == _options.MaxConnectionsPerAddress + 1)
             _options.Log.Write(EngineLogLevel.Warning,
-                $"A Kafka connection from {address} is closed: it has {_options.MaxConnectionsPerAddress} already.");
+                $"A Kafka connection from {address} was closed: that address already has {_options.MaxConnectionsPerAddress}.");
         return false;
     }
 

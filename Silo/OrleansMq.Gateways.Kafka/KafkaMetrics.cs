@@ -4,10 +4,10 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka;
 
-/// <summary>What the Kafka listener measures: instruments that are added to a meter of the host's.</summary>
+/// <summary>The Kafka listener's instruments, for a meter of the host.</summary>
 public sealed class KafkaMetrics
 {
-    // Names are what clients make up, series are not.
+    // Clients choose their names freely, so the number of time series must be bounded.
     private const int MaxSoftware = 100;
 
     private readonly ConcurrentDictionary<(string Name, string Version), int> _software = new();
@@ -17,10 +17,10 @@ public sealed class KafkaMetrics
     private long _refused;
     private long _malformed;
 
-    /// <summary>Connections at the moment.</summary>
+    /// <summary>The number of open connections.</summary>
     public long Connections => Interlocked.Read(ref _connections);
 
-    /// <summary>Adds the instruments.</summary>
+    /// <summary>Adds the instruments to a meter.</summary>
     public void AddTo(Meter meter)
     {
         ArgumentNullException.ThrowIfNull(meter);

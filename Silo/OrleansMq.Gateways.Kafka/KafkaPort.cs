@@ -9,20 +9,20 @@ using OrleansMq.Networking;
 namespace OrleansMq.Gateways.Kafka;
 
 /// <summary>
-/// A TCP port that serves a gateway. On sockets of its own, since a web server's connection would read a few KiB at a time and hand them on
-/// twice, where a request is received straight into the memory that goes to the log.
+/// A TCP port that serves a gateway. It uses its own sockets: a web server's connection would read a few KiB at a time and copy them twice.
+/// Here a request is received straight into the memory that is written to the log.
 /// </summary>
 public sealed class KafkaPort : IAsyncDisposable
 {
-    // Connections that wait to be accepted; the system may allow fewer.
+    // Connections waiting to be accepted; the system may allow fewer.
     private const int Backlog = 512;
-    // Where none can be accepted (no more open files), the next is tried after so long.
+    // The pause after a failed accept (no more open files).
     private static readonly TimeSpan AcceptPause = TimeSpan.FromMilliseconds(100);
 
     private readonly KafkaGateway _gateway;
     private readonly Socket _listener;
     private readonly ConcurrentDictionary<ClientSocket, Task> _served = new();
-    // Connections are given to them in turns; while what they send is small, to half of them.
+    // Connections are assigned to them in turn; while their requests are small, to only half of them.
     private readonly ConnectionLoop[] _loops;
     private int _nextLoop;
     private readonly Task _accepting;
@@ -37,13 +37,13 @@ public sealed class KafkaPort : IAsyncDisposable
         _accepting = AcceptAsync();
     }
 
-    /// <summary>Where it listens, with the port that was taken.</summary>
+    /// <summary>The endpoint, with the port that was bound.</summary>
     public IPEndPoint EndPoint { get; }
 
     /// <summary>Begins to listen.</summary>
     /// <param name="gateway">Serves the connections; it is not disposed with the port.</param>
-    /// <param name="endPoint">Port 0 takes a free one. All of IPv6 is all of IPv4 too, and IPv4 alone on a machine without the
-    /// other.</param>
+    /// <param name="endPoint">Port 0 takes a free one. The IPv6 wildcard includes IPv4, and means IPv4 alone on a machine without
+    /// IPv6.</param>
     /// <exception cref="SocketException">The port is taken, or the address is not one of this machine.</exception>
     public static KafkaPort Listen(KafkaGateway gateway, IPEndPoint endPoint)
     {
@@ -68,11 +68,11 @@ public sealed class KafkaPort : IAsyncDisposable
         }
     }
 
-    /// <summary>Stops listening, and waits for the connections to end: what is begun is answered.</summary>
+    /// <summary>Stops listening and waits for the connections to end; started requests are completed.</summary>
     public async ValueTask DisposeAsync() => await StopAsync(CancellationToken.None).ConfigureAwait(false);
 
-    /// <summary>Stops listening, and waits for the connections to end: what is begun is answered.</summary>
-    /// <param name="deadline">Cuts those that are left.</param>
+    /// <summary>Stops listening and waits for the connections to end; started requests are completed.</summary>
+    /// <param name="deadline">Cuts the remaining connections.</param>
     public async Task StopAsync(CancellationToken deadline)
     {
         _isStopping = true;
@@ -80,7 +80,7 @@ public sealed class KafkaPort : IAsyncDisposable
         await _accepting.ConfigureAwait(false);
         _gateway.Drain();
         await Task.WhenAll(_served.Values).WaitAsync(deadline).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        // The last one may have ended on the thread of a loop, which is not to wait for its own end.
+        // The last connection may have ended on a loop's thread, which must not wait for its own end.
         await LoopExit.Now;
         foreach (var socket in _served.Keys)
             socket.Dispose();
@@ -108,9 +108,9 @@ public sealed class KafkaPort : IAsyncDisposable
                 if (_isStopping)
                     return;
                 if (fault.SocketErrorCode is SocketError.ConnectionReset or SocketError.ConnectionAborted)
-                    continue; // It went before it was accepted.
+                    continue; // The client left before it was accepted.
                 _gateway.Log.Write(EngineLogLevel.Error,
-                    $"A Kafka connection could not be accepted: {fault.Message} Check the limit of open files.", fault);
+                    $"Could not accept a Kafka connection: {fault.Message} Check the limit of open files.", fault);
                 await Task.Delay(AcceptPause).ConfigureAwait(false);
             }
         }
@@ -160,7 +160,7 @@ public sealed class KafkaPort : IAsyncDisposable
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
-            // The client had gone before it could be looked at.
+            // The client left before its addresses could be read.
         }
         finally
         {
@@ -169,7 +169,7 @@ public sealed class KafkaPort : IAsyncDisposable
         }
     }
 
-    // A connection that is closed with bytes unread is reset, and the client may not see its last answers.
+    // Closing a connection with unread bytes resets it, and the client might not see its last answers.
     private static void Close(ClientSocket socket)
     {
         try
@@ -182,7 +182,7 @@ public sealed class KafkaPort : IAsyncDisposable
         }
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
-            // The client was faster.
+            // The client closed it first.
         }
         socket.Dispose();
     }

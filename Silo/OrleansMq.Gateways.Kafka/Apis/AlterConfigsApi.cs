@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 33: sets the whole configuration of topics: what is not named returns to its default.</summary>
+/// <summary>Key 33: replaces the whole configuration of topics. Keys that are not named return to their defaults.</summary>
 internal sealed class AlterConfigsApi() : KafkaApi<AlterConfigsRequest>(ApiKey.AlterConfigs, 0, 2, flexibleFrom: 2)
 {
     protected override AlterConfigsRequest Read(ref RequestReader reader, short version)
@@ -33,7 +33,7 @@ internal sealed class AlterConfigsApi() : KafkaApi<AlterConfigsRequest>(ApiKey.A
         return true;
     }
 
-    /// <summary>What became of one resource; the same for both ways to alter.</summary>
+    /// <summary>Writes the result for one resource; both kinds of alter requests share it.</summary>
     public static void Write(ResponseWriter response, ConfigResource type, string name, ErrorCode error, string? message)
     {
         response.WriteError(error);
@@ -55,5 +55,5 @@ internal sealed class AlterConfigsApi() : KafkaApi<AlterConfigsRequest>(ApiKey.A
 /// <summary>The body.</summary>
 internal sealed record AlterConfigsRequest(AlteredResource[] Resources, bool ValidateOnly);
 
-/// <summary>What is to be set, and nothing else.</summary>
+/// <summary>A resource with its new configuration.</summary>
 internal sealed record AlteredResource(ConfigResource Type, string Name, ConfigPair[] Configs);

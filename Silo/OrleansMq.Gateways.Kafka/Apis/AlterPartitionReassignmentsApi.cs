@@ -4,13 +4,13 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 45: moves partitions to other brokers, or takes a move back (KIP-455).</summary>
+/// <summary>Key 45: moves partitions to other brokers, or cancels a move (KIP-455).</summary>
 internal sealed class AlterPartitionReassignmentsApi()
     : KafkaApi<AlterPartitionReassignmentsRequest>(ApiKey.AlterPartitionReassignments, 0, 1, flexibleFrom: 0)
 {
     protected override AlterPartitionReassignmentsRequest Read(ref RequestReader reader, short version)
     {
-        reader.ReadInt32(); // How long it may take.
+        reader.ReadInt32(); // The timeout.
         var allowsChange = version < 1 || reader.ReadBool();
         var topics = new ReassignedTopic[reader.ReadArrayLength(elementBytes: 2)];
         for (var index = 0; index < topics.Length; index++)
@@ -99,5 +99,5 @@ internal sealed record AlterPartitionReassignmentsRequest(bool AllowReplicationF
 /// <summary>Partitions of one topic.</summary>
 internal sealed record ReassignedTopic(string Name, ReassignedPartition[] Partitions);
 
-/// <summary>The brokers that are to hold a partition; null to take a move back.</summary>
+/// <summary>The new replica set of a partition; null to cancel its move.</summary>
 internal readonly record struct ReassignedPartition(int Index, int[]? Replicas);

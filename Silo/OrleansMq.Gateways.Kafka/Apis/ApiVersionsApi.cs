@@ -3,14 +3,14 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 18: which requests are served in which versions, and what program the client is (KIP-511).</summary>
+/// <summary>Key 18: returns the supported requests and versions, and receives the client's software name (KIP-511).</summary>
 internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.ApiVersions, 0, 4, flexibleFrom: 3)
 {
-    /// <summary>Always the old header: a client reads the answer before it knows what the broker can do.</summary>
+    /// <summary>Never: the header has its first form, since a client reads this answer before it knows what the broker supports.</summary>
     public override bool HasTagsInResponseHeader(short version) => false;
 
-    /// <summary>The answer to a version that is not served, in the form of version 0: the one range that the client needs to ask
-    /// again.</summary>
+    /// <summary>Writes the answer to an unsupported version in the form of version 0. It has the one range that the client needs for its
+    /// retry.</summary>
     public void WriteUnsupported(ResponseWriter response)
     {
         response.WriteError(ErrorCode.UnsupportedVersion);
@@ -45,13 +45,13 @@ internal sealed class ApiVersionsApi() : KafkaApi<ApiVersionsRequest>(ApiKey.Api
         response.WriteNoTags();
     }
 
-    // Letters and digits, and in between also '-' and '.'.
+    // Letters and digits, and '-' and '.' except at either end.
     private static bool IsSoftware(string text) =>
         text.Length > 0 && char.IsAsciiLetterOrDigit(text[0]) && char.IsAsciiLetterOrDigit(text[^1])
             && text.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '.');
 }
 
-/// <summary>The body: what program the client is.</summary>
+/// <summary>The body: the client's software name and version.</summary>
 internal sealed record ApiVersionsRequest(string SoftwareName, string SoftwareVersion)
 {
     public static ApiVersionsRequest Silent { get; } = new("", "");

@@ -1,10 +1,10 @@
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>What a client may do with a resource: a set of bits, one an operation of Kafka's ACLs. Without ACLs, everything that the
-/// resource has.</summary>
+/// <summary>The operations that a client may perform on a resource, as a bit set of Kafka's ACL operations. Without ACLs it has all
+/// operations of the resource.</summary>
 internal static class AuthorizedOperations
 {
-    /// <summary>The answer where it was not asked for.</summary>
+    /// <summary>The value if the request does not ask for operations.</summary>
     public const int NotAsked = int.MinValue;
 
     private const int Read = 1 << 3;
@@ -18,12 +18,12 @@ internal static class AuthorizedOperations
     private const int AlterConfigs = 1 << 11;
     private const int IdempotentWrite = 1 << 12;
 
-    /// <summary>Of a topic.</summary>
+    /// <summary>The operations of a topic.</summary>
     public const int Topic = Read | Write | Create | Delete | Alter | Describe | DescribeConfigs | AlterConfigs;
 
-    /// <summary>Of a group.</summary>
+    /// <summary>The operations of a group.</summary>
     public const int Group = Read | Delete | Describe;
 
-    /// <summary>Of the cluster.</summary>
+    /// <summary>The operations of the cluster.</summary>
     public const int Cluster = Create | Alter | Describe | ClusterAction | DescribeConfigs | AlterConfigs | IdempotentWrite;
 }

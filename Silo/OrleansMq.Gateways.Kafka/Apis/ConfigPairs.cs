@@ -2,10 +2,10 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>A configuration key with the value it is to have.</summary>
+/// <summary>A configuration key with its new value.</summary>
 internal readonly record struct ConfigPair(string Name, string? Value);
 
-/// <summary>Lists of keys with values in requests.</summary>
+/// <summary>Reads lists of keys with values.</summary>
 internal static class ConfigPairs
 {
     public static ConfigPair[] Read(ref RequestReader reader)
@@ -20,7 +20,7 @@ internal static class ConfigPairs
     }
 }
 
-/// <summary>What a configuration belongs to, by its number on the wire.</summary>
+/// <summary>The kind of a configuration's resource, by its number on the wire.</summary>
 internal enum ConfigResource : sbyte
 {
     Unknown = 0,
@@ -31,7 +31,7 @@ internal enum ConfigResource : sbyte
     Group = 32,
 }
 
-/// <summary>Where a value comes from, by its number on the wire.</summary>
+/// <summary>The source of a value, by its number on the wire.</summary>
 internal enum ConfigSource : sbyte
 {
     Unknown = 0,

@@ -4,11 +4,11 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 69: groups of the consumer protocol and their members.</summary>
+/// <summary>Key 69: describes groups of the consumer protocol and their members.</summary>
 internal sealed class ConsumerGroupDescribeApi()
     : KafkaApi<ConsumerGroupDescribeRequest>(ApiKey.ConsumerGroupDescribe, 0, 1, flexibleFrom: 0)
 {
-    // A member that speaks the classic protocol, or the consumer protocol.
+    // Whether a member uses the classic protocol or the consumer protocol.
     private const sbyte ClassicMember = 0;
     private const sbyte ConsumerMember = 1;
 

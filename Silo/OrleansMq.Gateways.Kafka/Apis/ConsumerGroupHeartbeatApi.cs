@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 68: all that a member of a group of the consumer protocol says and hears (KIP-848).</summary>
+/// <summary>Key 68: the only request between the coordinator and members of the consumer protocol (KIP-848).</summary>
 internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartbeat>(ApiKey.ConsumerGroupHeartbeat, 0, 1, flexibleFrom: 0)
 {
     protected override ConsumerGroupHeartbeat Read(ref RequestReader reader, short version)
@@ -45,7 +45,7 @@ internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartb
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ConsumerGroupHeartbeat request, ResponseWriter response)
     {
-        // From version 1 on the member makes its id (KIP-1082).
+        // From version 1 on the member generates its own id (KIP-1082).
         var result = context.Version >= 1 && request.MemberId.Length == 0
             ? ConsumerGroupHeartbeatResult.Failed(ErrorCode.InvalidRequest,
                 "MemberId is empty: a member makes its own id, from version 1 on.")
@@ -65,7 +65,7 @@ internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartb
 
     private static void WriteAssignment(ResponseWriter response, IReadOnlyList<TopicPartitions>? assignment)
     {
-        // A structure that may be null begins with a byte that says whether it is.
+        // A nullable structure begins with a byte that says whether it is null.
         response.WriteInt8(assignment is null ? (sbyte)-1 : (sbyte)1);
         if (assignment is null)
             return;

@@ -6,7 +6,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 19: creates topics. Replicas that the request names are brought about by moving the new, empty partitions.</summary>
+/// <summary>Key 19: creates topics. Requested replica assignments are applied by reassigning the new, empty partitions.</summary>
 internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.CreateTopics, 2, 7, flexibleFrom: 5)
 {
     protected override CreateTopicsRequest Read(ref RequestReader reader, short version)
@@ -24,7 +24,7 @@ internal sealed class CreateTopicsApi() : KafkaApi<CreateTopicsRequest>(ApiKey.C
             topics[index] = new CreatableTopic(name, partitions, factor, assignments, ConfigPairs.Read(ref reader));
             reader.SkipTags();
         }
-        reader.ReadInt32(); // How long it may take.
+        reader.ReadInt32(); // The timeout.
         return new CreateTopicsRequest(topics, reader.ReadBool());
     }
 
@@ -129,14 +129,15 @@ internal sealed record CreateTopicsRequest(CreatableTopic[] Topics, bool Validat
 
 /// <summary>A topic to create.</summary>
 /// <param name="Name">Its name.</param>
-/// <param name="Partitions">-1 for the default, or where <paramref name="Assignments"/> say how many.</param>
-/// <param name="ReplicationFactor">-1 for the default, or where <paramref name="Assignments"/> say how many.</param>
-/// <param name="Assignments">The brokers that are to hold each partition; empty to leave that open.</param>
-/// <param name="Configs">What it sets.</param>
+/// <param name="Partitions">-1 for the default, or for the number of <paramref name="Assignments"/>.</param>
+/// <param name="ReplicationFactor">-1 for the default, or for that of <paramref name="Assignments"/>.</param>
+/// <param name="Assignments">The brokers of each partition; empty to let the cluster choose.</param>
+/// <param name="Configs">The configuration keys that it sets.</param>
 internal sealed record CreatableTopic(string Name, int Partitions, short ReplicationFactor, SortedDictionary<int, int[]> Assignments,
     ConfigPair[] Configs)
 {
-    /// <exception cref="BrokerException">Assignments that contradict themselves.</exception>
+    /// <summary>Converts to the broker API's form.</summary>
+    /// <exception cref="BrokerException">The assignments contradict each other.</exception>
     public NewTopic ToNewTopic()
     {
         var configs = new Dictionary<string, string>();

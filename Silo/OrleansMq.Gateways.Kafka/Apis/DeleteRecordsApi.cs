@@ -3,7 +3,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 21: moves log start offsets up. Offset -1 stands for the high watermark.</summary>
+/// <summary>Key 21: raises log start offsets. Offset -1 is the high watermark.</summary>
 internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey.DeleteRecords, 0, 2, flexibleFrom: 2)
 {
     protected override DeleteRecordsRequest Read(ref RequestReader reader, short version)
@@ -21,7 +21,7 @@ internal sealed class DeleteRecordsApi() : KafkaApi<DeleteRecordsRequest>(ApiKey
             topics[index] = new DeleteRecordsTopic(name, partitions);
             reader.SkipTags();
         }
-        reader.ReadInt32(); // How long it may take.
+        reader.ReadInt32(); // The timeout.
         return new DeleteRecordsRequest(topics);
     }
 
@@ -71,5 +71,5 @@ internal sealed record DeleteRecordsRequest(DeleteRecordsTopic[] Topics);
 /// <summary>Partitions of one topic.</summary>
 internal sealed record DeleteRecordsTopic(string Name, DeleteRecordsPartition[] Partitions);
 
-/// <summary>Before which offset to delete.</summary>
+/// <summary>A partition, and the offset before which its records are deleted.</summary>
 internal readonly record struct DeleteRecordsPartition(int Index, long Offset);

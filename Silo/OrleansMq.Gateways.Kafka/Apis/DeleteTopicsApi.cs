@@ -23,7 +23,7 @@ internal sealed class DeleteTopicsApi() : KafkaApi<DeleteTopicsRequest>(ApiKey.D
                 reader.SkipTags();
             }
         }
-        reader.ReadInt32(); // How long it may take.
+        reader.ReadInt32(); // The timeout.
         return new DeleteTopicsRequest(topics);
     }
 

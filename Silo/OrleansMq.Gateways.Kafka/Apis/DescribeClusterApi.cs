@@ -3,10 +3,10 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 60: the cluster and its brokers.</summary>
+/// <summary>Key 60: describes the cluster and its brokers.</summary>
 internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(ApiKey.DescribeCluster, 0, 2, flexibleFrom: 0)
 {
-    // The endpoints of brokers; those of controllers (2) clients cannot reach, as in Kafka.
+    // The endpoints of brokers. As in Kafka, clients cannot reach those of controllers (2).
     private const sbyte Brokers = 1;
 
     // Kafka's code for a type of endpoint that the broker does not have.
@@ -17,7 +17,7 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
         var includeOperations = reader.ReadBool();
         var type = version >= 1 ? reader.ReadInt8() : Brokers;
         if (version >= 2)
-            reader.ReadBool(); // Whether brokers that are fenced are wanted: those that clients cannot reach are not named.
+            reader.ReadBool(); // Whether to include fenced brokers: brokers that clients cannot reach are never listed.
         return new DescribeClusterRequest(includeOperations, type);
     }
 

@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 32: the configuration of topics, and what of the broker's clients ask for.</summary>
+/// <summary>Key 32: describes the configuration of topics, and the broker settings that clients ask for.</summary>
 internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(ApiKey.DescribeConfigs, 1, 4, flexibleFrom: 4)
 {
     protected override DescribeConfigsRequest Read(ref RequestReader reader, short version)
@@ -68,5 +68,5 @@ internal sealed class DescribeConfigsApi() : KafkaApi<DescribeConfigsRequest>(Ap
 /// <summary>The body.</summary>
 internal sealed record DescribeConfigsRequest(DescribedResource[] Resources, bool IncludeSynonyms, bool IncludeDocumentation);
 
-/// <summary>Whose configuration; all keys where none is named.</summary>
+/// <summary>A resource, with the keys to describe; null for all keys.</summary>
 internal sealed record DescribedResource(ConfigResource Type, string Name, string[]? Keys);

@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 15: classic groups and their members. A group that does not exist is <c>Dead</c>, from version 6 on an error.</summary>
+/// <summary>Key 15: describes classic groups and their members. A missing group is <c>Dead</c>; from version 6 on it is an error.</summary>
 internal sealed class DescribeGroupsApi() : KafkaApi<DescribeGroupsRequest>(ApiKey.DescribeGroups, 0, 6, flexibleFrom: 5)
 {
     protected override DescribeGroupsRequest Read(ref RequestReader reader, short version) =>

@@ -5,7 +5,7 @@ using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 35: what the replicas that this broker holds take on its disk, whoever leads them.</summary>
+/// <summary>Key 35: returns the disk use of all replicas on this broker, leaders and followers.</summary>
 internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(ApiKey.DescribeLogDirs, 1, 4, flexibleFrom: 2)
 {
     protected override DescribeLogDirsRequest Read(ref RequestReader reader, short version)
@@ -46,7 +46,7 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
             {
                 response.WriteInt32(partition.TopicPartition.Partition);
                 response.WriteInt64(partition.SizeInBytes);
-                response.WriteInt64(0); // How far it is behind its high watermark: what it knows of that, it has.
+                response.WriteInt64(0); // The lag behind its own high watermark: always zero.
                 response.WriteBool(false);
                 response.WriteNoTags();
             }
@@ -54,7 +54,7 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
         }
         if (context.Version >= 4)
         {
-            // The size of the volume is not known here.
+            // The gateway does not know the size of the volume.
             response.WriteInt64(-1);
             response.WriteInt64(-1);
         }
@@ -63,7 +63,7 @@ internal sealed class DescribeLogDirsApi() : KafkaApi<DescribeLogDirsRequest>(Ap
         return Answered;
     }
 
-    // What a deleted topic left behind for a moment is nobody's.
+    // Skip the remains of a deleted topic.
     private static bool IsAskedFor(ClusterImage image, Partition partition, DescribeLogDirsRequest request)
     {
         var (name, number) = (partition.TopicPartition.Topic, partition.TopicPartition.Partition);

@@ -6,7 +6,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 43: elects leaders: the preferred ones, or (from version 1 on) any that is left, with loss (KIP-460).</summary>
+/// <summary>Key 43: elects preferred leaders or, from version 1 on, any remaining replica, with data loss (KIP-460).</summary>
 internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.ElectLeaders, 0, 2, flexibleFrom: 2)
 {
     private const sbyte Preferred = 0, Unclean = 1;
@@ -22,7 +22,7 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
             partitions!.AddRange(reader.ReadInt32Array().Select(number => new TopicPartition(name, number)));
             reader.SkipTags();
         }
-        reader.ReadInt32(); // How long it may take.
+        reader.ReadInt32(); // The timeout.
         return new ElectLeadersRequest(type, partitions);
     }
 
@@ -68,7 +68,7 @@ internal sealed class ElectLeadersApi() : KafkaApi<ElectLeadersRequest>(ApiKey.E
         }
     }
 
-    /// <summary>Partitions that need no election are not part of the answer.</summary>
+    /// <summary>Elects leaders of all partitions. The answer omits partitions that need no election.</summary>
     private static async ValueTask<IReadOnlyList<LeaderElection>> ElectAllAsync(RequestContext context, sbyte type)
     {
         TopicPartition[] needy = [.. context.Services.Metadata.Image.AllPartitions()

@@ -7,14 +7,14 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 
 /// <summary>
 /// Key 1: reads record batches of many partitions, and waits until there are enough. Sessions (KIP-227) are declined: every answer has
-/// session id 0, which tells the client to name all its partitions every time.
+/// session id 0, which makes the client list all its partitions every time.
 /// </summary>
 internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18, flexibleFrom: 12)
 {
     protected override FetchApiRequest Read(ref RequestReader reader, short version)
     {
         if (version <= 14)
-            reader.ReadInt32(); // A replica's number: there are none among the clients.
+            reader.ReadInt32(); // A replica's id: no client is one.
         var request = new FetchApiRequest
         {
             MaxWait = TimeSpan.FromMilliseconds(Math.Max(reader.ReadInt32(), 0)),
@@ -30,7 +30,7 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
         if (version >= 7)
             PassOverForgotten(ref reader, version);
         if (version >= 11)
-            reader.ReadString(); // The client's rack: every partition is read at its leader.
+            reader.ReadString(); // The client's rack: every partition is read from its leader.
         return request;
     }
 
@@ -68,7 +68,7 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
 
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, FetchApiRequest request, ResponseWriter response)
     {
-        // A client asks for a session only after it was given one: this one was not given by this broker.
+        // A client uses a session only after it got one; this one is not from this broker.
         if (request.SessionId != 0 && request.SessionEpoch > 0)
         {
             WriteHead(context, response, ErrorCode.FetchSessionIdNotFound);
@@ -120,7 +120,7 @@ internal sealed class FetchApi() : KafkaApi<FetchApiRequest>(ApiKey.Fetch, 4, 18
             response.WriteInt64(fetched.LogStartOffset);
         response.WriteLength(0); // Aborted transactions.
         if (version >= 11)
-            response.WriteInt32(-1); // No other replica is to be preferred.
+            response.WriteInt32(-1); // No preferred read replica.
         response.WriteRecords(fetched);
         if (version >= 12)
             WriteTags(response, read);
@@ -158,10 +158,10 @@ internal sealed record FetchApiRequest
 /// <summary>A topic by name, from version 13 on by id.</summary>
 internal sealed record FetchTopic(string? Name, Guid TopicId, FetchApiPartition[] Partitions);
 
-/// <summary>Where to read from.</summary>
+/// <summary>A partition to read.</summary>
 /// <param name="Index">The partition's number.</param>
-/// <param name="CurrentLeaderEpoch">The epoch the client knows; -1: not checked.</param>
-/// <param name="Offset">The first offset wanted.</param>
-/// <param name="LastFetchedEpoch">The epoch of the record before it; -1: not checked.</param>
-/// <param name="MaxBytes">Of this partition at most.</param>
+/// <param name="CurrentLeaderEpoch">The leader epoch that the client knows; -1 to skip the check.</param>
+/// <param name="Offset">The first offset to read.</param>
+/// <param name="LastFetchedEpoch">The epoch of the record before it; -1 to skip the check.</param>
+/// <param name="MaxBytes">The most bytes of this partition.</param>
 internal readonly record struct FetchApiPartition(int Index, int CurrentLeaderEpoch, long Offset, int LastFetchedEpoch, int MaxBytes);

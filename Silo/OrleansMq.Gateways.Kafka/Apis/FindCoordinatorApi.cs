@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 10: which broker coordinates a group.</summary>
+/// <summary>Key 10: finds the broker that coordinates a group.</summary>
 internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(ApiKey.FindCoordinator, 0, 6, flexibleFrom: 3)
 {
     private const sbyte Group = 0;
@@ -86,5 +86,5 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
 
 /// <summary>The body.</summary>
 /// <param name="KeyType">0 for groups, 1 for transactions.</param>
-/// <param name="Keys">One below version 4.</param>
+/// <param name="Keys">The groups; exactly one below version 4.</param>
 internal sealed record FindCoordinatorRequest(sbyte KeyType, string[] Keys);

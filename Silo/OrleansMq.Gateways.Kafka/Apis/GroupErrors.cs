@@ -1,18 +1,18 @@
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Error codes in words that older versions of a request know.</summary>
+/// <summary>Translates error codes to those that older versions of a request know.</summary>
 internal static class GroupErrors
 {
-    /// <summary>Of a commit.</summary>
+    /// <summary>Translates an error of a commit.</summary>
     public static ErrorCode ForCommit(ErrorCode error, short version) => error switch
     {
-        // Members of the consumer protocol send version 9 or higher, and know these.
+        // Members of the consumer protocol send version 9 or higher, which knows these errors.
         ErrorCode.StaleMemberEpoch or ErrorCode.FencedMemberEpoch when version < 9 => ErrorCode.IllegalGeneration,
         ErrorCode.UnknownTopicId when version < 10 => ErrorCode.UnknownTopicOrPartition,
         _ => error,
     };
 
-    /// <summary>Of reading committed offsets.</summary>
+    /// <summary>Translates an error of an offset fetch.</summary>
     public static ErrorCode ForFetch(ErrorCode error, short version) => error switch
     {
         ErrorCode.StaleMemberEpoch or ErrorCode.FencedMemberEpoch when version < 9 => ErrorCode.UnknownMemberId,

@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 12: a member of a classic group is alive.</summary>
+/// <summary>Key 12: a heartbeat of a classic group's member.</summary>
 internal sealed class HeartbeatApi() : KafkaApi<Heartbeat>(ApiKey.Heartbeat, 0, 4, flexibleFrom: 4)
 {
     protected override Heartbeat Read(ref RequestReader reader, short version) =>

@@ -5,7 +5,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 44: changes single keys of topics' configurations (KIP-339).</summary>
+/// <summary>Key 44: changes single keys of topic configurations (KIP-339).</summary>
 internal sealed class IncrementalAlterConfigsApi()
     : KafkaApi<IncrementalAlterConfigsRequest>(ApiKey.IncrementalAlterConfigs, 0, 1, flexibleFrom: 1)
 {
@@ -80,7 +80,7 @@ internal sealed class IncrementalAlterConfigsApi()
 /// <summary>The body.</summary>
 internal sealed record IncrementalAlterConfigsRequest(ChangedResource[] Resources, bool ValidateOnly);
 
-/// <summary>What is to be changed.</summary>
+/// <summary>A resource with its changes.</summary>
 internal sealed record ChangedResource(ConfigResource Type, string Name, ConfigChange[] Configs);
 
 /// <summary>One change of one key.</summary>

@@ -4,11 +4,11 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 22: an id for an idempotent producer. One that lost its place (KIP-360) gets a new id, as it would with the next
-/// epoch.</summary>
+/// <summary>Key 22: allocates an id for an idempotent producer. A producer that lost its sequence (KIP-360) gets a new id instead of the
+/// next epoch, which has the same effect.</summary>
 internal sealed class InitProducerIdApi() : KafkaApi<InitProducerIdRequest>(ApiKey.InitProducerId, 0, 5, flexibleFrom: 2)
 {
-    /// <summary>What a client that begins a transaction is told.</summary>
+    /// <summary>The message for a client that begins a transaction.</summary>
     public const string NoTransactions =
         "This broker serves no transactions: leave 'transactional.id' out. Idempotent producers are served.";
 
@@ -45,7 +45,7 @@ internal sealed class InitProducerIdApi() : KafkaApi<InitProducerIdRequest>(ApiK
         }
         catch (BrokerException refused)
         {
-            // A client tries again when it hears this, as it does not of a storage that fails for a moment.
+            // Clients retry this error, but not that of a storage that fails for a moment.
             return (refused.Action == ErrorAction.Retry ? ErrorCode.CoordinatorNotAvailable : refused.Code, new ProducerIdentity(-1, -1));
         }
     }

@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 11: a member of a classic group wants to be in its next generation.</summary>
+/// <summary>Key 11: a member joins the next generation of a classic group.</summary>
 internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGroup, 0, 9, flexibleFrom: 6)
 {
     protected override JoinGroupRequest Read(ref RequestReader reader, short version)
@@ -18,7 +18,7 @@ internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGro
         var protocols = new GroupProtocol[reader.ReadArrayLength(elementBytes: 2)];
         for (var index = 0; index < protocols.Length; index++)
         {
-            // What the coordinator keeps must outlive the request's memory.
+            // The coordinator keeps these bytes longer than the request's memory lives.
             protocols[index] = new GroupProtocol(reader.ReadString(), reader.ReadBytes().ToArray());
             reader.SkipTags();
         }

@@ -4,11 +4,11 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>What a broker that does not lead a partition says of the one that does, so that the client need not ask for metadata
-/// (KIP-951).</summary>
+/// <summary>Writes the current leader into the answer of a broker that does not lead a partition, so that the client need not ask for
+/// metadata (KIP-951).</summary>
 internal static class LeaderTags
 {
-    /// <summary>A partition's <c>CurrentLeader</c>.</summary>
+    /// <summary>Writes a partition's <c>CurrentLeader</c>.</summary>
     public static void WriteCurrentLeader(ResponseWriter response, int tag, int leader, int epoch) =>
         response.WriteTag(tag, (leader, epoch), static (content, current) =>
         {
@@ -17,10 +17,10 @@ internal static class LeaderTags
             content.WriteNoTags();
         });
 
-    /// <summary>The response's <c>NodeEndpoints</c>: where those leaders are. Ends the structure.</summary>
-    /// <param name="response">In which to write.</param>
-    /// <param name="tag">Its number.</param>
-    /// <param name="context">Who asks.</param>
+    /// <summary>Writes the response's <c>NodeEndpoints</c>, the endpoints of those leaders. Ends the structure.</summary>
+    /// <param name="response">The response.</param>
+    /// <param name="tag">The tag of the field.</param>
+    /// <param name="context">The request.</param>
     /// <param name="leaders">The brokers that were named, -1 for none.</param>
     public static void WriteNodeEndpoints(ResponseWriter response, int tag, RequestContext context, IEnumerable<int> leaders)
     {

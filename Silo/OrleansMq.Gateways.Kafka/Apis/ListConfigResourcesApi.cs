@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 74: what has a configuration. Version 0 lists client metrics alone, of which there are none.</summary>
+/// <summary>Key 74: lists the resources that have a configuration. Version 0 lists only client metrics, of which there are none.</summary>
 internal sealed class ListConfigResourcesApi() : KafkaApi<ListConfigResourcesRequest>(ApiKey.ListConfigResources, 0, 1, flexibleFrom: 0)
 {
     protected override ListConfigResourcesRequest Read(ref RequestReader reader, short version)

@@ -4,7 +4,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 16: the groups that this broker coordinates. Clients ask every broker, so that each group is listed once.</summary>
+/// <summary>Key 16: lists the cluster's groups. Clients ask every broker and merge the answers, so only one broker answers with
+/// groups.</summary>
 internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListGroups, 0, 5, flexibleFrom: 3)
 {
     protected override ListGroupsRequest Read(ref RequestReader reader, short version) =>
@@ -36,8 +37,8 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
     {
         try
         {
-            // One broker of those that clients reach lists the groups of all: each once, and none that a broker without a listener
-            // coordinates is left out.
+            // Of the brokers that clients reach, the one with the lowest id lists the groups of all brokers. So each group is listed once,
+            // including those that a broker without a listener coordinates.
             if (context.Services.Endpoints.All(context.Connection).Select(static endpoint => endpoint.BrokerId)
                 .DefaultIfEmpty(context.Services.Self).Min()
                 != context.Services.Self)
@@ -57,5 +58,5 @@ internal sealed class ListGroupsApi() : KafkaApi<ListGroupsRequest>(ApiKey.ListG
         filter.Length == 0 || filter.Contains(value, StringComparer.OrdinalIgnoreCase);
 }
 
-/// <summary>The body; an empty filter matches all.</summary>
+/// <summary>The body; an empty filter matches all groups.</summary>
 internal sealed record ListGroupsRequest(string[] States, string[] Types);

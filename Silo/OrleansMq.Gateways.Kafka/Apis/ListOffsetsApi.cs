@@ -8,13 +8,13 @@ namespace OrleansMq.Gateways.Kafka.Apis;
 /// <summary>Key 2: finds offsets by time, and the ends of logs.</summary>
 internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.ListOffsets, 1, 10, flexibleFrom: 6)
 {
-    // Offsets of what lies on this broker's disk, and of what lies elsewhere (KIP-405): all lies here.
+    // Offsets of records on this broker's disk and in remote storage (KIP-405). All records are on disk.
     private const long EarliestLocal = -4;
     private const long LatestTiered = -5;
 
     protected override ListOffsetsRequest Read(ref RequestReader reader, short version)
     {
-        reader.ReadInt32(); // A replica's number.
+        reader.ReadInt32(); // A replica's id.
         var isolation = version >= 2 && reader.ReadInt8() == 1 ? IsolationLevel.ReadCommitted : IsolationLevel.ReadUncommitted;
         var topics = new ListOffsetsTopic[reader.ReadArrayLength(elementBytes: 2)];
         for (var index = 0; index < topics.Length; index++)
@@ -31,7 +31,7 @@ internal sealed class ListOffsetsApi() : KafkaApi<ListOffsetsRequest>(ApiKey.Lis
             reader.SkipTags();
         }
         if (version >= 10)
-            reader.ReadInt32(); // How long other storage may take.
+            reader.ReadInt32(); // The timeout of remote storage.
         return new ListOffsetsRequest(isolation, topics);
     }
 
@@ -97,8 +97,8 @@ internal sealed record ListOffsetsRequest(IsolationLevel Isolation, ListOffsetsT
 /// <summary>Partitions of one topic.</summary>
 internal sealed record ListOffsetsTopic(string Name, ListOffsetsPartition[] Partitions);
 
-/// <summary>Which offset to find.</summary>
+/// <summary>An offset to find.</summary>
 /// <param name="Index">The partition's number.</param>
-/// <param name="CurrentLeaderEpoch">The epoch the client knows; -1: not checked.</param>
-/// <param name="Timestamp">Milliseconds since 1970, or a negative value that names an end.</param>
+/// <param name="CurrentLeaderEpoch">The leader epoch that the client knows; -1 to skip the check.</param>
+/// <param name="Timestamp">Milliseconds since 1970, or a negative value that names a position.</param>
 internal readonly record struct ListOffsetsPartition(int Index, int CurrentLeaderEpoch, long Timestamp);

@@ -4,13 +4,13 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 46: the partitions that move (KIP-455).</summary>
+/// <summary>Key 46: lists the partitions that are being moved (KIP-455).</summary>
 internal sealed class ListPartitionReassignmentsApi()
     : KafkaApi<ListPartitionReassignmentsRequest>(ApiKey.ListPartitionReassignments, 0, 0, flexibleFrom: 0)
 {
     protected override ListPartitionReassignmentsRequest Read(ref RequestReader reader, short version)
     {
-        reader.ReadInt32(); // How long it may take.
+        reader.ReadInt32(); // The timeout.
         var count = reader.ReadNullableArrayLength(elementBytes: 2);
         if (count < 0)
             return new ListPartitionReassignmentsRequest(null);
@@ -68,5 +68,5 @@ internal sealed class ListPartitionReassignmentsApi()
     }
 }
 
-/// <summary>The body; null for all.</summary>
+/// <summary>The body; null for all partitions.</summary>
 internal sealed record ListPartitionReassignmentsRequest(IReadOnlySet<TopicPartition>? Partitions);

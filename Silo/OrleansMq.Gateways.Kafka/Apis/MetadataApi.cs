@@ -5,8 +5,8 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 3: brokers, topics and who leads their partitions. A topic that is named and does not exist is created where client and
-/// broker want that.</summary>
+/// <summary>Key 3: returns brokers, topics and partition leaders. A missing topic that is named is created if both client and broker allow
+/// it.</summary>
 internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata, 0, 13, flexibleFrom: 9)
 {
     protected override MetadataRequest Read(ref RequestReader reader, short version)
@@ -108,12 +108,12 @@ internal sealed class MetadataApi() : KafkaApi<MetadataRequest>(ApiKey.Metadata,
 }
 
 /// <summary>The body.</summary>
-/// <param name="Topics">Null for all.</param>
-/// <param name="AllowAutoTopicCreation">Whether the client wants topics created that do not exist.</param>
-/// <param name="IncludeClusterOperations">Whether to say what the client may do with the cluster.</param>
-/// <param name="IncludeTopicOperations">Whether to say what the client may do with each topic.</param>
+/// <param name="Topics">The topics; null for all.</param>
+/// <param name="AllowAutoTopicCreation">Whether the client allows the creation of missing topics.</param>
+/// <param name="IncludeClusterOperations">Whether to include the authorized operations of the cluster.</param>
+/// <param name="IncludeTopicOperations">Whether to include the authorized operations of each topic.</param>
 internal sealed record MetadataRequest(MetadataTopic[]? Topics, bool AllowAutoTopicCreation, bool IncludeClusterOperations,
     bool IncludeTopicOperations);
 
-/// <summary>A topic by name, or with version 12 on by id.</summary>
+/// <summary>A topic by name, or from version 12 on by id.</summary>
 internal readonly record struct MetadataTopic(Guid TopicId, string? Name);

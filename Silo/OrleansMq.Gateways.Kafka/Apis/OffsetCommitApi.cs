@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 8: stores how far a group has read.</summary>
+/// <summary>Key 8: commits a group's offsets.</summary>
 internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.OffsetCommit, 2, 10, flexibleFrom: 8)
 {
     protected override OffsetCommitRequest Read(ref RequestReader reader, short version)
@@ -14,7 +14,7 @@ internal sealed class OffsetCommitApi() : KafkaApi<OffsetCommitRequest>(ApiKey.O
         var memberId = reader.ReadString();
         var instanceId = version >= 7 ? reader.ReadNullableString() : null;
         if (version <= 4)
-            reader.ReadInt64(); // How long to keep it: the group's setting decides (KIP-211).
+            reader.ReadInt64(); // The retention time: the group's setting decides (KIP-211).
         var topics = new OffsetCommitTopic[reader.ReadArrayLength(elementBytes: 2)];
         for (var index = 0; index < topics.Length; index++)
         {
@@ -80,5 +80,5 @@ internal sealed record OffsetCommitRequest(string GroupId, int GenerationIdOrMem
 /// <summary>A topic by name, from version 10 on by id.</summary>
 internal sealed record OffsetCommitTopic(string? Name, Guid TopicId, OffsetCommitPartition[] Partitions);
 
-/// <summary>What to commit for a partition.</summary>
+/// <summary>An offset to commit.</summary>
 internal readonly record struct OffsetCommitPartition(int Index, long Offset, int LeaderEpoch, string? Metadata);

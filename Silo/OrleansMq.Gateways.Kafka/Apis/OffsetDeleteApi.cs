@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 47: forgets committed offsets (KIP-496).</summary>
+/// <summary>Key 47: deletes committed offsets (KIP-496).</summary>
 internal sealed class OffsetDeleteApi() : KafkaApi<OffsetDeleteRequest>(ApiKey.OffsetDelete, 0, 0, NeverFlexible)
 {
     protected override OffsetDeleteRequest Read(ref RequestReader reader, short version)

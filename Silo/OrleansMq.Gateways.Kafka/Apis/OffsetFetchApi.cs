@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 9: how far groups have read.</summary>
+/// <summary>Key 9: returns the committed offsets of groups.</summary>
 internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.OffsetFetch, 1, 10, flexibleFrom: 6)
 {
     protected override OffsetFetchRequest Read(ref RequestReader reader, short version)
@@ -65,7 +65,7 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
         return true;
     }
 
-    // An id that no topic has is answered here; the coordinator knows names.
+    // The gateway resolves topic ids, since the coordinator knows names, and answers for unknown ones itself.
     private static async ValueTask<FetchedTopics> FetchAsync(RequestContext context, OffsetFetchRequest request, OffsetFetchGroup group)
     {
         var named = group.Topics?.Select(topic => (Topic: topic, Name: topic.Name ?? context.Services.Partitions.NameOf(topic.TopicId)))
@@ -96,7 +96,7 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
         FetchedPartition Find(string? topic, int number) =>
             topic is null ? new FetchedPartition(number, null, ErrorCode.UnknownTopicId)
             : found.TryGetValue(new TopicPartition(topic, number), out var offset) ? new FetchedPartition(offset)
-            // Before version 2 an error of the whole request stands at every partition.
+            // Before version 2, each partition carries an error of the whole request.
             : new FetchedPartition(number, null, context.Version < 2 ? error : ErrorCode.None);
     }
 
@@ -137,11 +137,11 @@ internal sealed class OffsetFetchApi() : KafkaApi<OffsetFetchRequest>(ApiKey.Off
 /// <summary>The body.</summary>
 internal sealed record OffsetFetchRequest(OffsetFetchGroup[] Groups, bool RequireStable);
 
-/// <summary>A group; the member is not checked where it is null.</summary>
+/// <summary>A group; a null member is not checked.</summary>
 /// <param name="GroupId">The group.</param>
 /// <param name="MemberId">The caller's id.</param>
 /// <param name="MemberEpoch">The caller's epoch.</param>
-/// <param name="Topics">Null for all.</param>
+/// <param name="Topics">The topics; null for all.</param>
 internal sealed record OffsetFetchGroup(string GroupId, string? MemberId, int MemberEpoch, OffsetFetchTopic[]? Topics);
 
 /// <summary>A topic by name, from version 10 on by id.</summary>

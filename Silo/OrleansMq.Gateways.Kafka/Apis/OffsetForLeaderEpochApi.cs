@@ -4,14 +4,14 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 23: where the records of a leader epoch end, so that a consumer finds out whether what it has read was cut off
+/// <summary>Key 23: finds the end of a leader epoch, by which a consumer detects that records it has read were truncated
 /// (KIP-320).</summary>
 internal sealed class OffsetForLeaderEpochApi() : KafkaApi<OffsetForLeaderEpochRequest>(ApiKey.OffsetForLeaderEpoch, 2, 4, flexibleFrom: 4)
 {
     protected override OffsetForLeaderEpochRequest Read(ref RequestReader reader, short version)
     {
         if (version >= 3)
-            reader.ReadInt32(); // A replica's number.
+            reader.ReadInt32(); // A replica's id.
         var topics = new EpochTopic[reader.ReadArrayLength(elementBytes: 2)];
         for (var index = 0; index < topics.Length; index++)
         {
@@ -70,8 +70,8 @@ internal sealed record OffsetForLeaderEpochRequest(EpochTopic[] Topics);
 /// <summary>Partitions of one topic.</summary>
 internal sealed record EpochTopic(string Name, EpochPartition[] Partitions);
 
-/// <summary>Which epoch's end to find.</summary>
+/// <summary>An epoch's end to find.</summary>
 /// <param name="Index">The partition's number.</param>
-/// <param name="CurrentLeaderEpoch">The epoch the client knows; -1: not checked.</param>
-/// <param name="LeaderEpoch">The epoch whose end is wanted.</param>
+/// <param name="CurrentLeaderEpoch">The leader epoch that the client knows; -1 to skip the check.</param>
+/// <param name="LeaderEpoch">The epoch to find the end of.</param>
 internal readonly record struct EpochPartition(int Index, int CurrentLeaderEpoch, int LeaderEpoch);

@@ -9,7 +9,8 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 0: appends record batches. Versions below 3 are advertised, since clients look at the range, and never sent.</summary>
+/// <summary>Key 0: appends record batches. Versions below 3 are advertised, since some clients check the range, but are not
+/// served.</summary>
 internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0, 13, flexibleFrom: 9)
 {
     /// <inheritdoc/>
@@ -22,7 +23,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
     public override int MaxBytes => int.MaxValue;
 
     /// <inheritdoc/>
-    /// <remarks>Unless records are to be unpacked: of a small batch they may be large.</remarks>
+    /// <remarks>Not if records must be decompressed, since a small batch may hold large records.</remarks>
     public override bool IsQuick(GatewayServices services, object request)
     {
         foreach (var topic in ((ProduceRequest)request).Topics)
@@ -42,7 +43,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
     {
         var transactionalId = reader.ReadNullableString();
         var acks = reader.ReadInt16();
-        reader.ReadInt32(); // How long to wait for other replicas: the engine has its own deadline.
+        reader.ReadInt32(); // The timeout for replicas: the engine has its own.
         var topics = new ProduceTopic[reader.ReadArrayLength()];
         for (var index = 0; index < topics.Length; index++)
         {
@@ -62,7 +63,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     protected override async ValueTask<bool> AnswerAsync(RequestContext context, ProduceRequest request, ResponseWriter response)
     {
-        // Appends are begun one after the other before anything is waited for: that is the order of a producer's batches.
+        // All appends begin, in order, before the first await: this keeps the order of a producer's batches.
         var appends = new Append[request.Topics.Sum(static topic => topic.Partitions.Length)];
         var burst = context.Burst;
         var next = 0;
@@ -73,7 +74,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
                 if (!context.Services.Partitions.TryFind(topic.Name, topic.TopicId, partition.Index, out var found))
                 {
                     context.HoldsBack = true;
-                    // From here on this runs beside the connection, whose it is.
+                    // From here on this runs concurrently with the connection, which owns the burst.
                     burst = null;
                     found = await context.Services.Partitions.ActivateAsync(topic.Name, topic.TopicId, partition.Index,
                         CancellationToken.None).ConfigureAwait(false);
@@ -120,7 +121,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         if (records.IsEmpty)
             return ProduceResult.Failed(ErrorCode.InvalidRecord,
                 $"There are no records for {found.Partition.TopicPartition}: send one batch.");
-        // Consumers of before zstd could not read it (KIP-110).
+        // Consumers older than zstd could not read it (KIP-110).
         if (version < 7 && records.Length > RecordBatchHeader.Size && CodecOf(records.Span) == (int)CompressionType.Zstd)
             return ProduceResult.Failed(ErrorCode.UnsupportedCompressionType,
                 "zstd needs version 7 of Produce or higher: use a newer client.");
@@ -187,7 +188,7 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         }
     }
 
-    // What is wrong is the same for each, and said once for the batch.
+    // The error is the same for each record, and stated once for the batch.
     private static void WriteBadRecords(ResponseWriter response, IReadOnlyList<int> records)
     {
         response.WriteLength(records.Count);
@@ -207,19 +208,19 @@ internal sealed class ProduceApi() : KafkaApi<ProduceRequest>(ApiKey.Produce, 0,
         public int Records;
         public int Bytes;
 
-        /// <summary>The broker to go to instead; -1 for none.</summary>
+        /// <summary>The broker to redirect the client to; -1 for none.</summary>
         public readonly int Redirect => Result.Error == ErrorCode.NotLeaderOrFollower && Found.Partition is null ? Found.Leader : -1;
     }
 }
 
 /// <summary>The body.</summary>
-/// <param name="TransactionalId">Null outside of transactions.</param>
+/// <param name="TransactionalId">Null outside transactions.</param>
 /// <param name="Acks">0, 1 or -1.</param>
-/// <param name="Topics">Where to, and what.</param>
+/// <param name="Topics">The batches, by topic and partition.</param>
 internal sealed record ProduceRequest(string? TransactionalId, short Acks, ProduceTopic[] Topics);
 
 /// <summary>A topic by name, from version 13 on by id.</summary>
 internal sealed record ProduceTopic(string? Name, Guid TopicId, ProducePartition[] Partitions);
 
-/// <summary>One batch: a part of the frame.</summary>
+/// <summary>One batch, as a slice of the frame.</summary>
 internal readonly record struct ProducePartition(int Index, Memory<byte> Records);

@@ -4,7 +4,7 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Apis;
 
-/// <summary>Key 14: a member of a classic group wants its assignment; the leader brings everybody's.</summary>
+/// <summary>Key 14: a member of a classic group asks for its assignment; the leader sends the assignments of all members.</summary>
 internal sealed class SyncGroupApi() : KafkaApi<SyncGroup>(ApiKey.SyncGroup, 0, 5, flexibleFrom: 4)
 {
     protected override SyncGroup Read(ref RequestReader reader, short version)
@@ -18,7 +18,7 @@ internal sealed class SyncGroupApi() : KafkaApi<SyncGroup>(ApiKey.SyncGroup, 0, 
         var assignments = new MemberAssignment[reader.ReadArrayLength(elementBytes: 2)];
         for (var index = 0; index < assignments.Length; index++)
         {
-            // What the coordinator keeps must outlive the request's memory.
+            // The coordinator keeps these bytes longer than the request's memory lives.
             assignments[index] = new MemberAssignment(reader.ReadString(), reader.ReadBytes().ToArray());
             reader.SkipTags();
         }

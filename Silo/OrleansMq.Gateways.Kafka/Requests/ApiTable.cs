@@ -3,45 +3,45 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
 
-/// <summary>What became of the bytes of a frame.</summary>
+/// <summary>The outcome of decoding a frame.</summary>
 internal enum DecodeOutcome
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>A request that can be answered.</summary>
+    /// <summary>A valid request.</summary>
     Decoded = 1,
-    /// <summary>Its header does not fit.</summary>
+    /// <summary>The header is malformed.</summary>
     BadHeader = 2,
-    /// <summary>A request that is not served.</summary>
+    /// <summary>The request's key is not supported.</summary>
     UnknownKey = 3,
-    /// <summary>A version that is not served.</summary>
+    /// <summary>The request's version is not supported.</summary>
     UnsupportedVersion = 4,
-    /// <summary>Its body does not fit.</summary>
+    /// <summary>The body is malformed.</summary>
     BadBody = 5,
-    /// <summary>More bytes than such a request may have.</summary>
+    /// <summary>The request is larger than its kind allows.</summary>
     TooLarge = 6,
 }
 
-/// <summary>A request as it was read.</summary>
-/// <param name="Outcome">What became of it.</param>
-/// <param name="Api">Its kind; null where that is not known.</param>
-/// <param name="Key">Its kind's number on the wire.</param>
-/// <param name="Version">Its version.</param>
-/// <param name="CorrelationId">By what the client knows the answer.</param>
-/// <param name="ClientId">How the client calls itself.</param>
-/// <param name="Body">What the body was read into; null where it was not.</param>
-/// <param name="Fault">What does not fit.</param>
-/// <param name="Unread">Bytes behind the body.</param>
+/// <summary>A decoded request.</summary>
+/// <param name="Outcome">The outcome.</param>
+/// <param name="Api">The request's kind; null if unknown.</param>
+/// <param name="Key">The kind's number on the wire.</param>
+/// <param name="Version">The request's version.</param>
+/// <param name="CorrelationId">The id by which the client matches the answer.</param>
+/// <param name="ClientId">The client's name for itself.</param>
+/// <param name="Body">The decoded body; null unless it was decoded.</param>
+/// <param name="Fault">What is malformed.</param>
+/// <param name="Unread">The number of bytes after the body.</param>
 internal readonly record struct DecodedRequest(DecodeOutcome Outcome, KafkaApi? Api, short Key, short Version, int CorrelationId,
     string ClientId, object? Body,
     string? Fault, int Unread);
 
 /// <summary>
-/// The kinds of requests that are served. A frame, behind its length:
+/// The supported kinds of requests. A frame, after its length:
 /// <code>
-/// int16  key
-/// int16  version
-/// int32  correlation id
+/// int16 key
+/// int16 version
+/// int32 correlation id
 /// string client id, int16 length, may be null
 /// tagged fields, in flexible versions
 /// body
@@ -51,13 +51,13 @@ internal static class ApiTable
 {
     private static readonly KafkaApi?[] ByKey = Index();
 
-    /// <summary>All that are served, by key.</summary>
+    /// <summary>All supported kinds, by key.</summary>
     public static IReadOnlyList<KafkaApi> All { get; } = [.. ByKey.OfType<KafkaApi>()];
 
-    /// <summary>The kind of that key; null where it is not served.</summary>
+    /// <summary>Finds the kind with that key; null if it is not supported.</summary>
     public static KafkaApi? Find(short key) => (uint)key < (uint)ByKey.Length ? ByKey[key] : null;
 
-    /// <summary>Reads a frame, without its length.</summary>
+    /// <summary>Decodes a frame, without its length.</summary>
     public static DecodedRequest Decode(Memory<byte> frame)
     {
         var reader = new RequestReader(frame);

@@ -2,32 +2,32 @@ using OrleansMq.Gateways.Kafka.Wire;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
 
-/// <summary>One kind of request: which versions are served, how it is read, and how it is answered.</summary>
+/// <summary>One kind of request: its supported versions, its decoder and its handler.</summary>
 internal abstract class KafkaApi(ApiKey key, short minVersion, short maxVersion, short flexibleFrom)
 {
-    /// <summary>A version that no request has: the first flexible one of a request that has none.</summary>
+    /// <summary>A version above all others, for a request without flexible versions.</summary>
     protected const short NeverFlexible = short.MaxValue;
 
     public ApiKey Key { get; } = key;
 
-    /// <summary>The lowest version that is advertised.</summary>
+    /// <summary>The lowest advertised version.</summary>
     public short MinVersion { get; } = minVersion;
 
-    /// <summary>The highest version that is served.</summary>
+    /// <summary>The highest supported version.</summary>
     public short MaxVersion { get; } = maxVersion;
 
-    /// <summary>The lowest version that can be read; above <see cref="MinVersion"/> where clients only look at the range.</summary>
+    /// <summary>The lowest version that can be decoded; above <see cref="MinVersion"/> if clients only check the range.</summary>
     public virtual short MinDecodedVersion => MinVersion;
 
-    /// <summary>Whether the next request of this kind may be begun before this one is answered. Their effects keep the order of the
+    /// <summary>Whether the next request of this kind may begin before this one is answered. Their effects keep the order of the
     /// requests.</summary>
     public virtual bool RunsAhead => false;
 
-    /// <summary>Bytes of a request at most; those without records are small, and become objects that take more than they do on the
-    /// wire.</summary>
+    /// <summary>The most bytes of a request. Requests without records are small, and their objects take more memory than the
+    /// frame.</summary>
     public virtual int MaxBytes => 16 << 20;
 
-    /// <summary>Whether it takes but a moment to begin to answer: then it may be done by a thread that serves many connections.</summary>
+    /// <summary>Whether the answer begins without delay, so that a thread that serves many connections may run the handler.</summary>
     public virtual bool IsQuick(GatewayServices services, object request) => false;
 
     /// <summary>Whether the response's header ends with tagged fields.</summary>
@@ -37,14 +37,14 @@ internal abstract class KafkaApi(ApiKey key, short minVersion, short maxVersion,
 
     public bool Serves(short version) => version >= MinDecodedVersion && version <= MaxVersion;
 
-    /// <summary>Reads the body. What comes out is of no use where the reader has a fault.</summary>
+    /// <summary>Decodes the body. The result is invalid if the reader has a fault.</summary>
     public abstract object Decode(ref RequestReader reader, short version);
 
-    /// <summary>Answers what <see cref="Decode"/> has read; false for no answer at all.</summary>
+    /// <summary>Answers a request that <see cref="Decode"/> returned; false for no answer at all.</summary>
     public abstract ValueTask<bool> AnswerAsync(RequestContext context, object request, ResponseWriter response);
 }
 
-/// <summary>One kind of request with the type that its body is read into.</summary>
+/// <summary>One kind of request, with the type of its decoded body.</summary>
 internal abstract class KafkaApi<TRequest>(ApiKey key, short minVersion, short maxVersion, short flexibleFrom)
     : KafkaApi(key, minVersion, maxVersion, flexibleFrom)
     where TRequest : class
@@ -61,12 +61,12 @@ internal abstract class KafkaApi<TRequest>(ApiKey key, short minVersion, short m
     public sealed override ValueTask<bool> AnswerAsync(RequestContext context, object request, ResponseWriter response) =>
         AnswerAsync(context, (TRequest)request, response);
 
-    /// <summary>Reads the body but for the tagged fields at its end.</summary>
+    /// <summary>Reads the body, without the tagged fields at its end.</summary>
     protected abstract TRequest Read(ref RequestReader reader, short version);
 
-    /// <summary>Answers.</summary>
+    /// <summary>Answers the request.</summary>
     protected abstract ValueTask<bool> AnswerAsync(RequestContext context, TRequest request, ResponseWriter response);
 
-    /// <summary>The answer of a request that never waits.</summary>
+    /// <summary>The result of a handler that never waits.</summary>
     protected static ValueTask<bool> Answered { get; } = new(true);
 }

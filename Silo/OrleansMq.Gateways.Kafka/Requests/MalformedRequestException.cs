@@ -1,4 +1,4 @@
 namespace OrleansMq.Gateways.Kafka.Requests;
 
-/// <summary>A peer sent what is not the protocol: its connection is closed. The message says what.</summary>
+/// <summary>A peer violated the protocol, so its connection is closed. The message has the violation.</summary>
 internal sealed class MalformedRequestException(string message) : Exception(message);

@@ -3,7 +3,7 @@ using OrleansMq.Partitions;
 
 namespace OrleansMq.Gateways.Kafka.Requests;
 
-/// <summary>What a handler knows of the request beside its body.</summary>
+/// <summary>A request's context for its handler.</summary>
 internal sealed class RequestContext
 {
     public required GatewayServices Services { get; init; }
@@ -13,39 +13,39 @@ internal sealed class RequestContext
 
     public required int CorrelationId { get; init; }
 
-    /// <summary>How the client calls itself; empty where it does not.</summary>
+    /// <summary>The client's name for itself; empty if it has none.</summary>
     public required string ClientId { get; init; }
 
-    /// <summary>The address it calls from, in the form that Kafka's tools show.</summary>
+    /// <summary>The client's address, in the form that Kafka's tools show.</summary>
     public string ClientHost => $"/{Connection.RemoteEndPoint.Address}";
 
-    /// <summary>Where the request came from.</summary>
+    /// <summary>The request's connection.</summary>
     public required IConnection Connection { get; init; }
 
-    /// <summary>Set by a handler before it waits for the first time: requests behind this one are not begun before it is done, since their
-    /// order counts.</summary>
+    /// <summary>Whether later requests on the connection must not begin before this one is done, because their order matters. A handler
+    /// sets it before its first await.</summary>
     public bool HoldsBack { get; set; }
 
-    /// <summary>Where the connection has more to begin: what appends of this request are written with. Only before a handler waits for the
-    /// first time.</summary>
+    /// <summary>Collects the appends of this and the connection's next requests, if more have arrived. Valid only before a handler's first
+    /// await.</summary>
     public AppendBurst? Burst { get; init; }
 
-    /// <summary>Cancelled when nobody waits for the answer any more.</summary>
+    /// <summary>Cancelled when the answer is no longer needed.</summary>
     public CancellationToken Aborted => Connection.Aborted;
 }
 
 /// <summary>A client's connection, as handlers see it.</summary>
 internal interface IConnection
 {
-    /// <summary>Where the client dialled to: what it is told where nothing else is configured.</summary>
+    /// <summary>The address that the client connected to, which is reported to it unless another is configured.</summary>
     IPEndPoint LocalEndPoint { get; }
 
-    /// <summary>Where it dials from.</summary>
+    /// <summary>The client's address.</summary>
     IPEndPoint RemoteEndPoint { get; }
 
     /// <summary>Cancelled when the connection is closed, or the gateway is stopping.</summary>
     CancellationToken Aborted { get; }
 
-    /// <summary>The client says what program it is (KIP-511).</summary>
+    /// <summary>Records the client's software name and version (KIP-511).</summary>
     void Introduce(string name, string version);
 }

@@ -1,6 +1,6 @@
 namespace OrleansMq.Gateways.Kafka.Wire;
 
-/// <summary>The requests that are served, by their number on the wire.</summary>
+/// <summary>The supported requests, by their number on the wire.</summary>
 internal enum ApiKey : short
 {
     Produce = 0,

@@ -4,11 +4,11 @@ using System.Text;
 namespace OrleansMq.Gateways.Kafka.Wire;
 
 /// <summary>
-/// Reads the fields of one request. What does not fit the frame is remembered in <see cref="Fault"/>; from then on everything reads as
-/// zero, empty or null and arrays have no elements, so that a decoder needs no check of its own and ends soon. Lengths never make it
-/// allocate more than the frame could hold.
-/// <para>In flexible versions lengths are unsigned varints plus one (0 is null), and structures end with tagged fields (KIP-482); otherwise
-/// strings have an int16 length and all else an int32 length (-1 is null).</para>
+/// Reads the fields of one request. The first malformed field sets <see cref="Fault"/>; from then on everything reads as zero, empty or
+/// null, and arrays have no elements. So a decoder needs no checks of its own and ends soon. Lengths never make it allocate more than the
+/// frame could hold.
+/// <para>In flexible versions lengths are unsigned varints plus one (0 is null), and structures end with tagged fields (KIP-482). In others
+/// strings have an int16 length, and everything else has an int32 length (-1 is null).</para>
 /// </summary>
 internal ref struct RequestReader
 {
@@ -23,16 +23,16 @@ internal ref struct RequestReader
         _position = position;
     }
 
-    /// <summary>Whether the version is a flexible one.</summary>
+    /// <summary>Whether the version is flexible.</summary>
     public bool IsFlexible { get; set; }
 
-    /// <summary>What does not fit, and where; null while all is well.</summary>
+    /// <summary>What is malformed, and where; null if nothing is.</summary>
     public string? Fault { get; private set; }
 
-    /// <summary>Bytes that were not read.</summary>
+    /// <summary>The number of unread bytes.</summary>
     public readonly int Remaining => _bytes.Length - _position;
 
-    /// <summary>How far it has read.</summary>
+    /// <summary>The position of the next byte.</summary>
     public readonly int Position => _position;
 
     public sbyte ReadInt8() => Take(1, out var at) ? (sbyte)_bytes[at] : (sbyte)0;
@@ -47,7 +47,7 @@ internal ref struct RequestReader
 
     public Guid ReadUuid() => Take(16, out var at) ? new Guid(_bytes.Slice(at, 16), bigEndian: true) : Guid.Empty;
 
-    /// <summary>A string that may not be null.</summary>
+    /// <summary>Reads a string that must not be null.</summary>
     public string ReadString() => ReadNullableString() ?? Fail("a string that may not be null is null", "");
 
     public string? ReadNullableString()
@@ -56,13 +56,13 @@ internal ref struct RequestReader
         return ReadText(length);
     }
 
-    /// <summary>A string with an int16 length, whatever the version: the header's client id.</summary>
+    /// <summary>Reads a string with an int16 length in every version: the header's client id.</summary>
     public string? ReadNullableInt16String() => ReadText(ReadInt16());
 
-    /// <summary>Bytes that may not be null: a part of the frame, valid as long as that is.</summary>
+    /// <summary>Reads bytes that must not be null, as a slice of the frame, valid as long as that is.</summary>
     public Memory<byte> ReadBytes() => ReadNullableBytes() ?? Fail<Memory<byte>>("bytes that may not be null are null", default);
 
-    /// <summary>A part of the frame, valid as long as that is.</summary>
+    /// <summary>Reads bytes as a slice of the frame, valid as long as that is.</summary>
     public Memory<byte>? ReadNullableBytes()
     {
         var length = IsFlexible ? ReadCompactLength() : ReadInt32();
@@ -71,12 +71,12 @@ internal ref struct RequestReader
         return Take(length, out var at) ? _frame.Slice(at, length) : null;
     }
 
-    /// <summary>How many elements follow; 0 for an empty array and for null.</summary>
-    /// <param name="elementBytes">The least that one element takes.</param>
+    /// <summary>Reads the number of elements that follow; 0 for an empty array and for null.</summary>
+    /// <param name="elementBytes">The minimum size of an element.</param>
     public int ReadArrayLength(int elementBytes = 1) => Math.Max(ReadNullableArrayLength(elementBytes), 0);
 
-    /// <summary>How many elements follow; -1 for null.</summary>
-    /// <param name="elementBytes">The least that one element takes.</param>
+    /// <summary>Reads the number of elements that follow; -1 for null.</summary>
+    /// <param name="elementBytes">The minimum size of an element.</param>
     public int ReadNullableArrayLength(int elementBytes = 1)
     {
         var count = IsFlexible ? ReadCompactLength() : ReadInt32();
@@ -108,7 +108,7 @@ internal ref struct RequestReader
         return values;
     }
 
-    /// <summary>The end of a structure: passes over its tagged fields.</summary>
+    /// <summary>Skips the tagged fields at the end of a structure.</summary>
     public void SkipTags()
     {
         if (!IsFlexible)
@@ -120,7 +120,7 @@ internal ref struct RequestReader
         }
     }
 
-    /// <summary>Remembers a fault that the decoder found.</summary>
+    /// <summary>Sets a fault that the decoder found.</summary>
     public T Fail<T>(string what, T value)
     {
         if (Fault is null)

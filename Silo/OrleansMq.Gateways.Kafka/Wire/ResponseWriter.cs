@@ -6,8 +6,8 @@ using OrleansMq.Records;
 namespace OrleansMq.Gateways.Kafka.Wire;
 
 /// <summary>
-/// One response on its way out: fields in pooled memory, and the records of fetches between them, which are sent from the memory they were
-/// read into. See <see cref="RequestReader"/> for the two forms of lengths. Dispose it when it is sent.
+/// Builds one response: fields in pooled memory, and between them the records of fetches, which are sent from where they were read. See
+/// <see cref="RequestReader"/> for the two forms of lengths. Dispose it after sending.
 /// </summary>
 internal sealed class ResponseWriter : IDisposable
 {
@@ -16,30 +16,30 @@ internal sealed class ResponseWriter : IDisposable
     private long _splicedBytes;
 
     /// <param name="version">The version of the request.</param>
-    /// <param name="isFlexible">Whether the body's form is the flexible one.</param>
+    /// <param name="isFlexible">Whether the body is in the flexible form.</param>
     public ResponseWriter(short version, bool isFlexible)
     {
         Version = version;
         IsFlexible = isFlexible;
     }
 
-    /// <summary>The version of the request, which is the response's too.</summary>
+    /// <summary>The version of request and response.</summary>
     public short Version { get; }
 
     /// <summary>Whether lengths are compact and structures end with tagged fields.</summary>
     public bool IsFlexible { get; }
 
-    /// <summary>Whether the connection is to be closed instead of answered: a producer that wants no answer has no other way to hear of an
-    /// error.</summary>
+    /// <summary>Whether to close the connection instead of answering: a producer with acks=0 can learn of an error in no other
+    /// way.</summary>
     public bool ClosesConnection { get; set; }
 
-    /// <summary>Bytes of the largest of <see cref="WriteRecords"/> so far.</summary>
+    /// <summary>The size of the largest <see cref="WriteRecords"/> so far, in bytes.</summary>
     public int LargestRecords { get; private set; }
 
     /// <summary>Whether some of the records are still in a file.</summary>
     public bool HasSlices { get; private set; }
 
-    /// <summary>Bytes so far, the length in front of a frame included.</summary>
+    /// <summary>The number of bytes so far, including the length in front of the frame.</summary>
     public long Length => _fields.Length + _splicedBytes;
 
     public void WriteInt8(sbyte value)
@@ -76,13 +76,13 @@ internal sealed class ResponseWriter : IDisposable
         _fields.Advance(16);
     }
 
-    /// <summary>A string, or null where the field may be that.</summary>
+    /// <summary>Writes a string, or null if the field allows it.</summary>
     public void WriteString(string? value)
     {
         var length = value is null ? -1 : Encoding.UTF8.GetByteCount(value);
         if (length > short.MaxValue)
         {
-            // No name or message of ours is that long; one made from a client's words could be.
+            // No name or message of ours is that long, but one that includes a client's text could be.
             value = value![..1000];
             length = Encoding.UTF8.GetByteCount(value);
         }
@@ -102,7 +102,7 @@ internal sealed class ResponseWriter : IDisposable
         _fields.Write(value);
     }
 
-    /// <summary>The records of a fetch: sent from where they are, and given back with this response.</summary>
+    /// <summary>Adds the records of a fetch. They are sent from where they are, and released with this response.</summary>
     public void WriteRecords(FetchResult fetched)
     {
         WriteLength(fetched.Length);
@@ -117,7 +117,7 @@ internal sealed class ResponseWriter : IDisposable
         LargestRecords = Math.Max(LargestRecords, fetched.Length);
     }
 
-    /// <summary>An array of so many elements begins; -1 for null.</summary>
+    /// <summary>Begins an array with that many elements; -1 for null.</summary>
     public void WriteLength(int count)
     {
         if (IsFlexible)
@@ -140,20 +140,20 @@ internal sealed class ResponseWriter : IDisposable
             WriteInt32(value);
     }
 
-    /// <summary>The end of a structure without tagged fields.</summary>
+    /// <summary>Ends a structure without tagged fields.</summary>
     public void WriteNoTags()
     {
         if (IsFlexible)
             WriteInt8(0);
     }
 
-    /// <summary>How many tagged fields follow. Only in flexible versions.</summary>
+    /// <summary>Writes the number of tagged fields that follow. Only in flexible versions.</summary>
     public void WriteTagCount(int count) => WriteUnsignedVarInt((uint)count);
 
-    /// <summary>A tagged field. Only in flexible versions.</summary>
-    /// <param name="tag">Its number.</param>
-    /// <param name="state">What <paramref name="write"/> needs.</param>
-    /// <param name="write">Writes its content.</param>
+    /// <summary>Writes a tagged field. Only in flexible versions.</summary>
+    /// <param name="tag">The field's tag.</param>
+    /// <param name="state">The state for <paramref name="write"/>.</param>
+    /// <param name="write">Writes the field's content.</param>
     public void WriteTag<T>(int tag, T state, Action<ResponseWriter, T> write)
     {
         using var content = new ResponseWriter(Version, IsFlexible);
@@ -163,7 +163,7 @@ internal sealed class ResponseWriter : IDisposable
         _fields.Write(content._fields.WrittenSpan);
     }
 
-    /// <summary>Leaves room for the length in front of the frame, and writes the response's header.</summary>
+    /// <summary>Reserves the length in front of the frame, and writes the response's header.</summary>
     public void WriteHeader(int correlationId, bool hasTags)
     {
         WriteInt32(0);
@@ -172,7 +172,7 @@ internal sealed class ResponseWriter : IDisposable
             WriteInt8(0);
     }
 
-    /// <summary>The frame's parts in order: fields and records. The length in front is set.</summary>
+    /// <summary>Sets the length, and returns the frame's parts in order: fields and records.</summary>
     public IEnumerable<FramePart> Frame()
     {
         BinaryPrimitives.WriteInt32BigEndian(_fields.WrittenSpan, checked((int)(Length - sizeof(int))));
@@ -208,7 +208,7 @@ internal sealed class ResponseWriter : IDisposable
     /// <summary>A part of a frame: in memory, or in a file.</summary>
     public readonly record struct FramePart(ReadOnlyMemory<byte> Memory, RecordSlice? Slice)
     {
-        /// <summary>How many bytes.</summary>
+        /// <summary>The number of bytes.</summary>
         public int Length => Slice?.Length ?? Memory.Length;
     }
 
