@@ -1,12 +1,12 @@
 -- The registry of queries, and this schema's own version.
 --
--- Orleans' ADO.NET providers hold no SQL: when a silo starts they read all of OrleansQuery, look their queries up by fixed keys and
--- send the text as it stands, with named parameters. So the registry's names are theirs; every table behind the queries is ours.
+-- Orleans' ADO.NET providers contain no SQL. When a silo starts they read the table OrleansQuery, look their queries up by fixed keys,
+-- and send the text unchanged, with named parameters. So they determine the registry's names; the tables behind the queries are ours.
 --
--- Every script may be run again: by 'omq db migrate', or in order by psql -v ON_ERROR_STOP=1 -1 -f FILE. Tables are made in the first
--- schema of the search path. Tested with PostgreSQL 15; uses nothing newer than 12.
+-- Every script is idempotent: run them with 'omq db migrate', or in order with psql -v ON_ERROR_STOP=1 -1 -f FILE. Tables are created
+-- in the first schema of the search path. Tested with PostgreSQL 15; requires version 12.
 
--- The version is that of the newest script here. A program that knows only older ones refuses the database.
+-- The version is that of the newest script applied. A program that knows only older scripts refuses the database.
 CREATE TABLE IF NOT EXISTS omq_schema_version (
     version    integer     NOT NULL,
     script     text        NOT NULL,

@@ -1,8 +1,8 @@
--- Membership: which silos a cluster has, under one version a cluster.
+-- Membership: the silos of each cluster, with one version per cluster.
 --
--- Orleans' protocol needs every change of the member list to be a compare-and-swap on the version, all or nothing. Each change below is
--- one statement that first takes the version's row: of two writers the second waits there, finds the version moved on, and changes
--- nothing. "I am alive" is the exception by design: it is no change of the list, and moves no version.
+-- Orleans' protocol requires every change of the member list to be an atomic compare-and-swap on the version. Each change below is one
+-- statement that first locks the version's row: a concurrent second writer waits there, finds a newer version, and changes nothing.
+-- Heartbeats ("I am alive") are an exception by design: they do not change the list, so they keep the version.
 
 CREATE TABLE IF NOT EXISTS omq_cluster (
     cluster_id text    NOT NULL COLLATE "C",
@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS omq_cluster (
     CONSTRAINT omq_cluster_pk PRIMARY KEY (cluster_id)
 );
 
--- A silo is its address, port and generation (the start of its process): a silo that comes back is another member.
+-- Address, port and generation (the start of the process) identify a silo: a restarted silo is a new member.
 CREATE TABLE IF NOT EXISTS omq_member (
     cluster_id    text        NOT NULL COLLATE "C",
     address       text        NOT NULL COLLATE "C",
@@ -18,9 +18,9 @@ CREATE TABLE IF NOT EXISTS omq_member (
     generation    integer     NOT NULL,
     silo_name     text        NOT NULL,
     host_name     text        NOT NULL,
-    proxy_port    integer     NOT NULL,  -- for clients; 0: takes none
+    proxy_port    integer     NOT NULL,  -- for clients; 0: accepts none
     status        integer     NOT NULL,  -- Orleans' SiloStatus: 3 active, 6 dead
-    suspect_times text,                  -- who suspects it since when, in Orleans' own notation
+    suspect_times text,                  -- the suspecting silos and times, in Orleans' notation
     start_time    timestamptz NOT NULL,
     i_am_alive    timestamptz NOT NULL,
     CONSTRAINT omq_member_pk PRIMARY KEY (cluster_id, address, port, generation),
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS omq_member (
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES
 
--- True for the one caller that made the version's row.
+-- True only for the caller that created the version's row.
 ('InsertMembershipVersionKey', $query$
 WITH made AS (
     INSERT INTO omq_cluster (cluster_id) VALUES (@DeploymentId)
@@ -38,7 +38,7 @@ WITH made AS (
 SELECT EXISTS (SELECT FROM made);
 $query$),
 
--- A silo that is a member already leaves the version as it was.
+-- If the silo is already a member, the version does not change.
 ('InsertMembershipKey', $query$
 WITH advanced AS (
     UPDATE omq_cluster SET version = version + 1
@@ -55,7 +55,7 @@ added AS (
 SELECT EXISTS (SELECT FROM added);
 $query$),
 
--- A silo that is no member leaves the version as it was.
+-- If the silo is not a member, the version does not change.
 ('UpdateMembershipKey', $query$
 WITH advanced AS (
     UPDATE omq_cluster SET version = version + 1
@@ -77,7 +77,7 @@ UPDATE omq_member SET i_am_alive = @IAmAliveTime
 WHERE cluster_id = @DeploymentId AND address = @Address AND port = @Port AND generation = @Generation;
 $query$),
 
--- The version always comes back, also with no member: then in one row whose other columns are null.
+-- Always returns the version. Without members it is in a single row whose other columns are null.
 ('MembershipReadAllKey', $query$
 SELECT version AS "Version", address AS "Address", port AS "Port", generation AS "Generation", silo_name AS "SiloName",
     host_name AS "HostName", status AS "Status", proxy_port AS "ProxyPort", suspect_times AS "SuspectTimes",
@@ -101,13 +101,13 @@ FROM omq_member
 WHERE cluster_id = @DeploymentId AND status = @Status AND proxy_port > 0;
 $query$),
 
--- The dead, and those that fell silent before they were active or after they had left.
+-- Deletes the dead, and those without heartbeats that were never active or have left.
 ('CleanupDefunctSiloEntriesKey', $query$
 DELETE FROM omq_member
 WHERE cluster_id = @DeploymentId AND status <> 3 AND i_am_alive < @IAmAliveTime;
 $query$),
 
--- The members go with their cluster.
+-- The members are deleted with their cluster.
 ('DeleteMembershipTableEntriesKey', $query$
 DELETE FROM omq_cluster WHERE cluster_id = @DeploymentId;
 $query$)

@@ -1,14 +1,14 @@
--- Grain state: one row a state, every write a compare-and-swap, the first one too.
+-- Grain state: one row per state. Every write is a compare-and-swap, the first one too.
 --
--- The version (the grain's ETag) is drawn from one sequence for each write and never counted up in the row: a state that was deleted and
--- written anew never has a version that somebody still holds from before. It is 32 bits wide because the providers read it so, and begins
--- again after two billion writes: harmless, unless somebody slept through exactly that many.
+-- Each write draws its version (the grain's ETag) from one sequence instead of counting up in the row. So a state that was deleted and
+-- written again never has a version that a grain remembers from before. The version has 32 bits because the providers read it so. It
+-- wraps around after two billion writes, which is harmless unless a grain holds a version for exactly that many.
 
 CREATE SEQUENCE IF NOT EXISTS omq_grain_state_version AS integer MINVALUE 1 CYCLE;
 
--- The providers split a grain's key into two numbers and a text, and send the text as null where there is none; '+' before the text
--- tells null and empty apart. They send the numbers 0 and 0 for a key that is only text, as for the number 0 with that text: the hash of
--- the whole key tells those apart, and is part of the key for this, not as an index.
+-- The providers split a grain's key into two numbers and a text, and send null for a missing text. A '+' before the text distinguishes
+-- null from empty. They send the numbers 0 and 0 both for a text key and for the number 0 with that text. The hash of the whole key
+-- distinguishes those; that is why it is part of the primary key, not for lookups.
 CREATE TABLE IF NOT EXISTS omq_grain_state (
     service_id         text        NOT NULL COLLATE "C",
     state_name         text        NOT NULL COLLATE "C",
@@ -31,7 +31,7 @@ WHERE service_id = @ServiceId AND state_name = @GrainTypeString AND grain_id_ext
   AND grain_id_n1 = @GrainIdN1 AND grain_id_n0 = @GrainIdN0 AND grain_id_hash = @GrainIdHash;
 $query$),
 
--- Without a version the row must not be there, or be cleared; with one it must have it. No row returned is a conflict.
+-- Without a version the row must be missing or cleared; otherwise it must have that version. Returning no row means a conflict.
 ('WriteToStorageKey', $query$
 WITH first AS (
     INSERT INTO omq_grain_state AS state
@@ -55,7 +55,7 @@ UNION ALL
 SELECT version FROM next;
 $query$),
 
--- Keeps the row, so that the grain's next write has a version to compare with. Clearing what is cleared succeeds.
+-- Keeps the row, so that the grain's next write has a version to compare with. Clearing again succeeds.
 ('ClearStorageKey', $query$
 UPDATE omq_grain_state
 SET version = nextval('omq_grain_state_version')::integer, payload = NULL, modified_at = now()
@@ -65,7 +65,7 @@ WHERE service_id = @ServiceId AND state_name = @GrainTypeString AND grain_id_ext
 RETURNING version AS "NewGrainStateVersion";
 $query$),
 
--- Removes the row. The providers take any number but the caller's own for success; 0 is never a version. Removing what is gone succeeds.
+-- Removes the row. The providers accept any number except the caller's version as success; 0 is never a version. Removing again succeeds.
 ('DeleteStorageKey', $query$
 WITH identified AS (
     SELECT version FROM omq_grain_state
