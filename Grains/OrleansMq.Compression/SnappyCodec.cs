@@ -7,7 +7,7 @@ namespace OrleansMq.Compression;
 /// <summary>
 /// Snappy. Writes the Java library's framing (which Java clients and librdkafka read); reads that framing or one raw block.
 /// <code>
-/// 82 'S' 'N' 'A' 'P' 'P' 'Y' 00 | version i32 = 1 | compatible version i32 = 1 | per block: length i32, raw block (big-endian)
+/// 82 'S' 'N' 'A' 'P' 'P' 'Y' 00 | version i32 = 1 | compatible version i32 = 1 | per block: length i32, raw block   (big-endian)
 /// </code>
 /// </summary>
 internal sealed class SnappyCodec : ICompressionCodec

@@ -1,14 +1,14 @@
 namespace OrleansMq.Log;
 
-/// <summary>What a search for a batch came to.</summary>
+/// <summary>The result of a search for a batch.</summary>
 internal enum BatchSearch
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
-    /// <summary>It is there.</summary>
+    /// <summary>The batch was found.</summary>
     Found = 1,
-    /// <summary>The segment holds no such offset, nor a later one.</summary>
+    /// <summary>The segment has neither that offset nor a later one.</summary>
     NotHere = 2,
-    /// <summary>The index says what the log does not: search without it.</summary>
+    /// <summary>The index contradicts the log: search without it.</summary>
     IndexWrong = 3,
 }

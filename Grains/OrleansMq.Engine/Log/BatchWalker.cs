@@ -4,13 +4,12 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Walks over the batches of a <c>.log</c> file by their headers, reading as little as it can: where batches are large only the headers,
-/// where
-/// they are small many at a time. Checks nothing but what it needs to find the next one (<see cref="TryMoveNext"/> stops there).
+/// Walks over the batches of a <c>.log</c> file by their headers, with as few reads as possible: headers only if batches are large, many at
+/// a time if they are small. It checks only what it needs to find the next batch (<see cref="TryMoveNext"/> stops there).
 /// </summary>
 internal ref struct BatchWalker(IFile file, long position, long end, Span<byte> buffer)
 {
-    /// <summary>A good size for the buffer: two index intervals, so that a look-up through the index mostly reads once.</summary>
+    /// <summary>A good buffer size: two index intervals, so that an index lookup usually needs one read.</summary>
     public const int BufferBytes = 8192;
 
     private readonly Span<byte> _buffer = buffer;
@@ -19,18 +18,18 @@ internal ref struct BatchWalker(IFile file, long position, long end, Span<byte> 
     private long _next = position;
     private int _lastSize;
 
-    /// <summary>Where the current batch begins.</summary>
+    /// <summary>The position of the current batch.</summary>
     public long Position { get; private set; } = position;
 
     /// <summary>The current batch's header.</summary>
     public RecordBatchHeader Header { get; private set; }
 
-    /// <summary>Where the next batch begins, or where the walk ended.</summary>
+    /// <summary>The position of the next batch, or where the walk ended.</summary>
     public readonly long NextPosition => _next;
 
     /// <summary>
-    /// Steps to the next batch. False at the end, or where no whole batch follows: a header that is cut, a length that no batch has or that
-    /// leads past the end, another magic; <see cref="NextPosition"/> tells one from the other.
+    /// Moves to the next batch. False at the end, or if no complete batch follows: a truncated header, an impossible length, one that
+    /// exceeds the end, or another magic. <see cref="NextPosition"/> distinguishes the two.
     /// </summary>
     public bool TryMoveNext()
     {
@@ -51,7 +50,7 @@ internal ref struct BatchWalker(IFile file, long position, long end, Span<byte> 
     {
         if (from >= _bufferStart && from + RecordBatchHeader.Size <= _bufferStart + _buffered)
             return true;
-        // After a batch larger than the buffer the bytes behind the next header would most likely be skipped, too.
+        // After a batch larger than the buffer, the bytes behind the next header would probably be skipped too.
         var wanted = _lastSize > _buffer.Length ? RecordBatchHeader.Size : _buffer.Length;
         _buffered = file.Read(_buffer[..(int)Math.Min(wanted, end - from)], from);
         _bufferStart = from;

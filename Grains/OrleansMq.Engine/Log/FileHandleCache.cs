@@ -4,13 +4,12 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// The open handles of all segments' files, bounded: files are opened when they are used and closed when others need the room (second
-/// chance: a handle used since the hand last passed stays). A handle that is leased is never closed, so with more leases than room the
-/// bound is exceeded for as long as they last.
-/// <para>Closing a handle loses nothing: what was written is in the page cache. Which files still need a flush is remembered by their
-/// segments, not here.</para>
-/// <para>Locks: <c>_lock</c> guards the list of open files; a <see cref="CachedFile"/>'s own monitor guards its opening and closing and is
-/// taken before <c>_lock</c>, or tried (never waited for) under it.</para>
+/// A bounded cache of the open handles of all segments' files. Files are opened on use and closed when others need the room (second chance:
+/// a handle used since the hand last passed stays). A leased handle is never closed, so leases beyond the bound exceed it temporarily.
+/// <para>Closing a handle loses nothing, since written bytes are in the page cache. The segments, not the cache, remember which files still
+/// need a flush.</para>
+/// <para>Locks: <c>_lock</c> guards the list of open files. The monitor of a <see cref="CachedFile"/> guards its opening and closing. It is
+/// taken before <c>_lock</c>, or tried (without waiting) under it.</para>
 /// </summary>
 internal sealed class FileHandleCache(IFileSystem files, int capacity)
 {
@@ -18,10 +17,10 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
     private readonly List<CachedFile> _open = [];
     private int _hand;
 
-    /// <summary>The disk.</summary>
+    /// <summary>The file system.</summary>
     public IFileSystem Files { get; } = files;
 
-    /// <summary>Handles open at this moment.</summary>
+    /// <summary>The number of open handles.</summary>
     public int OpenCount
     {
         get
@@ -31,12 +30,12 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
         }
     }
 
-    /// <summary>Called after a file was opened: takes it in, and closes others while there are too many.</summary>
+    /// <summary>Adds a file after it was opened, and closes others while there are too many.</summary>
     internal void Opened(CachedFile file)
     {
         lock (_lock)
         {
-            // Two turns: the first takes away the marks of use, the second finds what was not used again.
+            // Two rounds: the first clears the marks of use, the second finds handles that were not used again.
             for (var step = 0; _open.Count >= capacity && step < 2 * capacity; step++)
             {
                 if (_hand >= _open.Count)
@@ -50,7 +49,7 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
         }
     }
 
-    /// <summary>Called after a file was closed for another reason than lack of room.</summary>
+    /// <summary>Removes a file that was closed for another reason than lack of room.</summary>
     internal void Closed(CachedFile file)
     {
         lock (_lock)
@@ -69,13 +68,12 @@ internal sealed class FileHandleCache(IFileSystem files, int capacity)
 }
 
 /// <summary>
-/// One file of a partition, open or not: of a segment, or (<paramref name="baseOffset"/> below 0) one whose whole name is
-/// <paramref name="suffix"/>. <see cref="Rent"/> opens it where needed; the handle stays open at least until the lease is disposed.
+/// One file of a partition, open or closed: a segment's, or (with <paramref name="baseOffset"/> below 0) one whose full name is
+/// <paramref name="suffix"/>. <see cref="Rent"/> opens it if needed; the handle stays open at least until the lease is disposed.
 /// </summary>
 /// <remarks>
-/// <c>_leases</c> is the number of leases, or <see cref="NotOpen"/>. It goes from there to 1 and from 0 back only under the monitor;
-/// between,
-/// it is counted up and down without a lock, so that renting an open file costs one interlocked operation.
+/// <c>_leases</c> is the number of leases, or <see cref="NotOpen"/>. It changes from there to 1, and from 0 back, only under the monitor.
+/// In between it is counted without a lock, so that renting an open file costs one interlocked operation.
 /// </remarks>
 internal sealed class CachedFile(FileHandleCache cache, string directory, long baseOffset, string suffix)
 {
@@ -87,11 +85,11 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
     private bool _doomed;
     private string _suffix = suffix;
 
-    /// <summary>Where it is now (files are renamed before they are deleted).</summary>
+    /// <summary>The current path (files are renamed before they are deleted).</summary>
     public string Path => PathWith(Volatile.Read(ref _suffix));
 
     /// <summary>Opens the file, or uses the open handle.</summary>
-    /// <exception cref="FileNotFoundException">It is not there (any more).</exception>
+    /// <exception cref="FileNotFoundException">The file does not exist, perhaps because it was removed.</exception>
     public FileLease Rent()
     {
         while (true)
@@ -107,10 +105,10 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
         }
     }
 
-    /// <summary>The file's length, without opening it.</summary>
+    /// <summary>Returns the file's length without opening it.</summary>
     public long GetLength() => cache.Files.GetLength(Path);
 
-    /// <summary>Whether it is there.</summary>
+    /// <summary>Whether the file exists.</summary>
     public bool Exists() => cache.Files.FileExists(Path);
 
     /// <summary>Creates the file, or empties it.</summary>
@@ -124,7 +122,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
         cache.Opened(this);
     }
 
-    /// <summary>Renames the file; who holds a lease goes on reading.</summary>
+    /// <summary>Renames the file; leases stay readable.</summary>
     public void Rename(string newSuffix)
     {
         lock (this)
@@ -134,7 +132,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
         }
     }
 
-    /// <summary>Deletes the file; who holds a lease goes on reading what is no longer in the directory.</summary>
+    /// <summary>Deletes the file; leases stay readable.</summary>
     public void Delete()
     {
         lock (this)
@@ -145,7 +143,7 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
         Close();
     }
 
-    /// <summary>Closes the handle as soon as nobody leases it: another file has got its name.</summary>
+    /// <summary>Closes the handle once it is not leased, since another file has taken the name.</summary>
     public void CloseWhenIdle()
     {
         lock (this)
@@ -163,8 +161,8 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
             cache.Closed(this);
     }
 
-    /// <summary>Called under the cache's lock: closes the handle if it was not used since the last call and is neither leased nor being
-    /// opened; true when it is closed.</summary>
+    /// <summary>Closes the handle if it was not used since the last call, is not leased, and is not being opened; true when it is closed.
+    /// Called under the cache's lock.</summary>
     internal bool TryEvict()
     {
         if (_used)
@@ -228,12 +226,12 @@ internal sealed class CachedFile(FileHandleCache cache, string directory, long b
     }
 }
 
-/// <summary>The right to use an open file. Dispose it once.</summary>
+/// <summary>A lease of an open file. Dispose it once.</summary>
 internal readonly struct FileLease(CachedFile owner, IFile file) : IDisposable
 {
     /// <summary>The open file.</summary>
     public IFile File { get; } = file;
 
-    /// <summary>Lets the cache close it.</summary>
+    /// <summary>Allows the cache to close the file.</summary>
     public void Dispose() => owner.Release();
 }

@@ -3,14 +3,13 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Flushing what cannot be written again. A flush that failed must not be tried again: the system may have dropped the bytes, and the
-/// second
-/// flush would say yes to nothing. So a volume that turns out to be full only now is no passing refusal here, as it is for a write.
+/// Flushes bytes that cannot be written again. A failed flush must not be retried: the system may have dropped the bytes, and the second
+/// flush would succeed without them. So a volume that turns out to be full only now is not a transient error, as it is for a write.
 /// </summary>
 internal static class FlushOnce
 {
-    /// <summary>Returns when the file's content is on stable storage.</summary>
-    /// <exception cref="IOException">It may not be; never a <see cref="DiskFullException"/>.</exception>
+    /// <summary>Flushes the file's content to stable storage.</summary>
+    /// <exception cref="IOException">The content may not be durable; never a <see cref="DiskFullException"/>.</exception>
     public static void Flush(IFile file)
     {
         try
@@ -23,8 +22,8 @@ internal static class FlushOnce
         }
     }
 
-    /// <summary>Returns when the directory's entries are on stable storage.</summary>
-    /// <exception cref="IOException">They may not be; never a <see cref="DiskFullException"/>.</exception>
+    /// <summary>Flushes the directory's entries to stable storage.</summary>
+    /// <exception cref="IOException">The entries may not be durable; never a <see cref="DiskFullException"/>.</exception>
     public static void FlushDirectory(IFileSystem files, string directory)
     {
         try
@@ -38,5 +37,5 @@ internal static class FlushOnce
     }
 
     private static IOException Late(string path, DiskFullException fault) =>
-        new($"'{path}' could not be flushed: no space left on its volume, found out when the bytes were taken already.", fault);
+        new($"'{path}' could not be flushed: the volume ran out of space after it had accepted the bytes.", fault);
 }

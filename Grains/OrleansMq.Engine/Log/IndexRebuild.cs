@@ -4,19 +4,18 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Brings a segment's indexes in line with its log: an index is only a shortcut, so whatever is wrong with it is made anew by a walk over
-/// the
-/// batches' headers.
+/// Brings a segment's indexes in line with its log. An index is only a shortcut, so a wrong one is rebuilt by a walk over the batches'
+/// headers.
 /// </summary>
 internal static class IndexRebuild
 {
     /// <summary>
-    /// Makes sure that both index files are there, and those of a sealed segment hold whole entries.
+    /// Ensures that both index files exist, and that those of a sealed segment consist of whole entries.
     /// </summary>
     /// <param name="files">The disk.</param>
-    /// <param name="segment">The segment; its size is set.</param>
-    /// <param name="indexIntervalBytes">To build missing ones by; null to leave them empty, for a segment whose tail is looked at
-    /// anyway.</param>
+    /// <param name="segment">The segment, with its size set.</param>
+    /// <param name="indexIntervalBytes">The interval for rebuilding missing indexes. Null leaves them empty, for a segment whose tail is
+    /// checked anyway.</param>
     public static void EnsureFiles(IFileSystem files, Segment segment, int? indexIntervalBytes)
     {
         if (indexIntervalBytes is not { } interval)
@@ -28,16 +27,15 @@ internal static class IndexRebuild
             }
             return;
         }
-        // Every batch with a timestamp has a sealed segment's time index say so in the end.
+        // The last entry of a sealed segment's time index covers every batch that has a timestamp, so there must be one.
         if (!IsWhole(files, segment.Index.File, OffsetIndex.EntrySize, 0)
             || !IsWhole(files, segment.TimeIndex.File, TimeIndex.EntrySize, segment.Size > 0 ? 1 : 0))
             Rebuild(files, segment, segment.Size, interval);
     }
 
     /// <summary>
-    /// Makes both indexes anew over the batches before <paramref name="end"/>: beside the old ones, which they replace when they are whole
-    /// and durable. A
-    /// crash in the middle leaves what was found wrong, to be found wrong again.
+    /// Rebuilds both indexes from the batches before <paramref name="end"/>, beside the old ones. They replace the old ones once they are
+    /// complete and durable. A crash in between leaves the faulty ones, to be found again.
     /// </summary>
     /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
     public static void Rebuild(IFileSystem files, Segment segment, long end, int indexIntervalBytes)
@@ -60,17 +58,16 @@ internal static class IndexRebuild
     }
 
     /// <summary>
-    /// Removes what the indexes say about <paramref name="from"/> and later, checks what remains, and makes the segment ready for batches
-    /// from there on.
+    /// Removes the index entries at and after <paramref name="from"/>, checks the rest, and prepares the segment for batches from there on.
     /// </summary>
     /// <param name="files">The disk.</param>
     /// <param name="segment">The segment.</param>
     /// <param name="fromOffset">The offset of the batch at <paramref name="from"/>.</param>
-    /// <param name="from">Batches before it are right, and were indexed durably.</param>
-    /// <param name="indexIntervalBytes">To build what is missing by.</param>
+    /// <param name="from">Batches before this position are valid, and were indexed durably.</param>
+    /// <param name="indexIntervalBytes">The interval for rebuilding missing entries.</param>
     /// <param name="afterCrash">
-    /// Whether there may be entries behind those of <paramref name="from"/>, torn ones and zeros among them: then all are looked at. After
-    /// a clean stop the last ones are, and one that does not belong there has the index made anew.
+    /// Whether there may be entries beyond <paramref name="from"/>, including torn ones and zeros: then all entries are checked. After a
+    /// clean stop only the last ones are checked, and a wrong one causes a rebuild.
     /// </param>
     public static void CutTail(IFileSystem files, Segment segment, long fromOffset, long from, int indexIntervalBytes, bool afterCrash)
     {
@@ -109,7 +106,7 @@ internal static class IndexRebuild
     /// <summary>
     /// Opens the active segment after a clean stop: its last index entry must lead, batch by batch, to <paramref name="end"/>.
     /// </summary>
-    /// <exception cref="DamagedLogException">It does not: the file is not what was closed.</exception>
+    /// <exception cref="DamagedLogException">The last entry does not: the file changed after it was closed.</exception>
     public static void OpenTail(IFileSystem files, Segment segment, LogPosition end, int indexIntervalBytes)
     {
         CutTail(files, segment, end.Offset, end.Position, indexIntervalBytes, afterCrash: false);
@@ -126,7 +123,7 @@ internal static class IndexRebuild
                 "no whole record batch begins there");
     }
 
-    /// <summary>Whether the last entry is what the batch at its position says, and no entry is missing between it and
+    /// <summary>Whether the last entry matches the batch at its position, and no entry is missing between it and
     /// <paramref name="end"/>.</summary>
     private static bool IsLastEntryRight(Segment segment, long end, int indexIntervalBytes)
     {
@@ -148,7 +145,7 @@ internal static class IndexRebuild
         return walker.NextPosition == end;
     }
 
-    /// <summary>Whether the last entry of the time index is what the batch at its offset says; false also where there is none.</summary>
+    /// <summary>Whether the last entry of the time index matches the batch at its offset; false if there is none.</summary>
     private static bool IsLastTimeRight(Segment segment, long end)
     {
         if (!segment.TimeIndex.TryGetLast(out var timestamp, out var lastOffset))
@@ -166,7 +163,7 @@ internal static class IndexRebuild
 
     private delegate bool TryGetEntry(int index, out long first, out long second);
 
-    // Both numbers of an entry rise from entry to entry: the first that does not is not an entry.
+    // Both numbers of an entry rise from entry to entry; counting stops at the first that does not.
     private static int CountRising(int count, TryGetEntry tryGet, long secondBelow)
     {
         long first = -1, second = -1;
@@ -191,7 +188,7 @@ internal static class IndexRebuild
         var expected = segment.BaseOffset;
         while (walker.TryMoveNext())
         {
-            // No index can express an offset that the CRC does not protect and a disk has changed.
+            // The CRC does not cover the base offset. An index cannot express one that a disk has changed.
             if (walker.Header.BaseOffset < expected || walker.Header.LastOffset - segment.BaseOffset > int.MaxValue)
                 throw new DamagedLogException(segment.Log.Path, walker.Position, expected,
                     $"the batch there has base offset {walker.Header.BaseOffset}");

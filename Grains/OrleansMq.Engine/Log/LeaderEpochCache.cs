@@ -4,15 +4,14 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-/// <summary>A leader epoch and the first offset written in it.</summary>
+/// <summary>A leader epoch and its first offset.</summary>
 /// <param name="Epoch">0 or above.</param>
 /// <param name="StartOffset">The log end when the epoch began.</param>
 public readonly record struct LeaderEpochEntry(int Epoch, long StartOffset);
 
 /// <summary>
-/// Which offsets were written in which leader epoch: the history that replicas compare to find where they part (KIP-101, KIP-279). Epochs
-/// and
-/// start offsets both rise strictly. Kept in <c>leader-epoch-checkpoint</c>, in Kafka's text form:
+/// The leader epoch of every offset: the history that replicas compare to find where they diverge (KIP-101, KIP-279). Epochs and start
+/// offsets both rise strictly. Stored in <c>leader-epoch-checkpoint</c>, in Kafka's text form:
 /// <code>
 /// 0                  version
 /// 2                  how many lines follow
@@ -25,7 +24,7 @@ public sealed class LeaderEpochCache
 {
     /// <summary>The file's name in the partition's directory.</summary>
     public const string FileName = "leader-epoch-checkpoint";
-    /// <summary>No epoch, no offset.</summary>
+    /// <summary>No epoch and no offset.</summary>
     public static readonly LeaderEpochEntry None = new(-1, -1);
 
     private readonly Lock _lock = new();
@@ -52,14 +51,14 @@ public sealed class LeaderEpochCache
     /// <summary>All entries, oldest first.</summary>
     public IReadOnlyList<LeaderEpochEntry> Entries => Volatile.Read(ref _entries);
 
-    /// <summary>The latest epoch with its start; <see cref="None"/> where there is none.</summary>
+    /// <summary>The latest epoch with its start; <see cref="None"/> if there is none.</summary>
     public LeaderEpochEntry Latest => Volatile.Read(ref _entries) is [.., var last] ? last : None;
 
     /// <summary>
-    /// Takes note that <paramref name="epoch"/> begins at <paramref name="startOffset"/>. An epoch that is known, or older than the latest,
-    /// changes nothing; an epoch in which nothing was written (it began at or after this start) is dropped.
+    /// Records that <paramref name="epoch"/> begins at <paramref name="startOffset"/>. A known epoch, or one older than the latest, changes
+    /// nothing. An epoch without records (it began at or after this start) is dropped.
     /// </summary>
-    /// <returns>Whether there is something new.</returns>
+    /// <returns>Whether the cache changed.</returns>
     public bool Assign(int epoch, long startOffset)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(epoch);
@@ -74,12 +73,11 @@ public sealed class LeaderEpochCache
     }
 
     /// <summary>
-    /// Where an epoch ends, as a follower asks after its own latest one: the largest epoch at or below <paramref name="epoch"/> with the
-    /// start of
-    /// the epoch after it; the log end for the latest epoch; <see cref="None"/> for an epoch above the latest, or where nothing is known.
-    /// For an epoch below all that are known: that epoch itself, with the start of the first.
+    /// Finds the end of an epoch, as a follower asks for its own latest one. Returns the largest epoch at or below
+    /// <paramref name="epoch"/>, with the start of the next epoch, or with the log end for the latest. Returns <see cref="None"/> for an
+    /// epoch above the latest, or if the cache is empty. For an epoch below all known ones, returns that epoch with the start of the first.
     /// </summary>
-    /// <returns><see cref="LeaderEpochEntry.StartOffset"/> holds the end offset.</returns>
+    /// <returns><see cref="LeaderEpochEntry.StartOffset"/> has the end offset.</returns>
     public LeaderEpochEntry EndOffsetFor(int epoch, long logEndOffset)
     {
         var entries = Volatile.Read(ref _entries);
@@ -93,7 +91,7 @@ public sealed class LeaderEpochCache
             : new LeaderEpochEntry(entries[next - 1].Epoch, entries[next].StartOffset);
     }
 
-    /// <summary>The epoch an offset was written in; -1 where it is below all that are known.</summary>
+    /// <summary>Returns the epoch of an offset; -1 if the offset is below all known epochs.</summary>
     public int EpochOf(long offset)
     {
         var entries = Volatile.Read(ref _entries);
@@ -101,7 +99,7 @@ public sealed class LeaderEpochCache
         return index < 0 ? -1 : entries[index].Epoch;
     }
 
-    /// <summary>The log was cut: drops epochs that began at or after its new end.</summary>
+    /// <summary>Drops epochs that began at or after the log's new end, after a truncation.</summary>
     public void TruncateFromEnd(long endOffset)
     {
         lock (_lock)
@@ -111,7 +109,7 @@ public sealed class LeaderEpochCache
         }
     }
 
-    /// <summary>The log's start moved: drops epochs that ended before it; the one it lies in now begins there.</summary>
+    /// <summary>Drops epochs that ended before the log's new start. The epoch that contains it now begins there.</summary>
     public void TruncateFromStart(long startOffset)
     {
         lock (_lock)
@@ -123,7 +121,7 @@ public sealed class LeaderEpochCache
         }
     }
 
-    /// <summary>Forgets everything: the log was emptied.</summary>
+    /// <summary>Drops all entries, since the log was emptied.</summary>
     public void Clear()
     {
         lock (_lock)

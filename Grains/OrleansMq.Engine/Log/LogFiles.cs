@@ -3,39 +3,39 @@ using System.Globalization;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// The names of the files in a partition's directory. Those of segments are Kafka's: 20 digits of the base offset and a suffix, so that
-/// sorting by name is sorting by offset.
+/// The names of the files in a partition's directory. Segments have Kafka's names: 20 digits of the base offset and a suffix, so that
+/// sorting by name sorts by offset.
 /// </summary>
 public static class LogFiles
 {
     /// <summary>Record batches, one after the other.</summary>
     public const string Log = ".log";
-    /// <summary>Offset to position.</summary>
+    /// <summary>Maps offsets to positions.</summary>
     internal const string Index = ".index";
-    /// <summary>Timestamp to offset.</summary>
+    /// <summary>Maps timestamps to offsets.</summary>
     internal const string TimeIndex = ".timeindex";
     /// <summary>Producer state as of the offset in the name.</summary>
     internal const string Snapshot = ".snapshot";
-    /// <summary>Appended to a file that nobody finds any more and that is deleted a little later.</summary>
+    /// <summary>The suffix of a removed file, which is deleted a little later.</summary>
     internal const string Deleted = ".deleted";
-    /// <summary>Appended to what a compaction is writing: worthless after a crash.</summary>
+    /// <summary>The suffix of a file that a compaction is writing; useless after a crash.</summary>
     internal const string Cleaned = ".cleaned";
-    /// <summary>Appended to what a compaction has finished: takes the place of the segments it was made from.</summary>
+    /// <summary>The suffix of a finished compaction's file, which replaces the segments it was made from.</summary>
     internal const string Swap = ".swap";
     /// <summary>Log start offset, recovery point, flushed point: see <see cref="PartitionCheckpoint"/>.</summary>
     internal const string Checkpoint = "partition-checkpoint";
     /// <summary>Topic id, in Kafka's text form.</summary>
     internal const string Metadata = "partition.metadata";
 
-    /// <summary>Digits of an offset in a name: enough for any int64.</summary>
+    /// <summary>The digits of an offset in a name: enough for any int64.</summary>
     internal const int OffsetDigits = 20;
 
-    /// <summary>The name of a segment's file.</summary>
+    /// <summary>Makes the name of a segment's file.</summary>
     internal static string Name(long baseOffset, string suffix) => string.Create(CultureInfo.InvariantCulture, $"{baseOffset:D20}{suffix}");
 
-    /// <summary>Reads the base offset out of a name such as <c>00000000000000000042.log</c>.</summary>
+    /// <summary>Parses the base offset in a name such as <c>00000000000000000042.log</c>.</summary>
     /// <param name="name">The file's name.</param>
-    /// <param name="suffix">The suffix that it has.</param>
+    /// <param name="suffix">The expected suffix.</param>
     /// <param name="baseOffset">The offset; 0 for a name of another form.</param>
     /// <returns>False for a name of another form.</returns>
     public static bool TryParse(string name, string suffix, out long baseOffset)

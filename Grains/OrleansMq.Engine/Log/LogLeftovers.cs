@@ -3,12 +3,12 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-/// <summary>What a crash may leave in a partition's directory beside the log, and what becomes of it.</summary>
+/// <summary>Handles what a crash may leave in a partition's directory beside the log.</summary>
 internal static class LogLeftovers
 {
     private static readonly string[] Worthless = [LogFiles.Deleted, LogFiles.Cleaned, AtomicFile.TemporarySuffix];
 
-    /// <summary>Deletes what is worthless: files that were being deleted, or not finished.</summary>
+    /// <summary>Deletes useless files: those of unfinished deletions and compactions.</summary>
     public static void Remove(IFileSystem files, string directory, EngineLog log)
     {
         var removed = 0;
@@ -24,7 +24,7 @@ internal static class LogLeftovers
                 + $"'{directory}'.");
     }
 
-    /// <summary>The base offsets of the segments in a directory, ascending; indexes without a log are deleted.</summary>
+    /// <summary>Returns the base offsets of the segments in a directory, ascending; deletes indexes without a log.</summary>
     public static List<long> FindSegments(IFileSystem files, string directory)
     {
         var names = files.ListFiles(directory);

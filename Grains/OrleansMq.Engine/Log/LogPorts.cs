@@ -5,21 +5,21 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-/// <summary>What all logs of a broker share.</summary>
+/// <summary>The dependencies that all logs of a broker share.</summary>
 /// <param name="Cache">The open files.</param>
 /// <param name="Time">The broker's clock.</param>
-/// <param name="Log">Where repairs and faults are told.</param>
-/// <param name="Codecs">To look into compressed batches with.</param>
-/// <param name="VerifyOnRead">Whether the CRC of batches is checked as they are read.</param>
+/// <param name="Log">Gets lines about repairs and faults.</param>
+/// <param name="Codecs">Decompress batches.</param>
+/// <param name="VerifyOnRead">Whether the CRC of batches is checked on reads.</param>
 internal sealed record LogPorts(FileHandleCache Cache, TimeProvider Time, EngineLog Log, CompressionCodecs Codecs, bool VerifyOnRead)
 {
-    /// <summary>The disk.</summary>
+    /// <summary>The file system.</summary>
     public IFileSystem Files => Cache.Files;
 
-    /// <summary>Milliseconds since 1970.</summary>
+    /// <summary>The current time in milliseconds since 1970.</summary>
     public long Now => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
-    /// <summary>What a broker's options amount to.</summary>
+    /// <summary>Creates the dependencies from a broker's options.</summary>
     public static LogPorts For(BrokerOptions options) => new(
         new FileHandleCache(options.FileSystem ?? new DiskFileSystem(), options.MaxOpenFiles), options.TimeProvider, options.Log,
             options.Codecs,

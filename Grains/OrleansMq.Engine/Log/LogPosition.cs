@@ -1,15 +1,15 @@
 namespace OrleansMq.Log;
 
-/// <summary>A batch boundary in a partition's log: an offset and where it is on disk.</summary>
-/// <param name="Offset">Everything below it lies before this place.</param>
+/// <summary>A batch boundary in a partition's log: an offset and its position on disk.</summary>
+/// <param name="Offset">All lower offsets are before this position.</param>
 /// <param name="SegmentBase">The base offset of the segment, which names its file.</param>
 /// <param name="Position">The byte in the segment's <c>.log</c> file.</param>
 internal readonly record struct LogPosition(long Offset, long SegmentBase, long Position)
 {
-    /// <summary>No such place is known.</summary>
+    /// <summary>An unknown position.</summary>
     public static readonly LogPosition None = new(-1, -1, -1);
 
-    /// <summary>Whether it says anything.</summary>
+    /// <summary>Whether the position is known.</summary>
     public bool IsKnown => Offset >= 0;
 
     /// <inheritdoc/>

@@ -5,42 +5,41 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Reads every batch of a <c>.log</c> file from a position on and checks it in full: length, magic, CRC, fields, offset. What recovery
-/// does with
-/// what it finds wrong is decided elsewhere.
+/// Reads every batch of a <c>.log</c> file from a position on and checks it completely: length, magic, CRC, fields, offset. The caller
+/// decides what recovery does about a fault.
 /// </summary>
 internal sealed class LogScanner(IFile file, long position, long end) : IDisposable
 {
-    /// <summary>Read at once: large enough that the disk, not the calls, is what it waits for.</summary>
+    /// <summary>The size of a read: large enough that the disk, not the number of calls, limits the speed.</summary>
     private const int ReadBytes = 1 << 20;
 
     private byte[] _buffer = ArrayPool<byte>.Shared.Rent(ReadBytes);
     private long _bufferStart;
     private int _buffered;
 
-    /// <summary>Where the next batch begins, or where the scan stopped.</summary>
+    /// <summary>The position of the next batch, or where the scan stopped.</summary>
     public long Position { get; private set; } = position;
 
-    /// <summary>What is wrong with the bytes at <see cref="Position"/>; null when all up to the end is well.</summary>
+    /// <summary>The fault of the bytes at <see cref="Position"/>; null if there is none up to the end.</summary>
     public string? Fault { get; private set; }
 
-    /// <summary>Whether the bytes just end too early: what a write leaves that its process did not live to finish.</summary>
+    /// <summary>Whether the file merely ends too early, as after a crash during a write.</summary>
     public bool IsTorn { get; private set; }
 
-    /// <summary>The batch that was stepped over last; valid until the next step.</summary>
+    /// <summary>The last scanned batch; valid until the next step.</summary>
     public ReadOnlyMemory<byte> Batch { get; private set; }
 
-    /// <summary>Bytes read from the file.</summary>
+    /// <summary>The number of bytes read from the file.</summary>
     public long BytesRead { get; private set; }
 
     /// <summary>
-    /// Steps over the next batch.
+    /// Scans the next batch.
     /// </summary>
-    /// <param name="expectedOffset">The base offset it must have; with <paramref name="allowGap"/>, at least.</param>
+    /// <param name="expectedOffset">The batch's base offset; with <paramref name="allowGap"/> the minimum.</param>
     /// <param name="allowGap">Whether offsets may be missing, as after compaction.</param>
-    /// <param name="header">Its header.</param>
-    /// <param name="at">Where it begins.</param>
-    /// <returns>False at the end, and at a batch that is not whole or not right: then <see cref="Fault"/> says why.</returns>
+    /// <param name="header">The batch's header.</param>
+    /// <param name="at">The batch's position.</param>
+    /// <returns>False at the end, and at an incomplete or invalid batch: then <see cref="Fault"/> has the reason.</returns>
     public bool TryMoveNext(long expectedOffset, bool allowGap, out RecordBatchHeader header, out long at)
     {
         header = default;

@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// A segment's <c>.index</c>: where batches begin, one entry about every <c>index.interval.bytes</c>. Kafka's layout, big-endian:
+/// A segment's <c>.index</c>: the positions of batches, about one entry every <c>index.interval.bytes</c>. Kafka's layout, big-endian:
 /// <code>
 /// 0 offset i32, of the batch's last record, relative to the segment's base | 4 position i32, of the batch's first byte in .log
 /// </code>
@@ -11,10 +11,10 @@ namespace OrleansMq.Log;
 internal sealed class OffsetIndex(CachedFile file, long baseOffset)
     : SparseIndex(file, EntrySize, static entry => BinaryPrimitives.ReadInt32BigEndian(entry))
 {
-    /// <summary>Bytes of an entry.</summary>
+    /// <summary>The size of an entry in bytes.</summary>
     public const int EntrySize = 8;
 
-    /// <summary>Adds the batch that ends with <paramref name="lastOffset"/>; greater than all before.</summary>
+    /// <summary>Adds the batch that ends with <paramref name="lastOffset"/>, which must exceed all before.</summary>
     public void Add(long lastOffset, int position)
     {
         var entry = Reserve();
@@ -24,9 +24,8 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset)
     }
 
     /// <summary>
-    /// The last entry at or before <paramref name="offset"/>: its batch, or a later one, holds the offset. False when there is none: then
-    /// look from
-    /// the segment's start.
+    /// Finds the last entry at or before <paramref name="offset"/>: its batch, or a later one, holds the offset. False if there is none:
+    /// then search from the segment's start.
     /// </summary>
     public bool TryFind(long offset, out long lastOffset, out int position)
     {
@@ -37,7 +36,7 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset)
         return found;
     }
 
-    /// <summary>The last entry whose batch begins at or before <paramref name="position"/>.</summary>
+    /// <summary>Finds the last entry whose batch begins at or before <paramref name="position"/>.</summary>
     public bool TryFindPosition(long position, out long lastOffset, out int found)
     {
         Span<byte> entry = stackalloc byte[EntrySize];
@@ -47,7 +46,7 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset)
         return isFound;
     }
 
-    /// <summary>Entry number <paramref name="index"/>, from 0.</summary>
+    /// <summary>Returns the entry at <paramref name="index"/>, from 0.</summary>
     public bool TryGet(int index, out long lastOffset, out int position)
     {
         Span<byte> entry = stackalloc byte[EntrySize];
@@ -57,6 +56,6 @@ internal sealed class OffsetIndex(CachedFile file, long baseOffset)
         return found;
     }
 
-    /// <summary>The last entry.</summary>
+    /// <summary>Returns the last entry.</summary>
     public bool TryGetLast(out long lastOffset, out int position) => TryGet(Count - 1, out lastOffset, out position);
 }

@@ -4,27 +4,25 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-/// <summary>What a partition must know of itself before it reads its log.</summary>
-/// <param name="LogStartOffset">Nothing below it is shown to a reader.</param>
-/// <param name="RecoveryPoint">Where a restart after a crash begins to read: all before it is checked, indexed and durable.</param>
-/// <param name="FlushedPoint">All before it was durable when this was written, and more may be since: damage before it is never
+/// <summary>What a partition must know before it reads its log.</summary>
+/// <param name="LogStartOffset">Records below it are not visible to readers.</param>
+/// <param name="RecoveryPoint">Where recovery after a crash begins: everything before it is checked, indexed and durable.</param>
+/// <param name="FlushedPoint">Everything before it was durable when this was written, and more may be since. Damage before it is never
 /// cut.</param>
-/// <param name="HasProducers">Whether a producer snapshot stands for the recovery point; false when no producer was known there.</param>
-/// <param name="IsBeingEmptied">The log is to be emptied and to start anew at the log start offset: whatever files there are must
+/// <param name="HasProducers">Whether there is a producer snapshot for the recovery point; false if no producer was known there.</param>
+/// <param name="IsBeingEmptied">Whether the log is being emptied and will start at the log start offset: all existing segment files must
 /// go.</param>
-/// <param name="Replica">What replication keeps beside the log.</param>
+/// <param name="Replica">What replication stores beside the log.</param>
 internal readonly record struct CheckpointState(long LogStartOffset, LogPosition RecoveryPoint, LogPosition FlushedPoint, bool HasProducers,
     bool IsBeingEmptied = false, ReplicaMarks Replica = default)
 {
-    /// <summary>Of a partition nothing is known of.</summary>
+    /// <summary>The state of a partition without a checkpoint.</summary>
     public static readonly CheckpointState Unknown = new(-1, LogPosition.None, LogPosition.None, true);
 }
 
 /// <summary>
-/// The file <c>partition-checkpoint</c>: two slots of one disk sector each, written in turn and in place, so that the file's length and
-/// place
-/// never change and a flush of it is as cheap as a flush can be. A slot torn by a power cut fails its CRC, and the other one counts.
-/// Big-endian:
+/// The file <c>partition-checkpoint</c>: two slots of one disk sector each, written alternately and in place. The file's length and place
+/// never change, so flushing it is as cheap as possible. A slot torn by a power cut fails its CRC, and the other one is used. Big-endian:
 /// <code>
 ///   0 magic u32 = 0x4F4D5150 ("OMQP") | 4 crc u32, CRC-32C of bytes 8 to 511 | 8 version i16 = 1 | 10 flags i16 (bit 0: has producers,
 ///     1: is being emptied, 2: counted only flushed)
@@ -50,13 +48,13 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
     private readonly byte[] _slot = new byte[SlotBytes];
     private long _sequence;
 
-    /// <summary>Where it is.</summary>
+    /// <summary>The file's path.</summary>
     public string Path { get; } = System.IO.Path.Combine(directory, LogFiles.Checkpoint);
 
     /// <summary>
-    /// Reads the newer of the slots that are whole.
+    /// Reads the newer of the valid slots.
     /// </summary>
-    /// <returns>False when the file is missing or neither slot is whole; then <paramref name="state"/> is
+    /// <returns>False if the file is missing or neither slot is valid; then <paramref name="state"/> is
     /// <see cref="CheckpointState.Unknown"/>.</returns>
     public bool TryRead(out CheckpointState state)
     {
@@ -80,9 +78,9 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
         return found;
     }
 
-    /// <summary>Writes the other slot and makes it durable.</summary>
-    /// <param name="file">The file, open (see <see cref="Create"/>).</param>
-    /// <param name="state">What to keep.</param>
+    /// <summary>Writes the other slot durably.</summary>
+    /// <param name="file">The open file (see <see cref="Create"/>).</param>
+    /// <param name="state">The state to write.</param>
     public void Write(IFile file, in CheckpointState state)
     {
         var sequence = Put(file, state);
@@ -90,23 +88,22 @@ internal sealed class PartitionCheckpoint(IFileSystem files, string directory)
         _sequence = sequence;
     }
 
-    /// <summary>Writes the other slot; a power cut may lose it.</summary>
+    /// <summary>Writes the other slot without a flush; a power cut may lose it.</summary>
     public void WriteWithoutFlush(IFile file, in CheckpointState state) => _sequence = Put(file, state);
 
     private long Put(IFile file, in CheckpointState state)
     {
-        // Counted only when it is written: after a failed write the next one goes to the same slot, and the other stays whole.
+        // The sequence advances only after the write. After a failed write the next one uses the same slot, so that the other stays valid.
         var sequence = _sequence + 1;
         Encode(state, sequence);
         file.Write(_slot, sequence % 2 * SlotBytes);
         return sequence;
     }
 
-    /// <summary>Creates the file, or makes a file of another length right, with <paramref name="state"/> in both slots; durable when it
-    /// returns.</summary>
+    /// <summary>Creates the file, or replaces one of another length, with <paramref name="state"/> in both slots. Durable.</summary>
     public void Create(in CheckpointState state)
     {
-        // Under its name only when it is whole: a crash leaves no file or a good one.
+        // The file gets its name only when it is complete: a crash leaves no file or a valid one.
         Span<byte> both = stackalloc byte[2 * SlotBytes];
         for (var number = 0; number < 2; number++)
         {

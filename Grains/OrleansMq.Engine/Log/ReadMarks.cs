@@ -1,22 +1,22 @@
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Where the last few reads of a segment ended: a reader mostly goes on there, and is spared the search. Marks are hints: whoever follows
-/// one looks whether the batch is there. Thread safe, without a lock.
+/// Remembers where the last few reads of a segment ended, since most readers continue there and can skip the search. Marks are hints: a
+/// reader checks that the batch is there. Thread safe and lock-free.
 /// </summary>
 internal sealed class ReadMarks
 {
-    // A few consumers that read the same segment; more search.
+    // Enough for a few consumers that read the same segment; further ones search.
     private const int Count = 8;
 
     private readonly Mark?[] _marks = new Mark?[Count];
     private int _next;
 
-    /// <summary>A read ended before this offset, at this position.</summary>
+    /// <summary>Records that a read ended before this offset, at this position.</summary>
     public void Add(long offset, long position) =>
         Volatile.Write(ref _marks[(uint)Interlocked.Increment(ref _next) % Count], new Mark(offset, position));
 
-    /// <summary>Where the batch with an offset most likely begins; -1 where that is not known.</summary>
+    /// <summary>Returns the probable position of the batch with an offset; -1 if not known.</summary>
     public long Find(long offset)
     {
         foreach (ref var place in _marks.AsSpan())

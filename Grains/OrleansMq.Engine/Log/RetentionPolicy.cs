@@ -2,18 +2,18 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Log;
 
-/// <summary>What retention looks at in a segment.</summary>
+/// <summary>The properties of a segment that retention uses.</summary>
 /// <param name="BaseOffset">Its first offset.</param>
 /// <param name="NextOffset">The offset after its last.</param>
-/// <param name="Size">Bytes of its log.</param>
-/// <param name="MaxTimestamp">Of its records, in milliseconds since 1970; -1 where no record has one.</param>
+/// <param name="Size">The size of its log in bytes.</param>
+/// <param name="MaxTimestamp">The largest timestamp of its records, in milliseconds since 1970; -1 if no record has one.</param>
 internal readonly record struct SegmentFacts(long BaseOffset, long NextOffset, long Size, long MaxTimestamp);
 
-/// <summary>Which of the oldest segments may go. Pure. Never the active one, and none that is not wholly below the high
+/// <summary>Decides which of the oldest segments to delete. Pure. Never the active one, and only segments wholly below the high
 /// watermark.</summary>
 internal static class RetentionPolicy
 {
-    /// <summary>How many segments are too old (<c>retention.ms</c>). A segment without any timestamp never is.</summary>
+    /// <summary>Counts the segments that are too old (<c>retention.ms</c>). A segment without timestamps never is.</summary>
     public static int CountExpired(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark, long now)
     {
         if (!config.CleanupDelete || config.RetentionMs < 0)
@@ -24,8 +24,8 @@ internal static class RetentionPolicy
         return count;
     }
 
-    /// <summary>How many segments must go for the rest to be no larger than <c>retention.bytes</c>; the rest is never smaller than
-    /// that.</summary>
+    /// <summary>Counts the segments to delete so that the rest is as close above <c>retention.bytes</c> as possible, and never below
+    /// it.</summary>
     public static int CountOversize(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark)
     {
         if (!config.CleanupDelete || config.RetentionBytes < 0)
@@ -37,7 +37,7 @@ internal static class RetentionPolicy
         return count;
     }
 
-    /// <summary>How many segments hold nothing at or above the log start offset.</summary>
+    /// <summary>Counts the segments without any offset at or above the log start offset.</summary>
     public static int CountBelow(IReadOnlyList<SegmentFacts> segments, long logStartOffset)
     {
         var count = 0;
@@ -46,7 +46,7 @@ internal static class RetentionPolicy
         return count;
     }
 
-    /// <summary>Whether the active segment, and with it all others, is expired: then it is rolled, so that its records can go
+    /// <summary>Whether the active segment has expired, and with it all others. Then it is rolled, so that its records can be deleted
     /// too.</summary>
     public static bool MustRollActive(IReadOnlyList<SegmentFacts> segments, TopicConfig config, long highWatermark, long now)
     {
@@ -58,6 +58,6 @@ internal static class RetentionPolicy
 
     /// <summary>Whether all records of a segment are older than <c>retention.ms</c>.</summary>
     public static bool IsExpired(in SegmentFacts segment, TopicConfig config, long now) =>
-        // Compaction may leave a segment empty: then it must not keep what follows it.
+        // Compaction may leave a segment empty, which must not protect the segments after it.
         config.RetentionMs >= 0 && (segment.Size == 0 || (segment.MaxTimestamp >= 0 && now - segment.MaxTimestamp > config.RetentionMs));
 }

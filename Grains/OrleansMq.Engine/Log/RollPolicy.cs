@@ -2,10 +2,10 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Log;
 
-/// <summary>Why a log begins a new segment.</summary>
+/// <summary>Why a log rolls to a new segment.</summary>
 internal enum RollReason
 {
-    /// <summary>It does not.</summary>
+    /// <summary>It does not roll.</summary>
     None = 0,
     /// <summary><c>segment.bytes</c>.</summary>
     Size = 1,
@@ -13,27 +13,26 @@ internal enum RollReason
     Age = 2,
     /// <summary><c>segment.index.bytes</c>.</summary>
     IndexFull = 3,
-    /// <summary>Offsets or positions would not fit the 32 bits of an index entry.</summary>
+    /// <summary>Offsets or positions would exceed the 32 bits of an index entry.</summary>
     RelativeOffset = 4,
 }
 
-/// <summary>When a new segment is begun. Pure.</summary>
+/// <summary>Decides when to roll to a new segment. Pure.</summary>
 internal static class RollPolicy
 {
-    /// <summary>What the decision looks at.</summary>
-    /// <param name="BaseOffset">Of the active segment.</param>
-    /// <param name="Size">Bytes in it, and waiting to be written to it.</param>
-    /// <param name="IndexEntries">Entries of its offset index.</param>
-    /// <param name="TimeIndexEntries">Entries of its time index.</param>
-    /// <param name="FirstTimestamp">Of its first batch; -1 where it has none.</param>
-    /// <param name="CreatedAt">When it was begun, by the broker's clock.</param>
+    /// <summary>The properties of the active segment that the decision uses.</summary>
+    /// <param name="BaseOffset">The segment's base offset.</param>
+    /// <param name="Size">Its bytes, including those waiting to be written.</param>
+    /// <param name="IndexEntries">The number of entries in its offset index.</param>
+    /// <param name="TimeIndexEntries">The number of entries in its time index.</param>
+    /// <param name="FirstTimestamp">The timestamp of its first batch; -1 if it has none.</param>
+    /// <param name="CreatedAt">When it was created, by the broker's clock.</param>
     public readonly record struct Active(long BaseOffset, long Size, int IndexEntries, int TimeIndexEntries, long FirstTimestamp,
         long CreatedAt);
 
     /// <summary>
-    /// Whether a batch of <paramref name="batchBytes"/> that ends with <paramref name="lastOffset"/> goes into a new segment. Age counts
-    /// in the time of the records, so that
-    /// old records that are written today do not make a segment each.
+    /// Decides whether a batch of <paramref name="batchBytes"/> that ends with <paramref name="lastOffset"/> goes into a new segment. Age
+    /// is measured by record timestamps, so that old records that are written today do not each cause a roll.
     /// </summary>
     public static RollReason BeforeAppend(in Active active, int batchBytes, long lastOffset, long batchTimestamp, TopicConfig config,
         long jitter)
@@ -50,7 +49,7 @@ internal static class RollPolicy
             : RollReason.None;
     }
 
-    /// <summary>Whether a segment is old enough to be closed though nothing more is appended: then retention and compaction can have
+    /// <summary>Decides whether a segment is old enough to be sealed without further appends, so that retention and compaction can process
     /// it.</summary>
     public static RollReason WhileIdle(in Active active, TopicConfig config, long jitter, long now) =>
         active.Size > 0 && now - active.CreatedAt > MaxAge(config, jitter) ? RollReason.Age : RollReason.None;

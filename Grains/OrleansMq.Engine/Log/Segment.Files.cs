@@ -2,10 +2,10 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-// The files of a segment as a whole: replaced, renamed, deleted.
+// Operations on all files of a segment: replacing, renaming, deleting.
 internal sealed partial class Segment
 {
-    /// <summary>Indexes for this segment beside those it has, empty, under names that mean nothing after a crash.</summary>
+    /// <summary>Creates empty indexes beside the segment's own, under names that are discarded after a crash.</summary>
     public Segment BeginNewIndexes()
     {
         var made = new Segment(_cache, _directory, BaseOffset, AtomicFile.TemporarySuffix);
@@ -17,7 +17,7 @@ internal sealed partial class Segment
         return made;
     }
 
-    /// <summary>Puts indexes that were made beside this segment's in their place.</summary>
+    /// <summary>Replaces the indexes by those made beside them.</summary>
     public void TakeIndexesOf(Segment made)
     {
         made.Index.File.Rename(LogFiles.Index);
@@ -31,19 +31,19 @@ internal sealed partial class Segment
         Volatile.Write(ref _maxTimestamp, made.MaxTimestamp);
     }
 
-    /// <summary>Takes the segment out of the log: its files get another name, under which open readers still find them.</summary>
+    /// <summary>Removes the segment from the log: its files are renamed, and open readers still find them.</summary>
     public void Remove()
     {
         _removed = true;
-        // Compaction makes segments of one name again and again: the names they die under differ, or a late reader would find the next
-        // one's bytes.
+        // Compaction creates segments of the same name repeatedly. Their names after removal must differ, or a late reader would find
+        // another segment's bytes.
         RenameAll($".{Interlocked.Increment(ref _removals)}{LogFiles.Deleted}");
     }
 
-    /// <summary>Gives all files the suffix <paramref name="suffix"/> after their usual one (or none, for empty).</summary>
+    /// <summary>Renames all files to their own suffix followed by <paramref name="suffix"/>, which may be empty.</summary>
     public void RenameAll(string suffix)
     {
-        // The log last: a segment is there as long as its log is; indexes without a log are removed at open.
+        // The log comes last: a segment exists as long as its log does, and indexes without a log are removed on open.
         foreach (var (file, own) in AllFiles())
         {
             if (file.Exists())
@@ -58,7 +58,7 @@ internal sealed partial class Segment
             file.Delete();
     }
 
-    /// <summary>Closes what is open and not in use.</summary>
+    /// <summary>Closes handles that are not in use.</summary>
     public void CloseFiles()
     {
         foreach (var (file, _) in AllFiles())

@@ -3,16 +3,16 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-// Finding batches by offset, and the largest timestamp: what the indexes say is compared with the log.
+// Finds batches by offset, and the largest timestamp. Index entries are checked against the log.
 internal sealed partial class Segment
 {
     /// <summary>
     /// Finds the first batch whose last offset is at least <paramref name="offset"/>.
     /// </summary>
-    /// <param name="offset">The offset looked for.</param>
-    /// <param name="useIndex">Whether to begin where the index says, or at the start.</param>
-    /// <param name="gapless">Whether each batch must begin where the one before ended: so in a log that was never compacted.</param>
-    /// <param name="position">Where the batch begins.</param>
+    /// <param name="offset">The offset to find.</param>
+    /// <param name="useIndex">Whether to start from the index, or from the segment's start.</param>
+    /// <param name="gapless">Whether each batch must begin where the previous one ended, as in a log that was never compacted.</param>
+    /// <param name="position">The batch's position.</param>
     /// <param name="header">The batch's header.</param>
     /// <exception cref="DamagedLogException">The log itself is not a sequence of batches.</exception>
     public BatchSearch FindBatch(long offset, bool useIndex, bool gapless, out long position, out RecordBatchHeader header)
@@ -22,7 +22,7 @@ internal sealed partial class Segment
         var (lastOffset, from) = (-1L, 0);
         var indexed = useIndex && Index.TryFind(offset, out lastOffset, out from);
         var size = Size;
-        var end = NextOffset; // Read after the size: never below the end of what is read.
+        var end = NextOffset; // Read after the size, so it is never below the end of the scanned bytes.
         var expected = BaseOffset;
         var walker = new BatchWalker(lease.File, from, size, buffer);
         position = -1;
@@ -52,7 +52,7 @@ internal sealed partial class Segment
         return BatchSearch.NotHere;
     }
 
-    /// <summary>Finds the batch of an offset where an earlier read ended; false where none did, or something else is there.</summary>
+    /// <summary>Finds the batch of an offset at which an earlier read ended; false if none did, or if another batch is there.</summary>
     public bool TryFollowMark(long offset, out long position, out RecordBatchHeader header)
     {
         header = default;
@@ -68,14 +68,14 @@ internal sealed partial class Segment
         return true;
     }
 
-    /// <summary>Where the last batch ends that does so at or before a position and below an offset.</summary>
-    /// <param name="file">The log file, open.</param>
-    /// <param name="position">Where <paramref name="first"/> begins.</param>
+    /// <summary>Finds the end of the last batch that ends at or before a position and below an offset.</summary>
+    /// <param name="file">The open log file.</param>
+    /// <param name="position">The position of <paramref name="first"/>.</param>
     /// <param name="first">The batch there.</param>
-    /// <param name="limit">The offset that all are to be below.</param>
-    /// <param name="atMost">The position that all are to end at or before.</param>
-    /// <param name="nextOffset">The offset after the last.</param>
-    /// <returns><paramref name="position"/> where there is none, or something is not as it should be: then who reads finds out.</returns>
+    /// <param name="limit">The offset that all batches must be below.</param>
+    /// <param name="atMost">The position that all batches must end at or before.</param>
+    /// <param name="nextOffset">The offset after the last batch.</param>
+    /// <returns><paramref name="position"/> if there is none, or if something is wrong: then the read reports it.</returns>
     public long FindEnd(IFile file, long position, in RecordBatchHeader first, long limit, long atMost, out long nextOffset)
     {
         var (start, lastOffset) = (position, first.LastOffset);
@@ -102,16 +102,16 @@ internal sealed partial class Segment
         return end;
     }
 
-    /// <summary>The CRC does not cover the base offset; its neighbours and the segment's bounds do.</summary>
-    /// <exception cref="DamagedLogException">The batch is not where it belongs.</exception>
+    /// <summary>Checks a batch's base offset against its neighbours and the segment's bounds, since the CRC does not cover it.</summary>
+    /// <exception cref="DamagedLogException">The batch is out of place.</exception>
     public void ThrowIfOutOfPlace(in RecordBatchHeader header, long position, long expected, long end, bool gapless)
     {
         if (header.BaseOffset < expected || (gapless && header.BaseOffset != expected) || header.NextOffset > end)
             throw new DamagedLogException(Log.Path, position, expected,
-                $"the batch there says that its base offset is {header.BaseOffset}");
+                $"the batch there has the base offset {header.BaseOffset}");
     }
 
-    /// <summary>Takes the largest timestamp from the time index, whose last entry is known to be right.</summary>
+    /// <summary>Loads the largest timestamp from the time index, whose last entry is known to be correct.</summary>
     public void TakeMaxTimestamp()
     {
         var known = TimeIndex.TryGetLast(out var timestamp, out var offset) ? timestamp : NoTimestamp;
@@ -120,9 +120,8 @@ internal sealed partial class Segment
     }
 
     /// <summary>
-    /// Takes the largest timestamp from the time index, if the batch it speaks of agrees: retention goes by it, and must not follow an
-    /// index that a disk
-    /// has changed. Otherwise from the batches.
+    /// Loads the largest timestamp from the time index if the batch it refers to confirms it, otherwise from the batches. Retention depends
+    /// on it and must not follow an index that a disk has changed.
     /// </summary>
     private long LoadMaxTimestamp()
     {
@@ -154,7 +153,7 @@ internal sealed partial class Segment
         return largest;
     }
 
-    /// <summary>The first batch's largest timestamp, read where it is not known; -1 where the segment is empty.</summary>
+    /// <summary>Loads the first batch's largest timestamp if not known; -1 if the segment is empty.</summary>
     public long LoadFirstTimestamp()
     {
         if (FirstTimestamp < 0 && Size >= RecordBatchHeader.Size)

@@ -5,12 +5,11 @@ namespace OrleansMq.Log;
 
 /// <summary>
 /// A piece of a partition's log: the batches from <see cref="BaseOffset"/> up to the next segment's, and the two indexes over them. Only
-/// the
-/// last segment of a log is appended to; once another follows, its bytes never change.
+/// the last segment of a log is appended to. Once another follows, its bytes never change.
 /// </summary>
 /// <remarks>
-/// Appending, cutting and sealing are done by one thread at a time, under the partition's append lock. Readers use what is published:
-/// <see cref="Size"/> and <see cref="NextOffset"/> move forward after the bytes are in the file.
+/// One thread at a time appends, truncates and seals, under the partition's append lock. Readers use published values: <see cref="Size"/>
+/// and <see cref="NextOffset"/> advance after the bytes are in the file.
 /// </remarks>
 internal sealed partial class Segment
 {
@@ -30,10 +29,10 @@ internal sealed partial class Segment
     private volatile bool _removed;
     private ReadMarks? _marks;
     private VerifiedRanges? _verified;
-    // What lies behind it this process wrote, or walked over at its start.
+    // This process has written the bytes beyond it, or walked over them at its start.
     private long _foundSize;
 
-    /// <summary>A segment whose files may or may not be there.</summary>
+    /// <summary>Creates a segment whose files may or may not exist.</summary>
     public Segment(FileHandleCache cache, string directory, long baseOffset, string suffix = "")
     {
         _cache = cache;
@@ -45,30 +44,30 @@ internal sealed partial class Segment
         TimeIndex = new TimeIndex(new CachedFile(cache, directory, baseOffset, LogFiles.TimeIndex + suffix), baseOffset);
     }
 
-    /// <summary>No record in it has a lower offset; names its files.</summary>
+    /// <summary>The lowest possible offset of its records; names its files.</summary>
     public long BaseOffset { get; }
     /// <summary>The <c>.log</c> file.</summary>
     public CachedFile Log { get; }
-    /// <summary>Offset to position.</summary>
+    /// <summary>Maps offsets to positions.</summary>
     public OffsetIndex Index { get; }
-    /// <summary>Timestamp to offset.</summary>
+    /// <summary>Maps timestamps to offsets.</summary>
     public TimeIndex TimeIndex { get; }
-    /// <summary>Bytes of whole batches in the <c>.log</c> file.</summary>
+    /// <summary>The bytes of complete batches in the <c>.log</c> file.</summary>
     public long Size => Volatile.Read(ref _size);
-    /// <summary>Every record in it has a lower offset. Of a sealed segment, the next segment's base.</summary>
+    /// <summary>The offset after its last possible record. For a sealed segment, the next segment's base.</summary>
     public long NextOffset => Volatile.Read(ref _nextOffset);
-    /// <summary>How much of the log file is known to be on stable storage.</summary>
+    /// <summary>How many bytes of the log file are known to be on stable storage.</summary>
     public long FlushedSize => Volatile.Read(ref _flushedSize);
-    /// <summary>Where reads ended.</summary>
+    /// <summary>The ends of recent reads.</summary>
     public ReadMarks Marks => Volatile.Read(ref _marks) ?? MakeMarks();
-    /// <summary>Whether this process has seen a range of the log file to be whole: it wrote it, or compared its CRCs.</summary>
+    /// <summary>Whether this process has verified a range of the log file, by writing it or by checking its CRCs.</summary>
     public bool IsVerified(long from, long to)
     {
         var found = Volatile.Read(ref _foundSize);
         return from >= found || Volatile.Read(ref _verified) is { } verified && verified.Contains(from, Math.Min(to, found));
     }
 
-    /// <summary>Takes note that the CRCs of a range are right.</summary>
+    /// <summary>Records that the CRCs of a range are correct.</summary>
     public void Verified(long from, long to)
     {
         var found = Volatile.Read(ref _foundSize);
@@ -78,14 +77,14 @@ internal sealed partial class Segment
 
     /// <summary>Whether bytes were written since the last flush.</summary>
     public bool IsDirty => FlushedSize < Size;
-    /// <summary>When the segment was begun, in milliseconds since 1970; after a restart, a guess from its first batch.</summary>
+    /// <summary>When the segment was created, in milliseconds since 1970; after a restart, an estimate from its first batch.</summary>
     public long CreatedAt { get; set; }
-    /// <summary>The first batch's largest timestamp; -1 where the segment is empty, or sealed and nobody needed it.</summary>
+    /// <summary>The first batch's largest timestamp; -1 if the segment is empty, or if it is sealed and the value was not needed.</summary>
     public long FirstTimestamp { get; set; } = NoTimestamp;
-    /// <summary>Whether it is no longer part of the log: its files may be gone.</summary>
+    /// <summary>Whether it is no longer part of the log; its files may be gone.</summary>
     public bool IsRemoved => _removed;
 
-    /// <summary>The largest timestamp of its records, in milliseconds since 1970; -1 where no record has one.</summary>
+    /// <summary>The largest timestamp of its records, in milliseconds since 1970; -1 if no record has one.</summary>
     public long MaxTimestamp
     {
         get
@@ -97,7 +96,7 @@ internal sealed partial class Segment
         }
     }
 
-    /// <summary>Creates the files, empty.</summary>
+    /// <summary>Creates empty files.</summary>
     public void Create(long now)
     {
         Log.CreateEmpty();
@@ -109,7 +108,7 @@ internal sealed partial class Segment
         CreatedAt = now;
     }
 
-    /// <summary>Says what a segment found on disk holds; its largest timestamp is loaded when somebody asks.</summary>
+    /// <summary>Initializes a segment found on disk; its largest timestamp is loaded on demand.</summary>
     public void Found(long size, long nextOffset, bool flushed)
     {
         Volatile.Write(ref _foundSize, size);
@@ -120,7 +119,7 @@ internal sealed partial class Segment
     }
 
     /// <summary>
-    /// Takes note of a batch whose bytes are in the file at the end of what there was: index entries first, then the new size for readers.
+    /// Records a batch that was written at the end of the file: index entries first, then the new size for readers.
     /// </summary>
     public void Appended(in RecordBatchHeader batch, long position, int indexIntervalBytes)
     {
@@ -130,7 +129,7 @@ internal sealed partial class Segment
         Volatile.Write(ref _size, position + batch.SizeInBytes);
     }
 
-    /// <summary>The index work of <see cref="Appended"/>, also done where a tail of the log is walked again at open.</summary>
+    /// <summary>Does the index work of <see cref="Appended"/>; also used when open walks over a tail of the log again.</summary>
     public void NoteForIndexes(in RecordBatchHeader batch, long position, int indexIntervalBytes)
     {
         var largest = MaxTimestamp;
@@ -151,9 +150,9 @@ internal sealed partial class Segment
     }
 
     /// <summary>
-    /// Takes the batches behind the last index entry into the largest timestamp, after the segment was cut.
+    /// Updates the largest timestamp from the batches after the last index entry, after the segment was truncated.
     /// </summary>
-    /// <returns>The offset after the last batch; the base offset where there is none.</returns>
+    /// <returns>The offset after the last batch; the base offset if there is none.</returns>
     public long NoteTail()
     {
         Span<byte> buffer = stackalloc byte[BatchWalker.BufferBytes];
@@ -172,13 +171,13 @@ internal sealed partial class Segment
         return end;
     }
 
-    /// <summary>Says how many bytes lie between the last index entry's batch (included) and the end.</summary>
+    /// <summary>Sets the number of bytes from the last index entry's batch (inclusive) to the end.</summary>
     public void SetBytesSinceEntry(int bytes) => _bytesSinceEntry = bytes;
 
-    /// <summary>Forgets the largest timestamp, before a walk finds it again.</summary>
+    /// <summary>Resets the largest timestamp before a walk finds it again.</summary>
     public void ForgetMaxTimestamp() => Volatile.Write(ref _maxTimestamp, NoTimestamp);
 
-    /// <summary>Writes both indexes out, with the last entry of the time index, which is the segment's largest timestamp.</summary>
+    /// <summary>Writes both indexes out, with a last entry in the time index for the segment's largest timestamp.</summary>
     public void CompleteIndexes()
     {
         if (Size > 0)
@@ -187,7 +186,8 @@ internal sealed partial class Segment
         TimeIndex.WritePending();
     }
 
-    /// <summary>The file was cut back to <see cref="Size"/>: until the next flush a crash may bring back what was cut off.</summary>
+    /// <summary>Records that the file was truncated to <see cref="Size"/>: until the next flush a crash may bring the removed bytes
+    /// back.</summary>
     public void WasCut()
     {
         Volatile.Write(ref _flushedSize, -1);
@@ -207,8 +207,8 @@ internal sealed partial class Segment
         return Interlocked.CompareExchange(ref _verified, made, null) ?? made;
     }
 
-    /// <summary>Makes the log file durable up to what it held at the call. Never call it again after it threw: the page cache may have
-    /// lost the bytes.</summary>
+    /// <summary>Makes the log file durable up to its size at the call. Never call it again after it threw: the page cache may have lost the
+    /// bytes.</summary>
     public void FlushLog()
     {
         var size = Size;

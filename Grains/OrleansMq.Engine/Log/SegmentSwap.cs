@@ -5,7 +5,7 @@ using OrleansMq.Storage;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// How cleaned segments take the place of those they were made from, so that a crash at any instruction leaves the old ones or the new one:
+/// Replaces segments by cleaned ones, so that a crash at any instruction leaves either the old ones or the new one:
 /// <list type="number">
 /// <item>The cleaned files are written as <c>.cleaned</c> and flushed. After a crash they are deleted.</item>
 /// <item>They are renamed to <c>.&lt;end offset&gt;.swap</c>, the log last, and the directory is flushed. From here on the swap will
@@ -13,18 +13,18 @@ namespace OrleansMq.Log;
 /// <item>The old files of all segments from the base up to the end offset are renamed to <c>.deleted</c>; the directory is flushed.</item>
 /// <item>The swap files get their final names, the log last, and the directory is flushed.</item>
 /// </list>
-/// The end offset in the name says which segments are replaced: the cleaned log alone cannot tell, its last batches may be gone.
-/// Proved before each operation on the disk by the tests of CompactionCrashTests. After a crash <see cref="Recover"/> does what is left
-/// of 3 and 4. An index that is lost on the way is built anew when the log is opened.
+/// The end offset in the name identifies the replaced segments. The cleaned log alone cannot, since its last batches may have been removed.
+/// The tests of CompactionCrashTests prove this before each disk operation. After a crash <see cref="Recover"/> completes steps 3 and 4. An
+/// index that is lost on the way is rebuilt when the log is opened.
 /// </summary>
 internal static class SegmentSwap
 {
-    /// <summary>What a cleaned file's name has after its own suffix from step 2 on.</summary>
+    /// <summary>Returns what follows a cleaned file's own suffix from step 2 on.</summary>
     public static string SuffixFor(long endOffset) => string.Create(CultureInfo.InvariantCulture, $".{endOffset:D20}{LogFiles.Swap}");
 
     /// <summary>
-    /// Completes swaps that a crash interrupted, and deletes index files whose log did not get so far. Call it before the directory's
-    /// segments are listed. Killed itself, it is completed by the next call.
+    /// Completes swaps that a crash interrupted, and deletes index files whose log did not reach step 2. Call it before the directory's
+    /// segments are listed. If it is killed, the next call completes it.
     /// </summary>
     public static void Recover(IFileSystem files, string directory, EngineLog log)
     {
@@ -65,7 +65,7 @@ internal static class SegmentSwap
         files.FlushDirectory(directory);
     }
 
-    // "<base>.log.<end>.swap" is "<base>.log" and the end.
+    // "<base>.log.<end>.swap" consists of "<base>.log" and the end.
     private static bool TryParse(string name, out string file, out long endOffset)
     {
         var length = 1 + LogFiles.OffsetDigits + LogFiles.Swap.Length;

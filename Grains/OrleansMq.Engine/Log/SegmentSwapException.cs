@@ -1,8 +1,8 @@
 namespace OrleansMq.Log;
 
 /// <summary>
-/// The disk failed while segments were exchanged for the one that a compaction made of them. The exchange is completed when the partition
-/// is opened the next time; until then the partition has to stay offline.
+/// The disk failed during the exchange of compacted segments. The next open of the partition completes the exchange; until then the
+/// partition must stay offline.
 /// </summary>
 internal sealed class SegmentSwapException(string directory, Exception inner)
     : IOException($"The disk failed while compacted segments were put in place in '{directory}': {inner.Message} Nothing is lost. Repair "

@@ -3,20 +3,20 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Log;
 
 /// <summary>
-/// A file of fixed-size entries whose keys grow, and the entries that are not in the file yet. A sealed segment's index keeps nothing in
-/// memory: a look-up is a binary search with positioned reads. The active segment's entries are collected in <c>_pending</c> and written
-/// many at a time; an index that a crash left behind its log is rebuilt from the log.
+/// A file of fixed-size entries with growing keys, and the entries that are not in the file yet. A sealed segment's index keeps nothing in
+/// memory: a lookup is a binary search with positioned reads. The active segment's entries are collected in <c>_pending</c> and written
+/// many at a time. An index that is behind its log after a crash is rebuilt from the log.
 /// </summary>
 /// <remarks>
-/// One thread at a time changes an index (under the partition's append lock); any number of readers search it meanwhile, without a lock:
-/// entries are written into the buffer before the count that reveals them, and whoever moves entries from the buffer to the file raises
-/// <c>_version</c> before and after, so that a reader that was passed starts again.
+/// One thread at a time changes an index (under the partition's append lock), while any number of readers search it without a lock. Entries
+/// are written into the buffer before the count that reveals them. Moving entries from the buffer to the file raises <c>_version</c> before
+/// and after, so that a concurrent reader starts again.
 /// </remarks>
 internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.EntryKey keyOf)
 {
-    /// <summary>Entries collected before they are written: 256 stand for 1 MiB of log at the default interval.</summary>
+    /// <summary>The number of entries collected before they are written: 256 cover 1 MiB of log at the default interval.</summary>
     private const int PendingEntries = 256;
-    /// <summary>When the search is down to so many bytes they are read at once: one page.</summary>
+    /// <summary>The size at which the search reads all remaining bytes at once: one page.</summary>
     private const int BlockBytes = 4096;
     private const int LengthNotKnown = -1;
 
@@ -28,19 +28,19 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
     /// <summary>The index file.</summary>
     public CachedFile File { get; } = file;
 
-    /// <summary>Entries in the file and in the buffer.</summary>
+    /// <summary>The number of entries in the file and in the buffer.</summary>
     public int Count => Written() + Volatile.Read(ref _pendingCount);
 
-    /// <summary>Bytes of memory its buffer takes.</summary>
+    /// <summary>The size of its buffer in memory, in bytes.</summary>
     public int BufferBytes => _pending?.Length ?? 0;
 
-    /// <summary>What entries are ordered by, read from one.</summary>
+    /// <summary>Reads the key of an entry, by which entries are ordered.</summary>
     public delegate long EntryKey(ReadOnlySpan<byte> entry);
 
-    /// <summary>Tells a new index that its file is empty.</summary>
+    /// <summary>Records that a new index's file is empty.</summary>
     public void Created() => Volatile.Write(ref _writtenCount, 0);
 
-    /// <summary>Room for one more entry at the end: fill it, then call <see cref="Reveal"/>.</summary>
+    /// <summary>Returns room for one more entry at the end: fill it, then call <see cref="Reveal"/>.</summary>
     protected Span<byte> Reserve()
     {
         var buffer = _pending ??= new byte[PendingEntries * entrySize];
@@ -49,7 +49,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         return buffer.AsSpan(_pendingCount * entrySize, entrySize);
     }
 
-    // The batch that the entry is for is in the log already: an index that cannot be written now (a full disk) must not undo that.
+    // The entry's batch is already in the log, so failing to write an index (a full disk) must not fail the append.
     private byte[] MakeRoom(byte[] buffer)
     {
         try
@@ -64,10 +64,10 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         return buffer;
     }
 
-    /// <summary>Shows readers the entry that was filled in.</summary>
+    /// <summary>Makes the filled entry visible to readers.</summary>
     protected void Reveal() => Volatile.Write(ref _pendingCount, _pendingCount + 1);
 
-    /// <summary>Writes what is in the buffer to the file (not flushed: an index can be rebuilt).</summary>
+    /// <summary>Writes the buffer to the file, without a flush, since an index can be rebuilt.</summary>
     public void WritePending()
     {
         var count = _pendingCount;
@@ -82,7 +82,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         EndMove();
     }
 
-    /// <summary>Gives the buffer up; call <see cref="WritePending"/> before.</summary>
+    /// <summary>Releases the buffer; call <see cref="WritePending"/> before.</summary>
     public void ReleaseBuffer()
     {
         Invariant.Check(_pendingCount == 0, "An index gave up a buffer that was not written.");
@@ -96,7 +96,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         count = Math.Min(count, Written());
         using (var lease = File.Rent())
         {
-            // A crash may have left a part of an entry, too.
+            // A crash may also have left a partial entry.
             if (lease.File.Length == (long)count * entrySize)
                 return;
             lease.File.SetLength((long)count * entrySize);
@@ -106,7 +106,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         EndMove();
     }
 
-    /// <summary>Forgets what was known of the file: another has taken its place.</summary>
+    /// <summary>Discards what is known of the file, after another one has replaced it.</summary>
     public void Reload()
     {
         BeginMove();
@@ -115,7 +115,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         EndMove();
     }
 
-    /// <summary>Empties the index, whatever its file was; creates the file where it is missing.</summary>
+    /// <summary>Empties the index, whatever its file contains; creates a missing file.</summary>
     public void Clear()
     {
         if (File.Exists())
@@ -134,10 +134,10 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         EndMove();
     }
 
-    /// <summary>Copies the last entry whose key is at most <paramref name="key"/>; false when there is none.</summary>
+    /// <summary>Copies the last entry whose key is at most <paramref name="key"/>; false if there is none.</summary>
     protected bool TryFindFloor(long key, Span<byte> entry) => TryFindFloor(key, entry, keyOf);
 
-    /// <summary>The same by something else that grows with the entries.</summary>
+    /// <summary>Does the same for another value that grows with the entries.</summary>
     protected bool TryFindFloor(long key, Span<byte> entry, EntryKey keyOf)
     {
         while (true)
@@ -154,7 +154,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         }
     }
 
-    /// <summary>Copies entry number <paramref name="index"/>, from 0.</summary>
+    /// <summary>Copies the entry at <paramref name="index"/>, from 0.</summary>
     protected bool TryRead(int index, Span<byte> entry)
     {
         while (true)
@@ -210,7 +210,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         using var lease = File.Rent();
         Span<byte> block = stackalloc byte[BlockBytes];
         var low = 0;
-        // Invariant: the entry looked for is in [low, high), or there is none (then low stays 0).
+        // Invariant: the entry is in [low, high), or there is none (then low stays 0).
         while ((high - low) * entrySize > BlockBytes)
         {
             var middle = low + (high - low) / 2;
@@ -249,7 +249,7 @@ internal abstract class SparseIndex(CachedFile file, int entrySize, SparseIndex.
         var written = Volatile.Read(ref _writtenCount);
         if (written == LengthNotKnown)
         {
-            // A reader may get here after the appender, which knows better by now.
+            // The appender may have set a newer count before a reader gets here.
             var counted = (int)(File.GetLength() / entrySize);
             var known = Interlocked.CompareExchange(ref _writtenCount, counted, LengthNotKnown);
             written = known == LengthNotKnown ? counted : known;

@@ -1,8 +1,8 @@
 namespace OrleansMq.Log;
 
 /// <summary>
-/// Which bytes of a file this process has seen to be whole: it wrote them, or compared their CRCs. Few ranges, since readers go forward;
-/// where there are more the smallest is forgotten, and compared again. Thread safe.
+/// The byte ranges of a file that this process has verified, by writing them or by checking their CRCs. There are few, since readers move
+/// forward. If there are more, the smallest is dropped and verified again later. Thread safe.
 /// </summary>
 internal sealed class VerifiedRanges
 {
@@ -12,7 +12,7 @@ internal sealed class VerifiedRanges
     // In order, with gaps between them.
     private readonly List<Range> _ranges = [];
 
-    /// <summary>Whether all of a range was seen to be whole.</summary>
+    /// <summary>Whether all of a range is verified.</summary>
     public bool Contains(long from, long to)
     {
         lock (_lock)
@@ -33,7 +33,7 @@ internal sealed class VerifiedRanges
         return false;
     }
 
-    /// <summary>Takes a range in.</summary>
+    /// <summary>Adds a range.</summary>
     public void Add(long from, long to)
     {
         lock (_lock)

@@ -39,9 +39,9 @@ internal readonly record struct DecodedRequest(DecodeOutcome Outcome, KafkaApi? 
 /// <summary>
 /// The supported kinds of requests. A frame, after its length:
 /// <code>
-/// int16 key
-/// int16 version
-/// int32 correlation id
+/// int16  key
+/// int16  version
+/// int32  correlation id
 /// string client id, int16 length, may be null
 /// tagged fields, in flexible versions
 /// body
