@@ -9,41 +9,40 @@ public enum AlignmentOutcome
     Unknown = 0,
     /// <summary>Truncate; the histories agree now.</summary>
     Aligned = 1,
-    /// <summary>Truncate, then ask again with what is now the latest epoch.</summary>
+    /// <summary>Truncate, then ask again with the latest epoch that remains.</summary>
     AskAgain = 2,
-    /// <summary>It would truncate below the follower's own high watermark: go offline, touch nothing.</summary>
+    /// <summary>Truncation would go below the follower's own high watermark: go offline, change nothing.</summary>
     Offline = 3,
-    /// <summary>The leader knows no such epoch: it cannot be the leader of this log. Touch nothing.</summary>
+    /// <summary>The leader does not know the epoch, so it cannot be the leader of this log. Change nothing.</summary>
     Refuse = 4,
 }
 
-/// <summary>Leader-epoch lookups, repeated until the histories agree (KIP-101, KIP-279): never a guess from the high watermark.
-/// Pure.</summary>
+/// <summary>Decides on leader-epoch lookups, which repeat until the histories agree (KIP-101, KIP-279); it never guesses from the high
+/// watermark. Pure.</summary>
 /// <param name="Outcome">What to do.</param>
-/// <param name="TruncateTo">Where the log is to end; at or above its end: nothing to cut.</param>
+/// <param name="TruncateTo">The log's new end; nothing to truncate if it is at or above the current end.</param>
 internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long TruncateTo)
 {
-    /// <summary>Decides by a leader's answer.</summary>
-    /// <param name="leaderEpoch">The epoch that the leader leads.</param>
+    /// <summary>Decides on a leader's answer.</summary>
+    /// <param name="leaderEpoch">The leader's epoch.</param>
     /// <param name="askedEpoch">The follower's latest epoch, which it asked for; -1 for an empty log, which always agrees.</param>
-    /// <param name="answer">The leader's largest epoch at or below, and where that ends there; for an empty log: where the leader's log
-    /// starts.</param>
-    /// <param name="ownEnd">Where <paramref name="answer"/>'s epoch (or the largest below it) ends here;
-    /// <see cref="LeaderEpochCache.None"/> where there is none.</param>
+    /// <param name="answer">The leader's largest epoch at or below, with its end there; for an empty log, the leader's log start.</param>
+    /// <param name="ownEnd">The follower's end of <paramref name="answer"/>'s epoch (or of the largest below it);
+    /// <see cref="LeaderEpochCache.None"/> if there is none.</param>
     /// <param name="logEnd">The follower's log end.</param>
-    /// <param name="highWatermark">Below this nothing may be cut: <see cref="Floor"/>.</param>
+    /// <param name="highWatermark">The lower bound of truncation: <see cref="Floor"/>.</param>
     public static AlignmentDecision Decide(int leaderEpoch, int askedEpoch, LeaderEpochEntry answer, LeaderEpochEntry ownEnd, long logEnd,
         long highWatermark)
     {
-        // An empty log agrees with every history that begins where it stands. After an unclean election it may stand above its leader's log
-        // start, and has to go down: else it would pass over what the leader has below, and count it as held.
+        // An empty log agrees with every history that begins at its end. After an unclean election it may be above its leader's log start
+        // and must go down. Otherwise it would skip the leader's earlier records and count them as held.
         if (askedEpoch < 0)
             return new AlignmentDecision(AlignmentOutcome.Aligned, answer.StartOffset >= highWatermark
                 ? Math.Min(answer.StartOffset, logEnd) : logEnd);
         if (answer == LeaderEpochCache.None)
             return new AlignmentDecision(AlignmentOutcome.Refuse, logEnd);
-        // What was written in the leader's own epoch is the leader's, all of it. Its answer may be an old one, from before this replica was
-        // restarted: to go by the log end that it names would cut off what was acknowledged since.
+        // All records of the leader's own epoch are the leader's. Its answer may be outdated, from before this replica's restart:
+        // truncating to the log end in it would remove records acknowledged since.
         if (askedEpoch == leaderEpoch)
             return new AlignmentDecision(AlignmentOutcome.Aligned, logEnd);
         var end = Math.Min(answer.StartOffset, logEnd);
@@ -55,16 +54,16 @@ internal readonly record struct AlignmentDecision(AlignmentOutcome Outcome, long
     }
 
     /// <summary>
-    /// Whether a cut takes so much that the follower has to begin again, empty: below its log start there is nothing to keep, and what
-    /// compaction removed below the cut it removed for the sake of records above it. Only after an unclean election can that be.
+    /// Whether a truncation goes so far that the follower must begin again, empty. Below its log start there is nothing to keep. Below the
+    /// compacted end, compaction removed records in favour of records above the cut. This can happen only after an unclean election.
     /// </summary>
-    /// <remarks>What is not covered: a replica that was still catching up from a leader that had compacted further than the replica had
-    /// come. The later records, for whose sake others were left out, may be lost by an unclean election before they reach it, and the key's
-    /// earlier value is with neither. An unclean election of such a replica loses that much more than its report says.</remarks>
+    /// <remarks>One case is not covered: a replica that was still catching up from a leader that had compacted further than the replica's
+    /// end. An unclean election may lose the later records, in favour of which others were removed, before they reach the replica. Then
+    /// neither broker has the key's earlier value, and the election loses that much more than its report says.</remarks>
     public static bool MustBeginAgain(long truncateTo, long logStart, long compactedEnd) => truncateTo < Math.Max(logStart, compactedEnd);
 
-    /// <summary>Below what a follower does not truncate: the highest high watermark it was told; but one that was told before an unclean
-    /// election binds nobody, for the loss was allowed, and logged.</summary>
+    /// <summary>Returns the lower bound of a follower's truncation: the highest high watermark it was told. One from before an unclean
+    /// election does not count, since the loss was allowed and logged.</summary>
     public static long Floor(long highWatermark, int highWatermarkEpoch, int uncleanEpoch) =>
         highWatermarkEpoch < uncleanEpoch ? 0 : highWatermark;
 }

@@ -1,24 +1,23 @@
 namespace OrleansMq.Replication;
 
 /// <summary>
-/// Keeps what a broker reads and sends to replicas that catch up below so many bytes a second, all of them together. What is sent is
-/// counted afterwards: who has sent too much waits until it is paid off. Nobody saves up: after a silence as much may go at once as after
-/// none. Thread safe.
+/// Limits the bytes per second that a broker reads and sends to all catching-up replicas together. Bytes are counted after they are sent;
+/// exceeding the limit delays the next send until the debt is paid. Unused capacity does not accumulate. Thread safe.
 /// </summary>
 /// <param name="time">The broker's clock.</param>
 internal sealed class CatchUpThrottle(TimeProvider time)
 {
-    /// <summary>The least that is read at a time: a limit below it is kept by waiting longer.</summary>
+    /// <summary>The smallest read: a lower limit is kept by longer waits.</summary>
     private const int LeastBytes = 4096;
 
     private readonly Lock _lock = new();
     private readonly long _started = time.GetTimestamp();
     private TimeSpan _paidAt;
 
-    /// <summary>Bytes a second; 0 for no limit.</summary>
+    /// <summary>The limit in bytes per second; 0 for none.</summary>
     public long MaxBytesPerSecond { get; private set; }
 
-    /// <summary>Goes by another limit from now on; what is owed by the one before is forgotten.</summary>
+    /// <summary>Sets another limit; debt under the previous one is forgotten.</summary>
     public void Limit(long maxBytesPerSecond)
     {
         lock (_lock)
@@ -30,7 +29,7 @@ internal sealed class CatchUpThrottle(TimeProvider time)
         }
     }
 
-    /// <summary>For how long nothing may be sent; zero: now.</summary>
+    /// <summary>Returns how long nothing may be sent; zero for now.</summary>
     public TimeSpan Wait()
     {
         lock (_lock)
@@ -40,15 +39,15 @@ internal sealed class CatchUpThrottle(TimeProvider time)
         }
     }
 
-    /// <summary>The most to read at a time, so that a low limit does not come in pushes that are many seconds apart.</summary>
-    /// <param name="most">What is read without a limit.</param>
+    /// <summary>Returns the most bytes to read at a time, so that a low limit does not cause pushes many seconds apart.</summary>
+    /// <param name="most">The most bytes without a limit.</param>
     public int Portion(int most)
     {
         lock (_lock)
             return MaxBytesPerSecond > 0 ? (int)Math.Clamp(MaxBytesPerSecond / 4, LeastBytes, most) : most;
     }
 
-    /// <summary>So much was read to be sent.</summary>
+    /// <summary>Counts bytes that were read for sending.</summary>
     public void Count(long bytes)
     {
         lock (_lock)
@@ -58,7 +57,7 @@ internal sealed class CatchUpThrottle(TimeProvider time)
         }
     }
 
-    /// <summary>When all is paid off. Pure.</summary>
+    /// <summary>Computes when the debt is paid. Pure.</summary>
     internal static TimeSpan PaidAt(TimeSpan before, TimeSpan now, long bytes, long maxBytesPerSecond) =>
         (before > now ? before : now) + TimeSpan.FromSeconds((double)bytes / maxBytesPerSecond);
 }

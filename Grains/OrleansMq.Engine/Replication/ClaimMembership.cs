@@ -1,8 +1,8 @@
 namespace OrleansMq.Replication;
 
-/// <summary>Who lives, as a claim sees it.</summary>
-/// <param name="host">Knows the brokers.</param>
-/// <param name="lost">Members that are known to be no more: their broker lives, their copy of the log does not.</param>
+/// <summary>The live members, as a claim sees them.</summary>
+/// <param name="host">Knows the live brokers.</param>
+/// <param name="lost">Members known to be gone: their broker is alive, but its copy of the log is another one.</param>
 internal sealed class ClaimMembership(IReplicationHost host, IReadOnlyCollection<ReplicaIdentity> lost) : IMembership
 {
     /// <inheritdoc/>

@@ -2,13 +2,13 @@ using OrleansMq.Log;
 
 namespace OrleansMq.Replication;
 
-/// <summary>Look-ups in a replica's epochs: which offsets were written in which, oldest first. Pure.</summary>
+/// <summary>Lookups in a replica's epochs and their start offsets, oldest first. Pure.</summary>
 internal static class EpochHistory
 {
-    /// <summary>The latest epoch with its start; <see cref="LeaderEpochCache.None"/> where there is none.</summary>
+    /// <summary>Returns the latest epoch with its start; <see cref="LeaderEpochCache.None"/> if there is none.</summary>
     public static LeaderEpochEntry Latest(IReadOnlyList<LeaderEpochEntry> epochs) => epochs.Count == 0 ? LeaderEpochCache.None : epochs[^1];
 
-    /// <summary>The epoch an offset belongs to, whether or not compaction left it there; -1 where it is below all that are known.</summary>
+    /// <summary>Returns the epoch of an offset, even if compaction removed its record; -1 if it is below all known epochs.</summary>
     public static int EpochOf(IReadOnlyList<LeaderEpochEntry> epochs, long offset)
     {
         for (var i = epochs.Count - 1; i >= 0; i--)
@@ -19,7 +19,7 @@ internal static class EpochHistory
         return -1;
     }
 
-    /// <summary>The entries from an epoch on that begin below an offset.</summary>
+    /// <summary>Returns the entries from an epoch on that begin below an offset.</summary>
     public static IReadOnlyList<LeaderEpochEntry> From(IReadOnlyList<LeaderEpochEntry> epochs, int first, long below)
     {
         if (epochs.Count > 0 && epochs[^1].Epoch == first)

@@ -1,6 +1,6 @@
 namespace OrleansMq.Replication;
 
-/// <summary>What a leader knows of one follower, in its own epoch.</summary>
+/// <summary>A leader's view of one follower, in the leader's epoch.</summary>
 internal sealed class FollowerProgress(int broker, int session, long now)
 {
     /// <summary>A time before every lease.</summary>
@@ -8,47 +8,47 @@ internal sealed class FollowerProgress(int broker, int session, long now)
 
     private readonly Queue<long> _unanswered = [];
     private long _rewoundAt;
-    // A push that is not answered yet, and what the leader held then: who has reached that had caught up at that time.
+    // An unanswered push, with the leader's log end when it was sent: a follower that reaches that end had caught up at that time.
     private (long SentAt, long LeaderEnd)? _mark;
-    // Where it and the leader's log stood when that was looked at last; by how much the leader's grew until then, over one interval; and
-    // whether it was too slow.
+    // The last check of its progress: when, its log end, and the leader's. Then the growth of the leader's log over the interval before,
+    // and whether the follower was too slow.
     private (long At, long Stated, long LeaderEnd)? _watched;
     private long _grown = -1;
     private bool _isTooSlow;
 
     /// <summary>The follower.</summary>
     public int Broker { get; } = broker;
-    /// <summary>Raised when another member answers than before, so that what the former one said counts no more.</summary>
+    /// <summary>The session, raised when another member answers than before, so that answers to the former one no longer count.</summary>
     public int Session { get; private set; } = session;
-    /// <summary>Who answers in this session; null before the first answer.</summary>
+    /// <summary>The member that answers in this session; null before the first answer.</summary>
     public ReplicaIdentity? Identity { get; private set; }
-    /// <summary>Its last answer was given aligned.</summary>
+    /// <summary>Whether its last answer was given while aligned.</summary>
     public bool IsAligned { get; private set; }
-    /// <summary>The highest end that counts of those it acknowledged in this session.</summary>
+    /// <summary>The highest counted end that it acknowledged in this session.</summary>
     public long CountedEnd { get; private set; }
-    /// <summary>The log end it stated last, aligned: from here on is sent again what is not answered.</summary>
+    /// <summary>The last log end that it stated while aligned: unanswered batches are resent from here.</summary>
     public long StatedEnd { get; private set; }
-    /// <summary>What is sent next begins here.</summary>
+    /// <summary>The offset at which the next push begins.</summary>
     public long NextOffset { get; private set; }
     /// <summary>The number of the latest push.</summary>
     public long Sequence { get; private set; }
-    /// <summary>When anything was sent last, leader's clock.</summary>
+    /// <summary>When anything was last sent, by the leader's clock.</summary>
     public long PushedAt { get; private set; } = Never;
-    /// <summary>When batches were sent last, leader's clock.</summary>
+    /// <summary>When batches were last sent, by the leader's clock.</summary>
     public long BatchesPushedAt { get; private set; } = now;
-    /// <summary>A push is being filled. Also when the session has changed meanwhile: one at a time.</summary>
+    /// <summary>Whether a push is being filled. One at a time, even if the session has changed meanwhile.</summary>
     public bool IsFilling { get; set; }
-    /// <summary>Pushes with batches whose answer, or a later one's, is missing.</summary>
+    /// <summary>The number of pushes with batches that neither their own answer nor a later one has covered.</summary>
     public int Unanswered => _unanswered.Count;
-    /// <summary>When it was last known to hold all the leader held.</summary>
+    /// <summary>When it was last known to hold everything that the leader held.</summary>
     public long CaughtUpAt { get; private set; } = now;
-    /// <summary>When the latest request was sent that it acknowledged; far in the past before the first.</summary>
+    /// <summary>The send time of the latest request that it acknowledged; far in the past before the first.</summary>
     public long AcknowledgedSentAt { get; private set; } = Never;
 
-    /// <summary>Whether it must be sent to as if somebody waited for it: it would not get in sync otherwise.</summary>
+    /// <summary>Whether it must be served like an in-sync follower, since it would not catch up otherwise.</summary>
     public bool MustHurry(long leaderEnd) => _isTooSlow || (_grown >= 0 && CatchUpDecision.IsNear(leaderEnd - StatedEnd, _grown));
 
-    /// <summary>Looks, from time to time, how it comes on. Whoever was once too slow hurries until it is in sync.</summary>
+    /// <summary>Checks its progress from time to time. A follower that was too slow once is hurried until it is in sync.</summary>
     public void Watch(long leaderEnd, bool isInSync, long interval, long now)
     {
         if (!IsAligned || isInSync)
@@ -66,7 +66,7 @@ internal sealed class FollowerProgress(int broker, int session, long now)
         _watched = (now, StatedEnd, leaderEnd);
     }
 
-    /// <summary>Whether this is the member of the session. Another one opens the session <paramref name="next"/>.</summary>
+    /// <summary>Whether this is the session's member. Another member opens the session <paramref name="next"/>.</summary>
     public bool Belongs(ReplicaIdentity identity, int session, ref int next)
     {
         if (session != Session)
@@ -81,7 +81,7 @@ internal sealed class FollowerProgress(int broker, int session, long now)
         return false;
     }
 
-    /// <summary>A push goes out; without batches <paramref name="endOffset"/> is 0.</summary>
+    /// <summary>Records a push; without batches <paramref name="endOffset"/> is 0.</summary>
     /// <returns>Its number.</returns>
     public long Pushed(long endOffset, long leaderEnd, long now)
     {
@@ -97,7 +97,7 @@ internal sealed class FollowerProgress(int broker, int session, long now)
         return Sequence;
     }
 
-    /// <summary>The follower answered a push: it knows of no later epoch than the leader's.</summary>
+    /// <summary>Processes an answer to a push: the follower knows no later epoch than the leader's.</summary>
     public void Answered(PushAnswer answer)
     {
         AcknowledgedSentAt = Math.Max(AcknowledgedSentAt, answer.SentAt);
@@ -108,7 +108,7 @@ internal sealed class FollowerProgress(int broker, int session, long now)
             case PushAnswerOutcome.Accepted:
                 Accepted(answer);
                 break;
-            // Those that were on their way when a gap was noticed are refused as well: they tell nothing new.
+            // Pushes that were in flight when a gap was detected are refused too, which is not news.
             case PushAnswerOutcome.Gap when answer.Sequence > _rewoundAt:
                 StatedEnd = answer.LogEnd;
                 Rewind();
@@ -137,7 +137,7 @@ internal sealed class FollowerProgress(int broker, int session, long now)
         }
     }
 
-    /// <summary>Sends again all that the follower has not stated to hold.</summary>
+    /// <summary>Resends everything beyond the follower's stated end.</summary>
     public void Rewind()
     {
         NextOffset = StatedEnd;
@@ -145,6 +145,6 @@ internal sealed class FollowerProgress(int broker, int session, long now)
         _unanswered.Clear();
     }
 
-    /// <summary>As the ISR's decisions see it.</summary>
+    /// <summary>Returns the view that the ISR's decisions use.</summary>
     public FollowerView View(bool isAlive, long now) => new(Broker, Identity, isAlive, IsAligned, CountedEnd, now - CaughtUpAt);
 }

@@ -2,25 +2,26 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Replication;
 
-/// <summary>Where a follower stands with the leader of its fence.</summary>
+/// <summary>A follower's state towards the leader of its fence.</summary>
 internal enum FollowerStatus
 {
     /// <summary>Never.</summary>
     Unknown = 0,
-    /// <summary>Its history may part from the leader's: takes no batches, asks for epoch ends.</summary>
+    /// <summary>Its history may diverge from the leader's: takes no batches, asks for epoch ends.</summary>
     Aligning = 1,
-    /// <summary>Its log is the beginning of the leader's: takes batches, its end counts.</summary>
+    /// <summary>Its log is a prefix of the leader's: takes batches, and its end counts.</summary>
     Aligned = 2,
-    /// <summary>Following the leader would cut below its own high watermark: takes nothing any more.</summary>
+    /// <summary>Following the leader would truncate below its own high watermark: takes nothing any more.</summary>
     Offline = 3,
 }
 
 /// <summary>
-/// A replica that follows. No I/O but its log, no clock, no random: inputs come as calls, what is to be sent is added to the effects.
+/// A replica in the follower role. No I/O except its log, no clock, no random: inputs arrive as calls, and messages to send are added to
+/// the effects.
 /// <code>
 /// any       -- push of a higher epoch, or of another session --> Aligning   (fence durable first)
 /// Aligning  -- answer: the histories agree --> Aligned                      (truncates)
-/// Aligning  -- answer: they part further down --> Aligning                  (truncates, asks again)
+/// Aligning  -- answer: they diverge further down --> Aligning               (truncates, asks again)
 /// Aligned   -- push whose previous batch is another one --> Aligning
 /// Aligning  -- answer below the known high watermark --> Offline
 /// any but Offline -- push whose log start is above the log end --> Aligned  (begins again, empty)
@@ -34,15 +35,15 @@ internal sealed class FollowerReplica
     private readonly Guid _topicId;
     private readonly List<ReplicationEffect> _effects;
     private (int Epoch, int Session, int Leader) _talk = (-1, -1, -1);
-    // What the next flush, or the alignment, lets this replica answer. A push's batches are not touched again.
+    // The push that this replica answers after the next flush or the alignment. Its batches are not used again.
     private Push? _latest;
 
-    /// <summary>Opens the role.</summary>
+    /// <summary>Begins the role.</summary>
     /// <param name="rules">The protocol.</param>
     /// <param name="log">This replica's log.</param>
     /// <param name="self">This replica.</param>
-    /// <param name="topicId">The topic its directory belongs to.</param>
-    /// <param name="effects">Where effects are added.</param>
+    /// <param name="topicId">The topic of its directory.</param>
+    /// <param name="effects">Collects the effects.</param>
     public FollowerReplica(ReplicationRules rules, IReplicaLog log, ReplicaIdentity self, Guid topicId, List<ReplicationEffect> effects)
     {
         (_rules, _log, _self, _topicId, _effects) = (rules, log, self, topicId, effects);
@@ -51,15 +52,15 @@ internal sealed class FollowerReplica
             log.RaiseFence(fence);
     }
 
-    /// <summary>Where it stands.</summary>
+    /// <summary>The current state.</summary>
     public FollowerStatus Status { get; private set; } = FollowerStatus.Aligning;
 
-    /// <summary>Who leads as far as it is known here; -1 where nobody has pushed yet.</summary>
+    /// <summary>The leader as far as known here; -1 before the first push.</summary>
     public int Leader => _talk.Leader;
 
     private int LatestEpoch => EpochHistory.Latest(_log.Epochs).Epoch;
 
-    /// <summary>A leader pushed.</summary>
+    /// <summary>Processes a push of a leader.</summary>
     public void OnPush(Push push)
     {
         if (!_rules.SameTopic(push.TopicId, _topicId) || Status == FollowerStatus.Offline)
@@ -97,7 +98,7 @@ internal sealed class FollowerReplica
         }
     }
 
-    /// <summary>The leader answered a lookup. Bound to epoch and session: an answer to an earlier question changes nothing.</summary>
+    /// <summary>Processes the leader's answer to a lookup. It is bound to epoch and session: an outdated answer changes nothing.</summary>
     public void OnAlignAnswer(AlignAnswer answer)
     {
         if (!_rules.SameTopic(answer.TopicId, _topicId) || Status != FollowerStatus.Aligning
@@ -114,7 +115,7 @@ internal sealed class FollowerReplica
                 Align();
                 break;
             case AlignmentOutcome.AskAgain:
-                // Also where no record goes: an epoch that began at the log's end, without a record, goes with it.
+                // Necessary even if no record is removed: an epoch that began at the log's end, without a record, is removed too.
                 Cut(decision.TruncateTo);
                 Invariant.Check(LatestEpoch < answer.AskedEpoch, "an alignment must go on to an older epoch");
                 AskForAlignment();
@@ -129,7 +130,7 @@ internal sealed class FollowerReplica
     {
         if (endOffset < _log.HighWatermark)
             _effects.Add(new ReportLoss(_talk.Epoch, endOffset, _log.HighWatermark));
-        // The leader's log start comes with its pushes; without one yet, the own one is as good to begin at, and the next push corrects it.
+        // The leader's log start arrives with its pushes. Without one yet, the follower's own is as good, and the next push corrects it.
         if (_rules.MustBeginAgain(endOffset, _log.LogStartOffset, _log.CompactedEndOffset))
             _log.ResetTo(_latest?.LogStart ?? _log.LogStartOffset);
         else
@@ -139,12 +140,12 @@ internal sealed class FollowerReplica
     private void Align()
     {
         Status = FollowerStatus.Aligned;
-        // The leader need not wait for its next push to be told.
+        // Tells the leader now instead of after its next push.
         if (_latest is { } push)
             Answer(push, PushAnswerOutcome.Accepted);
     }
 
-    /// <summary>What was written is on stable storage now: under <c>sync</c> only this counts.</summary>
+    /// <summary>Answers after a flush: under <c>sync</c> only flushed records count.</summary>
     public void OnFlushed()
     {
         if (Status == FollowerStatus.Aligned && _latest is { } push && _rules.Fence(push.Epoch, _log.Fence) == FenceOutcome.Current)
@@ -168,7 +169,7 @@ internal sealed class FollowerReplica
             }
             (previousEnd, previousEpoch) = (push.Batches[next - 1].NextOffset, push.Batches[next - 1].Epoch);
         }
-        // The leader may hold nothing more up to where the push ends.
+        // The leader may hold nothing more up to the end of the push.
         if (!Prepare(push, push.EndOffset, push.EndOffset, previousEnd, previousEpoch, out var isAbove))
             return;
         if (isAbove)
@@ -181,8 +182,8 @@ internal sealed class FollowerReplica
         Answer(push, PushAnswerOutcome.Accepted);
     }
 
-    /// <summary>Whether there is nothing to decide on a batch, since the one before it is taken: it follows without a hole, in the same
-    /// epoch, and no later epoch is to be taken over before it.</summary>
+    /// <summary>Whether a batch needs no decision, since the previous one was accepted: it follows without a hole, in the same epoch, and
+    /// no later epoch begins before it.</summary>
     private bool Follows(Push push, int index)
     {
         var (before, batch) = (push.Batches[index - 1], push.Batches[index]);
@@ -196,9 +197,9 @@ internal sealed class FollowerReplica
         return true;
     }
 
-    /// <summary>Decides on a batch, or on a hole that ends at <paramref name="baseOffset"/>; where it is new, takes over the epochs up to
+    /// <summary>Decides on a batch, or on a hole that ends at <paramref name="baseOffset"/>. If it is new, takes over the epochs up to
     /// it.</summary>
-    /// <returns>False where the push cannot be taken.</returns>
+    /// <returns>False if the push cannot be accepted.</returns>
     private bool Prepare(Push push, long baseOffset, long nextOffset, long previousEnd, int previousEpoch, out bool isNew)
     {
         isNew = false;
@@ -222,9 +223,9 @@ internal sealed class FollowerReplica
         }
     }
 
-    /// <summary>Takes over where epochs begin: a hole may hide the start from who looks at batches alone, and a replica whose epochs begin
-    /// too late does not see where others part from it.</summary>
-    /// <returns>False where this log holds what the leader says was written in a later epoch: the histories part.</returns>
+    /// <summary>Takes over the starts of epochs. A hole may hide a start from a follower that looks only at batches. With a late start a
+    /// replica would not see where other histories diverge from its own.</summary>
+    /// <returns>False if this log holds records that the leader wrote in a later epoch: the histories diverge.</returns>
     private bool TakeEpochs(Push push, long baseOffset, long nextOffset)
     {
         foreach (var (epoch, startAtLeader) in push.Epochs)

@@ -2,12 +2,12 @@ using System.Collections.Immutable;
 
 namespace OrleansMq.Replication;
 
-/// <summary>How far the log is safe to show, and whether an append may be acknowledged. Pure.</summary>
+/// <summary>Decides how far the log is safe to show, and whether an append may be acknowledged. Pure.</summary>
 internal static class HighWatermarkDecision
 {
     /// <summary>
-    /// All that may be in the ISR: the members of the committed one and of every proposed one that is not known to have failed. A write
-    /// that is reported failed may still be stored later, until a later one is known to be stored.
+    /// Returns all possible ISR members: those of the committed ISR, and of every proposed one that is not known to have failed. A write
+    /// that was reported as failed may still be stored later, until a later write is known to be stored.
     /// </summary>
     public static ImmutableArray<ReplicaIdentity> Union(PartitionState committed, IReadOnlyList<PartitionState> proposed)
     {
@@ -16,7 +16,7 @@ internal static class HighWatermarkDecision
         return [.. committed.Isr.Concat(proposed.SelectMany(p => p.Isr)).Distinct()];
     }
 
-    /// <summary>How many count towards <c>min.insync.replicas</c>: only members of the committed and of every proposed ISR.</summary>
+    /// <summary>Counts the replicas towards <c>min.insync.replicas</c>: only members of the committed and of every proposed ISR.</summary>
     public static int CountInsync(PartitionState committed, IReadOnlyList<PartitionState> proposed)
     {
         if (proposed.Count == 0)
@@ -24,21 +24,21 @@ internal static class HighWatermarkDecision
         return committed.Isr.Count(m => proposed.All(p => p.Isr.Contains(m)));
     }
 
-    /// <summary>Whether there are enough in-sync replicas for an <c>acks=all</c>: asked before the append and again at its
+    /// <summary>Whether there are enough in-sync replicas for <c>acks=all</c>; checked before the append and again at its
     /// completion.</summary>
     public static bool HasEnoughReplicas(int countedInsync, int minInsync) => countedInsync >= minInsync;
 
-    /// <summary>The end of a replica that counts: "under <c>sync</c> only flushed log ends count, the leader's too".</summary>
+    /// <summary>Returns the end of a replica that counts. Under <c>sync</c> only flushed log ends count, the leader's too.</summary>
     public static long CountedEnd(bool sync, long logEnd, long flushedEnd) => sync ? Math.Clamp(flushedEnd, 0, logEnd) : logEnd;
 
     /// <summary>
-    /// The next high watermark: the lowest counted log end. It never goes back; it stands still where a member's end is not known, where
-    /// there are too few, and while an ELR is committed, whose members need not hold more.
+    /// Returns the next high watermark: the lowest counted log end. It never goes back. It does not move if a member's end is not known, if
+    /// there are too few in-sync replicas, or while an ELR is committed, whose members need not hold more.
     /// </summary>
-    /// <param name="current">As it is.</param>
-    /// <param name="countedEnds">One for each member of <see cref="Union"/>; null where the member is not aligned in this epoch.</param>
-    /// <param name="enoughReplicas"><see cref="HasEnoughReplicas"/>.</param>
-    /// <param name="hasElr">An ELR is committed or proposed.</param>
+    /// <param name="current">The current high watermark.</param>
+    /// <param name="countedEnds">One end for each member of <see cref="Union"/>; null if the member is not aligned in this epoch.</param>
+    /// <param name="enoughReplicas">The result of <see cref="HasEnoughReplicas"/>.</param>
+    /// <param name="hasElr">Whether an ELR is committed or proposed.</param>
     public static long Next(long current, ReadOnlySpan<long?> countedEnds, bool enoughReplicas, bool hasElr)
     {
         if (!enoughReplicas || hasElr)
@@ -53,13 +53,13 @@ internal static class HighWatermarkDecision
         return lowest == long.MaxValue ? current : Math.Max(current, lowest);
     }
 
-    /// <summary>Whether an append that ends at <paramref name="endOffset"/> may be acknowledged to who asked for <c>acks=all</c>.</summary>
+    /// <summary>Whether an append with <c>acks=all</c> that ends at <paramref name="endOffset"/> may be acknowledged.</summary>
     public static bool IsReplicated(long endOffset, long highWatermark) => endOffset <= highWatermark;
 
-    /// <summary>"A duplicate waits for its original's high watermark before it is acknowledged."</summary>
+    /// <summary>Whether a duplicate may be acknowledged: only once the high watermark has passed its original.</summary>
     public static bool IsDuplicateReplicated(long originalEnd, long highWatermark) => originalEnd <= highWatermark;
 
-    /// <summary>A new leader does not know the last high watermark: latest and time lookups wait until it reaches the start of the epoch
-    /// (KIP-207).</summary>
+    /// <summary>Whether a new leader knows the latest offset. Before the high watermark reaches the start of its epoch, latest and time
+    /// lookups wait (KIP-207).</summary>
     public static bool KnowsLatest(long highWatermark, long epochStart) => highWatermark >= epochStart;
 }

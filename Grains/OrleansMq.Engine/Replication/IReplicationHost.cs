@@ -2,7 +2,7 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
-/// <summary>A partition wherever it is replicated: by the topic's id, so that a topic deleted and created again is another one.</summary>
+/// <summary>Identifies a partition on all its brokers. The topic's id distinguishes a topic that was deleted and created again.</summary>
 /// <param name="TopicId">The topic's id.</param>
 /// <param name="Partition">The partition's number, from 0.</param>
 public readonly record struct ReplicaKey(Guid TopicId, int Partition)
@@ -11,54 +11,54 @@ public readonly record struct ReplicaKey(Guid TopicId, int Partition)
     public override string ToString() => $"{TopicId:N}/{Partition}";
 }
 
-/// <summary>A partition's state as it is stored.</summary>
-/// <param name="State">What is stored.</param>
+/// <summary>A partition's stored state.</summary>
+/// <param name="State">The state.</param>
 /// <param name="ETag">Changes with every write.</param>
 public sealed record StoredPartitionState(PartitionState State, string ETag);
 
-/// <summary>What a replica is made with.</summary>
+/// <summary>What a replica is created with.</summary>
 /// <param name="Topic">The topic's name.</param>
-/// <param name="Config">The topic's configuration in force.</param>
+/// <param name="Config">The topic's effective configuration.</param>
 public sealed record ReplicaSpec(string Topic, TopicConfig Config);
 
 /// <summary>
-/// What the replicas of one broker need of the cluster around them: the store of partition states, a way to the other brokers, and who is
-/// alive. Implemented over Orleans by the silo, and in memory by tests. Thread safe.
+/// What the replicas of one broker need of their cluster: the store of partition states, a transport to the other brokers, and membership.
+/// The silo implements it over Orleans, tests in memory. Thread safe.
 /// </summary>
 public interface IReplicationHost
 {
-    /// <summary>Reads a partition's state; null where none is stored. Any exception: not known.</summary>
+    /// <summary>Reads a partition's state; null if none is stored. Any exception: not known.</summary>
     Task<StoredPartitionState?> ReadStateAsync(ReplicaKey key, CancellationToken cancellationToken);
 
-    /// <summary>Writes a partition's state if what is stored still has <paramref name="etag"/>; returns the new etag.</summary>
-    /// <exception cref="State.StateConflictException">Something else is stored. Any other exception: whether it was stored is not
-    /// known.</exception>
+    /// <summary>Writes a partition's state if the stored one still has <paramref name="etag"/>; returns the new ETag.</summary>
+    /// <exception cref="State.StateConflictException">Another state is stored. After any other exception the outcome is
+    /// unknown.</exception>
     Task<string> WriteStateAsync(ReplicaKey key, PartitionState state, string etag, CancellationToken cancellationToken);
 
-    /// <summary>Carries a bundle of messages to the replicas of another broker (its <see cref="ReplicaManager.ReceiveAsync"/>) and returns
-    /// what that answers. It may fail, and both may be lost.</summary>
-    /// <param name="broker">Where to.</param>
-    /// <param name="bundle">Not changed until the task completes, nor ever after where it fails.</param>
-    /// <param name="cancellationToken">Gives it up.</param>
+    /// <summary>Delivers a bundle of messages to the replicas of another broker (its <see cref="ReplicaManager.ReceiveAsync"/>) and returns
+    /// the answers. It may fail, and both bundles may be lost.</summary>
+    /// <param name="broker">The receiver.</param>
+    /// <param name="bundle">Must not change until the task completes, or ever again if it fails.</param>
+    /// <param name="cancellationToken">Cancels the call.</param>
     Task<ReadOnlyMemory<byte>> DeliverAsync(int broker, ReadOnlyMemory<byte> bundle, CancellationToken cancellationToken);
 
     /// <summary>Whether a broker is not declared dead. May be wrong for a while.</summary>
     bool IsAlive(int broker);
 
-    /// <summary>Whether a broker is alive and does not stop: one that stops leaves the ISR while its replicas still answer, so that nobody
-    /// waits for them when they are gone. May be wrong for a while.</summary>
+    /// <summary>Whether a broker is alive and not stopping. A stopping broker leaves the ISR while its replicas still answer, so that no
+    /// append waits for them once they are gone. May be wrong for a while.</summary>
     bool IsStaying(int broker) => IsAlive(broker);
 
-    /// <summary>With what to make a replica that is not here, for a leader that pushes to it or to lead; null where this broker is not to
-    /// hold it, or does not know of it (yet). Called under a lock of the <see cref="ReplicaManager"/>: must neither block nor call
+    /// <summary>Returns what to create a missing replica with, to lead or for a leader that pushes to it. Null if this broker is not to
+    /// hold it or does not know of it yet. Called under a lock of the <see cref="ReplicaManager"/>: must neither block nor call
     /// back.</summary>
     ReplicaSpec? FindSpec(ReplicaKey key);
 
-    /// <summary>Whether a topic is known to be deleted, so that somebody is about to drop what is here of it. Called as
-    /// <see cref="FindSpec"/> is.</summary>
+    /// <summary>Whether a topic is known to be deleted, so that its replicas here are about to be dropped. Called like
+    /// <see cref="FindSpec"/>.</summary>
     bool IsDeleted(Guid topicId) => false;
 
-    /// <summary>A replica of this broker leads, leads no more, or its ISR, ELR or replicas changed. Called in order for one replica, on no
-    /// lock; must not block.</summary>
+    /// <summary>Notifies that a replica of this broker leads, has lost leadership, or changed its ISR, ELR or replica set. Ordered for each
+    /// replica, outside any lock; must not block.</summary>
     void OnLeadershipChanged(Replica replica);
 }

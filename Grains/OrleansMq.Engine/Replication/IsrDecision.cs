@@ -2,17 +2,17 @@ using System.Collections.Immutable;
 
 namespace OrleansMq.Replication;
 
-/// <summary>What a leader knows of a follower when it decides on the ISR.</summary>
+/// <summary>A leader's view of a follower for decisions about the ISR.</summary>
 /// <param name="Broker">The follower.</param>
-/// <param name="Identity">As its last answer said in this epoch; null where it has not answered.</param>
-/// <param name="IsAlive">What membership says.</param>
-/// <param name="IsAligned">Its history agrees with the leader's, in this epoch and session.</param>
+/// <param name="Identity">The identity in its last answer in this epoch; null before an answer.</param>
+/// <param name="IsAlive">Whether membership lists it as alive.</param>
+/// <param name="IsAligned">Whether its history agrees with the leader's, in this epoch and session.</param>
 /// <param name="CountedEnd">Its log end (flushed, under <c>sync</c>); meaningless unless aligned.</param>
-/// <param name="LagMs">Milliseconds since it was last known to hold all the leader held.</param>
+/// <param name="LagMs">Milliseconds since it was last known to hold everything that the leader held.</param>
 internal readonly record struct FollowerView(int Broker, ReplicaIdentity? Identity, bool IsAlive, bool IsAligned, long CountedEnd,
     long LagMs);
 
-/// <summary>Who belongs to the ISR and the ELR. Pure.</summary>
+/// <summary>Decides about the members of ISR and ELR. Pure.</summary>
 internal static class IsrDecision
 {
     /// <summary>Whether a member of the ISR must leave: declared dead, renewed, or behind or silent for longer than
@@ -25,8 +25,8 @@ internal static class IsrDecision
         follower is { IsAlive: true, IsAligned: true, Identity: not null } && follower.CountedEnd >= Math.Max(highWatermark, epochStart);
 
     /// <summary>
-    /// The state to propose, or null where nothing changes. Members that leave while too few stay for the high watermark to move go to the
-    /// ELR, except for those that lost their tail; an ISR that is large enough again clears the ELR.
+    /// Returns the state to propose, or null if nothing changes. If a departure leaves too few members for the high watermark to move, the
+    /// departed go to the ELR, except those that lost their tail. An ISR that is large enough again clears the ELR.
     /// </summary>
     public static PartitionState? Propose(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
         long highWatermark,
@@ -63,7 +63,7 @@ internal static class IsrDecision
             ? null : committed with { Isr = isr.ToImmutable(), Elr = elr };
     }
 
-    // What nearly always holds, found out without making anything: all are in sync and stay so.
+    // The usual case, checked without allocating: all replicas are in sync and stay so.
     private static bool IsSettled(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers, long maxLagMs,
         int minInsync)
     {

@@ -2,34 +2,33 @@ using System.Collections.Immutable;
 
 namespace OrleansMq.Replication;
 
-/// <summary>What a reassignment needs next.</summary>
+/// <summary>The next step of a reassignment.</summary>
 public enum ReassignmentOutcome
 {
     /// <summary>Never returned.</summary>
     Unknown = 0,
-    /// <summary>There is none, or somebody still has to catch up.</summary>
+    /// <summary>There is no reassignment, or a replica still has to catch up.</summary>
     Wait = 1,
-    /// <summary>All that shall hold the partition do: write <see cref="ReassignmentDecision.Next"/>.</summary>
+    /// <summary>All target replicas are in sync: write <see cref="ReassignmentDecision.Next"/>.</summary>
     Complete = 2,
-    /// <summary>The same, but the leader does not belong to them: it resigns in favour of <see cref="ReassignmentDecision.Successor"/>, who
-    /// completes it.</summary>
+    /// <summary>All target replicas are in sync, but the leader is not one of them. It resigns in favour of
+    /// <see cref="ReassignmentDecision.Successor"/>, which completes the reassignment.</summary>
     HandOver = 3,
 }
 
 /// <summary>
-/// A change of the replica set. It only ever adds until all that are wanted are in sync; then those that are not wanted leave by one
-/// committed write. So at every moment each member that counts is in the ISR by the usual rules: the high watermark,
-/// <c>min.insync.replicas</c> and who may lead need no rule of their own. Pure.
+/// A change of the replica set. It only adds replicas until all targets are in sync; then the others leave by one committed write. So at
+/// every moment the counted members are in the ISR by the usual rules. The high watermark, <c>min.insync.replicas</c> and elections need no
+/// special rule. Pure.
 /// </summary>
 /// <param name="Outcome">What to do.</param>
-/// <param name="Next">With <see cref="ReassignmentOutcome.Complete"/>: the state to write; else null.</param>
-/// <param name="Successor">With <see cref="ReassignmentOutcome.HandOver"/>: who leads next; else
+/// <param name="Next">With <see cref="ReassignmentOutcome.Complete"/> the state to write; else null.</param>
+/// <param name="Successor">With <see cref="ReassignmentOutcome.HandOver"/> the next leader; else
 /// <see cref="PartitionState.NoLeader"/>.</param>
 public readonly record struct ReassignmentDecision(ReassignmentOutcome Outcome, PartitionState? Next = null,
     int Successor = PartitionState.NoLeader)
 {
-    /// <summary>The state that begins a reassignment, replaces one, or cancels one by going back; null where that is stored
-    /// already.</summary>
+    /// <summary>Returns the state that begins, replaces or (by going back) cancels a reassignment; null if it is already stored.</summary>
     public static PartitionState? Begin(PartitionState committed, ImmutableArray<int> target)
     {
         // The same brokers in another order: only the preference changes.
@@ -41,7 +40,7 @@ public readonly record struct ReassignmentDecision(ReassignmentOutcome Outcome, 
     }
 
     /// <summary>Decides on the next step.</summary>
-    /// <param name="committed">As stored.</param>
+    /// <param name="committed">The stored state.</param>
     /// <param name="self">The leader.</param>
     public static ReassignmentDecision Decide(PartitionState committed, int self)
     {

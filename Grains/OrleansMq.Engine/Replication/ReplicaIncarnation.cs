@@ -5,15 +5,15 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
-/// <summary>"A member that lost its tail is not a member": gives a copy of a log its identity as it is opened.</summary>
+/// <summary>Determines the identity of a copy of a log when it is opened.</summary>
 internal static class ReplicaIncarnation
 {
-    /// <summary>Keeps the incarnation, or takes a new one as <see cref="IncarnationDecision"/> says; durable when it returns.</summary>
-    /// <param name="partition">As it was opened.</param>
-    /// <param name="options">The broker's.</param>
+    /// <summary>Keeps the incarnation or takes a new one, as <see cref="IncarnationDecision"/> says. Durable.</summary>
+    /// <param name="partition">The opened partition.</param>
+    /// <param name="options">The broker's options.</param>
     /// <param name="isConfigKnown">Whether the partition has its topic's configuration. One that was found at the start may get it later
-    /// (<see cref="Partition.UpdateConfig"/>): until then it flushes what might have to be.</param>
-    /// <exception cref="IOException">It could not be written down.</exception>
+    /// (<see cref="Partition.UpdateConfig"/>). Until then it flushes as if the topic required it.</param>
+    /// <exception cref="IOException">The incarnation could not be written.</exception>
     public static void Settle(Partition partition, BrokerOptions options, bool isConfigKnown)
     {
         if (partition.Log is not { } log || partition.OfflineReason is not null)
@@ -24,8 +24,8 @@ internal static class ReplicaIncarnation
             ClosedCleanly: log.Opening.IsClean,
             SameBoot: marks.BootId != Guid.Empty && marks.BootId == options.BootId,
             marks.CountedOnlyFlushed,
-            FlushFailed: false, // Who sees a flush fail forgets the incarnation.
-                                // What was not flushed was not counted.
+            FlushFailed: false, // A failed flush forgets the incarnation.
+                                // Records that were not flushed were not counted.
             CutMoreThanLastWrite: log.Opening.CutMoreThanLastWrite && !marks.CountedOnlyFlushed);
         var settled = marks with
         {
@@ -42,7 +42,7 @@ internal static class ReplicaIncarnation
             if (opened.HasIncarnation)
                 options.Log.Write(EngineLogLevel.Warning,
                     $"Partition {partition.TopicPartition} may lack the end of its log (it was not closed in good order); "
-                    + "it joins its replicas again by catching up.");
+                    + "it rejoins its replicas by catching up.");
         }
         if (settled != marks)
             log.WriteMarks(settled);

@@ -2,10 +2,10 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Replication;
 
-/// <summary>Record batches as they lie behind each other in a log or a push.</summary>
+/// <summary>Record batches, contiguous as in a log or a push.</summary>
 internal static class ReplicatedBatches
 {
-    /// <summary>Adds each batch to a list, by its header alone; false where the bytes are not whole batches in the order of their
+    /// <summary>Adds each batch to a list, by its header alone. False if the bytes are not whole batches in the order of their
     /// offsets.</summary>
     public static bool TrySplit(ReadOnlyMemory<byte> bytes, List<ReplicatedBatch> into)
     {
@@ -27,7 +27,7 @@ internal static class ReplicatedBatches
         return true;
     }
 
-    /// <summary>What is wrong with a leader's batches, CRC included; null where nothing is.</summary>
+    /// <summary>Checks a leader's batches, including their CRCs; returns what is wrong, or null.</summary>
     public static string? FindDamage(IReadOnlyList<ReplicatedBatch> batches)
     {
         foreach (var batch in batches)

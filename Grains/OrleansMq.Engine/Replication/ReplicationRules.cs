@@ -4,8 +4,8 @@ using OrleansMq.Log;
 namespace OrleansMq.Replication;
 
 /// <summary>
-/// The decisions of the protocol, as the state machines call them. Shipped as it is; a test derives from it to put one mistake in and to
-/// prove that the simulation's checkers find it.
+/// The decisions of the protocol, as the state machines call them. The product uses the class unchanged. A test derives from it to inject
+/// one mistake and to prove that the simulation's checkers detect it.
 /// </summary>
 internal class ReplicationRules
 {
@@ -28,14 +28,14 @@ internal class ReplicationRules
     public virtual int FenceAfterRestart(int durableFence, int latestEpochInLog) =>
         FenceDecision.AfterRestart(durableFence, latestEpochInLog);
 
-    /// <summary>Whether a message, a claim or a directory belongs to this topic: one that was deleted and created again is
-    /// another.</summary>
+    /// <summary>Whether a message, a claim or a directory belongs to this topic. A topic that was deleted and created again is another
+    /// one.</summary>
     public virtual bool SameTopic(Guid one, Guid other) => one == other;
 
-    /// <summary>Whether a leader leads still, as far as its own replica knows.</summary>
+    /// <summary>Whether a leader still leads, as far as its own replica knows.</summary>
     public virtual bool LeadsStill(int epoch, int fence) => Fence(epoch, fence) != FenceOutcome.Refuse;
 
-    /// <summary>Whether an answer belongs to the talk that goes on: "bound to (epoch, session)", and no later epoch has come by
+    /// <summary>Whether an answer belongs to the current exchange: it has the same epoch and session, and no later epoch was seen
     /// since.</summary>
     public virtual bool SameTalk((int Epoch, int Session, int Leader) answer, (int Epoch, int Session, int Leader) talk, int fence) =>
         answer == talk && Fence(answer.Epoch, fence) == FenceOutcome.Current;
@@ -100,7 +100,7 @@ internal class ReplicationRules
     /// <inheritdoc cref="ReassignmentDecision.Decide"/>
     public virtual ReassignmentDecision Reassign(PartitionState committed, int self) => ReassignmentDecision.Decide(committed, self);
 
-    /// <summary>Where a follower takes an epoch to begin, of which its leader says so.</summary>
+    /// <summary>Returns the start of an epoch, given the leader's start of it.</summary>
     public virtual long EpochStart(long startAtLeader, long batchBase) => startAtLeader;
 
     /// <inheritdoc cref="HandoverDecision.Resigned"/>

@@ -1,11 +1,11 @@
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// What brokers send each other: messages of many partitions in one piece. All numbers are big-endian; a topic id is a UUID's 16 bytes,
+/// The wire format between brokers: messages of many partitions in one bundle. All numbers are big-endian; a topic id is a UUID's 16 bytes,
 /// most significant first.
 /// <code>
 /// bundle         first u8: version 1 in the lower 6 bits, marks above | message *  (up to the end)
-/// marks          0x80 the batches are of replicas that catch up | 0x40 the sender has live traffic (in answers to such)
+/// marks          0x80 the batches are of catching-up replicas | 0x40 the sender has live traffic (in answers to such)
 /// message        length i32, of what follows | kind u8 | topic id 16 | partition i32 | epoch i32 | session i32 | body
 /// 1 push         leader i32 | sequence i64 | previous end i64 | previous epoch i32 | end offset i64 | log start i64 | high watermark i64
 ///                | leader end i64 | sent at i64 | number of epochs i32 | (epoch i32, start offset i64) * | record batches, up to the end
@@ -19,46 +19,46 @@ internal static class BundleFormat
 {
     /// <summary>The version that this program writes, and the only one it reads.</summary>
     public const byte Version = 1;
-    /// <summary>The bits of the first byte that are the version's.</summary>
+    /// <summary>The bits of the first byte that hold the version.</summary>
     public const byte VersionBits = 0x3F;
-    /// <summary>Bytes of a bundle without messages.</summary>
+    /// <summary>The size of a bundle without messages.</summary>
     public const int EmptyBytes = 1;
-    /// <summary>Bytes of a message before its body, the length included.</summary>
+    /// <summary>The size of a message before its body, including its length.</summary>
     public const int HeaderBytes = 4 + 1 + 16 + 4 + 4 + 4;
-    /// <summary>Bytes of a push's body before its epochs and batches.</summary>
+    /// <summary>The size of a push's body before its epochs and batches.</summary>
     public const int PushBytes = 4 + 8 + 8 + 4 + 8 + 8 + 8 + 8 + 8 + 4;
-    /// <summary>Bytes of an epoch.</summary>
+    /// <summary>The size of an epoch.</summary>
     public const int EpochBytes = 4 + 8;
-    /// <summary>Bytes of a member.</summary>
+    /// <summary>The size of a member.</summary>
     public const int IdentityBytes = 4 + 16;
-    /// <summary>Bytes of a push answer's body.</summary>
+    /// <summary>The size of a push answer's body.</summary>
     public const int PushAnswerBytes = IdentityBytes + 8 + 1 + 4 + 8 + 8 + 8;
-    /// <summary>Bytes of an align request's body.</summary>
+    /// <summary>The size of an align request's body.</summary>
     public const int AlignRequestBytes = IdentityBytes + 4;
-    /// <summary>Bytes of an align answer's body.</summary>
+    /// <summary>The size of an align answer's body.</summary>
     public const int AlignAnswerBytes = 4 + 4 + 4 + 8 + 4;
 
     /// <summary>Adds marks to a bundle that has begun.</summary>
     public static void Mark(Span<byte> bundle, BundleMarks marks) => bundle[0] |= (byte)marks;
 
-    /// <summary>The marks of a bundle; none where it is empty.</summary>
+    /// <summary>Returns the marks of a bundle; none if it is empty.</summary>
     public static BundleMarks MarksOf(ReadOnlySpan<byte> bundle) =>
         bundle.IsEmpty ? BundleMarks.None : (BundleMarks)(bundle[0] & ~VersionBits);
 }
 
-/// <summary>What is to be known of a bundle before it is read.</summary>
+/// <summary>Properties of a bundle that are needed before it is decoded.</summary>
 [Flags]
 internal enum BundleMarks : byte
 {
     /// <summary>A bundle of the live lane.</summary>
     None = 0,
-    /// <summary>In an answer: records of clients are appended on the broker that answers.</summary>
+    /// <summary>In an answer: client records are being appended on the answering broker.</summary>
     SenderIsLive = 0x40,
-    /// <summary>Its batches are of replicas that catch up: it gives way to bundles that are not.</summary>
+    /// <summary>Its batches are of catching-up replicas, so it gives way to other bundles.</summary>
     CatchUp = 0x80,
 }
 
-/// <summary>The kinds of messages, as numbers on the wire.</summary>
+/// <summary>The kinds of messages, by their number on the wire.</summary>
 internal enum MessageKind : byte
 {
     /// <summary>Never sent.</summary>

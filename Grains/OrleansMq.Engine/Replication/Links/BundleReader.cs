@@ -4,9 +4,8 @@ using OrleansMq.Log;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// Reads the messages of a bundle: see <see cref="BundleFormat"/>. A push's batches are slices of the bundle. Everything that leads beyond
-/// the bytes, or that no message can say, is a <see cref="BundleFormatException"/>; what is in a record batch behind its header is looked
-/// at by who appends it.
+/// Reads the messages of a bundle: see <see cref="BundleFormat"/>. A push's batches are slices of the bundle. Lengths beyond the bytes and
+/// impossible values throw <see cref="BundleFormatException"/>. The appender checks record batches beyond their headers.
 /// </summary>
 internal struct BundleReader
 {
@@ -14,20 +13,20 @@ internal struct BundleReader
     private int _position;
 
     /// <summary>Begins to read.</summary>
-    /// <exception cref="BundleFormatException">Another version, or no bundle at all.</exception>
+    /// <exception cref="BundleFormatException">Another version, or not a bundle at all.</exception>
     public BundleReader(ReadOnlyMemory<byte> bundle)
     {
         _bundle = bundle;
         if (bundle.Length == 0)
-            return; // Nothing to say.
+            return; // No messages.
         var version = bundle.Span[0] & BundleFormat.VersionBits;
         if (version != BundleFormat.Version)
             throw new BundleFormatException($"A bundle has version {version}; this broker reads {BundleFormat.Version}.");
         _position = BundleFormat.EmptyBytes;
     }
 
-    /// <summary>Steps to the next message; false at the end.</summary>
-    /// <exception cref="BundleFormatException">It is none.</exception>
+    /// <summary>Reads the next message; false at the end.</summary>
+    /// <exception cref="BundleFormatException">The message is malformed.</exception>
     public bool TryRead(out ReplicaKey key, out ReplicationMessage message)
     {
         (key, message) = (default, null!);

@@ -3,10 +3,10 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Replication.Links;
 
-/// <summary>Writes messages behind each other: see <see cref="BundleFormat"/>. Not thread safe.</summary>
+/// <summary>Writes messages one after the other: see <see cref="BundleFormat"/>. Not thread safe.</summary>
 internal static class BundleWriter
 {
-    /// <summary>How many bytes a message takes.</summary>
+    /// <summary>Returns the size of a message in bytes.</summary>
     public static int SizeOf(ReplicationMessage message) => BundleFormat.HeaderBytes + message switch
     {
         Push push => SizeOf(push),
@@ -16,7 +16,7 @@ internal static class BundleWriter
         _ => throw new ArgumentException($"No form is known for a {message.GetType().Name}.", nameof(message)),
     };
 
-    /// <summary>Adds a message; a bundle begins with its first one.</summary>
+    /// <summary>Adds a message; the first one begins the bundle.</summary>
     public static void Add(PooledBuffer bundle, ReplicaKey key, ReplicationMessage message)
     {
         if (bundle.Length == 0)

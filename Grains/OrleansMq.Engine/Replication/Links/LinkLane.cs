@@ -3,29 +3,31 @@ using OrleansMq.Records;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// One lane of a <see cref="ReplicaLink"/>: what is to be sent collects in one bundle while others are under way, so that the more there is
-/// to say, the fewer calls say it. Batches are read only when there is room for them here, so a slow broker costs a bounded amount of
-/// memory, however many partitions it follows. Nothing is sent twice: what is lost with a call that fails, the roles send again.
+/// One lane of a <see cref="ReplicaLink"/>. Messages collect in one bundle while others are in flight, so that more messages need fewer
+/// calls. Batches are read only when there is room for them here, so a slow broker takes a bounded amount of memory, however many
+/// partitions it follows. The lane never resends: the roles send again what a failed call lost.
 /// </summary>
 internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvider time, PushLane lane)
 {
-    /// <summary>Bundles under way: one is written down over there, one is on its way, and the rest hides the way back.</summary>
+    /// <summary>The most bundles in flight: one being written by the receiver, one on its way, and the others to hide the round
+    /// trip.</summary>
     private const int MaxInFlight = 4;
-    /// <summary>With so many under way a small bundle waits: it grows meanwhile, and the next answer is near.</summary>
+    /// <summary>With this many in flight a small bundle waits: it grows meanwhile, and the next answer is near.</summary>
     private const int MaxSmallInFlight = 1;
-    /// <summary>What is no longer small.</summary>
+    /// <summary>The size from which a bundle is no longer small.</summary>
     private const int SmallBytes = 64 << 10;
-    /// <summary>Batches are read while less than this waits: with a push of 1 MiB on top, and a larger batch now and then, a bundle stays
-    /// near 4 MB.</summary>
+    /// <summary>Batches are read while fewer bytes than this wait. With a push of 1 MiB on top, and occasionally a larger batch, a bundle
+    /// stays near 4 MB.</summary>
     private const int FillBelowBytes = 1 << 20;
-    /// <summary>The most that is read for one push, unless its first batch is larger: enough for a disk's speed, not so much that it stands
-    /// in the way of others.</summary>
+    /// <summary>The most bytes read for one push, unless its first batch is larger: enough for the disk's full speed, but not so much that
+    /// it delays others.</summary>
     private const int MaxPushBytes = 1 << 20;
-    /// <summary>What waits beyond this is dropped: answers and heartbeats of ten thousand partitions take a few MB.</summary>
+    /// <summary>The most waiting bytes; messages beyond it are dropped. Answers and heartbeats of ten thousand partitions take a few
+    /// MB.</summary>
     private const int MaxWaitingBytes = 16 << 20;
-    /// <summary>Who has to wait is looked at again after so long: a limit may have been lifted.</summary>
+    /// <summary>The interval of checks whether waiting work may proceed, since a limit may have been lifted.</summary>
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(1);
-    /// <summary>A call that takes longer is given up.</summary>
+    /// <summary>The time limit of a call.</summary>
     private static readonly TimeSpan DeliveryTimeout = TimeSpan.FromSeconds(10);
 
     private readonly bool _givesWay = lane == PushLane.CatchUp;
@@ -35,11 +37,11 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
     private int _inFlight;
     private bool _filling;
     private bool _resting;
-    // Whether the other broker has live traffic, as it said last. As long as it has said nothing: perhaps.
+    // Whether the other broker has live traffic, by its last answer. Before an answer it is assumed.
     private volatile bool _isLiveThere = true;
     private TaskCompletionSource? _idle;
 
-    /// <summary>Adds a message to what goes out next.</summary>
+    /// <summary>Adds a message to the next bundle.</summary>
     public void Send(ReplicaKey key, ReplicationMessage message)
     {
         lock (_lock)
@@ -51,7 +53,7 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         SendWhatWaits();
     }
 
-    /// <summary>Has batches read for a push, in its turn.</summary>
+    /// <summary>Queues a read of batches for a push.</summary>
     public void Fill(Replica replica, LeaderReplica leader, FillPush fill)
     {
         lock (_lock)
@@ -59,7 +61,7 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         StartFilling();
     }
 
-    /// <summary>Completes when nothing is under way any more.</summary>
+    /// <summary>Completes when nothing is in flight any more.</summary>
     public Task CloseAsync()
     {
         lock (_lock)
@@ -71,7 +73,7 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         }
     }
 
-    /// <summary>Reads what is to be read, where there is room for it.</summary>
+    /// <summary>Starts queued reads, as far as there is room.</summary>
     public void StartFilling()
     {
         lock (_lock)
@@ -83,15 +85,15 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         ThreadPool.UnsafeQueueUserWorkItem(static lane => lane.FillWhatFits(), this, preferLocal: false);
     }
 
-    // Catch-up where there is live traffic, here or there: one small push at a time, so that nobody waits long for it, and what it takes
-    // can be measured.
+    // With live traffic, here or there, catch-up sends one small push at a time. So no live push waits long for it, and its duration can be
+    // measured.
     private bool GivesWay => _givesWay && (links.Pace.IsLive || (_isLiveThere && links.Pace.LiveShare < CatchUpPace.WholeTime));
 
     private bool MayFill => link.IsReachable && (GivesWay ? _waiting.Length == 0 && _inFlight == 0 : _waiting.Length < FillBelowBytes);
 
     private int MostInFlight => GivesWay ? 1 : _waiting.Length < SmallBytes ? MaxSmallInFlight : MaxInFlight;
 
-    // What somebody waits for is neither limited nor rested from.
+    // The live lane is neither limited nor rests.
     private TimeSpan Wait()
     {
         var throttle = lane == PushLane.Live ? TimeSpan.Zero : links.CatchUp.Wait();
@@ -123,7 +125,7 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
 
     private async Task DeliverAsync(PooledBuffer bundle)
     {
-        // Not on the thread of whoever had something to say.
+        // Not on the sender's thread.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         StartFilling();
         if (_givesWay)
@@ -141,8 +143,8 @@ internal sealed class LinkLane(ReplicaLink link, ReplicaLinks links, TimeProvide
         catch (Exception fault)
         {
             link.Failed(fault);
-            // It may be on its way still: the memory is left to the garbage collector, or another bundle's bytes would be sent in its
-            // place.
+            // The bundle may still be on its way. Its memory is left to the garbage collector, since reusing it could send another bundle's
+            // bytes.
             isFree = false;
         }
         if (isFree)

@@ -3,25 +3,25 @@ using OrleansMq.Partitions;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// What other brokers send, taken in the order it came: bundles of one broker that overtake each other would only be refused. There is one
-/// for each broker's live traffic, and one for all that catches up: its pieces come one at a time, whoever sends them, and with a rest
-/// between them where others append. A small live one is taken on the thread that brings it, where that may write; otherwise on the append
-/// threads, since what a follower does is write.
+/// Processes bundles of other brokers in the order of their arrival, since reordered ones would only be refused. There is one inbox for
+/// each broker's live traffic, and one for all catch-up. Catch-up bundles of all senders are processed one at a time, with a rest in
+/// between while there is live traffic. A small live bundle is processed on the receiving thread if that may write, otherwise on the append
+/// threads, since a follower's work is writing.
 /// </summary>
-/// <param name="ports">Where bundles are taken.</param>
-/// <param name="take">Takes one.</param>
+/// <param name="ports">The partitions' dependencies, with the append threads.</param>
+/// <param name="take">Processes a bundle.</param>
 /// <param name="time">The broker's clock.</param>
-/// <param name="pace">When catch-up rests; null for live traffic.</param>
+/// <param name="pace">Decides when catch-up rests; null for live traffic.</param>
 internal sealed class ReplicaInbox(PartitionPorts ports, Action<BundleReply, ReadOnlyMemory<byte>> take, TimeProvider time,
     CatchUpPace? pace) : IAppendWork
 {
-    /// <summary>Takes no longer than to wake a thread for it.</summary>
+    /// <summary>The size below which processing takes no longer than waking a thread.</summary>
     private const int SmallBytes = 64 << 10;
 
     private readonly Lock _lock = new();
     private readonly Queue<(int Broker, ReadOnlyMemory<byte> Bundle, TaskCompletionSource<ReadOnlyMemory<byte>> Answer)> _waiting = new();
 
-    /// <summary>Takes a bundle in its turn.</summary>
+    /// <summary>Queues a bundle and returns its answers.</summary>
     public Task<ReadOnlyMemory<byte>> ReceiveAsync(int broker, ReadOnlyMemory<byte> bundle)
     {
         var answer = new TaskCompletionSource<ReadOnlyMemory<byte>>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -82,7 +82,7 @@ internal sealed class ReplicaInbox(PartitionPorts ports, Action<BundleReply, Rea
             ports.Threads.Schedule(this);
     }
 
-    // Those who sent what waits get their answer later: they send no more meanwhile.
+    // The senders of waiting bundles get their answers later, and send no more meanwhile.
     private async Task ScheduleAfterAsync(TimeSpan rest)
     {
         await Task.Delay(rest, time).ConfigureAwait(false);

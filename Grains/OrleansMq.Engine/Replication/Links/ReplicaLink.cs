@@ -3,9 +3,8 @@ using OrleansMq.Diagnostics;
 namespace OrleansMq.Replication.Links;
 
 /// <summary>
-/// The way to one other broker, in lanes: one for what somebody may wait for, and two for the batches of replicas that catch up, so that a
-/// live push never queues behind those, neither here nor over there. A partition that changes lanes may overtake itself: then it is
-/// refused, and sent again.
+/// The link to one other broker, in lanes: one that appends may wait for, and two for batches of catching-up replicas, so that a live push
+/// never queues behind those on either side. A partition that changes lanes may overtake itself; then its push is refused and resent.
 /// </summary>
 internal sealed class ReplicaLink
 {
@@ -18,7 +17,7 @@ internal sealed class ReplicaLink
     private readonly LinkLane _hurried;
     private volatile bool _failing;
 
-    /// <summary>A link with nothing to say yet.</summary>
+    /// <summary>Creates an idle link.</summary>
     public ReplicaLink(ReplicaLinks links, int broker, IReplicationHost host, TimeProvider time, EngineLog log)
     {
         (_links, _broker, _host, _log) = (links, broker, host, log);
@@ -27,29 +26,29 @@ internal sealed class ReplicaLink
         _hurried = new LinkLane(this, links, time, PushLane.Hurried);
     }
 
-    /// <summary>Whether a call may get there. For a broker that is not there nothing is read, or its partitions would be, again and again:
-    /// heartbeats find out when it is back.</summary>
+    /// <summary>Whether a call may succeed. No batches are read for an unreachable broker, since they would be read again and again.
+    /// Heartbeats detect its return.</summary>
     public bool IsReachable => !_failing && _host.IsAlive(_broker);
 
-    /// <summary>Adds a message to what goes out next.</summary>
+    /// <summary>Adds a message to the next bundle.</summary>
     public void Send(ReplicaKey key, ReplicationMessage message, PushLane lane) => LaneOf(lane).Send(key, message);
 
-    /// <summary>Has batches read for a push, in its turn.</summary>
+    /// <summary>Queues a read of batches for a push.</summary>
     public void Fill(Replica replica, LeaderReplica leader, FillPush fill) => LaneOf(fill.Lane).Fill(replica, leader, fill);
 
-    /// <summary>Completes when nothing is under way any more.</summary>
+    /// <summary>Completes when nothing is in flight any more.</summary>
     public Task CloseAsync() => Task.WhenAll(_live.CloseAsync(), _catchUp.CloseAsync(), _hurried.CloseAsync());
 
-    /// <summary>Carries a bundle there, and what is answered to who asked.</summary>
-    /// <returns>The answers; empty where there are none.</returns>
-    /// <exception cref="Exception">Whatever the way there throws: see <see cref="Failed"/>.</exception>
+    /// <summary>Delivers a bundle, and passes the answers on.</summary>
+    /// <returns>The answers; empty if there are none.</returns>
+    /// <exception cref="Exception">Any failure of the transport: see <see cref="Failed"/>.</exception>
     public async Task<ReadOnlyMemory<byte>> DeliverAsync(ReadOnlyMemory<byte> bundle, CancellationToken cancellationToken)
     {
         if (!_host.IsAlive(_broker) || _links.IsClosed)
             return default;
         var answers = await _host.DeliverAsync(_broker, bundle, cancellationToken).ConfigureAwait(false);
         _failing = false;
-        // They send no heartbeats that would find out that somebody is there again.
+        // These lanes send no heartbeats that would detect the broker's return.
         _catchUp.StartFilling();
         _hurried.StartFilling();
         if (!_links.IsClosed)
@@ -57,11 +56,11 @@ internal sealed class ReplicaLink
         return answers;
     }
 
-    /// <summary>A bundle was not answered. Told once, until something arrives again.</summary>
+    /// <summary>Records that a bundle was not answered. Logged once, until a delivery succeeds again.</summary>
     public void Failed(Exception fault)
     {
         if (!_failing && !_links.IsClosed)
-            _log.Write(EngineLogLevel.Information, $"Broker {_broker} was not reached: {fault.Message}");
+            _log.Write(EngineLogLevel.Information, $"Could not reach broker {_broker}: {fault.Message}");
         _failing = true;
     }
 

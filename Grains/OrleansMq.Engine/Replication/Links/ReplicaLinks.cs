@@ -3,10 +3,10 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Replication.Links;
 
-/// <summary>A broker's links to the others: made as they are needed.</summary>
-/// <param name="host">Carries bundles.</param>
+/// <summary>A broker's links to the others, created on first use.</summary>
+/// <param name="host">Delivers bundles.</param>
 /// <param name="time">The broker's clock.</param>
-/// <param name="log">Where trouble is told.</param>
+/// <param name="log">Gets lines about failures.</param>
 /// <param name="liveShare">See <see cref="CatchUpPace.LiveShare"/>.</param>
 internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, EngineLog log, int liveShare)
 {
@@ -14,25 +14,25 @@ internal sealed class ReplicaLinks(IReplicationHost host, TimeProvider time, Eng
     private readonly CancellationTokenSource _closing = new();
     private volatile bool _closed;
 
-    /// <summary>What the other brokers answer: a bundle, and whose. Set before anything is sent.</summary>
+    /// <summary>Processes answers: the answering broker, and its bundle. Set before anything is sent.</summary>
     public Action<int, ReadOnlyMemory<byte>> OnAnswers { get; set; } = static (_, _) => { };
 
-    /// <summary>How fast replicas may catch up, over all links together.</summary>
+    /// <summary>The limit of catch-up over all links together.</summary>
     public CatchUpThrottle CatchUp { get; } = new(time);
 
-    /// <summary>How much of the broker's time they may take beside live traffic, as their leader and as their follower.</summary>
+    /// <summary>The share of the broker's time for catch-up beside live traffic, as leader and as follower.</summary>
     public CatchUpPace Pace { get; } = new(time) { LiveShare = liveShare };
 
     /// <summary>Cancelled when the links are closed.</summary>
     public CancellationToken Closing => _closing.Token;
 
-    /// <summary>Whether nothing is sent any more.</summary>
+    /// <summary>Whether the links are closed, so that nothing is sent any more.</summary>
     public bool IsClosed => _closed;
 
-    /// <summary>The link to a broker.</summary>
+    /// <summary>Returns the link to a broker.</summary>
     public ReplicaLink To(int broker) => _links.GetOrAdd(broker, static (to, links) => links.Create(to), this);
 
-    /// <summary>Nothing is sent any more; completes when what is under way has ended, or been given up.</summary>
+    /// <summary>Stops sending; completes when the calls in flight have ended or were cancelled.</summary>
     public async Task CloseAsync()
     {
         _closed = true;
