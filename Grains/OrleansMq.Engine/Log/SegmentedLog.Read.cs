@@ -5,7 +5,7 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Log;
 
-/// <summary>Whole batches, in memory from a pool that whoever holds this gives back.</summary>
+/// <summary>Whole batches, in pooled memory that the holder releases.</summary>
 internal sealed class BatchBuffer(byte[] bytes, int length, long nextOffset) : IMemoryOwner<byte>
 {
     private byte[]? _bytes = bytes;
@@ -24,29 +24,28 @@ internal sealed class BatchBuffer(byte[] bytes, int length, long nextOffset) : I
     }
 }
 
-// Reading takes no lock: a segment that was removed meanwhile is noticed by its missing file, and the search starts again.
+// Reading takes no lock: a concurrently removed segment is detected by its missing file, and the search starts again.
 internal sealed partial class SegmentedLog
 {
-    // What is smaller is read at once: finding where a slice ends would cost as much.
+    // Smaller reads copy at once: finding the end of a slice would cost as much.
     private const int MinSliceBytes = 32 << 10;
 
-    // One rebuild at a time; readers that come meanwhile find an index with fewer entries, which is as good.
+    // One rebuild at a time; concurrent readers find an index with fewer entries, which also works.
     private readonly Lock _rebuildLock = new();
 
     /// <summary>
-    /// Reads whole batches from the one that holds <paramref name="offset"/> (or the first after it) on, all below
-    /// <paramref name="limit"/>, of
-    /// one segment.
+    /// Reads whole batches of one segment, beginning with the one that holds <paramref name="offset"/> (or the first after it), all below
+    /// <paramref name="limit"/>.
     /// </summary>
     /// <param name="offset">At or above the log start offset.</param>
     /// <param name="limit">The first offset not to be read; a batch boundary.</param>
-    /// <param name="maxBytes">At most so many bytes, but always at least one batch.</param>
-    /// <returns>Null when there is nothing below the limit.</returns>
-    /// <exception cref="DamagedLogException">What is in the file is not what was written.</exception>
+    /// <param name="maxBytes">The most bytes, although always at least one batch.</param>
+    /// <returns>Null if there is nothing below the limit.</returns>
+    /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
     public BatchBuffer? Read(long offset, long limit, int maxBytes) => Read(offset, limit, maxBytes, allowsSlice: false).Batches;
 
     /// <summary>
-    /// The same, or where the batches are: if there are some, in memory, and this process knows them to be whole.
+    /// Reads likewise, or returns the place of the batches, if they are large enough, in memory, and verified by this process.
     /// </summary>
     public (BatchBuffer? Batches, LogSlice? Slice) ReadOrSlice(long offset, long limit, int maxBytes) =>
         Read(offset, limit, maxBytes, allowsSlice: true);
@@ -75,13 +74,13 @@ internal sealed partial class SegmentedLog
             }
             catch (FileNotFoundException) when (segments[index].IsRemoved)
             {
-                // Retention or compaction took the segment away after the list was read: the new list has what is left.
+                // Retention or compaction removed the segment after the list was read; the new list has the rest.
             }
         }
     }
 
     /// <summary>
-    /// A segment without an offset that lies below the next segment's base: compaction makes such gaps, or somebody took the records away.
+    /// Throws if a segment lacks an offset below the next segment's base. Compaction makes such gaps; otherwise records were lost.
     /// </summary>
     private void ThrowIfLost(Segment segment, long offset)
     {
@@ -90,7 +89,7 @@ internal sealed partial class SegmentedLog
                 $"the file ends before offset {segment.NextOffset}, where the next segment begins");
     }
 
-    /// <summary>Finds the first batch that ends at or after an offset; an index that leads astray is made anew.</summary>
+    /// <summary>Finds the first batch that ends at or after an offset; a wrong index is rebuilt.</summary>
     private bool TryFindBatch(Segment segment, long offset, out long position, out RecordBatchHeader header)
     {
         if (segment.TryFollowMark(offset, out position, out header))
@@ -106,15 +105,15 @@ internal sealed partial class SegmentedLog
 
     private void RebuildIndexes(Segment segment)
     {
-        // The active segment's index is the append loop's, and is read back into order by the next start.
+        // The append loop owns the active segment's index; the next start repairs it.
         if (ReferenceEquals(segment, Active))
             return;
         lock (_rebuildLock)
         {
-            // A cut may have made it the active one meanwhile, or taken it away.
+            // A truncation may have made it the active one meanwhile, or removed it.
             if (ReferenceEquals(segment, Active) || segment.IsRemoved)
                 return;
-            _ports.Log.Write(EngineLogLevel.Warning, $"The indexes of '{segment.Log.Path}' do not agree with the log; they are made anew.");
+            _ports.Log.Write(EngineLogLevel.Warning, $"The indexes of '{segment.Log.Path}' do not match the log; rebuilding them.");
             IndexRebuild.Rebuild(_ports.Files, segment, segment.Size, _config.IndexIntervalBytes);
         }
     }
@@ -143,8 +142,8 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>Whether a range needs no look at its CRCs: this process wrote it or has looked, and it has not been read from the disk
-    /// anew, so far as the system tells.</summary>
+    /// <summary>Whether a range needs no CRC check: this process wrote or verified it, and as far as the system tells it has been in memory
+    /// since.</summary>
     private bool IsKnownWhole(Segment segment, IFile file, long position, long end) =>
         (!_ports.VerifyOnRead || segment.IsVerified(position, end)) && file.IsInMemory(position, end - position);
 
@@ -158,12 +157,12 @@ internal sealed partial class SegmentedLog
             bool verify;
             using (var lease = segment.Log.Rent())
             {
-                // To ask the system costs as much as some tens of KiB of CRC.
+                // Asking the system costs as much as a CRC over some tens of KiB.
                 verify = _ports.VerifyOnRead && (wanted < MinSliceBytes || !IsKnownWhole(segment, lease.File, position, position + wanted));
                 read = lease.File.Read(bytes.AsSpan(0, wanted), position);
             }
             if (read < wanted)
-                throw new DamagedLogException(segment.Log.Path, position + read, first.BaseOffset, "the file ends before its time");
+                throw new DamagedLogException(segment.Log.Path, position + read, first.BaseOffset, "the file ends too early");
             var length = CheckBatches(segment, bytes.AsSpan(0, read), position, first.BaseOffset, limit, verify, out var nextOffset);
             if (length > 0)
             {
@@ -183,7 +182,7 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>How many of the bytes are whole batches below the limit.</summary>
+    /// <summary>Returns how many of the bytes are whole batches below the limit.</summary>
     private int CheckBatches(Segment segment, ReadOnlySpan<byte> bytes, long position, long expectedOffset, long limit, bool verify,
         out long nextOffset)
     {

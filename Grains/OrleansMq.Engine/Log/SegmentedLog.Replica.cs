@@ -1,21 +1,21 @@
 namespace OrleansMq.Log;
 
-/// <summary>How a log was found when it was opened.</summary>
-/// <param name="IsClean">The last process closed it in good order.</param>
-/// <param name="CutMoreThanLastWrite">Recovery cut off more than what a write leaves that its process did not live to finish.</param>
+/// <summary>The state of a log when it was opened.</summary>
+/// <param name="IsClean">Whether the last process closed it cleanly.</param>
+/// <param name="CutMoreThanLastWrite">Whether recovery cut more than an unfinished last write.</param>
 internal readonly record struct OpeningReport(bool IsClean, bool CutMoreThanLastWrite);
 
-// What replication keeps beside the log: in the checkpoint, so that it costs no file of its own and no further flush.
+// What replication stores beside the log. It is part of the checkpoint, so it costs neither a file nor a flush of its own.
 internal sealed partial class SegmentedLog
 {
     private ReplicaMarks _marks;
     private long _highWatermark;
 
-    /// <summary>How it was found.</summary>
+    /// <summary>The state in which the log was opened.</summary>
     public OpeningReport Opening { get; private set; }
 
-    /// <summary>What is written down for the replica, but for the high watermark as <see cref="NoteHighWatermark"/> was told it
-    /// last.</summary>
+    /// <summary>The stored marks of the replica, except the high watermark, which is the one last passed to
+    /// <see cref="NoteHighWatermark"/>.</summary>
     public ReplicaMarks Marks
     {
         get
@@ -25,14 +25,14 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>Writes down what is to be known of the replica; durable when it returns.</summary>
+    /// <summary>Stores the replica's marks durably.</summary>
     public void WriteMarks(in ReplicaMarks marks)
     {
         lock (_flushLock)
             WriteCheckpoint(DescribeForCheckpoint() with { Replica = marks with { HighWatermark = Volatile.Read(ref _highWatermark) } });
     }
 
-    /// <summary>Writes the high watermark down if it has moved since; durable when it returns.</summary>
+    /// <summary>Stores the high watermark durably if it has moved.</summary>
     public void WriteHighWatermark()
     {
         lock (_flushLock)
@@ -42,14 +42,14 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>A high watermark that was reached: goes out with the next checkpoint, without a flush of its own.</summary>
+    /// <summary>Records a high watermark that was reached; the next checkpoint stores it, without a flush of its own.</summary>
     public void NoteHighWatermark(long offset) => Volatile.Write(ref _highWatermark, offset);
 
     /// <summary>
-    /// The disk failed: what was acknowledged may be gone, so this copy must not pass for the member it was. Without a flush, since the
-    /// next process finds what the system holds, and one on another boot gives the incarnation up anyway.
+    /// Forgets the incarnation after a disk fault: acknowledged records may be lost, so this copy must not count as the member it was. Not
+    /// flushed: the next process finds what the system holds, and after another boot the incarnation is given up anyway.
     /// </summary>
-    /// <exception cref="IOException">Not even that could be written.</exception>
+    /// <exception cref="IOException">The write failed too.</exception>
     public void ForgetIncarnation()
     {
         lock (_flushLock)

@@ -5,12 +5,12 @@ namespace OrleansMq.Log;
 /// <summary>A record that was found by its time.</summary>
 internal readonly record struct FoundRecord(long Offset, long Timestamp, int LeaderEpoch);
 
-// Looking up by time: the time index leads to an offset, the offset index to a position, headers to the batch, the batch to the record.
+// Looks up by time: the time index gives an offset, the offset index a position, headers the batch, and the batch the record.
 internal sealed partial class SegmentedLog
 {
-    /// <summary>The first record below <paramref name="limit"/> with at least that timestamp; null when there is none.</summary>
-    /// <exception cref="DamagedLogException">What is in the file is not what was written.</exception>
-    /// <exception cref="CodecUnavailableException">The batch is compressed by a codec that is not there.</exception>
+    /// <summary>Finds the first record below <paramref name="limit"/> with at least that timestamp; null if there is none.</summary>
+    /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
+    /// <exception cref="CodecUnavailableException">The batch's codec is not available.</exception>
     public FoundRecord? FindAtOrAfter(long timestamp, long limit)
     {
         while (true)
@@ -33,9 +33,9 @@ internal sealed partial class SegmentedLog
         }
     }
 
-    /// <summary>The first of the records with the largest timestamp; null when there is none.</summary>
-    /// <exception cref="DamagedLogException">What is in the file is not what was written.</exception>
-    /// <exception cref="CodecUnavailableException">The batch is compressed by a codec that is not there.</exception>
+    /// <summary>Finds the first of the records with the largest timestamp; null if there is none.</summary>
+    /// <exception cref="DamagedLogException">The file differs from what was written.</exception>
+    /// <exception cref="CodecUnavailableException">The batch's codec is not available.</exception>
     public FoundRecord? FindMaxTimestamp(long limit)
     {
         var largest = -1L;
@@ -46,13 +46,13 @@ internal sealed partial class SegmentedLog
             var segment = segments[index];
             try
             {
-                // What the segment knows of itself may speak of a record that was deleted, or that nobody may see yet.
+                // The segment's largest timestamp may be that of a record that was deleted or is not visible yet.
                 var whole = segment.BaseOffset >= start && segment.NextOffset <= limit;
                 largest = Math.Max(largest, whole ? segment.MaxTimestamp : FindMaxTimestampIn(segment, start, limit));
             }
             catch (FileNotFoundException) when (segment.IsRemoved)
             {
-                // Its records are below the log start offset by now, or in the segment that took its place.
+                // Its records are now below the log start offset, or in the segment that replaced it.
             }
         }
         return largest < 0 ? null : FindAtOrAfter(largest, limit);
@@ -94,7 +94,7 @@ internal sealed partial class SegmentedLog
         }
         catch (RecordBatchException)
         {
-            return header.MaxTimestamp; // As the search by time takes a batch that cannot be looked into.
+            return header.MaxTimestamp; // As the search by time treats a batch that cannot be decoded.
         }
     }
 
@@ -120,7 +120,7 @@ internal sealed partial class SegmentedLog
         return null;
     }
 
-    /// <summary>An offset before which no record of the segment is as late as <paramref name="timestamp"/>.</summary>
+    /// <summary>Returns an offset before which no record of the segment is as late as <paramref name="timestamp"/>.</summary>
     private long FindOffsetByTime(Segment segment, long timestamp)
     {
         if (!segment.TimeIndex.TryFind(timestamp, out var entryTime, out var lastOffset))
@@ -146,9 +146,9 @@ internal sealed partial class SegmentedLog
         }
         catch (RecordBatchException exception)
         {
-            // Its CRC is right: a producer sent it so. It counts as a record at the batch's start.
+            // Its CRC is correct: the producer sent it so. It counts as a record at the batch's start.
             _ports.Log.Write(Diagnostics.EngineLogLevel.Warning,
-                $"The batch at byte {position} of '{segment.Log.Path}' cannot be looked into: {exception.Message}", exception);
+                $"The batch at byte {position} of '{segment.Log.Path}' cannot be decoded: {exception.Message}", exception);
             var header = RecordBatchHeader.Read(batch.Span);
             return new FoundRecord(Math.Max(header.BaseOffset, start), header.MaxTimestamp, header.PartitionLeaderEpoch);
         }

@@ -2,23 +2,22 @@ using System.Collections.Immutable;
 
 namespace OrleansMq.Replication;
 
-// How leadership ends on purpose, and how the replica set changes.
+// Resignation, and changes of the replica set.
 internal sealed partial class LeaderReplica
 {
     private (int? Successor, long Deadline)? _handover;
     private (ImmutableArray<int> Target, long Waiter)? _reassignment;
 
-    /// <summary>It has been asked to resign, or a reassignment takes it out: appends are refused.</summary>
+    /// <summary>Whether it is resigning, on request or because a reassignment removes it: appends are refused.</summary>
     public bool IsResigning => _handover is not null;
 
     /// <summary>
-    /// Hands leadership over. Refuses appends from now on; as soon as successor and high watermark have reached the log's end, or the time
-    /// is up, it stores that it leads no more, and stops. While the store does not answer it goes on trying for one lease after the
-    /// deadline.
+    /// Hands leadership over. Appends are refused from now on. Once the successor and the high watermark have reached the log end, or the
+    /// deadline passes, it stores its resignation and stops. If the store does not answer, it retries for one lease after the deadline.
     /// </summary>
-    /// <param name="successor">Who is to lead next; null for whoever is in sync.</param>
-    /// <param name="deadline">Until when to drain, milliseconds.</param>
-    /// <param name="now">The time, milliseconds.</param>
+    /// <param name="successor">The next leader; null for any in-sync replica.</param>
+    /// <param name="deadline">Until when to drain, in milliseconds.</param>
+    /// <param name="now">The time, in milliseconds.</param>
     public void Resign(int? successor, long deadline, long now)
     {
         if (Status is LeaderStatus.Reading or LeaderStatus.Claiming)
@@ -29,11 +28,11 @@ internal sealed partial class LeaderReplica
         ContinueHandover();
     }
 
-    /// <summary>Changes the replica set; answered by <see cref="CompleteReassignment"/> when the write that begins it is stored. To cancel
-    /// one, reassign back.</summary>
-    /// <param name="target">The brokers that shall hold the partition, the preferred leader first; not empty, none twice.</param>
-    /// <param name="waiter">Comes back with the answer.</param>
-    /// <param name="now">The time, milliseconds.</param>
+    /// <summary>Changes the replica set. <see cref="CompleteReassignment"/> answers once the write that begins it is stored. To cancel a
+    /// reassignment, reassign back.</summary>
+    /// <param name="target">The brokers of the new replica set, the preferred leader first; not empty, none twice.</param>
+    /// <param name="waiter">Returned with the answer.</param>
+    /// <param name="now">The time, in milliseconds.</param>
     public void Reassign(IReadOnlyList<int> target, long waiter, long now)
     {
         var error = !LeadsAt(now) || IsResigning ? ErrorCode.NotLeaderOrFollower
@@ -89,7 +88,7 @@ internal sealed partial class LeaderReplica
         _unsettled.Add(_writing!);
     }
 
-    // Those that joined the replica set are greeted, those that left are not spoken to any more.
+    // Begins the exchange with replicas that joined the set, and ends it with those that left.
     private void FollowReplicas(long now)
     {
         var brokers = _committed!.Replicas.Where(b => b != _self.Broker).ToArray();

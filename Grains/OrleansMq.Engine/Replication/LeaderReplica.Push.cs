@@ -2,21 +2,21 @@ using OrleansMq.Log;
 
 namespace OrleansMq.Replication;
 
-// The leader's talk with its followers. Batches are read outside the lock: FillPush asks for them, OnPushFilled sends them.
+// The leader's exchange with its followers. Batches are read outside the lock: FillPush requests them, OnPushFilled sends them.
 internal sealed partial class LeaderReplica
 {
-    // So many times as long as others an answer to batches of those who catch up is waited for: several leaders' bundles and the rests
-    // between them.
+    // The resend timeout of batches for catching-up followers, in multiples of the usual one. Their answers wait for the bundles of several
+    // leaders and the rests in between.
     private const int CatchUpPatience = 4;
 
-    /// <summary>What <see cref="FillPush"/> asked for was read.</summary>
-    /// <param name="follower">As asked.</param>
-    /// <param name="session">As asked.</param>
-    /// <param name="from">As asked.</param>
-    /// <param name="batches">The first batches that end above <paramref name="from"/>, whole, in order, none at or above the limit. Their
-    /// memory is used by the effects that this call adds, and no longer.</param>
-    /// <param name="endOffset">The end of the last of them; where there is none: the limit.</param>
-    /// <param name="now">The time, milliseconds.</param>
+    /// <summary>Processes the batches that <see cref="FillPush"/> requested.</summary>
+    /// <param name="follower">From the request.</param>
+    /// <param name="session">From the request.</param>
+    /// <param name="from">From the request.</param>
+    /// <param name="batches">The first batches that end above <paramref name="from"/>, whole, in order, none at or above the limit. Only
+    /// the effects that this call adds use their memory.</param>
+    /// <param name="endOffset">The end of the last of them; the limit if there is none.</param>
+    /// <param name="now">The time, in milliseconds.</param>
     public void OnPushFilled(int follower, int session, long from, IReadOnlyList<ReplicatedBatch> batches, long endOffset, long now)
     {
         if (ProgressOf(follower) is not { } progress)
@@ -24,13 +24,13 @@ internal sealed partial class LeaderReplica
         progress.IsFilling = false;
         if (!LeadsAt(now))
             return;
-        // Retention may have taken what was to be read; and who has been rewound meanwhile wants something else.
+        // Retention may have removed the batches, or the follower may have been rewound meanwhile.
         if (session == progress.Session && progress.IsAligned && from == progress.NextOffset && from >= _log.LogStartOffset)
             Send(progress, from, batches, endOffset, now);
         Fill(progress);
     }
 
-    /// <summary>A follower answered a push.</summary>
+    /// <summary>Processes a follower's answer to a push.</summary>
     public void OnPushAnswer(PushAnswer answer, long now)
     {
         if (!IsForMe(answer, now) || ProgressOf(answer.Follower.Broker) is not { } progress
@@ -41,7 +41,7 @@ internal sealed partial class LeaderReplica
         Advance();
     }
 
-    /// <summary>A follower asks where an epoch ends.</summary>
+    /// <summary>Answers a follower's lookup of an epoch's end.</summary>
     public void OnAlignRequest(AlignRequest request, long now)
     {
         if (IsForMe(request, now) && ProgressOf(request.Follower.Broker) is { } progress
@@ -54,7 +54,7 @@ internal sealed partial class LeaderReplica
         }
     }
 
-    /// <summary>Whether a message belongs to this epoch; one that tells of a later epoch ends the leadership.</summary>
+    /// <summary>Whether a message belongs to this epoch. One with a later epoch ends the leadership.</summary>
     private bool IsForMe(ReplicationMessage message, long now)
     {
         if (!LeadsAt(now) || !_rules.SameTopic(message.TopicId, _topicId))
@@ -73,7 +73,7 @@ internal sealed partial class LeaderReplica
             Fill(follower);
     }
 
-    // One at a time, and no more while a follower owes too many answers: what it lacks meanwhile stays on disk, not in a queue.
+    // One at a time, and none while too many answers are missing: what the follower lacks stays on disk, not in a queue.
     private void Fill(FollowerProgress follower)
     {
         if (follower is not { IsAligned: true, IsFilling: false } || follower.Unanswered >= _options.MaxUnansweredPushes
@@ -99,13 +99,13 @@ internal sealed partial class LeaderReplica
 
     private void Beat(FollowerProgress follower, long now)
     {
-        // What gives way may wait for its turn over there, and to send it again would make that longer.
+        // Batches that give way may be queued at the follower, and resending them would lengthen that queue.
         var resend = LaneOf(follower) == PushLane.CatchUp ? CatchUpPatience * _options.ResendMs : _options.ResendMs;
         if (follower.IsAligned && follower.NextOffset > follower.StatedEnd && now - follower.BatchesPushedAt > resend)
             follower.Rewind();
         follower.Watch(_log.LogEndOffset, IsInSync(follower), _options.WatchCatchUpMs, now);
         Fill(follower);
-        // Who is not aligned is waited for: a lost question is asked again soon.
+        // A follower that is not aligned owes a lookup; if that was lost, it must be triggered again soon.
         var interval = follower.IsAligned ? _options.EffectiveHeartbeatMs : Math.Min(_options.EffectiveHeartbeatMs, _options.ResendMs);
         if (now - follower.PushedAt >= interval)
             Send(follower, 0, [], 0, now);

@@ -2,32 +2,32 @@ using OrleansMq.Diagnostics;
 
 namespace OrleansMq.Replication;
 
-// The claim, and the ISR: all that goes through the store, one operation in flight.
+// The claim and the ISR: everything that goes through the store, with one operation in flight.
 internal sealed partial class LeaderReplica
 {
     private PartitionState? _committed;
     private string? _etag;
-    // What was stored when it was chosen, where that is to be compared with what is.
+    // The ETag of the state by which it was chosen, if the claim must compare it with the stored one.
     private string? _chosenBy;
     private PartitionState? _writing;
-    // Written, but nobody knows whether or when it will be stored: until a later write succeeds each of them may come true.
+    // Writes with an unknown outcome: until a later write succeeds, each of them may still be stored.
     private readonly List<PartitionState> _unsettled = [];
     private long _operation;
     private bool _inFlight;
     private bool _mustRead;
 
-    /// <summary>The state this leader goes by; null before it leads.</summary>
+    /// <summary>The state that this leader follows; null before it leads.</summary>
     public PartitionState? Committed => _committed;
-    /// <summary>What the claim was decided to be; unknown before the state was read.</summary>
+    /// <summary>The outcome of the claim; unknown before the state was read.</summary>
     public ClaimOutcome Claim { get; private set; }
 
-    /// <summary>What was stored when it resigned; null where it did not, or where that is not known.</summary>
+    /// <summary>The state that its resignation stored; null if it did not resign, or if that is not known.</summary>
     public StoredPartitionState? Resigned { get; private set; }
 
     /// <summary>Begins the claim.</summary>
-    /// <param name="known">By what it was chosen to lead; null: what is stored is read. Where something else is stored by now, the claim is
+    /// <param name="known">The state by which it was chosen; null to read the stored one. If another state is stored by now, the claim is
     /// refused.</param>
-    /// <param name="now">The time, milliseconds.</param>
+    /// <param name="now">The time, in milliseconds.</param>
     public void Start(StoredPartitionState? known, long now)
     {
         if (known is null)
@@ -39,7 +39,7 @@ internal sealed partial class LeaderReplica
         Begin(known.State, known.ETag, isRead: false);
     }
 
-    /// <summary>The state as stored.</summary>
+    /// <summary>Processes the stored state.</summary>
     public void OnStateRead(long operation, PartitionState state, string etag, long now)
     {
         if (!Ends(operation))
@@ -54,7 +54,7 @@ internal sealed partial class LeaderReplica
             Lead(state, etag, now);
         else
         {
-            // A new etag ends all writes that expected an older one.
+            // A new ETag means that writes with an older one can no longer succeed.
             if (etag != _etag)
                 _unsettled.Clear();
             Commit(state, etag, now);
@@ -72,7 +72,7 @@ internal sealed partial class LeaderReplica
         var claim = _rules.Claim(state, _self, _topicId, _log.Fence, _token, _membership, _unclean);
         if (claim.Outcome == ClaimOutcome.StoreInThePast && !isRead)
         {
-            // An epoch has begun since it was chosen, or the store is in the past: what is stored now says which.
+            // Another epoch has begun since the choice, or the store is older than the disk. The stored state tells which.
             _chosenBy = etag;
             Read();
             return;
@@ -88,7 +88,7 @@ internal sealed partial class LeaderReplica
         Write(claim.Next!);
     }
 
-    /// <summary>A write was stored.</summary>
+    /// <summary>Processes a successful write.</summary>
     public void OnStateWritten(long operation, string etag, long now)
     {
         if (!Ends(operation))
@@ -118,7 +118,7 @@ internal sealed partial class LeaderReplica
         Advance();
     }
 
-    /// <summary>An operation failed, or its outcome is unclear: it may yet come true.</summary>
+    /// <summary>Processes a failed operation. Its outcome may be unclear: the write may still be stored.</summary>
     public void OnStateFailed(long operation)
     {
         if (Ends(operation))
@@ -142,8 +142,8 @@ internal sealed partial class LeaderReplica
         }
         (_committed, _etag, Epoch) = (state, etag, state.LeaderEpoch);
         EpochStart = _log.LogEndOffset;
-        // Whoever claimed the unclean epoch may never have led it: the first that leads since then reports it, by the fence it has not been
-        // through.
+        // The claimant of the unclean epoch may never have led it. So the first actual leader since then reports it, recognised by its
+        // fence.
         if (_log.Fence < state.UncleanEpoch)
             _effects.Add(new ReportUncleanElection(state.UncleanEpoch, [.. _log.Epochs], _log.LogStartOffset, EpochStart));
         _log.RaiseFence(Epoch);
@@ -173,7 +173,7 @@ internal sealed partial class LeaderReplica
             ?? ProposeReplicas(now);
         if (_inFlight || (next is null && _unsettled.Count == 0))
             return;
-        // Nothing to change, but an unclear write to settle: the same state under a new etag does it.
+        // There is no change, but an unclear write to settle: writing the same state with a new ETag does it.
         Write(next ?? _committed!);
         _unsettled.Add(_writing!);
     }

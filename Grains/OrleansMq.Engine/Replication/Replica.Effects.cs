@@ -7,33 +7,33 @@ using OrleansMq.State;
 
 namespace OrleansMq.Replication;
 
-// What the roles want done: in order, one thread at a time, on no lock.
+// Executes the roles' effects: in order, on one thread at a time, outside any lock.
 public sealed partial class Replica
 {
-    /// <summary>The replica's leadership, ISR, ELR or replicas changed: tells the host.</summary>
+    /// <summary>Tells the host that the replica's leadership, ISR, ELR or replica set changed.</summary>
     private sealed record TellHost : ReplicationEffect
     {
         public static readonly TellHost Instance = new();
     }
 
-    /// <summary>What a leadership wants of the store or the disk, and the leadership it is brought back to: there may be another by
-    /// then.</summary>
+    /// <summary>A store or disk operation, with the leadership that requested it: there may be another one by the time it
+    /// completes.</summary>
     private sealed record AskedBy(LeaderReplica Leader, ReplicationEffect Effect) : ReplicationEffect;
 
-    /// <summary>A push was encoded, or never made: its memory is free.</summary>
+    /// <summary>Releases the memory of a push that was encoded or never made.</summary>
     private sealed record Release(IDisposable Memory) : ReplicationEffect;
 
-    // Those who wait for the high watermark, in the order the leader answers them. Under the append lock they get their number.
+    // Appends that wait for the high watermark, in the order of the leader's answers. They get their number under the append lock.
     private readonly Queue<AppendOperation> _waiting = new();
     private readonly Dictionary<long, TaskCompletionSource<ErrorCode>> _reassignments = [];
     private readonly Lock _pumpLock = new();
     private readonly List<ReplicationEffect> _performing = [];
     private int _pumps;
 
-    /// <summary>Does what the roles asked for, unless another thread is at it: then that one does it, too.</summary>
+    /// <summary>Executes the roles' effects. If another thread is doing so, it executes these too.</summary>
     private void Pump(BundleReply? reply = null)
     {
-        // Counts those who came while it was under way: what they brought was there before they said so.
+        // Counts concurrent calls; their effects were queued before they were counted.
         if (Interlocked.Increment(ref _pumps) != 1)
             return;
         int seen;
@@ -61,7 +61,7 @@ public sealed partial class Replica
             }
             catch (Exception fault)
             {
-                // The others are done all the same: somebody waits for them.
+                // The remaining effects are executed regardless, since callers wait for them.
                 Partition.GoOffline($"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.",
                     fault);
             }
@@ -153,7 +153,7 @@ public sealed partial class Replica
         }
         catch (Exception fault)
         {
-            // Whatever it was: not known.
+            // After any failure the outcome is unknown.
             _ports.Warn(Key, $"The state of {TopicPartition} could not be read: {fault.Message}");
             Step(() => claimant.OnStateFailed(operation));
             return;
@@ -176,7 +176,7 @@ public sealed partial class Replica
         }
         catch (StateConflictException)
         {
-            // Read at once: somebody else leads, or an earlier write of its own came through.
+            // Re-read at once: another broker leads, or an earlier write of this leader was stored.
             Step(() =>
             {
                 claimant.OnStateFailed(write.Operation);

@@ -5,14 +5,14 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
-// What other brokers say, and what is read for them.
+// Messages of other brokers, and reads for them.
 public sealed partial class Replica
 {
     private readonly FlushWork _flush;
 
-    /// <summary>Another broker's replica said something.</summary>
-    /// <param name="message">Its batches are valid as long as the call lasts.</param>
-    /// <param name="reply">Where the answers to its broker go.</param>
+    /// <summary>Processes a message of another broker's replica.</summary>
+    /// <param name="message">Its batches are valid only during the call.</param>
+    /// <param name="reply">Collects the answers to that broker.</param>
     internal void Receive(ReplicationMessage message, BundleReply? reply)
     {
         switch (message)
@@ -21,7 +21,7 @@ public sealed partial class Replica
                 _ports.Warn(Key, $"Batches of {TopicPartition} came damaged from broker {push.Leader}, and were not taken: {damage}");
                 break;
             case Push push:
-                // An empty log may begin again where the first batch does.
+                // An empty log may begin again at the first batch.
                 Step(() => Take(push, reply is { IsCatchUp: true }), reply, mayCut: push.LogStart > Partition.LogStartOffset
                     || Partition.LogStartOffset == Partition.LogEndOffset);
                 if (reply is { IsCatchUp: true })
@@ -51,10 +51,10 @@ public sealed partial class Replica
         else if (records > 0)
             Partition.FollowFlushPolicy(records, _ports.Clock);
         if (_leader is { Status: LeaderStatus.Leading } leader && _view.Fence > leader.Epoch)
-            leader.OnFlushed(Now); // It notices that it has been replaced.
+            leader.OnFlushed(Now); // It detects that it was replaced.
     }
 
-    // Whoever appends elsewhere must not wait for gigabytes when he flushes.
+    // Flushes of other partitions must not wait for gigabytes of this one.
     private void WriteBack()
     {
         if (_log is null || _dropped || Partition.OfflineReason is not null)
@@ -70,7 +70,7 @@ public sealed partial class Replica
         }
     }
 
-    /// <summary>Under <c>sync</c> what was written counts when it was flushed: beside the pushes that come meanwhile, and once for all of
+    /// <summary>Under <c>sync</c> records count once they are flushed. The flush runs while further pushes arrive, and is shared by all of
     /// them.</summary>
     private void FlushAndAnswer()
     {
@@ -97,16 +97,16 @@ public sealed partial class Replica
 
         void IAppendWork.Run(AppendRound round)
         {
-            // What comes from here on is in the next flush.
+            // Later pushes need another flush.
             Volatile.Write(ref _scheduled, 0);
             replica.FlushAndAnswer();
         }
     }
 
-    /// <summary>Reads batches for a follower, and has them sent. Not on the append lock.</summary>
-    /// <param name="leader">Who asked for it.</param>
-    /// <param name="fill">What for.</param>
-    /// <param name="maxBytes">At most so much, unless the first batch is larger.</param>
+    /// <summary>Reads batches for a follower and sends them. Not under the append lock.</summary>
+    /// <param name="leader">The requesting leadership.</param>
+    /// <param name="fill">The request.</param>
+    /// <param name="maxBytes">The most bytes, unless the first batch is larger.</param>
     internal void Fill(LeaderReplica leader, FillPush fill, int maxBytes)
     {
         BatchBuffer? read = null;
@@ -123,7 +123,7 @@ public sealed partial class Replica
         catch (Exception fault) when (StorageFaults.IsStorageFault(fault))
         {
             read?.Dispose();
-            // A log that is being cut may look like anything.
+            // A read concurrent with a truncation may see anything.
             if (ReferenceEquals(leader, _leader) && leader.Status == LeaderStatus.Leading)
                 Partition.GoOffline(StorageFaults.Describe(_log!.Directory, fault), fault);
             (read, batches) = (null, []);

@@ -5,53 +5,53 @@ using OrleansMq.Storage;
 
 namespace OrleansMq.Replication;
 
-/// <summary>What a replica is at the moment.</summary>
+/// <summary>A replica's current role.</summary>
 public enum ReplicaRole
 {
     /// <summary>Never.</summary>
     Unknown = 0,
-    /// <summary>Takes what a leader pushes; answers no client.</summary>
+    /// <summary>Accepts a leader's pushes; answers no client.</summary>
     Follower = 1,
-    /// <summary>Wants to lead: reads or writes the partition's state.</summary>
+    /// <summary>Is about to lead: reads or writes the partition's state.</summary>
     Claiming = 2,
     /// <summary>Leads.</summary>
     Leader = 3,
-    /// <summary>Its storage failed, or it would have to cut below what it knows to be acknowledged.</summary>
+    /// <summary>Its storage failed, or following the leader would truncate records known to be acknowledged.</summary>
     Offline = 4,
 }
 
-/// <summary>How a replica may be made leader.</summary>
-/// <param name="LostMembers">Members of the ISR whose broker answered with another incarnation, or holds no such replica any more: they
-/// cannot lead.</param>
-/// <param name="Unclean">Lead although acknowledged records may be lost by it. The loss is logged.</param>
-/// <param name="Stored">What the last leader has just stored when it resigned, so that it need not be read; null: it is read. If it is
-/// stored no more, the claim is refused.</param>
+/// <summary>The conditions of a claim.</summary>
+/// <param name="LostMembers">ISR members whose broker answered with another incarnation, or without such a replica, so that they cannot
+/// lead.</param>
+/// <param name="Unclean">Whether to lead although acknowledged records may be lost. The loss is logged.</param>
+/// <param name="Stored">The state that the last leader has just stored with its resignation, to save a read; null to read it. If another
+/// state is stored by now, the claim is refused.</param>
 public sealed record ClaimRequest(IReadOnlyCollection<ReplicaIdentity> LostMembers, bool Unclean = false,
     StoredPartitionState? Stored = null);
 
-/// <summary>What became of <see cref="Replica.LeadAsync"/>.</summary>
-/// <param name="Outcome"><see cref="ClaimOutcome.Claim"/>: it leads.</param>
-/// <param name="Message">Otherwise: why not.</param>
+/// <summary>The result of <see cref="Replica.LeadAsync"/>.</summary>
+/// <param name="Outcome"><see cref="ClaimOutcome.Claim"/> if it leads.</param>
+/// <param name="Message">The reason if it does not.</param>
 public sealed record ClaimResult(ClaimOutcome Outcome, string? Message = null);
 
-/// <summary>A replica as it describes itself to others.</summary>
-/// <param name="Key">Which partition.</param>
+/// <summary>A replica's description of itself to other brokers.</summary>
+/// <param name="Key">The partition.</param>
 /// <param name="Identity">Broker and incarnation.</param>
-/// <param name="Role">What it is at the moment.</param>
-/// <param name="Leader">The leader as far as it knows; -1 where it knows none.</param>
+/// <param name="Role">Its current role.</param>
+/// <param name="Leader">The leader as far as it knows; -1 if it knows none.</param>
 /// <param name="LeaderEpoch">The highest epoch it has seen.</param>
 /// <param name="LastEpoch">The epoch of its last batch; -1 for an empty log.</param>
-/// <param name="LogStartOffset">The first offset it has.</param>
+/// <param name="LogStartOffset">Its first offset.</param>
 /// <param name="LogEndOffset">The offset after its last record.</param>
 /// <param name="HighWatermark">The highest high watermark it knows.</param>
-/// <param name="OfflineReason">Null while it works.</param>
+/// <param name="OfflineReason">Why it is offline; null while it works.</param>
 public sealed record ReplicaReport(ReplicaKey Key, ReplicaIdentity Identity, ReplicaRole Role, int Leader, int LeaderEpoch, int LastEpoch,
     long LogStartOffset, long LogEndOffset, long HighWatermark, string? OfflineReason);
 
-/// <summary>One partition's replica on this broker: its log, its role and its epoch, whoever speaks to it. Thread safe.</summary>
+/// <summary>One partition's replica on this broker: its log, its role and its epoch, for all callers. Thread safe.</summary>
 /// <remarks>
-/// Both roles are driven under the log's append lock (<see cref="Step"/>); what they want done is collected there, and done in that order
-/// by <see cref="Pump"/> when the lock is left. A fault of the storage, or a bug, takes the partition offline and ends the leadership.
+/// Both roles run under the log's append lock (<see cref="Step"/>). Their effects are collected there and executed in that order by
+/// <see cref="Pump"/> after the lock is released. A storage fault or a bug takes the partition offline and ends the leadership.
 /// </remarks>
 public sealed partial class Replica
 {
@@ -60,7 +60,7 @@ public sealed partial class Replica
     private readonly ReplicaLog? _view;
     private readonly FollowerReplica? _follower;
     private readonly List<ReplicationEffect> _effects = [];
-    // Changed under the append lock, as the leader's own state; read by whoever wants to know.
+    // Changed under the append lock, like the leader's own state; read from any thread.
     private volatile LeaderReplica? _leader;
     private volatile string? _refusal;
     private volatile bool _dropped;
@@ -79,16 +79,16 @@ public sealed partial class Replica
         partition.Replicate(this);
     }
 
-    /// <summary>Which partition.</summary>
+    /// <summary>The partition's key.</summary>
     public ReplicaKey Key { get; }
-    /// <summary>Topic and number.</summary>
+    /// <summary>Topic name and partition number.</summary>
     public TopicPartition TopicPartition => Partition.TopicPartition;
-    /// <summary>Its log, and those who append and read.</summary>
+    /// <summary>The log with its appends and reads.</summary>
     public Partition Partition { get; }
-    /// <summary>Broker and incarnation; an empty incarnation where the log could not be opened.</summary>
+    /// <summary>Broker and incarnation; the incarnation is empty if the log could not be opened.</summary>
     public ReplicaIdentity Identity { get; }
 
-    /// <summary>What it is at the moment.</summary>
+    /// <summary>The current role.</summary>
     public ReplicaRole Role => OfflineReason is not null ? ReplicaRole.Offline : _leader?.Status switch
     {
         LeaderStatus.Leading => ReplicaRole.Leader,
@@ -96,26 +96,26 @@ public sealed partial class Replica
         _ => ReplicaRole.Follower,
     };
 
-    /// <summary>The leader as far as it is known here; -1 where none is.</summary>
+    /// <summary>The leader as far as known here; -1 for none.</summary>
     public int Leader => _leader is { Status: LeaderStatus.Leading } ? Identity.Broker : _follower?.Leader ?? PartitionState.NoLeader;
     /// <summary>The highest epoch it has seen.</summary>
     public int LeaderEpoch => _view?.Fence ?? 0;
     /// <summary>The committed state while it leads; else null.</summary>
     public PartitionState? State => _leader is { Status: LeaderStatus.Leading } leader ? leader.Committed : null;
 
-    /// <summary>Why it can do nothing; null while it works.</summary>
+    /// <summary>Why it is out of service; null while it works.</summary>
     private string? OfflineReason => Partition.OfflineReason ?? _refusal ?? (_follower is { Status: FollowerStatus.Offline }
         ? $"Following the leader would cut {TopicPartition} below what was acknowledged: the replicas' histories part below the high "
         + "watermark "
             + $"{Partition.HighWatermark}. Compare the replicas before you remove this one's directory."
         : null);
 
-    /// <summary>How it describes itself to others.</summary>
+    /// <summary>Describes the replica to other brokers.</summary>
     public ReplicaReport Report() =>
         new(Key, Identity, Role, Leader, LeaderEpoch, Partition.Epochs?.EpochOf(Partition.LogEndOffset - 1) ?? -1,
             Partition.LogStartOffset, Partition.LogEndOffset, Partition.HighWatermark, OfflineReason);
 
-    /// <summary>Whether what is on its disk is not what was written there: others may have it.</summary>
+    /// <summary>Whether its disk lost or changed records, which other replicas may have.</summary>
     internal bool IsDamaged => Partition.OfflineFault is DamagedLogException or InvalidDataException && (_log is null || _hasEnded)
         && !_dropped;
 
@@ -123,11 +123,11 @@ public sealed partial class Replica
     internal long Now => _ports.Now;
 
     /// <summary>
-    /// Gives the roles an input, under the append lock, then does what they want done.
+    /// Passes an input to the roles under the append lock, then executes their effects.
     /// </summary>
     /// <param name="input">Calls the roles.</param>
-    /// <param name="reply">Where answers to a broker go that waits for them; null: over its link.</param>
-    /// <param name="mayCut">Whether it may cut the log, or move its start.</param>
+    /// <param name="reply">Collects answers to a broker that waits for them; null to send them over its link.</param>
+    /// <param name="mayCut">Whether it may truncate the log or move its start.</param>
     private void Step(Action input, BundleReply? reply = null, bool mayCut = false)
     {
         if (_log is null || _dropped || Partition.OfflineReason is not null)
@@ -150,7 +150,7 @@ public sealed partial class Replica
         }
         catch (DiskFullException fault) when (!mayCut)
         {
-            // Nothing was changed that is not whole: a push comes again. Only a leadership cannot begin by half.
+            // Nothing is half done, and a push will be resent. Only a leadership cannot begin half way.
             _ports.Warn(Key, $"Partition {TopicPartition}: {StorageFaults.DescribeRefused(_log.Directory, fault)}");
             StepLocked(() =>
             {
@@ -160,7 +160,7 @@ public sealed partial class Replica
         }
         catch (Exception fault)
         {
-            // The log is in a state nobody knows, or the roles are.
+            // The state of the log, or of the roles, is unknown.
             Partition.GoOffline(StorageFaults.IsStorageFault(fault)
                 ? StorageFaults.Describe(_log.Directory, fault)
                 : $"A bug in OrleansMq stopped the partition: {fault.Message} Please report it; then restart the broker.", fault);

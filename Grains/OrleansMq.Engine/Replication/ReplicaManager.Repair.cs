@@ -4,14 +4,15 @@ using OrleansMq.Partitions;
 
 namespace OrleansMq.Replication;
 
-// Copies that are of no use here: damaged ones, and those of a topic that was deleted and created again under its name. They are set aside,
-// never deleted.
+// Replaces useless copies: damaged ones, and those of a topic that was deleted and created again under its name. They are set aside, never
+// deleted.
 public sealed partial class ReplicaManager
 {
-    /// <summary>While the store or the others are away a repair is tried again after so long.</summary>
+    /// <summary>The interval of repair attempts while the store or other brokers are unavailable.</summary>
     private static readonly TimeSpan RepairInterval = TimeSpan.FromSeconds(5);
 
-    // Under way, by what goes. Ended ones stay until their time is over, so that a repair that cannot be done is not tried with every tick.
+    // Repairs by the key of the replaced copy. Completed ones stay for an interval, so that a failing repair is not retried with every
+    // tick.
     private readonly ConcurrentDictionary<ReplicaKey, Task> _replacing = new();
 
     private void Replace(ReplicaKey key, Func<Task> replace)
@@ -34,7 +35,7 @@ public sealed partial class ReplicaManager
         {
             _ports.Warn(key, $"A replica could not be set aside, and will be again later: {fault.Message}");
         }
-        // Not awaited: who drops a replica, or stops the broker, waits for what is done, not for the next time.
+        // Not awaited: a drop or the broker's stop waits for the repair itself, not for the interval.
         _ = ForgetLaterAsync(key);
     }
 
@@ -52,9 +53,8 @@ public sealed partial class ReplicaManager
     }
 
     /// <summary>
-    /// A copy that is damaged where it had been flushed takes part no more: it is set aside, and an empty one, which is another member,
-    /// takes its place and catches up. Only where another member holds what was acknowledged: the last copy, damaged or not, is not
-    /// touched.
+    /// Replaces a copy that is damaged below its flushed point: it is set aside, and an empty one, which is another member, takes its place
+    /// and catches up. This requires another member that holds all acknowledged records: the last copy, damaged or not, is not touched.
     /// </summary>
     private async Task RepairAsync(Replica replica)
     {
@@ -72,7 +72,7 @@ public sealed partial class ReplicaManager
             $"is damaged ({partition.OfflineReason}), and its replica begins again from the others").ConfigureAwait(false);
         lock (_createLock)
         {
-            // Dropped meanwhile: then it is not wanted any more.
+            // Dropped meanwhile, so it is no longer needed.
             if (!_replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(replica.Key, replica)) || _disposed)
                 return;
             Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, config), isConfigKnown: true);

@@ -6,29 +6,29 @@ using OrleansMq.Replication.Links;
 
 namespace OrleansMq.Replication;
 
-/// <summary>Times and bounds of replication.</summary>
+/// <summary>Times and limits of replication.</summary>
 public sealed record ReplicationOptions
 {
-    /// <summary>Of <see cref="CatchUpLiveShare"/>.</summary>
+    /// <summary>The default of <see cref="CatchUpLiveShare"/>.</summary>
     public const int DefaultCatchUpLiveShare = 25;
 
-    /// <summary>How long a follower may be unreachable or behind before it leaves the ISR: 10 seconds, Kafka's
-    /// <c>replica.lag.time.max.ms</c> has 30.</summary>
+    /// <summary>How long a follower may be unreachable or behind before it leaves the ISR. Default 10 seconds; that of Kafka's
+    /// <c>replica.lag.time.max.ms</c> is 30.</summary>
     public TimeSpan ReplicaLagTimeMax { get; init; } = TimeSpan.FromSeconds(10);
-    /// <summary>For how long an acknowledgement of the in-sync followers proves leadership: 2 seconds.</summary>
+    /// <summary>The leader lease: how long acknowledgements of the in-sync followers prove leadership. Default 2 seconds.</summary>
     public TimeSpan LeaderLease { get; init; } = TimeSpan.FromSeconds(2);
-    /// <summary>Bytes that this broker sends in a second, at most, to replicas that catch up and that nobody waits for: those that are not
-    /// in sync, of partitions where <c>min.insync.replicas</c> others are. 0: no limit.</summary>
+    /// <summary>The most bytes per second that this broker sends to catching-up replicas that no append waits for. Those are not in sync,
+    /// and their partitions have <c>min.insync.replicas</c> without them. 0: no limit.</summary>
     public long CatchUpMaxBytesPerSecond { get; init; }
-    /// <summary>Percent of its time, 1 to 100, that a broker spends at most on replicas that catch up and that nobody waits for, as their
-    /// leader and again as their follower, while records of clients are appended on it. 100: they never give way. Without such records they
-    /// have all of it.</summary>
+    /// <summary>The most of its time, in percent from 1 to 100, that a broker spends on such replicas while client records are appended on
+    /// it, as leader and again as follower. Without such appends there is no limit. 100: catch-up never gives way to appends.</summary>
     public int CatchUpLiveShare { get; init; } = DefaultCatchUpLiveShare;
-    /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome is called unknown: 30 seconds.</summary>
+    /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome counts as unknown. Default 30
+    /// seconds.</summary>
     public TimeSpan AppendTimeout { get; init; } = TimeSpan.FromSeconds(30);
 }
 
-/// <summary>All replicas of one broker: opens them over the broker's partitions, carries their messages, and keeps time for them. Thread
+/// <summary>All replicas of one broker: opens them over the broker's partitions, delivers their messages, and runs their timer. Thread
 /// safe.</summary>
 public sealed partial class ReplicaManager : IAsyncDisposable
 {
@@ -49,7 +49,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     private volatile bool _started;
     private volatile bool _disposed;
 
-    /// <summary>Takes up the partitions that are in the store.</summary>
+    /// <summary>Opens replicas of the partitions in the store.</summary>
     public ReplicaManager(PartitionStore store, BrokerOptions options, ReplicationOptions replication, IReplicationHost host)
     {
         (_store, _options, _host) = (store, options, host);
@@ -58,7 +58,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         _catchUpInbox = new ReplicaInbox(store.Ports, TakeBundle, options.TimeProvider, _links.Pace);
         _catchUpMaxBytesPerSecond = replication.CatchUpMaxBytesPerSecond;
         _links.CatchUp.Limit(_catchUpMaxBytesPerSecond);
-        // Four chances within a heartbeat, which is a quarter of the lease.
+        // Four ticks within a heartbeat interval, which is a quarter of the lease.
         _tick = TimeSpan.FromMilliseconds(Math.Clamp(replication.LeaderLease.TotalMilliseconds / 16, 5, 200));
         Parallel.ForEach(store.Partitions,
             partition => Take(new ReplicaKey(partition.TopicId, partition.TopicPartition.Partition), partition,
@@ -68,30 +68,32 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     /// <summary>All replicas.</summary>
     public IReadOnlyCollection<Replica> Replicas => (IReadOnlyCollection<Replica>)_replicas.Values;
 
-    /// <summary>Begins to answer, to push and to keep time.</summary>
+    /// <summary>Begins to answer, to push and to run the timer.</summary>
     public void Start()
     {
         _started = true;
         _timer = _options.TimeProvider.CreateTimer(static manager => ((ReplicaManager)manager!).OnTick(), this, _tick, _tick);
     }
 
-    /// <summary>The replica, if this broker holds it.</summary>
+    /// <summary>Finds a replica of this broker.</summary>
     public bool TryGet(ReplicaKey key, [NotNullWhen(true)] out Replica? replica) => _replicas.TryGetValue(key, out replica);
 
-    /// <summary>The replica; made where there is none, and <see cref="IReplicationHost.FindSpec"/> says that it is to be here.</summary>
-    /// <returns>Null where it is not to be here.</returns>
+    /// <summary>Returns the replica. If there is none, creates it, provided that <see cref="IReplicationHost.FindSpec"/> assigns it to this
+    /// broker.</summary>
+    /// <returns>Null if it is not assigned to this broker.</returns>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>:
     /// retry.</exception>
     public Replica? GetOrCreate(ReplicaKey key)
     {
         if (_replicas.TryGetValue(key, out var found))
             return found;
-        // Asked under the lock: who made replicas wait here must not be held to what was so when it began to wait. See SettledReplicas.
+        // FindSpec is called under the lock: a creation that waited for it must not use an assignment from before the wait. See
+        // SettledReplicas.
         lock (_createLock)
             return _host.FindSpec(key) is { } spec ? GetOrCreate(key, spec) : null;
     }
 
-    /// <summary>The replica; made where there is none, whatever the host says.</summary>
+    /// <summary>Returns the replica; creates it if there is none, without asking the host.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>; <see cref="ErrorCode.LeaderNotAvailable"/>:
     /// retry.</exception>
     public Replica GetOrCreate(ReplicaKey key, ReplicaSpec spec)
@@ -106,8 +108,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
                 return found;
             if (!_store.TryGet(name, out var partition) || partition.TopicId == key.TopicId)
                 return Take(key, _store.GetOrCreate(name, key.TopicId, spec.Config), isConfigKnown: true);
-            // The topic was deleted and created again. What is known to be deleted is about to go; what nobody speaks of any more, since
-            // this broker slept meanwhile, is set aside.
+            // The topic was deleted and created again. A replica of a known deleted topic is about to be dropped. One that the metadata no
+            // longer mention, since this broker was down meanwhile, is set aside.
             if (!partition.IsDeleted && !_host.IsDeleted(partition.TopicId))
                 Replace(new ReplicaKey(partition.TopicId, key.Partition), () => SetAsideAsync(partition));
         }
@@ -115,9 +117,9 @@ public sealed partial class ReplicaManager : IAsyncDisposable
     }
 
     /// <summary>
-    /// All replicas, those among them that were just being made: whatever is made by <see cref="GetOrCreate(ReplicaKey)"/> after this call
-    /// has begun is made by what <see cref="IReplicationHost.FindSpec"/> says from then on. So who stops naming a replica there, and then
-    /// drops all of these that are of no use, has dropped them for good. Waits for one that is being made.
+    /// Returns all replicas, including one that is being created, for which it waits. A later <see cref="GetOrCreate(ReplicaKey)"/> uses
+    /// what <see cref="IReplicationHost.FindSpec"/> says from now on. So a caller that first removes a replica's assignment there, and then
+    /// drops it from this list, has dropped it for good.
     /// </summary>
     public IReadOnlyCollection<Replica> SettledReplicas()
     {
@@ -125,7 +127,8 @@ public sealed partial class ReplicaManager : IAsyncDisposable
             return Replicas;
     }
 
-    /// <summary>Ends a replica and frees its disk: its topic was deleted, or it was reassigned away. One that is gone is fine.</summary>
+    /// <summary>Ends a replica and frees its disk space, after its topic was deleted or it was reassigned away. A missing replica is not an
+    /// error.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.KafkaStorageError"/>.</exception>
     public async Task DropAsync(ReplicaKey key)
     {
@@ -138,7 +141,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         _replicas.TryRemove(new KeyValuePair<ReplicaKey, Replica>(key, replica));
     }
 
-    /// <summary>Takes a bundle that another broker's <see cref="IReplicationHost.DeliverAsync"/> carries; returns the answers.</summary>
+    /// <summary>Processes a bundle from another broker's <see cref="IReplicationHost.DeliverAsync"/>; returns the answers.</summary>
     public ValueTask<ReadOnlyMemory<byte>> ReceiveAsync(int fromBroker, ReadOnlyMemory<byte> bundle)
     {
         if (!_started || _disposed)
@@ -149,13 +152,13 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         return new(inbox.ReceiveAsync(fromBroker, bundle));
     }
 
-    /// <summary>Somebody was declared dead or came back: leaders look at their ISR at once.</summary>
+    /// <summary>Makes leaders check their ISR at once, after a broker was declared dead or came back.</summary>
     public void OnMembershipChanged() =>
         ThreadPool.UnsafeQueueUserWorkItem(static manager => manager.OnTick(all: true), this, preferLocal: false);
 
-    /// <summary>Replicas catch up no faster from now on than this, or than <see cref="ReplicationOptions.CatchUpMaxBytesPerSecond"/> where
-    /// that is less.</summary>
-    /// <param name="maxBytesPerSecond">Bytes that this broker sends in a second; 0: no limit but its own.</param>
+    /// <summary>Limits catch-up from now on to this rate, or to <see cref="ReplicationOptions.CatchUpMaxBytesPerSecond"/> if that is
+    /// lower.</summary>
+    /// <param name="maxBytesPerSecond">The most bytes per second that this broker sends; 0 for its own limit only.</param>
     public void LimitCatchUp(long maxBytesPerSecond) => _links.CatchUp.Limit(
         maxBytesPerSecond > 0 && _catchUpMaxBytesPerSecond > 0 ? Math.Min(maxBytesPerSecond, _catchUpMaxBytesPerSecond)
         : Math.Max(maxBytesPerSecond, _catchUpMaxBytesPerSecond));
@@ -194,12 +197,12 @@ public sealed partial class ReplicaManager : IAsyncDisposable
 
     private void OnTick(bool all = false)
     {
-        // A tick that takes longer than the timer's period is not run twice.
+        // Ticks that take longer than the timer's period do not overlap.
         if (_disposed || !_tickLock.TryEnter())
             return;
         try
         {
-            // Those that have nothing to do come every third time, which leaves them two chances within a lease.
+            // Idle replicas get every third tick, which leaves them two chances within a lease.
             var turn = _ticks++;
             foreach (var (key, replica) in _replicas)
             {
@@ -231,12 +234,12 @@ public sealed partial class ReplicaManager : IAsyncDisposable
             Find(key, message)?.Receive(message, reply: null);
     }
 
-    // A leader pushes to whom the stored state names: what is not here yet is made.
+    // A leader pushes to every replica in the stored state, so a missing one is created.
     private Replica? Find(ReplicaKey key, ReplicationMessage message)
     {
         if (_replicas.TryGetValue(key, out var replica))
             return replica;
-        // Looked at before the lock, too: a push of a partition that is not to be here waits for none that is being made.
+        // Also checked outside the lock, so that a push of a partition that is not assigned here does not wait for a creation.
         if (message is not Push || _host.FindSpec(key) is not { } spec)
             return null;
         try

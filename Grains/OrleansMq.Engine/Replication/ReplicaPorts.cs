@@ -4,11 +4,11 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Replication;
 
-/// <summary>What all replicas of a broker share.</summary>
+/// <summary>The dependencies that all replicas of a broker share.</summary>
 internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IReplicationHost host, TimeProvider time, EngineLog log,
     ReplicaLinks links)
 {
-    /// <summary>Lines about one partition's trouble come no faster: trouble tends to come with every message.</summary>
+    /// <summary>The interval of warnings about one partition, since faults tend to recur with every message.</summary>
     private static readonly TimeSpan WarnInterval = TimeSpan.FromSeconds(10);
 
     private readonly long _started = time.GetTimestamp();
@@ -21,20 +21,20 @@ internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IRepl
     public IReplicationHost Host { get; } = host;
     /// <summary>The broker's clock.</summary>
     public TimeProvider Time { get; } = time;
-    /// <summary>How fast replicas may catch up.</summary>
+    /// <summary>The limit of catch-up.</summary>
     public CatchUpThrottle CatchUp => links.CatchUp;
-    /// <summary>When those give way to live traffic.</summary>
+    /// <summary>Decides when catch-up gives way to live traffic.</summary>
     public CatchUpPace Pace => links.Pace;
-    /// <summary>Where log lines go.</summary>
+    /// <summary>The log.</summary>
     public EngineLog Log { get; } = log;
-    /// <summary>An operation of the store that takes longer counts as failed, its outcome unknown.</summary>
+    /// <summary>The timeout of a store operation; after it the outcome is unknown.</summary>
     public TimeSpan StoreTimeout { get; } = TimeSpan.FromSeconds(5);
-    /// <summary>Milliseconds since the broker began: never goes back.</summary>
+    /// <summary>Milliseconds since the broker's start; monotonic.</summary>
     public long Now => (long)Time.GetElapsedTime(_started).TotalMilliseconds;
     /// <summary>Milliseconds since 1970.</summary>
     public long Clock => Time.GetUtcNow().ToUnixTimeMilliseconds();
 
-    /// <summary>A leader's times and bounds.</summary>
+    /// <summary>Returns a leader's times and limits.</summary>
     public LeaderOptions LeaderOptions(TopicConfig config) => new()
     {
         MinInsyncReplicas = config.MinInsyncReplicas,
@@ -43,17 +43,17 @@ internal sealed class ReplicaPorts(int broker, ReplicationOptions options, IRepl
         AppendTimeoutMs = (long)options.AppendTimeout.TotalMilliseconds,
     };
 
-    /// <summary>Sends a message to a broker's replica of the same partition; it may be lost.</summary>
+    /// <summary>Sends a message to another broker's replica of the partition; it may be lost.</summary>
     /// <param name="to">The broker.</param>
     /// <param name="key">The partition.</param>
-    /// <param name="message">What to say.</param>
-    /// <param name="lane">Which way.</param>
+    /// <param name="message">The message.</param>
+    /// <param name="lane">The lane.</param>
     public void Send(int to, ReplicaKey key, ReplicationMessage message, PushLane lane) => links.To(to).Send(key, message, lane);
 
-    /// <summary>Has a push filled when there is room for it on the way to the follower.</summary>
+    /// <summary>Queues the read for a push until its link has room.</summary>
     public void Fill(Replica replica, LeaderReplica leader, FillPush fill) => links.To(fill.To).Fill(replica, leader, fill);
 
-    /// <summary>Writes a warning about a partition, now and then.</summary>
+    /// <summary>Logs a warning about a partition, at a limited rate.</summary>
     public void Warn(ReplicaKey key, string message)
     {
         var now = Now;
