@@ -33,8 +33,7 @@ public readonly record struct ClaimDecision(ClaimOutcome Outcome, PartitionState
     /// <param name="sameMember">Whether two identities are the same member.</param>
     /// <param name="sameTopic">Whether two ids are the same topic's.</param>
     internal static ClaimDecision Decide(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token,
-        IMembership membership,
-        bool unclean, Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember, Func<Guid, Guid, bool> sameTopic)
+        IMembership membership, bool unclean, Func<ReplicaIdentity, ReplicaIdentity, bool> sameMember, Func<Guid, Guid, bool> sameTopic)
     {
         if (!sameTopic(state.TopicId, topicId))
             return new ClaimDecision(ClaimOutcome.OtherTopic);

@@ -29,8 +29,7 @@ internal static class IsrDecision
     /// departed go to the ELR, except those that lost their tail. An ISR that is large enough again clears the ELR.
     /// </summary>
     public static PartitionState? Propose(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long highWatermark,
-        long epochStart, long maxLagMs, int minInsync)
+        long highWatermark, long epochStart, long maxLagMs, int minInsync)
     {
         if (IsSettled(committed, self, followers, maxLagMs, minInsync))
             return null;

@@ -59,8 +59,7 @@ internal enum PushAnswerOutcome
 /// <param name="CountedEnd">The follower's counted end.</param>
 /// <param name="SentAt">The push's send time.</param>
 internal sealed record PushAnswer(Guid TopicId, int Epoch, int Session, ReplicaIdentity Follower, long Sequence, PushAnswerOutcome Outcome,
-    int Fence,
-    long LogEnd, long CountedEnd, long SentAt) : ReplicationMessage(TopicId, Epoch, Session);
+    int Fence, long LogEnd, long CountedEnd, long SentAt) : ReplicationMessage(TopicId, Epoch, Session);
 
 /// <summary>From follower to leader: asks for the leader's end of the follower's latest epoch.</summary>
 /// <param name="TopicId">The topic.</param>

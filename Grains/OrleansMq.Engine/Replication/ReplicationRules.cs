@@ -14,8 +14,7 @@ internal class ReplicationRules
 
     /// <inheritdoc cref="ClaimDecision.Decide"/>
     public virtual ClaimDecision Claim(PartitionState state, ReplicaIdentity self, Guid topicId, int fence, Guid token,
-        IMembership membership,
-        bool unclean) =>
+        IMembership membership, bool unclean) =>
         ClaimDecision.Decide(state, self, topicId, fence, token, membership, unclean, SameMember, SameTopic);
 
     /// <inheritdoc cref="StoreDecision.AfterFailedWrite"/>
@@ -52,8 +51,7 @@ internal class ReplicationRules
 
     /// <inheritdoc cref="IsrDecision.Propose"/>
     public virtual PartitionState? ProposeIsr(PartitionState committed, ReplicaIdentity self, IReadOnlyList<FollowerView> followers,
-        long highWatermark,
-        long epochStart, long maxLagMs, int minInsync) =>
+        long highWatermark, long epochStart, long maxLagMs, int minInsync) =>
         IsrDecision.Propose(committed, self, followers, highWatermark, epochStart, maxLagMs, minInsync);
 
     /// <inheritdoc cref="HighWatermarkDecision.Union"/>

@@ -50,8 +50,7 @@ internal static class ReplicatedSilo
             services.AddSingleton<Obituaries>();
             services.AddSingleton(provider => new ProcessWatcher(provider.GetRequiredService<ClusterMembership>(),
                 provider.GetRequiredService<IClusterMembershipService>(), provider.GetRequiredService<Obituaries>(),
-                provider.GetRequiredService<ILocalSiloDetails>(),
-                provider.GetRequiredService<SiloBroker>().Options.Log));
+                provider.GetRequiredService<ILocalSiloDetails>(), provider.GetRequiredService<SiloBroker>().Options.Log));
             services.AddParticipant<ProcessWatcher>();
         }
         services.AddSingleton<BrokerIdCheck>();

@@ -41,8 +41,7 @@ internal sealed class FailoverWatch : ILifecycleParticipant<ISiloLifecycle>
     private Task _running = Task.CompletedTask;
 
     public FailoverWatch(ILocalReplicas replicas, IBrokerPeers peers, LeaderSearch search, PartitionLeadership leadership,
-        LeaderServiceClient others,
-        TimeProvider time, EngineLog log) =>
+        LeaderServiceClient others, TimeProvider time, EngineLog log) =>
         (_replicas, _peers, _search, _leadership, _others, _time, _log) = (replicas, peers, search, leadership, others, time, log);
 
     /// <inheritdoc/>

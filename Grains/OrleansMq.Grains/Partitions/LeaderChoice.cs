@@ -109,8 +109,7 @@ internal sealed record LeaderChoice(int Broker, bool Leads, IReadOnlyCollection<
     }
 
     private static (List<ReplicaIdentity> Lost, HashSet<ReplicaIdentity> Able) Sort(PartitionState state, Func<int, bool> isAlive,
-        Func<int, bool> isActive,
-        Func<int, ReplicaAnswer> answerOf)
+        Func<int, bool> isActive, Func<int, ReplicaAnswer> answerOf)
     {
         var (lost, able) = (new List<ReplicaIdentity>(), new HashSet<ReplicaIdentity>());
         foreach (var member in state.Isr.Concat(state.Elr).Distinct())

@@ -7,8 +7,7 @@ namespace OrleansMq.Grains.Partitions;
 /// <summary>Hands leadership over to other brokers gracefully, after replicating what was appended. Partitions that miss the deadline fail
 /// over once this broker is gone.</summary>
 internal sealed class LeadershipHandover(ILocalReplicas replicas, PartitionLeadership leadership, FailoverWatch failover,
-    IBrokerPeers peers,
-    TimeProvider time, EngineLog log) : ILeadershipHandover
+    IBrokerPeers peers, TimeProvider time, EngineLog log) : ILeadershipHandover
 {
     // Enough to overlap the writes of many, few enough to keep each partition's time without a leader short.
     private const int AtATime = 32;

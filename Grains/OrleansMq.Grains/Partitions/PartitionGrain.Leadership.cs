@@ -100,7 +100,6 @@ internal sealed partial class PartitionGrain
         var (replica, state) = Leading();
         return new PartitionDescription(_key.Partition, broker.Options.BrokerId.Value, replica.LeaderEpoch, [.. state.Replicas],
             [.. state.Isr.Select(member => member.Broker)], partition.LogStartOffset, partition.HighWatermark, partition.LogEndOffset,
-            partition.SizeInBytes,
-            partition.OfflineReason, state.Elr.IsEmpty ? null : [.. state.Elr.Select(member => member.Broker)]);
+            partition.SizeInBytes, partition.OfflineReason, state.Elr.IsEmpty ? null : [.. state.Elr.Select(member => member.Broker)]);
     }
 }

@@ -29,8 +29,7 @@ internal interface ILocalReplicas
 /// belongs to the replica: it survives the deactivation of the partition's grain, and the next activation finds it.
 /// </summary>
 internal sealed class PartitionLeadership(ILocalReplicas replicas, LeaderSearch search, LeaderFindings findings, ServedPartitions served,
-    IBrokerPeers peers,
-    TimeProvider time, EngineLog log)
+    IBrokerPeers peers, TimeProvider time, EngineLog log)
 {
     // A claim reads and writes the store once each and flushes once. This bounds the wait when the store is down.
     private static readonly TimeSpan ClaimTimeout = TimeSpan.FromSeconds(5);

@@ -14,8 +14,7 @@ namespace OrleansMq.Grains.Topics;
 /// <summary>Administration of brokers and replicas, beside the cluster's grain. It checks requests against the image, then asks the
 /// partitions' leaders. Thread safe.</summary>
 internal sealed class ClusterAdministration(SiloBroker broker, ClusterController cluster, RebalanceRunner runner,
-    ClusterMembership membership,
-    ReplicaServices replicas, LeaderServiceClient leaders, IGrainFactory grains) : IClusterAdministration
+    ClusterMembership membership, ReplicaServices replicas, LeaderServiceClient leaders, IGrainFactory grains) : IClusterAdministration
 {
     private const int ElectionsAtATime = 16;
     private const int MostPlans = 20;

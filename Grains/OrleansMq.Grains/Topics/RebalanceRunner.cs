@@ -14,8 +14,7 @@ namespace OrleansMq.Grains.Topics;
 /// one is due. <see cref="RebalanceDecision"/> decides each step. Thread safe.
 /// </summary>
 internal sealed class RebalanceRunner(SiloBroker broker, ClusterController cluster, GrainDocument<RebalanceJob> document,
-    IGrainFactory grains, TimeSpan settleTime,
-    bool returnsLeaders)
+    IGrainFactory grains, TimeSpan settleTime, bool returnsLeaders)
     : IAsyncDisposable
 {
     // How often to check without a change of the image: an action may have been lost.

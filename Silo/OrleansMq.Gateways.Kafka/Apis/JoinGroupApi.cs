@@ -71,5 +71,4 @@ internal sealed class JoinGroupApi() : KafkaApi<JoinGroupRequest>(ApiKey.JoinGro
 
 /// <summary>The body.</summary>
 internal sealed record JoinGroupRequest(string GroupId, int SessionTimeoutMs, int RebalanceTimeoutMs, string MemberId,
-    string? GroupInstanceId, string ProtocolType,
-    GroupProtocol[] Protocols, string? Reason);
+    string? GroupInstanceId, string ProtocolType, GroupProtocol[] Protocols, string? Reason);

@@ -45,8 +45,7 @@ internal static class RecordEndpoints
     }
 
     private static async ValueTask<(long Start, OffsetResult Found)> FindStartAsync(QueryValues query, TopicPartition partition,
-        IBroker broker,
-        CancellationToken cancellationToken)
+        IBroker broker, CancellationToken cancellationToken)
     {
         var text = query.Text("offset");
         var timestamp = query.Number("timestamp", -1, 0, long.MaxValue);

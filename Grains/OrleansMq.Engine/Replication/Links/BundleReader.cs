@@ -91,8 +91,7 @@ internal struct BundleReader
 
     private static PushAnswer ReadPushAnswer((Guid TopicId, int Epoch, int Session) talk, ReadOnlySpan<byte> body) =>
         new(talk.TopicId, talk.Epoch, talk.Session, ReadIdentity(body), BinaryPrimitives.ReadInt64BigEndian(body[20..]),
-            (PushAnswerOutcome)body[28],
-            BinaryPrimitives.ReadInt32BigEndian(body[29..]), BinaryPrimitives.ReadInt64BigEndian(body[33..]),
+            (PushAnswerOutcome)body[28], BinaryPrimitives.ReadInt32BigEndian(body[29..]), BinaryPrimitives.ReadInt64BigEndian(body[33..]),
             BinaryPrimitives.ReadInt64BigEndian(body[41..]), BinaryPrimitives.ReadInt64BigEndian(body[49..]));
 
     private static AlignRequest ReadAlignRequest((Guid TopicId, int Epoch, int Session) talk, ReadOnlySpan<byte> body) =>
