@@ -47,12 +47,12 @@ internal sealed class LogScanner(IFile file, long position, long end) : IDisposa
         if (Position == end)
             return false;
         if (!TryBuffer(RecordBatchHeader.Size, out var bytes))
-            return Stop($"{end - Position} bytes are no whole batch header", isTorn: true);
+            return Stop($"{end - Position} bytes are not a whole batch header", isTorn: true);
         header = RecordBatchHeader.Read(bytes);
         if (header.Length < RecordBatchHeader.Size - RecordBatchHeader.Overhead || header.Magic != RecordBatches.Magic)
             return Stop($"no record batch begins there (length {header.Length}, magic {header.Magic})");
         if (Position + RecordBatchHeader.Overhead + header.Length > end || !TryBuffer(header.SizeInBytes, out bytes))
-            return Stop($"the batch of {(long)header.Length + RecordBatchHeader.Overhead} bytes goes past the file's {end}", isTorn: true);
+            return Stop($"the batch of {(long)header.Length + RecordBatchHeader.Overhead} bytes exceeds the file's {end}", isTorn: true);
         if (RecordBatches.Validate(bytes, out header) is { } fault)
             return Stop(fault.Message);
         if (header.BaseOffset < expectedOffset || (header.BaseOffset > expectedOffset && !allowGap))

@@ -95,16 +95,15 @@ public sealed partial class Replica
                 _ = WriteStateAsync(asked.Leader, write);
                 break;
             case ReportUncleanElection report:
-                _ports.Log.Write(EngineLogLevel.Error, $"{TopicPartition} has got its leader by an unclean election in epoch "
-                    + $"{report.Epoch}. Acknowledged records below offset "
-                    + $"{report.LogStart} and from {report.LogEnd} on are lost, and between them those that were acknowledged in other "
-                    + "epochs than these, each from its first offset on: "
+                _ports.Log.Write(EngineLogLevel.Error, $"Unclean election of {TopicPartition}'s leader in epoch {report.Epoch}. "
+                    + $"Acknowledged records below offset {report.LogStart} and from {report.LogEnd} on are lost. Records in between are "
+                    + "lost if they were acknowledged in another epoch than these, each of which begins at its offset: "
                     + string.Join(", ", report.History.Select(e => $"{e.Epoch} from {e.StartOffset}")) + ".");
                 break;
             case ReportLoss loss:
                 _ports.Log.Write(EngineLogLevel.Error,
-                    $"{TopicPartition} gives up its records from offset {loss.From} on, acknowledged ones up to {loss.To} among them: its "
-                    + $"leader of epoch {loss.Epoch} follows on an unclean election and does not hold them.");
+                    $"{TopicPartition} discards its records from offset {loss.From} on, including acknowledged ones up to {loss.To}: its "
+                    + $"leader of epoch {loss.Epoch} follows an unclean election and does not have them.");
                 break;
             case Release release:
                 release.Memory.Dispose();
@@ -139,7 +138,7 @@ public sealed partial class Replica
     {
         ErrorCode.NotEnoughReplicasAfterAppend =>
             $"The batch is in the log of {TopicPartition}'s leader, but too few replicas are in sync to acknowledge it. Retry.",
-        _ => $"Whether the batch stays in the log of {TopicPartition} is not known: the leader changed, or its replicas did not answer in "
+        _ => $"It is unknown whether the batch stays in the log of {TopicPartition}: the leader changed, or its replicas did not answer in "
             + "time. Retry.",
     };
 
@@ -154,12 +153,12 @@ public sealed partial class Replica
         catch (Exception fault)
         {
             // After any failure the outcome is unknown.
-            _ports.Warn(Key, $"The state of {TopicPartition} could not be read: {fault.Message}");
+            _ports.Warn(Key, $"Could not read the state of {TopicPartition}: {fault.Message}");
             Step(() => claimant.OnStateFailed(operation));
             return;
         }
         if (stored is null)
-            Step(() => claimant.Stop("no state is stored of the partition: its topic was deleted, or is not created yet"));
+            Step(() => claimant.Stop("no state of the partition is stored: its topic was deleted, or is not created yet"));
         else
             Step(() => claimant.OnStateRead(operation, stored.State, stored.ETag, Now));
     }
@@ -186,7 +185,7 @@ public sealed partial class Replica
         }
         catch (Exception fault)
         {
-            _ports.Warn(Key, $"Whether the state of {TopicPartition} was written is not known: {fault.Message}");
+            _ports.Warn(Key, $"It is unknown whether the state of {TopicPartition} was written: {fault.Message}");
             Step(() => claimant.OnStateFailed(write.Operation));
             return;
         }
@@ -201,7 +200,7 @@ public sealed partial class Replica
         }
         catch (Exception fault)
         {
-            _ports.Log.Write(EngineLogLevel.Error, $"Telling of {TopicPartition}'s leadership failed: {fault.Message}", fault);
+            _ports.Log.Write(EngineLogLevel.Error, $"Reporting {TopicPartition}'s leadership failed: {fault.Message}", fault);
         }
     }
 }

@@ -18,7 +18,7 @@ public sealed partial class Replica
         switch (message)
         {
             case Push push when ReplicatedBatches.FindDamage(push.Batches) is { } damage:
-                _ports.Warn(Key, $"Batches of {TopicPartition} came damaged from broker {push.Leader}, and were not taken: {damage}");
+                _ports.Warn(Key, $"Refused damaged batches of {TopicPartition} from broker {push.Leader}: {damage}");
                 break;
             case Push push:
                 // An empty log may begin again at the first batch.

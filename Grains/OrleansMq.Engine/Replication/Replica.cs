@@ -105,9 +105,8 @@ public sealed partial class Replica
 
     /// <summary>Why it is out of service; null while it works.</summary>
     private string? OfflineReason => Partition.OfflineReason ?? _refusal ?? (_follower is { Status: FollowerStatus.Offline }
-        ? $"Following the leader would cut {TopicPartition} below what was acknowledged: the replicas' histories part below the high "
-        + "watermark "
-            + $"{Partition.HighWatermark}. Compare the replicas before you remove this one's directory."
+        ? $"Following the leader would remove acknowledged records of {TopicPartition}: the replicas' histories diverge below the high "
+            + $"watermark {Partition.HighWatermark}. Compare the replicas before you remove this one's directory."
         : null);
 
     /// <summary>Describes the replica to other brokers.</summary>
@@ -146,7 +145,7 @@ public sealed partial class Replica
         }
         catch (PushNotTakenException fault)
         {
-            _ports.Warn(Key, $"Partition {TopicPartition} takes nothing from its leader: {fault.Message}");
+            _ports.Warn(Key, $"Partition {TopicPartition} cannot accept its leader's batches: {fault.Message}");
         }
         catch (DiskFullException fault) when (!mayCut)
         {

@@ -33,7 +33,7 @@ public sealed partial class ReplicaManager
         }
         catch (Exception fault)
         {
-            _ports.Warn(key, $"A replica could not be set aside, and will be again later: {fault.Message}");
+            _ports.Warn(key, $"Could not set a replica aside; retrying later: {fault.Message}");
         }
         // Not awaited: a drop or the broker's stop waits for the repair itself, not for the interval.
         _ = ForgetLaterAsync(key);
@@ -77,6 +77,6 @@ public sealed partial class ReplicaManager
                 return;
             Take(replica.Key, _store.GetOrCreate(partition.TopicPartition, partition.TopicId, config), isConfigKnown: true);
         }
-        _options.Log.Write(EngineLogLevel.Information, $"The replica of {replica.TopicPartition} begins again, empty.");
+        _options.Log.Write(EngineLogLevel.Information, $"Recreated the replica of {replica.TopicPartition}, empty.");
     }
 }

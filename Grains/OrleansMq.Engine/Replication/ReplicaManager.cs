@@ -21,7 +21,8 @@ public sealed record ReplicationOptions
     /// and their partitions have <c>min.insync.replicas</c> without them. 0: no limit.</summary>
     public long CatchUpMaxBytesPerSecond { get; init; }
     /// <summary>The most of its time, in percent from 1 to 100, that a broker spends on such replicas while client records are appended on
-    /// it, as leader and again as follower. Without such appends there is no limit. 100: catch-up never gives way to appends.</summary>
+    /// it. It counts as leader and again as follower. Without such appends there is no limit. 100: catch-up never gives way to
+    /// appends.</summary>
     public int CatchUpLiveShare { get; init; } = DefaultCatchUpLiveShare;
     /// <summary>How long an append with <c>acks=all</c> waits for its replicas before its outcome counts as unknown. Default 30
     /// seconds.</summary>
@@ -248,7 +249,7 @@ public sealed partial class ReplicaManager : IAsyncDisposable
         }
         catch (BrokerException fault)
         {
-            _ports.Warn(key, $"Partition {spec.Topic}-{key.Partition} could not be made for its leader: {fault.Message}");
+            _ports.Warn(key, $"Partition {spec.Topic}-{key.Partition} could not be created for its leader: {fault.Message}");
             return null;
         }
     }

@@ -43,12 +43,13 @@ public static class SchemaMigration
         {
             throw new DatabaseUnreachableException($"PostgreSQL does not answer at {target}: "
                 + $"{failure.GetBaseException().Message.TrimEnd('.')}. "
-                + "Check that the server runs and takes connections there, then run it again.", failure);
+                + "Check that the server runs and accepts connections there, then retry.", failure);
         }
         catch (PostgresException refusal)
         {
             throw new SchemaRefusedException($"PostgreSQL at {target} refused: {refusal.MessageText} (SQLSTATE {refusal.SqlState}). "
-                + "The user must exist, may connect, and may create tables in the first schema of the search path.", refusal);
+                + "The user must exist and must be allowed to connect and to create tables in the first schema of the search path.",
+                refusal);
         }
         catch (NpgsqlException failure)
         {

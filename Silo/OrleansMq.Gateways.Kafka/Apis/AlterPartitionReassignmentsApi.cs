@@ -76,7 +76,7 @@ internal sealed class AlterPartitionReassignmentsApi()
         if (!request.AllowReplicationFactorChange && wanted.Replicas is not null
             && wanted.Replicas.Length != found.Partitions[wanted.Index].Replicas.Length)
             return (ErrorCode.InvalidReplicationFactor, $"Partition {name} has {found.Partitions[wanted.Index].Replicas.Length} replicas, "
-                + "and the request forbids another number.");
+                + "and the request does not allow another number.");
         try
         {
             if (wanted.Replicas is null)

@@ -48,7 +48,7 @@ internal sealed class ConsumerGroupHeartbeatApi() : KafkaApi<ConsumerGroupHeartb
         // From version 1 on the member generates its own id (KIP-1082).
         var result = context.Version >= 1 && request.MemberId.Length == 0
             ? ConsumerGroupHeartbeatResult.Failed(ErrorCode.InvalidRequest,
-                "MemberId is empty: a member makes its own id, from version 1 on.")
+                "MemberId is empty: from version 1 on a member generates its own id.")
             : await context.Services.Broker.Groups.ConsumerGroupHeartbeatAsync(request with { ClientId = context.ClientId,
                 ClientHost = context.ClientHost },
                 context.Aborted).ConfigureAwait(false);

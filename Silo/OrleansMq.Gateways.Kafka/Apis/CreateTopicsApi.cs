@@ -148,12 +148,12 @@ internal sealed record CreatableTopic(string Name, int Partitions, short Replica
             return new NewTopic(Name, Partitions, ReplicationFactor, configs);
         if (Partitions != -1 || ReplicationFactor != -1)
             throw new BrokerException(ErrorCode.InvalidRequest,
-                "A request that assigns replicas has -1 for the number of partitions and the replication factor.");
+                "A request that assigns replicas must have -1 for the number of partitions and the replication factor.");
         var factor = Assignments.Values.First().Length;
         if (!Assignments.Keys.SequenceEqual(Enumerable.Range(0, Assignments.Count))
             || Assignments.Values.Any(brokers => brokers.Length != factor || factor == 0 || brokers.Distinct().Count() != factor))
             throw new BrokerException(ErrorCode.InvalidReplicaAssignment,
-                "Assign partitions 0, 1, 2, ... without a gap, each to as many brokers, none twice.");
+                "Assign partitions 0, 1, 2, ... without a gap, each to the same number of brokers, none twice.");
         return new NewTopic(Name, Assignments.Count, checked((short)factor), configs);
     }
 }

@@ -28,7 +28,7 @@ internal sealed class DescribeClusterApi() : KafkaApi<DescribeClusterRequest>(Ap
         var controller = context.Services.Metadata.Image.Controller;
         response.WriteInt32(0);
         response.WriteError(isKnown ? ErrorCode.None : UnsupportedEndpointType);
-        response.WriteString(isKnown ? null : $"Endpoints of type {request.EndpointType} are not served, only those of brokers (1).");
+        response.WriteString(isKnown ? null : $"Endpoint type {request.EndpointType} is not supported, only that of brokers (1).");
         if (context.Version >= 1)
             response.WriteInt8(request.EndpointType);
         response.WriteString(context.Services.ClusterId);

@@ -42,14 +42,14 @@ internal sealed class FindCoordinatorApi() : KafkaApi<FindCoordinatorRequest>(Ap
             return new FoundCoordinator(ErrorCode.TransactionalIdAuthorizationFailed, InitProducerIdApi.NoTransactions, null);
         if (type != Group)
             return new FoundCoordinator(ErrorCode.InvalidRequest,
-                $"Coordinators are of groups (0) and transactions (1); {type} is neither.", null);
+                $"Coordinators exist for groups (0) and transactions (1), not for type {type}.", null);
         try
         {
             var broker = await context.Services.Broker.Groups.FindCoordinatorAsync(key, context.Aborted).ConfigureAwait(false);
             return context.Services.Endpoints.Find(broker, context.Connection) is { } endpoint
                 ? new FoundCoordinator(ErrorCode.None, null, endpoint)
                 : new FoundCoordinator(ErrorCode.CoordinatorNotAvailable,
-                    $"Broker {broker} coordinates the group and has no Kafka listener that is known. Retry.", null);
+                    $"Broker {broker} coordinates the group but has no known Kafka listener. Retry.", null);
         }
         catch (BrokerException refused)
         {

@@ -55,12 +55,12 @@ internal sealed class IncrementalAlterConfigsApi()
             changes[config.Name] = config.Operation switch
             {
                 Set =>
-                    config.Value ?? throw new BrokerException(ErrorCode.InvalidRequest, $"'{config.Name}' is to be set and has no value."),
+                    config.Value ?? throw new BrokerException(ErrorCode.InvalidRequest, $"'{config.Name}' is to be set but has no value."),
                 Delete => null,
                 Append => string.Join(',', ListOf(config.Name, before).Union(Words(config.Value))),
                 Subtract => string.Join(',', ListOf(config.Name, before).Except(Words(config.Value))),
                 _ => throw new BrokerException(ErrorCode.InvalidRequest,
-                    $"{config.Operation} is none of 0 (set), 1 (delete), 2 (append) and 3 (subtract)."),
+                    $"Operation {config.Operation} is unknown: use 0 (set), 1 (delete), 2 (append) or 3 (subtract)."),
             };
         }
         return changes;
@@ -69,7 +69,7 @@ internal sealed class IncrementalAlterConfigsApi()
     private static IEnumerable<string> ListOf(string name, IReadOnlyDictionary<string, string> before)
     {
         if (name != "cleanup.policy")
-            throw new BrokerException(ErrorCode.InvalidConfig, $"'{name}' is no list: set it, or delete it.");
+            throw new BrokerException(ErrorCode.InvalidConfig, $"'{name}' is not a list: set it, or delete it.");
         return Words(before.GetValueOrDefault(name) ?? TopicConfigKeys.Find(name)!.Format(TopicConfig.Default));
     }
 

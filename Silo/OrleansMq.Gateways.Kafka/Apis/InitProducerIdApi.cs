@@ -10,7 +10,7 @@ internal sealed class InitProducerIdApi() : KafkaApi<InitProducerIdRequest>(ApiK
 {
     /// <summary>The message for a client that begins a transaction.</summary>
     public const string NoTransactions =
-        "This broker serves no transactions: leave 'transactional.id' out. Idempotent producers are served.";
+        "This broker does not support transactions: remove 'transactional.id'. It supports idempotent producers.";
 
     protected override InitProducerIdRequest Read(ref RequestReader reader, short version)
     {

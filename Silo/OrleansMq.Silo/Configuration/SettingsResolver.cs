@@ -48,14 +48,14 @@ internal static class SettingsResolver
     private static void CheckTogether(BrokerSettings settings)
     {
         if (settings.PostgreSql is not null && settings.Flavour == Flavour.Standalone)
-            throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is in no cluster. "
-                + "Leave one of them out.");
+            throw new SettingsException("--flavour standalone and --postgres contradict each other: a standalone broker is not part of a "
+                + "cluster. Omit one of them.");
         if (settings.PostgreSql is null && FirstOfCluster(settings) is { } flag)
-            throw new SettingsException($"{flag} means something only in a replicated cluster: add --postgres \"Host=...\", or leave "
-                + $"{flag} out.");
+            throw new SettingsException($"{flag} applies only to a replicated cluster: add --postgres \"Host=...\", or omit "
+                + $"{flag}.");
         if (settings.GroupConsumerSessionTimeout <= settings.GroupConsumerHeartbeatInterval)
             throw new SettingsException("--group-consumer-session-timeout-ms must be above --group-consumer-heartbeat-interval-ms: members "
-                + "would be out of their group between two heartbeats.");
+                + "would time out between two heartbeats.");
     }
 
     // Settings without effect must not pass silently, such as a rack that no replica is ever spread over.
@@ -80,7 +80,7 @@ internal static class SettingsResolver
         foreach (var property in document.RootElement.EnumerateObject())
         {
             if (!seen.Add(property.Name))
-                throw new SettingsException($"{path}: key \"{property.Name}\" stands there twice; keep one.");
+                throw new SettingsException($"{path}: key \"{property.Name}\" occurs twice; keep one.");
             settings = property.Name == Settings.TopicDefaultsKey
                 ? settings with { TopicDefaults = ReadTopicDefaults(path, property.Value) }
                 : ApplyKey(settings, path, property);
@@ -128,7 +128,7 @@ internal static class SettingsResolver
                 + "number, true or false.");
             if (!defaults.TryAdd(property.Name, text))
                 throw new SettingsException(
-                    $"{path}: \"{Settings.TopicDefaultsKey}\": key \"{property.Name}\" stands there twice; keep one.");
+                    $"{path}: \"{Settings.TopicDefaultsKey}\": key \"{property.Name}\" occurs twice; keep one.");
         }
         var checkedConfig = TopicConfigRules.Parse(defaults, TopicConfig.Default);
         return checkedConfig.IsAccepted

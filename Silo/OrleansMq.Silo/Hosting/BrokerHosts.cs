@@ -17,8 +17,8 @@ internal static partial class BrokerHosts
             throw new SettingsException("--flavour cluster: this build has no Orleans. Build with -p:Orleans=true, or run --flavour "
                 + "standalone.");
         if (cluster is null && settings.PostgreSql is not null)
-            throw new SettingsException("--postgres: this build has no Orleans, so it can join no cluster. Build with -p:Orleans=true, or "
-                + "leave --postgres out.");
+            throw new SettingsException("--postgres: this build has no Orleans, so it cannot join a cluster. Build with -p:Orleans=true, "
+                + "or omit --postgres.");
         return cluster ?? new StandaloneHost(options);
     }
 

@@ -12,7 +12,7 @@ namespace OrleansMq.Silo.Http;
 internal static class GroupMemberEndpoints
 {
     private const string Path = "/api/groups/";
-    private const string Stopping = "The broker is shutting down. Ask again: another one, or this one in a moment.";
+    private const string Stopping = "The broker is shutting down. Retry with another broker, or with this one in a moment.";
     private const string GroupExample = """{"groupId": "billing", ...}""";
 
     /// <summary>The most bytes of a body: 16 MiB. A leader sends the assignment of every member, and a commit may contain ten thousand

@@ -34,9 +34,9 @@ internal static class Problems
         return http.Response.StatusCode switch
         {
             StatusCodes.Status404NotFound => WriteBodyAsync(http, StatusCodes.Status404NotFound, ErrorCode.InvalidRequest,
-                $"There is nothing at {http.Request.Path}. /openapi.json lists what there is."),
+                $"There is no endpoint at {http.Request.Path}. /openapi.json lists all endpoints."),
             StatusCodes.Status405MethodNotAllowed => WriteBodyAsync(http, StatusCodes.Status405MethodNotAllowed, ErrorCode.InvalidRequest,
-                $"{http.Request.Path} does not take {http.Request.Method}; allowed: {http.Response.Headers.Allow}."),
+                $"{http.Request.Path} does not accept {http.Request.Method}; allowed: {http.Response.Headers.Allow}."),
             _ => Task.CompletedTask,
         };
     }

@@ -34,7 +34,7 @@ internal struct BundleReader
             return false;
         var rest = _bundle[_position..];
         if (rest.Length < BundleFormat.HeaderBytes)
-            throw Bad($"{rest.Length} bytes are no whole header");
+            throw Bad($"{rest.Length} bytes are not a whole header");
         var length = BinaryPrimitives.ReadInt32BigEndian(rest.Span);
         if (length < BundleFormat.HeaderBytes - 4 || length > rest.Length - 4)
             throw Bad($"a length of {length} with {rest.Length - 4} bytes left");

@@ -13,7 +13,7 @@ internal static class BundleWriter
         PushAnswer => BundleFormat.PushAnswerBytes,
         AlignRequest => BundleFormat.AlignRequestBytes,
         AlignAnswer => BundleFormat.AlignAnswerBytes,
-        _ => throw new ArgumentException($"No form is known for a {message.GetType().Name}.", nameof(message)),
+        _ => throw new ArgumentException($"There is no wire format for a {message.GetType().Name}.", nameof(message)),
     };
 
     /// <summary>Adds a message; the first one begins the bundle.</summary>

@@ -165,7 +165,7 @@ internal sealed class ProduceStream
         if (_parser.Parse(text) is { } fault)
             Fail(fault.Field, fault.Message);
         else if (_parser.Partition is { } partition && partition >= _sender.PartitionCount)
-            Fail("partition", $"{partition} is not there: the topic has {_sender.PartitionCount}, numbered from 0",
+            Fail("partition", $"{partition} does not exist: the topic has {_sender.PartitionCount}, numbered from 0",
                 ErrorCode.UnknownTopicOrPartition);
         return _fault is null;
     }
