@@ -142,8 +142,8 @@ internal sealed partial class LeaderReplica
         }
         (_committed, _etag, Epoch) = (state, etag, state.LeaderEpoch);
         EpochStart = _log.LogEndOffset;
-        // The claimant of the unclean epoch may never have led it. So the first actual leader since then reports it, recognised by its
-        // fence.
+        // The claimant of the unclean epoch may never have led it. So the first leader whose fence is below that epoch
+        // reports it.
         if (_log.Fence < state.UncleanEpoch)
             _effects.Add(new ReportUncleanElection(state.UncleanEpoch, [.. _log.Epochs], _log.LogStartOffset, EpochStart));
         _log.RaiseFence(Epoch);

@@ -106,7 +106,7 @@ internal sealed partial class ClusterGrain
             image => image.Deleted.Contains(topic.TopicId) ? image
             : image.WithTopic(topic.ToTopic(image.Topics.GetValueOrDefault(topic.TopicId), first, replicas)),
             PushTime);
-        RefuseIfRetired(); // This activation has told no caller about it.
+        RefuseIfRetired(); // A retired activation's image does not reach the brokers.
     }
 
     /// <inheritdoc/>
