@@ -1,54 +1,55 @@
 namespace OrleansMq.Api;
 
-/// <summary>Partitions of one topic, by its id.</summary>
+/// <summary>Partitions of one topic, which is identified by its id.</summary>
 /// <param name="TopicId">The topic.</param>
-/// <param name="Partitions">Their numbers, ascending.</param>
+/// <param name="Partitions">The partition numbers, ascending.</param>
 public sealed record TopicPartitions(Guid TopicId, IReadOnlyList<int> Partitions);
 
 /// <summary>Kafka's ConsumerGroupHeartbeat (KIP-848). What is null is unchanged since the last one.</summary>
 public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbeatResult>
 {
-    /// <summary>To join.</summary>
+    /// <summary>The epoch that joins the group.</summary>
     public const int JoinEpoch = 0;
-    /// <summary>To leave for good.</summary>
+    /// <summary>The epoch that leaves the group for good.</summary>
     public const int LeaveEpoch = -1;
-    /// <summary>A static member leaves for a short time: its partitions wait for it.</summary>
+    /// <summary>The epoch with which a static member leaves for a short time. Its partitions stay reserved for it.</summary>
     public const int LeaveForNowEpoch = -2;
 
     /// <summary>The group.</summary>
     public required string GroupId { get; init; }
-    /// <summary>The member's id, which it makes itself (v1: a UUID); empty on a first heartbeat of v0: the coordinator makes it.</summary>
+    /// <summary>The member's id, chosen by the member (v1: a UUID). Empty in the first heartbeat of v0: the coordinator chooses
+    /// it.</summary>
     public string MemberId { get; init; } = "";
-    /// <summary>The epoch it was told last; <see cref="JoinEpoch"/>, <see cref="LeaveEpoch"/>, <see cref="LeaveForNowEpoch"/>.</summary>
+    /// <summary>The last epoch received, or <see cref="JoinEpoch"/>, <see cref="LeaveEpoch"/>, <see cref="LeaveForNowEpoch"/>.</summary>
     public int MemberEpoch { get; init; }
-    /// <summary>The instance id of a static member; null: dynamic, or unchanged.</summary>
+    /// <summary>The instance id of a static member; null for a dynamic member, or unchanged.</summary>
     public string? InstanceId { get; init; }
-    /// <summary>Its rack (KIP-881); null: none, or unchanged.</summary>
+    /// <summary>The member's rack (KIP-881); null for none, or unchanged.</summary>
     public string? RackId { get; init; }
-    /// <summary>How long it may take to give partitions up; null: unchanged.</summary>
+    /// <summary>How long the member may take to revoke partitions; null for unchanged.</summary>
     public TimeSpan? RebalanceTimeout { get; init; }
-    /// <summary>Topics by name; null: unchanged.</summary>
+    /// <summary>The names of the subscribed topics; null for unchanged.</summary>
     public IReadOnlyList<string>? SubscribedTopicNames { get; init; }
-    /// <summary>A regular expression that whole names of topics are to match; empty: none any more; null: unchanged.</summary>
+    /// <summary>A regular expression that must match the whole name of a topic. Empty removes it; null leaves it unchanged.</summary>
     public string? SubscribedTopicRegex { get; init; }
-    /// <summary><c>uniform</c> or <c>range</c>; null: the group's default, or unchanged.</summary>
+    /// <summary><c>uniform</c> or <c>range</c>; null for the group's default, or unchanged.</summary>
     public string? ServerAssignor { get; init; }
-    /// <summary>All that it was given and has not given up: also what it has heard of and does not read yet. What is missing here is
-    /// another's from then on. Null: unchanged.</summary>
+    /// <summary>All partitions that were assigned to the member and are not revoked yet, including those it does not read yet. A partition
+    /// missing here may be assigned to another member. Null for unchanged.</summary>
     public IReadOnlyList<TopicPartitions>? OwnedPartitions { get; init; }
-    /// <summary>How the program calls itself, for descriptions.</summary>
+    /// <summary>The client's name for itself, for descriptions.</summary>
     public string ClientId { get; init; } = "";
-    /// <summary>The address it calls from, for descriptions.</summary>
+    /// <summary>The client's address, for descriptions.</summary>
     public string ClientHost { get; init; } = "";
-    /// <summary>How long the answer may wait for news of this member's assignment: at most the heartbeat interval. Zero, as in Kafka: not
-    /// at all.</summary>
+    /// <summary>How long the response may wait for a change of this member's assignment, at most the heartbeat interval. Zero, as in Kafka,
+    /// does not wait.</summary>
     public TimeSpan MaxWait { get; init; }
     /// <summary>Rises with every heartbeat of a member, also when it joins again. A heartbeat overtaken by a later one is refused as
     /// outdated. A numbered heartbeat reports all that the member holds, so that an assignment lost with its answer is sent again. 0, as in
     /// Kafka: not numbered; the connection keeps the order.</summary>
     public long Sequence { get; init; }
-    /// <summary>Whether the same was sent before and not answered: then the answer says all the member is to hold, since an answer that is
-    /// lost may have said it.</summary>
+    /// <summary>Whether the same heartbeat was sent before without a response. The response then contains the whole assignment, since the
+    /// lost one may have contained it.</summary>
     public bool IsRepeated { get; init; }
 
     object IGroupRequest.Refuse(ErrorCode error, string message) => ConsumerGroupHeartbeatResult.Failed(error, message);
@@ -57,23 +58,24 @@ public sealed record ConsumerGroupHeartbeat : IGroupRequest<ConsumerGroupHeartbe
 /// <summary>The answer to <see cref="ConsumerGroupHeartbeat"/>.</summary>
 public sealed record ConsumerGroupHeartbeatResult : IGroupAnswer
 {
-    /// <summary><see cref="ErrorCode.None"/>, or why not. <see cref="ErrorCode.FencedMemberEpoch"/> and
-    /// <see cref="ErrorCode.UnknownMemberId"/>: give all partitions up and join again.</summary>
+    /// <summary><see cref="ErrorCode.None"/>, or why the heartbeat failed. On <see cref="ErrorCode.FencedMemberEpoch"/> and
+    /// <see cref="ErrorCode.UnknownMemberId"/> the member abandons all partitions and rejoins.</summary>
     public required ErrorCode Error { get; init; }
-    /// <summary>On error: the field, and the fix.</summary>
+    /// <summary>On error, the field at fault and how to fix it.</summary>
     public string? Message { get; init; }
     /// <summary>The caller's id.</summary>
     public string? MemberId { get; init; }
-    /// <summary>The epoch it is in now.</summary>
+    /// <summary>The member's current epoch.</summary>
     public int MemberEpoch { get; init; }
-    /// <summary>When the next heartbeat is due.</summary>
+    /// <summary>The time until the next heartbeat is due.</summary>
     public TimeSpan HeartbeatInterval { get; init; }
-    /// <summary>Without a heartbeat for so long the member is out: it is not to hold partitions longer without an answer. Zero: not
-    /// said.</summary>
+    /// <summary>How long the member may go without a heartbeat before it is removed. Without a response it must stop reading after this
+    /// time. Zero if not stated.</summary>
     public TimeSpan SessionTimeout { get; init; }
-    /// <summary>All it is to hold: what it holds beyond that it gives up and says so in its next heartbeat. Null: unchanged.</summary>
+    /// <summary>The member's whole assignment. The member revokes any other partition and confirms it in its next heartbeat. Null for
+    /// unchanged.</summary>
     public IReadOnlyList<TopicPartitions>? Assignment { get; init; }
 
-    /// <summary>An answer that only says why not.</summary>
+    /// <summary>Creates a failed result.</summary>
     public static ConsumerGroupHeartbeatResult Failed(ErrorCode error, string message) => new() { Error = error, Message = message };
 }

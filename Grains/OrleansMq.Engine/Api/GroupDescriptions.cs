@@ -1,34 +1,34 @@
 namespace OrleansMq.Api;
 
-/// <summary>Which protocol forms a group.</summary>
+/// <summary>The protocol of a group.</summary>
 public enum GroupType
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>Join, sync, heartbeat, leave.</summary>
+    /// <summary>The classic protocol: join, sync, heartbeat, leave.</summary>
     Classic = 1,
-    /// <summary>KIP-848.</summary>
+    /// <summary>The consumer protocol (KIP-848).</summary>
     Consumer = 2,
 }
 
-/// <summary>What a group is doing. The names are Kafka's.</summary>
+/// <summary>The state of a group. The names are Kafka's.</summary>
 public enum GroupState
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>No members; perhaps offsets.</summary>
+    /// <summary>No members; there may be committed offsets.</summary>
     Empty = 1,
-    /// <summary>Classic: waits for all members to join.</summary>
+    /// <summary>Classic: waiting for all members to join.</summary>
     PreparingRebalance = 2,
-    /// <summary>Classic: waits for the leader's assignment.</summary>
+    /// <summary>Classic: waiting for the leader's assignment.</summary>
     CompletingRebalance = 3,
     /// <summary>Every member has its assignment.</summary>
     Stable = 4,
     /// <summary>Deleted.</summary>
     Dead = 5,
-    /// <summary>Consumer protocol: the new assignment is worked out.</summary>
+    /// <summary>Consumer protocol: the new assignment is being computed.</summary>
     Assigning = 6,
-    /// <summary>Consumer protocol: members are on their way to the new assignment.</summary>
+    /// <summary>Consumer protocol: members are moving to the new assignment.</summary>
     Reconciling = 7,
 }
 
@@ -54,22 +54,22 @@ public sealed record DeleteGroup(string GroupId) : IGroupRequest<GroupReply>
 }
 
 /// <summary>A group in a list.</summary>
-/// <param name="GroupId">Its id.</param>
-/// <param name="ProtocolType"><c>consumer</c> for consumers; empty for a group that has only offsets.</param>
-/// <param name="State">What it is doing.</param>
-/// <param name="Type">Which protocol forms it.</param>
+/// <param name="GroupId">The group's id.</param>
+/// <param name="ProtocolType"><c>consumer</c> for consumers; empty for a group with offsets only.</param>
+/// <param name="State">The group's state.</param>
+/// <param name="Type">The group's protocol.</param>
 public sealed record GroupListing(string GroupId, string ProtocolType, GroupState State, GroupType Type);
 
-/// <summary>A group in full.</summary>
-/// <param name="GroupId">Its id.</param>
-/// <param name="Type">Which protocol forms it.</param>
-/// <param name="State">What it is doing.</param>
-/// <param name="ProtocolType"><c>consumer</c> for consumers; empty for a group that has only offsets.</param>
+/// <summary>A group with its members.</summary>
+/// <param name="GroupId">The group's id.</param>
+/// <param name="Type">The group's protocol.</param>
+/// <param name="State">The group's state.</param>
+/// <param name="ProtocolType"><c>consumer</c> for consumers; empty for a group with offsets only.</param>
 /// <param name="Protocol">The assignor in use; empty for none.</param>
 /// <param name="Epoch">The generation, or the group epoch.</param>
-/// <param name="AssignmentEpoch">Consumer protocol: the epoch of the target assignment; else the generation.</param>
-/// <param name="Coordinator">The broker that coordinates it.</param>
-/// <param name="Members">Its members, by id in ordinal order.</param>
+/// <param name="AssignmentEpoch">Consumer protocol: the epoch of the target assignment. Classic: the generation.</param>
+/// <param name="Coordinator">The broker that coordinates the group.</param>
+/// <param name="Members">The members, ordered by id (ordinal).</param>
 public sealed record GroupDescription(string GroupId, GroupType Type, GroupState State, string ProtocolType, string Protocol, int Epoch,
     int AssignmentEpoch,
     int Coordinator, IReadOnlyList<GroupMember> Members);
@@ -77,31 +77,31 @@ public sealed record GroupDescription(string GroupId, GroupType Type, GroupState
 /// <summary>A member of a group.</summary>
 public sealed record GroupMember
 {
-    /// <summary>Its id.</summary>
+    /// <summary>The member's id.</summary>
     public required string MemberId { get; init; }
     /// <summary>The instance id of a static member.</summary>
     public string? GroupInstanceId { get; init; }
-    /// <summary>Its rack.</summary>
+    /// <summary>The member's rack.</summary>
     public string? RackId { get; init; }
-    /// <summary>How the program calls itself.</summary>
+    /// <summary>The client's name for itself.</summary>
     public string ClientId { get; init; } = "";
-    /// <summary>The address it calls from.</summary>
+    /// <summary>The client's address.</summary>
     public string ClientHost { get; init; } = "";
-    /// <summary>Consumer protocol: its epoch; else the generation.</summary>
+    /// <summary>Consumer protocol: the member's epoch. Classic: the generation.</summary>
     public int MemberEpoch { get; init; }
-    /// <summary>The protocol it speaks: while a group moves from one to the other, both are in it. <see cref="GroupType.Unknown"/>: that of
-    /// the group.</summary>
+    /// <summary>The member's protocol; a group that migrates from one protocol to the other has members of both.
+    /// <see cref="GroupType.Unknown"/>: the group's protocol.</summary>
     public GroupType Type { get; init; }
-    /// <summary>The topics it named.</summary>
+    /// <summary>The topics subscribed to by name.</summary>
     public IReadOnlyList<string> SubscribedTopicNames { get; init; } = [];
-    /// <summary>The regular expression it gave; null for none.</summary>
+    /// <summary>The subscribed regular expression; null for none.</summary>
     public string? SubscribedTopicRegex { get; init; }
-    /// <summary>What it holds, where that can be read.</summary>
+    /// <summary>The partitions assigned to the member, if its assignment can be decoded.</summary>
     public IReadOnlyList<TopicPartition> Assignment { get; init; } = [];
-    /// <summary>Consumer protocol: what it is to hold in the end; else the same as <see cref="Assignment"/>.</summary>
+    /// <summary>Consumer protocol: the target assignment. Classic: the same as <see cref="Assignment"/>.</summary>
     public IReadOnlyList<TopicPartition> TargetAssignment { get; init; } = [];
-    /// <summary>Classic: what it said to the protocol in use.</summary>
+    /// <summary>Classic: the member's metadata for the current protocol.</summary>
     public ReadOnlyMemory<byte> ClassicMetadata { get; init; }
-    /// <summary>Classic: its assignment in the protocol's bytes.</summary>
+    /// <summary>Classic: the member's assignment in the protocol's encoding.</summary>
     public ReadOnlyMemory<byte> ClassicAssignment { get; init; }
 }

@@ -1,13 +1,13 @@
 namespace OrleansMq.Api;
 
-/// <summary>Which ids a group may have: 1 to 255 characters, none of them a control character. More than that fits no document's
+/// <summary>The rule for group ids: 1 to 255 characters without control characters. A longer id would not fit into a document's
 /// key.</summary>
 public static class GroupId
 {
-    /// <summary>The longest id.</summary>
+    /// <summary>The maximum length of an id, in characters.</summary>
     public const int MaxLength = 255;
 
-    /// <summary>What is wrong with an id; null for nothing.</summary>
+    /// <summary>Returns what is wrong with an id, or null for a valid one.</summary>
     public static string? FindProblem(string? groupId)
     {
         if (string.IsNullOrEmpty(groupId))

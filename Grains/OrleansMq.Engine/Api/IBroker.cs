@@ -4,91 +4,91 @@ namespace OrleansMq.Api;
 /// <summary>How many replicas must hold a batch before it is acknowledged.</summary>
 public enum Acks : sbyte
 {
-    /// <summary>Every in-sync replica (and on disk, under the flush policy <c>sync</c>).</summary>
+    /// <summary>Every in-sync replica (on disk, under the flush policy <c>sync</c>).</summary>
     All = -1,
-    /// <summary>None: the batch is written, but the sender does not wait to hear of it.</summary>
+    /// <summary>None: the batch is written, but the sender does not wait for an acknowledgement.</summary>
     None = 0,
     /// <summary>The leader alone.</summary>
     Leader = 1,
 }
 
 /// <summary>
-/// The broker API: what gateways, the HTTP API and the client library call. One implementation runs in process over the engine,
-/// one over grains, one over HTTP in the client library.
-/// <para>Administration throws <see cref="BrokerException"/>; the data path returns its <see cref="ErrorCode"/>, so that a refused batch
-/// costs no exception. Implementations are thread safe.</para>
+/// The broker API that gateways, the HTTP API and the client library call. One implementation runs in process over the engine, one over
+/// grains, and the client library has one over HTTP.
+/// <para>Administration throws <see cref="BrokerException"/>. The data path returns an <see cref="ErrorCode"/>, so that a rejected batch
+/// costs no exception. Implementations are thread-safe.</para>
 /// </summary>
 public interface IBroker
 {
-    /// <summary>Creates a topic and its partitions; returns when all of them can be written.</summary>
+    /// <summary>Creates a topic and its partitions. Completes when all partitions accept writes.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.TopicAlreadyExists"/>, <see cref="ErrorCode.InvalidTopic"/>,
     /// <see cref="ErrorCode.InvalidPartitions"/>, <see cref="ErrorCode.InvalidReplicationFactor"/>,
     /// <see cref="ErrorCode.InvalidConfig"/>.</exception>
     ValueTask<TopicDescription> CreateTopicAsync(NewTopic topic, CancellationToken cancellationToken = default);
 
-    /// <summary>Deletes a topic with all its records and frees the disk.</summary>
+    /// <summary>Deletes a topic with all its records and frees the disk space.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>.</exception>
     ValueTask DeleteTopicAsync(string topic, CancellationToken cancellationToken = default);
 
-    /// <summary>All topics, by name in ordinal order.</summary>
+    /// <summary>Lists all topics, ordered by name (ordinal).</summary>
     ValueTask<IReadOnlyList<TopicListing>> ListTopicsAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>A topic with its configuration and the offsets of each partition.</summary>
+    /// <summary>Describes a topic with its configuration and the offsets of each partition.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>.</exception>
     ValueTask<TopicDescription> DescribeTopicAsync(string topic, CancellationToken cancellationToken = default);
 
-    /// <summary>What a producer needs to know of a topic. Cheap: answered from memory where the implementation can.</summary>
+    /// <summary>Returns what a producer needs to know about a topic. Cheap: answered from memory if the implementation can.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>.</exception>
     ValueTask<TopicListing> GetTopicAsync(string topic, CancellationToken cancellationToken = default);
 
-    /// <summary>Changes configuration keys; a value of null returns a key to its default. All or nothing.</summary>
+    /// <summary>Changes configuration keys; null resets a key to its default. Either all changes apply or none.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
     /// <see cref="ErrorCode.InvalidConfig"/>.</exception>
     ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
         CancellationToken cancellationToken = default);
 
-    /// <summary>Raises the number of partitions to <paramref name="totalCount"/>; existing records stay where they are.</summary>
+    /// <summary>Raises the number of partitions to <paramref name="totalCount"/>. Existing records stay in their partitions.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>,
     /// <see cref="ErrorCode.InvalidPartitions"/>.</exception>
     ValueTask<TopicDescription> AddPartitionsAsync(string topic, int totalCount, CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Appends one record batch (Kafka format v2). The broker stamps base offset and leader epoch into <paramref name="batch"/> (and
-    /// timestamps, where the topic says LogAppendTime), so the memory belongs to the broker until the task completes; afterwards the same
-    /// bytes may be sent again. Batches that one caller hands over for one partition, one call after the other, are appended in that order,
-    /// without his waiting for the answers.
+    /// Appends one record batch (Kafka format v2). The broker stamps base offset and leader epoch into <paramref name="batch"/>, and
+    /// timestamps if the topic uses LogAppendTime. The memory therefore belongs to the broker until the task completes; afterwards the same
+    /// bytes may be sent again. Batches for one partition are appended in the order in which one caller calls this method. The caller need
+    /// not wait for a call to complete before the next.
     /// </summary>
-    /// <param name="partition">Where to.</param>
+    /// <param name="partition">The partition to append to.</param>
     /// <param name="batch">Exactly one batch.</param>
-    /// <param name="acks">When to answer.</param>
-    /// <param name="cancellationToken">Looked at before the batch is queued, never afterwards: what is queued is written.</param>
+    /// <param name="acks">When to acknowledge.</param>
+    /// <param name="cancellationToken">Checked before the batch is queued, not afterwards: a queued batch is always written.</param>
     ValueTask<ProduceResult> ProduceAsync(TopicPartition partition, Memory<byte> batch, Acks acks,
         CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Reads whole batches from the one that holds <see cref="FetchRequest.Offset"/> on, up to the high watermark. With nothing to read it
-    /// waits up to <see cref="FetchRequest.MaxWait"/>, then answers with no records. Dispose the result: its memory is pooled.
+    /// Reads whole batches up to the high watermark, starting with the one that contains <see cref="FetchRequest.Offset"/>. Without records
+    /// it waits up to <see cref="FetchRequest.MaxWait"/>, then returns none. Dispose the result: its memory is pooled.
     /// </summary>
     ValueTask<FetchResult> FetchAsync(FetchRequest request, CancellationToken cancellationToken = default);
 
-    /// <summary>Finds an offset: earliest, latest, the first at or after a time, or that of the largest timestamp.</summary>
+    /// <summary>Finds an offset: the earliest, the latest, the first at or after a time, or that of the largest timestamp.</summary>
     ValueTask<OffsetResult> FindOffsetAsync(TopicPartition partition, OffsetSpec spec, CancellationToken cancellationToken = default);
 
-    /// <summary>Moves the log start offset up to <paramref name="beforeOffset"/> (-1: the high watermark); returns the new log start
+    /// <summary>Raises the log start offset to <paramref name="beforeOffset"/> (-1: the high watermark). Returns the new log start
     /// offset.</summary>
     /// <exception cref="BrokerException"><see cref="ErrorCode.UnknownTopicOrPartition"/>, <see cref="ErrorCode.OffsetOutOfRange"/>,
-    /// <see cref="ErrorCode.PolicyViolation"/> (a topic that is only compacted).</exception>
+    /// <see cref="ErrorCode.PolicyViolation"/> (the topic's only cleanup policy is compaction).</exception>
     ValueTask<long> DeleteRecordsAsync(TopicPartition partition, long beforeOffset, CancellationToken cancellationToken = default);
 
-    /// <summary>A producer id that was never given out before, with epoch 0, for an idempotent producer.</summary>
+    /// <summary>Allocates a producer id that was never used before, with epoch 0, for an idempotent producer.</summary>
     ValueTask<ProducerIdentity> InitProducerIdAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>The broker or cluster itself.</summary>
+    /// <summary>Describes the cluster and its brokers.</summary>
     ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>Administration of brokers and replicas; where there is one broker only, every method refuses.</summary>
+    /// <summary>Administration of brokers and replicas. On a single broker every method throws.</summary>
     IClusterAdministration Administration { get; }
 
-    /// <summary>Consumer groups; a broker without a coordinator answers <see cref="ErrorCode.CoordinatorNotAvailable"/>.</summary>
+    /// <summary>Consumer groups. A broker without a coordinator returns <see cref="ErrorCode.CoordinatorNotAvailable"/>.</summary>
     IGroupCoordinator Groups { get; }
 }

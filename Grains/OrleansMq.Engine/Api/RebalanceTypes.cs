@@ -3,69 +3,70 @@ using System.Text.Json.Serialization;
 
 namespace OrleansMq.Api;
 
-/// <summary>What would be moved so that every broker holds and leads its share. Nothing moves before
+/// <summary>The moves after which every broker holds and leads its share. Nothing moves before
 /// <see cref="IClusterAdministration.ExecuteRebalanceAsync"/>.</summary>
-/// <param name="PlanId">Names the plan.</param>
-/// <param name="Moves">What to move, in this order; empty where nothing is to be done.</param>
-/// <param name="Shares">What each broker holds now, and would afterwards.</param>
-/// <param name="Summary">One line for a person.</param>
+/// <param name="PlanId">The plan's id.</param>
+/// <param name="Moves">The moves, in order of execution; empty if none is needed.</param>
+/// <param name="Shares">What each broker holds now and what it would hold afterwards.</param>
+/// <param name="Summary">One line for a human reader.</param>
 public sealed record RebalancePlan(string PlanId, IReadOnlyList<RebalanceMove> Moves, IReadOnlyList<BrokerShare> Shares, string Summary);
 
-/// <summary>One partition of a plan.</summary>
+/// <summary>One move of a plan.</summary>
 /// <param name="Topic">The topic's name.</param>
 /// <param name="Partition">The partition's number.</param>
 /// <param name="From">The brokers that hold it now, the preferred leader first.</param>
-/// <param name="To">The brokers that are to hold it. The same ones in another order: only leadership moves.</param>
-/// <param name="Reason">Why, for a person.</param>
+/// <param name="To">The brokers that will hold it. The same brokers in another order move leadership only.</param>
+/// <param name="Reason">The reason, for a human reader.</param>
 public sealed record RebalanceMove(string Topic, int Partition, IReadOnlyList<int> From, IReadOnlyList<int> To, string Reason);
 
 /// <summary>A broker before and after a plan.</summary>
-/// <param name="BrokerId">Its number.</param>
-/// <param name="ReplicasBefore">Replicas that it holds.</param>
-/// <param name="ReplicasAfter">Replicas that it would hold.</param>
-/// <param name="PreferredLeadersBefore">Partitions that it is the first replica of.</param>
-/// <param name="PreferredLeadersAfter">Partitions that it would be the first replica of.</param>
+/// <param name="BrokerId">The broker's id.</param>
+/// <param name="ReplicasBefore">Number of replicas that it holds.</param>
+/// <param name="ReplicasAfter">Number of replicas that it would hold.</param>
+/// <param name="PreferredLeadersBefore">Number of partitions of which it is the first replica.</param>
+/// <param name="PreferredLeadersAfter">Number of partitions of which it would be the first replica.</param>
 public sealed record BrokerShare(int BrokerId, int ReplicasBefore, int ReplicasAfter, int PreferredLeadersBefore,
     int PreferredLeadersAfter);
 
-/// <summary>How fast replicas move.</summary>
-/// <param name="MaxPartitions">So many partitions at a time, 1 to 1,000.</param>
-/// <param name="MaxBytesPerSecond">Bytes that each broker sends in a second to replicas that catch up, while the rebalance runs; 0 for no
-/// limit.</param>
+/// <summary>Limits on the speed at which replicas move.</summary>
+/// <param name="MaxPartitions">How many partitions move at the same time, 1 to 1,000.</param>
+/// <param name="MaxBytesPerSecond">Bytes per second that each broker sends to replicas that are catching up while the rebalance runs; 0 for
+/// no limit.</param>
 public sealed record RebalanceThrottle(int MaxPartitions = 4, long MaxBytesPerSecond = 0);
 
-/// <summary>Where a rebalance is. In JSON by name, in lower case.</summary>
+/// <summary>The state of a rebalance. Serialized to JSON as its lower-case name.</summary>
 [JsonConverter(typeof(RebalanceStateConverter))]
 public enum RebalanceState
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>Partitions move; goes on after a failure of the broker that directs it.</summary>
+    /// <summary>Partitions are being moved. Execution continues after a failure of the broker that directs it.</summary>
     Running = 1,
-    /// <summary>Nothing new is begun; what was begun is taken back where it is not done.</summary>
+    /// <summary>No new move starts, and unfinished moves are reverted.</summary>
     Cancelling = 2,
-    /// <summary>All is moved that could be.</summary>
+    /// <summary>Every move that was possible is done.</summary>
     Completed = 3,
-    /// <summary>It was cancelled: what was moved stays where it is.</summary>
+    /// <summary>The rebalance was cancelled. Completed moves stay.</summary>
     Cancelled = 4,
 }
 
-/// <summary>Writes a <see cref="RebalanceState"/> as <c>"running"</c>.</summary>
+/// <summary>Converts a <see cref="RebalanceState"/> to JSON, for example <c>"running"</c>.</summary>
 public sealed class RebalanceStateConverter()
     : JsonStringEnumConverter<RebalanceState>(JsonNamingPolicy.CamelCase, allowIntegerValues: false);
 
-/// <summary>A rebalance: the one that runs, or the last one.</summary>
-/// <param name="PlanId">The plan that is carried out.</param>
-/// <param name="State">Where it is.</param>
-/// <param name="Reason">What it is for, for a person: <c>asked for</c>, <c>broker 3 joined</c>, <c>broker 2 is drained</c>.</param>
-/// <param name="Throttle">How fast it may be.</param>
-/// <param name="Moves">How many partitions the plan moves.</param>
-/// <param name="Done">How many are moved.</param>
-/// <param name="Skipped">How many were not, as their topic was deleted or somebody moved them elsewhere.</param>
-/// <param name="Moving">The partitions that move at the moment.</param>
-/// <param name="StartedAt">When it began.</param>
-/// <param name="FinishedAt">When it ended; null while it runs.</param>
-/// <param name="Message">What holds it up, or what did not work; null where all is well.</param>
+/// <summary>The running rebalance, or the last one.</summary>
+/// <param name="PlanId">The id of the executed plan.</param>
+/// <param name="State">The state of the rebalance.</param>
+/// <param name="Reason">Its cause, for a human reader: <c>asked for</c>, <c>broker 3 joined</c>, <c>broker 2 is drained</c>.</param>
+/// <param name="Throttle">Limits on its speed.</param>
+/// <param name="Moves">Number of moves in the plan.</param>
+/// <param name="Done">Number of completed moves.</param>
+/// <param name="Skipped">Number of moves skipped because the topic was deleted or the partition was moved elsewhere in the
+/// meantime.</param>
+/// <param name="Moving">The partitions that are being moved now.</param>
+/// <param name="StartedAt">The start time.</param>
+/// <param name="FinishedAt">The end time; null while it runs.</param>
+/// <param name="Message">What delays it, or what failed; null if all is well.</param>
 public sealed record RebalanceStatus(string PlanId, RebalanceState State, string Reason, RebalanceThrottle Throttle, int Moves, int Done,
-    int Skipped,
-    IReadOnlyList<PartitionReassignment> Moving, DateTimeOffset StartedAt, DateTimeOffset? FinishedAt = null, string? Message = null);
+    int Skipped, IReadOnlyList<PartitionReassignment> Moving, DateTimeOffset StartedAt, DateTimeOffset? FinishedAt = null,
+    string? Message = null);
