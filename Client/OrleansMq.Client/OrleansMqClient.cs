@@ -5,8 +5,8 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// The way into a broker: makes producers and readers over one <see cref="IBroker"/>, whichever that is (in process, over HTTP, over
-/// Orleans). Thread safe. What it makes is disposed by whoever asked for it; the broker by whoever made that.
+/// The entry point to a broker: creates producers, readers and consumers over one <see cref="IBroker"/>, be it in process, over HTTP or
+/// over Orleans. Thread-safe. The caller disposes what it creates here; the creator of the broker disposes the broker.
 /// <code>
 /// using var broker = new HttpBroker(new Uri("http://127.0.0.1:8080"));
 /// var client = new OrleansMqClient(broker);
@@ -19,10 +19,10 @@ public sealed class OrleansMqClient
     private readonly ILoggerFactory _loggers;
     private readonly OrleansMqClientOptions _options;
 
-    /// <summary>A client over a broker.</summary>
+    /// <summary>Creates a client over a broker.</summary>
     /// <param name="broker">The broker.</param>
-    /// <param name="options">What producers and readers have where they are given nothing else; null for the defaults.</param>
-    /// <param name="loggers">Where they log; null for nowhere.</param>
+    /// <param name="options">Options for producers and readers that are created without any; null for the defaults.</param>
+    /// <param name="loggers">Creates their loggers; null for no logging.</param>
     public OrleansMqClient(IBroker broker, OrleansMqClientOptions? options = null, ILoggerFactory? loggers = null)
     {
         ArgumentNullException.ThrowIfNull(broker);
@@ -31,16 +31,16 @@ public sealed class OrleansMqClient
         _loggers = loggers ?? NullLoggerFactory.Instance;
     }
 
-    /// <summary>The broker itself: raw batches both ways.</summary>
+    /// <summary>The broker itself, for raw batches in both directions.</summary>
     public IBroker Broker { get; }
 
-    /// <summary>Topics, offsets and the cluster.</summary>
+    /// <summary>Administration of topics, offsets and the cluster.</summary>
     public IAdmin Admin => field ??= new Admin(Broker);
 
-    /// <summary>A producer; one serves a whole process.</summary>
+    /// <summary>Creates a producer. One is enough for a whole process.</summary>
     /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> for records without keys.</typeparam>
     /// <typeparam name="TValue">The type of values.</typeparam>
-    /// <param name="options">Null for the client's.</param>
+    /// <param name="options">Null for the client's options.</param>
     /// <param name="keys">Serializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
     /// <param name="values">Serializes values; null for the built-in format of the type.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
@@ -49,10 +49,10 @@ public sealed class OrleansMqClient
         ISerializer<TValue>? values = null) =>
         new Producer<TKey, TValue>(Broker, keys, values, options ?? _options.Producer, _loggers.CreateLogger("OrleansMq.Client.Producer"));
 
-    /// <summary>A reader of partitions; one for each reading loop.</summary>
-    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to leave them aside.</typeparam>
+    /// <summary>Creates a partition reader. Use one per reading loop.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
     /// <typeparam name="TValue">The type of values.</typeparam>
-    /// <param name="options">Null for the client's.</param>
+    /// <param name="options">Null for the client's options.</param>
     /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
@@ -63,10 +63,11 @@ public sealed class OrleansMqClient
         new PartitionReader<TKey, TValue>(Broker, keys, values, options ?? _options.Reader,
             _loggers.CreateLogger("OrleansMq.Client.PartitionReader"));
 
-    /// <summary>A consumer; one for each reading loop.</summary>
-    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to leave them aside.</typeparam>
+    /// <summary>Creates a consumer. Use one per reading loop.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
     /// <typeparam name="TValue">The type of values.</typeparam>
-    /// <param name="options">How it reads and commits; where it names no <see cref="ConsumerOptions.Reader"/> it has the client's.</param>
+    /// <param name="options">How it reads and commits. Without <see cref="ConsumerOptions.Reader"/> it uses the client's reader
+    /// options.</param>
     /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
@@ -79,11 +80,11 @@ public sealed class OrleansMqClient
             _loggers.CreateLogger("OrleansMq.Client.Consumer"));
     }
 
-    /// <summary>A consumer that hands its records to a handler; start it, and stop it at the end.</summary>
-    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to leave them aside.</typeparam>
+    /// <summary>Creates a consumer that passes its records to a handler. Call Start to begin and StopAsync to end.</summary>
+    /// <typeparam name="TKey">The type of keys; <see cref="Ignore"/> to skip them.</typeparam>
     /// <typeparam name="TValue">The type of values.</typeparam>
     /// <param name="consumer">How it reads and commits.</param>
-    /// <param name="handling">What it reads, and how it is handled.</param>
+    /// <param name="handling">Which topics it reads, and how records are handled.</param>
     /// <param name="handle">Handles one record.</param>
     /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
@@ -102,12 +103,12 @@ public sealed class OrleansMqClient
     }
 }
 
-/// <summary>What a client's producers and readers have where they are given nothing else.</summary>
+/// <summary>Options for producers and readers that are created without any.</summary>
 public sealed record OrleansMqClientOptions
 {
-    /// <summary>For producers.</summary>
+    /// <summary>Options of producers.</summary>
     public ProducerOptions Producer { get; set; } = new();
 
-    /// <summary>For partition readers.</summary>
+    /// <summary>Options of partition readers and consumers.</summary>
     public ReaderOptions Reader { get; set; } = new();
 }

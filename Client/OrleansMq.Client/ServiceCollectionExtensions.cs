@@ -11,14 +11,14 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class OrleansMqClientServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers <see cref="OrleansMqClient"/> and <see cref="IAdmin"/> over the <see cref="IBroker"/> in the container: one that the host
-    /// registers itself (a broker in process, an Orleans silo or client), or
-    /// <see cref="UseHttp(OrleansMqClientBuilder, Uri, HttpBrokerOptions)"/>, or <see cref="UseBroker"/>.
-    /// <code>services.AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:8080")).AddProducer&lt;string, Order&gt;(values:
-    /// Serdes.Json(MyJson.Default.Order));</code>
+    /// Registers <see cref="OrleansMqClient"/> and <see cref="IAdmin"/> over the <see cref="IBroker"/> in the container. That broker is one
+    /// the host registers itself (a broker in process, an Orleans silo or client), or comes from
+    /// <see cref="UseHttp(OrleansMqClientBuilder, Uri, HttpBrokerOptions)"/> or <see cref="UseBroker"/>.
+    /// <code>services.AddOrleansMqClient().UseHttp(new Uri("http://127.0.0.1:8080"))
+    ///     .AddProducer&lt;string, Order&gt;(values: Serdes.Json(MyJson.Default.Order));</code>
     /// </summary>
     /// <param name="services">The container.</param>
-    /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>
+    /// <param name="configure">Sets the options for producers and readers that are created without any.</param>
     public static OrleansMqClientBuilder AddOrleansMqClient(this IServiceCollection services,
         Action<OrleansMqClientOptions>? configure = null)
     {
@@ -33,17 +33,17 @@ public static class OrleansMqClientServiceCollectionExtensions
         return new OrleansMqClientBuilder(services);
     }
 
-    /// <summary>Reaches the broker over HTTP.</summary>
+    /// <summary>Connects to the broker over HTTP.</summary>
     /// <param name="builder">The client.</param>
     /// <param name="baseAddress">The broker's address, such as <c>http://127.0.0.1:8080</c>.</param>
-    /// <param name="options">Time limits and connections; null for the defaults.</param>
+    /// <param name="options">Timeouts and connection limits; null for the defaults.</param>
     public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, Uri baseAddress, HttpBrokerOptions? options = null) =>
         builder.UseHttp([baseAddress], options);
 
-    /// <summary>Reaches a cluster over HTTP, at whichever of the addresses a broker answers.</summary>
+    /// <summary>Connects to a cluster over HTTP, through any of the given addresses that answers.</summary>
     /// <param name="builder">The client.</param>
-    /// <param name="addresses">The addresses of some of its brokers or all.</param>
-    /// <param name="options">Time limits and connections; null for the defaults.</param>
+    /// <param name="addresses">The addresses of some or all of its brokers.</param>
+    /// <param name="options">Timeouts and connection limits; null for the defaults.</param>
     public static OrleansMqClientBuilder UseHttp(this OrleansMqClientBuilder builder, IReadOnlyList<Uri> addresses,
         HttpBrokerOptions? options = null)
     {
@@ -52,7 +52,7 @@ public static class OrleansMqClientServiceCollectionExtensions
         return builder;
     }
 
-    /// <summary>Uses a broker that exists already, such as one in process; it is not disposed with the container.</summary>
+    /// <summary>Uses an existing broker, such as one in process. It is not disposed with the container.</summary>
     public static OrleansMqClientBuilder UseBroker(this OrleansMqClientBuilder builder, IBroker broker)
     {
         ArgumentNullException.ThrowIfNull(builder);
@@ -62,10 +62,10 @@ public static class OrleansMqClientServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Registers <see cref="IProducer{TKey, TValue}"/> as a singleton; the container drains it when it is disposed (asynchronously).
+    /// Registers <see cref="IProducer{TKey, TValue}"/> as a singleton, which is drained when the container is disposed asynchronously.
     /// </summary>
     /// <param name="builder">The client.</param>
-    /// <param name="options">Null for the client's.</param>
+    /// <param name="options">Null for the client's options.</param>
     /// <param name="keys">Serializes keys; null for the built-in format of the type.</param>
     /// <param name="values">Serializes values; null for the built-in format of the type.</param>
     public static OrleansMqClientBuilder AddProducer<TKey, TValue>(this OrleansMqClientBuilder builder, ProducerOptions? options = null,
@@ -77,15 +77,15 @@ public static class OrleansMqClientServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Runs a handler while the host runs: <typeparamref name="THandler"/> is resolved in a scope of its own for each record, and drained
-    /// when the host stops, so give <c>HostOptions.ShutdownTimeout</c> as long as <see cref="ConsumerOptions.DrainTimeout"/>.
-    /// <code>services.AddOrleansMqClient().UseHttp(uri).AddMessageHandler&lt;string, Order, Billing&gt;(new() { GroupId = "billing",
-    /// AutoOffsetReset = AutoOffsetReset.Earliest },
+    /// Runs a handler while the host runs. <typeparamref name="THandler"/> is resolved in a new scope for each record. The handler is
+    /// drained when the host stops, so set <c>HostOptions.ShutdownTimeout</c> to at least <see cref="ConsumerOptions.DrainTimeout"/>.
+    /// <code>services.AddOrleansMqClient().UseHttp(uri).AddMessageHandler&lt;string, Order, Billing&gt;(
+    ///     new() { GroupId = "billing", AutoOffsetReset = AutoOffsetReset.Earliest },
     ///     new() { Topics = ["orders"] }, values: Serdes.Json(MyJson.Default.Order));</code>
     /// </summary>
     /// <param name="builder">The client.</param>
     /// <param name="consumer">How it reads and commits.</param>
-    /// <param name="handling">What it reads, and how it is handled.</param>
+    /// <param name="handling">Which topics it reads, and how records are handled.</param>
     /// <param name="keys">Deserializes keys; null for the built-in format of the type.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
     public static OrleansMqClientBuilder AddMessageHandler<TKey, TValue, THandler>(this OrleansMqClientBuilder builder,
@@ -101,7 +101,7 @@ public static class OrleansMqClientServiceCollectionExtensions
         return builder;
     }
 
-    /// <summary>Runs a handler that does not look at keys. See <see cref="AddMessageHandler{TKey, TValue, THandler}"/>.</summary>
+    /// <summary>Runs a handler that ignores keys. See <see cref="AddMessageHandler{TKey, TValue, THandler}"/>.</summary>
     /// <inheritdoc cref="AddMessageHandler{TKey, TValue, THandler}"/>
     public static OrleansMqClientBuilder AddMessageHandler<TValue, THandler>(this OrleansMqClientBuilder builder, ConsumerOptions consumer,
         MessageHandlingOptions handling, IDeserializer<TValue>? values = null)
@@ -109,7 +109,7 @@ public static class OrleansMqClientServiceCollectionExtensions
         builder.AddMessageHandler<Ignore, TValue, THandler>(consumer, handling, null, values);
 }
 
-/// <summary>The registration of a client, to go on with.</summary>
+/// <summary>Configures a registered client.</summary>
 /// <param name="services">The container.</param>
 public sealed class OrleansMqClientBuilder(IServiceCollection services)
 {

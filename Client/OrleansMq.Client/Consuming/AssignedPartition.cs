@@ -1,8 +1,8 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A partition while it is a consumer's, once: what comes after it was given up or lost is another object. By that nothing that began for
-/// the one (a record in flight, a commit that is tried again) can end in the other.
+/// One assignment of a partition to this consumer. When a partition is revoked or lost and assigned again, a new object represents it. So
+/// work that began under one assignment (a record in flight, a commit retry) cannot end in another.
 /// </summary>
 internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
 {
@@ -28,19 +28,19 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
 
     public Guid TopicId { get; } = topicId;
 
-    /// <summary>Whether it is another's, or nobody's: nothing is committed for it any more.</summary>
+    /// <summary>Whether the assignment has ended. Nothing is committed for it any more.</summary>
     public bool IsGone => _gone.IsCancellationRequested;
 
-    /// <summary>Cancelled when it is gone.</summary>
+    /// <summary>Cancelled when the assignment has ended.</summary>
     public CancellationToken Gone => _gone.Token;
 
-    /// <summary>Cancelled when it is to be given up, or is gone.</summary>
+    /// <summary>Cancelled when the partition is being revoked, or the assignment has ended.</summary>
     public CancellationToken Draining => _draining.Token;
 
-    /// <summary>What is done with its records; set by who hands them out.</summary>
+    /// <summary>The processing of its records; set by the code that hands them out.</summary>
     public IPartitionWork? Work { get; set; }
 
-    /// <summary>What fetches it; null before the start is known.</summary>
+    /// <summary>The session that fetches it; null before the start is known.</summary>
     public FetchSession? Session
     {
         get
@@ -62,7 +62,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>Records that are handed out and not done.</summary>
+    /// <summary>The number of records that are handed out and not done.</summary>
     public int InFlight
     {
         get
@@ -72,7 +72,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>The next offset to be done; -1 before the start is known.</summary>
+    /// <summary>The offset up to which all records are done; -1 before the start is known.</summary>
     public long Done
     {
         get
@@ -82,7 +82,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>Whether its start still has to be found: it is here, was not sought, and nothing fetches it.</summary>
+    /// <summary>Whether its start still has to be found: it is assigned, no seek set a position, and no session fetches it.</summary>
     public bool NeedsStart
     {
         get
@@ -92,12 +92,12 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>Fetches from a start on. Before the application has heard of the partition only the start is noted.</summary>
-    /// <param name="buffer">Where.</param>
-    /// <param name="start">From which offset on.</param>
-    /// <param name="committed">The start is what is committed.</param>
-    /// <param name="failure">Why it cannot be fetched.</param>
-    /// <returns>False where the partition is given up or gone.</returns>
+    /// <summary>Starts fetching from a position. Before the application was notified of the partition, only records the position.</summary>
+    /// <param name="buffer">The buffer to fetch into.</param>
+    /// <param name="start">The position to start from.</param>
+    /// <param name="committed">Whether the start is the committed offset.</param>
+    /// <param name="failure">Why the partition cannot be fetched; null if it can.</param>
+    /// <returns>False if the partition is being revoked or the assignment has ended.</returns>
     public bool Begin(FetchBuffer buffer, ReadFrom start, bool committed = false, ConsumeException? failure = null)
     {
         FetchSession session;
@@ -122,7 +122,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         return true;
     }
 
-    /// <summary>The application has heard of it: it may be fetched, from where it was sought meanwhile.</summary>
+    /// <summary>Permits fetching, once the application was notified. A seek made in the meantime decides the position.</summary>
     public void AllowBegin(FetchBuffer buffer)
     {
         ReadFrom? sought;
@@ -135,10 +135,10 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
             Begin(buffer, start);
     }
 
-    /// <summary>Whether a record of that session may be handed out; it is in flight then, until <see cref="End"/>.</summary>
-    /// <param name="session">The session that it came from.</param>
-    /// <param name="next">The offset after it.</param>
-    /// <param name="leaderEpoch">Its own.</param>
+    /// <summary>Hands out a record of a session, if allowed. It is in flight until <see cref="End"/>.</summary>
+    /// <param name="session">The session that fetched it.</param>
+    /// <param name="next">The offset after the record.</param>
+    /// <param name="leaderEpoch">The record's leader epoch.</param>
     public bool TryHandOut(FetchSession session, long next, int leaderEpoch)
     {
         lock (_gate)
@@ -151,16 +151,16 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>A record is not in flight any more.</summary>
-    /// <param name="session">The session that it came from.</param>
-    /// <param name="done">The offset up to which all is done by that; -1: no more than before.</param>
-    /// <param name="leaderEpoch">Of the record before <paramref name="done"/>.</param>
+    /// <summary>Ends the flight of a record.</summary>
+    /// <param name="session">The session that fetched it.</param>
+    /// <param name="done">The offset up to which all records are now done; -1 if unchanged.</param>
+    /// <param name="leaderEpoch">The leader epoch of the record before <paramref name="done"/>.</param>
     public void End(FetchSession session, long done, int leaderEpoch)
     {
         lock (_gate)
         {
             _inFlight--;
-            // Sought meanwhile: where it is to go on was said since.
+            // After a seek the records of the earlier session no longer move the position.
             if (session == _session && done > _done)
                 (_done, _doneEpoch) = (done, leaderEpoch);
             if (_inFlight == 0)
@@ -168,14 +168,14 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>What is done and not committed yet, to be committed; null for nothing.</summary>
+    /// <summary>The offset that is done and not committed yet; null for none.</summary>
     public TopicPartitionOffset? ToCommit()
     {
         lock (_gate)
             return IsGone || _done < 0 || _done == _committed ? null : new TopicPartitionOffset(Partition, _done, _doneEpoch);
     }
 
-    /// <summary>The application commits what it was handed out: all up to there is done.</summary>
+    /// <summary>Marks all handed-out records as done, for a commit by the application, and returns the offset to commit.</summary>
     public TopicPartitionOffset? ToCommitHandedOut()
     {
         lock (_gate)
@@ -188,14 +188,14 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>An offset is stored.</summary>
+    /// <summary>Notes that an offset is stored.</summary>
     public void Committed(long offset)
     {
         lock (_gate)
             _committed = offset;
     }
 
-    /// <summary>Hands out no more. Completes when no record is in flight, or the partition is gone.</summary>
+    /// <summary>Stops handing out records. Completes when no record is in flight, or the assignment has ended.</summary>
     public Task DrainAsync(FetchBuffer buffer)
     {
         Close(buffer);
@@ -208,11 +208,11 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>It is not the consumer's any more.</summary>
+    /// <summary>Ends the assignment.</summary>
     public void Leave(FetchBuffer buffer)
     {
         Close(buffer);
-        // Gone at once; handlers hear of it on another thread, since whoever takes partitions away must not wait for them.
+        // Cancelled at once. Handlers are notified on another thread, since removing partitions must not wait for them.
         _ = _gone.CancelAsync();
         _begun.TrySetException(new InvalidOperationException($"{Partition} is not this consumer's any more."));
         _ = _begun.Task.Exception;
@@ -232,7 +232,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         Work?.Drop();
     }
 
-    /// <summary>The application's wish to hear nothing of it for now.</summary>
+    /// <summary>Pauses or resumes the partition on behalf of the application.</summary>
     public void Pause(bool isPaused)
     {
         lock (_gate)
@@ -242,7 +242,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
     }
 
-    /// <summary>As many records of it are in flight as may be.</summary>
+    /// <summary>Holds the partition while the maximum number of its records is in flight.</summary>
     public void SetFull(bool isFull)
     {
         lock (_gate)
@@ -258,8 +258,8 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
             session.IsHeld = _isPaused || _isFull;
     }
 
-    /// <summary>A start that had to be looked up counts as done up to there, and is committed as such: a consumer that dies before its
-    /// first record begins there again.</summary>
+    /// <summary>Treats a start that had to be looked up as done up to there, and so commits it. A consumer that crashes before its first
+    /// record then starts at the same position again.</summary>
     private async Task FollowStartAsync(FetchSession session)
     {
         try
@@ -273,7 +273,7 @@ internal sealed class AssignedPartition(TopicPartition partition, Guid topicId)
         }
         catch (Exception e) when (e is ConsumeException or OperationCanceledException)
         {
-            // The reader meets it, or nobody reads there any more.
+            // The reader reports the failure, or nothing reads this session any more.
         }
     }
 }

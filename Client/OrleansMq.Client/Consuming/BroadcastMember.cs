@@ -4,7 +4,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <summary>No membership: the consumer has all partitions of its topics to itself, and looks for new ones from time to time.</summary>
+/// <summary>A consumer without group membership: it reads all partitions of its topics, and polls for new ones.</summary>
 internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions options, ReaderOptions reader, IAssignmentTarget target,
     Subscription subscription,
     ILogger logger) : IMembership
@@ -76,7 +76,7 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
                 .Select(partition => new ClaimedPartition(new TopicPartition(topic.Name, partition), topic.TopicId)))
             .ToHashSet();
         await target.RevokeAsync([.. _held.Except(wanted).Select(static item => item.Partition)]).ConfigureAwait(false);
-        // What comes later was written since: it is read from its first record, or something would be missed before anybody looked.
+        // Partitions added later are read from their first record; otherwise records written before the next poll would be missed.
         await target.AddAsync([.. wanted.Except(_held)], _isFirst ? null : ReadFrom.Earliest).ConfigureAwait(false);
         (_held, _isFirst) = (wanted, false);
         return true;
@@ -89,28 +89,28 @@ internal sealed partial class BroadcastMember(IBroker broker, ConsumerOptions op
         try
         {
             await _changed.WaitAsync(either.Token).ConfigureAwait(false);
-            _isFirst = true; // Other topics: where they start is for the options to say.
+            _isFirst = true; // The options decide where the new topics start.
         }
         catch (OperationCanceledException) when (!_stop.IsCancellationRequested)
         {
-            // Time to look again.
+            // A new subscription ends the wait.
         }
     }
 
-    [LoggerMessage(33, LogLevel.Warning, "Topics cannot be listed yet, trying again. {Reason}")]
+    [LoggerMessage(33, LogLevel.Warning, "Topics cannot be listed yet; retrying. {Reason}")]
     private partial void LogRetry(string reason);
 }
 
-/// <summary>Which topics a subscription means.</summary>
+/// <summary>Resolves a subscription to topics.</summary>
 internal static class SubscribedTopics
 {
-    /// <summary>Those of <paramref name="topics"/> that are named, or whose whole name matches.</summary>
-    /// <exception cref="ArgumentException">The pattern cannot be read.</exception>
+    /// <summary>Returns those of <paramref name="topics"/> that are subscribed by name, or whose whole name matches the pattern.</summary>
+    /// <exception cref="ArgumentException">The pattern is not a valid regular expression.</exception>
     public static IEnumerable<TopicListing> Of(Subscription subscription, IReadOnlyList<TopicListing> topics)
     {
         if (subscription.Regex is null)
             return topics.Where(topic => subscription.Topics.Contains(topic.Name, StringComparer.Ordinal));
-        // Linear time, as RE2 has: a pattern must not be able to hang the consumer.
+        // Matches in linear time, as RE2 does: no pattern can hang the consumer.
         var regex = new Regex($"^(?:{subscription.Regex})$", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
         return topics.Where(topic => regex.IsMatch(topic.Name));
     }

@@ -2,21 +2,21 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <content>A generation goes on: heartbeats, and what ends it.</content>
+/// <content>Membership of a generation: heartbeats, and the conditions that end it.</content>
 internal sealed partial class ClassicProtocolMember
 {
-    /// <summary>Says that it is alive until it is time to join again.</summary>
+    /// <summary>Sends heartbeats until the member has to rejoin.</summary>
     private async Task<GroupReply> StayAsync()
     {
         var lookedAt = _reader.TimeProvider.GetTimestamp();
         while (true)
         {
             if (await WaitAsync(_options.HeartbeatInterval).ConfigureAwait(false))
-                return new GroupReply(ErrorCode.None); // It is subscribed to something else.
+                return new GroupReply(ErrorCode.None); // The subscription changed.
             var reply = await BeatAsync().ConfigureAwait(false);
             if (reply.Error == ErrorCode.RebalanceInProgress)
                 return new GroupReply(ErrorCode.None);
-            // Until the session ends a coordinator that does not answer is waited for, here as anywhere.
+            // A coordinator that does not answer is retried until the session times out.
             if (reply.Error != ErrorCode.None && (reply.Error.Action() != ErrorAction.Retry || Metadata.MemberId.Length == 0))
                 return reply;
             if (_reader.TimeProvider.GetElapsedTime(lookedAt) < _options.MetadataMaxAge)
@@ -31,7 +31,7 @@ internal sealed partial class ClassicProtocolMember
     {
         var who = Metadata;
         if (who.MemberId.Length == 0 || who.GenerationIdOrMemberEpoch < 0)
-            return new GroupReply(ErrorCode.UnknownMemberId, "the session is over");
+            return new GroupReply(ErrorCode.UnknownMemberId, "the session has timed out");
         var askedAt = _reader.TimeProvider.GetTimestamp();
         using var limit = new CancellationTokenSource(AnswerTimeout, _reader.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, _stop.Token);
@@ -49,11 +49,11 @@ internal sealed partial class ClassicProtocolMember
         }
         catch (OperationCanceledException) when (limit.IsCancellationRequested && !_stop.IsCancellationRequested)
         {
-            return new GroupReply(ErrorCode.RequestTimedOut, $"no answer within {AnswerTimeout}");
+            return new GroupReply(ErrorCode.RequestTimedOut, $"no response within {AnswerTimeout}");
         }
     }
 
-    /// <summary>Keeps the session while something else takes its time. What the answers say is heard there, or afterwards.</summary>
+    /// <summary>Keeps the session alive during other work. That work, or the code after it, reacts to the responses.</summary>
     private async Task WhileBeatingAsync(Task work)
     {
         while (!work.IsCompleted)
@@ -71,7 +71,8 @@ internal sealed partial class ClassicProtocolMember
         await work.ConfigureAwait(false);
     }
 
-    /// <summary>Whether another generation is due: the leader sees to all topics of the group, everybody to his own pattern.</summary>
+    /// <summary>Whether a topic change requires a new generation. The leader checks all topics of the group, each member its own
+    /// pattern.</summary>
     private async Task<bool> HaveTopicsChangedAsync()
     {
         IReadOnlyList<Api.TopicListing> now;
@@ -81,7 +82,7 @@ internal sealed partial class ClassicProtocolMember
         }
         catch (BrokerException e) when (e.Action == ErrorAction.Retry)
         {
-            return false; // It looks again.
+            return false; // The caller checks again.
         }
         Subscription subscription;
         lock (_gate)
@@ -96,7 +97,7 @@ internal sealed partial class ClassicProtocolMember
             [.. topics.Where(topic => _watched.Contains(topic.Name)).Select(static topic => (topic.Name, topic.TopicId, topic.Partitions))];
     }
 
-    /// <summary>Waits; true where it is subscribed to something else meanwhile.</summary>
+    /// <summary>Waits. Returns true if the subscription changed in the meantime.</summary>
     private async Task<bool> WaitAsync(TimeSpan wait)
     {
         using var limit = new CancellationTokenSource(wait, _reader.TimeProvider);
@@ -130,10 +131,10 @@ internal sealed partial class ClassicProtocolMember
             return _losses;
     }
 
-    /// <summary>The coordinator does not know the member (any more): it joins as a new one.</summary>
+    /// <summary>Discards the member id, which the coordinator does not know (any more), to join as a new member.</summary>
     private void Forget(ErrorCode code)
     {
-        Lose($"the coordinator says {code}");
+        Lose($"the coordinator returned {code}");
         _held = [];
         lock (_gate)
             _memberId = "";

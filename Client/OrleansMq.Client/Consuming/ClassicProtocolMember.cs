@@ -5,13 +5,13 @@ using OrleansMq.Groups.Assignment;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A member of a group under the classic protocol: joins, is told (or tells, as the leader) who reads what, and says that it is alive until
-/// the group rebalances. Where all its assignors are cooperative it keeps reading meanwhile; otherwise it gives everything up before it
-/// joins.
+/// A member of a group under the classic protocol. It joins, receives its assignment (or, as the leader, computes all assignments), and
+/// sends heartbeats until the group rebalances. If all its assignors are cooperative it continues reading during a rebalance; otherwise it
+/// revokes all partitions before it rejoins.
 /// </summary>
 internal sealed partial class ClassicProtocolMember : IMembership
 {
-    /// <summary>For an answer, beyond the wait that the protocol allows.</summary>
+    /// <summary>How long to wait for a response, beyond the wait that the protocol allows.</summary>
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
     private readonly IBroker _broker;
@@ -29,13 +29,13 @@ internal sealed partial class ClassicProtocolMember : IMembership
     private readonly ITimer _leaseTimer;
     private Task _loop = Task.CompletedTask;
 
-    // Under the gate.
+    // Guarded by the gate.
     private Subscription _subscription;
     private string _memberId = "";
     private int _generation = -1;
     private int _losses;
 
-    // The loop's own.
+    // Used by the loop only.
     private HashSet<ClaimedPartition> _held = [];
     private IReadOnlyList<TopicListing> _topics = [];
     private HashSet<string> _watched = [];
@@ -79,7 +79,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
     }
 
     public void SessionIsOver() =>
-        Lose($"no answer from the group's coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be another's by now");
+        Lose($"no response from the group coordinator for {_options.SessionTimeout.TotalSeconds:0.#} s: they may be reassigned by now");
 
     public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
     {
@@ -89,13 +89,14 @@ internal sealed partial class ClassicProtocolMember : IMembership
         string memberId;
         lock (_gate)
             (memberId, _memberId, _generation) = (_memberId, "", -1);
-        // A static member that comes back in time finds its place kept; nobody is told that it goes.
+        // A static member that returns in time gets its partitions back, so it does not announce its departure.
         if (memberId.Length == 0 || (_options.GroupInstanceId is not null && !forGood))
             return;
         try
         {
-            await _groups.LeaveGroupAsync(new LeaveGroup(_options.GroupId!,
-                [new LeavingMember(memberId, _options.GroupInstanceId, "the consumer ends")]), cancellationToken).ConfigureAwait(false);
+            await _groups.LeaveGroupAsync(
+                new LeaveGroup(_options.GroupId!, [new LeavingMember(memberId, _options.GroupInstanceId, "the consumer is closing")]),
+                cancellationToken).ConfigureAwait(false);
         }
         catch (Exception e) when (e is BrokerException or OperationCanceledException)
         {
@@ -133,7 +134,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
                         await _leaseTimer.DisposeAsync().ConfigureAwait(false);
                         return;
                     case HeartbeatVerdict.Fail:
-                        Lose("the coordinator says IllegalGeneration");
+                        Lose("the coordinator returned IllegalGeneration");
                         _held = [];
                         break;
                     default:
@@ -154,8 +155,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
         }
     }
 
-    /// <summary>One generation: joins, takes what it is given, and stays until the group rebalances (or it has to). An error: why it could
-    /// not.</summary>
+    /// <summary>Takes part in one generation: joins, applies the assignment, and stays until the group rebalances or the member has to
+    /// rejoin. Returns the error that prevented it, if any.</summary>
     private async Task<GroupReply> TakePartAsync()
     {
         var losses = Losses();
@@ -174,16 +175,16 @@ internal sealed partial class ClassicProtocolMember : IMembership
             return synced.Error == ErrorCode.RebalanceInProgress ? new GroupReply(ErrorCode.None)
                 : new GroupReply(synced.Error, synced.Message);
         if (!ConsumerProtocol.TryDecodeAssignment(synced.Assignment, out var assignment, out var problem))
-            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"the leader's assignment cannot be read: {problem}");
+            return new GroupReply(ErrorCode.InconsistentGroupProtocol, $"the leader's assignment cannot be decoded: {problem}");
         if (losses != Losses())
-            _held = []; // Lost while it joined.
+            _held = []; // Lost while joining.
         var hasGivenUp = await ReconcileAsync(assignment).ConfigureAwait(false);
         if (losses != Losses())
         {
-            _target.LoseAll("the session ended while they were assigned");
+            _target.LoseAll("the session timed out while they were being assigned");
             return new GroupReply(ErrorCode.None);
         }
-        // What it gave up is given to others in a generation of its own: at once.
+        // Partitions that it revoked are assigned to others in a further generation: rejoin at once.
         return hasGivenUp ? new GroupReply(ErrorCode.None) : await StayAsync().ConfigureAwait(false);
     }
 
@@ -194,7 +195,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
             subscription = _subscription;
         while (await _changed.WaitAsync(TimeSpan.Zero).ConfigureAwait(false))
         {
-            // What changed is in this join.
+            // The changed subscription is part of this join.
         }
         var who = Metadata;
         string[] topics = subscription.Regex is null ? [.. subscription.Topics]
@@ -228,7 +229,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
         }
         catch (OperationCanceledException) when (!_stop.IsCancellationRequested)
         {
-            return JoinGroupResult.Failed(ErrorCode.RequestTimedOut, "the group did not form in time");
+            return JoinGroupResult.Failed(ErrorCode.RequestTimedOut, "the group did not complete its rebalance in time");
         }
         lock (_gate)
         {
@@ -239,7 +240,8 @@ internal sealed partial class ClassicProtocolMember : IMembership
             (_memberId, _generation) = (result.MemberId, result.GenerationId);
         }
         _isLeader = result.Leader == result.MemberId;
-        // The wait was the others'; the session goes on from the answer at the latest, and from the question at the earliest.
+        // With partitions held, the lease counts from the sending of the request. Without any, the wait for the other members must not
+        // shorten it, so it counts from the response.
         Renew(_held.Count == 0 ? _reader.TimeProvider.GetTimestamp() : askedAt);
         return result;
     }
@@ -268,7 +270,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
         }
     }
 
-    /// <summary>The leader's work.</summary>
+    /// <summary>Computes the assignments of all members, as the leader.</summary>
     private async Task<IReadOnlyList<MemberAssignment>> AssignAsync(JoinGroupResult joined)
     {
         var assignor = Array.Find(_assignors, candidate => candidate.Name == joined.ProtocolName)
@@ -283,7 +285,7 @@ internal sealed partial class ClassicProtocolMember : IMembership
                 .Select(static topic => new AssignmentTopic(topic.Name, topic.Partitions))]);
     }
 
-    /// <summary>Gives up what it is not given again, takes what is new; whether it gave anything up.</summary>
+    /// <summary>Revokes partitions that are not assigned again and adds the new ones. Returns whether any was revoked.</summary>
     private async Task<bool> ReconcileAsync(ConsumerAssignment assignment)
     {
         var ids = _topics.ToDictionary(static topic => topic.Name, static topic => topic.TopicId);
@@ -297,10 +299,10 @@ internal sealed partial class ClassicProtocolMember : IMembership
         return revoked.Length > 0;
     }
 
-    [LoggerMessage(34, LogLevel.Warning, "Group {Group}: {Code}, trying again. {Reason}")]
+    [LoggerMessage(34, LogLevel.Warning, "Group {Group}: {Code}, retrying. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);
 
-    [LoggerMessage(35, LogLevel.Warning, "Group {Group}: leaving failed, so its session has to run out first. {Reason}")]
+    [LoggerMessage(35, LogLevel.Warning, "Group {Group}: leaving failed; the member is removed when its session times out. {Reason}")]
     private partial void LogLeaveFailed(string group, string reason);
 
     [LoggerMessage(36, LogLevel.Warning, "Group {Group}: the subscription of member {Member} cannot be read, so that it gets no "

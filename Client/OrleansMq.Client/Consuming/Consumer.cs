@@ -13,17 +13,17 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     private readonly IDeserializer<TValue> _values;
     private readonly ConsumerCore _core;
     private readonly RecordReads<TKey, TValue> _reads;
-    // The record that the application has, under the buffer's lock: done when it asks for the next.
+    // The record that the application holds, guarded by the buffer's lock. It is done when the application asks for the next.
     private FetchSession? _handedOut;
     private long _handedOutTo;
     private int _handedOutEpoch = -1;
 
-    /// <summary>A consumer over a broker. It reads nothing before it subscribes, or is assigned partitions.</summary>
+    /// <summary>Creates a consumer over a broker. It reads nothing before it subscribes or is assigned partitions.</summary>
     /// <param name="broker">The broker; it is not disposed with the consumer.</param>
     /// <param name="options">How it reads and commits.</param>
     /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
-    /// <param name="logger">Where it logs; null for nowhere.</param>
+    /// <param name="logger">Its logger; null for no logging.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public Consumer(IBroker broker, ConsumerOptions options, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null,
@@ -115,7 +115,8 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
     public ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default) =>
         _reads.ReadAsync(maxWait, cancellationToken);
 
-    /// <summary>All records, until <paramref name="cancellationToken"/> is cancelled (which throws) or the consumer is closed.</summary>
+    /// <summary>Enumerates all records until <paramref name="cancellationToken"/> is cancelled (which throws) or the consumer is
+    /// closed.</summary>
     public async IAsyncEnumerator<ConsumeResult<TKey, TValue>> GetAsyncEnumerator(CancellationToken cancellationToken = default)
     {
         while (true)
@@ -144,7 +145,7 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
                 var session = chunk.Session;
                 var read = chunk.Deserialize(_keys, _values);
                 if (!_core.TryHandOut(chunk))
-                    continue; // Given up meanwhile: its session has stopped.
+                    continue; // Revoked in the meantime; its session has stopped.
                 chunk.Accept();
                 (_handedOut, _handedOutTo, _handedOutEpoch) = (session, read.Offset + 1, read.LeaderEpoch);
                 record = read;
@@ -155,8 +156,8 @@ public sealed class Consumer<TKey, TValue> : IConsumer<TKey, TValue>
         }
     }
 
-    /// <summary>Whoever ends the consumer does not come back for more: whether the last record is done nobody said, so it counts as not
-    /// done.</summary>
+    /// <summary>Returns the last record as not done: the consumer is closing, and the application will not ask for the next record, which
+    /// would mark it as done.</summary>
     private void Abandon()
     {
         lock (_core.Buffer.Stepping)

@@ -3,10 +3,10 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <content>Partitions come and go.</content>
+/// <content>Assignment, revocation and loss of partitions.</content>
 internal sealed partial class ConsumerCore
 {
-    // Listeners hear one thing at a time, in the order in which it happens.
+    // Listeners are called one at a time, in the order of the events.
     private readonly TaskQueue _rebalances = new();
 
     public Task AddAsync(IReadOnlyCollection<ClaimedPartition> partitions, ReadFrom? start = null) =>
@@ -22,7 +22,7 @@ internal sealed partial class ConsumerCore
         {
             claims = [.. _assigned.Values];
             _assigned.Clear();
-            // Nothing is held, so nothing can run out.
+            // Without partitions the lease cannot expire.
             _lease.Release();
         }
         if (claims.Length == 0)
@@ -62,7 +62,7 @@ internal sealed partial class ConsumerCore
         foreach (var claim in claims)
         {
             claim.AllowBegin(Buffer);
-            // Where it starts may have been the listener's to say: nothing is read from elsewhere in its place.
+            // The listener may have meant to set the position, so nothing is read from anywhere else instead.
             if (problem is not null)
                 claim.Begin(Buffer, ReadFrom.Latest, failure: new ConsumeException(ErrorCode.UnknownServerError, claim.Partition, -1,
                     $"{claim.Partition}: the rebalance listener's OnAssignedAsync has failed: {problem.Message} Seek to where it is to "
@@ -109,7 +109,7 @@ internal sealed partial class ConsumerCore
             claim.Leave(Buffer);
     }
 
-    /// <summary>Calls the listener; returns what it threw.</summary>
+    /// <summary>Calls the listener. Returns the exception that it threw, if any.</summary>
     private async Task<Exception?> TellAsync(
         Func<IRebalanceListener, IConsumer, IReadOnlyList<TopicPartition>, CancellationToken, ValueTask> call,
         IReadOnlyList<AssignedPartition> claims, string name)
@@ -123,13 +123,13 @@ internal sealed partial class ConsumerCore
         }
         catch (Exception e)
         {
-            // An application's fault must not keep partitions from those who wait for them.
+            // A fault of the application must not withhold partitions from other members.
             LogListenerFailed(e, name);
             return e;
         }
     }
 
-    /// <summary>Finds out where new partitions start, and begins there; tries for as long as they are the consumer's.</summary>
+    /// <summary>Finds where new partitions start and begins there. Retries as long as they are assigned to the consumer.</summary>
     private async Task StartAsync(List<AssignedPartition> claims, ReadFrom? start)
     {
         try
@@ -155,7 +155,7 @@ internal sealed partial class ConsumerCore
         }
         catch (Exception e)
         {
-            // Neither an answer nor a fault that a broker has a name for: the application is to see it, not wait for ever.
+            // An unexpected exception, which no broker error describes: report it to the application instead of waiting forever.
             var code = e is BrokerException known ? known.Code : ErrorCode.UnknownServerError;
             Fail(new ConsumerGroupException(code, _options.GroupId, $"The committed offsets cannot be read: {e.Message}", e));
         }
@@ -181,7 +181,7 @@ internal sealed partial class ConsumerCore
         }
         if (result.Error != ErrorCode.None)
         {
-            // A member that is fenced hears of it by its heartbeat, and loses these partitions then.
+            // A fenced member learns of it by its heartbeat, and then loses these partitions.
             return result.Error.Action() is ErrorAction.Retry or ErrorAction.GiveUp
                 ? result.Message ?? result.Error.ToString()
                 : throw new BrokerException(result.Error, result.Message ?? result.Error.ToString());
@@ -234,14 +234,14 @@ internal sealed partial class ConsumerCore
     [LoggerMessage(24, LogLevel.Error, "The consumer has failed: {Reason}")]
     private partial void LogFailed(string reason);
 
-    [LoggerMessage(25, LogLevel.Warning, "Given up with records in flight, which are read again elsewhere: {Partitions} were not done "
-        + "within {Limit}. Raise DrainTimeout, or let handlers be quicker.")]
+    [LoggerMessage(25, LogLevel.Warning, "Revoked with records in flight, which another member reads again: {Partitions} were not done "
+        + "within {Limit}. Raise DrainTimeout, or speed up the handlers.")]
     private partial void LogNotDrained(string partitions, TimeSpan limit);
 
-    [LoggerMessage(26, LogLevel.Error, "The rebalance listener's {Method} has failed; the rebalance goes on.")]
+    [LoggerMessage(26, LogLevel.Error, "The rebalance listener's {Method} failed; the rebalance continues.")]
     private partial void LogListenerFailed(Exception exception, string method);
 
-    [LoggerMessage(27, LogLevel.Warning, "The committed offsets of {Partitions} partitions cannot be read yet, trying again in {Wait}. "
+    [LoggerMessage(27, LogLevel.Warning, "The committed offsets of {Partitions} partitions cannot be read yet; retrying in {Wait}. "
         + "{Reason}")]
     private partial void LogStartRetry(int partitions, TimeSpan wait, string reason);
 }

@@ -3,11 +3,11 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <content>Commits.</content>
+/// <content>Commits of offsets.</content>
 internal sealed partial class ConsumerCore
 {
-    /// <summary>What <see cref="CommitAsync(CancellationToken)"/> says of a partition: what is done, or (where the application reads) all
-    /// it was handed.</summary>
+    /// <summary>Selects what <see cref="CommitAsync(CancellationToken)"/> commits for a partition: what is done, or for a consumer whose
+    /// application reads records, all that was handed out.</summary>
     public Func<AssignedPartition, TopicPartitionOffset?> Position { get; init; } = static claim => claim.ToCommit();
 
     public async Task<IReadOnlyDictionary<TopicPartition, CommittedOffset>> GetCommittedAsync(IEnumerable<TopicPartition> partitions,
@@ -46,7 +46,7 @@ internal sealed partial class ConsumerCore
     public Task CommitAsync(CancellationToken cancellationToken = default)
     {
         RequireGroup();
-        // What was handed out by now, not what will have been when the turn comes.
+        // Positions as of the call, not as of the time when the commit is sent.
         ClaimedOffset[] positions = [.. Claims().Select(claim => (Claim: claim, Offset: Position(claim)))
             .Where(static item => item.Offset is not null).Select(static item => new ClaimedOffset(item.Claim, item.Offset!))];
         return positions.Length == 0 ? Task.CompletedTask : _committer.CommitAsync(() => positions, cancellationToken);
@@ -87,8 +87,7 @@ internal sealed partial class ConsumerCore
             LogCommitFailed(failure);
     }
 
-    /// <summary>Commits what is done of these partitions; what cannot be committed is logged, and read again by whoever gets
-    /// them.</summary>
+    /// <summary>Commits what is done in these partitions. Failures are only logged: the next owners read those records again.</summary>
     private async Task CommitQuietlyAsync(IReadOnlyList<AssignedPartition> claims, CancellationToken cancellationToken)
     {
         try

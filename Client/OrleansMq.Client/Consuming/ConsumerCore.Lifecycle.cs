@@ -2,11 +2,11 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <content>Begins and ends.</content>
+/// <content>Start and end of a consumer.</content>
 internal sealed partial class ConsumerCore
 {
-    /// <summary>For the last commit and for leaving the group: a coordinator that answers at all does so sooner, and without it the session
-    /// ends by itself.</summary>
+    /// <summary>The time limit for the last commit and for leaving the group. A live coordinator answers sooner; without one the session
+    /// times out by itself.</summary>
     private static readonly TimeSpan FarewellTimeout = TimeSpan.FromSeconds(10);
 
     private readonly CancellationTokenSource _hurry = new();
@@ -66,7 +66,7 @@ internal sealed partial class ConsumerCore
                 throw new InvalidOperationException("Partitions were assigned by hand. UnsubscribeAsync first.");
             if (_options.GroupId is null && !_options.Broadcast)
                 throw new InvalidOperationException("A subscription needs ConsumerOptions.GroupId, or Broadcast to get everything; without "
-                    + "a group use Assign.");
+                    + "a group, use Assign.");
             if (Volatile.Read(ref _failure) is not null)
             {
                 Volatile.Write(ref _failure, null);
@@ -80,7 +80,7 @@ internal sealed partial class ConsumerCore
                 _membership.Start();
             }
         }
-        // A membership calls back under its own lock: never call it under this one.
+        // A membership calls back under its own lock, so it is never called under this one.
         existing?.Change(subscription);
     }
 
@@ -107,7 +107,7 @@ internal sealed partial class ConsumerCore
             using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
             await membership.LeaveAsync(forGood, either.Token).ConfigureAwait(false);
         }
-        // What came in the meantime goes with the membership.
+        // Revokes partitions that were assigned in the meantime.
         await RevokeAsync(Assignment).ConfigureAwait(false);
         lock (_gate)
         {
@@ -117,7 +117,7 @@ internal sealed partial class ConsumerCore
         }
     }
 
-    /// <summary>What is in flight is waited for no longer; what is done is committed all the same.</summary>
+    /// <summary>Stops waiting for records in flight. What is done is committed nevertheless.</summary>
     private void Hurry()
     {
         _ = _hurry.CancelAsync();
@@ -126,9 +126,9 @@ internal sealed partial class ConsumerCore
 
     private async Task EndAsync(CancellationToken cancellationToken)
     {
-        await Task.Yield(); // Not under the lock.
+        await Task.Yield(); // Leaves the caller's lock.
         Buffer.Wake();
-        // Draining has a limit of its own; the last commit and the farewell are quick, or not possible.
+        // Draining has its own limit. The last commit and the leave request either complete quickly or not at all.
         using (var limit = new CancellationTokenSource(_options.DrainTimeout + FarewellTimeout, Time))
         using (limit.Token.UnsafeRegister(static stop => ((CancellationTokenSource)stop!).Cancel(), _stop))
         using (cancellationToken.UnsafeRegister(static core => ((ConsumerCore)core!).Hurry(), this))

@@ -4,7 +4,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <summary>A consumer but for the types of its records: what it holds, where it stands in each partition, what it commits.</summary>
+/// <summary>A consumer apart from the types of its records: its assignment, its positions and its commits.</summary>
 internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
 {
     private readonly IBroker _broker;
@@ -38,21 +38,21 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         Facade = this;
     }
 
-    /// <summary>What listeners are given.</summary>
+    /// <summary>The consumer that listeners receive.</summary>
     public IConsumer Facade { get; init; }
 
-    /// <summary>Called when the consumer ends, before partitions are drained: what the application holds and will not finish is given
-    /// back.</summary>
+    /// <summary>Called when the consumer closes, before partitions are drained: returns the record that the application holds and will not
+    /// finish.</summary>
     public Action BeforeDrain { get; init; } = static () => { };
 
-    /// <summary>What is fetched.</summary>
+    /// <summary>The buffer of fetched records.</summary>
     public FetchBuffer Buffer { get; }
 
     public ConsumerOptions Options => _options;
 
     public TimeProvider Time => _reader.TimeProvider;
 
-    /// <summary>Whether it was closed, or is about to be.</summary>
+    /// <summary>Whether it is closed or closing.</summary>
     public bool IsClosing => _isClosing;
 
     public ConsumerGroupMetadata GroupMetadata =>
@@ -125,9 +125,9 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
 
     public Guid GetTopicId(TopicPartition partition) => Claim(partition).TopicId;
 
-    /// <summary>Steps to the next record that may be handed out. False: nothing has come yet.</summary>
+    /// <summary>Moves to the next record that may be handed out. Returns false if none has arrived yet.</summary>
     /// <exception cref="ConsumerGroupException">The consumer cannot be a member.</exception>
-    /// <exception cref="ConsumeException">A partition cannot be read on.</exception>
+    /// <exception cref="ConsumeException">A partition cannot be read any further.</exception>
     public bool TryMoveNext([NotNullWhen(true)] out ChunkReader? chunk)
     {
         if (Volatile.Read(ref _failure) is { } failure)
@@ -146,7 +146,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         }
     }
 
-    /// <summary>Whether the record that the chunk stands on may go to the application, now.</summary>
+    /// <summary>Hands out the current record of a chunk, if the partition still allows it.</summary>
     public bool TryHandOut(ChunkReader chunk)
     {
         if (_lease.IsOver)
@@ -154,7 +154,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         return ((AssignedPartition)chunk.Session.Owner!).TryHandOut(chunk.Session, chunk.Record.Offset + 1, chunk.LeaderEpoch);
     }
 
-    /// <summary>Hands out nothing more of a partition until it is restarted.</summary>
+    /// <summary>Stops handing out records of a partition until it is restarted.</summary>
     public bool TryStop(TopicPartition partition, out IPartitionWork? work)
     {
         var claim = Find(partition);
@@ -163,7 +163,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
         return claim is not null;
     }
 
-    /// <summary>Hands out again from where all is done.</summary>
+    /// <summary>Hands out records again, from the offset up to which all are done.</summary>
     public void Restart(TopicPartition partition)
     {
         var claim = Claim(partition);
@@ -180,7 +180,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
             claim.Pause(isPaused);
     }
 
-    /// <summary>A failure that the options decide about.</summary>
+    /// <summary>Handles a failure as the options specify, if they do.</summary>
     private bool TryGoOn(ConsumeException failure)
     {
         if (Find(failure.Partition) is not { } claim)
@@ -190,7 +190,7 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
             LogOutOfRange(gone.Partition, gone.Offset, gone.LogStartOffset, gone.HighWatermark, position.ToString());
             return claim.Begin(Buffer, position.Chosen);
         }
-        // The assignment knows of partitions before every broker does, and for a while after they are gone.
+        // An assignment may name partitions before all brokers know them, and for a while after they were deleted.
         if (failure.Code != ErrorCode.UnknownTopicOrPartition || Membership is null || claim.Session is not { } session)
             return false;
         session.IsHeld = true;
@@ -224,10 +224,10 @@ internal sealed partial class ConsumerCore : IConsumer, IAssignmentTarget
     private static InvalidOperationException NotMine(TopicPartition partition) =>
         new($"{partition} is not this consumer's (any more); Assignment says which are.");
 
-    [LoggerMessage(21, LogLevel.Warning, "{Partition} has no offset {Offset} (it holds {LogStart} to {HighWatermark}); as OutOfRange says "
-        + "it goes on at {Position}.")]
+    [LoggerMessage(21, LogLevel.Warning, "{Partition} has no offset {Offset} (it holds {LogStart} to {HighWatermark}). "
+        + "As OutOfRange decided, reading continues at {Position}.")]
     private partial void LogOutOfRange(TopicPartition partition, long offset, long logStart, long highWatermark, string position);
 
-    [LoggerMessage(22, LogLevel.Warning, "{Partition} is not known to its broker; it is tried again until the group takes it away.")]
+    [LoggerMessage(22, LogLevel.Warning, "{Partition} is unknown to its broker; retrying until the group revokes it.")]
     private partial void LogUnknownPartition(TopicPartition partition);
 }

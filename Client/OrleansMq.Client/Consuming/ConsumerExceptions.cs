@@ -1,26 +1,26 @@
 namespace OrleansMq.Client;
 
-/// <summary>Nothing is committed for a partition, and <see cref="AutoOffsetReset.Fail"/> says that nobody but the application chooses where
-/// it starts.</summary>
+/// <summary>No offset is committed for a partition, and with <see cref="AutoOffsetReset.Fail"/> the application has to choose where it
+/// starts.</summary>
 public sealed class NoCommittedOffsetException(TopicPartition partition, string? groupId)
     : ConsumeException(ErrorCode.OffsetOutOfRange, partition, -1,
     $"Nothing is committed for {partition}{(groupId is null ? "" : $" in group '{groupId}'")}, and AutoOffsetReset is Fail. Seek to where "
     + "it is to start.");
 
-/// <summary>The consumer cannot be a member of its group. It hands out no more records; <see cref="IConsumer.Subscribe"/> starts
-/// anew.</summary>
+/// <summary>The consumer cannot be a member of its group. It hands out no more records until <see cref="IConsumer.Subscribe"/> is called
+/// again.</summary>
 public sealed class ConsumerGroupException(ErrorCode code, string? groupId, string message, Exception? inner = null)
     : Exception($"Consumer group '{groupId}': {message}", inner)
 {
-    /// <summary>The protocol's name for what happened.</summary>
+    /// <summary>The error code.</summary>
     public ErrorCode Code { get; } = code;
 }
 
-/// <summary>Offsets were not committed, or it is not known whether they were.</summary>
+/// <summary>Offsets were not committed, or the outcome of the commit is unknown.</summary>
 public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> partitions, string message, Exception? inner = null)
     : Exception(message, inner)
 {
-    /// <summary>The protocol's name for what happened; of the first partition that failed.</summary>
+    /// <summary>The error code of the first partition that failed.</summary>
     public ErrorCode Code { get; } = code;
 
     /// <summary>The partitions whose offsets were not committed.</summary>
@@ -28,8 +28,8 @@ public class CommitException(ErrorCode code, IReadOnlyList<TopicPartition> parti
 }
 
 /// <summary>
-/// Offsets were refused because the partitions are no longer this consumer's: others have read, or will read, the same records again from
-/// the last offset that was committed. Undo what can be undone, and do not commit again.
+/// Offsets were rejected because the partitions are no longer assigned to this consumer. Other members read the same records again from the
+/// last committed offset. Undo what can be undone, and do not commit again.
 /// </summary>
 public sealed class CommitFencedException(ErrorCode code, IReadOnlyList<TopicPartition> partitions)
     : CommitException(code, partitions, $"{string.Join(", ", partitions)}: no longer this consumer's ({code}), so the offsets were not "

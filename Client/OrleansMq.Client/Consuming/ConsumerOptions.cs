@@ -4,99 +4,98 @@ using OrleansMq.Groups.Assignment;
 
 namespace OrleansMq.Client;
 
-/// <summary>How a consumer reads and commits, and how it is a member of its group.</summary>
+/// <summary>Options of a consumer: reading, committing and group membership.</summary>
 public sealed record ConsumerOptions
 {
-    /// <summary>Where a partition starts for which nothing is committed. Never applied to an offset that is gone: that is
+    /// <summary>Where a partition starts if no offset is committed for it. Not applied to a position that no longer exists: see
     /// <see cref="OutOfRange"/>.</summary>
     public required AutoOffsetReset AutoOffsetReset { get; init; }
 
-    /// <summary>The group; null to read partitions without one (<see cref="IConsumer.Assign"/>, <see cref="Broadcast"/>), where nothing can
-    /// be committed.</summary>
+    /// <summary>The group; null to read partitions without one (<see cref="IConsumer.Assign"/>, <see cref="Broadcast"/>), in which case
+    /// nothing can be committed.</summary>
     public string? GroupId { get; init; }
 
     /// <summary>
-    /// Whether every consumer gets every record: all partitions of the subscribed topics, without membership. False by default. Each starts
-    /// as <see cref="AutoOffsetReset"/> says; with a <see cref="GroupId"/> of its own, which no other consumer has, where it committed
-    /// last. Partitions that are added later are read from their first record.
+    /// Whether every consumer receives every record: all partitions of the subscribed topics, without membership. False by default. Each
+    /// consumer starts as <see cref="AutoOffsetReset"/> specifies. With a <see cref="GroupId"/> that no other consumer uses, it starts at
+    /// its last commit. Partitions added later are read from their first record.
     /// </summary>
     public bool Broadcast { get; init; }
 
     /// <summary>
-    /// Which protocol forms the group: <see cref="GroupType.Consumer"/> (KIP-848) by default: the coordinator assigns, and nobody stops
-    /// reading what they keep. <see cref="GroupType.Classic"/> shares a group with members that know only that.
+    /// The protocol of the group. The default, <see cref="GroupType.Consumer"/> (KIP-848): the coordinator assigns, and members continue
+    /// reading the partitions they keep. <see cref="GroupType.Classic"/> shares a group with members that support only that.
     /// </summary>
     public GroupType Protocol { get; init; } = GroupType.Consumer;
 
-    /// <summary>An id of the program's own, unique in the group, by which it keeps its partitions when it comes back within the session
-    /// (KIP-345); null: dynamic.</summary>
+    /// <summary>A stable id of this process, unique in the group (KIP-345). A member that restarts within the session timeout keeps its
+    /// partitions. Null for a dynamic member.</summary>
     public string? GroupInstanceId { get; init; }
 
-    /// <summary>Where the program runs, for assignors that keep readers near replicas; null: not said.</summary>
+    /// <summary>Where the process runs, for assignors that place readers near replicas; null if not specified.</summary>
     public string? Rack { get; init; }
 
-    /// <summary>How the program calls itself, in descriptions of the group.</summary>
+    /// <summary>The client's name for itself, shown in descriptions of the group.</summary>
     public string ClientId { get; init; } = "orleansmq";
 
-    /// <summary>Consumer protocol: <c>uniform</c> or <c>range</c>; null: the coordinator's default.</summary>
+    /// <summary>Consumer protocol: <c>uniform</c> or <c>range</c>; null for the coordinator's default.</summary>
     public string? ServerAssignor { get; init; }
 
     /// <summary>
-    /// Classic protocol: the assignors it knows, the most liked first: <c>range</c> and <c>cooperative-sticky</c> by default, as Kafka's
-    /// own consumer; besides <c>roundrobin</c> and <c>sticky</c>. Only where all of them are cooperative does it read on while the group
-    /// rebalances.
+    /// Classic protocol: the supported assignors in order of preference. The default is <c>range</c> and <c>cooperative-sticky</c>, as in
+    /// Kafka's own consumer; <c>roundrobin</c> and <c>sticky</c> are available too. The member reads during a rebalance only if all of them
+    /// are cooperative.
     /// </summary>
     public IReadOnlyList<string> Assignors { get; init; } = ["range", "cooperative-sticky"];
 
     /// <summary>
-    /// After how long without an answer from the coordinator the consumer's partitions are lost to it: 45 s by default. The consumer
-    /// protocol's coordinator has a time of its own (<see cref="GroupOptions.ConsumerSessionTimeout"/>), and says it: where this one is
-    /// longer the consumer goes by the coordinator's, and logs that.
+    /// How long the consumer keeps its partitions without a response from the coordinator: 45 s by default. Under the consumer protocol the
+    /// coordinator has its own timeout (<see cref="GroupOptions.ConsumerSessionTimeout"/>) and announces it. If that is shorter, the
+    /// consumer uses it and logs a warning.
     /// </summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(45);
 
-    /// <summary>Classic protocol: how often it says that it is alive, and how late it may hear of a rebalance: 3 s by default, below
-    /// <see cref="SessionTimeout"/>. The consumer protocol's coordinator says itself how often.</summary>
+    /// <summary>Classic protocol: the interval of heartbeats, and so the maximum delay until a rebalance is noticed: 3 s by default, below
+    /// <see cref="SessionTimeout"/>. Under the consumer protocol the coordinator sets the interval.</summary>
     public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(3);
 
-    /// <summary>How long the group waits for this member to give partitions up, or to join again: 5 minutes by default, above
+    /// <summary>How long the group waits for this member to revoke partitions or to rejoin: 5 minutes by default, above
     /// <see cref="DrainTimeout"/>.</summary>
     public TimeSpan RebalanceTimeout { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>
-    /// How long a partition that is to be given up waits for its records in flight, and the consumer's end for everything: 30 s by default.
-    /// Afterwards what is done is committed, and what is not done is read again by whoever gets the partition.
+    /// How long a revocation waits for the partition's records in flight, and closing for all of them: 30 s by default. Afterwards the
+    /// records that are done are committed; the next owner of the partition reads the others again.
     /// </summary>
     public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Whether what is done is committed by itself: every <see cref="AutoCommitInterval"/>, when a partition is given up, and at
-    /// the end. True by default.</summary>
+    /// <summary>Whether offsets are committed automatically: every <see cref="AutoCommitInterval"/>, when a partition is revoked, and on
+    /// close. True by default.</summary>
     public bool AutoCommit { get; init; } = true;
 
-    /// <summary>5 s by default, above zero.</summary>
+    /// <summary>The interval of automatic commits: 5 s by default, above zero.</summary>
     public TimeSpan AutoCommitInterval { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>For how long a commit is tried again before it fails: 1 minute by default.</summary>
+    /// <summary>How long a commit is retried before it fails: 1 minute by default.</summary>
     public TimeSpan CommitTimeout { get; init; } = TimeSpan.FromMinutes(1);
 
-    /// <summary>How often topics are looked up again for new partitions, where no coordinator does it (broadcast; classic subscriptions):
+    /// <summary>The interval at which topics are checked for new partitions if no coordinator does so (broadcast; classic subscriptions):
     /// 30 s by default.</summary>
     public TimeSpan MetadataMaxAge { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// Decides where to go on when the offset to be read is not there (any more): null, or a result of null, and reading throws
-    /// <see cref="OffsetOutOfRangeException"/> until the partition is sought. Called while a record is asked for: keep it short.
+    /// Chooses the next position when the current one does not exist (any more). If this is null or returns null, reading throws
+    /// <see cref="OffsetOutOfRangeException"/> until a seek. Called while a record is being read: keep it short.
     /// </summary>
     public Func<OffsetOutOfRangeException, ReadFrom?>? OutOfRange { get; init; }
 
-    /// <summary>Hears which partitions come and go; null: nobody.</summary>
+    /// <summary>Receives assignments and revocations; null for none.</summary>
     public IRebalanceListener? RebalanceListener { get; init; }
 
-    /// <summary>How partitions are fetched: bytes ahead over all of them, long poll, retries, clock. Null: as the client's
-    /// readers.</summary>
+    /// <summary>How partitions are fetched: total prefetch size, long poll, retries, clock. Null for the client's reader options.</summary>
     public ReaderOptions? Reader { get; init; }
 
-    /// <summary>Refuses options that are out of range or contradict each other.</summary>
+    /// <summary>Validates ranges and combinations of options.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
     internal void Validate()
     {

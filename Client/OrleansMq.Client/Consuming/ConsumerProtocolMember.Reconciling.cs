@@ -3,14 +3,14 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <content>What the consumer holds comes to be what it is to hold.</content>
+/// <content>Reconciliation of the current assignment with the target assignment.</content>
 internal sealed partial class ConsumerProtocolMember
 {
     private Task _reconciling = Task.CompletedTask;
     private IReadOnlyList<TopicPartitions>? _wanted;
     private HashSet<ClaimedPartition> _held = [];
 
-    /// <summary>Under the gate: what it is to hold from now on.</summary>
+    /// <summary>Sets the target assignment. Called under the gate.</summary>
     private void Reconcile(IReadOnlyList<TopicPartitions> wanted)
     {
         _wanted = wanted;
@@ -34,7 +34,7 @@ internal sealed partial class ConsumerProtocolMember
                 }
                 if (wanted is null)
                 {
-                    Wake(); // From now on heartbeats may be long polls.
+                    Wake(); // Heartbeats may be long polls again.
                     return;
                 }
                 if (!await ReconcileAsync(wanted, joins).ConfigureAwait(false))
@@ -44,7 +44,7 @@ internal sealed partial class ConsumerProtocolMember
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
-            // Leaving: whoever leaves has given all partitions up.
+            // Leaving: all partitions are revoked already.
         }
         catch (Exception e)
         {
@@ -52,8 +52,8 @@ internal sealed partial class ConsumerProtocolMember
         }
     }
 
-    /// <summary>First gives up and says so, so that others need not wait for what comes here, then takes. False: some topics are not known
-    /// yet.</summary>
+    /// <summary>Revokes partitions first and confirms it, so that other members get them without waiting for the new ones here. Then adds
+    /// the new partitions. Returns false if some topics are not known yet.</summary>
     private async Task<bool> ReconcileAsync(IReadOnlyList<TopicPartitions> wanted, int joins)
     {
         IReadOnlyDictionary<Guid, string> names;
@@ -80,7 +80,7 @@ internal sealed partial class ConsumerProtocolMember
         lock (_gate)
         {
             if (joins != _joins)
-                return true; // Lost meanwhile.
+                return true; // Lost in the meantime.
             hasReport = _sendOwned |= !Same(_owned, known);
             (_owned, _held) = (known, holds);
             if (known.Length == wanted.Count && ReferenceEquals(_wanted, wanted))
@@ -92,13 +92,13 @@ internal sealed partial class ConsumerProtocolMember
         lock (_gate)
         {
             if (joins != _joins)
-                _target.LoseAll("the session ended while they were assigned");
+                _target.LoseAll("the session timed out while they were being assigned");
         }
         return known.Length == wanted.Count;
     }
 
-    /// <summary>Under the gate: what it holds, and what it was told to hold and will take without asking again. What is missing there is
-    /// another's.</summary>
+    /// <summary>The partitions it holds, and those of the target assignment that it will add without another request. The coordinator may
+    /// assign any other partition elsewhere. Called under the gate.</summary>
     private IReadOnlyList<TopicPartitions> OwnedAndWanted() =>
         _wanted is not { } wanted || _epoch == ConsumerGroupHeartbeat.JoinEpoch ? _owned
             : [.. Pairs(_owned).Union(Pairs(wanted)).GroupBy(static pair => pair.Item1, static pair => pair.Item2)
@@ -110,6 +110,6 @@ internal sealed partial class ConsumerProtocolMember
     private static HashSet<(Guid, int)> Pairs(IReadOnlyList<TopicPartitions> topics) =>
         [.. topics.SelectMany(static topic => topic.Partitions.Select(partition => (topic.TopicId, partition)))];
 
-    [LoggerMessage(32, LogLevel.Warning, "Group {Group}: topics cannot be looked up yet, trying again. {Reason}")]
+    [LoggerMessage(32, LogLevel.Warning, "Group {Group}: topics cannot be looked up yet; retrying. {Reason}")]
     private partial void LogTopicsUnknown(string group, string reason);
 }

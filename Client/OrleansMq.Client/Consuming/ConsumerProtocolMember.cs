@@ -4,12 +4,13 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A member of a group under the consumer protocol (KIP-848). One loop sends heartbeats, whatever else goes on; another reconciles what the
-/// consumer holds with what it is to hold. While there is nothing to reconcile a heartbeat is a long poll, so that news arrives at once.
+/// A member of a group under the consumer protocol (KIP-848). One loop sends heartbeats without interruption; another reconciles the
+/// current assignment with the target assignment. While there is nothing to reconcile, a heartbeat is a long poll, so that a new assignment
+/// arrives at once.
 /// </summary>
 internal sealed partial class ConsumerProtocolMember : IMembership
 {
-    /// <summary>For an answer, beyond the wait that was asked for: without one by then the connection is taken for dead and the request is
+    /// <summary>How long to wait for a response, beyond the requested wait. After that the connection counts as dead, and the request is
     /// sent again.</summary>
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
 
@@ -27,7 +28,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     private CancellationTokenSource _wake = new();
     private Task _loop = Task.CompletedTask;
 
-    // What the coordinator knows of the member, under the gate.
+    // The member's state as the coordinator knows it, guarded by the gate.
     private Subscription _subscription;
     private int _epoch = ConsumerGroupHeartbeat.JoinEpoch;
     private int _joins;
@@ -75,7 +76,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     }
 
     public void SessionIsOver() =>
-        Rejoin($"no answer from the group's coordinator for {_lease.Length.TotalSeconds:0.#} s: they may be another's by now");
+        Rejoin($"no response from the group coordinator for {_lease.Length.TotalSeconds:0.#} s: they may be reassigned by now");
 
     public async Task LeaveAsync(bool forGood, CancellationToken cancellationToken)
     {
@@ -132,7 +133,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             var sentAt = _reader.TimeProvider.GetTimestamp();
             var result = await SendAsync(request, wake).ConfigureAwait(false);
             if (result is null)
-                return true; // Woken: something new is to be said.
+                return true; // Woken: there is something new to send.
             switch (HeartbeatJudgement.For(result.Error))
             {
                 case HeartbeatVerdict.Accepted:
@@ -140,7 +141,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                     await WaitForNextAsync(request, hasNews, sentAt, wake).ConfigureAwait(false);
                     return true;
                 case HeartbeatVerdict.JoinAgain:
-                    Rejoin($"the coordinator says {result.Error}");
+                    Rejoin($"the coordinator returned {result.Error}");
                     return request.MemberEpoch > 0;
                 case HeartbeatVerdict.Retry:
                     LogRetry(_options.GroupId!, result.Error, result.Message);
@@ -177,9 +178,10 @@ internal sealed partial class ConsumerProtocolMember : IMembership
                 SubscribedTopicNames = all ? _subscription.Topics : null,
                 SubscribedTopicRegex = all ? _subscription.Regex ?? "" : null,
                 Sequence = ++_sequence,
-                // Always: where it is not what the coordinator gave, an answer was lost or overtaken, and is given again.
+                // Always sent: if it differs from the assignment that the coordinator sent, a response was lost or overtaken, and the
+                // coordinator repeats it.
                 OwnedPartitions = OwnedAndWanted(),
-                // Something to say is to be answered, and a reconciliation to be heard of, at once.
+                // A heartbeat with news, or during a reconciliation, is answered at once.
                 MaxWait = all || _sendOwned || !_reconciling.IsCompleted ? TimeSpan.Zero : _interval,
             };
             (_sendAll, _sendOwned) = (false, false);
@@ -187,7 +189,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         }
     }
 
-    /// <summary>Sends; null where it was woken meanwhile.</summary>
+    /// <summary>Sends a heartbeat. Returns null if it was woken in the meantime.</summary>
     private async ValueTask<ConsumerGroupHeartbeatResult?> SendAsync(ConsumerGroupHeartbeat request, CancellationToken wake)
     {
         using var limit = new CancellationTokenSource(request.MaxWait + AnswerTimeout, _reader.TimeProvider);
@@ -205,19 +207,19 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         {
             _stop.Token.ThrowIfCancellationRequested();
             lock (_gate)
-                _sendAll = true; // The answer may be lost: a new epoch with it.
+                _sendAll = true; // The lost response may have contained a new epoch.
             return wake.IsCancellationRequested ? null
-                : ConsumerGroupHeartbeatResult.Failed(ErrorCode.RequestTimedOut, $"no answer within {request.MaxWait + AnswerTimeout}");
+                : ConsumerGroupHeartbeatResult.Failed(ErrorCode.RequestTimedOut, $"no response within {request.MaxWait + AnswerTimeout}");
         }
     }
 
-    /// <summary>Takes in an answer; whether it brought news.</summary>
+    /// <summary>Applies a response. Returns whether it contained anything new.</summary>
     private bool Accept(ConsumerGroupHeartbeat request, ConsumerGroupHeartbeatResult result, int joins, long sentAt)
     {
         lock (_gate)
         {
             if (joins != _joins)
-                return true; // The session was over before the answer came: it is to join again.
+                return true; // The session timed out before the response arrived: rejoin.
             _epoch = result.MemberEpoch;
             if (result.HeartbeatInterval > TimeSpan.Zero)
                 _interval = result.HeartbeatInterval;
@@ -235,7 +237,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
     {
         var left = _interval - _reader.TimeProvider.GetElapsedTime(sentAt);
         var isReconciling = !_reconciling.IsCompleted;
-        // At once: after news, or a long poll that ran its course. A coordinator that does not wait is not asked again and again.
+        // Continue at once after news, or after a long poll that ran to its end. A coordinator that does not wait is not polled in a loop.
         if (left <= TimeSpan.Zero || (hasNews && !isReconciling) || (request.MaxWait == TimeSpan.Zero && !isReconciling))
             return;
         await DelayAsync(left, wake).ConfigureAwait(false);
@@ -257,7 +259,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         }
         catch (OperationCanceledException) when (wake.IsCancellationRequested)
         {
-            // There is something to say.
+            // There is something to send.
         }
     }
 
@@ -267,8 +269,7 @@ internal sealed partial class ConsumerProtocolMember : IMembership
             SessionIsOver();
     }
 
-    /// <summary>The coordinator does not count the member's partitions as its own any more, or may not: all is lost, and it joins
-    /// again.</summary>
+    /// <summary>Loses all partitions and rejoins: the coordinator has removed the member, or may have.</summary>
     private void Rejoin(string reason)
     {
         lock (_gate)
@@ -288,17 +289,16 @@ internal sealed partial class ConsumerProtocolMember : IMembership
         CancellationTokenSource wake;
         lock (_gate)
             wake = _wake;
-        _ = wake.CancelAsync(); // Whoever waits goes on elsewhere than here.
+        _ = wake.CancelAsync(); // Waiters continue on another thread, outside the gate.
     }
 
-    [LoggerMessage(30, LogLevel.Warning, "Group {Group}: the coordinator did not take the heartbeat: {Code}, trying again. {Reason}")]
+    [LoggerMessage(30, LogLevel.Warning, "Group {Group}: heartbeat failed: {Code}; retrying. {Reason}")]
     private partial void LogRetry(string group, ErrorCode code, string? reason);
 
-    [LoggerMessage(37, LogLevel.Warning, "Group {Group}: ConsumerOptions.SessionTimeout is {Own}, but the coordinator counts members out "
-        + "after {Coordinators} "
-        + "(group.consumer.session.timeout.ms): the consumer goes by that. Set SessionTimeout to no more.")]
+    [LoggerMessage(37, LogLevel.Warning, "Group {Group}: ConsumerOptions.SessionTimeout is {Own}, but the coordinator removes members "
+        + "after {Coordinators} (group.consumer.session.timeout.ms); the consumer uses the latter. Set SessionTimeout to at most that.")]
     private partial void LogShorterSession(string group, TimeSpan own, TimeSpan coordinators);
 
-    [LoggerMessage(31, LogLevel.Warning, "Group {Group}: leaving failed, so its session has to run out first. {Reason}")]
+    [LoggerMessage(31, LogLevel.Warning, "Group {Group}: leaving failed; the member is removed when its session times out. {Reason}")]
     private partial void LogLeaveFailed(string group, string reason);
 }

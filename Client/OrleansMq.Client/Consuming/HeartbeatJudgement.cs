@@ -1,30 +1,30 @@
 namespace OrleansMq.Client;
 
-/// <summary>What a member does about the answer to its heartbeat.</summary>
+/// <summary>How a member reacts to a heartbeat response.</summary>
 internal enum HeartbeatVerdict
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>It is a member.</summary>
+    /// <summary>The member remains a member.</summary>
     Accepted = 1,
-    /// <summary>Ask again, after a while; until the session ends it is a member.</summary>
+    /// <summary>Retry after a backoff. Until the session times out it remains a member.</summary>
     Retry = 2,
-    /// <summary>It is not a member any more: give all up and join again.</summary>
+    /// <summary>It is no longer a member: abandon all partitions and rejoin.</summary>
     JoinAgain = 3,
     /// <summary>It cannot be a member.</summary>
     Fail = 4,
 }
 
-/// <summary>The consumer protocol's answers, judged.</summary>
+/// <summary>Maps error codes of the consumer protocol to verdicts.</summary>
 internal static class HeartbeatJudgement
 {
     public static HeartbeatVerdict For(ErrorCode code) => code switch
     {
         ErrorCode.None => HeartbeatVerdict.Accepted,
         ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch or ErrorCode.GroupIdNotFound => HeartbeatVerdict.JoinAgain,
-        // The program that ran before under the same instance id did not leave: it is waited for until its session ends.
+        // A previous process with the same instance id did not leave the group: retry until its session times out.
         ErrorCode.UnreleasedInstanceId => HeartbeatVerdict.Retry,
-        // A fault of the coordinator's, which may be another by the next time; what is wrong with the request has a name.
+        // A fault of the coordinator, which another coordinator may not have. Faults of the request have their own codes.
         ErrorCode.UnknownServerError => HeartbeatVerdict.Retry,
         _ => code.Action() == ErrorAction.Retry ? HeartbeatVerdict.Retry : HeartbeatVerdict.Fail,
     };

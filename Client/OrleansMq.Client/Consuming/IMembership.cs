@@ -3,46 +3,47 @@ namespace OrleansMq.Client;
 /// <summary>A partition and the id of its topic.</summary>
 internal readonly record struct ClaimedPartition(TopicPartition Partition, Guid TopicId);
 
-/// <summary>What a consumer asked for.</summary>
-/// <param name="Topics">By name.</param>
-/// <param name="Regex">Or by pattern; null for none.</param>
+/// <summary>The topics that a consumer subscribes to.</summary>
+/// <param name="Topics">Topics by name.</param>
+/// <param name="Regex">A pattern instead of names; null for none.</param>
 internal sealed record Subscription(IReadOnlyList<string> Topics, string? Regex);
 
-/// <summary>How a consumer comes by its partitions. It runs in the background and tells its <see cref="IAssignmentTarget"/>.</summary>
+/// <summary>The source of a consumer's assignment. It runs in the background and notifies its <see cref="IAssignmentTarget"/>.</summary>
 internal interface IMembership
 {
-    /// <summary>Who the consumer is.</summary>
+    /// <summary>The consumer's identity in its group.</summary>
     ConsumerGroupMetadata Metadata { get; }
 
-    /// <summary>Begins.</summary>
+    /// <summary>Starts the membership.</summary>
     void Start();
 
-    /// <summary>Asks for other topics.</summary>
+    /// <summary>Replaces the subscription.</summary>
     void Change(Subscription subscription);
 
-    /// <summary>The session must have ended: everything is lost, and it joins again.</summary>
+    /// <summary>Handles an expired session: all partitions are lost, and the member rejoins.</summary>
     void SessionIsOver();
 
-    /// <summary>Stops and says so to the group. All partitions were given up before.</summary>
-    /// <param name="forGood">Whether a static member does not mean to come back.</param>
-    /// <param name="cancellationToken">Ends the attempt; the group then finds out by itself.</param>
+    /// <summary>Stops and leaves the group. All partitions are revoked already.</summary>
+    /// <param name="forGood">Whether a static member leaves permanently.</param>
+    /// <param name="cancellationToken">Ends the attempt; the member is then removed when its session times out.</param>
     Task LeaveAsync(bool forGood, CancellationToken cancellationToken);
 }
 
-/// <summary>What a membership tells its consumer. Additions and revocations are asked for one at a time.</summary>
+/// <summary>Receives the assignment from a membership. Additions and revocations are requested one at a time.</summary>
 internal interface IAssignmentTarget
 {
-    /// <summary>Partitions that are the consumer's.</summary>
-    /// <param name="partitions">Which.</param>
-    /// <param name="start">Where they start if nothing is committed; null: as the options say.</param>
+    /// <summary>Adds partitions to the consumer.</summary>
+    /// <param name="partitions">The partitions.</param>
+    /// <param name="start">Where they start without a committed offset; null: as the options specify.</param>
     Task AddAsync(IReadOnlyCollection<ClaimedPartition> partitions, ReadFrom? start = null);
 
-    /// <summary>Gives partitions up: completes when they are drained and committed.</summary>
+    /// <summary>Revokes partitions. Completes when they are drained and committed.</summary>
     Task RevokeAsync(IReadOnlyCollection<TopicPartition> partitions);
 
-    /// <summary>All partitions are another's: when the call returns no record of them is handed out any more.</summary>
+    /// <summary>Removes all partitions at once, since they may be reassigned. No record of them is handed out once the call
+    /// returns.</summary>
     void LoseAll(string reason);
 
-    /// <summary>The consumer cannot be a member.</summary>
+    /// <summary>Reports that the consumer cannot be a member.</summary>
     void Fail(ConsumerGroupException failure);
 }

@@ -3,45 +3,46 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <summary>An offset, and the assignment that it was reached in.</summary>
+/// <summary>An offset, and the assignment under which it was reached.</summary>
 internal readonly record struct ClaimedOffset(AssignedPartition Claim, TopicPartitionOffset Offset);
 
-/// <summary>What is to be done about the answer to one offset.</summary>
+/// <summary>The result of committing one offset.</summary>
 internal enum CommitOutcome
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
     /// <summary>It is stored.</summary>
     Stored = 1,
     /// <summary>Send it again.</summary>
     Retry = 2,
-    /// <summary>The partition is another's.</summary>
+    /// <summary>The partition is assigned to another member.</summary>
     Fenced = 3,
-    /// <summary>It never will be stored.</summary>
+    /// <summary>It can never be stored.</summary>
     Refused = 4,
 }
 
-/// <summary>Commits offsets: one request at a time, so that an offset never goes back; retried while that may help; never for a partition
-/// that is gone.</summary>
+/// <summary>Commits offsets, one request at a time, so that a committed offset never moves back. Retries retriable errors. Skips partitions
+/// whose assignment has ended.</summary>
 internal sealed partial class OffsetCommitter(IGroupCoordinator groups, ConsumerOptions options, ReaderOptions reader,
     Func<ConsumerGroupMetadata> member, ILogger logger)
 {
     private readonly SemaphoreSlim _turn = new(1);
 
-    /// <summary>What an answer means.</summary>
+    /// <summary>Maps an error code to an outcome.</summary>
     public static CommitOutcome Judge(ErrorCode code) => code switch
     {
         ErrorCode.None => CommitOutcome.Stored,
         ErrorCode.UnknownMemberId or ErrorCode.FencedMemberEpoch or ErrorCode.IllegalGeneration or ErrorCode.FencedInstanceId =>
             CommitOutcome.Fenced,
-        // An id that the coordinator does not know is a topic that was deleted: nothing will read there again.
+        // An id that the coordinator does not know belongs to a deleted topic, which is never read again.
         ErrorCode.UnknownTopicId or ErrorCode.UnknownTopicOrPartition => CommitOutcome.Refused,
         _ => code.Action() == ErrorAction.Retry ? CommitOutcome.Retry : CommitOutcome.Refused,
     };
 
-    /// <summary>Commits what <paramref name="collect"/> finds when its turn has come.</summary>
-    /// <exception cref="CommitFencedException">Some partitions are no longer the consumer's; the others are committed.</exception>
-    /// <exception cref="CommitException">Some were refused, or the time is up.</exception>
+    /// <summary>Commits the offsets that <paramref name="collect"/> returns when the request is sent.</summary>
+    /// <exception cref="CommitFencedException">Some partitions are no longer assigned to the consumer; the others are
+    /// committed.</exception>
+    /// <exception cref="CommitException">Some offsets were rejected, or the time limit has passed.</exception>
     public async Task CommitAsync(Func<IReadOnlyList<ClaimedOffset>> collect, CancellationToken cancellationToken)
     {
         await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -58,7 +59,7 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
     private async Task SendAsync(List<ClaimedOffset> open, CancellationToken cancellationToken)
     {
         var groupId = options.GroupId
-            ?? throw new InvalidOperationException("There is no group to commit in. Set ConsumerOptions.GroupId.");
+            ?? throw new InvalidOperationException("Offsets cannot be committed without a group. Set ConsumerOptions.GroupId.");
         var since = reader.TimeProvider.GetTimestamp();
         var failures = new CommitFailures();
         for (var attempt = 1; ; attempt++)
@@ -72,7 +73,7 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
             if (reader.TimeProvider.GetElapsedTime(since) >= options.CommitTimeout)
             {
                 failures.Add(open, code,
-                    $"{message ?? code.ToString()}; tried for {options.CommitTimeout.TotalSeconds:0.#} s. Commit again later.");
+                    $"{message ?? code.ToString()}; gave up after {options.CommitTimeout.TotalSeconds:0.#} s. Commit again later.");
                 break;
             }
             var wait = RetryBackoff.For(attempt, reader.RetryBackoff, reader.RetryBackoffMax, reader.Random.NextDouble());
@@ -82,7 +83,8 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
         failures.ThrowIfAny(groupId);
     }
 
-    /// <summary>Sends what is open once; what is stored or has failed for good is open no more. Returns why the rest is.</summary>
+    /// <summary>Sends the open offsets once and removes those that are stored or have failed permanently. Returns the error of the
+    /// others.</summary>
     private async Task<(ErrorCode Code, string? Message)> SendOnceAsync(string groupId, List<ClaimedOffset> open, CommitFailures failures,
         CancellationToken cancellationToken)
     {
@@ -122,7 +124,7 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
                     item.Claim.Committed(item.Offset.Offset);
                     break;
                 case CommitOutcome.Retry:
-                // The generation went by while the commit was under way, and the partition is still the consumer's in the next.
+                // The generation changed during the commit, and the partition is still assigned to the consumer in the new one.
                 case CommitOutcome.Fenced when member() != who && !item.Claim.IsGone:
                     retried = code;
                     continue;
@@ -135,11 +137,11 @@ internal sealed partial class OffsetCommitter(IGroupCoordinator groups, Consumer
         return (retried, result.Message);
     }
 
-    [LoggerMessage(20, LogLevel.Warning, "Group {Group}: offsets of {Partitions} partitions are not committed yet: {Code}, trying again in "
+    [LoggerMessage(20, LogLevel.Warning, "Group {Group}: offsets of {Partitions} partitions are not committed yet: {Code}; retrying in "
         + "{Wait}. {Reason}")]
     private partial void LogRetry(string group, int partitions, ErrorCode code, TimeSpan wait, string? reason);
 
-    /// <summary>What could not be committed.</summary>
+    /// <summary>Collects the offsets that could not be committed.</summary>
     private sealed class CommitFailures
     {
         private readonly List<TopicPartition> _fenced = [];

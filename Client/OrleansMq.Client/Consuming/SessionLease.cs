@@ -1,21 +1,22 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Until when a member may take its partitions for its own without hearing from the coordinator: a session's length after it last
-/// <em>asked</em> and was answered. Looked at before each record, so that a process that was suspended does not go on where it stood.
+/// How long a member may treat its partitions as assigned without a response from the coordinator: the session timeout, counted from when
+/// the last answered request was <em>sent</em>. Checked before each record, so that a process that was suspended does not continue with
+/// stale partitions.
 /// </summary>
 internal sealed class SessionLease(TimeProvider time, TimeSpan length)
 {
     private long _length = (long)(length.TotalSeconds * time.TimestampFrequency);
     private long _until = long.MaxValue;
 
-    /// <summary>Whether it has run out.</summary>
+    /// <summary>Whether it has expired.</summary>
     public bool IsOver => time.GetTimestamp() > Volatile.Read(ref _until);
 
-    /// <summary>How long it is.</summary>
+    /// <summary>The length of the lease.</summary>
     public TimeSpan Length => TimeSpan.FromSeconds((double)Volatile.Read(ref _length) / time.TimestampFrequency);
 
-    /// <summary>The coordinator's session is of that length: the lease is no longer. True where it was.</summary>
+    /// <summary>Shortens the lease to the coordinator's session timeout. Returns true if the lease was longer.</summary>
     public bool Shorten(TimeSpan session)
     {
         var shorter = (long)(session.TotalSeconds * time.TimestampFrequency);
@@ -25,9 +26,10 @@ internal sealed class SessionLease(TimeProvider time, TimeSpan length)
         return true;
     }
 
-    /// <summary>The coordinator has answered what was asked at a time of <see cref="TimeProvider.GetTimestamp"/>.</summary>
+    /// <summary>Renews the lease after a response to a request sent at <paramref name="askedAt"/>, a value of
+    /// <see cref="TimeProvider.GetTimestamp"/>.</summary>
     public void Renew(long askedAt) => Volatile.Write(ref _until, askedAt + _length);
 
-    /// <summary>There is nothing to lose: no partition is held by the membership.</summary>
+    /// <summary>Suspends the lease while the membership holds no partition.</summary>
     public void Release() => Volatile.Write(ref _until, long.MaxValue);
 }

@@ -1,12 +1,12 @@
 namespace OrleansMq.Client;
 
-/// <summary>Runs pieces of asynchronous work one after the other, in the order in which they were given.</summary>
+/// <summary>Runs asynchronous work items one at a time, in the order in which they were queued.</summary>
 internal sealed class TaskQueue
 {
     private readonly Lock _gate = new();
     private Task _last = Task.CompletedTask;
 
-    /// <summary>Completes when that piece of work has.</summary>
+    /// <summary>Queues a work item. Completes when it has.</summary>
     public Task RunAsync(Func<Task> work)
     {
         lock (_gate)
@@ -15,7 +15,7 @@ internal sealed class TaskQueue
 
     private static async Task AfterAsync(Task before, Func<Task> work)
     {
-        // Never on the caller's stack: it may hold locks. What became of the work before is its caller's to know.
+        // Never on the caller's stack, which may hold locks. A failure of the previous item belongs to its own caller.
         await before.ConfigureAwait(ConfigureAwaitOptions.ForceYielding | ConfigureAwaitOptions.SuppressThrowing);
         await work().ConfigureAwait(false);
     }

@@ -2,13 +2,13 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <summary>Which topic has which id. What is not known yet is asked of the broker.</summary>
+/// <summary>Resolves topic ids to names. Asks the broker for unknown ids.</summary>
 internal sealed class TopicDirectory(IBroker broker)
 {
     private Dictionary<Guid, string> _names = [];
 
-    /// <summary>The names of these topics; those that the broker does not know (yet) are left out.</summary>
-    /// <exception cref="BrokerException">The broker could not be asked.</exception>
+    /// <summary>Returns the names of these topics. Those unknown to the broker are omitted.</summary>
+    /// <exception cref="BrokerException">The broker did not answer.</exception>
     public async ValueTask<IReadOnlyDictionary<Guid, string>> FindAsync(IEnumerable<Guid> ids, CancellationToken cancellationToken)
     {
         if (!ids.All(_names.ContainsKey))

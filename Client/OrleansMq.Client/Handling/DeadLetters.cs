@@ -5,46 +5,46 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>The headers that a dead letter has beside those of its record. Values are text.</summary>
+/// <summary>The headers that a dead letter has in addition to those of its record. Values are text.</summary>
 public static class DeadLetterHeaders
 {
-    /// <summary>The topic that the record is from.</summary>
+    /// <summary>The record's topic.</summary>
     public const string Topic = "omq.dead-letter.topic";
-    /// <summary>Its partition.</summary>
+    /// <summary>The record's partition.</summary>
     public const string Partition = "omq.dead-letter.partition";
-    /// <summary>Its offset.</summary>
+    /// <summary>The record's offset.</summary>
     public const string Offset = "omq.dead-letter.offset";
-    /// <summary>Its timestamp, in milliseconds since 1970.</summary>
+    /// <summary>The record's timestamp, in milliseconds since 1970.</summary>
     public const string Timestamp = "omq.dead-letter.timestamp";
     /// <summary>The group whose handler failed; empty without one.</summary>
     public const string Group = "omq.dead-letter.group";
-    /// <summary>How often it was tried; 0 where it could not be deserialized.</summary>
+    /// <summary>The number of attempts; 0 if the record could not be deserialized.</summary>
     public const string Attempts = "omq.dead-letter.attempts";
     /// <summary>The type of the exception.</summary>
     public const string ExceptionType = "omq.dead-letter.exception-type";
-    /// <summary>Its message, at most 1,024 characters.</summary>
+    /// <summary>The exception's message, at most 1,024 characters.</summary>
     public const string ExceptionMessage = "omq.dead-letter.exception-message";
-    /// <summary>The exception in full, at most 4,096 characters.</summary>
+    /// <summary>The exception with its stack trace, at most 4,096 characters.</summary>
     public const string ExceptionDetails = "omq.dead-letter.exception-details";
 }
 
-/// <summary>Writes records that cannot be handled to their dead-letter topics, as they were.</summary>
+/// <summary>Writes records that cannot be handled to their dead-letter topics, with key and value unchanged.</summary>
 internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, ProducerOptions options, string? groupId) : IAsyncDisposable
 {
-    /// <summary>Room for the headers, beyond the largest record of the source.</summary>
+    /// <summary>Room for the headers, in addition to the largest record of the source.</summary>
     private const int HeaderRoom = 64 << 10;
 
     private readonly Producer<byte[]?, byte[]?> _producer = new(broker, Serdes.Bytes, Serdes.Bytes, options with
     {
-        // The source's limit stood; what it let through is to fit.
+        // A dead letter must fit although the source topic accepts larger records than the producer's options.
         MaxRequestSize = Math.Max(options.MaxRequestSize, 16 << 20),
         BufferMemory = Math.Max(options.BufferMemory, 32 << 20),
     });
     private readonly ConcurrentDictionary<string, string> _topics = new(StringComparer.Ordinal);
 
-    /// <summary>Completes when the record is in its dead-letter topic.</summary>
-    /// <exception cref="BrokerException">There is no such topic, and it cannot be created.</exception>
-    /// <exception cref="ProduceException">It could not be written.</exception>
+    /// <summary>Writes a record. Completes when it is in its dead-letter topic.</summary>
+    /// <exception cref="BrokerException">The dead-letter topic does not exist and cannot be created.</exception>
+    /// <exception cref="ProduceException">The record could not be written.</exception>
     public async Task WriteAsync<TKey, TValue>(HandledRecord<TKey, TValue> failed, Exception failure, int attempts,
         CancellationToken cancellationToken)
     {
@@ -61,7 +61,7 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
 
     private IEnumerable<RecordHeader> Describe(TopicPartition partition, long offset, long timestamp, Exception failure, int attempts)
     {
-        // What could not be read is wrapped by the reader; the reason is inside.
+        // A deserialization failure is wrapped by the reader; the cause is the inner exception.
         var cause = failure is DeserializationException { InnerException: { } inner } ? inner : failure;
         yield return RecordHeaders.Text(DeadLetterHeaders.Topic, partition.Topic);
         yield return RecordHeaders.Text(DeadLetterHeaders.Partition, partition.Partition.ToString(CultureInfo.InvariantCulture));
@@ -106,7 +106,7 @@ internal sealed class DeadLetters(IBroker broker, Func<string, string> topicOf, 
         }
         catch (BrokerException e) when (e.Code == ErrorCode.TopicAlreadyExists)
         {
-            // Another consumer was quicker.
+            // Another consumer created it first.
         }
     }
 }

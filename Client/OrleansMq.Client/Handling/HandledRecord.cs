@@ -1,25 +1,25 @@
 namespace OrleansMq.Client;
 
-/// <summary>A record on its way through its handler, with its bytes as they were written: a dead letter carries those.</summary>
+/// <summary>A record on its way through its handler, with its original bytes, which a dead letter carries.</summary>
 internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong scheduleKey, ConsumeResult<TKey, TValue> record, byte[]? key,
     byte[]? value, Exception? failure)
 {
     public FetchSession Session { get; } = session;
 
-    /// <summary>Records with the same one are handled in order.</summary>
+    /// <summary>The key for scheduling: records with the same value are handled in order.</summary>
     public ulong ScheduleKey { get; } = scheduleKey;
 
-    /// <summary>Without key and value where <see cref="Failure"/> says why.</summary>
+    /// <summary>The record, without key and value if <see cref="Failure"/> is set.</summary>
     public ConsumeResult<TKey, TValue> Record { get; } = record;
 
     public byte[]? RawKey { get; } = key;
 
     public byte[]? RawValue { get; } = value;
 
-    /// <summary>Why it could not be deserialized.</summary>
+    /// <summary>Why it could not be deserialized; null if it could.</summary>
     public Exception? Failure { get; } = failure;
 
-    /// <summary>Takes the record that a chunk stands on out of the chunk's memory.</summary>
+    /// <summary>Copies the current record of a chunk out of the chunk's memory.</summary>
     public static HandledRecord<TKey, TValue> Take(ChunkReader chunk, HandlingParallelism parallelism, IDeserializer<TKey> keys,
         IDeserializer<TValue> values)
     {
@@ -47,7 +47,7 @@ internal sealed class HandledRecord<TKey, TValue>(FetchSession session, ulong sc
 
     private static ulong Hash(ReadOnlySpan<byte> key)
     {
-        // Keys that share a number are handled one after the other, no more.
+        // Keys with the same hash are handled one after the other, which does no harm.
         var hash = new HashCode();
         hash.AddBytes(key);
         return (uint)hash.ToHashCode();

@@ -1,20 +1,20 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Handles records, one a call. A record whose call returns is done; one whose call throws is tried again and then set aside, see
-/// <see cref="MessageHandlingOptions"/>. Calls overlap as <see cref="MessageHandlingOptions.Parallelism"/> allows.
+/// Handles records, one per call. A record is done when its call returns. If the call throws, the record is retried and finally treated as
+/// failed, see <see cref="MessageHandlingOptions"/>. Calls overlap as <see cref="MessageHandlingOptions.Parallelism"/> allows.
 /// </summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
 public interface IMessageHandler<TKey, TValue>
 {
-    /// <summary>Handles a record. It may come again: after a crash, a lost partition or a drain that took too long.</summary>
+    /// <summary>Handles a record. It may be delivered again after a crash, a lost partition or a drain that timed out.</summary>
     /// <param name="record">The record.</param>
-    /// <param name="cancellationToken">Cancelled when the partition is no longer this consumer's: another may have the record
-    /// already.</param>
+    /// <param name="cancellationToken">Cancelled when the partition is no longer assigned to this consumer, and another may already read
+    /// the record.</param>
     ValueTask HandleAsync(ConsumeResult<TKey, TValue> record, CancellationToken cancellationToken);
 }
 
-/// <summary>Handles records without regard to their keys.</summary>
+/// <summary>Handles records and ignores their keys.</summary>
 /// <typeparam name="TValue">The type of values.</typeparam>
 public interface IMessageHandler<TValue> : IMessageHandler<Ignore, TValue>;

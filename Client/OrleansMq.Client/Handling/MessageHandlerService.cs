@@ -3,8 +3,8 @@ using Microsoft.Extensions.Hosting;
 
 namespace OrleansMq.Client;
 
-/// <summary>Runs a handler in a host, from its start to its stop. When the consumer cannot be a member of its group any more it fails, and
-/// the host with it.</summary>
+/// <summary>Runs a handler for the lifetime of a host. If the consumer can no longer be a member of its group, the service fails, and the
+/// host with it.</summary>
 internal sealed class MessageHandlerService<TKey, TValue, THandler>(IServiceScopeFactory scopes,
     Func<Func<ConsumeResult<TKey, TValue>, CancellationToken, ValueTask>, MessageProcessor<TKey, TValue>> create) : BackgroundService
     where THandler : class, IMessageHandler<TKey, TValue>
@@ -29,7 +29,7 @@ internal sealed class MessageHandlerService<TKey, TValue, THandler>(IServiceScop
 
     private async ValueTask HandleAsync(ConsumeResult<TKey, TValue> record, CancellationToken cancellationToken)
     {
-        // A scope a record, as a web host has one a request: a database context in it is the record's own.
+        // A scope per record, as a web host has one per request. A database context in it belongs to that record.
         var scope = scopes.CreateAsyncScope();
         await using (scope.ConfigureAwait(false))
             await scope.ServiceProvider.GetRequiredService<THandler>().HandleAsync(record, cancellationToken).ConfigureAwait(false);

@@ -6,11 +6,11 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Hands the records of a consumer to a handler: several at a time as <see cref="MessageHandlingOptions.Parallelism"/> allows, each tried
-/// again when it fails and set aside when it fails for good. What is committed is the lowest offset that is not done, so a crash loses
-/// nothing.
-/// <para>A partition that goes to another consumer is drained first: what runs is waited for, within
-/// <see cref="ConsumerOptions.DrainTimeout"/>, what waits is dropped and read by the other. So it is at the end.</para>
+/// Passes the records of a consumer to a handler, in parallel as <see cref="MessageHandlingOptions.Parallelism"/> allows. Failed records
+/// are retried; permanently failed ones are treated as <see cref="MessageHandlingOptions.OnFailure"/> specifies. Only the lowest offset
+/// that is not done is committed, so a crash loses nothing.
+/// <para>A partition that moves to another consumer is drained first, and so are all partitions on stop. Running calls complete within
+/// <see cref="ConsumerOptions.DrainTimeout"/>; waiting records are dropped, and the next owner reads them.</para>
 /// </summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
@@ -50,21 +50,21 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
                 consumer.GroupId);
     }
 
-    /// <summary>The consumer behind it: to see what it holds, to pause and resume. Seek and commit are the processor's own.</summary>
+    /// <summary>The underlying consumer, for its assignment, pause and resume. The processor itself seeks and commits.</summary>
     public IConsumer Consumer => _core;
 
-    /// <summary>Partitions that have stopped before a record, and why.</summary>
+    /// <summary>Partitions that have stopped before a record, with the reason.</summary>
     public IReadOnlyDictionary<TopicPartition, Exception> Stopped => _stopped;
 
-    /// <summary>Counters since it was made.</summary>
+    /// <summary>Counters since the processor was created.</summary>
     public MessageProcessorStatistics Statistics =>
         new(Interlocked.Read(ref _handled), Interlocked.Read(ref _retries), Interlocked.Read(ref _deadLettered),
             Interlocked.Read(ref _skipped));
 
-    /// <summary>Completes when it has been stopped; fails when the consumer cannot be a member of its group (any more).</summary>
+    /// <summary>Completes when the processor has stopped. Fails if the consumer cannot be a member of its group (any more).</summary>
     public Task Completion => _loop;
 
-    /// <summary>Subscribes and begins. Once.</summary>
+    /// <summary>Subscribes and starts. May be called once.</summary>
     public void Start()
     {
         if (_options.TopicPattern is { } pattern)
@@ -74,16 +74,17 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         _loop = Task.Run(DispatchAsync);
     }
 
-    /// <summary>Lets a partition that has stopped go on, with the record that stopped it.</summary>
-    /// <exception cref="InvalidOperationException">The partition is not this consumer's (any more).</exception>
+    /// <summary>Resumes a stopped partition, with the record that stopped it.</summary>
+    /// <exception cref="InvalidOperationException">The partition is not (or no longer) assigned to this consumer.</exception>
     public void Resume(TopicPartition partition)
     {
         if (_stopped.TryRemove(partition, out _))
             _core.Restart(partition);
     }
 
-    /// <summary>Drains, commits, leaves the group.</summary>
-    /// <param name="cancellationToken">Ends the wait for what runs; it is read again by whoever gets the partitions.</param>
+    /// <summary>Drains, commits and leaves the group.</summary>
+    /// <param name="cancellationToken">Ends the wait for running calls. Their records are read again by the next owners of the
+    /// partitions.</param>
     public async Task StopAsync(CancellationToken cancellationToken = default)
     {
         await _core.CloseAsync(cancellationToken).ConfigureAwait(false);
@@ -92,7 +93,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             await _deadLetters.DisposeAsync().ConfigureAwait(false);
     }
 
-    /// <summary>As <see cref="StopAsync"/>.</summary>
+    /// <summary>Stops the processor like <see cref="StopAsync"/>.</summary>
     public ValueTask DisposeAsync() => new(StopAsync());
 
     private async Task DispatchAsync()
@@ -129,7 +130,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             if (_core.IsClosing || !_core.TryMoveNext(out var chunk))
                 return false;
             if (!_core.TryHandOut(chunk))
-                return true; // Given up meanwhile.
+                return true; // Revoked in the meantime.
             record = HandledRecord<TKey, TValue>.Take(chunk, _options.Parallelism, _keys, _values);
             work = WorkOf(chunk.Session);
             chunk.Accept();
@@ -149,7 +150,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         return work;
     }
 
-    /// <summary>Handles a record, again and again if need be: whether it is done.</summary>
+    /// <summary>Handles a record, with retries. Returns whether it is done.</summary>
     private async Task<bool> HandleAsync(PartitionWork<TKey, TValue> work, HandledRecord<TKey, TValue> record)
     {
         var claim = work.Claim;
@@ -170,7 +171,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
             }
             catch (CommitFencedException e)
             {
-                // Nothing is wrong with the record: whoever has the partition now handles it.
+                // The record itself is not at fault; the next owner of the partition handles it.
                 Stop(work, e);
                 return false;
             }
@@ -188,7 +189,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         return await SetAsideAsync(work, record, failure!, attempts).ConfigureAwait(false);
     }
 
-    /// <summary>False where the partition is to be given up: whoever gets it tries again.</summary>
+    /// <summary>Waits before a retry. Returns false if the partition is being revoked; its next owner retries.</summary>
     private async Task<bool> WaitAsync(TimeSpan wait, AssignedPartition claim)
     {
         try
@@ -229,7 +230,7 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         }
         catch (Exception e)
         {
-            // The record is nowhere but where it was: going on would lose it.
+            // The record exists only in its source partition, so continuing would lose it.
             Stop(work, new AggregateException($"The dead letter of {at.TopicPartition}, offset {at.Offset}, could not be written: "
                 + $"{e.Message}", e, failure));
             return false;
@@ -257,23 +258,23 @@ public sealed partial class MessageProcessor<TKey, TValue> : IAsyncDisposable
         _options.PartitionStopped?.Invoke(partition, reason);
     }
 
-    [LoggerMessage(40, LogLevel.Warning, "{Partition}, offset {Offset}: attempt {Attempt} has failed, trying again in {Wait}.")]
+    [LoggerMessage(40, LogLevel.Warning, "{Partition}, offset {Offset}: attempt {Attempt} failed; retrying in {Wait}.")]
     private partial void LogRetry(Exception exception, TopicPartition partition, long offset, int attempt, TimeSpan wait);
 
-    [LoggerMessage(41, LogLevel.Error, "{Partition}, offset {Offset}: failed for good after {Attempts} attempts; it is in the dead-letter "
-        + "topic.")]
+    [LoggerMessage(41, LogLevel.Error, "{Partition}, offset {Offset}: failed permanently after {Attempts} attempts; it is in the "
+        + "dead-letter topic.")]
     private partial void LogDeadLetter(Exception exception, TopicPartition partition, long offset, int attempts);
 
-    [LoggerMessage(42, LogLevel.Error, "{Partition}, offset {Offset}: failed for good after {Attempts} attempts and is passed over.")]
+    [LoggerMessage(42, LogLevel.Error, "{Partition}, offset {Offset}: failed permanently after {Attempts} attempts; skipped.")]
     private partial void LogSkipped(Exception exception, TopicPartition partition, long offset, int attempts);
 
-    [LoggerMessage(43, LogLevel.Critical, "{Partition} has stopped. Nothing of it is handled until it is resumed, or assigned anew.")]
+    [LoggerMessage(43, LogLevel.Critical, "{Partition} has stopped. Its records are not handled until it is resumed or reassigned.")]
     private partial void LogStopped(Exception exception, TopicPartition partition);
 }
 
 /// <summary>A processor's counters.</summary>
 /// <param name="Handled">Records whose handler returned.</param>
 /// <param name="Retries">Attempts after the first.</param>
-/// <param name="DeadLettered">Records in a dead-letter topic.</param>
-/// <param name="Skipped">Records passed over.</param>
+/// <param name="DeadLettered">Records written to a dead-letter topic.</param>
+/// <param name="Skipped">Records skipped after a failure.</param>
 public readonly record struct MessageProcessorStatistics(long Handled, long Retries, long DeadLettered, long Skipped);

@@ -1,27 +1,27 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Which records of a partition are done, where they are not done in order: what may be committed is the lowest offset that is not done.
-/// Pure; not thread safe.
+/// Tracks which records of a partition are done when they complete out of order. The lowest offset that is not done is the one to commit.
+/// Pure; not thread-safe.
 /// </summary>
 internal sealed class OffsetTracker
 {
-    // A ring of what was started, by offset ascending, from the lowest that is not done on.
+    // A ring of the started records in ascending offset order, beginning with the lowest that is not done.
     private Entry[] _entries = new Entry[16];
     private int _head;
     private int _count;
     private long _last = -1;
 
-    /// <summary>Records that are started, and either not done or behind one that is not.</summary>
+    /// <summary>The number of started records, from the lowest that is not done.</summary>
     public int Count => _count;
 
-    /// <summary>The offset up to which all is done; -1 before anything is.</summary>
+    /// <summary>The offset up to which all records are done; -1 before any is.</summary>
     public long DoneTo { get; private set; } = -1;
 
-    /// <summary>The leader epoch of the record before <see cref="DoneTo"/>; -1 if not known.</summary>
+    /// <summary>The leader epoch of the record before <see cref="DoneTo"/>; -1 if unknown.</summary>
     public int DoneEpoch { get; private set; } = -1;
 
-    /// <summary>A record is handed out. Offsets ascend, with gaps.</summary>
+    /// <summary>Adds a record that is handed out. Offsets ascend, with gaps.</summary>
     public void Start(long offset, int leaderEpoch)
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(offset, _last);
@@ -31,8 +31,8 @@ internal sealed class OffsetTracker
         At(_count++) = new Entry(offset, leaderEpoch, false);
     }
 
-    /// <summary>A record is done. Returns whether <see cref="DoneTo"/> has moved.</summary>
-    /// <exception cref="InvalidOperationException">It was not started, or was done already.</exception>
+    /// <summary>Marks a record as done. Returns whether <see cref="DoneTo"/> has moved.</summary>
+    /// <exception cref="InvalidOperationException">The record was not started, or was done already.</exception>
     public bool Finish(long offset)
     {
         var index = IndexOf(offset);

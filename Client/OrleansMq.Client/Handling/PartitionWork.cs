@@ -1,25 +1,25 @@
 namespace OrleansMq.Client;
 
-/// <summary>What is done with the records that an assigned partition hands out.</summary>
+/// <summary>The processing of records that an assigned partition hands out.</summary>
 internal interface IPartitionWork
 {
-    /// <summary>Gives back what was handed out and not begun.</summary>
+    /// <summary>Returns the records that were handed out and not started.</summary>
     void Drop();
 }
 
-/// <summary>The records of one partition, from one start on, on their way through the handler.</summary>
+/// <summary>Processes the records of one session of a partition.</summary>
 /// <param name="claim">The partition.</param>
-/// <param name="session">The start.</param>
-/// <param name="maxRunning">Calls at a time.</param>
-/// <param name="handle">Handles one record: true where it is done.</param>
+/// <param name="session">The session that fetches them.</param>
+/// <param name="maxRunning">The maximum number of concurrent calls.</param>
+/// <param name="handle">Handles one record. Returns whether it is done.</param>
 /// <param name="wake">Called when the partition has room again.</param>
 internal sealed class PartitionWork<TKey, TValue>(AssignedPartition claim, FetchSession session, int maxRunning,
     Func<PartitionWork<TKey, TValue>, HandledRecord<TKey, TValue>, Task<bool>> handle, Action wake) : IPartitionWork
 {
-    /// <summary>Records that wait beside those that run: enough to keep the runners busy, few enough to be given up quickly.</summary>
+    /// <summary>How many records may wait for a call: enough to keep all calls busy, few enough to drop quickly.</summary>
     private const int QueueAhead = 256;
 
-    /// <summary>And bytes of them.</summary>
+    /// <summary>How many bytes of records may wait for a call.</summary>
     private const long QueueAheadBytes = 1 << 20;
 
     private readonly Lock _gate = new();
@@ -33,7 +33,7 @@ internal sealed class PartitionWork<TKey, TValue>(AssignedPartition claim, Fetch
 
     public FetchSession Session { get; } = session;
 
-    /// <summary>A record that was handed out.</summary>
+    /// <summary>Adds a record that was handed out.</summary>
     public void Add(HandledRecord<TKey, TValue> record)
     {
         HandledRecord<TKey, TValue>? first = null;
@@ -67,7 +67,7 @@ internal sealed class PartitionWork<TKey, TValue>(AssignedPartition claim, Fetch
         }
     }
 
-    /// <summary>Stops before a record that cannot be passed: nothing of the partition is handled any more.</summary>
+    /// <summary>Stops before a record that can be neither handled nor skipped. No further record of the partition is handled.</summary>
     public void Stop()
     {
         Claim.SetFull(true);

@@ -3,19 +3,19 @@ using System.Diagnostics.CodeAnalysis;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Which waiting record runs next: at most <paramref name="maxRunning"/> at a time, never two of one key, those of one key in order. The
-/// three parallelisms differ by the key alone: one for all, the record's, or one for each. Pure; not thread safe.
+/// Decides which waiting record runs next: at most <paramref name="maxRunning"/> at a time, records of one key in order and one at a time.
+/// The parallelisms differ only in the key: one for all records, the record's own, or a unique one. Pure; not thread-safe.
 /// </summary>
 internal sealed class RecordSchedule<T>(int maxRunning)
 {
-    // The keys that run or are ready, each with what waits behind.
+    // The keys with a running or ready record, each with the records waiting behind it.
     private readonly Dictionary<ulong, Queue<T>?> _keys = [];
     private readonly Queue<(ulong Key, T Item)> _ready = new();
 
-    /// <summary>Started and not finished.</summary>
+    /// <summary>The number of records started and not finished.</summary>
     public int Running { get; private set; }
 
-    /// <summary>Added and not started.</summary>
+    /// <summary>The number of records added and not started.</summary>
     public int Waiting { get; private set; }
 
     public void Add(ulong key, T item)
@@ -43,7 +43,7 @@ internal sealed class RecordSchedule<T>(int maxRunning)
         return true;
     }
 
-    /// <summary>What was started of a key has ended.</summary>
+    /// <summary>Marks the running record of a key as finished.</summary>
     public void Finish(ulong key)
     {
         Running--;
@@ -53,7 +53,7 @@ internal sealed class RecordSchedule<T>(int maxRunning)
             _keys.Remove(key);
     }
 
-    /// <summary>Takes out all that waits.</summary>
+    /// <summary>Removes and returns all waiting records.</summary>
     public IReadOnlyList<T> Drop()
     {
         List<T> dropped = [.. _ready.Select(static next => next.Item)];

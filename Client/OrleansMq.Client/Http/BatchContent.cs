@@ -4,8 +4,8 @@ using System.Net.Http.Headers;
 namespace OrleansMq.Client.Http;
 
 /// <summary>
-/// A record batch as the body of a request, without a copy. The batch's memory is lent: <see cref="DetachAsync"/> takes it back, and
-/// returns only when nothing reads it any more, whatever the handler that was given the request does.
+/// A record batch as a request body, without a copy. The batch's memory is borrowed. <see cref="DetachAsync"/> returns it, and completes
+/// only when nothing reads it any more, even if the HTTP handler misbehaves.
 /// </summary>
 internal sealed class BatchContent : HttpContent
 {
@@ -26,10 +26,10 @@ internal sealed class BatchContent : HttpContent
         Headers.ContentType = MediaType;
     }
 
-    /// <summary>Whether any byte of the batch may have left: then the broker may have appended it.</summary>
+    /// <summary>Whether any byte of the batch may have been sent. If so, the broker may have appended it.</summary>
     public bool WasStarted { get; private set; }
 
-    /// <summary>Takes the memory back.</summary>
+    /// <summary>Returns the memory to its owner.</summary>
     public ValueTask DetachAsync()
     {
         var before = Interlocked.CompareExchange(ref _state, Detached, Idle);
@@ -39,7 +39,7 @@ internal sealed class BatchContent : HttpContent
 
     protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        // A second attempt by a handler would send the batch twice: whether to do that is for the producer to decide.
+        // A second attempt by the handler would send the batch twice. Only the producer decides about a retry.
         if (Interlocked.CompareExchange(ref _state, Sending, Idle) != Idle)
             throw new IOException("The record batch was sent already, or its memory was taken back.");
         WasStarted = true;

@@ -1,6 +1,6 @@
 namespace OrleansMq.Client.Http;
 
-/// <summary>Where a cluster's brokers are, any of which takes any request, and which of them is asked at the moment.</summary>
+/// <summary>The addresses of a cluster's brokers, and which of them is used now. Any broker serves any request.</summary>
 internal sealed class BrokerAddresses
 {
     private readonly Uri[] _all;
@@ -16,14 +16,14 @@ internal sealed class BrokerAddresses
                 nameof(addresses));
     }
 
-    /// <summary>All of them, in the order they were given.</summary>
+    /// <summary>All addresses, in the given order.</summary>
     public IReadOnlyList<Uri> All => _all;
 
-    /// <summary>Whom to ask.</summary>
+    /// <summary>The address used now.</summary>
     public Uri Current => _all[Volatile.Read(ref _current)];
 
-    /// <summary>Asks the next one from now on, unless somebody has moved on already.</summary>
-    /// <param name="from">Who could not be asked.</param>
+    /// <summary>Switches to the next address, unless another caller has switched already.</summary>
+    /// <param name="from">The address that did not answer.</param>
     public void MoveOn(Uri from)
     {
         var index = Volatile.Read(ref _current);
@@ -31,7 +31,7 @@ internal sealed class BrokerAddresses
             Interlocked.CompareExchange(ref _current, (index + 1) % _all.Length, index);
     }
 
-    /// <summary>The addresses as a message shows them.</summary>
+    /// <summary>Formats the addresses for a message.</summary>
     public override string ToString() => string.Join(", ", _all.Select(address => address.AbsoluteUri));
 
     private static Uri Checked(Uri address)
@@ -40,7 +40,7 @@ internal sealed class BrokerAddresses
         if (!address.IsAbsoluteUri || (address.Scheme != Uri.UriSchemeHttp && address.Scheme != Uri.UriSchemeHttps))
             throw new ArgumentException($"The broker's address '{address}' is not an http URL. Write it like http://127.0.0.1:8080.",
                 nameof(address));
-        // A base address without a slash at its end would lose its last segment when a path is put behind it.
+        // Without a trailing slash, the last segment of the base address would be dropped when a path is appended.
         return address.AbsoluteUri.EndsWith('/') ? address : new Uri(address.AbsoluteUri + "/");
     }
 }

@@ -10,13 +10,13 @@ public sealed record JoinGroupBody(string GroupId, string MemberId = "", string?
     IReadOnlyList<GroupProtocol>? Protocols = null,
     bool RequireKnownMemberId = true, bool SupportsSkippingAssignment = true, string? Reason = null)
 {
-    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static JoinGroupBody Of(JoinGroup request) =>
         new(request.GroupId, request.MemberId, request.GroupInstanceId, request.ClientId, request.ClientHost,
             Milliseconds.Of(request.SessionTimeout), Milliseconds.Of(request.RebalanceTimeout), request.ProtocolType, request.Protocols,
             request.RequireKnownMemberId, request.SupportsSkippingAssignment, request.Reason);
 
-    /// <summary>What the body asks for.</summary>
+    /// <summary>Converts the body to a request.</summary>
     public JoinGroup ToRequest() => new()
     {
         GroupId = GroupId,
@@ -39,12 +39,12 @@ public sealed record SyncGroupBody(string GroupId, int GenerationId, string Memb
     string? ProtocolType = null,
     string? ProtocolName = null, IReadOnlyList<MemberAssignment>? Assignments = null)
 {
-    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static SyncGroupBody Of(SyncGroup request) =>
         new(request.GroupId, request.GenerationId, request.MemberId, request.GroupInstanceId,
             request.ProtocolType, request.ProtocolName, request.Assignments);
 
-    /// <summary>What the body asks for.</summary>
+    /// <summary>Converts the body to a request.</summary>
     public SyncGroup ToRequest() => new()
     {
         GroupId = GroupId,
@@ -67,7 +67,7 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
     long Sequence = 0,
     bool IsRepeated = false)
 {
-    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static ConsumerHeartbeatBody Of(ConsumerGroupHeartbeat request) =>
         new(request.GroupId, request.MemberId, request.MemberEpoch, request.InstanceId,
             request.RackId, request.RebalanceTimeout is { } timeout ? Milliseconds.Of(timeout) : null, request.SubscribedTopicNames,
@@ -76,7 +76,7 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
             request.Sequence,
             request.IsRepeated);
 
-    /// <summary>What the body asks for.</summary>
+    /// <summary>Converts the body to a request.</summary>
     public ConsumerGroupHeartbeat ToRequest() => new()
     {
         GroupId = GroupId,
@@ -97,17 +97,17 @@ public sealed record ConsumerHeartbeatBody(string GroupId, string MemberId = "",
     };
 }
 
-/// <summary>The answer to <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeatResult"/>. Times are
+/// <summary>The response to <c>POST /api/groups/consumer-heartbeat</c>; see <see cref="ConsumerGroupHeartbeatResult"/>. Times are
 /// milliseconds.</summary>
 public sealed record ConsumerHeartbeatAnswer(ErrorCode Error, string? Message, string? MemberId, int MemberEpoch, long HeartbeatIntervalMs,
     IReadOnlyList<TopicPartitions>? Assignment, long SessionTimeoutMs = 0)
 {
-    /// <summary>The answer that says <paramref name="result"/>.</summary>
+    /// <summary>Converts <paramref name="result"/> to a response body.</summary>
     public static ConsumerHeartbeatAnswer Of(ConsumerGroupHeartbeatResult result) =>
         new(result.Error, result.Message, result.MemberId, result.MemberEpoch,
             Milliseconds.Of(result.HeartbeatInterval), result.Assignment, Milliseconds.Of(result.SessionTimeout));
 
-    /// <summary>What the answer says.</summary>
+    /// <summary>Converts the response body to a result.</summary>
     public ConsumerGroupHeartbeatResult ToResult() => new()
     {
         Error = Error,
@@ -125,12 +125,12 @@ public sealed record OffsetCommitBody(string GroupId, IReadOnlyList<PartitionOff
     string MemberId = "",
     string? GroupInstanceId = null)
 {
-    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static OffsetCommitBody Of(OffsetCommit request) =>
         new(request.GroupId, request.Offsets, request.GenerationIdOrMemberEpoch, request.MemberId,
             request.GroupInstanceId);
 
-    /// <summary>What the body asks for.</summary>
+    /// <summary>Converts the body to a request.</summary>
     public OffsetCommit ToRequest() => new()
     {
         GroupId = GroupId,
@@ -146,12 +146,12 @@ public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartitio
     int MemberEpoch = -1,
     bool RequireStable = false, bool AllowStale = false)
 {
-    /// <summary>The body that asks for <paramref name="request"/>.</summary>
+    /// <summary>Converts <paramref name="request"/> to a body.</summary>
     public static OffsetFetchBody Of(OffsetFetch request) =>
         new(request.GroupId, request.Partitions, request.MemberId, request.MemberEpoch, request.RequireStable,
             request.AllowStale);
 
-    /// <summary>What the body asks for.</summary>
+    /// <summary>Converts the body to a request.</summary>
     public OffsetFetch ToRequest() => new()
     {
         GroupId = GroupId,
@@ -163,40 +163,40 @@ public sealed record OffsetFetchBody(string GroupId, IReadOnlyList<TopicPartitio
     };
 }
 
-/// <summary>The answer to <c>GET /api/groups/{group}/coordinator</c>.</summary>
-/// <param name="BrokerId">The broker that coordinates the group now.</param>
+/// <summary>The response to <c>GET /api/groups/{group}/coordinator</c>.</summary>
+/// <param name="BrokerId">The broker that currently coordinates the group.</param>
 public sealed record CoordinatorAnswer(int BrokerId);
 
 /// <summary>The body of <c>POST /api/groups/{group}/reset</c>; see <see cref="OffsetReset"/>.</summary>
-/// <param name="Target">Where to; null where <paramref name="Offsets"/> says it for each partition.</param>
-/// <param name="Topics">All partitions of these topics.</param>
-/// <param name="Partitions">These partitions. Neither topics, partitions nor offsets: all partitions the group has committed offsets
-/// for.</param>
-/// <param name="Offsets">These partitions, to these offsets.</param>
-/// <param name="Execute">Whether the reset is done, rather than planned.</param>
+/// <param name="Target">Where to reset to; null if <paramref name="Offsets"/> gives an offset for each partition.</param>
+/// <param name="Topics">Resets all partitions of these topics.</param>
+/// <param name="Partitions">Resets these partitions. Without topics, partitions and offsets, all partitions with committed offsets are
+/// reset.</param>
+/// <param name="Offsets">Resets these partitions to these offsets.</param>
+/// <param name="Execute">Whether to execute the reset, or only plan it.</param>
 public sealed record ResetOffsetsBody(OffsetTarget? Target = null, IReadOnlyList<string>? Topics = null,
     IReadOnlyList<TopicPartition>? Partitions = null,
     IReadOnlyList<OffsetToSet>? Offsets = null, bool Execute = false)
 {
-    /// <summary>The body that asks for <paramref name="reset"/>.</summary>
+    /// <summary>Converts <paramref name="reset"/> to a body.</summary>
     public static ResetOffsetsBody Of(OffsetReset reset, bool execute) => new(reset.Target, reset.Topics, reset.Partitions,
         reset.Offsets?.Select(offset => new OffsetToSet(offset.Key.Topic, offset.Key.Partition, offset.Value)).ToArray(), execute);
 }
 
-/// <summary>A partition and the offset it is to have.</summary>
+/// <summary>A partition and its new offset.</summary>
 /// <param name="Topic">The topic's name.</param>
 /// <param name="Partition">The partition's number.</param>
 /// <param name="Offset">The next offset to read, from 0.</param>
 public sealed record OffsetToSet(string Topic, int Partition, long Offset);
 
-/// <summary>Times as they stand in JSON.</summary>
+/// <summary>Converts times to and from JSON.</summary>
 internal static class Milliseconds
 {
-    /// <summary>Whole milliseconds; what is longer than a number can say is the longest there is.</summary>
+    /// <summary>Returns whole milliseconds; an infinite time becomes the maximum.</summary>
     public static long Of(TimeSpan time) =>
         time == Timeout.InfiniteTimeSpan ? (long)TimeSpan.MaxValue.TotalMilliseconds : (long)time.TotalMilliseconds;
 
-    /// <summary>The time; beyond the longest there is, that.</summary>
+    /// <summary>Returns the time; values beyond the maximum become the maximum.</summary>
     public static TimeSpan ToTime(long milliseconds) =>
         milliseconds >= (long)TimeSpan.MaxValue.TotalMilliseconds ? TimeSpan.MaxValue
         : milliseconds <= (long)TimeSpan.MinValue.TotalMilliseconds ? TimeSpan.MinValue

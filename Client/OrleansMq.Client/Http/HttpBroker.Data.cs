@@ -6,7 +6,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 
-/// <content>The data path: raw batches both ways, errors as codes.</content>
+/// <content>The data path: raw batches in both directions, errors as codes.</content>
 public sealed partial class HttpBroker
 {
     /// <inheritdoc/>
@@ -46,7 +46,7 @@ public sealed partial class HttpBroker
             catch (Exception e) when (IsUnreachable(e) && !cancellationToken.IsCancellationRequested)
             {
                 _addresses.MoveOn(address);
-                // A read has no effect, so that "certainly not done" is always right.
+                // A read has no effect, so the code for "certainly not executed" is always right.
                 if (attempt >= _addresses.All.Count)
                     return FetchResult.Failed(ErrorCode.LeaderNotAvailable, UnreachableMessage(address, e));
             }
@@ -101,13 +101,13 @@ public sealed partial class HttpBroker
             try
             {
                 var result = await PostAsync(address, path, content).ConfigureAwait(false);
-                // Another broker gets it at once only where it certainly never left. Any other retry is the producer's to decide.
+                // Another broker is tried at once only if the batch was certainly not sent. Any other retry is up to the producer.
                 if (result.Error != ErrorCode.LeaderNotAvailable || content.WasStarted || attempt >= _addresses.All.Count)
                     return result;
             }
             finally
             {
-                // The memory is the caller's again when this returns, so nothing may still be reading it.
+                // The memory belongs to the caller again when this method returns, so nothing may still read it.
                 await content.DetachAsync().ConfigureAwait(false);
             }
         }
@@ -158,7 +158,7 @@ public sealed partial class HttpBroker
             {
                 if (length == owner.Memory.Length && length != expected)
                     owner = Grow(owner, length);
-                // The handler fails by itself when the body ends before its content length; at the end it reads nothing, into any buffer.
+                // The HTTP handler throws if the body ends before its content length. Reading at the end returns 0.
                 var read = await body.ReadAsync(owner.Memory[length..], cancellationToken).ConfigureAwait(false);
                 if (read == 0)
                     return (owner, length);

@@ -4,15 +4,15 @@ using System.Text.Json;
 
 namespace OrleansMq.Client.Http;
 
-/// <content>What becomes of errors: the broker's own by their problem details, everything else as "no broker answered".</content>
+/// <content>Mapping of errors: the broker's own by their problem details, everything else as "no broker answered".</content>
 public sealed partial class HttpBroker
 {
-    // .NET's handler asks a new connection where it leads to; where the broker dies in that moment, what the system says comes through as
-    // it is.
+    // .NET's handler asks a new connection for its endpoint. If the broker dies at that moment, the socket's exception is not wrapped.
     private static bool IsUnreachable(Exception e) =>
         e is HttpRequestException or IOException or SocketException or OperationCanceledException;
 
-    /// <summary>Certainly not done, where no connection came about; otherwise the request may have arrived.</summary>
+    /// <summary>Returns the code for "certainly not executed" if no connection was established; otherwise the request may have
+    /// arrived.</summary>
     private static ErrorCode CodeOfUnreachable(Exception e) =>
         e is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError
             or HttpRequestError.SecureConnectionError }
@@ -38,8 +38,8 @@ public sealed partial class HttpBroker
     }
 
     /// <summary>
-    /// The error behind a status. A problem with a code is the broker's; a bare 502, 503 or 504 is that of something in between, so that
-    /// nobody knows what the broker did.
+    /// Reads the error of a response. A problem with a code comes from the broker. A bare 502, 503 or 504 comes from a proxy, so it is
+    /// unknown what the broker did.
     /// </summary>
     private static async ValueTask<(ErrorCode Code, string Message, bool FromBroker)> ReadErrorAsync(HttpResponseMessage response,
         CancellationToken cancellationToken)
@@ -68,7 +68,7 @@ public sealed partial class HttpBroker
         }
         catch (JsonException)
         {
-            // Not a problem after all: the status alone has to do.
+            // Not a problem body: only the status is known.
             return null;
         }
     }

@@ -5,13 +5,13 @@ using System.Text.Json.Serialization.Metadata;
 
 namespace OrleansMq.Client.Http;
 
-/// <content>Requests of the administration: one broker after the other, until one answers.</content>
+/// <content>Administrative requests, sent to one broker after the other until one answers.</content>
 public sealed partial class HttpBroker
 {
-    // Between two rounds over all addresses: short, since a partition has another leader within a second.
+    // The pause between two rounds over all addresses: short, since a failover completes within a second.
     private static readonly TimeSpan RoundPause = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>Sends a request and reads its answer.</summary>
+    /// <summary>Sends a request and reads its response.</summary>
     internal async ValueTask<T> AskAsync<T>(HttpMethod method, string path, Func<HttpContent>? body, JsonTypeInfo<T> type,
         CancellationToken cancellationToken)
     {
@@ -20,7 +20,7 @@ public sealed partial class HttpBroker
             ?? throw new BrokerException(ErrorCode.UnknownServerError, $"{response.RequestMessage?.RequestUri} answered with null.");
     }
 
-    /// <summary>Sends a request whose answer may be that there is nothing: 204.</summary>
+    /// <summary>Sends a request whose response may be empty (204).</summary>
     internal async ValueTask<T?> LookForAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellationToken)
     {
         using var response = await SendAsync(method, path, null, cancellationToken).ConfigureAwait(false);
@@ -28,16 +28,16 @@ public sealed partial class HttpBroker
             ? default : await ReadAsync(response, path, type, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Sends a request that has no answer but that it was done.</summary>
+    /// <summary>Sends a request whose response has no body.</summary>
     internal async ValueTask TellAsync(HttpMethod method, string path, Func<HttpContent>? body, CancellationToken cancellationToken) =>
         (await SendAsync(method, path, body, cancellationToken).ConfigureAwait(false)).Dispose();
 
-    /// <summary>Sends a request of a protocol whose caller retries by himself: to each broker once, as long as it was certainly not
-    /// done.</summary>
-    /// <param name="path">Where to.</param>
-    /// <param name="body">Makes the body, once for each attempt.</param>
-    /// <param name="type">What the answer is.</param>
-    /// <param name="maxWait">How long the broker may wait before it answers, on top of the time limit of every request.</param>
+    /// <summary>Sends a protocol request, whose caller does its own retries. Tries each broker once, as long as the request was certainly
+    /// not executed.</summary>
+    /// <param name="path">The path.</param>
+    /// <param name="body">Creates the body, once per attempt.</param>
+    /// <param name="type">The type of the response.</param>
+    /// <param name="maxWait">How long the broker may wait before it responds, in addition to the time limit of every request.</param>
     /// <param name="cancellationToken">Stops waiting.</param>
     internal async ValueTask<T> OfferAsync<T>(string path, Func<HttpContent> body, JsonTypeInfo<T> type, TimeSpan maxWait,
         CancellationToken cancellationToken)
@@ -62,8 +62,8 @@ public sealed partial class HttpBroker
         }
     }
 
-    /// <summary>Sends a request to one broker after the other; its whole answer, which is no error, is read within the time
-    /// limit.</summary>
+    /// <summary>Sends a request to one broker after the other. Returns the first response that is not an error, read completely within the
+    /// time limit.</summary>
     private async ValueTask<HttpResponseMessage> SendAsync(HttpMethod method, string path, Func<HttpContent>? body,
         CancellationToken cancellationToken)
     {
@@ -87,11 +87,11 @@ public sealed partial class HttpBroker
         }
     }
 
-    /// <summary>What was certainly not done, and what changes nothing, may be sent again.</summary>
+    /// <summary>Whether a request may be sent again: it was certainly not executed, or it changes nothing.</summary>
     private static bool IsHarmlessAgain(HttpMethod method, BrokerException e) =>
         e.Code == ErrorCode.LeaderNotAvailable || (method == HttpMethod.Get && e.Action == ErrorAction.Retry);
 
-    /// <summary>A broker that does not answer, or that is starting or stopping, is not asked next time.</summary>
+    /// <summary>Switches to the next address after a broker that does not answer, or is starting or stopping.</summary>
     private void MoveOnAfter(Uri address, ErrorCode code, bool isUnreachable)
     {
         if (isUnreachable || code == ErrorCode.LeaderNotAvailable)
@@ -132,7 +132,7 @@ public sealed partial class HttpBroker
         }
     }
 
-    /// <summary>A day, where the broker may wait for longer: timers know no end of time.</summary>
+    /// <summary>Returns the request timeout plus the allowed wait, at most one day, since timers have a maximum.</summary>
     private TimeSpan TimeLimit(TimeSpan maxWait) =>
         maxWait < TimeSpan.FromDays(1) ? _options.RequestTimeout + maxWait : TimeSpan.FromDays(1);
 

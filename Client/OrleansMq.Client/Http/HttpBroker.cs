@@ -5,13 +5,13 @@ using OrleansMq.Api;
 namespace OrleansMq.Client.Http;
 
 /// <summary>
-/// A broker reached over its HTTP API (HTTP/1.1, connections kept and pooled). Errors of the broker arrive with their
-/// <see cref="ErrorCode"/>. Where no broker answers, administration throws <see cref="BrokerUnreachableException"/> and the data path
-/// returns <see cref="ErrorCode.LeaderNotAvailable"/> (certainly not done) or <see cref="ErrorCode.RequestTimedOut"/> (outcome unknown).
-/// <para>Of a cluster any broker takes any request. Given several addresses, it asks one of them until that one cannot be reached (or says
-/// that it cannot serve now), then the next: within the same call where nothing was done, else from the next call on, such as a producer's
+/// A broker reached over its HTTP API (HTTP/1.1 with pooled connections). Errors of the broker keep their <see cref="ErrorCode"/>. If no
+/// broker answers, administration throws <see cref="BrokerUnreachableException"/>. The data path then returns
+/// <see cref="ErrorCode.LeaderNotAvailable"/> (certainly not executed) or <see cref="ErrorCode.RequestTimedOut"/> (outcome unknown).
+/// <para>Any broker of a cluster serves any request. With several addresses it uses one until that broker is unreachable or cannot serve,
+/// then the next. It switches within the same call if nothing was executed, otherwise with the next call, such as a producer's
 /// retry.</para>
-/// Thread safe; one object serves a whole process.
+/// Thread-safe; one object serves a whole process.
 /// </summary>
 public sealed partial class HttpBroker : IBroker, IDisposable
 {
@@ -21,23 +21,23 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     private readonly BrokerAddresses _addresses;
     private readonly Witness? _witness;
 
-    // Pooled connections overtake each other, and the broker refuses a batch whose predecessor is still on its way: one at a time for each
-    // partition. Grows with the partitions that are written to, like everything else that is known of them.
+    // One batch at a time per partition: requests on pooled connections can overtake each other, and the broker rejects a batch whose
+    // predecessor has not arrived. Grows with the number of partitions written to, as other per-partition state does.
     private readonly ConcurrentDictionary<TopicPartition, SemaphoreSlim> _turns = new();
 
-    /// <summary>A broker at an address such as <c>http://127.0.0.1:8080</c>. Nothing is sent yet.</summary>
+    /// <summary>Creates a broker for an address such as <c>http://127.0.0.1:8080</c>. Sends nothing yet.</summary>
     /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>
     public HttpBroker(Uri baseAddress, HttpBrokerOptions? options = null) : this([baseAddress], options) { }
 
-    /// <summary>A cluster, by the addresses of some of its brokers or all. Nothing is sent yet.</summary>
+    /// <summary>Creates a broker for a cluster, given the addresses of some or all of its brokers. Sends nothing yet.</summary>
     /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
     public HttpBroker(IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null) : this(new Witness(), addresses, options) { }
 
-    /// <summary>A broker reached through an HTTP client of the caller's, which stays the caller's.</summary>
+    /// <summary>Creates a broker over the caller's HTTP client, which is not disposed.</summary>
     /// <exception cref="ArgumentException">The address is not an absolute http or https URL.</exception>
     public HttpBroker(HttpClient http, Uri baseAddress, HttpBrokerOptions? options = null) : this(http, [baseAddress], options) { }
 
-    /// <summary>A cluster reached through an HTTP client of the caller's, which stays the caller's.</summary>
+    /// <summary>Creates a broker for a cluster over the caller's HTTP client, which is not disposed.</summary>
     /// <exception cref="ArgumentException">There is no address, or one is not an absolute http or https URL.</exception>
     public HttpBroker(HttpClient http, IReadOnlyList<Uri> addresses, HttpBrokerOptions? options = null)
     {
@@ -55,12 +55,12 @@ public sealed partial class HttpBroker : IBroker, IDisposable
             addresses, options) => (_ownsHttp, _witness) = (true, witness);
 
     /// <summary>
-    /// Whether somebody at one of the addresses ever took a connection: tells a broker that went away from an address where there never was
-    /// one. Always false with an HTTP client of the caller's.
+    /// Whether any of the addresses ever accepted a connection. Tells a broker that went away from a wrong address. Always false with the
+    /// caller's own HTTP client.
     /// </summary>
     public bool HasConnected => _witness?.HasConnected == true;
 
-    /// <summary>Where the broker is that is asked at the moment.</summary>
+    /// <summary>The address of the broker that is used now.</summary>
     public Uri BaseAddress => _addresses.Current;
 
     /// <inheritdoc/>
@@ -100,7 +100,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     /// <inheritdoc/>
     public ValueTask<TopicDescription> AlterTopicAsync(string topic, IReadOnlyDictionary<string, string?> configs,
         CancellationToken cancellationToken = default) =>
-        // The HTTP API refuses a change that changes nothing; the broker API does not.
+        // The HTTP API rejects a request without changes; the broker API accepts it.
         configs.Count == 0 ? DescribeTopicAsync(topic, cancellationToken)
         : PatchAsync(topic, new AlterTopicBody(Configs: configs), cancellationToken);
 
@@ -127,7 +127,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
     public ValueTask<ClusterDescription> DescribeClusterAsync(CancellationToken cancellationToken = default) =>
         AskAsync(HttpMethod.Get, "api/cluster", null, HttpJson.Default.ClusterDescription, cancellationToken);
 
-    /// <summary>Closes the connections; requests on their way fail.</summary>
+    /// <summary>Closes the connections; requests in flight fail.</summary>
     public void Dispose()
     {
         if (_ownsHttp)
@@ -136,7 +136,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
 
     private static SocketsHttpHandler CreateHandler(HttpBrokerOptions options, Witness witness) => new()
     {
-        // Called for each new connection, with what it is read from and written to.
+        // Called for each new connection, with its stream.
         PlaintextStreamFilter = (connection, _) =>
         {
             witness.HasConnected = true;
@@ -158,7 +158,7 @@ public sealed partial class HttpBroker : IBroker, IDisposable
         AskAsync(HttpMethod.Patch, TopicPath(topic), () => JsonContent.Create(body, HttpJson.Default.AlterTopicBody),
             HttpJson.Default.TopicDescription, cancellationToken);
 
-    /// <summary>Sees connections come about, also those that the handler makes while it tries again by itself.</summary>
+    /// <summary>Notes that a connection was established, including those of the handler's own retries.</summary>
     private sealed class Witness
     {
         private volatile bool _hasConnected;

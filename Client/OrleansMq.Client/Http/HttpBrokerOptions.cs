@@ -1,28 +1,28 @@
 namespace OrleansMq.Client.Http;
 
-/// <summary>How a broker is reached over HTTP.</summary>
+/// <summary>Options of an <see cref="HttpBroker"/>.</summary>
 public sealed record HttpBrokerOptions
 {
     /// <summary>
-    /// How long one request may take, on top of the time a read was asked to wait: 30 seconds by default, above 0. Afterwards its outcome
+    /// How long one request may take, in addition to the wait that a read asks for: 30 seconds by default, above 0. Afterwards its outcome
     /// is unknown (<see cref="ErrorCode.RequestTimedOut"/>).
     /// </summary>
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// For how long a request of the administration is sent again that was certainly not done, or that changes nothing and may succeed
-    /// later: zero by default, which asks every address once. Producers and readers retry by themselves, within their own deadlines.
+    /// How long an administrative request is retried if it was certainly not executed, or changes nothing and may succeed later. Zero by
+    /// default, which tries every address once. Producers and readers retry on their own, within their own deadlines.
     /// </summary>
     public TimeSpan RetryTimeout { get; init; }
 
-    /// <summary>How long to wait for a connection: 5 seconds by default, above 0.</summary>
+    /// <summary>How long to wait for a connection to be established: 5 seconds by default, above 0.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Connections to the broker at most, 256 by default: a read that waits holds one, and so does each batch on its way.
+    /// The maximum number of connections per broker, 256 by default. A waiting read occupies one, and so does each batch in flight.
     /// </summary>
     public int MaxConnections { get; init; } = 256;
 
-    /// <summary>Where time limits take their time from.</summary>
+    /// <summary>The clock of the time limits.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 }

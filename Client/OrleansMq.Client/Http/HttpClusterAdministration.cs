@@ -4,7 +4,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 
-/// <summary>The administration of brokers and replicas, over HTTP.</summary>
+/// <summary>Administration of brokers and replicas over HTTP.</summary>
 internal sealed class HttpClusterAdministration(HttpBroker broker) : IClusterAdministration
 {
     private const string RebalancePath = "api/cluster/rebalance";

@@ -3,28 +3,28 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client.Http;
 
-/// <summary>The names the HTTP API and its clients share: paths, media types, headers and query values.</summary>
+/// <summary>The names shared by the HTTP API and its clients: paths, media types, headers and query values.</summary>
 public static class HttpContract
 {
-    /// <summary>The media type of one raw record batch (format v2), or of several one after the other.</summary>
+    /// <summary>The media type of one raw record batch (format v2), or of several back to back.</summary>
     public const string RecordBatchMediaType = "application/vnd.orleansmq.record-batch";
     /// <summary>The media type of an error (RFC 9457).</summary>
     public const string ProblemMediaType = "application/problem+json";
     /// <summary>The media type of records as lines of JSON.</summary>
     public const string JsonLinesMediaType = "application/x-ndjson";
-    /// <summary>The header of a read with the partition's high watermark.</summary>
+    /// <summary>The response header of a read with the partition's high watermark.</summary>
     public const string HighWatermarkHeader = "Omq-High-Watermark";
-    /// <summary>The header of a read with the partition's last stable offset.</summary>
+    /// <summary>The response header of a read with the partition's last stable offset.</summary>
     public const string LastStableOffsetHeader = "Omq-Last-Stable-Offset";
-    /// <summary>The header of a read with the partition's log start offset.</summary>
+    /// <summary>The response header of a read with the partition's log start offset.</summary>
     public const string LogStartOffsetHeader = "Omq-Log-Start-Offset";
 
-    /// <summary>The type of an election of first replicas.</summary>
+    /// <summary>The type of an election of preferred leaders.</summary>
     public const string PreferredElection = "preferred";
     /// <summary>The type of an election that may lose acknowledged records.</summary>
     public const string UncleanElection = "unclean";
 
-    /// <summary>The query value of <c>acks</c>: <c>0</c>, <c>1</c> or <c>all</c>.</summary>
+    /// <summary>Formats the query value of <c>acks</c>: <c>0</c>, <c>1</c> or <c>all</c>.</summary>
     public static string Format(Acks acks) => acks switch
     {
         Acks.None => "0",
@@ -32,7 +32,7 @@ public static class HttpContract
         _ => "all",
     };
 
-    /// <summary>Reads the query value of <c>acks</c>; null and empty are <c>all</c>, and <c>-1</c> is understood.</summary>
+    /// <summary>Parses the query value of <c>acks</c>; null and empty mean <c>all</c>, and so does <c>-1</c>.</summary>
     public static bool TryParseAcks(string? text, out Acks acks)
     {
         (var known, acks) = text switch
@@ -45,11 +45,11 @@ public static class HttpContract
         return known;
     }
 
-    /// <summary>The query value of <c>isolation</c>: <c>read_uncommitted</c> or <c>read_committed</c>.</summary>
+    /// <summary>Formats the query value of <c>isolation</c>: <c>read_uncommitted</c> or <c>read_committed</c>.</summary>
     public static string Format(IsolationLevel isolation) =>
         isolation == IsolationLevel.ReadCommitted ? "read_committed" : "read_uncommitted";
 
-    /// <summary>Reads the query value of <c>isolation</c>; null and empty are <c>read_uncommitted</c>.</summary>
+    /// <summary>Parses the query value of <c>isolation</c>; null and empty mean <c>read_uncommitted</c>.</summary>
     public static bool TryParseIsolation(string? text, out IsolationLevel isolation)
     {
         (var known, isolation) = text switch
@@ -61,14 +61,15 @@ public static class HttpContract
         return known;
     }
 
-    /// <summary>The query value of <c>at</c>: <c>earliest</c>, <c>latest</c>, <c>max-timestamp</c>, or milliseconds since 1970.</summary>
+    /// <summary>Formats the query value of <c>at</c>: <c>earliest</c>, <c>latest</c>, <c>max-timestamp</c>, or milliseconds since
+    /// 1970.</summary>
     public static string Format(OffsetSpec spec) =>
         spec == OffsetSpec.Earliest ? "earliest"
         : spec == OffsetSpec.Latest ? "latest"
         : spec == OffsetSpec.MaxTimestamp ? "max-timestamp"
         : spec.Value.ToString(System.Globalization.CultureInfo.InvariantCulture);
 
-    /// <summary>Reads the query value of <c>at</c>; a number below 0 is refused.</summary>
+    /// <summary>Parses the query value of <c>at</c>; a number below 0 is rejected.</summary>
     public static bool TryParseOffsetSpec(string? text, out OffsetSpec spec)
     {
         switch (text)
@@ -90,7 +91,7 @@ public static class HttpContract
     }
 }
 
-/// <summary>The body of <c>PUT /api/topics/{topic}</c>; no body at all is all defaults.</summary>
+/// <summary>The body of <c>PUT /api/topics/{topic}</c>; without a body all values are defaults.</summary>
 /// <param name="Partitions">1 to 10,000; null or -1 for the broker's default.</param>
 /// <param name="ReplicationFactor">Copies of each partition; null or -1 for the broker's default.</param>
 /// <param name="Configs">Kafka's topic configuration keys and values; null for the defaults.</param>
@@ -98,36 +99,36 @@ public sealed record CreateTopicBody(int? Partitions = null, short? ReplicationF
     IReadOnlyDictionary<string, string>? Configs = null);
 
 /// <summary>The body of <c>PATCH /api/topics/{topic}</c>.</summary>
-/// <param name="Partitions">The new number of partitions in total; null leaves it.</param>
-/// <param name="Configs">Keys to set; a null value removes the topic's own setting. Keys not named stay.</param>
+/// <param name="Partitions">The new total number of partitions; null leaves it unchanged.</param>
+/// <param name="Configs">Keys to set; a null value removes the topic's own setting. Other keys are unchanged.</param>
 public sealed record AlterTopicBody(int? Partitions = null, IReadOnlyDictionary<string, string?>? Configs = null);
 
-/// <summary>The answer to a raw batch.</summary>
+/// <summary>The response to a raw batch.</summary>
 /// <param name="BaseOffset">The offset of the batch's first record.</param>
-/// <param name="LogAppendTime">Milliseconds since 1970 where the topic stamps LogAppendTime, else -1.</param>
-/// <param name="LogStartOffset">The partition's log start offset; -1 if not known.</param>
+/// <param name="LogAppendTime">Milliseconds since 1970 if the topic stamps LogAppendTime, else -1.</param>
+/// <param name="LogStartOffset">The partition's log start offset; -1 if unknown.</param>
 public sealed record ProduceResponse(long BaseOffset, long LogAppendTime = -1, long LogStartOffset = -1);
 
-/// <summary>The answer to an offset that was looked for.</summary>
-/// <param name="Offset">The offset; -1 where no record is that late.</param>
+/// <summary>The response to an offset lookup.</summary>
+/// <param name="Offset">The offset; -1 if no record has such a late timestamp.</param>
 /// <param name="Timestamp">The record's timestamp in milliseconds since 1970; -1 for earliest and latest.</param>
-/// <param name="LeaderEpoch">The epoch the record was written in; -1 if not known.</param>
+/// <param name="LeaderEpoch">The leader epoch of the record; -1 if unknown.</param>
 public sealed record OffsetResponse(long Offset, long Timestamp = -1, int LeaderEpoch = -1);
 
 /// <summary>The body of <c>POST .../delete-records</c>.</summary>
 /// <param name="BeforeOffset">The new log start offset; -1 for the high watermark.</param>
 public sealed record DeleteRecordsBody(long BeforeOffset);
 
-/// <summary>The answer to <c>POST .../delete-records</c>.</summary>
-/// <param name="LogStartOffset">The first offset that can be read from now on.</param>
+/// <summary>The response to <c>POST .../delete-records</c>.</summary>
+/// <param name="LogStartOffset">The new log start offset, the first that can be read.</param>
 public sealed record DeleteRecordsResponse(long LogStartOffset);
 
 /// <summary>An error as problem details (RFC 9457) with the broker's code.</summary>
-/// <param name="Type">A URI that names the kind of error; <c>about:blank</c> where there is none.</param>
-/// <param name="Title">The kind of error, for a person.</param>
+/// <param name="Type">A URI that identifies the kind of error; <c>about:blank</c> for none.</param>
+/// <param name="Title">The kind of error, for a human reader.</param>
 /// <param name="Status">The HTTP status.</param>
-/// <param name="Detail">This error: the field or path, and the fix.</param>
-/// <param name="Instance">The path that was asked.</param>
+/// <param name="Detail">This error: the field or path at fault and how to fix it.</param>
+/// <param name="Instance">The requested path.</param>
 /// <param name="Code">The name of the <see cref="OrleansMq.ErrorCode"/>.</param>
 /// <param name="ErrorCode">The number of the <see cref="OrleansMq.ErrorCode"/>.</param>
 /// <param name="Retriable">Whether the same request may succeed later.</param>
@@ -141,37 +142,37 @@ public sealed record HttpProblem(
     short? ErrorCode,
     bool? Retriable)
 {
-    /// <summary>The problem for an error of the broker.</summary>
+    /// <summary>Creates the problem for an error of the broker.</summary>
     public static HttpProblem For(OrleansMq.ErrorCode code, string? detail, int status, string? instance = null) =>
         new("about:blank", code.ToString(), status, detail, instance, code.ToString(), (short)code, code.Action() == ErrorAction.Retry);
 }
 
-/// <summary>A record to produce, one line of <c>POST /api/topics/{topic}/records</c>.</summary>
+/// <summary>A record to produce: one line of <c>POST /api/topics/{topic}/records</c>.</summary>
 /// <param name="Key">The key in the request's encoding; null for none.</param>
 /// <param name="Value">The value in the request's encoding; null is a tombstone.</param>
-/// <param name="Partition">Null: chosen by key, or in turn where there is none.</param>
-/// <param name="Headers">Names and values; a value is in the request's encoding.</param>
+/// <param name="Partition">The partition; null to choose by key, or in turn without a key.</param>
+/// <param name="Headers">Names and values; the values are in the request's encoding.</param>
 /// <param name="Timestamp">Milliseconds since 1970; null for now.</param>
 public sealed record ProduceLine(string? Key = null, string? Value = null, int? Partition = null,
     IReadOnlyDictionary<string, string?>? Headers = null, long? Timestamp = null);
 
-/// <summary>What became of a record, one line of the answer to <c>POST /api/topics/{topic}/records</c>.</summary>
-/// <param name="Partition">The partition it went to; null on error.</param>
-/// <param name="Offset">Its offset; null on error, -1 where acks is 0 and it is not known.</param>
-/// <param name="Error">On error: the field and the fix.</param>
-/// <param name="Code">On error: the name of the <see cref="OrleansMq.ErrorCode"/>.</param>
+/// <summary>The result for one record: one line of the response to <c>POST /api/topics/{topic}/records</c>.</summary>
+/// <param name="Partition">The record's partition; null on error.</param>
+/// <param name="Offset">The record's offset; null on error; -1 if acks is 0, where it is unknown.</param>
+/// <param name="Error">On error, the field at fault and how to fix it.</param>
+/// <param name="Code">On error, the name of the <see cref="OrleansMq.ErrorCode"/>.</param>
 public sealed record ProducedLine(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Partition,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? Offset,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Error = null,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Code = null);
 
-/// <summary>A record that was read, one line of <c>GET .../records</c>.</summary>
-/// <param name="Partition">The partition.</param>
-/// <param name="Offset">Its offset.</param>
+/// <summary>A record that was read: one line of <c>GET .../records</c>.</summary>
+/// <param name="Partition">The record's partition.</param>
+/// <param name="Offset">The record's offset.</param>
 /// <param name="Timestamp">Milliseconds since 1970.</param>
 /// <param name="Key">The key in the request's encoding; null for none.</param>
 /// <param name="Value">The value in the request's encoding; null is a tombstone.</param>
-/// <param name="Headers">Names and values (of two headers with one name the last); null for none.</param>
+/// <param name="Headers">Names and values (the last one of a duplicate name); null for none.</param>
 public sealed record ConsumedLine(int Partition, long Offset, long Timestamp, string? Key, string? Value,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyDictionary<string, string?>? Headers = null);

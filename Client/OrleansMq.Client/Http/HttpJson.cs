@@ -5,8 +5,8 @@ using OrleansMq.Api;
 namespace OrleansMq.Client.Http;
 
 /// <summary>
-/// The JSON of the HTTP API, for both ends: camelCase names, read without regard to case, no reflection. What the broker API returns goes
-/// over the wire as it is; the rest is in <see cref="HttpContract"/>'s neighbours.
+/// The JSON of the HTTP API, for server and client: camelCase names, read case-insensitively, without reflection. Types of the broker API
+/// are sent as they are; the others are in <see cref="HttpContract"/>'s file and beside it.
 /// </summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(ClusterDescription))]

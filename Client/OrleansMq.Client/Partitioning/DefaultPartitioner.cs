@@ -4,9 +4,9 @@ using OrleansMq.Partitioning;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Kafka's default: a key always goes to the same partition (murmur2 of its bytes), so that records of one key stay in order and land where
-/// Kafka's clients put them; records without a key stick to one partition until its batch is closed, then to another chosen at random
-/// (KIP-480), so that batches are full.
+/// Kafka's default partitioner. A key always maps to the same partition (murmur2 of its bytes), so that its records stay in order and land
+/// where Kafka's clients put them. Records without a key stick to one partition until its batch is closed, then to another chosen at random
+/// (KIP-480), which fills batches.
 /// </summary>
 public sealed class DefaultPartitioner : IPartitioner
 {
@@ -14,9 +14,9 @@ public sealed class DefaultPartitioner : IPartitioner
     private readonly Random _random;
     private Sticky? _last;
 
-    /// <summary>A partitioner of its own for one producer.</summary>
-    /// <param name="random">Where the sticky partition is drawn from; null for <see cref="Random.Shared"/>. Must be thread safe if the
-    /// producer is shared.</param>
+    /// <summary>Creates a partitioner for one producer.</summary>
+    /// <param name="random">The source of sticky partitions; null for <see cref="Random.Shared"/>. Must be thread-safe if the producer is
+    /// shared.</param>
     public DefaultPartitioner(Random? random = null) => _random = random ?? Random.Shared;
 
     /// <inheritdoc/>
@@ -46,7 +46,7 @@ public sealed class DefaultPartitioner : IPartitioner
     {
         if (partitionCount < 2 || !_stickyByTopic.TryGetValue(topic, out var sticky))
             return;
-        // Never the same again: that would make the partition's load lumpy.
+        // Never the same partition again, which would load partitions unevenly.
         var next = _random.Next(partitionCount - 1);
         Interlocked.CompareExchange(ref sticky.Partition, next >= partition ? next + 1 : next, partition);
     }

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 
 namespace OrleansMq.Client;
 
-/// <summary>Every record to the next partition, whatever its key: even to the record, with the smallest batches.</summary>
+/// <summary>Sends each record to the next partition, whatever its key. Even to the record, but with the smallest batches.</summary>
 public sealed class RoundRobinPartitioner : IPartitioner
 {
     private readonly ConcurrentDictionary<string, StrongBox<uint>> _nextByTopic = new(StringComparer.Ordinal);

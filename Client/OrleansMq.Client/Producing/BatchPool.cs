@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 
 namespace OrleansMq.Client;
 
-/// <summary>Batches to use again, with the memory they have: as many as fill the producer's buffer, no more.</summary>
+/// <summary>A pool of batches with their memory. Keeps at most as many as fill the producer's buffer.</summary>
 internal sealed class BatchPool(ProducerOptions options) : IDisposable
 {
     private readonly int _limit = (int)Math.Clamp(options.BufferMemory / options.BatchSize, 1, 4096);

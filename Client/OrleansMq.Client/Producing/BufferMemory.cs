@@ -1,7 +1,7 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// The bytes of records that are accepted and not reported yet: bounded. Who finds no room waits in one line, first come, first served, so
+/// Bounds the bytes of records that are accepted and not reported yet. Records without room wait in one queue, first come, first served, so
 /// that records of one sender never overtake each other here.
 /// </summary>
 internal sealed class BufferMemory(long limit)
@@ -13,15 +13,15 @@ internal sealed class BufferMemory(long limit)
 
     public long Used => Volatile.Read(ref _used);
 
-    /// <summary>Takes room at once, or not at all: also where others wait for it.</summary>
+    /// <summary>Takes room at once, or fails, also while others wait.</summary>
     public bool TryTake(int size) => Volatile.Read(ref _waiting) == 0 && TryAdd(size);
 
-    /// <summary>Takes room at once, or puts the record into the line.</summary>
+    /// <summary>Takes room at once, or queues the record.</summary>
     public bool TakeOrQueue(PendingRecord record)
     {
         lock (_gate)
         {
-            // First say that somebody waits, then look: whoever gives room back does it the other way round, so one of the two sees it.
+            // Counts the waiter first and then checks for room. Release does it in the opposite order, so one of the two sees the other.
             Interlocked.Increment(ref _waiting);
             if (_line.Count == 0 && TryAdd(record.Size))
             {
@@ -33,7 +33,7 @@ internal sealed class BufferMemory(long limit)
         }
     }
 
-    /// <summary>Gives room back, and lets in who waits for it.</summary>
+    /// <summary>Releases room and admits waiting records.</summary>
     public void Release(long size)
     {
         Interlocked.Add(ref _used, -size);
@@ -41,20 +41,20 @@ internal sealed class BufferMemory(long limit)
             LetIn();
     }
 
-    /// <summary>Takes a record out of the line; false where it is not in it any more.</summary>
+    /// <summary>Removes a record from the queue. Returns false if it is no longer queued.</summary>
     public bool Withdraw(PendingRecord record)
     {
         lock (_gate)
         {
             if (record.IsGone)
                 return false;
-            record.IsGone = true; // Its place in the line is skipped later.
+            record.IsGone = true; // Its queue entry is skipped later.
         }
         LetIn();
         return true;
     }
 
-    /// <summary>Takes out of the line who came at or before a time.</summary>
+    /// <summary>Removes the records queued at or before a time.</summary>
     public void Expire(long sentBefore, List<PendingRecord> expired)
     {
         lock (_gate)
@@ -70,7 +70,7 @@ internal sealed class BufferMemory(long limit)
         }
     }
 
-    /// <summary>When the first in the line came; null where there is none.</summary>
+    /// <summary>When the first queued record was sent; null for none.</summary>
     public long? OldestSentAt
     {
         get
@@ -92,7 +92,7 @@ internal sealed class BufferMemory(long limit)
                     first.IsGone = true;
                     first.Topic.Append(first);
                 }
-                // Only now may others take room without standing in the line: the record is where they would go.
+                // Only now may others take room without queueing: the record is in its batch, so they come after it.
                 Interlocked.Decrement(ref _waiting);
             }
         }

@@ -4,13 +4,13 @@ using System.Threading.Tasks.Sources;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// The promise behind one awaited record, reused: two parties end it (the producer with a report, the caller's token with a cancellation),
-/// and the first wins. It goes back to its pool when its result was taken and the producer, too, is done with it, that is never after a
-/// cancellation.
+/// The result source of one awaited record, pooled. It is completed by the producer with a report, or by the caller's token with a
+/// cancellation; the first one wins. It returns to its pool when its result was taken and the producer is done with it too, which is never
+/// the case after a cancellation.
 /// </summary>
 internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 {
-    // A pool per process: bounded, since what is beyond it is garbage like any other.
+    // One pool per process, bounded: further objects are garbage collected.
     private const int MaxPooled = 8192;
     private static readonly ConcurrentQueue<Delivery> Pool = new();
     private static int _pooled;
@@ -35,7 +35,7 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 
     public ValueTask<DeliveryReport> Task => new(this, _core.Version);
 
-    /// <summary>From here on the token may end the wait. <paramref name="pending"/>: what to withdraw, where the record waits for
+    /// <summary>From here on the token can cancel the wait. <paramref name="pending"/> is the record to withdraw if it waits for
     /// room.</summary>
     public void ObserveCancellation(CancellationToken token, PendingRecord? pending)
     {
@@ -46,7 +46,7 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
         _registration = token.UnsafeRegister(static state => ((Delivery)state!).OnCancelled(), this);
     }
 
-    /// <summary>Ends it with a report; called once by the producer.</summary>
+    /// <summary>Completes the wait with a report. Called once, by the producer.</summary>
     public void Complete(in DeliveryReport report)
     {
         if (Interlocked.Exchange(ref _state, Ended) != Waiting)
@@ -66,7 +66,7 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
         }
         finally
         {
-            // A wrong token threw before; then the object is somebody else's and stays untouched.
+            // A wrong token threw above. The object then belongs to another caller and stays untouched.
             if (token == version)
                 Return();
         }
@@ -90,7 +90,7 @@ internal sealed class Delivery : IValueTaskSource<DeliveryReport>
 
     private void Return()
     {
-        // Waits for a callback that is running, so that none touches the object's next life.
+        // Waits for a running callback, so that it cannot touch the object's next use.
         _registration.Dispose();
         _registration = default;
         if (_cancelled || Volatile.Read(ref _pooled) >= MaxPooled)

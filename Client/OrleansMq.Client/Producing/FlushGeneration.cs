@@ -1,17 +1,17 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// The records (counted by batch) sent between two flushes. A flush ends the current generation and waits until that and all earlier ones
-/// are done, whatever is sent afterwards.
+/// The records sent between two flushes, counted by batch. A flush ends the current generation, and waits until it and all earlier ones are
+/// done, whatever is sent afterwards.
 /// </summary>
 internal sealed class FlushGeneration(FlushGeneration? previous)
 {
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private FlushGeneration? _previous = previous;
-    // One more than is outstanding while the generation is the current one: it cannot be done before it was ended.
+    // Includes one extra while the generation is current, so that it cannot be done before it is ended.
     private int _outstanding = 1;
 
-    /// <summary>Adds to the current generation.</summary>
+    /// <summary>Joins the current generation.</summary>
     public static FlushGeneration Join(ref FlushGeneration current)
     {
         while (true)
@@ -19,11 +19,11 @@ internal sealed class FlushGeneration(FlushGeneration? previous)
             var generation = Volatile.Read(ref current);
             if (generation.TryAdd())
                 return generation;
-            // It was ended, and done, between the two lines: there is a new one.
+            // It was ended, and done, between the two lines: join its successor.
         }
     }
 
-    /// <summary>Makes a new generation the current one; completes when the old one and all before it are done.</summary>
+    /// <summary>Starts a new generation. Completes when the old one and all before it are done.</summary>
     public static Task End(ref FlushGeneration current)
     {
         while (true)
@@ -36,10 +36,10 @@ internal sealed class FlushGeneration(FlushGeneration? previous)
         }
     }
 
-    /// <summary>Adds one more for something that is counted already and becomes two.</summary>
+    /// <summary>Adds one for a counted item that is split into two.</summary>
     public void AddAnother() => Interlocked.Increment(ref _outstanding);
 
-    /// <summary>Takes off what <see cref="Join"/> added.</summary>
+    /// <summary>Removes what <see cref="Join"/> added.</summary>
     public void Done()
     {
         if (Interlocked.Decrement(ref _outstanding) == 0)

@@ -79,7 +79,7 @@ internal sealed partial class PartitionQueue
             End(batch, batch.TakeResult());
     }
 
-    /// <summary>Notes an answer. True: the loop is to be run, by the caller.</summary>
+    /// <summary>Notes a response. Returns true if the caller has to run the loop.</summary>
     private bool End(ProduceBatch batch, ProduceResult result)
     {
         lock (_gate)
@@ -127,7 +127,7 @@ internal sealed partial class PartitionQueue
             return;
         _wakeAt = wakeAt;
         if (wakeAt == long.MaxValue)
-            return; // A timer that is armed finds nothing to do.
+            return; // An armed timer finds nothing to do.
         var due = _producer.Clock.Until(wakeAt, now);
         if (_timer is null)
             _timer = _producer.Options.TimeProvider.CreateTimer(static state => ((PartitionQueue)state!).OnTimer(), this, due,

@@ -3,13 +3,13 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// One partition: the batch that records go into, and the loop that hands batches to the broker.
-/// <para>The loop (<see cref="Pump"/>) is run by at most one thread at a time: whoever changes something while nobody runs it. It sends
-/// first and reports afterwards, so that callbacks hold up no batch.</para>
+/// One partition: the open batch that collects records, and the loop that hands batches to the broker.
+/// <para>At most one thread at a time runs the loop (<see cref="Pump"/>): the one that changes something while no other runs it. It sends
+/// first and reports afterwards, so that callbacks do not delay batches.</para>
 /// </summary>
 internal sealed partial class PartitionQueue : IThreadPoolWorkItem
 {
-    // A thread that sends runs the loop for its own batch; what is left after so many steps goes to the pool.
+    // A sending thread runs the loop for its own batch. After this many steps the thread pool takes over.
     private const int StepsOnCallersThread = 4;
     private const int StepsOnPoolThread = 64;
 
@@ -19,9 +19,9 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
     private readonly Lock _gate = new();
     private readonly SendQueue _queue;
     private readonly List<(ProduceBatch Batch, ProduceResult Result)> _ended = [];
-    private readonly List<Resolution> _reports = []; // The loop's own.
+    private readonly List<Resolution> _reports = []; // Used by the loop only.
     private readonly bool _lingers;
-    // As the options say, until the topic finds a batch too large: then batches of half its size, and so on.
+    // Initially as configured. When the topic rejects a batch as too large, the size is halved.
     private int _batchSize;
     private ProduceBatch? _open;
     private bool _pumping;
@@ -41,9 +41,9 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         _batchSize = producer.Options.BatchSize;
     }
 
-    /// <summary>Puts a record, for which room was taken, into the open batch, and sees to it that the batch leaves.</summary>
+    /// <summary>Adds a record, for which room was taken, to the open batch, and has the batch sent when it is due.</summary>
     /// <param name="record">The record.</param>
-    /// <param name="waited">Where the record waited until now; null where it comes straight from its sender, whose thread holds no
+    /// <param name="waited">The record as it waited until now. Null if it comes directly from its sender, whose thread holds no
     /// lock.</param>
     public void Append(in RecordData record, PendingRecord? waited = null)
     {
@@ -66,14 +66,14 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
             _topic.OnBatchClosed(_topicPartition.Partition, _producer.Clock.Now);
         if (!start)
             return;
-        // Who awaits wants the shortest way. Who does not gets the thread back at once, and sealing and sending run beside it.
+        // An awaited record takes the shortest path. Otherwise the caller continues at once, and sealing and sending run in parallel.
         if (waited is null && record.Recipient.IsAwaited)
             Pump(StepsOnCallersThread);
         else
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
-    /// <summary>The open batch lingers no longer.</summary>
+    /// <summary>Ends the linger of the open batch.</summary>
     public void Urge()
     {
         lock (_gate)
@@ -85,7 +85,7 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         Start();
     }
 
-    /// <summary>Runs the loop, on a thread of the pool, unless it runs already.</summary>
+    /// <summary>Runs the loop on a pool thread, unless it is running already.</summary>
     public void Start()
     {
         lock (_gate)
@@ -97,7 +97,7 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
     }
 
-    /// <summary>When the oldest unreported record was sent; null where there is none.</summary>
+    /// <summary>When the oldest unreported record was sent; null for none.</summary>
     public long? OldestSentAt
     {
         get
@@ -107,7 +107,7 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         }
     }
 
-    /// <summary>Takes over a producer id that was asked for.</summary>
+    /// <summary>Sets the requested producer id.</summary>
     public void OnIdentity(ProducerIdentity identity)
     {
         lock (_gate)
@@ -118,7 +118,7 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         Start();
     }
 
-    /// <summary>There will be no producer id: what waits for it has failed.</summary>
+    /// <summary>Fails the batches that need a producer id, since none can be allocated.</summary>
     public void OnIdentityRefused(ProduceResult error)
     {
         lock (_gate)
@@ -129,7 +129,7 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         Start();
     }
 
-    /// <summary>Whether anything waits for a producer id; if not, it is not asked for again.</summary>
+    /// <summary>Whether anything waits for a producer id. If not, the request is not retried.</summary>
     public bool StillWantsIdentity()
     {
         lock (_gate)
@@ -139,12 +139,12 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
         }
     }
 
-    /// <summary>A call to the broker ended. Runs on the broker's thread.</summary>
+    /// <summary>Handles the end of a call to the broker. Runs on the broker's thread.</summary>
     public void OnCallEnded(ProduceBatch batch)
     {
         if (!End(batch, batch.TakeResult()))
             return;
-        // Callbacks and compression have no business on a thread that is not of the pool: that would be one of the broker's own.
+        // Callbacks and compression must not run on a thread outside the pool, which would be one of the broker's own.
         if (Thread.CurrentThread.IsThreadPoolThread)
             Pump(StepsOnPoolThread);
         else
@@ -179,13 +179,13 @@ internal sealed partial class PartitionQueue : IThreadPoolWorkItem
 
     private static bool IsReady(ProduceBatch open, long now) => open.IsUrgent || now >= open.LingerUntil;
 
-    /// <summary>Whether what was just appended gives the loop something to do. While a batch is in flight its end does, and runs the
+    /// <summary>Whether the record just appended gives the loop something to do. While a batch is in flight, its completion runs the
     /// loop.</summary>
     private bool WantsPump(bool closed)
     {
         if (!_queue.IsIdle)
             return closed && !_queue.IsSaturated;
-        // The first record of a batch that lingers starts the timer, an urgent one ends it; those in between are only added.
+        // The first record of a lingering batch starts the timer and an urgent one ends it. Those in between need no loop.
         return _open is { } open && (!_lingers || open.IsUrgent || open.RecordCount == 1);
     }
 }

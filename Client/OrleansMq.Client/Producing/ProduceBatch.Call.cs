@@ -3,16 +3,16 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <content>The call to the broker, without an allocation: the awaiter is kept here, and the continuation is made once.</content>
+/// <content>The call to the broker, without an allocation: the awaiter is kept here, and the continuation is created once.</content>
 internal sealed partial class ProduceBatch
 {
     private ConfiguredValueTaskAwaitable<ProduceResult>.ConfiguredValueTaskAwaiter _awaiter;
     private Action? _onReturned;
 
-    /// <summary>The queue that is told when the call returns.</summary>
+    /// <summary>The queue to notify when the call returns.</summary>
     public PartitionQueue? Queue { get; set; }
 
-    /// <summary>Keeps a call that is under way; the queue is told when it ends. True: it has ended already.</summary>
+    /// <summary>Keeps a call in progress; the queue is notified when it ends. Returns true if it has ended already.</summary>
     public bool Await(ValueTask<ProduceResult> call)
     {
         _awaiter = call.ConfigureAwait(false).GetAwaiter();
@@ -22,7 +22,7 @@ internal sealed partial class ProduceBatch
         return false;
     }
 
-    /// <summary>What the call returned; what it threw becomes a code.</summary>
+    /// <summary>Takes the call's result; an exception becomes a code.</summary>
     public ProduceResult TakeResult()
     {
         try
@@ -39,7 +39,8 @@ internal sealed partial class ProduceBatch
         }
     }
 
-    /// <summary>A broker returns its refusals; one that throws broke off at a point nobody knows, unless it says which.</summary>
+    /// <summary>Maps an exception to a result. A broker returns rejections; after an exception the outcome is unknown, unless the exception
+    /// has a code.</summary>
     public static ProduceResult ResultOf(Exception e) => e switch
     {
         BrokerException refused => ProduceResult.Failed(refused.Code, refused.Message),

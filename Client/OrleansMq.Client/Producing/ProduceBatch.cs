@@ -10,35 +10,36 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
     private Entry[] _entries = [];
     private int _entryCount;
 
-    /// <summary>When its first record was sent: its delivery deadline counts from here.</summary>
+    /// <summary>When its first record was sent. The delivery deadline counts from here.</summary>
     public long SentAt { get; private set; }
-    /// <summary>Until when it waits for more records, unless somebody awaits one of them.</summary>
+    /// <summary>When its linger ends, unless one of its records is awaited.</summary>
     public long LingerUntil { get; set; }
-    /// <summary>Whether somebody awaits one of its records, or a flush wants it: no linger.</summary>
+    /// <summary>Whether one of its records is awaited, or a flush waits for it: no linger.</summary>
     public bool IsUrgent { get; set; }
-    /// <summary>Bytes accounted for its records.</summary>
+    /// <summary>Bytes of buffer memory taken by its records.</summary>
     public long Bytes { get; private set; }
     public int RecordCount => _builder.RecordCount;
     private FlushGeneration? _generation;
     private List<FlushGeneration>? _earlierGenerations;
 
-    /// <summary>While sent: the sequence number of its first record; -1 without idempotence.</summary>
+    /// <summary>Once sent, the sequence number of its first record; -1 without idempotence.</summary>
     public int BaseSequence { get; set; } = -1;
-    /// <summary>How often it was handed to the broker.</summary>
+    /// <summary>How many times it was handed to the broker.</summary>
     public int Attempts { get; set; }
-    /// <summary>The broker has it: neither its bytes nor its outcome are ours.</summary>
+    /// <summary>Whether the broker has it: neither its bytes may be touched nor is its outcome decided.</summary>
     public bool IsInFlight { get; set; }
-    /// <summary>Handed over with nothing unresolved before it: a wrong sequence number is then not the fault of an earlier batch.</summary>
+    /// <summary>Whether it was sent with nothing unresolved before it. A wrong sequence number is then not the fault of an earlier
+    /// batch.</summary>
     public bool WasHead { get; set; }
-    /// <summary>Delivered, but reported only after those before it.</summary>
+    /// <summary>Whether it is delivered; it is reported only after those before it.</summary>
     public bool IsAcknowledged { get; set; }
-    /// <summary>An attempt ended without saying whether it was appended.</summary>
+    /// <summary>Whether an attempt ended without telling whether it was appended.</summary>
     public bool MayBeWritten { get; set; }
-    /// <summary>A batch before it, under the same producer epoch, will never be written; so neither will this one.</summary>
+    /// <summary>Whether an earlier batch under the same producer epoch will never be written, and so neither will this one.</summary>
     public bool CannotBeWritten { get; set; }
-    /// <summary>Its recipients have been told.</summary>
+    /// <summary>Whether its recipients were notified.</summary>
     public bool IsReported { get; set; }
-    /// <summary>The last answer.</summary>
+    /// <summary>The last response.</summary>
     public ProduceResult Result { get; set; }
 
     public void Open(long sentAt, long lingerUntil, FlushGeneration generation)
@@ -49,8 +50,8 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
     }
 
     /// <summary>
-    /// Takes over what a record counts towards that waited before it got here. If that is not what the batch counts towards, somebody has
-    /// flushed since the record was sent, and waits for it.
+    /// Takes over the flush generation of a record that had to wait before it got here. If the batch belongs to another generation, a flush
+    /// was called since the record was sent, and waits for it.
     /// </summary>
     public void Carry(FlushGeneration generation)
     {
@@ -67,7 +68,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
             _earlierGenerations.Add(generation);
     }
 
-    /// <summary>Tells those who flush that this batch is done.</summary>
+    /// <summary>Removes this batch from the flush generations that count it.</summary>
     public void CountOff()
     {
         _generation!.Done();
@@ -75,7 +76,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
             generation.Done();
     }
 
-    /// <summary>Whether a record fits; the first always does.</summary>
+    /// <summary>Whether a record fits. The first one always does.</summary>
     public bool HasRoomFor(int size, int batchSize) => _builder.RecordCount == 0 || _builder.EstimatedSize + size <= batchSize;
 
     /// <summary>Whether not even a small record would fit.</summary>
@@ -90,7 +91,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         _builder.Add(record.Timestamp, record.Key, record.HasKey, record.Value, record.HasValue, record.Headers);
     }
 
-    /// <summary>The batch's bytes, sealed for a producer and sequence; valid until the batch is reset.</summary>
+    /// <summary>Returns the batch's bytes, sealed for a producer and sequence; valid until the batch is reset.</summary>
     public Memory<byte> Seal(ProducerIdentity? identity)
     {
         if (identity is { } producer)
@@ -98,20 +99,19 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         return _builder.Build();
     }
 
-    /// <summary>Those who want to hear of their records, in order.</summary>
+    /// <summary>The recipients of reports, in record order.</summary>
     public ReadOnlySpan<Entry> Entries => _entries.AsSpan(0, _entryCount);
 
-    /// <summary>Bytes of it, before compression.</summary>
+    /// <summary>Its size in bytes before compression.</summary>
     public int EstimatedSize => _builder.EstimatedSize;
 
     /// <summary>
-    /// Moves the records, with all that belongs to them, into two empty batches: the first half and the rest. This one is left with nothing
-    /// but its memory.
+    /// Moves the records and their state into two empty batches: the first half and the rest. This batch keeps only its memory.
     /// </summary>
     public void SplitInto(ProduceBatch first, ProduceBatch second, CompressionCodecs codecs)
     {
         var half = RecordCount / 2;
-        // Each half counts towards every flush that the whole did.
+        // Each half counts towards every flush that the whole batch counted towards.
         foreach (var generation in _earlierGenerations ?? [])
             generation.AddAnother();
         _generation!.AddAnother();
@@ -162,7 +162,7 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         });
     }
 
-    /// <summary>The keys of its records, for those of a batch that failed; all unknown where the codec is what failed.</summary>
+    /// <summary>Returns the keys of its records, for the reports of a failed batch. All are unknown if decompression fails.</summary>
     public ReadOnlyMemory<byte>?[] ReadKeys(CompressionCodecs codecs)
     {
         var keys = new ReadOnlyMemory<byte>?[RecordCount];
@@ -174,12 +174,12 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         }
         catch (CodecUnavailableException)
         {
-            // That is why the batch failed, and it says so.
+            // The codec is why the batch failed, and the report says so.
         }
         return keys;
     }
 
-    /// <summary>Back to how it was made, with the memory it has.</summary>
+    /// <summary>Resets the batch to its initial state and keeps its memory.</summary>
     public void Reset()
     {
         Array.Clear(_entries, 0, _entryCount);
@@ -203,6 +203,6 @@ internal sealed partial class ProduceBatch(CompressionType compression, Compress
         _entries[_entryCount++] = entry;
     }
 
-    /// <summary>A record somebody wants to hear of.</summary>
+    /// <summary>A record whose recipient wants a report.</summary>
     internal readonly record struct Entry(int Index, long Timestamp, object Target);
 }

@@ -6,7 +6,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>The producer: serializes, and hands the bytes on. See <see cref="IProducer{TKey, TValue}"/>.</summary>
+/// <summary>Serializes records and passes the bytes to the core. See <see cref="IProducer{TKey, TValue}"/>.</summary>
 /// <typeparam name="TKey">The type of keys.</typeparam>
 /// <typeparam name="TValue">The type of values.</typeparam>
 public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
@@ -15,12 +15,12 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     private readonly ISerializer<TKey> _keys;
     private readonly ISerializer<TValue> _values;
 
-    /// <summary>A producer over a broker.</summary>
+    /// <summary>Creates a producer over a broker.</summary>
     /// <param name="broker">The broker; it is not disposed with the producer.</param>
     /// <param name="keys">Serializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
     /// <param name="values">Serializes values; null for the built-in format of the type.</param>
     /// <param name="options">Null for the defaults.</param>
-    /// <param name="logger">Where failed batches and throwing callbacks are logged; null for nowhere.</param>
+    /// <param name="logger">Logs failed batches and callbacks that throw; null for no logging.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public Producer(IBroker broker, ISerializer<TKey>? keys = null, ISerializer<TValue>? values = null, ProducerOptions? options = null,
@@ -94,8 +94,8 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
     public Task FlushAsync(CancellationToken cancellationToken = default) => _core.FlushAsync(cancellationToken);
 
     /// <summary>
-    /// Refuses further records and waits for those it has, at most until the last one's delivery deadline. Records that fail meanwhile are
-    /// reported as ever.
+    /// Rejects further records and waits for the accepted ones, at most until the last one's delivery deadline. Failures are reported as
+    /// usual.
     /// </summary>
     public ValueTask DisposeAsync() => _core.DisposeAsync();
 
@@ -107,7 +107,7 @@ public sealed class Producer<TKey, TValue> : IProducer<TKey, TValue>
             AcceptedAsync(pending, cancellationToken).GetAwaiter().GetResult();
     }
 
-    /// <summary>Waits for room. Cancelled, the record is withdrawn, unless it found room in the last moment: then it is sent.</summary>
+    /// <summary>Waits for room. On cancellation the record is withdrawn, unless it found room in the meantime: then it is sent.</summary>
     private async Task AcceptedAsync(PendingRecord pending, CancellationToken cancellationToken)
     {
         try

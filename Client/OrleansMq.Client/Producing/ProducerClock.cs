@@ -1,6 +1,6 @@
 namespace OrleansMq.Client;
 
-/// <summary>A clock that only goes forward, in the ticks of its <see cref="TimeProvider"/>.</summary>
+/// <summary>A monotonic clock, in the ticks of its <see cref="TimeProvider"/>.</summary>
 internal sealed class ProducerClock(TimeProvider time)
 {
     public long Now => time.GetTimestamp();
@@ -9,10 +9,10 @@ internal sealed class ProducerClock(TimeProvider time)
 
     public long After(long then, TimeSpan span) => then + Ticks(span);
 
-    /// <summary>How long until a time; never so short that a timer would fire before it.</summary>
+    /// <summary>Returns the time remaining until a moment, rounded up so that a timer never fires before it.</summary>
     public TimeSpan Until(long then, long now) =>
         then <= now ? TimeSpan.Zero : TimeSpan.FromMilliseconds(Math.Ceiling((then - now) * 1000.0 / time.TimestampFrequency));
 
-    /// <summary>Milliseconds since 1970, for records.</summary>
+    /// <summary>Milliseconds since 1970, for record timestamps.</summary>
     public long UnixMilliseconds => time.GetUtcNow().ToUnixTimeMilliseconds();
 }

@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace OrleansMq.Client;
 
 /// <content>
-/// Delivery deadlines: one timer for the whole producer, armed for the oldest record. While records are delivered in time it fires once per
-/// <see cref="ProducerOptions.DeliveryTimeout"/>, whatever the traffic.
+/// Delivery deadlines. One timer for the whole producer is armed for the oldest record. While records are delivered in time, it fires once
+/// per <see cref="ProducerOptions.DeliveryTimeout"/>, whatever the traffic.
 /// </content>
 internal sealed partial class ProducerCore
 {
@@ -13,14 +13,14 @@ internal sealed partial class ProducerCore
     private ITimer? _deadlineTimer;
     private long _deadlineAt = long.MaxValue;
 
-    /// <summary>Makes partitions known to flushes and deadlines.</summary>
+    /// <summary>Registers partitions for flushes and deadlines.</summary>
     public void Register(ReadOnlySpan<PartitionQueue> partitions)
     {
         foreach (var partition in partitions)
             _partitions.Enqueue(partition);
     }
 
-    /// <summary>Sees to it that what was sent at a time is looked at when its deadline has passed.</summary>
+    /// <summary>Ensures that the timer fires when the deadline of a record sent at a given time has passed.</summary>
     public void ArmDeadline(long sentAt)
     {
         var at = sentAt + DeliveryTicks;
@@ -42,7 +42,7 @@ internal sealed partial class ProducerCore
 
     private void OnDeadline()
     {
-        // Disarmed before anything is looked at: what is sent from here on arms the timer itself.
+        // Disarmed before the scan: a record sent from here on arms the timer itself.
         lock (_deadlineGate)
             _deadlineAt = long.MaxValue;
         var sentBefore = Clock.Now - DeliveryTicks;
@@ -79,7 +79,7 @@ internal sealed partial class ProducerCore
         foreach (var record in expired)
         {
             Fail(record, new ProduceException(ErrorCode.RequestTimedOut,
-                $"Topic '{record.Topic.Name}' was not found out about within {Options.DeliveryTimeout}: the broker does not answer. "
+                $"Topic '{record.Topic.Name}' could not be looked up within {Options.DeliveryTimeout}: the broker does not answer. "
                 + "Nothing was sent; try again later.",
                 record.TopicPartition, record.Key));
         }

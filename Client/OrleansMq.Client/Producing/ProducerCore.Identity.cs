@@ -2,19 +2,20 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <content>Producer ids: one that all partitions share, and others for partitions where the broker refuses that.</content>
+/// <content>Producer ids: one shared by all partitions, and separate ones for partitions where the broker rejects it.</content>
 internal sealed partial class ProducerCore
 {
     private readonly Lock _identityGate = new();
     private Task<ProducerIdentity>? _sharedIdentity;
 
-    /// <summary>Gets a producer id for a partition, which hears of it by <see cref="PartitionQueue.OnIdentity"/>.</summary>
+    /// <summary>Requests a producer id for a partition, which receives it through <see cref="PartitionQueue.OnIdentity"/>.</summary>
     public void AskForIdentity(PartitionQueue partition, bool fresh) => _ = AskForIdentityAsync(partition, fresh);
 
-    // A handover takes some ten milliseconds: whoever waited for the usual time would be without a leader for longer than there is none.
+    // A handover takes about ten milliseconds. With the usual backoff the producer would wait longer than the partition is without a
+    // leader.
     private static readonly TimeSpan MovedBackoff = TimeSpan.FromMilliseconds(10);
 
-    /// <summary>When to try again after a failed attempt: soon where only the leader changed, and nothing was done.</summary>
+    /// <summary>When to retry after a failed attempt: soon if only the leader changed and nothing was executed.</summary>
     public long RetryAt(long now, int attempt, ErrorCode error) =>
         Clock.After(now, error == ErrorCode.NotLeaderOrFollower && MovedBackoff < Options.RetryBackoff
             ? RetryBackoff.For(attempt, MovedBackoff, Options.RetryBackoffMax, Options.Random.NextDouble())

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace OrleansMq.Client;
 
-/// <content>Who hears what became of a record, and what is counted.</content>
+/// <content>Reports to recipients, and counters.</content>
 internal sealed partial class ProducerCore
 {
     private readonly BatchPool _batches;
@@ -25,12 +25,12 @@ internal sealed partial class ProducerCore
             Interlocked.Increment(ref _retries);
     }
 
-    /// <summary>Tells the recipients of a batch what became of it, gives its room back, and the batch, if the broker is done with
+    /// <summary>Notifies the recipients of a batch, releases its room, and returns the batch to the pool if the broker is done with
     /// it.</summary>
     public void Report(TopicPartition topicPartition, Resolution resolution)
     {
         var batch = resolution.Batch;
-        // Room first: a callback may want to send.
+        // Room is released first, since a callback may send.
         if (resolution.Release)
             _buffer.Release(batch.Bytes);
         if (resolution.Report)
@@ -45,14 +45,14 @@ internal sealed partial class ProducerCore
             _batches.Return(batch);
     }
 
-    /// <summary>A record that had found room has failed before it got into a batch.</summary>
+    /// <summary>Fails a record that had found room but is not in a batch yet.</summary>
     public void Fail(PendingRecord record, ProduceException error)
     {
         _buffer.Release(record.Size);
         FailWithoutRoom(record, error);
     }
 
-    /// <summary>As <see cref="Fail"/>, but not on this thread: it holds locks.</summary>
+    /// <summary>Like <see cref="Fail"/>, but on another thread, since this one holds locks.</summary>
     public void FailLater(PendingRecord record, ProduceException error) =>
         ThreadPool.UnsafeQueueUserWorkItem(static state => state.Producer.Fail(state.Record, state.Error),
             (Producer: this, Record: record, Error: error), preferLocal: false);
@@ -60,7 +60,7 @@ internal sealed partial class ProducerCore
     private void FailWithoutRoom(PendingRecord record, ProduceException error)
     {
         Interlocked.Increment(ref _failed);
-        // Who still waits for room gets the exception there, and no callback.
+        // A sender that still waits for room receives the exception there; the callback is not called.
         if (!record.TrySetFailed(error))
         {
             if (record.Recipient.Target is { } target)
@@ -90,7 +90,7 @@ internal sealed partial class ProducerCore
         LogBatchFailed(topicPartition, batch.RecordCount, code, batch.MayBeWritten, batch.Result.Message);
         var message = $"{topicPartition}: {batch.Result.Message ?? code.ToString()}"
             + (batch.MayBeWritten ? " Whether the record is in the log is not known." : " The record is not in the log.");
-        // While the broker has the batch its bytes are not ours to read, so the keys of such a batch stay unknown.
+        // While the broker has the batch, its bytes must not be read, so its keys stay unknown.
         var keys = batch.IsInFlight ? new ReadOnlyMemory<byte>?[batch.RecordCount] : batch.ReadKeys(Options.Codecs);
         var entries = batch.Entries;
         for (var i = 0; i < keys.Length; i++)
@@ -121,7 +121,7 @@ internal sealed partial class ProducerCore
         }
         catch (Exception e)
         {
-            // The user's code, in our loop: the records behind it are not to suffer.
+            // A callback is user code that runs in this loop: its exception must not affect the following records.
             LogCallbackFailed(e, report.TopicPartition);
         }
     }

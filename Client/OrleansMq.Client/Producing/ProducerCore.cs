@@ -5,14 +5,14 @@ using OrleansMq.Api;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A producer of bytes: what is common to producers of all types. Its parts: <see cref="BufferMemory"/> lets records in,
-/// <see cref="TopicQueue"/> finds their partition, <see cref="PartitionQueue"/> batches and sends them.
+/// A producer of bytes: what producers of all types have in common. <see cref="BufferMemory"/> admits records, <see cref="TopicQueue"/>
+/// finds their partition, <see cref="PartitionQueue"/> batches and sends them.
 /// </summary>
 internal sealed partial class ProducerCore : IAsyncDisposable
 {
     /// <summary>
-    /// After so long without an acknowledgement a partition's next batch goes alone, see <see cref="SendQueue"/>. Far below the day after
-    /// which brokers forget a producer.
+    /// After this time without an acknowledgement a partition's next batch is sent alone, see <see cref="SendQueue"/>. It is far below one
+    /// day, after which brokers forget a producer.
     /// </summary>
     public static readonly TimeSpan ProducerRest = TimeSpan.FromMinutes(10);
 
@@ -42,15 +42,15 @@ internal sealed partial class ProducerCore : IAsyncDisposable
     public IPartitioner Partitioner { get; }
     public long DeliveryTicks { get; }
 
-    /// <summary>Counts a batch (or a record outside of one) towards the next flush.</summary>
+    /// <summary>Counts a batch (or a record outside a batch) towards the next flush.</summary>
     public FlushGeneration JoinGeneration() => FlushGeneration.Join(ref _generation);
 
-    /// <summary>Takes a record: into its batch if there is room for it and its topic is known, else in line for both.</summary>
+    /// <summary>Accepts a record: into its batch if there is room and its topic is known, otherwise into a queue for both.</summary>
     /// <param name="topicName">The topic.</param>
-    /// <param name="record">The record, over memory of the caller's.</param>
-    /// <param name="wantsAcceptance">Whether the caller goes on to look at <see cref="PendingRecord.Accepted"/>.</param>
-    /// <returns>Null if it is in its batch; otherwise what waits in its stead.</returns>
-    /// <exception cref="ProduceException">It is refused.</exception>
+    /// <param name="record">The record, over the caller's memory.</param>
+    /// <param name="wantsAcceptance">Whether the caller will await <see cref="PendingRecord.Accepted"/>.</param>
+    /// <returns>Null if the record is in its batch; otherwise the waiting record.</returns>
+    /// <exception cref="ProduceException">The record is rejected.</exception>
     public PendingRecord? Accept(string topicName, in RecordData record, bool wantsAcceptance)
     {
         ObjectDisposedException.ThrowIf(_disposed, typeof(IProducer<,>));
@@ -65,8 +65,8 @@ internal sealed partial class ProducerCore : IAsyncDisposable
         return AcceptLater(topic, record, wantsAcceptance);
     }
 
-    /// <summary>Takes back a record that still waits for room.</summary>
-    /// <returns>Whether it did; then it is not sent.</returns>
+    /// <summary>Withdraws a record that still waits for room.</summary>
+    /// <returns>Whether it was withdrawn, and so is not sent.</returns>
     public bool Withdraw(PendingRecord record)
     {
         if (!_buffer.Withdraw(record))
@@ -82,7 +82,7 @@ internal sealed partial class ProducerCore : IAsyncDisposable
         return done.WaitAsync(cancellationToken);
     }
 
-    /// <summary>Refuses further records and waits for those it has: at most until the last one's delivery deadline.</summary>
+    /// <summary>Rejects further records and waits for the accepted ones, at most until the last one's delivery deadline.</summary>
     public async ValueTask DisposeAsync()
     {
         _disposed = true;
@@ -131,7 +131,7 @@ internal sealed partial class ProducerCore : IAsyncDisposable
         else
         {
             ArmDeadline(now);
-            // What lingers holds room that somebody waits for.
+            // A lingering batch holds room that this record waits for.
             Urge();
         }
         return pending;

@@ -4,88 +4,87 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>How a producer sends. The defaults lose nothing and double nothing.</summary>
+/// <summary>Options of a producer. With the defaults no record is lost or duplicated.</summary>
 public sealed record ProducerOptions
 {
-    /// <summary>The smallest <see cref="BatchSize"/>.</summary>
+    /// <summary>The minimum <see cref="BatchSize"/>.</summary>
     internal const int MinBatchSize = 1024;
 
     /// <summary>When a record counts as delivered: <see cref="Api.Acks.All"/> by default.</summary>
     public Acks Acks { get; init; } = Acks.All;
 
     /// <summary>
-    /// Whether batches carry a producer id and sequence numbers, so that a retry never doubles a record and never changes the order. Null,
-    /// the default: on with <see cref="Api.Acks.All"/>, else off, since the other levels cannot promise it. Off, one batch a partition
-    /// is in flight at a time, and a retry after an unknown outcome may double its records.
+    /// Whether batches carry a producer id and sequence numbers, so that a retry never duplicates or reorders records. Null, the default,
+    /// enables it with <see cref="Api.Acks.All"/> only, since the other levels cannot guarantee it. When disabled, one batch per partition
+    /// is in flight at a time, and a retry after an unknown outcome may duplicate records.
     /// </summary>
     public bool? EnableIdempotence { get; init; }
 
     /// <summary>
-    /// How long a batch of records that nobody awaits may wait for more of them: zero by default, below <see cref="DeliveryTimeout"/>. It
-    /// never holds up a record that is awaited, nor a flush. Even at zero batches grow by themselves: while a batch is in flight, records
-    /// gather in the next one.
+    /// How long a batch without awaited records may wait for more: zero by default, below <see cref="DeliveryTimeout"/>. It never delays an
+    /// awaited record or a flush. Even at zero, batches grow under load: while a batch is in flight, records collect in the next one.
     /// </summary>
     public TimeSpan Linger { get; init; } = TimeSpan.Zero;
 
     /// <summary>
-    /// Bytes of a batch, before compression, at which it is closed: 64 KiB by default, 1 KiB or above. A batch that its topic's
-    /// <c>max.message.bytes</c> refuses is split, and later ones of that partition are smaller.
+    /// The size in bytes, before compression, at which a batch is closed: 64 KiB by default, 1 KiB or above. If a batch exceeds the topic's
+    /// <c>max.message.bytes</c>, it is split, and later batches of that partition are smaller.
     /// </summary>
     public int BatchSize { get; init; } = 64 << 10;
 
     /// <summary>
-    /// Bytes of the largest record, with its key and headers, before compression: 1,000,000 by default, which a topic's default
-    /// <c>max.message.bytes</c> takes. Above it a record is refused with <see cref="ErrorCode.MessageTooLarge"/>.
+    /// The maximum size of a record in bytes, with key and headers, before compression: 1,000,000 by default, which fits a topic's default
+    /// <c>max.message.bytes</c>. A larger record is rejected with <see cref="ErrorCode.MessageTooLarge"/>.
     /// </summary>
     public int MaxRequestSize { get; init; } = 1_000_000;
 
     /// <summary>
-    /// Bytes of records that are accepted and not yet delivered, at most: 32 MiB by default, at least <see cref="MaxRequestSize"/>. When
-    /// they are used up, senders wait.
+    /// The maximum bytes of records that are accepted and not yet delivered: 32 MiB by default, at least <see cref="MaxRequestSize"/>. When
+    /// it is used up, senders wait.
     /// </summary>
     public long BufferMemory { get; init; } = 32 << 20;
 
     /// <summary>
-    /// Batches of one partition on their way at once: 5 by default, and at most, since a broker remembers five batches of a producer to
-    /// recognise what is sent again.
+    /// The maximum number of batches in flight per partition: 5 by default, which is also the upper limit. A broker remembers five batches
+    /// of a producer to recognise duplicates.
     /// </summary>
     public int MaxInFlight { get; init; } = 5;
 
     /// <summary>
-    /// How long after it was sent a record is reported as delivered or failed, waiting for room and all retries included: 2 minutes by
-    /// default, above zero.
+    /// How long after sending a record is reported as delivered or failed at the latest. Includes waiting for room and all retries. 2
+    /// minutes by default, above zero.
     /// </summary>
     public TimeSpan DeliveryTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>The wait before the first retry, doubled with each up to <see cref="RetryBackoffMax"/>, give or take a fifth: 100 ms by
-    /// default. After an answer that another broker leads the partition the first wait is 10 ms.</summary>
+    /// <summary>The wait before the first retry: 100 ms by default. It doubles with each retry up to <see cref="RetryBackoffMax"/>, with a
+    /// jitter of 20 %. If another broker leads the partition, the first wait is 10 ms.</summary>
     public TimeSpan RetryBackoff { get; init; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The longest wait between retries: 1 second by default.</summary>
     public TimeSpan RetryBackoffMax { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>After how long a topic's number of partitions is asked for again: 5 minutes by default.</summary>
+    /// <summary>How often a topic's number of partitions is refreshed: 5 minutes by default.</summary>
     public TimeSpan MetadataMaxAge { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>The codec of batches: none by default.</summary>
     public CompressionType Compression { get; init; } = CompressionType.None;
 
-    /// <summary>Where codecs come from: gzip, snappy, lz4 and zstd by default.</summary>
+    /// <summary>The available codecs: gzip, snappy, lz4 and zstd by default.</summary>
     public CompressionCodecs Codecs { get; init; } = StandardCodecs.All;
 
-    /// <summary>Chooses partitions; null for a <see cref="DefaultPartitioner"/> of the producer's own.</summary>
+    /// <summary>Chooses partitions; null for a new <see cref="DefaultPartitioner"/>.</summary>
     public IPartitioner? Partitioner { get; init; }
 
-    /// <summary>Where the time comes from.</summary>
+    /// <summary>The clock.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
-    /// <summary>Where the jitter of retries comes from. Must be thread safe, as <see cref="System.Random.Shared"/> is.</summary>
+    /// <summary>The source of retry jitter. Must be thread-safe, as <see cref="System.Random.Shared"/> is.</summary>
     public Random Random { get; init; } = Random.Shared;
 
-    /// <summary>Whether the producer is idempotent, all options considered.</summary>
+    /// <summary>Whether the producer is idempotent, considering all options.</summary>
     internal bool IsIdempotent => EnableIdempotence ?? Acks == Acks.All;
 
-    /// <summary>Refuses options that contradict each other.</summary>
+    /// <summary>Validates the options.</summary>
     /// <exception cref="ArgumentException">The message names the option and the allowed range.</exception>
     internal void Validate()
     {

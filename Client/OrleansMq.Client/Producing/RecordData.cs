@@ -2,14 +2,14 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>Who hears of a record: nobody (fire and forget), a callback, or an awaited <see cref="Delivery"/>.</summary>
+/// <summary>The recipient of a record's report: none (fire and forget), a callback, or an awaited <see cref="Delivery"/>.</summary>
 internal readonly record struct Recipient(object? Target)
 {
-    /// <summary>Whether somebody awaits the record, so that no linger may hold it up.</summary>
+    /// <summary>Whether the record is awaited, and so must not linger.</summary>
     public bool IsAwaited => Target is Delivery;
 }
 
-/// <summary>A serialized record on its way into a batch, over memory of the caller's.</summary>
+/// <summary>A serialized record on its way into a batch, over the caller's memory.</summary>
 internal readonly ref struct RecordData
 {
     public required ReadOnlySpan<byte> Key { get; init; }
@@ -18,16 +18,16 @@ internal readonly ref struct RecordData
     public required bool HasValue { get; init; }
     public required ReadOnlySpan<RecordHeader> Headers { get; init; }
     public required long Timestamp { get; init; }
-    /// <summary>Bytes it takes in a batch at most: what is accounted for it.</summary>
+    /// <summary>The most bytes it can take in a batch; this much room is taken for it.</summary>
     public required int Size { get; init; }
-    /// <summary>-1 to let the partitioner choose.</summary>
+    /// <summary>The partition; -1 to let the partitioner choose.</summary>
     public required int Partition { get; init; }
     public required Recipient Recipient { get; init; }
 }
 
 /// <summary>
-/// A record that cannot go into a batch yet, since there is no room or its topic's partitions are not known: the rare case, with a copy of
-/// its bytes.
+/// A record that cannot be added to a batch yet, for lack of room or because its topic's partitions are unknown. The rare case; holds a
+/// copy of the record's bytes.
 /// </summary>
 internal sealed class PendingRecord
 {
@@ -61,11 +61,11 @@ internal sealed class PendingRecord
     public TopicQueue Topic { get; }
     public int Size { get; }
     public Recipient Recipient { get; }
-    /// <summary>When it was sent: its delivery deadline counts from here.</summary>
+    /// <summary>When it was sent. The delivery deadline counts from here.</summary>
     public long SentAt { get; }
-    /// <summary>What a flush waits for.</summary>
+    /// <summary>The flush generation that counts it.</summary>
     public FlushGeneration Generation { get; }
-    /// <summary>Under the lock of the queue it waits in: it left without being accepted.</summary>
+    /// <summary>Whether it left its queue without being accepted. Guarded by the queue's lock.</summary>
     public bool IsGone { get; set; }
 
     public ReadOnlyMemory<byte>? Key => _hasKey ? _bytes.AsMemory(0, _keyLength) : (ReadOnlyMemory<byte>?)null;
@@ -85,11 +85,11 @@ internal sealed class PendingRecord
 
     public TopicPartition TopicPartition => new(Topic.Name, _partition);
 
-    /// <summary>Completes when there is room. Asked for before the record waits in a queue, or not at all.</summary>
+    /// <summary>Completes when there is room. If used, it must be read before the record is queued.</summary>
     public Task Accepted => (_accepted ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
     public void SetAccepted() => _accepted?.TrySetResult();
 
-    /// <summary>Whether somebody waits for room, and so hears of a failure there.</summary>
+    /// <summary>Fails the wait for room. Returns false if nothing waits for it.</summary>
     public bool TrySetFailed(Exception error) => _accepted?.TrySetException(error) ?? false;
 }

@@ -1,13 +1,14 @@
 namespace OrleansMq.Client;
 
-/// <summary>How long to wait before an attempt is repeated.</summary>
+/// <summary>Computes the wait before a retry.</summary>
 internal static class RetryBackoff
 {
-    /// <summary>Doubles with each attempt up to a limit, give or take a fifth, so that many clients do not come back all at once.</summary>
-    /// <param name="attempt">The attempt that failed: 1 for the first.</param>
-    /// <param name="first">The wait after the first.</param>
+    /// <summary>Returns a wait that doubles with each attempt up to a limit. A jitter of 20 % prevents clients from retrying all at
+    /// once.</summary>
+    /// <param name="attempt">The number of the failed attempt, from 1.</param>
+    /// <param name="first">The wait after the first attempt.</param>
     /// <param name="limit">The longest wait, before jitter.</param>
-    /// <param name="random">0 to below 1.</param>
+    /// <param name="random">The jitter, from 0 to below 1.</param>
     public static TimeSpan For(int attempt, TimeSpan first, TimeSpan limit, double random)
     {
         const double Jitter = 0.2;

@@ -1,6 +1,6 @@
 namespace OrleansMq.Client;
 
-/// <content>What happens after a failure: recovering, gaps in the sequence, and starting over under the next epoch.</content>
+/// <content>Reaction to failures: recovery, gaps in the sequence, and the start of a new epoch.</content>
 internal sealed partial class SendQueue
 {
     private void Retry(long retryAt)
@@ -10,8 +10,8 @@ internal sealed partial class SendQueue
     }
 
     /// <summary>
-    /// The broker expects another sequence number. Behind a batch that failed that only means "not yet"; at the head it means that broker
-    /// and producer no longer agree, and the producer starts over.
+    /// Handles a batch whose sequence number the broker does not expect. Behind a failed batch that only means "not yet". At the head of
+    /// the queue it means that broker and producer disagree, so the producer starts a new epoch.
     /// </summary>
     private void OnOutOfStep(ProduceBatch batch, ErrorCode code, long retryAt)
     {
@@ -21,7 +21,7 @@ internal sealed partial class SendQueue
         var index = _batches.IndexOf(batch);
         if (batch.MayBeWritten || IsAcknowledgedAfter(index))
         {
-            // One before it or one of its own attempts is in the log for all we know: sending it again could double or reorder it.
+            // An earlier batch, or an attempt of this one, may be in the log. Sending it again could duplicate or reorder it.
             Drop(batch);
         }
         else
@@ -43,7 +43,7 @@ internal sealed partial class SendQueue
         return false;
     }
 
-    /// <summary>Takes a batch out that will not be delivered, and sees to the gap it leaves.</summary>
+    /// <summary>Removes a batch that will not be delivered, and handles the gap that it leaves.</summary>
     private void Drop(ProduceBatch batch)
     {
         var index = _batches.IndexOf(batch);
@@ -62,8 +62,8 @@ internal sealed partial class SendQueue
     }
 
     /// <summary>
-    /// Puts the two halves of a batch that the topic finds too large in its place. Its sequence numbers are lost as those of a batch that
-    /// was dropped; where others come after it, the halves count as sent until all start over together.
+    /// Replaces a batch that the topic rejects as too large by its two halves. Its sequence numbers are lost, as for a dropped batch. If
+    /// others follow it, the halves count as sent until all of them start over together.
     /// </summary>
     private void Split(ProduceBatch batch)
     {
@@ -86,7 +86,7 @@ internal sealed partial class SendQueue
         var isLast = index == _sent;
         if (isLast && !batch.MayBeWritten && _resetAt < 0)
         {
-            // Nobody has seen the numbers of a batch that certainly was not appended: the next one takes them.
+            // The batch was certainly not appended, so the next one reuses its sequence numbers.
             _nextSequence = batch.BaseSequence;
             return;
         }
@@ -107,7 +107,7 @@ internal sealed partial class SendQueue
 
     private void ResetFrom(int index) => _resetAt = _resetAt < 0 ? index : Math.Min(_resetAt, index);
 
-    /// <summary>Acknowledged batches are reported from the oldest on, so that reports come in the order of sending.</summary>
+    /// <summary>Resolves acknowledged batches from the oldest on, so that reports are in sending order.</summary>
     private void ResolveAcknowledged()
     {
         while (_sent > 0 && _batches[0].IsAcknowledged)
@@ -122,7 +122,7 @@ internal sealed partial class SendQueue
         }
     }
 
-    /// <summary>The next epoch: what was sent and certainly is not written is unsent again, the rest has failed.</summary>
+    /// <summary>Starts the next epoch: sent batches that are certainly not written become unsent again, the others have failed.</summary>
     private void StartOver()
     {
         _resetAt = -1;
@@ -134,7 +134,7 @@ internal sealed partial class SendQueue
         for (var i = 0; i < _sent; i++)
         {
             var batch = _batches[i];
-            // One that is sent again must not get behind one that is written, should a broker that forgot the producer have taken that.
+            // A resent batch must not follow a written one, in case a broker that forgot the producer has accepted the latter.
             if (batch.MayBeWritten || i <= lastAcknowledged)
             {
                 _resolved.Add(new Resolution(batch, Report: !batch.IsReported, Release: true));

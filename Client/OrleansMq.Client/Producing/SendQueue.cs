@@ -2,51 +2,51 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <summary>What a <see cref="SendQueue"/> wants done next.</summary>
+/// <summary>The next action for a <see cref="SendQueue"/>.</summary>
 internal enum SendStep
 {
-    /// <summary>Nothing until something happens.</summary>
+    /// <summary>Wait for an event.</summary>
     Wait = 0,
-    /// <summary>Nothing before <see cref="SendQueue.RetryAt"/>.</summary>
+    /// <summary>Wait until <see cref="SendQueue.RetryAt"/>.</summary>
     Backoff = 1,
     /// <summary>Hand the batch to the broker.</summary>
     Send = 2,
     /// <summary>Get the producer id that all partitions share.</summary>
     GetIdentity = 3,
-    /// <summary>Get a producer id that was never used: the broker refuses the current one.</summary>
+    /// <summary>Get a new producer id: the broker rejects the current one.</summary>
     GetNewIdentity = 4,
 }
 
-/// <summary>A batch to tell the recipients of, to give back, or both.</summary>
+/// <summary>A batch to report to its recipients, to release, or both.</summary>
 /// <param name="Batch">The batch.</param>
-/// <param name="Report">Its recipients are to be told of its <see cref="ProduceBatch.Result"/>.</param>
-/// <param name="Release">Its memory is free.</param>
+/// <param name="Report">Whether its recipients must be notified of its <see cref="ProduceBatch.Result"/>.</param>
+/// <param name="Release">Whether its memory is free.</param>
 internal readonly record struct Resolution(ProduceBatch Batch, bool Report, bool Release);
 
 /// <summary>
-/// The order of one partition's closed batches: which is sent next, what an answer means, and when a batch has failed. Decisions only: no
+/// The closed batches of one partition: decides which is sent next, what a response means, and when a batch has failed. Decisions only: no
 /// I/O, no clock, no lock (the caller holds one).
 /// <para>
 /// <c>[ sent: sequence numbers assigned, unresolved | not sent yet ]</c>: one list, oldest first. Normally up to <c>maxInFlight</c> of the
-/// sent ones are with the broker at once. After any failure the queue <i>recovers</i>: it waits until all calls have ended, then sends the
-/// oldest alone, and so on, until every batch that had been sent is resolved. So nothing new gets behind a batch in doubt.
+/// sent batches are in flight. After any failure the queue <i>recovers</i>. It waits until all calls have ended, then sends one batch at a
+/// time, oldest first, until every batch that was sent before is resolved. So no new batch follows one whose outcome is unknown.
 /// </para>
 /// <para>
-/// Idempotence. A batch keeps its sequence number through all retries, so the broker recognises it. When a sent batch is dropped (refused,
-/// or past its deadline) there is a gap, and those after it start over under the next producer epoch, from sequence 0; that also fences
-/// calls of the old epoch that are still on their way. Never, though, is a batch sent under a second epoch if an earlier attempt may have
-/// been appended: it fails as "may be written" instead. So no record that the producer sent is ever in the log twice.
+/// Idempotence. A batch keeps its sequence number through all retries, so the broker recognises it. When a sent batch is dropped (rejected,
+/// or past its deadline), there is a gap. The batches after it start over under the next producer epoch, from sequence 0, which also fences
+/// calls of the old epoch that are still in flight. A batch is never sent under a second epoch if an earlier attempt may have been
+/// appended: it fails as "may be written" instead. So no record is ever in the log twice.
 /// </para>
 /// <para>
-/// A broker accepts any first sequence of a producer it knows nothing of. Therefore the first batch of an epoch, and the first after a long
-/// rest, goes alone: were two on their way and the first refused, the second would be accepted before it.
+/// A broker accepts any first sequence number of an unknown producer. Therefore the first batch of an epoch, and the first after a long
+/// rest, is sent alone. With two in flight and the first rejected, the second would be accepted before it.
 /// </para>
 /// </summary>
 /// <param name="idempotent">Whether batches carry producer id and sequence.</param>
-/// <param name="retries">Whether a retriable failure is retried at all (not with acks 0).</param>
-/// <param name="maxInFlight">Batches with the broker at once; 1 without idempotence, which alone keeps their order then.</param>
-/// <param name="restAfter">After so long without an acknowledgement the broker may have forgotten the producer.</param>
-/// <param name="split">Makes two batches of one that is too large.</param>
+/// <param name="retries">Whether retriable failures are retried (not with acks 0).</param>
+/// <param name="maxInFlight">The maximum number of batches in flight; 1 without idempotence, to preserve their order.</param>
+/// <param name="restAfter">The time without an acknowledgement after which the broker may have forgotten the producer.</param>
+/// <param name="split">Splits a batch that is too large.</param>
 internal sealed partial class SendQueue(bool idempotent, bool retries, int maxInFlight, long restAfter,
     Func<ProduceBatch, (ProduceBatch, ProduceBatch)> split)
 {
@@ -58,28 +58,28 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
     private int _nextSequence;
     private long? _lastAcknowledged;
     private bool _recovering;
-    // The batches from this index on start over under another epoch, once those before it are resolved; -1: none do.
+    // From this index on, batches start over under another epoch once those before it are resolved; -1 for none.
     private int _resetAt = -1;
 
-    /// <summary>Batches with the broker.</summary>
+    /// <summary>The number of batches in flight.</summary>
     public int InFlight { get; private set; }
-    /// <summary>Batches that were never sent.</summary>
+    /// <summary>The number of batches that were never sent.</summary>
     public int Unsent => _batches.Count - _sent;
-    /// <summary>Batches in the queue.</summary>
+    /// <summary>The number of batches in the queue.</summary>
     public int Count => _batches.Count;
-    /// <summary>Nothing is sent before this time.</summary>
+    /// <summary>The time before which nothing is sent.</summary>
     public long RetryAt { get; private set; } = long.MinValue;
-    /// <summary>The producer id and epoch batches are sealed with; null without idempotence.</summary>
+    /// <summary>The producer id and epoch in sent batches; null without idempotence.</summary>
     public ProducerIdentity? Identity => idempotent ? _identity : null;
-    /// <summary>Whether nothing waits and nothing is in flight.</summary>
+    /// <summary>Whether the queue is empty, including batches in flight.</summary>
     public bool IsIdle => _batches.Count == 0;
-    /// <summary>Whether as many batches are with the broker as may be: then there is nothing to do before one of them returns.</summary>
+    /// <summary>Whether the maximum number of batches is in flight, so that there is nothing to do before one returns.</summary>
     public bool IsSaturated => InFlight >= maxInFlight;
 
-    /// <summary>Puts a batch at the end.</summary>
+    /// <summary>Adds a batch at the end.</summary>
     public void Enqueue(ProduceBatch batch) => _batches.Add(batch);
 
-    /// <summary>Takes over a producer id.</summary>
+    /// <summary>Sets the producer id.</summary>
     public void SetIdentity(ProducerIdentity identity)
     {
         _identity = identity;
@@ -88,7 +88,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         _lastAcknowledged = null;
     }
 
-    /// <summary>What to do now; with <see cref="SendStep.Send"/>, <paramref name="batch"/> counts as sent.</summary>
+    /// <summary>Returns the next action. With <see cref="SendStep.Send"/>, <paramref name="batch"/> counts as sent.</summary>
     public SendStep Next(long now, out ProduceBatch? batch)
     {
         batch = null;
@@ -116,11 +116,11 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         return SendStep.Send;
     }
 
-    /// <summary>Takes note of an answer.</summary>
-    /// <param name="batch">The batch it is for.</param>
-    /// <param name="result">The answer.</param>
-    /// <param name="now">The time.</param>
-    /// <param name="retryAt">When to try again, should that be the consequence.</param>
+    /// <summary>Applies a response.</summary>
+    /// <param name="batch">The batch.</param>
+    /// <param name="result">The response.</param>
+    /// <param name="now">The current time.</param>
+    /// <param name="retryAt">When to retry, if the response requires it.</param>
     public void OnResult(ProduceBatch batch, in ProduceResult result, long now, long retryAt)
     {
         batch.IsInFlight = false;
@@ -128,7 +128,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         var code = result.Error;
         if (code is ErrorCode.None or ErrorCode.DuplicateSequenceNumber)
         {
-            // "Duplicate, and so old that its offset is forgotten" is a delivery too.
+            // A duplicate so old that its offset is forgotten is delivered too.
             batch.Result = code == ErrorCode.None ? result : new ProduceResult(ErrorCode.None, -1);
             batch.IsAcknowledged = true;
             _lastAcknowledged = now;
@@ -149,8 +149,8 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
             Drop(batch);
     }
 
-    /// <summary>Reports what is past its deadline: as failed, unless it was delivered and only its report waited.</summary>
-    /// <param name="sentBefore">Batches sent at or before this time are.</param>
+    /// <summary>Reports batches past their deadline: as failed, unless a batch was delivered and only its report was waiting.</summary>
+    /// <param name="sentBefore">Batches sent at or before this time are past it.</param>
     public void Expire(long sentBefore)
     {
         for (var i = 0; i < _batches.Count;)
@@ -163,7 +163,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
             }
             if (batch.IsAcknowledged)
             {
-                // Those before it were given up while the broker has them: their answers are not waited for.
+                // The batches before it have timed out while in flight; their responses no longer delay its report.
                 batch.IsReported = true;
                 _resolved.Add(new Resolution(batch, Report: true, Release: false));
                 i++;
@@ -174,7 +174,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
                     : "it could not be sent in time");
             if (batch.IsInFlight)
             {
-                // The broker still has its memory, so it stays in the queue; its answer, when it comes, may even save those behind it.
+                // The broker still uses its memory, so it stays in the queue. A late response may still save the batches behind it.
                 batch.IsReported = true;
                 batch.MayBeWritten = true;
                 _resolved.Add(new Resolution(batch, Report: true, Release: false));
@@ -185,8 +185,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         }
     }
 
-    /// <summary>Fails everything that was not sent, and what is waiting to be sent again: there is no producer id to send it
-    /// with.</summary>
+    /// <summary>Fails all batches that are not sent or wait for a retry, since no producer id can be allocated.</summary>
     public void FailAll(ErrorCode code, string message)
     {
         for (var i = 0; i < _batches.Count;)
@@ -202,17 +201,17 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         }
     }
 
-    /// <summary>Moves what was resolved since the last call to <paramref name="target"/>.</summary>
+    /// <summary>Moves the batches resolved since the last call to <paramref name="target"/>.</summary>
     public void TakeResolved(List<Resolution> target)
     {
         target.AddRange(_resolved);
         _resolved.Clear();
     }
 
-    /// <summary>Whether anything was resolved since the last <see cref="TakeResolved"/>.</summary>
+    /// <summary>Whether any batch was resolved since the last <see cref="TakeResolved"/>.</summary>
     public bool HasResolved => _resolved.Count > 0;
 
-    /// <summary>When the oldest unreported batch was sent; null where there is none.</summary>
+    /// <summary>When the oldest unreported batch was sent; null for none.</summary>
     public long? OldestSentAt
     {
         get
@@ -226,7 +225,7 @@ internal sealed partial class SendQueue(bool idempotent, bool retries, int maxIn
         }
     }
 
-    /// <summary>Codes after which the batch may or may not be in the log.</summary>
+    /// <summary>Whether the batch may be in the log after this code.</summary>
     public static bool IsInDoubt(ErrorCode code) => code is ErrorCode.RequestTimedOut or ErrorCode.NotEnoughReplicasAfterAppend
         or ErrorCode.KafkaStorageError or ErrorCode.UnknownServerError;
 

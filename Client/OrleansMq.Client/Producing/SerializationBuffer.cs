@@ -2,10 +2,10 @@ using System.Buffers;
 
 namespace OrleansMq.Client;
 
-/// <summary>A buffer a thread: records are serialized into it, and copied into their batch when their size is known.</summary>
+/// <summary>A buffer per thread. Records are serialized into it, and copied into their batch when their size is known.</summary>
 internal static class SerializationBuffer
 {
-    // A buffer that one large record blew up is not kept.
+    // A buffer that grew beyond this size is not kept.
     private const int MaxKept = 256 << 10;
 
     [ThreadStatic]
@@ -13,7 +13,7 @@ internal static class SerializationBuffer
 
     public static ArrayBufferWriter<byte> Rent()
     {
-        // Taken while in use: a serializer may send something itself.
+        // Cleared while in use: a serializer may itself send records.
         var buffer = _buffer ?? new ArrayBufferWriter<byte>(1024);
         _buffer = null;
         return buffer;

@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <summary>One topic's partitions as the producer sees them, and the records that wait until their number is known.</summary>
+/// <summary>The partitions of one topic, and the records that wait until their number is known.</summary>
 internal sealed class TopicQueue(ProducerCore producer, string name)
 {
     private readonly Lock _gate = new();
@@ -15,11 +15,11 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
 
     public ProducerCore Producer { get; } = producer;
 
-    /// <summary>The partitions; null until their number is known and who waited for it is in them.</summary>
+    /// <summary>The partitions; null until their number is known and the records that waited for it are in them.</summary>
     public PartitionQueue[]? Partitions => Volatile.Read(ref _partitions);
 
-    /// <summary>The partition a record goes to.</summary>
-    /// <exception cref="ProduceException">There is no such partition.</exception>
+    /// <summary>Returns the partition of a record.</summary>
+    /// <exception cref="ProduceException">The partition does not exist.</exception>
     public PartitionQueue Choose(PartitionQueue[] partitions, in RecordData record)
     {
         var partition = record.Partition >= 0
@@ -33,7 +33,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
             new TopicPartition(Name, partition));
     }
 
-    /// <summary>Takes a record for which there is room: into its partition, or in line until the partitions are known.</summary>
+    /// <summary>Adds a record for which room was taken: to its partition, or to the queue until the partitions are known.</summary>
     public void Append(PendingRecord record)
     {
         ProduceException? error = null;
@@ -55,7 +55,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
             Producer.FailLater(record, error);
     }
 
-    /// <summary>Fails who has waited for the partitions since a time or longer.</summary>
+    /// <summary>Fails the records that were sent at or before a time and still wait for the partitions.</summary>
     public void Expire(long sentBefore, List<PendingRecord> expired)
     {
         lock (_gate)
@@ -65,7 +65,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
         }
     }
 
-    /// <summary>When the first of those who wait was sent; null where nobody waits.</summary>
+    /// <summary>When the first waiting record was sent; null for none.</summary>
     public long? OldestSentAt
     {
         get
@@ -75,7 +75,8 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
         }
     }
 
-    /// <summary>A batch was closed: another partition may be the better choice now, and the number of partitions may be old.</summary>
+    /// <summary>Called when a batch is closed: the partitioner may switch partitions, and the number of partitions may need a
+    /// refresh.</summary>
     public void OnBatchClosed(int partition, long now)
     {
         if (Partitions is not { } partitions)
@@ -96,7 +97,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
         if (_loading)
             return;
         _loading = true;
-        // Not here: a lock is held, and a broker may do some of its work before it returns.
+        // On another thread: a lock is held here, and a broker may do some work synchronously.
         ThreadPool.UnsafeQueueUserWorkItem(static topic => _ = topic.LoadAsync(), this, preferLocal: false);
     }
 
@@ -151,7 +152,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
             }
             _loading = false;
             Volatile.Write(ref _refreshAt, Producer.Clock.After(Producer.Clock.Now, Producer.Options.MetadataMaxAge));
-            // Only now: who comes after those that waited goes behind them.
+            // Published only now, so that later records follow those that waited.
             Volatile.Write(ref _partitions, partitions);
         }
         foreach (var (record, error) in failed ?? [])
@@ -172,7 +173,7 @@ internal sealed class TopicQueue(ProducerCore producer, string name)
             Producer.Fail(record, new ProduceException(error.Error, $"Topic '{Name}': {error.Message}", record.TopicPartition, record.Key));
     }
 
-    /// <summary>Whether it is worth to ask again. If not, the next record (or the next closed batch) asks.</summary>
+    /// <summary>Whether the lookup is worth a retry. If not, the next record (or the next closed batch) triggers it.</summary>
     private bool IsStillWanted()
     {
         lock (_gate)

@@ -3,7 +3,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>Steps through the records of one fetched chunk, from its session's position on.</summary>
+/// <summary>Iterates over the records of one fetched chunk, from its session's position on.</summary>
 internal sealed class ChunkReader(FetchSession session, FetchResult result, ReaderOptions options) : IDisposable
 {
     private readonly RecordReader _reader = new(result.Records, options.Codecs, options.CheckCrc);
@@ -15,12 +15,12 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
 
     public bool IsStopped => Session.IsStopped;
 
-    /// <summary>The record that <see cref="MoveNext"/> stepped to.</summary>
+    /// <summary>The current record.</summary>
     public ref readonly Record Record => ref _record;
 
     public int LeaderEpoch => _reader.Batch.PartitionLeaderEpoch;
 
-    /// <summary>Steps to the next record; stays on one that was not accepted.</summary>
+    /// <summary>Moves to the next record; stays on one that was not accepted.</summary>
     /// <exception cref="RecordBatchException">A batch is damaged.</exception>
     public bool MoveNext()
     {
@@ -28,7 +28,7 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
             return true;
         while (_reader.MoveNext())
         {
-            // A chunk begins with the batch that holds the position, and markers of transactions are not for applications.
+            // A chunk begins with the batch that contains the position. Transaction markers are not for applications.
             if (_reader.Current.Offset < Session.Position || _reader.Batch.IsControl)
                 continue;
             _record = _reader.Current;
@@ -38,16 +38,16 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
         return false;
     }
 
-    /// <summary>The record was handed to the application: the position is behind it.</summary>
+    /// <summary>Moves the position past the record, which was handed to the application.</summary>
     public void Accept()
     {
         _isPending = false;
         Session.Position = _record.Offset + 1;
     }
 
-    /// <summary>The record with its key and value read; it is not accepted by that.</summary>
-    /// <exception cref="DeserializationException">The record stays the current one: whoever reads again meets it again, until the partition
-    /// is sought.</exception>
+    /// <summary>Deserializes the current record, without accepting it.</summary>
+    /// <exception cref="DeserializationException">The record stays the current one. The next read fails again, until the partition is
+    /// sought.</exception>
     public ConsumeResult<TKey, TValue> Deserialize<TKey, TValue>(IDeserializer<TKey> keys, IDeserializer<TValue> values)
     {
         var part = "key";
@@ -65,7 +65,7 @@ internal sealed class ChunkReader(FetchSession session, FetchResult result, Read
         }
     }
 
-    /// <summary>The record's headers, out of memory that goes back to its pool.</summary>
+    /// <summary>Copies the record's headers out of the pooled memory.</summary>
     public RecordHeader[] CopyHeaders()
     {
         if (_record.HeaderCount == 0)

@@ -5,20 +5,20 @@ namespace OrleansMq.Client;
 /// <summary>A record that was read.</summary>
 /// <typeparam name="TKey">The type of its key.</typeparam>
 /// <typeparam name="TValue">The type of its value.</typeparam>
-/// <param name="TopicPartition">Where it is.</param>
-/// <param name="Offset">Its offset. Offsets of one partition grow, with gaps where records were compacted away.</param>
-/// <param name="Timestamp">Milliseconds since 1970: the producer's, or the broker's where the topic stamps LogAppendTime.</param>
-/// <param name="Key">Its key; what the deserializer makes of null where it has none.</param>
-/// <param name="Value">Its value; what the deserializer makes of null for a tombstone.</param>
-/// <param name="Headers">Its headers, in order; empty where it has none.</param>
-/// <param name="LeaderEpoch">The epoch of the leader that wrote it.</param>
+/// <param name="TopicPartition">The record's partition.</param>
+/// <param name="Offset">The record's offset. Offsets of one partition ascend, with gaps where records were compacted away.</param>
+/// <param name="Timestamp">Milliseconds since 1970: the producer's, or the broker's if the topic stamps LogAppendTime.</param>
+/// <param name="Key">The deserialized key; without a key, the deserializer's value for null.</param>
+/// <param name="Value">The deserialized value; for a tombstone, the deserializer's value for null.</param>
+/// <param name="Headers">The headers, in order; empty for none.</param>
+/// <param name="LeaderEpoch">The leader epoch in which it was written.</param>
 public readonly record struct ConsumeResult<TKey, TValue>(TopicPartition TopicPartition, long Offset, long Timestamp, TKey Key,
     TValue Value,
     IReadOnlyList<RecordHeader> Headers, int LeaderEpoch)
 {
-    /// <summary>The id of its topic, never reused; empty where the reader was not told (partitions that were assigned by hand).</summary>
+    /// <summary>The topic's id, never reused; empty if unknown (partitions assigned without a group).</summary>
     public Guid TopicId { get; init; }
 
-    /// <summary><see cref="Timestamp"/> as a point in time (UTC).</summary>
+    /// <summary><see cref="Timestamp"/> as UTC time.</summary>
     public DateTimeOffset Time => DateTimeOffset.FromUnixTimeMilliseconds(Timestamp);
 }

@@ -7,19 +7,18 @@ using OrleansMq.Records;
 namespace OrleansMq.Client;
 
 /// <summary>
-/// Fetches partitions ahead, within the bytes of <see cref="ReaderOptions.PrefetchBytes"/> over all of them, and steps through what came.
-/// Partitions take turns by chunk. Beginning, ending and holding may be done from any thread; <see cref="TryMoveNext"/> is for one caller
-/// at a time.
+/// Prefetches partitions within a total of <see cref="ReaderOptions.PrefetchBytes"/> bytes, and iterates over the records. Partitions take
+/// turns by chunk. Begin, End and holding may be called from any thread; only one caller at a time may use <see cref="TryMoveNext"/>.
 /// </summary>
 internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger logger) : IAsyncDisposable
 {
     private readonly Lock _gate = new();
     private readonly Dictionary<TopicPartition, FetchSession> _sessions = [];
     private readonly List<Task> _stopping = [];
-    // Bounded by the sessions: each has two slots, and one error; besides, a mark that wakes the reader after each release.
+    // Bounded by the sessions: each has two slots and one error. A mark that wakes the reader after each release comes on top.
     private readonly Channel<FetchedChunk> _chunks =
         Channel.CreateUnbounded<FetchedChunk>(new UnboundedChannelOptions { SingleReader = true });
-    // What was fetched of partitions that are held, in order; the reader's own.
+    // Fetched chunks of partitions on hold, in order. Used by the reader only.
     private readonly Dictionary<FetchSession, LinkedList<SetAside>> _aside = [];
     private ChunkReader? _current;
     private ConsumeException? _failure;
@@ -27,10 +26,10 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
     private int _partitions;
     private bool _disposed;
 
-    /// <summary>Held while a record is stepped to and read, by those who may be disposed meanwhile.</summary>
+    /// <summary>Locked while a record is moved to and read, by readers that may be disposed at the same time.</summary>
     public Lock Stepping { get; } = new();
 
-    /// <summary>The partitions that are fetched.</summary>
+    /// <summary>The partitions being fetched.</summary>
     public IReadOnlyCollection<TopicPartition> Partitions
     {
         get
@@ -40,20 +39,20 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         }
     }
 
-    /// <summary>The session of a partition; null where it is not fetched.</summary>
+    /// <summary>Returns the session of a partition; null if it is not fetched.</summary>
     public FetchSession? Find(TopicPartition partition)
     {
         lock (_gate)
             return _sessions.GetValueOrDefault(partition);
     }
 
-    /// <summary>Fetches a partition from a start on, instead of what was fetched of it before.</summary>
-    /// <param name="partition">Which.</param>
-    /// <param name="start">Where from.</param>
-    /// <param name="owner">Whatever the caller wants to find at the session again.</param>
-    /// <param name="isHeld">Whether its records wait for <see cref="FetchSession.IsHeld"/> to be cleared.</param>
-    /// <param name="failure">Where it cannot be fetched at all: the reader's caller hears of it.</param>
-    /// <param name="topicId">What its records say of their topic.</param>
+    /// <summary>Starts fetching a partition. Replaces its current session and drops what that has fetched.</summary>
+    /// <param name="partition">The partition.</param>
+    /// <param name="start">The position to start from.</param>
+    /// <param name="owner">An object for the caller to find the session by.</param>
+    /// <param name="isHeld">Whether the session starts on hold, until <see cref="FetchSession.IsHeld"/> is cleared.</param>
+    /// <param name="failure">Why the partition cannot be fetched, to be thrown by the reader; null if it can.</param>
+    /// <param name="topicId">The id of the topic.</param>
     public FetchSession Begin(TopicPartition partition, ReadFrom start, object? owner = null, bool isHeld = false,
         ConsumeException? failure = null,
         Guid topicId = default)
@@ -74,14 +73,14 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         }
     }
 
-    /// <summary>Stops fetching a partition; what was fetched is dropped.</summary>
+    /// <summary>Stops fetching a partition and drops what was fetched.</summary>
     public void End(TopicPartition partition)
     {
         lock (_gate)
             EndLocked(partition);
     }
 
-    /// <summary>Stops that session, if it is still its partition's.</summary>
+    /// <summary>Stops a session, if it is still its partition's current one.</summary>
     public void End(FetchSession session)
     {
         lock (_gate)
@@ -91,10 +90,10 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         }
     }
 
-    /// <summary>Wakes whoever waits: something that it looks at has changed.</summary>
+    /// <summary>Wakes the waiting reader, since its state has changed.</summary>
     public void Wake() => _chunks.Writer.TryWrite(default);
 
-    /// <summary>Waits until <see cref="TryMoveNext"/> is worth another try.</summary>
+    /// <summary>Waits until <see cref="TryMoveNext"/> may succeed.</summary>
     /// <exception cref="ObjectDisposedException">The buffer was disposed.</exception>
     public async ValueTask WaitAsync(CancellationToken cancellationToken)
     {
@@ -102,9 +101,10 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
             throw new ObjectDisposedException(nameof(FetchBuffer));
     }
 
-    /// <summary>Steps to the next record, of whichever partition; stays on it until it is accepted. False: nothing has come yet.</summary>
-    /// <exception cref="ConsumeException">A partition cannot be read on. Thrown until it is begun anew, held or ended: going on with others
-    /// would hide it.</exception>
+    /// <summary>Moves to the next record of any partition; stays on it until it is accepted. Returns false if none has arrived
+    /// yet.</summary>
+    /// <exception cref="ConsumeException">A partition cannot be read any further. Thrown until it is begun anew, held or ended, since
+    /// continuing with others would hide the failure.</exception>
     public bool TryMoveNext([NotNullWhen(true)] out ChunkReader? chunk)
     {
         while (true)
@@ -136,8 +136,8 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         }
     }
 
-    /// <summary>Stops fetching and gives back all memory. Not while <see cref="TryMoveNext"/> runs or its record is in use, unless that is
-    /// done under <see cref="Stepping"/>.</summary>
+    /// <summary>Stops fetching and releases all memory. Must not run at the same time as <see cref="TryMoveNext"/>, or while its record is
+    /// in use, unless both are done under <see cref="Stepping"/>.</summary>
     public async ValueTask DisposeAsync()
     {
         Task[] loops;
@@ -174,7 +174,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         Volatile.Write(ref _partitions, _sessions.Count);
     }
 
-    /// <summary>Bytes to fetch at once: each partition's share of what may be held ahead, in as many parts as it may hold.</summary>
+    /// <summary>Bytes per fetch: each partition's share of the prefetch limit, divided by the number of chunks it may hold.</summary>
     public int FetchSize() =>
         Math.Min(options.MaxFetchBytes,
             Math.Max(1, options.PrefetchBytes / (FetchSession.ChunksAhead * Math.Max(1, Volatile.Read(ref _partitions)))));
@@ -185,7 +185,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         {
             if (fetched.Session is not { } session)
             {
-                // Released since it was looked at: the mark is the only word of that.
+                // The hold was released after the check: the mark is the only signal of that.
                 if (TryTakeAside())
                     return true;
                 continue;
@@ -204,7 +204,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         return false;
     }
 
-    /// <summary>Sets aside what was begun: it comes before what was fetched after it.</summary>
+    /// <summary>Sets aside a partly read chunk, which precedes what was fetched after it.</summary>
     private void KeepFirst(SetAside begun, FetchSession session) => Aside(session).AddFirst(begun);
 
     private LinkedList<SetAside> Aside(FetchSession session)
@@ -214,7 +214,7 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         return kept;
     }
 
-    /// <summary>Takes up what was set aside of a partition that is no longer held.</summary>
+    /// <summary>Continues with a chunk that was set aside, of a partition that is no longer on hold.</summary>
     private bool TryTakeAside()
     {
         foreach (var (session, kept) in _aside)
@@ -274,6 +274,6 @@ internal sealed class FetchBuffer(IBroker broker, ReaderOptions options, ILogger
         }
     }
 
-    /// <summary>A chunk, or what stands in place of one.</summary>
+    /// <summary>A chunk, or the error in its place.</summary>
     private readonly record struct SetAside(ChunkReader? Chunk, ConsumeException? Error);
 }

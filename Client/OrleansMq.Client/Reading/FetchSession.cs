@@ -5,16 +5,16 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client;
 
-/// <summary>What was fetched, or why nothing more comes; without a session only a mark that something else has changed.</summary>
+/// <summary>A fetched chunk, or the error that ended the session. Without a session, a mark that other state has changed.</summary>
 internal readonly record struct FetchedChunk(FetchSession? Session, FetchResult? Result, ConsumeException? Error);
 
 /// <summary>
-/// Fetches one partition from one start on, ahead of the application, until it is stopped or fails. A seek ends it and begins another, so
-/// what it fetched is recognised as old by the object alone.
+/// Prefetches one partition from one start, until it is stopped or fails. A seek ends it and begins another session, so outdated chunks are
+/// recognised by their session.
 /// </summary>
 internal sealed partial class FetchSession
 {
-    /// <summary>Chunks that a partition holds: one that is being read, and one ahead.</summary>
+    /// <summary>Chunks that a partition holds: one being read, and one ahead.</summary>
     public const int ChunksAhead = 2;
 
     private readonly IBroker _broker;
@@ -43,10 +43,10 @@ internal sealed partial class FetchSession
 
     public TopicPartition Partition { get; }
 
-    /// <summary>Where it began.</summary>
+    /// <summary>The start.</summary>
     public ReadFrom Start => _start;
 
-    /// <summary>The application's position: the offset it reads next; -1 before the start is found. Moved by the reader.</summary>
+    /// <summary>The application's position, the next offset to read; -1 before the start is found. Set by the reader.</summary>
     public long Position { get; set; } = -1;
 
     public long HighWatermark => Volatile.Read(ref _highWatermark);
@@ -54,30 +54,30 @@ internal sealed partial class FetchSession
     /// <summary>Completes with the offset of the start.</summary>
     public Task<long> Started => _started.Task;
 
-    /// <summary>Whatever whoever began it wants to find here.</summary>
+    /// <summary>An object that the creator of the session attached.</summary>
     public object? Owner { get; init; }
 
-    /// <summary>The id of its topic; empty where it is not known.</summary>
+    /// <summary>The id of its topic; empty if unknown.</summary>
     public Guid TopicId { get; init; }
 
-    /// <summary>Whether its records wait; it fetches ahead all the same, as far as it may.</summary>
+    /// <summary>Whether its records are on hold. It still prefetches up to its limit.</summary>
     public bool IsHeld
     {
         get => _isHeld;
         set => _isHeld = value;
     }
 
-    /// <summary>Whether it was stopped: what it fetched is old.</summary>
+    /// <summary>Whether it was stopped, so that its chunks are outdated.</summary>
     public bool IsStopped => _stop.IsCancellationRequested;
 
-    /// <summary>The loop; completes when it has ended.</summary>
+    /// <summary>Completes when the fetch loop has ended.</summary>
     public Task Loop { get; private set; } = Task.CompletedTask;
 
     public void Run() => Loop = Task.Run(RunAsync);
 
     public void Stop() => _stop.Cancel();
 
-    /// <summary>A chunk was read to its end: there is room for another.</summary>
+    /// <summary>Makes room for another chunk, after one was read to its end.</summary>
     public void ReturnSlot() => _slots.Release();
 
     private async Task RunAsync()
@@ -91,7 +91,7 @@ internal sealed partial class FetchSession
             {
                 await _slots.WaitAsync(_stop.Token).ConfigureAwait(false);
                 var result = await FetchAsync(offset).ConfigureAwait(false);
-                // Stopped meanwhile: nobody would read it.
+                // Stopped in the meantime: the chunk would never be read.
                 if (IsStopped || !_chunks.TryWrite(new FetchedChunk(this, result, null)))
                 {
                     result.Dispose();
@@ -110,17 +110,17 @@ internal sealed partial class FetchSession
         }
         catch (Exception e)
         {
-            // Neither an answer nor a fault that a broker has a name for: the application is to see it, not wait for ever.
+            // An unexpected exception, which no broker error describes: report it to the application instead of waiting forever.
             Fail(new ConsumeException(ErrorCode.UnknownServerError, Partition, Position, $"{Partition} cannot be read: {e.GetType().Name}: "
                 + $"{e.Message}", e));
         }
     }
 
-    /// <summary>Ends it with an error, which the reader meets after all that was fetched before.</summary>
+    /// <summary>Ends it with an error, which the reader throws after everything fetched before.</summary>
     public void Fail(ConsumeException error)
     {
         _started.TrySetException(error);
-        _ = _started.Task.Exception; // Whoever waits for the start sees it; nobody has to.
+        _ = _started.Task.Exception; // Marks the exception as observed: waiting for the start is optional.
         _chunks.TryWrite(new FetchedChunk(this, null, error));
     }
 
@@ -129,7 +129,7 @@ internal sealed partial class FetchSession
         if (_start.ExactOffset is { } exact)
             return exact;
         var found = await FindAsync(_start.Spec).ConfigureAwait(false);
-        // No record is as late as the time that was asked for: behind the last one.
+        // No record has such a late timestamp: start at the end of the log.
         return found >= 0 ? found : await FindAsync(OffsetSpec.Latest).ConfigureAwait(false);
     }
 
@@ -155,7 +155,7 @@ internal sealed partial class FetchSession
         }
     }
 
-    /// <summary>Fetches until there are records.</summary>
+    /// <summary>Fetches until records arrive.</summary>
     private async Task<FetchResult> FetchAsync(long offset)
     {
         var retries = new Retries(_options);
@@ -199,7 +199,8 @@ internal sealed partial class FetchSession
         await Task.Delay(wait, _options.TimeProvider, _stop.Token).ConfigureAwait(false);
     }
 
-    /// <summary>The offset after the last whole batch. What is damaged is left to the reader of the records, who can say where.</summary>
+    /// <summary>Returns the offset after the last whole batch. Damaged data is left to the reader of the records, which reports its
+    /// position.</summary>
     private static long OffsetAfter(ReadOnlySpan<byte> batches, long offset)
     {
         while (batches.Length >= RecordBatchHeader.Size)
@@ -214,10 +215,10 @@ internal sealed partial class FetchSession
         return offset;
     }
 
-    [LoggerMessage(3, LogLevel.Warning, "{Partition} at offset {Offset}: {Code}, trying again in {Wait}. {Reason}")]
+    [LoggerMessage(3, LogLevel.Warning, "{Partition} at offset {Offset}: {Code}; retrying in {Wait}. {Reason}")]
     private partial void LogRetry(TopicPartition partition, long offset, ErrorCode code, TimeSpan wait, string? reason);
 
-    /// <summary>How often and for how long an error was retried.</summary>
+    /// <summary>Counts the retries of an error, and for how long it has been retried.</summary>
     private sealed class Retries(ReaderOptions options)
     {
         private int _attempt;
@@ -225,7 +226,7 @@ internal sealed partial class FetchSession
 
         public void Reset() => _attempt = 0;
 
-        /// <summary>How long to wait before the next attempt; null: long enough retried.</summary>
+        /// <summary>Returns how long to wait before the next attempt; null when the retry timeout has passed.</summary>
         public TimeSpan? Next()
         {
             if (_attempt == 0)

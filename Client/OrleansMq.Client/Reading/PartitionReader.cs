@@ -14,12 +14,12 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     private readonly FetchBuffer _buffer;
     private readonly RecordReads<TKey, TValue> _reads;
 
-    /// <summary>A reader over a broker. It reads nothing before partitions are assigned.</summary>
+    /// <summary>Creates a reader over a broker. It reads nothing before partitions are assigned.</summary>
     /// <param name="broker">The broker; it is not disposed with the reader.</param>
     /// <param name="keys">Deserializes keys; null for the built-in format of the type, see <see cref="Serdes.For{T}"/>.</param>
     /// <param name="values">Deserializes values; null for the built-in format of the type.</param>
     /// <param name="options">Null for the defaults.</param>
-    /// <param name="logger">Where retries are logged; null for nowhere.</param>
+    /// <param name="logger">Logs retries; null for no logging.</param>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
     /// <exception cref="InvalidOperationException">There is no built-in format for the type.</exception>
     public PartitionReader(IBroker broker, IDeserializer<TKey>? keys = null, IDeserializer<TValue>? values = null,
@@ -78,14 +78,15 @@ public sealed class PartitionReader<TKey, TValue> : IPartitionReader<TKey, TValu
     public ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken = default) =>
         _reads.ReadAsync(maxWait, cancellationToken);
 
-    /// <summary>All records from the positions on, without end, until <paramref name="cancellationToken"/> is cancelled.</summary>
+    /// <summary>Enumerates all records from the positions on, without end, until <paramref name="cancellationToken"/> is
+    /// cancelled.</summary>
     public async IAsyncEnumerator<ConsumeResult<TKey, TValue>> GetAsyncEnumerator(CancellationToken cancellationToken = default)
     {
         while (true)
             yield return await ReadAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Stops fetching and gives back all memory. Not while a read is under way.</summary>
+    /// <summary>Stops fetching and releases all memory. Must not be called during a read.</summary>
     public ValueTask DisposeAsync() => _buffer.DisposeAsync();
 
     private FetchSession Session(TopicPartition partition) => _buffer.Find(partition)

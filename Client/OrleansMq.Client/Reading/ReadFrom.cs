@@ -2,7 +2,7 @@ using OrleansMq.Api;
 
 namespace OrleansMq.Client;
 
-/// <summary>Where in a partition to start reading. There is no default: the start must be chosen.</summary>
+/// <summary>Where in a partition to start reading. There is no default: the start has to be chosen.</summary>
 public readonly record struct ReadFrom
 {
     private readonly bool _isChosen;
@@ -14,18 +14,18 @@ public readonly record struct ReadFrom
         Spec = spec;
     }
 
-    /// <summary>The first record there is.</summary>
+    /// <summary>The first available record.</summary>
     public static ReadFrom Earliest { get; } = new(null, OffsetSpec.Earliest);
 
-    /// <summary>Behind the last record there is: only what comes later.</summary>
+    /// <summary>The end of the log: only records written later.</summary>
     public static ReadFrom Latest { get; } = new(null, OffsetSpec.Latest);
 
-    /// <summary>An offset, 0 or above. One that the partition does not have is an <see cref="OffsetOutOfRangeException"/> when it is
-    /// read.</summary>
+    /// <summary>Starts at an offset, 0 or above. If the partition does not have it, reading throws
+    /// <see cref="OffsetOutOfRangeException"/>.</summary>
     public static ReadFrom Offset(long offset) =>
         offset >= 0 ? new(offset, default) : throw new ArgumentOutOfRangeException(nameof(offset), offset, "An offset is 0 or above.");
 
-    /// <summary>The first record with that timestamp or a later one; behind the last record, where none is that late.</summary>
+    /// <summary>Starts at the first record with this timestamp or a later one; without such a record, at the end of the log.</summary>
     public static ReadFrom Time(DateTimeOffset time) => new(null, OffsetSpec.AtOrAfter(Math.Max(0, time.ToUnixTimeMilliseconds())));
 
     internal long? ExactOffset { get; }

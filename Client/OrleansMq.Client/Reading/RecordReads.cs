@@ -1,15 +1,15 @@
 namespace OrleansMq.Client;
 
-/// <summary>Takes the next record of those that were fetched, if there is one.</summary>
+/// <summary>Takes the next fetched record, if there is one.</summary>
 internal delegate bool TryReadRecord<TKey, TValue>(out ConsumeResult<TKey, TValue> record);
 
-/// <summary>Reads that wait until a record has come. For one caller at a time.</summary>
-/// <param name="buffer">What is waited for.</param>
-/// <param name="time">What limited waits are measured with.</param>
+/// <summary>Reads that wait until a record has arrived. Only one caller at a time may use it.</summary>
+/// <param name="buffer">The buffer to wait for.</param>
+/// <param name="time">The clock for limited waits.</param>
 /// <param name="tryRead">Takes a record from the buffer.</param>
 internal sealed class RecordReads<TKey, TValue>(FetchBuffer buffer, TimeProvider time, TryReadRecord<TKey, TValue> tryRead)
 {
-    /// <summary>The next record; waits until there is one. Without a wait where it has come already.</summary>
+    /// <summary>Reads the next record; waits until there is one. Completes synchronously if it has arrived already.</summary>
     public ValueTask<ConsumeResult<TKey, TValue>> ReadAsync(CancellationToken cancellationToken)
     {
         if (cancellationToken.IsCancellationRequested)
@@ -17,7 +17,8 @@ internal sealed class RecordReads<TKey, TValue>(FetchBuffer buffer, TimeProvider
         return tryRead(out var record) ? new ValueTask<ConsumeResult<TKey, TValue>>(record) : WaitAndReadAsync(cancellationToken);
     }
 
-    /// <summary>The next record, or null if there is none within <paramref name="maxWait"/>; zero looks only at what was fetched.</summary>
+    /// <summary>Reads the next record, or returns null if there is none within <paramref name="maxWait"/>. Zero returns only a record that
+    /// is already fetched.</summary>
     public async ValueTask<ConsumeResult<TKey, TValue>?> ReadAsync(TimeSpan maxWait, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();

@@ -28,7 +28,7 @@ internal sealed class MemorySerde : ISerde<ReadOnlyMemory<byte>>
     public ReadOnlyMemory<byte> Deserialize(ReadOnlySpan<byte> bytes, bool isNull) => isNull ? default : bytes.ToArray();
 }
 
-/// <summary>A number of a fixed size, big-endian.</summary>
+/// <summary>The serde of a number of fixed size, big-endian.</summary>
 internal abstract class FixedSerde<T>(int size) : ISerde<T>
 {
     public void Serialize(T value, IBufferWriter<byte> destination)
@@ -92,7 +92,7 @@ internal sealed class IgnoreSerde : ISerde<Ignore>
 
 internal sealed class JsonSerde<T>(JsonTypeInfo<T> type) : ISerde<T>
 {
-    // A writer's options are fixed when it is made, so each thread keeps one for the serde that used it last.
+    // A writer's options are fixed at creation, so each thread caches one for the serde that used it last.
     [ThreadStatic]
     private static (JsonSerde<T>? Owner, Utf8JsonWriter? Writer) _cached;
 
@@ -101,7 +101,7 @@ internal sealed class JsonSerde<T>(JsonTypeInfo<T> type) : ISerde<T>
     public void Serialize(T value, IBufferWriter<byte> destination)
     {
         var (owner, writer) = _cached;
-        _cached = default; // Taken while in use: a converter may serialize something else.
+        _cached = default; // Cleared while in use: a converter may itself serialize.
         if (owner == this && writer is not null)
             writer.Reset(destination);
         else

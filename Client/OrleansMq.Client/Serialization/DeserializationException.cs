@@ -1,7 +1,7 @@
 namespace OrleansMq.Client;
 
 /// <summary>
-/// A record whose key or value the deserializer refused. The reader stands on it: seek to <see cref="Offset"/> + 1 to go on behind it.
+/// The deserializer rejected the key or value of a record. The reader stays at that record: seek to <see cref="Offset"/> + 1 to skip it.
 /// </summary>
 public sealed class DeserializationException(TopicPartition partition, long offset, string part, Exception inner)
     : Exception($"The {part} of the record at {partition}, offset {offset}, cannot be deserialized: {inner.Message} Seek to offset "
