@@ -9,16 +9,16 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Cli;
 
-/// <summary>The entry point: parses, runs one command, and turns what went wrong into one line and an exit code.</summary>
+/// <summary>The entry point: parses, runs one command, and turns a failure into one line and an exit code.</summary>
 internal static class Program
 {
-    // A command that is asked to end (Ctrl-C) gets this long to say what it has done. Most needs cluster up: 15 s to hand over, 20 s for a
+    // How long an interrupted command (Ctrl-C) may take to report what it has done. "cluster up" needs most: 15 s to hand over, 20 s for a
     // silo that hangs, and its database.
     private static readonly TimeSpan TerminationTimeout = TimeSpan.FromSeconds(60);
 
     private static async Task<int> Main(string[] args)
     {
-        // Without response files: an argument that begins with @ is an argument.
+        // Without response files: an argument may begin with @.
         var parsed = OmqCommandLine.Create().Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
         return (int)(parsed.Action is null or ParseErrorAction ? RefuseUsage(parsed) : await RunAsync(parsed).ConfigureAwait(false));
     }
@@ -50,7 +50,7 @@ internal static class Program
         catch (Exception e)
             when (e is ProduceException or ConsumeException or CodecUnavailableException or IOException or UnauthorizedAccessException)
         {
-            // The message says what to do; anything else is a bug of ours, and shows its trace.
+            // The message tells what to do. Any other exception is a bug of this program, and shows its trace.
             return Fail(ExitCode.Refused, e.Message);
         }
         catch (OperationCanceledException)

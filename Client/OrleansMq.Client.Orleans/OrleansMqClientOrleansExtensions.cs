@@ -10,20 +10,20 @@ using OrleansMq.Grains.Connections;
 
 namespace Orleans.Hosting;
 
-/// <summary>The OrleansMq client library over an Orleans cluster: for a process that is a client of it, or a silo in it.</summary>
+/// <summary>The OrleansMq client library over an Orleans cluster, for processes that are Orleans clients or silos.</summary>
 public static class OrleansMqClientOrleansExtensions
 {
-    // A poll's wait is at most this part of the response timeout: the answer has two thirds of it to travel.
+    // A poll waits for at most this fraction of the response timeout. The other two thirds remain for the transfer.
     private const int ResponseTimeoutShare = 3;
 
     /// <summary>
     /// Registers <see cref="OrleansMqClient"/> over this Orleans client:
     /// <c>host.UseOrleansClient(client => client.UseLocalhostClustering().AddOrleansMqClient().AddProducer&lt;string, Order&gt;())</c>.
-    /// Batches travel to the silo that leads their partition, over connections that send and receive in large blocks: Orleans' own sockets
-    /// are replaced where no other transport is registered.
+    /// Batches are sent to the silo that leads their partition, over connections that send and receive in large blocks. Orleans' own socket
+    /// transport is replaced unless another transport is registered.
     /// </summary>
     /// <param name="client">The Orleans client.</param>
-    /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>
+    /// <param name="configure">Sets the options for producers and readers that are created without any.</param>
     public static OrleansMqClientBuilder AddOrleansMqClient(this IClientBuilder client, Action<OrleansMqClientOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(client);
@@ -32,11 +32,11 @@ public static class OrleansMqClientOrleansExtensions
     }
 
     /// <summary>
-    /// Registers <see cref="OrleansMqClient"/> on a silo. Where the silo is a broker itself (<c>AddOrleansMq()</c>), partitions that are
+    /// Registers <see cref="OrleansMqClient"/> on a silo. If the silo is itself a broker (<c>AddOrleansMq()</c>), partitions that are
     /// active on it are called directly: no serialization, no hop.
     /// </summary>
     /// <param name="silo">The silo.</param>
-    /// <param name="configure">Sets what producers and readers have where they are given nothing else.</param>
+    /// <param name="configure">Sets the options for producers and readers that are created without any.</param>
     public static OrleansMqClientBuilder AddOrleansMqClient(this ISiloBuilder silo, Action<OrleansMqClientOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(silo);
@@ -44,7 +44,7 @@ public static class OrleansMqClientOrleansExtensions
     }
 
     /// <summary>
-    /// Reaches the broker through the Orleans client or silo in the same container (an <see cref="IGrainFactory"/>), unless an
+    /// Connects to the broker through the Orleans client or silo in the same container (an <see cref="IGrainFactory"/>), unless an
     /// <see cref="IBroker"/> is registered already: <c>services.AddOrleansMqClient().UseOrleans()</c>.
     /// </summary>
     /// <param name="builder">The client.</param>

@@ -6,11 +6,11 @@ namespace OrleansMq.Client.PostgreSql;
 /// <c>omq_sequence</c>, <c>omq_sequence_gap</c>.</summary>
 public static class ConsumerTables
 {
-    /// <summary>Of the advisory lock under which they are made: CREATE TABLE IF NOT EXISTS of two at once may fail.</summary>
+    /// <summary>The advisory lock for creation: two concurrent CREATE TABLE IF NOT EXISTS may fail.</summary>
     private const long LockKey = 0x6f6d715f636f6e73; // "omq_cons"
 
-    /// <summary>The script, for those who migrate by other means. It may be run again.</summary>
-    /// <remarks>A topic's name here is its id where that is known: a topic that is deleted and created again is another.</remarks>
+    /// <summary>The script, for applications that migrate by other means. It may be run repeatedly.</summary>
+    /// <remarks>Topics are stored by id if known, so a topic that is deleted and created again is a different one.</remarks>
     public const string Script = """
         CREATE TABLE IF NOT EXISTS omq_inbox (
             consumer text NOT NULL,
@@ -47,10 +47,10 @@ public static class ConsumerTables
             PRIMARY KEY (consumer, source, first_missing));
         """;
 
-    /// <summary>Makes what is missing. May be called at every start, by many at once.</summary>
-    /// <param name="database">The application's database; its user may create tables, or they are there already.</param>
-    /// <param name="cancellationToken">Gives it up; nothing is changed then.</param>
-    /// <exception cref="NpgsqlException">The database refused.</exception>
+    /// <summary>Creates missing tables. May be called at every start, also concurrently.</summary>
+    /// <param name="database">The application's database. Its user must be allowed to create tables, unless they exist.</param>
+    /// <param name="cancellationToken">Cancels the creation; nothing is changed then.</param>
+    /// <exception cref="NpgsqlException">The database rejected the script.</exception>
     public static async Task CreateAsync(NpgsqlDataSource database, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(database);
@@ -61,6 +61,6 @@ public static class ConsumerTables
         await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>What stands for a topic: its id where it is known.</summary>
+    /// <summary>Returns the stored name of a topic: its id if known.</summary>
     internal static string Name(string topic, Guid topicId) => topicId == Guid.Empty ? topic : topicId.ToString();
 }

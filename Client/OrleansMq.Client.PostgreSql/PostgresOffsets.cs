@@ -4,30 +4,30 @@ using Npgsql;
 namespace OrleansMq.Client.PostgreSql;
 
 /// <summary>
-/// Keeps a consumer's offsets with its data: stored in the transaction that handles the records, sought when a partition is assigned. Give
-/// it to <see cref="ConsumerOptions.RebalanceListener"/>, with <see cref="ConsumerOptions.AutoCommit"/> off.
-/// <para>Each assignment claims the partition in the database. A consumer that was cut off, and does not know yet that another has its
-/// partition, fails when it stores: its transaction cannot commit, so no record takes effect twice.</para>
-/// For handlers that take one record of a partition at a time; those that take several have <see cref="PostgresInbox"/>. Thread safe.
+/// Stores a consumer's offsets together with its data, in the transaction that handles the records. Seeks to them when a partition is
+/// assigned. Set it as <see cref="ConsumerOptions.RebalanceListener"/>, with <see cref="ConsumerOptions.AutoCommit"/> off.
+/// <para>Each assignment claims the partition in the database. A consumer that lost a partition to another member without noticing fails
+/// when it stores an offset. Its transaction cannot commit, so no record takes effect twice.</para>
+/// For handlers that process one record of a partition at a time; others can use <see cref="PostgresInbox"/>. Thread-safe.
 /// </summary>
 /// <param name="database">The application's database.</param>
-/// <param name="consumer">Whose offsets: the group.</param>
+/// <param name="consumer">The owner of the offsets: the group.</param>
 public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) : IRebalanceListener
 {
-    /// <summary>Nothing is stored yet: the consumer starts as its options say.</summary>
+    /// <summary>No offset is stored yet: the consumer starts as its options specify.</summary>
     private const long Unknown = -1;
 
-    /// <summary>At claiming, a second apart: a database that fails over is back by then.</summary>
+    /// <summary>Attempts to claim, one second apart: long enough for a database failover.</summary>
     private const int Attempts = 30;
 
     private readonly ConcurrentDictionary<TopicPartition, Claim> _claims = new();
 
     /// <summary>Stores that a record is done.</summary>
-    /// <param name="transaction">The one that the record's effects are in.</param>
+    /// <param name="transaction">The transaction with the record's effects.</param>
     /// <param name="record">The record.</param>
-    /// <param name="cancellationToken">Ends the wait; roll the transaction back then.</param>
-    /// <exception cref="CommitFencedException">The partition is another's by now, or the record was done before: roll the transaction
-    /// back.</exception>
+    /// <param name="cancellationToken">Ends the wait; then roll the transaction back.</param>
+    /// <exception cref="CommitFencedException">The partition is assigned to another consumer by now, or the record was done before: roll
+    /// the transaction back.</exception>
     public async Task StoreAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record,
         CancellationToken cancellationToken = default)
     {
@@ -42,8 +42,8 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
             throw new CommitFencedException(ErrorCode.IllegalGeneration, [record.TopicPartition]);
     }
 
-    /// <summary>Claims the partitions, and seeks to what is stored.</summary>
-    /// <exception cref="NpgsqlException">The database is away, for longer than 30 s. The partitions fail then, so that none of their
+    /// <summary>Claims the partitions, and seeks to the stored offsets.</summary>
+    /// <exception cref="NpgsqlException">The database was unavailable for more than 30 s. The partitions then fail, so that none of their
     /// records is handled.</exception>
     public async ValueTask OnAssignedAsync(IConsumer consumer, IReadOnlyList<TopicPartition> partitions,
         CancellationToken cancellationToken)
@@ -91,8 +91,8 @@ public sealed class PostgresOffsets(NpgsqlDataSource database, string consumer) 
         }
     }
 
-    /// <summary>Takes the partition over. A transaction of whoever had it before is waited for: what it stores is seen here, and none after
-    /// it can store.</summary>
+    /// <summary>Claims a partition. Waits for a transaction of its previous owner: what that stores is visible here, and no later one can
+    /// store.</summary>
     private async Task<(Claim Claim, long Next)> ClaimAsync(TopicPartition partition, Guid topicId, CancellationToken cancellationToken)
     {
         var topic = ConsumerTables.Name(partition.Topic, topicId);

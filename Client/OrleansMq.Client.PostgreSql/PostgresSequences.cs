@@ -2,42 +2,42 @@ using Npgsql;
 
 namespace OrleansMq.Client.PostgreSql;
 
-/// <summary>What a number in a sequence says.</summary>
+/// <summary>The result of checking a sequence number.</summary>
 public enum SequenceFinding
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
-    /// <summary>The next one.</summary>
+    /// <summary>The next number.</summary>
     InOrder = 1,
-    /// <summary>Those before it are missing; they are noted until they come.</summary>
+    /// <summary>Numbers before it are missing; they are recorded until they arrive.</summary>
     AfterGap = 2,
-    /// <summary>One that was missing.</summary>
+    /// <summary>A number that was missing.</summary>
     FillsGap = 3,
-    /// <summary>It was there before.</summary>
+    /// <summary>A number that arrived before.</summary>
     Duplicate = 4,
 }
 
-/// <summary>Numbers that never came.</summary>
-/// <param name="Source">Of which source.</param>
-/// <param name="First">The first.</param>
-/// <param name="Last">The last.</param>
+/// <summary>Missing numbers of a source.</summary>
+/// <param name="Source">The source.</param>
+/// <param name="First">The first missing number.</param>
+/// <param name="Last">The last missing number.</param>
 public sealed record SequenceGap(string Source, long First, long Last);
 
 /// <summary>
-/// Proves that nothing was lost: sources number what they send, and each number is checked off in the transaction that handles it. When all
-/// is handled and <see cref="FindGapsAsync"/> finds none, every number up to the last came. A source is a producer that numbers its records
-/// (<see cref="RecordSequence"/>), or a partition with its offsets, where the topic is neither compacted nor written by transactions.
-/// Numbers may come in any order. Thread safe.
+/// Proves that nothing was lost. Sources number what they send, and each number is checked in the transaction that handles it. When all
+/// records are handled and <see cref="FindGapsAsync"/> finds none, every number up to the last one has arrived. A source is a producer that
+/// numbers its records (<see cref="RecordSequence"/>), or a partition with its offsets if the topic is neither compacted nor transactional.
+/// Numbers may arrive in any order. Thread-safe.
 /// </summary>
-/// <param name="consumer">Who checks: the group.</param>
+/// <param name="consumer">The owner of the sequences: the group.</param>
 public sealed class PostgresSequences(string consumer)
 {
-    /// <summary>Checks a number off.</summary>
-    /// <param name="transaction">The one that the record's effects are in. Others that check the same source wait for its end.</param>
-    /// <param name="source">Who numbers.</param>
+    /// <summary>Checks a number.</summary>
+    /// <param name="transaction">The transaction with the record's effects. Others that check the same source wait for its end.</param>
+    /// <param name="source">The source of the number.</param>
     /// <param name="number">The number.</param>
-    /// <param name="first">The first there is: numbers from here to the first that comes are missing.</param>
-    /// <param name="cancellationToken">Ends the wait; roll the transaction back then.</param>
+    /// <param name="first">The first number of the source. Numbers from here to the first that arrives are missing.</param>
+    /// <param name="cancellationToken">Ends the wait; then roll the transaction back.</param>
     public async Task<SequenceFinding> CheckAsync(NpgsqlTransaction transaction, string source, long number, long first = 0,
         CancellationToken cancellationToken = default)
     {
@@ -57,14 +57,14 @@ public sealed class PostgresSequences(string consumer)
         return number == next ? SequenceFinding.InOrder : SequenceFinding.AfterGap;
     }
 
-    /// <summary>Checks a record's offset off, with its partition as the source.</summary>
+    /// <summary>Checks a record's offset, with its partition as the source.</summary>
     /// <inheritdoc cref="CheckAsync(NpgsqlTransaction, string, long, long, CancellationToken)"/>
     public Task<SequenceFinding> CheckOffsetAsync<TKey, TValue>(NpgsqlTransaction transaction, ConsumeResult<TKey, TValue> record,
         long first = 0, CancellationToken cancellationToken = default) =>
         CheckAsync(transaction, $"{ConsumerTables.Name(record.TopicPartition.Topic, record.TopicId)}-{record.TopicPartition.Partition}",
             record.Offset, first, cancellationToken);
 
-    /// <summary>All numbers that are missing now, by source and number.</summary>
+    /// <summary>Returns all numbers that are missing now, ordered by source and number.</summary>
     public async Task<IReadOnlyList<SequenceGap>> FindGapsAsync(NpgsqlDataSource database, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(database);

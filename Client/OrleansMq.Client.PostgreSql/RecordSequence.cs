@@ -3,7 +3,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Client.PostgreSql;
 
-/// <summary>A record's number among those of its source, in its headers.</summary>
+/// <summary>The sequence number that a source gives a record, in the record's headers.</summary>
 public static class RecordSequence
 {
     /// <summary>The header that names the source, as text.</summary>
@@ -12,9 +12,9 @@ public static class RecordSequence
     /// <summary>The header that holds the number, as text.</summary>
     public const string NumberHeader = "omq.sequence.number";
 
-    /// <summary>The headers for a record to send.</summary>
-    /// <param name="source">Who numbers: unique, and numbering without gaps, across restarts too.</param>
-    /// <param name="number">0 for its first record, then one more each.</param>
+    /// <summary>Creates the headers for a record.</summary>
+    /// <param name="source">The source: unique, and numbering without gaps, also across restarts.</param>
+    /// <param name="number">0 for its first record, then increasing by one.</param>
     public static RecordHeader[] Headers(string source, long number)
     {
         ArgumentException.ThrowIfNullOrEmpty(source);
@@ -22,7 +22,7 @@ public static class RecordSequence
         return [RecordHeaders.Text(SourceHeader, source), RecordHeaders.Text(NumberHeader, number.ToString(CultureInfo.InvariantCulture))];
     }
 
-    /// <summary>Reads them; false where a record has none.</summary>
+    /// <summary>Reads the headers. Returns false if a record has none.</summary>
     public static bool TryRead(IReadOnlyList<RecordHeader> headers, out string source, out long number)
     {
         ArgumentNullException.ThrowIfNull(headers);

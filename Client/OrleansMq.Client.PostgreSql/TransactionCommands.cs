@@ -2,10 +2,10 @@ using Npgsql;
 
 namespace OrleansMq.Client.PostgreSql;
 
-/// <summary>Statements in a transaction, with positional parameters.</summary>
+/// <summary>Executes statements with positional parameters in a transaction.</summary>
 internal static class TransactionCommands
 {
-    /// <summary>The number of rows that were changed.</summary>
+    /// <summary>Executes a statement and returns the number of affected rows.</summary>
     public static async Task<int> ExecuteAsync(this NpgsqlTransaction transaction, string statement, CancellationToken cancellationToken,
         params object[] parameters)
     {
@@ -13,7 +13,7 @@ internal static class TransactionCommands
         return await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>The first row; null for none.</summary>
+    /// <summary>Executes a query and returns its first row; null for none.</summary>
     public static async Task<object[]?> ReadRowAsync(this NpgsqlTransaction transaction, string statement,
         CancellationToken cancellationToken, params object[] parameters)
     {

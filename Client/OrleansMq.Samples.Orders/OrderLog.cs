@@ -7,7 +7,7 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Samples.Orders;
 
-/// <summary>One partition of the orders, as one idempotent producer writes it and one reader reads it.</summary>
+/// <summary>One partition of the orders, written by one idempotent producer and read by one reader.</summary>
 internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition, ProducerIdentity producer)
 {
     private static readonly TimeSpan LongPoll = TimeSpan.FromSeconds(5);
@@ -15,14 +15,14 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
     private readonly IPartitionGrain _partition = grains.GetGrain<IPartitionGrain>(GrainKeys.Partition(topicId, partition));
     private int _sequence;
 
-    /// <summary>Where the next record goes.</summary>
+    /// <summary>Finds the offset of the next record.</summary>
     public async Task<long> FindEndAsync(CancellationToken cancellationToken) =>
         (await Retrying.CallAsync(() => _partition.FindOffsetAsync(OffsetSpec.Latest), found => (found.Error, found.Message),
             cancellationToken)).Offset;
 
     /// <summary>
-    /// Appends orders of a customer. Whatever goes wrong on the way, the same batch with the same sequence number may be sent again: where
-    /// it was appended before, the broker answers with the offset it got then.
+    /// Appends orders of a customer. After any failure the same batch with the same sequence number may be sent again. If it was appended
+    /// before, the broker returns the offset of the original.
     /// </summary>
     public async Task AppendAsync(string customer, int[] orders, CancellationToken cancellationToken)
     {
@@ -41,7 +41,7 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
         _sequence += orders.Length;
     }
 
-    /// <summary>The values of so many records from an offset on; waits for those that are not there yet.</summary>
+    /// <summary>Reads the values of a number of records from an offset on. Waits for those that are not written yet.</summary>
     public async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(long offset, int count,
         [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -53,7 +53,7 @@ internal sealed class OrderLog(IGrainFactory grains, Guid topicId, int partition
             using var records = new RecordReader(result.Records, CompressionCodecs.Empty);
             while (count > 0 && records.MoveNext())
             {
-                // A read begins with the batch that holds the offset.
+                // A read begins with the batch that contains the offset.
                 if (records.Current.Offset < offset)
                     continue;
                 offset = records.Current.Offset + 1;

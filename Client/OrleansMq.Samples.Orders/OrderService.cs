@@ -4,7 +4,7 @@ using OrleansMq.Grains;
 
 namespace OrleansMq.Samples.Orders;
 
-/// <summary>Takes orders: creates a topic, appends, reads all back, and says who leads what.</summary>
+/// <summary>Takes orders: creates a topic, appends orders, reads them back, and shows the partition leaders.</summary>
 /// <param name="grains">The cluster.</param>
 internal sealed class OrderService(IGrainFactory grains)
 {
@@ -12,7 +12,7 @@ internal sealed class OrderService(IGrainFactory grains)
     private const int Partitions = 3;
     private const int OrdersPerBatch = 50;
 
-    /// <summary>Takes so many orders, and reads them back.</summary>
+    /// <summary>Appends a number of orders, and reads them back.</summary>
     public async Task RunAsync(int count, CancellationToken cancellationToken)
     {
         var topic = await CreateTopicAsync(cancellationToken);
@@ -39,7 +39,7 @@ internal sealed class OrderService(IGrainFactory grains)
         }
     }
 
-    /// <summary>Creating may be sent again: what is there already is reported, and is as good.</summary>
+    /// <summary>Creates the topic. Safe to retry: an existing topic is reported and used.</summary>
     private async Task<TopicListing> CreateTopicAsync(CancellationToken cancellationToken)
     {
         var cluster = grains.GetGrain<IClusterGrain>(GrainKeys.Cluster);
@@ -54,7 +54,7 @@ internal sealed class OrderService(IGrainFactory grains)
             ?? throw new InvalidOperationException($"Topic '{Topic}' was deleted meanwhile.");
     }
 
-    // An order's number is its value; the customer is the number modulo the partitions, so that his orders stay in order.
+    // An order's number is its value. The customer is the number modulo the partitions, so that each customer's orders stay in order.
     private static async Task AppendAsync(OrderLog log, int partition, int partitions, int count, CancellationToken cancellationToken)
     {
         foreach (var numbers in Enumerable.Range(0, count).Where(number => number % partitions == partition).Chunk(OrdersPerBatch))

@@ -6,7 +6,7 @@ using Orleans.Configuration;
 using OrleansMq;
 using OrleansMq.Samples.Orders;
 
-// A service of its own that uses a cluster as any .NET service can: it references the grains' interfaces and Orleans' client, nothing else.
+// A service that uses a cluster like any .NET service: it references only the grain interfaces and Orleans' client.
 if (args is not [var cluster, var gateways, ..] || (args.Length > 2 && !int.TryParse(args[2], out _)))
 {
     Console.Error.WriteLine("""
@@ -34,7 +34,7 @@ host.Logging.ClearProviders();
 host.UseOrleansClient(client => client
     .UseStaticClustering([.. gateways.Split(',').Select(IPEndPoint.Parse)])
     .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (cluster, cluster))
-    // The silo that is called first may be the one that is down.
+    // The silo that is tried first may be the one that is down.
     .UseConnectionRetryFilter(async (_, cancellationToken) =>
     {
         await Task.Delay(500, cancellationToken);
@@ -50,7 +50,7 @@ try
 }
 catch (Exception e) when (e is BrokerException or TimeoutException or OrleansException)
 {
-    // Retried for a minute in vain, or nothing that a retry mends.
+    // Retried for a minute without success, or an error that a retry does not fix.
     Console.Error.WriteLine($"orders: {e.Message}");
     return 1;
 }

@@ -1,27 +1,27 @@
 namespace OrleansMq.Samples.Orders;
 
 /// <summary>
-/// What every caller of the grains does: an error says by its <see cref="ErrorAction"/> whether to retry; a silo that dies during a call
-/// shows as a timeout or an Orleans exception, after which the outcome is unknown. Calls here may be sent again in any case.
+/// Retries grain calls as every caller has to. An error's <see cref="ErrorAction"/> tells whether to retry. A silo that dies during a call
+/// shows as a timeout or an Orleans exception, after which the outcome is unknown. All calls here can be repeated safely.
 /// </summary>
 internal static class Retrying
 {
-    // A partition has another leader within a second or so; a whole minute says that more is wrong.
+    // A failover takes about a second. After a whole minute something else is wrong.
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(1);
-    // Nobody tells a client that the silo has died which worked on its call, so that a call gets less time than Orleans would give it.
+    // A client is not notified that the silo serving its call has died, so calls get a shorter timeout than Orleans' default.
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
     private static int _repeated;
 
-    /// <summary>How many calls were sent again.</summary>
+    /// <summary>How many calls were retried.</summary>
     public static int Repeated => Volatile.Read(ref _repeated);
 
-    /// <summary>A call that throws its errors.</summary>
+    /// <summary>Makes a call that throws its errors.</summary>
     public static Task<T> CallAsync<T>(Func<Task<T>> call, CancellationToken cancellationToken) =>
         CallAsync(call, static _ => (ErrorCode.None, null), cancellationToken);
 
-    /// <summary>A call of the data path, which returns its errors.</summary>
+    /// <summary>Makes a call of the data path, which returns its errors.</summary>
     public static async Task<T> CallAsync<T>(Func<Task<T>> call, Func<T, (ErrorCode Code, string? Message)> outcome,
         CancellationToken cancellationToken)
     {

@@ -1,8 +1,8 @@
 namespace OrleansMq.Testing;
 
 /// <summary>
-/// A clock that stands still until it is told to move, for tests that decide when time passes. Timers fire in the order of their due times,
-/// on the thread that moves the clock, each at its own time. Thread safe.
+/// A clock that stands still until a test advances it. Timers fire in the order of their due times, on the advancing thread, with the clock
+/// at their due time. Thread-safe.
 /// </summary>
 public sealed class ManualTimeProvider : TimeProvider
 {
@@ -10,13 +10,13 @@ public sealed class ManualTimeProvider : TimeProvider
     private readonly List<ManualTimer> _timers = [];
     private DateTimeOffset _now;
 
-    /// <summary>A clock that starts at a time; null for the start of the year 2026 (UTC).</summary>
+    /// <summary>Creates a clock that starts at a time; null for the start of the year 2026 (UTC).</summary>
     public ManualTimeProvider(DateTimeOffset? start = null) => _now = start ?? new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     /// <summary>One tick is 100 nanoseconds.</summary>
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
-    /// <summary>When each armed timer fires, from now, soonest first.</summary>
+    /// <summary>The time until each armed timer fires, in ascending order.</summary>
     public IReadOnlyList<TimeSpan> ArmedTimers
     {
         get
@@ -47,8 +47,8 @@ public sealed class ManualTimeProvider : TimeProvider
         return timer;
     }
 
-    /// <summary>Moves the clock forward and fires what is due on the way.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Time does not go back.</exception>
+    /// <summary>Advances the clock and fires the timers that become due.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The time span is negative.</exception>
     public void Advance(TimeSpan by)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(by, TimeSpan.Zero);
@@ -59,8 +59,8 @@ public sealed class ManualTimeProvider : TimeProvider
             due.Fire();
     }
 
-    /// <summary>The next timer that is due by a time, with the clock moved to its time; null, with the clock at that time, if there is
-    /// none.</summary>
+    /// <summary>Takes the next timer due by a time, and sets the clock to its due time. Without one, sets the clock to that time and
+    /// returns null.</summary>
     private ManualTimer? TakeDue(DateTimeOffset until)
     {
         lock (_gate)
@@ -91,7 +91,7 @@ public sealed class ManualTimeProvider : TimeProvider
             }
         }
 
-        /// <summary>Under the clock's lock: sets the time it fires next.</summary>
+        /// <summary>Sets the next due time. Called under the clock's lock.</summary>
         public void Step() => DueAt = _period == Timeout.InfiniteTimeSpan || _period == TimeSpan.Zero ? null : DueAt + _period;
 
         public void Fire() => callback(state);

@@ -8,37 +8,37 @@ using OrleansMq.Topics;
 
 namespace OrleansMq.Testing;
 
-/// <summary>How a <see cref="TestBroker"/> is started.</summary>
+/// <summary>Options of a <see cref="TestBroker"/>.</summary>
 public sealed record TestBrokerOptions
 {
     /// <summary>
-    /// Whether records are kept in memory rather than in a temporary directory: yes by default. Nothing is written to disk then, and
-    /// nothing is left behind.
+    /// Whether records are kept in memory instead of a temporary directory: true by default. Nothing is then written to disk, and nothing
+    /// is left behind.
     /// </summary>
     public bool InMemory { get; init; } = true;
 
-    /// <summary>Whether Kafka clients can connect, at <see cref="TestBroker.KafkaAddress"/>, a free port of 127.0.0.1: no by
+    /// <summary>Whether Kafka clients can connect, at <see cref="TestBroker.KafkaAddress"/>, a free port of 127.0.0.1: false by
     /// default.</summary>
     public bool Kafka { get; init; }
 
-    /// <summary>Where broker and client take the time from: the system by default; a <see cref="ManualTimeProvider"/> to decide
-    /// yourself.</summary>
+    /// <summary>The clock of broker and client: the system clock by default. Use a <see cref="ManualTimeProvider"/> to control
+    /// time.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
-    /// <summary>The configuration topics have where they set nothing.</summary>
+    /// <summary>The configuration of topics that set nothing themselves.</summary>
     public TopicConfig TopicDefaults { get; init; } = TopicConfig.Default;
 
-    /// <summary>What the client's producers and readers have; their time provider is set by <see cref="TimeProvider"/>.</summary>
+    /// <summary>Options of the client's producers and readers. Their time provider is set by <see cref="TimeProvider"/>.</summary>
     public OrleansMqClientOptions Client { get; init; } = new();
 }
 
 /// <summary>
-/// A whole broker inside the test process, without network and without a port (unless Kafka clients are to reach it), and a client for it:
+/// A complete broker inside the test process, without network (unless Kafka clients are enabled), and a client for it:
 /// <code>
 /// await using var broker = await TestBroker.StartAsync();
 /// await broker.Client.Admin.CreateTopicAsync("orders", partitions: 3);
 /// </code>
-/// Disposing it stops the broker and deletes what it wrote. Tests may run side by side: each broker has data of its own.
+/// Disposing it stops the broker and deletes its data. Tests may run in parallel: each broker has its own data.
 /// </summary>
 public sealed class TestBroker : IAsyncDisposable
 {
@@ -57,23 +57,23 @@ public sealed class TestBroker : IAsyncDisposable
         Client = CreateClient(broker, options);
     }
 
-    /// <summary>A client of the broker. After <see cref="RestartAsync"/> it is a new one.</summary>
+    /// <summary>A client of the broker. <see cref="RestartAsync"/> replaces it.</summary>
     public OrleansMqClient Client { get; private set; }
 
     /// <summary>The broker itself.</summary>
     public LocalBroker Broker => _broker;
 
-    /// <summary>What Kafka clients take for <c>bootstrap.servers</c>; the same after <see cref="RestartAsync"/>.</summary>
+    /// <summary>The value of <c>bootstrap.servers</c> for Kafka clients; unchanged by <see cref="RestartAsync"/>.</summary>
     /// <exception cref="InvalidOperationException"><see cref="TestBrokerOptions.Kafka"/> is off.</exception>
     public string KafkaAddress => _port?.EndPoint.ToString()
         ?? throw new InvalidOperationException("Start the broker with TestBrokerOptions { Kafka = true } to reach it with Kafka clients.");
 
-    /// <summary>Where the broker keeps its data: a temporary directory, or a place in memory.</summary>
+    /// <summary>The broker's data directory: a temporary directory, or a path in memory.</summary>
     public string DataDirectory { get; }
 
     /// <summary>Starts a broker.</summary>
-    /// <param name="options">Null for the defaults: in memory, by the system's clock.</param>
-    /// <param name="cancellationToken">Ends the start.</param>
+    /// <param name="options">Null for the defaults: in memory, with the system clock.</param>
+    /// <param name="cancellationToken">Cancels the start.</param>
     public static async Task<TestBroker> StartAsync(TestBrokerOptions? options = null, CancellationToken cancellationToken = default)
     {
         options ??= new TestBrokerOptions();
@@ -93,8 +93,8 @@ public sealed class TestBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>Stops the broker cleanly and starts it again over the same data. Producers and readers of the old client fail from then
-    /// on.</summary>
+    /// <summary>Stops the broker cleanly and starts it again over the same data. Producers and readers of the old client fail
+    /// afterwards.</summary>
     public async Task RestartAsync(CancellationToken cancellationToken = default)
     {
         var port = _port?.EndPoint.Port ?? 0;
@@ -111,7 +111,7 @@ public sealed class TestBroker : IAsyncDisposable
         _files.DeleteDirectory(DataDirectory);
     }
 
-    // Long polls of Kafka clients end by the system's clock: a client waits for them, however slow the test's own clock is.
+    // Long polls of Kafka clients end by the system clock, since a client waits for them however the test's clock moves.
     private void Listen(int port)
     {
         if (!_options.Kafka)
@@ -139,7 +139,7 @@ public sealed class TestBroker : IAsyncDisposable
             TimeProvider = options.TimeProvider,
             Codecs = StandardCodecs.All,
             TopicDefaults = options.TopicDefaults,
-            // A test's data is small; one that fills the machine's disk has other worries.
+            // A test's data is small, so the limit for free disk space is disabled.
             MinFreeBytes = 0,
         }, cancellationToken);
 

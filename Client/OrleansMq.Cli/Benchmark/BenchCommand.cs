@@ -5,18 +5,18 @@ using OrleansMq.Cli.Terminal;
 
 namespace OrleansMq.Cli.Benchmark;
 
-/// <summary><c>omq bench produce|consume|both</c>: throughput and latency of the whole program.</summary>
+/// <summary><c>omq bench produce|consume|both</c>: measures throughput and latency of a broker.</summary>
 internal static class BenchCommand
 {
     private static readonly (BenchMode Mode, string Description)[] Modes =
     [
         (BenchMode.Produce, "Measures sending: latency is from the send to the acknowledgement of each record."),
-        (BenchMode.Consume, "Measures reading what was sent before: latency is that of each wait for the next records."),
+        (BenchMode.Consume, "Measures reading records that were sent before: latency is that of each wait for the next records."),
         (BenchMode.Both,
-            "Measures sending and reading at once: latency is also from the send of each record to its arrival at the reader."),
+            "Measures sending and reading at the same time: latency also from the send of each record to its arrival."),
     ];
 
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create()
     {
         var bench = new OmqCommand("bench", "Measures throughput and latency of a broker, beside a raw sequential write of the same bytes.",
@@ -29,12 +29,12 @@ internal static class BenchCommand
     private static OmqCommand Create(BenchMode mode, string description)
     {
         var name = mode.ToString().ToLowerInvariant();
-        var records = Number<long>("--records", "How many records are measured; a tenth as many warm up before.", 1_000_000, 1);
+        var records = Number<long>("--records", "The number of measured records, after a warm-up of a tenth as many.", 1_000_000, 1);
         var recordSize = Number<int>("--record-size", "Bytes of each value.", 100, BenchRun.MinRecordSize);
         var partitions = Number<int>("--partitions", "Partitions of the topic.", 1, 1);
-        var batchSize = Number<int>("--batch-size", "Bytes of a batch at which it is sent; also the pieces of the raw write.", 64 << 10,
+        var batchSize = Number<int>("--batch-size", "Bytes at which a batch is sent; also the size of each raw write.", 64 << 10,
             1024);
-        var rate = Number<long>("--rate", "Records a second; 0 for as many as go, which makes latencies those of a full queue.", 0, 0);
+        var rate = Number<long>("--rate", "Records per second; 0 for no limit, with the latencies of a full queue.", 0, 0);
         var flush = new Option<string>("--flush") { Description = "The flush policy of the benchmark's own broker.",
             HelpName = "none|interval|sync", DefaultValueFactory = _ => "none" };
         flush.AcceptOnlyFromAmong("none", "interval", "sync");
@@ -45,7 +45,7 @@ internal static class BenchCommand
         };
         var server = ServerOption.AddTo(command);
         server.Option.Description =
-            "The broker to measure; without it one is started for the run, on a free port and in a temporary directory.";
+            "The broker to measure; by default one is started for the run, on a free port and in a temporary directory.";
         var json = JsonOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -69,12 +69,12 @@ internal static class BenchCommand
 /// <summary>What is measured.</summary>
 internal enum BenchMode
 {
-    /// <summary>Not known.</summary>
+    /// <summary>Unknown.</summary>
     Unknown = 0,
     /// <summary>Sending.</summary>
     Produce = 1,
-    /// <summary>Reading what was sent before.</summary>
+    /// <summary>Reading records that were sent before.</summary>
     Consume = 2,
-    /// <summary>Sending and reading at once.</summary>
+    /// <summary>Sending and reading at the same time.</summary>
     Both = 3,
 }

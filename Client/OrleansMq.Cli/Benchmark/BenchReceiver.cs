@@ -8,11 +8,12 @@ namespace OrleansMq.Cli.Benchmark;
 /// <summary>Reads the records of a benchmark.</summary>
 internal sealed class BenchReceiver(HttpBroker broker, string topic, BenchSettings settings)
 {
-    // Longer than any pause of a broker that works.
+    // Longer than any pause of a working broker.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    /// <summary>Reads all of them.</summary>
-    /// <returns>The same reading with two kinds of latency: of each wait for records, and of each record since it was sent.</returns>
+    /// <summary>Reads all records.</summary>
+    /// <returns>The same run with two latencies: that of each wait for records, and that of each record from its send to its
+    /// arrival.</returns>
     public async Task<(BenchPhase Waits, BenchPhase EndToEnd)> RunAsync(CancellationToken cancellationToken)
     {
         var (waits, endToEnd) = (new LatencyHistogram(), new LatencyHistogram());

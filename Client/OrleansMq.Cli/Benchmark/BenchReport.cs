@@ -7,19 +7,19 @@ using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Benchmark;
 
-/// <summary>What one direction of a benchmark did.</summary>
+/// <summary>The result of one direction of a benchmark.</summary>
 /// <param name="Name"><c>produce</c>, <c>consume</c> or <c>end-to-end</c>.</param>
-/// <param name="Records">How many records.</param>
+/// <param name="Records">The number of records.</param>
 /// <param name="Bytes">The bytes of their values.</param>
-/// <param name="Seconds">From the first to the last.</param>
+/// <param name="Seconds">The time from the first record to the last.</param>
 /// <param name="RecordsPerSecond">The throughput in records.</param>
-/// <param name="MegabytesPerSecond">The throughput in 1,000,000 bytes of values.</param>
-/// <param name="LatencyOf">What the latency is the time of.</param>
+/// <param name="MegabytesPerSecond">The throughput in units of 1,000,000 bytes of values.</param>
+/// <param name="LatencyOf">What the latency measures.</param>
 /// <param name="LatencyMs">The latencies in milliseconds.</param>
 internal sealed record BenchPhase(string Name, long Records, long Bytes, double Seconds, double RecordsPerSecond, double MegabytesPerSecond,
     string LatencyOf, Latency LatencyMs)
 {
-    /// <summary>A phase by its counts and times.</summary>
+    /// <summary>Creates a phase from counts and times.</summary>
     public static BenchPhase Of(string name, long records, long bytes, TimeSpan time, string latencyOf, LatencyHistogram latencies)
     {
         var seconds = Math.Max(time.TotalSeconds, 1e-9);
@@ -27,17 +27,17 @@ internal sealed record BenchPhase(string Name, long Records, long Bytes, double 
     }
 }
 
-/// <summary>A whole run.</summary>
+/// <summary>The result of a benchmark.</summary>
 /// <param name="Mode"><c>produce</c>, <c>consume</c> or <c>both</c>.</param>
-/// <param name="Server">The broker that was measured.</param>
+/// <param name="Server">The measured broker.</param>
 /// <param name="PrivateBroker">Whether it was started for this run.</param>
-/// <param name="Settings">What was asked for.</param>
-/// <param name="Phases">What was measured.</param>
-/// <param name="RawWrite">The same bytes written to the disk by themselves.</param>
+/// <param name="Settings">The settings of the run.</param>
+/// <param name="Phases">The results.</param>
+/// <param name="RawWrite">The same bytes written to the disk without a broker.</param>
 internal sealed record BenchReport(string Mode, string Server, bool PrivateBroker, BenchSettings Settings, IReadOnlyList<BenchPhase> Phases,
     RawWriteResult RawWrite)
 {
-    /// <summary>The report for people.</summary>
+    /// <summary>Formats the report as a table.</summary>
     public IRenderable ToTable()
     {
         var table = Output.NewTable("", "RECORDS/S", "MB/S", "P50 MS", "P95 MS", "P99 MS", "P99.9 MS", "MAX MS", "LATENCY OF");
@@ -60,14 +60,14 @@ internal sealed record BenchReport(string Mode, string Server, bool PrivateBroke
     private static string Number(double number, string format) => number.ToString(format, CultureInfo.InvariantCulture);
 }
 
-/// <summary>What a benchmark is asked to do.</summary>
-/// <param name="Records">How many records.</param>
+/// <summary>The settings of a benchmark.</summary>
+/// <param name="Records">The number of records.</param>
 /// <param name="RecordSize">Bytes of each value.</param>
 /// <param name="Partitions">Partitions of the topic.</param>
 /// <param name="Acks"><c>all</c>, <c>1</c> or <c>0</c>.</param>
 /// <param name="Compression">The codec's name.</param>
-/// <param name="BatchSize">Bytes a batch may have before it is sent.</param>
-/// <param name="Rate">Records a second; 0 for as many as go.</param>
+/// <param name="BatchSize">Bytes at which a batch is sent.</param>
+/// <param name="Rate">Records per second; 0 for no limit.</param>
 /// <param name="Flush">The flush policy of the private broker.</param>
 internal sealed record BenchSettings(long Records, int RecordSize, int Partitions, string Acks, string Compression, int BatchSize,
     long Rate, string Flush)
@@ -76,7 +76,7 @@ internal sealed record BenchSettings(long Records, int RecordSize, int Partition
     [JsonIgnore]
     public long TotalBytes => Records * RecordSize;
 
-    /// <summary>In one line.</summary>
+    /// <summary>Describes the settings in one line.</summary>
     public string Describe() => string.Create(CultureInfo.InvariantCulture,
         $"{Records:N0} records of {RecordSize} bytes, {Partitions} partition{(Partitions == 1 ? "" : "s")}, acks {Acks}, compression "
         + $"{Compression}, batches of {BatchSize} bytes{(Rate > 0 ? $", {Rate:N0} records/s" : "")}");

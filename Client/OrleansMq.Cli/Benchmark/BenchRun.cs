@@ -4,16 +4,16 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Benchmark;
 
-/// <summary>One benchmark: a broker, a topic to warm up, a topic to measure, and the raw write beside it.</summary>
+/// <summary>One benchmark: a broker, a warm-up topic, a measured topic, and a raw write for comparison.</summary>
 internal static class BenchRun
 {
-    /// <summary>A value holds the time of its sending, so that its arrival can be measured.</summary>
+    /// <summary>A value contains its send time, from which the latency is measured.</summary>
     public const int MinRecordSize = 8;
 
-    // Enough for the code of client and broker to be compiled and optimized, little enough to wait for.
+    // Enough for the code of client and broker to be compiled and optimized, and still quick.
     private const long MaxWarmUpRecords = 200_000;
 
-    /// <summary>Runs it, against the broker at <paramref name="servers"/> or, where that is null, one of its own.</summary>
+    /// <summary>Runs a benchmark against the broker at <paramref name="servers"/>, or against a private one if that is null.</summary>
     public static async Task<BenchReport> RunAsync(BenchMode mode, BenchSettings settings, IReadOnlyList<Uri>? servers,
         CancellationToken cancellationToken)
     {
@@ -36,7 +36,7 @@ internal static class BenchRun
         }
     }
 
-    /// <summary>Measures on a topic of its own, which is gone afterwards.</summary>
+    /// <summary>Measures on a topic of its own, which is deleted afterwards.</summary>
     private static async Task<List<BenchPhase>> MeasureAsync(HttpBroker broker, BenchMode mode, BenchSettings settings,
         CancellationToken cancellationToken)
     {
@@ -53,7 +53,7 @@ internal static class BenchRun
                     await sender.RunAsync(cancellationToken).ConfigureAwait(false);
                     return [(await receiver.RunAsync(cancellationToken).ConfigureAwait(false)).Waits];
                 default:
-                    // The reader is there before the first record.
+                    // The reader starts before the first record is sent.
                     using (var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken))
                     {
                         var receiving = receiver.RunAsync(either.Token);
@@ -68,7 +68,7 @@ internal static class BenchRun
         }
     }
 
-    /// <summary>What is never sent is not waited for.</summary>
+    /// <summary>Sends the records. On failure, cancels the reader, which would wait for records that are never sent.</summary>
     private static async Task<BenchPhase> SendOrCancelAsync(BenchSender sender, CancellationTokenSource either)
     {
         try

@@ -7,16 +7,16 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Benchmark;
 
-/// <summary>Sends the records of a benchmark, each with the time of its sending in its first 8 bytes.</summary>
+/// <summary>Sends the records of a benchmark, each with its send time in the first 8 bytes.</summary>
 internal sealed class BenchSender(HttpBroker broker, string topic, BenchSettings settings)
 {
-    // How often a paced sender looks at the clock: bursts of a millisecond are below what is measured.
+    // How often a paced sender checks the clock. Bursts of one millisecond do not affect the measurement.
     private static readonly TimeSpan PaceInterval = TimeSpan.FromMilliseconds(1);
 
     private readonly LatencyHistogram _latencies = new();
     private ProduceException? _failure;
 
-    /// <summary>Sends all of them and waits for the acknowledgements.</summary>
+    /// <summary>Sends all records and waits for their acknowledgements.</summary>
     public async Task<BenchPhase> RunAsync(CancellationToken cancellationToken)
     {
         var options = new ProducerOptions
@@ -58,7 +58,7 @@ internal sealed class BenchSender(HttpBroker broker, string topic, BenchSettings
     }
 }
 
-/// <summary>Values of a fixed size that differ: the time of sending, and then text of a seeded random, which compresses as little as base64
+/// <summary>Distinct values of a fixed size: the send time, followed by seeded random text, which compresses as little as base64
 /// does.</summary>
 internal sealed class BenchValues
 {
@@ -66,7 +66,7 @@ internal sealed class BenchValues
     private readonly byte[] _value;
     private int _at;
 
-    /// <summary>Values of <paramref name="size"/> bytes, 8 or more.</summary>
+    /// <summary>Creates values of <paramref name="size"/> bytes, 8 or more.</summary>
     public BenchValues(int size)
     {
         _value = new byte[size];
@@ -75,7 +75,7 @@ internal sealed class BenchValues
         _text = System.Text.Encoding.ASCII.GetBytes(Convert.ToBase64String(random));
     }
 
-    /// <summary>The next value, valid until the one after.</summary>
+    /// <summary>Returns the next value, valid until the next call.</summary>
     public ReadOnlyMemory<byte> Next(long timestamp)
     {
         BinaryPrimitives.WriteInt64BigEndian(_value, timestamp);
@@ -87,6 +87,6 @@ internal sealed class BenchValues
         return _value;
     }
 
-    /// <summary>The time a value was sent.</summary>
+    /// <summary>Returns the send time of a value.</summary>
     public static long TimestampOf(ReadOnlyMemory<byte> value) => BinaryPrimitives.ReadInt64BigEndian(value.Span);
 }

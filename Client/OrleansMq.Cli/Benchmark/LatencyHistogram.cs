@@ -4,12 +4,12 @@ using System.Numerics;
 namespace OrleansMq.Cli.Benchmark;
 
 /// <summary>
-/// Counts latencies in buckets whose width grows with the value, so that any percentile is exact to 1% and nothing is allocated while
-/// measuring. Thread safe.
+/// Counts latencies in buckets whose width grows with the value. Any percentile is accurate to 1%, and nothing is allocated while
+/// measuring. Thread-safe.
 /// </summary>
 internal sealed class LatencyHistogram
 {
-    // 128 buckets for each power of two: a bucket is at most 1/128 of its value wide.
+    // 128 buckets per power of two: a bucket is at most 1/128 of its value wide.
     private const int SubBucketBits = 7;
     private const int SubBuckets = 1 << SubBucketBits;
 
@@ -17,13 +17,13 @@ internal sealed class LatencyHistogram
     private long _count;
     private long _maxNanoseconds;
 
-    /// <summary>How many were recorded.</summary>
+    /// <summary>The number of recorded latencies.</summary>
     public long Count => Volatile.Read(ref _count);
 
     /// <summary>Records the time since a <see cref="Stopwatch"/> timestamp.</summary>
     public void RecordSince(long startTimestamp) => Record(Stopwatch.GetElapsedTime(startTimestamp));
 
-    /// <summary>Records one latency; below 0 counts as 0.</summary>
+    /// <summary>Records one latency; a negative one counts as 0.</summary>
     public void Record(TimeSpan latency)
     {
         var nanoseconds = Math.Max(0, latency.Ticks) * TimeSpan.NanosecondsPerTick;
@@ -32,7 +32,7 @@ internal sealed class LatencyHistogram
         InterlockedMax(ref _maxNanoseconds, nanoseconds);
     }
 
-    /// <summary>The percentiles so far; all zero where nothing was recorded.</summary>
+    /// <summary>Returns the percentiles so far; all zero if nothing was recorded.</summary>
     public Latency Summarize() => new(Percentile(0.5), Percentile(0.95), Percentile(0.99), Percentile(0.999), ToMs(_maxNanoseconds));
 
     private double Percentile(double fraction)
@@ -50,7 +50,7 @@ internal sealed class LatencyHistogram
 
     private static int BucketOf(long value)
     {
-        // Values below 2 * SubBuckets have a bucket each; above, the leading bits choose.
+        // Values below 2 * SubBuckets have a bucket each. Above, the leading bits select the bucket.
         var shift = Math.Max(0, 63 - BitOperations.LeadingZeroCount((ulong)value | 1) - SubBucketBits);
         return (shift * SubBuckets) + (int)(value >> shift);
     }
@@ -77,9 +77,9 @@ internal sealed class LatencyHistogram
 }
 
 /// <summary>Latencies in milliseconds.</summary>
-/// <param name="P50">Half are at most this.</param>
-/// <param name="P95">95 of 100 are at most this.</param>
-/// <param name="P99">99 of 100 are at most this.</param>
-/// <param name="P999">999 of 1,000 are at most this.</param>
-/// <param name="Max">The longest.</param>
+/// <param name="P50">The 50th percentile.</param>
+/// <param name="P95">The 95th percentile.</param>
+/// <param name="P99">The 99th percentile.</param>
+/// <param name="P999">The 99.9th percentile.</param>
+/// <param name="Max">The maximum.</param>
 internal sealed record Latency(double P50, double P95, double P99, double P999, double Max);

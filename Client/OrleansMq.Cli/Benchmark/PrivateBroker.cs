@@ -4,11 +4,11 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Benchmark;
 
-/// <summary>A broker of the benchmark's own: a process with a fresh data directory and a free port, both gone when it is
-/// disposed.</summary>
+/// <summary>A broker started for the benchmark: a process with a fresh data directory and a free port. Both are removed on
+/// dispose.</summary>
 internal sealed class PrivateBroker : IAsyncDisposable
 {
-    // A broker with an empty directory is ready in under a second; a busy machine gets a minute.
+    // A broker with an empty directory is ready in under a second. One minute allows for a busy machine.
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(20);
 
@@ -21,14 +21,15 @@ internal sealed class PrivateBroker : IAsyncDisposable
         Directory = directory;
     }
 
-    /// <summary>A directory on the volume the broker writes to, for what else is measured.</summary>
+    /// <summary>A directory on the volume that the broker writes to, for other measurements.</summary>
     public string Directory { get; }
 
-    /// <summary>Where it listens.</summary>
+    /// <summary>The broker's HTTP address.</summary>
     public Uri Address => _address!;
 
     /// <summary>Starts a broker and waits until it is ready.</summary>
-    /// <exception cref="CommandFailedException">It is not there, or did not become ready; the message has its last lines.</exception>
+    /// <exception cref="CommandFailedException">The broker program is missing or did not become ready; the message has its last
+    /// lines.</exception>
     public static async Task<PrivateBroker> StartAsync(string flush, CancellationToken cancellationToken)
     {
         var program = BrokerProgram.Words("The benchmark starts a broker of its own (or name a running one by --server)");
@@ -46,11 +47,11 @@ internal sealed class PrivateBroker : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends the broker and deletes its directory.</summary>
+    /// <summary>Stops the broker and deletes its directory.</summary>
     public async ValueTask DisposeAsync()
     {
         _process.Terminate();
-        // Who does not end in time is killed by being disposed.
+        // A process that does not end in time is killed on dispose.
         await Task.WhenAny(_process.Ended, Task.Delay(StopTimeout)).ConfigureAwait(false);
         await _process.DisposeAsync().ConfigureAwait(false);
         System.IO.Directory.Delete(Directory, recursive: true);

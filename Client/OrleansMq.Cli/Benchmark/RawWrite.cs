@@ -2,15 +2,15 @@ using System.Diagnostics;
 
 namespace OrleansMq.Cli.Benchmark;
 
-/// <summary>What the machine's disk does without a broker: the same number of bytes, written one after the other into one file.</summary>
+/// <summary>Measures the disk without a broker: the same number of bytes, written sequentially to one file.</summary>
 internal static class RawWrite
 {
-    /// <summary>Writes <paramref name="bytes"/> bytes in pieces of <paramref name="pieceBytes"/>; the file is deleted afterwards.</summary>
+    /// <summary>Writes <paramref name="bytes"/> bytes in pieces of <paramref name="pieceBytes"/>. The file is deleted afterwards.</summary>
     public static RawWriteResult Measure(string directory, long bytes, int pieceBytes, CancellationToken cancellationToken)
     {
         var path = Path.Combine(directory, "raw-write");
         var piece = new byte[Math.Max(1, pieceBytes)];
-        new Random(1).NextBytes(piece); // not zeros: some volumes store those for nothing
+        new Random(1).NextBytes(piece); // not zeros, which some volumes store without writing
         try
         {
             using var file = File.OpenHandle(path, FileMode.Create, FileAccess.Write, FileShare.None, FileOptions.None);
@@ -33,9 +33,9 @@ internal static class RawWrite
     private static double Rate(long bytes, TimeSpan time) => bytes / 1e6 / Math.Max(time.TotalSeconds, 1e-9);
 }
 
-/// <summary>How fast the disk is by itself.</summary>
-/// <param name="Bytes">What was written.</param>
-/// <param name="Seconds">How long until the operating system had all of it.</param>
-/// <param name="MegabytesPerSecond">Of 1,000,000 bytes, by <paramref name="Seconds"/>.</param>
-/// <param name="FlushedSeconds">How long until all of it was on stable storage.</param>
+/// <summary>The speed of the disk without a broker.</summary>
+/// <param name="Bytes">The bytes written.</param>
+/// <param name="Seconds">The time until the operating system had accepted all bytes.</param>
+/// <param name="MegabytesPerSecond">The rate over <paramref name="Seconds"/>, in units of 1,000,000 bytes.</param>
+/// <param name="FlushedSeconds">The time until all bytes were on stable storage.</param>
 internal sealed record RawWriteResult(long Bytes, double Seconds, double MegabytesPerSecond, double FlushedSeconds);

@@ -3,14 +3,14 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary>The broker program, where the launcher says that it is.</summary>
+/// <summary>Locates the broker program, as the launcher specifies it.</summary>
 internal static class BrokerProgram
 {
-    /// <summary>The environment variable by which the launcher says where the broker is.</summary>
+    /// <summary>The environment variable in which the launcher passes the path of the broker program.</summary>
     public const string Variable = "OMQ_BROKER_DLL";
 
-    /// <summary>The words that start it; flags follow.</summary>
-    /// <param name="whatFor">Who wants one, for the message.</param>
+    /// <summary>Returns the words of the command line that starts it; flags follow.</summary>
+    /// <param name="whatFor">What needs the broker, for the message.</param>
     /// <exception cref="CommandFailedException">The launcher did not start this program.</exception>
     public static IReadOnlyList<string> Words(string whatFor)
     {
@@ -21,7 +21,7 @@ internal static class BrokerProgram
         return [Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet", program];
     }
 
-    /// <summary>How to start a program whose output is read.</summary>
+    /// <summary>Returns how to start a program and capture its output.</summary>
     public static ProcessStartInfo Start(IEnumerable<string> words) => new(words.First(), words.Skip(1))
     {
         RedirectStandardInput = true,

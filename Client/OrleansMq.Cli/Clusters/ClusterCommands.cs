@@ -5,14 +5,14 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary><c>omq cluster ...</c>: a local cluster to try things with.</summary>
+/// <summary><c>omq cluster ...</c>: runs a local cluster, and administers any cluster.</summary>
 internal static class ClusterCommands
 {
-    // As many as a laptop holds; beyond, somebody has mistyped.
+    // As many as a laptop can run. A higher number is probably a typing error.
     private const int MostSilos = 32;
 
-    /// <summary>The command for the command line.</summary>
-    public static Command Create() => new OmqCommand("cluster", "Runs a whole cluster on this machine, and looks after any.",
+    /// <summary>Creates the command.</summary>
+    public static Command Create() => new OmqCommand("cluster", "Runs a whole cluster on this machine, and administers any cluster.",
         "omq cluster up --silos 3", "omq cluster status")
     {
         Up(), Add(), Status(), RebalanceCommand.Create(),
@@ -20,18 +20,18 @@ internal static class ClusterCommands
 
     private static OmqCommand Up()
     {
-        var silos = new Option<int?>("--silos") { Description = $"How many, 1 to {MostSilos}. Without it {ClusterRoster.DefaultSilos}, or "
-            + "as many as --data has.", HelpName = "N" };
+        var silos = new Option<int?>("--silos") { Description = $"The number of brokers, 1 to {MostSilos}. "
+            + $"By default {ClusterRoster.DefaultSilos}, or as many as --data already has.", HelpName = "N" };
         var data = new Option<string>("--data") { Description =
-            "Where all of it lives, for a next start; without it a temporary directory.", HelpName = "DIR" };
+            "The directory of the cluster, which a later start can reuse; by default a temporary one.", HelpName = "DIR" };
         var postgres =
-            Databases.DatabaseCommands.PostgresOption("A database to use; without it a private PostgreSQL server of this cluster's own.");
+            Databases.DatabaseCommands.PostgresOption("The database to use; by default a private PostgreSQL server.");
         var racks = new Option<string>("--racks") { Description =
-            "Racks for new silos, one after the other: replicas are spread over them.", HelpName = "A,B,C" };
+            "Racks for new silos, assigned in turn: replicas are spread over them.", HelpName = "A,B,C" };
         var restart =
-            new Option<bool>("--restart") { Description = "Start again what ends by itself. Without it an end is only reported." };
+            new Option<bool>("--restart") { Description = "Restart processes that exit unexpectedly. Otherwise the exit is only reported." };
         var flags = new Argument<string[]>("BROKER-FLAGS") { Description =
-            "Behind '--': more flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
+            "After '--': additional flags for every broker, such as --flush sync.", Arity = ArgumentArity.ZeroOrMore };
         var command = new OmqCommand("up", """
             Runs a cluster of several broker processes on free ports of 127.0.0.1, with a private PostgreSQL, in the foreground.
             It prints a line for each broker that serves; the brokers log to files. Ctrl-C stops all of them in order;
@@ -60,7 +60,7 @@ internal static class ClusterCommands
 
     private static OmqCommand Add()
     {
-        var data = new Option<string>("--data") { Description = "The directory of the cluster that runs; 'omq cluster up' prints it.",
+        var data = new Option<string>("--data") { Description = "The directory of the running cluster; 'omq cluster up' prints it.",
             HelpName = "DIR", Required = true };
         var rack = new Option<string>("--rack") { Description = "The new silo's rack.", HelpName = "NAME" };
         var command = new OmqCommand("add",
@@ -78,7 +78,7 @@ internal static class ClusterCommands
 
     private static OmqCommand Status()
     {
-        var command = new OmqCommand("status", "Shows a cluster's brokers, and the partitions that nobody leads or that lack replicas.",
+        var command = new OmqCommand("status", "Shows a cluster's brokers, and the partitions that lack a leader or in-sync replicas.",
             "omq cluster status",
             "omq cluster status --json | jq '.offlinePartitions'");
         BrokerCall.Show(command, (broker, _, cancellationToken) => broker.DescribeClusterAsync(cancellationToken),
@@ -108,6 +108,6 @@ internal static class ClusterCommands
 
     private static string[] Flags(string[] flags) => flags is [] or [['-', ..], ..]
         ? flags
-        : throw CommandFailedException.Usage($"'{flags[0]}' is not known here. Flags for the brokers stand behind '--', such as: omq "
-        + "cluster up -- --flush sync");
+        : throw CommandFailedException.Usage($"'{flags[0]}' is not an option of this command. Pass flags for the brokers after '--', "
+        + "such as: omq cluster up -- --flush sync");
 }

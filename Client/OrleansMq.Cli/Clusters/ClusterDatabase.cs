@@ -3,10 +3,10 @@ using OrleansMq.PostgreSql.Servers;
 
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary>The database of a local cluster: a private server, or one that was given. Its schema is there.</summary>
+/// <summary>The database of a local cluster, with its schema: a private server, or a given database.</summary>
 internal sealed class ClusterDatabase : IAsyncDisposable
 {
-    // One that lost its cluster (SIGKILL) ends in order by itself, which takes a moment.
+    // A server whose cluster was killed (SIGKILL) shuts down by itself, which takes a moment.
     private static readonly TimeSpan PredecessorTimeout = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan PredecessorPoll = TimeSpan.FromMilliseconds(100);
 
@@ -14,11 +14,12 @@ internal sealed class ClusterDatabase : IAsyncDisposable
 
     private ClusterDatabase(string connectionString, PrivatePostgreSql? server) => (ConnectionString, _server) = (connectionString, server);
 
-    /// <summary>How to connect.</summary>
+    /// <summary>The connection string.</summary>
     public string ConnectionString { get; }
 
-    /// <summary>Uses a given database, or starts a private server, and brings the schema to this program's version.</summary>
-    /// <exception cref="CommandFailedException">There is no server on this machine, it does not start, or the database refuses.</exception>
+    /// <summary>Uses a given database, or starts a private server, and migrates the schema to this program's version.</summary>
+    /// <exception cref="CommandFailedException">No server is installed, the server does not start, or the database rejects the
+    /// connection.</exception>
     public static async Task<ClusterDatabase> OpenAsync(string? given, string directory, CancellationToken cancellationToken)
     {
         var server = given is null ? await StartAsync(directory, cancellationToken).ConfigureAwait(false) : null;
@@ -35,7 +36,7 @@ internal sealed class ClusterDatabase : IAsyncDisposable
         }
     }
 
-    /// <summary>Tells of it, and of its end where nobody asked for that; starts a private server again where it should.</summary>
+    /// <summary>Reports the database and its unexpected end, and restarts a private server if required.</summary>
     public async Task RunAsync(ClusterEvents events, bool restart, CancellationToken stop)
     {
         if (_server is null)
@@ -72,7 +73,7 @@ internal sealed class ClusterDatabase : IAsyncDisposable
     private static async Task<PrivatePostgreSql> StartAsync(string directory, CancellationToken cancellationToken)
     {
         var installation = PostgreSqlInstallation.Find() ?? throw CommandFailedException.Refused(
-            "A cluster keeps its members and its topics' state in PostgreSQL, and this machine has no server programs of it: install them "
+            "A cluster stores its members and topics in PostgreSQL, and no PostgreSQL server is installed on this machine. Install one "
             + "(on Debian and Ubuntu the package 'postgresql'), or name a database by --postgres "
             + "\"Host=localhost;Database=omq;Username=omq\".");
         await AwaitPredecessorAsync(Path.Combine(directory, "data", "postmaster.pid"), cancellationToken).ConfigureAwait(false);
@@ -89,7 +90,8 @@ internal sealed class ClusterDatabase : IAsyncDisposable
         }
     }
 
-    /// <summary>The server removes its file when it has ended. Where it crashed the file stays, and the next start judges that.</summary>
+    /// <summary>Waits until an earlier server has ended, which removes its file. After a crash the file stays, and the next start handles
+    /// it.</summary>
     private static async Task AwaitPredecessorAsync(string pidFile, CancellationToken cancellationToken)
     {
         for (var waited = TimeSpan.Zero; waited < PredecessorTimeout && Runs(pidFile); waited += PredecessorPoll)
@@ -104,7 +106,7 @@ internal sealed class ClusterDatabase : IAsyncDisposable
         }
         catch (IOException)
         {
-            // No such file: a new directory, or it has just ended.
+            // No such file: the directory is new, or the server has just ended.
             return false;
         }
     }

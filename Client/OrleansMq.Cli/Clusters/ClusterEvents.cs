@@ -7,40 +7,40 @@ namespace OrleansMq.Cli.Clusters;
 /// <summary>The cluster as a whole.</summary>
 /// <param name="ClusterId">Its name in the database.</param>
 /// <param name="Data">Its directory.</param>
-/// <param name="Pid">The process that holds it together: ending it ends all.</param>
+/// <param name="Pid">The process that runs the cluster: when it ends, all others end.</param>
 internal sealed record ClusterLine(string ClusterId, string Data, int Pid);
 
 /// <summary>The database.</summary>
-/// <param name="Pid">The private server's process; null where a database was given.</param>
-/// <param name="Port">The private server's port on 127.0.0.1; null where a database was given.</param>
-/// <param name="ConnectionString">How to connect, with the password.</param>
+/// <param name="Pid">The private server's process id; null for a given database.</param>
+/// <param name="Port">The private server's port on 127.0.0.1; null for a given database.</param>
+/// <param name="ConnectionString">The connection string, with the password.</param>
 internal sealed record PostgresLine(int? Pid, int? Port, string ConnectionString);
 
-/// <summary>A silo that serves.</summary>
-/// <param name="BrokerId">Its number.</param>
-/// <param name="Pid">Its process.</param>
+/// <summary>A silo that is ready.</summary>
+/// <param name="BrokerId">Its broker id.</param>
+/// <param name="Pid">Its process id.</param>
 /// <param name="Http">Its HTTP address.</param>
-/// <param name="Kafka">Its Kafka address; null where it does not speak Kafka's protocol.</param>
-/// <param name="Orleans">Where other silos reach it.</param>
-/// <param name="Gateway">Where Orleans clients reach it.</param>
+/// <param name="Kafka">Its Kafka address; null without a Kafka listener.</param>
+/// <param name="Orleans">Its address for other silos.</param>
+/// <param name="Gateway">Its address for Orleans clients.</param>
 /// <param name="Rack">Its rack, or null.</param>
 /// <param name="Data">Its data directory.</param>
-/// <param name="Log">The file with what it logs.</param>
+/// <param name="Log">Its log file.</param>
 internal sealed record BrokerLine(int BrokerId, int Pid, string Http, string? Kafka, string? Orleans, string? Gateway, string? Rack,
     string Data, string Log);
 
-/// <summary>A silo, or the database, ended though nobody asked it to.</summary>
-/// <param name="BrokerId">The silo; null for the database.</param>
-/// <param name="Pid">The process that was.</param>
-/// <param name="ExitCode">Its exit code, 128 and the signal where one ended it; null where it is not known.</param>
-/// <param name="Restarting">Whether it is started again.</param>
+/// <summary>The unexpected exit of a silo or of the database.</summary>
+/// <param name="BrokerId">The silo's broker id; null for the database.</param>
+/// <param name="Pid">The process id.</param>
+/// <param name="ExitCode">Its exit code; 128 plus the signal if a signal ended it; null if unknown.</param>
+/// <param name="Restarting">Whether it is restarted.</param>
 internal sealed record EndedLine(int? BrokerId, int Pid, int? ExitCode, bool Restarting);
 
-/// <summary>A silo was removed from the cluster: it is not started any more.</summary>
-/// <param name="BrokerId">The silo.</param>
+/// <summary>A silo that was removed from the cluster and is not started any more.</summary>
+/// <param name="BrokerId">The silo's broker id.</param>
 internal sealed record RemovedLine(int BrokerId);
 
-/// <summary>One object a line; the member that is there says what it is about. A silo's members stand at the top.</summary>
+/// <summary>One object per line. The member that is present tells the kind; a silo's members are at the top level.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(BrokerLine))]
 [JsonSerializable(typeof(Dictionary<string, ClusterLine>))]
@@ -49,12 +49,12 @@ internal sealed record RemovedLine(int BrokerId);
 [JsonSerializable(typeof(Dictionary<string, RemovedLine>))]
 internal sealed partial class ClusterLinesJson : JsonSerializerContext;
 
-/// <summary>Tells of a local cluster, line by line as it happens: as text, or as one JSON object a line.</summary>
+/// <summary>Prints the events of a local cluster as lines of text, or as one JSON object per line.</summary>
 internal sealed class ClusterEvents(bool json)
 {
     private readonly Lock _writing = new();
 
-    /// <summary>The cluster begins to start.</summary>
+    /// <summary>Reports that the cluster is starting.</summary>
     public void Starting(ClusterLine line, bool isTemporary)
     {
         if (json)
@@ -63,17 +63,17 @@ internal sealed class ClusterEvents(bool json)
             WriteText($"cluster {line.ClusterId}  data {line.Data}{(isTemporary ? " (deleted at the end)" : "")}");
     }
 
-    /// <summary>The database serves.</summary>
+    /// <summary>Reports that the database is ready.</summary>
     public void DatabaseReady(PostgresLine line)
     {
         if (json)
             WriteJson(new() { ["postgres"] = line }, ClusterLinesJson.Default.DictionaryStringPostgresLine);
         else
-            // The password is for whoever asks for it by --json.
+            // The password is only printed with --json.
             WriteText(line.Pid is null ? "postgres  as given" : $"postgres  pid {line.Pid}  127.0.0.1:{line.Port}");
     }
 
-    /// <summary>A silo serves, for the first time or again.</summary>
+    /// <summary>Reports that a silo is ready, for the first time or again.</summary>
     public void BrokerReady(BrokerLine line)
     {
         if (json)
@@ -82,7 +82,7 @@ internal sealed class ClusterEvents(bool json)
             WriteText(Describe(line));
     }
 
-    /// <summary>A silo, or the database, ended by itself.</summary>
+    /// <summary>Reports the unexpected exit of a silo or of the database.</summary>
     public void Ended(EndedLine line)
     {
         if (json)
@@ -91,10 +91,10 @@ internal sealed class ClusterEvents(bool json)
             return;
         }
         var who = line.BrokerId is { } id ? $"broker {id}" : "postgres";
-        WriteText($"{who}  pid {line.Pid}  ended{Explain(line)}{(line.Restarting ? "; starting it again" : "")}");
+        WriteText($"{who}  pid {line.Pid}  ended{Explain(line)}{(line.Restarting ? "; restarting" : "")}");
     }
 
-    /// <summary>A silo was removed from the cluster.</summary>
+    /// <summary>Reports that a silo was removed from the cluster.</summary>
     public void Removed(RemovedLine line)
     {
         if (json)
@@ -103,7 +103,7 @@ internal sealed class ClusterEvents(bool json)
             WriteText($"broker {line.BrokerId}  removed; it is not started any more");
     }
 
-    /// <summary>All silos serve.</summary>
+    /// <summary>Reports that all silos are ready.</summary>
     public void AllReady(string clusterId, IReadOnlyList<BrokerLine> brokers)
     {
         if (json)
@@ -117,7 +117,7 @@ internal sealed class ClusterEvents(bool json)
             """);
     }
 
-    /// <summary>A silo's line for people.</summary>
+    /// <summary>Formats a silo's line of text.</summary>
     public static string Describe(BrokerLine line)
     {
         string?[] parts =
@@ -133,16 +133,16 @@ internal sealed class ClusterEvents(bool json)
     private static string Explain(EndedLine line) => line switch
     {
         { ExitCode: null } => "",
-        { ExitCode: EvictedCode, BrokerId: not null } => $" with code {EvictedCode}: the others took it for dead and went on without it",
-        { ExitCode: PortTakenCode, BrokerId: not null } => $" with code {PortTakenCode}: another process took a port that it had chosen",
+        { ExitCode: EvictedCode, BrokerId: not null } => $" with code {EvictedCode}: the others declared it dead and evicted it",
+        { ExitCode: PortTakenCode, BrokerId: not null } => $" with code {PortTakenCode}: another process took its port",
         { ExitCode: > 128 } => $" by signal {line.ExitCode - 128}",
         _ => $" with code {line.ExitCode}",
     };
 
-    // By which a broker says that the cluster has evicted it.
+    // The exit code of a broker that the cluster has evicted.
     private const int EvictedCode = 3;
 
-    // By which a broker says that it has lost a port.
+    // The exit code of a broker whose port is taken.
     private const int PortTakenCode = 4;
 
     private void WriteText(string line)

@@ -5,22 +5,22 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary>An order to a running local cluster: another silo.</summary>
+/// <summary>A request to a running local cluster to add a silo.</summary>
 /// <param name="Rack">Its rack, or null.</param>
 internal sealed record AddOrder(string? Rack);
 
-/// <summary>What became of an order: one of the two is there.</summary>
-/// <param name="Broker">The silo that serves now.</param>
-/// <param name="Error">Why there is none.</param>
+/// <summary>The response to a request. One of the two is set.</summary>
+/// <param name="Broker">The silo that was added.</param>
+/// <param name="Error">Why none was added.</param>
 internal sealed record AddAnswer(BrokerLine? Broker, string? Error);
 
-/// <summary>Orders and answers, one line of JSON each.</summary>
+/// <summary>The JSON of requests and responses, one line each.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(AddOrder))]
 [JsonSerializable(typeof(AddAnswer))]
 internal sealed partial class ControlJson : JsonSerializerContext;
 
-/// <summary>The socket in a local cluster's directory on which it takes orders of those who may write there.</summary>
+/// <summary>The socket in a local cluster's directory on which it accepts requests. File permissions protect it.</summary>
 internal sealed class ControlSocket : IDisposable
 {
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -28,7 +28,7 @@ internal sealed class ControlSocket : IDisposable
 
     private ControlSocket(string path) => _path = path;
 
-    /// <summary>Listens in the directory of a cluster, which is held: what a predecessor left there is nobody's.</summary>
+    /// <summary>Listens in the directory of a cluster. The directory is locked, so a socket left there is stale.</summary>
     public static ControlSocket Listen(string directory)
     {
         var control = new ControlSocket(ClusterDirectory.ControlSocket(directory));
@@ -38,7 +38,7 @@ internal sealed class ControlSocket : IDisposable
         return control;
     }
 
-    /// <summary>Takes orders, one at a time, until it is told to stop.</summary>
+    /// <summary>Serves requests, one at a time, until stopped.</summary>
     public async Task RunAsync(Func<AddOrder, Task<BrokerLine>> add, CancellationToken stop)
     {
         try
@@ -51,12 +51,12 @@ internal sealed class ControlSocket : IDisposable
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // The cluster ends.
+            // The cluster is stopping.
         }
     }
 
-    /// <summary>Asks the cluster that runs in a directory for another silo.</summary>
-    /// <exception cref="CommandFailedException">None runs there, or it refused.</exception>
+    /// <summary>Asks the cluster that runs in a directory to add a silo.</summary>
+    /// <exception cref="CommandFailedException">No cluster runs there, or it refused.</exception>
     public static async Task<BrokerLine> AskAsync(string directory, AddOrder order, CancellationToken cancellationToken)
     {
         using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -83,14 +83,14 @@ internal sealed class ControlSocket : IDisposable
         }
         catch (IOException)
         {
-            line = null; // It ended without having read the order.
+            line = null; // It ended before it read the request.
         }
         return line is null || JsonSerializer.Deserialize(line, ControlJson.Default.AddAnswer) is not { } answer
-            ? throw CommandFailedException.Refused("The cluster ended before it had added a silo.")
+            ? throw CommandFailedException.Refused("The cluster stopped before it had added a silo.")
             : answer.Broker ?? throw CommandFailedException.Refused(answer.Error ?? "The cluster gave no reason.");
     }
 
-    /// <summary>Listens no more.</summary>
+    /// <summary>Stops listening.</summary>
     public void Dispose()
     {
         _listener.Dispose();
@@ -111,7 +111,7 @@ internal sealed class ControlSocket : IDisposable
         }
         catch (IOException)
         {
-            // Who asked has gone; the silo is there all the same.
+            // The caller has disconnected; the silo runs nevertheless.
         }
     }
 
@@ -127,7 +127,7 @@ internal sealed class ControlSocket : IDisposable
         }
         catch (OperationCanceledException)
         {
-            return new AddAnswer(null, "The cluster ends.");
+            return new AddAnswer(null, "The cluster is stopping.");
         }
     }
 }

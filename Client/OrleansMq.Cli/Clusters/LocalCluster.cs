@@ -3,7 +3,7 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary>A whole cluster on this machine: a database, and silos as processes of their own. This process holds it together.</summary>
+/// <summary>A whole cluster on this machine: a database, and silos as separate processes. This process supervises them.</summary>
 internal sealed class LocalCluster : IDisposable
 {
     private readonly ClusterDirectory _directory;
@@ -11,19 +11,19 @@ internal sealed class LocalCluster : IDisposable
     private readonly LocalClusterOptions _options;
     private readonly IReadOnlyList<string> _program;
     private readonly string _connectionString;
-    // One that ends hands its leaderships to the others, which works in a moment where those do not end at the same time.
+    // A stopping silo hands its leaderships to the others, which takes a moment if those do not stop at the same time.
     private static readonly TimeSpan HandoverPatience = TimeSpan.FromSeconds(3);
 
-    // So that many silos end, too, within the time the program has for it.
+    // A total limit, so that many silos also stop within the time that the program has.
     private static readonly TimeSpan AllHandovers = TimeSpan.FromSeconds(15);
 
-    // How often it looks whether a silo that has ended was removed from the cluster, and how long the others have to answer.
+    // How often to check whether a silo that has ended was removed from the cluster, and how long the others have to answer.
     private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
     private static readonly HttpBrokerOptions Looking = new() { RequestTimeout = TimeSpan.FromSeconds(2), RetryTimeout = TimeSpan.Zero };
 
     private readonly List<(SupervisedSilo Silo, Task Running)> _silos = [];
     private readonly Lock _rosterLock = new();
-    // What nobody is meant to go on after, such as a terminal that has gone or a full disk.
+    // A failure that ends the cluster, such as a closed terminal or a full disk.
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ClusterRoster _roster;
 
@@ -34,8 +34,8 @@ internal sealed class LocalCluster : IDisposable
         (_options, _program, _events) = (options, program, events);
     }
 
-    /// <summary>Runs a cluster until it is told to stop, then stops it in order: silos first, the database last.</summary>
-    /// <exception cref="CommandFailedException">It cannot be, or does not start; nothing runs then.</exception>
+    /// <summary>Runs a cluster until stopped, then stops it cleanly: silos first, the database last.</summary>
+    /// <exception cref="CommandFailedException">The cluster cannot be started. All its processes are stopped.</exception>
     public static async Task RunAsync(LocalClusterOptions options, ClusterEvents events, CancellationToken stop)
     {
         var program = BrokerProgram.Words("A cluster's silos are started");
@@ -65,7 +65,7 @@ internal sealed class LocalCluster : IDisposable
     {
         try
         {
-            // Before anybody is told that a silo is ready: an order that comes early waits.
+            // Before any silo is reported as ready: an early request waits.
             using var control = ControlSocket.Listen(_directory.Path);
             var starting = _roster.Present.Select(Start).ToList();
             var ready = await UnlessFailed(Task.WhenAll(starting.Select(silo => silo.FirstReady)).WaitAsync(stop)).ConfigureAwait(false);
@@ -75,7 +75,7 @@ internal sealed class LocalCluster : IDisposable
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // Told to stop before it was ready.
+            // Stopped before it was ready.
         }
         finally
         {
@@ -96,11 +96,11 @@ internal sealed class LocalCluster : IDisposable
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            // The cluster ends.
+            // The cluster is stopping.
         }
     }
 
-    /// <summary>A silo that has ended, and that the cluster does not know any more, was removed: a next start must not bring it
+    /// <summary>Marks silos as removed that have ended and are no longer registered, so that the next start does not bring them
     /// back.</summary>
     private async Task TakeOutRemovedAsync()
     {
@@ -121,7 +121,7 @@ internal sealed class LocalCluster : IDisposable
         }
         catch (BrokerException)
         {
-            // Nobody knows at the moment; it looks again.
+            // No broker can answer now; the next check will.
         }
     }
 
@@ -139,7 +139,7 @@ internal sealed class LocalCluster : IDisposable
         }
     }
 
-    /// <summary>Ends one silo after the other; one that takes its time does not hold up the rest.</summary>
+    /// <summary>Stops one silo after the other. A slow one does not delay the rest beyond a limit.</summary>
     private async Task StopAsync()
     {
         var patience = TimeSpan.FromTicks(Math.Min(HandoverPatience.Ticks, AllHandovers.Ticks / _silos.Count));
@@ -156,7 +156,7 @@ internal sealed class LocalCluster : IDisposable
         var entry = _roster.Plus(order.Rack).Brokers[^1];
         var silo = Start(entry);
         var line = await silo.FirstReady.WaitAsync(stop).ConfigureAwait(false);
-        // Only one that has served belongs to the cluster: a failed start leaves the roster as it was.
+        // Only a silo that was ready belongs to the cluster; a failed start leaves the roster unchanged.
         Change(roster => roster with { Brokers = [.. roster.Brokers, entry] });
         return line;
     }
@@ -179,7 +179,7 @@ internal sealed class LocalCluster : IDisposable
         }
         catch (Exception e)
         {
-            // Told by whoever waits for the cluster as a whole.
+            // Reported by the task that waits for the cluster as a whole.
             _failed.TrySetException(e);
         }
     }

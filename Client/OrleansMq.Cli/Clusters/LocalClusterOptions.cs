@@ -1,23 +1,23 @@
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary>What <c>omq cluster up</c> is asked for.</summary>
+/// <summary>The options of <c>omq cluster up</c>.</summary>
 internal sealed record LocalClusterOptions
 {
-    /// <summary>How many silos; null for as many as the directory has, or three.</summary>
+    /// <summary>The number of silos; null for as many as the directory has, or three.</summary>
     public int? Silos { get; init; }
 
-    /// <summary>Where all of it lives; null for a temporary directory that is deleted at the end.</summary>
+    /// <summary>The cluster's directory; null for a temporary one that is deleted at the end.</summary>
     public string? Directory { get; init; }
 
     /// <summary>The database; null for a private server.</summary>
     public string? Postgres { get; init; }
 
-    /// <summary>The racks that silos are given one after the other; none where empty.</summary>
+    /// <summary>The racks that are assigned to silos in turn; empty for none.</summary>
     public IReadOnlyList<string> Racks { get; init; } = [];
 
-    /// <summary>Whether what ends by itself is started again.</summary>
+    /// <summary>Whether processes that exit unexpectedly are restarted.</summary>
     public bool Restart { get; init; }
 
-    /// <summary>More flags for each broker.</summary>
+    /// <summary>Additional flags for each broker.</summary>
     public IReadOnlyList<string> BrokerFlags { get; init; } = [];
 }

@@ -6,17 +6,17 @@ using OrleansMq.PostgreSql.Servers;
 
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary>What a broker says when it is ready.</summary>
-/// <param name="Http">Where its HTTP API listens.</param>
-/// <param name="Orleans">Where other silos reach it, <c>address:port</c>.</param>
-/// <param name="Gateway">Where Orleans clients reach it, <c>address:port</c>.</param>
-/// <param name="Kafka">Where clients of the Kafka protocol reach it; null where it does not speak it.</param>
+/// <summary>The addresses that a broker reports when it is ready.</summary>
+/// <param name="Http">The address of its HTTP API.</param>
+/// <param name="Orleans">The address for other silos, <c>address:port</c>.</param>
+/// <param name="Gateway">The address for Orleans clients, <c>address:port</c>.</param>
+/// <param name="Kafka">The address for Kafka clients; null without a Kafka listener.</param>
 internal sealed record SiloReady(string Http, string? Orleans = null, string? Gateway = null, string? Kafka = null);
 
 /// <summary>One process of the broker program. It ends with this process, however that ends.</summary>
 internal sealed class SiloProcess : IAsyncDisposable
 {
-    // What the report of a failed start shows.
+    // The lines that the report of a failed start shows.
     private const int LinesKept = 5;
 
     private readonly Process _process;
@@ -33,19 +33,19 @@ internal sealed class SiloProcess : IAsyncDisposable
         Ended = EndAsync(ReadAsync(process.StandardOutput, Look), ReadAsync(process.StandardError, null));
     }
 
-    /// <summary>The process.</summary>
+    /// <summary>The process id.</summary>
     public int Id { get; }
 
-    /// <summary>Completes when it serves; with null where it ended before.</summary>
+    /// <summary>Completes when it is ready; with null if it ended before.</summary>
     public Task<SiloReady?> Ready => _ready.Task;
 
-    /// <summary>Completes when it has ended, with its exit code: 128 and the signal, where one ended it.</summary>
+    /// <summary>Completes when it has ended, with its exit code: 128 plus the signal if a signal ended it.</summary>
     public Task<int> Ended { get; }
 
-    /// <summary>Starts it.</summary>
+    /// <summary>Starts a process.</summary>
     /// <param name="words">The program and its flags.</param>
-    /// <param name="environment">Set over this process's own; a value of null removes.</param>
-    /// <param name="logFile">Gets all it says, behind what is there.</param>
+    /// <param name="environment">Overrides for the inherited environment; null removes a variable.</param>
+    /// <param name="logFile">The file to which all output is appended.</param>
     public static SiloProcess Start(IEnumerable<string> words, IReadOnlyDictionary<string, string?> environment, string logFile)
     {
         var start = BrokerProgram.Start(ChildProcess.Tied("KILL", words));
@@ -63,7 +63,7 @@ internal sealed class SiloProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Asks it to end in order. One that is stopped (SIGSTOP) goes on first.</summary>
+    /// <summary>Requests a clean shutdown. A process stopped by SIGSTOP is continued first.</summary>
     public void Terminate()
     {
         if (OperatingSystem.IsWindows())
@@ -75,21 +75,21 @@ internal sealed class SiloProcess : IAsyncDisposable
         Signal(OperatingSystem.IsMacOS() ? ContinueOnMacOS : Continue);
     }
 
-    /// <summary>Ends it at once.</summary>
+    /// <summary>Kills the process.</summary>
     public void Kill()
     {
         if (!_process.HasExited)
             _process.Kill();
     }
 
-    /// <summary>The last it said.</summary>
+    /// <summary>Returns its last lines of output.</summary>
     public string LastLines()
     {
         lock (_lastLines)
             return string.Join(" | ", _lastLines);
     }
 
-    /// <summary>Kills it where it still runs.</summary>
+    /// <summary>Kills the process if it still runs.</summary>
     public async ValueTask DisposeAsync()
     {
         Kill();
@@ -121,7 +121,7 @@ internal sealed class SiloProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>The broker says on one line of its standard output, as JSON, when it is ready, and where.</summary>
+    /// <summary>Looks for the line of JSON on standard output with which the broker reports that it is ready, and its addresses.</summary>
     private void Look(string line)
     {
         if (line.StartsWith('{') && JsonSerializer.Deserialize(line, SiloJson.Default.SiloReady) is { Http: not null } ready)
@@ -138,13 +138,13 @@ internal sealed class SiloProcess : IAsyncDisposable
     private const int Continue = 18; // SIGCONT
     private const int ContinueOnMacOS = 19;
 
-#pragma warning disable IDE1006, SYSLIB1054 // The C library's own name; no generated marshalling is needed for numbers.
+#pragma warning disable IDE1006, SYSLIB1054 // The C library's names; numbers need no generated marshalling.
     [DllImport("libc")]
     private static extern int kill(int processId, int signal);
 #pragma warning restore IDE1006, SYSLIB1054
 }
 
-/// <summary>How the line is read; what is not known in it is passed over.</summary>
+/// <summary>The JSON of that line; unknown members are ignored.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(SiloReady))]
 internal sealed partial class SiloJson : JsonSerializerContext;

@@ -3,30 +3,31 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Clusters;
 
-/// <summary>What a silo of a local cluster is started with.</summary>
-/// <param name="Entry">Its place in the roster.</param>
+/// <summary>The parameters with which a silo of a local cluster is started.</summary>
+/// <param name="Entry">Its entry in the roster.</param>
 /// <param name="ClusterId">The cluster's name in the database.</param>
-/// <param name="Postgres">The database.</param>
+/// <param name="Postgres">The database's connection string.</param>
 /// <param name="Data">Its data directory.</param>
-/// <param name="Log">Where its log goes.</param>
+/// <param name="Log">Its log file.</param>
 /// <param name="Program">The broker program.</param>
-/// <param name="MoreFlags">Flags the user gave for all brokers.</param>
+/// <param name="MoreFlags">Additional flags for all brokers, from the command line.</param>
 internal sealed record SiloSpec(RosterEntry Entry, string ClusterId, string Postgres, string Data, string Log,
     IReadOnlyList<string> Program, IReadOnlyList<string> MoreFlags);
 
-/// <summary>A silo of a local cluster, over all the processes it has one after the other.</summary>
+/// <summary>A silo of a local cluster, across the restarts of its process.</summary>
 internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool restart) : IDisposable
 {
-    // A silo is ready in seconds; recovery of a large directory on a busy machine may take minutes.
+    // A silo is ready in seconds. Recovery of a large directory on a busy machine may take minutes.
     private static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(5);
 
-    // Beyond the broker's own time for requests in flight (10 s): then something hangs. All of it within the time the program has to end.
+    // Longer than the broker's own limit for requests in flight (10 s), after which it must be hanging. It fits within the time that the
+    // program has to end.
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(20);
 
-    // By which a broker says that another process has a port that it was to listen on.
+    // The exit code of a broker whose port is taken.
     private const int PortTakenCode = 4;
 
-    // A race for a free port is lost once in a while; whoever loses it more often has been given a port that is taken.
+    // A race for a free port is lost now and then. After more losses in a row, a configured port must be taken.
     private const int MostLostPorts = 5;
 
     private readonly TaskCompletionSource<BrokerLine> _firstReady = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -34,22 +35,22 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
     private volatile BrokerLine? _last;
     private volatile BrokerLine? _lastServing;
 
-    /// <summary>Its broker id.</summary>
+    /// <summary>The broker id.</summary>
     public int BrokerId => spec.Entry.BrokerId;
 
-    /// <summary>Where it served last; null where it never did.</summary>
+    /// <summary>The addresses at which it was ready last; null if it never was.</summary>
     public BrokerLine? Last => _lastServing;
 
-    /// <summary>Asks it to end in order; <see cref="RunAsync"/> completes when it has.</summary>
+    /// <summary>Requests a clean shutdown; <see cref="RunAsync"/> completes when it has ended.</summary>
     public Task StopAsync() => _stop.CancelAsync();
 
     /// <inheritdoc/>
     public void Dispose() => _stop.Dispose();
 
-    /// <summary>Completes when it serves for the first time; fails where that start failed.</summary>
+    /// <summary>Completes when it is ready for the first time; fails if that start failed.</summary>
     public Task<BrokerLine> FirstReady => _firstReady.Task;
 
-    /// <summary>Runs it until it ended by itself (and is not to be restarted), or was stopped.</summary>
+    /// <summary>Runs the silo until it exits unexpectedly (and is not restarted) or is stopped.</summary>
     public async Task RunAsync()
     {
         var stop = _stop.Token;
@@ -63,7 +64,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
             var exitCode = await process.Ended.ConfigureAwait(false);
             if (!serves && exitCode == PortTakenCode && lostPorts++ < MostLostPorts)
             {
-                // It had chosen free ones, and another process was faster.
+                // Another process took one of its free ports first.
                 _last = null;
                 events.Ended(new EndedLine(BrokerId, process.Id, exitCode, Restarting: true));
                 continue;
@@ -71,13 +72,13 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
             if (!serves && !_firstReady.Task.IsCompleted)
             {
                 _firstReady.SetException(CommandFailedException.Refused(
-                    $"Broker {BrokerId} did not start (exit code {exitCode}): {process.LastLines()} All it said is in {spec.Log}."));
+                    $"Broker {BrokerId} did not start (exit code {exitCode}): {process.LastLines()} Its log is {spec.Log}."));
                 return;
             }
             events.Ended(new EndedLine(BrokerId, process.Id, exitCode, restart));
             if (!restart)
                 return;
-            // A port that was taken meanwhile is the likeliest reason: other ones, then.
+            // The likeliest reason is that a port was taken in the meantime: choose other ports.
             if (!serves)
                 _last = null;
             await Task.Delay(RestartBackoff.After(failedStarts), stop)
@@ -86,7 +87,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
         _firstReady.TrySetCanceled(CancellationToken.None);
     }
 
-    /// <summary>Waits until it serves, and says so. False where it ended before, or is to stop.</summary>
+    /// <summary>Waits until it is ready, and reports that. Returns false if it ended before or is to be stopped.</summary>
     private async Task<bool> StartAsync(SiloProcess process, CancellationToken stop)
     {
         try
@@ -111,7 +112,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
         }
     }
 
-    /// <summary>Waits for its end; where it is to stop, ends it in order and returns false.</summary>
+    /// <summary>Waits for its end. On a stop request, shuts it down and returns false.</summary>
     private static async Task<bool> EndedByItselfAsync(SiloProcess process, CancellationToken stop)
     {
         try
@@ -122,7 +123,7 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
         catch (OperationCanceledException)
         {
             process.Terminate();
-            // Who does not end in time is killed by being disposed.
+            // A process that does not end in time is killed on dispose.
             await Task.WhenAny(process.Ended, Task.Delay(StopTimeout, CancellationToken.None)).ConfigureAwait(false);
             return false;
         }
@@ -136,9 +137,9 @@ internal sealed class SupervisedSilo(SiloSpec spec, ClusterEvents events, bool r
         .. spec.Entry.Rack is { } rack ? (string[])["--rack", rack] : [],
     ];
 
-    // In the environment, since everybody may read the command lines of a machine.
+    // In the environment, since command lines are visible to all users of a machine.
     private Dictionary<string, string?> Environment() => new() { ["OMQ_POSTGRES"] = spec.Postgres, [BrokerProgram.Variable] = null };
 
-    /// <summary>A silo that comes back listens where it did, so that addresses people hold stay right; 0 takes a free port.</summary>
+    /// <summary>A silo restarts on its previous ports, so that published addresses stay valid; 0 selects a free port.</summary>
     private static string PortOf(string? endpoint) => endpoint is null ? "0" : endpoint[(endpoint.LastIndexOf(':') + 1)..].TrimEnd('/');
 }

@@ -1,13 +1,13 @@
 namespace OrleansMq.Cli.CommandLine;
 
-/// <summary>What the program tells its caller by its exit code.</summary>
+/// <summary>The exit codes of the program.</summary>
 internal enum ExitCode
 {
-    /// <summary>Done.</summary>
+    /// <summary>Success.</summary>
     Done = 0,
-    /// <summary>The broker, or the machine, refused; the message says why and what to do.</summary>
+    /// <summary>The broker or the machine refused; the message gives the reason and the fix.</summary>
     Refused = 1,
-    /// <summary>The command line is wrong; nothing was tried.</summary>
+    /// <summary>The command line is wrong; nothing was attempted.</summary>
     WrongUsage = 2,
     /// <summary>No broker answers at the address.</summary>
     Unreachable = 3,

@@ -7,11 +7,11 @@ namespace OrleansMq.Cli.CommandLine;
 /// <summary>A command whose help ends with examples.</summary>
 internal sealed class OmqCommand(string name, string description, params string[] examples) : Command(name, description)
 {
-    /// <summary>Whole command lines that work as they stand.</summary>
+    /// <summary>Complete, working command lines.</summary>
     public IReadOnlyList<string> Examples { get; } = examples;
 }
 
-/// <summary>Writes a command's help as usual, and its examples below.</summary>
+/// <summary>Writes a command's help, followed by its examples.</summary>
 internal sealed class HelpWithExamples(HelpAction help, IReadOnlyList<string> rootExamples) : SynchronousCommandLineAction
 {
     /// <inheritdoc/>

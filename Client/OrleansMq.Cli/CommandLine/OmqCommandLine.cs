@@ -23,7 +23,7 @@ internal static class OmqCommandLine
         "omq test                                      (every test this machine can run)",
     ];
 
-    /// <summary>The root command with everything below it.</summary>
+    /// <summary>Creates the root command with all subcommands.</summary>
     public static RootCommand Create()
     {
         var root = new RootCommand(

@@ -6,33 +6,33 @@ using OrleansMq.PostgreSql.Schema;
 
 namespace OrleansMq.Cli.Databases;
 
-/// <summary><c>omq db ...</c>: the database in which a cluster keeps its members and its grains' state.</summary>
+/// <summary><c>omq db ...</c>: the database in which a cluster stores its members and grain state.</summary>
 internal static class DatabaseCommands
 {
     private const string EnvironmentVariable = "OMQ_POSTGRES";
 
-    /// <summary>The command for the command line.</summary>
-    public static Command Create() => new OmqCommand("db", "Looks after a cluster's PostgreSQL database.",
+    /// <summary>Creates the command.</summary>
+    public static Command Create() => new OmqCommand("db", "Manages a cluster's PostgreSQL database.",
         """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd())
     {
         Migrate(),
     };
 
-    /// <summary><c>--postgres</c>, for commands that need a database.</summary>
+    /// <summary>Creates the option <c>--postgres</c>, for commands that need a database.</summary>
     public static Option<string> PostgresOption(string description) => new("--postgres")
     {
-        Description = $"{description} {EnvironmentVariable} does the same, and keeps a password out of the process list.",
+        Description = $"{description} {EnvironmentVariable} has the same effect, and keeps a password out of the process list.",
         HelpName = "CONNECTION",
     };
 
-    /// <summary>The database that the environment names, or null.</summary>
+    /// <summary>Returns the connection string from the environment, or null.</summary>
     public static string? FromEnvironment() => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } value
         ? value : null;
 
     private static OmqCommand Migrate()
     {
-        var postgres = PostgresOption("How to connect, as Npgsql writes it.");
-        var command = new OmqCommand("migrate", "Brings the database's schema to this program's version. Does nothing where it is.",
+        var postgres = PostgresOption("The connection string, in Npgsql's format.");
+        var command = new OmqCommand("migrate", "Migrates the database's schema to this program's version. Does nothing if it is current.",
             """omq db migrate --postgres "Host=localhost;Database=omq;Username=omq" """.TrimEnd()) { postgres };
         var json = JsonOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -46,8 +46,8 @@ internal static class DatabaseCommands
         return command;
     }
 
-    /// <summary>Brings a database's schema to this program's version.</summary>
-    /// <exception cref="CommandFailedException">It is malformed, cannot be reached, or refuses.</exception>
+    /// <summary>Migrates a database's schema to this program's version.</summary>
+    /// <exception cref="CommandFailedException">The connection string is malformed, or the database is unreachable or refuses.</exception>
     public static async Task<MigrationResult> MigrateAsync(string connectionString, CancellationToken cancellationToken)
     {
         try
@@ -56,7 +56,7 @@ internal static class DatabaseCommands
         }
         catch (ArgumentException malformed)
         {
-            throw CommandFailedException.Usage($"This is no connection string: {malformed.Message} "
+            throw CommandFailedException.Usage($"This is not a connection string: {malformed.Message} "
                 + "Write it like \"Host=localhost;Database=omq;Username=omq\".");
         }
         catch (DatabaseUnreachableException unreachable)
@@ -73,12 +73,12 @@ internal static class DatabaseCommands
     {
         var connectionString = given ?? FromEnvironment();
         return string.IsNullOrWhiteSpace(connectionString)
-            ? throw CommandFailedException.Usage($"Which database? Name it by --postgres \"Host=...\" or {EnvironmentVariable}.")
+            ? throw CommandFailedException.Usage($"No database is given. Set --postgres \"Host=...\" or {EnvironmentVariable}.")
             : connectionString;
     }
 
     private static string Describe(MigrationResult result) => result.Applied.Count == 0
-        ? $"The schema is at version {result.ToVersion} already, nothing was changed ({result.Database})."
+        ? $"The schema is at version {result.ToVersion} already; nothing was changed ({result.Database})."
         : $"Applied {string.Join(", ", result.Applied)}: schema version {result.FromVersion} -> {result.ToVersion} ({result.Database}).";
 }
 

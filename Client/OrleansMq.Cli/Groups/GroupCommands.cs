@@ -10,15 +10,15 @@ namespace OrleansMq.Cli.Groups;
 /// <summary><c>omq group ...</c>: list, describe, lag, reset, delete.</summary>
 internal static class GroupCommands
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create() =>
-        new OmqCommand("group", "Shows consumer groups and how far they are behind, resets their offsets, deletes them.",
+        new OmqCommand("group", "Shows consumer groups and their lag, resets their offsets, deletes them.",
             "omq group list", "omq group lag billing", "omq group reset billing --topic orders --to-earliest --execute")
         {
             List(), Describe(), Lag(), ResetCommand.Create(), Delete(),
         };
 
-    /// <summary>A group's id.</summary>
+    /// <summary>Creates the argument for a group's id.</summary>
     public static Argument<string> GroupArgument() => new("GROUP") { Description = "The group's id." };
 
     private static OmqCommand List()
@@ -44,7 +44,7 @@ internal static class GroupCommands
     {
         var group = GroupArgument();
         var command = new OmqCommand("lag",
-            "Shows how far a group is behind in each partition: in records, and how many seconds ago the first of them was written.",
+            "Shows a group's lag in each partition: in records, and the age in seconds of the first of them.",
             "omq group lag billing", "omq group lag billing --json | jq '[.[].records] | add'")
         { group };
         BrokerCall.Show(command,
@@ -56,7 +56,7 @@ internal static class GroupCommands
     private static OmqCommand Delete()
     {
         var group = GroupArgument();
-        var command = new OmqCommand("delete", "Deletes a group that has no members, with its offsets. There is no way back.",
+        var command = new OmqCommand("delete", "Deletes a group that has no members, with its offsets. This cannot be undone.",
             "omq group delete billing") { group };
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>

@@ -7,23 +7,23 @@ using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Groups;
 
-/// <summary>Groups for the eye.</summary>
+/// <summary>Formats groups as tables.</summary>
 internal static class GroupTables
 {
     private const string Unknown = "-";
 
-    /// <summary>A line for each group.</summary>
+    /// <summary>Lists groups, one line each.</summary>
     public static IRenderable List(IReadOnlyList<GroupListing> groups)
     {
         if (groups.Count == 0)
-            return new Text("No groups. The first consumer makes one: omq consume TOPIC --group GROUP\n");
+            return new Text("No groups. The first consumer creates one: omq consume TOPIC --group GROUP\n");
         var table = Output.NewTable("GROUP", "STATE", "PROTOCOL");
         foreach (var group in groups)
             table.AddRow(new Text(group.GroupId), new Text(group.State.ToString()), new Text(group.Type.ToString()));
         return table;
     }
 
-    /// <summary>A group and its members.</summary>
+    /// <summary>Describes a group and its members.</summary>
     public static IRenderable Describe(GroupDescription group)
     {
         var assignor = group.Protocol.Length == 0 ? "" : $"  assignor {group.Protocol}";
@@ -41,7 +41,7 @@ internal static class GroupTables
         return new Rows(head, table);
     }
 
-    /// <summary>A line for each partition, and what they come to.</summary>
+    /// <summary>Shows a line per partition, and the total.</summary>
     public static IRenderable Lag(IReadOnlyList<PartitionLag> lags)
     {
         if (lags.Count == 0)
@@ -61,7 +61,7 @@ internal static class GroupTables
         return new Rows(rows);
     }
 
-    /// <summary>What a reset does to each partition, and what is to be done next.</summary>
+    /// <summary>Shows the effect of a reset on each partition, and the next step.</summary>
     public static IRenderable Reset(OffsetResetPlan plan)
     {
         if (plan.Partitions.Count == 0)
@@ -77,12 +77,12 @@ internal static class GroupTables
     }
 
     private static string Outcome(OffsetResetPlan plan) =>
-        plan.Executed ? $"Done: group {plan.GroupId} reads on at the new offsets."
+        plan.Executed ? $"Done: group {plan.GroupId} continues at the new offsets."
         : plan.Members > 0
         ? $"Nothing was changed. Group {plan.GroupId} has {(plan.Members == 1 ? "a member" : $"{Number(plan.Members)} members")}: stop its "
         + "consumers, then add --execute."
         : plan.Partitions.Any(partition => partition.Error != ErrorCode.None)
-        ? "Nothing was changed. Partitions that cannot be looked at have to be back first; then add --execute."
+        ? "Nothing was changed. Bring the unavailable partitions back, then add --execute."
         : "Nothing was changed. Add --execute to do it.";
 
     private static string Partitions(GroupMember member) => member.Assignment.Count == 0

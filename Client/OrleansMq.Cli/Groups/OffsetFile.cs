@@ -3,12 +3,12 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Groups;
 
-/// <summary>A file of offsets: each line <c>TOPIC,PARTITION,OFFSET</c>; empty lines and those that begin with <c>#</c> are stepped
-/// over.</summary>
+/// <summary>A file of offsets. Each line is <c>TOPIC,PARTITION,OFFSET</c>; empty lines and those that begin with <c>#</c> are
+/// skipped.</summary>
 internal static class OffsetFile
 {
     /// <summary>Reads all lines.</summary>
-    /// <exception cref="CommandFailedException">A line is none, or there is none at all, or a partition stands twice; the message names the
+    /// <exception cref="CommandFailedException">A line is malformed, there is no line, or a partition occurs twice; the message gives the
     /// line.</exception>
     public static Dictionary<TopicPartition, long> Parse(TextReader lines)
     {
@@ -23,9 +23,9 @@ internal static class OffsetFile
                 throw CommandFailedException.Usage($"--from-file, line {number}: '{line}' is not TOPIC,PARTITION,OFFSET. Write it like "
                     + "orders,0,42.");
             if (!offsets.TryAdd(new TopicPartition(topic, partition), offset))
-                throw CommandFailedException.Usage($"--from-file, line {number}: {topic}-{partition} stood there before; name it once.");
+                throw CommandFailedException.Usage($"--from-file, line {number}: {topic}-{partition} occurs twice; list it once.");
         }
         return offsets.Count > 0
-            ? offsets : throw CommandFailedException.Usage("--from-file has no lines. Write one for each partition, like orders,0,42.");
+            ? offsets : throw CommandFailedException.Usage("--from-file has no lines. Write one per partition, like orders,0,42.");
     }
 }

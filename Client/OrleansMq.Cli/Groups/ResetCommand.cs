@@ -6,18 +6,18 @@ using OrleansMq.Groups;
 
 namespace OrleansMq.Cli.Groups;
 
-/// <summary><c>omq group reset GROUP</c>: shows what it would do; <c>--execute</c> does it.</summary>
+/// <summary><c>omq group reset GROUP</c>: shows the plan; <c>--execute</c> executes it.</summary>
 internal static class ResetCommand
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create()
     {
         var group = GroupCommands.GroupArgument();
-        var topics = new Option<string[]>("--topic") { Description = "A topic, or some of its partitions; as often as needed.",
+        var topics = new Option<string[]>("--topic") { Description = "A topic, or some of its partitions; may be repeated.",
             HelpName = "TOPIC[:N,N]" };
-        var allTopics = new Option<bool>("--all-topics") { Description = "All partitions that the group has committed offsets for." };
-        var execute = new Option<bool>("--execute") { Description = "Do it. Without it the plan is shown and nothing changes." };
-        var command = new OmqCommand("reset", "Sets a group's offsets anew, while it has no members. Shows the plan; --execute does it.",
+        var allTopics = new Option<bool>("--all-topics") { Description = "All partitions with committed offsets of the group." };
+        var execute = new Option<bool>("--execute") { Description = "Execute the reset. Otherwise only the plan is shown." };
+        var command = new OmqCommand("reset", "Resets the offsets of a group without members. Shows the plan; --execute executes it.",
             "omq group reset billing --topic orders --to-earliest", "omq group reset billing --topic orders:0,1 --shift-by -100 --execute",
             "omq group reset billing --all-topics --to-datetime 2026-01-31T08:00:00Z --execute",
             "omq group reset billing --all-topics --by-duration 1h --execute",
@@ -44,12 +44,12 @@ internal static class ResetCommand
     private static OffsetReset Parse(string group, ResetTargetOptions targets, ParseResult parsed, string[] topics, bool allTopics)
     {
         if (targets.IsFile(parsed) && (topics.Length > 0 || allTopics))
-            throw CommandFailedException.Usage("--from-file names its partitions itself: leave --topic and --all-topics out.");
+            throw CommandFailedException.Usage("--from-file lists the partitions: omit --topic and --all-topics.");
         var (target, offsets) = targets.Parse(parsed);
         if (offsets is not null)
             return new OffsetReset(group, Offsets: offsets);
         if (topics.Length == 0 == !allTopics)
-            throw CommandFailedException.Usage("Say which offsets: --topic TOPIC, --topic TOPIC:0,1 or --all-topics.");
+            throw CommandFailedException.Usage("Choose the offsets to reset: --topic TOPIC, --topic TOPIC:0,1 or --all-topics.");
         if (allTopics)
             return new OffsetReset(group, target);
         var (whole, partitions) = TopicSelection.Parse(topics);

@@ -4,21 +4,21 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Groups;
 
-/// <summary>Times as people write them.</summary>
+/// <summary>Parses times and durations.</summary>
 internal static class Times
 {
-    /// <summary>A time by ISO 8601; UTC unless it says otherwise.</summary>
-    /// <exception cref="CommandFailedException">It is none, or before 1970.</exception>
+    /// <summary>Parses an ISO 8601 time; UTC unless it has an offset.</summary>
+    /// <exception cref="CommandFailedException">It is not a time, or before 1970.</exception>
     public static DateTimeOffset ParseTime(string option, string text) =>
-        // Year first: 01/02/2026 is another day on the other side of an ocean.
+        // Year first: a date such as 01/02/2026 is ambiguous.
         text.Length >= 10 && text[4] == '-' && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal,
             out var time) && time >= DateTimeOffset.UnixEpoch
             ? time
-            : throw CommandFailedException.Usage($"{option} '{text}' is no time since 1970. Write it like 2026-01-31T08:00:00Z, or "
+            : throw CommandFailedException.Usage($"{option} '{text}' is not a time since 1970. Write it like 2026-01-31T08:00:00Z, or "
             + "2026-01-31.");
 
-    /// <summary>A duration such as 90s, 30m, 12h or 7d, or by ISO 8601.</summary>
-    /// <exception cref="CommandFailedException">It is none, or below 0.</exception>
+    /// <summary>Parses a duration such as 90s, 30m, 12h or 7d, or one in ISO 8601.</summary>
+    /// <exception cref="CommandFailedException">It is not a duration, or negative.</exception>
     public static TimeSpan ParseDuration(string option, string text)
     {
         try
@@ -31,9 +31,9 @@ internal static class Times
         }
         catch (Exception e) when (e is FormatException or OverflowException)
         {
-            // Not a duration, as the text below says.
+            // Not a duration: reported below.
         }
-        throw CommandFailedException.Usage($"{option} '{text}' is no duration. Write it like 90s, 30m, 12h, 7d or PT1H30M.");
+        throw CommandFailedException.Usage($"{option} '{text}' is not a duration. Write it like 90s, 30m, 12h, 7d or PT1H30M.");
     }
 
     private static TimeSpan? Unit(char unit) => unit switch

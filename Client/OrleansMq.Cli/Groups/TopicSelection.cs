@@ -3,11 +3,11 @@ using OrleansMq.Cli.CommandLine;
 
 namespace OrleansMq.Cli.Groups;
 
-/// <summary>Topics as <c>--topic</c> names them: <c>orders</c>, or <c>orders:0,1</c>.</summary>
+/// <summary>Parses the topics in <c>--topic</c>: <c>orders</c>, or <c>orders:0,1</c>.</summary>
 internal static class TopicSelection
 {
-    /// <summary>The topics that are meant as a whole, and single partitions; null for none of the kind.</summary>
-    /// <exception cref="CommandFailedException">One cannot be read, or a topic is named as a whole and in part.</exception>
+    /// <summary>Returns the whole topics and the single partitions; null if there are none of the kind.</summary>
+    /// <exception cref="CommandFailedException">A value is malformed, or a topic is given both as a whole and in part.</exception>
     public static (IReadOnlyList<string>? Whole, IReadOnlyList<TopicPartition>? Partitions) Parse(IEnumerable<string> topics)
     {
         var whole = new List<string>();

@@ -3,8 +3,8 @@ using System.Text.Unicode;
 
 namespace OrleansMq.Cli.Records;
 
-/// <summary>Bytes in JSON without loss: text as a string under its name, anything else as base64 under the name with <c>Base64</c> behind
-/// it.</summary>
+/// <summary>Lossless JSON for bytes: text is a string under its name; other bytes are base64 under the name with the suffix
+/// <c>Base64</c>.</summary>
 internal static class BytesAsJson
 {
     /// <summary>Writes one property; null stays null.</summary>

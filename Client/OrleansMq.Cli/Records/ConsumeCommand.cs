@@ -5,36 +5,36 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Records;
 
-/// <summary><c>omq consume TOPIC</c>: values on standard output, one a line, and nothing else there.</summary>
+/// <summary><c>omq consume TOPIC</c>: writes values to standard output, one per line, and nothing else.</summary>
 internal static class ConsumeCommand
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create()
     {
         var topic = new Argument<string>("TOPIC") { Description = "The topic." };
-        var partition = new Option<int?>("--partition") { Description = "The partition; without it all of them, in no particular order "
-            + "among each other.", HelpName = "N" }.AtLeast(0);
+        var partition = new Option<int?>("--partition") { Description = "The partition; by default all of them, in no particular order "
+            + "relative to each other.", HelpName = "N" }.AtLeast(0);
         var offset = new Option<ReadFrom?>("--offset")
         {
-            Description = "Where to begin; without it earliest. A number needs --partition, unless the topic has only one.",
+            Description = "Where to begin; earliest by default. A number needs --partition, unless the topic has only one.",
             HelpName = "earliest|latest|N",
             CustomParser = result => ParseOffset(result.Tokens[0].Value, result.AddError),
         };
         var group = new Option<string?>("--group") { Description = "Read as a member of this consumer group: its members share the "
-            + "partitions, and what was printed is committed.", HelpName = "GROUP" };
+            + "partitions, and only printed records are committed.", HelpName = "GROUP" };
         var from = new Option<string>("--from")
         {
-            Description = "With --group: where partitions begin for which the group has committed nothing; without it earliest.",
+            Description = "With --group: where partitions without a committed offset begin; earliest by default.",
             HelpName = "earliest|latest",
         };
         from.AcceptOnlyFromAmong("earliest", "latest");
-        var max = new Option<long?>("--max") { Description = "End after so many records.", HelpName = "N" }.AtLeast(1);
-        var idle = new Option<int?>("--idle-timeout") { Description = "End when all there is was read and nothing came for so long; "
-            + "without it only Ctrl-C ends.", HelpName = "MS" }.AtLeast(0);
+        var max = new Option<long?>("--max") { Description = "End after this many records.", HelpName = "N" }.AtLeast(1);
+        var idle = new Option<int?>("--idle-timeout") { Description = "End when all records were read and none arrived for this long; "
+            + "by default only Ctrl-C ends it.", HelpName = "MS" }.AtLeast(0);
         var separator = KeySeparator.Option("Write the key and this before each value.");
-        var json = new Option<bool>("--json") { Description = "Write each record as one line of JSON; bytes that are no text are base64." };
+        var json = new Option<bool>("--json") { Description = "Write each record as a line of JSON; bytes that are not text are base64." };
         var command = new OmqCommand("consume",
-            "Writes a topic's records to standard output, one value a line, and waits for more. Bytes are written as they are.",
+            "Writes a topic's records to standard output, one value per line, and waits for more. Bytes are written as they are.",
             "omq consume orders --max 10", "omq consume orders --partition 0 --offset latest",
             "omq consume orders --json --idle-timeout 1000 | jq .value",
             "omq consume orders --group billing")
@@ -48,7 +48,7 @@ internal static class ConsumeCommand
             using var broker = server.Connect(parsed);
             var key = KeySeparator.Bytes(parsed.GetValue(separator));
             if (key is not null && parsed.GetValue(json))
-                throw CommandFailedException.Usage("--json has the key in a field of its own: leave --key-separator out.");
+                throw CommandFailedException.Usage("--json writes the key as a field: omit --key-separator.");
             using var output = parsed.GetValue(json) ? (IRecordOutput)new JsonRecordOutput() : new LineRecordOutput(key);
             var (maxRecords, idleTimeout) = (parsed.GetValue(max) ?? long.MaxValue, parsed.GetValue(idle) is { } milliseconds
                 ? TimeSpan.FromMilliseconds(milliseconds) : (TimeSpan?)null);
@@ -76,22 +76,22 @@ internal static class ConsumeCommand
         return command;
     }
 
-    /// <summary>A member of a group gets its partitions, and where they begin, from the group.</summary>
+    /// <summary>Checks that --partition and --offset are not combined with --group, which determines both.</summary>
     private static void Check(ParseResult parsed, Option<string?> group, Option<string> from, Option<int?> partition,
         Option<ReadFrom?> offset)
     {
         if (parsed.GetValue(group) is not { } name)
         {
             if (parsed.GetResult(from) is not null)
-                throw CommandFailedException.Usage("--from belongs to --group; without a group --offset says where to begin.");
+                throw CommandFailedException.Usage("--from belongs to --group; without a group, --offset sets where to begin.");
             return;
         }
         if (name.Length == 0)
             throw CommandFailedException.Usage("--group is empty. Give the group a name, like --group billing.");
         if (parsed.GetValue(partition) is not null || parsed.GetResult(offset) is not null)
-            throw CommandFailedException.Usage("--group shares the partitions among its members, each from where the group has committed: "
-                + "leave --partition and --offset out. "
-                + "--from says where to begin with nothing committed; 'omq group reset' changes what is committed.");
+            throw CommandFailedException.Usage("--group shares the partitions among its members, each from the group's committed offset: "
+                + "omit --partition and --offset. --from sets where to begin without a committed offset; "
+                + "'omq group reset' changes committed offsets.");
     }
 
     private static ReadFrom? ParseOffset(string text, Action<string> addError)

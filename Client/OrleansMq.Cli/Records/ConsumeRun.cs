@@ -7,25 +7,25 @@ namespace OrleansMq.Cli.Records;
 /// <summary>One run of <c>omq consume</c>.</summary>
 internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput output)
 {
-    /// <summary>A broker that is restarted meanwhile is waited for; one that is gone for longer is not.</summary>
+    /// <summary>How long an unreachable broker is retried: long enough for a restart.</summary>
     private static readonly TimeSpan RetryTimeout = TimeSpan.FromSeconds(60);
 
-    /// <summary>Null for all.</summary>
+    /// <summary>The partition; null for all.</summary>
     public int? Partition { get; init; }
 
     /// <summary>Where to begin.</summary>
     public ReadFrom From { get; init; } = ReadFrom.Earliest;
 
-    /// <summary>Whether that is an offset, which belongs to one partition.</summary>
+    /// <summary>Whether <see cref="From"/> is an offset, which applies to one partition.</summary>
     public bool FromIsNumber { get; init; }
 
-    /// <summary>When to end.</summary>
+    /// <summary>The number of records after which to end.</summary>
     public long MaxRecords { get; init; } = long.MaxValue;
 
-    /// <summary>How long to wait for more; null for ever.</summary>
+    /// <summary>How long to wait for more records; null for no limit.</summary>
     public TimeSpan? IdleTimeout { get; init; }
 
-    /// <summary>Writes records until one of the limits, or until it is cancelled, which is no failure.</summary>
+    /// <summary>Writes records until one of the limits is reached, or until cancelled, which is not a failure.</summary>
     /// <exception cref="CommandFailedException">The topic cannot be read.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -52,7 +52,7 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
     {
         var count = (await TopicLookUp.FindAsync(broker, topic, RetryTimeout, cancellationToken).ConfigureAwait(false)).Partitions;
         if (Partition is null && FromIsNumber && count > 1)
-            throw CommandFailedException.Usage($"Topic '{topic}' has {count} partitions, each with offsets of its own: say which by "
+            throw CommandFailedException.Usage($"Topic '{topic}' has {count} partitions, each with its own offsets: choose one with "
                 + "--partition.");
         if (Partition >= count)
             throw CommandFailedException.Refused($"Topic '{topic}' has no partition {Partition}: its partitions are 0 to {count - 1}.");
@@ -66,7 +66,7 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
             var record = await reader.ReadAsync(TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
             if (record is null)
             {
-                // Nothing more at hand: whoever reads the output sees what there is before the wait.
+                // Flush before waiting, so that the reader of the output sees everything so far.
                 output.Flush();
                 record = await WaitAsync(reader, cancellationToken).ConfigureAwait(false);
             }
@@ -77,7 +77,7 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
         output.Flush();
     }
 
-    /// <summary>The next record; null when nothing came for the idle timeout, and everything there is was read.</summary>
+    /// <summary>Reads the next record; returns null if the idle timeout passed and all available records were read.</summary>
     private async ValueTask<ConsumeResult<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>?> WaitAsync(
         PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader, CancellationToken cancellationToken)
     {
@@ -91,7 +91,8 @@ internal sealed class ConsumeRun(HttpBroker broker, string topic, IRecordOutput 
         }
     }
 
-    /// <summary>A slow first answer is not the end of a topic: only a position at the high watermark is.</summary>
+    /// <summary>Whether all records were read: every position is at the high watermark. A slow first response alone does not mean
+    /// that.</summary>
     private static async ValueTask<bool> IsAtEndAsync(PartitionReader<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> reader,
         CancellationToken cancellationToken)
     {

@@ -8,18 +8,18 @@ using OrleansMq.Client.Http;
 namespace OrleansMq.Cli.Records;
 
 /// <summary>
-/// One run of <c>omq consume --group</c>: what was written to standard output is committed, and nothing else, so that a record that was
-/// committed was printed, whatever happens to this process or to the broker.
+/// One run of <c>omq consume --group</c>. Only records written to standard output are committed. A committed record was therefore printed,
+/// whatever happens to this process or to the broker.
 /// </summary>
 internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string group, IRecordOutput output) : IRebalanceListener
 {
-    /// <summary>A broker that is restarted meanwhile is waited for; one that is gone for longer is not.</summary>
+    /// <summary>How long an unreachable broker is retried: long enough for a restart.</summary>
     private static readonly TimeSpan RetryTimeout = TimeSpan.FromSeconds(60);
 
-    // What is printed a second time after a crash of this process is at most what it prints in this time.
+    // After a crash of this process, at most the records printed during this interval are printed again.
     private static readonly TimeSpan CommitInterval = TimeSpan.FromSeconds(1);
 
-    // The program is ended 30 s after Ctrl-C, whatever it is at.
+    // The program is terminated 60 s after Ctrl-C in any case.
     private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(20);
 
     private readonly Lock _writing = new();
@@ -29,18 +29,18 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
     private IConsumer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> _consumer = null!;
     private long _lastCommit = Stopwatch.GetTimestamp();
 
-    /// <summary>Where a partition begins for which nothing is committed.</summary>
+    /// <summary>Where a partition without a committed offset begins.</summary>
     public AutoOffsetReset From { get; init; } = AutoOffsetReset.Earliest;
 
-    /// <summary>When to end.</summary>
+    /// <summary>The number of records after which to end.</summary>
     public long MaxRecords { get; init; } = long.MaxValue;
 
-    /// <summary>How long to wait for more; null for ever.</summary>
+    /// <summary>How long to wait for more records; null for no limit.</summary>
     public TimeSpan? IdleTimeout { get; init; }
 
-    /// <summary>Writes the records of this member's partitions until one of the limits, or until it is cancelled, which is no failure;
-    /// commits and leaves.</summary>
-    /// <exception cref="CommandFailedException">The topic or the group cannot be read; or what was printed could not be
+    /// <summary>Writes the records of this member's partitions until one of the limits is reached, or until cancelled, which is not a
+    /// failure. Then commits and leaves the group.</summary>
+    /// <exception cref="CommandFailedException">The topic or the group cannot be read, or the printed records could not be
     /// committed.</exception>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -68,7 +68,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            // Ctrl-C: what was printed is committed below.
+            // Ctrl-C: the printed records are committed below.
         }
         catch (ConsumeException e)
         {
@@ -99,7 +99,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
             var uncommitted = partitions.Count(partition => _written.Remove(partition) | _printed.Remove(partition));
             if (uncommitted > 0)
                 Console.Error.WriteLine($"omq: cut off from group {group}; records of {uncommitted} "
-                    + $"{(uncommitted == 1 ? "partition" : "partitions")} that were printed last are printed again by whoever reads on.");
+                    + $"{(uncommitted == 1 ? "partition" : "partitions")} that were printed last will be printed again by another member.");
         }
         return default;
     }
@@ -123,13 +123,13 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
     }
 
-    /// <summary>The next record; null when nothing came for the idle timeout, and everything there is for this member was read.</summary>
+    /// <summary>Reads the next record; returns null if the idle timeout passed and all records for this member were read.</summary>
     private async ValueTask<ConsumeResult<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>?> WaitAsync(CancellationToken cancellationToken)
     {
         var waiting = Stopwatch.GetTimestamp();
         while (true)
         {
-            // In small steps, so that what was printed is committed meanwhile.
+            // Waits in short steps, so that printed records are committed in between.
             var step = IdleTimeout is { } idle && idle < CommitInterval ? idle : CommitInterval;
             var record = await _consumer.ReadAsync(step, cancellationToken).ConfigureAwait(false);
             if (record is not null)
@@ -142,14 +142,15 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
     }
 
-    /// <summary>A slow first answer is not the end: only a member that has its share, and a position at the high watermark, is.</summary>
+    /// <summary>Whether all records were read: the member has its target assignment, and every position is at the high watermark. A slow
+    /// first response alone does not mean that.</summary>
     private async ValueTask<bool> IsAtEndAsync(CancellationToken cancellationToken)
     {
         if (_consumer.GroupMetadata is not { GenerationIdOrMemberEpoch: >= 0, MemberId: var memberId })
             return false;
         try
         {
-            // What it is to have is on its way to it, perhaps: the coordinator knows.
+            // The target assignment may still be on its way; the coordinator knows it.
             var description = await broker.Groups.DescribeGroupAsync(group, cancellationToken).ConfigureAwait(false);
             if (description.Members.FirstOrDefault(member => member.MemberId == memberId) is not { } self
                 || !self.TargetAssignment.ToHashSet().SetEquals(_consumer.Assignment))
@@ -165,7 +166,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
         catch (InvalidOperationException)
         {
-            // A partition was given up meanwhile.
+            // A partition was revoked in the meantime.
             return false;
         }
         catch (BrokerException e) when (e.Action == ErrorAction.Retry)
@@ -183,7 +184,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
     }
 
-    /// <summary>Hands everything to the reader of standard output: from here on it counts as printed.</summary>
+    /// <summary>Flushes to standard output. Everything written so far counts as printed.</summary>
     private void Flush()
     {
         lock (_writing)
@@ -201,8 +202,8 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         return CommitAsync(null, cancellationToken);
     }
 
-    /// <summary>Commits what was printed.</summary>
-    /// <param name="only">Of these partitions; null: of all.</param>
+    /// <summary>Commits the printed records.</summary>
+    /// <param name="only">The partitions to commit; null for all.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     private async Task CommitAsync(IReadOnlyList<TopicPartition>? only, CancellationToken cancellationToken)
     {
@@ -239,7 +240,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
     }
 
-    /// <summary>Commits what was printed, and leaves the group.</summary>
+    /// <summary>Commits the printed records and leaves the group.</summary>
     private async Task EndAsync()
     {
         using var deadline = new CancellationTokenSource(EndTimeout);
@@ -249,8 +250,8 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
         catch (Exception e) when (e is CommitException or OperationCanceledException)
         {
-            throw CommandFailedException.Refused($"What was printed last could not be committed, so it is printed again by whoever reads "
-                + $"on: {e.Message}", e);
+            throw CommandFailedException.Refused($"The records printed last could not be committed, so another member prints them again: "
+                + $"{e.Message}", e);
         }
         finally
         {
@@ -279,7 +280,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         }
         catch (OperationCanceledException)
         {
-            // The group forgets this member by itself when its session ends.
+            // The group removes this member when its session times out.
         }
     }
 
@@ -288,7 +289,7 @@ internal sealed class GroupConsumeRun(HttpBroker broker, string topic, string gr
         OffsetOutOfRangeException range => CommandFailedException.Refused(
             $"Group {group} has committed offset {e.Offset} of partition {e.Partition.Partition} of topic '{topic}', which holds "
             + $"{range.LogStartOffset} to {range.HighWatermark}. "
-            + $"Bring it back into the log: omq group reset {group} --topic {topic} --to-current --execute", e),
+            + $"Move it into the log's range: omq group reset {group} --topic {topic} --to-current --execute", e),
         { Code: ErrorCode.LeaderNotAvailable or ErrorCode.RequestTimedOut } =>
             new CommandFailedException(ExitCode.Unreachable, e.Message, e),
         _ => CommandFailedException.Refused($"{e.Message} ({e.Code})", e),

@@ -1,12 +1,12 @@
 namespace OrleansMq.Cli.Records;
 
 /// <summary>
-/// Splits a stream of bytes into lines at <c>\n</c>, which is not part of a line. Bytes are passed through as they are: nothing is decoded,
-/// and a <c>\r</c> stays unless asked. A last line without <c>\n</c> is a line too; an empty one is not.
+/// Splits a stream of bytes into lines at <c>\n</c>, which is not part of a line. Bytes are passed on without decoding, and a <c>\r</c> is
+/// kept unless trimming is enabled. A last line without <c>\n</c> counts, unless it is empty.
 /// </summary>
 internal sealed class LineReader
 {
-    /// <summary>Bytes read at a time: large enough that the calls to the system cost little.</summary>
+    /// <summary>Bytes per read: large enough to make the system calls cheap.</summary>
     private const int ReadSize = 128 << 10;
 
     private readonly Stream _input;
@@ -18,7 +18,7 @@ internal sealed class LineReader
     private int _end;
     private bool _ended;
 
-    /// <summary>Reads lines of at most <paramref name="maxLineBytes"/> bytes.</summary>
+    /// <summary>Creates a reader for lines of at most <paramref name="maxLineBytes"/> bytes.</summary>
     public LineReader(Stream input, int maxLineBytes, bool trimCarriageReturn = false)
     {
         _input = input;
@@ -26,14 +26,14 @@ internal sealed class LineReader
         _trimCarriageReturn = trimCarriageReturn;
     }
 
-    /// <summary>Lines returned so far.</summary>
+    /// <summary>The number of lines returned.</summary>
     public long LineNumber { get; private set; }
 
-    /// <summary>Bytes of those lines, without their ends.</summary>
+    /// <summary>The bytes of those lines, without line ends.</summary>
     public long BytesRead { get; private set; }
 
-    /// <summary>The next line, valid until the next call; false at the end.</summary>
-    /// <exception cref="LineTooLongException">A line is longer than allowed; it was not read to its end.</exception>
+    /// <summary>Reads the next line, valid until the next call. Returns false at the end.</summary>
+    /// <exception cref="LineTooLongException">A line is too long; it was not read to its end.</exception>
     public bool TryRead(out ReadOnlyMemory<byte> line)
     {
         while (true)
@@ -46,7 +46,7 @@ internal sealed class LineReader
                 return true;
             }
             _scanned = _end;
-            // One byte more than allowed may be the \r that is trimmed.
+            // One extra byte may be the \r that is trimmed.
             if (_end - _start > _maxLineBytes + (_trimCarriageReturn ? 1 : 0))
                 throw new LineTooLongException(LineNumber + 1, _maxLineBytes);
             if (_ended || !Fill())
@@ -76,7 +76,7 @@ internal sealed class LineReader
         return line;
     }
 
-    /// <summary>Reads more, behind what is left of an unfinished line; false at the end of the stream.</summary>
+    /// <summary>Reads more bytes after the unfinished line. Returns false at the end of the stream.</summary>
     private bool Fill()
     {
         if (_start > 0)
@@ -95,12 +95,12 @@ internal sealed class LineReader
     }
 }
 
-/// <summary>A line that no batch can hold.</summary>
+/// <summary>A line is too long for a batch.</summary>
 internal sealed class LineTooLongException(long lineNumber, int maxLineBytes) : Exception
 {
     /// <summary>The line's number, from 1.</summary>
     public long LineNumber { get; } = lineNumber;
 
-    /// <summary>How long it may be.</summary>
+    /// <summary>The maximum length.</summary>
     public int MaxLineBytes { get; } = maxLineBytes;
 }

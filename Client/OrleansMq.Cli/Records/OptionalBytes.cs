@@ -3,10 +3,10 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Records;
 
-/// <summary>Bytes as they are; null is no key, or a tombstone.</summary>
+/// <summary>Bytes as they are; null means no key, or a tombstone.</summary>
 internal sealed class OptionalBytes : ISerde<ReadOnlyMemory<byte>?>
 {
-    /// <summary>The one there need be.</summary>
+    /// <summary>The shared instance.</summary>
     public static OptionalBytes Instance { get; } = new();
 
     /// <inheritdoc/>

@@ -5,33 +5,33 @@ using OrleansMq.Client;
 
 namespace OrleansMq.Cli.Records;
 
-/// <summary><c>omq produce TOPIC</c>: standard input, one record a line.</summary>
+/// <summary><c>omq produce TOPIC</c>: sends standard input, one record per line.</summary>
 internal static class ProduceCommand
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create()
     {
         var topic = new Argument<string>("TOPIC") { Description = "The topic, which must exist." };
-        var separator = KeySeparator.Option("What stands before the first of these on a line is the record's key.");
-        var partition = new Option<int?>("--partition") { Description = "The partition; without it by key, or in turn where there is none.",
+        var separator = KeySeparator.Option("The text before the first separator on a line is the record's key.");
+        var partition = new Option<int?>("--partition") { Description = "The partition; by default by key, or in turn without a key.",
             HelpName = "N" }.AtLeast(0);
         var timeout = new Option<int>("--timeout")
         {
-            Description = "How long a record may take to be acknowledged, all retries included: a broker that is restarted meanwhile loses "
-                + "and doubles nothing.",
+            Description = "How long a record may take to be acknowledged, including retries: a broker restart within this time loses "
+                + "and duplicates nothing.",
             HelpName = "MS",
             DefaultValueFactory = _ => 120_000,
         }.AtLeast(1);
         var trim =
-            new Option<bool>("--trim-cr") { Description = "Drop a carriage return at the end of a line; without it every byte is kept." };
+            new Option<bool>("--trim-cr") { Description = "Drop a carriage return at the end of a line; by default every byte is kept." };
         var (acks, compression) = (RecordOptions.Acks(), RecordOptions.Compression());
-        var command = new OmqCommand("produce", "Sends standard input, one record a line. Bytes are sent as they are.",
+        var command = new OmqCommand("produce", "Sends standard input, one record per line. Bytes are sent as they are.",
             "echo hello | omq produce orders", "omq produce orders --key-separator : --compression zstd < orders.txt")
         {
             topic, separator, acks, compression, partition, timeout, trim,
         };
         var server = ServerOption.AddTo(command);
-        var json = JsonOption.AddTo(command, "Write what was acknowledged as JSON to standard output.");
+        var json = JsonOption.AddTo(command, "Write a summary of the acknowledged records as JSON to standard output.");
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using var broker = server.Connect(parsed);

@@ -10,33 +10,32 @@ using OrleansMq.Records;
 namespace OrleansMq.Cli.Records;
 
 /// <summary>
-/// One run of <c>omq produce</c>: lines become records in the order they are read, and the first that fails ends it. The producer is
-/// idempotent unless acks says otherwise, and goes on by itself when the broker is restarted.
+/// One run of <c>omq produce</c>. Lines become records in the order in which they are read; the first failure ends the run. The producer is
+/// idempotent unless acks disables it, and survives a restart of the broker.
 /// </summary>
 internal sealed class ProduceRun(HttpBroker broker, string topic)
 {
-    // Long enough for a broker that works, short enough for somebody who pressed Ctrl-C.
+    // Long enough for a working broker, short enough for a user who pressed Ctrl-C.
     private static readonly TimeSpan InterruptedPatience = TimeSpan.FromSeconds(5);
 
     private long _acknowledged;
     private readonly TaskCompletionSource _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ProduceException? _failure;
 
-    /// <summary>What separates key and value; null where lines have no key.</summary>
+    /// <summary>The separator of key and value; null if lines have no key.</summary>
     public byte[]? Separator { get; init; }
 
-    /// <summary>Null to let the producer choose.</summary>
+    /// <summary>The partition; null to let the producer choose.</summary>
     public int? Partition { get; init; }
 
     /// <summary>Whether a carriage return at the end of a line is dropped.</summary>
     public bool TrimCarriageReturn { get; init; }
 
-    /// <summary>How to send.</summary>
+    /// <summary>The producer's options.</summary>
     public ProducerOptions Options { get; init; } = new();
 
     /// <summary>Sends all lines of <paramref name="input"/> and waits for their acknowledgements.</summary>
-    /// <exception cref="CommandFailedException">Not all lines were acknowledged; the message says how many were, and why no
-    /// more.</exception>
+    /// <exception cref="CommandFailedException">Not all lines were acknowledged; the message gives their number and the reason.</exception>
     public async Task<ProduceSummary> RunAsync(Stream input, CancellationToken cancellationToken)
     {
         var description = await broker.DescribeTopicAsync(topic, cancellationToken).ConfigureAwait(false);
@@ -50,7 +49,7 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         };
         var lines = new LineReader(input, maxRecordBytes - RecordBatchBuilder.MaxRecordSize(0, 0, []), TrimCarriageReturn);
         var start = Stopwatch.GetTimestamp();
-        // Not disposed when the run is interrupted: that would wait for what the user no longer waits for, and the program ends anyway.
+        // Not disposed after an interruption: that would wait for deliveries that the user no longer wants, and the program ends anyway.
         var producer = new Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?>(broker, OptionalBytes.Instance, OptionalBytes.Instance,
             options);
         using (new ProgressLine(() => Progress(lines.LineNumber, producer.Statistics.Retries, start)))
@@ -65,14 +64,14 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
             Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
-    /// <summary>Sends line by line; returns what stopped it before the end, once what was sent until then is acknowledged or given
-    /// up.</summary>
+    /// <summary>Sends line by line, and waits until all sent records are acknowledged or have failed. Returns what ended the input early,
+    /// if anything.</summary>
     private async Task<Exception?> SendAsync(LineReader lines, Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
         CancellationToken cancellationToken)
     {
         try
         {
-            // Reading blocks its thread, and cannot be cancelled: it is left behind when the run is, or when a record has failed.
+            // Reading blocks its thread and cannot be cancelled. On an interruption or a failed record the thread is abandoned.
             var sending = Task.Run(() => Send(lines, producer, cancellationToken), CancellationToken.None);
             await (await Task.WhenAny(sending, _failed.Task).WaitAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
             return null;
@@ -85,7 +84,7 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         }
     }
 
-    /// <summary>What was sent is on its way, and gets its time; little of it once the user has asked to end.</summary>
+    /// <summary>Waits for the sent records: until their deadline, or only briefly after an interruption.</summary>
     private static async Task<Exception?> FlushAsync(Producer<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> producer,
         CancellationToken cancellationToken)
     {
@@ -96,7 +95,7 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         }
         catch (OperationCanceledException e)
         {
-            // Not awaited for its outcome: what was acknowledged is counted as it comes.
+            // The outcome is not needed: acknowledgements are counted as they arrive.
             await Task.WhenAny(producer.FlushAsync(CancellationToken.None),
                 Task.Delay(InterruptedPatience, CancellationToken.None)).ConfigureAwait(false);
             return e;
@@ -145,7 +144,7 @@ internal sealed class ProduceRun(HttpBroker broker, string topic)
         }
         var setting = description.Configs.FirstOrDefault(config => config.Name == "max.message.bytes")?.Value;
         var max = int.TryParse(setting, NumberStyles.None, CultureInfo.InvariantCulture, out var bytes) ? bytes : Options.MaxRequestSize;
-        // The producer works from 1 KiB on; in a topic with a lower limit it is the broker that refuses.
+        // The producer needs batches of at least 1 KiB. If the topic's limit is lower, the broker rejects them.
         return Math.Max(max, 1024 + RecordBatchHeader.Size);
     }
 

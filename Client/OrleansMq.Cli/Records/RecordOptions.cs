@@ -12,8 +12,8 @@ internal static class RecordOptions
     {
         var acks = new Option<string>("--acks")
         {
-            Description = "When a record counts as done: all in-sync replicas have it, the leader has it (1), or it was sent (0). Below "
-                + "all, a retry may double records.",
+            Description = "When a record is acknowledged: all in-sync replicas have it, the leader has it (1), or it was sent (0). Below "
+                + "all, a retry may duplicate records.",
             HelpName = "all|1|0",
             DefaultValueFactory = _ => "all",
         };
@@ -21,7 +21,7 @@ internal static class RecordOptions
         return acks;
     }
 
-    /// <summary>What <see cref="Acks"/> was set to.</summary>
+    /// <summary>Parses the value of <see cref="Acks"/>.</summary>
     public static Acks ParseAcks(string text) => text switch
     {
         "0" => Api.Acks.None,
@@ -42,17 +42,17 @@ internal static class RecordOptions
         return compression;
     }
 
-    /// <summary>What <see cref="Compression"/> was set to.</summary>
+    /// <summary>Parses the value of <see cref="Compression"/>.</summary>
     public static CompressionType ParseCompression(string text) => Enum.Parse<CompressionType>(text, ignoreCase: true);
 
-    /// <summary>Refuses numbers below a least one.</summary>
+    /// <summary>Rejects numbers below a minimum.</summary>
     public static Option<T> AtLeast<T>(this Option<T> option, long least) where T : struct, IConvertible
     {
         option.Validators.Add(result => Require(result, Convert.ToInt64(result.GetValueOrDefault<T>(), null), option.Name, least));
         return option;
     }
 
-    /// <summary>Refuses numbers below a least one; absent is fine.</summary>
+    /// <summary>Rejects numbers below a minimum; the option may be absent.</summary>
     public static Option<T?> AtLeast<T>(this Option<T?> option, long least) where T : struct, IConvertible
     {
         option.Validators.Add(result =>

@@ -9,14 +9,14 @@ namespace OrleansMq.Cli.Records;
 /// <summary>Records on standard output.</summary>
 internal interface IRecordOutput : IDisposable
 {
-    /// <summary>Writes one record; it may stay in memory until <see cref="Flush"/>.</summary>
+    /// <summary>Writes one record, which may stay in memory until <see cref="Flush"/>.</summary>
     void Write(in ConsumeResult<ReadOnlyMemory<byte>?, ReadOnlyMemory<byte>?> record);
 
-    /// <summary>Lets the reader of standard output see all that was written.</summary>
+    /// <summary>Makes everything written visible to the reader of standard output.</summary>
     void Flush();
 }
 
-/// <summary>Values, one a line, as they are; before each its key where a separator was given. What is not there is empty.</summary>
+/// <summary>Values as they are, one per line, each after its key if a separator is given. A missing key or value is empty.</summary>
 internal sealed class LineRecordOutput(byte[]? keySeparator) : IRecordOutput
 {
     private readonly BufferedStream _output = new(new StandardOutput(), 128 << 10);
@@ -37,20 +37,20 @@ internal sealed class LineRecordOutput(byte[]? keySeparator) : IRecordOutput
     public void Flush() => _output.Flush();
 
     /// <inheritdoc/>
-    public void Dispose() { } // what was not flushed is not wanted: its reader has gone, or the command failed
+    public void Dispose() { } // unflushed output is discarded: its reader has gone, or the command failed
 }
 
-/// <summary>One JSON object a record, one a line.</summary>
+/// <summary>One JSON object per record and line.</summary>
 internal sealed class JsonRecordOutput : IRecordOutput
 {
     private readonly BufferedStream _output = new(new StandardOutput(), 128 << 10);
-    // A writer flushes the stream it writes to, which would be a call to the system for each record: it writes to memory.
+    // A JSON writer flushes its stream, which would be a system call per record. So it writes to memory.
     private readonly ArrayBufferWriter<byte> _line = new();
     private readonly Utf8JsonWriter _json;
 
-    /// <summary>Over standard output.</summary>
+    /// <summary>Creates an output to standard output.</summary>
     public JsonRecordOutput() =>
-        // The output is no web page: text stays readable.
+        // The output is not embedded in HTML, so text stays unescaped.
         _json = new Utf8JsonWriter(_line, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
     /// <inheritdoc/>

@@ -4,18 +4,18 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Records;
 
-/// <summary>The first thing a reader asks of a broker. A broker that was there and is not, or not yet, is waited for, as it is once records
-/// are read; an address where nobody listens is told at once.</summary>
+/// <summary>The first request of a reader. A broker that was reachable and is not, or is not ready yet, is retried. An address at which
+/// nothing ever accepted a connection fails at once.</summary>
 internal static class TopicLookUp
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>Looks a topic up.</summary>
-    /// <param name="broker">Where.</param>
+    /// <summary>Looks up a topic.</summary>
+    /// <param name="broker">The broker.</param>
     /// <param name="topic">The topic's name.</param>
-    /// <param name="retryTimeout">How long to go on where it may still succeed.</param>
-    /// <param name="cancellationToken">Gives up.</param>
-    /// <exception cref="BrokerException">There is no such topic; or nobody answers.</exception>
+    /// <param name="retryTimeout">How long to retry while it may still succeed.</param>
+    /// <param name="cancellationToken">Cancels the lookup.</param>
+    /// <exception cref="BrokerException">The topic does not exist, or no broker answers.</exception>
     public static async Task<TopicListing> FindAsync(HttpBroker broker, string topic, TimeSpan retryTimeout,
         CancellationToken cancellationToken)
     {

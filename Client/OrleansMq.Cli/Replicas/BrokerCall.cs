@@ -8,10 +8,10 @@ using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary>The shapes of the commands that ask something of a broker.</summary>
+/// <summary>Sets up commands that send a request to a broker.</summary>
 internal static class BrokerCall
 {
-    /// <summary>A command that asks, and shows the answer as a table or as JSON.</summary>
+    /// <summary>Sets up a command that shows a result as a table or as JSON.</summary>
     public static void Show<T>(Command command, Func<HttpBroker, ParseResult, CancellationToken, ValueTask<T>> ask, JsonTypeInfo<T> type,
         Func<T, IRenderable> table)
     {
@@ -27,7 +27,7 @@ internal static class BrokerCall
         });
     }
 
-    /// <summary>A command that gives an order, and says that it was done.</summary>
+    /// <summary>Sets up a command that changes something and confirms it.</summary>
     public static void Tell(Command command, Func<IBroker, ParseResult, CancellationToken, ValueTask> order, Func<ParseResult, string> done)
     {
         var server = ServerOption.AddTo(command);
@@ -39,14 +39,14 @@ internal static class BrokerCall
         });
     }
 
-    /// <summary>A broker's number.</summary>
+    /// <summary>Creates the argument for a broker's number.</summary>
     public static Argument<int> BrokerArgument() =>
         new Argument<int>("BROKER") { Description = "The broker's number: see omq cluster status." }.AtLeast(0);
 
-    /// <summary>A topic's name.</summary>
+    /// <summary>Creates the argument for a topic's name.</summary>
     public static Argument<string> TopicArgument() => new("TOPIC") { Description = "The topic's name." };
 
-    /// <summary>A partition's number.</summary>
+    /// <summary>Creates the argument for a partition's number.</summary>
     public static Argument<int> PartitionArgument() =>
         new Argument<int>("PARTITION") { Description = "The partition's number, from 0." }.AtLeast(0);
 

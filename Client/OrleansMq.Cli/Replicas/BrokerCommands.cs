@@ -5,11 +5,11 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary><c>omq broker ...</c>: taking a broker out of a cluster.</summary>
+/// <summary><c>omq broker ...</c>: removes brokers from a cluster.</summary>
 internal static class BrokerCommands
 {
-    /// <summary>The command for the command line.</summary>
-    public static Command Create() => new OmqCommand("broker", "Takes brokers out of a cluster: drain, stop, remove.",
+    /// <summary>Creates the command.</summary>
+    public static Command Create() => new OmqCommand("broker", "Removes brokers from a cluster: drain, stop, remove.",
         "omq broker drain 3 --wait", "omq broker remove 3")
     {
         Drain(), Resume(), Remove(),
@@ -18,8 +18,8 @@ internal static class BrokerCommands
     private static OmqCommand Drain()
     {
         var number = BrokerCall.BrokerArgument();
-        var command = new OmqCommand("drain", "Moves all leaders and then all replicas away from a broker; it gets no new ones. Goes on by "
-            + "itself; 'omq broker resume' takes it back.",
+        var command = new OmqCommand("drain", "Moves all leaders and then all replicas away from a broker; it gets no new ones. "
+            + "Continues on its own; 'omq broker resume' ends it.",
             "omq broker drain 3 --wait")
         { number };
         var (server, json, wait) = (ServerOption.AddTo(command), JsonOption.AddTo(command), RebalanceProgress.WaitOption(command));
@@ -40,8 +40,8 @@ internal static class BrokerCommands
     private static OmqCommand Resume()
     {
         var number = BrokerCall.BrokerArgument();
-        var command = new OmqCommand("resume", "Takes the draining of a broker back: it gets replicas again. What was moved stays where it "
-            + "is.", "omq broker resume 3") { number };
+        var command = new OmqCommand("resume", "Ends the draining of a broker: it gets replicas again. Completed moves "
+            + "stay.", "omq broker resume 3") { number };
         BrokerCall.Tell(command,
             (broker, parsed, cancellationToken) => broker.Administration.ResumeBrokerAsync(parsed.GetValue(number), cancellationToken),
             parsed => $"Broker {parsed.GetValue(number)} gets replicas again; 'omq cluster rebalance' gives it its share.");
@@ -51,8 +51,8 @@ internal static class BrokerCommands
     private static OmqCommand Remove()
     {
         var number = BrokerCall.BrokerArgument();
-        var command = new OmqCommand("remove", "Forgets a broker for good: one that was drained and stopped, or that is dead and holds "
-            + "nothing.", "omq broker remove 3") { number };
+        var command = new OmqCommand("remove", "Removes a broker permanently. It must be drained and stopped, or dead and hold "
+            + "no replicas.", "omq broker remove 3") { number };
         BrokerCall.Tell(command,
             (broker, parsed, cancellationToken) => broker.Administration.RemoveBrokerAsync(parsed.GetValue(number), cancellationToken),
             parsed => $"Broker {parsed.GetValue(number)} is forgotten.");

@@ -5,24 +5,24 @@ using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary>A cluster for the eye.</summary>
+/// <summary>Formats a cluster as a table.</summary>
 internal static class ClusterTables
 {
-    // Enough to see what is wrong; --json has them all.
+    // Enough to see what is wrong; --json lists all of them.
     private const int PartitionsShown = 20;
 
-    /// <summary>The cluster, its brokers, and the partitions that need somebody's attention.</summary>
+    /// <summary>Shows the cluster, its brokers, and the partitions that need attention.</summary>
     public static IRenderable Status(ClusterDescription cluster)
     {
         var rows = new List<IRenderable> { new Text(Header(cluster) + "\n"), Brokers(cluster.Brokers), new Text("") };
         if (cluster.OfflinePartitions is not { } offline)
             return new Rows(rows);
-        rows.AddRange(Concern("that nobody leads", offline));
-        rows.AddRange(Concern("with fewer in-sync replicas than min.insync.replicas, which refuse acks=all",
+        rows.AddRange(Concern("without a leader", offline));
+        rows.AddRange(Concern("with fewer in-sync replicas than min.insync.replicas, which reject acks=all",
             cluster.BelowMinInSyncPartitions ?? []));
         rows.AddRange(Concern("with a replica that is not in sync", cluster.UnderReplicatedPartitions ?? []));
         if (rows.Count == 3)
-            rows.Add(new Text("Every partition is led, and every replica in sync."));
+            rows.Add(new Text("Every partition has a leader, and every replica is in sync."));
         return new Rows(rows);
     }
 

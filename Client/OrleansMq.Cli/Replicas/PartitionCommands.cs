@@ -5,10 +5,10 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary><c>omq partition ...</c>: which brokers hold a partition.</summary>
+/// <summary><c>omq partition ...</c>: assigns partitions to brokers.</summary>
 internal static class PartitionCommands
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create() => new OmqCommand("partition", "Moves partitions between the brokers of a cluster.",
         "omq partition reassign orders 0 --replicas 1,2,4", "omq partition list-moving")
     {
@@ -20,14 +20,14 @@ internal static class PartitionCommands
         var (topic, partition) = (BrokerCall.TopicArgument(), BrokerCall.PartitionArgument());
         var replicas = new Option<int[]>("--replicas")
         {
-            Description = "The brokers that are to hold it, the preferred leader first.",
+            Description = "The brokers that will hold it, the preferred leader first.",
             HelpName = "N,N,N",
             Required = true,
             CustomParser = result => ParseBrokers(result.Tokens[0].Value, result.AddError),
             Arity = ArgumentArity.ExactlyOne,
         };
         var command = new OmqCommand("reassign",
-            "Moves a partition to other brokers: those that are new catch up and join, then the others leave. Returns when it has begun.",
+            "Moves a partition to other brokers: new replicas catch up and join, then the others leave. Returns when it has begun.",
             "omq partition reassign orders 0 --replicas 1,2,4")
         { topic, partition, replicas };
         BrokerCall.Show(command, (broker, parsed, cancellationToken) => broker.Administration.ReassignPartitionAsync(
@@ -39,7 +39,7 @@ internal static class PartitionCommands
 
     private static OmqCommand ListMoving()
     {
-        var command = new OmqCommand("list-moving", "Lists the partitions that move at the moment.", "omq partition list-moving");
+        var command = new OmqCommand("list-moving", "Lists the partitions that are being moved.", "omq partition list-moving");
         BrokerCall.Show(command, (broker, _, cancellationToken) => broker.Administration.ListReassignmentsAsync(cancellationToken),
             HttpJson.Default.IReadOnlyListPartitionReassignment, ReplicaTables.Moving);
         return command;
@@ -48,7 +48,7 @@ internal static class PartitionCommands
     private static OmqCommand Cancel()
     {
         var (topic, partition) = (BrokerCall.TopicArgument(), BrokerCall.PartitionArgument());
-        var command = new OmqCommand("cancel", "Takes the move of a partition back: it is held again by those that held it before.",
+        var command = new OmqCommand("cancel", "Cancels the move of a partition and restores its previous replicas.",
             "omq partition cancel orders 0")
         { topic, partition };
         BrokerCall.Tell(command, (broker, parsed, cancellationToken) => broker.Administration.CancelReassignmentAsync(
@@ -64,7 +64,7 @@ internal static class PartitionCommands
         foreach (var part in parts)
         {
             if (!int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-                addError($"--replicas '{text}': '{part}' is no broker's number. Write them like --replicas 1,2,4, the preferred leader "
+                addError($"--replicas '{text}': '{part}' is not a broker's number. Write them like --replicas 1,2,4, the preferred leader "
                     + "first.");
             else if (numbers.Contains(number))
                 addError($"--replicas '{text}' names broker {number} twice; a broker holds a partition once.");

@@ -7,30 +7,30 @@ using OrleansMq.Client.Http;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary><c>omq cluster rebalance</c>: shows what to move, moves it, tells how far it is, stops it.</summary>
+/// <summary><c>omq cluster rebalance</c>: plans moves, executes them, shows their progress, cancels them.</summary>
 internal static class RebalanceCommand
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static OmqCommand Create()
     {
-        var execute = new Option<bool>("--execute") { Description = "Carry the plan out, too. It goes on by itself, also after the failure "
-            + "of a broker." };
-        var throttle = new Option<int?>("--throttle") { Description = "With --execute: so many partitions move at a time, 1 to 1000; 4 "
-            + "without it.", HelpName = "N" }.AtLeast(1);
+        var execute = new Option<bool>("--execute") { Description = "Also execute the plan. Execution continues on its own, also after "
+            + "the failure of a broker." };
+        var throttle = new Option<int?>("--throttle") { Description = "With --execute: how many partitions move at the same time, "
+            + "1 to 1000; 4 by default.", HelpName = "N" }.AtLeast(1);
         var bytes = new Option<long?>("--throttle-bytes")
         {
-            Description = "With --execute: so many bytes a second does each broker send, at most, to replicas that catch up; no limit "
-                + "without it. Replicas in sync are not slowed down.",
+            Description = "With --execute: the most bytes per second that each broker sends to replicas that are catching up; no limit "
+                + "by default. Replicas in sync are not throttled.",
             HelpName = "N",
         }.AtLeast(1);
-        var status = new Option<bool>("--status") { Description = "Tell how far the rebalance is that runs, or how the last one ended." };
-        var cancel = new Option<bool>("--cancel") { Description = "Stop the rebalance that runs: what is moved stays, what is being moved "
-            + "is taken back." };
-        var auto = new Option<string>("--auto") { Description = "Whether a broker that joins gets its share by itself from now on.",
+        var status = new Option<bool>("--status") { Description = "Show the progress of the running rebalance, or the last result." };
+        var cancel = new Option<bool>("--cancel") { Description = "Stop the running rebalance: completed moves stay, moves in progress "
+            + "are reverted." };
+        var auto = new Option<string>("--auto") { Description = "Whether joining brokers are given their share automatically from now on.",
             HelpName = "on|off" };
         auto.AcceptOnlyFromAmong("on", "off");
         var command = new OmqCommand("rebalance",
-            "Works out what to move so that every broker holds and leads its share, and shows it. Nothing moves without --execute.",
+            "Shows the moves after which every broker holds and leads its share. Nothing moves without --execute.",
             "omq cluster rebalance", "omq cluster rebalance --execute --throttle 2 --throttle-bytes 50000000 --wait",
             "omq cluster rebalance --status", "omq cluster rebalance --cancel")
         { execute, throttle, bytes, status, cancel, auto };
@@ -41,7 +41,7 @@ internal static class RebalanceCommand
                 parsed.GetValue(auto) is not null }.Count(given => given) > 1)
                 throw CommandFailedException.Usage("--execute, --status, --cancel and --auto exclude each other; give one of them.");
             if ((parsed.GetValue(throttle) is not null || parsed.GetValue(bytes) is not null) && !parsed.GetValue(execute))
-                throw CommandFailedException.Usage("--throttle and --throttle-bytes say how fast to move, and nothing moves without "
+                throw CommandFailedException.Usage("--throttle and --throttle-bytes limit the speed of moves, and nothing moves without "
                     + "--execute.");
             using var broker = server.Connect(parsed);
             var answer = new Answer(broker, parsed.GetValue(json), parsed.GetValue(wait), cancellationToken);
@@ -66,7 +66,7 @@ internal static class RebalanceCommand
         return new RebalanceThrottle(partitions ?? usual.MaxPartitions, bytes ?? usual.MaxBytesPerSecond);
     }
 
-    /// <summary>Carries the command out and shows what came of it.</summary>
+    /// <summary>Executes the command and shows the result.</summary>
     private sealed class Answer(IBroker broker, bool json, bool wait, CancellationToken cancellationToken)
     {
         public async Task PlanAsync(bool execute, RebalanceThrottle throttle)
@@ -88,7 +88,7 @@ internal static class RebalanceCommand
             if (json)
                 Output.WriteJson(status, HttpJson.Default.RebalanceStatus!);
             else if (status is null)
-                Output.WriteLine("There was no rebalance yet.");
+                Output.WriteLine("There has been no rebalance yet.");
             else
                 Output.Write(ReplicaTables.Status(status));
         }
@@ -96,8 +96,8 @@ internal static class RebalanceCommand
         public async Task SwitchAsync(bool on)
         {
             await broker.Administration.SetAutoRebalanceAsync(on, cancellationToken).ConfigureAwait(false);
-            Output.WriteLine(on ? "A broker that joins gets its share by itself."
-                : "A broker that joins gets nothing before a rebalance is asked for.");
+            Output.WriteLine(on ? "Joining brokers are given their share automatically."
+                : "Joining brokers get no replicas before a rebalance is requested.");
         }
     }
 }

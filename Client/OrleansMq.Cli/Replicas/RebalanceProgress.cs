@@ -5,12 +5,12 @@ using OrleansMq.Cli.Terminal;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary>Waiting for a rebalance to end.</summary>
+/// <summary>Waits for the end of a rebalance.</summary>
 internal static class RebalanceProgress
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(300);
 
-    /// <summary><c>--wait</c>, added to a command.</summary>
+    /// <summary>Creates the option <c>--wait</c> and adds it to a command.</summary>
     public static Option<bool> WaitOption(Command command)
     {
         var wait = new Option<bool>("--wait") { Description = "Return when it is done." };
@@ -18,8 +18,8 @@ internal static class RebalanceProgress
         return wait;
     }
 
-    /// <summary>Asks until it has ended.</summary>
-    /// <exception cref="CommandFailedException">Another one took its place.</exception>
+    /// <summary>Polls until the rebalance has ended.</summary>
+    /// <exception cref="CommandFailedException">Another rebalance replaced it.</exception>
     public static async Task<RebalanceStatus> WaitAsync(IBroker broker, RebalanceStatus status, CancellationToken cancellationToken)
     {
         var last = status;
@@ -30,7 +30,7 @@ internal static class RebalanceProgress
             last = await broker.Administration.GetRebalanceAsync(cancellationToken).ConfigureAwait(false) is { } next
                 && next.PlanId == status.PlanId
                 ? next
-                : throw CommandFailedException.Refused("Another rebalance has taken its place: see omq cluster rebalance --status.");
+                : throw CommandFailedException.Refused("Another rebalance has replaced it: see omq cluster rebalance --status.");
         }
         return last;
     }

@@ -6,14 +6,14 @@ using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Replicas;
 
-/// <summary>Replicas, leaders and their moves for the eye.</summary>
+/// <summary>Formats replicas, leaders and moves as tables.</summary>
 internal static class ReplicaTables
 {
-    /// <summary>A line for each partition that moves.</summary>
+    /// <summary>Lists the partitions being moved, one line each.</summary>
     public static IRenderable Moving(IReadOnlyList<PartitionReassignment> moving)
     {
         if (moving.Count == 0)
-            return new Text("No partition moves.\n");
+            return new Text("No partition is being moved.\n");
         var table = Output.NewTable("TOPIC", "PARTITION", "TARGET", "REPLICAS", "CATCHING UP", "LEAVING");
         foreach (var move in moving)
             table.AddRow(new Text(move.Topic), Number(move.Partition), Brokers(move.Target), Brokers(move.Replicas), Brokers(move.Adding),
@@ -21,11 +21,11 @@ internal static class ReplicaTables
         return table;
     }
 
-    /// <summary>A line for each election.</summary>
+    /// <summary>Lists election results, one line each.</summary>
     public static IRenderable Elections(IReadOnlyList<LeaderElection> elections)
     {
         if (elections.Count == 0)
-            return new Text("Every partition is led by its first replica already.\n");
+            return new Text("Every partition already has its preferred leader.\n");
         var table = Output.NewTable("TOPIC", "PARTITION", "LEADER", "OUTCOME");
         foreach (var election in elections)
         {
@@ -37,7 +37,7 @@ internal static class ReplicaTables
         return table;
     }
 
-    /// <summary>What would move, and what each broker would hold.</summary>
+    /// <summary>Shows the planned moves, and what each broker would hold.</summary>
     public static IRenderable Plan(RebalancePlan plan, bool withHint)
     {
         var rows = new List<IRenderable> { new Text(plan.Summary + "\n") };
@@ -55,15 +55,15 @@ internal static class ReplicaTables
                 Number(share.PreferredLeadersBefore), Number(share.PreferredLeadersAfter));
         rows.Add(shares);
         if (withHint && plan.Moves.Count > 0)
-            rows.Add(new Text("\nNothing has moved. Carry it out: omq cluster rebalance --execute"));
+            rows.Add(new Text("\nNothing has moved. Execute the plan: omq cluster rebalance --execute"));
         return new Rows(rows);
     }
 
-    /// <summary>How far a rebalance is, with what moves at the moment.</summary>
+    /// <summary>Shows the progress of a rebalance, with its current moves.</summary>
     public static IRenderable Status(RebalanceStatus status) =>
         status.Moving.Count == 0 ? new Text(OneLine(status) + "\n") : new Rows(new Text(OneLine(status) + "\n"), Moving(status.Moving));
 
-    /// <summary>How far a rebalance is, in one line.</summary>
+    /// <summary>Formats the progress of a rebalance as one line.</summary>
     public static string OneLine(RebalanceStatus status)
     {
         var skipped = status.Skipped > 0 ? $", {status.Skipped} skipped" : "";
@@ -73,9 +73,9 @@ internal static class ReplicaTables
             $"Rebalance ({status.Reason}) {state}: {status.Done} of {status.Moves} partitions moved{skipped}{message}");
     }
 
-    /// <summary>Brokers' numbers.</summary>
+    /// <summary>Formats broker numbers.</summary>
     public static Text Brokers(IReadOnlyList<int>? brokers) => new(brokers is null or [] ? "-" : string.Join(',', brokers));
 
-    /// <summary>A number.</summary>
+    /// <summary>Formats a number.</summary>
     public static Text Number(long number) => new(number.ToString(CultureInfo.InvariantCulture));
 }

@@ -5,16 +5,16 @@ using OrleansMq.Log;
 
 namespace OrleansMq.Cli.Segments;
 
-/// <summary><c>omq dump FILE.log</c>: what a segment file holds, batch by batch. Needs no broker.</summary>
+/// <summary><c>omq dump FILE.log</c>: shows the content of a segment file, batch by batch. Needs no broker.</summary>
 internal static class DumpCommand
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create()
     {
         var file =
             new Argument<string>("FILE.log") { Description = "A segment file, such as data/logs/orders-0/00000000000000000000.log." };
-        var json = new Option<bool>("--json") { Description = "One JSON object a batch, one a line, with its records." };
-        var batchesOnly = new Option<bool>("--batches-only") { Description = "Leave the records out." };
+        var json = new Option<bool>("--json") { Description = "Write one JSON object per batch and line, with its records." };
+        var batchesOnly = new Option<bool>("--batches-only") { Description = "Omit the records." };
         var command = new OmqCommand("dump", "Shows the batches and records of a segment file.",
             "omq dump data/logs/orders-0/00000000000000000000.log",
             "omq dump --json data/logs/orders-0/00000000000000000000.log | jq .baseOffset") { file, json, batchesOnly };
@@ -45,7 +45,7 @@ internal static class DumpCommand
             : throw CommandFailedException.Refused($"'{path}' has {faults} damaged {(faults == 1 ? "batch" : "batches")}; see above.");
     }
 
-    /// <summary>The offset that a segment's name says; null for a file that is named otherwise.</summary>
+    /// <summary>Returns the base offset in a segment's file name; null for any other name.</summary>
     private static long? BaseOffset(string path) =>
         LogFiles.TryParse(Path.GetFileName(path), LogFiles.Log, out var offset) ? offset : null;
 

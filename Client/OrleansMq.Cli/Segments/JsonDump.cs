@@ -6,11 +6,11 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Segments;
 
-/// <summary>A segment for programs: one JSON object a batch, one a line, and nothing else.</summary>
+/// <summary>A machine-readable dump: one JSON object per batch and line, and nothing else.</summary>
 internal sealed class JsonDump(StreamWriter output, bool withRecords) : ISegmentDump
 {
     private readonly Stream _output = output.BaseStream;
-    // The output is no web page: text stays readable.
+    // The output is not embedded in HTML, so text stays unescaped.
     private readonly Utf8JsonWriter _json = new(output.BaseStream,
         new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
@@ -57,7 +57,7 @@ internal sealed class JsonDump(StreamWriter output, bool withRecords) : ISegment
         _json.WriteNumber("recordCount", header.RecordCount);
     }
 
-    /// <summary>Writes the records; returns what kept it from reading them all.</summary>
+    /// <summary>Writes the records. Returns why not all of them can be read, or null.</summary>
     private string? WriteRecords(ScannedBatch batch)
     {
         _json.WriteStartArray("records");

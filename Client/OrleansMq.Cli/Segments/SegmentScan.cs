@@ -2,33 +2,33 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Segments;
 
-/// <summary>One batch of a segment file, as it lies there.</summary>
-/// <param name="Position">The file's byte at which it begins.</param>
-/// <param name="Header">Its header; only the fields before the fault can be trusted where there is one.</param>
-/// <param name="Bytes">The whole batch, valid until the next one is read; empty where the file holds only a part of it.</param>
-/// <param name="Fault">Null where the batch is valid.</param>
+/// <summary>One batch of a segment file.</summary>
+/// <param name="Position">The position in the file at which it begins.</param>
+/// <param name="Header">Its header. With a fault, only the fields before the fault can be trusted.</param>
+/// <param name="Bytes">The whole batch, valid until the next one is read; empty if the file contains only part of it.</param>
+/// <param name="Fault">Null for a valid batch.</param>
 internal readonly record struct ScannedBatch(long Position, RecordBatchHeader Header, ReadOnlyMemory<byte> Bytes, RecordBatchFault? Fault);
 
 /// <summary>
-/// Reads a segment file batch by batch and judges each, without changing anything: the file may belong to a running broker. After a batch
-/// with a wrong CRC or offset it goes on with the next; after a length that cannot be, it stops, since nobody knows where the next one
-/// begins.
+/// Reads a segment file batch by batch and checks each, without changing anything, since the file may belong to a running broker. After a
+/// batch with a wrong CRC or offset it continues with the next. After an impossible length it stops, since the position of the next batch
+/// is unknown.
 /// </summary>
 /// <param name="file">The segment.</param>
-/// <param name="baseOffset">The offset at which it begins; null where that is not known, and then its first batch's.</param>
+/// <param name="baseOffset">The segment's base offset; if null, that of its first batch is used.</param>
 internal sealed class SegmentScan(Stream file, long? baseOffset = null)
 {
-    /// <summary>No batch is larger; a length field above it is damage, not a reason to take as much memory.</summary>
+    /// <summary>The maximum batch size. A larger length field is damage, and must not cause an allocation of that size.</summary>
     private const int MaxBatchBytes = 1 << 30;
 
     private byte[] _batch = new byte[64 << 10];
     private long? _baseOffset = baseOffset;
     private long _nextOffset = baseOffset ?? 0;
 
-    /// <summary>The file's byte after the last batch that could be told from the next.</summary>
+    /// <summary>The position in the file after the last batch with a known length.</summary>
     public long Position { get; private set; }
 
-    /// <summary>The batches, each valid until the next is asked for.</summary>
+    /// <summary>Reads the batches. Each is valid until the next is requested.</summary>
     public IEnumerable<ScannedBatch> Read()
     {
         while (true)
@@ -63,8 +63,8 @@ internal sealed class SegmentScan(Stream file, long? baseOffset = null)
     }
 
     /// <summary>
-    /// The CRC does not cover the base offset. Compaction leaves gaps, so that one which is too high shows by the batch that follows,
-    /// unless it is higher than the segment's index could say.
+    /// Checks the base offset, which the CRC does not cover. Compaction leaves gaps, so an offset that is too high is only detected by the
+    /// batch that follows, unless it is beyond what the segment's index can express.
     /// </summary>
     private RecordBatchFault? JudgeOffset(in RecordBatchHeader header)
     {
@@ -81,7 +81,7 @@ internal sealed class SegmentScan(Stream file, long? baseOffset = null)
             : null;
     }
 
-    /// <summary>Reads what follows the header; returns how many bytes the file lacks.</summary>
+    /// <summary>Reads the rest of a batch after its header. Returns how many bytes the file lacks.</summary>
     private int ReadRest(int size)
     {
         if (_batch.Length < size)

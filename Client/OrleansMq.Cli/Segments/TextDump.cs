@@ -5,10 +5,10 @@ using OrleansMq.Records;
 
 namespace OrleansMq.Cli.Segments;
 
-/// <summary>A segment for the eye: a line for each batch, and below it one for each record.</summary>
+/// <summary>A human-readable dump: a line per batch, and below it one per record.</summary>
 internal sealed class TextDump(TextWriter output, bool withRecords) : ISegmentDump
 {
-    /// <summary>Bytes of a key or value that are shown: enough to know it by. <c>--json</c> shows all.</summary>
+    /// <summary>How many bytes of a key or value are shown: enough to identify it. <c>--json</c> shows all.</summary>
     private const int ShownBytes = 100;
 
     /// <inheritdoc/>
@@ -84,13 +84,13 @@ internal sealed class TextDump(TextWriter output, bool withRecords) : ISegmentDu
             ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds).ToString("yyyy-MM-ddTHH:mm:ss.fffZ", CultureInfo.InvariantCulture)
             : milliseconds.ToString(CultureInfo.InvariantCulture);
 
-    /// <summary>Text in quotes with control characters escaped; bytes that are no text as hex; the start alone where it is long.</summary>
+    /// <summary>Formats text in quotes with control characters escaped, other bytes as hex. Long values are truncated.</summary>
     private static string Show(ReadOnlyMemory<byte>? bytes)
     {
         if (bytes is not { } all)
             return "null";
         var shown = all.Span[..Math.Min(all.Length, ShownBytes)];
-        // A cut may split a character: it is left out rather than called damage.
+        // Truncation may split a character. It is omitted instead of being shown as damaged.
         var text = Text(all.Length > ShownBytes ? WholeCharacters(shown) : shown) ?? "0x" + Convert.ToHexStringLower(shown);
         return all.Length > ShownBytes ? $"{text}... ({all.Length} bytes)" : text;
     }

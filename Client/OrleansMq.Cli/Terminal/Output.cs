@@ -5,17 +5,17 @@ using Spectre.Console;
 
 namespace OrleansMq.Cli.Terminal;
 
-/// <summary>Results on standard output: tables for people, JSON for programs.</summary>
+/// <summary>Writes results to standard output: tables for people, JSON for programs.</summary>
 internal static class Output
 {
-    /// <summary>Columns of a table that goes to a file or pipe: none of its lines is broken.</summary>
+    /// <summary>The width of a table that goes to a file or pipe, so that no line is wrapped.</summary>
     private const int RedirectedWidth = 4096;
 
-    /// <summary>Writes one JSON document and ends the line.</summary>
+    /// <summary>Writes one JSON document and a line feed.</summary>
     public static void WriteJson<T>(T value, JsonTypeInfo<T> type)
     {
         using var output = new BufferedStream(new StandardOutput());
-        // The output is no web page: text stays readable.
+        // The output is not embedded in HTML, so text stays unescaped.
         using (var json = new Utf8JsonWriter(output, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
             JsonSerializer.Serialize(json, value, type);
         output.WriteByte((byte)'\n');
@@ -28,7 +28,7 @@ internal static class Output
         writer.WriteLine(line);
     }
 
-    /// <summary>Writes something Spectre draws: in colours on a terminal, as plain text elsewhere.</summary>
+    /// <summary>Renders a Spectre object: in colours on a terminal, otherwise as plain text.</summary>
     public static void Write(Spectre.Console.Rendering.IRenderable drawn)
     {
         using var writer = OpenText();
@@ -42,7 +42,7 @@ internal static class Output
         console.Write(drawn);
     }
 
-    /// <summary>A table without a frame, each line one row, as <c>column -t</c> would show it.</summary>
+    /// <summary>Creates a table without a frame, one line per row, in the style of <c>column -t</c>.</summary>
     public static Table NewTable(params ReadOnlySpan<string> columns)
     {
         var table = new Table().Border(TableBorder.None);

@@ -1,10 +1,9 @@
 namespace OrleansMq.Cli.Terminal;
 
-/// <summary>One line on standard error that is written again and again while something runs, and cleared at the end. Only on a
-/// terminal.</summary>
+/// <summary>One line on standard error that is refreshed while an operation runs, and cleared at the end. Only on a terminal.</summary>
 internal sealed class ProgressLine : IDisposable
 {
-    // Often enough to look alive, seldom enough to cost nothing.
+    // Often enough to look alive, rarely enough to cost nothing.
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(200);
 
     private readonly Func<string> _text;
@@ -13,7 +12,7 @@ internal sealed class ProgressLine : IDisposable
     private int _width;
     private bool _ended;
 
-    /// <summary>Shows what <paramref name="text"/> says from now on.</summary>
+    /// <summary>Shows the text that <paramref name="text"/> returns, refreshed periodically.</summary>
     public ProgressLine(Func<string> text)
     {
         _text = text;

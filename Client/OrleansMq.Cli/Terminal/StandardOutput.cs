@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 namespace OrleansMq.Cli.Terminal;
 
 /// <summary>
-/// Standard output as bytes, unbuffered. The framework's console stream drops what is written to a broken pipe without a word, so that a
-/// command would go on for ever, and a file stream keeps a position of its own where the file is shared with other programs
-/// (<c>(omq ...; echo end) &gt; file</c>). This one writes with write(2) and throws <see cref="BrokenPipeException"/>.
+/// Standard output as bytes, unbuffered. The framework's console stream silently drops what is written to a broken pipe, so a command would
+/// run forever. A file stream keeps its own position, which is wrong if other programs share the file (<c>(omq ...; echo end) &gt;
+/// file</c>). This stream uses write(2) and throws <see cref="BrokenPipeException"/>.
 /// </summary>
 internal sealed class StandardOutput : Stream
 {
@@ -65,7 +65,7 @@ internal sealed class StandardOutput : Stream
             throw new IOException($"Standard output cannot be written: {Marshal.GetPInvokeErrorMessage(error)}.");
     }
 
-    /// <summary>A terminal or pipe that another program has set to non-blocking is full.</summary>
+    /// <summary>Waits until output is writable: a terminal or pipe that another program set to non-blocking may be full.</summary>
     private static void WaitUntilWritable()
     {
         var writable = new PollDescriptor { Descriptor = Descriptor, Events = 4 }; // POLLOUT

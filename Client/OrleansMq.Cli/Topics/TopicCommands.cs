@@ -9,7 +9,7 @@ namespace OrleansMq.Cli.Topics;
 /// <summary><c>omq topic ...</c>: create, list, describe, alter, delete, add partitions.</summary>
 internal static class TopicCommands
 {
-    /// <summary>The command for the command line.</summary>
+    /// <summary>Creates the command.</summary>
     public static Command Create() => new OmqCommand("topic", "Creates, shows, changes and deletes topics.",
         "omq topic create orders --partitions 3", "omq topic list")
     {
@@ -19,11 +19,11 @@ internal static class TopicCommands
     private static OmqCommand CreateTopic()
     {
         var name = NameArgument();
-        var partitions = new Option<int?>("--partitions") { Description = "How many partitions, 1 to 10,000; without it the broker's "
-            + "default.", HelpName = "N" };
+        var partitions = new Option<int?>("--partitions") { Description = "The number of partitions, 1 to 10,000; by default the broker's "
+            + "setting.", HelpName = "N" };
         var replicas = new Option<short?>("--replication-factor") { Description =
-            "Copies of each partition; without it the broker's default.", HelpName = "N" };
-        var configs = ConfigOption("A setting of the topic, as often as needed.");
+            "Copies of each partition; by default the broker's setting.", HelpName = "N" };
+        var configs = ConfigOption("A setting of the topic; may be repeated.");
         var command = new OmqCommand("create", "Creates a topic.",
             "omq topic create orders --partitions 3 --config retention.ms=86400000 --config compression.type=zstd") { name, partitions,
             replicas, configs };
@@ -57,7 +57,7 @@ internal static class TopicCommands
     {
         var name = NameArgument();
         var command = new OmqCommand("describe", "Shows a topic's partitions and settings.", "omq topic describe orders") { name };
-        var all = new Option<bool>("--all") { Description = "Show settings that have their default value, too." };
+        var all = new Option<bool>("--all") { Description = "Also show settings with their default value." };
         command.Add(all);
         var (server, json) = (ServerOption.AddTo(command), JsonOption.AddTo(command));
         command.SetAction(async (parsed, cancellationToken) =>
@@ -75,10 +75,10 @@ internal static class TopicCommands
     private static OmqCommand Alter()
     {
         var name = NameArgument();
-        var configs = ConfigOption("A setting to change, as often as needed.");
-        var delete = new Option<string[]>("--delete-config") { Description = "A setting to return to its default, as often as needed.",
+        var configs = ConfigOption("A setting to change; may be repeated.");
+        var delete = new Option<string[]>("--delete-config") { Description = "A setting to reset to its default; may be repeated.",
             HelpName = "KEY" };
-        var command = new OmqCommand("alter", "Changes a topic's settings: all that are named, or none.",
+        var command = new OmqCommand("alter", "Changes a topic's settings: all that are given, or none.",
             "omq topic alter orders --config retention.ms=3600000 --delete-config compression.type") { name, configs, delete };
         Run(command, async (broker, parsed, cancellationToken) =>
         {
@@ -99,8 +99,8 @@ internal static class TopicCommands
     private static OmqCommand AddPartitions()
     {
         var name = NameArgument();
-        var total = new Option<int>("--partitions") { Description = "How many partitions the topic has afterwards; they can only become "
-            + "more.", HelpName = "N", Required = true };
+        var total = new Option<int>("--partitions") { Description = "The new total number of partitions, which can only "
+            + "grow.", HelpName = "N", Required = true };
         var command = new OmqCommand("add-partitions",
             "Raises a topic's number of partitions. Keys may move to other partitions; records stay where they are.",
             "omq topic add-partitions orders --partitions 6") { name, total };
@@ -113,7 +113,7 @@ internal static class TopicCommands
     private static OmqCommand Delete()
     {
         var name = NameArgument();
-        var command = new OmqCommand("delete", "Deletes a topic with all its records. There is no way back.",
+        var command = new OmqCommand("delete", "Deletes a topic with all its records. This cannot be undone.",
             "omq topic delete orders") { name };
         var server = ServerOption.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -126,7 +126,7 @@ internal static class TopicCommands
         return command;
     }
 
-    /// <summary>The shape of the commands that change a topic and get its description back.</summary>
+    /// <summary>Sets up a command that changes a topic and shows its new description.</summary>
     private static void Run(OmqCommand command, Func<HttpBroker, ParseResult, CancellationToken, Task<TopicDescription>> change,
         Func<TopicDescription, string> summary)
     {
@@ -145,7 +145,7 @@ internal static class TopicCommands
     private static Argument<string> NameArgument() => new("NAME") { Description = "The topic's name." };
 
     private static Option<string[]> ConfigOption(string description) =>
-        new("--config") { Description = description + " Kafka's names, such as retention.ms.", HelpName = "KEY=VALUE" };
+        new("--config") { Description = description + " Keys are Kafka's, such as retention.ms.", HelpName = "KEY=VALUE" };
 
     private static string Count(int count, string what) => count == 1 ? $"1 {what}" : $"{count} {what}s";
 }

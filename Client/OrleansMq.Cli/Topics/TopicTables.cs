@@ -6,10 +6,10 @@ using Spectre.Console.Rendering;
 
 namespace OrleansMq.Cli.Topics;
 
-/// <summary>Topics for the eye.</summary>
+/// <summary>Formats topics as tables.</summary>
 internal static class TopicTables
 {
-    /// <summary>A line for each topic.</summary>
+    /// <summary>Lists topics, one line each.</summary>
     public static IRenderable List(IReadOnlyList<TopicListing> topics)
     {
         if (topics.Count == 0)
@@ -20,7 +20,7 @@ internal static class TopicTables
         return table;
     }
 
-    /// <summary>A topic, its partitions and its settings.</summary>
+    /// <summary>Describes a topic, its partitions and its settings.</summary>
     public static IRenderable Describe(TopicDescription topic, bool withDefaults)
     {
         var rows = new List<IRenderable> { new Text($"{topic.Name}  id {topic.TopicId}\n"), Partitions(topic.Partitions) };
